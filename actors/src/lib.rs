@@ -1,0 +1,5 @@
+//! The actors of uw-websocket and their pure cores.
+
+pub mod event;
+pub mod observation;
+pub mod settings;

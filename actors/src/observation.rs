@@ -1,0 +1,483 @@
+//! What the actors let others see of themselves: counts and states for tests, health, metrics and the status page.
+//!
+//! Every value is written by the one actor that it describes, with relaxed atomics, and may be read by any thread. It
+//! is never read to decide something on the way of an event. Counts only grow; a depth is the difference of two counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::event::{Channel, ChannelIndex};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A moment in Unix microseconds; zero is "never".
+#[derive(Debug, Default)]
+pub struct Moment(AtomicU64);
+
+impl Moment {
+    /// Sets the moment.
+    pub fn set(&self, unix_us: u64) {
+        self.0.store(unix_us, Relaxed);
+    }
+
+    /// Sets the moment to the present.
+    pub fn set_now(&self) {
+        self.set(unix_micros());
+    }
+
+    /// Forgets the moment.
+    pub fn clear(&self) {
+        self.set(0);
+    }
+
+    /// The moment in Unix microseconds, if there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        match self.0.load(Relaxed) {
+            0 => None,
+            at => Some(at),
+        }
+    }
+}
+
+/// The wall clock in Unix microseconds.
+#[must_use]
+pub fn unix_micros() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}
+
+macro_rules! labelled {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+
+            /// The value of the label in logs, metrics and JSON.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $($name::$variant => $label,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.label())
+            }
+        }
+    };
+}
+
+labelled! {
+    /// Why an event that was read did not reach Redis.
+    DropReason {
+        /// The actor that held it in memory crashed.
+        Crash = "crash",
+        /// Redis refuses it for a reason that will not go away.
+        Rejected = "rejected",
+        /// The drain at the end of the process ran out of time.
+        Shutdown = "shutdown",
+    }
+}
+
+labelled! {
+    /// Why a frame is not an event.
+    Rejection {
+        /// The frame is neither an array of channel and payload nor an object.
+        WrongShape = "wrong_shape",
+        /// The frame is not JSON.
+        NotJson = "not_json",
+        /// The frame is not valid UTF-8.
+        InvalidUtf8 = "invalid_utf8",
+        /// Brackets nest deeper than any event of the feed.
+        TooDeep = "too_deep",
+        /// The frame, or the message made of its fragments, is larger than the bound.
+        TooLarge = "too_large",
+        /// A binary frame; the feed speaks text.
+        Binary = "binary",
+        /// An event of a channel that the settings do not name.
+        UnknownChannel = "unknown_channel",
+        /// A top-level object from the server.
+        ServerNotice = "server_notice",
+        /// The acknowledgement of a join with a status other than `ok`.
+        JoinRefused = "join_refused",
+    }
+}
+
+labelled! {
+    /// What a connection is doing.
+    ConnectionState {
+        /// Waits for its next attempt.
+        Waiting = "waiting",
+        /// Resolves, connects, shakes hands.
+        Connecting = "connecting",
+        /// Open, with joins that are not acknowledged yet.
+        Joining = "joining",
+        /// Open, every join acknowledged.
+        Live = "live",
+        /// Open, but not reading: its writer has no room.
+        Blocked = "blocked",
+        /// Sends what it has and closes.
+        Draining = "draining",
+        /// Ended.
+        Stopped = "stopped",
+    }
+}
+
+labelled! {
+    /// What a writer is doing.
+    WriterState {
+        /// Nothing to write.
+        Idle = "idle",
+        /// A transaction is under way.
+        Writing = "writing",
+        /// Redis is away or refuses; the writer keeps trying.
+        Retrying = "retrying",
+        /// Writes what it has and ends.
+        Draining = "draining",
+        /// Ended.
+        Stopped = "stopped",
+    }
+}
+
+/// The counts of a channel. `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`.
+#[derive(Debug)]
+pub struct ChannelObservation {
+    /// The channel.
+    pub channel: Channel,
+    /// Events read from the feed.
+    pub received: Count,
+    /// Events whose every entry Redis has taken.
+    pub stored: Count,
+    /// Events that had no target.
+    pub filtered: Count,
+    /// When the newest event came.
+    pub last_event_at: Moment,
+    dropped: Vec<Count>,
+    /// Payloads that did not fit the documented shape of the channel, of those that were looked at.
+    pub drifted: Count,
+}
+
+impl ChannelObservation {
+    fn new(channel: Channel) -> ChannelObservation {
+        ChannelObservation {
+            channel,
+            received: Count::default(),
+            stored: Count::default(),
+            filtered: Count::default(),
+            last_event_at: Moment::default(),
+            dropped: DropReason::ALL.iter().map(|_| Count::default()).collect(),
+            drifted: Count::default(),
+        }
+    }
+
+    /// Events dropped for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> &Count {
+        &self.dropped[reason as usize]
+    }
+
+    /// Events received that are neither stored nor otherwise accounted for: they are in memory.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        let ended: u64 =
+            self.dropped.iter().map(Count::get).sum::<u64>() + self.stored.get() + self.filtered.get();
+        self.received.get().saturating_sub(ended)
+    }
+}
+
+/// A state that its actor sets and others read; `S::ALL` gives it back from its position.
+#[derive(Debug)]
+pub struct StateCell<S: 'static>(AtomicU8, &'static [S]);
+
+impl<S: Copy + PartialEq> StateCell<S> {
+    fn new(all: &'static [S]) -> StateCell<S> {
+        StateCell(AtomicU8::new(0), all)
+    }
+
+    /// Sets the state.
+    pub fn set(&self, state: S) {
+        let position = self.1.iter().position(|s| *s == state).unwrap_or_default();
+        self.0.store(u8::try_from(position).unwrap_or_default(), Relaxed);
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn get(&self) -> S {
+        self.1[usize::from(self.0.load(Relaxed))]
+    }
+}
+
+/// A join of a connection, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct JoinObservation {
+    /// The topic.
+    pub topic: String,
+    /// Whether the feed acknowledged it in this session.
+    pub acknowledged: bool,
+    /// What the feed said when it refused it.
+    pub refused: Option<String>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct ConnectionObservation {
+    /// Its name: the family, numbered when the family needs several.
+    pub name: String,
+    /// What it is doing.
+    pub state: StateCell<ConnectionState>,
+    /// Handshakes tried.
+    pub attempts: Count,
+    /// Sessions that ended without our wish.
+    pub disconnects: Count,
+    /// Handshakes refused with 401 or 403.
+    pub refused: Count,
+    /// Handshakes accepted.
+    pub accepted: Count,
+    /// When the present session was opened.
+    pub session_since: Moment,
+    /// When the newest frame of any kind came.
+    pub last_frame_at: Moment,
+    /// When the newest event came in the present session.
+    pub last_event_at: Moment,
+    /// Why the last session or attempt ended.
+    pub last_error: Mutex<Option<String>>,
+    /// Joins that the plan gives it.
+    pub expected: usize,
+    /// Its joins in the present session.
+    pub joins: Mutex<Vec<JoinObservation>>,
+}
+
+impl ConnectionObservation {
+    fn new(name: String, topics: &[String]) -> ConnectionObservation {
+        let join =
+            |topic: &String| JoinObservation { topic: topic.clone(), acknowledged: false, refused: None };
+        ConnectionObservation {
+            name,
+            state: StateCell::new(ConnectionState::ALL),
+            attempts: Count::default(),
+            disconnects: Count::default(),
+            refused: Count::default(),
+            accepted: Count::default(),
+            session_since: Moment::default(),
+            last_frame_at: Moment::default(),
+            last_event_at: Moment::default(),
+            last_error: Mutex::new(None),
+            expected: topics.len(),
+            joins: Mutex::new(topics.iter().map(join).collect()),
+        }
+    }
+
+    /// Joins acknowledged in the present session.
+    #[must_use]
+    pub fn joined(&self) -> usize {
+        lock(&self.joins).iter().filter(|join| join.acknowledged).count()
+    }
+}
+
+/// Upper bounds of the latency histogram in seconds: from a fast local batch to the end of a Redis restart.
+pub const LATENCY_BOUNDS: [f64; 16] =
+    [0.000_5, 0.001, 0.002, 0.003, 0.005, 0.007_5, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0];
+
+/// A histogram over [`LATENCY_BOUNDS`].
+#[derive(Debug, Default)]
+pub struct Latency {
+    buckets: [Count; LATENCY_BOUNDS.len() + 1],
+    sum_us: Count,
+}
+
+impl Latency {
+    /// Counts `n` observations of `elapsed`.
+    pub fn observe(&self, elapsed: Duration, n: u64) {
+        let seconds = elapsed.as_secs_f64();
+        let bucket =
+            LATENCY_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(LATENCY_BOUNDS.len());
+        self.buckets[bucket].add(n);
+        self.sum_us.add(n.saturating_mul(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)));
+    }
+
+    /// Observations per bucket, not cumulated; the last one is above every bound.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<u64> {
+        self.buckets.iter().map(Count::get).collect()
+    }
+
+    /// Sum of all observations in seconds.
+    #[must_use]
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_us.get() as f64 / 1e6
+    }
+
+    /// The upper bound in seconds of the bucket that holds the `q`-quantile; `None` without observations.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let buckets = self.buckets();
+        let total: u64 = buckets.iter().sum();
+        let mut seen = 0;
+        for (bucket, bound) in buckets.iter().zip(LATENCY_BOUNDS.iter().copied().chain([f64::INFINITY])) {
+            seen += bucket;
+            if total > 0 && seen as f64 >= q * total as f64 {
+                return Some(bound);
+            }
+        }
+        None
+    }
+}
+
+/// One writer and its shard.
+#[derive(Debug)]
+pub struct WriterObservation {
+    /// What it is doing.
+    pub state: StateCell<WriterState>,
+    /// Whether Redis took the writer's last transaction or ping.
+    pub redis_up: AtomicBool,
+    /// Why Redis did not.
+    pub last_error: Mutex<Option<String>>,
+    /// Batches that entered the mailbox.
+    pub batches_in: Count,
+    /// Batches that left it for good.
+    pub batches_out: Count,
+    /// Payload bytes that entered.
+    pub bytes_in: Count,
+    /// Payload bytes that left for good.
+    pub bytes_out: Count,
+    /// Transactions that Redis took.
+    pub transactions: Count,
+    /// Events in them.
+    pub events: Count,
+    /// Tries that failed and were repeated.
+    pub retries: Count,
+    /// Transactions whose outcome was unknown and had to be looked up.
+    pub unknown_outcomes: Count,
+    /// Microseconds that senders waited for room in the mailbox.
+    pub mailbox_wait_us: Count,
+    /// From the read of a frame to the reply of Redis.
+    pub latency: Latency,
+}
+
+impl WriterObservation {
+    fn new() -> WriterObservation {
+        WriterObservation {
+            state: StateCell::new(WriterState::ALL),
+            redis_up: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+            batches_in: Count::default(),
+            batches_out: Count::default(),
+            bytes_in: Count::default(),
+            bytes_out: Count::default(),
+            transactions: Count::default(),
+            events: Count::default(),
+            retries: Count::default(),
+            unknown_outcomes: Count::default(),
+            mailbox_wait_us: Count::default(),
+            latency: Latency::default(),
+        }
+    }
+}
+
+/// Everything that can be seen of the service.
+#[derive(Debug)]
+pub struct Observations {
+    /// Names this process in Redis and on the status page.
+    pub instance: String,
+    /// The service's version.
+    pub version: &'static str,
+    /// When the process started.
+    pub started_at: Moment,
+    /// One for each channel of the settings, in their order.
+    pub channels: Vec<ChannelObservation>,
+    /// One for each connection of the plan.
+    pub connections: Vec<ConnectionObservation>,
+    /// One for each shard.
+    pub writers: Vec<WriterObservation>,
+    /// Starts of a child after its first, by its name.
+    pub restarts: Mutex<BTreeMap<String, u64>>,
+    /// When the supervisor last made its round.
+    pub supervisor_round_at: Moment,
+    /// Whether the service is ending.
+    pub stopping: AtomicBool,
+    /// Log records lost because the log could not keep up.
+    pub log_records_dropped: Count,
+    rejected: Vec<Count>,
+}
+
+impl Observations {
+    /// Room for the parts of a service: its channels, the names and topics of its connections, its shards.
+    #[must_use]
+    pub fn new(
+        instance: String,
+        version: &'static str,
+        channels: &[Channel],
+        connections: &[(String, Vec<String>)],
+        shards: usize,
+    ) -> Observations {
+        let started_at = Moment::default();
+        started_at.set_now();
+        Observations {
+            instance,
+            version,
+            started_at,
+            channels: channels.iter().cloned().map(ChannelObservation::new).collect(),
+            connections: connections
+                .iter()
+                .map(|(name, topics)| ConnectionObservation::new(name.clone(), topics))
+                .collect(),
+            writers: (0..shards).map(|_| WriterObservation::new()).collect(),
+            restarts: Mutex::default(),
+            supervisor_round_at: Moment::default(),
+            stopping: AtomicBool::new(false),
+            log_records_dropped: Count::default(),
+            rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),
+        }
+    }
+
+    /// The counts of a channel.
+    #[must_use]
+    pub fn channel(&self, index: ChannelIndex) -> &ChannelObservation {
+        &self.channels[usize::from(index.0)]
+    }
+
+    /// Frames rejected as `kind`.
+    #[must_use]
+    pub fn rejected(&self, kind: Rejection) -> &Count {
+        &self.rejected[kind as usize]
+    }
+
+    /// Whether every writer has Redis.
+    #[must_use]
+    pub fn redis_up(&self) -> bool {
+        self.writers.iter().all(|writer| writer.redis_up.load(Relaxed))
+    }
+
+    /// Counts a start of a child after its first.
+    pub fn count_restart(&self, child: &str) {
+        *lock(&self.restarts).entry(child.to_owned()).or_default() += 1;
+    }
+}
+
+/// Locks a mutex of this module; a panic of another holder leaves its plain values readable.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,155 @@
+//! What the actors are told at their start. The service reads it from the environment; here are the checked forms.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::event::{Channel, Symbol, Topic};
+
+/// A text that never shows itself: not in logs, errors, panics or `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    #[must_use]
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text, for the one place that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Which symbols the service is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// `*`: every symbol; each channel is joined in its global form.
+    WholeMarket,
+    /// These symbols, in the order of the settings, each once.
+    Symbols(Vec<Symbol>),
+}
+
+/// An item of `CHANNELS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelChoice {
+    /// A channel by its name: joined for each target symbol, or globally, as its scope says.
+    Channel(Channel),
+    /// A channel with a symbol of its own, joined exactly so (`option_trades:SPXW`).
+    Topic(Topic),
+}
+
+/// What is to be joined, and over how many sockets.
+#[derive(Clone, Debug)]
+pub struct PlanSettings {
+    /// The items of `CHANNELS`.
+    pub channels: Vec<ChannelChoice>,
+    /// `TARGET_SYMBOLS`.
+    pub targets: Targets,
+    /// `WEBSOCKET_MAX_CONNECTIONS`, 1 to 10.
+    pub max_connections: usize,
+    /// `WEBSOCKET_MAX_CHANNELS_PER_CONNECTION`, at least 1.
+    pub max_joins_per_connection: usize,
+}
+
+/// How to reach the feed and how to live with it.
+#[derive(Clone, Debug)]
+pub struct FeedSettings {
+    /// `UNUSUAL_WHALES_WEBSOCKET_URL`, without the token; `ws` or `wss`.
+    pub url: url::Url,
+    /// `UNUSUAL_WHALES_API_TOKEN`.
+    pub token: Secret,
+    /// Contents of `TLS_CA_FILE`: one more root certificate to trust, PEM.
+    pub extra_root_pem: Option<Vec<u8>>,
+    /// `WEBSOCKET_RECONNECT_SECONDS`: the first delay.
+    pub reconnect_first: Duration,
+    /// `WEBSOCKET_RECONNECT_MAX_SECONDS`: the cap of the delay.
+    pub reconnect_max: Duration,
+    /// `WEBSOCKET_PING_SECONDS`: between pings, and the longest wait for a pong.
+    pub ping_interval: Duration,
+    /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: handshakes a minute over all connections.
+    pub handshakes_per_minute: u32,
+}
+
+/// How to reach Redis.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// `REDIS_URL`; may hold a password.
+    pub url: Secret,
+    /// Contents of `TLS_CA_FILE`: one more root certificate to trust, PEM.
+    pub extra_root_pem: Option<Vec<u8>>,
+}
+
+/// What is written to Redis, and where.
+#[derive(Clone, Debug)]
+pub struct KeySettings {
+    /// `KEY_PREFIX`, without the colon.
+    pub prefix: String,
+    /// `STORE_TO_REDIS`: the hashes `ws:latest:` and `ws:map:`.
+    pub snapshots: bool,
+    /// `ENABLE_HISTORY_STREAMS`: the event streams.
+    pub streams: bool,
+    /// `REDIS_STREAM_MAXLEN`: the cap of every stream; `None` is the default of each channel, `0` no cap.
+    pub maxlen: Option<u64>,
+    /// `REDIS_STREAM_MAXLEN_BY_CHANNEL`.
+    pub maxlen_by_channel: Vec<(Channel, u64)>,
+}
+
+impl KeySettings {
+    /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default
+    /// (sized in the contract by the usual rate of the channel); `0` is none.
+    #[must_use]
+    pub fn maxlen_of(&self, channel: &Channel) -> u64 {
+        let own = self.maxlen_by_channel.iter().find(|(named, _)| named == channel).map(|(_, cap)| *cap);
+        own.or(self.maxlen).unwrap_or(match channel {
+            Channel::News => 20_000,
+            Channel::Other(_) => 5_000,
+            _ => 100_000,
+        })
+    }
+}
+
+/// The pool of writers.
+#[derive(Clone, Debug)]
+pub struct WriterSettings {
+    /// `WRITER_SHARDS`, at least 1.
+    pub shards: usize,
+    /// `WRITER_MAILBOX_CAPACITY`, in batches, at least 1.
+    pub mailbox_capacity: usize,
+    /// `WRITER_BATCH_MAX_EVENTS`, at least 1.
+    pub batch_max_events: usize,
+}
+
+/// When the supervisor gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartSettings {
+    /// `RESTART_INTENSITY`: more crashes than this in the period, and it escalates.
+    pub intensity: u32,
+    /// `RESTART_PERIOD_SECONDS`.
+    pub period: Duration,
+}
+
+/// Everything the actors are told.
+#[derive(Clone, Debug)]
+pub struct ActorSettings {
+    /// What is joined.
+    pub plan: PlanSettings,
+    /// The feed.
+    pub feed: FeedSettings,
+    /// Redis.
+    pub redis: RedisSettings,
+    /// The keys.
+    pub keys: KeySettings,
+    /// The writers.
+    pub writers: WriterSettings,
+    /// The supervisor.
+    pub restarts: RestartSettings,
+}
