@@ -1,6 +1,7 @@
 //! The actors of uw-websocket and their pure cores.
 
 pub mod backoff;
+pub mod calendar;
 pub mod event;
 pub mod fault;
 pub mod observation;
