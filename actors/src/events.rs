@@ -166,6 +166,10 @@ pub(crate) fn batch_came_late(log: &Logger) {
     error!(log, "batch lost");
 }
 
+pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
+    warn!(log, "log records dropped"; "count" => count);
+}
+
 pub(crate) fn status_unwritten(log: &Logger, error: &dyn Display) {
     debug!(log, "status not written"; "error" => %error);
 }

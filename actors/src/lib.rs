@@ -20,5 +20,6 @@ pub mod events;
 
 pub mod backoff;
 pub mod calendar;
+pub mod control;
 pub mod fault;
 pub mod tls;

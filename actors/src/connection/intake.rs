@@ -1,6 +1,5 @@
 //! From the text of a frame to an event, an answer to a join, or a rejection that is counted.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,7 +48,6 @@ pub struct Intake {
     log: Logger,
     rejection_logged_at: Vec<Option<Instant>>,
     sampled_at: Vec<Option<Instant>>,
-    unknown_topics: HashSet<Box<str>>,
 }
 
 impl Intake {
@@ -70,7 +68,6 @@ impl Intake {
             log,
             rejection_logged_at: vec![None; Rejection::ALL.len()],
             sampled_at: vec![None; channels],
-            unknown_topics: HashSet::new(),
         }
     }
 

@@ -26,7 +26,7 @@ use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Inc
 use crate::calendar::{self, MarketState};
 use crate::event::ReadAt;
 use crate::events;
-use crate::fault::{ChildFaults, FaultKind};
+use crate::fault::ChildFaults;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros};
 use crate::supervisor::Beat;
 
@@ -75,6 +75,8 @@ enum End {
     Drained,
     /// The reason why it was lost.
     Lost(String),
+    /// A test wants the listener to end without having been told to.
+    Early,
 }
 
 impl Listener {
@@ -96,6 +98,7 @@ impl Listener {
                 Err(error) => delay = self.attempt_failed(attempt, &error),
                 Ok(socket) => match self.session(socket).await {
                     (End::Drained, _) => break,
+                    (End::Early, _) => return,
                     (End::Lost(reason), lasted) => delay = self.session_lost(reason, lasted),
                 },
             }
@@ -196,10 +199,9 @@ impl Listener {
             let reads = self.forwarder.has_room();
             self.show_state(session, reads);
             let next_due_at = session.next_due_at(Instant::now());
-            let mut draining = self.draining.clone();
             let read = tokio::select! {
                 biased;
-                _ = draining.wait_for(|draining| *draining) => return End::Drained,
+                _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
                 () = self.forwarder.send_one(), if !self.forwarder.is_empty() => continue,
                 read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
@@ -212,7 +214,10 @@ impl Listener {
                 }
             }
             self.forwarder.flush();
-            self.inject_fault().await;
+            if let Some(fault) = self.faults.step() {
+                fault.strike().await;
+                return End::Early;
+            }
             if let Err(error) = read {
                 return self.unreadable(&error);
             }
@@ -331,12 +336,6 @@ impl Listener {
         })
     }
 
-    async fn inject_fault(&mut self) {
-        match self.faults.step() {
-            None => {}
-            Some(fault) => FaultKind::strike(fault).await,
-        }
-    }
 }
 
 fn join_frame(topic: &str) -> String {

@@ -1,7 +1,6 @@
 //! The socket to the feed: the handshake with what a refusal says, a bound on frames, and messages from fragments.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_codec::{Decoder, Encoder, Framed};
@@ -69,6 +68,7 @@ impl HandshakeError {
 }
 
 /// Opens sockets to the feed.
+#[derive(Clone)]
 pub struct FeedConnector {
     client: awc::Client,
     url: String,
@@ -137,7 +137,9 @@ fn redact(text: &str, token: &str) -> String {
 /// Reads what a refusal says before awc throws the answer away.
 struct RefusalReader;
 
-struct RefusalReaderService<S>(Rc<S>);
+struct RefusalReaderService<S> {
+    inner: Rc<S>,
+}
 
 impl<S> Transform<S, ConnectRequest> for RefusalReader
 where
@@ -146,7 +148,7 @@ where
     type Transform = RefusalReaderService<S>;
 
     fn new_transform(self, service: S) -> Self::Transform {
-        RefusalReaderService(Rc::new(service))
+        RefusalReaderService { inner: Rc::new(service) }
     }
 }
 
@@ -158,10 +160,10 @@ where
     type Error = SendRequestError;
     type Future = LocalBoxFuture<'static, Result<ConnectResponse, SendRequestError>>;
 
-    actix_service::forward_ready!(0);
+    actix_service::forward_ready!(inner);
 
     fn call(&self, request: ConnectRequest) -> Self::Future {
-        let answer = self.0.call(request);
+        let answer = self.inner.call(request);
         async move {
             match answer.await? {
                 ConnectResponse::Tunnel(head, socket) if head.status != StatusCode::SWITCHING_PROTOCOLS => {

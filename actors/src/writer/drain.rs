@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slog::Logger;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use super::streams::Streams;
 use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
+use crate::connection::facts::Facts;
 use crate::event::Outlet;
 use crate::events;
 use crate::fault::ChildFaults;
@@ -100,7 +102,7 @@ impl Default for DrainState {
 }
 
 /// Events that were given up, and why.
-type Lost = HashMap<EventAt, DropReason>;
+type Lost = HashMap<EventAt, DropReason, RandomState>;
 
 impl Drain {
     /// Writes until the inbox is closed and empty.
@@ -113,6 +115,7 @@ impl Drain {
             self.state.streams.bound();
             if let Some(fault) = self.faults.step() {
                 fault.strike().await;
+                return;
             }
         }
         self.observed().state.set(WriterState::Stopped);
@@ -166,7 +169,7 @@ impl Drain {
 
     async fn write(&mut self, batches: Vec<EventBatch>) {
         self.look_up_streams(&batches).await;
-        let mut lost = Lost::new();
+        let mut lost = Lost::default();
         let without_id = self.state.transaction.plan(&batches, &mut self.state.streams);
         let mut new_ids = 0;
         for entry in without_id {
@@ -348,10 +351,16 @@ impl Drain {
         let mut newest = if mapped.is_empty() { Vec::new() } else { self.store.payloads(&mapped).await? }.into_iter();
         for (outlet, last) in outlets.iter().zip(last_ids) {
             let payload = outlet.map.is_some().then(|| newest.next().flatten()).flatten();
-            let session = payload.and_then(|payload| self.state.sessions.session_of_payload(&payload));
+            let session = payload.and_then(|payload| self.session_of(&payload));
             self.state.streams.learn(outlet, last, session);
         }
         Ok(())
+    }
+
+    /// The trading session of a gex row.
+    fn session_of(&mut self, payload: &[u8]) -> Option<i32> {
+        let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
+        Some(self.state.sessions.session_date(u64::try_from(facts.timestamp?).ok()?))
     }
 
     fn is_up(&mut self) {

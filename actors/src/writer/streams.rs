@@ -55,7 +55,7 @@ impl Streams {
 
     /// The stream of an outlet.
     pub fn slot(&mut self, outlet: &Outlet) -> &mut StreamSlot {
-        self.slots.entry_ref(&outlet.stream).or_insert_with(|| StreamSlot::new(outlet))
+        self.slots.entry_ref(&*outlet.stream).or_insert_with(|| StreamSlot::new(outlet))
     }
 }
 
