@@ -1,0 +1,88 @@
+//! The command line.
+
+mod healthcheck;
+mod run;
+mod show;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::settings::{Settings, Sources, log_level};
+
+/// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Everything else is set by environment variables: see `uw-websocket settings`.\n\n\
+    Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
+)]
+struct Cli {
+    /// trace, debug, info, warning, error or critical; overrides LOG_LEVEL
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = |text: &str| log_level(text).map(|_| text.to_owned()))]
+    log_level: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do. Each command is a module here with a function that returns an [`Exit`].
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default)
+    #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
+        Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
+    Run,
+    /// Print the settings as they take effect, secrets masked, each with where it came from
+    #[command(
+        after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
+    )]
+    Settings,
+    /// Ask a running service for its health over HTTP_ADDR
+    #[command(
+        after_help = "Exit code 0 if it is healthy, else 1; also 1 if HTTP_ADDR is off, since nobody can be asked.\n\n\
+        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
+    )]
+    Healthcheck,
+}
+
+/// Runs the command of `args`, of which the first is the program's name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(answer) => return explain(&answer),
+    };
+    let settings = match Settings::load(&Sources::of_process(cli.log_level)) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            complain(&mistakes.to_string());
+            return Exit::BadSettings;
+        }
+    };
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(settings),
+        Command::Settings => show::run(&settings),
+        Command::Healthcheck => healthcheck::run(&settings.http),
+    }
+}
+
+/// Help and version are answers, the rest are mistakes in the command line.
+fn explain(answer: &clap::Error) -> Exit {
+    // whoever closed the pipe does not want to read it
+    answer.print().ok();
+    match answer.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
+        _ => Exit::WrongCommandLine,
+    }
+}
+
+/// Writes to stderr, each line with our name.
+fn complain(text: &str) {
+    let mut stderr = io::stderr().lock();
+    for line in text.lines() {
+        // there is no other place to report that stderr is closed
+        writeln!(stderr, "uw-websocket: {line}").ok();
+    }
+}
