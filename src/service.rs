@@ -11,6 +11,6 @@ use crate::settings::Settings;
 /// Runs until a signal ends it. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
     warn!(log, "the event path is not part of this branch");
-    drop((settings, lost_records));
+    drop((settings, log, lost_records));
     Exit::Clean
 }

@@ -1,4 +1,5 @@
 //! The program from the outside: exit codes, what it prints where, and that no secret is ever printed.
+#![cfg(test)]
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,6 @@
 //! The README's table and `config/example.env` say what the program does. Both are written by
 //! `cargo test --test settings_documents -- --ignored regenerate`.
+#![cfg(test)]
 
 use std::ffi::OsString;
 use std::fs;

@@ -21,14 +21,14 @@ use crate::settings::{Settings, Sources, log_level};
     Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
 )]
 struct Cli {
-    /// trace, debug, info, warning, error or critical; overrides LOG_LEVEL
+    /// How much to log: trace, debug, info, warning, error or critical; overrides the settings
     #[arg(long, global = true, value_name = "LEVEL", value_parser = |text: &str| log_level(text).map(|_| text.to_owned()))]
     log_level: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What to do. Each command is a module here with a function that returns an [`Exit`].
+/// What to do. A command is a variant here, a module beside this one, and a line in [`main`].
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the service (the default)
@@ -40,7 +40,7 @@ enum Command {
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
     )]
     Settings,
-    /// Ask a running service for its health over HTTP_ADDR
+    /// Ask a running service for its health, at the address of the settings
     #[command(
         after_help = "Exit code 0 if it is healthy, else 1; also 1 if HTTP_ADDR is off, since nobody can be asked.\n\n\
         Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
@@ -54,17 +54,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(answer) => return explain(&answer),
     };
-    let settings = match Settings::load(&Sources::of_process(cli.log_level)) {
-        Ok(settings) => settings,
+    let sources = Sources::of_process(cli.log_level);
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => with_settings(&sources, run::run),
+        Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
+        Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
+    }
+}
+
+/// Runs a command that needs the settings; with mistakes in them it does not come to that.
+fn with_settings(sources: &Sources, command: impl FnOnce(Settings) -> Exit) -> Exit {
+    match Settings::load(sources) {
+        Ok(settings) => command(settings),
         Err(mistakes) => {
             complain(&mistakes.to_string());
-            return Exit::BadSettings;
+            Exit::BadSettings
         }
-    };
-    match cli.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(settings),
-        Command::Settings => show::run(&settings),
-        Command::Healthcheck => healthcheck::run(&settings.http),
     }
 }
 

@@ -85,7 +85,7 @@ impl Logging {
 
     fn over(outputs: Vec<Output>, level: Level, environment: &str) -> Logging {
         let lost = Arc::new(AtomicU64::new(0));
-        let written = Outputs::new(outputs, lost.clone());
+        let written = Outputs::new(outputs, &lost);
         let (queue, guard) = AsyncCore::custom(written)
             .chan_size(QUEUE_RECORDS)
             .blocking(false)
@@ -99,15 +99,15 @@ impl Logging {
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        let (flushed, wait) = mpsc::channel::<()>();
+        let (done, is_done) = mpsc::channel::<()>();
         let guard = self.guard.take();
         // the guard's own drop waits without a limit; the channel closes when it is through
         let flusher = thread::Builder::new().name("log-flush".to_owned()).spawn(move || {
             drop(guard);
-            drop(flushed);
+            drop(done);
         });
         if flusher.is_ok() {
-            wait.recv_timeout(FLUSH_TIMEOUT).ok();
+            is_done.recv_timeout(FLUSH_TIMEOUT).ok();
         }
     }
 }

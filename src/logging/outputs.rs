@@ -41,7 +41,7 @@ impl<D: Drain> Drain for CountLost<D> {
 pub(super) struct Outputs(Vec<CountLost<Output>>);
 
 impl Outputs {
-    pub(super) fn new(outputs: Vec<Output>, lost: Arc<AtomicU64>) -> Outputs {
+    pub(super) fn new(outputs: Vec<Output>, lost: &Arc<AtomicU64>) -> Outputs {
         Outputs(outputs.into_iter().map(|output| CountLost::new(output, lost.clone())).collect())
     }
 }

@@ -22,5 +22,9 @@ pub fn log_panics(log: Logger, redactor: Arc<Redactor>) {
 }
 
 fn message<'i>(info: &'i PanicHookInfo<'_>) -> &'i str {
-    info.payload_as_str().unwrap_or("the panic has no text")
+    let payload = info.payload();
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("the panic has no text")
 }

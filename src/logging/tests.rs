@@ -141,6 +141,22 @@ fn a_full_queue_loses_records_and_counts_them_without_blocking() {
     drop(let_go);
 }
 
+#[test]
+fn an_output_that_hangs_does_not_hold_up_the_end() {
+    let (entered, has_entered) = channel();
+    let (_let_go, release) = channel();
+    let output = Format::Json.output(RedactedLines::new(Stuck { entered, release }, Arc::default()));
+    let logging = Logging::over(vec![output], Level::Info, "test");
+    info!(logging.log, "held");
+    has_entered.recv().unwrap();
+    let (ended, has_ended) = channel();
+    thread::spawn(move || {
+        drop(logging);
+        ended.send(()).ok();
+    });
+    assert_eq!(has_ended.recv_timeout(FLUSH_TIMEOUT * 5), Ok(()));
+}
+
 /// A place that cannot be written to, like a full disk or a closed pipe.
 struct Broken;
 

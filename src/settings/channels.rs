@@ -1,7 +1,7 @@
 //! The lists of channels and symbols. An error is what would be valid, for all bad items of a list; it repeats an item
 //! as it was written and whole, so that a secret in the wrong place is still recognised and masked.
 
-use uw_websocket_actors::event::{Channel, Scope, Symbol, Topic};
+use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::settings::{ChannelChoice, Targets};
 
 /// Most items of `CHANNELS`: counters are indexed by a byte.
@@ -65,7 +65,6 @@ fn choice(item: &str) -> Result<ChannelChoice, String> {
     };
     let channel = channel(name.trim())?;
     if matches!(channel, Channel::FlowAlerts | Channel::News) {
-        debug_assert_eq!(channel.scope(), Scope::Global);
         return Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"));
     }
     Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol(ticker.trim())?), channel }))

@@ -107,9 +107,18 @@ impl Settings {
         };
         match settings {
             Some(settings) if checks.mistakes.is_empty() => Ok(settings),
-            _ => Err(SettingsErrors(checks.mistakes.into_iter().map(|m| m.redacted(&redactor)).collect())),
+            _ => Err(errors(checks.mistakes, &redactor)),
         }
     }
+}
+
+/// The mistakes as they may be shown: those of files first, the others in the order of the table.
+fn errors(mistakes: Vec<SettingsError>, redactor: &Redactor) -> SettingsErrors {
+    let place =
+        |mistake: &SettingsError| VARIABLES.iter().position(|variable| variable.name == mistake.subject);
+    let mut mistakes: Vec<_> = mistakes.into_iter().map(|mistake| mistake.redacted(redactor)).collect();
+    mistakes.sort_by_key(place);
+    SettingsErrors(mistakes)
 }
 
 fn check(

@@ -38,20 +38,28 @@ const STREAM_CAP: RangeInclusive<u64> = 0..=i64::MAX as u64;
 const MAX_NAME: usize = 64;
 
 pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> Option<ActorSettings> {
-    // read once for both; the sections below keep the order of the table of variables
-    let token = token(raw, enabled, checks);
-    let url = feed_url(raw, checks);
-    let targets = checks.read("TARGET_SYMBOLS", &raw.target_symbols, channels::targets);
-    let choices = checks.read("CHANNELS", &raw.channels, channels::choices);
-    let redis_url = checks.url("REDIS_URL", &raw.redis_url, urls::redis);
     let extra_root_pem = checks.read_optional("TLS_CA_FILE", raw.tls_ca_file.as_ref(), |path| {
         files::root_certificates(Path::new(path))
     });
-    let keys = keys(raw, choices.as_deref(), checks);
-    let handshakes_per_minute =
-        checks.count("RATE_LIMIT_REQUESTS_PER_MINUTE", &raw.rate_limit_requests_per_minute, HANDSHAKES);
-    let (reconnect_first, reconnect_max) = reconnects(raw, checks);
-    let ping_interval = checks.seconds("WEBSOCKET_PING_SECONDS", &raw.websocket_ping_seconds, &INTERVALS);
+    let plan = plan(raw, checks);
+    let feed = feed(raw, enabled, extra_root_pem.clone().flatten(), checks);
+    let redis_url = checks.url("REDIS_URL", &raw.redis_url, urls::redis);
+    let keys = keys(raw, plan.as_ref(), checks);
+    let writers = writers(raw, checks);
+    let restarts = restarts(raw, checks);
+    Some(ActorSettings {
+        plan: plan?,
+        feed: feed?,
+        redis: RedisSettings { url: redis_url?, extra_root_pem: extra_root_pem? },
+        keys: keys?,
+        writers: writers?,
+        restarts: restarts?,
+    })
+}
+
+fn plan(raw: &RawSettings, checks: &mut Checks) -> Option<PlanSettings> {
+    let targets = checks.read("TARGET_SYMBOLS", &raw.target_symbols, channels::targets);
+    let channels = checks.read("CHANNELS", &raw.channels, channels::choices);
     let max_connections =
         checks.count("WEBSOCKET_MAX_CONNECTIONS", &raw.websocket_max_connections, CONNECTIONS);
     let max_joins_per_connection = checks.count(
@@ -59,47 +67,56 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
         &raw.websocket_max_channels_per_connection,
         JOINS,
     );
-    let writers = writers(raw, checks);
-    let restarts = restarts(raw, checks);
+    Some(PlanSettings {
+        channels: channels?,
+        targets: targets?,
+        max_connections: max_connections?,
+        max_joins_per_connection: max_joins_per_connection?,
+    })
+}
 
-    let extra_root_pem = extra_root_pem?;
-    Some(ActorSettings {
-        plan: PlanSettings {
-            channels: choices?,
-            targets: targets?,
-            max_connections: max_connections?,
-            max_joins_per_connection: max_joins_per_connection?,
-        },
-        feed: FeedSettings {
-            url: url?,
-            token: token?,
-            extra_root_pem: extra_root_pem.clone(),
-            reconnect_first: reconnect_first?,
-            reconnect_max: reconnect_max?,
-            ping_interval: ping_interval?,
-            handshakes_per_minute: handshakes_per_minute?,
-        },
-        redis: RedisSettings { url: redis_url?, extra_root_pem },
-        keys: keys?,
-        writers: writers?,
-        restarts: restarts?,
+fn feed(
+    raw: &RawSettings,
+    enabled: bool,
+    extra_root_pem: Option<Vec<u8>>,
+    checks: &mut Checks,
+) -> Option<FeedSettings> {
+    let token = token(raw, enabled, checks);
+    let url = feed_url(raw, checks);
+    let handshakes_per_minute =
+        checks.count("RATE_LIMIT_REQUESTS_PER_MINUTE", &raw.rate_limit_requests_per_minute, HANDSHAKES);
+    let (reconnect_first, reconnect_max) = reconnects(raw, checks);
+    let ping_interval = checks.seconds("WEBSOCKET_PING_SECONDS", &raw.websocket_ping_seconds, &INTERVALS);
+    Some(FeedSettings {
+        url: url?,
+        token: token?,
+        extra_root_pem,
+        reconnect_first: reconnect_first?,
+        reconnect_max: reconnect_max?,
+        ping_interval: ping_interval?,
+        handshakes_per_minute: handshakes_per_minute?,
     })
 }
 
 /// The token; a disabled service needs none.
 fn token(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> Option<Secret> {
-    let name = "UNUSUAL_WHALES_API_TOKEN";
-    let text = raw.unusual_whales_api_token.clone().unwrap_or_default();
-    let is_noted = || checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(name));
-    if text.is_empty() && enabled && is_noted() {
-        return None;
-    }
-    if text.is_empty() && enabled {
-        checks.mistake(name, "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it");
-        return None;
-    }
+    const NAME: &str = "UNUSUAL_WHALES_API_TOKEN";
+    let text = match &raw.unusual_whales_api_token {
+        Some(text) => text.clone(),
+        None if !enabled => String::new(),
+        None => {
+            // it is not missing if it, or its file, could not be read
+            if !checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(NAME)) {
+                checks.mistake(
+                    NAME,
+                    "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it",
+                );
+            }
+            return None;
+        }
+    };
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        checks.mistake(name, "must be printable ASCII without blanks");
+        checks.mistake(NAME, "must be printable ASCII without blanks");
         return None;
     }
     Some(Secret::new(text))
@@ -129,7 +146,7 @@ fn reconnects(raw: &RawSettings, checks: &mut Checks) -> (Option<Duration>, Opti
     (first, max)
 }
 
-fn keys(raw: &RawSettings, choices: Option<&[ChannelChoice]>, checks: &mut Checks) -> Option<KeySettings> {
+fn keys(raw: &RawSettings, plan: Option<&PlanSettings>, checks: &mut Checks) -> Option<KeySettings> {
     let snapshots = checks.boolean("STORE_TO_REDIS", &raw.store_to_redis);
     let streams = checks.boolean("ENABLE_HISTORY_STREAMS", &raw.enable_history_streams);
     if (snapshots, streams) == (Some(false), Some(false)) {
@@ -143,7 +160,7 @@ fn keys(raw: &RawSettings, choices: Option<&[ChannelChoice]>, checks: &mut Check
     });
     let name = "REDIS_STREAM_MAXLEN_BY_CHANNEL";
     let caps = checks.read_optional(name, raw.redis_stream_maxlen_by_channel.as_ref(), channels::caps);
-    warn_about_channels(choices, caps.as_ref().and_then(Option::as_deref), checks);
+    warn_about_channels(plan, caps.as_ref().and_then(Option::as_deref), checks);
     let prefix = checks.read("KEY_PREFIX", &raw.key_prefix, key_prefix);
     Some(KeySettings {
         prefix: prefix?,
@@ -155,17 +172,13 @@ fn keys(raw: &RawSettings, choices: Option<&[ChannelChoice]>, checks: &mut Check
 }
 
 /// Warns about channels that are probably misspelt, and about caps of channels that are not listened to.
-fn warn_about_channels(
-    choices: Option<&[ChannelChoice]>,
-    caps: Option<&[(Channel, u64)]>,
-    checks: &mut Checks,
-) {
-    let Some(choices) = choices else { return };
+fn warn_about_channels(plan: Option<&PlanSettings>, caps: Option<&[(Channel, u64)]>, checks: &mut Checks) {
+    let Some(plan) = plan else { return };
     let chosen = |choice: &ChannelChoice| match choice {
         ChannelChoice::Channel(channel) => channel.clone(),
         ChannelChoice::Topic(topic) => topic.channel.clone(),
     };
-    let chosen: Vec<Channel> = choices.iter().map(chosen).collect();
+    let chosen: Vec<Channel> = plan.channels.iter().map(chosen).collect();
     for channel in &chosen {
         if let Some(meant) = channels::probably_meant(channel) {
             checks.warn(

@@ -74,8 +74,8 @@ impl Merged {
         let given = Given::read(sources, &mut mistakes);
         let mut values = BTreeMap::new();
         for variable in VARIABLES {
-            let sourced = given.sourced(variable, &mut mistakes).or_else(|| default_of(variable));
-            values.extend(sourced.map(|sourced| (variable.name, sourced)));
+            let value = given.sourced(variable, &mut mistakes).or_else(|| default_of(variable));
+            values.extend(value.map(|value| (variable.name, value)));
         }
         if let Some(level) = &sources.log_level {
             values.insert("LOG_LEVEL", Sourced { text: level.clone(), origin: Origin::CommandLine });

@@ -1,5 +1,5 @@
 //! The table of all variables: what the README, `config/example.env`, the check for unknown names and the
-//! `settings` command are made of. A new setting is a line here and a field in [`super::raw::RawSettings`].
+//! `settings` command are made of. A new setting is a line here and a field in `raw::RawSettings`.
 
 use std::fmt::Write as _;
 
