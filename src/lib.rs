@@ -1,1 +1,8 @@
-//! The service.
+//! The uw-websocket service: settings, command line, log, wiring.
+
+pub mod cli;
+pub mod exit;
+pub mod logging;
+pub mod redact;
+pub mod service;
+pub mod settings;

@@ -21,5 +21,6 @@ pub mod events;
 pub mod backoff;
 pub mod calendar;
 pub mod control;
+pub mod error_chain;
 pub mod fault;
 pub mod tls;
