@@ -88,16 +88,13 @@ fn connection_reasons(connection: &ConnectionObservation, reasons: &mut Vec<Reas
     }
     let joins = lock(&connection.joins);
     for join in joins.iter().filter(|join| !join.acknowledged) {
-        reasons.push(match &join.refused {
+        let (kind, detail) = match &join.refused {
             Some(answer) => {
-                let detail = format!("refused on connection {}: {answer}", connection.name);
-                Reason::new(ReasonKind::JoinRefused, &join.topic, detail)
+                (ReasonKind::JoinRefused, format!("refused on connection {}: {answer}", connection.name))
             }
-            None => {
-                let detail = format!("not acknowledged on connection {}", connection.name);
-                Reason::new(ReasonKind::Join, &join.topic, detail)
-            }
-        });
+            None => (ReasonKind::Join, format!("not acknowledged on connection {}", connection.name)),
+        };
+        reasons.push(Reason::new(kind, &join.topic, detail));
     }
     if joins.len() < connection.expected {
         let detail = format!("{} of {} joins sent", joins.len(), connection.expected);

@@ -3,7 +3,7 @@
 //! The families stand in one table, [`FAMILIES`], from which both the answer and the documentation are made.
 //!
 //! The answer is the text format 0.0.4, which every scraper reads. The encoder of `prometheus-client` speaks
-//! OpenMetrics, which names a counter without `_total` where it is described and with it where it is counted. So a
+//! another one, `OpenMetrics`, which names a counter without `_total` where it is described and with it where it is counted. So a
 //! counter is described here under its full name and its values are written by the encoder's gauge, which leaves
 //! names alone; without units and exemplars the two formats are otherwise the same.
 
@@ -123,7 +123,7 @@ impl Kind {
 
 impl Series<'_> {
     /// Writes the series of a family without labels.
-    pub(super) fn only(&mut self, value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn only(&mut self, value: impl EncodeGaugeValue + Copy) -> fmt::Result {
         self.encoder.encode_gauge(&value)
     }
 
@@ -131,7 +131,7 @@ impl Series<'_> {
     ///
     /// The encoder does not escape: a label's value is one of our own names or a checked channel, never a text from
     /// outside.
-    pub(super) fn labelled(&mut self, values: &[&str], value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn labelled(&mut self, values: &[&str], value: impl EncodeGaugeValue + Copy) -> fmt::Result {
         let labels: Vec<_> = self.labels.iter().copied().zip(values.iter().copied()).collect();
         self.encoder.encode_family(&labels)?.encode_gauge(&value)
     }
@@ -156,7 +156,7 @@ impl Series<'_> {
     }
 
     /// Writes one series a shard.
-    pub(super) fn per_shard<V: EncodeGaugeValue>(
+    pub(super) fn per_shard<V: EncodeGaugeValue + Copy>(
         &mut self,
         snapshot: &Snapshot<'_>,
         value: fn(&WriterObservation) -> V,

@@ -105,6 +105,6 @@ async fn status(observations: Data<Observations>) -> HttpResponse {
 }
 
 async fn unknown_path() -> HttpResponse {
-    let list: String = PATHS.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
+    let list = PATHS.map(|(path, what)| format!("  {path:<12} {what}\n")).concat();
     HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{list}"))
 }
