@@ -3,7 +3,7 @@
 //! The families stand in one table, [`FAMILIES`], from which both the answer and the documentation are made.
 //!
 //! The answer is the text format 0.0.4, which every scraper reads. The encoder of `prometheus-client` speaks
-//! another one, `OpenMetrics`, which names a counter without `_total` where it is described and with it where it is counted. So a
+//! `OpenMetrics`, which names a counter without `_total` where it is described and with it where it is counted. So a
 //! counter is described here under its full name and its values are written by the encoder's gauge, which leaves
 //! names alone; without units and exemplars the two formats are otherwise the same.
 
