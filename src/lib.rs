@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod exit;
+pub mod http;
 pub mod logging;
 pub mod redact;
 pub mod service;
 pub mod settings;
+pub mod shutdown;
