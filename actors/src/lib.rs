@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod calendar;
+pub mod connection;
 pub mod event;
 pub mod fault;
 pub mod observation;

@@ -1,0 +1,3 @@
+//! The connections to the feed.
+
+pub mod channels;
