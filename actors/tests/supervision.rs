@@ -228,11 +228,21 @@ impl Family {
     }
 
     fn of(home: Home, specs: Vec<ChildSpec>, restarts: RestartSettings, timing: Timing) -> Family {
+        let log = slog::Logger::root(slog::Discard, slog::o!());
+        Family::logging_to(&log, home, specs, restarts, timing)
+    }
+
+    fn logging_to(
+        log: &slog::Logger,
+        home: Home,
+        specs: Vec<ChildSpec>,
+        restarts: RestartSettings,
+        timing: Timing,
+    ) -> Family {
         let (escalate, escalations) = mpsc::channel(4);
         let observations = Arc::new(Observations::new("test".into(), "0", &[], &[], 0));
-        let log = slog::Logger::root(slog::Discard, slog::o!());
         let arbiter = home.arbiter.handle();
-        let supervisor = Supervisor::new(specs, restarts, arbiter, Arc::clone(&observations), &log, escalate)
+        let supervisor = Supervisor::new(specs, restarts, arbiter, Arc::clone(&observations), log, escalate)
             .with_timing(timing)
             .start();
         Family { supervisor, home, escalations, observations }
@@ -322,15 +332,17 @@ fn an_early_end_restarts_the_child_alone() {
 #[test]
 fn a_frozen_child_is_restarted_alone_and_its_old_life_is_ended() {
     run(async {
-        let family = Family::start(&PAIR, FORGIVING, quick());
-        let old = family.life("trades", 1).await;
+        // the late end of the first life, taken for another crash, would be one too many
+        let restarts = RestartSettings { intensity: 1, ..FORGIVING };
+        let mut family = Family::start(&PAIR, restarts, quick());
         family.tell("trades", Order::Freeze).await;
-        family.life("trades", 2).await;
-        eventually("the end of the old life", || !old.connected()).await;
+        let reborn = family.life("trades", 2).await;
+        eventually("the end of the old life", || family.home.journal.has("trades ended")).await;
         assert!(family.home.journal.has("trades told to Terminate"));
-        // a third life would mean that the late end of the first was taken for a crash of the second
+        assert_eq!(reborn.send(Visit).await.unwrap(), 1);
         assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
         assert_eq!((family.lives("trades"), family.lives("prices")), (2, 1));
+        assert!(family.escalations.try_recv().is_err(), "the late end was counted");
         family.end();
     });
 }
@@ -447,6 +459,40 @@ fn a_short_block_is_held_against_nobody() {
         release.send(()).unwrap();
         assert_eq!(family.life("trades", 1).await.send(Visit).await.unwrap(), 1);
         assert_eq!((family.restarts("trades"), family.restarts("prices")), (0, 0));
+        family.end();
+    });
+}
+
+// === what is told ===
+
+/// Keeps the levels and messages of a log.
+#[derive(Clone, Default)]
+struct Told(Journal);
+
+impl slog::Drain for Told {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        self.0.add(format!("{} {}", record.level().as_short_str(), record.msg()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_crash_a_restart_and_giving_up_are_logged_for_those_who_must_act() {
+    run(async {
+        let (told, home) = (Told::default(), Home::new());
+        let log = slog::Logger::root(told.clone(), slog::o!());
+        let restarts = RestartSettings { intensity: 1, ..FORGIVING };
+        let specs = vec![home.spec(PAIR[0])];
+        let mut family = Family::logging_to(&log, home, specs, restarts, quick());
+        family.tell("trades", Order::Freeze).await;
+        family.life("trades", 2).await.try_send(Order::End).unwrap();
+        family.escalations.recv().await.unwrap();
+        let (crashed, restarting) = ("ERRO actor crashed", "WARN actor restarting");
+        let (started, gave_up) = ("INFO actor started", "ERRO supervisor gives up");
+        assert_eq!(told.0.lines(), [started, "ERRO actor frozen", restarting, started, crashed, gave_up]);
         family.end();
     });
 }
