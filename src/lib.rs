@@ -1,1 +1,7 @@
 //! The service.
+
+/// The commands.
+pub mod cli {
+    pub mod simulate;
+}
+pub mod simulator;
