@@ -18,9 +18,9 @@ pub(crate) struct Arguments {
     pub(crate) mode: Option<Mode>,
     #[command(flatten)]
     pub(crate) plan: Plan,
-    /// What `cargo bench` adds
+    /// Compare; `cargo bench` adds this
     #[arg(long, hide = true)]
-    bench: bool,
+    pub(crate) bench: bool,
 }
 
 /// What this program does besides running the comparison.

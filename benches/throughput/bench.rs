@@ -1,6 +1,6 @@
 //! What all runs share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     pub(crate) redis: PrivateRedis,
     /// What is joined: `option_trades:<SYMBOL>`.
     pub(crate) topics: Vec<String>,
+    /// The symbols of the topics as a comma list.
+    pub(crate) symbols: String,
     /// The Python of the Python client.
     pub(crate) interpreter: PathBuf,
     folder: TempDir,
@@ -31,20 +33,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Starts Redis and makes a temporary folder inside of `target`, on a disk as the service's spool would be.
-    pub(crate) fn start(
-        plan: Plan,
-        target: &std::path::Path,
-        interpreter: PathBuf,
-    ) -> Result<Bench, Failure> {
+    pub(crate) fn start(plan: Plan, target: &Path, interpreter: PathBuf) -> Result<Bench, Failure> {
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(target).doing("making a folder")?;
         let redis = PrivateRedis::start(folder.path())?;
         let topics = SYMBOLS.iter().map(|symbol| format!("option_trades:{symbol}")).collect();
-        Ok(Bench { plan, redis, topics, interpreter, folder })
-    }
-
-    /// The symbols as a comma list.
-    pub(crate) fn symbols(&self) -> String {
-        SYMBOLS.join(",")
+        Ok(Bench { plan, redis, topics, symbols: SYMBOLS.join(","), interpreter, folder })
     }
 
     /// An empty folder for a run, removed with the returned value.

@@ -51,7 +51,7 @@ impl Contender {
 fn floor(bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
     let mut command = bare(&std::env::current_exe().doing("looking up this program")?);
     command.arg("floor").arg("--feed").arg(feed.to_string());
-    command.arg("--redis").arg(bench.redis.address().to_string()).arg("--symbols").arg(bench.symbols());
+    command.arg("--redis").arg(bench.redis.address().to_string()).arg("--symbols").arg(&bench.symbols);
     Ok(command)
 }
 
@@ -63,7 +63,7 @@ fn service(bench: &Bench, feed: SocketAddr) -> Command {
         .env("ENABLE_WEBSOCKET", "true")
         .env("UNUSUAL_WHALES_WEBSOCKET_URL", format!("ws://{feed}/socket"))
         .env("REDIS_URL", format!("redis://{}/0", bench.redis.address()))
-        .env("TARGET_SYMBOLS", bench.symbols())
+        .env("TARGET_SYMBOLS", &bench.symbols)
         .env("CHANNELS", "option_trades")
         .env("HTTP_ADDR", "off")
         .env("LOG_FORMAT", "json");
@@ -74,7 +74,7 @@ fn python(bench: &Bench, feed: SocketAddr) -> Command {
     let mut command = bare(&bench.interpreter);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/throughput/client.py"));
     command.arg("--feed").arg(feed.to_string()).arg("--redis").arg(bench.redis.address().to_string());
-    command.arg("--symbols").arg(bench.symbols());
+    command.arg("--symbols").arg(&bench.symbols);
     command
 }
 

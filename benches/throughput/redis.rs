@@ -38,6 +38,9 @@ pub(crate) struct Entry {
     pub(crate) payload: Vec<u8>,
 }
 
+/// `stream_id`, `payload` and `received_at` of a hash of the newest event.
+type LatestFields = (Option<String>, Option<Vec<u8>>, Option<String>);
+
 impl PrivateRedis {
     /// Starts it in `folder`.
     pub(crate) fn start(folder: &Path) -> Result<PrivateRedis, Failure> {
@@ -87,8 +90,7 @@ impl PrivateRedis {
             let key = format!("uw:ws:latest:{topic}");
             pipeline.cmd("HMGET").arg(key).arg(&["stream_id", "payload", "received_at"]);
         }
-        type Fields = (Option<String>, Option<Vec<u8>>, Option<String>);
-        let replies: Vec<Fields> = pipeline.query(&mut self.connection)?;
+        let replies: Vec<LatestFields> = pipeline.query(&mut self.connection)?;
         let entry = |fields| match fields {
             (Some(id), Some(payload), Some(_received_at)) => Entry { id, payload },
             _ => Entry::default(),

@@ -67,6 +67,7 @@ pub(super) struct EntryIds {
 }
 
 /// The ids of a batch: the same milliseconds, and a sequence from `first`.
+#[derive(Clone, Copy)]
 pub(super) struct BatchIds {
     now: Duration,
     ms: u128,
@@ -188,7 +189,7 @@ fn bulk(bytes: &mut Vec<u8>, text: &[u8]) {
 fn push_decimal(bytes: &mut Vec<u8>, mut number: usize) {
     let start = bytes.len();
     loop {
-        bytes.push(b'0' + (number % 10) as u8);
+        bytes.push(b"0123456789"[number % 10]);
         number /= 10;
         if number == 0 {
             break;
