@@ -35,6 +35,12 @@ pub(crate) fn check_interrupted() -> Result<(), Failure> {
     if INTERRUPTED.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
+/// Does nothing for a while.
+#[expect(clippy::disallowed_methods, reason = "nothing else runs on the thread of the comparison")]
+pub(crate) fn rest(pause: Duration) {
+    thread::sleep(pause);
+}
+
 /// Calls `probe` every `pause` until it gives something, at most for `patience`; `what` is waited for.
 pub(crate) fn wait_for<T>(
     what: &str,
@@ -51,6 +57,6 @@ pub(crate) fn wait_for<T>(
         if start.elapsed() > patience {
             return Err(Failure::TooLate { waiting_for: what.to_owned(), seconds: patience.as_secs() });
         }
-        thread::sleep(pause);
+        rest(pause);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Stream {
 }
 
 /// An event in Redis: a stream's entry, or what a hash of the newest event says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Its id.
     pub(crate) id: String,
@@ -83,17 +83,16 @@ impl PrivateRedis {
         present.map(|reply| stream(reply).ok_or_else(|| unreadable("XINFO STREAM"))).collect()
     }
 
-    /// The hashes of the newest event of `topics`, with one pipeline; empty where there is none.
-    pub(crate) fn latest(&mut self, topics: &[String]) -> Result<Vec<Entry>, Failure> {
+    /// The hashes of the newest event of `topics`, with one pipeline.
+    pub(crate) fn latest(&mut self, topics: &[String]) -> Result<Vec<Option<Entry>>, Failure> {
         let mut pipeline = pipe();
         for topic in topics {
             let key = format!("uw:ws:latest:{topic}");
             pipeline.cmd("HMGET").arg(key).arg(&["stream_id", "payload", "received_at"]);
         }
         let replies: Vec<LatestFields> = pipeline.query(&mut self.connection)?;
-        let entry = |fields| match fields {
-            (Some(id), Some(payload), Some(_received_at)) => Entry { id, payload },
-            _ => Entry::default(),
+        let entry = |(id, payload, received_at): LatestFields| {
+            received_at.and(id).zip(payload).map(|(id, payload)| Entry { id, payload })
         };
         Ok(replies.into_iter().map(entry).collect())
     }

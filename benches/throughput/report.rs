@@ -14,6 +14,7 @@ use crate::run::Outcome;
 /// Everything that was measured.
 #[derive(Serialize)]
 pub(crate) struct Report {
+    measured_at: String,
     machine: Machine,
     summaries: Vec<Summary>,
     ratios: Vec<Ratio>,
@@ -53,7 +54,8 @@ impl Report {
     pub(crate) fn new(machine: Machine, runs: Vec<Outcome>, latencies: Vec<Latency>) -> Report {
         let summaries: Vec<_> = Contender::ALL.iter().filter_map(|of| Summary::new(*of, &runs)).collect();
         let ratios = ratios(&summaries);
-        Report { machine, summaries, ratios, latencies, runs }
+        let measured_at = jiff::Timestamp::now().to_string();
+        Report { measured_at, machine, summaries, ratios, latencies, runs }
     }
 
     /// Prints the tables.
@@ -71,6 +73,9 @@ impl Report {
         );
         for summary in &self.summaries {
             summary.print();
+        }
+        if self.summaries.iter().any(|one| one.events_per_run != self.summaries[0].events_per_run) {
+            println!("runs differ in length to bound the time; all figures are rates or per million events");
         }
         for Ratio { to, events_per_second, cpu_seconds_per_million } in &self.ratios {
             println!(

@@ -112,6 +112,9 @@ impl Feed {
         let quote = quoted.iter().position(|b| *b == b'"').ok_or_else(|| unexpected("an endless topic"))?;
         // after the topic come its quote and a comma, before the end a bracket
         let payload = frame.start + 2 + quote + 2..frame.end - 1;
+        if payload.is_empty() {
+            return Err(unexpected("a topic without a payload"));
+        }
         if self.acks_due > 0 && is_ack(&self.buffer[payload.clone()]) {
             self.acks_due -= 1;
             return Ok(None);
