@@ -46,9 +46,9 @@ pub(crate) struct Plan {
     /// Events of a run
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) events: u64,
-    /// Events of a run of the Python client; its figures are given per million all the same
-    #[arg(long, default_value_t = 200_000)]
-    pub(crate) python_events: u64,
+    /// Events of a run of the Python client, if fewer shall do; its figures are given per million all the same
+    #[arg(long)]
+    pub(crate) python_events: Option<u64>,
     /// Runs of each client, interleaved
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
@@ -78,7 +78,7 @@ impl Plan {
         if self.quick {
             self.rounds = 1;
             self.events = self.events.min(100_000);
-            self.python_events = self.python_events.min(20_000);
+            self.python_events = Some(self.python_events.unwrap_or(20_000).min(20_000));
             self.latency_seconds = self.latency_seconds.min(2);
         }
         self.only.retain(|contender| !(self.skip_python && *contender == Contender::Python));
@@ -88,7 +88,7 @@ impl Plan {
     /// Events of a run of `contender`.
     pub(crate) fn events_of(&self, contender: Contender) -> u64 {
         match contender {
-            Contender::Python => self.python_events,
+            Contender::Python => self.python_events.unwrap_or(self.events),
             Contender::Floor | Contender::Service => self.events,
         }
     }
