@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use slog::{Logger, info};
 use thiserror::Error;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use uw_websocket_actors::event::Symbol;
 use uw_websocket_actors::settings::Secret;
 
+use super::complain;
+use crate::exit::Exit;
 use crate::simulator::{
     Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
 };
@@ -26,7 +28,7 @@ use crate::simulator::{
                        simulate --file capture.jsonl --pace 10x --loop\n  uw-websocket simulate --misbehave \
                        refuse=503@3 --misbehave cut=1000 --misbehave invalid-utf8=50"
 )]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -117,9 +119,9 @@ enum SpreadArg {
 
 /// Why the simulator could not run.
 #[derive(Debug, Error)]
-pub enum SimulateError {
+enum SimulateError {
     /// The address is taken or not ours, or the file cannot be opened.
-    #[error("cannot start the simulator on {listen}")]
+    #[error("cannot start the simulator on {listen}: {source}")]
     Start {
         /// The address.
         listen: SocketAddr,
@@ -127,11 +129,11 @@ pub enum SimulateError {
         source: io::Error,
     },
     /// The system does not let us wait for signals.
-    #[error("cannot wait for signals")]
-    Signals(#[source] io::Error),
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
     /// Standard output is closed.
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
 }
 
 fn symbol(text: &str) -> Result<Symbol, String> {
@@ -168,19 +170,31 @@ impl SimulateArgs {
 
 /// Serves until SIGINT or SIGTERM. The first line on standard output is `listening on ws://ADDRESS/socket`, the last
 /// ones are a summary.
-pub async fn run(args: SimulateArgs, log: &Logger) -> Result<(), SimulateError> {
+pub(super) fn run(args: SimulateArgs) -> Exit {
+    let served = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(serve(args)),
+        Err(error) => Err(SimulateError::Signals(error)),
+    };
+    match served {
+        Ok(()) => Exit::Clean,
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
+    }
+}
+
+async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Signals)?;
     let listen = args.listen;
     let simulator =
         Simulator::start(args.options()).map_err(|source| SimulateError::Start { listen, source })?;
     print_lines(&[format!("listening on {}", simulator.url())])?;
-    info!(log, "simulator listening"; "url" => simulator.url());
     let started = Instant::now();
     watch(&simulator, &mut interrupt, &mut terminate).await;
     let summary = summary(&simulator, started.elapsed());
     simulator.stop();
-    info!(log, "simulator stopped");
     print_lines(&summary)
 }
 

@@ -93,7 +93,7 @@ impl ChannelCounts<'_> {
             dropped,
             pending: received.saturating_sub(ended),
             drifted: channel.drifted.get(),
-            silent: channel.silent.load(Relaxed),
+            silent: channel.silent.load(Ordering::Relaxed),
             last_event_at: channel.last_event_at.get(),
             conserved: ended <= received,
         }

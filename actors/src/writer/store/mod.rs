@@ -132,7 +132,7 @@ impl Store {
                     (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
                 match (same, first) {
                     (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
-                        (None, _) if last < *id => EntryStatus::Absent,
+                    (None, _) if last < *id => EntryStatus::Absent,
                     (None, Some((first, _))) if first > id => EntryStatus::Stored,
                     _ => EntryStatus::Passed,
                 }
