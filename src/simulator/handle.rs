@@ -48,16 +48,18 @@ impl Simulator {
             recording.check()?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
         let (calls, received) = sync_channel(CALLS);
         let wake = Arc::new(Notify::new());
         let (woken, stop) = (Arc::clone(&wake), Arc::new(Notify::new()));
         let stopped = Arc::clone(&stop);
         let run = move || {
+            // the sessions are local to this thread, and so must be the future that owns them
             let serve = async move { serve(options, listener, (received, woken), stopped).await };
-            if let Err(error) = LocalSet::new().block_on(&runtime, serve) {
-                // a listener that was bound a moment ago and cannot be served: nothing to tell but to whoever calls
-                drop(error);
-            }
+            LocalSet::new().block_on(&runtime, serve);
         };
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(run)?;
         Ok(SimulatorHandle { addr, calls, wake, stop, thread: Mutex::new(Some(thread)) })
@@ -66,11 +68,10 @@ impl Simulator {
 
 async fn serve(
     options: SimulatorOptions,
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     (calls, wake): (Receiver<Call>, Arc<Notify>),
     stop: Arc<Notify>,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+) {
     let recording = options.recording.clone();
     let hub = Rc::new(Hub::new(options));
     let accepting = spawn_local(server::accept(Rc::clone(&hub), listener));
@@ -98,7 +99,6 @@ async fn serve(
     };
     // sockets that are still open then are reset by the end of the runtime
     drop(timeout(STOP_LIMIT, all_left).await);
-    Ok(())
 }
 
 /// Does what others call for.
@@ -111,7 +111,7 @@ async fn answer(hub: &Hub, calls: &Receiver<Call>, wake: &Notify) {
     }
 }
 
-/// A running simulator. Dropping it stops it.
+/// A running simulator. Dropping it resets its connections and stops it.
 ///
 /// Its methods may be called from any thread, also within an asynchronous runtime: they wait for the simulator's own
 /// thread only, which takes far less than a millisecond. After [`stop`](Self::stop) they do nothing and return defaults.
@@ -279,6 +279,7 @@ impl SimulatorHandle {
 
 impl Drop for SimulatorHandle {
     fn drop(&mut self) {
+        self.cut_all();
         self.stop();
     }
 }

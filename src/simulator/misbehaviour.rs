@@ -43,7 +43,7 @@ pub enum Kind {
     Silent,
     /// `no-pong`: pings are not answered.
     NoPong,
-    /// `freeze=N`: after N events the connection neither reads nor writes.
+    /// `freeze=N`: after N events the connection neither reads nor writes, and does not even notice its end.
     Freeze(u64),
     /// `ignore-joins=N`: the first N joins of the simulator are not answered.
     IgnoreJoins(u64),

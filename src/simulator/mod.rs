@@ -8,6 +8,14 @@
 //! event to event over all channels. An event is made only when each of its receivers has room for it, so a slow
 //! client slows the simulator down and loses nothing, unless [`Kind::DropWhenSlow`] is set.
 //!
+//! The number is, for
+//! - `option_trades`, `flow-alerts`: the last 12 hexadecimal digits of `id`;
+//! - `price`: `vol` above 100 000 000 000; likewise `volume` of `lit_trades`, `off_lit_trades` and channels that have
+//!   no shape of their own here;
+//! - `gex`: the 12 digits after the point of `gamma_per_one_percent_move_oi`; of `call_gamma_oi` for `gex_strike` and
+//!   `gex_strike_expiry`, `net_call_prem` for `net_flow`, `net_call_premium` for `market_tide`;
+//! - `news`: the last 12 digits of `headline`.
+//!
 //! It runs on a thread of its own, so a blocking test can use it as well as an asynchronous one. Deliberately absent:
 //! TLS, compression, replay after a reconnection (the vendor has none).
 

@@ -23,7 +23,7 @@ use super::session::{Ending, Session};
 
 /// For the request of a client that connected.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// For a client to take what is unwritten when its session ends.
+/// For a client to take what is unwritten and to end its side when a session ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// Before another try when the process has no sockets left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -132,13 +132,15 @@ async fn take(hub: &Hub, session: &Rc<Session>, frame: Frame) {
     }
 }
 
-/// Writes what the session holds, in pieces as large as it held, until it ends.
+/// Writes what the session holds, in pieces as large as it held, until it ends. Then it waits for the client to end
+/// its side, too: a socket that is closed with unread bytes is reset, and the client would lose what it has not read.
 async fn write(hub: &Hub, session: &Rc<Session>, writer: &mut OwnedWriteHalf) -> io::Result<()> {
     let mut written = Vec::new();
     loop {
         session.take_outgoing(&mut written).await;
         if written.is_empty() {
-            return writer.shutdown().await;
+            writer.shutdown().await?;
+            std::future::pending::<()>().await;
         }
         hub.room.notify_one();
         writer.write_all(&written).await?;

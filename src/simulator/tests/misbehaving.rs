@@ -196,11 +196,10 @@ fn every_odd_frame_can_be_sent_at_once() {
             wait_until(|| simulator.sessions() == 1).await;
             assert_eq!(simulator.send_odd(*odd), 1, "{odd:?}");
             match (odd, client.frame().await) {
-                (OddFrame::ReservedBit, None) => {}
-                (OddFrame::Binary, Some(Frame::Binary(_))) => {}
+                (OddFrame::ReservedBit, None) | (OddFrame::Binary, Some(Frame::Binary(_))) => {}
                 (OddFrame::Huge, Some(Frame::Text(text))) => assert!(text.len() > 1 << 20),
                 (OddFrame::InvalidUtf8, Some(Frame::Text(text))) => {
-                    assert!(std::str::from_utf8(&text).is_err())
+                    assert!(std::str::from_utf8(&text).is_err());
                 }
                 (OddFrame::ReservedBit | OddFrame::Binary, other) => panic!("{other:?}"),
                 (_, Some(Frame::Text(text))) => assert!(std::str::from_utf8(&text).is_ok()),
