@@ -1,0 +1,211 @@
+//! A real `redis-server` of one test: in a private folder, on a port of its own, ended with the value.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+
+use deadpool_redis::redis::{Client, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::wait::{SOON, wait_for};
+
+/// Below the kernel's ephemeral ports, so that no outgoing connection takes the port while the server is down.
+const PORTS: std::ops::Range<u16> = 16_000..32_000;
+
+/// The password of a server that was started with [`RedisServer::with_password`].
+pub(crate) const PASSWORD: &str = "a-redis-password-that-nobody-may-see";
+
+/// The server; ended with the value. `None` while it is killed.
+pub(crate) struct RedisServer {
+    folder: TempDir,
+    options: Vec<String>,
+    port: u16,
+    password: Option<&'static str>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// A server without persistence.
+    pub(crate) fn start() -> RedisServer {
+        RedisServer::start_with(&["--save", "", "--appendonly", "no"], None)
+    }
+
+    /// A server that forgets nothing that it acknowledged, whatever ends it.
+    pub(crate) fn start_durable() -> RedisServer {
+        RedisServer::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"], None)
+    }
+
+    /// A server that asks for [`PASSWORD`].
+    pub(crate) fn with_password() -> RedisServer {
+        let options = ["--save", "", "--appendonly", "no", "--requirepass", PASSWORD];
+        RedisServer::start_with(&options, Some(PASSWORD))
+    }
+
+    /// A server with these command line options besides folder, port and socket; `password` is for our own commands.
+    pub(crate) fn start_with(options: &[&str], password: Option<&'static str>) -> RedisServer {
+        let folder = tempfile::Builder::new().prefix("uw-redis-").tempdir().unwrap();
+        let options = options.iter().map(ToString::to_string).collect();
+        let mut server = RedisServer { folder, options, port: free_port(), password, child: None };
+        server.spawn();
+        server
+    }
+
+    /// The port on loopback; kept over restarts.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's private folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The URL over TCP, with the password if there is one.
+    pub(crate) fn url(&self) -> String {
+        let login = self.password.map(|password| format!(":{password}@")).unwrap_or_default();
+        format!("redis://{login}127.0.0.1:{}/0", self.port)
+    }
+
+    /// The URL of the Unix socket.
+    pub(crate) fn unix_url(&self) -> String {
+        let login = self.password.map(|password| format!("?pass={password}")).unwrap_or_default();
+        format!("unix://{}{login}", self.socket().display())
+    }
+
+    /// A connection of the test's own, over the Unix socket: it works whatever the ports ask for.
+    pub(crate) fn connect(&self) -> RedisResult<Connection> {
+        let connection = Client::open(self.unix_url())?.get_connection_with_timeout(SOON)?;
+        connection.set_read_timeout(Some(SOON))?;
+        Ok(connection)
+    }
+
+    /// Runs one command and returns what the server says.
+    pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let (name, arguments) = words.split_first().unwrap();
+        let mut command = deadpool_redis::redis::cmd(name);
+        for argument in arguments {
+            command.arg(argument);
+        }
+        command.query(&mut self.connect()?)
+    }
+
+    /// Runs one command that must succeed.
+    #[track_caller]
+    pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Sets a setting of the running server.
+    #[track_caller]
+    pub(crate) fn config_set(&self, name: &str, value: &str) {
+        self.command::<()>(&["CONFIG", "SET", name, value]);
+    }
+
+    /// How often the server answered with this error since its start, as its own statistics have it.
+    pub(crate) fn refusals(&self, error: &str) -> u64 {
+        let info: String = self.command(&["INFO", "errorstats"]);
+        let prefix = format!("errorstat_{error}:count=");
+        let count = info.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok());
+        count.unwrap_or(0)
+    }
+
+    /// Waits until the server has answered with this error at least once.
+    #[track_caller]
+    pub(crate) fn wait_for_refusal(&self, error: &str) {
+        let what = format!("Redis answered {error}");
+        wait_for(&what, SOON, || (self.refusals(error) > 0).then_some(()).ok_or_else(|| "not yet".to_owned()));
+    }
+
+    /// Keeps the server busy with a script until [`RedisServer::end_script`]; it answers `BUSY` meanwhile.
+    pub(crate) fn run_endless_script(&self) -> JoinHandle<RedisResult<()>> {
+        self.config_set("busy-reply-threshold", "20");
+        let mut connection = self.connect().unwrap();
+        std::thread::spawn(move || {
+            deadpool_redis::redis::cmd("EVAL").arg("while true do end").arg(0).query(&mut connection)
+        })
+    }
+
+    /// Ends the script; its own caller gets an error.
+    pub(crate) fn end_script(&self, script: JoinHandle<RedisResult<()>>) {
+        wait_for("the script is killed", SOON, || {
+            self.try_command::<()>(&["SCRIPT", "KILL"]).map_err(|error| error.to_string())
+        });
+        assert!(script.join().unwrap().is_err(), "a killed script ends with an error");
+    }
+
+    /// Ends the server as a crash would.
+    pub(crate) fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts the server again on the same port and folder, with more options if need be.
+    pub(crate) fn restart(&mut self, more: &[&str]) {
+        self.kill9();
+        self.options.extend(more.iter().map(ToString::to_string));
+        self.spawn();
+    }
+
+    /// Stops the server's threads: it accepts connections and answers nothing.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server runs");
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
+        command.args(&self.options).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().expect("redis-server is installed"));
+        wait_for("redis-server answers", SOON, || match self.try_command::<String>(&["PING"]) {
+            Ok(_) => Ok(()),
+            Err(error) if is_loading(&error) => Ok(()),
+            Err(error) => Err(format!("{error}; {}", self.log())),
+        });
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- redis ---\n{}", self.log());
+        }
+        self.kill9();
+    }
+}
+
+/// A port on loopback that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    wait_for("a port is free", SOON, || {
+        let port = fastrand::u16(PORTS);
+        TcpListener::bind(("127.0.0.1", port)).map(|_| port).map_err(|error| error.to_string())
+    })
+}
+
+fn is_loading(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(deadpool_redis::redis::ServerErrorKind::BusyLoading)
+}
