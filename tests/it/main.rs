@@ -4,4 +4,6 @@
 //! waits for conditions with a deadline, never for time.
 
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod support;

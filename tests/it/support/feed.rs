@@ -233,7 +233,8 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let refusal = refusal.or_else(|| shared.refuse_all.lock().unwrap().clone());
     if let Some(Refusal { status, headers, body }) = refusal {
         let length = body.len();
-        let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
         drop(stream.write_all(format!("{head}{body}").as_bytes()));
         return;
     }
@@ -246,6 +247,8 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         if shared.mute.load(SeqCst) {
             return None;
         }
-        Some(topic.map_or(Ack::Ok, |topic| shared.acks.lock().unwrap().get(topic).cloned().unwrap_or(Ack::Ok)))
+        Some(
+            topic.map_or(Ack::Ok, |topic| shared.acks.lock().unwrap().get(topic).cloned().unwrap_or(Ack::Ok)),
+        )
     });
 }

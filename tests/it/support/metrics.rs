@@ -50,7 +50,8 @@ impl Metrics {
         for channel in channels {
             let of = |name: &str| self.sum(&format!("uw_ws_events_{name}"), &[("channel", &channel)]);
             let came = of("received_total") + of("recovered_total");
-            let left = ["stored_total", "duplicate_total", "filtered_total", "quarantined_total", "dropped_total"];
+            let left =
+                ["stored_total", "duplicate_total", "filtered_total", "quarantined_total", "dropped_total"];
             let went: f64 = left.iter().map(|name| of(name)).sum();
             if (came - went - of("pending")).abs() > 0.5 {
                 return Err(format!("{channel}: {came} came, {went} went, {} pending", of("pending")));

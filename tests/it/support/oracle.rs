@@ -76,7 +76,11 @@ fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<String> {
     let payload: Value = serde_json::from_str(payload).unwrap_or_default();
     let symbols: Vec<&str> = match topic {
         "news" => payload["tickers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
-        _ => ["ticker", "underlying_symbol", "symbol"].iter().find_map(|key| payload[key].as_str()).into_iter().collect(),
+        _ => ["ticker", "underlying_symbol", "symbol"]
+            .iter()
+            .find_map(|key| payload[key].as_str())
+            .into_iter()
+            .collect(),
     };
     let legal = |symbol: &str| {
         let byte = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b".-_/".contains(&b);
@@ -121,7 +125,13 @@ pub(crate) fn assert_stream_holds(redis: &RedisServer, key: &str, payloads: &[St
     let entries = entries(redis, key);
     for (position, (entry, payload)) in entries.iter().zip(payloads).enumerate() {
         let stored = String::from_utf8_lossy(&entry.payload);
-        assert_eq!(stored, payload.as_str(), "entry {position} of {key} ({} of {})", entries.len(), payloads.len());
+        assert_eq!(
+            stored,
+            payload.as_str(),
+            "entry {position} of {key} ({} of {})",
+            entries.len(),
+            payloads.len()
+        );
     }
     assert_eq!(entries.len(), payloads.len(), "entries of {key}");
     assert!(entries.is_sorted_by(|a, b| a.id < b.id), "ids of {key} rise");

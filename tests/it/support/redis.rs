@@ -4,7 +4,6 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 
 use deadpool_redis::redis::{Client, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
@@ -116,24 +115,9 @@ impl RedisServer {
     #[track_caller]
     pub(crate) fn wait_for_refusal(&self, error: &str) {
         let what = format!("Redis answered {error}");
-        wait_for(&what, SOON, || (self.refusals(error) > 0).then_some(()).ok_or_else(|| "not yet".to_owned()));
-    }
-
-    /// Keeps the server busy with a script until [`RedisServer::end_script`]; it answers `BUSY` meanwhile.
-    pub(crate) fn run_endless_script(&self) -> JoinHandle<RedisResult<()>> {
-        self.config_set("busy-reply-threshold", "20");
-        let mut connection = self.connect().unwrap();
-        std::thread::spawn(move || {
-            deadpool_redis::redis::cmd("EVAL").arg("while true do end").arg(0).query(&mut connection)
-        })
-    }
-
-    /// Ends the script; its own caller gets an error.
-    pub(crate) fn end_script(&self, script: JoinHandle<RedisResult<()>>) {
-        wait_for("the script is killed", SOON, || {
-            self.try_command::<()>(&["SCRIPT", "KILL"]).map_err(|error| error.to_string())
+        wait_for(&what, SOON, || {
+            (self.refusals(error) > 0).then_some(()).ok_or_else(|| "not yet".to_owned())
         });
-        assert!(script.join().unwrap().is_err(), "a killed script ends with an error");
     }
 
     /// Ends the server as a crash would.
@@ -171,7 +155,8 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
+        let log =
+            File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
         command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
