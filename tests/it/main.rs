@@ -3,7 +3,12 @@
 //! One crate, so that it links once; a module a topic, each test runnable alone and safe beside the others. A test
 //! waits for conditions with a deadline, never for time.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod harness;
-#[cfg(test)]
+mod joins;
+mod malformed;
+mod reconnect;
+mod streams;
 mod support;
+mod tls;

@@ -151,6 +151,12 @@ impl Feed {
         });
     }
 
+    /// Acknowledges a join that was answered with [`Ack::Silence`].
+    #[track_caller]
+    pub(crate) fn acknowledge(&self, topic: &str) {
+        self.send_raw(topic, &wire::event(topic, wire::ACK));
+    }
+
     /// Sends bytes as they are to the session that joined the topic; nothing is remembered.
     #[track_caller]
     pub(crate) fn send_raw(&self, topic: &str, bytes: &[u8]) {
@@ -183,6 +189,11 @@ impl Feed {
         wait_for("the sessions end", SOON, || {
             if open.iter().any(|session| session.is_open()) { Err("open".to_owned()) } else { Ok(()) }
         });
+    }
+
+    /// Pings answered so far.
+    pub(crate) fn pings(&self) -> usize {
+        self.shared.sessions.lock().unwrap().iter().map(|session| session.pings()).sum()
     }
 
     /// Ends every session's TCP connection without a word.

@@ -8,9 +8,10 @@ pub(crate) mod oracle;
 pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod service;
+pub(crate) mod tls;
 pub(crate) mod wait;
 
 pub(crate) use feed::Feed;
 pub(crate) use redis::RedisServer;
-pub(crate) use service::Service;
+pub(crate) use service::{Service, Setup};
 pub(crate) use wait::{SOON, wait_for, wait_until};

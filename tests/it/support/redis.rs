@@ -9,6 +9,7 @@ use deadpool_redis::redis::{Client, Connection, ErrorKind, FromRedisValue, Redis
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::tls::Certificates;
 use super::wait::{SOON, wait_for};
 
 /// Below the kernel's ephemeral ports, so that no outgoing connection takes the port while the server is down.
@@ -23,6 +24,7 @@ pub(crate) struct RedisServer {
     options: Vec<String>,
     port: u16,
     password: Option<&'static str>,
+    is_tls: bool,
     child: Option<Child>,
 }
 
@@ -43,11 +45,27 @@ impl RedisServer {
         RedisServer::start_with(&options, Some(PASSWORD))
     }
 
+    /// A server that speaks TLS on its port.
+    pub(crate) fn with_tls(certificates: &Certificates) -> RedisServer {
+        let (authority, server, key) = (certificates.authority(), certificates.server(), certificates.key());
+        let files =
+            [("--tls-ca-cert-file", &authority), ("--tls-cert-file", &server), ("--tls-key-file", &key)];
+        let mut options = vec!["--save", "", "--appendonly", "no", "--tls-auth-clients", "no"];
+        for (option, file) in files {
+            options.extend([option, file.to_str().unwrap()]);
+        }
+        RedisServer::launch(&options, None, true)
+    }
+
     /// A server with these command line options besides folder, port and socket; `password` is for our own commands.
     pub(crate) fn start_with(options: &[&str], password: Option<&'static str>) -> RedisServer {
+        RedisServer::launch(options, password, false)
+    }
+
+    fn launch(options: &[&str], password: Option<&'static str>, is_tls: bool) -> RedisServer {
         let folder = tempfile::Builder::new().prefix("uw-redis-").tempdir().unwrap();
         let options = options.iter().map(ToString::to_string).collect();
-        let mut server = RedisServer { folder, options, port: free_port(), password, child: None };
+        let mut server = RedisServer { folder, options, port: free_port(), password, is_tls, child: None };
         server.spawn();
         server
     }
@@ -65,7 +83,8 @@ impl RedisServer {
     /// The URL over TCP, with the password if there is one.
     pub(crate) fn url(&self) -> String {
         let login = self.password.map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{login}127.0.0.1:{}/0", self.port)
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        format!("{scheme}://{login}127.0.0.1:{}/0", self.port)
     }
 
     /// The URL of the Unix socket.
@@ -158,7 +177,8 @@ impl RedisServer {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        let (plain, tls) = if self.is_tls { (0, self.port) } else { (self.port, 0) };
+        command.args(["--bind", "127.0.0.1", "--port", &plain.to_string(), "--tls-port", &tls.to_string()]);
         command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
         command.args(&self.options).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().expect("redis-server is installed"));

@@ -68,6 +68,14 @@ impl Setup {
         self.folder.path()
     }
 
+    /// Starts the process and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start_ready(self) -> Service {
+        let service = self.start();
+        service.wait_until_ready();
+        service
+    }
+
     /// Starts the process.
     pub(crate) fn start(self) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
@@ -98,10 +106,9 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts the service with the usual settings and waits until it is ready.
+    #[track_caller]
     pub(crate) fn start(feed: &Feed, redis: &RedisServer) -> Service {
-        let service = Setup::new(feed, redis).start();
-        service.wait_until_ready();
-        service
+        Setup::new(feed, redis).start_ready()
     }
 
     /// The working directory.
@@ -164,6 +171,27 @@ impl Service {
     #[track_caller]
     pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.get("/api/status").1).unwrap()
+    }
+
+    /// The part of `/api/status` about the connection.
+    #[track_caller]
+    pub(crate) fn connection(&self, name: &str) -> Value {
+        let status = self.status();
+        let connections = status["connections"].as_array().unwrap();
+        connections.iter().find(|connection| connection["name"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until some writer says that Redis failed it for a reason with this word in it.
+    #[track_caller]
+    pub(crate) fn wait_for_redis_error(&self, word: &str) {
+        wait_for(&format!("a writer has met {word}"), SOON, || {
+            let writers = self.status()["writers"].clone();
+            let errors: Vec<_> =
+                writers.as_array().unwrap().iter().map(|writer| &writer["last_error"]).collect();
+            let found =
+                errors.iter().any(|error| error.to_string().to_lowercase().contains(&word.to_lowercase()));
+            if found { Ok(()) } else { Err(format!("{errors:?}")) }
+        });
     }
 
     /// `/metrics`.

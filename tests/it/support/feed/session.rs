@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use actix_codec::Decoder;
 use actix_http::ws::{Codec, Frame};
@@ -27,6 +27,7 @@ pub(super) struct Session {
     ender: TcpStream,
     open: AtomicBool,
     close_sent: AtomicBool,
+    pings: AtomicUsize,
     joins: Mutex<Vec<Join>>,
 }
 
@@ -38,12 +39,17 @@ impl Session {
             ender: stream.try_clone().unwrap(),
             open: AtomicBool::new(true),
             close_sent: AtomicBool::new(false),
+            pings: AtomicUsize::new(0),
             joins: Mutex::default(),
         }
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.open.load(SeqCst)
+    }
+
+    pub(super) fn pings(&self) -> usize {
+        self.pings.load(SeqCst)
     }
 
     pub(super) fn joins(&self) -> Vec<Join> {
@@ -103,6 +109,7 @@ impl Session {
             Frame::Binary(bytes) => self.join(bytes, false, answer),
             Frame::Ping(bytes) if answer(None).is_some() => {
                 self.write_then(&wire::frame(opcode::PONG, bytes), || ());
+                self.pings.fetch_add(1, SeqCst);
             }
             Frame::Close(_) => {
                 if answer(None).is_some() {
@@ -123,7 +130,7 @@ impl Session {
             // the vendor ignores binary joins without a word
             None | Some(Ack::Silence) => return,
             Some(_) if !as_text => return,
-            Some(Ack::Ok) => wire::event(topic, r#"{"response":{},"status":"ok"}"#),
+            Some(Ack::Ok) => wire::event(topic, wire::ACK),
             Some(Ack::Error(reason)) => {
                 wire::event(topic, &format!(r#"{{"status":"error","response":{{"reason":"{reason}"}}}}"#))
             }

@@ -40,6 +40,9 @@ pub(crate) fn switching_protocols(request: &Request) -> String {
     )
 }
 
+/// The payload that acknowledges a join.
+pub(crate) const ACK: &str = r#"{"response":{},"status":"ok"}"#;
+
 /// Opcodes of RFC 6455.
 pub(crate) mod opcode {
     /// A further part of a fragmented message.
