@@ -7,8 +7,13 @@
 
 mod harness;
 mod joins;
+mod logs;
 mod malformed;
 mod reconnect;
+mod redis_faults;
+mod shutdown;
+mod start;
 mod streams;
+mod supervision;
 mod support;
 mod tls;

@@ -143,12 +143,18 @@ impl Feed {
     /// Sends events in as few segments as they take; waits while the other end does not read.
     #[track_caller]
     pub(crate) fn send_all(&self, topic: &str, payloads: &[String]) {
-        let session = self.session_of(topic).unwrap_or_else(|| panic!("{topic} is not joined"));
+        assert!(self.try_send(topic, payloads), "{topic} is not joined");
+    }
+
+    /// The same, and false if no session has joined the topic.
+    pub(crate) fn try_send(&self, topic: &str, payloads: &[String]) -> bool {
+        let Some(session) = self.session_of(topic) else { return false };
         let frames = payloads.iter().flat_map(|payload| wire::event(topic, payload)).collect::<Vec<u8>>();
         session.write_then(&frames, || {
             let mut sent = self.shared.sent.lock().unwrap();
             sent.entry(topic.to_owned()).or_default().extend_from_slice(payloads);
         });
+        true
     }
 
     /// Acknowledges a join that was answered with [`Ack::Silence`].

@@ -30,11 +30,6 @@ impl Metrics {
         self.0.iter().filter(has).map(|sample| sample.value).sum()
     }
 
-    /// Whether the metric has any sample.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|sample| sample.name == name)
-    }
-
     /// The values of a label of the metric.
     pub(crate) fn labels(&self, name: &str, label: &str) -> Vec<String> {
         let named = self.0.iter().filter(|sample| sample.name == name);

@@ -100,6 +100,12 @@ impl RedisServer {
         Ok(connection)
     }
 
+    /// A connection as another user than the default one, who needs no password.
+    pub(crate) fn connect_as(&self, user: &str) -> RedisResult<Connection> {
+        let url = format!("unix://{}?user={user}&pass=any", self.socket().display());
+        Client::open(url)?.get_connection_with_timeout(SOON)
+    }
+
     /// Runs one command and returns what the server says.
     pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let (name, arguments) = words.split_first().unwrap();
@@ -120,23 +126,6 @@ impl RedisServer {
     #[track_caller]
     pub(crate) fn config_set(&self, name: &str, value: &str) {
         self.command::<()>(&["CONFIG", "SET", name, value]);
-    }
-
-    /// How often the server answered with this error since its start, as its own statistics have it.
-    pub(crate) fn refusals(&self, error: &str) -> u64 {
-        let info: String = self.command(&["INFO", "errorstats"]);
-        let prefix = format!("errorstat_{error}:count=");
-        let count = info.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok());
-        count.unwrap_or(0)
-    }
-
-    /// Waits until the server has answered with this error at least once.
-    #[track_caller]
-    pub(crate) fn wait_for_refusal(&self, error: &str) {
-        let what = format!("Redis answered {error}");
-        wait_for(&what, SOON, || {
-            (self.refusals(error) > 0).then_some(()).ok_or_else(|| "not yet".to_owned())
-        });
     }
 
     /// Ends the server as a crash would.
@@ -177,8 +166,11 @@ impl RedisServer {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
         let mut command = Command::new("redis-server");
-        let (plain, tls) = if self.is_tls { (0, self.port) } else { (self.port, 0) };
-        command.args(["--bind", "127.0.0.1", "--port", &plain.to_string(), "--tls-port", &tls.to_string()]);
+        let port = self.port.to_string();
+        // a server that was built without TLS knows no `--tls-port`
+        let ports =
+            if self.is_tls { vec!["--port", "0", "--tls-port", &port] } else { vec!["--port", &port] };
+        command.args(["--bind", "127.0.0.1"]).args(ports);
         command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
         command.args(&self.options).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().expect("redis-server is installed"));

@@ -57,6 +57,12 @@ impl Setup {
         self
     }
 
+    /// Leaves a variable out.
+    pub(crate) fn unset(mut self, name: &str) -> Setup {
+        self.variables.remove(name);
+        self
+    }
+
     /// Adds an argument of the command line.
     pub(crate) fn argument(mut self, argument: &str) -> Setup {
         self.arguments.push(argument.to_owned());
@@ -245,9 +251,12 @@ impl Service {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Resident memory of the process, as the kernel has it.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kibibytes =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kibibytes.unwrap().trim().parse::<u64>().unwrap() * 1024
     }
 
     /// Sends a signal.
@@ -272,12 +281,6 @@ impl Service {
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         self.wait_for_exit(SOON)
-    }
-
-    /// Ends the process as a crash would.
-    pub(crate) fn kill9(&mut self) {
-        self.signal(Signal::KILL);
-        self.wait_for_exit(SOON);
     }
 
     /// How every test ends: the books balance, the process drains and exits with 0, and no secret has come out.

@@ -1,0 +1,114 @@
+//! The log as people and programs read it.
+
+use std::fs;
+
+use crate::support::sample::payload;
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+
+#[test]
+fn json_is_one_object_a_line_with_message_level_time_and_environment() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("ENVIRONMENT", "staging").start_ready();
+    feed.send("price:SPY", &payload("price", "SPY", 1));
+    service.wait_until_settled();
+    assert_eq!(service.terminate(), Some(0));
+    let lines = service.stdout();
+    let records = service.records();
+    assert!(!lines.is_empty());
+    assert_eq!(records.len(), lines.len(), "every line is a record: {lines:#?}");
+    for record in &records {
+        assert_eq!(record.text("environment"), "staging", "{record:?}");
+        assert!(record.text("ts").parse::<jiff::Timestamp>().is_ok(), "{record:?}");
+        assert!(
+            !record.msg.is_empty() && !record.msg.ends_with('.') && !record.msg.contains('{'),
+            "{record:?}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_tells_its_story() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("CHANNELS", "price").start_ready();
+    feed.send("price:SPY", &payload("price", "SPY", 1));
+    feed.send("price:SPY", &payload("price", "SPY", 2));
+    let story = |what: &str, words: &[&str]| {
+        service.wait_for_log(what, |record| {
+            record.level == "info" && words.iter().all(|word| record.mentions(word))
+        })
+    };
+    story("the attempt with its number", &["connecting", "attempt", "prices"]);
+    story("the subscription", &["subscribed", "price:SPY"]);
+    story("the first frame", &["first", "price"]);
+    feed.close_all(1001, "bye");
+    let end = service
+        .wait_for_log("the disconnect", |record| record.mentions("disconnect") && record.mentions("bye"));
+    assert!(
+        end.keys.keys().any(|key| key.contains("session") || key.contains("lasted")),
+        "the session's length: {end:?}"
+    );
+    story("the next attempt with its delay", &["attempt", "delay"]);
+    service.finish();
+}
+
+#[test]
+fn each_channel_says_at_start_what_memory_it_may_take() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    for channel in ["flow-alerts", "option_trades", "price", "gex", "gex_strike", "gex_strike_expiry", "news"]
+    {
+        service.wait_for_log(&format!("the forecast of {channel}"), |record| {
+            record.text("channel") == channel && record.mentions("memory") && record.mentions("hours")
+        });
+    }
+    service.finish();
+}
+
+#[test]
+fn nothing_is_logged_per_frame_above_trace() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("LOG_LEVEL", "info").start_ready();
+    feed.send("price:SPY", &payload("price", "SPY", 0));
+    service.wait_until_settled();
+    let before = service.records().len();
+    for n in 1..300 {
+        feed.send("price:SPY", &payload("price", "SPY", n));
+    }
+    service.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 300.0);
+    let more = service.records().len() - before;
+    assert!(more < 30, "{more} records for 299 frames");
+    service.finish();
+}
+
+#[test]
+fn the_term_format_is_for_people() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("LOG_FORMAT", "term").set("HTTP_ADDR", "off").start();
+    feed.wait_for_joins(&["price:SPY", "news"]);
+    wait_for("the log names the subscription", SOON, || {
+        let output = service.output();
+        if output.contains("subscribed") && output.contains("price:SPY") { Ok(()) } else { Err(output) }
+    });
+    assert_eq!(service.terminate(), Some(0));
+    assert!(service.records().is_empty(), "no JSON");
+    service.assert_no_secret();
+}
+
+#[test]
+fn a_folder_gets_a_file_with_the_same_records() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("LOG_DIR", "logs").start_ready();
+    let folder = service.folder().join("logs");
+    assert_eq!(service.terminate(), Some(0));
+    let names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let [name] = &names[..] else { panic!("one file: {names:?}") };
+    let stamp = name.strip_prefix("uw_websocket_").unwrap().strip_suffix(".log").unwrap();
+    let shape: String = stamp.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "00000000_000000", "{name}");
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    assert!(text.contains("subscribed") && text.contains("price:SPY"), "{text}");
+    assert!(!text.contains("a-token"), "no secret in the file");
+}
