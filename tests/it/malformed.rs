@@ -22,8 +22,8 @@ fn assert_counted(kind: &str, frames: &[Vec<u8>]) {
     feed.send(TOPIC, &payload("price", "SPY", 2));
     assert_streams_equal(&feed, &redis, &TARGETS);
     let metrics = service.wait_until_settled();
-    assert_eq!(metrics.sum("uw_ws_frames_rejected_total", &[("kind", kind)]), frames.len() as f64);
-    assert_eq!(metrics.sum("uw_ws_frames_rejected_total", &[]), frames.len() as f64, "of any kind");
+    assert_eq!(metrics.sum("uw_ws_frames_rejected_total", &[("kind", kind)]), frames.len() as u64);
+    assert_eq!(metrics.sum("uw_ws_frames_rejected_total", &[]), frames.len() as u64, "of any kind");
     assert_eq!(feed.handshakes().len(), sessions, "the connection stays");
     let shown = service.records().iter().filter(|record| record.text("kind") == kind).count();
     assert_eq!(shown, 1, "the first of the kind is logged, the others of the minute are not");
@@ -53,7 +53,7 @@ fn what_has_the_wrong_shape_is_counted() {
         r#"["price:SPY",{},{}]"#,
         r#"["price:SPY",[{"close":"1"}]]"#,
         r#"["price:SPY","{}"]"#,
-        r#"[1,{}]"#,
+        "[1,{}]",
     ];
     assert_counted("wrong_shape", &frames.map(wire::text));
 }
@@ -121,7 +121,7 @@ fn a_message_of_fragments_is_bounded_like_a_frame() {
 /// One frame was too large, and its connection has come back.
 #[track_caller]
 fn assert_reconnected(feed: &Feed, service: &Service, sessions: usize) {
-    service.wait_for_metric("uw_ws_frames_rejected_total", &[("kind", "too_large")], 1.0);
+    service.wait_for_metric("uw_ws_frames_rejected_total", &[("kind", "too_large")], 1);
     let handshakes = || feed.handshakes().len();
     wait_until(
         "one connection is made again",

@@ -180,7 +180,7 @@ fn waits_for_a_redis_that_is_away_at_start() {
     let service = Setup::new(&feed, &redis).start();
     feed.wait_for_joins(&["price:SPY", "option_trades:QQQ", "gex_strike:SPY", "flow-alerts", "news"]);
     send(&feed, 0);
-    service.wait_for_metric("uw_ws_events_received_total", &[], 500.0);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 500);
     assert!(service.wait_until_not_ready().to_lowercase().contains("redis"));
     redis.restart(&[]);
     assert_streams_equal(&feed, &redis, &TARGETS);
@@ -226,10 +226,10 @@ fn events_for_a_key_of_another_type_are_rejected_and_the_others_go_on() {
     service.wait_for_metric(
         "uw_ws_events_dropped_total",
         &[("channel", "price"), ("reason", "rejected")],
-        50.0,
+        50,
     );
     let metrics = service.wait_until_settled();
-    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[("channel", "price")]), 50.0);
+    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[("channel", "price")]), 50);
     assert_stream_holds(&redis, "uw:ws:price:QQQ", &good);
     service.wait_for_log("the reason", |record| record.mentions("WRONGTYPE"));
     service.wait_until_ready();

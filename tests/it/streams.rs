@@ -56,7 +56,7 @@ fn events_of_all_channels_reach_their_streams_byte_for_byte_in_order_once() {
     send_all_channels(&feed, 200);
     assert_streams_equal(&feed, &redis, &TARGETS);
     let metrics = service.wait_until_settled();
-    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 200.0 * 12.0);
+    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 200 * 12);
     service.finish();
 }
 
@@ -95,7 +95,7 @@ fn an_event_without_a_stream_of_its_own_is_filtered_and_counted() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", "price").start_ready();
     feed.send("price", &payload("price", "nobody says which", 1));
-    service.wait_for_metric("uw_ws_events_filtered_total", &[("channel", "price")], 1.0);
+    service.wait_for_metric("uw_ws_events_filtered_total", &[("channel", "price")], 1);
     assert_eq!(stream_keys(&redis, "uw"), [""; 0]);
     service.finish();
 }
@@ -216,7 +216,7 @@ fn streams_are_capped_by_count() {
     let metrics = wait_for("all is stored", SOON, || {
         let metrics = service.metrics();
         let stored = metrics.sum("uw_ws_events_stored_total", &[]);
-        if stored >= 3_000.0 { Ok(metrics) } else { Err(stored.to_string()) }
+        if stored >= 3_000 { Ok(metrics) } else { Err(stored.to_string()) }
     });
     metrics.check_conservation().unwrap();
     for (channel, cap, slack) in [("option_trades", 100, 20), ("price", 50, 20), ("gex", 1_000, 0)] {
@@ -270,7 +270,7 @@ fn ids_rise_above_what_a_stream_already_holds() {
     let service = Service::start(&feed, &redis);
     let ours = payloads("price", "SPY", 0, 20);
     feed.send_all("price:SPY", &ours);
-    service.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 20.0);
+    service.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 20);
     assert_stream_holds(&redis, "uw:ws:price:SPY", &[vec![foreign.to_owned()], ours].concat());
     service.finish();
 }

@@ -10,12 +10,12 @@ fn setup(feed: &Feed, redis: &RedisServer, fault: &str) -> Setup {
     Setup::new(feed, redis).set("UW_WEBSOCKET_FAULT", fault)
 }
 
-fn restarts(service: &Service, child: &str) -> f64 {
+fn restarts(service: &Service, child: &str) -> u64 {
     service.metrics().sum("uw_ws_actor_restarts_total", &[("actor", child)])
 }
 
 #[track_caller]
-fn wait_for_restarts(service: &Service, child: &str, at_least: f64) {
+fn wait_for_restarts(service: &Service, child: &str, at_least: u64) {
     service.wait_for_metric("uw_ws_actor_restarts_total", &[("actor", child)], at_least);
 }
 
@@ -30,7 +30,7 @@ fn assert_connection_is_restarted(fault: &str) {
         feed.send_all("option_trades:SPY", chunk);
         if n == 0 {
             feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
-            wait_for_restarts(&service, "prices", 1.0);
+            wait_for_restarts(&service, "prices", 1);
         }
     }
     feed.wait_for_joins(&TOPICS);
@@ -48,8 +48,8 @@ fn assert_connection_is_restarted(fault: &str) {
     service.wait_until_settled();
     assert_stream_holds(&redis, "uw:ws:option_trades:SPY", &trades);
     assert_eq!(feed.handshakes().len(), sessions + 1, "the siblings keep their sessions");
-    assert_eq!(restarts(&service, "prices"), 1.0);
-    assert_eq!(service.metrics().sum("uw_ws_actor_restarts_total", &[]), 1.0);
+    assert_eq!(restarts(&service, "prices"), 1);
+    assert_eq!(service.metrics().sum("uw_ws_actor_restarts_total", &[]), 1);
     assert_eq!(service.get("/healthz").0, 200);
     service.wait_for_log("the crash", |record| record.level == "error" && record.mentions("prices"));
     service.finish();
@@ -73,7 +73,7 @@ fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
     for n in 0..50 {
         feed.send_all("price:SPY", &payloads("price", "SPY", n * 10, 10));
     }
-    wait_for_restarts(&service, "writer-0", 1.0);
+    wait_for_restarts(&service, "writer-0", 1);
     feed.send_all("price:SPY", &payloads("price", "SPY", 500, 10));
     let metrics = wait_for("the last events are stored", SOON, || {
         let metrics = service.metrics();
@@ -90,7 +90,7 @@ fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
     let metrics = service.wait_until_settled();
     let stored = entries(&redis, "uw:ws:price:SPY");
     let lost = metrics.sum("uw_ws_events_dropped_total", &[("reason", "crash")]);
-    assert_eq!(stored.len() as f64 + lost, 510.0, "stored, or counted as lost");
+    assert_eq!(stored.len() as u64 + lost, 510, "stored, or counted as lost");
     // what is there is in order and there once
     let sent = feed.sent()["price:SPY"].clone();
     let positions: Vec<_> = stored

@@ -31,7 +31,7 @@ fn a_feed_of_an_unknown_authority_is_refused_with_the_reason() {
     let front = TlsFront::start(&certificates, feed.address());
     let service = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &front.url()).start();
     service.wait_for_log("the certificate", |record| record.mentions("certificate"));
-    service.wait_for_metric("uw_ws_connection_attempts_total", &[("connection", "prices")], 2.0);
+    service.wait_for_metric("uw_ws_connection_attempts_total", &[("connection", "prices")], 2);
     assert!(service.wait_until_not_ready().contains("ertificate"));
     assert!(feed.handshakes().is_empty(), "no token went to a stranger");
     service.finish();

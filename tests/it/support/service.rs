@@ -208,7 +208,7 @@ impl Service {
 
     /// Waits until the sum of a metric is at least this.
     #[track_caller]
-    pub(crate) fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], at_least: f64) {
+    pub(crate) fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], at_least: u64) {
         wait_for(&format!("{name}{labels:?} is at least {at_least}"), SOON, || {
             let value = self.metrics().sum(name, labels);
             if value >= at_least { Ok(()) } else { Err(value.to_string()) }
@@ -242,7 +242,7 @@ impl Service {
             let metrics = self.metrics();
             metrics.check_conservation()?;
             let pending = metrics.sum("uw_ws_events_pending", &[]);
-            if pending == 0.0 { Ok(metrics) } else { Err(format!("{pending} events are pending")) }
+            if pending == 0 { Ok(metrics) } else { Err(format!("{pending} events are pending")) }
         })
     }
 
