@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use actix_http::ws::{Frame, Message};
-use deadpool_redis::redis::RedisResult;
+use deadpool_redis::redis::{Client, RedisResult, TlsCertificates};
 use futures_util::{SinkExt, StreamExt};
 
 use crate::support::feed::{Ack, Refusal};
-use crate::support::redis::RedisServer;
-use crate::support::{Feed, SOON, faults, wait_until};
+use crate::support::tls::Certificates;
+use crate::support::{Feed, RedisServer, SOON, faults, wait_until};
 
 fn write(redis: &RedisServer) -> RedisResult<()> {
     redis.try_command(&["XADD", "probe", "*", "payload", "{}"])
@@ -105,4 +105,31 @@ fn a_stopped_redis_does_not_answer() {
     assert!(deadpool_redis::redis::cmd("PING").query::<()>(&mut connection).unwrap_err().is_timeout());
     redis.resume();
     write(&redis).unwrap();
+}
+
+#[test]
+fn redis_speaks_tls_with_a_certificate_of_the_authority_only() {
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let certificates = Certificates::new();
+    let redis = RedisServer::with_tls(&certificates);
+    write(&redis).unwrap();
+    let ping = |authority: Option<Vec<u8>>| {
+        let tls = TlsCertificates { client_tls: None, root_cert: authority };
+        let client = Client::build_with_tls(redis.url(), tls)?;
+        deadpool_redis::redis::cmd("PING").query::<String>(&mut client.get_connection()?)
+    };
+    assert_eq!(ping(Some(std::fs::read(certificates.authority()).unwrap())).unwrap(), "PONG");
+    let error = ping(None).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn redis_loads_for_a_while_when_told_to() {
+    let mut redis = RedisServer::start_durable();
+    faults::fill(&redis, 200);
+    redis.kill9();
+    redis.restart(&faults::LOAD_SLOWLY);
+    assert_eq!(refusal(&redis), "LOADING");
+    wait_until("it has loaded", SOON, || write(&redis).is_ok(), || "not yet".to_owned());
+    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 201);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use deadpool_redis::redis::Connection;
 
-use crate::support::faults::Fault;
+use crate::support::faults::{Fault, LOAD_SLOWLY, fill};
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal};
 use crate::support::redis::PASSWORD;
 use crate::support::sample::payloads;
@@ -110,14 +110,10 @@ fn survives_a_redis_that_is_killed_and_started_again() {
 #[test]
 fn survives_a_redis_that_loads_for_a_while() {
     let mut redis = RedisServer::start_durable();
-    // a thousand records and the events, three milliseconds each
-    let load_slowly = ["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"];
-    for n in 0..1_000 {
-        redis.command::<()>(&["SET", &format!("ballast:{n}"), &"x".repeat(100)]);
-    }
+    fill(&redis, 1_000);
     assert_survives(&mut redis, "LOADING", |redis, _| {
         redis.kill9();
-        redis.restart(&load_slowly);
+        redis.restart(&LOAD_SLOWLY);
         Box::new(|redis| {
             wait_until(
                 "Redis has loaded",

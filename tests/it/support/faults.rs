@@ -27,6 +27,25 @@ pub(crate) enum Fault {
 pub(crate) const REFUSALS: [Fault; 5] =
     [Fault::OutOfMemory, Fault::ReadOnly, Fault::Misconfigured, Fault::NoReplicas, Fault::Busy];
 
+/// Options for a restart that answers `LOADING` for a while: three milliseconds for each record of [`fill`].
+pub(crate) const LOAD_SLOWLY: [&str; 4] =
+    ["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"];
+
+/// Gives a durable server records to load after its next start: in the snapshot of its log, because only between the
+/// records of a snapshot does it look at its connections.
+pub(crate) fn fill(redis: &RedisServer, records: u64) {
+    redis.config_set("rdbcompression", "no");
+    for n in 0..records {
+        redis.command::<()>(&["SET", &format!("ballast:{n}"), &"x".repeat(1024)]);
+    }
+    redis.command::<String>(&["BGREWRITEAOF"]);
+    wait_for("the log is rewritten", SOON, || {
+        let info: String = redis.command(&["INFO", "persistence"]);
+        let is_done = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "aof_base_size"];
+        is_done.iter().all(|line| info.contains(line)).then_some(()).ok_or(info)
+    });
+}
+
 /// A fault under way; it lasts until it is ended.
 #[must_use = "the fault lasts until `end`"]
 pub(crate) struct Ongoing {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use deadpool_redis::redis::{Client, Connection, ErrorKind, FromRedisValue, RedisError, RedisResult};
+use deadpool_redis::redis::{Client, Connection, FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -176,7 +176,7 @@ impl RedisServer {
         self.child = Some(command.spawn().expect("redis-server is installed"));
         wait_for("redis-server answers", SOON, || match self.try_command::<String>(&["PING"]) {
             Ok(_) => Ok(()),
-            Err(error) if is_loading(&error) => Ok(()),
+            Err(error) if error.code() == Some("LOADING") => Ok(()),
             Err(error) => Err(format!("{error}; {}", self.log())),
         });
     }
@@ -201,8 +201,4 @@ pub(crate) fn free_port() -> u16 {
         let port = fastrand::u16(PORTS);
         TcpListener::bind(("127.0.0.1", port)).map(|_| port).map_err(|error| error.to_string())
     })
-}
-
-fn is_loading(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(deadpool_redis::redis::ServerErrorKind::BusyLoading)
 }
