@@ -1,7 +1,12 @@
 //! The log as people and programs read it.
 
 use std::fs;
+use std::path::Path;
 
+use uw_websocket_actors::events::LOG_EVENTS;
+
+use crate::support::feed::Ack;
+use crate::support::feed::wire;
 use crate::support::sample::payload;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
@@ -49,6 +54,47 @@ fn a_connection_tells_its_story() {
     );
     story("the next attempt with its delay", &["attempt", "delay"]);
     service.finish();
+}
+
+#[test]
+fn every_record_is_declared_with_its_level_and_keys() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    feed.answer_joins("news", Ack::Error("not in your plan"));
+    let mut service = Setup::new(&feed, &redis).set("UW_WEBSOCKET_FAULT", "prices:panic").start();
+    feed.wait_for_joins(&["price:SPY", "news", "gex:SPY"]);
+    feed.send("gex:SPY", &payload("gex", "SPY", 1));
+    feed.send_raw("gex:SPY", &wire::text("no json"));
+    feed.send("price:SPY", &payload("price", "SPY", 1));
+    service.wait_for_log("the restart", |record| record.msg == "actor restarting");
+    feed.close_all(1001, "bye");
+    redis.kill9();
+    service.wait_for_log("the outage", |record| record.msg == "redis unavailable");
+    redis.restart(&[]);
+    service.wait_for_log("its end", |record| record.msg == "redis back");
+    assert_eq!(service.terminate(), Some(0));
+    for record in service.records() {
+        let declared = LOG_EVENTS.iter().find(|(_, msg, ..)| *msg == record.msg);
+        let Some((level, _, keys, _)) = declared else { panic!("not declared: {record:?}") };
+        assert_eq!(record.level, *level, "{record:?}");
+        for key in keys.split(", ").filter(|key| !key.is_empty()) {
+            assert!(record.keys.contains_key(key), "{key} is missing: {record:?}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_the_records_that_the_code_declares() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- logs -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- /logs -->").unwrap();
+    let row = |(level, msg, keys, when): &(&str, &str, &str, &str)| {
+        let keys: Vec<String> =
+            keys.split(", ").filter(|key| !key.is_empty()).map(|key| format!("`{key}`")).collect();
+        format!("| `{msg}` | {level} | {} | {when} |", keys.join(", "))
+    };
+    let rows: Vec<String> = LOG_EVENTS.iter().map(row).collect();
+    let shown: Vec<&str> = table.lines().skip(2).collect();
+    assert_eq!(shown, rows, "the table between the markers should be:\n{}\n", rows.join("\n"));
 }
 
 #[test]

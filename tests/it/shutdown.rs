@@ -48,7 +48,7 @@ fn a_drain_waits_for_a_redis_that_comes_back_in_time() {
     send(&feed);
     service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
     service.signal(Signal::TERM);
-    service.wait_for_log("the drain", |record| record.mentions("drain"));
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
     redis.restart(&[]);
     assert_eq!(service.wait_for_exit(SOON), Some(0));
     assert_streams_equal(&feed, &redis, &TARGETS);
@@ -78,7 +78,7 @@ fn a_second_signal_ends_at_once() {
     feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
     service.wait_for_metric("uw_ws_events_received_total", &[], 10);
     service.signal(Signal::TERM);
-    service.wait_for_log("the drain", |record| record.mentions("drain"));
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
     assert!(service.is_running());
     service.signal(Signal::TERM);
     let code = service.wait_for_exit(Duration::from_secs(5));
