@@ -251,6 +251,11 @@ impl Service {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The exit code, once there is one.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap()?.code()
+    }
+
     /// Resident memory of the process, as the kernel has it.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
