@@ -16,10 +16,13 @@ fn restarts(service: &Service, child: &str) -> u64 {
     service.metrics().sum("uw_ws_actor_restarts_total", &[("actor", child)])
 }
 
+/// A child counts as frozen after 15 s, and is looked at once a second.
+const FROZEN: Duration = Duration::from_secs(30);
+
 /// Sends events of the topic one by one, numbered from 0, until `enough`; returns how many.
 fn send_until(feed: &Feed, channel: &str, mut enough: impl FnMut() -> bool) -> u64 {
     let mut n = 0;
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + FROZEN;
     while !enough() {
         assert!(Instant::now() < deadline, "{n} events were not enough");
         // between two lives of the connection nobody has joined
@@ -59,7 +62,8 @@ fn assert_connection_is_restarted(fault: &str) {
     assert_eq!(feed.handshakes().len(), sessions + 1, "the siblings keep their sessions");
     assert_eq!(service.metrics().sum("uw_ws_actor_restarts_total", &[]), 1);
     assert_eq!(service.get("/healthz").0, 200);
-    service.wait_for_log("the crash", |record| record.msg == "actor crashed" && record.mentions("prices"));
+    let what = if fault.contains("freeze") { "actor frozen" } else { "actor crashed" };
+    service.wait_for_log(what, |record| record.msg == what && record.mentions("prices"));
     service.finish();
 }
 
@@ -71,6 +75,11 @@ fn a_connection_that_panics_is_restarted_alone() {
 #[test]
 fn a_connection_that_ends_by_itself_is_restarted_alone() {
     assert_connection_is_restarted("prices:end:after=10");
+}
+
+#[test]
+fn a_connection_that_freezes_is_restarted_alone() {
+    assert_connection_is_restarted("prices:freeze:after=10");
 }
 
 #[test]
