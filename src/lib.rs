@@ -1,1 +1,10 @@
-//! The service.
+//! The uw-websocket service: settings, command line, log, wiring.
+
+pub mod cli;
+pub mod exit;
+pub mod http;
+pub mod logging;
+pub mod redact;
+pub mod service;
+pub mod settings;
+pub mod shutdown;

@@ -1,5 +1,26 @@
 //! The actors of uw-websocket and their pure cores.
+//!
+//! ```text
+//! vendor ──frame──▶ [Connection] ──EventBatch──▶ [Writer(shard)] ──transaction──▶ Redis
+//! ```
+//!
+//! A connection splits frames and routes their events, a writer gives them their IDs and stores them: an event crosses
+//! one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
-pub mod event;
-pub mod observation;
 pub mod settings;
+pub mod event;
+pub mod connection;
+pub mod messages;
+pub mod writer;
+
+pub mod supervisor;
+pub mod herald;
+pub mod observation;
+pub mod events;
+
+pub mod backoff;
+pub mod calendar;
+pub mod control;
+pub mod error_chain;
+pub mod fault;
+pub mod tls;

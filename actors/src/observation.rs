@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::event::{Channel, ChannelIndex};
+use crate::event::{Channel, ChannelIndex, Topic};
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -264,6 +264,8 @@ pub struct ConnectionObservation {
     pub last_event_at: Moment,
     /// Why the last session or attempt ended.
     pub last_error: Mutex<Option<String>>,
+    /// Whether its silence in market hours means something.
+    pub is_steady: bool,
     /// Joins that the plan gives it.
     pub expected: usize,
     /// Its joins in the present session.
@@ -271,11 +273,10 @@ pub struct ConnectionObservation {
 }
 
 impl ConnectionObservation {
-    fn new(name: String, topics: &[String]) -> ConnectionObservation {
-        let join =
-            |topic: &String| JoinObservation { topic: topic.clone(), acknowledged: false, refused: None };
+    fn new(name: &str, topics: &[Topic]) -> ConnectionObservation {
+        let join = |topic: &Topic| JoinObservation { topic: topic.to_string(), acknowledged: false, refused: None };
         ConnectionObservation {
-            name,
+            name: name.to_owned(),
             state: StateCell::new(ConnectionState::ALL),
             attempts: Count::default(),
             disconnects: Count::default(),
@@ -285,6 +286,7 @@ impl ConnectionObservation {
             last_frame_at: Moment::default(),
             last_event_at: Moment::default(),
             last_error: Mutex::new(None),
+            is_steady: topics.iter().any(|topic| topic.channel.family().is_steady()),
             expected: topics.len(),
             joins: Mutex::new(topics.iter().map(join).collect()),
         }
@@ -430,7 +432,7 @@ impl Observations {
         instance: String,
         version: &'static str,
         channels: &[Channel],
-        connections: &[(String, Vec<String>)],
+        connections: &[(&str, &[Topic])],
         shards: usize,
     ) -> Observations {
         let started_at = Moment::default();
@@ -442,7 +444,7 @@ impl Observations {
             channels: channels.iter().cloned().map(ChannelObservation::new).collect(),
             connections: connections
                 .iter()
-                .map(|(name, topics)| ConnectionObservation::new(name.clone(), topics))
+                .map(|(name, topics)| ConnectionObservation::new(name, topics))
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             restarts: Mutex::default(),

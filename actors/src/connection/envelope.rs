@@ -1,0 +1,159 @@
+//! From a frame to a topic and a payload, without a copy.
+//!
+//! The feed's frames are `["<topic>",{…payload…}]`; a top-level object is a notice from the server. The usual form is
+//! split by a scan for the quote that ends the topic (10 ns); whatever the scan does not expect (blanks, escapes, other
+//! shapes) goes through a full parse. A payload found by the scan is not validated here: [`super::facts`] parses it once
+//! and on failure asks [`classify`] what was wrong with the whole frame.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::observation::Rejection;
+
+/// Deepest nesting of brackets that is taken; the feed's events nest three deep. It bounds the stack of every parser
+/// that sees the payload later.
+pub const MAX_DEPTH: usize = 64;
+
+/// A frame that has the outline of the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Envelope<'f> {
+    /// An event or the acknowledgement of a join.
+    Message {
+        /// The channel as it was joined.
+        topic: Cow<'f, str>,
+        /// An object, byte for byte, if it is JSON.
+        payload: &'f str,
+    },
+    /// A top-level object.
+    Notice(&'f str),
+}
+
+/// Splits a frame.
+pub fn split(frame: &[u8]) -> Result<Envelope<'_>, Rejection> {
+    let text = std::str::from_utf8(frame).map_err(|_| Rejection::InvalidUtf8)?;
+    if is_deeper_than(text.as_bytes(), MAX_DEPTH) {
+        return Err(Rejection::TooDeep);
+    }
+    match scan(text) {
+        Some((topic, payload)) => Ok(Envelope::Message { topic: Cow::Borrowed(topic), payload }),
+        None => parse(text),
+    }
+}
+
+/// What is wrong with a frame whose payload did not parse.
+#[must_use]
+pub fn classify(frame: &[u8]) -> Rejection {
+    match std::str::from_utf8(frame).map(parse) {
+        Err(_) => Rejection::InvalidUtf8,
+        Ok(Err(rejection)) => rejection,
+        // JSON that is neither rejected here nor readable as an event
+        Ok(Ok(_)) => Rejection::WrongShape,
+    }
+}
+
+/// `["topic",{…}]` without blanks and escapes outside of the payload.
+fn scan(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("[\"")?;
+    let quote = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+    let (topic, rest) = rest.split_at_checked(quote)?;
+    let payload = rest.strip_prefix("\",")?.strip_suffix(']')?;
+    (payload.starts_with('{') && payload.ends_with('}')).then_some((topic, payload))
+}
+
+fn parse(text: &str) -> Result<Envelope<'_>, Rejection> {
+    let text = text.trim_ascii();
+    if text.starts_with('{') {
+        return match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Ok(Envelope::Notice(text)),
+            Err(_) => Err(Rejection::NotJson),
+        };
+    }
+    match serde_json::from_str::<(Text<'_>, &RawValue)>(text) {
+        Ok((Text(topic), payload)) if payload.get().starts_with('{') => {
+            Ok(Envelope::Message { topic, payload: payload.get() })
+        }
+        Ok(_) => Err(Rejection::WrongShape),
+        Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => Err(Rejection::WrongShape),
+        Err(_) => Err(Rejection::NotJson),
+    }
+}
+
+/// A string, borrowed unless it has escapes.
+#[derive(serde::Deserialize)]
+struct Text<'f>(#[serde(borrow)] Cow<'f, str>);
+
+/// Whether brackets nest deeper than `limit`. A text with fewer opening brackets than that cannot; counting them is
+/// all that a usual frame pays.
+fn is_deeper_than(text: &[u8], limit: usize) -> bool {
+    let opening = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if opening <= limit {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<'f>(topic: &'f str, payload: &'f str) -> Result<Envelope<'f>, Rejection> {
+        Ok(Envelope::Message { topic: Cow::Borrowed(topic), payload })
+    }
+
+    #[test]
+    fn splits_the_usual_form_without_touching_the_payload() {
+        let frame = br#"["option_trades:SPY",{"a":"x]y","b":[1,2]}]"#;
+        assert_eq!(split(frame), message("option_trades:SPY", r#"{"a":"x]y","b":[1,2]}"#));
+    }
+
+    #[test]
+    fn accepts_what_json_allows_around_topic_and_payload() {
+        assert_eq!(split(b" [ \"news\" , {\"a\": 1} ] "), message("news", "{\"a\": 1}"));
+        assert_eq!(split(br#"["ne\u0077s",{"a":1}]"#), message("news", r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn a_top_level_object_is_a_notice() {
+        assert_eq!(split(br#"{"error":"limit"}"#), Ok(Envelope::Notice(r#"{"error":"limit"}"#)));
+        assert_eq!(split(br#"{"error":"#), Err(Rejection::NotJson));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert_eq!(split(b"hello"), Err(Rejection::NotJson));
+        assert_eq!(split(b""), Err(Rejection::NotJson));
+        assert_eq!(split(b"[\"a\",{\"x\":\"\xff\"}]"), Err(Rejection::InvalidUtf8));
+        for wrong in ["[]", "42", r#"["a",[1]]"#, r#"["a",{},{}]"#, r#"["a","{}"]"#, r#"[1,{}]"#] {
+            let kind = split(wrong.as_bytes()).err().unwrap_or_else(|| classify(wrong.as_bytes()));
+            assert_eq!(kind, Rejection::WrongShape, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bounds_the_nesting_but_not_the_number_of_brackets() {
+        let nested = |depth: usize| format!("[\"a\",{{\"x\":{}{}}}]", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(split(nested(100_000).as_bytes()), Err(Rejection::TooDeep));
+        assert_eq!(split(nested(MAX_DEPTH - 1).as_bytes()), Err(Rejection::TooDeep));
+        assert!(split(nested(MAX_DEPTH - 2).as_bytes()).is_ok());
+        let flat = format!("[\"a\",{{\"x\":\"{}\",\"y\":[{}[]]}}]", "[{\\\"".repeat(200), "[],".repeat(200));
+        assert!(split(flat.as_bytes()).is_ok());
+    }
+}

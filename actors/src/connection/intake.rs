@@ -1,0 +1,163 @@
+//! From the text of a frame to an event, an answer to a join, or a rejection that is counted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slog::Logger;
+
+use super::channels::TypedEvent;
+use super::envelope::{self, Envelope};
+use super::facts::Facts;
+use super::router::{Router, Routing};
+use crate::calendar::SessionClock;
+use crate::event::{ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::events;
+use crate::observation::{Observations, Rejection};
+
+/// A rejection of each kind is logged once in this time, and an event of each channel compared with its documented
+/// shape.
+const SAMPLE_EVERY: Duration = Duration::from_secs(60);
+/// How much of a rejected frame is logged.
+const EXCERPT: usize = 200;
+/// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
+const MAX_FIELD: usize = 64;
+
+/// What a frame was.
+#[derive(Debug)]
+pub enum Taken {
+    /// An event on its way.
+    Event(Event),
+    /// An event that nobody asked for; it is counted.
+    Filtered,
+    /// The feed acknowledged the join of this topic.
+    Acknowledged(String),
+    /// The feed refused the join of this topic, with this text.
+    Refused(String, String),
+    /// Something that is counted and logged.
+    Nothing,
+}
+
+/// Takes frames in for one connection.
+pub struct Intake {
+    router: Router,
+    sessions: SessionClock,
+    observations: Arc<Observations>,
+    /// Takes secrets out of what is logged.
+    redact: Box<dyn Fn(&str) -> String>,
+    log: Logger,
+    rejection_logged_at: Vec<Option<Instant>>,
+    sampled_at: Vec<Option<Instant>>,
+}
+
+impl Intake {
+    /// An intake that routes with `router`.
+    #[must_use]
+    pub fn new(
+        router: Router,
+        observations: Arc<Observations>,
+        redact: Box<dyn Fn(&str) -> String>,
+        log: Logger,
+    ) -> Intake {
+        let channels = observations.channels.len();
+        Intake {
+            router,
+            sessions: SessionClock::default(),
+            observations,
+            redact,
+            log,
+            rejection_logged_at: vec![None; Rejection::ALL.len()],
+            sampled_at: vec![None; channels],
+        }
+    }
+
+    /// Takes a frame in.
+    pub fn take(&mut self, frame: &Bytes, read_at: ReadAt) -> Taken {
+        let (topic, payload) = match envelope::split(frame) {
+            Ok(Envelope::Message { topic, payload }) => (topic, payload),
+            Ok(Envelope::Notice(text)) => return self.reject(Rejection::ServerNotice, text.as_bytes()),
+            Err(kind) => return self.reject(kind, frame),
+        };
+        let Ok(facts) = Facts::read(payload) else {
+            return self.reject(envelope::classify(frame), frame);
+        };
+        if let Some(status) = facts.join_status() {
+            return self.answer(&topic, status, payload);
+        }
+        match self.router.route_of(&topic, &facts) {
+            Routing::To(route) => {
+                self.note_arrival(route.channel, payload, read_at);
+                let cell = self.cell(&route, &facts, read_at);
+                Taken::Event(Event { route, payload: frame.slice_ref(payload.as_bytes()), cell })
+            }
+            Routing::NoTarget(channel) => {
+                self.note_arrival(channel, payload, read_at);
+                let channel = self.observations.channel(channel);
+                channel.received.add(1);
+                channel.filtered.add(1);
+                Taken::Filtered
+            }
+            Routing::UnknownChannel => self.reject(Rejection::UnknownChannel, frame),
+        }
+    }
+
+    /// Counts what is not an event and logs the first of its kind in a minute.
+    pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Taken {
+        self.observations.rejected(kind).add(1);
+        if is_due(&mut self.rejection_logged_at[kind as usize], Instant::now()) {
+            let excerpt = String::from_utf8_lossy(&input[..input.len().min(EXCERPT)]);
+            let count = self.observations.rejected(kind).get();
+            events::frame_rejected(&self.log, kind, &(self.redact)(&excerpt), input.len(), count);
+        }
+        Taken::Nothing
+    }
+
+    fn answer(&mut self, topic: &str, status: &str, payload: &str) -> Taken {
+        if status == "ok" {
+            return Taken::Acknowledged(topic.to_owned());
+        }
+        let text = (self.redact)(payload.get(..EXCERPT.min(payload.len())).unwrap_or(payload));
+        self.observations.rejected(Rejection::JoinRefused).add(1);
+        events::join_refused(&self.log, topic, &text);
+        Taken::Refused(topic.to_owned(), text)
+    }
+
+    fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
+        let channel = self.observations.channel(index);
+        channel.last_event_at.set(read_at.unix_us);
+        let Some(sampled_at) = self.sampled_at.get_mut(usize::from(index.0)) else { return };
+        let is_first = sampled_at.is_none();
+        if !is_due(sampled_at, read_at.instant) {
+            return;
+        }
+        if is_first {
+            events::first_frame(&self.log, channel.channel.name(), payload.len());
+        }
+        if let Err(error) = TypedEvent::parse(&channel.channel, payload) {
+            channel.drifted.add(1);
+            events::shape_drifted(&self.log, channel.channel.name(), &error);
+        }
+    }
+
+    /// The field of the channel's map that an event sets, if the channel has one and the row names its place.
+    fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
+        route.outlets.first()?.map.as_ref()?;
+        let strike = facts.strike.as_deref()?;
+        let by_expiry = self.observations.channel(route.channel).channel == crate::event::Channel::GexStrikeExpiry;
+        let field = if by_expiry { format!("{}:{strike}", facts.expiry.as_deref()?) } else { strike.to_owned() };
+        if field.len() > MAX_FIELD {
+            return None;
+        }
+        let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(read_at.unix_us / 1000);
+        Some(Box::new(MapCell { field: field.into(), session: self.sessions.session_date(at) }))
+    }
+}
+
+/// Whether something that happens once in [`SAMPLE_EVERY`] is due; then it counts as done.
+fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= SAMPLE_EVERY);
+    if due {
+        *last = Some(now);
+    }
+    due
+}

@@ -1,0 +1,383 @@
+//! The life of one connection: attempt, session, delay, and again.
+//!
+//! Everything here waits in one place at a time and proves its progress while it waits. What a frame means is decided
+//! by the pure neighbours; this is where their answers meet the socket.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use actix_http::ws;
+use bytes::Bytes;
+use futures_util::{SinkExt, Stream};
+use slog::Logger;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::forwarder::Forwarder;
+use super::handshakes::HandshakeLimiter;
+use super::intake::{Intake, Taken};
+use super::plan::ConnectionPlan;
+use super::reconnect::ReconnectPolicy;
+use super::session::{Acknowledged, Death, Due, Session};
+use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
+use crate::calendar::{self, MarketState};
+use crate::event::ReadAt;
+use crate::events;
+use crate::fault::ChildFaults;
+use crate::observation::{ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros};
+use crate::supervisor::Beat;
+
+/// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
+const CHUNK: usize = 512;
+/// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a wait proves progress; the supervisor's patience is many times that.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Everything one connection works with.
+pub struct Listener {
+    /// What to join.
+    pub plan: ConnectionPlan,
+    /// Opens the sockets.
+    pub connector: FeedConnector,
+    /// Bounds the handshakes of all connections together.
+    pub handshakes: Arc<HandshakeLimiter>,
+    /// When to try again.
+    pub policy: ReconnectPolicy,
+    /// Between pings.
+    pub ping_interval: Duration,
+    /// From frames to events.
+    pub intake: Intake,
+    /// From events to writers.
+    pub forwarder: Forwarder,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// This connection's position there.
+    pub position: usize,
+    /// Turns to true when the connection is to drain.
+    pub draining: watch::Receiver<bool>,
+    /// Proves progress.
+    pub beat: Beat,
+    /// Test-only faults.
+    pub faults: ChildFaults,
+    /// Chance, for jitter.
+    pub rng: fastrand::Rng,
+    /// Names the connection.
+    pub log: Logger,
+}
+
+/// How a session ended.
+enum End {
+    /// We were told to drain.
+    Drained,
+    /// The reason why it was lost.
+    Lost(String),
+    /// A test wants the listener to end without having been told to.
+    Early,
+}
+
+impl Listener {
+    /// Listens until it is told to drain; returns when everything it has taken in was forwarded.
+    pub async fn run(mut self) {
+        let mut delay = Duration::ZERO;
+        loop {
+            self.observed().state.set(ConnectionState::Waiting);
+            let turn = self.handshakes.reserve(Instant::now() + delay);
+            let wait = turn.saturating_duration_since(Instant::now());
+            if self.meanwhile(sleep(wait)).await.is_none() {
+                break;
+            }
+            let attempt = self.begin_attempt(wait);
+            // the future borrows nothing of `self`, so that events can be forwarded while it runs
+            let connector = self.connector.clone();
+            let Some(opened) = self.meanwhile(async move { connector.connect().await }).await else { break };
+            match opened {
+                Err(error) => delay = self.attempt_failed(attempt, &error),
+                Ok(socket) => match self.session(socket).await {
+                    (End::Drained, _) => break,
+                    (End::Early, _) => return,
+                    (End::Lost(reason), lasted) => delay = self.session_lost(reason, lasted),
+                },
+            }
+        }
+        self.observed().state.set(ConnectionState::Draining);
+        while !self.forwarder.is_empty() {
+            tokio::select! {
+                () = self.forwarder.send_one() => {}
+                () = sleep(BEAT) => self.beat.beat(),
+            }
+        }
+        self.observed().state.set(ConnectionState::Stopped);
+    }
+
+    fn observed(&self) -> &ConnectionObservation {
+        &self.observations.connections[self.position]
+    }
+
+    /// Waits for `future` and meanwhile forwards and proves progress; `None` when we are told to drain.
+    async fn meanwhile<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            self.beat.beat();
+            tokio::select! {
+                biased;
+                // an error says that the actor is gone, and this future with it
+                _ = self.draining.wait_for(|draining| *draining) => return None,
+                output = &mut future => return Some(output),
+                () = self.forwarder.send_one(), if !self.forwarder.is_empty() => {}
+                () = sleep(BEAT) => {}
+            }
+        }
+    }
+
+    fn begin_attempt(&self, waited: Duration) -> u64 {
+        let observed = self.observed();
+        observed.attempts.add(1);
+        observed.state.set(ConnectionState::Connecting);
+        let attempt = observed.attempts.get();
+        events::connecting(&self.log, attempt, waited);
+        attempt
+    }
+
+    fn attempt_failed(&mut self, attempt: u64, error: &HandshakeError) -> Duration {
+        let delay = self.policy.after_handshake(error, &mut self.rng);
+        let observed = self.observed();
+        *lock(&observed.last_error) = Some(error.to_string());
+        if error.is_token_refused() {
+            observed.refused.add(1);
+        }
+        events::handshake_failed(&self.log, attempt, error, delay);
+        delay
+    }
+
+    fn session_lost(&mut self, reason: String, lasted: Duration) -> Duration {
+        let delay = self.policy.after_session(lasted, &mut self.rng);
+        let observed = self.observed();
+        observed.disconnects.add(1);
+        observed.session_since.clear();
+        for join in lock(&observed.joins).iter_mut() {
+            join.acknowledged = false;
+        }
+        events::disconnected(&self.log, &reason, lasted, delay);
+        *lock(&observed.last_error) = Some(reason);
+        delay
+    }
+
+    async fn session(&mut self, mut socket: FeedSocket) -> (End, Duration) {
+        let opened = Instant::now();
+        let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
+        let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
+        let mut session = Session::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
+        let observed = self.observed();
+        observed.accepted.add(1);
+        observed.session_since.set_now();
+        observed.last_event_at.clear();
+        *lock(&observed.last_error) = None;
+        for join in lock(&observed.joins).iter_mut() {
+            (join.acknowledged, join.refused) = (false, None);
+        }
+        events::connected(&self.log, topics.len());
+
+        let end = self.listen(&mut socket, &mut session).await;
+        let goodbye = ws::Message::Close(Some(ws::CloseCode::Normal.into()));
+        // the peer may be gone already, and then there is nobody to say goodbye to
+        drop(timeout(WRITE_TIMEOUT, socket.send(goodbye)).await);
+        (end, opened.elapsed())
+    }
+
+    async fn listen(&mut self, socket: &mut FeedSocket, session: &mut Session) -> End {
+        let mut assembler = Assembler::default();
+        let mut chunk = Vec::with_capacity(CHUNK);
+        loop {
+            self.beat.beat();
+            if let Some(end) = self.do_due(socket, session).await {
+                return end;
+            }
+            let reads = self.forwarder.has_room();
+            self.show_state(session, reads);
+            let next_due_at = session.next_due_at(Instant::now());
+            let read = tokio::select! {
+                biased;
+                _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
+                () = sleep_until(next_due_at.into()) => continue,
+                () = self.forwarder.send_one(), if !self.forwarder.is_empty() => continue,
+                read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
+            };
+            let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
+            self.observed().last_frame_at.set(read_at.unix_us);
+            for incoming in chunk.drain(..) {
+                if let Some(end) = self.accept(incoming, read_at, socket, session).await {
+                    return end;
+                }
+            }
+            self.forwarder.flush();
+            if let Some(fault) = self.faults.step() {
+                fault.strike().await;
+                return End::Early;
+            }
+            if let Err(error) = read {
+                return self.unreadable(&error);
+            }
+        }
+    }
+
+    /// Sends the joins and pings that are due.
+    async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut Session) -> Option<End> {
+        let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
+        while let Some(due) = session.due(Instant::now(), market_is_open) {
+            let message = match due {
+                Due::Join(position) => {
+                    let topic = session.topic(position);
+                    if session.times_sent(position) > 1 {
+                        events::join_repeated(&self.log, topic, session.times_sent(position));
+                    }
+                    ws::Message::Text(join_frame(topic).into())
+                }
+                Due::Ping => ws::Message::Ping(Bytes::new()),
+                Due::Dead(Death::NoPong) => return Some(End::Lost("no pong within the ping interval".into())),
+                Due::Dead(Death::Silence) => {
+                    return Some(End::Lost("no event for 75 s in market hours".into()));
+                }
+            };
+            if let Some(end) = self.send(socket, message).await {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    fn show_state(&self, session: &mut Session, reads: bool) {
+        let observed = self.observed();
+        let was_blocked = observed.state.get() == ConnectionState::Blocked;
+        if reads {
+            session.resume(Instant::now());
+        } else {
+            session.pause();
+        }
+        match (was_blocked, reads) {
+            (false, false) => events::reading_stopped(&self.log),
+            (true, true) => events::reading_resumed(&self.log),
+            _ => {}
+        }
+        observed.state.set(match (reads, session.is_joined()) {
+            (false, _) => ConnectionState::Blocked,
+            (true, true) => ConnectionState::Live,
+            (true, false) => ConnectionState::Joining,
+        });
+    }
+
+    async fn accept(
+        &mut self,
+        incoming: Incoming,
+        read_at: ReadAt,
+        socket: &mut FeedSocket,
+        session: &mut Session,
+    ) -> Option<End> {
+        match incoming {
+            Incoming::Text(frame) => self.accept_text(&frame, read_at, session),
+            Incoming::Binary(length) => {
+                self.intake.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
+            }
+            Incoming::Pong => session.pong(),
+            Incoming::Ping(content) => return self.send(socket, ws::Message::Pong(content)).await,
+            Incoming::Close(reason) => return Some(End::Lost(self.connector.redact(&closed(reason)))),
+        }
+        None
+    }
+
+    fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut Session) {
+        match self.intake.take(frame, read_at) {
+            Taken::Event(event) => {
+                session.event(read_at.instant);
+                self.observed().last_event_at.set(read_at.unix_us);
+                self.forwarder.push(event, read_at);
+            }
+            Taken::Filtered => {
+                session.event(read_at.instant);
+                self.observed().last_event_at.set(read_at.unix_us);
+            }
+            Taken::Acknowledged(topic) => {
+                if session.acknowledge(&topic) == Acknowledged::Joined {
+                    events::subscribed(&self.log, &topic);
+                }
+                self.note_join(&topic, true, None);
+            }
+            Taken::Refused(topic, text) => self.note_join(&topic, false, Some(text)),
+            Taken::Nothing => {}
+        }
+    }
+
+    fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) {
+        if let Some(join) = lock(&self.observed().joins).iter_mut().find(|join| join.topic == topic) {
+            (join.acknowledged, join.refused) = (acknowledged, refused);
+        }
+    }
+
+    async fn send(&self, socket: &mut FeedSocket, message: ws::Message) -> Option<End> {
+        match timeout(WRITE_TIMEOUT, socket.send(message)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(End::Lost(self.connector.redact(&error.to_string()))),
+            Err(_) => Some(End::Lost("the peer does not read".into())),
+        }
+    }
+
+    fn unreadable(&mut self, error: &Unreadable) -> End {
+        End::Lost(match error {
+            Unreadable::Ended => "connection closed without a close frame".into(),
+            Unreadable::Socket(error) => {
+                if let SocketError::TooLarge(length) = error {
+                    self.intake.reject(Rejection::TooLarge, format!("{length} bytes").as_bytes());
+                }
+                self.connector.redact(&error.to_string())
+            }
+        })
+    }
+
+}
+
+fn join_frame(topic: &str) -> String {
+    serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()
+}
+
+fn closed(reason: Option<ws::CloseReason>) -> String {
+    match reason {
+        None => "closed by the peer without a code".into(),
+        Some(reason) => {
+            let code = u16::from(reason.code);
+            format!("closed by the peer with code {code}: {}", reason.description.unwrap_or_default())
+        }
+    }
+}
+
+/// Why no more can be read.
+enum Unreadable {
+    Ended,
+    Socket(SocketError),
+}
+
+/// Waits for a message and takes in what else is there, up to [`CHUNK`]. Messages read before an error are in `chunk`
+/// when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
+async fn next_chunk(
+    socket: &mut FeedSocket,
+    assembler: &mut Assembler,
+    chunk: &mut Vec<Incoming>,
+) -> Result<(), Unreadable> {
+    poll_fn(|context| {
+        while chunk.len() < CHUNK {
+            match Pin::new(&mut *socket).poll_next(context) {
+                Poll::Pending if chunk.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+                Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
+                Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
+                    Ok(message) => chunk.extend(message),
+                    Err(error) => return Poll::Ready(Err(Unreadable::Socket(error))),
+                },
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}

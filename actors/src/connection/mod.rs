@@ -1,0 +1,133 @@
+//! A connection: the actor that owns one socket to the feed and what is joined on it.
+//!
+//! In the order of an event: [`transport`] (socket → message), [`envelope`] (frame → topic and payload), [`facts`]
+//! (payload → what decides its way), [`router`] (→ route), [`intake`] (all of that), [`forwarder`] (→ mailboxes of the
+//! writers). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
+//! [`handshakes`] (when to open the next). The [`listener`] puts them together; this shell starts and stops it.
+
+pub mod channels;
+pub mod envelope;
+pub mod facts;
+pub mod forwarder;
+pub mod handshakes;
+pub mod intake;
+pub mod listener;
+pub mod plan;
+pub mod reconnect;
+pub mod router;
+pub mod session;
+pub mod transport;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use forwarder::Forwarder;
+use handshakes::HandshakeLimiter;
+use intake::Intake;
+use listener::Listener;
+use plan::ConnectionPlan;
+use reconnect::ReconnectPolicy;
+use router::Router;
+use slog::Logger;
+use tokio::sync::watch;
+use transport::FeedConnector;
+
+use crate::fault::ChildFaults;
+use crate::observation::Observations;
+use crate::settings::ActorSettings;
+use crate::supervisor::{ChildLife, Stop};
+use crate::tls::TlsError;
+use crate::writer::mailbox::Mailbox;
+
+/// What a connection is made of; its factory makes it anew at each start.
+pub struct ConnectionParts {
+    /// Its position among the connections.
+    pub position: usize,
+    /// What it joins.
+    pub plan: ConnectionPlan,
+    /// What the actors are told.
+    pub settings: Arc<ActorSettings>,
+    /// The bound on handshakes that all connections share.
+    pub handshakes: Arc<HandshakeLimiter>,
+    /// The mailboxes of the writers, one a shard.
+    pub mailboxes: Vec<Arc<Mailbox>>,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// Test-only faults.
+    pub faults: ChildFaults,
+    /// Names it.
+    pub log: Logger,
+}
+
+/// The actor of a socket.
+pub struct Connection {
+    life: ChildLife,
+    parts: Option<ConnectionParts>,
+    draining: watch::Sender<bool>,
+}
+
+impl Connection {
+    /// A connection with fresh state.
+    #[must_use]
+    pub fn new(parts: ConnectionParts, life: ChildLife) -> Connection {
+        Connection { life, parts: Some(parts), draining: watch::Sender::new(false) }
+    }
+
+    fn listener(&self, parts: ConnectionParts) -> Result<Listener, TlsError> {
+        let ConnectionParts { position, plan, settings, handshakes, mailboxes, observations, faults, log } = parts;
+        let connector = FeedConnector::new(&settings.feed)?;
+        let router = Router::new(&settings.plan, &settings.keys, settings.writers.shards, &plan.topics);
+        let redactor = connector.clone();
+        let redact = Box::new(move |text: &str| redactor.redact(text));
+        let senders = mailboxes.iter().map(Mailbox::sender).collect();
+        let max_events = settings.writers.batch_max_events;
+        Ok(Listener {
+            plan,
+            connector,
+            handshakes,
+            policy: ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max),
+            ping_interval: settings.feed.ping_interval,
+            intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
+            forwarder: Forwarder::new(senders, max_events, Arc::clone(&observations)),
+            observations,
+            position,
+            draining: self.draining.subscribe(),
+            beat: self.life.beater(),
+            faults,
+            rng: fastrand::Rng::new(),
+            log,
+        })
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        // the certificates were read before the service started, so that this cannot fail for the settings
+        let Some(Ok(listener)) = self.parts.take().map(|parts| self.listener(parts)) else { return context.stop() };
+        let ended = listener.run().into_actor(self).map(|(), connection, context| {
+            if *connection.draining.borrow() {
+                connection.life.finish();
+            }
+            context.stop();
+        });
+        context.spawn(ended);
+    }
+}
+
+impl Handler<Stop> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, stop: Stop, context: &mut Context<Self>) {
+        match stop {
+            Stop::Drain => {
+                self.draining.send_replace(true);
+            }
+            Stop::Terminate => {
+                self.life.finish();
+                context.terminate();
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The socket to the feed: the handshake with what a refusal says, a bound on frames, and messages from fragments.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use actix_codec::{Decoder, Encoder, Framed};
+use actix_http::ws;
+use actix_rt::time::timeout;
+use actix_service::Service;
+use awc::error::{SendRequestError, WsClientError};
+use awc::http::{StatusCode, Version, header};
+use awc::middleware::Transform;
+use awc::{BoxedSocket, ConnectRequest, ConnectResponse};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use thiserror::Error;
+
+use crate::settings::{FeedSettings, Secret};
+use crate::tls::{self, TlsError};
+
+/// Largest message that is taken. The largest known frame has 3.6 KiB; others in the field allow the same 4 MiB.
+pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// Name resolution, TCP, TLS and the upgrade together. The vendor's log shows 155 ms.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the text of a refusal is waited for, and how much of it is kept.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+const REFUSAL_MAX: usize = 512;
+
+/// A name of our own: the feed's edge refuses the default names of HTTP libraries.
+const USER_AGENT: &str = concat!("uw-websocket/", env!("CARGO_PKG_VERSION"));
+
+/// Why a handshake failed. Never holds the token.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// The server answered with something else than an upgrade.
+    #[error("refused with status {status}: {text}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// How long the server wants us to wait.
+        retry_after: Option<Duration>,
+        /// What it says, at most 512 bytes.
+        text: String,
+    },
+    /// There was no answer, or none in HTTP.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl HandshakeError {
+    /// Whether the token is what the server does not like.
+    #[must_use]
+    pub fn is_token_refused(&self) -> bool {
+        matches!(self, HandshakeError::Refused { status: 401 | 403, .. })
+    }
+
+    /// How long the server wants us to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            HandshakeError::Refused { retry_after, .. } => *retry_after,
+            HandshakeError::Failed(_) => None,
+        }
+    }
+}
+
+/// Opens sockets to the feed.
+#[derive(Clone)]
+pub struct FeedConnector {
+    client: awc::Client,
+    url: String,
+    token: Secret,
+}
+
+/// An open socket.
+pub type FeedSocket = Framed<BoxedSocket, BoundedCodec>;
+
+impl FeedConnector {
+    /// A connector for one actor; it is bound to its thread.
+    pub fn new(settings: &FeedSettings) -> Result<FeedConnector, TlsError> {
+        let tls = tls::client_config(settings.extra_root_pem.as_deref())?;
+        let client = awc::Client::builder()
+            .connector(awc::Connector::new().timeout(HANDSHAKE_TIMEOUT).rustls_0_23(tls))
+            .timeout(HANDSHAKE_TIMEOUT)
+            .max_http_version(Version::HTTP_11)
+            .disable_redirects()
+            .add_default_header((header::USER_AGENT, USER_AGENT))
+            .wrap(RefusalReader)
+            .finish();
+        let mut url = settings.url.clone();
+        url.query_pairs_mut().append_pair("token", settings.token.reveal());
+        Ok(FeedConnector { client, url: url.into(), token: settings.token.clone() })
+    }
+
+    /// Opens a socket.
+    pub async fn connect(&self) -> Result<FeedSocket, HandshakeError> {
+        match self.client.ws(&self.url).max_frame_size(MAX_MESSAGE).connect().await {
+            Ok((_, socket)) => Ok(socket.into_map_codec(BoundedCodec)),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
+    /// `text` without the token, for any text that has something to do with the URL.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        redact(text, self.token.reveal())
+    }
+
+    fn explain(&self, error: WsClientError) -> HandshakeError {
+        if let WsClientError::SendRequest(SendRequestError::Custom(error, _)) = error {
+            return match error.downcast::<HandshakeError>() {
+                Ok(refusal) => match *refusal {
+                    HandshakeError::Refused { status, retry_after, text } => {
+                        HandshakeError::Refused { status, retry_after, text: self.redact(&text) }
+                    }
+                    HandshakeError::Failed(text) => HandshakeError::Failed(self.redact(&text)),
+                },
+                Err(other) => HandshakeError::Failed(self.redact(&other.to_string())),
+            };
+        }
+        HandshakeError::Failed(self.redact(&error.to_string()))
+    }
+}
+
+/// `text` without `token`, as it is and as a URL has it.
+fn redact(text: &str, token: &str) -> String {
+    if token.is_empty() {
+        return text.to_owned();
+    }
+    let encoded: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
+    text.replace(token, "***").replace(&encoded, "***")
+}
+
+/// Reads what a refusal says before awc throws the answer away.
+struct RefusalReader;
+
+struct RefusalReaderService<S> {
+    inner: Rc<S>,
+}
+
+impl<S> Transform<S, ConnectRequest> for RefusalReader
+where
+    S: Service<ConnectRequest, Response = ConnectResponse, Error = SendRequestError> + 'static,
+{
+    type Transform = RefusalReaderService<S>;
+
+    fn new_transform(self, service: S) -> Self::Transform {
+        RefusalReaderService { inner: Rc::new(service) }
+    }
+}
+
+impl<S> Service<ConnectRequest> for RefusalReaderService<S>
+where
+    S: Service<ConnectRequest, Response = ConnectResponse, Error = SendRequestError> + 'static,
+{
+    type Response = ConnectResponse;
+    type Error = SendRequestError;
+    type Future = LocalBoxFuture<'static, Result<ConnectResponse, SendRequestError>>;
+
+    actix_service::forward_ready!(inner);
+
+    fn call(&self, request: ConnectRequest) -> Self::Future {
+        let answer = self.inner.call(request);
+        async move {
+            match answer.await? {
+                ConnectResponse::Tunnel(head, socket) if head.status != StatusCode::SWITCHING_PROTOCOLS => {
+                    let status = head.status.as_u16();
+                    let retry_after = head.headers.get(header::RETRY_AFTER);
+                    let retry_after = retry_after.and_then(|value| parse_retry_after(value.to_str().ok()?));
+                    let text = refusal_text(socket, head.status).await;
+                    let refusal = HandshakeError::Refused { status, retry_after, text };
+                    Err(SendRequestError::Custom(Box::new(refusal), Box::new("handshake")))
+                }
+                answer => Ok(answer),
+            }
+        }
+        .boxed_local()
+    }
+}
+
+async fn refusal_text(socket: Framed<BoxedSocket, actix_http::h1::ClientCodec>, status: StatusCode) -> String {
+    let mut body = BytesMut::new();
+    if !matches!(socket.codec_ref().message_type(), actix_http::h1::MessageType::None) {
+        let mut payload = socket.into_map_codec(actix_http::h1::ClientCodec::into_payload_codec);
+        let read = async {
+            while let Some(Ok(Some(part))) = payload.next().await {
+                body.extend_from_slice(&part);
+                if body.len() >= REFUSAL_MAX {
+                    break;
+                }
+            }
+        };
+        // a refusal whose text does not come is a refusal all the same
+        drop(timeout(REFUSAL_TIMEOUT, read).await);
+    }
+    body.truncate(REFUSAL_MAX);
+    let text = String::from_utf8_lossy(&body);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() { status.canonical_reason().unwrap_or("no text").to_owned() } else { text }
+}
+
+/// Seconds or an HTTP date.
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// Why an open socket cannot be read on.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// The connection broke.
+    #[error("connection lost: {0}")]
+    Io(#[from] std::io::Error),
+    /// The peer breaks the WebSocket protocol.
+    #[error("protocol error: {0}")]
+    Protocol(#[from] ws::ProtocolError),
+    /// The peer announces or sends a message above [`MAX_MESSAGE`].
+    #[error("message of {0} bytes is larger than {MAX_MESSAGE}")]
+    TooLarge(u64),
+}
+
+/// The WebSocket codec, with a look at the announced length before anything of a frame is waited for: the codec itself
+/// looks only when it has buffered the frame.
+#[derive(Debug)]
+pub struct BoundedCodec(ws::Codec);
+
+impl Decoder for BoundedCodec {
+    type Item = ws::Frame;
+    type Error = SocketError;
+
+    fn decode(&mut self, source: &mut BytesMut) -> Result<Option<ws::Frame>, SocketError> {
+        match announced_length(source) {
+            Some(length) if length > MAX_MESSAGE as u64 => Err(SocketError::TooLarge(length)),
+            _ => Ok(self.0.decode(source)?),
+        }
+    }
+}
+
+impl Encoder<ws::Message> for BoundedCodec {
+    type Error = SocketError;
+
+    fn encode(&mut self, message: ws::Message, target: &mut BytesMut) -> Result<(), SocketError> {
+        Ok(self.0.encode(message, target)?)
+    }
+}
+
+/// The payload's length as the header at the front says (RFC 6455 §5.2), if the header is there.
+fn announced_length(source: &[u8]) -> Option<u64> {
+    match source.get(1)? & 0x7f {
+        126 => source.get(2..4).map(|mut bytes| u64::from(bytes.get_u16())),
+        127 => source.get(2..10).map(|mut bytes| bytes.get_u64()),
+        short => Some(u64::from(short)),
+    }
+}
+
+/// A whole message of the feed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// Text, not yet checked to be UTF-8.
+    Text(Bytes),
+    /// A binary message of this many bytes.
+    Binary(usize),
+    /// To be answered with a pong of the same content.
+    Ping(Bytes),
+    /// The answer to a ping.
+    Pong,
+    /// The peer closes.
+    Close(Option<ws::CloseReason>),
+}
+
+/// Puts messages together from fragments, up to [`MAX_MESSAGE`].
+#[derive(Debug, Default)]
+pub struct Assembler {
+    parts: BytesMut,
+    is_text: bool,
+}
+
+impl Assembler {
+    /// Takes a frame; gives the message that it is or completes.
+    pub fn accept(&mut self, frame: ws::Frame) -> Result<Option<Incoming>, SocketError> {
+        use ws::{Frame, Item};
+        Ok(Some(match frame {
+            Frame::Text(text) => Incoming::Text(text),
+            Frame::Binary(bytes) => Incoming::Binary(bytes.len()),
+            Frame::Ping(content) => Incoming::Ping(content),
+            Frame::Pong(_) => Incoming::Pong,
+            Frame::Close(reason) => Incoming::Close(reason),
+            Frame::Continuation(Item::FirstText(part)) => return self.begin(&part, true),
+            Frame::Continuation(Item::FirstBinary(part)) => return self.begin(&part, false),
+            Frame::Continuation(Item::Continue(part)) => return self.go_on(&part).map(|()| None),
+            Frame::Continuation(Item::Last(part)) => {
+                self.go_on(&part)?;
+                let message = self.parts.split().freeze();
+                if self.is_text { Incoming::Text(message) } else { Incoming::Binary(message.len()) }
+            }
+        }))
+    }
+
+    fn begin(&mut self, part: &Bytes, is_text: bool) -> Result<Option<Incoming>, SocketError> {
+        self.is_text = is_text;
+        self.parts.clear();
+        self.go_on(part).map(|()| None)
+    }
+
+    fn go_on(&mut self, part: &Bytes) -> Result<(), SocketError> {
+        let length = self.parts.len() + part.len();
+        if length > MAX_MESSAGE {
+            self.parts = BytesMut::new();
+            return Err(SocketError::TooLarge(length as u64));
+        }
+        self.parts.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for FeedConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FeedConnector").field("url", &self.redact(&self.url)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::ws::{Frame, Item};
+
+    use super::*;
+
+    #[test]
+    fn an_announced_length_above_the_bound_is_refused_before_the_frame_is_there() {
+        let mut codec = BoundedCodec(ws::Codec::new().max_size(MAX_MESSAGE).client_mode());
+        let mut header = BytesMut::from(&[0x81, 127][..]);
+        assert!(matches!(codec.decode(&mut header), Ok(None)));
+        header.extend_from_slice(&(1_u64 << 30).to_be_bytes());
+        assert!(matches!(codec.decode(&mut header), Err(SocketError::TooLarge(length)) if length == 1 << 30));
+    }
+
+    #[test]
+    fn frames_up_to_the_bound_pass_whole() {
+        let mut codec = BoundedCodec(ws::Codec::new().max_size(MAX_MESSAGE).client_mode());
+        for length in [0, 1, 125, 126, 65_535, 65_536, MAX_MESSAGE] {
+            let mut wire = BytesMut::new();
+            let text = "x".repeat(length);
+            ws::Codec::new().encode(ws::Message::Text(text.clone().into()), &mut wire).unwrap();
+            let frame = codec.decode(&mut wire).unwrap();
+            assert_eq!(frame, Some(Frame::Text(text.into())), "{length}");
+        }
+    }
+
+    #[test]
+    fn fragments_become_one_message_with_control_frames_between() {
+        let mut assembler = Assembler::default();
+        let mut accept = |frame| assembler.accept(frame).unwrap();
+        assert_eq!(accept(Frame::Continuation(Item::FirstText("[\"a\"".into()))), None);
+        assert_eq!(accept(Frame::Ping("?".into())), Some(Incoming::Ping("?".into())));
+        assert_eq!(accept(Frame::Continuation(Item::Continue(",".into()))), None);
+        let whole = Some(Incoming::Text("[\"a\",{}]".into()));
+        assert_eq!(accept(Frame::Continuation(Item::Last("{}]".into()))), whole);
+        assert_eq!(accept(Frame::Text("next".into())), Some(Incoming::Text("next".into())));
+    }
+
+    #[test]
+    fn fragments_are_bounded_together() {
+        let mut assembler = Assembler::default();
+        let part = Bytes::from(vec![b'x'; MAX_MESSAGE / 2 + 1]);
+        assert!(assembler.accept(Frame::Continuation(Item::FirstText(part.clone()))).is_ok());
+        let error = assembler.accept(Frame::Continuation(Item::Continue(part))).unwrap_err();
+        assert!(matches!(error, SocketError::TooLarge(_)));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(parse_retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        let wait = parse_retry_after(&soon).unwrap().as_secs();
+        assert!((98..=100).contains(&wait), "{wait}");
+        assert_eq!(parse_retry_after("soon"), None);
+    }
+
+    #[test]
+    fn the_token_is_redacted_as_it_is_and_as_a_url_has_it() {
+        assert_eq!(redact("GET /socket?token=a%2Fb failed for a/b", "a/b"), "GET /socket?token=*** failed for ***");
+    }
+}

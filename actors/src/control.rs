@@ -1,0 +1,98 @@
+//! Redis for everything that is not the way of an event: a small pool for the start check and for `ws:status`.
+
+use std::time::Duration;
+
+use deadpool_redis::redis::{
+    self, AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, TlsCertificates,
+};
+use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use thiserror::Error;
+
+use crate::settings::RedisSettings;
+use crate::writer::store::link::AddressError;
+
+/// Connections at most: one for the status, one for whoever else asks.
+const CONNECTIONS: usize = 2;
+/// Longest wait for a connection or an answer: nothing here is worth waiting longer for, it is asked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The oldest Redis whose streams have all that is used here.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// What the start check found.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// It does not answer. The service waits for it.
+    #[error("redis is not reachable: {0}")]
+    Unreachable(String),
+    /// It answers and wants other credentials or grants too few rights: waiting does not help.
+    #[error("redis refuses the credentials of REDIS_URL: {0}")]
+    Credentials(String),
+    /// It is too old.
+    #[error("redis {0} is too old: 6.2 or newer is needed")]
+    TooOld(String),
+}
+
+/// A pool for the settings. Connects to nothing yet.
+pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
+    let wrong = |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
+    let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
+    if let Some(pem) = &settings.extra_root_pem {
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+        info = Client::build_with_tls(info, certificates).map_err(wrong)?.get_connection_info().clone();
+    }
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let manager = Manager::new_with_config(info, config).map_err(wrong)?;
+    Pool::builder(manager)
+        .max_size(CONNECTIONS)
+        .wait_timeout(Some(PATIENCE))
+        .create_timeout(Some(PATIENCE))
+        .recycle_timeout(Some(PATIENCE))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| AddressError::Url(error.to_string()))
+}
+
+/// Asks Redis once whether it is there, lets us in and is new enough; returns its version.
+pub async fn check(pool: &Pool) -> Result<String, CheckError> {
+    let mut connection = pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => explain(&error),
+        other => CheckError::Unreachable(other.to_string()),
+    })?;
+    let server: String =
+        redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(|error| explain(&error))?;
+    let version = server.lines().find_map(|line| line.strip_prefix("redis_version:"));
+    let version = version.unwrap_or("unknown").trim().to_owned();
+    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+    if parse_version(&version).is_some_and(|version| version < OLDEST) {
+        return Err(CheckError::TooOld(version));
+    }
+    Ok(version)
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn explain(error: &RedisError) -> CheckError {
+    let code = error.code().unwrap_or_default();
+    let is_credentials =
+        error.kind() == ErrorKind::AuthenticationFailed || matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM");
+    let text = error.to_string();
+    if is_credentials { CheckError::Credentials(text) } else { CheckError::Unreachable(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert_eq!(parse_version("7.0.15"), Some((7, 0)));
+        assert!(parse_version("6.0.16").unwrap() < OLDEST);
+        assert!(parse_version("10.0.1").unwrap() > OLDEST);
+        assert_eq!(parse_version("unknown"), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! The herald: tells of the service what nobody has asked for.
+//!
+//! Once a second it looks at the observations for silences worth a warning, every ten seconds it writes `ws:status`,
+//! once a minute the counts of each channel. It reads observations only, and nothing waits for it.
+
+mod cadence;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use cadence::Cadence;
+use deadpool_redis::{Pool, redis};
+use jiff::Timestamp;
+use slog::Logger;
+
+use crate::calendar::{self, MarketState};
+use crate::events;
+use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
+
+/// How often observations are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often `ws:status` is written: thrice within its time to live.
+const STATUS_EVERY: u64 = 10;
+/// Time to live of `ws:status` in seconds: a dead service is gone from Redis within this.
+const STATUS_TTL: i64 = 30;
+/// How often each channel's counts are logged, in looks.
+const COUNTS_EVERY: u64 = 60;
+/// A socket that was joined for so long without an event, while another delivers, is reported.
+const SILENT_SOCKET: Duration = Duration::from_secs(60);
+
+/// The actor.
+pub struct Herald {
+    pool: Pool,
+    status_key: String,
+    observations: Arc<Observations>,
+    log: Logger,
+    looks: u64,
+    cadences: Vec<Cadence>,
+    reported_sockets: Vec<bool>,
+    log_drops_reported: u64,
+}
+
+impl Herald {
+    /// A herald that writes `<prefix>:ws:status` through `pool`.
+    #[must_use]
+    pub fn new(pool: Pool, prefix: &str, observations: Arc<Observations>, log: Logger) -> Herald {
+        Herald {
+            pool,
+            status_key: format!("{prefix}:ws:status"),
+            cadences: observations.channels.iter().map(|_| Cadence::default()).collect(),
+            reported_sockets: vec![false; observations.connections.len()],
+            observations,
+            log,
+            looks: 0,
+            log_drops_reported: 0,
+        }
+    }
+
+    fn look(&mut self, context: &mut Context<Herald>) {
+        if self.looks.is_multiple_of(STATUS_EVERY) {
+            self.write_status(context);
+        }
+        self.looks += 1;
+        if self.looks.is_multiple_of(COUNTS_EVERY) {
+            self.log_counts();
+        }
+        let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
+        self.look_for_silent_channels(market_is_open);
+        self.look_for_silent_sockets(market_is_open);
+    }
+
+    fn log_counts(&mut self) {
+        for channel in &self.observations.channels {
+            events::channel_counts(&self.log, channel);
+        }
+        let dropped = self.observations.log_records_dropped.get();
+        if dropped > self.log_drops_reported {
+            events::log_records_dropped(&self.log, dropped - self.log_drops_reported);
+            self.log_drops_reported = dropped;
+        }
+    }
+
+    fn look_for_silent_channels(&mut self, market_is_open: bool) {
+        let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
+        let is_expected = market_is_open && self.observations.connections.iter().all(is_live);
+        for (channel, cadence) in self.observations.channels.iter().zip(&mut self.cadences) {
+            if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
+                events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
+            }
+        }
+    }
+
+    fn look_for_silent_sockets(&mut self, market_is_open: bool) {
+        let connections = &self.observations.connections;
+        let delivers = connections.iter().any(|connection| connection.last_event_at.get().is_some());
+        for (connection, reported) in connections.iter().zip(&mut self.reported_sockets) {
+            let session = connection.session_since.get().map(|at| unix_micros().saturating_sub(at));
+            let session = Duration::from_micros(session.unwrap_or_default());
+            let is_silent = connection.is_steady
+                && connection.state.get() == ConnectionState::Live
+                && connection.last_event_at.get().is_none()
+                && session >= SILENT_SOCKET;
+            let is_remarkable = market_is_open && delivers && is_silent;
+            if is_remarkable && !*reported {
+                events::socket_without_events(&self.log, &connection.name, session);
+            }
+            *reported = is_remarkable || (*reported && is_silent);
+        }
+    }
+
+    fn write_status(&self, context: &mut Context<Herald>) {
+        let observations = &self.observations;
+        let last_event_at = observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
+        let mut status = redis::pipe();
+        status.atomic().hset_multiple(
+            &self.status_key,
+            &[
+                ("instance", observations.instance.clone()),
+                ("version", observations.version.to_owned()),
+                ("started_at", iso(observations.started_at.get())),
+                ("last_event_at", iso(last_event_at)),
+                ("state", state(observations).to_owned()),
+            ],
+        );
+        status.expire(&self.status_key, STATUS_TTL);
+        let (pool, log) = (self.pool.clone(), self.log.clone());
+        let write = async move {
+            let written = async {
+                let mut connection = pool.get().await.map_err(|error| error.to_string())?;
+                status.exec_async(&mut connection).await.map_err(|error| error.to_string())
+            };
+            // the writers tell of a Redis that is away; the status is written again in a few seconds
+            if let Err(error) = written.await {
+                events::status_unwritten(&log, &error);
+            }
+        };
+        context.spawn(write.into_actor(self));
+    }
+}
+
+/// `running`; `degraded` while a connection is not live or Redis is away; `stopping`.
+fn state(observations: &Observations) -> &'static str {
+    let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
+    if observations.stopping.load(Relaxed) {
+        "stopping"
+    } else if observations.redis_up() && observations.connections.iter().all(is_live) {
+        "running"
+    } else {
+        "degraded"
+    }
+}
+
+/// ISO 8601 in UTC with microseconds, empty for never.
+fn iso(unix_us: Option<u64>) -> String {
+    let at = unix_us.and_then(|us| i64::try_from(us).ok()).and_then(|us| Timestamp::from_microsecond(us).ok());
+    at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()).unwrap_or_default()
+}
+
+impl Actor for Herald {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.look(context);
+        context.run_interval(LOOK_EVERY, Herald::look);
+    }
+}

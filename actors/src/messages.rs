@@ -1,0 +1,88 @@
+//! What crosses two actors: a batch of events on its way from a connection to a writer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::event::{Event, ReadAt};
+use crate::observation::{DropReason, Observations};
+use crate::writer::mailbox::Credit;
+
+/// Events of one shard in the order of their arrival, sealed by one connection.
+///
+/// A batch answers for its events: whoever lets go of it without having stored or dropped them on purpose has lost
+/// them in memory, and that is counted (as `shutdown` when the process ends, as `crash` otherwise).
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub struct EventBatch {
+    events: Vec<Event>,
+    /// Sum of the payloads.
+    bytes: usize,
+    /// When the first of the events was read.
+    read_at: ReadAt,
+    credit: Option<Credit>,
+    observations: Arc<Observations>,
+}
+
+impl EventBatch {
+    /// An empty batch whose events were read from `read_at` on.
+    #[must_use]
+    pub fn new(read_at: ReadAt, observations: Arc<Observations>) -> EventBatch {
+        EventBatch { events: Vec::new(), bytes: 0, read_at, credit: None, observations }
+    }
+
+    /// Takes an event in; from here on it counts as received.
+    pub fn push(&mut self, event: Event) {
+        self.observations.channel(event.route.channel).received.add(1);
+        self.bytes += event.payload.len();
+        self.events.push(event);
+    }
+
+    /// The events, first come first.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Sum of the payloads in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the first of the events was read.
+    #[must_use]
+    pub fn read_at(&self) -> ReadAt {
+        self.read_at
+    }
+
+    /// Lends the batch the room that it takes in a writer's mailbox; its end gives the room back.
+    pub fn lend(&mut self, credit: Credit) {
+        self.credit = Some(credit);
+    }
+
+    /// Takes the room back, as when the batch could not be delivered.
+    pub fn take_credit(&mut self) -> Option<Credit> {
+        self.credit.take()
+    }
+
+    /// Ends the batch: `fate` says of each event, by its position, whether it was stored or why not.
+    pub fn settle(mut self, fate: impl Fn(usize) -> Result<(), DropReason>) {
+        for (position, event) in std::mem::take(&mut self.events).iter().enumerate() {
+            let channel = self.observations.channel(event.route.channel);
+            match fate(position) {
+                Ok(()) => channel.stored.add(1),
+                Err(reason) => channel.dropped(reason).add(1),
+            }
+        }
+    }
+}
+
+impl Drop for EventBatch {
+    fn drop(&mut self) {
+        let is_stopping = self.observations.stopping.load(Relaxed);
+        let reason = if is_stopping { DropReason::Shutdown } else { DropReason::Crash };
+        for event in &self.events {
+            self.observations.channel(event.route.channel).dropped(reason).add(1);
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Starts the children, watches them to their end, restarts them, and ends them in order.
+//!
+//! Children are permanent: whatever ends without having been asked to is a crash, and so is a child that shows no
+//! progress for [`Timing::freeze_limit`]. A crashed child is started again with fresh state after a back-off; its
+//! siblings are not touched. More crashes than [`RestartSettings`] allow, or a data thread that no longer runs, and the
+//! supervisor gives up: it says so once ([`Escalation`]), starts nothing any more, and leaves the rest to its parent,
+//! which drains. Network loss is a state of a child, not its end.
+//!
+//! The supervisor runs on another thread than its children, so that it sees when theirs is blocked. Silence is counted
+//! in rounds, not by the clock: a process that was paused (a suspended machine, SIGSTOP) has missed its own rounds too
+//! and takes no child for frozen.
+//!
+//! actix's own `Supervisor` is not used: it keeps the same actor value, restarts at once and for ever, and does not see
+//! a panic.
+
+mod child;
+mod drain;
+mod restart_policy;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
+use actix_rt::ArbiterHandle;
+use slog::{Logger, error, info, warn};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::observation::Observations;
+use crate::settings::RestartSettings;
+
+pub use self::child::{Beat, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
+pub use self::drain::{Drain, DrainReport};
+pub use self::restart_policy::{RestartPolicy, Verdict};
+
+/// The supervisor's clockwork. The defaults are the service's; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two rounds.
+    pub tick: Duration,
+    /// A child without a beat for so long is frozen.
+    pub freeze_limit: Duration,
+    /// A data thread that did not run a probe for so long is blocked.
+    pub block_limit: Duration,
+    /// The delay before the first restart of a child.
+    pub backoff_first: Duration,
+    /// The longest delay before a restart.
+    pub backoff_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            // `/healthz` and the status page show a supervisor that is a second old at most
+            tick: Duration::from_secs(1),
+            // three times the longest wait that a child makes without a beat (5 s, a connect or a command of Redis)
+            freeze_limit: Duration::from_secs(15),
+            // longer than a healthy machine's worst stall, shorter than the freeze limit of the children behind it
+            block_limit: Duration::from_secs(10),
+            // short against what a feed forgives; the doubling keeps a child that dies at its start from busy work
+            backoff_first: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Timing {
+    /// How many silent rounds make up `limit`.
+    fn rounds(&self, limit: Duration) -> u32 {
+        let rounds = limit.as_nanos().div_ceil(self.tick.as_nanos().max(1));
+        u32::try_from(rounds).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// Why the supervisor gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUpReason {
+    /// More crashes than the intensity within the period.
+    TooManyCrashes,
+    /// The data thread ran nothing for [`Timing::block_limit`]; a restarted child would not run either.
+    ThreadBlocked,
+    /// The data thread has ended.
+    ThreadEnded,
+}
+
+impl fmt::Display for GiveUpReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GiveUpReason::TooManyCrashes => "too many crashes",
+            GiveUpReason::ThreadBlocked => "data thread blocked",
+            GiveUpReason::ThreadEnded => "data thread ended",
+        })
+    }
+}
+
+/// The supervisor has given up; its parent decides. Sent at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// The child that crashed last; `None` when the thread of all of them is the reason.
+    pub child: Option<String>,
+    /// Crashes of all children in the period, with the last one.
+    pub crashes: usize,
+    /// Why it gave up.
+    pub reason: GiveUpReason,
+}
+
+/// Owns the children. Started on the main thread's system; see the module.
+#[derive(Debug)]
+pub struct Supervisor {
+    children: Vec<Child>,
+    policy: RestartPolicy,
+    timing: Timing,
+    thread: DataThread,
+    observations: Arc<Observations>,
+    log: Logger,
+    escalations: mpsc::Sender<Escalation>,
+    rng: fastrand::Rng,
+    phase: Phase,
+    drain_waiters: Vec<oneshot::Sender<DrainReport>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Crashed children are started again.
+    Supervising,
+    /// Nothing is started any more; what lives goes on until it is drained.
+    GivenUp,
+    /// The children of this stage were told to drain; those of higher stages have ended.
+    Draining { stage: u8 },
+    /// All have ended, or were told to end at once.
+    Drained,
+}
+
+#[derive(Debug)]
+struct Child {
+    spec: ChildSpec,
+    generation: u64,
+    backoff: Backoff,
+    state: ChildState,
+}
+
+#[derive(Debug)]
+enum ChildState {
+    Running { since: Instant, beat: Beat, stop: Recipient<Stop>, silent_rounds: u32 },
+    Waiting { restart: SpawnHandle },
+    Ended,
+}
+
+/// The thread of the children, and whether it still runs what it is given.
+#[derive(Debug)]
+struct DataThread {
+    arbiter: ArbiterHandle,
+    /// Set by the last probe when it runs.
+    probe: Arc<AtomicBool>,
+    silent_rounds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ThreadHealth {
+    Runs,
+    /// The last probe has not run, for so many rounds.
+    Silent(u32),
+    Ended,
+}
+
+impl DataThread {
+    fn new(arbiter: ArbiterHandle) -> DataThread {
+        // a probe that ran before the first round
+        DataThread { arbiter, probe: Arc::new(AtomicBool::new(true)), silent_rounds: 0 }
+    }
+
+    /// Looks at the last probe and sends the next; one probe at a time is on its way.
+    fn check(&mut self) -> ThreadHealth {
+        if !self.probe.load(Relaxed) {
+            self.silent_rounds = self.silent_rounds.saturating_add(1);
+            return if self.arbiter.alive() {
+                ThreadHealth::Silent(self.silent_rounds)
+            } else {
+                ThreadHealth::Ended
+            };
+        }
+        self.silent_rounds = 0;
+        self.probe = Arc::default();
+        let probe = Arc::clone(&self.probe);
+        if self.arbiter.spawn_fn(move || probe.store(true, Relaxed)) {
+            ThreadHealth::Runs
+        } else {
+            ThreadHealth::Ended
+        }
+    }
+}
+
+impl Supervisor {
+    /// A supervisor of `specs`, started in their order by `Actor::start` on another thread than `data_arbiter`'s.
+    /// `escalations` needs room for one message.
+    #[must_use]
+    pub fn new(
+        specs: Vec<ChildSpec>,
+        restarts: RestartSettings,
+        data_arbiter: ArbiterHandle,
+        observations: Arc<Observations>,
+        log: &Logger,
+        escalations: mpsc::Sender<Escalation>,
+    ) -> Supervisor {
+        let timing = Timing::default();
+        Supervisor {
+            children: specs.into_iter().map(|spec| Child::new(spec, timing)).collect(),
+            policy: RestartPolicy::new(restarts),
+            timing,
+            thread: DataThread::new(data_arbiter),
+            observations,
+            log: log.new(slog::o!("component" => "supervisor")),
+            escalations,
+            rng: fastrand::Rng::new(),
+            phase: Phase::Supervising,
+            drain_waiters: Vec::new(),
+        }
+    }
+
+    /// Replaces the default timing.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Supervisor {
+        self.timing = timing;
+        for child in &mut self.children {
+            child.backoff = Backoff::new(timing.backoff_first, timing.backoff_max);
+        }
+        self
+    }
+
+    fn start_child(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
+        let Some(child) = self.children.get_mut(index) else { return };
+        child.generation += 1;
+        if child.generation > 1 {
+            self.observations.count_restart(&child.spec.name);
+        }
+        let ends = ctx.address().recipient();
+        let (life, beat) = ChildLife::new(index, &child.spec.name, child.generation, ends);
+        // a start that panics is a crash like any other; the supervisor must outlive it
+        if let Ok(stop) = catch_unwind(AssertUnwindSafe(|| (child.spec.start)(life))) {
+            info!(self.log, "actor started"; "actor" => &child.spec.name, "generation" => child.generation);
+            child.state = ChildState::Running { since: Instant::now(), beat, stop, silent_rounds: 0 };
+        } else {
+            error!(self.log, "actor crashed"; "actor" => &child.spec.name, "generation" => child.generation,
+                "cause" => "panic at start");
+            self.after_crash(index, ctx);
+        }
+    }
+
+    /// Sees to the data thread and to every child, and arms the next round. A round that comes late, because this
+    /// thread did not run, is not made up for.
+    fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
+        self.observations.supervisor_round_at.set_now();
+        if self.phase == Phase::Supervising {
+            match self.thread.check() {
+                ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
+                ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
+                    self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
+                }
+                // a child cannot beat on a thread that does not run: that is the thread's silence, not the child's
+                ThreadHealth::Silent(_) => {}
+                ThreadHealth::Runs => self.check_beats(ctx),
+            }
+        }
+        ctx.run_later(self.timing.tick, Supervisor::make_round);
+    }
+
+    fn check_beats(&mut self, ctx: &mut Context<Supervisor>) {
+        let limit = self.timing.rounds(self.timing.freeze_limit);
+        let frozen: Vec<usize> = self
+            .children
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, child)| (child.count_silence() >= limit).then_some(index))
+            .collect();
+        for index in frozen {
+            let Some(child) = self.children.get_mut(index) else { continue };
+            if let ChildState::Running { beat, stop, .. } = &child.state {
+                error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
+                    "silent_ms" => millis(self.timing.tick * limit));
+                beat.revoke();
+                tell(stop, Stop::Terminate);
+                self.after_crash(index, ctx);
+            }
+        }
+    }
+
+    /// A child crashed or froze: starts it again after a back-off, or gives up.
+    fn after_crash(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
+        let Some(child) = self.children.get_mut(index) else { return };
+        let now = Instant::now();
+        if let ChildState::Running { since, .. } = child.state
+            && now.duration_since(since) >= self.policy.period()
+        {
+            child.backoff.reset();
+        }
+        child.state = ChildState::Ended;
+        if self.phase != Phase::Supervising {
+            return;
+        }
+        match self.policy.crashed(now) {
+            Verdict::Restart { crashes } => {
+                let delay = child.backoff.next(&mut self.rng);
+                warn!(self.log, "actor restarting"; "actor" => &child.spec.name, "delay_ms" => millis(delay),
+                    "crashes_in_period" => crashes);
+                let restart = ctx.run_later(delay, move |supervisor, ctx| supervisor.start_child(index, ctx));
+                child.state = ChildState::Waiting { restart };
+            }
+            Verdict::GiveUp { crashes } => {
+                let name = child.spec.name.clone();
+                self.give_up(Some(name), crashes, GiveUpReason::TooManyCrashes, ctx);
+            }
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        child: Option<String>,
+        crashes: usize,
+        reason: GiveUpReason,
+        ctx: &mut Context<Supervisor>,
+    ) {
+        self.phase = Phase::GivenUp;
+        self.cancel_restarts(ctx);
+        error!(self.log, "supervisor gives up"; "reason" => %reason, "actor" => child.as_deref().unwrap_or("all"),
+            "crashes_in_period" => crashes);
+        if self.escalations.try_send(Escalation { child, crashes, reason }).is_err() {
+            error!(self.log, "nobody hears that the supervisor gave up");
+        }
+    }
+
+    fn cancel_restarts(&mut self, ctx: &mut Context<Supervisor>) {
+        for child in &mut self.children {
+            if let ChildState::Waiting { restart } = child.state {
+                ctx.cancel_future(restart);
+                child.state = ChildState::Ended;
+            }
+        }
+    }
+}
+
+impl Child {
+    fn new(spec: ChildSpec, timing: Timing) -> Child {
+        let backoff = Backoff::new(timing.backoff_first, timing.backoff_max);
+        Child { spec, generation: 0, backoff, state: ChildState::Ended }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.state, ChildState::Running { .. })
+    }
+
+    /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.
+    fn count_silence(&mut self) -> u32 {
+        let ChildState::Running { beat, silent_rounds, .. } = &mut self.state else { return 0 };
+        *silent_rounds = if beat.take() { 0 } else { silent_rounds.saturating_add(1) };
+        *silent_rounds
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        for index in 0..self.children.len() {
+            self.start_child(index, ctx);
+        }
+        self.make_round(ctx);
+    }
+}
+
+impl Handler<ChildEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: ChildEnded, ctx: &mut Context<Self>) {
+        let Some(child) = self.children.get_mut(ended.child) else { return };
+        // the late end of a life that was given up, or that never began
+        if ended.generation != child.generation || !child.is_running() {
+            return;
+        }
+        if ended.ending == Ending::Wished {
+            info!(self.log, "actor ended"; "actor" => &child.spec.name, "generation" => ended.generation);
+            child.state = ChildState::Ended;
+        } else {
+            error!(self.log, "actor crashed"; "actor" => &child.spec.name, "generation" => ended.generation,
+                "cause" => ended.ending.label());
+            self.after_crash(ended.child, ctx);
+        }
+        self.drain_next_stage();
+    }
+}
+
+/// Sends a command, whatever the capacity of the mailbox: a child that is behind must hear it all the same.
+fn tell(stop: &Recipient<Stop>, command: Stop) {
+    #[allow(clippy::disallowed_methods, reason = "two commands a life at most, and none may be lost")]
+    stop.do_send(command);
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

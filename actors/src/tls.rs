@@ -1,0 +1,49 @@
+//! Which certificates are trusted, for the feed and for Redis alike: the public roots and one more from `TLS_CA_FILE`.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+/// Why no TLS can be spoken.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// `TLS_CA_FILE` holds something else than PEM certificates.
+    #[error("TLS_CA_FILE holds no certificate that can be read (PEM expected): {0}")]
+    Certificate(String),
+    /// The library refuses its own defaults.
+    #[error("cannot set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// Makes ring the cryptography of the process, before anything else speaks TLS: the crates of this service are built
+/// with several, and rustls refuses to choose. Calling it again changes nothing.
+pub fn install_crypto() {
+    // an error says that a provider is installed already
+    drop(ring::default_provider().install_default());
+}
+
+/// A client that trusts the public roots and those in `extra_root_pem`, and speaks HTTP/1.1 where it speaks HTTP.
+pub fn client_config(extra_root_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = extra_root_pem {
+        let mut found = 0;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| TlsError::Certificate(error.to_string()))?;
+            roots.add(certificate).map_err(|error| TlsError::Certificate(error.to_string()))?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err(TlsError::Certificate("the file is empty".into()));
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,171 @@
+//! The way into a writer, bounded by credits.
+//!
+//! actix bounds a mailbox only for `try_send`, and per clone of the address; so the bound is ours. Every batch holds a
+//! [`Credit`] for itself and for its bytes from before it is sent until it is stored or dropped, wherever it is by
+//! then. Credits are handed out in the order of asking, so no connection starves.
+//!
+//! The mailbox outlives its writer: when a writer is restarted, the address is replaced and senders go on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Recipient;
+use actix::prelude::SendError;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+
+use crate::messages::EventBatch;
+use crate::observation::Observations;
+
+/// Payload that a mailbox holds, whatever the number of batches: with the default of two shards this, the frames being
+/// read and the transaction being written stay well below the 256 MiB that the service promises, and it holds the
+/// largest wave of gex rows seen (4 000 rows of 1 KiB) four times.
+pub const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes are counted in units of this size, because a semaphore counts in `u32`.
+const UNIT: usize = 1024;
+
+/// Room in a mailbox for one batch. Dropping it gives the room back.
+#[derive(Debug)]
+pub struct Credit {
+    _batch: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+    bytes: u64,
+    shard: usize,
+    observations: Arc<Observations>,
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        if let Some(writer) = self.observations.writers.get(self.shard) {
+            writer.batches_out.add(1);
+            writer.bytes_out.add(self.bytes);
+        }
+    }
+}
+
+/// The mailbox of one shard's writer, whichever actor that is at the moment.
+#[derive(Debug)]
+pub struct Mailbox {
+    shard: usize,
+    batches: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    address: watch::Sender<Option<Recipient<EventBatch>>>,
+    observations: Arc<Observations>,
+}
+
+impl Mailbox {
+    /// A mailbox for `capacity` batches and [`CAPACITY_BYTES`].
+    #[must_use]
+    pub fn new(shard: usize, capacity: usize, observations: Arc<Observations>) -> Arc<Mailbox> {
+        Arc::new(Mailbox {
+            shard,
+            batches: Arc::new(Semaphore::new(capacity)),
+            bytes: Arc::new(Semaphore::new(CAPACITY_BYTES / UNIT)),
+            address: watch::Sender::new(None),
+            observations,
+        })
+    }
+
+    /// Sends from now on to `writer`.
+    pub fn serve(&self, writer: Recipient<EventBatch>) {
+        self.address.send_replace(Some(writer));
+    }
+
+    /// A sender for one connection.
+    #[must_use]
+    pub fn sender(self: &Arc<Self>) -> MailboxSender {
+        let mut address = self.address.subscribe();
+        let writer = address.borrow_and_update().clone();
+        MailboxSender { mailbox: Arc::clone(self), address, writer }
+    }
+}
+
+/// One connection's way into a mailbox. Keeps one address: each clone of one would widen the actor's own bound.
+#[derive(Debug)]
+pub struct MailboxSender {
+    mailbox: Arc<Mailbox>,
+    address: watch::Receiver<Option<Recipient<EventBatch>>>,
+    writer: Option<Recipient<EventBatch>>,
+}
+
+impl MailboxSender {
+    /// Sends a batch if there is room and a writer; else gives it back.
+    pub fn try_send(&mut self, batch: EventBatch) -> Result<(), EventBatch> {
+        match self.try_credit(batch.bytes()) {
+            Some(credit) => self.deliver(batch, credit),
+            None => Err(batch),
+        }
+    }
+
+    /// Waits for room and for a writer, then sends. Cancelling the wait is safe: the batch stays in `slot` until it
+    /// was sent.
+    pub async fn send(&mut self, slot: &mut Option<EventBatch>) {
+        let Some(bytes) = slot.as_ref().map(EventBatch::bytes) else { return };
+        let asked = Instant::now();
+        while slot.is_some() {
+            let Ok(credit) = self.credit(bytes).await else { return };
+            if let Some(Err(batch)) = slot.take().map(|batch| self.deliver(batch, credit)) {
+                *slot = Some(batch);
+                // the writer is gone; the next one will announce itself
+                if self.address.changed().await.is_err() {
+                    return;
+                }
+                self.writer.clone_from(&self.address.borrow_and_update());
+            }
+        }
+        if let Some(writer) = self.mailbox.observations.writers.get(self.mailbox.shard) {
+            writer.mailbox_wait_us.add(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn deliver(&mut self, mut batch: EventBatch, credit: Credit) -> Result<(), EventBatch> {
+        if self.address.has_changed().unwrap_or(false) {
+            self.writer.clone_from(&self.address.borrow_and_update());
+        }
+        let Some(writer) = &self.writer else { return Err(batch) };
+        batch.lend(credit);
+        match writer.try_send(batch) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full(mut batch) | SendError::Closed(mut batch)) => {
+                drop(batch.take_credit());
+                Err(batch)
+            }
+        }
+    }
+
+    fn try_credit(&self, bytes: usize) -> Option<Credit> {
+        let batch = Arc::clone(&self.mailbox.batches).try_acquire_owned();
+        let units = Arc::clone(&self.mailbox.bytes).try_acquire_many_owned(units_of(bytes));
+        match (batch, units) {
+            (Ok(batch), Ok(units)) => Some(self.lend(batch, units, bytes)),
+            (Err(TryAcquireError::NoPermits | TryAcquireError::Closed), _) | (_, Err(_)) => None,
+        }
+    }
+
+    async fn credit(&self, bytes: usize) -> Result<Credit, AcquireError> {
+        let batch = Arc::clone(&self.mailbox.batches).acquire_owned().await?;
+        let units = Arc::clone(&self.mailbox.bytes).acquire_many_owned(units_of(bytes)).await?;
+        Ok(self.lend(batch, units, bytes))
+    }
+
+    fn lend(&self, batch: OwnedSemaphorePermit, units: OwnedSemaphorePermit, bytes: usize) -> Credit {
+        let bytes = bytes as u64;
+        if let Some(writer) = self.mailbox.observations.writers.get(self.mailbox.shard) {
+            writer.batches_in.add(1);
+            writer.bytes_in.add(bytes);
+        }
+        Credit {
+            _batch: batch,
+            _bytes: units,
+            bytes,
+            shard: self.mailbox.shard,
+            observations: Arc::clone(&self.mailbox.observations),
+        }
+    }
+}
+
+/// Units of a batch: at least one, and never more than a mailbox has, so that every batch can be sent.
+fn units_of(bytes: usize) -> u32 {
+    let units = bytes.div_ceil(UNIT).clamp(1, CAPACITY_BYTES / UNIT);
+    u32::try_from(units).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,124 @@
+//! A writer: the actor that owns one shard's way into Redis.
+//!
+//! The shell takes batches in and hands them to its [`drain`], which runs beside it: a hung Redis never holds the
+//! mailbox. The place of a disk queue is between the two.
+
+pub mod drain;
+pub mod ids;
+pub mod mailbox;
+pub mod store;
+pub mod streams;
+pub mod transaction;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use drain::{Drain, DrainState};
+use mailbox::Mailbox;
+use slog::Logger;
+use store::Store;
+use store::link::Address;
+use tokio::sync::mpsc;
+
+use crate::events;
+use crate::fault::ChildFaults;
+use crate::messages::EventBatch;
+use crate::observation::Observations;
+use crate::settings::{KeySettings, WriterSettings};
+use crate::supervisor::{ChildLife, Stop};
+
+/// What a writer is made of; its factory makes it anew at each start.
+pub struct WriterParts {
+    /// Which shard it writes.
+    pub shard: usize,
+    /// The mailbox that it serves.
+    pub mailbox: Arc<Mailbox>,
+    /// Where Redis is.
+    pub address: Address,
+    /// What it writes.
+    pub keys: KeySettings,
+    /// How much at once.
+    pub settings: WriterSettings,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// Test-only faults.
+    pub faults: ChildFaults,
+    /// Names it.
+    pub log: Logger,
+}
+
+/// The actor of a shard.
+pub struct Writer {
+    life: ChildLife,
+    parts: Option<WriterParts>,
+    /// To the drain; dropped to let it end.
+    outbox: Option<mpsc::Sender<EventBatch>>,
+    capacity: usize,
+    log: Logger,
+}
+
+impl Writer {
+    /// A writer with fresh state.
+    #[must_use]
+    pub fn new(parts: WriterParts, life: ChildLife) -> Writer {
+        let (log, capacity) = (parts.log.clone(), parts.settings.mailbox_capacity);
+        Writer { life, parts: Some(parts), outbox: None, capacity, log }
+    }
+}
+
+impl Actor for Writer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let Some(parts) = self.parts.take() else { return context.stop() };
+        // credits bound the mailbox; actix must not bound it earlier
+        context.set_mailbox_capacity(self.capacity + 1);
+        let (outbox, inbox) = mpsc::channel(self.capacity);
+        self.outbox = Some(outbox);
+        parts.mailbox.serve(context.address().recipient());
+        let drain = Drain {
+            inbox,
+            store: Store::new(parts.address),
+            keys: parts.keys,
+            max_events: parts.settings.batch_max_events,
+            observations: parts.observations,
+            shard: parts.shard,
+            beat: self.life.beater(),
+            faults: parts.faults,
+            log: parts.log,
+            state: DrainState::default(),
+        };
+        let ended = drain.run().into_actor(self).map(|(), writer, context| {
+            if writer.outbox.is_none() {
+                writer.life.finish();
+            }
+            context.stop();
+        });
+        context.spawn(ended);
+    }
+}
+
+impl Handler<EventBatch> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, batch: EventBatch, _: &mut Context<Self>) {
+        // as many batches as there are credits fit; a batch that comes after the end counts itself as lost
+        if self.outbox.as_ref().is_none_or(|outbox| outbox.try_send(batch).is_err()) {
+            events::batch_came_late(&self.log);
+        }
+    }
+}
+
+impl Handler<Stop> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, stop: Stop, context: &mut Context<Self>) {
+        match stop {
+            Stop::Drain => self.outbox = None,
+            Stop::Terminate => {
+                self.life.finish();
+                context.terminate();
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One connection to Redis: TCP, TLS or a Unix socket, authenticated and on the right database.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::fault::StoreFault;
+use super::resp::{self, Commands, Reply};
+use crate::settings::RedisSettings;
+use crate::tls::{self, TlsError};
+
+/// Name resolution, TCP, TLS and authentication together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for the answer to what was sent. A fork for a snapshot of many gigabytes may hold Redis for a second;
+/// what takes longer is looked up afterwards. Well below the supervisor's patience with a writer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Room that is kept for replies: those of a transaction of 512 events take some 15 KiB.
+const REPLY_BUFFER: usize = 32 * 1024;
+/// Largest answer; the largest that is asked for is a few payloads of at most 4 MiB.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Why Redis cannot be reached with these settings.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// The URL is not one. Its text may hold a password and is not repeated.
+    #[error("REDIS_URL is not a Redis URL: {0}")]
+    Url(String),
+    /// `TLS_CA_FILE` is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Where Redis is and how to log in.
+#[derive(Clone)]
+pub struct Address {
+    place: Place,
+    login: Vec<Vec<Vec<u8>>>,
+}
+
+#[derive(Clone)]
+enum Place {
+    Tcp(String, u16),
+    Tls(String, u16, Arc<ClientConfig>),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_string())
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Place::Tcp(host, port) => write!(f, "redis://{host}:{port}"),
+            Place::Tls(host, port, _) => write!(f, "rediss://{host}:{port}"),
+            Place::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl Address {
+    /// Reads the settings.
+    pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
+        let info: ConnectionInfo = settings
+            .url
+            .reveal()
+            .into_connection_info()
+            .map_err(|error| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned()))?;
+        let place = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => Place::Tcp(host.clone(), *port),
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                Place::Tls(host.clone(), *port, tls::client_config(settings.extra_root_pem.as_deref())?)
+            }
+            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
+            _ => return Err(AddressError::Url("unknown kind of address".into())),
+        };
+        let mut login: Vec<Vec<Vec<u8>>> = Vec::new();
+        let redis = info.redis_settings();
+        if let Some(password) = redis.password() {
+            let user = redis.username().map(|user| user.as_bytes().to_vec());
+            login.push([Some(b"AUTH".to_vec()), user, Some(password.into())].into_iter().flatten().collect());
+        }
+        if redis.db() != 0 {
+            login.push(vec![b"SELECT".to_vec(), redis.db().to_string().into_bytes()]);
+        }
+        Ok(Address { place, login })
+    }
+
+    /// Connects and logs in.
+    pub async fn connect(&self) -> Result<Link, StoreFault> {
+        match timeout(CONNECT_TIMEOUT, self.open()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(StoreFault::Unreachable(format!("{self}: no connection within {CONNECT_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn open(&self) -> Result<Link, StoreFault> {
+        let unreachable = |error: io::Error| StoreFault::Unreachable(format!("{self}: {error}"));
+        let socket: Box<dyn Socket> = match &self.place {
+            Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
+            Place::Tcp(host, port) => Box::new(tcp(host, *port).await.map_err(unreachable)?),
+            Place::Tls(host, port, config) => {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|error| StoreFault::Unreachable(format!("{self}: {error}")))?;
+                let stream = tcp(host, *port).await.map_err(unreachable)?;
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+                Box::new(stream.map_err(unreachable)?)
+            }
+        };
+        let mut link = Link { socket, replies: BytesMut::with_capacity(REPLY_BUFFER) };
+        let mut login = Commands::default();
+        for command in &self.login {
+            login.begin(command.len());
+            for arg in command {
+                login.arg(arg);
+            }
+        }
+        link.ask(&login, |reply| match reply {
+            Reply::Error(text) => Err(StoreFault::refused(text)),
+            _ => Ok(()),
+        })
+        .await
+        .map_err(|fault| match fault {
+            StoreFault::Unanswered(text) => StoreFault::Unreachable(format!("{self}: {text}")),
+            fault => fault,
+        })?;
+        Ok(link)
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
+
+/// An open connection. After a fault other than a refusal it must not be used again: answers may be under way.
+pub struct Link {
+    socket: Box<dyn Socket>,
+    replies: BytesMut,
+}
+
+impl Link {
+    /// Sends commands and gives each reply, in order, to `accept`. All replies are read even if `accept` refuses one;
+    /// its first error is returned.
+    pub async fn ask(
+        &mut self,
+        commands: &Commands,
+        mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        let mut outcome = Ok(());
+        let exchange = async {
+            self.socket.write_all(commands.bytes()).await.map_err(broken)?;
+            self.socket.flush().await.map_err(broken)?;
+            for _ in 0..commands.count() {
+                let length = self.receive(|reply| {
+                    let accepted = accept(reply);
+                    if outcome.is_ok() {
+                        outcome = accepted;
+                    }
+                });
+                length.await?;
+            }
+            Ok(())
+        };
+        match timeout(ANSWER_TIMEOUT, exchange).await {
+            Ok(exchanged) => exchanged.and(outcome),
+            Err(_) => Err(StoreFault::Unanswered(format!("none within {ANSWER_TIMEOUT:?}"))),
+        }
+    }
+
+    async fn receive(&mut self, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
+        loop {
+            let parsed = resp::parse(&self.replies).map_err(|error| StoreFault::Unanswered(error.to_string()))?;
+            if let Some((reply, length)) = parsed {
+                accept(reply);
+                bytes::Buf::advance(&mut self.replies, length);
+                return Ok(());
+            }
+            if self.replies.len() > MAX_ANSWER {
+                return Err(StoreFault::Unanswered("the answer is too large".into()));
+            }
+            self.replies.reserve(REPLY_BUFFER);
+            if self.socket.read_buf(&mut self.replies).await.map_err(broken)? == 0 {
+                return Err(StoreFault::Unanswered("connection closed".into()));
+            }
+        }
+    }
+}
+
+fn broken(error: io::Error) -> StoreFault {
+    StoreFault::Unanswered(error.to_string())
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! The port to Redis: transactions, and the questions that tell what became of one.
+//!
+//! A transaction is reported entry by entry and never as one yes or no, so that nothing above this module assumes that
+//! all keys of a transaction live on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
+
+pub mod fault;
+pub mod link;
+pub mod resp;
+
+use fault::{Refusal, StoreFault};
+use link::{Address, Link};
+use resp::{Commands, Reply, id_text};
+
+use crate::event::EntryId;
+
+/// A command of a transaction that Redis refused while it took the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The command's position.
+    pub command: usize,
+    /// Why.
+    pub refusal: Refusal,
+    /// In its own words.
+    pub text: String,
+}
+
+/// What Redis has under an ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryStatus {
+    /// The same payload, or the stream has been trimmed beyond the ID: it was stored.
+    Stored,
+    /// Nothing, and the ID can be written.
+    Absent,
+    /// Nothing or another payload, and the stream has gone past the ID: it cannot be written any more.
+    Passed,
+}
+
+/// Redis, through one connection that is opened when it is needed.
+#[derive(Debug)]
+pub struct Store {
+    address: Address,
+    link: Option<Link>,
+}
+
+impl Store {
+    /// Redis at `address`.
+    #[must_use]
+    pub fn new(address: Address) -> Store {
+        Store { address, link: None }
+    }
+
+    /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
+    /// that it is unknown); otherwise all but the refused commands were.
+    pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
+        let expected = commands.count();
+        let mut position = 0;
+        let mut refused = Vec::new();
+        self.ask(commands, |reply| {
+            position += 1;
+            match reply {
+                // the answer to EXEC; the ones before it say OK to MULTI and QUEUED to the commands
+                Reply::Array(Some(answers)) if position == expected => {
+                    for (command, answer) in answers.iter().enumerate() {
+                        if let Reply::Error(text) = answer {
+                            let text = String::from_utf8_lossy(text).into_owned();
+                            refused.push(Refused { command, refusal: Refusal::of(&text), text });
+                        }
+                    }
+                    Ok(())
+                }
+                Reply::Error(text) => Err(StoreFault::refused(text)),
+                Reply::Status(_) if position < expected => Ok(()),
+                other => Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+            }
+        })
+        .await?;
+        Ok(refused)
+    }
+
+    /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
+    /// will be refused by itself.
+    pub async fn last_ids(&mut self, streams: &[&str]) -> Result<Vec<EntryId>, StoreFault> {
+        let mut questions = Commands::default();
+        for stream in streams {
+            questions.command(&[b"XINFO", b"STREAM", stream.as_bytes()]);
+        }
+        let mut ids = Vec::with_capacity(streams.len());
+        self.ask(&questions, |reply| {
+            ids.push(match reply {
+                Reply::Array(Some(fields)) => last_generated_id(&fields)
+                    .ok_or_else(|| StoreFault::Unanswered("XINFO STREAM without last-generated-id".into()))?,
+                Reply::Error(text) if text == b"ERR no such key" || text.starts_with(b"WRONGTYPE") => {
+                    EntryId::default()
+                }
+                Reply::Error(text) => return Err(StoreFault::refused(text)),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+            });
+            Ok(())
+        })
+        .await?;
+        Ok(ids)
+    }
+
+    /// What became of entries: stream, ID and payload of each.
+    pub async fn entry_statuses(
+        &mut self,
+        entries: &[(&str, EntryId, &[u8])],
+    ) -> Result<Vec<EntryStatus>, StoreFault> {
+        let streams: Vec<&str> = entries.iter().map(|(stream, ..)| *stream).collect();
+        let last_ids = self.last_ids(&streams).await?;
+        let mut questions = Commands::default();
+        for (stream, id, _) in entries {
+            // the entry itself, or the first one after it
+            let id = id_text(*id);
+            questions.command(&[b"XRANGE", stream.as_bytes(), id.as_ref(), id.as_ref()]);
+            questions.command(&[b"XRANGE", stream.as_bytes(), b"-", b"+", b"COUNT", b"1"]);
+        }
+        let mut found: Vec<Option<(EntryId, Vec<u8>)>> = Vec::with_capacity(entries.len() * 2);
+        self.ask(&questions, |reply| {
+            found.push(match reply {
+                Reply::Array(Some(entries)) => entries.first().and_then(id_and_payload),
+                Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
+                Reply::Error(text) => return Err(StoreFault::refused(text)),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+            });
+            Ok(())
+        })
+        .await?;
+        let statuses = entries.iter().zip(last_ids).zip(found.chunks(2)).map(|(((_, id, payload), last), found)| {
+            let (same, first) = (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
+            match (same, first) {
+                (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
+                (Some(_), _) => EntryStatus::Passed,
+                (None, _) if last < *id => EntryStatus::Absent,
+                (None, Some((first, _))) if first > id => EntryStatus::Stored,
+                (None, _) => EntryStatus::Passed,
+            }
+        });
+        Ok(statuses.collect())
+    }
+
+    /// The field `payload` of each hash, where there is one.
+    pub async fn payloads(&mut self, hashes: &[&str]) -> Result<Vec<Option<Vec<u8>>>, StoreFault> {
+        let mut questions = Commands::default();
+        for hash in hashes {
+            questions.command(&[b"HGET", hash.as_bytes(), b"payload"]);
+        }
+        let mut payloads = Vec::with_capacity(hashes.len());
+        self.ask(&questions, |reply| {
+            payloads.push(match reply {
+                Reply::Bulk(payload) => payload.map(<[u8]>::to_vec),
+                Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
+                Reply::Error(text) => return Err(StoreFault::refused(text)),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+            });
+            Ok(())
+        })
+        .await?;
+        Ok(payloads)
+    }
+
+    /// Asks whether Redis is there.
+    pub async fn ping(&mut self) -> Result<(), StoreFault> {
+        let mut ping = Commands::default();
+        ping.command(&[b"PING"]);
+        self.ask(&ping, |reply| match reply {
+            Reply::Error(text) => Err(StoreFault::refused(text)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn ask(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => self.address.connect().await?,
+        };
+        let asked = link.ask(commands, accept).await;
+        let is_usable = match &asked {
+            Ok(()) => true,
+            Err(StoreFault::Refused { refusal, .. }) => !refusal.is_about_the_connection(),
+            Err(_) => false,
+        };
+        self.link = is_usable.then_some(link);
+        asked
+    }
+}
+
+fn last_generated_id(fields: &[Reply<'_>]) -> Option<EntryId> {
+    let id = fields.chunks_exact(2).find_map(|pair| match pair {
+        [Reply::Bulk(Some(b"last-generated-id")), Reply::Bulk(Some(id))] => Some(*id),
+        _ => None,
+    })?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+fn id_and_payload(entry: &Reply<'_>) -> Option<(EntryId, Vec<u8>)> {
+    let Reply::Array(Some(parts)) = entry else { return None };
+    let [Reply::Bulk(Some(id)), Reply::Array(Some(fields))] = &parts[..] else { return None };
+    let id = std::str::from_utf8(id).ok()?.parse().ok()?;
+    let payload = fields.chunks_exact(2).find_map(|pair| match pair {
+        [Reply::Bulk(Some(b"payload")), Reply::Bulk(Some(payload))] => Some(payload.to_vec()),
+        _ => None,
+    });
+    Some((id, payload.unwrap_or_default()))
+}

@@ -1,0 +1,83 @@
+//! What a writer remembers of its streams: the last ID, the session of the map beside it, and commands in part.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::store::resp::Commands;
+use crate::event::{EntryId, Outlet};
+
+/// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
+const MAX_REMEMBERED: usize = 32_768;
+
+/// A stream that this writer writes.
+#[derive(Debug)]
+pub struct StreamSlot {
+    /// The highest ID given out, by Redis or by us.
+    pub last: EntryId,
+    /// The newest session that the map beside the stream has rows of, once that is known.
+    pub map_session: Option<i32>,
+    /// Position of the stream's last command in the transaction being encoded.
+    pub last_command: usize,
+    /// `XADD <key>`, encoded.
+    pub xadd: Box<[u8]>,
+    /// `XADD <key> MAXLEN ~ <cap>`, encoded; the same as `xadd` without a cap.
+    pub xadd_capped: Box<[u8]>,
+}
+
+/// All streams of a writer.
+#[derive(Debug, Default)]
+pub struct Streams {
+    slots: HashMap<Arc<str>, StreamSlot, RandomState>,
+}
+
+impl Streams {
+    /// Whether the stream's last ID is known.
+    #[must_use]
+    pub fn knows(&self, outlet: &Outlet) -> bool {
+        self.slots.contains_key(&outlet.stream)
+    }
+
+    /// Forgets everything when there is too much; only between transactions.
+    pub fn bound(&mut self) {
+        if self.slots.len() > MAX_REMEMBERED {
+            self.slots.clear();
+        }
+    }
+
+    /// Learns a stream's last ID and the session of its map. An ID below the one that is known changes nothing.
+    pub fn learn(&mut self, outlet: &Outlet, last: EntryId, map_session: Option<i32>) {
+        let slot = self.slot(outlet);
+        slot.last = slot.last.max(last);
+        slot.map_session = slot.map_session.or(map_session);
+    }
+
+    /// The stream of an outlet.
+    pub fn slot(&mut self, outlet: &Outlet) -> &mut StreamSlot {
+        self.slots.entry_ref(&*outlet.stream).or_insert_with(|| StreamSlot::new(outlet))
+    }
+}
+
+impl StreamSlot {
+    fn new(outlet: &Outlet) -> StreamSlot {
+        let key = outlet.stream.as_bytes();
+        let xadd = encoded(5, &[b"XADD", key]);
+        let cap = outlet.maxlen.to_string();
+        let xadd_capped = match outlet.maxlen {
+            0 => xadd.clone(),
+            _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
+        };
+        StreamSlot { last: EntryId::default(), map_session: None, last_command: 0, xadd, xadd_capped }
+    }
+}
+
+/// The beginning of a command of `args` arguments.
+fn encoded(args: usize, first: &[&[u8]]) -> Box<[u8]> {
+    let mut commands = Commands::default();
+    commands.begin(args);
+    for arg in first {
+        commands.arg(arg);
+    }
+    commands.into_bytes().into()
+}

@@ -1,0 +1,242 @@
+//! From batches of events to the commands of one transaction.
+//!
+//! For every event one `XADD` with an ID of ours into each of its streams; then, once for each key, the newest event:
+//! `ws:latest:` and the cells of `ws:map:`. Only the last `XADD` into a stream carries the cap: inside a transaction
+//! nobody sees the stream between.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use jiff::Timestamp;
+
+use super::ids::{Exhausted, next_id};
+use super::store::resp::{Commands, id_text};
+use super::streams::{StreamSlot, Streams};
+use crate::event::{EntryId, Event, Outlet};
+use crate::messages::EventBatch;
+use crate::settings::KeySettings;
+
+/// What is kept of a command buffer between transactions: a usual transaction of 512 trades.
+const KEEP_BYTES: usize = 512 * 1024;
+
+/// Where an event lies: batch, and position in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventAt {
+    /// Which of the batches.
+    pub batch: usize,
+    /// Which event of it.
+    pub event: usize,
+}
+
+/// An entry to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Of which event.
+    pub at: EventAt,
+    /// Which of its outlets.
+    pub outlet: usize,
+    /// Under which ID.
+    pub id: EntryId,
+}
+
+/// An entry that has no ID left.
+#[derive(Debug)]
+pub struct NoId {
+    /// Of which event.
+    pub at: EventAt,
+    /// Why.
+    pub error: Exhausted,
+}
+
+/// The commands of one transaction and what they stand for.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    commands: Commands,
+    /// In the order of their commands, which are the first ones after `MULTI`.
+    entries: Vec<Entry>,
+    /// Newest event of each key of a snapshot.
+    newest: HashMap<Arc<str>, (usize, EventAt), RandomState>,
+}
+
+/// The event that lies at a place.
+#[must_use]
+pub fn event_at(batches: &[EventBatch], at: EventAt) -> Option<&Event> {
+    batches.get(at.batch)?.events().get(at.event)
+}
+
+/// The event and outlet of an entry.
+#[must_use]
+pub fn outlet_of<'b>(batches: &'b [EventBatch], entry: &Entry) -> Option<(&'b Event, &'b Arc<Outlet>)> {
+    let event = event_at(batches, entry.at)?;
+    Some((event, event.route.outlets.get(entry.outlet)?))
+}
+
+impl Transaction {
+    /// Plans all entries of `batches`, in order, with fresh IDs. Every stream must be known to `streams`.
+    pub fn plan(&mut self, batches: &[EventBatch], streams: &mut Streams) -> Vec<NoId> {
+        self.entries.clear();
+        let mut without = Vec::new();
+        for (batch_at, batch) in batches.iter().enumerate() {
+            let received_ms = batch.read_at().unix_us / 1000;
+            for (event_at, event) in batch.events().iter().enumerate() {
+                let at = EventAt { batch: batch_at, event: event_at };
+                for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+                    match streams.slot(outlet).assign(received_ms) {
+                        Ok(id) => self.entries.push(Entry { at, outlet: outlet_at, id }),
+                        Err(error) => without.push(NoId { at, error }),
+                    }
+                }
+            }
+        }
+        without
+    }
+
+    /// Plans `entries` again under fresh IDs, in their order, because theirs cannot be written any more.
+    pub fn plan_again(&mut self, batches: &[EventBatch], entries: &[Entry], streams: &mut Streams) -> Vec<NoId> {
+        self.entries.clear();
+        let mut without = Vec::new();
+        for entry in entries {
+            let Some((_, outlet)) = outlet_of(batches, entry) else { continue };
+            let received_ms = batches.get(entry.at.batch).map_or(0, |batch| batch.read_at().unix_us / 1000);
+            match streams.slot(outlet).assign(received_ms) {
+                Ok(id) => self.entries.push(Entry { id, ..*entry }),
+                Err(error) => without.push(NoId { at: entry.at, error }),
+            }
+        }
+        without
+    }
+
+    /// Keeps only the entries that `wanted` says, as after an outcome that was looked up.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&Entry) -> bool) {
+        self.entries.retain(|entry| wanted(entry));
+    }
+
+    /// The entries, in the order of their commands.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The last entry of each stream.
+    #[must_use]
+    pub fn last_entries(&self, batches: &[EventBatch]) -> Vec<Entry> {
+        let mut seen = hashbrown::HashSet::<&str, RandomState>::default();
+        let last = self.entries.iter().rev();
+        last.filter(|entry| outlet_of(batches, entry).is_some_and(|(_, outlet)| seen.insert(&outlet.stream)))
+            .copied()
+            .collect()
+    }
+
+    /// The commands that write the entries and the snapshots of their newest events, `MULTI` to `EXEC`.
+    pub fn encode(&mut self, batches: &[EventBatch], streams: &mut Streams, keys: &KeySettings) {
+        self.commands.clear(KEEP_BYTES);
+        self.commands.command(&[b"MULTI"]);
+        if keys.streams {
+            self.encode_entries(batches, streams);
+        }
+        if keys.snapshots {
+            self.encode_snapshots(batches, streams);
+        }
+        self.commands.command(&[b"EXEC"]);
+    }
+
+    /// What [`Transaction::encode`] made.
+    #[must_use]
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    fn encode_entries(&mut self, batches: &[EventBatch], streams: &mut Streams) {
+        for (position, entry) in self.entries.iter().enumerate() {
+            if let Some((_, outlet)) = outlet_of(batches, entry) {
+                streams.slot(outlet).last_command = position;
+            }
+        }
+        for (position, entry) in self.entries.iter().enumerate() {
+            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
+            let slot = streams.slot(outlet);
+            let head = if slot.last_command == position { &slot.xadd_capped } else { &slot.xadd };
+            self.commands
+                .begin_encoded(head)
+                .arg(id_text(entry.id).as_ref())
+                .arg(b"payload")
+                .arg(&event.payload);
+        }
+    }
+
+    fn encode_snapshots(&mut self, batches: &[EventBatch], streams: &mut Streams) {
+        self.newest.clear();
+        for (position, entry) in self.entries.iter().enumerate() {
+            if let Some((_, outlet)) = outlet_of(batches, entry) {
+                self.newest.insert(Arc::clone(&outlet.latest), (position, entry.at));
+            }
+        }
+        let mut received_at = ReceivedAt::default();
+        for (key, (position, at)) in &self.newest {
+            let Some(entry) = self.entries.get(*position) else { continue };
+            let (Some(event), Some(batch)) = (event_at(batches, *at), batches.get(at.batch)) else { continue };
+            let text = received_at.text(batch.read_at().unix_us);
+            self.commands.command(&[
+                b"HSET",
+                key.as_bytes(),
+                b"payload",
+                &event.payload,
+                b"received_at",
+                text.as_bytes(),
+                b"stream_id",
+                id_text(entry.id).as_ref(),
+            ]);
+        }
+        self.encode_maps(batches, streams);
+    }
+
+    /// The newest row of each cell. Before the first row of a new session the cells of earlier ones are removed; a row
+    /// of an earlier session than the map's is left out.
+    fn encode_maps(&mut self, batches: &[EventBatch], streams: &mut Streams) {
+        let mut cells: HashMap<(&Arc<str>, &str), &Event, RandomState> = HashMap::default();
+        for entry in &self.entries {
+            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
+            let (Some(map), Some(cell)) = (&outlet.map, &event.cell) else { continue };
+            let slot = streams.slot(outlet);
+            if slot.map_session.is_some_and(|session| session > cell.session) {
+                continue;
+            }
+            if slot.map_session.is_none_or(|session| session < cell.session) {
+                slot.map_session = Some(cell.session);
+                cells.retain(|(key, _), _| *key != map);
+                self.commands.command(&[b"DEL", map.as_bytes()]);
+            }
+            cells.insert((map, &cell.field), event);
+        }
+        for ((map, field), event) in cells {
+            self.commands.command(&[b"HSET", map.as_bytes(), field.as_bytes(), &event.payload]);
+        }
+    }
+}
+
+/// Formats receive times; the events of a batch share one.
+#[derive(Debug, Default)]
+struct ReceivedAt {
+    unix_us: u64,
+    text: String,
+}
+
+impl ReceivedAt {
+    /// ISO 8601 in UTC with microseconds: `2025-05-16T18:19:52.926000+00:00`.
+    fn text(&mut self, unix_us: u64) -> &str {
+        if self.text.is_empty() || self.unix_us != unix_us {
+            self.unix_us = unix_us;
+            let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+            self.text = at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+        }
+        &self.text
+    }
+}
+
+impl StreamSlot {
+    fn assign(&mut self, received_ms: u64) -> Result<EntryId, Exhausted> {
+        self.last = next_id(self.last, received_ms)?;
+        Ok(self.last)
+    }
+}

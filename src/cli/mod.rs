@@ -1,0 +1,93 @@
+//! The command line.
+
+mod healthcheck;
+mod run;
+mod show;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::settings::{Settings, Sources, log_level};
+
+/// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Everything else is set by environment variables: see `uw-websocket settings`.\n\n\
+    Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
+)]
+struct Cli {
+    /// How much to log: trace, debug, info, warning, error or critical; overrides the settings
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = |text: &str| log_level(text).map(|_| text.to_owned()))]
+    log_level: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do. A command is a variant here, a module beside this one, and a line in [`main`].
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default)
+    #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
+        Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
+    Run,
+    /// Print the settings as they take effect, secrets masked, each with where it came from
+    #[command(
+        after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
+    )]
+    Settings,
+    /// Ask a running service for its health, at the address of the settings
+    #[command(
+        after_help = "Exit code 0 if it is healthy, else 1; also 1 if HTTP_ADDR is off, since nobody can be asked.\n\n\
+        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
+    )]
+    Healthcheck,
+}
+
+/// Runs the command of `args`, of which the first is the program's name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(answer) => return explain(&answer),
+    };
+    let sources = Sources::of_process(cli.log_level);
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => with_settings(&sources, run::run),
+        Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
+        Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
+    }
+}
+
+/// Runs a command that needs the settings; with mistakes in them it does not come to that.
+fn with_settings(sources: &Sources, command: impl FnOnce(Settings) -> Exit) -> Exit {
+    match Settings::load(sources) {
+        Ok(settings) => command(settings),
+        Err(mistakes) => {
+            complain(&mistakes.to_string());
+            Exit::BadSettings
+        }
+    }
+}
+
+/// Help and version are answers, the rest are mistakes in the command line.
+fn explain(answer: &clap::Error) -> Exit {
+    // whoever closed the pipe does not want to read it
+    answer.print().ok();
+    match answer.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
+        _ => Exit::WrongCommandLine,
+    }
+}
+
+/// Writes to stderr, each line with our name.
+fn complain(text: &str) {
+    let mut stderr = io::stderr().lock();
+    for line in text.lines() {
+        // there is no other place to report that stderr is closed
+        writeln!(stderr, "uw-websocket: {line}").ok();
+    }
+}

@@ -1,0 +1,30 @@
+//! `uw-websocket run`: settings → log → service → exit code.
+
+use slog::{info, warn};
+
+use super::complain;
+use crate::exit::Exit;
+use crate::logging::{Logging, log_panics};
+use crate::settings::Settings;
+
+/// Runs the service until it ends; the log is complete when this returns.
+pub(super) fn run(settings: Settings) -> Exit {
+    let logging = match Logging::start(&settings.log, &settings.environment, &settings.redactor) {
+        Ok(logging) => logging,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::BadSettings;
+        }
+    };
+    let log = logging.log.clone();
+    log_panics(log.clone(), settings.redactor.clone());
+    for warning in &settings.warnings {
+        warn!(log, "doubtful setting"; "variable" => &warning.variable, "advice" => &warning.advice);
+    }
+    if !settings.enabled {
+        warn!(log, "disabled: set ENABLE_WEBSOCKET to true to run the service");
+        return Exit::Clean;
+    }
+    info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"));
+    crate::service::run(settings, log, logging.lost.clone())
+}

@@ -1,0 +1,23 @@
+//! `uw-websocket settings`.
+
+use std::io::{self, Write};
+
+use crate::exit::Exit;
+use crate::settings::Settings;
+
+/// Prints every setting as a line of a `.env` file, with where it came from.
+pub(super) fn run(settings: &Settings) -> Exit {
+    for warning in &settings.warnings {
+        super::complain(&settings.redactor.redact(&format!("{}: {}", warning.variable, warning.advice)));
+    }
+    // a reader such as `head` may close the pipe when it has seen enough
+    print(settings, &mut io::stdout().lock()).ok();
+    Exit::Clean
+}
+
+fn print(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
+    for value in &settings.effective {
+        writeln!(out, "{}", settings.redactor.redact(&value.to_string()))?;
+    }
+    out.flush()
+}

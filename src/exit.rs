@@ -1,0 +1,31 @@
+//! How the process ends, in the terms of `sysexits.h`.
+
+use std::process::ExitCode;
+
+/// An exit code and its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A clean end; also when the service is disabled.
+    Clean = 0,
+    /// `healthcheck`: the service is not healthy, or cannot be asked.
+    Unhealthy = 1,
+    /// The command line is wrong.
+    WrongCommandLine = 64,
+    /// `check`: Redis or the feed cannot be reached. The service itself waits for them.
+    Unreachable = 69,
+    /// Gave up after too many crashes.
+    GaveUp = 70,
+    /// At start: the spool folder cannot be created, opened or locked.
+    SpoolUnusable = 74,
+    /// The feed refuses the token.
+    TokenRefused = 77,
+    /// The settings are wrong.
+    BadSettings = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}

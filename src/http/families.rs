@@ -1,0 +1,283 @@
+//! The table of the metric families.
+
+use std::fmt;
+
+use uw_websocket_actors::observation::{ConnectionState, Rejection, WriterState, lock};
+
+use super::metrics::Kind::{self, Counter, Gauge, Histogram};
+use super::metrics::{Family, Series};
+use super::snapshot::{Snapshot, depth};
+
+/// A row of the table; its last column reads the series.
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    read: fn(&Snapshot<'_>, &mut Series<'_>) -> fmt::Result,
+) -> Family {
+    Family { name, kind, labels, help, read }
+}
+
+/// Every metric family, in the order of the answer: the way of an event first, then the parts, then the process.
+///
+/// A state is one series for each value it can have, `1` for the present one and `0` for the others.
+pub const FAMILIES: &[Family] = &[
+    family(
+        "uw_ws_events_received_total",
+        Counter,
+        &["channel"],
+        "Events read from the feed",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.received),
+    ),
+    family(
+        "uw_ws_events_stored_total",
+        Counter,
+        &["channel"],
+        "Events whose every entry Redis has taken",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.stored),
+    ),
+    family(
+        "uw_ws_events_filtered_total",
+        Counter,
+        &["channel"],
+        "Events that were for no target",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.filtered),
+    ),
+    family(
+        "uw_ws_events_dropped_total",
+        Counter,
+        &["channel", "reason"],
+        "Events that were read and lost",
+        |snapshot, series| {
+            snapshot.channels.iter().try_for_each(|counts| {
+                let mut dropped = counts.dropped.iter();
+                dropped.try_for_each(|(reason, events)| {
+                    series.labelled(&[counts.channel, reason.label()], *events)
+                })
+            })
+        },
+    ),
+    family(
+        "uw_ws_events_pending",
+        Gauge,
+        &["channel"],
+        "Events that were read and have not ended yet",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.pending),
+    ),
+    family(
+        "uw_ws_events_drifted_total",
+        Counter,
+        &["channel"],
+        "Payloads off the documented shape, of those that were looked at",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.drifted),
+    ),
+    family(
+        "uw_ws_last_event_timestamp_seconds",
+        Gauge,
+        &["channel"],
+        "Unix time of the newest event; absent before the first",
+        |snapshot, series| {
+            snapshot.channels.iter().try_for_each(|counts| match counts.last_event_at {
+                Some(at) => series.labelled(&[counts.channel], at as f64 / 1e6),
+                None => Ok(()),
+            })
+        },
+    ),
+    family(
+        "uw_ws_frames_rejected_total",
+        Counter,
+        &["kind"],
+        "Frames that are no events",
+        |snapshot, series| {
+            Rejection::ALL.iter().try_for_each(|kind| {
+                series.labelled(&[kind.label()], snapshot.observations.rejected(*kind).get())
+            })
+        },
+    ),
+    family(
+        "uw_ws_connection_state",
+        Gauge,
+        &["connection", "state"],
+        "1 for the present state of a connection, 0 for the others",
+        |snapshot, series| {
+            snapshot.observations.connections.iter().try_for_each(|connection| {
+                let present = connection.state.get();
+                ConnectionState::ALL.iter().try_for_each(|state| {
+                    series.labelled(&[&connection.name, state.label()], u32::from(*state == present))
+                })
+            })
+        },
+    ),
+    family(
+        "uw_ws_connection_attempts_total",
+        Counter,
+        &["connection"],
+        "Handshakes tried",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.attempts.get()),
+    ),
+    family(
+        "uw_ws_connection_accepted_total",
+        Counter,
+        &["connection"],
+        "Handshakes accepted",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.accepted.get()),
+    ),
+    family(
+        "uw_ws_connection_refused_total",
+        Counter,
+        &["connection"],
+        "Handshakes refused with 401 or 403",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.refused.get()),
+    ),
+    family(
+        "uw_ws_connection_disconnects_total",
+        Counter,
+        &["connection"],
+        "Sessions that ended without our wish",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.disconnects.get()),
+    ),
+    family(
+        "uw_ws_connection_joins",
+        Gauge,
+        &["connection"],
+        "Joins acknowledged in the present session",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.joined() as u64),
+    ),
+    family(
+        "uw_ws_connection_joins_expected",
+        Gauge,
+        &["connection"],
+        "Joins of the plan",
+        |snapshot, series| series.per_connection(snapshot, |connection| connection.expected as u64),
+    ),
+    family(
+        "uw_ws_store_latency_seconds",
+        Histogram,
+        &[],
+        "From the read of a frame to the reply of Redis, one observation an event",
+        |snapshot, series| series.latencies(&snapshot.observations.writers),
+    ),
+    family(
+        "uw_ws_mailbox_wait_seconds_total",
+        Counter,
+        &["shard"],
+        "Time that senders waited for room in the mailbox of a writer",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.mailbox_wait_us.get() as f64 / 1e6),
+    ),
+    family(
+        "uw_ws_mailbox_batches",
+        Gauge,
+        &["shard"],
+        "Batches that wait for a writer or are being written",
+        |snapshot, series| {
+            series.per_shard(snapshot, |writer| depth(&writer.batches_in, &writer.batches_out))
+        },
+    ),
+    family("uw_ws_mailbox_bytes", Gauge, &["shard"], "Payload bytes of these batches", |snapshot, series| {
+        series.per_shard(snapshot, |writer| depth(&writer.bytes_in, &writer.bytes_out))
+    }),
+    family(
+        "uw_ws_writer_batches_total",
+        Counter,
+        &["shard"],
+        "Batches that entered the mailbox of a writer",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.batches_in.get()),
+    ),
+    family(
+        "uw_ws_writer_bytes_total",
+        Counter,
+        &["shard"],
+        "Payload bytes that entered the mailbox of a writer",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.bytes_in.get()),
+    ),
+    family(
+        "uw_ws_writer_state",
+        Gauge,
+        &["shard", "state"],
+        "1 for the present state of a writer, 0 for the others",
+        |snapshot, series| {
+            snapshot.observations.writers.iter().enumerate().try_for_each(|(shard, writer)| {
+                let (shard, present) = (shard.to_string(), writer.state.get());
+                WriterState::ALL.iter().try_for_each(|state| {
+                    series.labelled(&[&shard, state.label()], u32::from(*state == present))
+                })
+            })
+        },
+    ),
+    family(
+        "uw_ws_writer_transactions_total",
+        Counter,
+        &["shard"],
+        "Transactions that Redis took",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.transactions.get()),
+    ),
+    family(
+        "uw_ws_writer_events_total",
+        Counter,
+        &["shard"],
+        "Events in these transactions",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.events.get()),
+    ),
+    family(
+        "uw_ws_writer_retries_total",
+        Counter,
+        &["shard"],
+        "Transactions that failed and were tried again",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.retries.get()),
+    ),
+    family(
+        "uw_ws_writer_unknown_outcomes_total",
+        Counter,
+        &["shard"],
+        "Transactions whose outcome had to be looked up",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.unknown_outcomes.get()),
+    ),
+    family(
+        "uw_ws_redis_up",
+        Gauge,
+        &[],
+        "1 while Redis takes the writes of every shard, else 0",
+        |snapshot, series| series.only(u32::from(snapshot.observations.redis_up())),
+    ),
+    family(
+        "uw_ws_actor_restarts_total",
+        Counter,
+        &["actor"],
+        "Starts of an actor after its first; absent before one",
+        |snapshot, series| {
+            let restarts = lock(&snapshot.observations.restarts);
+            restarts.iter().try_for_each(|(actor, count)| series.labelled(&[actor], *count))
+        },
+    ),
+    family(
+        "uw_ws_log_records_dropped_total",
+        Counter,
+        &[],
+        "Log records lost because the log could not keep up",
+        |snapshot, series| series.only(snapshot.observations.log_records_dropped.get()),
+    ),
+    family("uw_ws_build_info", Gauge, &["version"], "1; the version of the service", |snapshot, series| {
+        series.labelled(&[snapshot.observations.version], 1_u32)
+    }),
+    family(
+        "uw_ws_process_start_time_seconds",
+        Gauge,
+        &[],
+        "Unix time of the start of the process",
+        |snapshot, series| match snapshot.observations.started_at.get() {
+            Some(at) => series.only(at as f64 / 1e6),
+            None => Ok(()),
+        },
+    ),
+    family(
+        "uw_ws_process_resident_memory_bytes",
+        Gauge,
+        &[],
+        "Resident memory of the process; absent where the system does not tell",
+        |snapshot, series| match snapshot.resident_bytes {
+            Some(bytes) => series.only(bytes),
+            None => Ok(()),
+        },
+    ),
+];

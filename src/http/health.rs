@@ -1,0 +1,246 @@
+//! Whether the service lives, and whether it does its work: two questions with different answers.
+//!
+//! Health asks for a restart of the process when it fails, so it looks at the supervisor alone: a feed or a Redis that
+//! is away is not cured by a restart. Readiness tells people and alerts what is missing.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+use uw_websocket_actors::observation::{
+    ConnectionObservation, ConnectionState, Observations, WriterObservation, lock,
+};
+
+/// How old the supervisor's last round may be. Rounds come once a second; a busy machine may delay a few of them.
+pub const ROUND_AGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The supervisor makes no progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the supervisor has made no round for {} s, the limit is {} s", idle.as_secs(), ROUND_AGE_LIMIT.as_secs())]
+pub struct Stalled {
+    /// Since its last round or, before the first, since the start.
+    pub idle: Duration,
+}
+
+/// Why the service is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// What sort of thing is missing.
+    pub kind: ReasonKind,
+    /// Which one: a connection's name, a topic, a shard.
+    pub subject: String,
+    /// What is known about it, for people.
+    pub detail: String,
+}
+
+/// What sort of thing is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonKind {
+    /// The service is ending.
+    Stopping,
+    /// A connection has no open socket.
+    Connection,
+    /// A join is not acknowledged.
+    Join,
+    /// The feed refused a join.
+    JoinRefused,
+    /// Redis does not take the writes of a shard.
+    Redis,
+}
+
+/// Whether the supervisor makes progress; `now` is in Unix microseconds.
+///
+/// # Errors
+/// Its last round is older than [`ROUND_AGE_LIMIT`].
+pub fn health(observations: &Observations, now: u64) -> Result<(), Stalled> {
+    let last = observations.supervisor_round_at.get().or(observations.started_at.get()).unwrap_or_default();
+    let idle = Duration::from_micros(now.saturating_sub(last));
+    if idle > ROUND_AGE_LIMIT { Err(Stalled { idle }) } else { Ok(()) }
+}
+
+/// Why the service is not ready; empty when every join is acknowledged, Redis takes writes and nothing is ending.
+#[must_use]
+pub fn readiness(observations: &Observations) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if observations.stopping.load(Relaxed) {
+        reasons.push(Reason::new(ReasonKind::Stopping, "service", "the service is ending"));
+    }
+    for connection in &observations.connections {
+        connection_reasons(connection, &mut reasons);
+    }
+    for (shard, writer) in observations.writers.iter().enumerate() {
+        reasons.extend(writer_reason(shard, writer));
+    }
+    reasons
+}
+
+fn connection_reasons(connection: &ConnectionObservation, reasons: &mut Vec<Reason>) {
+    let state = connection.state.get();
+    if !is_open(state) {
+        let detail = match &*lock(&connection.last_error) {
+            Some(error) => format!("{state}, after: {error}"),
+            None => state.to_string(),
+        };
+        reasons.push(Reason::new(ReasonKind::Connection, &connection.name, detail));
+        return;
+    }
+    let joins = lock(&connection.joins);
+    for join in joins.iter().filter(|join| !join.acknowledged) {
+        let (kind, detail) = match &join.refused {
+            Some(answer) => {
+                (ReasonKind::JoinRefused, format!("refused on connection {}: {answer}", connection.name))
+            }
+            None => (ReasonKind::Join, format!("not acknowledged on connection {}", connection.name)),
+        };
+        reasons.push(Reason::new(kind, &join.topic, detail));
+    }
+    if joins.len() < connection.expected {
+        let detail = format!("{} of {} joins sent", joins.len(), connection.expected);
+        reasons.push(Reason::new(ReasonKind::Join, &connection.name, detail));
+    }
+}
+
+fn writer_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
+    if writer.redis_up.load(Relaxed) {
+        return None;
+    }
+    let detail = match &*lock(&writer.last_error) {
+        Some(error) => format!("Redis takes no writes: {error}"),
+        None => "Redis has taken no write yet".to_owned(),
+    };
+    Some(Reason::new(ReasonKind::Redis, format!("shard {shard}"), detail))
+}
+
+/// Whether joins can stand in this state. A blocked connection has its joins; what blocks it is a writer's reason.
+fn is_open(state: ConnectionState) -> bool {
+    match state {
+        ConnectionState::Joining | ConnectionState::Live | ConnectionState::Blocked => true,
+        ConnectionState::Waiting
+        | ConnectionState::Connecting
+        | ConnectionState::Draining
+        | ConnectionState::Stopped => false,
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    fn new(kind: ReasonKind, subject: impl Into<String>, detail: impl Into<String>) -> Reason {
+        Reason { kind, subject: subject.into(), detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uw_websocket_actors::event::Channel;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn ready() -> Observations {
+        let plan = [("flow".to_owned(), vec!["flow-alerts".to_owned(), "news".to_owned()])];
+        let observations = Observations::new("test".to_owned(), "0", &[Channel::FlowAlerts], &plan, 1);
+        observations.connections[0].state.set(ConnectionState::Live);
+        lock(&observations.connections[0].joins).iter_mut().for_each(|join| join.acknowledged = true);
+        observations.writers[0].redis_up.store(true, Relaxed);
+        observations
+    }
+
+    fn only_reason(observations: &Observations) -> (ReasonKind, String, String) {
+        let mut reasons = readiness(observations);
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        let reason = reasons.remove(0);
+        (reason.kind, reason.subject, reason.detail)
+    }
+
+    #[test]
+    fn healthy_while_rounds_are_young() {
+        let observations = ready();
+        observations.supervisor_round_at.set(100 * SECOND);
+        assert_eq!(health(&observations, 110 * SECOND), Ok(()));
+        let stalled = health(&observations, 111 * SECOND).unwrap_err();
+        assert_eq!(stalled.idle, Duration::from_secs(11));
+        assert_eq!(stalled.to_string(), "the supervisor has made no round for 11 s, the limit is 10 s");
+    }
+
+    #[test]
+    fn before_the_first_round_the_start_counts() {
+        let observations = ready();
+        observations.started_at.set(100 * SECOND);
+        assert_eq!(health(&observations, 110 * SECOND), Ok(()));
+        assert!(health(&observations, 111 * SECOND).is_err());
+    }
+
+    #[test]
+    fn a_clock_set_back_is_not_a_stall() {
+        let observations = ready();
+        observations.supervisor_round_at.set(100 * SECOND);
+        assert_eq!(health(&observations, SECOND), Ok(()));
+    }
+
+    #[test]
+    fn ready_when_nothing_is_missing() {
+        assert_eq!(readiness(&ready()), []);
+    }
+
+    #[test]
+    fn a_blocked_connection_keeps_its_joins() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Blocked);
+        assert_eq!(readiness(&observations), []);
+    }
+
+    #[test]
+    fn each_missing_join_is_named() {
+        let observations = ready();
+        {
+            let mut joins = lock(&observations.connections[0].joins);
+            joins[0].acknowledged = false;
+            joins[1].acknowledged = false;
+            joins[1].refused = Some("unknown channel".to_owned());
+        }
+        let reasons = readiness(&observations);
+        let summary: Vec<_> = reasons.iter().map(|r| (r.kind, &*r.subject, &*r.detail)).collect();
+        assert_eq!(
+            summary,
+            [
+                (ReasonKind::Join, "flow-alerts", "not acknowledged on connection flow"),
+                (ReasonKind::JoinRefused, "news", "refused on connection flow: unknown channel"),
+            ]
+        );
+    }
+
+    #[test]
+    fn joins_not_yet_sent_are_missing() {
+        let observations = ready();
+        lock(&observations.connections[0].joins).pop();
+        let expected = (ReasonKind::Join, "flow".to_owned(), "1 of 2 joins sent".to_owned());
+        assert_eq!(only_reason(&observations), expected);
+    }
+
+    #[test]
+    fn a_closed_connection_is_one_reason_whatever_its_joins() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Waiting);
+        *lock(&observations.connections[0].last_error) = Some("401 from the feed".to_owned());
+        let detail = "waiting, after: 401 from the feed".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonKind::Connection, "flow".to_owned(), detail));
+    }
+
+    #[test]
+    fn redis_is_missing_per_shard() {
+        let observations = ready();
+        observations.writers[0].redis_up.store(false, Relaxed);
+        let detail = "Redis has taken no write yet".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonKind::Redis, "shard 0".to_owned(), detail));
+    }
+
+    #[test]
+    fn not_ready_while_stopping() {
+        let observations = ready();
+        observations.stopping.store(true, Relaxed);
+        assert_eq!(only_reason(&observations).0, ReasonKind::Stopping);
+    }
+}

@@ -1,0 +1,170 @@
+//! The HTTP side: health, readiness, metrics and status, for probes, scrapers and people.
+//!
+//! It sees the service through [`Observations`] alone and lives on a thread of its own with its own actix system, so
+//! that nothing it does or suffers can hold up an event. Whatever clients do is bounded by the constants below. It
+//! answers while the service drains and is meant to be stopped last.
+
+mod families;
+pub mod health;
+pub mod metrics;
+mod routes;
+pub mod snapshot;
+pub mod status;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use slog::{Logger, error, info, warn};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use uw_websocket_actors::observation::Observations;
+
+use metrics::Metrics;
+pub use routes::PATHS;
+
+/// Connections at a time: some browsers, probes and scrapers. Further ones wait in the backlog until one ends, which
+/// the timeouts below see to. A connection reads into at most 128 KiB and 96 headers, both fixed in actix-http.
+const MAX_CONNECTIONS: usize = 64;
+/// For the head of a request, which fits a packet or two: a client that is slower holds a place for nothing.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the end of a connection: what a client does not take by then is lost.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an idle connection keeps its place: longer than the beat of a probe, shorter than that of a scraper, for
+/// which a new connection every 15 s costs nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Answers are made in microseconds, so one worker is plenty.
+const WORKERS: usize = 1;
+/// No answer blocks, so the pool for blocking work stays empty; the least it can be.
+const BLOCKING_THREADS: usize = 1;
+/// For answers under way at the stop, in seconds: the drain of the service needs the rest of the time it has.
+const SHUTDOWN_SECONDS: u64 = 1;
+/// For the thread to end after that; it does unless the machine stands still.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The running HTTP side. It stops when it is dropped.
+#[derive(Debug)]
+pub struct HttpSide {
+    local_addr: SocketAddr,
+    log: Logger,
+    /// Dropped to stop the server.
+    stop: Option<oneshot::Sender<()>>,
+    /// Closed by the thread when it ends.
+    ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why the HTTP side cannot start.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr} for HTTP")]
+    Bind {
+        /// The address of the settings.
+        addr: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no thread for it.
+    #[error("cannot start the thread of the HTTP side")]
+    Thread(#[source] io::Error),
+}
+
+// === impl HttpSide ===
+
+impl HttpSide {
+    /// Listens on `addr` (port 0 chooses one) and answers from then on.
+    ///
+    /// # Errors
+    /// The address is taken or not ours, or the system has no thread left.
+    pub fn start(
+        addr: SocketAddr,
+        observations: Arc<Observations>,
+        log: Logger,
+    ) -> Result<HttpSide, HttpError> {
+        let bind_error = |source| HttpError::Bind { addr, source };
+        let listener = TcpListener::bind(addr).map_err(bind_error)?;
+        let local_addr = listener.local_addr().map_err(bind_error)?;
+        let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = mpsc::channel();
+        let thread_log = log.clone();
+        let serve = move || {
+            let _alive = alive; // whose end tells ours, even by a panic
+            if let Err(err) = serve(listener, observations, stopped) {
+                error!(thread_log, "HTTP side ended"; "error" => %err);
+            }
+        };
+        let thread =
+            thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(HttpError::Thread)?;
+        info!(log, "HTTP side listens"; "addr" => %local_addr);
+        Ok(HttpSide { local_addr, log, stop: Some(stop), ended, thread: Some(thread) })
+    }
+
+    /// The address that is listened on, with the port that was chosen.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops: accepts nothing more, finishes the answers under way and ends the thread. Blocks, as a drop does, for
+    /// some milliseconds, or about a second when clients are slow.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for HttpSide {
+    fn drop(&mut self) {
+        self.stop.take();
+        match self.ended.recv_timeout(JOIN_TIMEOUT) {
+            Err(mpsc::RecvTimeoutError::Timeout) => warn!(self.log, "HTTP side does not end"),
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let ended = self.thread.take().map(JoinHandle::join);
+                if let Some(Err(_)) = ended {
+                    error!(self.log, "HTTP side ended by a panic");
+                }
+            }
+        }
+    }
+}
+
+/// Serves until `stopped` resolves, which it also does when its sender is dropped.
+fn serve(
+    listener: TcpListener,
+    observations: Arc<Observations>,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let metrics = Data::new(Metrics::new(observations.clone()));
+    let observations = Data::from(observations);
+    let app = move || {
+        App::new()
+            .app_data(observations.clone())
+            .app_data(metrics.clone())
+            .wrap(from_fn(routes::refuse_bodies))
+            .wrap(routes::common_headers())
+            .configure(routes::routes)
+    };
+    actix_rt::System::new().block_on(async {
+        HttpServer::new(app)
+            .workers(WORKERS)
+            .worker_max_blocking_threads(BLOCKING_THREADS)
+            .max_connections(MAX_CONNECTIONS)
+            .client_request_timeout(REQUEST_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .disable_signals() // the service has its own
+            .shutdown_signal(async {
+                stopped.await.unwrap_or_default();
+            })
+            .listen(listener)?
+            .run()
+            .await
+    })
+}

@@ -1,0 +1,110 @@
+//! The paths and their answers. All of them are read only, small, and made on the spot from the observations.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::middleware::{DefaultHeaders, Next};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
+use uw_websocket_actors::observation::{Observations, unix_micros};
+
+use super::health::{health, readiness};
+use super::metrics::{self, Metrics};
+use super::snapshot::Snapshot;
+use super::status::Status;
+
+/// The paths and what they are, as the answer to an unknown path lists them.
+pub const PATHS: [(&str, &str); 4] = [
+    ("/healthz", "200 while the supervisor makes progress, else 503"),
+    (
+        "/readyz",
+        "200 when every join is acknowledged and Redis takes writes, else 503; a JSON list of reasons",
+    ),
+    ("/metrics", "Prometheus text"),
+    ("/api/status", "the state of everything as JSON"),
+];
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Adds the paths to an application whose data holds [`Observations`] and [`Metrics`].
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(readable("/healthz", healthz))
+        .service(readable("/readyz", readyz))
+        .service(readable("/metrics", scrape))
+        .service(readable("/api/status", status))
+        .default_service(web::to(unknown_path));
+}
+
+/// Headers of every answer: nothing is kept by caches, guessed at or framed by other pages.
+pub(super) fn common_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::CACHE_CONTROL, "no-store"))
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+}
+
+/// Refuses requests that announce a body: no path takes one, so none is read.
+pub(super) async fn refuse_bodies(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if announces_body(request.headers()) {
+        let refusal = HttpResponse::PayloadTooLarge()
+            .force_close()
+            .content_type(TEXT)
+            .body("no request has a body here\n");
+        return Ok(request.into_response(refusal));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn announces_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}
+
+/// A path that answers to GET and HEAD; other methods get 405 with these two.
+fn readable<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+async fn healthz(observations: Data<Observations>) -> HttpResponse {
+    match health(&observations, unix_micros()) {
+        Ok(()) => HttpResponse::Ok().content_type(TEXT).body("ok"),
+        Err(stalled) => HttpResponse::ServiceUnavailable().content_type(TEXT).body(format!("{stalled}\n")),
+    }
+}
+
+async fn readyz(observations: Data<Observations>) -> HttpResponse {
+    let reasons = readiness(&observations);
+    if reasons.is_empty() {
+        HttpResponse::Ok().json(reasons)
+    } else {
+        HttpResponse::ServiceUnavailable().json(reasons)
+    }
+}
+
+async fn scrape(metrics: Data<Metrics>) -> HttpResponse {
+    match metrics.render() {
+        Ok(answer) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(answer),
+        Err(_) => {
+            HttpResponse::InternalServerError().content_type(TEXT).body("a value does not fit the format\n")
+        }
+    }
+}
+
+async fn status(observations: Data<Observations>) -> HttpResponse {
+    HttpResponse::Ok().json(Status::of(&Snapshot::take(&observations, unix_micros())))
+}
+
+async fn unknown_path() -> HttpResponse {
+    let list = PATHS.map(|(path, what)| format!("  {path:<12} {what}\n")).concat();
+    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{list}"))
+}

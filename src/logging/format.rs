@@ -1,0 +1,64 @@
+//! How a record becomes a line.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use slog::{FnValue, Level, PushFnValue, Record, o};
+use slog_json::Json;
+use slog_term::FullFormat;
+
+use super::outputs::Output;
+use super::people::Lines;
+
+/// The look of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One object a line: `ts`, `level`, `msg`, then the keys.
+    Json,
+    /// For people.
+    Term { colours: bool },
+}
+
+impl Format {
+    pub(super) fn without_colours(self) -> Format {
+        match self {
+            Format::Json => Format::Json,
+            Format::Term { .. } => Format::Term { colours: false },
+        }
+    }
+
+    /// A drain that writes such lines to `out`.
+    pub(super) fn output(self, out: impl Write + Send + 'static) -> Output {
+        match self {
+            Format::Json => Box::new(json(out)),
+            Format::Term { colours } => Box::new(
+                FullFormat::new(Lines::new(out, colours))
+                    .use_custom_timestamp(|out| write!(out, "{:.3}", Timestamp::now()))
+                    .use_original_order()
+                    .build(),
+            ),
+        }
+    }
+}
+
+fn json<W: Write>(out: W) -> Json<W> {
+    // one at a time: slog writes the keys of one `o!` in reverse
+    Json::new(out)
+        .set_flush(true)
+        .add_key_value(o!("ts" => FnValue(|_: &Record<'_>| format!("{:.6}", Timestamp::now()))))
+        .add_key_value(o!("level" => FnValue(|record: &Record<'_>| level_name(record.level()))))
+        .add_key_value(o!("msg" => PushFnValue(|record: &Record<'_>, value| value.emit(record.msg()))))
+        .build()
+}
+
+/// The level as `LOG_LEVEL` names it.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Critical => "critical",
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}

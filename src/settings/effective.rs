@@ -1,0 +1,57 @@
+//! The settings as they took effect, for people.
+
+use std::fmt;
+
+use super::mistake::shown;
+use super::sources::{Merged, Origin};
+use super::urls;
+use super::variables::{Kind, Preset, VARIABLES, Variable};
+use crate::redact::MASK;
+
+/// One variable as it took effect. Shows as a line of a `.env` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveValue {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value, secrets masked; `None` where nothing is set and there is no default.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
+    VARIABLES.iter().map(|variable| value(variable, merged)).collect()
+}
+
+fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
+    let sourced = merged.values.get(variable.name);
+    let value = sourced.map(|sourced| match variable.kind {
+        Kind::Plain => shown(&sourced.text),
+        Kind::Secret => MASK.to_owned(),
+        Kind::SecretUrl => urls::masked(&sourced.text),
+    });
+    EffectiveValue {
+        name: variable.name,
+        value,
+        origin: sourced.map_or(Origin::Default, |sourced| sourced.origin),
+    }
+}
+
+impl fmt::Display for EffectiveValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EffectiveValue { name, value, origin } = self;
+        match value {
+            Some(value) => write!(f, "{name}={value} # {origin}"),
+            None => write!(f, "{name}= # {origin}: {}", absent(name)),
+        }
+    }
+}
+
+/// What it means that a variable has no value.
+fn absent(name: &str) -> &'static str {
+    let variable = VARIABLES.iter().find(|variable| variable.name == name);
+    match variable.map(|variable| variable.preset) {
+        Some(Preset::Unset(meaning)) => meaning,
+        _ => "empty",
+    }
+}

@@ -1,0 +1,86 @@
+//! The files that settings name. An error says what is wrong with the file.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+/// Largest secret or certificate file: real ones have a few KB, and a device such as /dev/zero has no end.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A secret: the file's text, without the newline at its end.
+pub(super) fn secret(path: &Path) -> Result<String, String> {
+    let text = String::from_utf8(contents(path)?).map_err(|_| "the file must hold UTF-8 text".to_owned())?;
+    match text.trim() {
+        "" => Err("the file is empty".to_owned()),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+/// A PEM file that holds at least one certificate, all of them fit to be trusted.
+pub(super) fn root_certificates(path: &Path) -> Result<Vec<u8>, String> {
+    let pem = contents(path)?;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| format!("the file is not PEM: {error}"))?;
+        store.add(certificate).map_err(|error| format!("the file has a bad certificate: {error}"))?;
+    }
+    if store.is_empty() {
+        return Err("the file must hold at least one certificate in PEM (BEGIN CERTIFICATE)".to_owned());
+    }
+    Ok(pem)
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
+    let mut contents = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents).map_err(unreadable)?;
+    if contents.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("the file has more than {MAX_FILE_BYTES} bytes"));
+    }
+    Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file<T>(contents: &[u8], read: impl Fn(&Path) -> T) -> T {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), contents).unwrap();
+        read(file.path())
+    }
+
+    #[test]
+    fn a_secret_loses_the_newline_at_its_end() {
+        assert_eq!(with_file(b"abc\n", secret), Ok("abc".to_owned()));
+        assert_eq!(with_file(b"abc\r\n", secret), Ok("abc".to_owned()));
+    }
+
+    #[test]
+    fn a_file_without_a_secret_is_refused() {
+        assert!(with_file(b"\n", secret).unwrap_err().contains("empty"));
+        assert!(with_file(b"\xff", secret).unwrap_err().contains("UTF-8"));
+        assert!(secret(Path::new("/nonexistent")).unwrap_err().contains("cannot be read"));
+        assert!(secret(Path::new("/dev/zero")).unwrap_err().contains("more than"));
+    }
+
+    #[test]
+    fn a_certificate_in_pem_is_taken() {
+        let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = key.cert.pem();
+        assert_eq!(with_file(pem.as_bytes(), root_certificates), Ok(pem.into_bytes()));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        assert!(with_file(b"", root_certificates).unwrap_err().contains("at least one"));
+        assert!(with_file(b"-----BEGIN CERTIFICATE-----\nAAAA", root_certificates).is_err());
+        let no_der = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(with_file(no_der, root_certificates).unwrap_err().contains("bad certificate"));
+    }
+}

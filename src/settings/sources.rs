@@ -1,0 +1,171 @@
+//! Where the settings come from: defaults < `.env` < process environment < command line, and files for the secrets.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::mistake::{SettingsError, SettingsWarning};
+use super::variables::{Preset, VARIABLES, Variable};
+use super::{dotenv, files, suggestions};
+
+/// What the settings are read from. Nothing else is looked at, so tests need no process environment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The process environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The `.env` file, which need not exist.
+    pub dotenv: Option<PathBuf>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+}
+
+impl Sources {
+    /// The environment of this process and `.env` in its working directory.
+    #[must_use]
+    pub fn of_process(log_level: Option<String>) -> Sources {
+        Sources { environment: std::env::vars_os().collect(), dotenv: Some(PathBuf::from(".env")), log_level }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// The `.env` file.
+    DotEnv,
+    /// The process environment.
+    Environment,
+    /// The file that the `_FILE` twin names.
+    File,
+    /// The command line.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Default => "default",
+            Origin::DotEnv => ".env",
+            Origin::Environment => "environment",
+            Origin::File => "file",
+            Origin::CommandLine => "command line",
+        })
+    }
+}
+
+/// The text of a variable: trimmed, never empty.
+pub(super) struct Sourced {
+    pub text: String,
+    pub origin: Origin,
+}
+
+/// All variables of the table that have a value, from whatever source.
+pub(super) struct Merged {
+    pub values: BTreeMap<&'static str, Sourced>,
+    pub mistakes: Vec<SettingsError>,
+    pub warnings: Vec<SettingsWarning>,
+}
+
+impl Merged {
+    pub(super) fn read(sources: &Sources) -> Merged {
+        let mut mistakes = Vec::new();
+        let given = Given::read(sources, &mut mistakes);
+        let mut values = BTreeMap::new();
+        for variable in VARIABLES {
+            let value = given.sourced(variable, &mut mistakes).or_else(|| default_of(variable));
+            values.extend(value.map(|value| (variable.name, value)));
+        }
+        if let Some(level) = &sources.log_level {
+            values.insert("LOG_LEVEL", Sourced { text: level.clone(), origin: Origin::CommandLine });
+        }
+        let warnings = suggestions::unknown_names(given.0.keys().map(String::as_str));
+        Merged { values, mistakes, warnings }
+    }
+
+    /// The text of a variable, if it has one.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|sourced| sourced.text.as_str())
+    }
+}
+
+fn default_of(variable: &Variable) -> Option<Sourced> {
+    match variable.preset {
+        Preset::Value(text) => Some(Sourced { text: text.to_owned(), origin: Origin::Default }),
+        Preset::Unset(_) => None,
+    }
+}
+
+/// What was given in the environment and in `.env`, by upper-case name, without the empty values: `VAR=` is unset.
+struct Given(BTreeMap<String, Value>);
+
+/// A value that was given; `None` is one that is not UTF-8.
+struct Value {
+    text: Option<String>,
+    origin: Origin,
+}
+
+impl Given {
+    /// Names are taken in any case, as the REST fetcher does; one in upper case wins over others.
+    fn read(sources: &Sources, mistakes: &mut Vec<SettingsError>) -> Given {
+        let mut given = Given(BTreeMap::new());
+        let file = sources.dotenv.as_deref().map(|path| dotenv::read(path, mistakes)).unwrap_or_default();
+        for (name, text) in file {
+            given.put(&name, Some(text), Origin::DotEnv);
+        }
+        let environment =
+            || sources.environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
+        let is_upper = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
+        for (name, value) in environment().filter(|(name, _)| !is_upper(name)) {
+            given.put(name, value.to_str().map(str::to_owned), Origin::Environment);
+        }
+        for (name, value) in environment().filter(|(name, _)| is_upper(name)) {
+            given.put(name, value.to_str().map(str::to_owned), Origin::Environment);
+        }
+        given
+    }
+
+    fn put(&mut self, name: &str, text: Option<String>, origin: Origin) {
+        let text = text.map(|text| text.trim().to_owned());
+        if text.as_deref() != Some("") {
+            self.0.insert(name.to_ascii_uppercase(), Value { text, origin });
+        }
+    }
+
+    fn sourced(&self, variable: &Variable, mistakes: &mut Vec<SettingsError>) -> Option<Sourced> {
+        let name = variable.name;
+        let twin = variable.file_twin().and_then(|twin| Some((self.0.get(&twin)?, twin)));
+        match (self.0.get(name), twin) {
+            (None, None) => None,
+            (Some(_), Some((_, twin))) => {
+                mistakes.push(SettingsError::new(
+                    name,
+                    format!("is set together with {twin}; remove one of them"),
+                ));
+                None
+            }
+            (Some(value), None) => {
+                let text = utf8(name, value, mistakes)?;
+                Some(Sourced { text: text.to_owned(), origin: value.origin })
+            }
+            (None, Some((value, twin))) => {
+                let path = utf8(&twin, value, mistakes)?;
+                match files::secret(Path::new(path)) {
+                    Ok(text) => Some(Sourced { text, origin: Origin::File }),
+                    Err(reason) => {
+                        mistakes.push(SettingsError::with_value(&twin, path, reason));
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn utf8<'v>(name: &str, value: &'v Value, mistakes: &mut Vec<SettingsError>) -> Option<&'v str> {
+    if value.text.is_none() {
+        mistakes.push(SettingsError::new(name, "must be UTF-8 text"));
+    }
+    value.text.as_deref()
+}

@@ -1,0 +1,108 @@
+//! Names that look like ours but are not: probably misspelt.
+
+use std::collections::BTreeSet;
+
+use super::mistake::SettingsWarning;
+use super::variables::{FETCHER_ONLY, VARIABLES};
+
+/// First words that nobody else uses: a name that begins so is ours, known or not. Words such as `REDIS` or `HTTP` are
+/// not among them: container platforms set `REDIS_PORT` or `HTTP_PROXY` on their own.
+const OWN_FIRST_WORDS: [&str; 8] =
+    ["UNUSUAL", "WEBSOCKET", "WRITER", "SPOOL", "SNAPSHOT", "STREAM", "RESTART", "SHUTDOWN"];
+
+/// How like one of our names another must be to be a slip of the pen whatever it begins with, 0 to 1.
+const SLIP: f64 = 0.8;
+
+/// How like the nearest valid name must be to be worth naming, 0 to 1.
+const WORTH_NAMING: f64 = 0.5;
+
+/// Warns about each of `names` (upper case) that begins or looks like one of ours but is none.
+pub(super) fn unknown_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<SettingsWarning> {
+    let valid: Vec<String> = valid_names();
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let unknown = |name: &&str| !valid.iter().any(|valid| valid == name) && !FETCHER_ONLY.contains(name);
+    names.into_iter().filter(unknown).filter_map(|name| warning(name, &valid)).collect()
+}
+
+fn valid_names() -> Vec<String> {
+    let twins = VARIABLES.iter().filter_map(super::Variable::file_twin);
+    VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(twins).collect()
+}
+
+fn warning(name: &str, valid: &[String]) -> Option<SettingsWarning> {
+    let likeness = |valid: &String| strsim::normalized_damerau_levenshtein(valid, name);
+    let nearest = valid.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let own = OWN_FIRST_WORDS.contains(&first_words(name, 1));
+    let begins_alike =
+        name.contains('_') && valid.iter().any(|valid| first_words(valid, 2) == first_words(name, 2));
+    let nearness = likeness(nearest);
+    if !own && !begins_alike && nearness < SLIP {
+        return None;
+    }
+    let advice = if nearness >= WORTH_NAMING {
+        format!("not a setting and ignored; the nearest is {nearest}")
+    } else {
+        "not a setting and ignored".to_owned()
+    };
+    Some(SettingsWarning { variable: name.to_owned(), advice })
+}
+
+/// The first `count` words of a name, with the underscores between them.
+fn first_words(name: &str, count: usize) -> &str {
+    name.match_indices('_').nth(count - 1).map_or(name, |(at, _)| name.get(..at).unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn advice(name: &str) -> Option<String> {
+        unknown_names([name]).pop().map(|warning| warning.advice)
+    }
+
+    #[test]
+    fn a_misspelt_name_is_reported_with_the_nearest() {
+        for (name, nearest) in [
+            ("WEBSOCKET_RECONNECT_SECOND", "WEBSOCKET_RECONNECT_SECONDS"),
+            ("WEBSOKET_PING_SECONDS", "WEBSOCKET_PING_SECONDS"),
+            ("TARGET_SYMBOL", "TARGET_SYMBOLS"),
+            ("REDIS_URI", "REDIS_URL"),
+            ("UNUSUAL_WHALES_API_TOKEN_FIL", "UNUSUAL_WHALES_API_TOKEN_FILE"),
+            ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_REQUESTS_PER_MINUTE"),
+        ] {
+            let advice = advice(name).unwrap_or_default();
+            assert!(advice.ends_with(&format!("nearest is {nearest}")), "{name}: {advice}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_of_ours_without_a_near_one_is_still_reported() {
+        assert_eq!(advice("SPOOL_XYZ").as_deref(), Some("not a setting and ignored"));
+    }
+
+    #[test]
+    fn the_fetchers_names_and_foreign_names_are_not_reported() {
+        for name in FETCHER_ONLY.iter().chain(&[
+            "PATH",
+            "REDIS_PORT",
+            "REDIS_SERVICE_HOST",
+            "HTTP_PROXY",
+            "LOGNAME",
+            "HOME",
+            "HOSTNAME",
+            "KEY",
+            "STORE",
+            "REDIS_PORT_6379_TCP_ADDR",
+        ]) {
+            assert_eq!(advice(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn valid_names_are_not_reported() {
+        for name in valid_names() {
+            assert_eq!(advice(&name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The settings as a whole, from sources in memory.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use uw_websocket_actors::event::Channel;
+use uw_websocket_actors::settings::Targets;
+
+use super::*;
+
+const TOKEN: (&str, &str) = ("UNUSUAL_WHALES_API_TOKEN", "t0ken-of-tests");
+const ENABLED: (&str, &str) = ("ENABLE_WEBSOCKET", "true");
+
+fn sources(pairs: &[(&str, &str)]) -> Sources {
+    let environment =
+        pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    Sources { environment, ..Sources::default() }
+}
+
+/// The settings of an enabled service with these variables.
+#[track_caller]
+fn load(pairs: &[(&str, &str)]) -> Settings {
+    Settings::load(&sources(&[&[TOKEN, ENABLED], pairs].concat())).unwrap()
+}
+
+/// The mistakes of an enabled service with these variables, one a line.
+#[track_caller]
+fn mistakes(pairs: &[(&str, &str)]) -> String {
+    Settings::load(&sources(&[&[TOKEN, ENABLED], pairs].concat())).unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let settings = load(&[]);
+    let ActorSettings { plan, feed, redis, keys, writers, restarts } = &settings.actors;
+    assert!(settings.enabled && settings.warnings.is_empty());
+    assert_eq!(settings.environment, "development");
+    assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
+    assert_eq!(settings.http.addr, Some(SocketAddr::from(([127, 0, 0, 1], 9464))));
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Auto, level: Level::Info, dir: None });
+    assert_eq!(plan.channels.len(), 7);
+    assert!(matches!(&plan.targets, Targets::Symbols(symbols) if symbols.len() == 3));
+    assert_eq!((plan.max_connections, plan.max_joins_per_connection), (5, 50));
+    assert_eq!(feed.url.as_str(), "wss://api.unusualwhales.com/socket");
+    assert_eq!(feed.token.reveal(), TOKEN.1);
+    assert_eq!((feed.reconnect_first, feed.reconnect_max), (Duration::from_secs(5), Duration::from_secs(60)));
+    assert_eq!((feed.ping_interval, feed.handshakes_per_minute), (Duration::from_secs(20), 100));
+    assert_eq!(redis.url.reveal(), "redis://localhost:6379/0");
+    assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));
+    assert_eq!(keys.maxlen_of(&Channel::News), 20_000);
+    assert_eq!((writers.shards, writers.mailbox_capacity, writers.batch_max_events), (2, 64, 512));
+    assert_eq!((restarts.intensity, restarts.period), (5, Duration::from_secs(60)));
+}
+
+#[test]
+fn the_caps_reach_the_streams() {
+    let keys =
+        load(&[("REDIS_STREAM_MAXLEN", "0"), ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news=7")]).actors.keys;
+    assert_eq!((keys.maxlen_of(&Channel::News), keys.maxlen_of(&Channel::Price)), (7, 0));
+}
+
+#[test]
+fn every_mistake_is_reported_in_one_go_with_its_variable() {
+    let bad = [
+        ("ENABLE_WEBSOCKET", "maybe"),
+        ("UNUSUAL_WHALES_WEBSOCKET_URL", "https://feed.example"),
+        ("TARGET_SYMBOLS", "S:Y"),
+        ("CHANNELS", "flow_alerts"),
+        ("REDIS_URL", "http://redis.example"),
+        ("TLS_CA_FILE", "/nonexistent.pem"),
+        ("STORE_TO_REDIS", "2"),
+        ("ENABLE_HISTORY_STREAMS", "nein"),
+        ("REDIS_STREAM_MAXLEN", "-1"),
+        ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news"),
+        ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+        ("WEBSOCKET_RECONNECT_SECONDS", "0"),
+        ("WEBSOCKET_RECONNECT_MAX_SECONDS", "soon"),
+        ("WEBSOCKET_PING_SECONDS", "-20"),
+        ("WEBSOCKET_MAX_CONNECTIONS", "11"),
+        ("WEBSOCKET_MAX_CHANNELS_PER_CONNECTION", "0"),
+        ("WRITER_SHARDS", "0"),
+        ("WRITER_MAILBOX_CAPACITY", "0"),
+        ("WRITER_BATCH_MAX_EVENTS", "0"),
+        ("RESTART_INTENSITY", "-1"),
+        ("RESTART_PERIOD_SECONDS", "0"),
+        ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
+        ("HTTP_ADDR", "localhost"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("KEY_PREFIX", "a:b"),
+        ("ENVIRONMENT", "a\nb"),
+    ];
+    let text = Settings::load(&sources(&[&[TOKEN], &bad[..]].concat())).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), bad.len(), "{text}");
+    for (name, value) in bad {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}=")))
+            .unwrap_or_else(|| panic!("{name}\n{text}"));
+        let value = value.replace('\n', "\\n");
+        assert!(line.starts_with(&format!("{name}={value}")), "{line}");
+        assert!(line.split_once(": ").is_some_and(|(_, reason)| reason.len() > 10), "{line}");
+    }
+    // everything in the table can be wrong, except the token and the folder, which any text can name
+    let not_tried =
+        VARIABLES.iter().map(|v| v.name).filter(|name| !bad.iter().any(|(tried, _)| tried == name));
+    assert_eq!(not_tried.collect::<Vec<_>>(), ["UNUSUAL_WHALES_API_TOKEN", "LOG_DIR"]);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let settings = load(&[("TARGET_SYMBOLS", ""), ("REDIS_STREAM_MAXLEN", " "), ("TLS_CA_FILE", "")]);
+    assert!(matches!(&settings.actors.plan.targets, Targets::Symbols(symbols) if symbols.len() == 3));
+    assert_eq!(settings.actors.keys.maxlen, None);
+}
+
+#[test]
+fn an_enabled_service_needs_a_token_and_a_disabled_one_does_not() {
+    let text = Settings::load(&sources(&[ENABLED])).unwrap_err().to_string();
+    assert!(text.starts_with("UNUSUAL_WHALES_API_TOKEN: is required"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+    assert!(!Settings::load(&sources(&[])).unwrap().enabled);
+}
+
+#[test]
+fn a_secret_can_be_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (token, redis) = (write("token", "from-file\n"), write("redis", "redis://:pw-in-file@h/1\n"));
+    let pairs = [ENABLED, ("UNUSUAL_WHALES_API_TOKEN_FILE", &token), ("REDIS_URL_FILE", &redis)];
+    let settings = Settings::load(&sources(&pairs)).unwrap();
+    assert_eq!(settings.actors.feed.token.reveal(), "from-file");
+    assert_eq!(settings.actors.redis.url.reveal(), "redis://:pw-in-file@h/1");
+    assert_eq!(settings.effective[0].to_string(), "UNUSUAL_WHALES_API_TOKEN=*** # file");
+}
+
+#[test]
+fn a_secret_and_its_file_together_are_one_mistake() {
+    let text = mistakes(&[("UNUSUAL_WHALES_API_TOKEN_FILE", "/run/token")]);
+    assert_eq!(
+        text,
+        "UNUSUAL_WHALES_API_TOKEN: is set together with UNUSUAL_WHALES_API_TOKEN_FILE; remove one of them"
+    );
+}
+
+#[test]
+fn an_unreadable_secret_file_is_one_mistake_with_its_path() {
+    let pairs = [ENABLED, ("UNUSUAL_WHALES_API_TOKEN_FILE", "/nonexistent/token")];
+    let text = Settings::load(&sources(&pairs)).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.starts_with("UNUSUAL_WHALES_API_TOKEN_FILE=/nonexistent/token: the file cannot be read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    std::fs::write(
+        &path,
+        "KEY_PREFIX=file\nENVIRONMENT=file\nLOG_LEVEL=debug\nHTTP_ADDR=off\nHTTP_ADDR=[::]:1\n",
+    )
+    .unwrap();
+    let mut sources = sources(&[("KEY_PREFIX", "env"), ("ENVIRONMENT", ""), ("LOG_LEVEL", "error")]);
+    sources.dotenv = Some(path);
+    sources.log_level = Some("trace".to_owned());
+    let settings = Settings::load(&sources).unwrap();
+    let origin = |name: &str| settings.effective.iter().find(|value| value.name == name).unwrap().to_string();
+    assert_eq!(origin("KEY_PREFIX"), "KEY_PREFIX=env # environment");
+    assert_eq!(origin("ENVIRONMENT"), "ENVIRONMENT=file # .env");
+    assert_eq!(origin("LOG_LEVEL"), "LOG_LEVEL=trace # command line");
+    assert_eq!(origin("HTTP_ADDR"), "HTTP_ADDR=[::]:1 # .env");
+    assert_eq!(origin("LOG_FORMAT"), "LOG_FORMAT=auto # default");
+    assert_eq!(origin("LOG_DIR"), "LOG_DIR= # default: empty");
+}
+
+#[test]
+fn names_are_taken_in_any_case_and_upper_case_wins() {
+    assert_eq!(load(&[("key_prefix", "lower")]).actors.keys.prefix, "lower");
+    assert_eq!(load(&[("KEY_PREFIX", "upper"), ("Key_Prefix", "mixed")]).actors.keys.prefix, "upper");
+}
+
+#[test]
+fn text_that_is_not_utf8_is_a_mistake_only_where_it_is_ours() {
+    let mut sources = sources(&[TOKEN, ENABLED]);
+    let garbage = || OsString::from_vec(vec![b'a', 0xff]);
+    sources.environment.push((OsString::from("FOREIGN"), garbage()));
+    sources.environment.push((garbage(), OsString::from("x")));
+    assert!(Settings::load(&sources).is_ok());
+    sources.environment.push((OsString::from("KEY_PREFIX"), garbage()));
+    assert_eq!(Settings::load(&sources).unwrap_err().to_string(), "KEY_PREFIX: must be UTF-8 text");
+}
+
+#[test]
+fn nothing_to_write_is_a_mistake() {
+    let text = mistakes(&[("STORE_TO_REDIS", "no"), ("ENABLE_HISTORY_STREAMS", "off")]);
+    assert!(text.contains("nothing would be kept"), "{text}");
+}
+
+#[test]
+fn the_longest_delay_is_at_least_the_first() {
+    let text = mistakes(&[("WEBSOCKET_RECONNECT_SECONDS", "2m")]);
+    assert!(text.contains("must be at least WEBSOCKET_RECONNECT_SECONDS (120s), but is 60s"), "{text}");
+}
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    let text = mistakes(&[
+        ("UNUSUAL_WHALES_WEBSOCKET_URL", "wss://h/?token=hidden-1"),
+        ("REDIS_URL", "redis://user:hidden-2@h/x"),
+        ("TARGET_SYMBOLS", &format!("SPY,{},:{}:", "X".repeat(190), TOKEN.1)),
+        ("CHANNELS", &format!("+{}", TOKEN.1)),
+    ]);
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(!text.contains("hidden") && !text.to_lowercase().contains("t0k"), "{text}");
+    let text = mistakes(&[("REDIS_URL", "user:hidden-3@h:6379")]);
+    assert!(!text.contains("hidden"), "{text}");
+    let blank = Settings::load(&sources(&[ENABLED, ("UNUSUAL_WHALES_API_TOKEN", "hid den")])).unwrap_err();
+    assert!(!blank.to_string().contains("den:"), "{blank}");
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let text = format!("{:?}", load(&[("REDIS_URL", "redis://:hidden-pw@h")]));
+    assert!(!text.contains("hidden-pw") && !text.contains(TOKEN.1), "{text}");
+}
+
+#[test]
+fn doubtful_settings_are_warnings() {
+    let settings = load(&[
+        ("UNUSUAL_WHALES_WEBSOCKET_URL", "ws://feed.example/"),
+        ("CHANNELS", "option_trade"),
+        ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news=1"),
+        ("WEBSOCKET_PING_SECOND", "5"),
+    ]);
+    let variables: Vec<&str> = settings.warnings.iter().map(|warning| warning.variable.as_str()).collect();
+    assert_eq!(
+        variables,
+        [
+            "WEBSOCKET_PING_SECOND",
+            "UNUSUAL_WHALES_WEBSOCKET_URL",
+            "CHANNELS",
+            "REDIS_STREAM_MAXLEN_BY_CHANNEL"
+        ]
+    );
+    assert!(load(&[("UNUSUAL_WHALES_WEBSOCKET_URL", "ws://127.0.0.1:1/")]).warnings.is_empty());
+}
+
+#[test]
+fn the_root_certificate_is_read() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap().cert.pem();
+    std::fs::write(file.path(), &pem).unwrap();
+    let settings = load(&[("TLS_CA_FILE", file.path().to_str().unwrap())]);
+    assert_eq!(settings.actors.feed.extra_root_pem.as_deref(), Some(pem.as_bytes()));
+    assert_eq!(settings.actors.redis.extra_root_pem.as_deref(), Some(pem.as_bytes()));
+}

@@ -1,0 +1,159 @@
+//! Numbers as people write them: booleans, counts, durations, sizes. An error is what would be valid.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The unit of a bare number, which the variable's name states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// `…_MS`
+    Milliseconds,
+    /// `…_SECONDS`
+    Seconds,
+}
+
+/// The REST fetcher's booleans, in any case.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
+        "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
+        _ => Err("must be true, 1, yes, on or false, 0, no, off".to_owned()),
+    }
+}
+
+/// A whole number in `range`.
+pub fn count<N>(text: &str, range: &RangeInclusive<N>) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+/// A duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of `unit`; decimals are allowed.
+pub fn duration(text: &str, unit: Unit, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let number_len = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(number_len);
+    let unit_seconds = match (suffix, unit) {
+        ("ms", _) | ("", Unit::Milliseconds) => Some(0.001),
+        ("s", _) | ("", Unit::Seconds) => Some(1.0),
+        ("m", _) => Some(60.0),
+        ("h", _) => Some(3_600.0),
+        ("d", _) => Some(86_400.0),
+        _ => None,
+    };
+    let number: Option<f64> = number.parse().ok();
+    let seconds = unit_seconds.zip(number).map(|(unit_seconds, number)| unit_seconds * number);
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| range.contains(duration)).ok_or_else(|| {
+        let bare = match unit {
+            Unit::Milliseconds => "milliseconds",
+            Unit::Seconds => "seconds",
+        };
+        format!(
+            "must be a duration such as 250ms, 5s, 5m, 6h, 1d, or a number of {bare}, from {:?} to {:?}",
+            range.start(),
+            range.end()
+        )
+    })
+}
+
+/// A size in bytes, in `range`: `512MiB`, `4GiB`, or a bare number of bytes.
+pub fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let number_len = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(number_len);
+    let unit = match suffix {
+        "" | "B" => Some(1_u64),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    let bytes = unit.zip(number.parse().ok()).and_then(|(unit, number)| unit.checked_mul(number));
+    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+        format!(
+            "must be a size such as 512MiB, 4GiB, or a number of bytes, from {} to {} bytes",
+            range.start(),
+            range.end()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[track_caller]
+    fn seconds(text: &str, expected: Option<Duration>) {
+        assert_eq!(duration(text, Unit::Seconds, &(Duration::ZERO..=DAY)).ok(), expected, "{text}");
+    }
+
+    #[test]
+    fn durations_take_a_unit_or_the_unit_of_the_name() {
+        seconds("250ms", Some(Duration::from_millis(250)));
+        seconds("5.0", Some(Duration::from_secs(5)));
+        seconds("5", Some(Duration::from_secs(5)));
+        seconds("1.5m", Some(Duration::from_secs(90)));
+        seconds("6h", Some(Duration::from_secs(21_600)));
+        seconds("1d", Some(DAY));
+        assert_eq!(
+            duration("250", Unit::Milliseconds, &(Duration::ZERO..=DAY)),
+            Ok(Duration::from_millis(250))
+        );
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in
+            ["", "s", "-5", "5 s", "5sec", "1e3", "nan", "inf", "1..5", "2d", "99999999999999999999d", "٥s"]
+        {
+            seconds(text, None);
+        }
+    }
+
+    #[test]
+    fn a_refused_duration_says_what_would_be_valid() {
+        let range = Duration::from_millis(10)..=DAY;
+        let reason = duration("0", Unit::Seconds, &range).unwrap_err();
+        assert!(reason.contains("number of seconds, from 10ms to 86400s"), "{reason}");
+    }
+
+    #[test]
+    fn sizes_take_binary_units_or_bytes() {
+        let all = 0..=u64::MAX;
+        assert_eq!(size("4GiB", &all), Ok(4 << 30));
+        assert_eq!(size("512MiB", &all), Ok(512 << 20));
+        assert_eq!(size("1024", &all), Ok(1024));
+        for text in ["", "GiB", "4GB", "1.5GiB", "-1", "99999999999TiB"] {
+            assert!(size(text, &all).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_those_of_the_fetcher() {
+        for text in ["true", "TRUE", "1", "yes", "On", "t", "Y"] {
+            assert_eq!(boolean(text), Ok(true), "{text}");
+        }
+        for text in ["false", "0", "NO", "off", "f", "n"] {
+            assert_eq!(boolean(text), Ok(false), "{text}");
+        }
+        assert!(boolean("enabled").is_err());
+    }
+
+    #[test]
+    fn counts_stay_in_their_range() {
+        assert_eq!(count("10", &(1..=10_usize)), Ok(10));
+        for text in ["0", "11", "-1", "1.0", "ten", ""] {
+            assert_eq!(
+                count(text, &(1..=10_usize)),
+                Err("must be a whole number from 1 to 10".to_owned()),
+                "{text}"
+            );
+        }
+    }
+}

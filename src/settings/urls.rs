@@ -1,0 +1,166 @@
+//! The addresses of the feed, of Redis and of our own HTTP side. An error is what would be valid.
+
+use std::net::SocketAddr;
+
+use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
+use url::{Host, Url};
+use uw_websocket_actors::settings::Secret;
+
+use crate::redact::MASK;
+
+/// Reads the feed's URL, which must not carry a secret of its own: the token has its variable.
+pub(super) fn feed(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("must be a wss:// or ws:// URL: {error}"))?;
+    let has_token = || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("token"));
+    if !matches!(url.scheme(), "ws" | "wss") {
+        Err("must be a wss:// or ws:// URL".to_owned())
+    } else if !url.username().is_empty() || url.password().is_some() {
+        Err("must not hold a user or password".to_owned())
+    } else if has_token() {
+        Err("must not hold a token: it belongs in UNUSUAL_WHALES_API_TOKEN".to_owned())
+    } else if url.fragment().is_some() {
+        Err("must not have a fragment (`#…`)".to_owned())
+    } else {
+        Ok(url)
+    }
+}
+
+/// Whether what is sent there never leaves this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Reads the URL of Redis with the client's own parser, so that nothing is left to fail later.
+pub(super) fn redis(text: &str) -> Result<Secret, String> {
+    redis_connection(text)?;
+    Ok(Secret::new(text.to_owned()))
+}
+
+fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
+    let schemes = "must be a URL that begins with redis://, rediss://, unix:// or redis+unix://";
+    let url = Url::parse(text).map_err(|error| format!("{schemes}: {error}"))?;
+    if !matches!(url.scheme(), "redis" | "rediss" | "unix" | "redis+unix") {
+        return Err(schemes.to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err(
+            "must not have a fragment (`#…`); to trust another certificate set TLS_CA_FILE".to_owned()
+        );
+    }
+    url.into_connection_info().map_err(|error| format!("is not a valid Redis URL: {error}"))
+}
+
+/// What of a Redis URL must never be shown: its password, as written and decoded.
+pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
+    let written = Url::parse(text).ok().and_then(|url| url.password().map(str::to_owned));
+    let connection = redis_connection(text).ok();
+    let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
+    written.into_iter().chain(decoded).map(Secret::new).collect()
+}
+
+/// A URL that may be shown. Where it is unclear what is a password and what is not, nothing of it may.
+pub(super) fn masked(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
+    let after_host = [Some(url.path()), url.query(), url.fragment()];
+    let is_doubtful =
+        url.cannot_be_a_base() || after_host.into_iter().flatten().any(|part| part.contains('@'));
+    if is_doubtful || (url.password().is_some() && url.set_password(Some(MASK)).is_err()) {
+        return MASK.to_owned();
+    }
+    if url.query().is_some() {
+        let is_secret = |name: &str| name.contains("pass") || name.eq_ignore_ascii_case("token");
+        let pairs: Vec<String> = url
+            .query_pairs()
+            .map(|(name, value)| {
+                format!("{name}={}", if is_secret(&name.to_ascii_lowercase()) { MASK } else { &value })
+            })
+            .collect();
+        url.set_query(Some(&pairs.join("&")));
+    }
+    url.into()
+}
+
+/// Reads `HTTP_ADDR`; `off` is none.
+pub(super) fn http(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let valid = "must be an IP address with a port, such as 127.0.0.1:9464 or [::]:9464, or off";
+    text.parse().map(Some).map_err(|_| valid.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feed_is_a_websocket_url_and_keeps_its_query() {
+        assert_eq!(feed("wss://h.example/socket?a=1").unwrap().as_str(), "wss://h.example/socket?a=1");
+        for text in ["https://h/s", "h:80", "wss://", "socket", "ws://u:p@h/", "ws://h/?Token=x", "ws://h/#a"]
+        {
+            assert!(feed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for text in ["ws://localhost:1", "ws://127.0.0.9", "ws://[::1]/", "ws://a.localhost"] {
+            assert!(is_loopback(&Url::parse(text).unwrap()), "{text}");
+        }
+        assert!(!is_loopback(&Url::parse("ws://feed.example").unwrap()));
+    }
+
+    #[test]
+    fn redis_urls_of_all_kinds_are_taken() {
+        for text in
+            ["redis://h", "rediss://u:p@h:1/2", "unix:///tmp/r.sock?db=1", "redis+unix:///tmp/r.sock?pass=x"]
+        {
+            assert!(redis(text).is_ok(), "{text}");
+        }
+        for text in [
+            "localhost:6379",
+            "http://h",
+            "redis://",
+            "redis://h/x",
+            "rediss://h/#insecure",
+            "",
+            "redis://0.0.0.0",
+        ] {
+            assert!(redis(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redis_password_is_found_in_all_forms() {
+        let found = |text| redis_secrets(text).iter().map(|s| s.reveal().to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("redis://:p%40ss@h"), ["p%40ss", "p@ss"]);
+        assert_eq!(found("unix:///tmp/s?pass=hidden"), ["hidden"]);
+        assert!(found("redis://h").is_empty());
+    }
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        assert_eq!(masked("rediss://u:p%40ss@h:1/2"), "rediss://u:***@h:1/2");
+        assert_eq!(masked("unix:///tmp/s?db=1&pass=hidden"), "unix:///tmp/s?db=1&pass=***");
+        assert_eq!(masked("redis://h/0"), "redis://h/0");
+        for text in
+            ["hidden", "u:hidden@h:1", "redis://u:12/hidden@h", "redis://u:1?hidden@h", "redis://:hi/dden@h"]
+        {
+            assert_eq!(masked(text), "***", "{text}");
+        }
+    }
+
+    #[test]
+    fn our_address_is_an_address_or_off() {
+        assert_eq!(http("127.0.0.1:0"), Ok(Some(SocketAddr::from(([127, 0, 0, 1], 0)))));
+        assert_eq!(http("OFF"), Ok(None));
+        for text in ["localhost:1", ":9464", "127.0.0.1", "9464", "127.0.0.1:70000"] {
+            assert!(http(text).is_err(), "{text}");
+        }
+    }
+}

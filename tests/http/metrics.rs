@@ -1,0 +1,149 @@
+//! `/metrics`, and the table of its families in the documentation.
+
+use std::path::Path;
+use std::time::Duration;
+
+use uw_websocket::http::metrics::{FAMILIES, Kind};
+use uw_websocket_actors::observation::{ConnectionState, DropReason, Rejection};
+
+use super::{get, in_order, start};
+
+/// Rewrites the table of metrics in the documentation instead of checking it.
+const UPDATE_DOCS: &str = "UPDATE_DOCS";
+
+#[test]
+fn metrics_show_the_observations() {
+    let observations = in_order();
+    let price = &observations.channels[1];
+    price.received.add(10);
+    price.stored.add(6);
+    price.filtered.add(1);
+    price.dropped(DropReason::Crash).add(2);
+    price.last_event_at.set(1_700_000_000_250_000);
+    observations.rejected(Rejection::NotJson).add(3);
+    observations.connections[0].attempts.add(4);
+    observations.connections[0].state.set(ConnectionState::Joining);
+    observations.count_restart("trades");
+    observations.writers[0].latency.observe(Duration::from_micros(400), 5);
+    observations.writers[1].latency.observe(Duration::from_secs(2), 1);
+    observations.writers[1].latency.observe(Duration::from_secs(500), 1);
+    observations.writers[1].mailbox_wait_us.add(1_500_000);
+    observations.writers[1].batches_in.add(9);
+    observations.writers[1].batches_out.add(7);
+    observations.log_records_dropped.add(8);
+
+    let side = start(&observations);
+    let answer = get(&side, "/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "# HELP uw_ws_events_received_total Events read from the feed",
+        "# TYPE uw_ws_events_received_total counter",
+        "uw_ws_events_received_total{channel=\"price\"} 10",
+        "uw_ws_events_received_total{channel=\"flow-alerts\"} 0",
+        "uw_ws_events_stored_total{channel=\"price\"} 6",
+        "uw_ws_events_filtered_total{channel=\"price\"} 1",
+        "uw_ws_events_dropped_total{channel=\"price\",reason=\"crash\"} 2",
+        "uw_ws_events_dropped_total{channel=\"price\",reason=\"shutdown\"} 0",
+        "uw_ws_events_pending{channel=\"price\"} 1",
+        "uw_ws_last_event_timestamp_seconds{channel=\"price\"} 1700000000.25",
+        "uw_ws_frames_rejected_total{kind=\"not_json\"} 3",
+        "uw_ws_connection_attempts_total{connection=\"flow\"} 4",
+        "uw_ws_connection_state{connection=\"flow\",state=\"joining\"} 1",
+        "uw_ws_connection_state{connection=\"flow\",state=\"live\"} 0",
+        "uw_ws_connection_joins{connection=\"prices\"} 2",
+        "uw_ws_connection_joins_expected{connection=\"prices\"} 2",
+        "uw_ws_actor_restarts_total{actor=\"trades\"} 1",
+        "# TYPE uw_ws_store_latency_seconds histogram",
+        "uw_ws_store_latency_seconds_bucket{le=\"0.0005\"} 5",
+        "uw_ws_store_latency_seconds_bucket{le=\"1.0\"} 5",
+        "uw_ws_store_latency_seconds_bucket{le=\"5.0\"} 6",
+        "uw_ws_store_latency_seconds_bucket{le=\"120.0\"} 6",
+        "uw_ws_store_latency_seconds_bucket{le=\"+Inf\"} 7",
+        "uw_ws_store_latency_seconds_count 7",
+        "uw_ws_store_latency_seconds_sum 502.002",
+        "uw_ws_mailbox_wait_seconds_total{shard=\"1\"} 1.5",
+        "uw_ws_mailbox_batches{shard=\"1\"} 2",
+        "uw_ws_writer_state{shard=\"0\",state=\"idle\"} 1",
+        "uw_ws_redis_up 1",
+        "uw_ws_log_records_dropped_total 8",
+        "uw_ws_build_info{version=\"1.2.3\"} 1",
+    ] {
+        answer.assert_line(line);
+    }
+}
+
+#[test]
+fn metrics_have_the_names_of_the_contract() {
+    let contract = [
+        ("uw_ws_events_received_total", &["channel"][..]),
+        ("uw_ws_events_stored_total", &["channel"]),
+        ("uw_ws_events_filtered_total", &["channel"]),
+        ("uw_ws_events_dropped_total", &["channel", "reason"]),
+        ("uw_ws_events_pending", &["channel"]),
+        ("uw_ws_frames_rejected_total", &["kind"]),
+        ("uw_ws_connection_attempts_total", &["connection"]),
+        ("uw_ws_connection_state", &["connection"]),
+        ("uw_ws_actor_restarts_total", &["actor"]),
+        ("uw_ws_store_latency_seconds", &[]),
+        ("uw_ws_mailbox_wait_seconds_total", &["shard"]),
+        ("uw_ws_redis_up", &[]),
+    ];
+    for (name, labels) in contract {
+        let family = FAMILIES.iter().find(|f| f.name == name).unwrap_or_else(|| panic!("no {name}"));
+        assert!(family.labels.starts_with(labels), "{name} has the labels {:?}", family.labels);
+    }
+}
+
+#[test]
+fn every_series_belongs_to_a_described_family() {
+    let observations = in_order();
+    observations.count_restart("flow");
+    observations.channels[0].last_event_at.set_now();
+    let side = start(&observations);
+    let answer = get(&side, "/metrics");
+    for family in FAMILIES {
+        let (name, kind) = (family.name, family.kind.name());
+        answer.assert_line(&format!("# TYPE {name} {kind}"));
+        assert!(name.starts_with("uw_ws_"), "{name}");
+        assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
+        let mut series = answer.body.lines().filter_map(|line| line.strip_prefix(name));
+        let labels = |rest: &str| family.labels.iter().all(|label| rest.contains(&format!("{label}=\"")));
+        let end: &[char] = if family.kind == Kind::Histogram { &['_'] } else { &['{', ' '] };
+        let own = |rest: &str| rest.starts_with(end) && labels(rest);
+        assert!(series.any(own), "{name} has no series with its labels in\n{}", answer.body);
+    }
+    let described = |line: &str| FAMILIES.iter().any(|family| line.starts_with(family.name));
+    let stray = answer.body.lines().find(|line| !line.starts_with("# ") && !described(line));
+    assert_eq!(stray, None);
+}
+
+#[test]
+fn the_documentation_has_the_table_of_metrics() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs-metrics.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let updated = with_table(&text, "metrics", &metrics_table());
+    if std::env::var_os(UPDATE_DOCS).is_some() {
+        std::fs::write(&path, updated).unwrap();
+    } else {
+        assert!(text == updated, "{} is out of date: run with {UPDATE_DOCS}=1", path.display());
+    }
+}
+
+/// The text with what stands between `<!-- name -->` and `<!-- /name -->` replaced.
+#[track_caller]
+fn with_table(text: &str, name: &str, table: &str) -> String {
+    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = text.split_once(&open).expect("the opening marker");
+    let (_, after) = rest.split_once(&close).expect("the closing marker");
+    format!("{before}{open}{table}{close}{after}")
+}
+
+fn metrics_table() -> String {
+    let head = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
+    FAMILIES.iter().fold(head, |table, family| {
+        let labels = family.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let (name, kind, help) = (family.name, family.kind.name(), family.help);
+        table + &format!("| `{name}` | {kind} | {labels} | {help} |\n")
+    })
+}

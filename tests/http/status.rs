@@ -1,0 +1,69 @@
+//! `/api/status`.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::json;
+use uw_websocket_actors::observation::{ConnectionState, DropReason, WriterState, lock, unix_micros};
+
+use super::{get, in_order, start};
+
+#[test]
+fn status_shows_the_observations() {
+    let observations = in_order();
+    observations.started_at.set(unix_micros() - 90_000_000);
+    let price = &observations.channels[1];
+    price.received.add(5);
+    price.stored.add(3);
+    price.dropped(DropReason::Rejected).add(1);
+    let flow = &observations.connections[0];
+    flow.state.set(ConnectionState::Waiting);
+    flow.session_since.clear();
+    *lock(&flow.last_error) = Some("closed by the feed".to_owned());
+    let writer = &observations.writers[0];
+    writer.state.set(WriterState::Writing);
+    writer.transactions.add(2);
+    writer.events.add(5);
+    writer.latency.observe(Duration::from_millis(4), 99);
+    writer.latency.observe(Duration::from_millis(40), 9);
+
+    let side = start(&observations);
+    let status = get(&side, "/api/status").json();
+    assert_eq!((&status["instance"], &status["version"]), (&json!("host-1"), &json!("1.2.3")));
+    assert!(status["started_at"].as_str().unwrap().ends_with("+00:00"), "{}", status["started_at"]);
+    assert!(status["uptime_seconds"].as_f64().unwrap() >= 90.0);
+    assert_eq!((&status["state"], &status["ready"]), (&json!("not_ready"), &json!(false)));
+    let reason =
+        json!({"kind": "connection", "subject": "flow", "detail": "waiting, after: closed by the feed"});
+    assert_eq!(status["reasons"], json!([reason]));
+    let flow = &status["connections"][0];
+    assert_eq!((&flow["name"], &flow["state"]), (&json!("flow"), &json!("waiting")));
+    assert_eq!((&flow["session_seconds"], &flow["expected"]), (&json!(null), &json!(1)));
+    assert_eq!(
+        status["channels"][1],
+        json!({
+            "channel": "price", "received": 5, "stored": 3, "filtered": 0, "pending": 1, "drifted": 0,
+            "dropped": {"crash": 0, "rejected": 1, "shutdown": 0},
+            "last_event_age_seconds": null, "conserved": true,
+        })
+    );
+    let writer = &status["writers"][0];
+    assert_eq!((&writer["state"], &writer["events_per_transaction"]), (&json!("writing"), &json!(2.5)));
+    assert_eq!(
+        (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
+        (&json!(0.005), &json!(0.05))
+    );
+    assert_eq!(status["rejected"]["too_deep"], 0);
+}
+
+#[test]
+fn status_says_in_a_word_how_it_is() {
+    let observations = in_order();
+    let side = start(&observations);
+    let state = || get(&side, "/api/status").json()["state"].clone();
+    assert_eq!(state(), "ready");
+    observations.stopping.store(true, Relaxed);
+    assert_eq!(state(), "stopping");
+    observations.supervisor_round_at.set(1);
+    assert_eq!(state(), "stalled");
+}

@@ -1,0 +1,242 @@
+//! The program from the outside: exit codes, what it prints where, and that no secret is ever printed.
+#![cfg(test)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+const TOKEN: &str = "t0ken-of-tests";
+
+/// The program in an empty folder and environment.
+struct Program {
+    folder: TempDir,
+    command: Command,
+}
+
+fn program(args: &[&str]) -> Program {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
+    command.args(args).env_clear().current_dir(folder.path()).stdin(Stdio::null());
+    Program { folder, command }
+}
+
+impl Program {
+    fn env(mut self, pairs: &[(&str, &str)]) -> Program {
+        self.command.envs(pairs.iter().copied());
+        self
+    }
+
+    fn dotenv(self, text: &str) -> Program {
+        fs::write(self.folder.path().join(".env"), text).unwrap();
+        self
+    }
+
+    /// Runs it to its end: exit code, stdout, stderr.
+    #[track_caller]
+    fn run(mut self) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().expect("ended by itself"), text(stdout), text(stderr))
+    }
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for args in
+        [&["--help"][..], &["help"], &["run", "--help"], &["settings", "--help"], &["healthcheck", "--help"]]
+    {
+        let (code, stdout, stderr) = program(args).run();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
+        assert!(stdout.contains("Example: "), "{args:?}: {stdout}");
+    }
+    let (code, stdout, _) = program(&["--version"]).run();
+    assert_eq!((code, stdout), (0, format!("uw-websocket {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    for args in [&["fly"][..], &["--fly"], &["run", "now"], &["--log-level", "loud"], &["--log-level"]] {
+        let (code, stdout, stderr) = program(args).run();
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}");
+        assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_disabled_service_says_so_and_ends_cleanly() {
+    for args in [&[][..], &["run"]] {
+        let (code, stdout, stderr) = program(args).run();
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let line: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((&line["level"], &line["environment"]), (&"warning".into(), &"development".into()));
+        assert!(line["msg"].as_str().unwrap().contains("ENABLE_WEBSOCKET"), "{line}");
+    }
+}
+
+#[test]
+fn bad_settings_are_78_with_one_line_each_for_every_command() {
+    for command in ["run", "settings", "healthcheck"] {
+        let bad = [("ENABLE_WEBSOCKET", "true"), ("WEBSOCKET_MAX_CONNECTIONS", "50"), ("HTTP_ADDR", "here")];
+        let (code, stdout, stderr) = program(&[command]).env(&bad).run();
+        assert_eq!((code, stdout.as_str()), (78, ""));
+        let lines: Vec<&str> = stderr.lines().collect();
+        assert_eq!(lines.len(), 3, "{stderr}");
+        assert!(lines[0].starts_with("uw-websocket: UNUSUAL_WHALES_API_TOKEN: is required"), "{stderr}");
+        assert_eq!(
+            lines[1],
+            "uw-websocket: WEBSOCKET_MAX_CONNECTIONS=50: must be a whole number from 1 to 10"
+        );
+        assert!(
+            lines[2].starts_with("uw-websocket: HTTP_ADDR=here: must be an IP address with a port"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_line_of_the_dotenv_file_is_78_without_its_value() {
+    let (code, _, stderr) = program(&[]).dotenv("# ours\nUNUSUAL_WHALES_API_TOKEN=hid den\n").run();
+    assert_eq!(code, 78);
+    assert!(
+        stderr.starts_with("uw-websocket: .env line 2 (UNUSUAL_WHALES_API_TOKEN): must be NAME=value"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("den\n") && !stderr.contains("hid"), "{stderr}");
+}
+
+#[test]
+fn settings_are_printed_in_order_with_their_origin_and_without_secrets() {
+    let (code, stdout, stderr) = program(&["--log-level", "debug", "settings"])
+        .env(&[("UNUSUAL_WHALES_API_TOKEN", TOKEN), ("ENVIRONMENT", TOKEN)])
+        .dotenv("REDIS_URL=redis://user:hidden-pw@redis.example:1/2\nTARGET_SYMBOLS=spy,TSLA\n")
+        .run();
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines[0], "UNUSUAL_WHALES_API_TOKEN=*** # environment");
+    for line in [
+        "REDIS_URL=redis://user:***@redis.example:1/2 # .env",
+        "TARGET_SYMBOLS=spy,TSLA # .env",
+        "LOG_LEVEL=debug # command line",
+        "WRITER_SHARDS=2 # default",
+        "REDIS_STREAM_MAXLEN= # default: per channel",
+        "ENVIRONMENT=*** # environment",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{stdout}");
+    }
+    let names: Vec<&str> =
+        lines.iter().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let table: Vec<&str> = uw_websocket::settings::VARIABLES.iter().map(|variable| variable.name).collect();
+    assert_eq!(names, table);
+}
+
+#[test]
+fn a_misspelt_variable_is_a_warning() {
+    let (code, _, stderr) =
+        program(&["settings"]).env(&[("TARGET_SYMBOL", "SPY"), ("POSTGRES_DSN", "x")]).run();
+    assert_eq!(code, 0);
+    assert_eq!(
+        stderr,
+        "uw-websocket: TARGET_SYMBOL: not a setting and ignored; the nearest is TARGET_SYMBOLS\n"
+    );
+    let (code, stdout, _) = program(&["run"]).env(&[("TARGET_SYMBOL", "SPY")]).run();
+    assert_eq!(code, 0);
+    assert!(stdout.lines().next().unwrap().contains(r#""msg":"doubtful setting""#), "{stdout}");
+}
+
+#[test]
+fn the_log_goes_to_a_file_as_well() {
+    let program = program(&[]).env(&[("LOG_DIR", "logs/here"), ("LOG_FORMAT", "term")]);
+    let dir = program.folder.path().join("logs/here");
+    let keep = program.folder.path().to_owned();
+    let Program { folder, mut command } = program;
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{keep:?}");
+    let name = files[0].file_name().unwrap().to_str().unwrap();
+    assert!(
+        name.starts_with("uw_websocket_20") && Path::new(name).extension().is_some_and(|e| e == "log"),
+        "{name}"
+    );
+    assert!(fs::read_to_string(&files[0]).unwrap().contains("WARN disabled: set ENABLE_WEBSOCKET"));
+    drop(folder);
+}
+
+#[test]
+fn a_log_folder_that_cannot_be_created_is_78() {
+    let (code, _, stderr) = program(&[]).env(&[("LOG_DIR", "/proc/none/logs")]).run();
+    assert_eq!(code, 78);
+    assert!(
+        stderr.starts_with("uw-websocket: LOG_DIR=/proc/none/logs: no log file can be created there"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    for args in [&["settings"][..], &["--help"], &["run"]] {
+        let mut program = program(args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program.command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+/// Answers one request with `answer` and gives the request's first line.
+fn answer_once(answer: &'static str) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
+    });
+    (addr, server)
+}
+
+#[test]
+fn the_healthcheck_is_0_only_if_the_service_says_200() {
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 0),
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", 1),
+        ("SSH-2.0-x 200\r\n", 1),
+        ("", 1),
+    ] {
+        let (addr, server) = answer_once(answer);
+        let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", &addr)]).run();
+        assert_eq!(code, expected, "{answer}: {stderr}");
+        assert_eq!(stderr.is_empty(), expected == 0, "{stderr}");
+        assert_eq!(server.join().unwrap(), "GET /healthz HTTP/1.1");
+    }
+}
+
+#[test]
+fn the_healthcheck_asks_over_the_loopback_where_the_service_listens_on_all_addresses() {
+    let (addr, server) = answer_once("HTTP/1.1 200 OK\r\n\r\n");
+    let everywhere = addr.replace("127.0.0.1", "0.0.0.0");
+    assert_eq!(program(&["healthcheck"]).env(&[("HTTP_ADDR", &everywhere)]).run().0, 0);
+    server.join().unwrap();
+}
+
+#[test]
+fn the_healthcheck_is_1_where_nobody_listens() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", &free)]).run();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("does not answer"), "{stderr}");
+    let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", "off")]).run();
+    assert_eq!((code, stderr.as_str()), (1, "uw-websocket: HTTP_ADDR is off: nobody can be asked\n"));
+}
