@@ -10,36 +10,6 @@ use crate::support::{Feed, RedisServer, SOON, Setup};
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 
 #[test]
-fn a_disabled_service_says_so_and_exits_with_0() {
-    let mut service = Setup::empty().set("UNUSUAL_WHALES_API_TOKEN", TOKEN).set("LOG_FORMAT", "json").start();
-    assert_eq!(service.wait_for_exit(SOON), Some(0));
-    let record = service.records().pop().unwrap();
-    assert!(record.level == "warning" && record.mentions("ENABLE_WEBSOCKET"), "{record:?}");
-}
-
-#[test]
-fn every_wrong_setting_is_named_with_its_value_and_what_would_be_valid() {
-    let (feed, redis) = (Feed::start(), RedisServer::start());
-    let wrong = [
-        ("WRITER_SHARDS", "none"),
-        ("WEBSOCKET_MAX_CONNECTIONS", "11"),
-        ("TARGET_SYMBOLS", "SPY,A B"),
-        ("HTTP_ADDR", "everywhere"),
-        ("WEBSOCKET_PING_SECONDS", "soon"),
-    ];
-    let setup = wrong.iter().fold(Setup::new(&feed, &redis), |setup, (name, value)| setup.set(name, value));
-    let mut service = setup.start();
-    assert_eq!(service.wait_for_exit(SOON), Some(78));
-    let output = service.output();
-    for (name, value) in wrong {
-        let value = value.rsplit(',').next().unwrap();
-        assert!(output.lines().any(|line| line.contains(name) && line.contains(value)), "{name}: {output}");
-    }
-    service.assert_no_secret();
-    assert!(feed.handshakes().is_empty());
-}
-
-#[test]
 fn nothing_to_write_is_a_wrong_setting() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let mut service =
@@ -103,19 +73,4 @@ fn the_token_can_come_from_a_file() {
     let url = url::Url::parse(&format!("ws://feed{}", feed.handshakes()[0].request.target)).unwrap();
     assert!(url.query_pairs().any(|(name, value)| name == "token" && value == TOKEN));
     service.finish();
-}
-
-#[test]
-fn a_misspelt_variable_is_reported_with_the_name_that_was_meant() {
-    let (feed, redis) = (Feed::start(), RedisServer::start());
-    let service = Setup::new(&feed, &redis).set("WEBSOCKET_PING_SECOND", "5").start_ready();
-    let record = service.wait_for_log("the misspelt name", |record| record.mentions("WEBSOCKET_PING_SECOND"));
-    assert!(record.level == "warning" && record.mentions("WEBSOCKET_PING_SECONDS"), "{record:?}");
-    service.finish();
-}
-
-#[test]
-fn a_wrong_command_line_exits_with_64() {
-    let mut service = Setup::empty().argument("--no-such-option").start();
-    assert_eq!(service.wait_for_exit(SOON), Some(64));
 }

@@ -25,14 +25,14 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the service is given, before it starts.
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
-    arguments: Vec<String>,
     folder: TempDir,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
-        Setup::empty()
+        let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
+        Setup { variables: BTreeMap::new(), folder }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -45,12 +45,6 @@ impl Setup {
             .set("LOG_FORMAT", "json")
     }
 
-    /// No settings at all, in an empty folder.
-    pub(crate) fn empty() -> Setup {
-        let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), arguments: Vec::new(), folder }
-    }
-
     /// Sets a variable.
     pub(crate) fn set(mut self, name: &str, value: &str) -> Setup {
         self.variables.insert(name.to_owned(), value.to_owned());
@@ -60,12 +54,6 @@ impl Setup {
     /// Leaves a variable out.
     pub(crate) fn unset(mut self, name: &str) -> Setup {
         self.variables.remove(name);
-        self
-    }
-
-    /// Adds an argument of the command line.
-    pub(crate) fn argument(mut self, argument: &str) -> Setup {
-        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -85,7 +73,6 @@ impl Setup {
     /// Starts the process.
     pub(crate) fn start(self) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
-            .args(&self.arguments)
             .env_clear()
             .envs(&self.variables)
             .current_dir(self.folder.path())
