@@ -22,6 +22,8 @@ pub enum Exit {
     TokenRefused = 77,
     /// The settings are wrong.
     BadSettings = 78,
+    /// A second signal ended the process at once; as a shell shows an interrupted one.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -34,7 +34,8 @@ pub enum CheckError {
 
 /// A pool for the settings. Connects to nothing yet.
 pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
-    let wrong = |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
+    let wrong =
+        |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
     let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
     if let Some(pem) = &settings.extra_root_pem {
         let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
@@ -60,8 +61,11 @@ pub async fn check(pool: &Pool) -> Result<String, CheckError> {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
     })?;
-    let server: String =
-        redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(|error| explain(&error))?;
+    let server: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection)
+        .await
+        .map_err(|error| explain(&error))?;
     let version = server.lines().find_map(|line| line.strip_prefix("redis_version:"));
     let version = version.unwrap_or("unknown").trim().to_owned();
     // Valkey keeps `redis_version` at 7.2.4 for clients that look at it

@@ -7,16 +7,16 @@
 //! A connection splits frames and routes their events, a writer gives them their IDs and stores them: an event crosses
 //! one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
-pub mod settings;
-pub mod event;
 pub mod connection;
+pub mod event;
 pub mod messages;
+pub mod settings;
 pub mod writer;
 
-pub mod supervisor;
+pub mod events;
 pub mod herald;
 pub mod observation;
-pub mod events;
+pub mod supervisor;
 
 pub mod backoff;
 pub mod calendar;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
@@ -274,7 +274,8 @@ pub struct ConnectionObservation {
 
 impl ConnectionObservation {
     fn new(name: &str, topics: &[Topic]) -> ConnectionObservation {
-        let join = |topic: &Topic| JoinObservation { topic: topic.to_string(), acknowledged: false, refused: None };
+        let join =
+            |topic: &Topic| JoinObservation { topic: topic.to_string(), acknowledged: false, refused: None };
         ConnectionObservation {
             name: name.to_owned(),
             state: StateCell::new(ConnectionState::ALL),
@@ -421,7 +422,7 @@ pub struct Observations {
     /// Whether the service is ending.
     pub stopping: AtomicBool,
     /// Log records lost because the log could not keep up.
-    pub log_records_dropped: Count,
+    pub log_records_dropped: Arc<AtomicU64>,
     rejected: Vec<Count>,
 }
 
@@ -434,6 +435,7 @@ impl Observations {
         channels: &[Channel],
         connections: &[(&str, &[Topic])],
         shards: usize,
+        log_records_dropped: Arc<AtomicU64>,
     ) -> Observations {
         let started_at = Moment::default();
         started_at.set_now();
@@ -450,7 +452,7 @@ impl Observations {
             restarts: Mutex::default(),
             supervisor_round_at: Moment::default(),
             stopping: AtomicBool::new(false),
-            log_records_dropped: Count::default(),
+            log_records_dropped,
             rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),
         }
     }

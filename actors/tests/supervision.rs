@@ -229,7 +229,7 @@ impl Family {
 
     fn of(home: Home, specs: Vec<ChildSpec>, restarts: RestartSettings, timing: Timing) -> Family {
         let (escalate, escalations) = mpsc::channel(4);
-        let observations = Arc::new(Observations::new("test".into(), "0", &[], &[], 0));
+        let observations = Arc::new(Observations::new("test".into(), "0", &[], &[], 0, Arc::default()));
         let log = slog::Logger::root(slog::Discard, slog::o!());
         let arbiter = home.arbiter.handle();
         let supervisor = Supervisor::new(specs, restarts, arbiter, Arc::clone(&observations), &log, escalate)

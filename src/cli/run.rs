@@ -1,6 +1,6 @@
 //! `uw-websocket run`: settings → log → service → exit code.
 
-use slog::{info, warn};
+use slog::warn;
 
 use super::complain;
 use crate::exit::Exit;
@@ -25,6 +25,5 @@ pub(super) fn run(settings: Settings) -> Exit {
         warn!(log, "disabled: set ENABLE_WEBSOCKET to true to run the service");
         return Exit::Clean;
     }
-    info!(log, "starting"; "version" => env!("CARGO_PKG_VERSION"));
     crate::service::run(settings, log, logging.lost.clone())
 }

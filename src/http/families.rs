@@ -1,5 +1,7 @@
 //! The table of the metric families.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use std::fmt;
 
 use uw_websocket_actors::observation::{ConnectionState, Rejection, WriterState, lock};
@@ -255,7 +257,7 @@ pub const FAMILIES: &[Family] = &[
         Counter,
         &[],
         "Log records lost because the log could not keep up",
-        |snapshot, series| series.only(snapshot.observations.log_records_dropped.get()),
+        |snapshot, series| series.only(snapshot.observations.log_records_dropped.load(Relaxed)),
     ),
     family("uw_ws_build_info", Gauge, &["version"], "1; the version of the service", |snapshot, series| {
         series.labelled(&[snapshot.observations.version], 1_u32)

@@ -135,13 +135,16 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uw_websocket_actors::event::Channel;
+    use std::sync::Arc;
+    use uw_websocket_actors::event::{Channel, Topic};
 
     const SECOND: u64 = 1_000_000;
 
     fn ready() -> Observations {
-        let plan = [("flow".to_owned(), vec!["flow-alerts".to_owned(), "news".to_owned()])];
-        let observations = Observations::new("test".to_owned(), "0", &[Channel::FlowAlerts], &plan, 1);
+        let topics = [Channel::FlowAlerts, Channel::News].map(|channel| Topic { channel, symbol: None });
+        let plan = [("flow", &topics[..])];
+        let observations =
+            Observations::new("test".to_owned(), "0", &[Channel::FlowAlerts], &plan, 1, Arc::default());
         observations.connections[0].state.set(ConnectionState::Live);
         lock(&observations.connections[0].joins).iter_mut().for_each(|join| join.acknowledged = true);
         observations.writers[0].redis_up.store(true, Relaxed);

@@ -114,7 +114,7 @@ mod tests {
     use uw_websocket_actors::event::Channel;
 
     fn observations() -> Observations {
-        Observations::new("test".to_owned(), "0", &[Channel::Price], &[], 0)
+        Observations::new("test".to_owned(), "0", &[Channel::Price], &[], 0, std::sync::Arc::default())
     }
 
     #[test]

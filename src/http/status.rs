@@ -187,7 +187,7 @@ impl<'a> Status<'a> {
                 .iter()
                 .map(|kind| (kind.label(), observations.rejected(*kind).get()))
                 .collect(),
-            log_records_dropped: observations.log_records_dropped.get(),
+            log_records_dropped: observations.log_records_dropped.load(Relaxed),
             resident_bytes: snapshot.resident_bytes,
         }
     }

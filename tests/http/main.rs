@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::{HttpSide, PATHS};
-use uw_websocket_actors::event::Channel;
+use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::{ConnectionState, Observations, lock, unix_micros};
 
 /// For any single answer; far above what one takes, below the server's own timeouts.
@@ -75,12 +75,12 @@ fn get(side: &HttpSide, path: &str) -> Answer {
 
 /// A service of two connections and two shards with everything in order.
 fn in_order() -> Arc<Observations> {
-    let plan = [
-        ("flow".to_owned(), vec!["flow-alerts".to_owned()]),
-        ("prices".to_owned(), vec!["price:SPY".to_owned(), "price:QQQ".to_owned()]),
-    ];
+    let flow = [Topic { channel: Channel::FlowAlerts, symbol: None }];
+    let prices = ["SPY", "QQQ"]
+        .map(|symbol| Topic { channel: Channel::Price, symbol: Some(Symbol::parse(symbol).unwrap()) });
+    let plan = [("flow", &flow[..]), ("prices", &prices[..])];
     let channels = [Channel::FlowAlerts, Channel::Price];
-    let observations = Observations::new("host-1".to_owned(), "1.2.3", &channels, &plan, 2);
+    let observations = Observations::new("host-1".to_owned(), "1.2.3", &channels, &plan, 2, Arc::default());
     for connection in &observations.connections {
         connection.state.set(ConnectionState::Live);
         lock(&connection.joins).iter_mut().for_each(|join| join.acknowledged = true);

@@ -1,6 +1,7 @@
 //! `/metrics`, and the table of its families in the documentation.
 
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use uw_websocket::http::metrics::{FAMILIES, Kind};
@@ -30,7 +31,7 @@ fn metrics_show_the_observations() {
     observations.writers[1].mailbox_wait_us.add(1_500_000);
     observations.writers[1].batches_in.add(9);
     observations.writers[1].batches_out.add(7);
-    observations.log_records_dropped.add(8);
+    observations.log_records_dropped.store(8, Relaxed);
 
     let side = start(&observations);
     let answer = get(&side, "/metrics");

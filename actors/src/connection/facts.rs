@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_fact_of_another_type_is_absent_and_nothing_is_refused_for_it() {
-        let payload = r#"{"ticker":{"a":[1,{"b":null}]},"tickers":["A",1,null,"B"],"strike":290,"timestamp":"x"}"#;
+        let payload =
+            r#"{"ticker":{"a":[1,{"b":null}]},"tickers":["A",1,null,"B"],"strike":290,"timestamp":"x"}"#;
         let facts = Facts::read(payload).unwrap();
         assert_eq!(facts.symbol(), None);
         assert_eq!(facts.tickers, ["A", "B"]);

@@ -143,8 +143,10 @@ impl Intake {
     fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
         route.outlets.first()?.map.as_ref()?;
         let strike = facts.strike.as_deref()?;
-        let by_expiry = self.observations.channel(route.channel).channel == crate::event::Channel::GexStrikeExpiry;
-        let field = if by_expiry { format!("{}:{strike}", facts.expiry.as_deref()?) } else { strike.to_owned() };
+        let by_expiry =
+            self.observations.channel(route.channel).channel == crate::event::Channel::GexStrikeExpiry;
+        let field =
+            if by_expiry { format!("{}:{strike}", facts.expiry.as_deref()?) } else { strike.to_owned() };
         if field.len() > MAX_FIELD {
             return None;
         }

@@ -27,7 +27,9 @@ use crate::calendar::{self, MarketState};
 use crate::event::ReadAt;
 use crate::events;
 use crate::fault::ChildFaults;
-use crate::observation::{ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros};
+use crate::observation::{
+    ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
+};
 use crate::supervisor::Beat;
 
 /// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
@@ -170,7 +172,8 @@ impl Listener {
         let opened = Instant::now();
         let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
         let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
-        let mut session = Session::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
+        let mut session =
+            Session::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
         let observed = self.observed();
         observed.accepted.add(1);
         observed.session_since.set_now();
@@ -237,7 +240,9 @@ impl Listener {
                     ws::Message::Text(join_frame(topic).into())
                 }
                 Due::Ping => ws::Message::Ping(Bytes::new()),
-                Due::Dead(Death::NoPong) => return Some(End::Lost("no pong within the ping interval".into())),
+                Due::Dead(Death::NoPong) => {
+                    return Some(End::Lost("no pong within the ping interval".into()));
+                }
                 Due::Dead(Death::Silence) => {
                     return Some(End::Lost("no event for 75 s in market hours".into()));
                 }
@@ -335,7 +340,6 @@ impl Listener {
             }
         })
     }
-
 }
 
 fn join_frame(topic: &str) -> String {

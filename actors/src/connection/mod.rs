@@ -74,7 +74,8 @@ impl Connection {
     }
 
     fn listener(&self, parts: ConnectionParts) -> Result<Listener, TlsError> {
-        let ConnectionParts { position, plan, settings, handshakes, mailboxes, observations, faults, log } = parts;
+        let ConnectionParts { position, plan, settings, handshakes, mailboxes, observations, faults, log } =
+            parts;
         let connector = FeedConnector::new(&settings.feed)?;
         let router = Router::new(&settings.plan, &settings.keys, settings.writers.shards, &plan.topics);
         let redactor = connector.clone();
@@ -105,7 +106,9 @@ impl Actor for Connection {
 
     fn started(&mut self, context: &mut Context<Self>) {
         // the certificates were read before the service started, so that this cannot fail for the settings
-        let Some(Ok(listener)) = self.parts.take().map(|parts| self.listener(parts)) else { return context.stop() };
+        let Some(Ok(listener)) = self.parts.take().map(|parts| self.listener(parts)) else {
+            return context.stop();
+        };
         let ended = listener.run().into_actor(self).map(|(), connection, context| {
             if *connection.draining.borrow() {
                 connection.life.finish();

@@ -108,7 +108,8 @@ fn arithmetic(topics: &[Topic]) -> String {
 fn by_family(topics: &[Topic], per_connection: usize) -> Vec<Vec<Topic>> {
     let mut sockets = Vec::new();
     for family in Family::ALL {
-        let own: Vec<Topic> = topics.iter().filter(|topic| topic.channel.family() == family).cloned().collect();
+        let own: Vec<Topic> =
+            topics.iter().filter(|topic| topic.channel.family() == family).cloned().collect();
         sockets.extend(own.chunks(per_connection).map(<[Topic]>::to_vec));
     }
     sockets
@@ -132,7 +133,8 @@ fn merge(sockets: &mut Vec<Vec<Topic>>, settings: &PlanSettings) -> bool {
 fn named(sockets: Vec<Vec<Topic>>) -> Vec<ConnectionPlan> {
     let mut plans: Vec<ConnectionPlan> = Vec::new();
     for topics in sockets {
-        let carried = Family::ALL.iter().filter(|family| topics.iter().any(|t| t.channel.family() == **family));
+        let carried =
+            Family::ALL.iter().filter(|family| topics.iter().any(|t| t.channel.family() == **family));
         let base = carried.map(|family| family.name()).collect::<Vec<_>>().join("+");
         let namesakes = plans.iter().filter(|plan| plan.name.split('-').next() == Some(&base)).count();
         let name = if namesakes == 0 { base } else { format!("{base}-{}", namesakes + 1) };
@@ -148,10 +150,17 @@ mod tests {
     use super::*;
     use crate::event::Symbol;
 
-    fn settings(channels: &[&str], symbols: usize, max_connections: usize, per_connection: usize) -> PlanSettings {
+    fn settings(
+        channels: &[&str],
+        symbols: usize,
+        max_connections: usize,
+        per_connection: usize,
+    ) -> PlanSettings {
         PlanSettings {
             channels: channels.iter().map(|c| ChannelChoice::Channel(Channel::parse(c).unwrap())).collect(),
-            targets: Targets::Symbols((0..symbols).map(|n| Symbol::parse(&format!("S{n}")).unwrap()).collect()),
+            targets: Targets::Symbols(
+                (0..symbols).map(|n| Symbol::parse(&format!("S{n}")).unwrap()).collect(),
+            ),
             max_connections,
             max_joins_per_connection: per_connection,
         }
@@ -173,7 +182,7 @@ mod tests {
     #[test]
     fn the_smallest_families_share_when_sockets_are_few() {
         let plans = plan(&settings(&ALL, 3, 3, 50)).unwrap();
-        assert_eq!(outline(&plans), [("flow+prices+news", 5), ("trades", 3), ("gex", 9)]);
+        assert_eq!(outline(&plans), [("flow+trades+news", 5), ("prices", 3), ("gex", 9)]);
         let plans = plan(&settings(&ALL, 3, 1, 50)).unwrap();
         assert_eq!(outline(&plans), [("flow+trades+prices+gex+news", 17)]);
     }
@@ -195,14 +204,16 @@ mod tests {
     #[test]
     fn a_topic_of_its_own_is_joined_once_beside_its_channel() {
         let mut own = settings(&["option_trades"], 1, 5, 50);
-        let topic = |symbol| Topic { channel: Channel::OptionTrades, symbol: Some(Symbol::parse(symbol).unwrap()) };
+        let topic =
+            |symbol| Topic { channel: Channel::OptionTrades, symbol: Some(Symbol::parse(symbol).unwrap()) };
         own.channels.extend([ChannelChoice::Topic(topic("SPXW")), ChannelChoice::Topic(topic("S0"))]);
         assert_eq!(plan(&own).unwrap()[0].topics, [topic("S0"), topic("SPXW")]);
     }
 
     #[test]
     fn refuses_with_the_arithmetic_and_the_ways_out() {
-        let error = plan(&settings(&["flow-alerts", "option_trades", "price"], 60, 2, 50)).unwrap_err().to_string();
+        let error =
+            plan(&settings(&["flow-alerts", "option_trades", "price"], 60, 2, 50)).unwrap_err().to_string();
         for part in ["121 joins", "flow-alerts 1 + option_trades 60 + price 60", "2 connections of 50", "*"] {
             assert!(error.contains(part), "{part} in {error}");
         }

@@ -124,7 +124,8 @@ impl Router {
         if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
             return Arc::clone(route);
         }
-        let has_full_stream = self.channel(index).is_none_or(|c| c.scope() == Scope::Global) || symbols.is_empty();
+        let has_full_stream =
+            self.channel(index).is_none_or(|c| c.scope() == Scope::Global) || symbols.is_empty();
         let full = has_full_stream.then_some(None);
         let route = self.route(index, full.into_iter().chain(symbols.into_iter().map(Some)).collect());
         if let Some(memory) = memory {
@@ -147,7 +148,8 @@ impl Router {
         let Some(channel) = self.channel(index) else {
             return Arc::new(Route { channel: index, shard: 0, outlets: Vec::new() });
         };
-        let outlets: Vec<_> = symbols.iter().map(|symbol| Arc::new(outlet(&self.keys, channel, *symbol))).collect();
+        let outlets: Vec<_> =
+            symbols.iter().map(|symbol| Arc::new(outlet(&self.keys, channel, *symbol))).collect();
         let home = match channel.scope() {
             Scope::Global => channel.name(),
             Scope::PerTicker => outlets.first().map_or(channel.name(), |outlet| &outlet.stream),

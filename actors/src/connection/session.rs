@@ -128,7 +128,11 @@ impl Session {
     /// When to ask [`Session::due`] again at the latest.
     #[must_use]
     pub fn next_due_at(&self, now: Instant) -> Instant {
-        let joins = self.joins.iter().filter(|join| !join.acknowledged).map(|join| join.due_at.max(self.next_join_at));
+        let joins = self
+            .joins
+            .iter()
+            .filter(|join| !join.acknowledged)
+            .map(|join| join.due_at.max(self.next_join_at));
         let pings = (!self.paused).then_some(self.next_ping_at);
         let pongs = self.pong_due_at.filter(|_| !self.paused);
         let earliest = joins.chain(pings).chain(pongs).fold(now + IDLE, Instant::min);

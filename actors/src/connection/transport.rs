@@ -181,7 +181,10 @@ where
     }
 }
 
-async fn refusal_text(socket: Framed<BoxedSocket, actix_http::h1::ClientCodec>, status: StatusCode) -> String {
+async fn refusal_text(
+    socket: Framed<BoxedSocket, actix_http::h1::ClientCodec>,
+    status: StatusCode,
+) -> String {
     let mut body = BytesMut::new();
     if !matches!(socket.codec_ref().message_type(), actix_http::h1::MessageType::None) {
         let mut payload = socket.into_map_codec(actix_http::h1::ClientCodec::into_payload_codec);
@@ -385,6 +388,9 @@ mod tests {
 
     #[test]
     fn the_token_is_redacted_as_it_is_and_as_a_url_has_it() {
-        assert_eq!(redact("GET /socket?token=a%2Fb failed for a/b", "a/b"), "GET /socket?token=*** failed for ***");
+        assert_eq!(
+            redact("GET /socket?token=a%2Fb failed for a/b", "a/b"),
+            "GET /socket?token=*** failed for ***"
+        );
     }
 }

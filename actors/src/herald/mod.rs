@@ -75,7 +75,7 @@ impl Herald {
         for channel in &self.observations.channels {
             events::channel_counts(&self.log, channel);
         }
-        let dropped = self.observations.log_records_dropped.get();
+        let dropped = self.observations.log_records_dropped.load(Relaxed);
         if dropped > self.log_drops_reported {
             events::log_records_dropped(&self.log, dropped - self.log_drops_reported);
             self.log_drops_reported = dropped;
@@ -112,7 +112,8 @@ impl Herald {
 
     fn write_status(&self, context: &mut Context<Herald>) {
         let observations = &self.observations;
-        let last_event_at = observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
+        let last_event_at =
+            observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
         let mut status = redis::pipe();
         status.atomic().hset_multiple(
             &self.status_key,
@@ -154,7 +155,8 @@ fn state(observations: &Observations) -> &'static str {
 
 /// ISO 8601 in UTC with microseconds, empty for never.
 fn iso(unix_us: Option<u64>) -> String {
-    let at = unix_us.and_then(|us| i64::try_from(us).ok()).and_then(|us| Timestamp::from_microsecond(us).ok());
+    let at =
+        unix_us.and_then(|us| i64::try_from(us).ok()).and_then(|us| Timestamp::from_microsecond(us).ok());
     at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()).unwrap_or_default()
 }
 

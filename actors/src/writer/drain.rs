@@ -203,7 +203,9 @@ impl Drain {
             let events = batch.events().len() as u64;
             observed.events.add(events);
             observed.latency.observe(batch.read_at().instant.elapsed(), events);
-            batch.settle(|event| lost.get(&EventAt { batch: batch_at, event }).map_or(Ok(()), |reason| Err(*reason)));
+            batch.settle(|event| {
+                lost.get(&EventAt { batch: batch_at, event }).map_or(Ok(()), |reason| Err(*reason))
+            });
         }
     }
 
@@ -259,9 +261,9 @@ impl Drain {
             .filter(|(_, status)| *status != EntryStatus::Stored)
             .filter_map(|(entry, _)| Some(&*outlet_of(batches, entry)?.1.stream))
             .collect();
-        self.state
-            .transaction
-            .retain(|entry| outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&&*outlet.stream)));
+        self.state.transaction.retain(|entry| {
+            outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&&*outlet.stream))
+        });
         events::outcome_looked_up(&self.log, open.is_empty());
         open.is_empty()
     }
@@ -314,7 +316,8 @@ impl Drain {
     async fn look_up_streams(&mut self, batches: &[EventBatch]) {
         let mut unknown: Vec<&Outlet> = Vec::new();
         for outlet in batches.iter().flat_map(EventBatch::events).flat_map(|event| &event.route.outlets) {
-            if !self.state.streams.knows(outlet) && !unknown.iter().any(|known| known.stream == outlet.stream) {
+            if !self.state.streams.knows(outlet) && !unknown.iter().any(|known| known.stream == outlet.stream)
+            {
                 unknown.push(outlet);
             }
         }
@@ -348,7 +351,8 @@ impl Drain {
         let last_ids = self.store.last_ids(&streams).await?;
         let mapped: Vec<&str> =
             outlets.iter().filter(|outlet| outlet.map.is_some()).map(|outlet| &*outlet.latest).collect();
-        let mut newest = if mapped.is_empty() { Vec::new() } else { self.store.payloads(&mapped).await? }.into_iter();
+        let mut newest =
+            if mapped.is_empty() { Vec::new() } else { self.store.payloads(&mapped).await? }.into_iter();
         for (outlet, last) in outlets.iter().zip(last_ids) {
             let payload = outlet.map.is_some().then(|| newest.next().flatten()).flatten();
             let session = payload.and_then(|payload| self.session_of(&payload));
@@ -378,7 +382,8 @@ impl Drain {
         let observed = self.observed();
         observed.redis_up.store(false, Relaxed);
         *lock(&observed.last_error) = Some(fault.to_string());
-        let outage = self.state.outage.get_or_insert(Outage { since: now, logged_at: now, tries: 0, label: "" });
+        let outage =
+            self.state.outage.get_or_insert(Outage { since: now, logged_at: now, tries: 0, label: "" });
         outage.tries += 1;
         let is_news = outage.label != fault.label();
         if is_news || now.duration_since(outage.logged_at) >= OUTAGE_LOG_EVERY {

@@ -93,7 +93,12 @@ impl Transaction {
     }
 
     /// Plans `entries` again under fresh IDs, in their order, because theirs cannot be written any more.
-    pub fn plan_again(&mut self, batches: &[EventBatch], entries: &[Entry], streams: &mut Streams) -> Vec<NoId> {
+    pub fn plan_again(
+        &mut self,
+        batches: &[EventBatch],
+        entries: &[Entry],
+        streams: &mut Streams,
+    ) -> Vec<NoId> {
         self.entries.clear();
         let mut without = Vec::new();
         for entry in entries {
@@ -175,7 +180,9 @@ impl Transaction {
         let mut received_at = ReceivedAt::default();
         for (key, (position, at)) in &self.newest {
             let Some(entry) = self.entries.get(*position) else { continue };
-            let (Some(event), Some(batch)) = (event_at(batches, *at), batches.get(at.batch)) else { continue };
+            let (Some(event), Some(batch)) = (event_at(batches, *at), batches.get(at.batch)) else {
+                continue;
+            };
             let text = received_at.text(batch.read_at().unix_us);
             self.commands.command(&[
                 b"HSET",

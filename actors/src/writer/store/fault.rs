@@ -35,7 +35,8 @@ impl Refusal {
     /// Reads an error reply, without its `-`. Of an aborted transaction the reason behind it counts.
     #[must_use]
     pub fn of(text: &str) -> Refusal {
-        let reason = text.strip_prefix("EXECABORT ").and_then(|text| Some(text.split_once("because of: ")?.1));
+        let reason =
+            text.strip_prefix("EXECABORT ").and_then(|text| Some(text.split_once("because of: ")?.1));
         let text = reason.unwrap_or(text);
         match text.split([' ', ':']).next().unwrap_or_default() {
             "LOADING" => Refusal::Loading,
@@ -49,7 +50,9 @@ impl Refusal {
             "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Refusal::Unavailable,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
-            "ERR" if text.contains("invalid password") || text.contains("without any password") => Refusal::NoAuth,
+            "ERR" if text.contains("invalid password") || text.contains("without any password") => {
+                Refusal::NoAuth
+            }
             _ => Refusal::Other,
         }
     }

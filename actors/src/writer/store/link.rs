@@ -74,11 +74,10 @@ impl std::fmt::Display for Address {
 impl Address {
     /// Reads the settings.
     pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
-        let info: ConnectionInfo = settings
-            .url
-            .reveal()
-            .into_connection_info()
-            .map_err(|error| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned()))?;
+        let info: ConnectionInfo =
+            settings.url.reveal().into_connection_info().map_err(|error| {
+                AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
+            })?;
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) => Place::Tcp(host.clone(), *port),
             ConnectionAddr::TcpTls { host, port, .. } => {
@@ -103,7 +102,9 @@ impl Address {
     pub async fn connect(&self) -> Result<Link, StoreFault> {
         match timeout(CONNECT_TIMEOUT, self.open()).await {
             Ok(opened) => opened,
-            Err(_) => Err(StoreFault::Unreachable(format!("{self}: no connection within {CONNECT_TIMEOUT:?}"))),
+            Err(_) => {
+                Err(StoreFault::Unreachable(format!("{self}: no connection within {CONNECT_TIMEOUT:?}")))
+            }
         }
     }
 
@@ -187,7 +188,8 @@ impl Link {
 
     async fn receive(&mut self, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
         loop {
-            let parsed = resp::parse(&self.replies).map_err(|error| StoreFault::Unanswered(error.to_string()))?;
+            let parsed =
+                resp::parse(&self.replies).map_err(|error| StoreFault::Unanswered(error.to_string()))?;
             if let Some((reply, length)) = parsed {
                 accept(reply);
                 bytes::Buf::advance(&mut self.replies, length);

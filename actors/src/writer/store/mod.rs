@@ -126,16 +126,18 @@ impl Store {
             Ok(())
         })
         .await?;
-        let statuses = entries.iter().zip(last_ids).zip(found.chunks(2)).map(|(((_, id, payload), last), found)| {
-            let (same, first) = (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
-            match (same, first) {
-                (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
-                (Some(_), _) => EntryStatus::Passed,
-                (None, _) if last < *id => EntryStatus::Absent,
-                (None, Some((first, _))) if first > id => EntryStatus::Stored,
-                (None, _) => EntryStatus::Passed,
-            }
-        });
+        let statuses =
+            entries.iter().zip(last_ids).zip(found.chunks(2)).map(|(((_, id, payload), last), found)| {
+                let (same, first) =
+                    (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
+                match (same, first) {
+                    (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
+                    (Some(_), _) => EntryStatus::Passed,
+                    (None, _) if last < *id => EntryStatus::Absent,
+                    (None, Some((first, _))) if first > id => EntryStatus::Stored,
+                    (None, _) => EntryStatus::Passed,
+                }
+            });
         Ok(statuses.collect())
     }
 

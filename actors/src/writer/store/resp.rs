@@ -89,7 +89,8 @@ pub fn id_text(id: crate::event::EntryId) -> IdText {
     let mut text = IdText { bytes: [0; 41], length: 0 };
     let mut cursor = &mut text.bytes[..];
     // two u64 and a dash have at most 41 digits: it cannot fail
-    let written = write!(cursor, "{}-{}", itoa::Buffer::new().format(id.ms), itoa::Buffer::new().format(id.seq));
+    let written =
+        write!(cursor, "{}-{}", itoa::Buffer::new().format(id.ms), itoa::Buffer::new().format(id.seq));
     let left = cursor.len();
     text.length = if written.is_ok() { text.bytes.len() - left } else { 0 };
     text
@@ -205,7 +206,11 @@ mod tests {
 
     #[test]
     fn ids_are_formatted_at_any_length() {
-        for id in [EntryId::default(), EntryId { ms: u64::MAX, seq: u64::MAX }, EntryId { ms: 1747419592926, seq: 3 }] {
+        for id in [
+            EntryId::default(),
+            EntryId { ms: u64::MAX, seq: u64::MAX },
+            EntryId { ms: 1747419592926, seq: 3 },
+        ] {
             assert_eq!(id_text(id).as_ref(), id.to_string().as_bytes());
         }
     }
@@ -239,7 +244,13 @@ mod tests {
 
     #[test]
     fn names_what_is_no_reply() {
-        for wrong in ["HTTP/1.1 400 Bad Request\r\n", "$x\r\n", "$-2\r\n", "\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"] {
+        for wrong in [
+            "HTTP/1.1 400 Bad Request\r\n",
+            "$x\r\n",
+            "$-2\r\n",
+            "\r\n",
+            "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+        ] {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }

@@ -1,0 +1,41 @@
+# The service alone in an image without a shell. Any builder will do: nothing here needs BuildKit.
+#   docker build -t uw-websocket .
+
+FROM rust:1-slim-bookworm AS build
+WORKDIR /build
+
+# The dependencies in a layer of their own: it is built again only when a manifest or the lock file changes. Empty
+# sources stand where the manifests look for them, the measurement's included.
+COPY Cargo.toml Cargo.lock ./
+COPY actors/Cargo.toml actors/
+RUN mkdir -p src actors/src benches \
+ && touch src/lib.rs actors/src/lib.rs \
+ && echo 'fn main() {}' | tee src/main.rs >benches/throughput.rs \
+ && cargo build --release --locked --bin uw-websocket
+
+# COPY keeps the times of the files, and the empty sources were compiled later than that: without the touch cargo would
+# take them for built.
+COPY src src
+COPY actors actors
+RUN touch src/lib.rs src/main.rs actors/src/lib.rs \
+ && cargo build --release --locked --bin uw-websocket
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="uw-websocket" \
+      org.opencontainers.image.description="Listens to the Unusual Whales WebSocket channels and keeps every event in Redis" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="MIT"
+
+COPY --from=build /build/target/release/uw-websocket /usr/local/bin/uw-websocket
+
+ENV ENABLE_WEBSOCKET=true \
+    HTTP_ADDR=0.0.0.0:9464 \
+    LOG_FORMAT=json
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["/usr/local/bin/uw-websocket", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/uw-websocket"]

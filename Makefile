@@ -1,0 +1,72 @@
+# The user's face of the project: `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Everything that is checked is checked with the faults of the tests compiled in; what is run or shipped has none.
+CHECKED := --workspace --features fault-injection
+# Arguments of the measurement: make bench BENCH_ARGS="--events 200000"
+BENCH_ARGS ?=
+# Where `make uw-websocket` writes its log file.
+LOG_DIR ?= logs
+IMAGE ?= uw-websocket
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+SCRIPTS := .ci/run $(wildcard config/*.sh)
+
+.PHONY: help test lint audit demo uw-websocket bench image clean
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## every test; installs redis-server when it is missing
+	@config/install-tools.sh cc redis-server
+	cargo test --doc $(CHECKED)
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  set -x; cargo nextest run $(CHECKED) $(if $(CI),--profile ci); \
+	else \
+	  echo "cargo-nextest is not installed: cargo test runs the tests"; \
+	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast); \
+	fi
+
+lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
+	cargo fmt --all --check
+	cargo clippy $(CHECKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CHECKED) --no-deps --document-private-items
+	@if command -v shellcheck >/dev/null; then \
+	  set -x; shellcheck $(SCRIPTS); \
+	else \
+	  echo "shellcheck is not installed: the scripts are not checked"; \
+	fi
+	@if cargo deny --version >/dev/null 2>&1; then \
+	  set -x; cargo deny check bans licenses sources; \
+	else \
+	  echo "cargo-deny is not installed: bans, licences and sources of the dependencies are not checked"; \
+	fi
+
+audit: ## the dependencies against the published advisories (cargo-deny and the network)
+	cargo deny check advisories
+
+demo: ## the service against a simulated feed and a Redis of its own; Ctrl-C ends it and leaves nothing
+	@exec config/demo.sh
+
+uw-websocket: ## the service with the settings of .env, logging to the terminal and to logs/
+	@if [ ! -f .env ]; then \
+	  echo "there is no .env: cp config/example.env .env, then put your token there and set ENABLE_WEBSOCKET=true" >&2; \
+	  exit 1; \
+	fi
+	@config/install-tools.sh cc
+	cargo build --release --locked --bin uw-websocket
+	@LOG_DIR="$(LOG_DIR)" exec cargo run --quiet --release --locked --bin uw-websocket
+
+bench: ## how many events a second, and at what cost (BENCH_ARGS="--help" for its options)
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- $(BENCH_ARGS)
+
+image: ## the container image
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+
+clean: ## remove what was built; logs/, data/ and .env stay
+	cargo clean

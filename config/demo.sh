@@ -1,0 +1,203 @@
+#!/usr/bin/env bash
+# `make demo`: the service against a simulated feed and a Redis of its own, all on loopback with free ports and one
+# temporary folder. Shows the events arriving. Ctrl-C (or SIGTERM) ends every part and removes the folder.
+#
+#   DEMO_SECONDS=20        end by itself; fails if no event was stored
+#   DEMO_RATE=200          events a second that the feed sends
+#   DEMO_BINARY=PATH       use this binary instead of building one
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly rate=${DEMO_RATE:-200}
+readonly seconds=${DEMO_SECONDS:-}
+readonly start_limit=30      # seconds that a part may take to start on a busy machine
+readonly stop_limit=12       # the service drains for 8 seconds at most, Docker would wait for 10
+readonly refresh=2           # seconds between two lines of counts
+readonly stream_cap=10000    # bounds the demo's Redis to some 200 MB, however long it runs
+readonly streams=(flow-alerts:SPY option_trades:SPY price:SPY gex:SPY gex_strike:SPY gex_strike_expiry:SPY news)
+
+dir=''
+
+say() { printf 'demo: %s\n' "$*"; }
+
+fail() {
+  say "$1" >&2
+  if [ -n "${2:-}" ] && [ -s "$2" ]; then
+    say "the end of its log:" >&2
+    tail -n 20 "$2" >&2
+  fi
+  exit 1
+}
+
+# === parts and their end ===
+
+# start COMMAND...: a part in a process group of its own, so that Ctrl-C reaches this script alone and the parts end in
+# order. Its process id is left in $pid.
+start() {
+  set -m
+  "$@" </dev/null &
+  set +m
+  pid=$!
+}
+
+alive() { kill -0 "$1" 2>/dev/null; }
+
+# rest SECONDS: a pause that a signal ends at once.
+rest() {
+  sleep "$1" &
+  wait "$!"
+}
+
+# stop PID: SIGTERM to a part and its group (or to a pause, which has none), and SIGKILL to what does not end in time.
+stop() {
+  local deadline=$((SECONDS + stop_limit))
+  kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || return 0
+  while alive "$1" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+  kill -KILL -- "-$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+# What runs is asked of the shell, which knows it from the fork on: no signal can come between a start and a note of it.
+clean_up() {
+  local status=$? part parts=()
+  trap - EXIT
+  trap '' INT TERM HUP
+  for part in $(jobs -pr); do parts=("$part" "${parts[@]}"); done
+  for part in "${parts[@]}"; do stop "$part"; done
+  if [ -n "$dir" ]; then
+    rm -rf "$dir"
+    say "ended; nothing is left behind"
+  fi
+  exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# eventually PID WHAT LOG COMMAND...: wait until COMMAND succeeds; fail when the part ends or the limit passes.
+eventually() {
+  local part=$1 what=$2 log=$3 deadline=$((SECONDS + start_limit))
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    alive "$part" || fail "$what ended" "$log"
+    [ "$SECONDS" -lt "$deadline" ] || fail "$what was not ready within $start_limit s" "$log"
+    rest 0.1
+  done
+}
+
+# A port below the range that the kernel gives to clients, with nobody listening.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  done
+  echo "$port"
+}
+
+# The service, with these settings and no others: neither the caller's environment nor a .env reaches it.
+service() {
+  mkdir "$dir/service"
+  cd "$dir/service"
+  exec env -i PATH="$PATH" \
+    ENABLE_WEBSOCKET=true \
+    UNUSUAL_WHALES_API_TOKEN=demo \
+    UNUSUAL_WHALES_WEBSOCKET_URL="$feed_url" \
+    REDIS_URL="redis://127.0.0.1:$redis_port/0" \
+    REDIS_STREAM_MAXLEN="$stream_cap" \
+    HTTP_ADDR="$http" \
+    LOG_FORMAT=term \
+    "$binary"
+}
+
+# === what is shown ===
+
+redis() { redis-cli -p "$redis_port" --raw "$@"; }
+redis_is_ours() { redis INFO server | tr -d '\r' | grep -qx "process_id:$redis_pid"; }
+feed_listens() { head -n 1 "$dir/feed.log" | grep -q '^listening on ws://'; }
+stored() { [ "$(redis EXISTS "uw:ws:option_trades:SPY")" = 1 ]; }
+
+# The newest event of a stream on one line of the terminal.
+newest() {
+  local entry
+  mapfile -t entry < <(redis XREVRANGE "uw:ws:$1" + - COUNT 1)
+  [ "${#entry[@]}" -ge 3 ] || return 0
+  printf '  %-22s %-18s %.100s…\n' "$1" "${entry[0]}" "${entry[2]}"
+}
+
+counts() {
+  local stream row
+  printf -v row '%(%H:%M:%S)T' -1
+  for stream in "${streams[@]}"; do
+    printf -v row '%s  %*s' "$row" "${#stream}" "$(redis XLEN "uw:ws:$stream")"
+  done
+  printf '%s\n' "$row"
+}
+
+heading() {
+  local stream
+  printf '%-8s' 'entries'
+  for stream in "${streams[@]}"; do printf '  %s' "$stream"; done
+  printf '\n'
+}
+
+# === the demo ===
+
+command -v redis-server >/dev/null || say "redis-server is missing and will be installed"
+config/install-tools.sh redis-server
+
+binary=${DEMO_BINARY:-}
+if [ -z "$binary" ]; then
+  config/install-tools.sh cc
+  say "building (the first time takes some minutes)"
+  start cargo build --locked --bin uw-websocket
+  wait "$pid"
+  binary=${CARGO_TARGET_DIR:-target}/debug/uw-websocket
+fi
+binary=$(realpath "$binary")
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uw-websocket-demo.XXXXXX")
+
+redis_port=$(free_port)
+start redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$dir" --save '' --appendonly no >"$dir/redis.log" 2>&1
+redis_pid=$pid
+eventually "$redis_pid" redis-server "$dir/redis.log" redis_is_ours
+
+start "$binary" simulate --listen 127.0.0.1:0 --rate "$rate" >"$dir/feed.log" 2>&1
+feed_pid=$pid
+eventually "$feed_pid" "the simulated feed" "$dir/feed.log" feed_listens
+feed_url=$(head -n 1 "$dir/feed.log")
+feed_url=${feed_url#listening on }
+
+http=127.0.0.1:$(free_port)
+start service >"$dir/service.log" 2>&1
+service_pid=$pid
+eventually "$service_pid" "the service" "$dir/service.log" stored
+
+say "events arrive. Look at them from another terminal:"
+cat <<LOOK
+
+  redis-cli -p $redis_port XREVRANGE uw:ws:flow-alerts:SPY + - COUNT 5
+  redis-cli -p $redis_port XLEN uw:ws:option_trades:SPY
+  redis-cli -p $redis_port HGETALL uw:ws:latest:price:SPY
+  redis-cli -p $redis_port HGETALL uw:ws:status
+  curl -s http://$http/api/status
+  curl -s http://$http/metrics
+  tail -f $dir/service.log
+
+LOOK
+say "one event of each kind:"
+for stream in "${streams[@]}"; do newest "$stream"; done
+printf '\n'
+say "entries in each stream (cap $stream_cap); Ctrl-C ends everything"
+heading
+
+end=$((SECONDS + ${seconds:-0}))
+while [ -z "$seconds" ] || [ "$SECONDS" -lt "$end" ]; do
+  counts
+  rest "$refresh"
+  alive "$service_pid" || fail "the service ended" "$dir/service.log"
+  alive "$feed_pid" || fail "the simulated feed ended" "$dir/feed.log"
+  alive "$redis_pid" || fail "redis-server ended" "$dir/redis.log"
+done
+counts
