@@ -8,8 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// A clean end; also when the service is disabled.
     Clean = 0,
-    /// `healthcheck`: the service is not healthy, or cannot be asked.
-    Unhealthy = 1,
+    /// A tool could not do its work; `healthcheck`: the service is not healthy, or cannot be asked.
+    Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,
     /// `check`: Redis or the feed cannot be reached. The service itself waits for them.

@@ -8,3 +8,4 @@ pub mod redact;
 pub mod service;
 pub mod settings;
 pub mod shutdown;
+pub mod simulator;

@@ -17,7 +17,7 @@ use actix_rt::Arbiter;
 use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
-use uw_websocket_actors::observation::{DropReason, Observations};
+use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations};
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
 
 use crate::exit::Exit;
@@ -103,7 +103,7 @@ impl Parts {
     }
 
     fn pending(&self) -> u64 {
-        self.observations.channels.iter().map(|channel| channel.pending()).sum()
+        self.observations.channels.iter().map(ChannelObservation::pending).sum()
     }
 
     fn report(&self, exit: Exit) {
@@ -117,7 +117,7 @@ impl Parts {
                 }
             }
         }
-        let dropped = |channel: &uw_websocket_actors::observation::ChannelObservation| -> u64 {
+        let dropped = |channel: &ChannelObservation| -> u64 {
             DropReason::ALL.iter().map(|reason| channel.dropped(*reason).get()).sum()
         };
         info!(self.log, "stopped"; "exit_code" => exit as u8,

@@ -44,15 +44,15 @@ pub enum Scope {
 /// What shares a connection by default: the service runs one connection a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
-    /// flow-alerts
+    /// `flow-alerts`
     Flow,
-    /// option_trades
+    /// `option_trades`
     Trades,
-    /// price
+    /// `price`
     Prices,
-    /// gex, gex_strike, gex_strike_expiry
+    /// `gex`, `gex_strike`, `gex_strike_expiry`
     Gex,
-    /// news
+    /// `news`
     News,
     /// every channel that is not known in detail
     Other,

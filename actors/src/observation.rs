@@ -176,6 +176,8 @@ pub struct ChannelObservation {
     /// When the newest event came.
     pub last_event_at: Moment,
     dropped: Vec<Count>,
+    /// Whether it has been silent far beyond the cadence that it has shown.
+    pub silent: AtomicBool,
     /// Payloads that did not fit the documented shape of the channel, of those that were looked at.
     pub drifted: Count,
 }
@@ -189,6 +191,7 @@ impl ChannelObservation {
             filtered: Count::default(),
             last_event_at: Moment::default(),
             dropped: DropReason::ALL.iter().map(|_| Count::default()).collect(),
+            silent: AtomicBool::new(false),
             drifted: Count::default(),
         }
     }

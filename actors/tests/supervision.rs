@@ -16,7 +16,7 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use actix_rt::{Arbiter, System};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uw_websocket_actors::observation::{Observations, lock};
 use uw_websocket_actors::settings::RestartSettings;
@@ -71,8 +71,12 @@ impl Journal {
         lock(&self.0).push(line);
     }
 
+    fn count(&self, line: &str) -> usize {
+        lock(&self.0).iter().filter(|written| *written == line).count()
+    }
+
     fn has(&self, line: &str) -> bool {
-        lock(&self.0).iter().any(|written| written == line)
+        self.count(line) > 0
     }
 
     fn lines(&self) -> Vec<String> {
@@ -87,6 +91,8 @@ enum Order {
     End,
     Finish,
     Freeze,
+    /// Freezes, deaf to every message until it is released.
+    Hang(oneshot::Receiver<()>),
     Block(std_mpsc::Receiver<()>),
 }
 
@@ -137,6 +143,10 @@ impl Handler<Order> for Fake {
             Order::Freeze => {
                 ctx.cancel_future(self.beating);
             }
+            Order::Hang(release) => {
+                ctx.cancel_future(self.beating);
+                ctx.wait(release.into_actor(self).map(|_, _, _| ()));
+            }
             Order::Block(release) => drop(release.recv()),
         }
     }
@@ -156,6 +166,9 @@ impl Handler<Stop> for Fake {
 
     fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
         self.journal.add(format!("{} told to {stop:?}", self.life.name()));
+        if self.life.beater().is_revoked() {
+            self.journal.add(format!("{} knows it is revoked", self.life.name()));
+        }
         if stop == Stop::Terminate || self.drains {
             self.life.finish();
             ctx.stop();
@@ -228,11 +241,21 @@ impl Family {
     }
 
     fn of(home: Home, specs: Vec<ChildSpec>, restarts: RestartSettings, timing: Timing) -> Family {
+        let log = slog::Logger::root(slog::Discard, slog::o!());
+        Family::logging_to(&log, home, specs, restarts, timing)
+    }
+
+    fn logging_to(
+        log: &slog::Logger,
+        home: Home,
+        specs: Vec<ChildSpec>,
+        restarts: RestartSettings,
+        timing: Timing,
+    ) -> Family {
         let (escalate, escalations) = mpsc::channel(4);
         let observations = Arc::new(Observations::new("test".into(), "0", &[], &[], 0, Arc::default()));
-        let log = slog::Logger::root(slog::Discard, slog::o!());
         let arbiter = home.arbiter.handle();
-        let supervisor = Supervisor::new(specs, restarts, arbiter, Arc::clone(&observations), &log, escalate)
+        let supervisor = Supervisor::new(specs, restarts, arbiter, Arc::clone(&observations), log, escalate)
             .with_timing(timing)
             .start();
         Family { supervisor, home, escalations, observations }
@@ -255,6 +278,14 @@ impl Family {
 
     fn restarts(&self, name: &str) -> u64 {
         lock(&self.observations.restarts).get(name).copied().unwrap_or_default()
+    }
+
+    /// Waits for as many rounds of the supervisor as make up `time`.
+    async fn pass_rounds(&self, time: Duration) {
+        for _ in 0..time.as_millis() / quick().tick.as_millis() {
+            let last = self.observations.supervisor_round_at.get();
+            eventually("a round", || self.observations.supervisor_round_at.get() != last).await;
+        }
     }
 
     async fn drain_within(&self, limit: Duration) -> Vec<String> {
@@ -322,15 +353,37 @@ fn an_early_end_restarts_the_child_alone() {
 #[test]
 fn a_frozen_child_is_restarted_alone_and_its_old_life_is_ended() {
     run(async {
-        let family = Family::start(&PAIR, FORGIVING, quick());
-        let old = family.life("trades", 1).await;
+        // the late end of the first life, taken for another crash, would be one too many
+        let restarts = RestartSettings { intensity: 1, ..FORGIVING };
+        let mut family = Family::start(&PAIR, restarts, quick());
         family.tell("trades", Order::Freeze).await;
-        family.life("trades", 2).await;
-        eventually("the end of the old life", || !old.connected()).await;
+        let reborn = family.life("trades", 2).await;
+        eventually("the end of the old life", || family.home.journal.has("trades ended")).await;
         assert!(family.home.journal.has("trades told to Terminate"));
-        // a third life would mean that the late end of the first was taken for a crash of the second
+        assert_eq!(reborn.send(Visit).await.unwrap(), 1);
         assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
+        assert!(
+            family.home.journal.has("trades told to Drain"),
+            "the late end was taken for the second life's"
+        );
         assert_eq!((family.lives("trades"), family.lives("prices")), (2, 1));
+        assert!(family.escalations.try_recv().is_err(), "the late end was counted");
+        family.end();
+    });
+}
+
+#[test]
+fn the_late_end_of_a_revoked_life_is_not_taken_for_its_successors() {
+    run(async {
+        let family = Family::start(&PAIR, FORGIVING, quick());
+        let (release, hanging) = oneshot::channel();
+        family.tell("trades", Order::Hang(hanging)).await;
+        family.life("trades", 2).await;
+        release.send(()).unwrap();
+        eventually("the end of the old life", || family.home.journal.has("trades ended")).await;
+        assert!(family.home.journal.has("trades knows it is revoked"));
+        assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
+        assert!(family.home.journal.has("trades told to Drain"), "the second life was not drained");
         family.end();
     });
 }
@@ -395,6 +448,7 @@ fn more_crashes_than_the_intensity_escalate_exactly_once() {
         // a further crash changes nothing, and what lives goes on
         assert_eq!(family.life("prices", 2).await.send(Visit).await.unwrap(), 1);
         family.life("prices", 2).await.try_send(Order::PanicInHandler).unwrap();
+        eventually("the second end of prices", || family.home.journal.count("prices ended") == 2).await;
         assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
         assert_eq!((family.lives("trades"), family.lives("prices")), (2, 2));
         assert!(family.escalations.try_recv().is_err(), "a second escalation");
@@ -438,15 +492,44 @@ fn a_short_block_is_held_against_nobody() {
         let family = Family::start(&PAIR, FORGIVING, quick());
         let (release, blocked) = std_mpsc::channel();
         family.tell("trades", Order::Block(blocked)).await;
-        // twice the rounds after which a child would be frozen
-        let rounds = 2 * quick().freeze_limit.as_millis() / quick().tick.as_millis();
-        for _ in 0..rounds {
-            let last = family.observations.supervisor_round_at.get();
-            eventually("a round", || family.observations.supervisor_round_at.get() != last).await;
-        }
+        family.pass_rounds(quick().freeze_limit * 2).await;
         release.send(()).unwrap();
         assert_eq!(family.life("trades", 1).await.send(Visit).await.unwrap(), 1);
         assert_eq!((family.restarts("trades"), family.restarts("prices")), (0, 0));
+        family.end();
+    });
+}
+
+// === what is told ===
+
+/// Keeps the levels and messages of a log.
+#[derive(Clone, Default)]
+struct Told(Journal);
+
+impl slog::Drain for Told {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        self.0.add(format!("{} {}", record.level().as_short_str(), record.msg()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_crash_a_restart_and_giving_up_are_logged_for_those_who_must_act() {
+    run(async {
+        let (told, home) = (Told::default(), Home::new());
+        let log = slog::Logger::root(told.clone(), slog::o!());
+        let restarts = RestartSettings { intensity: 1, ..FORGIVING };
+        let specs = vec![home.spec(PAIR[0])];
+        let mut family = Family::logging_to(&log, home, specs, restarts, quick());
+        family.tell("trades", Order::Freeze).await;
+        family.life("trades", 2).await.try_send(Order::End).unwrap();
+        family.escalations.recv().await.unwrap();
+        let (crashed, restarting) = ("ERRO actor crashed", "WARN actor restarting");
+        let (started, gave_up) = ("INFO actor started", "ERRO supervisor gives up");
+        assert_eq!(told.0.lines(), [started, "ERRO actor frozen", restarting, started, crashed, gave_up]);
         family.end();
     });
 }
@@ -510,12 +593,13 @@ fn a_second_drain_waits_for_the_same_end() {
 #[test]
 fn a_child_that_waits_for_its_restart_is_not_started_in_a_drain() {
     run(async {
-        let timing = Timing { backoff_first: PATIENCE, backoff_max: PATIENCE, ..quick() };
+        let backoff = Duration::from_millis(500);
+        let timing = Timing { backoff_first: backoff, backoff_max: backoff, ..quick() };
         let family = Family::start(&PAIR, FORGIVING, timing);
-        let trades = family.life("trades", 1).await;
-        family.tell("trades", Order::PanicInHandler).await;
-        eventually("the crash", || !trades.connected()).await;
+        family.tell("trades", Order::End).await;
+        eventually("the crash", || family.home.journal.has("trades ended")).await;
         assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
+        family.pass_rounds(backoff * 2).await;
         assert_eq!(family.lives("trades"), 1);
         family.end();
     });

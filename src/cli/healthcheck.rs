@@ -22,18 +22,18 @@ const MAX_STATUS_LINE: u64 = 256;
 pub(super) fn run(http: &HttpSettings) -> Exit {
     let Some(addr) = http.addr else {
         complain("HTTP_ADDR is off: nobody can be asked");
-        return Exit::Unhealthy;
+        return Exit::Failed;
     };
     let asked = actix_rt::Runtime::new().and_then(|runtime| runtime.block_on(ask(reachable(addr))));
     match asked {
         Ok(status_line) if is_healthy(&status_line) => Exit::Clean,
         Ok(status_line) => {
             complain(&format!("{addr} answered: {}", status_line.trim_end()));
-            Exit::Unhealthy
+            Exit::Failed
         }
         Err(error) => {
             complain(&format!("{addr} does not answer: {error}"));
-            Exit::Unhealthy
+            Exit::Failed
         }
     }
 }

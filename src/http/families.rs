@@ -75,6 +75,13 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| series.per_channel(snapshot, |counts| counts.drifted),
     ),
     family(
+        "uw_ws_channel_silent",
+        Gauge,
+        &["channel"],
+        "1 while a channel is silent far beyond its own cadence, in market hours",
+        |snapshot, series| series.per_channel(snapshot, |counts| u64::from(counts.silent)),
+    ),
+    family(
         "uw_ws_last_event_timestamp_seconds",
         Gauge,
         &["channel"],

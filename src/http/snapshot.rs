@@ -37,6 +37,8 @@ pub struct ChannelCounts<'a> {
     pub pending: u64,
     /// Payloads that did not fit the documented shape.
     pub drifted: u64,
+    /// Whether the channel is silent far beyond its own cadence.
+    pub silent: bool,
     /// When the newest event came, in Unix microseconds.
     pub last_event_at: Option<u64>,
     /// Whether no more events have ended than were received.
@@ -91,6 +93,7 @@ impl ChannelCounts<'_> {
             dropped,
             pending: received.saturating_sub(ended),
             drifted: channel.drifted.get(),
+            silent: channel.silent.load(Ordering::Relaxed),
             last_event_at: channel.last_event_at.get(),
             conserved: ended <= received,
         }

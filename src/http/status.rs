@@ -115,6 +115,8 @@ pub struct ChannelStatus<'a> {
     pub pending: u64,
     /// Payloads off the documented shape.
     pub drifted: u64,
+    /// Whether the channel is silent far beyond its own cadence, in market hours.
+    pub silent: bool,
     /// Age of the newest event.
     pub last_event_age_seconds: Option<f64>,
     /// Whether the equation holds; false says that an event was counted twice.
@@ -239,6 +241,7 @@ impl<'a> ChannelStatus<'a> {
             dropped: counts.dropped.iter().map(|(reason, events)| (reason.label(), *events)).collect(),
             pending: counts.pending,
             drifted: counts.drifted,
+            silent: counts.silent,
             last_event_age_seconds: counts.last_event_at.map(|at| snapshot.seconds_since(at)),
             conserved: counts.conserved,
         }

@@ -85,7 +85,7 @@ impl Router {
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
             let known = match &topic.symbol {
-                Some(symbol) => Known::Fixed(router.route(index, vec![Some(symbol.as_str())])),
+                Some(symbol) => Known::Fixed(router.route(index, &[Some(symbol.as_str())])),
                 None => Known::Global(index),
             };
             router.topics.insert(topic.to_string().into(), known);
@@ -127,7 +127,8 @@ impl Router {
         let has_full_stream =
             self.channel(index).is_none_or(|c| c.scope() == Scope::Global) || symbols.is_empty();
         let full = has_full_stream.then_some(None);
-        let route = self.route(index, full.into_iter().chain(symbols.into_iter().map(Some)).collect());
+        let symbols: Vec<_> = full.into_iter().chain(symbols.into_iter().map(Some)).collect();
+        let route = self.route(index, &symbols);
         if let Some(memory) = memory {
             if self.by_symbol.len() >= MAX_REMEMBERED {
                 self.by_symbol.clear();
@@ -144,7 +145,7 @@ impl Router {
         }
     }
 
-    fn route(&self, index: ChannelIndex, symbols: Vec<Option<&str>>) -> Arc<Route> {
+    fn route(&self, index: ChannelIndex, symbols: &[Option<&str>]) -> Arc<Route> {
         let Some(channel) = self.channel(index) else {
             return Arc::new(Route { channel: index, shard: 0, outlets: Vec::new() });
         };

@@ -128,14 +128,14 @@ impl Session {
     /// When to ask [`Session::due`] again at the latest.
     #[must_use]
     pub fn next_due_at(&self, now: Instant) -> Instant {
-        let joins = self
+        let joins_at = self
             .joins
             .iter()
             .filter(|join| !join.acknowledged)
             .map(|join| join.due_at.max(self.next_join_at));
-        let pings = (!self.paused).then_some(self.next_ping_at);
-        let pongs = self.pong_due_at.filter(|_| !self.paused);
-        let earliest = joins.chain(pings).chain(pongs).fold(now + IDLE, Instant::min);
+        let ping_at = (!self.paused).then_some(self.next_ping_at);
+        let silence_at = self.pong_due_at.filter(|_| !self.paused);
+        let earliest = joins_at.chain(ping_at).chain(silence_at).fold(now + IDLE, Instant::min);
         earliest.max(now)
     }
 
@@ -224,7 +224,7 @@ mod tests {
 
         session.pong();
         let again = start + JOIN_PACE + REJOIN_FIRST;
-        assert_eq!(session.due(again - Duration::from_millis(1), true), Some(Due::Ping));
+        assert_eq!(session.due(again.checked_sub(Duration::from_millis(1)).unwrap(), true), Some(Due::Ping));
         session.pong();
         assert_eq!(all_due(&mut session, again), [Due::Join(1)]);
         assert!(!all_due(&mut session, again + REJOIN_FIRST).contains(&Due::Join(1)));
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(all_due(&mut session, start + PING), [Due::Ping]);
         session.pong();
         assert_eq!(all_due(&mut session, start + 2 * PING), [Due::Ping]);
-        assert_eq!(session.due(start + 3 * PING - Duration::from_millis(1), true), None);
+        assert_eq!(session.due(start + PING * 2 + PING.mul_f64(0.99), true), None);
         assert_eq!(session.due(start + 3 * PING, true), Some(Due::Dead(Death::NoPong)));
     }
 

@@ -11,7 +11,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 
 /// The arrivals of one channel, looked at once a second.
 #[derive(Debug, Default)]
-pub struct Cadence {
+pub(super) struct Cadence {
     /// The count when it was last looked at, and since when it has been so.
     seen: Option<(u64, Instant)>,
     changes: u32,
@@ -21,17 +21,17 @@ pub struct Cadence {
 
 /// A silence that is worth a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silence {
+pub(super) struct Silence {
     /// How long it has lasted.
-    pub lasted: Duration,
+    pub(super) lasted: Duration,
     /// The longest interval before it.
-    pub usual: Duration,
+    pub(super) usual: Duration,
 }
 
 impl Cadence {
     /// Looks at the number of arrivals so far. While `is_expected` is false (the market is closed, the socket is not
     /// open) silence means nothing and nothing is learnt. A silence is reported once.
-    pub fn look(&mut self, arrivals: u64, is_expected: bool, now: Instant) -> Option<Silence> {
+    pub(super) fn look(&mut self, arrivals: u64, is_expected: bool, now: Instant) -> Option<Silence> {
         let Some((count, since)) = self.seen.filter(|_| is_expected) else {
             self.seen = Some((arrivals, now));
             return None;
@@ -56,7 +56,7 @@ impl Cadence {
 
     /// Whether the present silence has been reported.
     #[must_use]
-    pub fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         self.is_warned
     }
 }

@@ -1,7 +1,7 @@
 //! The herald: tells of the service what nobody has asked for.
 //!
-//! Once a second it looks at the observations for silences worth a warning, every ten seconds it writes `ws:status`,
-//! once a minute the counts of each channel. It reads observations only, and nothing waits for it.
+//! Once a second it looks at the observations for silences worth a warning, every ten seconds (and when
+//! the state changes) it writes `ws:status`, once a minute the counts of each channel. It reads observations only, and nothing waits for it.
 
 mod cadence;
 
@@ -37,6 +37,7 @@ pub struct Herald {
     observations: Arc<Observations>,
     log: Logger,
     looks: u64,
+    written_state: &'static str,
     cadences: Vec<Cadence>,
     reported_sockets: Vec<bool>,
     log_drops_reported: u64,
@@ -54,13 +55,16 @@ impl Herald {
             observations,
             log,
             looks: 0,
+            written_state: "",
             log_drops_reported: 0,
         }
     }
 
     fn look(&mut self, context: &mut Context<Herald>) {
-        if self.looks.is_multiple_of(STATUS_EVERY) {
-            self.write_status(context);
+        let state = state(&self.observations);
+        if self.looks.is_multiple_of(STATUS_EVERY) || state != self.written_state {
+            self.written_state = state;
+            self.write_status(state, context);
         }
         self.looks += 1;
         if self.looks.is_multiple_of(COUNTS_EVERY) {
@@ -89,6 +93,7 @@ impl Herald {
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
                 events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
             }
+            channel.silent.store(cadence.is_silent(), Relaxed);
         }
     }
 
@@ -110,7 +115,7 @@ impl Herald {
         }
     }
 
-    fn write_status(&self, context: &mut Context<Herald>) {
+    fn write_status(&self, state: &'static str, context: &mut Context<Herald>) {
         let observations = &self.observations;
         let last_event_at =
             observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
@@ -122,7 +127,7 @@ impl Herald {
                 ("version", observations.version.to_owned()),
                 ("started_at", iso(observations.started_at.get())),
                 ("last_event_at", iso(last_event_at)),
-                ("state", state(observations).to_owned()),
+                ("state", state.to_owned()),
             ],
         );
         status.expire(&self.status_key, STATUS_TTL);

@@ -14,13 +14,14 @@
 //! a panic.
 
 mod child;
+mod data_thread;
 mod drain;
 mod restart_policy;
+mod timing;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
@@ -33,48 +34,12 @@ use crate::backoff::Backoff;
 use crate::observation::Observations;
 use crate::settings::RestartSettings;
 
+use self::data_thread::{DataThread, ThreadHealth};
+
 pub use self::child::{Beat, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
 pub use self::drain::{Drain, DrainReport};
 pub use self::restart_policy::{RestartPolicy, Verdict};
-
-/// The supervisor's clockwork. The defaults are the service's; tests shorten them.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Between two rounds.
-    pub tick: Duration,
-    /// A child without a beat for so long is frozen.
-    pub freeze_limit: Duration,
-    /// A data thread that did not run a probe for so long is blocked.
-    pub block_limit: Duration,
-    /// The delay before the first restart of a child.
-    pub backoff_first: Duration,
-    /// The longest delay before a restart.
-    pub backoff_max: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
-            // `/healthz` and the status page show a supervisor that is a second old at most
-            tick: Duration::from_secs(1),
-            // three times the longest wait that a child makes without a beat (5 s, a connect or a command of Redis)
-            freeze_limit: Duration::from_secs(15),
-            // longer than a healthy machine's worst stall, shorter than the freeze limit of the children behind it
-            block_limit: Duration::from_secs(10),
-            // short against what a feed forgives; the doubling keeps a child that dies at its start from busy work
-            backoff_first: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Timing {
-    /// How many silent rounds make up `limit`.
-    fn rounds(&self, limit: Duration) -> u32 {
-        let rounds = limit.as_nanos().div_ceil(self.tick.as_nanos().max(1));
-        u32::try_from(rounds).unwrap_or(u32::MAX).max(1)
-    }
-}
+pub use self::timing::Timing;
 
 /// Why the supervisor gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,50 +113,6 @@ enum ChildState {
     Running { since: Instant, beat: Beat, stop: Recipient<Stop>, silent_rounds: u32 },
     Waiting { restart: SpawnHandle },
     Ended,
-}
-
-/// The thread of the children, and whether it still runs what it is given.
-#[derive(Debug)]
-struct DataThread {
-    arbiter: ArbiterHandle,
-    /// Set by the last probe when it runs.
-    probe: Arc<AtomicBool>,
-    silent_rounds: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ThreadHealth {
-    Runs,
-    /// The last probe has not run, for so many rounds.
-    Silent(u32),
-    Ended,
-}
-
-impl DataThread {
-    fn new(arbiter: ArbiterHandle) -> DataThread {
-        // a probe that ran before the first round
-        DataThread { arbiter, probe: Arc::new(AtomicBool::new(true)), silent_rounds: 0 }
-    }
-
-    /// Looks at the last probe and sends the next; one probe at a time is on its way.
-    fn check(&mut self) -> ThreadHealth {
-        if !self.probe.load(Relaxed) {
-            self.silent_rounds = self.silent_rounds.saturating_add(1);
-            return if self.arbiter.alive() {
-                ThreadHealth::Silent(self.silent_rounds)
-            } else {
-                ThreadHealth::Ended
-            };
-        }
-        self.silent_rounds = 0;
-        self.probe = Arc::default();
-        let probe = Arc::clone(&self.probe);
-        if self.arbiter.spawn_fn(move || probe.store(true, Relaxed)) {
-            ThreadHealth::Runs
-        } else {
-            ThreadHealth::Ended
-        }
-    }
 }
 
 impl Supervisor {

@@ -62,14 +62,13 @@ mod tests {
         fn ids_rise_strictly_whatever_the_clock_does(start in any::<(u64, u64)>(), clock in proptest::collection::vec(any::<u64>(), 1..50)) {
             let mut last = id(start.0, start.1);
             for now in clock {
-                match next_id(last, now) {
-                    Ok(next) => {
-                        prop_assert!(next > last);
-                        prop_assert!(next.ms >= now);
-                        last = next;
-                    }
-                    Err(_) => prop_assert_eq!(last, id(u64::MAX, u64::MAX)),
-                }
+                let Ok(next) = next_id(last, now) else {
+                    prop_assert_eq!(last, id(u64::MAX, u64::MAX));
+                    continue;
+                };
+                prop_assert!(next > last);
+                prop_assert!(next.ms >= now);
+                last = next;
             }
         }
     }

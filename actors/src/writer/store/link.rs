@@ -167,8 +167,8 @@ impl Link {
     ) -> Result<(), StoreFault> {
         let mut outcome = Ok(());
         let exchange = async {
-            self.socket.write_all(commands.bytes()).await.map_err(broken)?;
-            self.socket.flush().await.map_err(broken)?;
+            self.socket.write_all(commands.bytes()).await.map_err(|error| broken(&error))?;
+            self.socket.flush().await.map_err(|error| broken(&error))?;
             for _ in 0..commands.count() {
                 let length = self.receive(|reply| {
                     let accepted = accept(reply);
@@ -199,14 +199,14 @@ impl Link {
                 return Err(StoreFault::Unanswered("the answer is too large".into()));
             }
             self.replies.reserve(REPLY_BUFFER);
-            if self.socket.read_buf(&mut self.replies).await.map_err(broken)? == 0 {
+            if self.socket.read_buf(&mut self.replies).await.map_err(|error| broken(&error))? == 0 {
                 return Err(StoreFault::Unanswered("connection closed".into()));
             }
         }
     }
 }
 
-fn broken(error: io::Error) -> StoreFault {
+fn broken(error: &io::Error) -> StoreFault {
     StoreFault::Unanswered(error.to_string())
 }
 

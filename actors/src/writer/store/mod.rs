@@ -132,10 +132,9 @@ impl Store {
                     (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
                 match (same, first) {
                     (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
-                    (Some(_), _) => EntryStatus::Passed,
                     (None, _) if last < *id => EntryStatus::Absent,
                     (None, Some((first, _))) if first > id => EntryStatus::Stored,
-                    (None, _) => EntryStatus::Passed,
+                    _ => EntryStatus::Passed,
                 }
             });
         Ok(statuses.collect())

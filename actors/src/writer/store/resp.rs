@@ -209,7 +209,7 @@ mod tests {
         for id in [
             EntryId::default(),
             EntryId { ms: u64::MAX, seq: u64::MAX },
-            EntryId { ms: 1747419592926, seq: 3 },
+            EntryId { ms: 1_747_419_592_926, seq: 3 },
         ] {
             assert_eq!(id_text(id).as_ref(), id.to_string().as_bytes());
         }

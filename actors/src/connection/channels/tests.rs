@@ -1,0 +1,194 @@
+//! The published samples of every channel, and a real capture where there is one.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The vendor's documentation and a captured trade of 2025-05-16, payloads only. The second `price` has the field list of
+/// 2026-08.
+const SAMPLES: [(&str, &str); 9] = [
+    (
+        "option_trades",
+        r#"{"id":"a4dc6020-0611-4c23-b0bc-99944c7348ab","underlying_symbol":"UVIX","executed_at":1726670167412,"nbbo_bid":"0.01","nbbo_ask":"0.09","size":1,"price":"0.01","option_symbol":"UVIX240920C00025000","created_at":1726670167461,"report_flags":[],"tags":["bid_side","bearish","etf"],"expiry":"2024-09-20","option_type":"call","open_interest":410,"strike":"25.0000000000","premium":"1.00","volume":105,"underlying_price":"4.9261","ewma_nbbo_ask":"0.09","ewma_nbbo_bid":"0.01","implied_volatility":"8.46381958089369","delta":"0.01132315610146539","theta":"-0.02291485773244166","gamma":"0.00962272181839715","vega":"0.0001082948756510385","rho":"0.000002508438316242667","theo":"0.01","trade_code":"slan","exchange":"XCBO","ask_vol":10,"bid_vol":95,"no_side_vol":0,"mid_vol":0,"multi_vol":0,"stock_multi_vol":0}"#,
+    ),
+    (
+        "option_trades",
+        r#"{"id":"6be96098-1e54-4397-9166-46bf4a7636a3","underlying_symbol":"TSLA","executed_at":1747419592926,"nbbo_bid":"0.07","nbbo_ask":"0.08","size":1,"price":"0.07","option_symbol":"TSLA250516C00355000","created_at":1747419592968,"report_flags":[],"tags":["bid_side","bearish"],"expiry":"2025-05-16","option_type":"call","open_interest":30726,"strike":"355","premium":"7.00","volume":162849,"underlying_price":"347.17","ewma_nbbo_ask":"0.08","ewma_nbbo_bid":"0.07","implied_volatility":"0.0478858048818649","delta":"0.03977270195386351","theta":"-0.0074528338844913","gamma":"0.0195661969523479","vega":"0.0785260537194001","rho":"0.00955292091845316","theo":"0.0700000000000038","trade_code":"auto","exchange":"GMNI","ask_vol":61059,"bid_vol":84546,"no_side_vol":14,"mid_vol":17230,"multi_vol":23690,"stock_multi_vol":1}"#,
+    ),
+    (
+        "flow-alerts",
+        r#"{"rule_id":"5ce5ec11-087c-4c00-b164-08106b015856","rule_name":"RepeatedHitsDescendingFill","ticker":"DIA","option_chain":"DIA241018C00415000","underlying_price":415.981,"volume":106,"total_size":50,"total_premium":36466,"total_ask_side_prem":36466,"total_bid_side_prem":0,"start_time":1726670212648,"end_time":1726670212748,"url":"","price":7.3,"has_multileg":false,"has_sweep":false,"has_floor":false,"open_interest":575,"all_opening_trades":false,"id":"29ed5829-e4ce-4934-876b-51985d2f9b70","has_singleleg":true,"volume_oi_ratio":0,"trade_ids":["417f0cd6-09ae-4d43-8542-38557bb713aa","4af4c646-4b21-4a27-8326-db7b0698d3d8","74ddcd55-dcb3-4543-a488-16ee7ca91d45","4ec49859-74a2-4d32-9911-ea329dd77326","e164da3a-a6aa-41d9-a948-c17817453a21","b0d98eeb-1429-4494-9dcc-8d5e7eb46f7d","81b1dcad-f3f6-48a2-bf51-0bfd362ad372"],"trade_count":7,"expiry_count":1,"executed_at":1726670212748,"ask_vol":52,"bid_vol":49,"no_side_vol":0,"mid_vol":5,"multi_vol":0,"stock_multi_vol":0,"upstream_condition_details":["auto","slan"],"exchanges":["XCBO","MPRL"],"bid":"7.15","ask":"7.3"}"#,
+    ),
+    (
+        "gex",
+        r#"{"ticker":"SPY","timestamp":1726670396000,"gamma_per_one_percent_move_oi":"-262444980.31","delta_per_one_percent_move_oi":"","charm_per_one_percent_move_oi":"-1677926539943.05","vanna_per_one_percent_move_oi":"2842602508.57","price":"562.86","gamma_per_one_percent_move_vol":"-934307209.58","delta_per_one_percent_move_vol":"","charm_per_one_percent_move_vol":"-556207588704.10","vanna_per_one_percent_move_vol":"128814703.59","gamma_per_one_percent_move_dir":"-9372185.61","charm_per_one_percent_move_dir":"-2055997560.50","vanna_per_one_percent_move_dir":"-6220855.09"}"#,
+    ),
+    (
+        "gex_strike",
+        r#"{"ticker":"SPY","timestamp":1726670426000,"call_gamma_oi":"174792.59","put_gamma_oi":"-1172037.66","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.81","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","strike":"290","price":"562.96","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
+    ),
+    (
+        "gex_strike_expiry",
+        r#"{"ticker":"SPY","expiry":"2025-01-24","timestamp":1726670426000,"call_gamma_oi":"174792.59","put_gamma_oi":"-1172037.66","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.81","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","strike":"290","price":"562.96","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
+    ),
+    ("price", r#"{"close":"562.82","time":1726670327692,"vol":6015555}"#),
+    ("price", r#"{"ticker":"SPY","close":"562.82","time":1726670327692,"vol":6015555}"#),
+    (
+        "news",
+        r#"{"headline":"US Energy Secretary foresees many more LNG export deals signed","timestamp":"2025-06-11T21:40:56Z","source":"social-media","tickers":[],"is_trump_ts":false}"#,
+    ),
+];
+
+/// A capture of the real feed, a frame a line; not part of this repository.
+const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpus/uw-capture-2025-05-16.jsonl");
+
+fn parse<'a>(channel: &str, payload: &'a str) -> Result<TypedEvent<'a>, ShapeError> {
+    TypedEvent::parse(&Channel::parse(channel).unwrap(), payload)
+}
+
+fn sample(channel: &str) -> &'static str {
+    SAMPLES.iter().find(|(named, _)| *named == channel).unwrap().1
+}
+
+/// What is wrong with a payload, with its cause.
+fn complaint(channel: &str, payload: &str) -> String {
+    let error = parse(channel, payload).unwrap_err();
+    format!("{error}: {}", error.source)
+}
+
+#[test]
+fn every_published_sample_has_the_shape_of_its_channel() {
+    for (channel, payload) in SAMPLES {
+        let event = parse(channel, payload).unwrap_or_else(|error| panic!("{channel}: {}", error.source));
+        assert!(!matches!(event, TypedEvent::Raw(_)), "{channel} is not typed");
+    }
+    assert!(Channel::KNOWN.iter().all(|known| SAMPLES.iter().any(|(channel, _)| *channel == known.name())));
+}
+
+#[test]
+fn every_frame_of_a_real_capture_has_the_shape_of_its_channel() {
+    let Ok(capture) = std::fs::read_to_string(Path::new(CAPTURE)) else {
+        eprintln!("skipped: no capture at {CAPTURE}");
+        return;
+    };
+    let mut events = 0;
+    for frame in capture.lines() {
+        let (topic, payload): (String, &RawValue) = serde_json::from_str(frame).unwrap();
+        if payload.get().contains("\"response\"") {
+            continue;
+        }
+        let channel = topic.split(':').next().unwrap();
+        parse(channel, payload.get()).unwrap_or_else(|error| panic!("{topic}: {}", error.source));
+        events += 1;
+    }
+    assert_eq!(events, 55);
+}
+
+#[test]
+fn a_trade_is_read_as_it_was_written() {
+    let TypedEvent::OptionTrade(trade) = parse("option_trades", sample("option_trades")).unwrap() else {
+        panic!("not a trade")
+    };
+    assert_eq!(&*trade.id, "a4dc6020-0611-4c23-b0bc-99944c7348ab");
+    assert_eq!((trade.executed_at, trade.size, trade.volume), (1_726_670_167_412, 1, 105));
+    assert_eq!(trade.rho.digits(), Some("0.000002508438316242667"));
+    assert_eq!(trade.strike.digits(), Some("25.0000000000"));
+    assert_eq!(trade.option_type, OptionType::Call);
+    assert_eq!(trade.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), ["bid_side", "bearish", "etf"]);
+    assert_eq!(trade.canceled, None);
+}
+
+#[test]
+fn a_missing_decimal_is_no_drift() {
+    let TypedEvent::Gex(gex) = parse("gex", sample("gex")).unwrap() else { panic!("not a gex row") };
+    assert_eq!(gex.delta_per_one_percent_move_oi.digits(), None);
+    assert_eq!(gex.price.digits(), Some("562.86"));
+}
+
+#[test]
+fn an_alert_may_have_floats_or_integers_and_no_name_of_its_rule() {
+    let payload = sample("flow-alerts")
+        .replace(r#""total_premium":36466"#, r#""total_premium":36466.0"#)
+        .replace(r#""RepeatedHitsDescendingFill""#, "null");
+    let TypedEvent::FlowAlert(alert) = parse("flow-alerts", &payload).unwrap() else {
+        panic!("not an alert")
+    };
+    assert_eq!(alert.total_premium.digits(), Some("36466.0"));
+    assert_eq!(alert.total_ask_side_prem.digits(), Some("36466"));
+    assert_eq!(alert.rule_name, None);
+    assert_eq!(alert.trade_ids.len(), 7);
+}
+
+#[test]
+fn a_row_by_strike_and_expiry_has_both_parts() {
+    let payload = sample("gex_strike_expiry");
+    let TypedEvent::GexStrikeExpiry(event) = parse("gex_strike_expiry", payload).unwrap() else {
+        panic!("not a row")
+    };
+    assert_eq!((&*event.expiry, event.row.strike.digits()), ("2025-01-24", Some("290")));
+    assert!(complaint("gex_strike_expiry", sample("gex_strike")).contains("missing field `expiry`"));
+    let without_strike = payload.replace(r#""strike""#, r#""level""#);
+    assert!(complaint("gex_strike_expiry", &without_strike).contains("missing field `strike`"));
+}
+
+#[test]
+fn a_price_may_come_without_its_ticker() {
+    let prices = SAMPLES.iter().filter(|(channel, _)| *channel == "price");
+    let tickers: Vec<_> = prices
+        .map(|(channel, payload)| match parse(channel, payload).unwrap() {
+            TypedEvent::Price(price) => price.ticker.map(|ticker| ticker.to_string()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(tickers, [None, Some("SPY".to_owned())]);
+}
+
+#[test]
+fn unknown_fields_are_allowed() {
+    for (channel, payload) in SAMPLES {
+        let grown = payload.replacen('{', r#"{"new_field":{"deep":[1,"two"]},"#, 1);
+        assert!(parse(channel, &grown).is_ok(), "{channel}");
+    }
+}
+
+#[test]
+fn a_renamed_field_and_a_changed_type_are_drift() {
+    let renamed = sample("option_trades").replace("option_symbol", "option_chain");
+    assert!(complaint("option_trades", &renamed).contains("missing field `option_symbol`"));
+    let retyped = sample("option_trades").replace(r#""size":1"#, r#""size":"1""#);
+    assert!(complaint("option_trades", &retyped).contains("expected u64"));
+    let worded = sample("price").replace("562.82", "n/a");
+    assert!(complaint("price", &worded).contains("`n/a` is not a decimal number"));
+    assert!(complaint("news", "7").starts_with("an event of news does not have the documented shape"));
+}
+
+#[test]
+fn a_channel_that_is_not_known_in_detail_may_hold_any_json() {
+    for payload in [r#"{"state":"paused"}"#, "[1]", "null"] {
+        let TypedEvent::Raw(raw) = parse("trading_halts", payload).unwrap() else { panic!("typed") };
+        assert_eq!(raw.get(), payload);
+    }
+    assert!(parse("trading_halts", "{").is_err());
+}
+
+proptest! {
+    /// Whatever a payload has become on the way, reading it is an answer, not a panic.
+    #[test]
+    fn a_damaged_payload_never_panics(
+        index in 0..SAMPLES.len(),
+        at: prop::sample::Index,
+        with: char,
+        cut: bool,
+    ) {
+        let (channel, payload) = SAMPLES[index];
+        let at = at.index(payload.len());
+        let mut damaged = payload[..at].to_owned();
+        damaged.push(with);
+        if !cut {
+            damaged.push_str(&payload[at + 1..]);
+        }
+        drop(parse(channel, &damaged));
+    }
+}

@@ -1,0 +1,126 @@
+//! The clients that are compared, and the feed that they all listen to.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::bench::Bench;
+use crate::failure::{Doing, Failure};
+use crate::process::{Running, free_address};
+
+/// A client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Contender {
+    /// The leanest client that one can write.
+    Floor,
+    /// `uw-websocket run` with its default settings.
+    Service,
+    /// A good Python client.
+    Python,
+}
+
+impl Contender {
+    /// All of them, in the order of a round.
+    pub(crate) const ALL: [Contender; 3] = [Contender::Floor, Contender::Service, Contender::Python];
+
+    /// The name on the command line and in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Contender::Floor => "floor",
+            Contender::Service => "service",
+            Contender::Python => "python",
+        }
+    }
+
+    /// Starts the client on `feed` with `folder` as its working directory and no environment but `PATH` and its
+    /// own settings.
+    pub(crate) fn start(self, bench: &Bench, feed: SocketAddr, folder: &Path) -> Result<Running, Failure> {
+        let mut command = match self {
+            Contender::Floor => floor(bench, feed)?,
+            Contender::Service => service(bench, feed),
+            Contender::Python => python(bench, feed),
+        };
+        Running::start(self.name(), command.current_dir(folder), folder)
+    }
+}
+
+fn floor(bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
+    let mut command = bare(&std::env::current_exe().doing("looking up this program")?);
+    command.arg("floor").arg("--feed").arg(feed.to_string());
+    command.arg("--redis").arg(bench.redis.address().to_string()).arg("--symbols").arg(&bench.symbols);
+    Ok(command)
+}
+
+fn service(bench: &Bench, feed: SocketAddr) -> Command {
+    let mut command = bare(&bench.plan.binary);
+    command
+        .arg("run")
+        .env("UNUSUAL_WHALES_API_TOKEN", "bench")
+        .env("ENABLE_WEBSOCKET", "true")
+        .env("UNUSUAL_WHALES_WEBSOCKET_URL", format!("ws://{feed}/socket"))
+        .env("REDIS_URL", format!("redis://{}/0", bench.redis.address()))
+        .env("TARGET_SYMBOLS", &bench.symbols)
+        .env("CHANNELS", "option_trades")
+        .env("HTTP_ADDR", "off")
+        .env("LOG_FORMAT", "json");
+    command
+}
+
+fn python(bench: &Bench, feed: SocketAddr) -> Command {
+    let mut command = bare(&bench.interpreter);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/throughput/client.py"));
+    command.arg("--feed").arg(feed.to_string()).arg("--redis").arg(bench.redis.address().to_string());
+    command.arg("--symbols").arg(&bench.symbols);
+    command
+}
+
+/// How a feed sends.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// Distinct option trades, after all joins are acknowledged.
+    pub(crate) events: u64,
+    /// Events a second; as fast as the client takes them if there is none.
+    pub(crate) rate: Option<u64>,
+    /// Whether every event tells in `sent_us` when it was sent.
+    pub(crate) stamped: bool,
+}
+
+/// The simulator.
+pub(crate) struct Feed {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its process.
+    pub(crate) running: Running,
+}
+
+impl Feed {
+    /// Starts a simulator that serves one client at `pace`.
+    pub(crate) fn start(bench: &Bench, pace: Pace, folder: &Path) -> Result<Feed, Failure> {
+        let address = free_address()?;
+        let mut command = bare(&bench.plan.binary);
+        command.arg("simulate").arg("--listen").arg(address.to_string());
+        command.arg("--events").arg(pace.events.to_string());
+        command.arg("--start-after-joins").arg(bench.topics.len().to_string());
+        command.arg("--rate").arg(pace.rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string()));
+        if pace.stamped {
+            command.arg("--stamp");
+        }
+        let mut running = Running::start("simulator", command.current_dir(folder), folder)?;
+        running.wait_until_listening(address)?;
+        Ok(Feed { address, running })
+    }
+}
+
+/// A command without the settings that this shell may hold.
+fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+}

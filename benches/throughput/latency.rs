@@ -1,0 +1,138 @@
+//! One latency run: a feed at a fixed rate, one client, and a reader that notes when each event is visible in Redis.
+//!
+//! The feed writes into every event when it sent it. The reader blocks in `XREAD` on all streams over a connection of
+//! its own and takes the clock as soon as a reply is there. What it measures is therefore the way feed → client →
+//! Redis → reader, of which the last step (a wake-up and the reply, some 50 µs) is the same for all clients.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use deadpool_redis::redis::{Connection, Value, cmd};
+use serde::Serialize;
+
+use crate::bench::Bench;
+use crate::contender::{Contender, Feed, Pace};
+use crate::failure::Failure;
+use crate::patience::check_interrupted;
+use crate::process::Running;
+use crate::redis::entry;
+
+/// How long one `XREAD` blocks: a signal is seen that often.
+const BLOCK_MS: u32 = 200;
+/// A client that stores nothing for so long will not store the rest.
+const STALL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// From the send of an event to its arrival at a reader, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Latency {
+    /// The client.
+    pub(crate) contender: Contender,
+    /// Events seen.
+    pub(crate) events: usize,
+    /// Half of the events were faster.
+    pub(crate) p50_ms: f64,
+    /// Of 100 events 99 were faster.
+    pub(crate) p99_ms: f64,
+    /// The slowest.
+    pub(crate) max_ms: f64,
+}
+
+/// Lets `contender` store the events of a feed at the plan's rate, and times each.
+pub(crate) fn measure(bench: &mut Bench, contender: Contender) -> Result<Latency, Failure> {
+    let events = bench.plan.latency_rate * bench.plan.latency_seconds;
+    let folder = bench.run_folder()?;
+    bench.redis.reset()?;
+    let mut reader = Reader::new(bench)?;
+    let pace = Pace { events, rate: Some(bench.plan.latency_rate), stamped: true };
+    let feed = Feed::start(bench, pace, folder.path())?;
+    let mut client = contender.start(bench, feed.address, folder.path())?;
+    let delays = reader.read_all(usize::try_from(events).unwrap_or(usize::MAX), &mut client)?;
+    client.stop()?;
+    feed.running.stop()?;
+    Ok(summary(contender, delays))
+}
+
+fn summary(contender: Contender, mut delays_us: Vec<u64>) -> Latency {
+    delays_us.sort_unstable();
+    let events = delays_us.len();
+    let quantile_ms = |percent: usize| {
+        let rank = (events * percent).div_ceil(100).saturating_sub(1);
+        delays_us.get(rank).copied().unwrap_or_default() as f64 / 1e3
+    };
+    let (p50_ms, p99_ms, max_ms) = (quantile_ms(50), quantile_ms(99), quantile_ms(100));
+    Latency { contender, events, p50_ms, p99_ms, max_ms }
+}
+
+/// Follows all streams from their beginning.
+struct Reader {
+    connection: Connection,
+    streams: Vec<String>,
+    last_ids: Vec<String>,
+}
+
+impl Reader {
+    fn new(bench: &Bench) -> Result<Reader, Failure> {
+        let streams: Vec<_> = bench.topics.iter().map(|topic| format!("uw:ws:{topic}")).collect();
+        let last_ids = vec!["0-0".to_owned(); streams.len()];
+        Ok(Reader { connection: bench.redis.connect()?, streams, last_ids })
+    }
+
+    /// Reads until there were `events`; gives the delay of each in microseconds.
+    fn read_all(&mut self, events: usize, client: &mut Running) -> Result<Vec<u64>, Failure> {
+        let mut delays = Vec::with_capacity(events);
+        let mut progress = Instant::now();
+        while delays.len() < events {
+            check_interrupted()?;
+            client.check_alive()?;
+            let before = delays.len();
+            self.read(&mut delays)?;
+            if delays.len() > before {
+                progress = Instant::now();
+            } else if progress.elapsed() > STALL_PATIENCE {
+                let waiting_for = format!("{before} of {events} events arrived and no more come");
+                return Err(Failure::TooLate { waiting_for, seconds: STALL_PATIENCE.as_secs() });
+            }
+        }
+        Ok(delays)
+    }
+
+    /// Waits for one reply, at most [`BLOCK_MS`].
+    fn read(&mut self, delays: &mut Vec<u64>) -> Result<(), Failure> {
+        let mut xread = cmd("XREAD");
+        xread.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(&self.streams).arg(&self.last_ids);
+        let reply = xread.query::<Value>(&mut self.connection)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let Value::Array(streams) = reply else { return Ok(()) };
+        for stream in streams {
+            self.note(stream, now_us, delays).ok_or_else(|| unreadable("an entry without `sent_us`"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads `[stream, [entry, …]]`.
+    fn note(&mut self, stream: Value, now_us: u64, delays: &mut Vec<u64>) -> Option<()> {
+        let Value::Array(parts) = stream else { return None };
+        let [Value::BulkString(name), Value::Array(entries)] = <[Value; 2]>::try_from(parts).ok()? else {
+            return None;
+        };
+        let position = self.streams.iter().position(|stream| stream.as_bytes() == name)?;
+        for value in entries {
+            let entry = entry(value)?;
+            delays.push(now_us.saturating_sub(sent_us(&entry.payload)?));
+            self.last_ids[position] = entry.id;
+        }
+        Some(())
+    }
+}
+
+/// The number after `"sent_us":`, which stands at the end of a payload.
+fn sent_us(payload: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\"sent_us\":";
+    let start = payload.windows(NAME.len()).rposition(|bytes| bytes == NAME)? + NAME.len();
+    let digits = payload[start..].iter().take_while(|b| b.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+fn unreadable(what: &str) -> Failure {
+    Failure::WrongResult(what.to_owned())
+}

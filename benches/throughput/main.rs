@@ -1,0 +1,112 @@
+//! `make bench`: the service beside the leanest possible client (the floor) and a good Python client.
+//!
+//! All three listen to the same simulator and store the same events in the same private Redis, one after the other in
+//! interleaved rounds, because one machine's speed varies more over minutes than clients differ. What is measured, and
+//! how, stands in [`run`] (throughput) and [`latency`]; what the floor leaves out in [`floor`].
+
+mod args;
+mod bench;
+mod contender;
+mod failure;
+mod floor;
+mod latency;
+mod machine;
+mod patience;
+mod process;
+mod python;
+mod redis;
+mod report;
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Mode, Plan};
+use crate::bench::Bench;
+use crate::contender::Contender;
+use crate::failure::{Doing, Failure};
+use crate::machine::Machine;
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    let Arguments { mode, plan, bench } = Arguments::parse();
+    let ended = match mode {
+        Some(Mode::Floor { feed, redis, symbols }) => {
+            floor::run(feed, redis, &symbols).doing("being the floor")
+        }
+        None if bench => compare(plan.settled()),
+        None => {
+            // `cargo test --all-targets` runs every benchmark once, to see that it starts
+            println!("to compare: cargo bench --bench throughput");
+            Ok(())
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the plan and reports.
+fn compare(mut plan: Plan) -> Result<(), Failure> {
+    patience::watch_signals()?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
+    fs::create_dir_all(&target).doing(format!("making {}", target.display()))?;
+    let interpreter = prepare_python(&mut plan, &target);
+    let mut bench = Bench::start(plan, &target, interpreter)?;
+    let machine = Machine::describe(bench.redis.version()?);
+    let runs = throughput(&mut bench)?;
+    let latencies = latencies(&mut bench)?;
+    let report = Report::new(machine, runs, latencies);
+    report.print();
+    report.save(&target.join("throughput.json"))
+}
+
+/// The interpreter of the Python client; takes the client out of the plan if there is none.
+fn prepare_python(plan: &mut Plan, target: &Path) -> PathBuf {
+    if !plan.only.contains(&Contender::Python) {
+        return PathBuf::new();
+    }
+    python::interpreter(target).unwrap_or_else(|reason| {
+        println!("python is left out: {reason}");
+        plan.only.retain(|contender| *contender != Contender::Python);
+        PathBuf::new()
+    })
+}
+
+fn throughput(bench: &mut Bench) -> Result<Vec<run::Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    for round in 1..=bench.plan.rounds {
+        for contender in bench.plan.only.clone() {
+            let outcome = run::measure(bench, contender)?;
+            println!(
+                "round {round} {:<8} {:>9.0} events/s, {:.2} CPU s per million",
+                contender.name(),
+                outcome.events_per_second(),
+                outcome.cpu_seconds_per_million()
+            );
+            outcomes.push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Latency is compared with the floor alone: the Python client's is that of its queue.
+fn latencies(bench: &mut Bench) -> Result<Vec<latency::Latency>, Failure> {
+    if bench.plan.latency_seconds == 0 {
+        return Ok(Vec::new());
+    }
+    let mut latencies = Vec::new();
+    for contender in [Contender::Floor, Contender::Service] {
+        if bench.plan.only.contains(&contender) {
+            latencies.push(latency::measure(bench, contender)?);
+        }
+    }
+    Ok(latencies)
+}

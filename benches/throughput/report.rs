@@ -1,0 +1,162 @@
+//! The figures for people (aligned tables) and for programs (one JSON object).
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::contender::Contender;
+use crate::failure::{Doing, Failure};
+use crate::latency::Latency;
+use crate::machine::Machine;
+use crate::run::Outcome;
+
+/// Everything that was measured.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    measured_at: String,
+    machine: Machine,
+    summaries: Vec<Summary>,
+    ratios: Vec<Ratio>,
+    latencies: Vec<Latency>,
+    runs: Vec<Outcome>,
+}
+
+/// The runs of one client.
+#[derive(Clone, Copy, Serialize)]
+struct Summary {
+    contender: Contender,
+    runs: usize,
+    events_per_run: u64,
+    events_per_second: Spread,
+    cpu_seconds_per_million: Spread,
+    redis_cpu_seconds_per_million: Spread,
+    peak_rss_mib: Spread,
+}
+
+/// The service beside another client, by medians.
+#[derive(Clone, Copy, Serialize)]
+struct Ratio {
+    to: Contender,
+    events_per_second: f64,
+    cpu_seconds_per_million: f64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Report {
+    /// Sums up all runs.
+    pub(crate) fn new(machine: Machine, runs: Vec<Outcome>, latencies: Vec<Latency>) -> Report {
+        let summaries: Vec<_> = Contender::ALL.iter().filter_map(|of| Summary::new(*of, &runs)).collect();
+        let ratios = ratios(&summaries);
+        let measured_at = jiff::Timestamp::now().to_string();
+        Report { measured_at, machine, summaries, ratios, latencies, runs }
+    }
+
+    /// Prints the tables.
+    pub(crate) fn print(&self) {
+        println!("\nmachine: {}", self.machine);
+        println!(
+            "\n{:<9}{:>5}{:>12}{:>31}{:>26}{:>22}{:>28}",
+            "client",
+            "runs",
+            "events/run",
+            "events/s (min–max)",
+            "CPU s/M (min–max)",
+            "RSS MiB (max)",
+            "Redis CPU s/M (min–max)"
+        );
+        for summary in &self.summaries {
+            summary.print();
+        }
+        if self.summaries.iter().any(|one| one.events_per_run != self.summaries[0].events_per_run) {
+            println!("runs differ in length to bound the time; all figures are rates or per million events");
+        }
+        for Ratio { to, events_per_second, cpu_seconds_per_million } in &self.ratios {
+            println!(
+                "service / {:<7} {events_per_second:.2} × the events/s, {cpu_seconds_per_million:.2} × the CPU",
+                to.name()
+            );
+        }
+        if !self.latencies.is_empty() {
+            println!("\n{:<9}{:>12}{:>12}{:>12}{:>12}", "client", "events", "p50 ms", "p99 ms", "max ms");
+        }
+        for Latency { contender, events, p50_ms, p99_ms, max_ms } in &self.latencies {
+            println!("{:<9}{events:>12}{p50_ms:>12.3}{p99_ms:>12.3}{max_ms:>12.3}", contender.name());
+        }
+    }
+
+    /// Writes the JSON to `path` and prints it as the last line.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
+        let json = serde_json::to_string(self).map_err(std::io::Error::other).doing("encoding the report")?;
+        fs::write(path, format!("{json}\n")).doing(format!("writing {}", path.display()))?;
+        println!("\n{json}");
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// Nothing without runs.
+    fn new(contender: Contender, runs: &[Outcome]) -> Option<Summary> {
+        let own: Vec<_> = runs.iter().filter(|run| run.contender == contender).copied().collect();
+        let spread = |figure: fn(&Outcome) -> f64| Spread::of(own.iter().map(figure).collect());
+        Some(Summary {
+            contender,
+            runs: own.len(),
+            events_per_run: own.first()?.events,
+            events_per_second: spread(Outcome::events_per_second)?,
+            cpu_seconds_per_million: spread(Outcome::cpu_seconds_per_million)?,
+            redis_cpu_seconds_per_million: spread(Outcome::redis_cpu_seconds_per_million)?,
+            peak_rss_mib: spread(|run| run.peak_rss as f64 / f64::from(1 << 20))?,
+        })
+    }
+
+    fn print(&self) {
+        println!(
+            "{:<9}{:>5}{:>12}{:>31}{:>26}{:>22}{:>28}",
+            self.contender.name(),
+            self.runs,
+            self.events_per_run,
+            self.events_per_second.text(0),
+            self.cpu_seconds_per_million.text(2),
+            format!("{:.1} ({:.1})", self.peak_rss_mib.median, self.peak_rss_mib.max),
+            self.redis_cpu_seconds_per_million.text(2),
+        );
+    }
+}
+
+impl Spread {
+    /// Nothing without figures.
+    fn of(mut figures: Vec<f64>) -> Option<Spread> {
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let middle = figures.len() / 2;
+        let upper = figures[middle];
+        let median = if figures.len() % 2 == 1 { upper } else { f64::midpoint(figures[middle - 1], upper) };
+        Some(Spread { median, min, max })
+    }
+
+    fn text(self, decimals: usize) -> String {
+        let Spread { median, min, max } = self;
+        format!("{median:.decimals$} ({min:.decimals$}–{max:.decimals$})")
+    }
+}
+
+fn ratios(summaries: &[Summary]) -> Vec<Ratio> {
+    let Some(service) = summaries.iter().find(|summary| summary.contender == Contender::Service) else {
+        return Vec::new();
+    };
+    let others = summaries.iter().filter(|summary| summary.contender != Contender::Service);
+    let ratio = |other: &Summary| Ratio {
+        to: other.contender,
+        events_per_second: service.events_per_second.median / other.events_per_second.median,
+        cpu_seconds_per_million: service.cpu_seconds_per_million.median
+            / other.cpu_seconds_per_million.median,
+    };
+    others.map(ratio).collect()
+}

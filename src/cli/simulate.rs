@@ -1,0 +1,307 @@
+//! `uw-websocket simulate`: a feed server on the command line.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use thiserror::Error;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use uw_websocket_actors::event::Symbol;
+use uw_websocket_actors::settings::Secret;
+
+use super::complain;
+use crate::exit::Exit;
+use crate::simulator::{
+    Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
+};
+
+/// Options of `simulate`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    about = "Serve a simulated feed that speaks the vendor's protocol",
+    after_long_help = "Examples:\n  uw-websocket simulate --rate 500 --wave-seconds 10\n  uw-websocket simulate --rate \
+                       max --events 1000000 --channels-only option_trades --start-after-joins 50\n  uw-websocket \
+                       simulate --file capture.jsonl --pace 10x --loop\n  uw-websocket simulate --misbehave \
+                       refuse=503@3 --misbehave cut=1000 --misbehave invalid-utf8=50"
+)]
+pub(super) struct SimulateArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The only token to accept [default: any that is not empty]
+    #[arg(long)]
+    token: Option<String>,
+    /// Symbols of channels that are joined in their global form, comma-separated [default: 20 usual ones]
+    #[arg(long, value_delimiter = ',', value_parser = symbol)]
+    symbols: Vec<Symbol>,
+    /// Events a second over all topics, or `max`: as many as the clients read
+    #[arg(long, default_value = "100")]
+    rate: Rate,
+    /// Which topics the events are for
+    #[arg(long, value_enum, default_value_t = SpreadArg::Skewed)]
+    spread: SpreadArg,
+    /// The only channels with events, comma-separated; others are acknowledged and silent
+    #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
+    channels_only: Vec<String>,
+    /// Send `gex_strike` and `gex_strike_expiry` rows in waves this far apart, and only so; 0 is no waves
+    #[arg(long, default_value_t = 0)]
+    wave_seconds: u32,
+    /// Rows of one wave
+    #[arg(long, default_value_t = 4000)]
+    wave_rows: u32,
+    /// Stop after so many events and keep the sockets open
+    #[arg(long)]
+    events: Option<u64>,
+    /// Send no event before so many joins were acknowledged in total
+    #[arg(long, default_value_t = 0, value_name = "JOINS")]
+    start_after_joins: u64,
+    /// Joins that one connection may have
+    #[arg(long, default_value_t = 50)]
+    join_limit: usize,
+    /// Milliseconds from a join to its acknowledgement
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    ack_delay: u64,
+    /// Write the send time in Unix microseconds into the field `sent_us` of every event
+    #[arg(long)]
+    stamp: bool,
+    /// Makes everything but the times reproducible
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Send the frames of a file (one a line) in place of made events
+    #[arg(long, value_name = "FRAMES.jsonl")]
+    file: Option<PathBuf>,
+    /// How fast to send the file: `recorded` (by its time fields), `10x`, `500/s` or `max`
+    #[arg(long, default_value = "recorded", requires = "file")]
+    pace: RecordedPace,
+    /// Begin the file again at its end
+    #[arg(long = "loop", requires = "file")]
+    repeat: bool,
+    /// What to do wrong, repeatable: KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]
+    #[arg(long, value_name = "KIND[=ARG]", long_help = MISBEHAVE_HELP)]
+    misbehave: Vec<Misbehaviour>,
+}
+
+const MISBEHAVE_HELP: &str = "What to do wrong, repeatable: KIND[=ARGUMENT][@N for the first N connections | @N.. for \
+those after them]
+
+Connections:
+  refuse=STATUS[,RETRY_AFTER]  refuse the handshake: 401 (missing scope), 403, 429, 503
+  brief[=MS]                   close cleanly after so long (500)
+  silent                       accept, answer pings, and nothing else
+  no-pong                      answer no pings
+  freeze=N                     neither read nor write after N events
+  close=CODE[,N]               close frame after N events (0)
+  cut=N                        end the TCP connection in mid-frame after N events
+  oversized=BYTES[,N]          announce a frame of so many bytes after N events (0)
+  server-pings[=MS]            ping the client (1000)
+  drop-when-slow[=BYTES]       drop and count events when so much is unsent (1048576)
+Joins:
+  ignore-joins=N               do not answer the first N joins
+  refuse-topic=TOPIC[,REASON]  answer the join of TOPIC with an error
+  notice[=TEXT]                send an error object after the first join
+One more frame after every N-th event (100):
+  rsv, invalid-utf8, not-json, deep, array-payload, wrong-shape, binary, unknown-channel, bad-symbol, huge, notices
+Every N-th event (10) in another form:
+  duplicate, amendment, fragments, fragments-with-pings, price-without-ticker, alert-integers, null-rule,
+  blank-decimals, unknown-fields";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SpreadArg {
+    /// In the usual shares of channels and symbols
+    Skewed,
+    /// One topic after the other
+    Even,
+}
+
+/// Why the simulator could not run.
+#[derive(Debug, Error)]
+enum SimulateError {
+    /// The address is taken or not ours, or the file cannot be opened.
+    #[error("cannot start the simulator on {listen}: {source}")]
+    Start {
+        /// The address.
+        listen: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system does not let us wait for signals.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// Standard output is closed.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+fn symbol(text: &str) -> Result<Symbol, String> {
+    Symbol::parse(text).map_err(|error| error.to_string())
+}
+
+impl SimulateArgs {
+    fn options(self) -> SimulatorOptions {
+        let usual = SimulatorOptions::default();
+        let waves = Waves { every: Duration::from_secs(self.wave_seconds.into()), rows: self.wave_rows };
+        let recording = self.file.map(|file| Recording::of_file(file, self.pace, self.repeat));
+        SimulatorOptions {
+            listen: self.listen,
+            token: self.token.map(Secret::new),
+            symbols: if self.symbols.is_empty() { usual.symbols } else { self.symbols },
+            rate: self.rate,
+            spread: match self.spread {
+                SpreadArg::Skewed => Spread::Skewed,
+                SpreadArg::Even => Spread::Even,
+            },
+            channels_only: self.channels_only,
+            waves: (self.wave_seconds > 0).then_some(waves),
+            events: self.events,
+            start_after_joins: self.start_after_joins,
+            join_limit: self.join_limit,
+            ack_delay: Duration::from_millis(self.ack_delay),
+            stamp: self.stamp,
+            seed: self.seed,
+            misbehaviours: self.misbehave,
+            recording,
+        }
+    }
+}
+
+/// Serves until SIGINT or SIGTERM. The first line on standard output is `listening on ws://ADDRESS/socket`, the last
+/// ones are a summary.
+pub(super) fn run(args: SimulateArgs) -> Exit {
+    let served = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(serve(args)),
+        Err(error) => Err(SimulateError::Signals(error)),
+    };
+    match served {
+        Ok(()) => Exit::Clean,
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
+    }
+}
+
+async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Signals)?;
+    let listen = args.listen;
+    let simulator =
+        Simulator::start(args.options()).map_err(|source| SimulateError::Start { listen, source })?;
+    print_lines(&[format!("listening on {}", simulator.url())])?;
+    let started = Instant::now();
+    watch(&simulator, &mut interrupt, &mut terminate).await;
+    let summary = summary(&simulator, started.elapsed());
+    simulator.stop();
+    print_lines(&summary)
+}
+
+/// Shows the rate once a second, on a terminal only, until a signal comes.
+async fn watch(simulator: &SimulatorHandle, interrupt: &mut Signal, terminate: &mut Signal) {
+    let is_shown = io::stderr().is_terminal();
+    let mut beat = interval(Duration::from_secs(1));
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = 0;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = beat.tick(), if is_shown => {
+                let counts = simulator.counts();
+                let (sessions, topics) = (simulator.sessions(), simulator.topics().len());
+                let rate = counts.events - before;
+                before = counts.events;
+                eprint!("\r\x1b[K{rate} events/s, {before} in total, {sessions} connections, {topics} topics");
+            }
+        }
+    }
+    if is_shown {
+        eprintln!();
+    }
+}
+
+fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
+    let counts = simulator.counts();
+    let mut lines = vec![
+        format!(
+            "{} events in {:.1} s, handed out {} times",
+            counts.events,
+            elapsed.as_secs_f64(),
+            counts.frames
+        ),
+        format!("{} handshakes ({} refused), {} joins", counts.handshakes, counts.refused, counts.joins),
+    ];
+    lines.extend(counts.by_channel.iter().map(|(channel, events)| format!("  {channel}: {events}")));
+    for (count, what) in [
+        (counts.duplicates, "duplicates"),
+        (counts.amendments, "amendments"),
+        (counts.odd_frames, "odd frames"),
+        (counts.dropped, "events dropped for slow clients"),
+    ] {
+        if count > 0 {
+            lines.push(format!("{count} {what}"));
+        }
+    }
+    lines
+}
+
+/// Prints lines and flushes; a reader that went away is no error.
+fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
+    let mut out = io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimulateError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    fn options(line: &str) -> SimulatorOptions {
+        Command::try_parse_from(line.split(' ')).unwrap().args.options()
+    }
+
+    #[test]
+    fn the_command_line_becomes_options() {
+        let options = options(
+            "simulate --rate max --events 1000000 --channels-only option_trades,price --start-after-joins 50 --symbols \
+             SPY,QQQ --wave-seconds 10 --misbehave refuse=429,7@2 --misbehave silent --spread even --stamp",
+        );
+        assert_eq!(options.rate, Rate::Max);
+        assert_eq!(options.events, Some(1_000_000));
+        assert_eq!(options.channels_only, ["option_trades", "price"]);
+        assert_eq!(options.symbols.len(), 2);
+        assert_eq!(options.waves, Some(Waves { every: Duration::from_secs(10), rows: 4000 }));
+        assert_eq!(options.misbehaviours.len(), 2);
+        assert!(options.stamp && options.recording.is_none());
+    }
+
+    #[test]
+    fn wrong_options_are_refused() {
+        for line in [
+            "simulate --rate fast",
+            "simulate --pace max",
+            "simulate --symbols spy",
+            "simulate --misbehave x",
+        ] {
+            assert!(Command::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_token_never_shows() {
+        assert!(!format!("{:?}", options("simulate --token hush")).contains("hush"));
+    }
+}

@@ -1,0 +1,6 @@
+//! The simulator as its clients see it.
+
+mod client;
+mod feeding;
+mod misbehaving;
+mod protocol;

@@ -1,0 +1,166 @@
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use super::client::{connect, run, start, wait_until};
+use crate::simulator::{Rate, RecordedPace, Recording, SimulatorOptions, Spread, Waves, event_number};
+
+#[test]
+fn every_event_arrives_once_and_in_order_at_full_speed() {
+    run(async {
+        let options = SimulatorOptions {
+            rate: Rate::Max,
+            events: Some(20_000),
+            start_after_joins: 4,
+            ..SimulatorOptions::default()
+        };
+        let simulator = start(options);
+        let mut client = connect(&simulator).await;
+        let topics = ["option_trades:SPY", "option_trades:QQQ", "gex_strike:SPY", "flow-alerts"];
+        for topic in topics {
+            client.join(topic).await;
+        }
+        for _ in topics {
+            assert!(client.text().await.contains("response"));
+        }
+        let mut by_topic = BTreeMap::<String, u64>::new();
+        for expected in 1..=20_000 {
+            let (topic, payload) = client.event().await;
+            assert_eq!(event_number(&topic, payload.as_bytes()), Some(expected));
+            *by_topic.entry(topic).or_default() += 1;
+        }
+        assert_eq!(by_topic.keys().collect::<Vec<_>>(), ["flow-alerts", topics[2], topics[1], topics[0]]);
+        assert!(simulator.is_finished());
+        assert!(client.is_only_ponged().await, "the socket stays open");
+        let sent = simulator.sent();
+        assert_eq!(sent["option_trades"], by_topic[topics[0]] + by_topic[topics[1]]);
+        assert_eq!(sent.values().sum::<u64>(), 20_000);
+    });
+}
+
+#[test]
+fn connections_that_do_not_read_hold_nobody_up() {
+    run(async {
+        let events = Some(50_000);
+        let simulator = start(SimulatorOptions { rate: Rate::Max, events, ..SimulatorOptions::default() });
+        simulator.pause();
+        let (mut idle, mut busy) = (connect(&simulator).await, connect(&simulator).await);
+        idle.joined("option_trades:SPY").await;
+        busy.joined("option_trades:QQQ").await;
+        simulator.resume();
+        let mut newest = 0;
+        for _ in 0..30_000 {
+            let (_, payload) = busy.event().await;
+            let number = event_number("option_trades", payload.as_bytes()).unwrap();
+            assert!(number > newest);
+            newest = number;
+        }
+        assert_eq!(simulator.counts().dropped, 0);
+    });
+}
+
+#[test]
+fn a_rate_is_kept() {
+    run(async {
+        let simulator =
+            start(SimulatorOptions { rate: Rate::PerSecond(2000), ..SimulatorOptions::default() });
+        let mut client = connect(&simulator).await;
+        client.joined("option_trades:SPY").await;
+        client.event().await;
+        let started = Instant::now();
+        for _ in 0..1000 {
+            client.event().await;
+        }
+        let elapsed = started.elapsed();
+        assert!(elapsed > Duration::from_millis(400), "{elapsed:?}");
+        simulator.set_rate(Rate::PerSecond(0));
+    });
+}
+
+#[test]
+fn only_the_chosen_channels_have_events_and_they_are_even_if_wished() {
+    run(async {
+        let options = SimulatorOptions {
+            rate: Rate::Max,
+            spread: Spread::Even,
+            channels_only: vec!["price".to_owned()],
+            start_after_joins: 3,
+            ..SimulatorOptions::default()
+        };
+        let simulator = start(options);
+        let mut client = connect(&simulator).await;
+        for topic in ["news", "price:SPY", "price:QQQ"] {
+            client.join(topic).await;
+        }
+        for _ in 0..3 {
+            client.text().await;
+        }
+        let mut topics = Vec::new();
+        for _ in 0..4 {
+            topics.push(client.event().await.0);
+        }
+        assert_eq!(topics, ["price:SPY", "price:QQQ", "price:SPY", "price:QQQ"]);
+    });
+}
+
+#[test]
+fn a_wave_brings_all_its_rows_within_a_second() {
+    run(async {
+        let waves = Some(Waves { every: Duration::from_millis(100), rows: 4000 });
+        let options = SimulatorOptions { waves, events: Some(4000), ..SimulatorOptions::default() };
+        let simulator = start(SimulatorOptions { rate: Rate::PerSecond(0), ..options });
+        let mut client = connect(&simulator).await;
+        client.joined("gex_strike_expiry:SPY").await;
+        client.event().await;
+        let started = Instant::now();
+        for _ in 1..4000 {
+            client.event().await;
+        }
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    });
+}
+
+#[test]
+fn a_recording_is_sent_as_it_was_to_whoever_joined() {
+    run(async {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for line in [
+            r#"["gex:SPY",{"response":{},"status":"ok"}]"#,
+            r#"["gex:SPY",{"timestamp":1747419592000,"price":"593.180"}]"#,
+            r#"["gex:IWM",{"timestamp":1747419592000,"price":"1"}]"#,
+            r#"["price:SPY",{"time":1747419592100, "close":"2"}]"#,
+        ] {
+            writeln!(file, "{line}").unwrap();
+        }
+        let recording = Recording::of_file(file.path().to_owned(), RecordedPace::Original(1), false);
+        let options = SimulatorOptions {
+            recording: Some(recording),
+            start_after_joins: 2,
+            ..SimulatorOptions::default()
+        };
+        let simulator = start(options);
+        let mut client = connect(&simulator).await;
+        client.join("gex:SPY").await;
+        client.join("price").await;
+        client.text().await;
+        client.text().await;
+        let gex = client.event().await;
+        let started = Instant::now();
+        assert_eq!(
+            gex,
+            ("gex:SPY".to_owned(), r#"{"timestamp":1747419592000,"price":"593.180"}"#.to_owned())
+        );
+        let price = client.event().await;
+        assert_eq!(price, ("price".to_owned(), r#"{"time":1747419592100, "close":"2"}"#.to_owned()));
+        assert!(started.elapsed() > Duration::from_millis(50), "{:?}", started.elapsed());
+        wait_until(|| simulator.is_finished()).await;
+        assert_eq!(simulator.counts().events, 2);
+    });
+}
+
+#[test]
+fn a_recording_that_cannot_be_opened_is_an_error_at_the_start() {
+    let recording = Recording::of_file("/nonexistent/frames.jsonl".into(), RecordedPace::Max, false);
+    let options = SimulatorOptions { recording: Some(recording), ..SimulatorOptions::default() };
+    assert!(crate::simulator::Simulator::start(options).is_err());
+}
