@@ -102,7 +102,7 @@ impl HttpSide {
         };
         let thread =
             thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(HttpError::Thread)?;
-        info!(log, "HTTP side listens"; "addr" => %local_addr);
+        info!(log, "http listening"; "addr" => %local_addr);
         Ok(HttpSide { local_addr, log, stop: Some(stop), ended, thread: Some(thread) })
     }
 

@@ -1,0 +1,135 @@
+//! The harness itself: a fault that does not happen would make every test of it pass.
+
+use std::time::Duration;
+
+use actix_http::ws::{Frame, Message};
+use deadpool_redis::redis::{Client, RedisResult, TlsCertificates};
+use futures_util::{SinkExt, StreamExt};
+
+use crate::support::feed::{Ack, Refusal};
+use crate::support::tls::Certificates;
+use crate::support::{Feed, RedisServer, SOON, faults, wait_until};
+
+fn write(redis: &RedisServer) -> RedisResult<()> {
+    redis.try_command(&["XADD", "probe", "*", "payload", "{}"])
+}
+
+/// The first word of the server's refusal.
+fn refusal(redis: &RedisServer) -> String {
+    write(redis).unwrap_err().code().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn redis_refuses_writes_with_each_error_and_takes_them_again() {
+    let redis = RedisServer::start();
+    for fault in faults::REFUSALS {
+        write(&redis).unwrap();
+        let ongoing = fault.begin(&redis);
+        assert_eq!(refusal(&redis), fault.code());
+        ongoing.end(&redis);
+    }
+    write(&redis).unwrap();
+}
+
+#[test]
+fn redis_keeps_what_it_acknowledged_over_a_crash() {
+    let mut redis = RedisServer::start_durable();
+    let port = redis.port();
+    write(&redis).unwrap();
+    redis.kill9();
+    write(&redis).unwrap_err();
+    redis.restart(&[]);
+    assert_eq!((redis.port(), redis.command::<u64>(&["XLEN", "probe"])), (port, 1));
+}
+
+#[test]
+fn redis_asks_for_its_password() {
+    let redis = RedisServer::with_password();
+    write(&redis).unwrap();
+    assert!(redis.url().contains("redis://:"));
+    let stranger =
+        deadpool_redis::redis::Client::open(format!("redis://127.0.0.1:{}/0", redis.port())).unwrap();
+    let error =
+        stranger.get_connection().and_then(|mut c| deadpool_redis::redis::cmd("PING").query::<()>(&mut c));
+    assert_eq!(error.unwrap_err().code(), Some("NOAUTH"));
+}
+
+#[test]
+fn the_feed_acknowledges_joins_and_sends_what_it_is_told() {
+    actix_rt::System::new().block_on(join_and_listen());
+}
+
+async fn join_and_listen() {
+    let feed = Feed::start();
+    feed.answer_joins("news", Ack::Silence);
+    let (_, mut socket) = awc::Client::new().ws(format!("{}?token=t", feed.url())).connect().await.unwrap();
+    for topic in ["news", "price:SPY"] {
+        let join = format!(r#"{{"channel":"{topic}","msg_type":"join"}}"#);
+        socket.send(Message::Text(join.into())).await.unwrap();
+    }
+    let ack = socket.next().await.unwrap().unwrap();
+    assert_eq!(ack, Frame::Text(r#"["price:SPY",{"response":{},"status":"ok"}]"#.into()));
+    feed.send("price:SPY", r#"{"close":"1"}"#);
+    let event = socket.next().await.unwrap().unwrap();
+    assert_eq!(event, Frame::Text(r#"["price:SPY",{"close":"1"}]"#.into()));
+    assert_eq!(feed.sent()["price:SPY"], [r#"{"close":"1"}"#]);
+    assert_eq!(feed.handshakes()[0].request.target, "/socket?token=t");
+    feed.cut_all();
+    assert!(socket.next().await.is_none_or(|frame| frame.is_err()));
+}
+
+#[test]
+fn the_feed_refuses_handshakes() {
+    actix_rt::System::new().block_on(be_refused());
+}
+
+async fn be_refused() {
+    let feed = Feed::start();
+    feed.refuse_next(Refusal {
+        status: "429 Too Many Requests",
+        headers: "Retry-After: 1\r\n",
+        body: "slow",
+    });
+    let error = awc::Client::new().ws(feed.url()).connect().await.err().unwrap();
+    assert!(format!("{error:?}").contains("429"), "{error:?}");
+    let (_, _socket) = awc::Client::new().ws(feed.url()).connect().await.unwrap();
+    wait_until("the session is counted", SOON, || feed.open_sessions() == 1, || "not".to_owned());
+}
+
+#[test]
+fn a_stopped_redis_does_not_answer() {
+    let redis = RedisServer::start();
+    let mut connection = redis.connect().unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    redis.pause();
+    assert!(deadpool_redis::redis::cmd("PING").query::<()>(&mut connection).unwrap_err().is_timeout());
+    redis.resume();
+    write(&redis).unwrap();
+}
+
+#[test]
+fn redis_speaks_tls_with_a_certificate_of_the_authority_only() {
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    let certificates = Certificates::new();
+    let redis = RedisServer::with_tls(&certificates);
+    write(&redis).unwrap();
+    let ping = |authority: Option<Vec<u8>>| {
+        let tls = TlsCertificates { client_tls: None, root_cert: authority };
+        let client = Client::build_with_tls(redis.url(), tls)?;
+        deadpool_redis::redis::cmd("PING").query::<String>(&mut client.get_connection()?)
+    };
+    assert_eq!(ping(Some(std::fs::read(certificates.authority()).unwrap())).unwrap(), "PONG");
+    let error = ping(None).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn redis_loads_for_a_while_when_told_to() {
+    let mut redis = RedisServer::start_durable();
+    faults::fill(&redis, 200);
+    redis.kill9();
+    redis.restart(&faults::LOAD_SLOWLY);
+    assert_eq!(refusal(&redis), "LOADING");
+    wait_until("it has loaded", SOON, || write(&redis).is_ok(), || "not yet".to_owned());
+    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 201);
+}

@@ -1,0 +1,19 @@
+//! The whole service through its public face: the real binary, a real Redis, a feed whose every byte the test knows.
+//!
+//! One crate, so that it links once; a module a topic, each test runnable alone and safe beside the others. A test
+//! waits for conditions with a deadline, never for time.
+
+#![cfg(test)]
+
+mod harness;
+mod joins;
+mod logs;
+mod malformed;
+mod reconnect;
+mod redis_faults;
+mod shutdown;
+mod start;
+mod streams;
+mod supervision;
+mod support;
+mod tls;

@@ -1,0 +1,98 @@
+//! The end of the process: everything read is stored first, within the limit, and what is not is counted.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::oracle::assert_streams_equal;
+use crate::support::sample::payloads;
+use crate::support::{Feed, RedisServer, SOON, Service, Setup};
+
+const TARGETS: [&str; 2] = ["SPY", "QQQ"];
+const EVENTS: u64 = 3_000;
+
+fn send(feed: &Feed) {
+    feed.send_all("option_trades:SPY", &payloads("option_trades", "SPY", 0, EVENTS));
+    feed.send_all("price:QQQ", &payloads("price", "QQQ", 0, EVENTS));
+}
+
+/// Everything that was received when the signal came is in Redis when the process is gone.
+#[track_caller]
+fn assert_drains_on(signal: Signal) {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Service::start(&feed, &redis);
+    send(&feed);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
+    service.signal(signal);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    assert_eq!(feed.open_sessions(), 0);
+    service.assert_no_secret();
+}
+
+#[test]
+fn sigterm_drains_and_exits_with_0() {
+    assert_drains_on(Signal::TERM);
+}
+
+#[test]
+fn sigint_drains_and_exits_with_0() {
+    assert_drains_on(Signal::INT);
+}
+
+#[test]
+fn a_drain_waits_for_a_redis_that_comes_back_in_time() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
+    let mut service = Service::start(&feed, &redis);
+    redis.kill9();
+    send(&feed);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
+    service.signal(Signal::TERM);
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    redis.restart(&[]);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+    assert_streams_equal(&feed, &redis, &TARGETS);
+}
+
+#[test]
+fn without_redis_the_process_ends_within_the_limit_and_says_what_it_lost() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", "1").start_ready();
+    redis.kill9();
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 70));
+    service.wait_for_metric("uw_ws_events_received_total", &[], 70);
+    let asked = Instant::now();
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    let last = service.records().pop().unwrap();
+    assert!(last.keys.values().any(|value| *value == 70), "the last line counts what was lost: {last:?}");
+    service.assert_no_secret();
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", "60").start_ready();
+    redis.kill9();
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
+    service.wait_for_metric("uw_ws_events_received_total", &[], 10);
+    service.signal(Signal::TERM);
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    assert!(service.is_running());
+    service.signal(Signal::TERM);
+    let code = service.wait_for_exit(Duration::from_secs(5));
+    assert_ne!(code, Some(0), "not a clean end");
+}
+
+#[test]
+fn a_service_without_feed_and_redis_ends_cleanly_too() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    redis.kill9();
+    let nobody = format!("ws://{}/socket", Feed::start().address());
+    let mut service = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &nobody).start();
+    service.wait_for_metric("uw_ws_connection_attempts_total", &[], 5);
+    let asked = Instant::now();
+    assert_eq!(service.terminate(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "nothing to drain: {:?}", asked.elapsed());
+}

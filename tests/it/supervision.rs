@@ -1,0 +1,129 @@
+//! Crashes of children: restarted alone, counted, with what they held accounted for; too many end the process.
+
+use std::time::{Duration, Instant};
+
+use crate::support::oracle::{assert_stream_holds, entries};
+use crate::support::sample::{payload, payloads};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+
+const TOPICS: [&str; 3] = ["price:SPY", "option_trades:SPY", "gex:SPY"];
+
+fn setup(feed: &Feed, redis: &RedisServer, fault: &str) -> Setup {
+    Setup::new(feed, redis).set("UW_WEBSOCKET_FAULT", fault)
+}
+
+fn restarts(service: &Service, child: &str) -> u64 {
+    service.metrics().sum("uw_ws_actor_restarts_total", &[("actor", child)])
+}
+
+/// A child counts as frozen after 15 s, and is looked at once a second.
+const FROZEN: Duration = Duration::from_secs(30);
+
+/// Sends events of the topic one by one, numbered from 0, until `enough`; returns how many.
+fn send_until(feed: &Feed, channel: &str, mut enough: impl FnMut() -> bool) -> u64 {
+    let mut n = 0;
+    let deadline = Instant::now() + FROZEN;
+    while !enough() {
+        assert!(Instant::now() < deadline, "{n} events were not enough");
+        // between two lives of the connection nobody has joined
+        feed.try_send(&format!("{channel}:SPY"), &payloads(channel, "SPY", n, 1));
+        n += 1;
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    n
+}
+
+#[track_caller]
+fn wait_until_stored(redis: &RedisServer, key: &str, payload: &str) {
+    wait_for("the last event is stored", SOON, || {
+        let stored = entries(redis, key);
+        let is_last = stored.last().is_some_and(|entry| entry.payload == payload.as_bytes());
+        if is_last { Ok(()) } else { Err(format!("{} entries", stored.len())) }
+    });
+}
+
+/// The child of the prices breaks in this way once; its siblings keep their sessions and everything works again.
+#[track_caller]
+fn assert_connection_is_restarted(fault: &str) {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = setup(&feed, &redis, fault).start_ready();
+    let sessions = feed.handshakes().len();
+    let trades = payloads("option_trades", "SPY", 0, 200);
+    feed.send_all("option_trades:SPY", &trades[..100]);
+    let sent = send_until(&feed, "price", || restarts(&service, "prices") > 0);
+    feed.send_all("option_trades:SPY", &trades[100..]);
+    feed.wait_for_joins(&TOPICS);
+    service.wait_until_ready();
+    let last = payload("price", "SPY", sent);
+    feed.send("price:SPY", &last);
+    wait_until_stored(&redis, "uw:ws:price:SPY", &last);
+    service.wait_until_settled();
+    assert_stream_holds(&redis, "uw:ws:option_trades:SPY", &trades);
+    assert_eq!(feed.handshakes().len(), sessions + 1, "the siblings keep their sessions");
+    assert_eq!(service.metrics().sum("uw_ws_actor_restarts_total", &[]), 1);
+    assert_eq!(service.get("/healthz").0, 200);
+    let what = if fault.contains("freeze") { "actor frozen" } else { "actor crashed" };
+    service.wait_for_log(what, |record| record.msg == what && record.mentions("prices"));
+    service.finish();
+}
+
+#[test]
+fn a_connection_that_panics_is_restarted_alone() {
+    assert_connection_is_restarted("prices:panic:after=10");
+}
+
+#[test]
+fn a_connection_that_ends_by_itself_is_restarted_alone() {
+    assert_connection_is_restarted("prices:end:after=10");
+}
+
+#[test]
+fn a_connection_that_freezes_is_restarted_alone() {
+    assert_connection_is_restarted("prices:freeze:after=10");
+}
+
+#[test]
+fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = setup(&feed, &redis, "writer-0:panic:after=2").set("WRITER_SHARDS", "1").start_ready();
+    let sessions = feed.handshakes().len();
+    let sent = send_until(&feed, "price", || restarts(&service, "writer-0") > 0);
+    let last = payload("price", "SPY", sent);
+    feed.send("price:SPY", &last);
+    wait_until_stored(&redis, "uw:ws:price:SPY", &last);
+    let metrics = service.wait_until_settled();
+    let stored = entries(&redis, "uw:ws:price:SPY");
+    let dropped = metrics.sum("uw_ws_events_dropped_total", &[("reason", "crash")]);
+    assert_eq!(stored.len() as u64 + dropped, sent + 1, "stored, or counted as lost");
+    // what is there is in order and there once
+    let sent = feed.sent()["price:SPY"].clone();
+    let positions: Vec<_> = stored
+        .iter()
+        .map(|entry| sent.iter().position(|payload| payload.as_bytes() == entry.payload).unwrap())
+        .collect();
+    assert!(positions.is_sorted_by(|a, b| a < b), "{positions:?}");
+    assert!(stored.is_sorted_by(|a, b| a.id < b.id));
+    assert_eq!(feed.handshakes().len(), sessions, "the connections keep their sessions");
+    service.finish();
+}
+
+#[test]
+fn too_many_crashes_drain_what_there_is_and_end_the_process_with_70() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = setup(&feed, &redis, "prices:panic:after=10:times=100")
+        .set("RESTART_INTENSITY", "2")
+        .set("RESTART_PERIOD_SECONDS", "60")
+        .start_ready();
+    let trades = payloads("option_trades", "SPY", 0, 100);
+    feed.send_all("option_trades:SPY", &trades);
+    let mut code = None;
+    send_until(&feed, "price", || {
+        code = service.exit_code();
+        code.is_some()
+    });
+    assert_eq!(code, Some(70));
+    service.wait_for_exit(SOON);
+    assert_stream_holds(&redis, "uw:ws:option_trades:SPY", &trades);
+    assert_eq!(service.count_logs("supervisor gives up"), 1);
+    service.assert_no_secret();
+}

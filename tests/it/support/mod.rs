@@ -1,0 +1,17 @@
+//! What the tests stand on: a Redis to torture, a feed to script, the service as a process, and the oracle.
+
+pub(crate) mod faults;
+pub(crate) mod feed;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod oracle;
+pub(crate) mod redis;
+pub(crate) mod sample;
+pub(crate) mod service;
+pub(crate) mod tls;
+pub(crate) mod wait;
+
+pub(crate) use feed::Feed;
+pub(crate) use redis::RedisServer;
+pub(crate) use service::{Service, Setup};
+pub(crate) use wait::{SOON, wait_for, wait_until};

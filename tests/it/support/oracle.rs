@@ -1,0 +1,138 @@
+//! What must be in Redis, worked out from what was sent, and how it is compared.
+
+use std::collections::BTreeMap;
+
+use deadpool_redis::redis::{FromRedisValue, Value as RedisValue, from_redis_value};
+use serde_json::Value;
+
+use super::wait::wait_for;
+use super::{Feed, RedisServer, SOON};
+
+/// Streams of the service that hold no events.
+const OWN_STREAMS: [&str; 1] = ["gaps"];
+
+/// One entry of an event stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Milliseconds and sequence.
+    pub(crate) id: (u64, u64),
+    /// The bytes of the field `payload`.
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Reads a whole stream. An entry with anything but one field `payload` fails the test.
+#[track_caller]
+pub(crate) fn entries(redis: &RedisServer, key: &str) -> Vec<Entry> {
+    let raw: Vec<(String, Vec<RedisValue>)> = redis.command(&["XRANGE", key, "-", "+"]);
+    raw.into_iter()
+        .map(|(id, fields)| {
+            let [name, payload] = <[RedisValue; 2]>::try_from(fields).expect("one field an entry");
+            assert_eq!(text(name), "payload", "the field of an entry of {key}");
+            let (ms, sequence) = id.split_once('-').unwrap();
+            let payload = Vec::<u8>::from_redis_value(payload).unwrap();
+            Entry { id: (ms.parse().unwrap(), sequence.parse().unwrap()), payload }
+        })
+        .collect()
+}
+
+fn text(value: RedisValue) -> String {
+    from_redis_value(value).unwrap()
+}
+
+/// The event streams that there are, by key.
+pub(crate) fn stream_keys(redis: &RedisServer, prefix: &str) -> Vec<String> {
+    let mut keys: Vec<String> = redis.command(&["KEYS", &format!("{prefix}:ws:*")]);
+    keys.retain(|key| {
+        let own = OWN_STREAMS.iter().any(|name| *key == format!("{prefix}:ws:{name}"));
+        !own && redis.command::<String>(&["TYPE", key]) == "stream"
+    });
+    keys.sort();
+    keys
+}
+
+/// Which streams must hold which payloads, in order, for what was sent. `targets` is empty for the whole market.
+pub(crate) fn expected(
+    sent: &BTreeMap<String, Vec<String>>,
+    prefix: &str,
+    targets: &[&str],
+) -> BTreeMap<String, Vec<String>> {
+    let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (topic, payloads) in sent {
+        for payload in payloads {
+            for name in streams_of(topic, payload, targets) {
+                streams.entry(format!("{prefix}:ws:{name}")).or_default().push(payload.clone());
+            }
+        }
+    }
+    streams
+}
+
+/// The streams of one event, as section 4 of the contract has it.
+fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<String> {
+    const PER_TICKER: [&str; 5] = ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"];
+    if topic.contains(':') {
+        return vec![topic.to_owned()];
+    }
+    let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+    let symbols: Vec<&str> = match topic {
+        "news" => payload["tickers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+        _ => ["ticker", "underlying_symbol", "symbol"]
+            .iter()
+            .find_map(|key| payload[key].as_str())
+            .into_iter()
+            .collect(),
+    };
+    let legal = |symbol: &str| {
+        let byte = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b".-_/".contains(&b);
+        (1..=32).contains(&symbol.len()) && symbol.bytes().all(byte)
+    };
+    let wanted = |symbol: &&&str| legal(symbol) && (targets.is_empty() || targets.contains(*symbol));
+    let full = (!PER_TICKER.contains(&topic)).then(|| topic.to_owned());
+    let each = symbols.iter().filter(wanted).map(|symbol| format!("{topic}:{symbol}"));
+    full.into_iter().chain(each).collect()
+}
+
+/// Waits until Redis holds as many entries as it must, then compares every stream: the same payloads byte for byte, in
+/// the order in which they were sent, each once, under rising ids, and no other stream.
+#[track_caller]
+pub(crate) fn assert_streams_equal(feed: &Feed, redis: &RedisServer, targets: &[&str]) {
+    assert_streams_equal_under("uw", feed, redis, targets);
+}
+
+/// The same under another first segment of the keys.
+#[track_caller]
+pub(crate) fn assert_streams_equal_under(prefix: &str, feed: &Feed, redis: &RedisServer, targets: &[&str]) {
+    let expected = expected(&feed.sent(), prefix, targets);
+    wait_for("every event is in its streams", SOON, || {
+        let short: Vec<String> = expected
+            .iter()
+            .filter_map(|(key, payloads)| {
+                let length: usize = redis.try_command(&["XLEN", key]).unwrap_or(0);
+                (length < payloads.len()).then(|| format!("{key}: {length} of {}", payloads.len()))
+            })
+            .collect();
+        if short.is_empty() { Ok(()) } else { Err(short.join(", ")) }
+    });
+    assert_eq!(stream_keys(redis, prefix), expected.keys().cloned().collect::<Vec<_>>(), "the streams");
+    for (key, payloads) in &expected {
+        assert_stream_holds(redis, key, payloads);
+    }
+}
+
+/// The stream holds these payloads and nothing else, under rising ids.
+#[track_caller]
+pub(crate) fn assert_stream_holds(redis: &RedisServer, key: &str, payloads: &[String]) {
+    let entries = entries(redis, key);
+    for (position, (entry, payload)) in entries.iter().zip(payloads).enumerate() {
+        let stored = String::from_utf8_lossy(&entry.payload);
+        assert_eq!(
+            stored,
+            payload.as_str(),
+            "entry {position} of {key} ({} of {})",
+            entries.len(),
+            payloads.len()
+        );
+    }
+    assert_eq!(entries.len(), payloads.len(), "entries of {key}");
+    assert!(entries.is_sorted_by(|a, b| a.id < b.id), "ids of {key} rise");
+}

@@ -1,0 +1,307 @@
+//! The real binary as a process of its own: what it is given, what it writes, how it ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::logs::{Lines, LogRecord};
+use super::metrics::Metrics;
+use super::redis::PASSWORD;
+use super::wait::{SOON, wait_for};
+use super::{Feed, RedisServer};
+
+/// The token of every test; it may appear in nothing that the service writes.
+pub(crate) const TOKEN: &str = "a-token+that/nobody=may&see";
+
+/// Longest wait for an answer over HTTP.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the service is given, before it starts.
+pub(crate) struct Setup {
+    variables: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Setup {
+    /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
+    pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
+        let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
+        Setup { variables: BTreeMap::new(), folder }
+            .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
+            .set("ENABLE_WEBSOCKET", "true")
+            .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
+            .set("REDIS_URL", &redis.url())
+            .set("TARGET_SYMBOLS", "SPY,QQQ")
+            .set("WEBSOCKET_RECONNECT_SECONDS", "100ms")
+            .set("WEBSOCKET_RECONNECT_MAX_SECONDS", "1s")
+            .set("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000")
+            .set("HTTP_ADDR", "127.0.0.1:0")
+            .set("LOG_FORMAT", "json")
+    }
+
+    /// Sets a variable.
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Setup {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves a variable out.
+    pub(crate) fn unset(mut self, name: &str) -> Setup {
+        self.variables.remove(name);
+        self
+    }
+
+    /// The working directory of the process.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the process and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start_ready(self) -> Service {
+        let service = self.start();
+        service.wait_until_ready();
+        service
+    }
+
+    /// Starts the process.
+    pub(crate) fn start(self) -> Service {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let readers =
+            vec![stdout.collect(child.stdout.take().unwrap()), stderr.collect(child.stderr.take().unwrap())];
+        Service { folder: self.folder, child, stdout, stderr, readers }
+    }
+}
+
+/// The running process; killed with the value. Its output is shown when the test fails.
+pub(crate) struct Service {
+    folder: TempDir,
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts the service with the usual settings and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(feed: &Feed, redis: &RedisServer) -> Service {
+        Setup::new(feed, redis).start_ready()
+    }
+
+    /// The working directory.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// All log records so far, of stdout and stderr.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        [self.stdout.records(), self.stderr.records()].concat()
+    }
+
+    /// The lines of stdout so far.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.all()
+    }
+
+    /// Everything written so far.
+    pub(crate) fn output(&self) -> String {
+        [self.stdout.all(), self.stderr.all()].concat().join("\n")
+    }
+
+    /// Waits for a log record.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, what: &str, predicate: impl Fn(&LogRecord) -> bool) -> LogRecord {
+        wait_for(&format!("the log has: {what}"), SOON, || {
+            self.records().into_iter().find(&predicate).ok_or_else(|| "no such record".to_owned())
+        })
+    }
+
+    /// Log records with this text so far.
+    pub(crate) fn count_logs(&self, msg: &str) -> usize {
+        self.records().iter().filter(|record| record.msg == msg).count()
+    }
+
+    /// `http://<address>`, as the service itself logs it.
+    #[track_caller]
+    pub(crate) fn http(&self) -> String {
+        let record = self.wait_for_log("`http listening`", |record| record.msg == "http listening");
+        format!("http://{}", record.text("addr"))
+    }
+
+    /// The code and body that the path answers with.
+    pub(crate) fn try_get(&self, path: &str) -> Result<(u16, String), String> {
+        let url = format!("{}{path}", self.http());
+        let request = ureq::get(&url).config().http_status_as_error(false);
+        let request = request.timeout_global(Some(HTTP_TIMEOUT)).build();
+        let mut response = request.call().map_err(|error| error.to_string())?;
+        let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+        Ok((response.status().as_u16(), body))
+    }
+
+    /// The code and body of a path that must answer.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// `/api/status`.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/api/status").1).unwrap()
+    }
+
+    /// The part of `/api/status` about the connection.
+    #[track_caller]
+    pub(crate) fn connection(&self, name: &str) -> Value {
+        let status = self.status();
+        let connections = status["connections"].as_array().unwrap();
+        connections.iter().find(|connection| connection["name"] == name).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until some writer says that Redis failed it for a reason with this word in it.
+    #[track_caller]
+    pub(crate) fn wait_for_redis_error(&self, word: &str) {
+        wait_for(&format!("a writer has met {word}"), SOON, || {
+            let writers = self.status()["writers"].clone();
+            let errors: Vec<_> =
+                writers.as_array().unwrap().iter().map(|writer| &writer["last_error"]).collect();
+            let found =
+                errors.iter().any(|error| error.to_string().to_lowercase().contains(&word.to_lowercase()));
+            if found { Ok(()) } else { Err(format!("{errors:?}")) }
+        });
+    }
+
+    /// `/metrics`.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.get("/metrics").1)
+    }
+
+    /// Waits until the sum of a metric is at least this.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], at_least: u64) {
+        wait_for(&format!("{name}{labels:?} is at least {at_least}"), SOON, || {
+            let value = self.metrics().sum(name, labels);
+            if value >= at_least { Ok(()) } else { Err(value.to_string()) }
+        });
+    }
+
+    /// `/readyz`: `Ok`, or the body with the reasons.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        match self.try_get("/readyz")? {
+            (200, _) => Ok(()),
+            (code, body) => Err(format!("{code}: {body}")),
+        }
+    }
+
+    /// Waits until the service is ready.
+    #[track_caller]
+    pub(crate) fn wait_until_ready(&self) {
+        wait_for("the service is ready", SOON, || self.ready());
+    }
+
+    /// Waits until the service is not ready, and returns the reasons.
+    #[track_caller]
+    pub(crate) fn wait_until_not_ready(&self) -> String {
+        wait_for("the service is not ready", SOON, || self.ready().err().ok_or_else(|| "ready".to_owned()))
+    }
+
+    /// Waits until nothing is pending and the books balance.
+    #[track_caller]
+    pub(crate) fn wait_until_settled(&self) -> Metrics {
+        wait_for("nothing is pending", SOON, || {
+            let metrics = self.metrics();
+            metrics.check_conservation()?;
+            let pending = metrics.sum("uw_ws_events_pending", &[]);
+            if pending == 0 { Ok(metrics) } else { Err(format!("{pending} events are pending")) }
+        })
+    }
+
+    /// Whether the process runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The exit code, once there is one.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap()?.code()
+    }
+
+    /// Resident memory of the process, as the kernel has it.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kibibytes =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kibibytes.unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end of the process and of its output; the exit code is `None` after a signal.
+    #[track_caller]
+    pub(crate) fn wait_for_exit(&mut self, limit: Duration) -> Option<i32> {
+        let status: ExitStatus = wait_for("the process ends", limit, || {
+            self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())
+        });
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status.code()
+    }
+
+    /// Asks the process to end and returns its exit code.
+    #[track_caller]
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.wait_for_exit(SOON)
+    }
+
+    /// How every test ends: the books balance, the process drains and exits with 0, and no secret has come out.
+    #[track_caller]
+    pub(crate) fn finish(mut self) {
+        self.wait_until_settled();
+        assert_eq!(self.terminate(), Some(0), "the exit code");
+        self.assert_no_secret();
+    }
+
+    /// Whatever was written holds neither the token, raw or encoded, nor the Redis password.
+    #[track_caller]
+    pub(crate) fn assert_no_secret(&self) {
+        let output = self.output();
+        for secret in [TOKEN, "a-token", "nobody%3Dmay", PASSWORD] {
+            assert!(!output.contains(secret), "`{secret}` was written");
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        for reader in self.readers.drain(..) {
+            drop(reader.join());
+        }
+        if std::thread::panicking() {
+            eprintln!("--- service ---\n{}", self.output());
+        }
+    }
+}
