@@ -1,7 +1,7 @@
 //! What the log says: every record of the event path in one place, with its level and its keys.
 //!
-//! Messages are constant and values are keys, so that a log can be searched and counted. [`LOG_EVENTS`] lists them all;
-//! the README shows the same table. Nothing is logged for each frame above trace.
+//! Messages are constant and values are keys, so that a log can be searched and counted; the README lists them. Nothing
+//! is logged for each frame above trace.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,74 +12,6 @@ use crate::connection::channels::ShapeError;
 use crate::error_chain::ErrorChain;
 use crate::observation::{ChannelObservation, DropReason, Rejection};
 use crate::writer::store::fault::{Refusal, StoreFault};
-
-/// A record of the log: level, message, keys besides the ones of its logger, and when it is written.
-pub type LogEvent = (&'static str, &'static str, &'static str, &'static str);
-
-/// Every record that the service itself writes.
-pub const LOG_EVENTS: &[LogEvent] = &[
-    ("info", "service starting", "version, connections, joins, channels, symbols, shards, redis", "at start"),
-    ("info", "http listening", "addr", "at start, with the address bound"),
-    ("warning", "redis not reachable, going on without", "error", "at start, when Redis is away"),
-    ("error", "redis refuses the service", "error", "at start; the process exits with 78"),
-    ("info", "actor started", "actor, generation", "each start of a child"),
-    (
-        "error",
-        "actor crashed",
-        "actor, generation, ending, crashes_in_period",
-        "a panic or an early end of a child",
-    ),
-    ("error", "actor frozen", "actor, generation, limit_s", "a child that made no progress"),
-    ("warning", "actor restarting", "actor, delay_ms, crashes_in_period", "before a child is started anew"),
-    ("critical", "supervisor gives up", "actor, crashes, reason", "too many crashes: drain, then exit 70"),
-    ("critical", "panic", "location, panic", "any panic, from the panic hook"),
-    ("info", "connecting", "attempt, delay_ms", "each attempt of a connection"),
-    ("info", "connected", "joins", "a handshake was accepted"),
-    ("warning", "handshake failed", "attempt, error, retry_in_ms", "no connection"),
-    ("error", "token refused", "attempt, error, retry_in_ms", "the feed answered 401 or 403"),
-    ("critical", "every connection was refused", "refused", "at start; the process exits with 77"),
-    ("info", "subscribed", "topic", "the feed acknowledged a join"),
-    ("warning", "join repeated", "topic, times", "no acknowledgement came"),
-    ("warning", "join refused", "topic, text", "the feed refused a join, with its text"),
-    ("info", "first frame", "channel, bytes", "the first event of each channel"),
-    (
-        "warning",
-        "shape drifted",
-        "channel, error",
-        "an event does not fit the documented shape; it is stored",
-    ),
-    ("warning", "frame rejected", "kind, excerpt, bytes, count", "the first of each kind in a minute"),
-    ("warning", "reading stopped", "", "no room in a writer's mailbox"),
-    ("info", "reading resumed", "", "room again"),
-    ("warning", "disconnected", "reason, session_s, retry_in_ms", "a session ended without our wish"),
-    ("warning", "socket without events", "session_s", "joined, but silent while another delivers"),
-    ("warning", "channel silent", "channel, silent_s, usual_s", "silence beyond the channel's own cadence"),
-    (
-        "info",
-        "channel counts",
-        "channel, received, stored, filtered, dropped, pending",
-        "once a minute and channel",
-    ),
-    ("warning", "redis unavailable", "kind, error, for_s, tries", "news of an outage, and every 30 s"),
-    ("info", "redis back", "after_s, tries", "the end of an outage"),
-    ("warning", "transaction looked up", "stored", "an answer did not come, and what became of it"),
-    (
-        "error",
-        "event refused",
-        "kind, error",
-        "Redis refuses an entry for good; the event is counted as dropped",
-    ),
-    ("warning", "snapshot refused", "error", "Redis refuses a `ws:latest:` or `ws:map:` write"),
-    ("warning", "stream ahead", "stream", "somebody else wrote a higher id; ours go on above it"),
-    ("error", "batch lost", "", "a batch came to a writer that has ended"),
-    ("info", "stopping", "reason, deadline_ms", "a signal, or the supervisor gave up"),
-    ("info", "connections drained", "elapsed_ms", "the first step of the end"),
-    ("info", "writers drained", "elapsed_ms", "the second step"),
-    ("warning", "drain incomplete", "unfinished", "the time limit was reached"),
-    ("error", "events dropped", "channel, reason, events", "at the end, if any were"),
-    ("info", "stopped", "exit_code, received, stored, dropped", "the last record"),
-    ("warning", "log records dropped", "count", "the log could not keep up"),
-];
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -23,4 +23,5 @@ pub mod calendar;
 pub mod control;
 pub mod error_chain;
 pub mod fault;
+pub mod sampled;
 pub mod tls;

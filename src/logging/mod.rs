@@ -11,6 +11,7 @@ mod lines;
 mod outputs;
 mod panics;
 mod people;
+mod records;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use lines::RedactedLines;
 use outputs::{CountLost, Output, Outputs};
 
 pub use panics::log_panics;
+pub use records::{RECORDS, Record};
 pub use uw_websocket_actors::error_chain::ErrorChain;
 
 /// Records that may wait for the log's thread: a few MB, and seconds of the busiest moments. Nobody waits when it is

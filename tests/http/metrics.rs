@@ -121,7 +121,7 @@ fn every_series_belongs_to_a_described_family() {
 
 #[test]
 fn the_documentation_has_the_table_of_metrics() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs-metrics.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let updated = with_table(&text, "metrics", &metrics_table());
     if std::env::var_os(UPDATE_DOCS).is_some() {

@@ -43,6 +43,7 @@ fn status_shows_the_observations() {
         status["channels"][1],
         json!({
             "channel": "price", "received": 5, "stored": 3, "filtered": 0, "pending": 1, "drifted": 0,
+            "silent": false,
             "dropped": {"crash": 0, "rejected": 1, "shutdown": 0},
             "last_event_age_seconds": null, "conserved": true,
         })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use uw_websocket_actors::events::LOG_EVENTS;
+use uw_websocket::logging::RECORDS;
 
 use crate::support::feed::Ack;
 use crate::support::feed::wire;
@@ -73,41 +73,13 @@ fn every_record_is_declared_with_its_level_and_keys() {
     service.wait_for_log("its end", |record| record.msg == "redis back");
     assert_eq!(service.terminate(), Some(0));
     for record in service.records() {
-        let declared = LOG_EVENTS.iter().find(|(_, msg, ..)| *msg == record.msg);
-        let Some((level, _, keys, _)) = declared else { panic!("not declared: {record:?}") };
-        assert_eq!(record.level, *level, "{record:?}");
-        for key in keys.split(", ").filter(|key| !key.is_empty()) {
+        let declared = RECORDS.iter().find(|declared| declared.message == record.msg);
+        let Some(declared) = declared else { panic!("not declared: {record:?}") };
+        assert_eq!(record.level, declared.level, "{record:?}");
+        for key in declared.keys.split(", ").filter(|key| !key.is_empty()) {
             assert!(record.keys.contains_key(key), "{key} is missing: {record:?}");
         }
     }
-}
-
-#[test]
-fn the_readme_lists_the_records_that_the_code_declares() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("<!-- logs -->\n").unwrap();
-    let (table, _) = rest.split_once("<!-- /logs -->").unwrap();
-    let row = |(level, msg, keys, when): &(&str, &str, &str, &str)| {
-        let keys: Vec<String> =
-            keys.split(", ").filter(|key| !key.is_empty()).map(|key| format!("`{key}`")).collect();
-        format!("| `{msg}` | {level} | {} | {when} |", keys.join(", "))
-    };
-    let rows: Vec<String> = LOG_EVENTS.iter().map(row).collect();
-    let shown: Vec<&str> = table.lines().skip(2).collect();
-    assert_eq!(shown, rows, "the table between the markers should be:\n{}\n", rows.join("\n"));
-}
-
-#[test]
-fn each_channel_says_at_start_what_memory_it_may_take() {
-    let (feed, redis) = (Feed::start(), RedisServer::start());
-    let service = Service::start(&feed, &redis);
-    for channel in ["flow-alerts", "option_trades", "price", "gex", "gex_strike", "gex_strike_expiry", "news"]
-    {
-        service.wait_for_log(&format!("the forecast of {channel}"), |record| {
-            record.text("channel") == channel && record.mentions("memory") && record.mentions("hours")
-        });
-    }
-    service.finish();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From the text of a frame to an event, an answer to a join, or a rejection that is counted.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use slog::Logger;
@@ -14,10 +14,8 @@ use crate::calendar::SessionClock;
 use crate::event::{ChannelIndex, Event, MapCell, ReadAt, Route};
 use crate::events;
 use crate::observation::{Observations, Rejection};
+use crate::sampled::Sampled;
 
-/// A rejection of each kind is logged once in this time, and an event of each channel compared with its documented
-/// shape.
-const SAMPLE_EVERY: Duration = Duration::from_secs(60);
 /// How much of a rejected frame is logged.
 const EXCERPT: usize = 200;
 /// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
@@ -46,8 +44,10 @@ pub struct Intake {
     /// Takes secrets out of what is logged.
     redact: Box<dyn Fn(&str) -> String>,
     log: Logger,
-    rejection_logged_at: Vec<Option<Instant>>,
-    sampled_at: Vec<Option<Instant>>,
+    /// Of the rejections of each kind, the one that is logged.
+    rejections: Vec<Sampled>,
+    /// Of the events of each channel, the one that is compared with the documented shape.
+    shapes: Vec<Sampled>,
 }
 
 impl Intake {
@@ -66,8 +66,8 @@ impl Intake {
             observations,
             redact,
             log,
-            rejection_logged_at: vec![None; Rejection::ALL.len()],
-            sampled_at: vec![None; channels],
+            rejections: vec![Sampled::default(); Rejection::ALL.len()],
+            shapes: vec![Sampled::default(); channels],
         }
     }
 
@@ -104,7 +104,7 @@ impl Intake {
     /// Counts what is not an event and logs the first of its kind in a minute.
     pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Taken {
         self.observations.rejected(kind).add(1);
-        if is_due(&mut self.rejection_logged_at[kind as usize], Instant::now()) {
+        if self.rejections[kind as usize].is_due(Instant::now()) {
             let excerpt = String::from_utf8_lossy(&input[..input.len().min(EXCERPT)]);
             let count = self.observations.rejected(kind).get();
             events::frame_rejected(&self.log, kind, &(self.redact)(&excerpt), input.len(), count);
@@ -125,9 +125,9 @@ impl Intake {
     fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
         let channel = self.observations.channel(index);
         channel.last_event_at.set(read_at.unix_us);
-        let Some(sampled_at) = self.sampled_at.get_mut(usize::from(index.0)) else { return };
-        let is_first = sampled_at.is_none();
-        if !is_due(sampled_at, read_at.instant) {
+        let Some(shape) = self.shapes.get_mut(usize::from(index.0)) else { return };
+        let is_first = !shape.was_reported();
+        if !shape.is_due(read_at.instant) {
             return;
         }
         if is_first {
@@ -153,13 +153,4 @@ impl Intake {
         let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(read_at.unix_us / 1000);
         Some(Box::new(MapCell { field: field.into(), session: self.sessions.session_date(at) }))
     }
-}
-
-/// Whether something that happens once in [`SAMPLE_EVERY`] is due; then it counts as done.
-fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
-    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= SAMPLE_EVERY);
-    if due {
-        *last = Some(now);
-    }
-    due
 }

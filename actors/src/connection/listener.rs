@@ -36,6 +36,8 @@ use crate::supervisor::Beat;
 const CHUNK: usize = 512;
 /// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A stop of reading that lasts this long is logged; shorter ones are the everyday of a feed that is faster than Redis.
+const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
 /// How often a wait proves progress; the supervisor's patience is many times that.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,8 @@ pub struct Listener {
     pub rng: fastrand::Rng,
     /// Names the connection.
     pub log: Logger,
+    /// Since when it does not read, and whether that was logged.
+    pub blocked: Option<(Instant, bool)>,
 }
 
 /// How a session ended.
@@ -254,20 +258,22 @@ impl Listener {
         None
     }
 
-    fn show_state(&self, session: &mut Session, reads: bool) {
-        let observed = self.observed();
-        let was_blocked = observed.state.get() == ConnectionState::Blocked;
+    fn show_state(&mut self, session: &mut Session, reads: bool) {
+        let now = Instant::now();
         if reads {
-            session.resume(Instant::now());
+            session.resume(now);
+            if let Some((_, true)) = self.blocked.take() {
+                events::reading_resumed(&self.log);
+            }
         } else {
             session.pause();
+            let (since, is_logged) = self.blocked.get_or_insert((now, false));
+            if !*is_logged && now.duration_since(*since) >= BLOCK_LOGGED_AFTER {
+                *is_logged = true;
+                events::reading_stopped(&self.log);
+            }
         }
-        match (was_blocked, reads) {
-            (false, false) => events::reading_stopped(&self.log),
-            (true, true) => events::reading_resumed(&self.log),
-            _ => {}
-        }
-        observed.state.set(match (reads, session.is_joined()) {
+        self.observed().state.set(match (reads, session.is_joined()) {
             (false, _) => ConnectionState::Blocked,
             (true, true) => ConnectionState::Live,
             (true, false) => ConnectionState::Joining,

@@ -97,6 +97,7 @@ impl Connection {
             faults,
             rng: fastrand::Rng::new(),
             log,
+            blocked: None,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::events;
 use crate::fault::ChildFaults;
 use crate::messages::EventBatch;
 use crate::observation::{DropReason, Observations, WriterObservation, WriterState, lock};
+use crate::sampled::Sampled;
 use crate::settings::KeySettings;
 use crate::supervisor::Beat;
 
@@ -77,6 +78,9 @@ pub struct DrainState {
     rng: fastrand::Rng,
     outage: Option<Outage>,
     asked_at: Option<Instant>,
+    refused_events: Sampled,
+    refused_snapshots: Sampled,
+    passed_ids: Sampled,
 }
 
 struct Outage {
@@ -97,6 +101,9 @@ impl Default for DrainState {
             rng: fastrand::Rng::new(),
             outage: None,
             asked_at: None,
+            refused_events: Sampled::default(),
+            refused_snapshots: Sampled::default(),
+            passed_ids: Sampled::default(),
         }
     }
 }
@@ -233,13 +240,17 @@ impl Drain {
     }
 
     /// Tells refused entries from refused snapshots; the latter are logged, and the next event will write them again.
-    fn refused_entries(&self, refused: Vec<Refused>) -> Vec<(Entry, Refused)> {
+    fn refused_entries(&mut self, refused: Vec<Refused>) -> Vec<(Entry, Refused)> {
         let entries = if self.keys.streams { self.state.transaction.entries() } else { &[] };
         let mut refused_entries = Vec::new();
         for refused in refused {
             match entries.get(refused.command) {
                 Some(entry) => refused_entries.push((*entry, refused)),
-                None => events::snapshot_refused(&self.log, &refused.text),
+                None => {
+                    if self.state.refused_snapshots.is_due(Instant::now()) {
+                        events::snapshot_refused(&self.log, &refused.text);
+                    }
+                }
             }
         }
         refused_entries
@@ -290,9 +301,11 @@ impl Drain {
         open.map(|(entry, _)| *entry).collect()
     }
 
-    fn give_up(&self, lost: &mut Lost, at: EventAt, refusal: Refusal, text: &str) {
+    fn give_up(&mut self, lost: &mut Lost, at: EventAt, refusal: Refusal, text: &str) {
         lost.insert(at, DropReason::Rejected);
-        events::event_refused(&self.log, refusal, text);
+        if self.state.refused_events.is_due(Instant::now()) {
+            events::event_refused(&self.log, refusal, text);
+        }
     }
 
     async fn statuses(&mut self, batches: &[EventBatch], entries: &[Entry]) -> Vec<EntryStatus> {
@@ -329,7 +342,9 @@ impl Drain {
         let mut outlets: Vec<&Outlet> = Vec::new();
         for (_, outlet) in entries.iter().filter_map(|entry| outlet_of(batches, entry)) {
             if !outlets.iter().any(|known| known.stream == outlet.stream) {
-                events::id_passed(&self.log, &outlet.stream);
+                if self.state.passed_ids.is_due(Instant::now()) {
+                    events::id_passed(&self.log, &outlet.stream);
+                }
                 outlets.push(outlet);
             }
         }

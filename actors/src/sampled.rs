@@ -1,0 +1,44 @@
+//! Something that may happen for every event and is reported once in a while.
+
+use std::time::{Duration, Instant};
+
+/// Between two reports of the same thing: often enough to see that it goes on, seldom enough for any log.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Says when a report is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sampled {
+    reported_at: Option<Instant>,
+}
+
+impl Sampled {
+    /// Whether a report is due at `now`; then it counts as made.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= EVERY);
+        if is_due {
+            self.reported_at = Some(now);
+        }
+        is_due
+    }
+
+    /// Whether there was a report before.
+    #[must_use]
+    pub fn was_reported(&self) -> bool {
+        self.reported_at.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_reported_and_then_one_a_minute() {
+        let (mut sampled, start) = (Sampled::default(), Instant::now());
+        assert!(!sampled.was_reported());
+        assert!(sampled.is_due(start));
+        assert!(!sampled.is_due(start + Duration::from_secs(59)));
+        assert!(sampled.is_due(start + Duration::from_secs(60)));
+        assert!(!sampled.is_due(start + Duration::from_secs(61)));
+    }
+}

@@ -1,0 +1,111 @@
+//! The list of log records, the code and the README say the same.
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use uw_websocket::logging::RECORDS;
+
+const BEGIN: &str = "<!-- logs -->\n";
+const END: &str = "<!-- /logs -->";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+/// Every `level!(logger, "message"; "key" => …)` of the product, without tests and examples in comments.
+fn written() -> BTreeSet<(String, String, String)> {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    sources(&root().join("actors/src"), &mut files);
+    let is_product = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        name.ends_with(".rs") && !name.contains("/tests") && !name.contains("/cli/simulate")
+    };
+    let mut records = BTreeSet::new();
+    for file in files.iter().filter(|path| is_product(path)) {
+        let text = fs::read_to_string(file).unwrap();
+        let product = text.split("#[cfg(test)]").next().unwrap();
+        let code: Vec<&str> = product.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        for (call, level) in [
+            ("trace!(", "trace"),
+            ("debug!(", "debug"),
+            ("info!(", "info"),
+            ("warn!(", "warning"),
+            ("error!(", "error"),
+            ("crit!(", "critical"),
+        ] {
+            for (start, _) in code.match_indices(call) {
+                if let Some(record) = record(level, &code[start..]) {
+                    records.insert(record);
+                }
+            }
+        }
+    }
+    records
+}
+
+fn record(level: &str, code: &str) -> Option<(String, String, String)> {
+    let end = [");\n", "),\n"].iter().filter_map(|end| code.find(end)).min();
+    let call = &code[..end.unwrap_or(code.len())];
+    let mut texts = call.split('"');
+    let message = texts.nth(1)?;
+    let keys = call.split_once(&format!("\"{message}\""))?.1;
+    let mut names: Vec<&str> = keys
+        .split('"')
+        .collect::<Vec<_>>()
+        .windows(2)
+        .filter(|pair| pair[1].trim_start().starts_with("=>"))
+        .map(|pair| pair[0])
+        .collect();
+    if keys.contains("ErrorChain::new") {
+        names.push("error");
+    }
+    Some((level.to_owned(), message.to_owned(), names.join(", ")))
+}
+
+fn table() -> String {
+    let mut table = String::from("| Level | Message | Keys | When |\n|---|---|---|---|\n");
+    for record in RECORDS {
+        let keys: Vec<String> =
+            record.keys.split(", ").filter(|key| !key.is_empty()).map(|key| format!("`{key}`")).collect();
+        table +=
+            &format!("| {} | {} | {} | {} |\n", record.level, record.message, keys.join(" "), record.when);
+    }
+    table
+}
+
+#[test]
+fn the_list_has_every_record_that_is_written_and_no_other() {
+    let listed: BTreeSet<_> =
+        RECORDS.iter().map(|r| (r.level.to_owned(), r.message.to_owned(), r.keys.to_owned())).collect();
+    let written = written();
+    let missing: Vec<_> = written.difference(&listed).collect();
+    let stale: Vec<_> = listed.difference(&written).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "not listed: {missing:#?}\nnot written: {stale:#?}");
+}
+
+#[test]
+fn the_readme_shows_the_list() {
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (shown, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+    } else {
+        assert_eq!(shown, table(), "UPDATE_DOCS=1 cargo test --test log_records rewrites it");
+    }
+}
