@@ -7,7 +7,6 @@ use uw_websocket_actors::events::LOG_EVENTS;
 
 use crate::support::feed::Ack;
 use crate::support::feed::wire;
-use crate::support::logs::LogRecord;
 use crate::support::sample::payload;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
@@ -75,20 +74,13 @@ fn every_record_is_declared_with_its_level_and_keys() {
     redis.restart(&[]);
     service.wait_for_log("its end", |record| record.msg == "redis back");
     assert_eq!(service.terminate(), Some(0));
-    let wrong: Vec<String> = service.records().iter().filter_map(|record| mistake(record)).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-/// How a record differs from its declaration.
-fn mistake(record: &LogRecord) -> Option<String> {
-    let Some((level, _, keys, _)) = LOG_EVENTS.iter().find(|(_, msg, ..)| *msg == record.msg) else {
-        return Some(format!("not declared: {record:?}"));
-    };
-    let missing = keys.split(", ").find(|key| !key.is_empty() && !record.keys.contains_key(*key));
-    match missing {
-        Some(key) => Some(format!("without `{key}`: {record:?}")),
-        None if record.level != *level => Some(format!("declared as {level}: {record:?}")),
-        None => None,
+    for record in service.records() {
+        let declared = LOG_EVENTS.iter().find(|(_, msg, ..)| *msg == record.msg);
+        let Some((level, _, keys, _)) = declared else { panic!("not declared: {record:?}") };
+        assert_eq!(record.level, *level, "{record:?}");
+        for key in keys.split(", ").filter(|key| !key.is_empty()) {
+            assert!(record.keys.contains_key(key), "{key} is missing: {record:?}");
+        }
     }
 }
 
