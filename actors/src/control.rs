@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
+    TlsCertificates,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
@@ -37,7 +38,9 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
     let wrong =
         |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
     let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
-    if let Some(pem) = &settings.extra_root_pem {
+    // the certificate may be meant for the feed alone
+    let speaks_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if let Some(pem) = settings.extra_root_pem.as_ref().filter(|_| speaks_tls) {
         let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
         info = Client::build_with_tls(info, certificates).map_err(wrong)?.get_connection_info().clone();
     }

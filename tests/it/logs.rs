@@ -60,7 +60,7 @@ fn a_connection_tells_its_story() {
 fn every_record_is_declared_with_its_level_and_keys() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     feed.answer_joins("news", Ack::Error("not in your plan"));
-    let mut service = Setup::new(&feed, &redis).set("UW_WEBSOCKET_FAULT", "prices:panic").start();
+    let mut service = Setup::new(&feed, &redis).set("UW_WEBSOCKET_FAULT", "connection-prices:panic").start();
     feed.wait_for_joins(&["price:SPY", "news", "gex:SPY"]);
     feed.send("gex:SPY", &payload("gex", "SPY", 1));
     feed.send_raw("gex:SPY", &wire::text("no json"));
@@ -68,6 +68,8 @@ fn every_record_is_declared_with_its_level_and_keys() {
     service.wait_for_log("the restart", |record| record.msg == "actor restarting");
     feed.close_all(1001, "bye");
     redis.kill9();
+    feed.wait_for_joins(&["gex:QQQ"]);
+    feed.send("gex:QQQ", &payload("gex", "QQQ", 2));
     service.wait_for_log("the outage", |record| record.msg == "redis unavailable");
     redis.restart(&[]);
     service.wait_for_log("its end", |record| record.msg == "redis back");

@@ -77,7 +77,7 @@ fn binary_frames_are_counted() {
 
 #[test]
 fn channels_that_nobody_joined_are_counted() {
-    assert_counted("unknown_channel", &[wire::event("price:TSLA", "{}"), wire::event("lit_trades", "{}")]);
+    assert_counted("unknown_channel", &[wire::event("net_flow:SPY", "{}"), wire::event("lit_trades", "{}")]);
 }
 
 #[test]

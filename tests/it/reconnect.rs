@@ -74,14 +74,11 @@ fn sessions_that_are_cut_are_made_again_and_nothing_that_was_read_is_lost() {
 fn a_half_open_connection_is_found_by_the_missing_pong() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = single(&feed, &redis).set("WEBSOCKET_PING_SECONDS", "300ms").start_ready();
-    feed.mute(true);
+    feed.mute_open();
     wait_for_handshakes(&feed, 2);
-    feed.mute(false);
     service.wait_for_log("the missing pong", |record| record.mentions("pong"));
-    wait_for("a session is live again", SOON, || {
-        feed.wait_for_joins(&["price:SPY"]);
-        service.ready()
-    });
+    service.wait_until_ready();
+    feed.wait_for_joins(&["price:SPY"]);
     feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
     assert_streams_equal(&feed, &redis, &TARGETS);
     service.finish();

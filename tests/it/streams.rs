@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::feed::wire;
 use crate::support::oracle::{
     assert_stream_holds, assert_streams_equal, assert_streams_equal_under, entries, stream_keys,
 };
@@ -91,12 +92,24 @@ fn the_whole_market_is_spread_over_streams_per_symbol() {
 }
 
 #[test]
-fn an_event_without_a_stream_of_its_own_is_filtered_and_counted() {
+fn an_event_of_a_topic_that_nobody_joined_is_filtered_and_counted() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let service = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", "price").start_ready();
-    feed.send("price", &payload("price", "nobody says which", 1));
+    let service = Service::start(&feed, &redis);
+    feed.send_raw("price:SPY", &wire::event("price:TSLA", &payload("price", "TSLA", 1)));
     service.wait_for_metric("uw_ws_events_filtered_total", &[("channel", "price")], 1);
     assert_eq!(stream_keys(&redis, "uw"), [""; 0]);
+    service.finish();
+}
+
+#[test]
+fn an_event_of_the_whole_market_that_names_no_symbol_is_kept_in_the_full_stream() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", "price").start_ready();
+    feed.send("price", &payload("price", "", 1));
+    feed.send("price", &sample::price_with_ticker("not a symbol", 2));
+    feed.send("price", &sample::price_with_ticker("SPY", 3));
+    assert_streams_equal(&feed, &redis, &[]);
+    assert_eq!(stream_keys(&redis, "uw"), ["uw:ws:price", "uw:ws:price:SPY"]);
     service.finish();
 }
 

@@ -50,7 +50,7 @@ fn assert_connection_is_restarted(fault: &str) {
     let sessions = feed.handshakes().len();
     let trades = payloads("option_trades", "SPY", 0, 200);
     feed.send_all("option_trades:SPY", &trades[..100]);
-    let sent = send_until(&feed, "price", || restarts(&service, "prices") > 0);
+    let sent = send_until(&feed, "price", || restarts(&service, "connection-prices") > 0);
     feed.send_all("option_trades:SPY", &trades[100..]);
     feed.wait_for_joins(&TOPICS);
     service.wait_until_ready();
@@ -69,17 +69,17 @@ fn assert_connection_is_restarted(fault: &str) {
 
 #[test]
 fn a_connection_that_panics_is_restarted_alone() {
-    assert_connection_is_restarted("prices:panic:after=10");
+    assert_connection_is_restarted("connection-prices:panic:after=10");
 }
 
 #[test]
 fn a_connection_that_ends_by_itself_is_restarted_alone() {
-    assert_connection_is_restarted("prices:end:after=10");
+    assert_connection_is_restarted("connection-prices:end:after=10");
 }
 
 #[test]
 fn a_connection_that_freezes_is_restarted_alone() {
-    assert_connection_is_restarted("prices:freeze:after=10");
+    assert_connection_is_restarted("connection-prices:freeze:after=10");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
 #[test]
 fn too_many_crashes_drain_what_there_is_and_end_the_process_with_70() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let mut service = setup(&feed, &redis, "prices:panic:after=10:times=100")
+    let mut service = setup(&feed, &redis, "connection-prices:panic:after=10:times=100")
         .set("RESTART_INTENSITY", "2")
         .set("RESTART_PERIOD_SECONDS", "60")
         .start_ready();

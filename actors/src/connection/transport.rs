@@ -8,7 +8,7 @@ use actix_http::ws;
 use actix_rt::time::timeout;
 use actix_service::Service;
 use awc::error::{SendRequestError, WsClientError};
-use awc::http::{StatusCode, Version, header};
+use awc::http::{StatusCode, header};
 use awc::middleware::Transform;
 use awc::{BoxedSocket, ConnectRequest, ConnectResponse};
 use bytes::{Buf, Bytes, BytesMut};
@@ -82,10 +82,11 @@ impl FeedConnector {
     /// A connector for one actor; it is bound to its thread.
     pub fn new(settings: &FeedSettings) -> Result<FeedConnector, TlsError> {
         let tls = tls::client_config(settings.extra_root_pem.as_deref())?;
+        // no `max_http_version`: it would replace our TLS by one that trusts the public roots alone. Nothing is offered by
+        // ALPN, so that the answer is HTTP/1.1; awc's own TLS would offer HTTP/2, over which there is no WebSocket
         let client = awc::Client::builder()
             .connector(awc::Connector::new().timeout(HANDSHAKE_TIMEOUT).rustls_0_23(tls))
             .timeout(HANDSHAKE_TIMEOUT)
-            .max_http_version(Version::HTTP_11)
             .disable_redirects()
             .add_default_header((header::USER_AGENT, USER_AGENT))
             .wrap(RefusalReader)

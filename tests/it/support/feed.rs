@@ -55,7 +55,6 @@ pub(crate) struct Handshake {
 #[derive(Default)]
 struct Shared {
     closing: AtomicBool,
-    mute: AtomicBool,
     acks: Mutex<BTreeMap<String, Ack>>,
     refuse_next: Mutex<VecDeque<Refusal>>,
     refuse_all: Mutex<Option<Refusal>>,
@@ -109,9 +108,11 @@ impl Feed {
         *self.shared.refuse_all.lock().unwrap() = refusal;
     }
 
-    /// Stops answering pings, joins and closes, on all sessions, for good: the other end of a half-open connection.
-    pub(crate) fn mute(&self, mute: bool) {
-        self.shared.mute.store(mute, SeqCst);
+    /// Stops answering anything on the sessions that are open now: the other end of half-open connections.
+    pub(crate) fn mute_open(&self) {
+        for session in self.take_open() {
+            session.mute();
+        }
     }
 
     /// The handshakes so far, refused ones included.
@@ -260,12 +261,5 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     }
     let session = Arc::new(Session::new(&stream));
     shared.sessions.lock().unwrap().push(Arc::clone(&session));
-    session.read_to_end(stream, |topic| {
-        if shared.mute.load(SeqCst) {
-            return None;
-        }
-        Some(
-            topic.map_or(Ack::Ok, |topic| shared.acks.lock().unwrap().get(topic).cloned().unwrap_or(Ack::Ok)),
-        )
-    });
+    session.read_to_end(stream, |topic| shared.acks.lock().unwrap().get(topic).cloned().unwrap_or(Ack::Ok));
 }

@@ -87,9 +87,12 @@ fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<String> {
         (1..=32).contains(&symbol.len()) && symbol.bytes().all(byte)
     };
     let wanted = |symbol: &&&str| legal(symbol) && (targets.is_empty() || targets.contains(*symbol));
-    let full = (!PER_TICKER.contains(&topic)).then(|| topic.to_owned());
-    let each = symbols.iter().filter(wanted).map(|symbol| format!("{topic}:{symbol}"));
-    full.into_iter().chain(each).collect()
+    let mut each: Vec<String> =
+        symbols.iter().filter(wanted).map(|symbol| format!("{topic}:{symbol}")).collect();
+    if each.is_empty() || !PER_TICKER.contains(&topic) {
+        each.push(topic.to_owned());
+    }
+    each
 }
 
 /// Waits until Redis holds as many entries as it must, then compares every stream: the same payloads byte for byte, in

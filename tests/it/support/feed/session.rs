@@ -27,6 +27,7 @@ pub(super) struct Session {
     ender: TcpStream,
     open: AtomicBool,
     close_sent: AtomicBool,
+    is_mute: AtomicBool,
     pings: AtomicUsize,
     joins: Mutex<Vec<Join>>,
 }
@@ -39,6 +40,7 @@ impl Session {
             ender: stream.try_clone().unwrap(),
             open: AtomicBool::new(true),
             close_sent: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
             pings: AtomicUsize::new(0),
             joins: Mutex::default(),
         }
@@ -46,6 +48,11 @@ impl Session {
 
     pub(super) fn is_open(&self) -> bool {
         self.open.load(SeqCst)
+    }
+
+    /// From now on nothing is answered.
+    pub(super) fn mute(&self) {
+        self.is_mute.store(true, SeqCst);
     }
 
     pub(super) fn pings(&self) -> usize {
@@ -81,9 +88,8 @@ impl Session {
         }
     }
 
-    /// Reads until the connection ends. `answer(Some(topic))` says how to answer a join, `answer(None)` whether to
-    /// answer anything else; `None` is silence.
-    pub(super) fn read_to_end(&self, mut stream: TcpStream, answer: impl Fn(Option<&str>) -> Option<Ack>) {
+    /// Reads until the connection ends; `answer` says how to answer the join of a topic.
+    pub(super) fn read_to_end(&self, mut stream: TcpStream, answer: impl Fn(&str) -> Ack) {
         let mut codec = Codec::new();
         let mut buffer = BytesMut::new();
         let mut chunk = [0; 4096];
@@ -103,38 +109,39 @@ impl Session {
     }
 
     /// Takes a frame of the client; false ends the session.
-    fn take(&self, frame: &Frame, answer: &impl Fn(Option<&str>) -> Option<Ack>) -> bool {
+    fn take(&self, frame: &Frame, answer: &impl Fn(&str) -> Ack) -> bool {
+        let is_mute = self.is_mute.load(SeqCst);
         match frame {
             Frame::Text(bytes) => self.join(bytes, true, answer),
             Frame::Binary(bytes) => self.join(bytes, false, answer),
-            Frame::Ping(bytes) if answer(None).is_some() => {
+            Frame::Ping(bytes) if !is_mute => {
                 self.write_then(&wire::frame(opcode::PONG, bytes), || ());
                 self.pings.fetch_add(1, SeqCst);
             }
-            Frame::Close(_) => {
-                if answer(None).is_some() {
-                    self.close(1000, "");
-                    return false;
-                }
+            Frame::Close(_) if !is_mute => {
+                self.close(1000, "");
+                return false;
             }
-            Frame::Ping(_) | Frame::Pong(_) | Frame::Continuation(_) => {}
+            Frame::Close(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Continuation(_) => {}
         }
         true
     }
 
-    fn join(&self, bytes: &[u8], as_text: bool, answer: &impl Fn(Option<&str>) -> Option<Ack>) {
+    fn join(&self, bytes: &[u8], as_text: bool, answer: &impl Fn(&str) -> Ack) {
         let Ok(wish) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
         let Some(topic) = wish["channel"].as_str().filter(|_| wish["msg_type"] == "join") else { return };
         self.joins.lock().unwrap().push(Join { topic: topic.to_owned(), as_text });
-        let reply = match answer(Some(topic)) {
-            // the vendor ignores binary joins without a word
-            None | Some(Ack::Silence) => return,
-            Some(_) if !as_text => return,
-            Some(Ack::Ok) => wire::event(topic, wire::ACK),
-            Some(Ack::Error(reason)) => {
+        // the vendor ignores binary joins without a word
+        if !as_text || self.is_mute.load(SeqCst) {
+            return;
+        }
+        let reply = match answer(topic) {
+            Ack::Silence => return,
+            Ack::Ok => wire::event(topic, wire::ACK),
+            Ack::Error(reason) => {
                 wire::event(topic, &format!(r#"{{"status":"error","response":{{"reason":"{reason}"}}}}"#))
             }
-            Some(Ack::Notice(text)) => wire::text(&format!(r#"{{"error":"{text}"}}"#)),
+            Ack::Notice(text) => wire::text(&format!(r#"{{"error":"{text}"}}"#)),
         };
         self.write_then(&reply, || ());
     }
