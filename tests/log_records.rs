@@ -57,9 +57,23 @@ fn written() -> BTreeSet<(String, String, String)> {
     records
 }
 
+/// Where the parenthesis that opens first is closed, texts left aside.
+fn end_of_call(code: &str) -> usize {
+    let (mut depth, mut in_text) = (0, false);
+    for (at, byte) in code.bytes().enumerate() {
+        match byte {
+            b'"' => in_text = !in_text,
+            b'(' if !in_text => depth += 1,
+            b')' if !in_text && depth == 1 => return at,
+            b')' if !in_text => depth -= 1,
+            _ => {}
+        }
+    }
+    code.len()
+}
+
 fn record(level: &str, code: &str) -> Option<(String, String, String)> {
-    let end = [");\n", "),\n"].iter().filter_map(|end| code.find(end)).min();
-    let call = &code[..end.unwrap_or(code.len())];
+    let call = &code[..end_of_call(code)];
     let mut texts = call.split('"');
     let message = texts.nth(1)?;
     let keys = call.split_once(&format!("\"{message}\""))?.1;

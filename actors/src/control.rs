@@ -10,7 +10,9 @@ use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 
 use crate::settings::RedisSettings;
-use crate::writer::store::link::AddressError;
+use crate::writer::store::Store;
+use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::link::{Address, AddressError};
 
 /// Connections at most: one for the status, one for whoever else asks.
 const CONNECTIONS: usize = 2;
@@ -58,8 +60,16 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
         .map_err(|error| AddressError::Url(error.to_string()))
 }
 
-/// Asks Redis once whether it is there, lets us in and is new enough; returns its version.
-pub async fn check(pool: &Pool) -> Result<String, CheckError> {
+/// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
+/// tried first: it repeats a refusal in Redis' own words.
+pub async fn check(address: &Address, pool: &Pool) -> Result<String, CheckError> {
+    match Store::new(address.clone()).ping().await {
+        Ok(()) => {}
+        Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
+            return Err(CheckError::Credentials(text));
+        }
+        Err(fault) => return Err(CheckError::Unreachable(fault.to_string())),
+    }
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slog::Level;
+use uw_websocket_actors::connection::plan;
 use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::settings::{
     ActorSettings, ChannelChoice, FeedSettings, KeySettings, PlanSettings, RedisSettings, RestartSettings,
@@ -67,12 +68,16 @@ fn plan(raw: &RawSettings, checks: &mut Checks) -> Option<PlanSettings> {
         &raw.websocket_max_channels_per_connection,
         JOINS,
     );
-    Some(PlanSettings {
+    let plan = PlanSettings {
         channels: channels?,
         targets: targets?,
         max_connections: max_connections?,
         max_joins_per_connection: max_joins_per_connection?,
-    })
+    };
+    if let Err(error) = plan::plan(&plan) {
+        checks.mistake("TARGET_SYMBOLS", error.to_string());
+    }
+    Some(plan)
 }
 
 fn feed(

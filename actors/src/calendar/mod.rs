@@ -52,6 +52,12 @@ pub fn session_date(unix_ms: u64) -> i32 {
     day_number(new_york(unix_ms).0)
 }
 
+/// The day of a date in the form `YYYY-MM-DD`.
+#[must_use]
+pub fn day_of(iso: &str) -> Option<i32> {
+    iso.parse().ok().map(day_number)
+}
+
 /// Whether the market is open at a time.
 #[must_use]
 pub fn market_state(unix_ms: u64) -> MarketState {

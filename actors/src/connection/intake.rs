@@ -10,8 +10,8 @@ use super::channels::TypedEvent;
 use super::envelope::{self, Envelope};
 use super::facts::Facts;
 use super::router::{Router, Routing};
-use crate::calendar::SessionClock;
-use crate::event::{ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::calendar::{self, SessionClock};
+use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
 use crate::events;
 use crate::observation::{Observations, Rejection};
 use crate::sampled::Sampled;
@@ -139,18 +139,26 @@ impl Intake {
         }
     }
 
-    /// The field of the channel's map that an event sets, if the channel has one and the row names its place.
+    /// The field of the channel's map that an event sets, if the channel has one and the row names its place. A row of
+    /// an expiry that was past when it was made has none.
     fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
         route.outlets.first()?.map.as_ref()?;
         let strike = facts.strike.as_deref()?;
-        let by_expiry =
-            self.observations.channel(route.channel).channel == crate::event::Channel::GexStrikeExpiry;
-        let field =
-            if by_expiry { format!("{}:{strike}", facts.expiry.as_deref()?) } else { strike.to_owned() };
+        let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(read_at.unix_us / 1000);
+        let session = self.sessions.session_date(at);
+        let by_expiry = self.observations.channel(route.channel).channel == Channel::GexStrikeExpiry;
+        let field = if by_expiry {
+            let expiry = facts.expiry.as_deref()?;
+            if calendar::day_of(expiry).is_some_and(|day| day < session) {
+                return None;
+            }
+            format!("{expiry}:{strike}")
+        } else {
+            strike.to_owned()
+        };
         if field.len() > MAX_FIELD {
             return None;
         }
-        let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(read_at.unix_us / 1000);
-        Some(Box::new(MapCell { field: field.into(), session: self.sessions.session_date(at) }))
+        Some(Box::new(MapCell { field: field.into(), session }))
     }
 }
