@@ -192,7 +192,7 @@ fn a_wrong_password_at_start_ends_the_process_with_78() {
         let mut service = Setup::new(&feed, &redis).set("REDIS_URL", &url).start();
         assert_eq!(service.wait_for_exit(SOON), Some(78), "{url}");
         let output = service.output();
-        let reason = if login.is_empty() { "NOAUTH" } else { "authentication failed" };
+        let reason = if login.is_empty() { "NOAUTH" } else { "WRONGPASS" };
         assert!(output.contains(reason), "{reason}: {output}");
         assert!(!output.contains("a-wrong-password"));
     }
