@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use crate::redact::Redactor;
 
-/// Longest part of a value, or of a reason that repeats one, that is shown.
-const SHOWN_CHARS: usize = 200;
+/// Longest part of a value that is shown, and of a reason: reasons may repeat a value and give advice besides.
+const VALUE_CHARS: usize = 200;
+const REASON_CHARS: usize = 600;
 
 /// One mistake: one line that names the variable, its value (unless secret) and what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,20 +50,20 @@ impl SettingsError {
     pub(super) fn redacted(self, redactor: &Redactor) -> SettingsError {
         SettingsError {
             subject: self.subject,
-            value: self.value.map(|value| shown(&redactor.redact(&value))),
-            reason: shown(&redactor.redact(&self.reason)),
+            value: self.value.map(|value| shown(&redactor.redact(&value), VALUE_CHARS)),
+            reason: shown(&redactor.redact(&self.reason), REASON_CHARS),
         }
     }
 }
 
-/// A value on one line: control characters escaped, and cut where it is long.
-pub(super) fn shown(value: &str) -> String {
+/// A text on one line: control characters escaped, and cut after `chars`.
+pub(super) fn shown(value: &str, chars: usize) -> String {
     let mut shown: String = value
         .chars()
-        .take(SHOWN_CHARS)
+        .take(chars)
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect();
-    if value.chars().nth(SHOWN_CHARS).is_some() {
+    if value.chars().nth(chars).is_some() {
         shown.push('…');
     }
     shown
