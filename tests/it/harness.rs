@@ -7,6 +7,8 @@ use deadpool_redis::redis::{Client, RedisResult, TlsCertificates};
 use futures_util::{SinkExt, StreamExt};
 
 use crate::support::feed::{Ack, Refusal};
+use crate::support::metrics::Metrics;
+use crate::support::oracle::assert_stream_holds;
 use crate::support::tls::Certificates;
 use crate::support::{Feed, RedisServer, SOON, faults, wait_until};
 
@@ -132,4 +134,47 @@ fn redis_loads_for_a_while_when_told_to() {
     assert_eq!(refusal(&redis), "LOADING");
     wait_until("it has loaded", SOON, || write(&redis).is_ok(), || "not yet".to_owned());
     assert_eq!(redis.command::<u64>(&["DBSIZE"]), 201);
+}
+
+/// What the oracle says of a stream that holds these payloads where `1, 2, 3` were sent.
+fn verdict(stored: &[&str]) -> String {
+    let redis = RedisServer::start();
+    for payload in stored {
+        redis.command::<String>(&["XADD", "stream", "*", "payload", payload]);
+    }
+    let sent = ["1", "2", "3"].map(str::to_owned);
+    let judged = std::panic::catch_unwind(|| assert_stream_holds(&redis, "stream", &sent));
+    judged.err().map_or_else(String::new, |panic| *panic.downcast::<String>().unwrap())
+}
+
+#[test]
+fn the_oracle_sees_what_is_missing_doubled_changed_or_out_of_order() {
+    assert_eq!(verdict(&["1", "2", "3"]), "");
+    for (stored, complaint) in [
+        (&["1", "3", "2"][..], "entry 1 of stream"),
+        (&["1", "2", " 3"], "entry 2 of stream"),
+        (&["1", "2"], "entries of stream"),
+        (&["1", "2", "3", "3"], "entries of stream"),
+        (&["1", "1", "2", "3"], "entry 1 of stream"),
+    ] {
+        let verdict = verdict(stored);
+        assert!(verdict.contains(complaint), "{stored:?}: {verdict}");
+    }
+}
+
+#[test]
+fn the_books_are_checked() {
+    let books = |stored: u64, pending: u64| {
+        Metrics::parse(&format!(
+            "# TYPE uw_ws_events_received counter\n\
+             uw_ws_events_received_total{{channel=\"price\"}} 10\n\
+             uw_ws_events_stored_total{{channel=\"price\"}} {stored}\n\
+             uw_ws_events_dropped_total{{channel=\"price\",reason=\"crash\"}} 1\n\
+             uw_ws_events_dropped_total{{channel=\"price\",reason=\"shutdown\"}} 1\n\
+             uw_ws_events_pending{{channel=\"price\"}} {pending}\n"
+        ))
+    };
+    assert_eq!(books(5, 3).check_conservation(), Ok(()));
+    assert_eq!(books(6, 3).check_conservation(), Err("price: 10 came, 8 went, 3 pending".to_owned()));
+    assert!(Metrics::parse("").check_conservation().is_err());
 }

@@ -1,14 +1,13 @@
 //! The log as people and programs read it.
 
 use std::fs;
-use std::path::Path;
 
 use uw_websocket::logging::RECORDS;
 
 use crate::support::feed::Ack;
 use crate::support::feed::wire;
 use crate::support::sample::payload;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+use crate::support::{Feed, RedisServer, SOON, Setup, wait_for};
 
 #[test]
 fn json_is_one_object_a_line_with_message_level_time_and_environment() {

@@ -17,3 +17,4 @@ mod streams;
 mod supervision;
 mod support;
 mod tls;
+mod traffic;
