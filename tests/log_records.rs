@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use uw_websocket::logging::RECORDS;
+use uw_websocket::logging::{RECORDS, Record};
 
 const BEGIN: &str = "<!-- logs -->\n";
 const END: &str = "<!-- /logs -->";
@@ -17,9 +17,10 @@ fn root() -> &'static Path {
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => sources(&path, found),
-            false => found.push(path),
+        if path.is_dir() {
+            sources(&path, found);
+        } else {
+            found.push(path);
         }
     }
 }
@@ -95,8 +96,8 @@ fn table() -> String {
     for record in RECORDS {
         let keys: Vec<String> =
             record.keys.split(", ").filter(|key| !key.is_empty()).map(|key| format!("`{key}`")).collect();
-        table +=
-            &format!("| {} | {} | {} | {} |\n", record.level, record.message, keys.join(" "), record.when);
+        let Record { level, message, when, .. } = record;
+        table.push_str(&["| ", level, " | ", message, " | ", &keys.join(" "), " | ", when, " |\n"].concat());
     }
     table
 }

@@ -10,6 +10,7 @@ use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 
 use crate::settings::RedisSettings;
+use crate::tls;
 use crate::writer::store::Store;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::{Address, AddressError};
@@ -40,10 +41,10 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
     let wrong =
         |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
     let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
-    // the certificate may be meant for the feed alone
-    let speaks_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-    if let Some(pem) = settings.extra_root_pem.as_ref().filter(|_| speaks_tls) {
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // the same trust as the writers have: the library would replace its roots by what it is given
+        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
         info = Client::build_with_tls(info, certificates).map_err(wrong)?.get_connection_info().clone();
     }
     let config = AsyncConnectionConfig::new()

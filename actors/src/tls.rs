@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -46,4 +47,36 @@ pub fn client_config(extra_root_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>,
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The public roots and `extra_root_pem` as PEM, for a client that takes its roots in no other form.
+#[must_use]
+pub fn roots_pem(extra_root_pem: Option<&[u8]>) -> Vec<u8> {
+    let mut pem = extra_root_pem.unwrap_or_default().to_vec();
+    for root in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        pem.extend_from_slice(b"\n-----BEGIN CERTIFICATE-----\n");
+        pem.extend_from_slice(BASE64_STANDARD.encode(root).as_bytes());
+        pem.extend_from_slice(b"\n-----END CERTIFICATE-----\n");
+    }
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_roots_can_be_read_back() {
+        let pem = roots_pem(None);
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        assert_eq!(certificates.unwrap(), webpki_root_certs::TLS_SERVER_ROOT_CERTS);
+        assert!(client_config(Some(&pem)).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        assert!(matches!(client_config(Some(b"")), Err(TlsError::Certificate(_))));
+        let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(client_config(Some(broken)), Err(TlsError::Certificate(_))));
+    }
 }

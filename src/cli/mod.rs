@@ -37,7 +37,7 @@ enum Command {
         Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
     Run,
     /// Serve a simulated feed that speaks the vendor's protocol
-    Simulate(simulate::SimulateArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print the settings as they take effect, secrets masked, each with where it came from
     #[command(
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
@@ -60,7 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let sources = Sources::of_process(cli.log_level);
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => with_settings(&sources, run::run),
-        Command::Simulate(args) => simulate::run(args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
         Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
     }

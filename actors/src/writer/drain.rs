@@ -37,7 +37,7 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// A lasting outage is logged again after this long.
 const OUTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
 /// Without events, Redis is asked this often whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(2);
 /// How often a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 /// New IDs that an entry gets at most, against somebody who writes ever higher ones at the same time.
