@@ -80,7 +80,7 @@ pub(super) struct SimulateArgs {
     /// Begin the file again at its end
     #[arg(long = "loop", requires = "file")]
     repeat: bool,
-    /// What to do wrong, repeatable: KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]
+    /// What to do wrong, repeatable: `KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]`
     #[arg(long, value_name = "KIND[=ARG]", long_help = MISBEHAVE_HELP)]
     misbehave: Vec<Misbehaviour>,
 }
