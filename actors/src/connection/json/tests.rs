@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
+use super::skip::MAX_NESTED;
 use super::*;
 
 fn is_accepted(text: &str) -> bool {
@@ -18,15 +19,13 @@ fn judge(text: &str) {
     assert_eq!(is_accepted(text), is_object(text), "{text:?}");
 }
 
-/// Where a value may stand.
-fn everywhere(value: &str) -> [String; 5] {
-    [
-        format!(r#"{{"a":{value}}}"#),
-        format!(r#"{{"a": {value} ,"b":0}}"#),
-        format!(r#"{{"a":[{value}]}}"#),
-        format!(r#"{{"a":[0,{{"b":[],"c":{value}}}]}}"#),
-        format!(r#"{{"a":{value}"#),
-    ]
+/// Judges a value wherever one may stand.
+fn judge_everywhere(value: &str) {
+    judge(&format!(r#"{{"a":{value}}}"#));
+    judge(&format!(r#"{{"a": {value} ,"b":0}}"#));
+    judge(&format!(r#"{{"a":[{value}]}}"#));
+    judge(&format!(r#"{{"a":[0,{{"b":[],"c":{value}}}]}}"#));
+    judge(&format!(r#"{{"a":{value}"#));
 }
 
 #[test]
@@ -35,7 +34,7 @@ fn numbers_and_words_are_those_of_json() {
         00 01 -01 - + +1 .5 1. 1.e5 1e 1e+ 1e- 1.5.5 1e5.5 0x10 1_000 1,5 -a --1 - 1 Infinity NaN 1a 0e 1ee5";
     let words = "true false null tru truee fals nul nulll True NULL undefined t f n truefalse null0 'a' a";
     for value in numbers.split_ascii_whitespace().chain(words.split_ascii_whitespace()) {
-        everywhere(value).iter().for_each(|text| judge(text));
+        judge_everywhere(value);
     }
     assert!(is_accepted(r#"{"a":-0.5e-7}"#) && !is_accepted(r#"{"a":01}"#));
 }
@@ -51,7 +50,7 @@ fn strings_are_those_of_json_at_every_offset_in_a_word() {
         for before in 0..9 {
             let string = format!("\"{}{odd}tail\"", "x".repeat(before));
             judge(&format!("{{{string}:0}}"));
-            everywhere(&string).iter().for_each(|text| judge(text));
+            judge_everywhere(&string);
             judge(&format!("{{\"{}{odd}", "x".repeat(before)));
         }
     }
@@ -86,8 +85,8 @@ fn structure_is_that_of_json() {
         r#"{"a":1,,"b":2}"#,
         r#"{"a"1}"#,
         r#"{"a"::1}"#,
-        r#"{a:1}"#,
-        r#"{1:1}"#,
+        "{a:1}",
+        "{1:1}",
         r#"{"a":1}x"#,
         r#"{"a":1}]"#,
         r#"{"a":1]"#,
