@@ -7,10 +7,7 @@
 //! It accepts what `serde_json` accepts as a value to ignore (`IgnoredAny`, `RawValue`): RFC 8259, with numbers of any
 //! size and `\u` escapes that name no character, for nobody may ever look at them. The one difference is the bound on
 //! nesting. Nothing here recurses or panics, whatever the text.
-#![allow(
-    clippy::inline_always,
-    reason = "measured: calls in the pass over the members cost a third of its time"
-)]
+#![allow(clippy::inline_always, reason = "measured: a pass takes a fifth longer without")]
 
 mod skip;
 

@@ -1,9 +1,6 @@
 //! Past one token after the other. Each function takes what is left of a text and returns what is left behind something;
 //! `None` is malformed JSON.
-#![allow(
-    clippy::inline_always,
-    reason = "measured: calls in the pass over the members cost a third of its time"
-)]
+#![allow(clippy::inline_always, reason = "measured: a pass takes a fifth longer without")]
 
 use crate::connection::envelope::MAX_DEPTH;
 
