@@ -2,8 +2,9 @@
 //!
 //! The feed's frames are `["<topic>",{…payload…}]`; a top-level object is a notice from the server. The usual form is
 //! split by a scan for the quote that ends the topic (10 ns); whatever the scan does not expect (blanks, escapes, other
-//! shapes) goes through a full parse. A payload found by the scan is not validated here: [`super::facts`] parses it once
-//! and on failure asks [`classify`] what was wrong with the whole frame.
+//! shapes) goes through a full parse. A payload found by the scan is not validated here: [`super::facts`] does that in
+//! the one pass that reads it, the bound on its depth included, and for what it refuses [`classify`] says what was wrong
+//! with the whole frame.
 
 use std::borrow::Cow;
 
@@ -12,8 +13,8 @@ use serde_json::value::RawValue;
 
 use crate::observation::Rejection;
 
-/// Deepest nesting of brackets that is taken; the feed's events nest three deep. It bounds the stack of every parser
-/// that sees the payload later.
+/// Deepest nesting of brackets that is taken, those of the frame included; the feed's events nest three deep. It bounds
+/// the stack of every parser that sees the payload later.
 pub const MAX_DEPTH: usize = 64;
 
 /// A frame that has the outline of the protocol.
@@ -30,12 +31,9 @@ pub enum Envelope<'f> {
     Notice(&'f str),
 }
 
-/// Splits a frame.
+/// Splits a frame. The payload of a message need not be JSON nor of bounded depth before [`super::facts`] has read it.
 pub fn split(frame: &[u8]) -> Result<Envelope<'_>, Rejection> {
     let text = std::str::from_utf8(frame).map_err(|_| Rejection::InvalidUtf8)?;
-    if is_deeper_than(text.as_bytes(), MAX_DEPTH) {
-        return Err(Rejection::TooDeep);
-    }
     match scan(text) {
         Some((topic, payload)) => Ok(Envelope::Message { topic: Cow::Borrowed(topic), payload }),
         None => parse(text),
@@ -63,6 +61,9 @@ fn scan(text: &str) -> Option<(&str, &str)> {
 }
 
 fn parse(text: &str) -> Result<Envelope<'_>, Rejection> {
+    if is_deeper_than(text.as_bytes(), MAX_DEPTH) {
+        return Err(Rejection::TooDeep);
+    }
     let text = text.trim_ascii();
     if text.starts_with('{') {
         return match serde_json::from_str::<IgnoredAny>(text) {
@@ -84,13 +85,8 @@ fn parse(text: &str) -> Result<Envelope<'_>, Rejection> {
 #[derive(serde::Deserialize)]
 struct Text<'f>(#[serde(borrow)] Cow<'f, str>);
 
-/// Whether brackets nest deeper than `limit`. A text with fewer opening brackets than that cannot; counting them is
-/// all that a usual frame pays.
+/// Whether brackets nest deeper than `limit`.
 fn is_deeper_than(text: &[u8], limit: usize) -> bool {
-    let opening = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if opening <= limit {
-        return false;
-    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text {
         match byte {
@@ -113,6 +109,17 @@ fn is_deeper_than(text: &[u8], limit: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::facts::Facts;
+
+    /// What a frame is once its payload was read, as the intake does it.
+    fn verdict(frame: &str) -> Result<(), Rejection> {
+        match split(frame.as_bytes())? {
+            Envelope::Message { payload, .. } => {
+                Facts::read(payload).map(drop).map_err(|_| classify(frame.as_bytes()))
+            }
+            Envelope::Notice(_) => Ok(()),
+        }
+    }
 
     fn message<'f>(topic: &'f str, payload: &'f str) -> Envelope<'f> {
         Envelope::Message { topic: Cow::Borrowed(topic), payload }
@@ -142,18 +149,23 @@ mod tests {
         assert_eq!(split(b""), Err(Rejection::NotJson));
         assert_eq!(split(b"[\"a\",{\"x\":\"\xff\"}]"), Err(Rejection::InvalidUtf8));
         for wrong in ["[]", "42", r#"["a",[1]]"#, r#"["a",{},{}]"#, r#"["a","{}"]"#, "[1,{}]"] {
-            let kind = split(wrong.as_bytes()).err().unwrap_or_else(|| classify(wrong.as_bytes()));
-            assert_eq!(kind, Rejection::WrongShape, "{wrong}");
+            assert_eq!(verdict(wrong), Err(Rejection::WrongShape), "{wrong}");
         }
     }
 
     #[test]
     fn bounds_the_nesting_but_not_the_number_of_brackets() {
         let nested = |depth: usize| format!("[\"a\",{{\"x\":{}{}}}]", "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(split(nested(100_000).as_bytes()), Err(Rejection::TooDeep));
-        assert_eq!(split(nested(MAX_DEPTH - 1).as_bytes()), Err(Rejection::TooDeep));
-        assert!(split(nested(MAX_DEPTH - 2).as_bytes()).is_ok());
+        let blank = |depth| nested(depth).replace(",{", ", {");
+        for depth in [MAX_DEPTH - 1, 100_000] {
+            assert_eq!(verdict(&nested(depth)), Err(Rejection::TooDeep));
+            assert_eq!(verdict(&blank(depth)), Err(Rejection::TooDeep));
+            assert_eq!(split("[".repeat(depth + 2).as_bytes()), Err(Rejection::TooDeep));
+            assert_eq!(split("{\"a\":".repeat(depth + 2).as_bytes()), Err(Rejection::TooDeep));
+        }
+        assert_eq!(verdict(&nested(MAX_DEPTH - 2)), Ok(()));
+        assert_eq!(verdict(&blank(MAX_DEPTH - 2)), Ok(()));
         let flat = format!("[\"a\",{{\"x\":\"{}\",\"y\":[{}[]]}}]", "[{\\\"".repeat(200), "[],".repeat(200));
-        assert!(split(flat.as_bytes()).is_ok());
+        assert_eq!(verdict(&flat), Ok(()));
     }
 }

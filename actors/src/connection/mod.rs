@@ -11,6 +11,7 @@ pub mod facts;
 pub mod forwarder;
 pub mod handshakes;
 pub mod intake;
+mod json;
 pub mod listener;
 pub mod plan;
 pub mod reconnect;

@@ -1,4 +1,6 @@
 use serde_json::Value;
+use uw_websocket_actors::connection::channels::TypedEvent;
+use uw_websocket_actors::event::Channel;
 
 use super::*;
 
@@ -34,6 +36,30 @@ fn every_event_is_json_with_the_documented_number_of_fields_and_its_number() {
             let event = made(&mut maker, number, &scene);
             assert_eq!(event.as_object().unwrap().len(), fields, "{channel}");
             assert_eq!(event_number(channel, maker.newest()), Some(number), "{channel}");
+        }
+    }
+}
+
+/// The drift check of the service must be silent on the simulator, or a soak run shows nothing by it.
+#[test]
+fn every_event_has_the_shape_of_its_channel_however_it_is_altered() {
+    let scene = scene();
+    for (name, _) in CHANNELS {
+        let channel = Channel::parse(name).unwrap();
+        let parse = |payload: &[u8]| {
+            let payload = std::str::from_utf8(payload).unwrap();
+            let event = TypedEvent::parse(&channel, payload);
+            let event = event.unwrap_or_else(|error| panic!("{error}: {}\n{payload}", error.source));
+            assert_eq!(matches!(event, TypedEvent::Raw(_)), !Channel::KNOWN.contains(&channel), "{name}");
+        };
+        let mut maker = EventMaker::new(name, "SPY", &scene);
+        for number in 1..50 {
+            parse(maker.make(number, number.wrapping_mul(0x9E37_79B9_7F4A_7C15), &scene));
+        }
+        for alteration in Alteration::ALL.iter().copied() {
+            let mut maker = EventMaker::new(name, "SPY", &scene);
+            maker.alter(&[(alteration, 1)], &scene);
+            parse(maker.make(1, 7, &scene));
         }
     }
 }

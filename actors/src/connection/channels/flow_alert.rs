@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::{Decimal, Text};
 
 /// One alert (DOC): all tickers, unfiltered; 1 to 4 KB. It arrives 5 to 16 s after the last trade of the cluster, in
-/// small bursts. Here decimals are JSON numbers, integers in the documentation and floats on the wire (`11571.0`); only
-/// `bid` and `ask` are strings. Expiry, strike and type are in the contract's symbol only.
+/// small bursts. Here decimals and counts are JSON numbers, integers in the documentation and some of them floats on the
+/// wire (`11571.0`, of dollars and of contracts); only `bid` and `ask` are strings. Expiry, strike and type are in the contract's symbol only.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "the vendor's flags")]
 pub struct FlowAlert<'a> {
@@ -24,9 +24,9 @@ pub struct FlowAlert<'a> {
     /// Dollars.
     pub underlying_price: Decimal<'a>,
     /// Contracts of the session so far.
-    pub volume: u64,
+    pub volume: Decimal<'a>,
     /// Contracts in the cluster.
-    pub total_size: u64,
+    pub total_size: Decimal<'a>,
     /// Dollars in the cluster.
     pub total_premium: Decimal<'a>,
     /// Dollars of the cluster at the offer.
@@ -52,7 +52,7 @@ pub struct FlowAlert<'a> {
     /// Whether single trades are in the cluster.
     pub has_singleleg: bool,
     /// Contracts open at the start of the day.
-    pub open_interest: u64,
+    pub open_interest: Decimal<'a>,
     /// Whether every trade must have opened a position.
     pub all_opening_trades: bool,
     /// Volume by open interest; always 0 in captures of May 2025, real in September 2025.
@@ -60,21 +60,21 @@ pub struct FlowAlert<'a> {
     /// [`OptionTrade::id`](super::OptionTrade::id) of each trade; up to 61 seen.
     pub trade_ids: Vec<Text<'a>>,
     /// Trades in the cluster.
-    pub trade_count: u64,
+    pub trade_count: Decimal<'a>,
     /// Expiries in the cluster.
-    pub expiry_count: u64,
+    pub expiry_count: Decimal<'a>,
     /// Contracts of the session bought at the offer.
-    pub ask_vol: u64,
+    pub ask_vol: Decimal<'a>,
     /// Contracts of the session sold at the bid.
-    pub bid_vol: u64,
+    pub bid_vol: Decimal<'a>,
     /// Contracts of the session without a side.
-    pub no_side_vol: u64,
+    pub no_side_vol: Decimal<'a>,
     /// Contracts of the session between bid and offer.
-    pub mid_vol: u64,
+    pub mid_vol: Decimal<'a>,
     /// Contracts of the session that were legs of a spread.
-    pub multi_vol: u64,
+    pub multi_vol: Decimal<'a>,
     /// Contracts of the session that were traded together with stock.
-    pub stock_multi_vol: u64,
+    pub stock_multi_vol: Decimal<'a>,
     /// OPRA's conditions of the trades.
     pub upstream_condition_details: Vec<Text<'a>>,
     /// Market identifier codes.

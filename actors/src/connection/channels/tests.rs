@@ -122,6 +122,32 @@ fn an_alert_may_have_floats_or_integers_and_no_name_of_its_rule() {
 }
 
 #[test]
+fn the_counts_of_an_alert_may_be_floats() {
+    let mut payload = sample("flow-alerts").to_owned();
+    for (count, float) in [
+        (r#""volume":106"#, r#""volume":11571.0"#),
+        (r#""open_interest":575"#, r#""open_interest":15238.0"#),
+        (r#""total_size":50"#, r#""total_size":50.0"#),
+        (r#""trade_count":7"#, r#""trade_count":7.0"#),
+        (r#""expiry_count":1"#, r#""expiry_count":1.0"#),
+        (r#""ask_vol":52"#, r#""ask_vol":52.0"#),
+        (r#""bid_vol":49"#, r#""bid_vol":49.0"#),
+        (r#""no_side_vol":0"#, r#""no_side_vol":0.0"#),
+        (r#""mid_vol":5"#, r#""mid_vol":5.0"#),
+        (r#""stock_multi_vol":0"#, r#""stock_multi_vol":0.0"#),
+        (r#","multi_vol":0"#, r#","multi_vol":0.0"#),
+    ] {
+        assert!(payload.contains(count), "{count}");
+        payload = payload.replace(count, float);
+    }
+    let TypedEvent::FlowAlert(alert) = parse("flow-alerts", &payload).unwrap() else {
+        panic!("not an alert")
+    };
+    assert_eq!((alert.volume.digits(), alert.open_interest.digits()), (Some("11571.0"), Some("15238.0")));
+    assert_eq!((alert.total_size.digits(), alert.multi_vol.digits()), (Some("50.0"), Some("0.0")));
+}
+
+#[test]
 fn a_row_by_strike_and_expiry_has_both_parts() {
     let payload = sample("gex_strike_expiry");
     let TypedEvent::GexStrikeExpiry(event) = parse("gex_strike_expiry", payload).unwrap() else {
