@@ -173,3 +173,6 @@ impl Intake {
         Some(Box::new(MapCell { field: field.into(), session }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //!
 //! A field that is not optional here was in the vendor's documentation and in every frame seen; its absence is a
 //! [`ShapeError`]. Fields that are not listed are allowed: the vendor adds some at any time. Marks on fields: *DOC* is
-//! documented by the vendor (OpenAPI text, published examples and captures), *3P* was seen by other users only.
+//! documented by the vendor (`OpenAPI` text, published examples and captures), *3P* was seen by other users only.
 
 mod flow_alert;
 mod gex;
