@@ -306,6 +306,8 @@ pub struct Event {
     pub route: Arc<Route>,
     /// The payload's JSON, byte for byte as it came off the wire.
     pub payload: Bytes,
+    /// When its frame was read, in Unix microseconds.
+    pub received_us: u64,
     /// The field it sets in its channel's map, for gex rows.
     pub cell: Option<Box<MapCell>>,
 }

@@ -25,3 +25,6 @@ pub mod error_chain;
 pub mod fault;
 pub mod sampled;
 pub mod tls;
+
+#[cfg(test)]
+mod samples;

@@ -86,3 +86,54 @@ impl Drop for EventBatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{batch, event, observations, outlet, route};
+
+    /// Observations of one channel and a batch of three of its events, with 6 bytes.
+    fn world() -> (Arc<Observations>, EventBatch) {
+        let observations = observations(&["price"], 1);
+        let route = route(0, vec![outlet("price:SPY", 0)]);
+        let batch = batch(&observations, ["1", "22", "333"].map(|payload| event(&route, payload, 0)));
+        (observations, batch)
+    }
+
+    fn dropped(observations: &Observations) -> [u64; 3] {
+        let channel = &observations.channels[0];
+        [DropReason::Crash, DropReason::Rejected, DropReason::Shutdown]
+            .map(|reason| channel.dropped(reason).get())
+    }
+
+    #[test]
+    fn a_batch_counts_its_events_and_bytes() {
+        let (observations, batch) = world();
+        assert_eq!((batch.events().len(), batch.bytes()), (3, 6));
+        let channel = &observations.channels[0];
+        assert_eq!((channel.received.get(), channel.pending()), (3, 3));
+    }
+
+    #[test]
+    fn a_settled_batch_gives_every_event_its_own_fate() {
+        let (observations, batch) = world();
+        batch.settle(|event| if event == 1 { Err(DropReason::Rejected) } else { Ok(()) });
+        let channel = &observations.channels[0];
+        assert_eq!((channel.stored.get(), dropped(&observations), channel.pending()), (2, [0, 1, 0], 0));
+    }
+
+    #[test]
+    fn a_batch_that_is_let_go_of_counts_as_lost() {
+        let (observations, batch) = world();
+        drop(batch);
+        assert_eq!((dropped(&observations), observations.channels[0].pending()), ([3, 0, 0], 0));
+    }
+
+    #[test]
+    fn a_batch_that_is_let_go_of_at_the_end_counts_as_shut_down() {
+        let (observations, batch) = world();
+        observations.stopping.store(true, Relaxed);
+        drop(batch);
+        assert_eq!(dropped(&observations), [0, 0, 3]);
+    }
+}

@@ -96,3 +96,6 @@ impl Forwarder {
         pin!(any).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,8 @@ impl Intake {
             Routing::To(route) => {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
-                Taken::Event(Event { route, payload: frame.slice_ref(payload.as_bytes()), cell })
+                let payload = frame.slice_ref(payload.as_bytes());
+                Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell })
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);
@@ -105,9 +106,8 @@ impl Intake {
     pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Taken {
         self.observations.rejected(kind).add(1);
         if self.rejections[kind as usize].is_due(Instant::now()) {
-            let excerpt = String::from_utf8_lossy(&input[..input.len().min(EXCERPT)]);
             let count = self.observations.rejected(kind).get();
-            events::frame_rejected(&self.log, kind, &(self.redact)(&excerpt), input.len(), count);
+            events::frame_rejected(&self.log, kind, &self.excerpt(input), input.len(), count);
         }
         Taken::Nothing
     }
@@ -116,10 +116,18 @@ impl Intake {
         if status == "ok" {
             return Taken::Acknowledged(topic.to_owned());
         }
-        let text = (self.redact)(payload.get(..EXCERPT.min(payload.len())).unwrap_or(payload));
+        let text = self.excerpt(payload.as_bytes());
         self.observations.rejected(Rejection::JoinRefused).add(1);
-        events::join_refused(&self.log, topic, &text);
+        events::join_refused(&self.log, &self.excerpt(topic.as_bytes()), &text);
         Taken::Refused(topic.to_owned(), text)
+    }
+
+    /// The beginning of an input without secrets. It is cut last: half a secret is one too.
+    fn excerpt(&self, input: &[u8]) -> String {
+        let mut text = (self.redact)(&String::from_utf8_lossy(input));
+        let end = (0..=EXCERPT).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text
     }
 
     fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
@@ -144,7 +152,10 @@ impl Intake {
     fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
         route.outlets.first()?.map.as_ref()?;
         let strike = facts.strike.as_deref()?;
-        let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(read_at.unix_us / 1000);
+        // a row from the future would make the map refuse all others
+        let received = read_at.unix_us / 1000;
+        let at =
+            facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).map_or(received, |ms| ms.min(received));
         let session = self.sessions.session_date(at);
         let by_expiry = self.observations.channel(route.channel).channel == Channel::GexStrikeExpiry;
         let field = if by_expiry {
@@ -162,3 +173,6 @@ impl Intake {
         Some(Box::new(MapCell { field: field.into(), session }))
     }
 }
+
+#[cfg(test)]
+mod tests;

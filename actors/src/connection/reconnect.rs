@@ -38,10 +38,71 @@ impl ReconnectPolicy {
 
     /// The delay after a handshake that failed.
     pub fn after_handshake(&mut self, error: &HandshakeError, rng: &mut fastrand::Rng) -> Duration {
-        let backoff = self.backoff.next(rng);
-        if error.is_token_refused() {
-            return backoff.max(REFUSED_DELAY);
+        let wanted = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
+        let least = if error.is_token_refused() { REFUSED_DELAY } else { Duration::ZERO };
+        self.backoff.next(rng).max(wanted).max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(5);
+    const MAX: Duration = Duration::from_secs(60);
+
+    fn policy() -> (ReconnectPolicy, fastrand::Rng) {
+        (ReconnectPolicy::new(FIRST, MAX), fastrand::Rng::with_seed(11))
+    }
+
+    fn refused(status: u16, retry_after: Option<u64>) -> HandshakeError {
+        let retry_after = retry_after.map(Duration::from_secs);
+        HandshakeError::Refused { status, retry_after, text: String::new() }
+    }
+
+    /// Whether a delay is one of the back-off around `nominal` seconds.
+    #[track_caller]
+    fn assert_around(delay: Duration, nominal: f64) {
+        let bounds = nominal * 0.799..=(nominal * 1.201).min(MAX.as_secs_f64());
+        assert!(bounds.contains(&delay.as_secs_f64()), "{delay:?} is not around {nominal} s");
+    }
+
+    #[test]
+    fn delays_double_to_the_cap_over_handshakes_and_short_sessions() {
+        let (mut policy, mut rng) = policy();
+        assert_around(policy.after_session(Duration::from_secs(59), &mut rng), 5.0);
+        assert_around(policy.after_handshake(&HandshakeError::Failed(String::new()), &mut rng), 10.0);
+        assert_around(policy.after_session(Duration::ZERO, &mut rng), 20.0);
+        assert_around(policy.after_handshake(&refused(503, None), &mut rng), 40.0);
+        assert_around(policy.after_session(Duration::from_secs(59), &mut rng), 60.0);
+        assert_around(policy.after_session(Duration::from_secs(59), &mut rng), 60.0);
+    }
+
+    #[test]
+    fn only_a_good_session_starts_the_delays_again() {
+        let (mut policy, mut rng) = policy();
+        policy.after_session(Duration::ZERO, &mut rng);
+        assert_around(policy.after_session(Duration::from_millis(59_999), &mut rng), 10.0);
+        assert_around(policy.after_session(GOOD_SESSION, &mut rng), 5.0);
+    }
+
+    #[test]
+    fn a_refused_token_waits_for_a_person() {
+        for status in [401, 403] {
+            let (mut policy, mut rng) = policy();
+            assert_eq!(policy.after_handshake(&refused(status, None), &mut rng), REFUSED_DELAY);
+            assert_eq!(policy.after_handshake(&refused(status, Some(1)), &mut rng), REFUSED_DELAY);
+            let wanted = Duration::from_secs(1200);
+            assert_eq!(policy.after_handshake(&refused(status, Some(1200)), &mut rng), wanted);
         }
-        error.retry_after().map_or(backoff, |wanted| backoff.max(wanted.min(RETRY_AFTER_MAX)))
+    }
+
+    #[test]
+    fn the_servers_wish_is_honoured_within_reason_and_never_shortens_a_delay() {
+        let (mut policy, mut rng) = policy();
+        let wanted = Duration::from_secs(120);
+        assert_eq!(policy.after_handshake(&refused(429, Some(120)), &mut rng), wanted);
+        assert_around(policy.after_handshake(&refused(429, Some(1)), &mut rng), 10.0);
+        assert_eq!(policy.after_handshake(&refused(503, Some(u64::MAX)), &mut rng), RETRY_AFTER_MAX);
     }
 }

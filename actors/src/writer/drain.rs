@@ -25,7 +25,7 @@ use crate::event::Outlet;
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Observations, WriterObservation, WriterState, lock};
+use crate::observation::{DropReason, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
 use crate::settings::KeySettings;
 use crate::supervisor::Beat;
@@ -71,6 +71,8 @@ pub struct Drain {
 pub struct DrainState {
     streams: Streams,
     transaction: Transaction,
+    /// Whether a try of the present transaction went unanswered: only then may a refused entry be there already.
+    is_in_doubt: bool,
     sessions: SessionClock,
     /// A batch that did not fit into the transaction before.
     held: Option<EventBatch>,
@@ -95,6 +97,7 @@ impl Default for DrainState {
         DrainState {
             streams: Streams::default(),
             transaction: Transaction::default(),
+            is_in_doubt: false,
             sessions: SessionClock::default(),
             held: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
@@ -219,6 +222,7 @@ impl Drain {
     /// Writes the planned transaction until its fate is known; returns the entries that Redis refused by themselves.
     async fn write_transaction(&mut self, batches: &[EventBatch]) -> Vec<(Entry, Refused)> {
         self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);
+        self.state.is_in_doubt = false;
         loop {
             self.beat.beat();
             match self.store.transact(self.state.transaction.commands()).await {
@@ -228,6 +232,7 @@ impl Drain {
                     return self.refused_entries(refused);
                 }
                 Err(StoreFault::Unanswered(text)) => {
+                    self.state.is_in_doubt = true;
                     self.retry_later(&StoreFault::Unanswered(text)).await;
                     if self.was_written(batches).await {
                         return Vec::new();
@@ -286,18 +291,18 @@ impl Drain {
         refused: Vec<(Entry, Refused)>,
         lost: &mut Lost,
     ) -> Vec<Entry> {
-        let mut in_doubt = Vec::new();
+        let mut passed = Vec::new();
         for (entry, refused) in refused {
             match refused.refusal {
-                Refusal::IdTooSmall => in_doubt.push(entry),
+                Refusal::IdTooSmall => passed.push(entry),
                 refusal => self.give_up(lost, entry.at, refusal, &refused.text),
             }
         }
-        if in_doubt.is_empty() {
-            return in_doubt;
+        if passed.is_empty() || !self.state.is_in_doubt {
+            return passed;
         }
-        let statuses = self.statuses(batches, &in_doubt).await;
-        let open = in_doubt.iter().zip(statuses).filter(|(_, status)| *status != EntryStatus::Stored);
+        let statuses = self.statuses(batches, &passed).await;
+        let open = passed.iter().zip(statuses).filter(|(_, status)| *status != EntryStatus::Stored);
         open.map(|(entry, _)| *entry).collect()
     }
 
@@ -379,7 +384,8 @@ impl Drain {
     /// The trading session of a gex row.
     fn session_of(&mut self, payload: &[u8]) -> Option<i32> {
         let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
-        Some(self.state.sessions.session_date(u64::try_from(facts.timestamp?).ok()?))
+        let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
+        Some(self.state.sessions.session_date(at))
     }
 
     fn is_up(&mut self) {

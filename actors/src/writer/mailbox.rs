@@ -101,7 +101,8 @@ impl MailboxSender {
     /// was sent.
     pub async fn send(&mut self, slot: &mut Option<EventBatch>) {
         let Some(bytes) = slot.as_ref().map(EventBatch::bytes) else { return };
-        let asked = Instant::now();
+        let mailbox = Arc::clone(&self.mailbox);
+        let _wait = Wait { mailbox: &mailbox, since: Instant::now() };
         while slot.is_some() {
             let Ok(credit) = self.credit(bytes).await else { return };
             if let Some(Err(batch)) = slot.take().map(|batch| self.deliver(batch, credit)) {
@@ -112,9 +113,6 @@ impl MailboxSender {
                 }
                 self.writer.clone_from(&self.address.borrow_and_update());
             }
-        }
-        if let Some(writer) = self.mailbox.observations.writers.get(self.mailbox.shard) {
-            writer.mailbox_wait_us.add(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
     }
 
@@ -164,8 +162,25 @@ impl MailboxSender {
     }
 }
 
+/// A wait for room; its end counts it, also when it is cancelled.
+struct Wait<'m> {
+    mailbox: &'m Mailbox,
+    since: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.mailbox.observations.writers.get(self.mailbox.shard) {
+            writer.mailbox_wait_us.add(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+}
+
 /// Units of a batch: at least one, and never more than a mailbox has, so that every batch can be sent.
 fn units_of(bytes: usize) -> u32 {
     let units = bytes.div_ceil(UNIT).clamp(1, CAPACITY_BYTES / UNIT);
     u32::try_from(units).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,22 @@ use crate::event::{EntryId, Outlet};
 /// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
 const MAX_REMEMBERED: usize = 32_768;
 
+/// The newest session that a map has rows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSession {
+    /// Its date in New York, as days since 1970-01-01.
+    pub session: i32,
+    /// The entry of ours that began it: writing it, for the first time or again, removes the cells of earlier sessions.
+    pub begun_by: Option<EntryId>,
+}
+
 /// A stream that this writer writes.
 #[derive(Debug)]
 pub struct StreamSlot {
     /// The highest ID given out, by Redis or by us.
     pub last: EntryId,
-    /// The newest session that the map beside the stream has rows of, once that is known.
-    pub map_session: Option<i32>,
+    /// What the map beside the stream has rows of, once that is known.
+    pub map: Option<MapSession>,
     /// Position of the stream's last command in the transaction being encoded.
     pub last_command: usize,
     /// `XADD <key>`, encoded.
@@ -50,7 +59,7 @@ impl Streams {
     pub fn learn(&mut self, outlet: &Outlet, last: EntryId, map_session: Option<i32>) {
         let slot = self.slot(outlet);
         slot.last = slot.last.max(last);
-        slot.map_session = slot.map_session.or(map_session);
+        slot.map = slot.map.or(map_session.map(|session| MapSession { session, begun_by: None }));
     }
 
     /// The stream of an outlet.
@@ -68,7 +77,7 @@ impl StreamSlot {
             0 => xadd.clone(),
             _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
         };
-        StreamSlot { last: EntryId::default(), map_session: None, last_command: 0, xadd, xadd_capped }
+        StreamSlot { last: EntryId::default(), map: None, last_command: 0, xadd, xadd_capped }
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::ids::{Exhausted, next_id};
 use super::store::resp::{Commands, id_text};
-use super::streams::{StreamSlot, Streams};
+use super::streams::{MapSession, StreamSlot, Streams};
 use crate::event::{EntryId, Event, Outlet};
 use crate::messages::EventBatch;
 use crate::settings::KeySettings;
@@ -78,11 +78,10 @@ impl Transaction {
         self.entries.clear();
         let mut without = Vec::new();
         for (batch_at, batch) in batches.iter().enumerate() {
-            let received_ms = batch.read_at().unix_us / 1000;
             for (event_at, event) in batch.events().iter().enumerate() {
                 let at = EventAt { batch: batch_at, event: event_at };
                 for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
-                    match streams.slot(outlet).assign(received_ms) {
+                    match streams.slot(outlet).assign(event.received_us / 1000) {
                         Ok(id) => self.entries.push(Entry { at, outlet: outlet_at, id }),
                         Err(error) => without.push(NoId { at, error }),
                     }
@@ -102,9 +101,8 @@ impl Transaction {
         self.entries.clear();
         let mut without = Vec::new();
         for entry in entries {
-            let Some((_, outlet)) = outlet_of(batches, entry) else { continue };
-            let received_ms = batches.get(entry.at.batch).map_or(0, |batch| batch.read_at().unix_us / 1000);
-            match streams.slot(outlet).assign(received_ms) {
+            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
+            match streams.slot(outlet).assign(event.received_us / 1000) {
                 Ok(id) => self.entries.push(Entry { id, ..*entry }),
                 Err(error) => without.push(NoId { at: entry.at, error }),
             }
@@ -180,10 +178,8 @@ impl Transaction {
         let mut received_at = ReceivedAt::default();
         for (key, (position, at)) in &self.newest {
             let Some(entry) = self.entries.get(*position) else { continue };
-            let (Some(event), Some(batch)) = (event_at(batches, *at), batches.get(at.batch)) else {
-                continue;
-            };
-            let text = received_at.text(batch.read_at().unix_us);
+            let Some(event) = event_at(batches, *at) else { continue };
+            let text = received_at.text(event.received_us);
             self.commands.command(&[
                 b"HSET",
                 key.as_bytes(),
@@ -199,18 +195,20 @@ impl Transaction {
     }
 
     /// The newest row of each cell. Before the first row of a new session the cells of earlier ones are removed; a row
-    /// of an earlier session than the map's is left out.
+    /// of an earlier session than the map's is left out. Encoding the same entries again gives the same commands.
     fn encode_maps(&mut self, batches: &[EventBatch], streams: &mut Streams) {
         let mut cells: HashMap<(&Arc<str>, &str), &Event, RandomState> = HashMap::default();
         for entry in &self.entries {
             let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
             let (Some(map), Some(cell)) = (&outlet.map, &event.cell) else { continue };
             let slot = streams.slot(outlet);
-            if slot.map_session.is_some_and(|session| session > cell.session) {
-                continue;
-            }
-            if slot.map_session.is_none_or(|session| session < cell.session) {
-                slot.map_session = Some(cell.session);
+            let begins_session = match slot.map {
+                Some(known) if known.session > cell.session => continue,
+                Some(known) if known.session == cell.session => known.begun_by == Some(entry.id),
+                _ => true,
+            };
+            if begins_session {
+                slot.map = Some(MapSession { session: cell.session, begun_by: Some(entry.id) });
                 cells.retain(|(key, _), _| *key != map);
                 self.commands.command(&[b"DEL", map.as_bytes()]);
             }
@@ -222,7 +220,7 @@ impl Transaction {
     }
 }
 
-/// Formats receive times; the events of a batch share one.
+/// Formats receive times; the events of one read share theirs.
 #[derive(Debug, Default)]
 struct ReceivedAt {
     unix_us: u64,
@@ -247,3 +245,6 @@ impl StreamSlot {
         Ok(self.last)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Small worlds for the unit tests of this crate.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::event::{Channel, ChannelIndex, Event, MapCell, Outlet, ReadAt, Route};
+use crate::messages::EventBatch;
+use crate::observation::Observations;
+use crate::settings::KeySettings;
+
+/// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
+pub(crate) const RECEIVED_US: u64 = 1_747_419_592_926_001;
+
+/// Observations of these channels and of so many shards.
+pub(crate) fn observations(channels: &[&str], shards: usize) -> Arc<Observations> {
+    let channels: Vec<Channel> = channels.iter().map(|name| Channel::parse(name).unwrap()).collect();
+    Arc::new(Observations::new("test".into(), "0", &channels, &[], shards, Arc::new(AtomicU64::new(0))))
+}
+
+/// Streams and snapshots under `uw`.
+pub(crate) fn keys() -> KeySettings {
+    KeySettings {
+        prefix: "uw".into(),
+        snapshots: true,
+        streams: true,
+        maxlen: None,
+        maxlen_by_channel: Vec::new(),
+    }
+}
+
+/// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
+pub(crate) fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
+    Arc::new(Outlet {
+        stream: format!("uw:ws:{name}").into(),
+        latest: format!("uw:ws:latest:{name}").into(),
+        map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
+        maxlen,
+    })
+}
+
+/// A route of the first channel on a shard.
+pub(crate) fn route(shard: usize, outlets: Vec<Arc<Outlet>>) -> Arc<Route> {
+    Arc::new(Route { channel: ChannelIndex(0), shard, outlets })
+}
+
+/// An event received so many milliseconds after [`RECEIVED_US`].
+pub(crate) fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
+    Event {
+        route: Arc::clone(route),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        received_us: RECEIVED_US + after_ms * 1000,
+        cell: None,
+    }
+}
+
+/// A gex row.
+pub(crate) fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) -> Event {
+    let cell = Some(Box::new(MapCell { field: field.into(), session }));
+    Event { cell, ..event(route, payload, 0) }
+}
+
+/// A batch of events.
+pub(crate) fn batch(observations: &Arc<Observations>, events: impl IntoIterator<Item = Event>) -> EventBatch {
+    let mut batch = EventBatch::new(read_at(), Arc::clone(observations));
+    for event in events {
+        batch.push(event);
+    }
+    batch
+}
+
+/// A moment of reading: [`RECEIVED_US`].
+pub(crate) fn read_at() -> ReadAt {
+    ReadAt { unix_us: RECEIVED_US, instant: Instant::now() }
+}

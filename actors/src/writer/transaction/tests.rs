@@ -1,0 +1,340 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::Route;
+use crate::observation::Observations;
+use crate::samples::{batch, event, keys, observations, outlet, route, row};
+
+/// What a plan is made of: the streams that a writer knows, and a transaction.
+#[derive(Default)]
+struct Writer {
+    streams: Streams,
+    transaction: Transaction,
+}
+
+impl Writer {
+    fn plan(&mut self, batches: &[EventBatch]) {
+        let without = self.transaction.plan(batches, &mut self.streams);
+        assert!(without.is_empty(), "{without:?}");
+    }
+
+    fn encode(&mut self, batches: &[EventBatch], keys: &KeySettings) -> Vec<Vec<String>> {
+        self.transaction.encode(batches, &mut self.streams, keys);
+        let commands = parse(self.transaction.commands().bytes());
+        assert_eq!(self.transaction.commands().count(), commands.len());
+        commands
+    }
+
+    fn write(&mut self, batches: &[EventBatch]) -> Vec<Vec<String>> {
+        self.plan(batches);
+        self.encode(batches, &keys())
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.transaction.entries().iter().map(|entry| entry.id.to_string()).collect()
+    }
+}
+
+/// Reads commands as Redis would: arrays of strings, and nothing behind them.
+fn parse(mut wire: &[u8]) -> Vec<Vec<String>> {
+    fn number(wire: &mut &[u8], kind: u8) -> usize {
+        let end = wire.windows(2).position(|bytes| bytes == b"\r\n").expect("a line ends");
+        let (line, rest) = (&wire[..end], &wire[end + 2..]);
+        assert_eq!(line[0], kind);
+        *wire = rest;
+        std::str::from_utf8(&line[1..]).unwrap().parse().unwrap()
+    }
+    let mut commands = Vec::new();
+    while !wire.is_empty() {
+        let args = (0..number(&mut wire, b'*')).map(|_| {
+            let length = number(&mut wire, b'$');
+            let arg = String::from_utf8(wire[..length].to_vec()).unwrap();
+            assert_eq!(&wire[length..length + 2], b"\r\n");
+            wire = &wire[length + 2..];
+            arg
+        });
+        commands.push(args.collect());
+    }
+    commands
+}
+
+/// The commands of this name, each as one text.
+fn only(name: &str, commands: &[Vec<String>]) -> Vec<String> {
+    commands.iter().filter(|command| command[0] == name).map(|command| command[1..].join(" ")).collect()
+}
+
+/// The hash that the commands leave at a key.
+fn hash(key: &str, commands: &[Vec<String>]) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for command in commands.iter().filter(|command| command.get(1).is_some_and(|named| named == key)) {
+        match &*command[0] {
+            "DEL" => fields.clear(),
+            "HSET" => fields.extend(command[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()))),
+            _ => {}
+        }
+    }
+    fields
+}
+
+fn world(name: &str) -> (Arc<Observations>, Arc<Route>) {
+    (observations(&["price"], 1), route(0, vec![outlet(name, 1000)]))
+}
+
+#[test]
+fn ids_are_the_receive_time_and_rise_across_batches_when_the_clock_steps_back() {
+    let (observed, spy) = world("price:SPY");
+    let mut writer = Writer::default();
+    let first = [event(&spy, "1", 5), event(&spy, "2", 5), event(&spy, "3", 2)];
+    writer.plan(&[batch(&observed, first), batch(&observed, [event(&spy, "4", 0)])]);
+    assert_eq!(writer.ids(), ["1747419592931-0", "1747419592931-1", "1747419592931-2", "1747419592931-3"]);
+    writer.plan(&[batch(&observed, [event(&spy, "5", 1), event(&spy, "6", 9)])]);
+    assert_eq!(writer.ids(), ["1747419592931-4", "1747419592935-0"]);
+}
+
+#[test]
+fn ids_go_on_from_a_higher_one_that_was_learned_and_never_from_a_lower_one() {
+    let (observed, spy) = world("price:SPY");
+    let mut writer = Writer::default();
+    let known = Arc::clone(&spy.outlets[0]);
+    writer.streams.learn(&known, EntryId { ms: 9_999_999_999_999, seq: 7 }, None);
+    writer.streams.learn(&known, EntryId { ms: 3, seq: 0 }, None);
+    writer.plan(&[batch(&observed, [event(&spy, "1", 0)])]);
+    assert_eq!(writer.ids(), ["9999999999999-8"]);
+}
+
+#[test]
+fn an_event_without_an_id_left_is_reported_and_the_others_are_planned() {
+    let observed = observations(&["price"], 1);
+    let (full, other) = (route(0, vec![outlet("full", 0)]), route(0, vec![outlet("other", 0)]));
+    let mut writer = Writer::default();
+    writer.streams.learn(&full.outlets[0], EntryId { ms: u64::MAX, seq: u64::MAX }, None);
+    let batches = [batch(&observed, [event(&full, "1", 0), event(&other, "2", 0)])];
+    let without = writer.transaction.plan(&batches, &mut writer.streams);
+    assert_eq!(without.iter().map(|none| none.at).collect::<Vec<_>>(), [EventAt { batch: 0, event: 0 }]);
+    assert_eq!(only("XADD", &writer.encode(&batches, &keys())), ["uw:ws:other 1747419592926-0 payload 2"]);
+}
+
+#[test]
+fn a_transaction_adds_in_order_of_arrival_and_caps_with_the_last_entry_of_a_stream() {
+    let observed = observations(&["price"], 1);
+    let (spy, qqq) = (route(0, vec![outlet("price:SPY", 1000)]), route(0, vec![outlet("price:QQQ", 0)]));
+    let batches = [
+        batch(&observed, [event(&spy, "{\"a\": \"\r\n$\"}", 0), event(&qqq, "q1", 0)]),
+        batch(&observed, [event(&spy, "s2", 1), event(&qqq, "é", 1)]),
+    ];
+    let commands = Writer::default().write(&batches);
+    assert_eq!(commands[0], ["MULTI"]);
+    assert_eq!(
+        commands[1..5],
+        [
+            vec!["XADD", "uw:ws:price:SPY", "1747419592926-0", "payload", "{\"a\": \"\r\n$\"}"],
+            vec!["XADD", "uw:ws:price:QQQ", "1747419592926-0", "payload", "q1"],
+            vec!["XADD", "uw:ws:price:SPY", "MAXLEN", "~", "1000", "1747419592927-0", "payload", "s2"],
+            vec!["XADD", "uw:ws:price:QQQ", "1747419592927-0", "payload", "é"],
+        ]
+    );
+    assert_eq!(commands.last().unwrap(), &["EXEC"]);
+    assert_eq!(commands.len(), 8, "{commands:?}");
+}
+
+#[test]
+fn the_newest_event_of_each_outlet_is_its_snapshot() {
+    let observed = observations(&["news"], 1);
+    let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
+    let full = route(0, vec![outlet("news", 0)]);
+    let batches = [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
+    let commands = Writer::default().write(&batches);
+    let snapshot = |payload: &str, at: &str, id: &str| {
+        BTreeMap::from(
+            [("payload", payload), ("received_at", at), ("stream_id", id)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
+    };
+    let (old_at, new_at) = ("2025-05-16T18:19:52.926001+00:00", "2025-05-16T18:19:53.000001+00:00");
+    assert_eq!(hash("uw:ws:latest:news", &commands), snapshot("new", new_at, "1747419593000-0"));
+    assert_eq!(hash("uw:ws:latest:news:SPY", &commands), snapshot("old", old_at, "1747419592926-0"));
+    assert_eq!(only("HSET", &commands).len(), 2, "{commands:?}");
+}
+
+#[test]
+fn a_map_holds_the_newest_row_of_each_cell() {
+    let (observed, spy) = world("gex_strike:SPY");
+    let mut writer = Writer::default();
+    writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
+    let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 10), row(&spy, "c", "1", 10)];
+    let commands = writer.write(&[batch(&observed, rows)]);
+    assert_eq!(only("DEL", &commands), Vec::<String>::new());
+    let cells = hash("uw:ws:map:gex_strike:SPY", &commands);
+    assert_eq!(cells, BTreeMap::from([("1".into(), "c".into()), ("2".into(), "b".into())]));
+}
+
+#[test]
+fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
+    let (observed, spy) = world("gex_strike:SPY");
+    let mut writer = Writer::default();
+    writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
+    let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11), row(&spy, "c", "3", 10)];
+    let commands = writer.write(&[batch(&observed, rows)]);
+    assert_eq!(only("DEL", &commands), ["uw:ws:map:gex_strike:SPY"]);
+    let map = BTreeMap::from([("2".to_owned(), "b".to_owned())]);
+    assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
+    assert_eq!(only("XADD", &commands).len(), 3);
+
+    let commands = writer.write(&[batch(&observed, [row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)])]);
+    assert_eq!(only("DEL", &commands), Vec::<String>::new());
+    let map = BTreeMap::from([("3".to_owned(), "d".to_owned())]);
+    assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
+}
+
+#[test]
+fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
+    let (observed, spy) = world("gex_strike:SPY");
+    let commands = Writer::default().write(&[batch(&observed, [row(&spy, "a", "1", 10)])]);
+    let map: Vec<_> = commands
+        .iter()
+        .filter(|command| command[1..].starts_with(&["uw:ws:map:gex_strike:SPY".into()]))
+        .collect();
+    assert_eq!(
+        map,
+        [&["DEL", "uw:ws:map:gex_strike:SPY"][..], &["HSET", "uw:ws:map:gex_strike:SPY", "1", "a"]]
+    );
+}
+
+#[test]
+fn a_transaction_encoded_again_still_removes_the_earlier_session() {
+    let (observed, spy) = world("gex_strike:SPY");
+    let mut writer = Writer::default();
+    let batches = [batch(&observed, [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11)])];
+    let first = writer.write(&batches);
+    assert_eq!(only("DEL", &first).last().unwrap(), "uw:ws:map:gex_strike:SPY");
+    let again = writer.encode(&batches, &keys());
+    let map = "uw:ws:map:gex_strike:SPY";
+    assert_eq!(only("DEL", &again), [map]);
+    assert_eq!(hash(map, &again), hash(map, &first));
+    // under a new ID the removal has been done
+    let entries = writer.transaction.entries().to_vec();
+    writer.transaction.plan_again(&batches, &entries, &mut writer.streams);
+    assert_eq!(only("DEL", &writer.encode(&batches, &keys())), Vec::<String>::new());
+}
+
+#[test]
+fn streams_and_snapshots_can_be_left_out() {
+    let (observed, spy) = world("gex_strike:SPY");
+    let batches = [batch(&observed, [row(&spy, "a", "1", 10)])];
+    let names = |keys: &KeySettings| -> Vec<String> {
+        let mut writer = Writer::default();
+        writer.plan(&batches);
+        writer
+            .encode(&batches, keys)
+            .into_iter()
+            .map(|command| command[..2.min(command.len())].join(" "))
+            .collect()
+    };
+    let (stream, latest, map) =
+        ("XADD uw:ws:gex_strike:SPY", "HSET uw:ws:latest:gex_strike:SPY", "HSET uw:ws:map:gex_strike:SPY");
+    assert_eq!(names(&KeySettings { snapshots: false, ..keys() }), ["MULTI", stream, "EXEC"]);
+    let snapshots = names(&KeySettings { streams: false, ..keys() });
+    assert_eq!(snapshots, ["MULTI", latest, "DEL uw:ws:map:gex_strike:SPY", map, "EXEC"]);
+}
+
+#[test]
+fn only_the_retained_entries_are_encoded_and_their_last_one_is_capped() {
+    let observed = observations(&["news"], 1);
+    let both = route(0, vec![outlet("a", 10), outlet("b", 10)]);
+    let batches = [batch(&observed, [event(&both, "1", 0), event(&both, "2", 1)])];
+    let mut writer = Writer::default();
+    writer.plan(&batches);
+    writer.transaction.retain(|entry| entry.outlet == 1);
+    let commands = writer.encode(&batches, &keys());
+    let expected = ["uw:ws:b 1747419592926-0 payload 1", "uw:ws:b MAXLEN ~ 10 1747419592927-0 payload 2"];
+    assert_eq!(only("XADD", &commands), expected);
+    assert!(hash("uw:ws:latest:a", &commands).is_empty());
+}
+
+#[test]
+fn entries_planned_again_keep_their_order_under_higher_ids() {
+    let (observed, spy) = world("price:SPY");
+    let batches = [batch(&observed, [event(&spy, "1", 0), event(&spy, "2", 0), event(&spy, "3", 0)])];
+    let mut writer = Writer::default();
+    writer.plan(&batches);
+    let passed: Vec<Entry> = writer.transaction.entries()[1..].to_vec();
+    writer.streams.learn(&spy.outlets[0], EntryId { ms: 9_999_999_999_999, seq: 0 }, None);
+    assert!(writer.transaction.plan_again(&batches, &passed, &mut writer.streams).is_empty());
+    let commands = writer.encode(&batches, &keys());
+    assert_eq!(
+        only("XADD", &commands),
+        [
+            "uw:ws:price:SPY 9999999999999-1 payload 2",
+            "uw:ws:price:SPY MAXLEN ~ 1000 9999999999999-2 payload 3"
+        ]
+    );
+}
+
+#[test]
+fn the_last_entries_are_one_for_each_stream() {
+    let observed = observations(&["news"], 1);
+    let (both, one) = (route(0, vec![outlet("a", 0), outlet("b", 0)]), route(0, vec![outlet("a", 0)]));
+    let batches = [batch(&observed, [event(&both, "1", 0)]), batch(&observed, [event(&one, "2", 1)])];
+    let mut writer = Writer::default();
+    writer.plan(&batches);
+    let mut last: Vec<String> = writer
+        .transaction
+        .last_entries(&batches)
+        .iter()
+        .map(|entry| format!("{} {}", outlet_of(&batches, entry).unwrap().1.stream, entry.id))
+        .collect();
+    last.sort();
+    assert_eq!(last, ["uw:ws:a 1747419592927-0", "uw:ws:b 1747419592926-0"]);
+}
+
+proptest! {
+    /// Any batches of events over four streams: each bit of `outlets` is one of them.
+    #[test]
+    fn every_event_is_added_to_each_of_its_streams_once_in_order_under_rising_ids(
+        transactions in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec((0_usize..16, 0_u64..5), 0..6), 1..4),
+            1..4,
+        ),
+        learned in 0_u64..8,
+    ) {
+        let observed = observations(&["news"], 1);
+        let outlets = ["a", "b", "c", "d"].map(|name| outlet(name, 100));
+        let mut writer = Writer::default();
+        writer.streams.learn(&outlets[0], EntryId { ms: 1_747_419_592_926 + learned, seq: learned }, None);
+        let (mut expected, mut written) = (BTreeMap::<String, Vec<String>>::new(), BTreeMap::new());
+        let mut last = BTreeMap::<String, EntryId>::new();
+        let mut number = 0;
+        for batches in transactions {
+            let batches: Vec<EventBatch> = batches
+                .iter()
+                .map(|events| {
+                    batch(&observed, events.iter().map(|(bits, after_ms)| {
+                        number += 1;
+                        let chosen = (0..4).filter(|n| bits & (1 << n) != 0).map(|n| Arc::clone(&outlets[n]));
+                        let route = route(0, chosen.collect());
+                        for outlet in &route.outlets {
+                            expected.entry(outlet.stream.to_string()).or_default().push(number.to_string());
+                        }
+                        event(&route, &number.to_string(), *after_ms)
+                    }))
+                })
+                .collect();
+            let commands = writer.write(&batches);
+            let mut capped = BTreeMap::new();
+            for command in commands.iter().filter(|command| command[0] == "XADD") {
+                let [.., id, _, payload] = &command[..] else { unreachable!() };
+                let id: EntryId = id.parse().unwrap();
+                let before = last.insert(command[1].clone(), id);
+                prop_assert!(before.is_none_or(|before| before < id), "{} after {:?}", id, before);
+                written.entry(command[1].clone()).or_insert_with(Vec::new).push(payload.clone());
+                let was_capped = capped.insert(command[1].clone(), command[2] == "MAXLEN");
+                prop_assert_ne!(was_capped, Some(true));
+            }
+            prop_assert!(capped.values().all(|is_capped| *is_capped));
+        }
+        prop_assert_eq!(written, expected);
+    }
+}

@@ -1,0 +1,14 @@
+//! The port to Redis and the drain behind it, against a real `redis-server` and against servers that misbehave.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
+
+mod drain;
+mod lookups;
+mod misbehaving;
+mod redis;
+mod transactions;

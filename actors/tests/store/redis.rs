@@ -1,0 +1,140 @@
+//! A `redis-server` of one test: in a private folder, on its Unix socket and a free port, ended with the value.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use uw_websocket_actors::settings::{RedisSettings, Secret};
+use uw_websocket_actors::writer::store::Store;
+use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::resp::Commands;
+
+/// How long a test waits for what should take milliseconds.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
+/// The server; ended with the value.
+pub(crate) struct RedisServer {
+    folder: TempDir,
+    port: u16,
+    child: Child,
+}
+
+impl RedisServer {
+    /// A server without persistence.
+    pub(crate) fn start() -> RedisServer {
+        RedisServer::start_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(options: &[&str]) -> RedisServer {
+        let started = Instant::now();
+        loop {
+            let mut server = RedisServer::spawn(options);
+            while server.child.try_wait().unwrap().is_none() {
+                // an error such as NOAUTH is an answer too
+                if UnixStream::connect(server.socket()).is_ok() {
+                    return server;
+                }
+                assert!(started.elapsed() < SOON, "redis-server does not answer: {}", server.log());
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            // somebody else took the port
+            assert!(started.elapsed() < SOON, "redis-server ends: {}", server.log());
+        }
+    }
+
+    fn spawn(options: &[&str]) -> RedisServer {
+        let folder = tempfile::Builder::new().prefix("uw-store-").tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = File::create(folder.path().join("redis.log")).unwrap();
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+            .arg("--dir")
+            .arg(folder.path())
+            .arg("--unixsocket")
+            .arg(folder.path().join("redis.sock"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("redis-server is installed");
+        RedisServer { folder, port, child }
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
+    }
+
+    /// The port on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A store over the Unix socket.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(self.address())
+    }
+
+    /// The address of the Unix socket.
+    pub(crate) fn address(&self) -> Address {
+        address(&format!("unix://{}", self.socket().display()))
+    }
+
+    /// Runs one command on a connection of its own: the reply as it came.
+    pub(crate) fn command(&self, words: &[&str]) -> String {
+        let mut commands = Commands::default();
+        commands.command(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        commands.command(&[b"QUIT"]);
+        let mut socket = UnixStream::connect(self.socket()).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.write_all(commands.bytes()).unwrap();
+        let mut reply = String::new();
+        socket.read_to_string(&mut reply).unwrap();
+        reply.strip_suffix("+OK\r\n").unwrap_or(&reply).to_owned()
+    }
+
+    /// The payloads of a stream, in order; other strings of the reply are IDs and the field's name.
+    pub(crate) fn payloads(&self, stream: &str) -> Vec<String> {
+        let reply = self.command(&["XRANGE", stream, "-", "+"]);
+        let lines: Vec<&str> = reply.split("\r\n").collect();
+        let named = lines.windows(3).filter(|lines| lines[0] == "payload");
+        named.map(|lines| lines[2].to_owned()).collect()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- redis ---\n{}", self.log());
+        }
+        // it may have ended by itself; then there is nothing to kill
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The address of a URL.
+pub(crate) fn address(url: &str) -> Address {
+    let settings = RedisSettings { url: Secret::new(url.to_owned()), extra_root_pem: None };
+    Address::new(&settings).unwrap()
+}
+
+/// Commands between `MULTI` and `EXEC`.
+pub(crate) fn transaction(commands: &[&[&str]]) -> Commands {
+    let mut transaction = Commands::default();
+    transaction.command(&[b"MULTI"]);
+    for command in commands {
+        transaction.command(&command.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+    }
+    transaction.command(&[b"EXEC"]);
+    transaction
+}
