@@ -8,8 +8,8 @@ WORKDIR /build
 # sources stand where the manifests look for them, the measurement's included.
 COPY Cargo.toml Cargo.lock ./
 COPY actors/Cargo.toml actors/
-RUN mkdir -p src actors/src benches \
- && touch src/lib.rs actors/src/lib.rs \
+RUN mkdir -p src actors/src benches tests/it \
+ && touch src/lib.rs actors/src/lib.rs tests/it/main.rs \
  && echo 'fn main() {}' | tee src/main.rs >benches/throughput.rs \
  && cargo build --release --locked --bin uw-websocket
 
