@@ -45,8 +45,16 @@ const REFUSAL_CHECK: Duration = Duration::from_millis(250);
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
     tls::install_crypto();
     actix_rt::System::new().block_on(async move {
+        // before anything is waited for: as process 1 of a container an uncaught signal would be lost
+        let signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                crit!(log, "cannot listen for signals"; "error" => %error);
+                return Exit::GaveUp;
+            }
+        };
         match prepare(&settings, &log, lost_records).await {
-            Ok(service) => service.serve(&settings).await,
+            Ok(service) => service.serve(&settings, signals).await,
             Err(exit) => exit,
         }
     })
@@ -114,14 +122,7 @@ fn instance() -> String {
 }
 
 impl Service {
-    async fn serve(self, settings: &Settings) -> Exit {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => {
-                crit!(self.log, "cannot listen for signals"; "error" => %error);
-                return Exit::GaveUp;
-            }
-        };
+    async fn serve(self, settings: &Settings, mut signals: Signals) -> Exit {
         let http = match settings.http.addr.map(|addr| self.http(addr)).transpose() {
             Ok(http) => http,
             Err(exit) => return exit,

@@ -62,6 +62,18 @@ fn settings_come_from_a_file_too_and_the_environment_wins() {
 }
 
 #[test]
+fn a_redis_user_with_no_more_rights_than_it_needs_will_do() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let rights = ["on", ">secret-of-feeder", "~uw:*", "+@all", "-@dangerous"];
+    redis.command::<()>(&[&["ACL", "SETUSER", "feeder"], &rights[..]].concat());
+    let url = redis.url().replace("redis://", "redis://feeder:secret-of-feeder@");
+    let service = Setup::new(&feed, &redis).set("REDIS_URL", &url).start_ready();
+    feed.send("price:SPY", &payload("price", "SPY", 1));
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    service.finish();
+}
+
+#[test]
 fn the_token_can_come_from_a_file() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let setup = Setup::new(&feed, &redis);

@@ -34,8 +34,12 @@ use crate::supervisor::Beat;
 
 /// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
 const CHUNK: usize = 512;
+/// Text in these frames: the largest that is known have 3.6 KiB, and 512 of the largest that are allowed have 2 GiB.
+const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for our goodbye: at the end of the process what is left of the time belongs to the writers.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A stop of reading that lasts this long is logged; shorter ones are the everyday of a feed that is faster than Redis.
 const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
 /// How often a wait proves progress; the supervisor's patience is many times that.
@@ -83,6 +87,13 @@ enum End {
     Lost(String),
     /// A test wants the listener to end without having been told to.
     Early,
+}
+
+/// What the control frames of a chunk ask for.
+enum Asked {
+    Nothing,
+    Pong(Bytes),
+    Close(Option<ws::CloseReason>),
 }
 
 impl Listener {
@@ -191,7 +202,7 @@ impl Listener {
         let end = self.listen(&mut socket, &mut session).await;
         let goodbye = ws::Message::Close(Some(ws::CloseCode::Normal.into()));
         // the peer may be gone already, and then there is nobody to say goodbye to
-        drop(timeout(WRITE_TIMEOUT, socket.send(goodbye)).await);
+        drop(timeout(GOODBYE_TIMEOUT, socket.send(goodbye)).await);
         (end, opened.elapsed())
     }
 
@@ -215,15 +226,20 @@ impl Listener {
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.observed().last_frame_at.set(read_at.unix_us);
-            for incoming in chunk.drain(..) {
-                if let Some(end) = self.accept(incoming, read_at, socket, session).await {
-                    return end;
-                }
-            }
+            let asked = self.accept(&mut chunk, read_at, session);
             self.forwarder.flush();
             if let Some(fault) = self.faults.step() {
                 fault.strike().await;
                 return End::Early;
+            }
+            match asked {
+                Asked::Nothing => {}
+                Asked::Pong(content) => {
+                    if let Some(end) = self.send(socket, ws::Message::Pong(content)).await {
+                        return end;
+                    }
+                }
+                Asked::Close(reason) => return End::Lost(self.connector.redact(&closed(reason))),
             }
             if let Err(error) = read {
                 return self.unreadable(&error);
@@ -280,23 +296,22 @@ impl Listener {
         });
     }
 
-    async fn accept(
-        &mut self,
-        incoming: Incoming,
-        read_at: ReadAt,
-        socket: &mut FeedSocket,
-        session: &mut Session,
-    ) -> Option<End> {
-        match incoming {
-            Incoming::Text(frame) => self.accept_text(&frame, read_at, session),
-            Incoming::Binary(length) => {
-                self.intake.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
+    /// Takes a chunk in, up to a close frame. All of it before anything is answered: an answer may fail.
+    fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut Session) -> Asked {
+        let mut asked = Asked::Nothing;
+        for incoming in chunk.drain(..) {
+            match incoming {
+                Incoming::Text(frame) => self.accept_text(&frame, read_at, session),
+                Incoming::Binary(length) => {
+                    self.intake.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
+                }
+                Incoming::Pong => session.pong(),
+                // only the latest of several needs an answer (RFC 6455 §5.5.3)
+                Incoming::Ping(content) => asked = Asked::Pong(content),
+                Incoming::Close(reason) => return Asked::Close(reason),
             }
-            Incoming::Pong => session.pong(),
-            Incoming::Ping(content) => return self.send(socket, ws::Message::Pong(content)).await,
-            Incoming::Close(reason) => return Some(End::Lost(self.connector.redact(&closed(reason)))),
         }
-        None
+        asked
     }
 
     fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut Session) {
@@ -328,6 +343,8 @@ impl Listener {
     }
 
     async fn send(&self, socket: &mut FeedSocket, message: ws::Message) -> Option<End> {
+        // a peer that reads slowly may let each of many joins wait
+        self.beat.beat();
         match timeout(WRITE_TIMEOUT, socket.send(message)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(End::Lost(self.connector.redact(&error.to_string()))),
@@ -368,7 +385,7 @@ enum Unreadable {
     Socket(SocketError),
 }
 
-/// Waits for a message and takes in what else is there, up to [`CHUNK`]. Messages read before an error are in `chunk`
+/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an error are in `chunk`
 /// when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
 async fn next_chunk(
     socket: &mut FeedSocket,
@@ -376,13 +393,17 @@ async fn next_chunk(
     chunk: &mut Vec<Incoming>,
 ) -> Result<(), Unreadable> {
     poll_fn(|context| {
-        while chunk.len() < CHUNK {
+        let mut bytes = 0;
+        while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
             match Pin::new(&mut *socket).poll_next(context) {
                 Poll::Pending if chunk.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
                 Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
                 Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
-                    Ok(message) => chunk.extend(message),
+                    Ok(message) => {
+                        bytes += message.as_ref().map_or(0, Incoming::text_len);
+                        chunk.extend(message);
+                    }
                     Err(error) => return Poll::Ready(Err(Unreadable::Socket(error))),
                 },
             }

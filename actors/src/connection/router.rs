@@ -106,7 +106,9 @@ impl Router {
     }
 
     fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>) -> Arc<Route> {
-        let mut symbols: Vec<&str> = if facts.tickers.is_empty() {
+        // one symbol for a per-ticker channel: another's stream may have its home on another shard
+        let is_global = self.channel(index).is_none_or(|channel| channel.scope() == Scope::Global);
+        let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
             facts.symbol().into_iter().collect()
         } else {
             facts.tickers.iter().map(AsRef::as_ref).collect()
@@ -124,8 +126,7 @@ impl Router {
         if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
             return Arc::clone(route);
         }
-        let has_full_stream =
-            self.channel(index).is_none_or(|c| c.scope() == Scope::Global) || symbols.is_empty();
+        let has_full_stream = is_global || symbols.is_empty();
         let full = has_full_stream.then_some(None);
         let symbols: Vec<_> = full.into_iter().chain(symbols.into_iter().map(Some)).collect();
         let route = self.route(index, &symbols);
@@ -269,6 +270,8 @@ mod tests {
         for bad in [r#"{"ticker":"a b"}"#, r#"{"ticker":"*"}"#, r#"{"x":1}"#, r#"{"ticker":"\n"}"#] {
             assert_eq!(streams(&mut router, "gex_strike", bad), ["uw:ws:gex_strike"], "{bad}");
         }
+        let tickers = r#"{"ticker":"SPY","tickers":["AAPL","SPY"]}"#;
+        assert_eq!(streams(&mut router, "gex_strike", tickers), ["uw:ws:gex_strike:SPY"]);
     }
 
     #[test]

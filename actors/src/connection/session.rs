@@ -6,6 +6,7 @@
 //!   then every [`REJOIN_NEXT`]. A join that the feed refuses is repeated at the same pace: a plan can be upgraded.
 //! * **Pings** go out once an interval; no pong within the next interval means a dead peer.
 //! * **Silence** of a socket that carries steady families and has delivered before means a dead feed, in market hours.
+//!   Only these count: a night without events says nothing at the open, when every trade is wanted.
 //! * While the shell does not read (its writer has no room) the last two checks rest.
 
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ pub struct Session {
     ping_interval: Duration,
     next_ping_at: Instant,
     pong_due_at: Option<Instant>,
-    /// The last event, once there was one, of a socket whose silence means something.
+    /// The last event, once there was one, or the last time at which the market was closed.
     last_event_at: Option<Instant>,
     is_steady: bool,
     paused: bool,
@@ -100,12 +101,15 @@ impl Session {
 
     /// The next thing to do at `now`, counted as done; ask again until there is none.
     pub fn due(&mut self, now: Instant, market_is_open: bool) -> Option<Due> {
+        if !market_is_open {
+            self.last_event_at = self.last_event_at.map(|_| now);
+        }
         if !self.paused {
             if self.pong_due_at.is_some_and(|at| at <= now) {
                 return Some(Due::Dead(Death::NoPong));
             }
             let is_silent = self.last_event_at.is_some_and(|at| now.duration_since(at) >= SILENCE_LIMIT);
-            if self.is_steady && market_is_open && is_silent {
+            if self.is_steady && is_silent {
                 return Some(Due::Dead(Death::Silence));
             }
             if self.next_ping_at <= now {
@@ -134,8 +138,8 @@ impl Session {
             .filter(|join| !join.acknowledged)
             .map(|join| join.due_at.max(self.next_join_at));
         let ping_at = (!self.paused).then_some(self.next_ping_at);
-        let silence_at = self.pong_due_at.filter(|_| !self.paused);
-        let earliest = joins_at.chain(ping_at).chain(silence_at).fold(now + IDLE, Instant::min);
+        let answer_at = self.pong_due_at.filter(|_| !self.paused);
+        let earliest = joins_at.chain(ping_at).chain(answer_at).fold(now + IDLE, Instant::min);
         earliest.max(now)
     }
 
@@ -261,6 +265,17 @@ mod tests {
         assert_eq!(due_of(false, true, true), None);
         assert_eq!(due_of(true, false, true), None);
         assert_eq!(due_of(true, true, false), None);
+    }
+
+    #[test]
+    fn the_silence_of_the_night_is_not_held_against_the_open() {
+        let start = Instant::now();
+        let mut session = Session::new([], true, Duration::from_secs(1_000_000), start);
+        session.event(start);
+        let open = start + Duration::from_secs(17 * 3600);
+        assert_eq!(session.due(open, false), None);
+        assert_eq!(session.due(open + Duration::from_secs(1), true), None);
+        assert_eq!(session.due(open + SILENCE_LIMIT, true), Some(Due::Dead(Death::Silence)));
     }
 
     #[test]

@@ -292,6 +292,14 @@ pub enum Incoming {
     Close(Option<ws::CloseReason>),
 }
 
+impl Incoming {
+    /// Bytes of text that it holds.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        if let Incoming::Text(text) = self { text.len() } else { 0 }
+    }
+}
+
 /// Puts messages together from fragments, up to [`MAX_MESSAGE`].
 #[derive(Debug, Default)]
 pub struct Assembler {

@@ -34,6 +34,7 @@ impl Cadence {
     pub(super) fn look(&mut self, arrivals: u64, is_expected: bool, now: Instant) -> Option<Silence> {
         let Some((count, since)) = self.seen.filter(|_| is_expected) else {
             self.seen = Some((arrivals, now));
+            self.is_warned = false;
             return None;
         };
         let lasted = now.saturating_duration_since(since);
@@ -104,6 +105,9 @@ mod tests {
         let (mut cadence, last) = steady();
         assert_eq!(cadence.look(40, false, last + second(4000)), None);
         assert_eq!(cadence.look(40, true, last + second(4001)), None);
+        assert!(cadence.look(40, true, last + second(4100)).is_some());
+        assert_eq!(cadence.look(40, false, last + second(4101)), None);
+        assert!(!cadence.is_silent());
         let mut young = Cadence::default();
         assert_eq!(young.look(0, true, last), None);
         assert_eq!(young.look(1, true, last + second(1)), None);

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use slog::Logger;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -271,14 +271,14 @@ impl Drain {
         let last = self.state.transaction.last_entries(batches);
         let statuses = self.statuses(batches, &last).await;
         // an entry that was passed by is written all the same: Redis refuses it by itself, and it is looked up then
-        let open: Vec<&str> = last
+        let open: HashSet<&str, RandomState> = last
             .iter()
             .zip(statuses)
             .filter(|(_, status)| *status != EntryStatus::Stored)
             .filter_map(|(entry, _)| Some(&*outlet_of(batches, entry)?.1.stream))
             .collect();
         self.state.transaction.retain(|entry| {
-            outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&&*outlet.stream))
+            outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&*outlet.stream))
         });
         events::outcome_looked_up(&self.log, open.is_empty());
         open.is_empty()
@@ -333,9 +333,9 @@ impl Drain {
     /// Learns the last IDs of streams that are seen for the first time.
     async fn look_up_streams(&mut self, batches: &[EventBatch]) {
         let mut unknown: Vec<&Outlet> = Vec::new();
+        let mut seen = HashSet::<&str, RandomState>::default();
         for outlet in batches.iter().flat_map(EventBatch::events).flat_map(|event| &event.route.outlets) {
-            if !self.state.streams.knows(outlet) && !unknown.iter().any(|known| known.stream == outlet.stream)
-            {
+            if !self.state.streams.knows(outlet) && seen.insert(&outlet.stream) {
                 unknown.push(outlet);
             }
         }
@@ -345,8 +345,9 @@ impl Drain {
     /// Learns the last IDs of streams whose entries were passed by.
     async fn refresh_ids(&mut self, batches: &[EventBatch], entries: &[Entry]) {
         let mut outlets: Vec<&Outlet> = Vec::new();
+        let mut seen = HashSet::<&str, RandomState>::default();
         for (_, outlet) in entries.iter().filter_map(|entry| outlet_of(batches, entry)) {
-            if !outlets.iter().any(|known| known.stream == outlet.stream) {
+            if seen.insert(&outlet.stream) {
                 if self.state.passed_ids.is_due(Instant::now()) {
                     events::id_passed(&self.log, &outlet.stream);
                 }

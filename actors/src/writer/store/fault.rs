@@ -124,10 +124,12 @@ impl StoreFault {
         }
     }
 
-    /// Redis refused, with these words.
+    /// Redis refused, with these words, but for the arguments that it repeats of a command that it does not know: a
+    /// renamed `AUTH` has a password among them.
     #[must_use]
     pub fn refused(text: &[u8]) -> StoreFault {
-        let text = String::from_utf8_lossy(text).into_owned();
+        let text = String::from_utf8_lossy(text);
+        let text = text.split_once(", with args").map_or(&*text, |(words, _)| words).to_owned();
         StoreFault::Refused { refusal: Refusal::of(&text), text }
     }
 }
@@ -135,6 +137,12 @@ impl StoreFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_does_not_repeat_arguments() {
+        let text = b"ERR unknown command 'AUTH', with args beginning with: 'default' 'hidden' ";
+        assert_eq!(StoreFault::refused(text).to_string(), "redis refuses: ERR unknown command 'AUTH'");
+    }
 
     #[test]
     fn tells_the_refusals_apart() {

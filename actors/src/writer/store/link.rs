@@ -145,6 +145,9 @@ impl Address {
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
+    // What was given up must not arrive after all: behind a cut network the kernel would go on sending an abandoned
+    // transaction for minutes, and its snapshots would replace newer ones.
+    stream.set_zero_linger()?;
     Ok(stream)
 }
 
