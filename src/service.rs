@@ -96,7 +96,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
-    match control::check(&address, &pool).await {
+    match control::check(&address, &actors.keys.prefix, &pool).await {
         Ok(version) => info!(log, "redis answers"; "version" => version),
         Err(CheckError::Unreachable(error)) => {
             warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());

@@ -63,8 +63,8 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
 
 /// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
 /// tried first: it repeats a refusal in Redis' own words.
-pub async fn check(address: &Address, pool: &Pool) -> Result<String, CheckError> {
-    match Store::new(address.clone()).ping().await {
+pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
+    match Store::new(address.clone()).probe(prefix).await {
         Ok(()) => {}
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));

@@ -15,8 +15,10 @@ use crate::writer::mailbox::Credit;
 #[rtype(result = "()")]
 pub struct EventBatch {
     events: Vec<Event>,
-    /// Sum of the payloads.
+    /// Memory that the events take.
     bytes: usize,
+    /// What they come to on the wire: each payload once for every stream.
+    weight: usize,
     /// When the first of the events was read.
     read_at: ReadAt,
     credit: Option<Credit>,
@@ -27,13 +29,14 @@ impl EventBatch {
     /// An empty batch whose events were read from `read_at` on.
     #[must_use]
     pub fn new(read_at: ReadAt, observations: Arc<Observations>) -> EventBatch {
-        EventBatch { events: Vec::new(), bytes: 0, read_at, credit: None, observations }
+        EventBatch { events: Vec::new(), bytes: 0, weight: 0, read_at, credit: None, observations }
     }
 
     /// Takes an event in; from here on it counts as received.
     pub fn push(&mut self, event: Event) {
         self.observations.channel(event.route.channel).received.add(1);
-        self.bytes += event.payload.len();
+        self.bytes += event.payload.len() + size_of::<Event>();
+        self.weight += event.payload.len() * event.route.outlets.len();
         self.events.push(event);
     }
 
@@ -43,10 +46,29 @@ impl EventBatch {
         &self.events
     }
 
-    /// Sum of the payloads in bytes.
+    /// Memory that the events take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Each payload once for every stream that it goes to, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Appends the events of a later batch and takes over the room of their bytes; the place of the batch itself is
+    /// free again.
+    pub fn absorb(&mut self, mut later: EventBatch) {
+        self.events.append(&mut later.events);
+        self.bytes += later.bytes;
+        self.weight += later.weight;
+        match (&mut self.credit, later.credit.take()) {
+            (Some(credit), Some(other)) => credit.absorb(other),
+            (credit @ None, other) => *credit = other,
+            (Some(_), None) => {}
+        }
     }
 
     /// When the first of the events was read.
@@ -109,9 +131,22 @@ mod tests {
     #[test]
     fn a_batch_counts_its_events_and_bytes() {
         let (observations, batch) = world();
-        assert_eq!((batch.events().len(), batch.bytes()), (3, 6));
+        assert_eq!((batch.events().len(), batch.weight()), (3, 6));
+        assert_eq!(batch.bytes(), 6 + 3 * size_of::<Event>());
         let channel = &observations.channels[0];
         assert_eq!((channel.received.get(), channel.pending()), (3, 3));
+    }
+
+    #[test]
+    fn an_absorbed_batch_goes_on_in_the_one_before_it() {
+        let (observations, mut batch) = world();
+        let later = crate::samples::batch(&observations, [batch.events()[0].clone()]);
+        let (bytes, weight) = (batch.bytes() + later.bytes(), batch.weight() + later.weight());
+        batch.absorb(later);
+        assert_eq!((batch.events().len(), batch.bytes(), batch.weight()), (4, bytes, weight));
+        assert_eq!(dropped(&observations), [0, 0, 0]);
+        batch.settle(|_| Ok(()));
+        assert_eq!(observations.channels[0].stored.get(), 4);
     }
 
     #[test]

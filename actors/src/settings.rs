@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::{Channel, Symbol, Topic};
+use crate::writer::backlog::TransactionSize;
 
 /// A text that never shows itself: not in logs, errors, panics or `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,6 +127,18 @@ pub struct WriterSettings {
     pub mailbox_capacity: usize,
     /// `WRITER_BATCH_MAX_EVENTS`, at least 1.
     pub batch_max_events: usize,
+}
+
+/// What a transaction may come to on the wire, apart from single larger events: it is sent in half a second over a line
+/// of 64 Mbit/s.
+const TRANSACTION_WEIGHT: usize = 4 * 1024 * 1024;
+
+impl WriterSettings {
+    /// What one transaction takes.
+    #[must_use]
+    pub fn transaction_size(&self) -> TransactionSize {
+        TransactionSize { events: self.batch_max_events.max(1), weight: TRANSACTION_WEIGHT }
+    }
 }
 
 /// When the supervisor gives up.

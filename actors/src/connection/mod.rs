@@ -82,7 +82,7 @@ impl Connection {
         let redactor = connector.clone();
         let redact = Box::new(move |text: &str| redactor.redact(text));
         let senders = mailboxes.iter().map(Mailbox::sender).collect();
-        let max_events = settings.writers.batch_max_events;
+        let size = settings.writers.transaction_size();
         Ok(Listener {
             plan,
             connector,
@@ -90,7 +90,7 @@ impl Connection {
             policy: ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max),
             ping_interval: settings.feed.ping_interval,
             intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
-            forwarder: Forwarder::new(senders, max_events, Arc::clone(&observations)),
+            forwarder: Forwarder::new(senders, size, Arc::clone(&observations)),
             observations,
             position,
             draining: self.draining.subscribe(),

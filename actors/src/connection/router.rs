@@ -23,6 +23,9 @@ const MAX_REMEMBERED: usize = 16_384;
 /// has the event in any case, and a hostile frame cannot multiply itself.
 const MAX_SYMBOLS: usize = 64;
 
+/// The same in bytes, for payloads far above the 4 KiB of the largest that is known.
+const MAX_SPREAD_BYTES: usize = 1024 * 1024;
+
 /// The channels of the settings, each once, in their order: the meaning of [`ChannelIndex`].
 #[must_use]
 pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
@@ -94,10 +97,10 @@ impl Router {
     }
 
     /// Chooses the route of an event.
-    pub fn route_of(&mut self, topic: &str, facts: &Facts<'_>) -> Routing {
+    pub fn route_of(&mut self, topic: &str, facts: &Facts<'_>, payload_bytes: usize) -> Routing {
         match self.topics.get(topic) {
             Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
-            Some(Known::Global(index)) => Routing::To(self.spread(*index, facts)),
+            Some(Known::Global(index)) => Routing::To(self.spread(*index, facts, payload_bytes)),
             None => {
                 let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
@@ -105,7 +108,7 @@ impl Router {
         }
     }
 
-    fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>) -> Arc<Route> {
+    fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>, payload_bytes: usize) -> Arc<Route> {
         // one symbol for a per-ticker channel: another's stream may have its home on another shard
         let is_global = self.channel(index).is_none_or(|channel| channel.scope() == Scope::Global);
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
@@ -116,7 +119,7 @@ impl Router {
         symbols.retain(|symbol| self.is_target(symbol));
         symbols.sort_unstable();
         symbols.dedup();
-        symbols.truncate(MAX_SYMBOLS);
+        symbols.truncate((MAX_SPREAD_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
 
         let memory = match symbols[..] {
             [] => Some((index, Box::from(""))),
@@ -219,7 +222,7 @@ mod tests {
     }
 
     fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
-        match router.route_of(topic, &Facts::read(payload).unwrap()) {
+        match router.route_of(topic, &Facts::read(payload).unwrap(), payload.len()) {
             Routing::To(route) => route.outlets.iter().map(|outlet| outlet.stream.to_string()).collect(),
             Routing::NoTarget(_) => vec!["no target".into()],
             Routing::UnknownChannel => vec!["unknown".into()],
@@ -253,7 +256,7 @@ mod tests {
         let mut shards: Vec<usize> = (0..100)
             .map(|n| {
                 let payload = format!(r#"{{"ticker":"T{n}"}}"#);
-                match router.route_of("flow-alerts", &Facts::read(&payload).unwrap()) {
+                match router.route_of("flow-alerts", &Facts::read(&payload).unwrap(), payload.len()) {
                     Routing::To(route) => route.shard,
                     other => unreachable!("{other:?}"),
                 }

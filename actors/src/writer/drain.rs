@@ -1,4 +1,4 @@
-//! From the mailbox to Redis, in order, one transaction in flight.
+//! From the backlog to Redis, in order, one transaction in flight.
 //!
 //! A transaction is written again until its fate is known: a refusal wrote nothing, an unanswered one is looked up, and
 //! an entry that Redis refuses by itself is looked up too before it gets a new ID or is given up. While Redis is away
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use slog::Logger;
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::backlog::Backlog;
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{EntryStatus, Refused, Store};
 use super::streams::Streams;
@@ -36,8 +36,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// A lasting outage is logged again after this long.
 const OUTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
-/// Without events, Redis is asked this often whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// Without events, Redis is asked this often whether it takes writes.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// How often a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 /// New IDs that an entry gets at most, against somebody who writes ever higher ones at the same time.
@@ -46,13 +46,11 @@ const MAX_NEW_IDS: u32 = 8;
 /// Everything one writer works with.
 pub struct Drain {
     /// Batches in the order of their arrival; its end is the end of the drain.
-    pub inbox: mpsc::Receiver<EventBatch>,
+    pub backlog: Backlog,
     /// Redis.
     pub store: Store,
     /// What is written.
     pub keys: KeySettings,
-    /// Events of a transaction.
-    pub max_events: usize,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Which shard this is.
@@ -74,8 +72,6 @@ pub struct DrainState {
     /// Whether a try of the present transaction went unanswered: only then may a refused entry be there already.
     is_in_doubt: bool,
     sessions: SessionClock,
-    /// A batch that did not fit into the transaction before.
-    held: Option<EventBatch>,
     backoff: Backoff,
     rng: fastrand::Rng,
     outage: Option<Outage>,
@@ -99,7 +95,6 @@ impl Default for DrainState {
             transaction: Transaction::default(),
             is_in_doubt: false,
             sessions: SessionClock::default(),
-            held: None,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             outage: None,
@@ -115,9 +110,9 @@ impl Default for DrainState {
 type Lost = HashMap<EventAt, DropReason, RandomState>;
 
 impl Drain {
-    /// Writes until the inbox is closed and empty.
+    /// Writes until the backlog is closed and empty.
     pub async fn run(mut self) {
-        self.ping().await;
+        self.probe().await;
         while let Some(batches) = self.next_batches().await {
             self.observed().state.set(WriterState::Writing);
             self.write(batches).await;
@@ -135,43 +130,25 @@ impl Drain {
         &self.observations.writers[self.shard]
     }
 
-    /// As many waiting batches as one transaction takes, at least one; `None` at the end.
+    /// The batches of the next transaction; `None` at the end.
     async fn next_batches(&mut self) -> Option<Vec<EventBatch>> {
-        let first = match self.state.held.take() {
-            Some(batch) => batch,
-            None => self.next_batch().await?,
-        };
-        let mut events = first.events().len();
-        let mut batches = vec![first];
-        while let Ok(batch) = self.inbox.try_recv() {
-            events += batch.events().len();
-            if events > self.max_events {
-                self.state.held = Some(batch);
-                break;
-            }
-            batches.push(batch);
-        }
-        Some(batches)
-    }
-
-    async fn next_batch(&mut self) -> Option<EventBatch> {
         loop {
             self.beat.beat();
             tokio::select! {
                 biased;
-                batch = self.inbox.recv() => return batch,
+                batches = self.backlog.next() => return batches,
                 () = sleep(BEAT) => {}
             }
-            if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PING_EVERY) {
-                self.ping().await;
+            if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
+                self.probe().await;
             }
         }
     }
 
-    /// Asks whether Redis is there, once.
-    async fn ping(&mut self) {
+    /// Asks once whether Redis takes writes.
+    async fn probe(&mut self) {
         self.state.asked_at = Some(Instant::now());
-        match self.store.ping().await {
+        match self.store.probe(&self.keys.prefix).await {
             Ok(()) => self.is_up(),
             Err(fault) => self.is_down(&fault),
         }
@@ -235,6 +212,8 @@ impl Drain {
                     self.state.is_in_doubt = true;
                     self.retry_later(&StoreFault::Unanswered(text)).await;
                     if self.was_written(batches).await {
+                        self.is_up();
+                        self.observed().transactions.add(1);
                         return Vec::new();
                     }
                     self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);

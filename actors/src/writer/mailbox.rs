@@ -6,6 +6,7 @@
 //!
 //! The mailbox outlives its writer: when a writer is restarted, the address is replaced and senders go on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +17,13 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError
 use crate::messages::EventBatch;
 use crate::observation::Observations;
 
-/// Payload that a mailbox holds, whatever the number of batches: with the default of two shards this, the frames being
-/// read and the transaction being written stay well below the 256 MiB that the service promises, and it holds the
-/// largest wave of gex rows seen (4 000 rows of 1 KiB) four times.
+/// Events that a mailbox holds, in bytes, whatever the number of batches: the largest wave of gex rows seen (4 000 rows of
+/// 1 KiB) four times.
 pub const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
+
+/// What all mailboxes together hold: with the frames being read and the transactions being written the service stays well
+/// below the 256 MiB that it promises, however many shards it has.
+const TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes are counted in units of this size, because a semaphore counts in `u32`.
 const UNIT: usize = 1024;
@@ -28,10 +32,23 @@ const UNIT: usize = 1024;
 #[derive(Debug)]
 pub struct Credit {
     _batch: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    /// Given away by [`Credit::absorb`] only.
+    units: Option<OwnedSemaphorePermit>,
     bytes: u64,
     shard: usize,
     observations: Arc<Observations>,
+}
+
+impl Credit {
+    /// Takes over the room of another credit's bytes; its place as a batch is free again.
+    pub fn absorb(&mut self, mut other: Credit) {
+        self.bytes += std::mem::take(&mut other.bytes);
+        match (&mut self.units, other.units.take()) {
+            (Some(units), Some(others)) => units.merge(others),
+            (units @ None, others) => *units = others,
+            (Some(_), None) => {}
+        }
+    }
 }
 
 impl Drop for Credit {
@@ -49,18 +66,21 @@ pub struct Mailbox {
     shard: usize,
     batches: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    units: usize,
     address: watch::Sender<Option<Recipient<EventBatch>>>,
     observations: Arc<Observations>,
 }
 
 impl Mailbox {
-    /// A mailbox for `capacity` batches and [`CAPACITY_BYTES`].
+    /// A mailbox for `capacity` batches and [`CAPACITY_BYTES`], or less when there are many shards.
     #[must_use]
     pub fn new(shard: usize, capacity: usize, observations: Arc<Observations>) -> Arc<Mailbox> {
+        let units = CAPACITY_BYTES.min(TOTAL_BYTES / observations.writers.len().max(1)) / UNIT;
         Arc::new(Mailbox {
             shard,
             batches: Arc::new(Semaphore::new(capacity)),
-            bytes: Arc::new(Semaphore::new(CAPACITY_BYTES / UNIT)),
+            bytes: Arc::new(Semaphore::new(units)),
+            units,
             address: watch::Sender::new(None),
             observations,
         })
@@ -97,22 +117,22 @@ impl MailboxSender {
         }
     }
 
-    /// Waits for room and for a writer, then sends. Cancelling the wait is safe: the batch stays in `slot` until it
-    /// was sent.
-    pub async fn send(&mut self, slot: &mut Option<EventBatch>) {
-        let Some(bytes) = slot.as_ref().map(EventBatch::bytes) else { return };
+    /// Waits for room and for a writer, then sends the first of the `waiting` batches. Cancelling the wait is safe: the
+    /// batch stays where it is until it was sent.
+    pub async fn send_first(&mut self, waiting: &mut VecDeque<EventBatch>) {
         let mailbox = Arc::clone(&self.mailbox);
         let _wait = Wait { mailbox: &mailbox, since: Instant::now() };
-        while slot.is_some() {
+        while let Some(bytes) = waiting.front().map(EventBatch::bytes) {
             let Ok(credit) = self.credit(bytes).await else { return };
-            if let Some(Err(batch)) = slot.take().map(|batch| self.deliver(batch, credit)) {
-                *slot = Some(batch);
-                // the writer is gone; the next one will announce itself
-                if self.address.changed().await.is_err() {
-                    return;
-                }
-                self.writer.clone_from(&self.address.borrow_and_update());
+            match waiting.pop_front().map(|batch| self.deliver(batch, credit)) {
+                Some(Err(batch)) => waiting.push_front(batch),
+                Some(Ok(())) | None => return,
             }
+            // the writer is gone; the next one will announce itself
+            if self.address.changed().await.is_err() {
+                return;
+            }
+            self.writer.clone_from(&self.address.borrow_and_update());
         }
     }
 
@@ -133,7 +153,7 @@ impl MailboxSender {
 
     fn try_credit(&self, bytes: usize) -> Option<Credit> {
         let batch = Arc::clone(&self.mailbox.batches).try_acquire_owned();
-        let units = Arc::clone(&self.mailbox.bytes).try_acquire_many_owned(units_of(bytes));
+        let units = Arc::clone(&self.mailbox.bytes).try_acquire_many_owned(self.units_of(bytes));
         match (batch, units) {
             (Ok(batch), Ok(units)) => Some(self.lend(batch, units, bytes)),
             (Err(TryAcquireError::NoPermits | TryAcquireError::Closed), _) | (_, Err(_)) => None,
@@ -142,8 +162,13 @@ impl MailboxSender {
 
     async fn credit(&self, bytes: usize) -> Result<Credit, AcquireError> {
         let batch = Arc::clone(&self.mailbox.batches).acquire_owned().await?;
-        let units = Arc::clone(&self.mailbox.bytes).acquire_many_owned(units_of(bytes)).await?;
+        let units = Arc::clone(&self.mailbox.bytes).acquire_many_owned(self.units_of(bytes)).await?;
         Ok(self.lend(batch, units, bytes))
+    }
+
+    /// Units of a batch: at least one, and never more than a mailbox has, so that every batch can be sent.
+    fn units_of(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT).clamp(1, self.mailbox.units.max(1))).unwrap_or(u32::MAX)
     }
 
     fn lend(&self, batch: OwnedSemaphorePermit, units: OwnedSemaphorePermit, bytes: usize) -> Credit {
@@ -154,7 +179,7 @@ impl MailboxSender {
         }
         Credit {
             _batch: batch,
-            _bytes: units,
+            units: Some(units),
             bytes,
             shard: self.mailbox.shard,
             observations: Arc::clone(&self.mailbox.observations),
@@ -174,12 +199,6 @@ impl Drop for Wait<'_> {
             writer.mailbox_wait_us.add(u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
     }
-}
-
-/// Units of a batch: at least one, and never more than a mailbox has, so that every batch can be sent.
-fn units_of(bytes: usize) -> u32 {
-    let units = bytes.div_ceil(UNIT).clamp(1, CAPACITY_BYTES / UNIT);
-    u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A writer: the actor that owns one shard's way into Redis.
 //!
-//! The shell takes batches in and hands them to its [`drain`], which runs beside it: a hung Redis never holds the
-//! mailbox. The place of a disk queue is between the two.
+//! The shell takes batches in, into its [`backlog`], and the [`drain`] takes them from there, beside it: a hung Redis never
+//! holds the mailbox.
 
+pub mod backlog;
 pub mod drain;
 pub mod ids;
 pub mod mailbox;
@@ -13,12 +14,12 @@ pub mod transaction;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use backlog::Backlog;
 use drain::{Drain, DrainState};
 use mailbox::Mailbox;
 use slog::Logger;
 use store::Store;
 use store::link::Address;
-use tokio::sync::mpsc;
 
 use crate::events;
 use crate::fault::ChildFaults;
@@ -51,8 +52,8 @@ pub struct WriterParts {
 pub struct Writer {
     life: ChildLife,
     parts: Option<WriterParts>,
-    /// To the drain; dropped to let it end.
-    outbox: Option<mpsc::Sender<EventBatch>>,
+    /// To the drain.
+    backlog: Backlog,
     capacity: usize,
     log: Logger,
 }
@@ -62,7 +63,8 @@ impl Writer {
     #[must_use]
     pub fn new(parts: WriterParts, life: ChildLife) -> Writer {
         let (log, capacity) = (parts.log.clone(), parts.settings.mailbox_capacity);
-        Writer { life, parts: Some(parts), outbox: None, capacity, log }
+        let backlog = Backlog::new(parts.settings.transaction_size());
+        Writer { life, parts: Some(parts), backlog, capacity, log }
     }
 }
 
@@ -73,14 +75,11 @@ impl Actor for Writer {
         let Some(parts) = self.parts.take() else { return context.stop() };
         // credits bound the mailbox; actix must not bound it earlier
         context.set_mailbox_capacity(self.capacity + 1);
-        let (outbox, inbox) = mpsc::channel(self.capacity);
-        self.outbox = Some(outbox);
         parts.mailbox.serve(context.address().recipient());
         let drain = Drain {
-            inbox,
-            store: Store::new(parts.address),
+            backlog: self.backlog.clone(),
+            store: Store::new(parts.address).with_beat(self.life.beater()),
             keys: parts.keys,
-            max_events: parts.settings.batch_max_events,
             observations: parts.observations,
             shard: parts.shard,
             beat: self.life.beater(),
@@ -89,7 +88,7 @@ impl Actor for Writer {
             state: DrainState::default(),
         };
         let ended = drain.run().into_actor(self).map(|(), writer, context| {
-            if writer.outbox.is_none() {
+            if writer.backlog.is_closed() {
                 writer.life.finish();
             }
             context.stop();
@@ -102,8 +101,8 @@ impl Handler<EventBatch> for Writer {
     type Result = ();
 
     fn handle(&mut self, batch: EventBatch, _: &mut Context<Self>) {
-        // as many batches as there are credits fit; a batch that comes after the end counts itself as lost
-        if self.outbox.as_ref().is_none_or(|outbox| outbox.try_send(batch).is_err()) {
+        // a batch that comes after the end counts itself as lost
+        if self.backlog.push(batch).is_err() {
             events::batch_came_late(&self.log);
         }
     }
@@ -114,7 +113,7 @@ impl Handler<Stop> for Writer {
 
     fn handle(&mut self, stop: Stop, context: &mut Context<Self>) {
         match stop {
-            Stop::Drain => self.outbox = None,
+            Stop::Drain => self.backlog.close(),
             Stop::Terminate => {
                 self.life.finish();
                 context.terminate();

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slog::{Discard, Logger, o};
-use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::event::{Channel, ChannelIndex, Event, MapCell, Outlet, ReadAt, Route};
 use uw_websocket_actors::fault::FaultPlan;
@@ -12,6 +11,7 @@ use uw_websocket_actors::messages::EventBatch;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, unix_micros};
 use uw_websocket_actors::settings::KeySettings;
 use uw_websocket_actors::supervisor::Beat;
+use uw_websocket_actors::writer::backlog::{Backlog, TransactionSize};
 use uw_websocket_actors::writer::drain::{Drain, DrainState};
 
 use crate::redis::{RedisServer, SOON};
@@ -20,7 +20,7 @@ use crate::redis::{RedisServer, SOON};
 struct World {
     redis: RedisServer,
     observations: Arc<Observations>,
-    outbox: mpsc::Sender<EventBatch>,
+    backlog: Backlog,
     route: Arc<Route>,
 }
 
@@ -30,9 +30,9 @@ impl World {
         let channels = [Channel::GexStrike];
         let observations =
             Arc::new(Observations::new("test".into(), "0", &channels, &[], 1, Arc::new(AtomicU64::new(0))));
-        let (outbox, inbox) = mpsc::channel(16);
+        let backlog = Backlog::new(TransactionSize { events: 512, weight: 1 << 20 });
         let drain = Drain {
-            inbox,
+            backlog: backlog.clone(),
             store: redis.store(),
             keys: KeySettings {
                 prefix: "uw".into(),
@@ -41,7 +41,6 @@ impl World {
                 maxlen: None,
                 maxlen_by_channel: Vec::new(),
             },
-            max_events: 512,
             observations: Arc::clone(&observations),
             shard: 0,
             beat: Beat::default(),
@@ -56,7 +55,7 @@ impl World {
             maxlen,
         });
         let route = Arc::new(Route { channel: ChannelIndex(0), shard: 0, outlets: vec![outlet] });
-        (World { redis, observations, outbox, route }, drain)
+        (World { redis, observations, backlog, route }, drain)
     }
 
     fn channel(&self) -> &ChannelObservation {
@@ -73,7 +72,7 @@ impl World {
             let payload = Bytes::copy_from_slice(payload.as_bytes());
             batch.push(Event { route: Arc::clone(&self.route), payload, received_us, cell });
         }
-        self.outbox.send(batch).await.unwrap();
+        self.backlog.push(batch).unwrap();
         let settled = async {
             while self.channel().pending() > 0 {
                 sleep(Duration::from_millis(2)).await;

@@ -91,10 +91,10 @@ async fn what_is_no_answer_to_a_question_leaves_it_unanswered() {
 async fn an_answer_that_does_not_come_is_not_waited_for_any_longer_than_said() {
     let (listener, mut store) = server().await;
     let asked = async {
-        store.ping().await.unwrap();
+        store.probe("uw").await.unwrap();
         // the socket is open now, and from here on only the clock goes on
         tokio::time::pause();
-        store.ping().await
+        store.probe("uw").await
     };
     tokio::select! {
         answer = asked => assert!(matches!(answer, Err(StoreFault::Unanswered(_))), "{answer:?}"),
@@ -106,9 +106,9 @@ async fn an_answer_that_does_not_come_is_not_waited_for_any_longer_than_said() {
 async fn after_a_broken_answer_the_next_question_has_a_connection_of_its_own() {
     let (listener, mut store) = server().await;
     let asked = async {
-        store.ping().await.unwrap();
-        assert!(matches!(store.ping().await, Err(StoreFault::Unanswered(_))));
-        store.ping().await
+        store.probe("uw").await.unwrap();
+        assert!(matches!(store.probe("uw").await, Err(StoreFault::Unanswered(_))));
+        store.probe("uw").await
     };
     tokio::select! {
         answer = asked => assert_eq!(answer, Ok(())),
@@ -120,7 +120,7 @@ async fn after_a_broken_answer_the_next_question_has_a_connection_of_its_own() {
 async fn nobody_at_the_address_is_unreachable() {
     let (listener, mut store) = server().await;
     drop(listener);
-    assert!(matches!(store.ping().await, Err(StoreFault::Unreachable(_))));
+    assert!(matches!(store.probe("uw").await, Err(StoreFault::Unreachable(_))));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_login_that_breaks_off_has_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut store = Store::new(address(&format!("redis://:secret@{}", listener.local_addr().unwrap())));
     tokio::select! {
-        answer = store.ping() => assert!(matches!(answer, Err(StoreFault::Unreachable(_))), "{answer:?}"),
+        answer = store.probe("uw") => assert!(matches!(answer, Err(StoreFault::Unreachable(_))), "{answer:?}"),
         () = serve(listener, &[b"+O"], Then::Close) => unreachable!(),
     }
 }

@@ -32,7 +32,7 @@ async fn a_transaction_writes_all_of_its_commands() {
 async fn a_full_memory_refuses_all_and_the_connection_goes_on() {
     let redis = RedisServer::start();
     let mut store = redis.store();
-    store.ping().await.unwrap();
+    store.probe("uw").await.unwrap();
     let commands =
         transaction(&[&["DEL", "x"], &["XADD", "a", "1-0", "payload", "p"], &["HSET", "h", "f", "v"]]);
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -68,7 +68,7 @@ async fn a_command_that_is_refused_by_itself_is_reported_and_the_others_are_writ
 async fn a_replica_refuses_all_until_it_is_none() {
     let redis = RedisServer::start();
     let mut store = redis.store();
-    store.ping().await.unwrap();
+    store.probe("uw").await.unwrap();
     redis.command(&["REPLICAOF", "127.0.0.1", &redis.port().to_string()]);
     assert_eq!(refusal(write(&mut store, "a").await), Refusal::ReadOnly);
     redis.command(&["REPLICAOF", "NO", "ONE"]);

@@ -14,6 +14,7 @@ use crate::writer::mailbox::Mailbox;
 
 /// Events of a batch.
 const MAX_EVENTS: usize = 3;
+const SIZE: TransactionSize = TransactionSize { events: MAX_EVENTS, weight: 1000 };
 
 /// A writer that keeps what reaches it.
 struct Probe(Arc<Mutex<Vec<EventBatch>>>);
@@ -45,7 +46,7 @@ impl World {
             (0..shards).map(|shard| Mailbox::new(shard, 1, Arc::clone(&observations))).collect();
         let senders = mailboxes.iter().map(Mailbox::sender).collect();
         World {
-            forwarder: Forwarder::new(senders, MAX_EVENTS, observations),
+            forwarder: Forwarder::new(senders, SIZE, observations),
             mailboxes,
             kept: Vec::new(),
             routes: (0..shards)
@@ -121,7 +122,7 @@ fn each_shard_has_its_own_batch() {
 }
 
 #[test]
-fn a_full_mailbox_leaves_one_batch_that_fills_to_the_bound() {
+fn a_full_mailbox_leaves_events_in_the_lane_up_to_the_bound() {
     run(async {
         let mut world = World::served(2);
         world.push(0, "1");
@@ -141,10 +142,28 @@ fn a_full_mailbox_leaves_one_batch_that_fills_to_the_bound() {
 }
 
 #[test]
+fn a_chunk_beyond_the_bound_still_makes_batches_of_a_transaction_each() {
+    run(async {
+        let mut world = World::served(1);
+        world.push(0, "0");
+        world.forwarder.flush();
+        for payload in ["1", "2", "3", "4", "5", "6", "7"] {
+            world.push(0, payload);
+        }
+        assert!(!world.forwarder.has_room());
+        assert_eq!(world.take(0).await, ["0"]);
+        for batch in [&["1", "2", "3"][..], &["4", "5", "6"], &["7"]] {
+            world.forwarder.flush();
+            assert_eq!(world.take(0).await, batch);
+        }
+    });
+}
+
+#[test]
 fn a_lane_holds_a_bounded_number_of_bytes() {
     run(async {
         let mut world = World::new(1);
-        world.push(0, &"x".repeat(LANE_MAX_BYTES - 1));
+        world.push(0, &"x".repeat(LANE_MAX_BYTES - size_of::<Event>() - 1));
         assert!(world.forwarder.has_room());
         world.push(0, "x");
         assert!(!world.forwarder.has_room());

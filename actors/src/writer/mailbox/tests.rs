@@ -118,7 +118,7 @@ fn credits_bound_the_bytes() {
         let world = World::new(64);
         let (_address, kept) = world.serve();
         let mut sender = world.mailbox.sender();
-        let half = "x".repeat(CAPACITY_BYTES / 2);
+        let half = "x".repeat(CAPACITY_BYTES / 2 - size_of::<crate::event::Event>());
         sender.try_send(world.batch(&half)).unwrap();
         sender.try_send(world.batch(&half[UNIT..])).unwrap();
         assert!(sender.try_send(world.batch(&"x".repeat(UNIT + 1))).is_err());
@@ -129,6 +129,26 @@ fn credits_bound_the_bytes() {
         let writer = &world.observations.writers[0];
         assert_eq!(writer.bytes_in.get(), writer.bytes_out.get());
         sender.try_send(world.batch(&half)).unwrap();
+    });
+}
+
+#[test]
+fn an_absorbed_batch_gives_back_its_place_and_keeps_its_bytes() {
+    run(async {
+        let world = World::new(2);
+        let (_address, kept) = world.serve();
+        let mut sender = world.mailbox.sender();
+        sender.try_send(world.batch("1")).unwrap();
+        sender.try_send(world.batch("2")).unwrap();
+        assert!(sender.try_send(world.batch("3")).is_err());
+        reach(&kept, 2).await;
+        let mut batches = std::mem::take(&mut *kept.lock().unwrap());
+        let (second, bytes) = (batches.pop().unwrap(), batches[0].bytes() * 2);
+        batches[0].absorb(second);
+        let writer = &world.observations.writers[0];
+        assert_eq!(writer.batches_in.get() - writer.batches_out.get(), 1);
+        assert_eq!(writer.bytes_in.get() - writer.bytes_out.get(), bytes as u64);
+        sender.try_send(world.batch("3")).unwrap();
     });
 }
 
@@ -181,16 +201,16 @@ fn a_waiting_sender_sends_as_soon_as_there_is_room() {
         let (_address, kept) = world.serve();
         let mut sender = world.mailbox.sender();
         sender.try_send(world.batch("1")).unwrap();
-        let mut slot = Some(world.batch("2"));
+        let mut waiting = VecDeque::from([world.batch("2")]);
         {
-            let mut sent = pin!(sender.send(&mut slot));
+            let mut sent = pin!(sender.send_first(&mut waiting));
             assert!(sent.as_mut().now_or_never().is_none());
             reach(&kept, 1).await;
             assert!(sent.as_mut().now_or_never().is_none());
             drop(kept.lock().unwrap().pop());
             sent.await;
         }
-        assert!(slot.is_none());
+        assert!(waiting.is_empty());
         reach(&kept, 1).await;
         assert_eq!(payloads(&kept), ["2"]);
     });
@@ -203,19 +223,19 @@ fn a_cancelled_wait_keeps_the_batch_and_the_order_and_is_counted() {
         let (_address, kept) = world.serve();
         let mut sender = world.mailbox.sender();
         sender.try_send(world.batch("1")).unwrap();
-        let mut slot = Some(world.batch("2"));
+        let mut waiting = VecDeque::from([world.batch("2")]);
         let asked = Instant::now();
         {
-            let mut sent = pin!(sender.send(&mut slot));
+            let mut sent = pin!(sender.send_first(&mut waiting));
             while asked.elapsed().as_micros() < 10 {
                 assert!(sent.as_mut().now_or_never().is_none());
             }
         }
-        assert_eq!(slot.as_ref().map(|batch| batch.events().len()), Some(1));
+        assert_eq!(waiting.front().map(|batch| batch.events().len()), Some(1));
         assert!(world.observations.writers[0].mailbox_wait_us.get() > 0);
         reach(&kept, 1).await;
         kept.lock().unwrap().clear();
-        sender.send(&mut slot).await;
+        sender.send_first(&mut waiting).await;
         reach(&kept, 1).await;
         assert_eq!(payloads(&kept), ["2"]);
         assert_eq!(world.observations.channels[0].dropped(DropReason::Crash).get(), 1);
@@ -229,8 +249,9 @@ fn room_goes_to_the_sender_who_asked_first() {
         let (_address, kept) = world.serve();
         let (mut one, mut other) = (world.mailbox.sender(), world.mailbox.sender());
         one.try_send(world.batch("0")).unwrap();
-        let (mut first, mut second) = (Some(world.batch("first")), Some(world.batch("second")));
-        let (mut first, mut second) = (pin!(one.send(&mut first)), pin!(other.send(&mut second)));
+        let (mut first, mut second) =
+            (VecDeque::from([world.batch("first")]), VecDeque::from([world.batch("second")]));
+        let (mut first, mut second) = (pin!(one.send_first(&mut first)), pin!(other.send_first(&mut second)));
         assert!(first.as_mut().now_or_never().is_none());
         assert!(second.as_mut().now_or_never().is_none());
         reach(&kept, 1).await;
@@ -259,9 +280,9 @@ fn the_next_writer_gets_the_batches_that_an_ended_one_did_not_take() {
         let batch = sender.try_send(world.batch("2")).unwrap_err();
         assert_eq!(world.depth(), 1);
 
-        let mut slot = Some(batch);
+        let mut waiting = VecDeque::from([batch]);
         let kept_by_next = {
-            let mut sent = pin!(sender.send(&mut slot));
+            let mut sent = pin!(sender.send_first(&mut waiting));
             assert!(sent.as_mut().now_or_never().is_none());
             let (_next, kept_by_next) = world.serve();
             sent.await;

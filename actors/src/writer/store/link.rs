@@ -18,11 +18,12 @@ use tokio_rustls::TlsConnector;
 use super::fault::StoreFault;
 use super::resp::{self, Commands, Reply};
 use crate::settings::RedisSettings;
+use crate::supervisor::Beat;
 use crate::tls::{self, TlsError};
 
 /// Name resolution, TCP, TLS and authentication together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest wait for the answer to what was sent. A fork for a snapshot of many gigabytes may hold Redis for a second;
+/// Longest standstill while something is sent or an answer is due. A fork for a snapshot of many gigabytes may hold Redis for a second;
 /// what takes longer is looked up afterwards. Well below the supervisor's patience with a writer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Room that is kept for replies: those of a transaction of 512 events take some 15 KiB.
@@ -99,8 +100,8 @@ impl Address {
     }
 
     /// Connects and logs in.
-    pub async fn connect(&self) -> Result<Link, StoreFault> {
-        match timeout(CONNECT_TIMEOUT, self.open()).await {
+    pub async fn connect(&self, beat: &Beat) -> Result<Link, StoreFault> {
+        match timeout(CONNECT_TIMEOUT, self.open(beat)).await {
             Ok(opened) => opened,
             Err(_) => {
                 Err(StoreFault::Unreachable(format!("{self}: no connection within {CONNECT_TIMEOUT:?}")))
@@ -108,7 +109,7 @@ impl Address {
         }
     }
 
-    async fn open(&self) -> Result<Link, StoreFault> {
+    async fn open(&self, beat: &Beat) -> Result<Link, StoreFault> {
         let unreachable = |error: io::Error| StoreFault::Unreachable(format!("{self}: {error}"));
         let socket: Box<dyn Socket> = match &self.place {
             Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
@@ -121,7 +122,7 @@ impl Address {
                 Box::new(stream.map_err(unreachable)?)
             }
         };
-        let mut link = Link { socket, replies: BytesMut::with_capacity(REPLY_BUFFER) };
+        let mut link = Link { socket, replies: BytesMut::with_capacity(REPLY_BUFFER), beat: beat.clone() };
         let mut login = Commands::default();
         for command in &self.login {
             login.begin(command.len());
@@ -158,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
 pub struct Link {
     socket: Box<dyn Socket>,
     replies: BytesMut,
+    beat: Beat,
 }
 
 impl Link {
@@ -169,24 +171,25 @@ impl Link {
         mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
         let mut outcome = Ok(());
-        let exchange = async {
-            self.socket.write_all(commands.bytes()).await.map_err(|error| broken(&error))?;
-            self.socket.flush().await.map_err(|error| broken(&error))?;
-            for _ in 0..commands.count() {
-                let length = self.receive(|reply| {
-                    let accepted = accept(reply);
-                    if outcome.is_ok() {
-                        outcome = accepted;
-                    }
-                });
-                length.await?;
-            }
-            Ok(())
-        };
-        match timeout(ANSWER_TIMEOUT, exchange).await {
-            Ok(exchanged) => exchanged.and(outcome),
-            Err(_) => Err(StoreFault::Unanswered(format!("none within {ANSWER_TIMEOUT:?}"))),
+        self.send(commands.bytes()).await?;
+        for _ in 0..commands.count() {
+            let received = self.receive(|reply| {
+                let accepted = accept(reply);
+                if outcome.is_ok() {
+                    outcome = accepted;
+                }
+            });
+            received.await?;
         }
+        outcome
+    }
+
+    async fn send(&mut self, mut bytes: &[u8]) -> Result<(), StoreFault> {
+        while !bytes.is_empty() {
+            let sent = progress(&self.beat, self.socket.write(bytes)).await?;
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        progress(&self.beat, self.socket.flush()).await
     }
 
     async fn receive(&mut self, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
@@ -202,15 +205,22 @@ impl Link {
                 return Err(StoreFault::Unanswered("the answer is too large".into()));
             }
             self.replies.reserve(REPLY_BUFFER);
-            if self.socket.read_buf(&mut self.replies).await.map_err(|error| broken(&error))? == 0 {
+            if progress(&self.beat, self.socket.read_buf(&mut self.replies)).await? == 0 {
                 return Err(StoreFault::Unanswered("connection closed".into()));
             }
         }
     }
 }
 
-fn broken(error: &io::Error) -> StoreFault {
-    StoreFault::Unanswered(error.to_string())
+/// Waits for some bytes to go or come, for [`ANSWER_TIMEOUT`] at most: however much there is to send over however slow a
+/// line, only a standstill is a fault.
+async fn progress<T>(beat: &Beat, io: impl Future<Output = io::Result<T>>) -> Result<T, StoreFault> {
+    beat.beat();
+    match timeout(ANSWER_TIMEOUT, io).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(StoreFault::Unanswered(error.to_string())),
+        Err(_) => Err(StoreFault::Unanswered(format!("nothing for {ANSWER_TIMEOUT:?}"))),
+    }
 }
 
 impl std::fmt::Debug for Link {

@@ -12,6 +12,7 @@ use link::{Address, Link};
 use resp::{Commands, Reply, id_text};
 
 use crate::event::EntryId;
+use crate::supervisor::Beat;
 
 /// A command of a transaction that Redis refused while it took the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +41,20 @@ pub enum EntryStatus {
 pub struct Store {
     address: Address,
     link: Option<Link>,
+    beat: Beat,
 }
 
 impl Store {
     /// Redis at `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
-        Store { address, link: None }
+        Store { address, link: None, beat: Beat::default() }
+    }
+
+    /// Proves progress by `beat` whenever Redis takes or gives some bytes.
+    #[must_use]
+    pub fn with_beat(self, beat: Beat) -> Store {
+        Store { beat, ..self }
     }
 
     /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
@@ -70,7 +78,7 @@ impl Store {
                 }
                 Reply::Error(text) => Err(StoreFault::refused(text)),
                 Reply::Status(_) if position < expected => Ok(()),
-                other => Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+                other => Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
             }
         })
         .await?;
@@ -93,7 +101,7 @@ impl Store {
                     EntryId::default()
                 }
                 Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
             });
             Ok(())
         })
@@ -121,7 +129,7 @@ impl Store {
                 Reply::Array(Some(entries)) => entries.first().and_then(id_and_payload),
                 Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
                 Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
             });
             Ok(())
         })
@@ -152,7 +160,7 @@ impl Store {
                 Reply::Bulk(payload) => payload.map(<[u8]>::to_vec),
                 Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
                 Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply {other:?}"))),
+                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
             });
             Ok(())
         })
@@ -160,11 +168,13 @@ impl Store {
         Ok(payloads)
     }
 
-    /// Asks whether Redis is there.
-    pub async fn ping(&mut self) -> Result<(), StoreFault> {
-        let mut ping = Commands::default();
-        ping.command(&[b"PING"]);
-        self.ask(&ping, |reply| match reply {
+    /// Asks whether Redis takes writes: an entry for a stream that does not exist and is not to be made. A `PING` would be
+    /// answered by a replica too, and by a Redis whose memory is full.
+    pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
+        let stream = format!("{prefix}:ws:probe");
+        let mut probe = Commands::default();
+        probe.command(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"payload", b"probe"]);
+        self.ask(&probe, |reply| match reply {
             Reply::Error(text) => Err(StoreFault::refused(text)),
             _ => Ok(()),
         })
@@ -178,7 +188,7 @@ impl Store {
     ) -> Result<(), StoreFault> {
         let mut link = match self.link.take() {
             Some(link) => link,
-            None => self.address.connect().await?,
+            None => self.address.connect(&self.beat).await?,
         };
         let asked = link.ask(commands, accept).await;
         let is_usable = match &asked {

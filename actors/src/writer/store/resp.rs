@@ -124,6 +124,20 @@ pub enum Reply<'b> {
     Array(Option<Vec<Reply<'b>>>),
 }
 
+impl Reply<'_> {
+    /// What kind of reply it is, for a report that does not repeat it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Reply::Status(_) => "a status",
+            Reply::Error(_) => "an error",
+            Reply::Integer(_) => "an integer",
+            Reply::Bulk(_) => "a string",
+            Reply::Array(_) => "an array",
+        }
+    }
+}
+
 /// What came is no reply.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("this is not the Redis protocol: {0}")]
