@@ -43,7 +43,6 @@ const REFUSAL_CHECK: Duration = Duration::from_millis(250);
 
 /// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
-    tls::install_crypto();
     actix_rt::System::new().block_on(async move {
         // before anything is waited for: as process 1 of a container an uncaught signal would be lost
         let signals = match Signals::listen() {

@@ -24,6 +24,7 @@ pub mod control;
 pub mod error_chain;
 pub mod fault;
 pub mod sampled;
+pub mod time;
 pub mod tls;
 
 #[cfg(test)]

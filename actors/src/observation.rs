@@ -155,8 +155,6 @@ labelled! {
         Writing = "writing",
         /// Redis is away or refuses; the writer keeps trying.
         Retrying = "retrying",
-        /// Writes what it has and ends.
-        Draining = "draining",
         /// Ended.
         Stopped = "stopped",
     }

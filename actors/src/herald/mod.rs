@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use cadence::Cadence;
 use deadpool_redis::{Pool, redis};
-use jiff::Timestamp;
 use slog::Logger;
 
 use crate::calendar::{self, MarketState};
 use crate::events;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
+use crate::time::iso_utc;
 
 /// How often observations are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -119,14 +119,15 @@ impl Herald {
         let observations = &self.observations;
         let last_event_at =
             observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
+        let shown = |at: Option<u64>| at.map(iso_utc).unwrap_or_default();
         let mut status = redis::pipe();
         status.atomic().hset_multiple(
             &self.status_key,
             &[
                 ("instance", observations.instance.clone()),
                 ("version", observations.version.to_owned()),
-                ("started_at", iso(observations.started_at.get())),
-                ("last_event_at", iso(last_event_at)),
+                ("started_at", shown(observations.started_at.get())),
+                ("last_event_at", shown(last_event_at)),
                 ("state", state.to_owned()),
             ],
         );
@@ -156,13 +157,6 @@ fn state(observations: &Observations) -> &'static str {
     } else {
         "degraded"
     }
-}
-
-/// ISO 8601 in UTC with microseconds, empty for never.
-fn iso(unix_us: Option<u64>) -> String {
-    let at =
-        unix_us.and_then(|us| i64::try_from(us).ok()).and_then(|us| Timestamp::from_microsecond(us).ok());
-    at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()).unwrap_or_default()
 }
 
 impl Actor for Herald {

@@ -159,7 +159,7 @@ impl Supervisor {
             self.observations.count_restart(&child.spec.name);
         }
         let ends = ctx.address().recipient();
-        let (life, beat) = ChildLife::new(index, &child.spec.name, child.generation, ends);
+        let (life, beat) = ChildLife::new(index, child.generation, ends);
         // a start that panics is a crash like any other; the supervisor must outlive it
         if let Ok(stop) = catch_unwind(AssertUnwindSafe(|| (child.spec.start)(life))) {
             info!(self.log, "actor started"; "actor" => &child.spec.name, "generation" => child.generation);
@@ -199,10 +199,9 @@ impl Supervisor {
             .collect();
         for index in frozen {
             let Some(child) = self.children.get_mut(index) else { continue };
-            if let ChildState::Running { beat, stop, .. } = &child.state {
+            if let ChildState::Running { stop, .. } = &child.state {
                 error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
                     "silent_ms" => millis(self.timing.tick * limit));
-                beat.revoke();
                 tell(stop, Stop::Terminate);
                 self.after_crash(index, ctx);
             }
