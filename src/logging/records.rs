@@ -48,7 +48,12 @@ pub const RECORDS: &[Record] = &[
     record("critical", "every connection was refused", "refused", "at start; exit 77"),
     record("info", "subscribed", "topic", "the feed acknowledged a join"),
     record("warning", "join repeated", "topic, times", "a join without an answer is sent again"),
-    record("warning", "join refused", "topic, text", "the feed refused a join, in its own words"),
+    record(
+        "warning",
+        "join refused",
+        "topic, text",
+        "the feed refused a join, in its own words, if these are new",
+    ),
     record("info", "first frame", "channel, bytes", "the first event of each channel on a connection"),
     record(
         "warning",
