@@ -282,8 +282,9 @@ impl Family {
     /// Waits for as many rounds of the supervisor as make up `time`.
     async fn pass_rounds(&self, time: Duration) {
         for _ in 0..time.as_millis() / quick().tick.as_millis() {
-            let last = self.observations.supervisor_round_at.get();
-            eventually("a round", || self.observations.supervisor_round_at.get() != last).await;
+            let round = || *lock(&self.observations.supervisor_round_at);
+            let last = round();
+            eventually("a round", || round() != last).await;
         }
     }
 

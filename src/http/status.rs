@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use serde::Serialize;
 use uw_websocket_actors::observation::{
@@ -198,7 +199,7 @@ impl<'a> Status<'a> {
 
 impl ServiceState {
     fn of(snapshot: &Snapshot<'_>, ready: bool) -> ServiceState {
-        if health(snapshot.observations, snapshot.now).is_err() {
+        if health(snapshot.observations, Instant::now()).is_err() {
             ServiceState::Stalled
         } else if snapshot.observations.stopping.load(Relaxed) {
             ServiceState::Stopping

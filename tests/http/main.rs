@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket_actors::event::{Channel, Symbol, Topic};
-use uw_websocket_actors::observation::{ConnectionState, Observations, lock, unix_micros};
+use uw_websocket_actors::observation::{ConnectionState, Observations, lock};
 
 /// For any single answer; far above what one takes, below the server's own timeouts.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -88,8 +88,12 @@ fn in_order() -> Arc<Observations> {
     for writer in &observations.writers {
         writer.redis_up.store(true, Relaxed);
     }
-    observations.supervisor_round_at.set_now();
     Arc::new(observations)
+}
+
+/// Lets the supervisor's last round be a minute ago.
+fn stall(observations: &Observations) {
+    *lock(&observations.supervisor_round_at) = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
 }
 
 fn start(observations: &Arc<Observations>) -> HttpSide {
@@ -104,7 +108,7 @@ fn health_is_ok_until_the_supervisor_stalls() {
     let answer = get(&side, "/healthz");
     assert_eq!((answer.status, &*answer.body), (200, "ok"));
 
-    observations.supervisor_round_at.set(unix_micros() - 60_000_000);
+    stall(&observations);
     let answer = get(&side, "/healthz");
     assert_eq!(answer.status, 503);
     assert!(answer.body.starts_with("the supervisor has made no round for 6"), "{}", answer.body);

@@ -15,6 +15,7 @@ use deadpool_redis::{Pool, redis};
 use slog::Logger;
 
 use crate::calendar::{self, MarketState};
+use crate::event::Channel;
 use crate::events;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
 use crate::time::iso_utc;
@@ -87,9 +88,8 @@ impl Herald {
     }
 
     fn look_for_silent_channels(&mut self, market_is_open: bool) {
-        let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
-        let is_expected = market_is_open && self.observations.connections.iter().all(is_live);
         for (channel, cadence) in self.observations.channels.iter().zip(&mut self.cadences) {
+            let is_expected = market_is_open && is_live(&self.observations, &channel.channel);
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
                 events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
             }
@@ -147,6 +147,13 @@ impl Herald {
     }
 }
 
+/// Whether every connection that carries the channel is live: what the others do says nothing about its silence.
+fn is_live(observations: &Observations, channel: &Channel) -> bool {
+    let mut carriers =
+        observations.connections.iter().filter(|connection| connection.channels.contains(channel));
+    carriers.all(|connection| connection.state.get() == ConnectionState::Live)
+}
+
 /// `running`; `degraded` while a connection is not live or Redis is away; `stopping`.
 fn state(observations: &Observations) -> &'static str {
     let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
@@ -165,5 +172,33 @@ impl Actor for Herald {
     fn started(&mut self, context: &mut Context<Self>) {
         self.look(context);
         context.run_interval(LOOK_EVERY, Herald::look);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Symbol, Topic};
+
+    #[test]
+    fn a_channel_is_live_with_the_connections_that_carry_it() {
+        let topic = |channel: &Channel, symbol: &str| Topic {
+            channel: channel.clone(),
+            symbol: Some(Symbol::parse(symbol).unwrap()),
+        };
+        let [gex, price] = [Channel::Gex, Channel::Price];
+        let (gex_1, gex_2) = ([topic(&gex, "SPY")], [topic(&gex, "QQQ")]);
+        let prices = [topic(&price, "SPY")];
+        let plan = [("gex", &gex_1[..]), ("gex-2", &gex_2[..]), ("prices", &prices[..])];
+        let channels = [gex.clone(), price.clone()];
+        let observations = Observations::new("test".into(), "0", &channels, &plan, 1, Arc::default());
+        let live = || (is_live(&observations, &gex), is_live(&observations, &price));
+        assert_eq!(live(), (false, false));
+        observations.connections[2].state.set(ConnectionState::Live);
+        assert_eq!(live(), (false, true), "though the gex connections are away");
+        observations.connections[0].state.set(ConnectionState::Live);
+        assert_eq!(live(), (false, true), "half of the gex topics are away");
+        observations.connections[1].state.set(ConnectionState::Live);
+        assert_eq!(live(), (true, true));
     }
 }

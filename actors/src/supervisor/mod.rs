@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::observation::Observations;
+use crate::observation::{Observations, lock};
 use crate::settings::RestartSettings;
 
 use self::data_thread::{DataThread, ThreadHealth};
@@ -174,7 +174,7 @@ impl Supervisor {
     /// Sees to the data thread and to every child, and arms the next round. A round that comes late, because this
     /// thread did not run, is not made up for.
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
-        self.observations.supervisor_round_at.set_now();
+        *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
             match self.thread.check() {
                 ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
