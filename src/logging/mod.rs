@@ -39,7 +39,8 @@ pub use uw_websocket_actors::error_chain::ErrorChain;
 const QUEUE_RECORDS: usize = 4_096;
 
 /// Longest wait at the end for what is still queued: a reader of our stdout that hangs must not keep the process alive.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// With the rest of the end of the process it has to fit between the drain's deadline and Docker's kill.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// The log cannot be set up.
 #[derive(Debug, Error)]
@@ -54,7 +55,7 @@ pub enum LoggingError {
     },
 }
 
-/// The running log. Dropping it writes what is still queued, for two seconds at most; records that come later are lost.
+/// The running log. Dropping it writes what is still queued, for 750 ms at most; records that come later are lost.
 pub struct Logging {
     /// The root logger, labelled with the environment.
     pub log: Logger,

@@ -39,7 +39,7 @@ pub const RECORDS: &[Record] = &[
     record("info", "http listening", "addr", "at start, with the address that was bound"),
     record("error", "HTTP side ended", "error", "it ended by itself; the ingest goes on"),
     record("error", "HTTP side ended by a panic", "", "the same, by a panic"),
-    record("warning", "HTTP side does not end", "", "at the end: slow clients are cut"),
+    record("warning", "HTTP side does not end", "", "at the end, which does not wait for it"),
     record("critical", "cannot listen for signals", "error", "at start; exit 70"),
     record("info", "connecting", "attempt, delay_ms", "every attempt of a connection"),
     record("info", "connected", "joins", "a handshake was accepted"),

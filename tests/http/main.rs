@@ -190,6 +190,23 @@ fn an_address_that_is_taken_is_named_at_once() {
 }
 
 #[test]
+fn stop_waits_for_no_client() {
+    let side = start(&in_order());
+    let mut clients: Vec<_> = (0..8).map(|_| TcpStream::connect(side.local_addr()).unwrap()).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /metrics HTTP/1.1\r\nho").unwrap();
+    }
+    assert_eq!(get(&side, "/healthz").status, 200); // which came last: the others are being read
+    let begin = Instant::now();
+    side.stop();
+    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    for client in &mut clients {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(client.read(&mut [0; 64]).unwrap_or_default(), 0, "cut");
+    }
+}
+
+#[test]
 fn stop_ends_idle_connections_and_frees_the_port() {
     let side = start(&in_order());
     let addr = side.local_addr();
