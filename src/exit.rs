@@ -12,12 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,
-    /// `check`: Redis or the feed cannot be reached. The service itself waits for them.
-    Unreachable = 69,
     /// Gave up after too many crashes.
     GaveUp = 70,
-    /// At start: the spool folder cannot be created, opened or locked.
-    SpoolUnusable = 74,
     /// The feed refuses the token.
     TokenRefused = 77,
     /// The settings are wrong.

@@ -5,6 +5,7 @@ pub mod exit;
 pub mod http;
 pub mod logging;
 pub mod redact;
+pub mod refusal;
 pub mod service;
 pub mod settings;
 pub mod shutdown;

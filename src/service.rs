@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::{Arbiter, ArbiterHandle};
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::mpsc;
-use tokio::time::interval;
 use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
 use uw_websocket_actors::connection::router::channels_of;
@@ -31,6 +29,7 @@ use uw_websocket_actors::writer::{Writer, WriterParts};
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::refusal::every_connection_refused;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
 
@@ -38,12 +37,8 @@ use crate::shutdown::{self, Signals};
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
 
-/// How often it is checked whether the feed has refused every connection.
-const REFUSAL_CHECK: Duration = Duration::from_millis(250);
-
 /// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
-    tls::install_crypto();
     actix_rt::System::new().block_on(async move {
         // before anything is waited for: as process 1 of a container an uncaught signal would be lost
         let signals = match Signals::listen() {
@@ -137,8 +132,8 @@ impl Service {
         let (reason, exit) = tokio::select! {
             signal = signals.next() => (signal.to_string(), Exit::Clean),
             escalation = escalated.recv() => (gave_up(escalation.as_ref()), Exit::GaveUp),
-            () = every_connection_refused(&self.observations) => {
-                crit!(self.log, "every connection was refused"; "refused" => self.plans.len());
+            refused = every_connection_refused(&self.observations) => {
+                crit!(self.log, "every connection was refused"; "refused" => refused);
                 ("token refused".into(), Exit::TokenRefused)
             }
         };
@@ -247,20 +242,4 @@ impl Service {
 
 fn gave_up(escalation: Option<&Escalation>) -> String {
     escalation.map_or_else(|| "the supervisor ended".into(), |escalation| escalation.reason.to_string())
-}
-
-/// Waits until the feed has refused the token on every connection, none having been accepted before; for ever if that
-/// is not how the service starts. A token that is revoked later leaves the service up, not ready.
-async fn every_connection_refused(observations: &Observations) {
-    let mut checks = interval(REFUSAL_CHECK);
-    loop {
-        checks.tick().await;
-        let connections = &observations.connections;
-        if connections.iter().any(|connection| connection.accepted.get() > 0) {
-            return std::future::pending().await;
-        }
-        if connections.iter().all(|connection| connection.refused.get() > 0) {
-            return;
-        }
-    }
 }

@@ -1,9 +1,12 @@
 //! The end of the service, step by step, within one deadline:
 //!
-//! 1. the connections stop reading, forward what they hold and close their sockets;
+//! 1. the connections stop reading, close their sockets and forward what they hold;
 //! 2. the writers write what they hold;
 //! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
 //! 4. the HTTP side ends, and the last record says what became of every event.
+//!
+//! What comes after the deadline takes [`LAST_COUNT`], the stop of the HTTP side and the flush of the log, all together
+//! a second and a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
 //!
 //! A second signal ends the process at once.
 
@@ -69,7 +72,7 @@ pub struct Parts {
 
 impl Parts {
     /// Ends everything because of `reason`; `exit` is how the process ends unless a second signal cuts it short.
-    pub async fn end(self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
+    pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));
         self.observations.stopping.store(true, Relaxed);
         let began = Instant::now();
@@ -83,10 +86,10 @@ impl Parts {
             }
         };
         self.after_drain(&report, began).await;
-        self.report(exit);
-        if let Some(http) = self.http {
+        if let Some(http) = self.http.take() {
             http.stop();
         }
+        self.report(exit);
         exit
     }
 

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
-use crate::connection::channels::ShapeError;
-use crate::error_chain::ErrorChain;
 use crate::observation::{ChannelObservation, DropReason, Rejection};
 use crate::writer::store::fault::{Refusal, StoreFault};
 
@@ -54,8 +52,8 @@ pub(crate) fn first_frame(log: &Logger, channel: &str, bytes: usize) {
     info!(log, "first frame"; "channel" => channel, "bytes" => bytes);
 }
 
-pub(crate) fn shape_drifted(log: &Logger, channel: &str, error: &ShapeError) {
-    warn!(log, "shape drifted"; "channel" => channel, ErrorChain::new(error));
+pub(crate) fn shape_drifted(log: &Logger, channel: &str, error: &str) {
+    warn!(log, "shape drifted"; "channel" => channel, "error" => error);
 }
 
 pub(crate) fn frame_rejected(log: &Logger, kind: Rejection, excerpt: &str, bytes: usize, count: u64) {

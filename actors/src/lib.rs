@@ -22,8 +22,10 @@ pub mod backoff;
 pub mod calendar;
 pub mod control;
 pub mod error_chain;
+mod excerpt;
 pub mod fault;
 pub mod sampled;
+pub mod time;
 pub mod tls;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
 
@@ -155,8 +155,6 @@ labelled! {
         Writing = "writing",
         /// Redis is away or refuses; the writer keeps trying.
         Retrying = "retrying",
-        /// Writes what it has and ends.
-        Draining = "draining",
         /// Ended.
         Stopped = "stopped",
     }
@@ -269,6 +267,8 @@ pub struct ConnectionObservation {
     pub last_error: Mutex<Option<String>>,
     /// Whether its silence in market hours means something.
     pub is_steady: bool,
+    /// The channels that it carries, each at least once.
+    pub channels: Vec<Channel>,
     /// Joins that the plan gives it.
     pub expected: usize,
     /// Its joins in the present session.
@@ -291,6 +291,7 @@ impl ConnectionObservation {
             last_event_at: Moment::default(),
             last_error: Mutex::new(None),
             is_steady: topics.iter().any(|topic| topic.channel.family().is_steady()),
+            channels: topics.iter().map(|topic| topic.channel.clone()).collect(),
             expected: topics.len(),
             joins: Mutex::new(topics.iter().map(join).collect()),
         }
@@ -420,8 +421,9 @@ pub struct Observations {
     pub writers: Vec<WriterObservation>,
     /// Starts of a child after its first, by its name.
     pub restarts: Mutex<BTreeMap<String, u64>>,
-    /// When the supervisor last made its round.
-    pub supervisor_round_at: Moment,
+    /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
+    /// is healthy, so it is told by the clock that nobody sets.
+    pub supervisor_round_at: Mutex<Instant>,
     /// Whether the service is ending.
     pub stopping: AtomicBool,
     /// Log records lost because the log could not keep up.
@@ -453,7 +455,7 @@ impl Observations {
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             restarts: Mutex::default(),
-            supervisor_round_at: Moment::default(),
+            supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),
             log_records_dropped,
             rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),

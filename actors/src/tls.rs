@@ -21,7 +21,7 @@ pub enum TlsError {
 }
 
 /// Makes ring the cryptography of the process, before anything else speaks TLS: the crates of this service are built
-/// with several, and rustls refuses to choose. Calling it again changes nothing.
+/// with several, and rustls refuses to choose. Once, at the start of the program; calling it again changes nothing.
 pub fn install_crypto() {
     // an error says that a provider is installed already
     drop(ring::default_provider().install_default());

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use serde::Serialize;
 use uw_websocket_actors::observation::{
     ConnectionObservation, JoinObservation, Rejection, WriterObservation, lock,
 };
+use uw_websocket_actors::time::iso_utc;
 
 use super::health::{Reason, health, readiness};
 use super::snapshot::{ChannelCounts, Snapshot, depth};
@@ -22,7 +24,7 @@ pub struct Status<'a> {
     /// The service's version.
     pub version: &'a str,
     /// When this status was made.
-    pub now: Option<String>,
+    pub now: String,
     /// When the process started.
     pub started_at: Option<String>,
     /// How long the process runs.
@@ -168,8 +170,8 @@ impl<'a> Status<'a> {
         Status {
             instance: &observations.instance,
             version: observations.version,
-            now: iso(snapshot.now),
-            started_at: started_at.and_then(iso),
+            now: iso_utc(snapshot.now),
+            started_at: started_at.map(iso_utc),
             uptime_seconds: started_at.map(|at| snapshot.seconds_since(at)),
             state: ServiceState::of(snapshot, reasons.is_empty()),
             ready: reasons.is_empty(),
@@ -180,7 +182,7 @@ impl<'a> Status<'a> {
                 .iter()
                 .filter_map(|counts| counts.last_event_at)
                 .max()
-                .and_then(iso),
+                .map(iso_utc),
             connections: observations.connections.iter().map(|c| ConnectionStatus::of(c, snapshot)).collect(),
             channels: snapshot.channels.iter().map(|counts| ChannelStatus::of(counts, snapshot)).collect(),
             writers: observations.writers.iter().enumerate().map(|(n, w)| WriterStatus::of(n, w)).collect(),
@@ -197,7 +199,7 @@ impl<'a> Status<'a> {
 
 impl ServiceState {
     fn of(snapshot: &Snapshot<'_>, ready: bool) -> ServiceState {
-        if health(snapshot.observations, snapshot.now).is_err() {
+        if health(snapshot.observations, Instant::now()).is_err() {
             ServiceState::Stalled
         } else if snapshot.observations.stopping.load(Relaxed) {
             ServiceState::Stopping
@@ -269,10 +271,4 @@ impl WriterStatus {
             last_error: lock(&writer.last_error).clone(),
         }
     }
-}
-
-/// Unix microseconds as `2026-01-02T03:04:05.000006+00:00`, the form of all times in Redis; `None` outside of the calendar.
-fn iso(unix_us: u64) -> Option<String> {
-    let at = jiff::Timestamp::from_microsecond(i64::try_from(unix_us).ok()?).ok()?;
-    Some(at.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string())
 }

@@ -2,7 +2,7 @@
 //! a file.
 //!
 //! Logging never blocks: a record that finds the queue full, or that cannot be written, is lost and counted. No secret
-//! leaves through here: every line is redacted just before it is written. Messages are constant lower-case texts and
+//! leaves through here: values are redacted before they are queued. Messages are constant lower-case texts and
 //! values are keys; errors are logged as [`ErrorChain`].
 
 mod file;
@@ -12,6 +12,7 @@ mod outputs;
 mod panics;
 mod people;
 mod records;
+mod redacted;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -27,8 +28,9 @@ use thiserror::Error;
 use crate::redact::Redactor;
 use crate::settings::{LogFormat, LogSettings};
 use format::Format;
-use lines::RedactedLines;
+use lines::WholeLines;
 use outputs::{CountLost, Output, Outputs};
+use redacted::Redacted;
 
 pub use panics::log_panics;
 pub use records::{RECORDS, Record};
@@ -39,7 +41,8 @@ pub use uw_websocket_actors::error_chain::ErrorChain;
 const QUEUE_RECORDS: usize = 4_096;
 
 /// Longest wait at the end for what is still queued: a reader of our stdout that hangs must not keep the process alive.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// With the rest of the end of the process it has to fit between the drain's deadline and Docker's kill.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// The log cannot be set up.
 #[derive(Debug, Error)]
@@ -54,7 +57,7 @@ pub enum LoggingError {
     },
 }
 
-/// The running log. Dropping it writes what is still queued, for two seconds at most; records that come later are lost.
+/// The running log. Dropping it writes what is still queued, for 750 ms at most; records that come later are lost.
 pub struct Logging {
     /// The root logger, labelled with the environment.
     pub log: Logger,
@@ -76,16 +79,16 @@ impl Logging {
             LogFormat::Auto if !is_terminal => Format::Json,
             LogFormat::Auto | LogFormat::Term => Format::Term { colours: is_terminal },
         };
-        let mut outputs = vec![format.output(RedactedLines::new(io::stdout(), redactor.clone()))];
+        let mut outputs = vec![format.output(WholeLines::new(io::stdout()))];
         if let Some(dir) = &settings.dir {
             let failed = |source| LoggingError::File { dir: dir.display().to_string(), source };
             let file = file::create(dir, jiff::Timestamp::now()).map_err(failed)?;
-            outputs.push(format.without_colours().output(RedactedLines::new(file, redactor.clone())));
+            outputs.push(format.without_colours().output(WholeLines::new(file)));
         }
-        Ok(Logging::over(outputs, settings.level, environment))
+        Ok(Logging::over(outputs, settings.level, environment, redactor))
     }
 
-    fn over(outputs: Vec<Output>, level: Level, environment: &str) -> Logging {
+    fn over(outputs: Vec<Output>, level: Level, environment: &str, redactor: &Arc<Redactor>) -> Logging {
         let lost = Arc::new(AtomicU64::new(0));
         let written = Outputs::new(outputs, &lost);
         let (queue, guard) = AsyncCore::custom(written)
@@ -93,8 +96,10 @@ impl Logging {
             .blocking(false)
             .thread_name("log".to_owned())
             .build_with_guard();
-        let queued = LevelFilter::new(CountLost::new(queue, lost.clone()), level);
-        let log = Logger::root(queued.ignore_res(), o!("environment" => environment.to_owned()));
+        let clean = Redacted::new(CountLost::new(queue, lost.clone()), redactor.clone());
+        let leveled = LevelFilter::new(clean, level);
+        let environment = redactor.redact(environment).into_owned();
+        let log = Logger::root(leveled.ignore_res(), o!("environment" => environment));
         Logging { log, lost, guard: Some(guard) }
     }
 }

@@ -39,7 +39,7 @@ pub const RECORDS: &[Record] = &[
     record("info", "http listening", "addr", "at start, with the address that was bound"),
     record("error", "HTTP side ended", "error", "it ended by itself; the ingest goes on"),
     record("error", "HTTP side ended by a panic", "", "the same, by a panic"),
-    record("warning", "HTTP side does not end", "", "at the end: slow clients are cut"),
+    record("warning", "HTTP side does not end", "", "at the end, which does not wait for it"),
     record("critical", "cannot listen for signals", "error", "at start; exit 70"),
     record("info", "connecting", "attempt, delay_ms", "every attempt of a connection"),
     record("info", "connected", "joins", "a handshake was accepted"),
@@ -48,7 +48,12 @@ pub const RECORDS: &[Record] = &[
     record("critical", "every connection was refused", "refused", "at start; exit 77"),
     record("info", "subscribed", "topic", "the feed acknowledged a join"),
     record("warning", "join repeated", "topic, times", "a join without an answer is sent again"),
-    record("warning", "join refused", "topic, text", "the feed refused a join, in its own words"),
+    record(
+        "warning",
+        "join refused",
+        "topic, text",
+        "the feed refused a join, in its own words, if these are new",
+    ),
     record("info", "first frame", "channel, bytes", "the first event of each channel on a connection"),
     record(
         "warning",

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
 use slog::{debug, error, info};
 use uw_websocket_actors::settings::Secret;
 
@@ -33,10 +34,15 @@ impl Write for Memory {
 
 /// What `write` logs, in `format`, at info level, with `hidden` as the secret.
 fn logged(format: Format, write: impl FnOnce(&Logger)) -> String {
+    logged_with("hidden", format, write)
+}
+
+/// The same with another secret.
+fn logged_with(secret: &str, format: Format, write: impl FnOnce(&Logger)) -> String {
     let memory = Memory::default();
-    let redactor = Arc::new(Redactor::new(&[Secret::new("hidden".to_owned())]));
-    let output = format.output(RedactedLines::new(memory.clone(), redactor));
-    let logging = Logging::over(vec![output], Level::Info, "test");
+    let redactor = Arc::new(Redactor::new(&[Secret::new(secret.to_owned())]));
+    let output = format.output(WholeLines::new(memory.clone()));
+    let logging = Logging::over(vec![output], Level::Info, "test", &redactor);
     write(&logging.log);
     drop(logging);
     memory.text()
@@ -83,12 +89,35 @@ fn control_characters_from_outside_are_escaped_for_people() {
 #[test]
 fn secrets_are_masked_in_messages_and_values() {
     for format in [Format::Json, Format::Term { colours: true }] {
+        let secret = "hidden".to_owned(); // a literal would be taken for our own word
         let text = logged(format, |log| {
-            info!(log, "{}", "is hidden here"; "url" => "ws://h/?token=abc", "value" => "hidden");
+            info!(log, "is {secret} here"; "url" => "ws://h/?token=abc", "value" => "hidden");
         });
         assert!(!text.contains("hidden") && !text.contains("abc"), "{text}");
         assert!(text.contains("is *** here"), "{text}");
     }
+}
+
+#[test]
+fn our_own_words_are_not_masked_though_they_are_a_secret() {
+    for secret in ["info", "environment", "redis", "text", "true", "1234"] {
+        let text = logged_with(secret, Format::Json, |log| {
+            let log = log.new(o!("component" => "redis"));
+            info!(log, "redis back"; "text" => format!("from {secret}"), "ok" => true, "tries" => 1234_u64);
+        });
+        let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        record.as_object_mut().unwrap().remove("ts");
+        let expected = json!({
+            "level": "info", "msg": "redis back", "environment": "test", "component": "redis",
+            "text": "from ***", "ok": true, "tries": 1234,
+        });
+        assert_eq!(record, expected, "{secret}");
+    }
+}
+
+#[test]
+fn an_environment_that_is_a_secret_is_masked() {
+    assert!(logged_with("test", Format::Json, |log| info!(log, "x")).contains(r#""environment":"***""#));
 }
 
 #[test]
@@ -130,8 +159,8 @@ impl Write for Stuck {
 fn a_full_queue_loses_records_and_counts_them_without_blocking() {
     let (entered, has_entered) = channel();
     let (let_go, release) = channel();
-    let output = Format::Json.output(RedactedLines::new(Stuck { entered, release }, Arc::default()));
-    let logging = Logging::over(vec![output], Level::Info, "test");
+    let output = Format::Json.output(WholeLines::new(Stuck { entered, release }));
+    let logging = Logging::over(vec![output], Level::Info, "test", &Arc::default());
     info!(logging.log, "held");
     has_entered.recv().unwrap();
     for _ in 0..QUEUE_RECORDS + 3 {
@@ -145,8 +174,8 @@ fn a_full_queue_loses_records_and_counts_them_without_blocking() {
 fn an_output_that_hangs_does_not_hold_up_the_end() {
     let (entered, has_entered) = channel();
     let (_let_go, release) = channel();
-    let output = Format::Json.output(RedactedLines::new(Stuck { entered, release }, Arc::default()));
-    let logging = Logging::over(vec![output], Level::Info, "test");
+    let output = Format::Json.output(WholeLines::new(Stuck { entered, release }));
+    let logging = Logging::over(vec![output], Level::Info, "test", &Arc::default());
     info!(logging.log, "held");
     has_entered.recv().unwrap();
     let (ended, has_ended) = channel();
@@ -174,10 +203,10 @@ impl Write for Broken {
 fn an_output_that_fails_is_counted_and_does_not_stop_the_other() {
     let memory = Memory::default();
     let outputs = vec![
-        Format::Json.output(RedactedLines::new(Broken, Arc::default())),
-        Format::Json.output(RedactedLines::new(memory.clone(), Arc::default())),
+        Format::Json.output(WholeLines::new(Broken)),
+        Format::Json.output(WholeLines::new(memory.clone())),
     ];
-    let logging = Logging::over(outputs, Level::Info, "test");
+    let logging = Logging::over(outputs, Level::Info, "test", &Arc::default());
     info!(logging.log, "one");
     info!(logging.log, "two");
     let lost = logging.lost.clone();

@@ -7,6 +7,9 @@ use uw_websocket_actors::settings::{ChannelChoice, Targets};
 /// Most items of `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
 
+/// What our own keys are called where a channel's stand: `<KEY_PREFIX>:ws:status` and so on.
+const OUR_KEYS: [&str; 6] = ["status", "gaps", "owner", "latest", "map", "probe"];
+
 /// How like a known channel's name an unknown one must be to be taken for a slip of the pen, 0 to 1.
 const SLIP: f64 = 0.8;
 
@@ -74,6 +77,11 @@ fn choice(item: &str) -> Result<ChannelChoice, String> {
 fn channel(name: &str) -> Result<Channel, String> {
     let valid = || format!("`{name}` is not a channel: 1 to 64 of a-z A-Z 0-9 _ - and no blank");
     let channel = Channel::parse(name).map_err(|_| valid())?;
+    if OUR_KEYS.contains(&name) {
+        return Err(format!(
+            "`{name}` cannot be a channel: the service has a key <KEY_PREFIX>:ws:{name} of its own"
+        ));
+    }
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     match Channel::KNOWN.iter().find(|known| plain(known.name()) == plain(name)) {
         Some(known) if *known != channel => Err(format!("`{name}` is spelt `{known}`")),
@@ -146,6 +154,16 @@ mod tests {
     fn a_known_channel_spelt_otherwise_is_refused_with_its_spelling() {
         assert_eq!(choices("flow_alerts").unwrap_err(), "`flow_alerts` is spelt `flow-alerts`");
         assert_eq!(choices("GEX-strike").unwrap_err(), "`GEX-strike` is spelt `gex_strike`");
+    }
+
+    #[test]
+    fn a_name_that_our_own_keys_have_is_no_channel() {
+        for name in OUR_KEYS {
+            for item in [name.to_owned(), format!("{name}:SPY")] {
+                assert!(choices(&item).unwrap_err().contains(&format!("<KEY_PREFIX>:ws:{name}")), "{item}");
+            }
+        }
+        assert_eq!(names("maps,status_of"), ["maps", "status_of"]);
     }
 
     #[test]

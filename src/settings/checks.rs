@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::mistake::{SettingsError, SettingsWarning};
-use super::units::{self, Unit};
+use super::units;
 use super::urls;
 
 /// The mistakes and warnings found so far. A check answers `None` after it has noted a mistake.
@@ -64,7 +64,7 @@ impl Checks {
         text: &str,
         range: &RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        self.read(name, text, |text| units::duration(text, Unit::Seconds, range))
+        self.read(name, text, |text| units::duration(text, range))
     }
 
     /// Notes a mistake that no single text shows.

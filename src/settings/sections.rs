@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slog::Level;
-use uw_websocket_actors::connection::plan;
+use uw_websocket_actors::connection::plan::{self, PlanError};
 use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::settings::{
     ActorSettings, ChannelChoice, FeedSettings, KeySettings, PlanSettings, RedisSettings, RestartSettings,
@@ -75,7 +75,11 @@ fn plan(raw: &RawSettings, checks: &mut Checks) -> Option<PlanSettings> {
         max_joins_per_connection: max_joins_per_connection?,
     };
     if let Err(error) = plan::plan(&plan) {
-        checks.mistake("TARGET_SYMBOLS", error.to_string());
+        let name = match error {
+            PlanError::JoinedTwice { .. } => "CHANNELS",
+            PlanError::TooManyJoins { .. } | PlanError::Nothing => "TARGET_SYMBOLS",
+        };
+        checks.mistake(name, error.to_string());
     }
     Some(plan)
 }

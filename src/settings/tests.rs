@@ -204,6 +204,12 @@ fn nothing_to_write_is_a_mistake() {
 }
 
 #[test]
+fn a_channel_is_not_joined_for_all_symbols_and_for_one_of_them() {
+    let text = mistakes(&[("TARGET_SYMBOLS", "*"), ("CHANNELS", "option_trades,option_trades:SPXW")]);
+    assert!(text.starts_with("CHANNELS: ") && text.contains("leave option_trades:SPXW out"), "{text}");
+}
+
+#[test]
 fn the_longest_delay_is_at_least_the_first() {
     let text = mistakes(&[("WEBSOCKET_RECONNECT_SECONDS", "2m")]);
     assert!(text.contains("must be at least WEBSOCKET_RECONNECT_SECONDS (120s), but is 60s"), "{text}");

@@ -1,18 +1,9 @@
-//! Numbers as people write them: booleans, counts, durations, sizes. An error is what would be valid.
+//! Numbers as people write them: booleans, counts, durations. An error is what would be valid.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
-
-/// The unit of a bare number, which the variable's name states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// `…_MS`
-    Milliseconds,
-    /// `…_SECONDS`
-    Seconds,
-}
 
 /// The REST fetcher's booleans, in any case.
 pub fn boolean(text: &str) -> Result<bool, String> {
@@ -32,50 +23,24 @@ where
     number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
-/// A duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of `unit`; decimals are allowed.
-pub fn duration(text: &str, unit: Unit, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+/// A duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of seconds; decimals are allowed.
+pub fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     let number_len = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(number_len);
-    let unit_seconds = match (suffix, unit) {
-        ("ms", _) | ("", Unit::Milliseconds) => Some(0.001),
-        ("s", _) | ("", Unit::Seconds) => Some(1.0),
-        ("m", _) => Some(60.0),
-        ("h", _) => Some(3_600.0),
-        ("d", _) => Some(86_400.0),
+    let unit_seconds = match suffix {
+        "ms" => Some(0.001),
+        "s" | "" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3_600.0),
+        "d" => Some(86_400.0),
         _ => None,
     };
     let number: Option<f64> = number.parse().ok();
     let seconds = unit_seconds.zip(number).map(|(unit_seconds, number)| unit_seconds * number);
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.filter(|duration| range.contains(duration)).ok_or_else(|| {
-        let bare = match unit {
-            Unit::Milliseconds => "milliseconds",
-            Unit::Seconds => "seconds",
-        };
         format!(
-            "must be a duration such as 250ms, 5s, 5m, 6h, 1d, or a number of {bare}, from {:?} to {:?}",
-            range.start(),
-            range.end()
-        )
-    })
-}
-
-/// A size in bytes, in `range`: `512MiB`, `4GiB`, or a bare number of bytes.
-pub fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
-    let number_len = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(number_len);
-    let unit = match suffix {
-        "" | "B" => Some(1_u64),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    let bytes = unit.zip(number.parse().ok()).and_then(|(unit, number)| unit.checked_mul(number));
-    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
-        format!(
-            "must be a size such as 512MiB, 4GiB, or a number of bytes, from {} to {} bytes",
+            "must be a duration such as 250ms, 5s, 5m, 6h, 1d, or a number of seconds, from {:?} to {:?}",
             range.start(),
             range.end()
         )
@@ -90,21 +55,17 @@ mod tests {
 
     #[track_caller]
     fn seconds(text: &str, expected: Option<Duration>) {
-        assert_eq!(duration(text, Unit::Seconds, &(Duration::ZERO..=DAY)).ok(), expected, "{text}");
+        assert_eq!(duration(text, &(Duration::ZERO..=DAY)).ok(), expected, "{text}");
     }
 
     #[test]
-    fn durations_take_a_unit_or_the_unit_of_the_name() {
+    fn durations_take_a_unit_or_are_seconds() {
         seconds("250ms", Some(Duration::from_millis(250)));
         seconds("5.0", Some(Duration::from_secs(5)));
         seconds("5", Some(Duration::from_secs(5)));
         seconds("1.5m", Some(Duration::from_secs(90)));
         seconds("6h", Some(Duration::from_secs(21_600)));
         seconds("1d", Some(DAY));
-        assert_eq!(
-            duration("250", Unit::Milliseconds, &(Duration::ZERO..=DAY)),
-            Ok(Duration::from_millis(250))
-        );
     }
 
     #[test]
@@ -119,19 +80,8 @@ mod tests {
     #[test]
     fn a_refused_duration_says_what_would_be_valid() {
         let range = Duration::from_millis(10)..=DAY;
-        let reason = duration("0", Unit::Seconds, &range).unwrap_err();
+        let reason = duration("0", &range).unwrap_err();
         assert!(reason.contains("number of seconds, from 10ms to 86400s"), "{reason}");
-    }
-
-    #[test]
-    fn sizes_take_binary_units_or_bytes() {
-        let all = 0..=u64::MAX;
-        assert_eq!(size("4GiB", &all), Ok(4 << 30));
-        assert_eq!(size("512MiB", &all), Ok(512 << 20));
-        assert_eq!(size("1024", &all), Ok(1024));
-        for text in ["", "GiB", "4GB", "1.5GiB", "-1", "99999999999TiB"] {
-            assert!(size(text, &all).is_err(), "{text}");
-        }
     }
 
     #[test]

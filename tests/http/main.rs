@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket_actors::event::{Channel, Symbol, Topic};
-use uw_websocket_actors::observation::{ConnectionState, Observations, lock, unix_micros};
+use uw_websocket_actors::observation::{ConnectionState, Observations, lock};
 
 /// For any single answer; far above what one takes, below the server's own timeouts.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -88,8 +88,12 @@ fn in_order() -> Arc<Observations> {
     for writer in &observations.writers {
         writer.redis_up.store(true, Relaxed);
     }
-    observations.supervisor_round_at.set_now();
     Arc::new(observations)
+}
+
+/// Lets the supervisor's last round be a minute ago.
+fn stall(observations: &Observations) {
+    *lock(&observations.supervisor_round_at) = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
 }
 
 fn start(observations: &Arc<Observations>) -> HttpSide {
@@ -104,7 +108,7 @@ fn health_is_ok_until_the_supervisor_stalls() {
     let answer = get(&side, "/healthz");
     assert_eq!((answer.status, &*answer.body), (200, "ok"));
 
-    observations.supervisor_round_at.set(unix_micros() - 60_000_000);
+    stall(&observations);
     let answer = get(&side, "/healthz");
     assert_eq!(answer.status, 503);
     assert!(answer.body.starts_with("the supervisor has made no round for 6"), "{}", answer.body);
@@ -183,6 +187,25 @@ fn an_address_that_is_taken_is_named_at_once() {
     let err = HttpSide::start(addr, in_order(), Logger::root(Discard, o!())).unwrap_err();
     assert_eq!(err.to_string(), format!("cannot listen on {addr} for HTTP"));
     assert!(std::error::Error::source(&err).unwrap().to_string().contains("in use"));
+}
+
+#[test]
+fn stop_waits_for_no_client() {
+    let side = start(&in_order());
+    let mut slow = TcpStream::connect(side.local_addr()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    // more answers than the system's buffers hold, of which it reads nothing before the stop
+    slow.write_all("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5_000).as_bytes()).unwrap();
+    slow.peek(&mut [0]).unwrap();
+    let begin = Instant::now();
+    side.stop();
+    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    let mut answers = Vec::new();
+    slow.read_to_end(&mut answers).ok(); // to the end, or to the reset of the connection
+    assert!(
+        answers.windows(12).filter(|part| part == b"HTTP/1.1 200").count() < 5_000,
+        "all were waited for"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uw_websocket_actors::observation::{ConnectionState, DropReason, WriterState, lock, unix_micros};
 
-use super::{get, in_order, start};
+use super::{get, in_order, stall, start};
 
 #[test]
 fn status_shows_the_observations() {
@@ -65,6 +65,6 @@ fn status_says_in_a_word_how_it_is() {
     assert_eq!(state(), "ready");
     observations.stopping.store(true, Relaxed);
     assert_eq!(state(), "stopping");
-    observations.supervisor_round_at.set(1);
+    stall(&observations);
     assert_eq!(state(), "stalled");
 }

@@ -120,6 +120,31 @@ fn a_refused_join_is_logged_counted_and_not_ready() {
 }
 
 #[test]
+fn refusals_without_end_are_counted_and_change_nothing() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    feed.answer_joins("news", Ack::Error("your plan has no news"));
+    let service = Setup::new(&feed, &redis).start();
+    service.wait_for_log("the reason", |record| record.msg == "join refused");
+    service
+        .wait_for_log("the join", |record| record.msg == "subscribed" && record.text("topic") == "price:SPY");
+    for n in 0..50 {
+        let refusal = format!(r#"{{"status":"error","response":{{"reason":"already joined, {n}"}}}}"#);
+        for topic in ["price:SPY", "nobody:SPY"] {
+            feed.send_raw("price:SPY", &wire::event(topic, &refusal));
+        }
+        let refusal = format!(r#"{{"status":"error","response":{{"reason":"still no news, {n}"}}}}"#);
+        feed.send_raw("news", &wire::event("news", &refusal));
+    }
+    service.wait_for_metric("uw_ws_frames_rejected_total", &[("kind", "join_refused")], 151);
+    assert_eq!(service.count_logs("join refused"), 1);
+    let samples = service.records().iter().filter(|record| record.mentions("join_refused")).count();
+    assert_eq!(samples, 2, "one on each of the two connections");
+    let reasons = service.wait_until_not_ready();
+    assert!(reasons.contains("your plan has no news") && !reasons.contains("price:SPY"), "{reasons}");
+    service.finish();
+}
+
+#[test]
 fn a_notice_of_the_server_is_logged_and_counted_without_its_secrets() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     feed.answer_joins("news", Ack::Notice("Channel subscription limit of 50 reached"));

@@ -1,5 +1,7 @@
 //! The end of the process: everything read is stored first, within the limit, and what is not is counted.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -68,6 +70,26 @@ fn without_redis_the_process_ends_within_the_limit_and_says_what_it_lost() {
     let last = service.records().pop().unwrap();
     assert!(last.keys.values().any(|value| *value == 70), "the last line counts what was lost: {last:?}");
     service.assert_no_secret();
+}
+
+/// Docker kills after 10 s, and the default deadline is 8 s.
+#[test]
+fn the_end_takes_less_than_two_seconds_more_than_the_deadline_whatever_clients_do() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", "1").start_ready();
+    let address = service.http().replace("http://", "");
+    // more answers than the system's buffers hold, of which the client reads none
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.write_all("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(3_000).as_bytes()).unwrap();
+    redis.pause();
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 70));
+    service.wait_for_metric("uw_ws_events_received_total", &[], 70);
+    let asked = Instant::now();
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert_eq!(service.records().pop().unwrap().msg, "stopped", "the last record");
+    redis.resume();
 }
 
 #[test]

@@ -7,9 +7,9 @@ mod days;
 
 use std::ops::Range;
 
+use jiff::Timestamp;
 use jiff::civil::{Date, Time, date, time};
 use jiff::tz::{self, TimeZone};
-use jiff::{SignedDuration, Timestamp};
 
 use self::days::Day;
 
@@ -20,9 +20,6 @@ const EPOCH: Date = date(1970, 1, 1);
 const OPEN: Time = time(9, 30, 0, 0);
 const CLOSE: Time = time(16, 0, 0, 0);
 const EARLY_CLOSE: Time = time(13, 0, 0, 0);
-
-/// No holiday keeps the exchange closed for longer; the longest is a weekend with a day at each end.
-const LONGEST_CLOSURE_DAYS: i32 = 10;
 
 /// Whether the market is open, by the calendar: a halt is not known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,35 +72,6 @@ pub fn market_state(unix_ms: u64) -> MarketState {
     }
 }
 
-/// When the session of a date opens; `None` when it has none.
-#[must_use]
-pub fn session_open(date: i32) -> Option<u64> {
-    let date = date_of(date);
-    match days::day(date) {
-        Day::Full | Day::Early => unix_ms(date, OPEN),
-        Day::Weekend | Day::Holiday => None,
-    }
-}
-
-/// When the session of a date closes; `None` when it has none.
-#[must_use]
-pub fn session_close(date: i32) -> Option<u64> {
-    let date = date_of(date);
-    match days::day(date) {
-        Day::Full => unix_ms(date, CLOSE),
-        Day::Early => unix_ms(date, EARLY_CLOSE),
-        Day::Weekend | Day::Holiday => None,
-    }
-}
-
-/// The last date before `date` that has a session.
-#[must_use]
-pub fn previous_session(date: i32) -> i32 {
-    let earlier = (1..=LONGEST_CLOSURE_DAYS).map(|days| date.saturating_sub(days));
-    let mut sessions = earlier.filter(|date| matches!(days::day(date_of(*date)), Day::Full | Day::Early));
-    sessions.next().unwrap_or(date.saturating_sub(1))
-}
-
 /// [`session_date`] for a run of times that are mostly of one day: one comparison each.
 #[derive(Clone, Debug)]
 pub struct SessionClock {
@@ -154,10 +122,6 @@ fn day_number(date: Date) -> i32 {
     i32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(i32::MAX)
 }
 
-fn date_of(day_number: i32) -> Date {
-    EPOCH.saturating_add(SignedDuration::from_hours(i64::from(day_number) * 24))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -204,24 +168,9 @@ mod tests {
     #[test]
     fn hours_follow_new_yorks_clock_over_its_changes() {
         // a Friday in winter time, the Monday after the change to summer time
-        assert_eq!(session_open(day("2026-03-06")), Some(at("2026-03-06T09:30-05:00")));
-        assert_eq!(session_open(day("2026-03-09")), Some(at("2026-03-09T09:30-04:00")));
-        assert_eq!(session_close(day("2026-11-27")), Some(at("2026-11-27T13:00-05:00")));
-        assert_eq!(session_open(day("2026-11-26")), None);
-        assert_eq!(session_close(day("2026-11-28")), None);
-    }
-
-    #[test]
-    fn the_previous_session_skips_weekends_and_holidays() {
-        for (date, previous) in [
-            ("2026-11-24", "2026-11-23"),
-            ("2026-11-23", "2026-11-20"),
-            ("2026-11-27", "2026-11-25"),
-            ("2027-01-04", "2026-12-31"),
-            ("2026-04-06", "2026-04-02"),
-            ("2025-01-10", "2025-01-08"),
-        ] {
-            assert_eq!(previous_session(day(date)), day(previous), "before {date}");
+        for open in ["2026-03-06T09:30-05:00", "2026-03-09T09:30-04:00"] {
+            assert_eq!(market_state(at(open) - 1), MarketState::Closed(Closure::BeforeOpen), "{open}");
+            assert_eq!(market_state(at(open)), MarketState::Open, "{open}");
         }
     }
 
@@ -231,10 +180,6 @@ mod tests {
         for time in [0, 1, u64::MAX / 2, u64::MAX] {
             assert_eq!(clock.session_date(time), session_date(time));
             assert!(matches!(market_state(time), MarketState::Open | MarketState::Closed(_)));
-        }
-        for date in [i32::MIN, i32::MAX] {
-            assert!(session_open(date).is_none_or(|open| session_close(date) > Some(open)));
-            assert!(previous_session(date) <= date);
         }
     }
 
@@ -253,14 +198,6 @@ mod tests {
                     prop_assert_eq!(clock.session_date(time), session_date(time));
                 }
             }
-        }
-
-        #[test]
-        fn the_market_is_open_between_open_and_close_of_its_date(time in recent()) {
-            let date = session_date(time);
-            let within = session_open(date).is_some_and(|open| open <= time)
-                && session_close(date).is_some_and(|close| time < close);
-            prop_assert_eq!(market_state(time) == MarketState::Open, within);
         }
     }
 }

@@ -29,6 +29,7 @@ pub struct Facts<'p> {
     /// gex rows: Unix milliseconds.
     pub timestamp: Option<i64>,
     status: Option<Cow<'p, str>>,
+    has_status: bool,
     has_response: bool,
 }
 
@@ -50,7 +51,7 @@ impl<'p> Facts<'p> {
             "strike" => self.strike = text(value),
             "expiry" => self.expiry = text(value),
             "timestamp" => self.timestamp = integer(value),
-            "status" => self.status = text(value),
+            "status" => (self.status, self.has_status) = (text(value), true),
             "response" => self.has_response = true,
             _ => {}
         }
@@ -62,10 +63,11 @@ impl<'p> Facts<'p> {
         self.ticker.as_deref().or(self.underlying_symbol.as_deref()).or(self.symbol.as_deref())
     }
 
-    /// The status, if this is no event but the answer to a join: no event has both `status` and `response`.
+    /// The status, if this is no event but the answer to a join: no event has both `status` and `response`. A status
+    /// that is no text is an empty one.
     #[must_use]
     pub fn join_status(&self) -> Option<&str> {
-        self.status.as_deref().filter(|_| self.has_response)
+        (self.has_status && self.has_response).then(|| self.status.as_deref().unwrap_or_default())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The window that the limit is counted in.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Hands out the moments at which handshakes may begin.
+/// Hands out the moments at which handshakes may begin, in the order of asking.
 #[derive(Debug)]
 pub struct HandshakeLimiter {
     per_minute: usize,
@@ -22,17 +22,15 @@ impl HandshakeLimiter {
         HandshakeLimiter { per_minute: per_minute.max(1) as usize, reserved: Mutex::default() }
     }
 
-    /// The earliest moment from `wanted` on that keeps to the limit. It is taken from now on, used or not.
-    pub fn reserve(&self, wanted: Instant) -> Instant {
+    /// The earliest moment from `now` on that keeps to the limit. It is taken from now on, used or not: whoever has to
+    /// wait for another reason waits first and asks then.
+    pub fn reserve(&self, now: Instant) -> Instant {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        let earliest = if reserved.len() < self.per_minute {
-            wanted
-        } else {
-            reserved.pop_front().map_or(wanted, |oldest| wanted.max(oldest + WINDOW))
-        };
-        let position = reserved.partition_point(|at| *at <= earliest);
-        reserved.insert(position, earliest);
-        earliest
+        let is_full = reserved.len() == self.per_minute;
+        let free_at = if is_full { reserved.pop_front().map(|oldest| oldest + WINDOW) } else { None };
+        let turn = free_at.map_or(now, |free_at| free_at.max(now));
+        reserved.push_back(turn);
+        turn
     }
 }
 
@@ -43,32 +41,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_ones_begin_when_they_want() {
+    fn the_first_ones_begin_at_once_and_the_next_when_a_minute_has_passed() {
         let limiter = HandshakeLimiter::new(2);
         let now = Instant::now();
         assert_eq!(limiter.reserve(now), now);
         assert_eq!(limiter.reserve(now), now);
         assert_eq!(limiter.reserve(now), now + WINDOW);
+        let much_later = now + 3 * WINDOW;
+        assert_eq!(limiter.reserve(much_later), much_later);
     }
 
     proptest! {
         #[test]
-        fn no_minute_has_more_than_the_limit(
-            per_minute in 1_u32..5, wanted in proptest::collection::vec(0_u64..400_000, 1..60)
+        fn turns_are_in_order_and_no_minute_has_more_than_the_limit(
+            per_minute in 1_u32..5, pauses in proptest::collection::vec(0_u64..40_000, 1..60)
         ) {
             let limiter = HandshakeLimiter::new(per_minute);
-            let start = Instant::now();
-            let mut given: Vec<Instant> = wanted
-                .iter()
-                .map(|ms| {
-                    let wanted = start + Duration::from_millis(*ms);
-                    let given = limiter.reserve(wanted);
-                    assert!(given >= wanted);
-                    given
-                })
-                .collect();
-            given.sort();
-            for minute in given.windows(per_minute as usize + 1) {
+            let mut now = Instant::now();
+            let mut turns = Vec::new();
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                turns.push(limiter.reserve(now));
+                prop_assert!(turns.last() >= Some(&now));
+            }
+            prop_assert!(turns.is_sorted());
+            for minute in turns.windows(per_minute as usize + 1) {
                 prop_assert!(minute[per_minute as usize].duration_since(minute[0]) >= WINDOW);
             }
         }

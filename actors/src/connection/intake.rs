@@ -11,12 +11,14 @@ use super::envelope::{self, Envelope};
 use super::facts::Facts;
 use super::router::{Router, Routing};
 use crate::calendar::{self, SessionClock};
+use crate::error_chain::ErrorChain;
 use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
 use crate::events;
+use crate::excerpt::excerpt;
 use crate::observation::{Observations, Rejection};
 use crate::sampled::Sampled;
 
-/// How much of a rejected frame is logged.
+/// How much is logged of what came from outside.
 const EXCERPT: usize = 200;
 /// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
 const MAX_FIELD: usize = 64;
@@ -30,7 +32,8 @@ pub enum Taken {
     Filtered,
     /// The feed acknowledged the join of this topic.
     Acknowledged(String),
-    /// The feed refused the join of this topic, with this text.
+    /// The feed refused the join of this topic, with this text. What that is worth depends on the session, so it is
+    /// neither counted nor logged yet.
     Refused(String, String),
     /// Something that is counted and logged.
     Nothing,
@@ -113,22 +116,16 @@ impl Intake {
         Taken::Nothing
     }
 
-    fn answer(&mut self, topic: &str, status: &str, payload: &str) -> Taken {
+    fn answer(&self, topic: &str, status: &str, payload: &str) -> Taken {
         if status == "ok" {
             return Taken::Acknowledged(topic.to_owned());
         }
-        let text = self.excerpt(payload.as_bytes());
-        self.observations.rejected(Rejection::JoinRefused).add(1);
-        events::join_refused(&self.log, &self.excerpt(topic.as_bytes()), &text);
-        Taken::Refused(topic.to_owned(), text)
+        Taken::Refused(topic.to_owned(), self.excerpt(payload.as_bytes()))
     }
 
-    /// The beginning of an input without secrets. It is cut last: half a secret is one too.
+    /// The beginning of an input without secrets.
     fn excerpt(&self, input: &[u8]) -> String {
-        let mut text = (self.redact)(&String::from_utf8_lossy(input));
-        let end = (0..=EXCERPT).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text
+        excerpt((self.redact)(&String::from_utf8_lossy(input)), EXCERPT)
     }
 
     fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
@@ -144,6 +141,7 @@ impl Intake {
         }
         if let Err(error) = TypedEvent::parse(&channel.channel, payload) {
             channel.drifted.add(1);
+            let error = self.excerpt(ErrorChain::new(&error).to_string().as_bytes());
             events::shape_drifted(&self.log, channel.channel.name(), &error);
         }
     }

@@ -102,12 +102,16 @@ impl Listener {
         let mut delay = Duration::ZERO;
         loop {
             self.observed().state.set(ConnectionState::Waiting);
-            let turn = self.handshakes.reserve(Instant::now() + delay);
-            let wait = turn.saturating_duration_since(Instant::now());
-            if self.meanwhile(sleep(wait)).await.is_none() {
+            // the delay first: a turn that is reserved for in five minutes would push everybody else's behind it
+            if self.meanwhile(sleep(delay)).await.is_none() {
                 break;
             }
-            let attempt = self.begin_attempt(wait);
+            let now = Instant::now();
+            let turn = self.handshakes.reserve(now);
+            if self.meanwhile(sleep_until(turn.into())).await.is_none() {
+                break;
+            }
+            let attempt = self.begin_attempt(delay + turn.duration_since(now));
             // the future borrows nothing of `self`, so that events can be forwarded while it runs
             let connector = self.connector.clone();
             let Some(opened) = self.meanwhile(async move { connector.connect().await }).await else { break };
@@ -331,15 +335,30 @@ impl Listener {
                 }
                 self.note_join(&topic, true, None);
             }
-            Taken::Refused(topic, text) => self.note_join(&topic, false, Some(text)),
+            Taken::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
             Taken::Nothing => {}
         }
     }
 
-    fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) {
-        if let Some(join) = lock(&self.observed().joins).iter_mut().find(|join| join.topic == topic) {
-            (join.acknowledged, join.refused) = (acknowledged, refused);
+    /// A refusal that is news is logged as such, any other is one of the frames of which a sample is logged: a feed may
+    /// refuse as often as it likes, and topics that nobody joined.
+    fn note_refusal(&mut self, frame: &Bytes, topic: &str, text: &str, session: &mut Session) {
+        let counts = session.refuse(topic);
+        if counts && self.note_join(topic, false, Some(text.to_owned())) {
+            self.observations.rejected(Rejection::JoinRefused).add(1);
+            events::join_refused(&self.log, topic, text);
+        } else {
+            self.intake.reject(Rejection::JoinRefused, frame);
         }
+    }
+
+    /// Shows the state of a join; whether that is another than before.
+    fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) -> bool {
+        let mut joins = lock(&self.observed().joins);
+        let Some(join) = joins.iter_mut().find(|join| join.topic == topic) else { return false };
+        let is_news = join.acknowledged != acknowledged || join.refused != refused;
+        (join.acknowledged, join.refused) = (acknowledged, refused);
+        is_news
     }
 
     async fn send(&self, socket: &mut FeedSocket, message: ws::Message) -> Option<End> {

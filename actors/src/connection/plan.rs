@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use crate::event::{Channel, Family, Scope, Topic};
+use crate::event::{Channel, Family, Scope, Symbol, Topic};
 use crate::settings::{ChannelChoice, PlanSettings, Targets};
 
 /// What one socket joins.
@@ -37,6 +37,17 @@ pub enum PlanError {
         /// Joins a socket takes.
         per_connection: usize,
     },
+    /// A channel is joined for all symbols, and once more for one of those whose events are kept.
+    #[error(
+        "CHANNELS joins {channel} for all symbols, and {topic} besides: every such event would come and be stored twice; \
+         leave {topic} out"
+    )]
+    JoinedTwice {
+        /// The topic that is too many.
+        topic: Topic,
+        /// Its channel.
+        channel: Channel,
+    },
     /// Nothing to listen to.
     #[error("CHANNELS and TARGET_SYMBOLS name nothing to join")]
     Nothing,
@@ -48,6 +59,9 @@ pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
     let capacity = settings.max_connections.saturating_mul(settings.max_joins_per_connection);
     if topics.is_empty() {
         return Err(PlanError::Nothing);
+    }
+    if let Some(topic) = joined_twice(&topics, &settings.targets) {
+        return Err(PlanError::JoinedTwice { topic: topic.clone(), channel: topic.channel.clone() });
     }
     if topics.len() > capacity {
         return Err(PlanError::TooManyJoins {
@@ -91,6 +105,19 @@ fn topics_of(channel: &Channel, targets: &Targets) -> Vec<Topic> {
             .collect(),
         _ => vec![Topic { channel: channel.clone(), symbol: None }],
     }
+}
+
+/// A topic of a symbol whose events come by the global form of its channel too and end up in the same stream.
+fn joined_twice<'t>(topics: &'t [Topic], targets: &Targets) -> Option<&'t Topic> {
+    let is_target = |symbol: &Symbol| match targets {
+        Targets::WholeMarket => true,
+        Targets::Symbols(symbols) => symbols.contains(symbol),
+    };
+    let is_joined_for_all =
+        |channel: &Channel| topics.iter().any(|topic| topic.symbol.is_none() && topic.channel == *channel);
+    topics
+        .iter()
+        .find(|topic| topic.symbol.as_ref().is_some_and(is_target) && is_joined_for_all(&topic.channel))
 }
 
 fn arithmetic(topics: &[Topic]) -> String {
@@ -148,7 +175,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::Symbol;
 
     fn settings(
         channels: &[&str],
@@ -211,6 +237,25 @@ mod tests {
     }
 
     #[test]
+    fn refuses_what_would_be_stored_twice() {
+        let twice = |channel: &str, targets: Targets| {
+            let mut settings = settings(&[channel], 0, 5, 50);
+            let topic = Topic {
+                channel: Channel::parse(channel).unwrap(),
+                symbol: Some(Symbol::parse("SPXW").unwrap()),
+            };
+            settings.channels.push(ChannelChoice::Topic(topic));
+            settings.targets = targets;
+            matches!(plan(&settings), Err(PlanError::JoinedTwice { .. }))
+        };
+        let only = |symbol: &str| Targets::Symbols(vec![Symbol::parse(symbol).unwrap()]);
+        assert!(twice("option_trades", Targets::WholeMarket));
+        assert!(!twice("option_trades", only("SPXW")) && !twice("option_trades", only("SPY")));
+        assert!(twice("lit_trades", Targets::WholeMarket) && twice("lit_trades", only("SPXW")));
+        assert!(!twice("lit_trades", only("SPY")), "a stream that the global form does not write");
+    }
+
+    #[test]
     fn refuses_with_the_arithmetic_and_the_ways_out() {
         let error =
             plan(&settings(&["flow-alerts", "option_trades", "price"], 60, 2, 50)).unwrap_err().to_string();
@@ -241,6 +286,7 @@ mod tests {
                     wanted.sort();
                     prop_assert_eq!(joined, wanted);
                 }
+                Err(PlanError::JoinedTwice { .. }) => prop_assert!(false, "no topic has a symbol of its own"),
                 Err(PlanError::Nothing) => prop_assert!(wanted.is_empty()),
                 Err(PlanError::TooManyJoins { .. }) => prop_assert!(wanted.len() > connections * per_connection),
             }

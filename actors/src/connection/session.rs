@@ -74,6 +74,8 @@ struct Join {
     /// When it is to be sent (again).
     due_at: Instant,
     sent: u32,
+    /// How often it had been sent when it was last refused.
+    refused: u32,
 }
 
 impl Session {
@@ -86,7 +88,8 @@ impl Session {
         ping_interval: Duration,
         now: Instant,
     ) -> Session {
-        let join = |topic: &str| Join { topic: topic.into(), acknowledged: false, due_at: now, sent: 0 };
+        let join =
+            |topic: &str| Join { topic: topic.into(), acknowledged: false, due_at: now, sent: 0, refused: 0 };
         Session {
             joins: topics.into_iter().map(join).collect(),
             next_join_at: now,
@@ -167,6 +170,15 @@ impl Session {
         }
     }
 
+    /// The feed refused a join. Whether that counts: it is the first refusal since the join was sent last, and the join
+    /// is not acknowledged. A join that was repeated although it had worked is refused too ("already joined").
+    pub fn refuse(&mut self, topic: &str) -> bool {
+        let Some(join) = self.joins.iter_mut().find(|join| &*join.topic == topic) else { return false };
+        let counts = !join.acknowledged && join.refused < join.sent;
+        join.refused = join.sent;
+        counts
+    }
+
     /// Whether every join is acknowledged.
     #[must_use]
     pub fn is_joined(&self) -> bool {
@@ -236,6 +248,23 @@ mod tests {
         assert!(all_due(&mut session, again + REJOIN_NEXT).contains(&Due::Join(1)));
         session.acknowledge("b");
         assert!(session.is_joined());
+    }
+
+    #[test]
+    fn a_refusal_counts_once_for_each_time_the_join_was_sent_and_never_after_its_acknowledgement() {
+        let start = Instant::now();
+        let mut session = session(&["a", "b"], start);
+        assert!(!session.refuse("a"), "not sent yet");
+        assert_eq!(session.due(start, true), Some(Due::Join(0)));
+        assert!(session.refuse("a"));
+        assert!(!session.refuse("a") && !session.refuse("c"));
+        session.pong();
+        assert!(all_due(&mut session, start + REJOIN_FIRST).contains(&Due::Join(0)));
+        assert!(session.refuse("a"));
+        session.pong();
+        assert!(all_due(&mut session, start + REJOIN_FIRST + REJOIN_NEXT).contains(&Due::Join(0)));
+        session.acknowledge("a");
+        assert!(!session.refuse("a"));
     }
 
     #[test]

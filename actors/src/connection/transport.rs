@@ -16,6 +16,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use thiserror::Error;
 
+use crate::excerpt::excerpt;
 use crate::settings::{FeedSettings, Secret};
 use crate::tls::{self, TlsError};
 
@@ -29,8 +30,10 @@ const READ_BLOCK: usize = 64 * 1024;
 /// Name resolution, TCP, TLS and the upgrade together. The vendor's log shows 155 ms.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the text of a refusal is waited for, and how much of it is kept.
+/// How long the text of a refusal is waited for, how much of it is read, and how much of that is kept. Much less is kept
+/// than read, so that a token that repeats what it refused is read to its end and recognised.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+const REFUSAL_READ: usize = 16 * 1024;
 const REFUSAL_MAX: usize = 512;
 
 /// A name of our own: the feed's edge refuses the default names of HTTP libraries.
@@ -119,7 +122,8 @@ impl FeedConnector {
             return match error.downcast::<HandshakeError>() {
                 Ok(refusal) => match *refusal {
                     HandshakeError::Refused { status, retry_after, text } => {
-                        HandshakeError::Refused { status, retry_after, text: self.redact(&text) }
+                        let text = refusal_shown(&self.redact(&text));
+                        HandshakeError::Refused { status, retry_after, text }
                     }
                     HandshakeError::Failed(text) => HandshakeError::Failed(self.redact(&text)),
                 },
@@ -196,6 +200,7 @@ where
     }
 }
 
+/// What a refusal says, as it says it.
 async fn refusal_text(
     socket: Framed<BoxedSocket, actix_http::h1::ClientCodec>,
     status: StatusCode,
@@ -206,7 +211,7 @@ async fn refusal_text(
         let read = async {
             while let Some(Ok(Some(part))) = payload.next().await {
                 body.extend_from_slice(&part);
-                if body.len() >= REFUSAL_MAX {
+                if body.len() >= REFUSAL_READ {
                     break;
                 }
             }
@@ -214,10 +219,18 @@ async fn refusal_text(
         // a refusal whose text does not come is a refusal all the same
         drop(timeout(REFUSAL_TIMEOUT, read).await);
     }
-    body.truncate(REFUSAL_MAX);
+    body.truncate(REFUSAL_READ);
     let text = String::from_utf8_lossy(&body);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() { status.canonical_reason().unwrap_or("no text").to_owned() } else { text }
+    if text.trim().is_empty() {
+        status.canonical_reason().unwrap_or("no text").to_owned()
+    } else {
+        text.into()
+    }
+}
+
+/// What is shown of a refusal's text, which has no secret any more.
+fn refusal_shown(text: &str) -> String {
+    excerpt(text.split_whitespace().collect::<Vec<_>>().join(" "), REFUSAL_MAX)
 }
 
 /// Seconds or an HTTP date.
@@ -407,6 +420,34 @@ mod tests {
         let wait = parse_retry_after(&soon).unwrap().as_secs();
         assert!((98..=100).contains(&wait), "{wait}");
         assert_eq!(parse_retry_after("soon"), None);
+    }
+
+    #[test]
+    fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
+        let connector = FeedConnector::new(&FeedSettings {
+            url: "ws://feed.example/socket".parse().unwrap(),
+            token: Secret::new("hidden-token".into()),
+            extra_root_pem: None,
+            reconnect_first: Duration::ZERO,
+            reconnect_max: Duration::ZERO,
+            ping_interval: Duration::ZERO,
+            handshakes_per_minute: 1,
+        });
+        let connector = connector.unwrap();
+        for before in REFUSAL_MAX - 14..REFUSAL_MAX + 2 {
+            let text = format!(
+                "{} hidden-token\n is  wrong {}",
+                "é".repeat(before / 2),
+                "x".repeat(2 * REFUSAL_MAX)
+            );
+            let refusal = HandshakeError::Refused { status: 401, retry_after: None, text };
+            let error = SendRequestError::Custom(Box::new(refusal), Box::new("handshake"));
+            let HandshakeError::Refused { text, .. } = connector.explain(WsClientError::SendRequest(error))
+            else {
+                panic!("not refused")
+            };
+            assert!(text.len() <= REFUSAL_MAX && !text.contains("hid"), "{before}: {text}");
+        }
     }
 
     #[test]

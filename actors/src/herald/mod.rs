@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use cadence::Cadence;
 use deadpool_redis::{Pool, redis};
-use jiff::Timestamp;
 use slog::Logger;
 
 use crate::calendar::{self, MarketState};
+use crate::event::Channel;
 use crate::events;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
+use crate::time::iso_utc;
 
 /// How often observations are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -87,9 +88,8 @@ impl Herald {
     }
 
     fn look_for_silent_channels(&mut self, market_is_open: bool) {
-        let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
-        let is_expected = market_is_open && self.observations.connections.iter().all(is_live);
         for (channel, cadence) in self.observations.channels.iter().zip(&mut self.cadences) {
+            let is_expected = market_is_open && is_live(&self.observations, &channel.channel);
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
                 events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
             }
@@ -119,14 +119,15 @@ impl Herald {
         let observations = &self.observations;
         let last_event_at =
             observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
+        let shown = |at: Option<u64>| at.map(iso_utc).unwrap_or_default();
         let mut status = redis::pipe();
         status.atomic().hset_multiple(
             &self.status_key,
             &[
                 ("instance", observations.instance.clone()),
                 ("version", observations.version.to_owned()),
-                ("started_at", iso(observations.started_at.get())),
-                ("last_event_at", iso(last_event_at)),
+                ("started_at", shown(observations.started_at.get())),
+                ("last_event_at", shown(last_event_at)),
                 ("state", state.to_owned()),
             ],
         );
@@ -146,6 +147,13 @@ impl Herald {
     }
 }
 
+/// Whether every connection that carries the channel is live: what the others do says nothing about its silence.
+fn is_live(observations: &Observations, channel: &Channel) -> bool {
+    let mut carriers =
+        observations.connections.iter().filter(|connection| connection.channels.contains(channel));
+    carriers.all(|connection| connection.state.get() == ConnectionState::Live)
+}
+
 /// `running`; `degraded` while a connection is not live or Redis is away; `stopping`.
 fn state(observations: &Observations) -> &'static str {
     let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
@@ -158,18 +166,39 @@ fn state(observations: &Observations) -> &'static str {
     }
 }
 
-/// ISO 8601 in UTC with microseconds, empty for never.
-fn iso(unix_us: Option<u64>) -> String {
-    let at =
-        unix_us.and_then(|us| i64::try_from(us).ok()).and_then(|us| Timestamp::from_microsecond(us).ok());
-    at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()).unwrap_or_default()
-}
-
 impl Actor for Herald {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.look(context);
         context.run_interval(LOOK_EVERY, Herald::look);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Symbol, Topic};
+
+    #[test]
+    fn a_channel_is_live_with_the_connections_that_carry_it() {
+        let topic = |channel: &Channel, symbol: &str| Topic {
+            channel: channel.clone(),
+            symbol: Some(Symbol::parse(symbol).unwrap()),
+        };
+        let [gex, price] = [Channel::Gex, Channel::Price];
+        let (gex_1, gex_2) = ([topic(&gex, "SPY")], [topic(&gex, "QQQ")]);
+        let prices = [topic(&price, "SPY")];
+        let plan = [("gex", &gex_1[..]), ("gex-2", &gex_2[..]), ("prices", &prices[..])];
+        let channels = [gex.clone(), price.clone()];
+        let observations = Observations::new("test".into(), "0", &channels, &plan, 1, Arc::default());
+        let live = || (is_live(&observations, &gex), is_live(&observations, &price));
+        assert_eq!(live(), (false, false));
+        observations.connections[2].state.set(ConnectionState::Live);
+        assert_eq!(live(), (false, true), "though the gex connections are away");
+        observations.connections[0].state.set(ConnectionState::Live);
+        assert_eq!(live(), (false, true), "half of the gex topics are away");
+        observations.connections[1].state.set(ConnectionState::Live);
+        assert_eq!(live(), (true, true));
     }
 }

@@ -75,39 +75,20 @@ impl Message for ChildEnded {
     type Result = ();
 }
 
-#[derive(Debug, Default)]
-struct Pulse {
-    /// Set by the child, taken by the supervisor at each round.
-    beaten: AtomicBool,
-    /// Set when the supervisor has given the child up for frozen.
-    revoked: AtomicBool,
-}
-
-/// Proves progress. Cheap: one relaxed store, no clock, so a loop may beat at every step.
+/// Proves progress. Cheap: one relaxed store, no clock, so a loop may beat at every step. Set by the child, taken by the
+/// supervisor at each round.
 #[derive(Clone, Debug, Default)]
-pub struct Beat(Arc<Pulse>);
+pub struct Beat(Arc<AtomicBool>);
 
 impl Beat {
     /// Says that the child got on, or that it waits on purpose (for Redis, for the feed) and knows it.
     pub fn beat(&self) {
-        self.0.beaten.store(true, Relaxed);
-    }
-
-    /// Whether the supervisor has given this life up and started another: whoever wakes up to find this must stop
-    /// without touching anything shared.
-    #[must_use]
-    pub fn is_revoked(&self) -> bool {
-        self.0.revoked.load(Relaxed)
+        self.0.store(true, Relaxed);
     }
 
     /// Whether there was a beat since the last call.
     pub(super) fn take(&self) -> bool {
-        self.0.beaten.swap(false, Relaxed)
-    }
-
-    /// Gives the life up.
-    pub(super) fn revoke(&self) {
-        self.0.revoked.store(true, Relaxed);
+        self.0.swap(false, Relaxed)
     }
 }
 
@@ -118,61 +99,16 @@ impl Beat {
 #[derive(Debug)]
 pub struct ChildLife {
     child: usize,
-    name: Arc<str>,
     generation: u64,
     beat: Beat,
     finished: bool,
-    /// `None` for an actor without a supervisor.
-    ends: Option<Recipient<ChildEnded>>,
+    ends: Recipient<ChildEnded>,
 }
 
 impl ChildLife {
-    pub(super) fn new(
-        child: usize,
-        name: &str,
-        generation: u64,
-        ends: Recipient<ChildEnded>,
-    ) -> (ChildLife, Beat) {
+    pub(super) fn new(child: usize, generation: u64, ends: Recipient<ChildEnded>) -> (ChildLife, Beat) {
         let beat = Beat::default();
-        let life = ChildLife {
-            child,
-            name: name.into(),
-            generation,
-            beat: beat.clone(),
-            finished: false,
-            ends: Some(ends),
-        };
-        (life, beat)
-    }
-
-    /// A life that nobody watches, for an actor that is run alone.
-    #[must_use]
-    pub fn unsupervised(name: &str) -> ChildLife {
-        ChildLife {
-            child: 0,
-            name: name.into(),
-            generation: 1,
-            beat: Beat::default(),
-            finished: false,
-            ends: None,
-        }
-    }
-
-    /// The child's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Which start of the child this is; the first is 1.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Proves progress; see [`Beat::beat`].
-    pub fn beat(&self) {
-        self.beat.beat();
+        (ChildLife { child, generation, beat: beat.clone(), finished: false, ends }, beat)
     }
 
     /// A handle that beats for this life, for the child's loops.
@@ -195,14 +131,12 @@ impl Drop for ChildLife {
             (true, false) => Ending::Wished,
             (false, false) => Ending::Early,
         };
-        if let Some(ends) = &self.ends {
-            // one message a life, and it must not be lost: the capacity of the mailbox does not apply to it
-            #[allow(
-                clippy::disallowed_methods,
-                reason = "an end that the supervisor does not hear of hides a dead child"
-            )]
-            ends.do_send(ChildEnded { child: self.child, generation: self.generation, ending });
-        }
+        // one message a life, and it must not be lost: the capacity of the mailbox does not apply to it
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "an end that the supervisor does not hear of hides a dead child"
+        )]
+        self.ends.do_send(ChildEnded { child: self.child, generation: self.generation, ending });
     }
 }
 
@@ -212,20 +146,11 @@ mod tests {
 
     #[test]
     fn a_beat_is_taken_once() {
-        let life = ChildLife::unsupervised("alone");
-        let beat = life.beater();
+        let beat = Beat::default();
         assert!(!beat.take());
-        life.beat();
         beat.clone().beat();
+        beat.beat();
         assert!(beat.take());
         assert!(!beat.take());
-    }
-
-    #[test]
-    fn revoking_reaches_every_handle() {
-        let life = ChildLife::unsupervised("alone");
-        let (early, late) = (life.beater(), life.beater());
-        early.revoke();
-        assert!(late.is_revoked());
     }
 }

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::observation::Observations;
+use crate::observation::{Observations, lock};
 use crate::settings::RestartSettings;
 
 use self::data_thread::{DataThread, ThreadHealth};
@@ -159,7 +159,7 @@ impl Supervisor {
             self.observations.count_restart(&child.spec.name);
         }
         let ends = ctx.address().recipient();
-        let (life, beat) = ChildLife::new(index, &child.spec.name, child.generation, ends);
+        let (life, beat) = ChildLife::new(index, child.generation, ends);
         // a start that panics is a crash like any other; the supervisor must outlive it
         if let Ok(stop) = catch_unwind(AssertUnwindSafe(|| (child.spec.start)(life))) {
             info!(self.log, "actor started"; "actor" => &child.spec.name, "generation" => child.generation);
@@ -174,7 +174,7 @@ impl Supervisor {
     /// Sees to the data thread and to every child, and arms the next round. A round that comes late, because this
     /// thread did not run, is not made up for.
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
-        self.observations.supervisor_round_at.set_now();
+        *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
             match self.thread.check() {
                 ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
@@ -199,10 +199,9 @@ impl Supervisor {
             .collect();
         for index in frozen {
             let Some(child) = self.children.get_mut(index) else { continue };
-            if let ChildState::Running { beat, stop, .. } = &child.state {
+            if let ChildState::Running { stop, .. } = &child.state {
                 error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
                     "silent_ms" => millis(self.timing.tick * limit));
-                beat.revoke();
                 tell(stop, Stop::Terminate);
                 self.after_crash(index, ctx);
             }

@@ -61,6 +61,11 @@ fn an_answer_to_a_join_has_status_and_response() {
     assert_eq!(status(r#"{"response":{},"status":"ok"}"#).as_deref(), Some("ok"));
     assert_eq!(status(r#"{"status":"error","response":{"reason":"plan"}}"#).as_deref(), Some("error"));
     assert_eq!(status(r#"{"status":"ok"}"#), None);
+    assert_eq!(status(r#"{"response":{}}"#), None);
+    for other in ["null", "true", "{}", "[]", "1.5"] {
+        let payload = format!(r#"{{"status":{other},"response":{{}}}}"#);
+        assert_eq!(status(&payload).as_deref(), Some(""), "{payload}");
+    }
 }
 
 #[test]
@@ -104,6 +109,7 @@ fn reference(tree: &Json) -> Facts<'static> {
         expiry: text("expiry"),
         timestamp: tree["timestamp"].as_i64(),
         status: text("status"),
+        has_status: tree.get("status").is_some(),
         has_response: tree.get("response").is_some(),
     }
 }

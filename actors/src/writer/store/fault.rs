@@ -57,12 +57,6 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about one key and would be said again.
-    #[must_use]
-    pub fn is_about_the_key(self) -> bool {
-        matches!(self, Refusal::WrongType | Refusal::IdTooSmall)
-    }
-
     /// Whether another connection may be answered otherwise.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {

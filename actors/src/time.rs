@@ -1,0 +1,24 @@
+//! Times as people and the keys in Redis have them.
+
+use jiff::Timestamp;
+
+/// Unix microseconds as `2026-01-02T03:04:05.000006+00:00`, as Python's `isoformat()` writes them but for the
+/// microseconds, which are always there. A time that the calendar cannot hold counts as its last one.
+#[must_use]
+pub fn iso_utc(unix_us: u64) -> String {
+    let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_all_microseconds() {
+        assert_eq!(iso_utc(1_767_323_045_000_006), "2026-01-02T03:04:05.000006+00:00");
+        assert_eq!(iso_utc(1_767_323_045_000_000), "2026-01-02T03:04:05.000000+00:00");
+        assert_eq!(iso_utc(0), "1970-01-01T00:00:00.000000+00:00");
+        assert!(iso_utc(u64::MAX).starts_with("9999-12-"));
+    }
+}
