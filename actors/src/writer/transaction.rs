@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use jiff::Timestamp;
 
 use super::ids::{Exhausted, next_id};
 use super::store::resp::{Commands, id_text};
@@ -16,6 +15,7 @@ use super::streams::{MapSession, StreamSlot, Streams};
 use crate::event::{EntryId, Event, Outlet};
 use crate::messages::EventBatch;
 use crate::settings::KeySettings;
+use crate::time::iso_utc;
 
 /// What is kept of a command buffer between transactions: a usual transaction of 512 trades.
 const KEEP_BYTES: usize = 512 * 1024;
@@ -220,7 +220,7 @@ impl Transaction {
     }
 }
 
-/// Formats receive times; the events of one read share theirs.
+/// Formats receive times by [`iso_utc`], once for the events of one read.
 #[derive(Debug, Default)]
 struct ReceivedAt {
     unix_us: u64,
@@ -228,12 +228,10 @@ struct ReceivedAt {
 }
 
 impl ReceivedAt {
-    /// ISO 8601 in UTC with microseconds: `2025-05-16T18:19:52.926000+00:00`.
     fn text(&mut self, unix_us: u64) -> &str {
         if self.text.is_empty() || self.unix_us != unix_us {
             self.unix_us = unix_us;
-            let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-            self.text = at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+            self.text = iso_utc(unix_us);
         }
         &self.text
     }
