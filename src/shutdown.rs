@@ -5,8 +5,8 @@
 //! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
 //! 4. the HTTP side ends, and the last record says what became of every event.
 //!
-//! What comes after the deadline takes [`LAST_COUNT`], the stop of the HTTP side and the flush of the log, all together
-//! a second and a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
+//! What comes after the deadline, the last count, the stop of the HTTP side and the flush of the log, takes a second and
+//! a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
 //!
 //! A second signal ends the process at once.
 

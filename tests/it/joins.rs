@@ -136,9 +136,13 @@ fn refusals_without_end_are_counted_and_change_nothing() {
         feed.send_raw("news", &wire::event("news", &refusal));
     }
     service.wait_for_metric("uw_ws_frames_rejected_total", &[("kind", "join_refused")], 151);
-    assert_eq!(service.count_logs("join refused"), 1);
-    let samples = service.records().iter().filter(|record| record.mentions("join_refused")).count();
-    assert_eq!(samples, 2, "one on each of the two connections");
+    for connection in ["prices", "news"] {
+        service.wait_for_log(&format!("a sample of {connection}"), |record| {
+            record.mentions("join_refused") && record.text("connection") == connection
+        });
+    }
+    let count = |word: &str| service.records().iter().filter(|record| record.mentions(word)).count();
+    assert_eq!((count("join_refused"), count("join refused")), (2, 1), "one sample a connection");
     let reasons = service.wait_until_not_ready();
     assert!(reasons.contains("your plan has no news") && !reasons.contains("price:SPY"), "{reasons}");
     service.finish();
