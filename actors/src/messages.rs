@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytes::{Bytes, BytesMut};
+
 use crate::event::{Event, ReadAt};
 use crate::observation::{DropReason, Observations};
 use crate::writer::mailbox::Credit;
@@ -15,6 +17,7 @@ use crate::writer::mailbox::Credit;
 #[rtype(result = "()")]
 pub struct EventBatch {
     events: Vec<Event>,
+    payloads: Blocks,
     /// Memory that the events take.
     bytes: usize,
     /// What they come to on the wire: each payload once for every stream.
@@ -29,11 +32,21 @@ impl EventBatch {
     /// An empty batch whose events were read from `read_at` on.
     #[must_use]
     pub fn new(read_at: ReadAt, observations: Arc<Observations>) -> EventBatch {
-        EventBatch { events: Vec::new(), bytes: 0, weight: 0, read_at, credit: None, observations }
+        EventBatch {
+            events: Vec::new(),
+            payloads: Blocks::default(),
+            bytes: 0,
+            weight: 0,
+            read_at,
+            credit: None,
+            observations,
+        }
     }
 
-    /// Takes an event in; from here on it counts as received.
-    pub fn push(&mut self, event: Event) {
+    /// Takes an event in; from here on it counts as received. Its payload is copied into memory of the batch: a slice of
+    /// what was read would keep the whole block that the socket was read into, however long the event waits.
+    pub fn push(&mut self, mut event: Event) {
+        event.payload = self.payloads.copy(&event.payload);
         self.observations.channel(event.route.channel).received.add(1);
         self.bytes += event.payload.len() + size_of::<Event>();
         self.weight += event.payload.len() * event.route.outlets.len();
@@ -99,6 +112,35 @@ impl EventBatch {
     }
 }
 
+/// The first block of a batch; a single event of any channel fits.
+const FIRST_BLOCK: usize = 4 * 1024;
+/// Blocks double up to this size: so few of them that allocating costs nothing, and little left over in the last one.
+const LARGEST_BLOCK: usize = 64 * 1024;
+
+/// Memory for the payloads of one batch, block by block.
+#[derive(Debug)]
+struct Blocks {
+    block: BytesMut,
+    next: usize,
+}
+
+impl Default for Blocks {
+    fn default() -> Blocks {
+        Blocks { block: BytesMut::new(), next: FIRST_BLOCK }
+    }
+}
+
+impl Blocks {
+    fn copy(&mut self, payload: &[u8]) -> Bytes {
+        if self.block.capacity() < payload.len() {
+            self.block = BytesMut::with_capacity(self.next.max(payload.len()));
+            self.next = (self.next * 2).min(LARGEST_BLOCK);
+        }
+        self.block.extend_from_slice(payload);
+        self.block.split().freeze()
+    }
+}
+
 impl Drop for EventBatch {
     fn drop(&mut self) {
         let is_stopping = self.observations.stopping.load(Relaxed);
@@ -135,6 +177,18 @@ mod tests {
         assert_eq!(batch.bytes(), 6 + 3 * size_of::<Event>());
         let channel = &observations.channels[0];
         assert_eq!((channel.received.get(), channel.pending()), (3, 3));
+    }
+
+    #[test]
+    fn payloads_are_copied_whole_into_few_blocks() {
+        let mut blocks = Blocks::default();
+        let payloads: Vec<Vec<u8>> = (0_u8..250).map(|n| vec![n; usize::from(n) * 11 % 3000]).collect();
+        let large = vec![7; LARGEST_BLOCK * 3];
+        let copies: Vec<Bytes> =
+            payloads.iter().chain([&large]).map(|payload| blocks.copy(payload)).collect();
+        assert!(payloads.iter().chain([&large]).zip(&copies).all(|(payload, copy)| payload == copy));
+        let neighbours = copies.windows(2).filter(|pair| pair[0].as_ptr_range().end == pair[1].as_ptr());
+        assert!(neighbours.count() > 220);
     }
 
     #[test]

@@ -91,8 +91,7 @@ impl Intake {
             Routing::To(route) => {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
-                // a copy: a slice would keep the block that the socket was read into, however long the event waits
-                let payload = Bytes::copy_from_slice(payload.as_bytes());
+                let payload = frame.slice_ref(payload.as_bytes());
                 Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell })
             }
             Routing::NoTarget(channel) => {

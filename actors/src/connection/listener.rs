@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, Stream};
 use slog::Logger;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::forwarder::Forwarder;
@@ -230,8 +231,14 @@ impl Listener {
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.observed().last_frame_at.set(read_at.unix_us);
+            let is_full = chunk.len() >= CHUNK;
             let asked = self.accept(&mut chunk, read_at, session);
             self.forwarder.flush();
+            if is_full {
+                // there is more to read, but the answers that the writers of this thread wait for come first: Redis must
+                // not be idle
+                yield_now().await;
+            }
             if let Some(fault) = self.faults.step() {
                 fault.strike().await;
                 return End::Early;
