@@ -34,6 +34,7 @@ test: ## every test; installs redis-server when it is missing
 lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
 	cargo fmt --all --check
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CHECKED) --no-deps --document-private-items
 	@if command -v shellcheck >/dev/null; then \
 	  set -x; shellcheck $(SCRIPTS); \

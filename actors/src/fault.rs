@@ -140,8 +140,8 @@ mod plan {
     use super::{FaultKind, InvalidFault};
 
     /// No faults: the feature `fault-injection` is off.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub struct FaultPlan;
+    #[derive(Clone, Debug, Default)]
+    pub struct FaultPlan(());
 
     impl FaultPlan {
         /// Refuses: this build has no faults.
