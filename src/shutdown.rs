@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations};
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
+use uw_websocket_actors::time::millis;
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
@@ -120,17 +121,10 @@ impl Parts {
                 }
             }
         }
-        let dropped = |channel: &ChannelObservation| -> u64 {
-            DropReason::ALL.iter().map(|reason| channel.dropped(*reason).get()).sum()
-        };
         info!(self.log, "stopped"; "exit_code" => exit as u8,
             "received" => channels.iter().map(|channel| channel.received.get()).sum::<u64>(),
             "stored" => channels.iter().map(|channel| channel.stored.get()).sum::<u64>(),
             "filtered" => channels.iter().map(|channel| channel.filtered.get()).sum::<u64>(),
-            "dropped" => channels.iter().map(dropped).sum::<u64>(), "pending" => self.pending());
+            "dropped" => channels.iter().map(ChannelObservation::dropped_in_all).sum::<u64>(), "pending" => self.pending());
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
-use crate::observation::{ChannelObservation, DropReason, Rejection};
+use crate::observation::{ChannelObservation, Rejection};
+use crate::time::millis;
 use crate::writer::store::fault::{Refusal, StoreFault};
 
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 pub(crate) fn connecting(log: &Logger, attempt: u64, delay: Duration) {
-    info!(log, "connecting"; "attempt" => attempt, "delay_ms" => ms(delay));
+    info!(log, "connecting"; "attempt" => attempt, "delay_ms" => millis(delay));
 }
 
 pub(crate) fn connected(log: &Logger, joins: usize) {
@@ -30,9 +27,9 @@ pub(crate) fn handshake_failed(
     delay: Duration,
 ) {
     if error.is_token_refused() {
-        error!(log, "token refused"; "attempt" => attempt, "error" => %error, "retry_in_ms" => ms(delay));
+        error!(log, "token refused"; "attempt" => attempt, "error" => %error, "retry_in_ms" => millis(delay));
     } else {
-        warn!(log, "handshake failed"; "attempt" => attempt, "error" => %error, "retry_in_ms" => ms(delay));
+        warn!(log, "handshake failed"; "attempt" => attempt, "error" => %error, "retry_in_ms" => millis(delay));
     }
 }
 
@@ -70,7 +67,7 @@ pub(crate) fn reading_resumed(log: &Logger) {
 
 pub(crate) fn disconnected(log: &Logger, reason: &str, lasted: Duration, delay: Duration) {
     warn!(log, "disconnected";
-        "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => ms(delay));
+        "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
 }
 
 pub(crate) fn socket_without_events(log: &Logger, connection: &str, session: Duration) {
@@ -83,9 +80,8 @@ pub(crate) fn channel_silent(log: &Logger, channel: &str, silent: Duration, usua
 }
 
 pub(crate) fn channel_counts(log: &Logger, channel: &ChannelObservation) {
-    let dropped: u64 = DropReason::ALL.iter().map(|reason| channel.dropped(*reason).get()).sum();
     info!(log, "channel counts"; "channel" => channel.channel.name(), "received" => channel.received.get(),
-        "stored" => channel.stored.get(), "filtered" => channel.filtered.get(), "dropped" => dropped,
+        "stored" => channel.stored.get(), "filtered" => channel.filtered.get(), "dropped" => channel.dropped_in_all(),
         "pending" => channel.pending());
 }
 

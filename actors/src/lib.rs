@@ -24,6 +24,7 @@ pub mod control;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
+pub mod labelled;
 pub mod sampled;
 pub mod time;
 pub mod tls;

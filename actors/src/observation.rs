@@ -4,12 +4,12 @@
 //! is never read to decide something on the way of an event. Counts only grow; a depth is the difference of two counts.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
+use crate::labelled;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -63,31 +63,6 @@ impl Moment {
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
-}
-
-macro_rules! labelled {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// Every value, in the order of declaration.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-
-            /// The value of the label in logs, metrics and JSON.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self { $($name::$variant => $label,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.label())
-            }
-        }
-    };
 }
 
 labelled! {
@@ -200,11 +175,16 @@ impl ChannelObservation {
         &self.dropped[reason as usize]
     }
 
+    /// Events dropped for whatever reason.
+    #[must_use]
+    pub fn dropped_in_all(&self) -> u64 {
+        self.dropped.iter().map(Count::get).sum()
+    }
+
     /// Events received that are neither stored nor otherwise accounted for: they are in memory.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        let ended: u64 =
-            self.dropped.iter().map(Count::get).sum::<u64>() + self.stored.get() + self.filtered.get();
+        let ended = self.dropped_in_all() + self.stored.get() + self.filtered.get();
         self.received.get().saturating_sub(ended)
     }
 }

@@ -1,4 +1,6 @@
-//! Times as people and the keys in Redis have them.
+//! Times as people, logs and the keys in Redis have them.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -8,6 +10,12 @@ use jiff::Timestamp;
 pub fn iso_utc(unix_us: u64) -> String {
     let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+/// A duration in whole milliseconds, as log records have it.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
+use uw_websocket_actors::labelled;
 
 /// One thing that is wrong, and for which connections.
 ///
@@ -82,26 +83,7 @@ pub enum Kind {
     Alter(Alteration, u64),
 }
 
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-
-            /// The name in `--misbehave`.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $($name::$variant => $label,)* }
-            }
-        }
-    };
-}
-
-named! {
+labelled! {
     /// A frame that is not an event.
     OddFrame {
         /// Reserved bit set.
@@ -129,7 +111,7 @@ named! {
     }
 }
 
-named! {
+labelled! {
     /// Another form of a good event.
     Alteration {
         /// The same event twice.
@@ -219,10 +201,10 @@ impl FromStr for Misbehaviour {
 impl Kind {
     /// `None` for an argument that does not fit.
     fn parse(name: &str, argument: Option<&str>) -> Result<Option<Kind>, InvalidMisbehaviour> {
-        if let Some(odd) = OddFrame::ALL.iter().find(|odd| odd.name() == name) {
+        if let Some(odd) = OddFrame::ALL.iter().find(|odd| odd.label() == name) {
             return Ok(period(argument, 100).map(|every| Kind::Odd(*odd, every)));
         }
-        if let Some(alteration) = Alteration::ALL.iter().find(|alteration| alteration.name() == name) {
+        if let Some(alteration) = Alteration::ALL.iter().find(|alteration| alteration.label() == name) {
             return Ok(period(argument, 10).map(|every| Kind::Alter(*alteration, every)));
         }
         let text = argument.unwrap_or_default();
@@ -305,10 +287,10 @@ mod tests {
         check("server-pings", Misbehaviour::new(Kind::ServerPings(Duration::from_secs(1))));
         check("drop-when-slow=4096", Misbehaviour::new(Kind::DropWhenSlow(4096)));
         for odd in OddFrame::ALL {
-            check(odd.name(), Misbehaviour::new(Kind::Odd(*odd, 100)));
+            check(odd.label(), Misbehaviour::new(Kind::Odd(*odd, 100)));
         }
         for alteration in Alteration::ALL {
-            check(&format!("{}=3", alteration.name()), Misbehaviour::new(Kind::Alter(*alteration, 3)));
+            check(&format!("{}=3", alteration.label()), Misbehaviour::new(Kind::Alter(*alteration, 3)));
         }
     }
 

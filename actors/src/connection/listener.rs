@@ -231,11 +231,10 @@ impl Listener {
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.observed().last_frame_at.set(read_at.unix_us);
-            let is_full = chunk.len() >= CHUNK;
             let asked = self.accept(&mut chunk, read_at, session);
             self.forwarder.flush();
-            if is_full {
-                // there is more to read, but the answers that the writers of this thread wait for come first: Redis must
+            if matches!(read, Ok(Left::Perhaps)) {
+                // there may be more to read, but the answers that the writers of this thread wait for come first: Redis must
                 // not be idle
                 yield_now().await;
             }
@@ -411,19 +410,25 @@ enum Unreadable {
     Socket(SocketError),
 }
 
-/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an error are in `chunk`
-/// when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
+/// Whether the socket has more than was read.
+enum Left {
+    Nothing,
+    Perhaps,
+}
+
+/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an
+/// error are in `chunk` when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
 async fn next_chunk(
     socket: &mut FeedSocket,
     assembler: &mut Assembler,
     chunk: &mut Vec<Incoming>,
-) -> Result<(), Unreadable> {
+) -> Result<Left, Unreadable> {
     poll_fn(|context| {
         let mut bytes = 0;
         while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
             match Pin::new(&mut *socket).poll_next(context) {
                 Poll::Pending if chunk.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Pending => return Poll::Ready(Ok(Left::Nothing)),
                 Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
                 Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
                     Ok(message) => {
@@ -434,7 +439,7 @@ async fn next_chunk(
                 },
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(Left::Perhaps))
     })
     .await
 }

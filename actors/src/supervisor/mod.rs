@@ -22,7 +22,6 @@ mod timing;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
 use actix_rt::ArbiterHandle;
@@ -33,6 +32,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::observation::{Observations, lock};
 use crate::settings::RestartSettings;
+use crate::time::millis;
 
 use self::data_thread::{DataThread, ThreadHealth};
 
@@ -316,8 +316,4 @@ impl Handler<ChildEnded> for Supervisor {
 fn tell(stop: &Recipient<Stop>, command: Stop) {
     #[allow(clippy::disallowed_methods, reason = "two commands a life at most, and none may be lost")]
     stop.do_send(command);
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

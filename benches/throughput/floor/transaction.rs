@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use uw_websocket_actors::time::iso_utc;
 
 use super::redis::Reply;
 
@@ -119,7 +120,7 @@ impl Transaction {
             bulk(&mut self.commands, &bytes[event.payload.clone()]);
             self.expect(b"$16\r\n\r\n".len() + id.text.len());
         }
-        let received_at = received_at(ids.now);
+        let received_at = iso_utc(u64::try_from(ids.now.as_micros()).unwrap_or_default());
         for (position, event) in batch.iter().enumerate() {
             let stream = &streams.all[event.stream];
             if stream.last == position {
@@ -158,13 +159,6 @@ impl Id {
         push_decimal(&mut self.text, sequence);
         &self.text
     }
-}
-
-/// Unix time as the service writes it: ISO 8601 in UTC with microseconds.
-fn received_at(now: Duration) -> String {
-    let micros = i64::try_from(now.as_micros()).unwrap_or_default();
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
 }
 
 /// The beginning of a command of `len` parts.
