@@ -64,13 +64,15 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
 /// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
 /// tried first: it repeats a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
-    match Store::new(address.clone()).probe(prefix).await {
-        Ok(()) => {}
+    let refusal = match Store::new(address.clone()).probe(prefix).await {
+        Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));
         }
+        // one that is too old does not know the probe: its version is looked at before this is reported
+        Err(StoreFault::Refused { text, .. }) => Some(text),
         Err(fault) => return Err(CheckError::Unreachable(fault.to_string())),
-    }
+    };
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
@@ -88,7 +90,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
     if parse_version(&version).is_some_and(|version| version < OLDEST) {
         return Err(CheckError::TooOld(version));
     }
-    Ok(version)
+    refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {

@@ -11,4 +11,5 @@ mod drain;
 mod lookups;
 mod misbehaving;
 mod redis;
+mod start;
 mod transactions;
