@@ -157,12 +157,12 @@ impl Drain {
     async fn write(&mut self, batches: Vec<EventBatch>) {
         self.look_up_streams(&batches).await;
         let mut lost = Lost::default();
-        let without_id = self.state.transaction.plan(&batches, &mut self.state.streams);
+        let mut without_id = self.state.transaction.plan(&batches, &mut self.state.streams);
         let mut new_ids = 0;
-        for entry in without_id {
-            self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, &entry.error.to_string());
-        }
         loop {
+            for entry in without_id {
+                self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, &entry.error.to_string());
+            }
             let refused = self.write_transaction(&batches).await;
             let passed = self.passed_by(&batches, refused, &mut lost).await;
             if passed.is_empty() {
@@ -176,10 +176,7 @@ impl Drain {
                 break;
             }
             self.refresh_ids(&batches, &passed).await;
-            let without_id = self.state.transaction.plan_again(&batches, &passed, &mut self.state.streams);
-            for entry in without_id {
-                self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, &entry.error.to_string());
-            }
+            without_id = self.state.transaction.plan_again(&batches, &passed, &mut self.state.streams);
         }
         self.settle(batches, &lost);
     }

@@ -27,8 +27,8 @@ pub struct StreamSlot {
     pub last: EntryId,
     /// What the map beside the stream has rows of, once that is known.
     pub map: Option<MapSession>,
-    /// Position of the stream's last command in the transaction being encoded.
-    pub last_command: usize,
+    /// Position of the stream's last entry in the transaction being encoded.
+    pub last_entry: usize,
     /// `XADD <key>`, encoded.
     pub xadd: Box<[u8]>,
     /// `XADD <key> MAXLEN ~ <cap>`, encoded; the same as `xadd` without a cap.
@@ -77,7 +77,7 @@ impl StreamSlot {
             0 => xadd.clone(),
             _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
         };
-        StreamSlot { last: EntryId::default(), map: None, last_command: 0, xadd, xadd_capped }
+        StreamSlot { last: EntryId::default(), map: None, last_entry: 0, xadd, xadd_capped }
     }
 }
 

@@ -55,8 +55,6 @@ pub struct Transaction {
     commands: Commands,
     /// In the order of their commands, which are the first ones after `MULTI`.
     entries: Vec<Entry>,
-    /// Newest event of each key of a snapshot.
-    newest: HashMap<Arc<str>, (usize, EventAt), RandomState>,
 }
 
 /// The event that lies at a place.
@@ -75,20 +73,14 @@ pub fn outlet_of<'b>(batches: &'b [EventBatch], entry: &Entry) -> Option<(&'b Ev
 impl Transaction {
     /// Plans all entries of `batches`, in order, with fresh IDs. Every stream must be known to `streams`.
     pub fn plan(&mut self, batches: &[EventBatch], streams: &mut Streams) -> Vec<NoId> {
-        self.entries.clear();
-        let mut without = Vec::new();
-        for (batch_at, batch) in batches.iter().enumerate() {
-            for (event_at, event) in batch.events().iter().enumerate() {
-                let at = EventAt { batch: batch_at, event: event_at };
-                for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
-                    match streams.slot(outlet).assign(event.received_us / 1000) {
-                        Ok(id) => self.entries.push(Entry { at, outlet: outlet_at, id }),
-                        Err(error) => without.push(NoId { at, error }),
-                    }
-                }
-            }
-        }
-        without
+        let events = batches.iter().enumerate().flat_map(|(batch_at, batch)| {
+            let at = move |event| EventAt { batch: batch_at, event };
+            batch.events().iter().enumerate().map(move |(event_at, event)| (at(event_at), event))
+        });
+        let entries = events.flat_map(|(at, event)| {
+            (0..event.route.outlets.len()).map(move |outlet| Entry { at, outlet, id: EntryId::default() })
+        });
+        self.assign(batches, entries, streams)
     }
 
     /// Plans `entries` again under fresh IDs, in their order, because theirs cannot be written any more.
@@ -98,12 +90,21 @@ impl Transaction {
         entries: &[Entry],
         streams: &mut Streams,
     ) -> Vec<NoId> {
+        self.assign(batches, entries.iter().copied(), streams)
+    }
+
+    fn assign(
+        &mut self,
+        batches: &[EventBatch],
+        entries: impl Iterator<Item = Entry>,
+        streams: &mut Streams,
+    ) -> Vec<NoId> {
         self.entries.clear();
         let mut without = Vec::new();
         for entry in entries {
-            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
+            let Some((event, outlet)) = outlet_of(batches, &entry) else { continue };
             match streams.slot(outlet).assign(event.received_us / 1000) {
-                Ok(id) => self.entries.push(Entry { id, ..*entry }),
+                Ok(id) => self.entries.push(Entry { id, ..entry }),
                 Err(error) => without.push(NoId { at: entry.at, error }),
             }
         }
@@ -135,6 +136,7 @@ impl Transaction {
     pub fn encode(&mut self, batches: &[EventBatch], streams: &mut Streams, keys: &KeySettings) {
         self.commands.clear(KEEP_BYTES);
         self.commands.command(&[b"MULTI"]);
+        self.mark_last(batches, streams);
         if keys.streams {
             self.encode_entries(batches, streams);
         }
@@ -150,16 +152,20 @@ impl Transaction {
         &self.commands
     }
 
-    fn encode_entries(&mut self, batches: &[EventBatch], streams: &mut Streams) {
+    /// Notes of each stream which of its entries is the last: it carries the cap, and its event is the newest.
+    fn mark_last(&self, batches: &[EventBatch], streams: &mut Streams) {
         for (position, entry) in self.entries.iter().enumerate() {
             if let Some((_, outlet)) = outlet_of(batches, entry) {
-                streams.slot(outlet).last_command = position;
+                streams.slot(outlet).last_entry = position;
             }
         }
+    }
+
+    fn encode_entries(&mut self, batches: &[EventBatch], streams: &mut Streams) {
         for (position, entry) in self.entries.iter().enumerate() {
             let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
             let slot = streams.slot(outlet);
-            let head = if slot.last_command == position { &slot.xadd_capped } else { &slot.xadd };
+            let head = if slot.last_entry == position { &slot.xadd_capped } else { &slot.xadd };
             self.commands
                 .begin_encoded(head)
                 .arg(id_text(entry.id).as_ref())
@@ -169,20 +175,16 @@ impl Transaction {
     }
 
     fn encode_snapshots(&mut self, batches: &[EventBatch], streams: &mut Streams) {
-        self.newest.clear();
-        for (position, entry) in self.entries.iter().enumerate() {
-            if let Some((_, outlet)) = outlet_of(batches, entry) {
-                self.newest.insert(Arc::clone(&outlet.latest), (position, entry.at));
-            }
-        }
         let mut received_at = ReceivedAt::default();
-        for (key, (position, at)) in &self.newest {
-            let Some(entry) = self.entries.get(*position) else { continue };
-            let Some(event) = event_at(batches, *at) else { continue };
+        for (position, entry) in self.entries.iter().enumerate() {
+            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
+            if streams.slot(outlet).last_entry != position {
+                continue;
+            }
             let text = received_at.text(event.received_us);
             self.commands.command(&[
                 b"HSET",
-                key.as_bytes(),
+                outlet.latest.as_bytes(),
                 b"payload",
                 &event.payload,
                 b"received_at",
