@@ -265,6 +265,8 @@ impl fmt::Display for EntryId {
 /// symbol. Equal outlets have equal `stream` keys.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outlet {
+    /// The symbol; `None` is the channel's full stream.
+    pub symbol: Option<Symbol>,
     /// `<p>:ws:<channel>[:<SYMBOL>]`.
     pub stream: Arc<str>,
     /// `<p>:ws:latest:<channel>[:<SYMBOL>]`.
@@ -299,6 +301,59 @@ pub struct MapCell {
     pub session: i32,
 }
 
+/// The stream entries of one event, in the order of its outlets. Nearly every event has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryIds {
+    /// Of the only outlet; zero before the writer has numbered the event.
+    One(EntryId),
+    /// Of several outlets.
+    Many(Box<[EntryId]>),
+}
+
+impl Default for EntryIds {
+    fn default() -> EntryIds {
+        EntryIds::One(EntryId::default())
+    }
+}
+
+impl EntryIds {
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[EntryId] {
+        match self {
+            EntryIds::One(id) => std::slice::from_ref(id),
+            EntryIds::Many(ids) => ids,
+        }
+    }
+
+    /// The ID for the outlet at a position.
+    #[must_use]
+    pub fn get(&self, outlet: usize) -> EntryId {
+        self.as_slice().get(outlet).copied().unwrap_or_default()
+    }
+
+    /// Changes the ID for the outlet at a position.
+    pub fn set(&mut self, outlet: usize, id: EntryId) {
+        let ids = match self {
+            EntryIds::One(only) => std::slice::from_mut(only),
+            EntryIds::Many(ids) => ids,
+        };
+        if let Some(place) = ids.get_mut(outlet) {
+            *place = id;
+        }
+    }
+}
+
+impl FromIterator<EntryId> for EntryIds {
+    fn from_iter<I: IntoIterator<Item = EntryId>>(ids: I) -> EntryIds {
+        let mut ids = ids.into_iter();
+        match (ids.next(), ids.next()) {
+            (first, None) => EntryIds::One(first.unwrap_or_default()),
+            (first, second) => EntryIds::Many(first.into_iter().chain(second).chain(ids).collect()),
+        }
+    }
+}
+
 /// One event on its way from a connection to a writer.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -310,6 +365,8 @@ pub struct Event {
     pub received_us: u64,
     /// The field it sets in its channel's map, for gex rows.
     pub cell: Option<Box<MapCell>>,
+    /// Its entries, once the writer has numbered it.
+    pub ids: EntryIds,
 }
 
 /// When a chunk of frames was read from its socket, on both clocks.

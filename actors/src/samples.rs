@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::event::{Channel, ChannelIndex, Event, MapCell, Outlet, ReadAt, Route};
+use crate::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
 use crate::messages::EventBatch;
 use crate::observation::Observations;
 use crate::settings::KeySettings;
@@ -34,6 +34,7 @@ pub(crate) fn keys() -> KeySettings {
 /// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
 pub(crate) fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
     Arc::new(Outlet {
+        symbol: name.split_once(':').map(|(_, symbol)| Symbol::parse(symbol).unwrap()),
         stream: format!("uw:ws:{name}").into(),
         latest: format!("uw:ws:latest:{name}").into(),
         map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
@@ -53,6 +54,7 @@ pub(crate) fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         received_us: RECEIVED_US + after_ms * 1000,
         cell: None,
+        ids: EntryIds::default(),
     }
 }
 

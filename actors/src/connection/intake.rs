@@ -6,13 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use slog::Logger;
 
+use super::cell::map_cell;
 use super::channels::TypedEvent;
 use super::envelope::{self, Envelope};
 use super::facts::Facts;
 use super::router::{Router, Routing};
-use crate::calendar::{self, SessionClock};
+use crate::calendar::SessionClock;
 use crate::error_chain::ErrorChain;
-use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use crate::events;
 use crate::excerpt::excerpt;
 use crate::observation::{Observations, Rejection};
@@ -20,8 +21,6 @@ use crate::sampled::Sampled;
 
 /// How much is logged of what came from outside.
 const EXCERPT: usize = 200;
-/// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
-const MAX_FIELD: usize = 64;
 
 /// What a frame was.
 #[derive(Debug)]
@@ -92,7 +91,7 @@ impl Intake {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
                 let payload = frame.slice_ref(payload.as_bytes());
-                Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell })
+                Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell, ids: EntryIds::default() })
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);
@@ -127,6 +126,12 @@ impl Intake {
         excerpt((self.redact)(&String::from_utf8_lossy(input)), EXCERPT)
     }
 
+    fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
+        route.outlets.first()?.map.as_ref()?;
+        let channel = &self.observations.channel(route.channel).channel;
+        map_cell(channel, facts, read_at.unix_us, &mut self.sessions)
+    }
+
     fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
         let channel = self.observations.channel(index);
         channel.last_event_at.set(read_at.unix_us);
@@ -143,32 +148,6 @@ impl Intake {
             let error = self.excerpt(ErrorChain::new(&error).to_string().as_bytes());
             events::shape_drifted(&self.log, channel.channel.name(), &error);
         }
-    }
-
-    /// The field of the channel's map that an event sets, if the channel has one and the row names its place. A row of
-    /// an expiry that was past when it was made has none.
-    fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
-        route.outlets.first()?.map.as_ref()?;
-        let strike = facts.strike.as_deref()?;
-        // a row from the future would make the map refuse all others
-        let received = read_at.unix_us / 1000;
-        let at =
-            facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).map_or(received, |ms| ms.min(received));
-        let session = self.sessions.session_date(at);
-        let by_expiry = self.observations.channel(route.channel).channel == Channel::GexStrikeExpiry;
-        let field = if by_expiry {
-            let expiry = facts.expiry.as_deref()?;
-            if calendar::day_of(expiry).is_some_and(|day| day < session) {
-                return None;
-            }
-            format!("{expiry}:{strike}")
-        } else {
-            strike.to_owned()
-        };
-        if field.len() > MAX_FIELD {
-            return None;
-        }
-        Some(Box::new(MapCell { field: field.into(), session }))
     }
 }
 

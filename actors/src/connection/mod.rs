@@ -5,6 +5,7 @@
 //! writers). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
 //! [`handshakes`] (when to open the next). The [`listener`] puts them together; this shell starts and stops it.
 
+pub mod cell;
 pub mod channels;
 pub mod envelope;
 pub mod facts;

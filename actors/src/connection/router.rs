@@ -155,11 +155,11 @@ impl Router {
         };
         let outlets: Vec<_> =
             symbols.iter().map(|symbol| Arc::new(outlet(&self.keys, channel, *symbol))).collect();
-        let home = match channel.scope() {
-            Scope::Global => channel.name(),
-            Scope::PerTicker => outlets.first().map_or(channel.name(), |outlet| &outlet.stream),
+        let home = match (channel.scope(), symbols.first()) {
+            (Scope::PerTicker, Some(Some(symbol))) => format!("{channel}:{symbol}"),
+            _ => channel.to_string(),
         };
-        Arc::new(Route { channel: index, shard: shard_of(home, self.shards), outlets })
+        Arc::new(Route { channel: index, shard: shard_of(&home, self.shards), outlets })
     }
 
     fn index_of(&self, channel: &str) -> Option<ChannelIndex> {
@@ -172,16 +172,19 @@ impl Router {
     }
 }
 
-/// The shard of a name: the same in every run and on every machine.
+/// The shard of a topic's name: the same in every run and on every machine, whatever the keys begin with.
 fn shard_of(name: &str, shards: usize) -> usize {
     crc32fast::hash(name.as_bytes()) as usize % shards
 }
 
-fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
+/// The outlet of a channel for a symbol that was checked, or its full stream.
+#[must_use]
+pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
     let has_map = matches!(channel, Channel::GexStrike | Channel::GexStrikeExpiry) && symbol.is_some();
     Outlet {
+        symbol: symbol.and_then(|symbol| Symbol::parse(symbol).ok()),
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),

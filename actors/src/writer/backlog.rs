@@ -1,4 +1,8 @@
-//! Batches that have come to a writer and wait for their transaction. The place of a disk queue is here.
+//! What has come to a writer and is not written yet, in its order.
+//!
+//! Batches come in through the writer's shell, wait in *incoming* until the [keeper](super::keeper) has taken care of them,
+//! and are then *ready* for the [drain](super::drain). What is ready lies in memory, up to a bound; behind it, or between
+//! it, are ranges of records that are on the disk alone.
 //!
 //! Small batches are joined to the one before them, up to a transaction's size, and give back their place in the
 //! mailbox: a feed that trickles while Redis is away fills the room by its bytes and not by its wake-ups.
@@ -9,6 +13,8 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::disk::Disk;
+use crate::event::Event;
 use crate::messages::EventBatch;
 
 /// What one transaction takes at most.
@@ -20,77 +26,280 @@ pub struct TransactionSize {
     pub weight: usize,
 }
 
-/// The queue between a writer's shell, which pushes, and its drain, which takes. Both live on one thread.
+/// Records that are on the disk alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// Of which queue.
+    pub disk: Disk,
+    /// The first one.
+    pub from: u64,
+    /// The one behind the last.
+    pub to: u64,
+}
+
+/// What the drain is to write next.
+#[derive(Debug)]
+pub enum Next {
+    /// These batches.
+    Batches(Vec<EventBatch>),
+    /// What is read from here; the rest of it is to be [given back](Backlog::give_back).
+    Range(Range),
+}
+
+#[derive(Debug)]
+enum Item {
+    Batch(EventBatch),
+    Range(Range),
+}
+
+/// The queue between a writer's shell, its keeper and its drain. All live on one thread.
 #[derive(Clone, Debug)]
 pub struct Backlog(Rc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     size: TransactionSize,
-    batches: RefCell<VecDeque<EventBatch>>,
-    arrived: Notify,
+    incoming: RefCell<VecDeque<EventBatch>>,
+    ready: RefCell<VecDeque<Item>>,
+    /// Of the batches in `ready`.
+    ready_bytes: Cell<usize>,
+    came: Notify,
+    readied: Notify,
+    taken: Notify,
     closed: Cell<bool>,
+    complete: Cell<bool>,
 }
 
 impl Backlog {
     /// An empty backlog for transactions of this size.
     #[must_use]
     pub fn new(size: TransactionSize) -> Backlog {
-        let (batches, arrived, closed) = (RefCell::default(), Notify::new(), Cell::new(false));
-        Backlog(Rc::new(Shared { size, batches, arrived, closed }))
+        Backlog(Rc::new(Shared {
+            size,
+            incoming: RefCell::default(),
+            ready: RefCell::default(),
+            ready_bytes: Cell::new(0),
+            came: Notify::new(),
+            readied: Notify::new(),
+            taken: Notify::new(),
+            closed: Cell::new(false),
+            complete: Cell::new(false),
+        }))
     }
 
     /// Takes a batch in; gives it back after [`Backlog::close`].
     pub fn push(&self, batch: EventBatch) -> Result<(), EventBatch> {
-        if self.0.closed.get() {
+        if self.is_closed() {
             return Err(batch);
         }
-        let mut batches = self.0.batches.borrow_mut();
-        match batches.back_mut() {
+        let mut incoming = self.0.incoming.borrow_mut();
+        match incoming.back_mut() {
             Some(last) if self.0.size.fits([&*last, &batch]) => last.absorb(batch),
-            _ => batches.push_back(batch),
+            _ => incoming.push_back(batch),
         }
-        self.0.arrived.notify_one();
+        self.0.came.notify_one();
         Ok(())
     }
 
-    /// Nothing comes any more.
+    /// Nothing comes in any more.
     pub fn close(&self) {
         self.0.closed.set(true);
-        self.0.arrived.notify_one();
+        self.0.came.notify_one();
+        self.0.readied.notify_one();
     }
 
-    /// Whether nothing comes any more.
+    /// Whether nothing comes in any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed.get()
     }
 
-    /// The batches of the next transaction, waiting for the first of them; `None` when the backlog is closed and empty.
+    /// Waits for batches that have come in, and takes them up to some memory, at least one; `None` after the last.
     /// Cancelling it loses nothing.
-    pub async fn next(&self) -> Option<Vec<EventBatch>> {
+    pub async fn incoming(&self, max_bytes: usize) -> Option<Vec<EventBatch>> {
         loop {
-            let batches = self.take();
-            if !batches.is_empty() {
-                return Some(batches);
+            let mut incoming = self.0.incoming.borrow_mut();
+            let mut bytes = 0;
+            let fits = |batch: &&EventBatch| {
+                bytes += batch.bytes();
+                bytes <= max_bytes
+            };
+            let count = incoming.iter().take_while(fits).count().max(1).min(incoming.len());
+            if count > 0 {
+                return Some(incoming.drain(..count).collect());
             }
-            if self.0.closed.get() {
+            if self.is_closed() {
                 return None;
             }
-            self.0.arrived.notified().await;
+            drop(incoming);
+            self.0.came.notified().await;
         }
     }
 
-    fn take(&self) -> Vec<EventBatch> {
-        let mut batches = self.0.batches.borrow_mut();
-        let mut taken: Vec<EventBatch> = batches.pop_front().into_iter().collect();
-        while let Some(next) = batches.front() {
-            if !self.0.size.fits(taken.iter().chain([next])) {
-                break;
+    /// A batch that may be written.
+    pub fn ready(&self, batch: EventBatch) {
+        self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
+        let mut ready = self.0.ready.borrow_mut();
+        match ready.back_mut() {
+            Some(Item::Batch(last)) if last.is_followed_by(&batch) && self.0.size.fits([&*last, &batch]) => {
+                last.absorb(batch);
             }
-            taken.extend(batches.pop_front());
+            _ => ready.push_back(Item::Batch(batch)),
         }
+        self.0.readied.notify_one();
+    }
+
+    /// Records that may be written and are on the disk alone.
+    pub fn ready_on_disk(&self, range: Range) {
+        if range.from < range.to {
+            push_range(&mut self.0.ready.borrow_mut(), range);
+            self.0.readied.notify_one();
+        }
+    }
+
+    /// Nothing becomes ready any more.
+    pub fn complete(&self) {
+        self.0.complete.set(true);
+        self.0.readied.notify_one();
+    }
+
+    /// Memory of the batches that are ready.
+    #[must_use]
+    pub fn ready_bytes(&self) -> usize {
+        self.0.ready_bytes.get()
+    }
+
+    /// Whether nothing is ready.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.0.ready.borrow().is_empty()
+    }
+
+    /// Whether everything that is ready is on the disk.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.0.ready.borrow().iter().all(|item| match item {
+            Item::Batch(batch) => batch.place().is_some(),
+            Item::Range(_) => true,
+        })
+    }
+
+    /// Waits until the drain has taken something.
+    pub async fn taken(&self) {
+        self.0.taken.notified().await;
+    }
+
+    /// Waits for something to write; `None` when nothing is ready and nothing comes any more. Cancelling it loses nothing.
+    pub async fn next(&self) -> Option<Next> {
+        loop {
+            if let Some(next) = self.take() {
+                self.0.taken.notify_one();
+                return Some(next);
+            }
+            if self.0.complete.get() {
+                return None;
+            }
+            self.0.readied.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Next> {
+        let mut ready = self.0.ready.borrow_mut();
+        let mut taken: Vec<EventBatch> = Vec::new();
+        loop {
+            match ready.pop_front() {
+                Some(Item::Batch(next)) => {
+                    let is_alike = taken.last().is_none_or(|last| last.is_beside(&next));
+                    if !taken.is_empty() && !(is_alike && self.0.size.fits(taken.iter().chain([&next]))) {
+                        ready.push_front(Item::Batch(next));
+                        break;
+                    }
+                    self.0.ready_bytes.set(self.0.ready_bytes.get().saturating_sub(next.bytes()));
+                    taken.push(next);
+                }
+                Some(Item::Range(range)) if taken.is_empty() => return Some(Next::Range(range)),
+                Some(range) => {
+                    ready.push_front(range);
+                    break;
+                }
+                None => break,
+            }
+        }
+        (!taken.is_empty()).then_some(Next::Batches(taken))
+    }
+
+    /// Puts in front what was read of a range, and the rest of it.
+    pub fn give_back(&self, batches: Vec<EventBatch>, rest: Range) {
+        let mut ready = self.0.ready.borrow_mut();
+        if rest.from < rest.to {
+            ready.push_front(Item::Range(rest));
+        }
+        for batch in batches.into_iter().rev() {
+            self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
+            ready.push_front(Item::Batch(batch));
+        }
+    }
+
+    /// Lets go of the copies of what is on the disk, as when it is changed there.
+    pub fn forget_copies(&self) {
+        let items = std::mem::take(&mut *self.0.ready.borrow_mut());
+        let mut ready = VecDeque::with_capacity(items.len());
+        let mut bytes = 0;
+        for item in items {
+            match item {
+                Item::Batch(batch) => match batch.range() {
+                    Some(range) => push_range(&mut ready, range),
+                    None => {
+                        bytes += batch.bytes();
+                        ready.push_back(Item::Batch(batch));
+                    }
+                },
+                Item::Range(range) => push_range(&mut ready, range),
+            }
+        }
+        self.0.ready_bytes.set(bytes);
+        *self.0.ready.borrow_mut() = ready;
+    }
+
+    /// Changes the events that are in memory alone, in their order.
+    pub fn change(&self, mut change: impl FnMut(&mut Event)) {
+        for item in self.0.ready.borrow_mut().iter_mut() {
+            if let Item::Batch(batch) = item
+                && batch.place().is_none()
+            {
+                batch.events_mut().iter_mut().for_each(&mut change);
+            }
+        }
+    }
+
+    /// Takes out what is in memory alone, in its order, to bring it to the disk or to drop it: up to `max_bytes`, at least
+    /// one batch if there is one.
+    #[must_use]
+    pub fn take_unsafe(&self, max_bytes: usize) -> Vec<EventBatch> {
+        let items = std::mem::take(&mut *self.0.ready.borrow_mut());
+        let (mut taken, mut left, mut bytes) = (Vec::new(), VecDeque::with_capacity(items.len()), 0);
+        for item in items {
+            match item {
+                Item::Batch(batch)
+                    if batch.place().is_none() && (taken.is_empty() || bytes + batch.bytes() <= max_bytes) =>
+                {
+                    bytes += batch.bytes();
+                    taken.push(batch);
+                }
+                item => left.push_back(item),
+            }
+        }
+        self.0.ready_bytes.set(self.0.ready_bytes.get().saturating_sub(bytes));
+        *self.0.ready.borrow_mut() = left;
         taken
+    }
+}
+
+/// Adds a range at the end, as one with the range before it if it goes on there.
+fn push_range(ready: &mut VecDeque<Item>, range: Range) {
+    match ready.back_mut() {
+        Some(Item::Range(last)) if last.disk == range.disk && last.to == range.from => last.to = range.to,
+        _ => ready.push_back(Item::Range(range)),
     }
 }
 
@@ -101,89 +310,5 @@ impl TransactionSize {
         };
         let (events, weight) = batches.into_iter().fold((0, 0), sum);
         events <= self.events && weight <= self.weight
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::sync::Arc;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::observation::Observations;
-    use crate::samples::{batch, event, observations, outlet, route};
-
-    const SIZE: TransactionSize = TransactionSize { events: 3, weight: 10 };
-
-    struct World {
-        observations: Arc<Observations>,
-        backlog: Backlog,
-    }
-
-    impl World {
-        fn new() -> World {
-            World { observations: observations(&["price"], 1), backlog: Backlog::new(SIZE) }
-        }
-
-        fn push(&self, payloads: &[&str]) {
-            let route = route(0, vec![outlet("price:SPY", 0)]);
-            let events = payloads.iter().map(|payload| event(&route, payload, 0));
-            self.backlog.push(batch(&self.observations, events)).unwrap();
-        }
-
-        /// The payloads of the next transaction, batch by batch.
-        fn next(&self) -> Option<Vec<Vec<String>>> {
-            let batches = pin!(self.backlog.next()).now_or_never()??;
-            let payload = |event: &crate::event::Event| String::from_utf8(event.payload.to_vec()).unwrap();
-            Some(batches.iter().map(|batch| batch.events().iter().map(payload).collect()).collect())
-        }
-    }
-
-    #[test]
-    fn small_batches_are_joined_up_to_a_transaction() {
-        let world = World::new();
-        for payload in ["1", "2", "3", "4"] {
-            world.push(&[payload]);
-        }
-        assert_eq!(world.next(), Some(vec![vec!["1".into(), "2".into(), "3".into()]]));
-        assert_eq!(world.next(), Some(vec![vec!["4".into()]]));
-        assert_eq!(world.next(), None);
-    }
-
-    #[test]
-    fn a_transaction_is_bounded_in_weight_but_takes_one_larger_event() {
-        let world = World::new();
-        world.push(&["123456"]);
-        world.push(&["78901"]);
-        world.push(&["a payload that is larger than a transaction"]);
-        for first in ["123456", "78901", "a payload that is larger than a transaction"] {
-            assert_eq!(world.next(), Some(vec![vec![first.to_owned()]]));
-        }
-    }
-
-    #[test]
-    fn what_was_pushed_before_the_end_is_still_taken() {
-        let world = World::new();
-        world.push(&["1"]);
-        world.backlog.close();
-        let late = batch(&world.observations, []);
-        assert!(world.backlog.push(late).is_err());
-        assert_eq!(world.next(), Some(vec![vec!["1".into()]]));
-        assert!(pin!(world.backlog.next()).now_or_never().unwrap().is_none());
-    }
-
-    #[test]
-    fn a_waiting_drain_wakes_for_a_batch_and_for_the_end() {
-        let world = World::new();
-        let mut waiting = pin!(world.backlog.next());
-        assert!(waiting.as_mut().now_or_never().is_none());
-        world.push(&["1"]);
-        assert!(waiting.as_mut().now_or_never().is_some());
-        let mut waiting = pin!(world.backlog.next());
-        assert!(waiting.as_mut().now_or_never().is_none());
-        world.backlog.close();
-        assert!(waiting.as_mut().now_or_never().is_some_and(|batches| batches.is_none()));
     }
 }

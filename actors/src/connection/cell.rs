@@ -1,0 +1,33 @@
+//! Which field of a `ws:map:` hash a gex row sets.
+
+use super::facts::Facts;
+use crate::calendar::{self, SessionClock};
+use crate::event::{Channel, MapCell};
+
+/// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
+const MAX_FIELD: usize = 64;
+
+/// The field that a row of `channel`, received at `received_us`, sets in the channel's map, if the row names its place. A
+/// row of an expiry that was past when it was made has none.
+pub fn map_cell(
+    channel: &Channel,
+    facts: &Facts<'_>,
+    received_us: u64,
+    sessions: &mut SessionClock,
+) -> Option<Box<MapCell>> {
+    let strike = facts.strike.as_deref()?;
+    // a row from the future would make the map refuse all others
+    let received = received_us / 1000;
+    let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).map_or(received, |ms| ms.min(received));
+    let session = sessions.session_date(at);
+    let field = if *channel == Channel::GexStrikeExpiry {
+        let expiry = facts.expiry.as_deref()?;
+        if calendar::day_of(expiry).is_some_and(|day| day < session) {
+            return None;
+        }
+        format!("{expiry}:{strike}")
+    } else {
+        strike.to_owned()
+    };
+    (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session }))
+}

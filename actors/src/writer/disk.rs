@@ -1,0 +1,339 @@
+//! The disk queue of one shard on a thread of its own: a slow disk never holds an actor.
+//!
+//! Jobs are done in the order of asking, each with an answer. Acknowledgements are not worth a job: they are merged in one
+//! place and taken from there at the thread's next turn. Between jobs the thread keeps the cursor file, removes what was
+//! acknowledged long enough ago, and hands written files to a second thread that waits for the platter.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use slog::Logger;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::event::EntryId;
+use crate::events;
+use crate::observation::{Observations, lock};
+use crate::sampled::Sampled;
+use crate::settings::{Fsync, SpoolSettings};
+use crate::spool::{Chunk, Dropped, Reassigned, Records, Spool, SpoolError};
+
+/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer.
+const JOBS: usize = 8;
+/// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Why the disk queue did not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The disk queue says why.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Its thread has ended: a defect, the process has to start anew.
+    #[error("the thread of the disk queue has ended")]
+    Ended,
+}
+
+/// Where the disk queue of a shard stands.
+#[derive(Debug)]
+pub struct Standing {
+    /// Records below are stored.
+    pub acknowledged: u64,
+    /// The next record gets this number.
+    pub next: u64,
+    /// The first record that is still there.
+    pub kept_from: u64,
+    /// The highest ID of each stream among records that are no longer there.
+    pub removed: std::collections::HashMap<Arc<str>, EntryId>,
+}
+
+enum Job {
+    Append(Records, oneshot::Sender<(Records, Result<(), SpoolError>)>),
+    Read { from: u64, max_events: usize, max_bytes: usize, answer: oneshot::Sender<Result<Chunk, SpoolError>> },
+    Reassign(Reassignment, oneshot::Sender<Result<Reassigned, SpoolError>>),
+    DropOldest { protected_below: u64, bytes: u64, answer: oneshot::Sender<Result<Option<Dropped>, SpoolError>> },
+    Stand(oneshot::Sender<Standing>),
+    Flush(oneshot::Sender<Result<(), SpoolError>>),
+}
+
+/// New IDs for the backlog of one stream.
+#[derive(Debug)]
+pub struct Reassignment {
+    /// The channel's name and the symbol of the stream.
+    pub channel: String,
+    /// `None` is the channel's full stream.
+    pub symbol: Option<String>,
+    /// From this record on.
+    pub from: u64,
+    /// But for these, which are stored.
+    pub skip: HashSet<u64>,
+    /// New IDs are above this one.
+    pub above: EntryId,
+}
+
+/// What was stored since the thread looked last.
+#[derive(Debug, Default)]
+struct Stored {
+    below: u64,
+    lasts: HashMap<Arc<str>, EntryId, RandomState>,
+}
+
+/// The disk queue of one shard, as its writer sees it.
+#[derive(Clone)]
+pub struct Disk {
+    jobs: SyncSender<Job>,
+    stored: Arc<Mutex<Stored>>,
+    /// Tells queues apart.
+    folder: Arc<str>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Disk {
+    fn eq(&self, other: &Disk) -> bool {
+        self.folder == other.folder
+    }
+}
+
+/// What a disk queue's thread works with.
+pub struct DiskParts {
+    /// The queue.
+    pub spool: Spool,
+    /// Names it in logs.
+    pub folder: String,
+    /// How long stored records stay, and when they reach the platter.
+    pub settings: SpoolSettings,
+    /// What others see of it.
+    pub observations: Arc<Observations>,
+    /// The shard whose observation shows it.
+    pub shard: usize,
+    /// Names it.
+    pub log: Logger,
+}
+
+impl Disk {
+    /// Starts the threads of a disk queue. They end when the last clone of it is gone.
+    pub fn start(parts: DiskParts) -> io::Result<Disk> {
+        let (jobs, inbox) = sync_channel(JOBS);
+        let stored = Arc::new(Mutex::new(Stored::default()));
+        let folder = Arc::from(parts.folder.as_str());
+        let (unsynced, to_sync) = sync_channel(1);
+        let sync_log = parts.log.clone();
+        thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
+        let thread = DiskThread {
+            spool: parts.spool,
+            settings: parts.settings,
+            observations: parts.observations,
+            shard: parts.shard,
+            stored: Arc::clone(&stored),
+            unsynced,
+            synced_at: Instant::now(),
+            turned_at: Instant::now(),
+            failures: Sampled::default(),
+            log: parts.log,
+        };
+        thread::Builder::new().name("spool".into()).spawn(move || thread.run(&inbox))?;
+        Ok(Disk { jobs, stored, folder })
+    }
+
+    /// Appends records; gives them back, for the use of their memory.
+    pub async fn append(&self, records: Records) -> (Records, Result<(), DiskError>) {
+        match self.ask(|answer| Job::Append(records, answer)).await {
+            Ok((records, appended)) => (records, appended.map_err(DiskError::from)),
+            Err(error) => (Records::default(), Err(error)),
+        }
+    }
+
+    /// Reads records from a position on, at least one if there is one.
+    pub async fn read(&self, from: u64, max_events: usize, max_bytes: usize) -> Result<Chunk, DiskError> {
+        Ok(self.ask(|answer| Job::Read { from, max_events, max_bytes, answer }).await??)
+    }
+
+    /// Gives the backlog of a stream new IDs.
+    pub async fn reassign(&self, reassignment: Reassignment) -> Result<Reassigned, DiskError> {
+        Ok(self.ask(|answer| Job::Reassign(reassignment, answer)).await??)
+    }
+
+    /// Makes room by dropping the oldest records from `protected_below` on.
+    pub async fn drop_oldest(&self, protected_below: u64, bytes: u64) -> Result<Option<Dropped>, DiskError> {
+        Ok(self.ask(|answer| Job::DropOldest { protected_below, bytes, answer }).await??)
+    }
+
+    /// Where the queue stands.
+    pub async fn standing(&self) -> Result<Standing, DiskError> {
+        self.ask(Job::Stand).await
+    }
+
+    /// Brings everything that is known to the disk, as before the end.
+    pub async fn flush(&self) -> Result<(), DiskError> {
+        Ok(self.ask(Job::Flush).await??)
+    }
+
+    /// Says that all records below are stored, and the last ID that their streams got by them.
+    pub fn acknowledge(&self, below: u64, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
+        let mut stored = lock(&self.stored);
+        stored.below = stored.below.max(below);
+        stored.lasts.extend(lasts);
+    }
+
+    async fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Result<A, DiskError> {
+        let (answer, answered) = oneshot::channel();
+        match self.jobs.try_send(job(answer)) {
+            Ok(()) => answered.await.map_err(|_| DiskError::Ended),
+            // full: a defect, for everybody waits for the answer before asking again
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(DiskError::Ended),
+        }
+    }
+}
+
+struct DiskThread {
+    spool: Spool,
+    settings: SpoolSettings,
+    observations: Arc<Observations>,
+    shard: usize,
+    stored: Arc<Mutex<Stored>>,
+    unsynced: SyncSender<Vec<File>>,
+    synced_at: Instant,
+    turned_at: Instant,
+    failures: Sampled,
+    log: Logger,
+}
+
+impl DiskThread {
+    fn run(mut self, inbox: &Receiver<Job>) {
+        loop {
+            match inbox.recv_timeout(TURN) {
+                Ok(job) => self.work(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if now.duration_since(self.turned_at) >= TURN {
+                self.turned_at = now;
+                self.turn(now);
+            }
+        }
+        self.take_stored(Instant::now());
+        let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
+        self.report(kept);
+    }
+
+    /// Nobody may wait for an answer any more; that is no failure of the disk.
+    fn work(&mut self, job: Job) {
+        let unheard = match job {
+            Job::Append(records, answer) => {
+                self.take_stored(Instant::now());
+                let appended = self.append(&records);
+                answer.send((records, appended)).is_err()
+            }
+            Job::Read { from, max_events, max_bytes, answer } => {
+                answer.send(self.spool.read(from, max_events, max_bytes)).is_err()
+            }
+            Job::Reassign(asked, answer) => {
+                let stream = (asked.channel.as_str(), asked.symbol.as_deref());
+                let reassigned = self.spool.reassign(asked.from, stream, &asked.skip, asked.above);
+                answer.send(reassigned).is_err()
+            }
+            Job::DropOldest { protected_below, bytes, answer } => {
+                self.take_stored(Instant::now());
+                answer.send(self.spool.drop_oldest(protected_below, bytes)).is_err()
+            }
+            Job::Stand(answer) => {
+                self.take_stored(Instant::now());
+                answer.send(self.standing()).is_err()
+            }
+            Job::Flush(answer) => {
+                self.take_stored(Instant::now());
+                answer.send(self.spool.persist_cursor().and_then(|()| self.spool.sync())).is_err()
+            }
+        };
+        if unheard {
+            events::spool_answer_unheard(&self.log);
+        }
+    }
+
+    fn append(&mut self, records: &Records) -> Result<(), SpoolError> {
+        self.spool.append(records, Instant::now())?;
+        match self.settings.fsync {
+            Fsync::Always => self.spool.sync(),
+            Fsync::Every(_) | Fsync::Never => Ok(()),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            acknowledged: self.spool.acknowledged(),
+            next: self.spool.next_seq(),
+            kept_from: self.spool.kept_from(),
+            removed: self.spool.removed().clone(),
+        }
+    }
+
+    fn take_stored(&mut self, now: Instant) {
+        let Stored { below, lasts } = std::mem::take(&mut *lock(&self.stored));
+        if below > 0 {
+            let lasts: Vec<_> = lasts.into_iter().collect();
+            self.spool.acknowledge(below, &lasts, now);
+        }
+    }
+
+    /// What is done ten times a second.
+    fn turn(&mut self, now: Instant) {
+        self.take_stored(now);
+        let kept = self.spool.persist_cursor();
+        self.report(kept);
+        let swept = self.spool.sweep(now, self.settings.keep);
+        self.report(swept.map(drop));
+        if let Fsync::Every(interval) = self.settings.fsync
+            && now.duration_since(self.synced_at) >= interval
+        {
+            self.synced_at = now;
+            let files = self.spool.take_dirty();
+            // while the disk still works on the last ones, these stay dirty
+            if let Err(TrySendError::Full(files)) = self.unsynced.try_send(files) {
+                self.spool.still_dirty(files);
+            }
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        let Some(observed) = self.observations.writers.get(self.shard) else { return };
+        observed.spool_events.store(self.spool.unacknowledged(), Relaxed);
+        observed.spool_bytes.store(self.spool.bytes(), Relaxed);
+        observed.spool_oldest.set(self.spool.oldest_unacknowledged_us().unwrap_or_default());
+    }
+
+    fn report(&mut self, done: Result<(), SpoolError>) {
+        if let Err(error) = done
+            && self.failures.is_due(Instant::now())
+        {
+            events::spool_neglected(&self.log, &error);
+        }
+    }
+}
+
+fn sync_files(files: &Receiver<Vec<File>>, log: &Logger) {
+    let mut failures = Sampled::default();
+    while let Ok(files) = files.recv() {
+        for file in files {
+            if let Err(error) = file.sync_data()
+                && failures.is_due(Instant::now())
+            {
+                events::spool_not_synced(log, &error);
+            }
+        }
+    }
+}

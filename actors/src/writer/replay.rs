@@ -1,0 +1,120 @@
+//! From records of the disk queue back to events, for the streams under today's settings.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::backlog::TransactionSize;
+use super::disk::Disk;
+use crate::calendar::SessionClock;
+use crate::connection::cell::map_cell;
+use crate::connection::facts::Facts;
+use crate::connection::router::outlet;
+use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::messages::{EventBatch, Place};
+use crate::observation::{Observations, unix_micros};
+use crate::settings::KeySettings;
+use crate::spool::Record;
+
+/// Routes that are remembered at most; as many as routers remember.
+const MAX_REMEMBERED: usize = 16_384;
+
+/// Makes events of records.
+#[derive(Debug)]
+pub struct Replay {
+    keys: KeySettings,
+    shard: usize,
+    size: TransactionSize,
+    observations: Arc<Observations>,
+    sessions: SessionClock,
+    routes: HashMap<String, Arc<Route>, RandomState>,
+    name: String,
+}
+
+impl Replay {
+    /// For a shard, in batches that each fit into a transaction of `size`.
+    #[must_use]
+    pub fn new(
+        keys: KeySettings,
+        shard: usize,
+        size: TransactionSize,
+        observations: Arc<Observations>,
+    ) -> Replay {
+        let (sessions, routes) = (SessionClock::default(), HashMap::default());
+        Replay { keys, shard, size, observations, sessions, routes, name: String::new() }
+    }
+
+    /// Batches of records that were read from `disk`, in their order.
+    pub fn batches(&mut self, disk: &Disk, records: Vec<Record>) -> Vec<EventBatch> {
+        let mut batches: Vec<EventBatch> = Vec::new();
+        let mut next = 0;
+        for record in records {
+            let seq = record.seq;
+            let Some(event) = self.event(record) else { continue };
+            match batches.last_mut() {
+                Some(batch) if seq == next && !batch.is_sealed(self.size) => batch.add_read(event),
+                _ => {
+                    let place = Place { disk: disk.clone(), first: seq };
+                    let read_at = read_at(event.received_us);
+                    let mut batch = EventBatch::from_disk(place, read_at, Arc::clone(&self.observations));
+                    batch.add_read(event);
+                    batches.push(batch);
+                }
+            }
+            next = seq + 1;
+        }
+        batches
+    }
+
+    /// The event of a record; none for a channel that nobody counts, which cannot be: all that are on disk at the start are
+    /// counted.
+    pub fn event(&mut self, record: Record) -> Option<Event> {
+        let route = self.route(&record)?;
+        let cell = self.cell(&route, &record);
+        let ids = record.outlets.iter().map(|(_, id)| *id).collect();
+        Some(Event { route, payload: record.payload, received_us: record.received_us, cell, ids })
+    }
+
+    fn route(&mut self, record: &Record) -> Option<Arc<Route>> {
+        self.name.clear();
+        self.name.push_str(&record.channel);
+        for (symbol, _) in &record.outlets {
+            self.name.push(' ');
+            self.name.push_str(symbol.as_ref().map_or("", |symbol| symbol.as_str()));
+        }
+        if let Some(route) = self.routes.get(&self.name) {
+            return Some(Arc::clone(route));
+        }
+        let channel = Channel::parse(&record.channel).ok()?;
+        let position = self.observations.channels.iter().position(|known| known.channel == channel)?;
+        let outlets = record.outlets.iter().map(|(symbol, _)| {
+            Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(|symbol| symbol.as_str())))
+        });
+        let route = Arc::new(Route {
+            channel: ChannelIndex(u8::try_from(position).ok()?),
+            shard: self.shard,
+            outlets: outlets.collect(),
+        });
+        if self.routes.len() >= MAX_REMEMBERED {
+            self.routes.clear();
+        }
+        self.routes.insert(self.name.clone(), Arc::clone(&route));
+        Some(route)
+    }
+
+    fn cell(&mut self, route: &Route, record: &Record) -> Option<Box<MapCell>> {
+        route.outlets.first()?.map.as_ref()?;
+        let facts = Facts::read(std::str::from_utf8(&record.payload).ok()?).ok()?;
+        let channel = &self.observations.channel(route.channel).channel;
+        map_cell(channel, &facts, record.received_us, &mut self.sessions)
+    }
+}
+
+/// When something was read, on the steady clock: as long ago as the wall clock says.
+fn read_at(received_us: u64) -> ReadAt {
+    let now = Instant::now();
+    let ago = Duration::from_micros(unix_micros().saturating_sub(received_us));
+    ReadAt { unix_us: received_us, instant: now.checked_sub(ago).unwrap_or(now) }
+}
