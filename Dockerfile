@@ -18,7 +18,8 @@ RUN mkdir -p src actors/src benches tests/it \
 COPY src src
 COPY actors actors
 RUN touch src/lib.rs src/main.rs actors/src/lib.rs \
- && cargo build --release --locked --bin uw-websocket
+ && cargo build --release --locked --bin uw-websocket \
+ && mkdir -p state/spool
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=unknown
@@ -30,10 +31,14 @@ LABEL org.opencontainers.image.title="uw-websocket" \
       org.opencontainers.image.licenses="MIT"
 
 COPY --from=build /build/target/release/uw-websocket /usr/local/bin/uw-websocket
+# The disk queue, empty, of the user who runs the service: a new volume mounted there takes its owner from here.
+COPY --from=build --chown=65532:65532 /build/state /var/lib/uw-websocket
 
 ENV ENABLE_WEBSOCKET=true \
     HTTP_ADDR=0.0.0.0:9464 \
-    LOG_FORMAT=json
+    LOG_FORMAT=json \
+    SPOOL_DIR=/var/lib/uw-websocket/spool
+VOLUME /var/lib/uw-websocket/spool
 EXPOSE 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \

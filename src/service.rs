@@ -12,6 +12,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::mpsc;
+use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
 use uw_websocket_actors::connection::router::channels_of;
@@ -125,6 +126,9 @@ impl Service {
         let data = Arbiter::new();
         let (escalations, mut escalated) = mpsc::channel(1);
         let supervisor = self.supervisor(&settings.actors, data.handle(), escalations);
+        let (observations, log) =
+            (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
+        Auditor::start_in_arbiter(&data.handle(), move |_| Auditor::new(observations, log));
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
         Herald::new(self.pool.clone(), prefix, Arc::clone(&self.observations), log).start();

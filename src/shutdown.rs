@@ -20,7 +20,8 @@ use actix_rt::Arbiter;
 use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
-use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations};
+use uw_websocket_actors::auditor::Auditor;
+use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
 use uw_websocket_actors::time::millis;
 
@@ -101,13 +102,17 @@ impl Parts {
         }
         self.data.stop();
         let until = Instant::now() + LAST_COUNT;
-        while self.pending() > 0 && Instant::now() < until {
+        while self.in_memory() > 0 && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
+        }
+        if report.unfinished.is_empty() {
+            // all who count have ended: nothing is between two counts
+            Auditor::new(Arc::clone(&self.observations), self.log.clone()).look();
         }
     }
 
-    fn pending(&self) -> u64 {
-        self.observations.channels.iter().map(ChannelObservation::pending).sum()
+    fn in_memory(&self) -> u64 {
+        self.observations.channels.iter().map(|channel| channel.held_in(Place::Memory)).sum()
     }
 
     fn report(&self, exit: Exit) {
@@ -121,10 +126,15 @@ impl Parts {
                 }
             }
         }
+        let sum = |count: fn(&ChannelObservation) -> u64| channels.iter().map(count).sum::<u64>();
         info!(self.log, "stopped"; "exit_code" => exit as u8,
-            "received" => channels.iter().map(|channel| channel.received.get()).sum::<u64>(),
-            "stored" => channels.iter().map(|channel| channel.stored.get()).sum::<u64>(),
-            "filtered" => channels.iter().map(|channel| channel.filtered.get()).sum::<u64>(),
-            "dropped" => channels.iter().map(ChannelObservation::dropped_in_all).sum::<u64>(), "pending" => self.pending());
+            "received" => sum(|channel| channel.received.get()),
+            "recovered" => sum(|channel| channel.recovered.get()),
+            "stored" => sum(|channel| channel.stored.get()),
+            "duplicate" => sum(|channel| channel.duplicate.get()),
+            "filtered" => sum(|channel| channel.filtered.get()),
+            "quarantined" => sum(|channel| channel.quarantined.get()),
+            "dropped" => sum(ChannelObservation::dropped_in_all),
+            "pending" => sum(ChannelObservation::pending));
     }
 }

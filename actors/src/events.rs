@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
-use crate::observation::{ChannelObservation, Rejection};
+use crate::observation::{ChannelObservation, Rejection, Violation};
 use crate::time::millis;
 use crate::writer::store::fault::{Refusal, StoreFault};
 
@@ -81,8 +81,15 @@ pub(crate) fn channel_silent(log: &Logger, channel: &str, silent: Duration, usua
 
 pub(crate) fn channel_counts(log: &Logger, channel: &ChannelObservation) {
     info!(log, "channel counts"; "channel" => channel.channel.name(), "received" => channel.received.get(),
-        "stored" => channel.stored.get(), "filtered" => channel.filtered.get(), "dropped" => channel.dropped_in_all(),
+        "recovered" => channel.recovered.get(), "stored" => channel.stored.get(),
+        "duplicate" => channel.duplicate.get(), "filtered" => channel.filtered.get(),
+        "quarantined" => channel.quarantined.get(), "dropped" => channel.dropped_in_all(),
         "pending" => channel.pending());
+}
+
+pub(crate) fn books_do_not_balance(log: &Logger, violation: &Violation) {
+    error!(log, "books do not balance"; "channel" => violation.channel.name(), "came" => violation.came,
+        "accounted" => violation.accounted);
 }
 
 pub(crate) fn redis_unavailable(log: &Logger, fault: &StoreFault, since: Duration, tries: u64) {

@@ -13,6 +13,7 @@ pub mod messages;
 pub mod settings;
 pub mod writer;
 
+pub mod auditor;
 pub mod events;
 pub mod herald;
 pub mod observation;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::{Bytes, BytesMut};
 
 use crate::event::{Event, ReadAt};
-use crate::observation::{DropReason, Observations};
+use crate::observation::{DropReason, Fate, Observations, Place};
 use crate::writer::mailbox::Credit;
 
 /// Events of one shard in the order of their arrival, sealed by one connection.
@@ -47,7 +47,7 @@ impl EventBatch {
     /// what was read would keep the whole block that the socket was read into, however long the event waits.
     pub fn push(&mut self, mut event: Event) {
         event.payload = self.payloads.copy(&event.payload);
-        self.observations.channel(event.route.channel).received.add(1);
+        self.observations.channel(event.route.channel).receive();
         self.bytes += event.payload.len() + size_of::<Event>();
         self.weight += event.payload.len() * event.route.outlets.len();
         self.events.push(event);
@@ -100,15 +100,21 @@ impl EventBatch {
         self.credit.take()
     }
 
-    /// Ends the batch: `fate` says of each event, by its position, whether it was stored or why not.
-    pub fn settle(mut self, fate: impl Fn(usize) -> Result<(), DropReason>) {
+    /// Ends the batch: `fate` says of each event, by its position, what became of it.
+    pub fn settle(mut self, fate: impl Fn(usize) -> Fate) {
         for (position, event) in std::mem::take(&mut self.events).iter().enumerate() {
-            let channel = self.observations.channel(event.route.channel);
-            match fate(position) {
-                Ok(()) => channel.stored.add(1),
-                Err(reason) => channel.dropped(reason).add(1),
-            }
+            self.observations.channel(event.route.channel).end(Place::Memory, fate(position), 1);
         }
+    }
+
+    /// Ends the batch because all its events are on disk: from here on the disk queue answers for them.
+    #[must_use]
+    pub fn into_spooled(mut self) -> Vec<Event> {
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            self.observations.channel(event.route.channel).spool(1);
+        }
+        events
     }
 }
 
@@ -146,7 +152,7 @@ impl Drop for EventBatch {
         let is_stopping = self.observations.stopping.load(Relaxed);
         let reason = if is_stopping { DropReason::Shutdown } else { DropReason::Crash };
         for event in &self.events {
-            self.observations.channel(event.route.channel).dropped(reason).add(1);
+            self.observations.channel(event.route.channel).end(Place::Memory, Fate::Dropped(reason), 1);
         }
     }
 }
@@ -199,16 +205,27 @@ mod tests {
         batch.absorb(later);
         assert_eq!((batch.events().len(), batch.bytes(), batch.weight()), (4, bytes, weight));
         assert_eq!(dropped(&observations), [0, 0, 0]);
-        batch.settle(|_| Ok(()));
+        batch.settle(|_| Fate::Stored);
         assert_eq!(observations.channels[0].stored.get(), 4);
     }
 
     #[test]
     fn a_settled_batch_gives_every_event_its_own_fate() {
         let (observations, batch) = world();
-        batch.settle(|event| if event == 1 { Err(DropReason::Rejected) } else { Ok(()) });
+        let rejected = Fate::Dropped(DropReason::Rejected);
+        batch.settle(|event| if event == 1 { rejected } else { Fate::Stored });
         let channel = &observations.channels[0];
         assert_eq!((channel.stored.get(), dropped(&observations), channel.pending()), (2, [0, 1, 0], 0));
+    }
+
+    #[test]
+    fn events_on_disk_are_no_longer_answered_for_by_their_batch() {
+        let (observations, batch) = world();
+        let events = batch.into_spooled();
+        let channel = &observations.channels[0];
+        assert_eq!((events.len(), dropped(&observations), channel.pending()), (3, [0, 0, 0], 3));
+        assert_eq!((channel.held_in(Place::Memory), channel.held_in(Place::Disk)), (0, 3));
+        assert_eq!(observations.audit(), []);
     }
 
     #[test]
@@ -216,6 +233,7 @@ mod tests {
         let (observations, batch) = world();
         drop(batch);
         assert_eq!((dropped(&observations), observations.channels[0].pending()), ([3, 0, 0], 0));
+        assert_eq!(observations.audit(), []);
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! Every value is written by the one actor that it describes, with relaxed atomics, and may be read by any thread. It
 //! is never read to decide something on the way of an event. Counts only grow; a depth is the difference of two counts.
 
+mod channel;
+
+pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +26,23 @@ impl Count {
     }
 
     /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets the number.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// The number.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -63,18 +84,6 @@ impl Moment {
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
-}
-
-labelled! {
-    /// Why an event that was read did not reach Redis.
-    DropReason {
-        /// The actor that held it in memory crashed.
-        Crash = "crash",
-        /// Redis refuses it for a reason that will not go away.
-        Rejected = "rejected",
-        /// The drain at the end of the process ran out of time.
-        Shutdown = "shutdown",
-    }
 }
 
 labelled! {
@@ -132,60 +141,6 @@ labelled! {
         Retrying = "retrying",
         /// Ended.
         Stopped = "stopped",
-    }
-}
-
-/// The counts of a channel. `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`.
-#[derive(Debug)]
-pub struct ChannelObservation {
-    /// The channel.
-    pub channel: Channel,
-    /// Events read from the feed.
-    pub received: Count,
-    /// Events whose every entry Redis has taken.
-    pub stored: Count,
-    /// Events that had no target.
-    pub filtered: Count,
-    /// When the newest event came.
-    pub last_event_at: Moment,
-    dropped: Vec<Count>,
-    /// Whether it has been silent far beyond the cadence that it has shown.
-    pub silent: AtomicBool,
-    /// Payloads that did not fit the documented shape of the channel, of those that were looked at.
-    pub drifted: Count,
-}
-
-impl ChannelObservation {
-    fn new(channel: Channel) -> ChannelObservation {
-        ChannelObservation {
-            channel,
-            received: Count::default(),
-            stored: Count::default(),
-            filtered: Count::default(),
-            last_event_at: Moment::default(),
-            dropped: DropReason::ALL.iter().map(|_| Count::default()).collect(),
-            silent: AtomicBool::new(false),
-            drifted: Count::default(),
-        }
-    }
-
-    /// Events dropped for `reason`.
-    #[must_use]
-    pub fn dropped(&self, reason: DropReason) -> &Count {
-        &self.dropped[reason as usize]
-    }
-
-    /// Events dropped for whatever reason.
-    #[must_use]
-    pub fn dropped_in_all(&self) -> u64 {
-        self.dropped.iter().map(Count::get).sum()
-    }
-
-    /// Events received that are neither stored nor otherwise accounted for: they are in memory.
-    #[must_use]
-    pub fn pending(&self) -> u64 {
-        let ended = self.dropped_in_all() + self.stored.get() + self.filtered.get();
-        self.received.get().saturating_sub(ended)
     }
 }
 
@@ -362,6 +317,14 @@ pub struct WriterObservation {
     pub mailbox_wait_us: Count,
     /// From the read of a frame to the reply of Redis.
     pub latency: Latency,
+    /// Events in the disk queue that Redis has not taken.
+    pub spool_events: Gauge,
+    /// What the disk queue takes, with what is kept of the events that Redis has taken.
+    pub spool_bytes: Gauge,
+    /// When the oldest of the events in the disk queue came.
+    pub spool_oldest: Moment,
+    /// Why the disk does not take appends, while it does not.
+    pub spool_fault: Mutex<Option<String>>,
 }
 
 impl WriterObservation {
@@ -380,6 +343,10 @@ impl WriterObservation {
             unknown_outcomes: Count::default(),
             mailbox_wait_us: Count::default(),
             latency: Latency::default(),
+            spool_events: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_oldest: Moment::default(),
+            spool_fault: Mutex::new(None),
         }
     }
 }
@@ -452,6 +419,12 @@ impl Observations {
     #[must_use]
     pub fn rejected(&self, kind: Rejection) -> &Count {
         &self.rejected[kind as usize]
+    }
+
+    /// Every channel whose books do not balance; exact only on the thread that counts, see [`ChannelObservation::audit`].
+    #[must_use]
+    pub fn audit(&self) -> Vec<Violation> {
+        self.channels.iter().filter_map(ChannelObservation::audit).collect()
     }
 
     /// Whether every writer has Redis.

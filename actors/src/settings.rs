@@ -1,9 +1,11 @@
 //! What the actors are told at their start. The service reads it from the environment; here are the checked forms.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::event::{Channel, Symbol, Topic};
+use crate::labelled;
 use crate::writer::backlog::TransactionSize;
 
 /// A text that never shows itself: not in logs, errors, panics or `Debug`.
@@ -141,6 +143,66 @@ impl WriterSettings {
     }
 }
 
+/// The disk queue in front of Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// `SPOOL_DIR`: its folder, made when it is missing.
+    pub dir: PathBuf,
+    /// `SPOOL_MODE`.
+    pub mode: SpoolMode,
+    /// `SPOOL_KEEP`: how long a record stays after Redis took it.
+    pub keep: Duration,
+    /// `SPOOL_MAX_BYTES`: what all shards together may take.
+    pub max_bytes: u64,
+    /// `SPOOL_WHEN_FULL`.
+    pub when_full: WhenFull,
+    /// `SPOOL_FSYNC`.
+    pub fsync: Fsync,
+}
+
+impl SpoolSettings {
+    /// What one of so many shards may take.
+    #[must_use]
+    pub fn max_bytes_of_shard(&self, shards: usize) -> u64 {
+        self.max_bytes / (shards.max(1) as u64)
+    }
+}
+
+labelled! {
+    /// Which events go to disk.
+    SpoolMode {
+        /// Every event, before it goes to Redis. The disk pays with an append for each batch; a kill -9 costs nothing.
+        Always = "always",
+        /// Those that Redis does not take at once. A kill -9 costs the events that are in memory, milliseconds of them
+        /// while Redis keeps up.
+        Overflow = "overflow",
+        /// None. A kill -9 costs whatever waits in memory, and a long outage of Redis costs what does not fit there.
+        Off = "off",
+    }
+}
+
+labelled! {
+    /// Who suffers when the disk queue is full.
+    WhenFull {
+        /// The oldest events: they are dropped, counted and entered in the ledger, and the feed is read on.
+        DropOldest = "drop_oldest",
+        /// The newest events: the sockets are not read until there is room, and the vendor drops silently meanwhile.
+        Block = "block",
+    }
+}
+
+/// When what was appended is forced to the platter. Only a power cut or a crash of the kernel makes a difference: an
+/// end of the process alone loses nothing that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// After each append: a power cut costs nothing, and every batch waits for the disk.
+    Always,
+    /// Once in this time: a power cut costs so much.
+    Every(Duration),
+    /// When the kernel likes: a power cut costs what it had not written, half a minute by its defaults.
+    Never,
+}
+
 /// When the supervisor gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartSettings {
@@ -163,6 +225,8 @@ pub struct ActorSettings {
     pub keys: KeySettings,
     /// The writers.
     pub writers: WriterSettings,
+    /// The disk queue.
+    pub spool: SpoolSettings,
     /// The supervisor.
     pub restarts: RestartSettings,
 }

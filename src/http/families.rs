@@ -33,6 +33,13 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| series.per_channel(snapshot, |counts| counts.received),
     ),
     family(
+        "uw_ws_events_recovered_total",
+        Counter,
+        &["channel"],
+        "Events found in the disk queue at the start",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.recovered),
+    ),
+    family(
         "uw_ws_events_stored_total",
         Counter,
         &["channel"],
@@ -40,11 +47,25 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| series.per_channel(snapshot, |counts| counts.stored),
     ),
     family(
+        "uw_ws_events_duplicate_total",
+        Counter,
+        &["channel"],
+        "Events that equal one of those shortly before byte for byte",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.duplicate),
+    ),
+    family(
         "uw_ws_events_filtered_total",
         Counter,
         &["channel"],
         "Events that were for no target",
         |snapshot, series| series.per_channel(snapshot, |counts| counts.filtered),
+    ),
+    family(
+        "uw_ws_events_quarantined_total",
+        Counter,
+        &["channel"],
+        "Events in the quarantine file",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.quarantined),
     ),
     family(
         "uw_ws_events_dropped_total",
@@ -64,8 +85,15 @@ pub const FAMILIES: &[Family] = &[
         "uw_ws_events_pending",
         Gauge,
         &["channel"],
-        "Events that were read and have not ended yet",
+        "Events that came and have not ended yet",
         |snapshot, series| series.per_channel(snapshot, |counts| counts.pending),
+    ),
+    family(
+        "uw_ws_conservation_violations_total",
+        Counter,
+        &["channel"],
+        "Times that an event was found to be counted twice or not at all",
+        |snapshot, series| series.per_channel(snapshot, |counts| counts.violations),
     ),
     family(
         "uw_ws_events_drifted_total",
@@ -241,6 +269,41 @@ pub const FAMILIES: &[Family] = &[
         &["shard"],
         "Transactions whose outcome had to be looked up",
         |snapshot, series| series.per_shard(snapshot, |writer| writer.unknown_outcomes.get()),
+    ),
+    family(
+        "uw_ws_spool_events",
+        Gauge,
+        &["shard"],
+        "Events in the disk queue that Redis has not taken",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.spool_events.get()),
+    ),
+    family(
+        "uw_ws_spool_bytes",
+        Gauge,
+        &["shard"],
+        "What the disk queue takes, with what is kept of the events that Redis has taken",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.spool_bytes.get()),
+    ),
+    family(
+        "uw_ws_spool_oldest_seconds",
+        Gauge,
+        &["shard"],
+        "Age of the oldest event in the disk queue; 0 without one",
+        |snapshot, series| {
+            snapshot.observations.writers.iter().enumerate().try_for_each(|(shard, writer)| {
+                let age = writer.spool_oldest.get().map_or(0.0, |at| snapshot.seconds_since(at));
+                series.labelled(&[&shard.to_string()], age)
+            })
+        },
+    ),
+    family(
+        "uw_ws_spool_up",
+        Gauge,
+        &["shard"],
+        "1 while the disk takes the events of a shard, else 0",
+        |snapshot, series| {
+            series.per_shard(snapshot, |writer| u32::from(lock(&writer.spool_fault).is_none()))
+        },
     ),
     family(
         "uw_ws_redis_up",

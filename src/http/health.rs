@@ -48,6 +48,8 @@ pub enum ReasonKind {
     JoinRefused,
     /// Redis does not take the writes of a shard.
     Redis,
+    /// The disk does not take the appends of a shard.
+    Spool,
 }
 
 /// Whether the supervisor makes progress.
@@ -59,7 +61,7 @@ pub fn health(observations: &Observations, now: Instant) -> Result<(), Stalled> 
     if idle > ROUND_AGE_LIMIT { Err(Stalled { idle }) } else { Ok(()) }
 }
 
-/// Why the service is not ready; empty when every join is acknowledged, Redis takes writes and nothing is ending.
+/// Why the service is not ready; empty when every join is acknowledged, Redis and the disk take writes and nothing is ending.
 #[must_use]
 pub fn readiness(observations: &Observations) -> Vec<Reason> {
     let mut reasons = Vec::new();
@@ -70,7 +72,8 @@ pub fn readiness(observations: &Observations) -> Vec<Reason> {
         connection_reasons(connection, &mut reasons);
     }
     for (shard, writer) in observations.writers.iter().enumerate() {
-        reasons.extend(writer_reason(shard, writer));
+        reasons.extend(redis_reason(shard, writer));
+        reasons.extend(spool_reason(shard, writer));
     }
     reasons
 }
@@ -101,7 +104,7 @@ fn connection_reasons(connection: &ConnectionObservation, reasons: &mut Vec<Reas
     }
 }
 
-fn writer_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
+fn redis_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
     if writer.redis_up.load(Relaxed) {
         return None;
     }
@@ -110,6 +113,15 @@ fn writer_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
         None => "Redis has taken no write yet".to_owned(),
     };
     Some(Reason::new(ReasonKind::Redis, format!("shard {shard}"), detail))
+}
+
+fn spool_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
+    let error = lock(&writer.spool_fault).clone()?;
+    Some(Reason::new(
+        ReasonKind::Spool,
+        format!("shard {shard}"),
+        format!("the disk takes no events: {error}"),
+    ))
 }
 
 /// Whether joins can stand in this state. A blocked connection has its joins; what blocks it is a writer's reason.
@@ -230,6 +242,16 @@ mod tests {
         observations.writers[0].redis_up.store(false, Relaxed);
         let detail = "Redis has taken no write yet".to_owned();
         assert_eq!(only_reason(&observations), (ReasonKind::Redis, "shard 0".to_owned(), detail));
+    }
+
+    #[test]
+    fn a_failing_disk_is_a_reason_of_its_shard() {
+        let observations = ready();
+        *lock(&observations.writers[0].spool_fault) = Some("No space left on device".to_owned());
+        let detail = "the disk takes no events: No space left on device".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonKind::Spool, "shard 0".to_owned(), detail));
+        *lock(&observations.writers[0].spool_fault) = None;
+        assert_eq!(readiness(&observations), []);
     }
 
     #[test]

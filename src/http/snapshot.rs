@@ -20,28 +20,37 @@ pub struct Snapshot<'a> {
     pub resident_bytes: Option<u64>,
 }
 
-/// The counts of a channel at one moment: `received = stored + filtered + dropped + pending`.
+/// The counts of a channel at one moment:
+/// `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelCounts<'a> {
     /// The channel's name.
     pub channel: &'a str,
     /// Events read from the feed.
     pub received: u64,
+    /// Events found in the disk queue at the start.
+    pub recovered: u64,
     /// Events whose every entry Redis has taken.
     pub stored: u64,
+    /// Events that equal one of those shortly before.
+    pub duplicate: u64,
     /// Events that had no target.
     pub filtered: u64,
+    /// Events in the quarantine file.
+    pub quarantined: u64,
     /// Events dropped, in the order of [`DropReason::ALL`].
     pub dropped: Vec<(DropReason, u64)>,
-    /// Events still in memory.
+    /// Events that have not ended yet.
     pub pending: u64,
+    /// Times that the books were found not to balance.
+    pub violations: u64,
     /// Payloads that did not fit the documented shape.
     pub drifted: u64,
     /// Whether the channel is silent far beyond its own cadence.
     pub silent: bool,
     /// When the newest event came, in Unix microseconds.
     pub last_event_at: Option<u64>,
-    /// Whether no more events have ended than were received.
+    /// Whether no more events have ended than came.
     pub conserved: bool,
 }
 
@@ -77,25 +86,30 @@ pub(crate) fn depth(entered: &Count, left: &Count) -> u64 {
 
 impl ChannelCounts<'_> {
     fn read(channel: &ChannelObservation) -> ChannelCounts<'_> {
-        let stored = channel.stored.get();
-        let filtered = channel.filtered.get();
+        let (stored, duplicate) = (channel.stored.get(), channel.duplicate.get());
+        let (filtered, quarantined) = (channel.filtered.get(), channel.quarantined.get());
         let dropped: Vec<_> =
             DropReason::ALL.iter().map(|reason| (*reason, channel.dropped(*reason).get())).collect();
-        // an event is received before it ends: read in the other order, no event ends that was not received
+        // an event comes before it ends: read in the other order, no event ends that did not come
         fence(Ordering::Acquire);
-        let received = channel.received.get();
-        let ended = stored + filtered + dropped.iter().map(|(_, events)| events).sum::<u64>();
+        let (received, recovered) = (channel.received.get(), channel.recovered.get());
+        let dropped_in_all = dropped.iter().map(|(_, events)| events).sum::<u64>();
+        let ended = stored + duplicate + filtered + quarantined + dropped_in_all;
         ChannelCounts {
             channel: channel.channel.name(),
             received,
+            recovered,
             stored,
+            duplicate,
             filtered,
+            quarantined,
             dropped,
-            pending: received.saturating_sub(ended),
+            pending: (received + recovered).saturating_sub(ended),
+            violations: channel.violations.get(),
             drifted: channel.drifted.get(),
             silent: channel.silent.load(Ordering::Relaxed),
             last_event_at: channel.last_event_at.get(),
-            conserved: ended <= received,
+            conserved: ended <= received + recovered,
         }
     }
 }
@@ -125,15 +139,18 @@ mod tests {
         let observations = observations();
         let channel = &observations.channels[0];
         channel.received.add(10);
+        channel.recovered.add(5);
         channel.stored.add(4);
+        channel.duplicate.add(2);
         channel.filtered.add(2);
+        channel.quarantined.add(1);
         channel.dropped(DropReason::Crash).add(1);
         let counts = &Snapshot::take(&observations, 0).channels[0];
-        assert_eq!((counts.pending, counts.conserved), (3, true));
+        assert_eq!((counts.pending, counts.conserved), (5, true));
     }
 
     #[test]
-    fn more_ended_than_received_is_not_conserved() {
+    fn more_ended_than_came_is_not_conserved() {
         let observations = observations();
         observations.channels[0].stored.add(1);
         let counts = &Snapshot::take(&observations, 0).channels[0];

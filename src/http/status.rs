@@ -100,20 +100,26 @@ pub struct ConnectionStatus<'a> {
     pub last_error: Option<String>,
 }
 
-/// A channel: `received = stored + filtered + the sum of dropped + pending`.
+/// A channel: `received + recovered = stored + duplicate + filtered + quarantined + the sum of dropped + pending`.
 #[derive(Debug, Serialize)]
 pub struct ChannelStatus<'a> {
     /// Its name.
     pub channel: &'a str,
     /// Events read from the feed.
     pub received: u64,
+    /// Events found in the disk queue at the start.
+    pub recovered: u64,
     /// Events whose every entry Redis has taken.
     pub stored: u64,
+    /// Events that equal one of those shortly before.
+    pub duplicate: u64,
     /// Events that were for no target.
     pub filtered: u64,
+    /// Events in the quarantine file.
+    pub quarantined: u64,
     /// Events that were read and lost, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// Events that were read and have not ended yet.
+    /// Events that came and have not ended yet.
     pub pending: u64,
     /// Payloads off the documented shape.
     pub drifted: u64,
@@ -121,7 +127,8 @@ pub struct ChannelStatus<'a> {
     pub silent: bool,
     /// Age of the newest event.
     pub last_event_age_seconds: Option<f64>,
-    /// Whether the equation holds; false says that an event was counted twice.
+    /// Whether the equation holds, and every pending event is in memory or on disk; false says that an event was
+    /// counted twice or not at all.
     pub conserved: bool,
 }
 
@@ -156,6 +163,21 @@ pub struct WriterStatus {
     pub latency_p99_seconds: Option<f64>,
     /// Why Redis did not take the last transaction.
     pub last_error: Option<String>,
+    /// Its disk queue.
+    pub spool: SpoolStatus,
+}
+
+/// The disk queue of a writer.
+#[derive(Debug, Serialize)]
+pub struct SpoolStatus {
+    /// Events that Redis has not taken.
+    pub events: u64,
+    /// What it takes on disk, with what is kept of the events that Redis has taken.
+    pub bytes: u64,
+    /// Age of the oldest of its events.
+    pub oldest_seconds: Option<f64>,
+    /// Why the disk does not take appends.
+    pub error: Option<String>,
 }
 
 // === impl Status ===
@@ -185,7 +207,12 @@ impl<'a> Status<'a> {
                 .map(iso_utc),
             connections: observations.connections.iter().map(|c| ConnectionStatus::of(c, snapshot)).collect(),
             channels: snapshot.channels.iter().map(|counts| ChannelStatus::of(counts, snapshot)).collect(),
-            writers: observations.writers.iter().enumerate().map(|(n, w)| WriterStatus::of(n, w)).collect(),
+            writers: observations
+                .writers
+                .iter()
+                .enumerate()
+                .map(|(n, w)| WriterStatus::of(n, w, snapshot))
+                .collect(),
             restarts: lock(&observations.restarts).clone(),
             rejected: Rejection::ALL
                 .iter()
@@ -238,20 +265,23 @@ impl<'a> ChannelStatus<'a> {
         ChannelStatus {
             channel: counts.channel,
             received: counts.received,
+            recovered: counts.recovered,
             stored: counts.stored,
+            duplicate: counts.duplicate,
             filtered: counts.filtered,
+            quarantined: counts.quarantined,
             dropped: counts.dropped.iter().map(|(reason, events)| (reason.label(), *events)).collect(),
             pending: counts.pending,
             drifted: counts.drifted,
             silent: counts.silent,
             last_event_age_seconds: counts.last_event_at.map(|at| snapshot.seconds_since(at)),
-            conserved: counts.conserved,
+            conserved: counts.conserved && counts.violations == 0,
         }
     }
 }
 
 impl WriterStatus {
-    fn of(shard: usize, writer: &WriterObservation) -> WriterStatus {
+    fn of(shard: usize, writer: &WriterObservation, snapshot: &Snapshot<'_>) -> WriterStatus {
         let (transactions, events) = (writer.transactions.get(), writer.events.get());
         let quantile = |q| writer.latency.quantile(q).filter(|bound| bound.is_finite()); // JSON has no infinity
         WriterStatus {
@@ -269,6 +299,18 @@ impl WriterStatus {
             latency_p50_seconds: quantile(0.5),
             latency_p99_seconds: quantile(0.99),
             last_error: lock(&writer.last_error).clone(),
+            spool: SpoolStatus::of(writer, snapshot),
+        }
+    }
+}
+
+impl SpoolStatus {
+    fn of(writer: &WriterObservation, snapshot: &Snapshot<'_>) -> SpoolStatus {
+        SpoolStatus {
+            events: writer.spool_events.get(),
+            bytes: writer.spool_bytes.get(),
+            oldest_seconds: writer.spool_oldest.get().map(|at| snapshot.seconds_since(at)),
+            error: lock(&writer.spool_fault).clone(),
         }
     }
 }

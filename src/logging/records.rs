@@ -80,8 +80,14 @@ pub const RECORDS: &[Record] = &[
     record(
         "info",
         "channel counts",
-        "channel, received, stored, filtered, dropped, pending",
+        "channel, received, recovered, stored, duplicate, filtered, quarantined, dropped, pending",
         "once a minute for each channel",
+    ),
+    record(
+        "error",
+        "books do not balance",
+        "channel, came, accounted",
+        "an event was counted twice or not at all: a defect of ours; once for each amount",
     ),
     record("warning", "redis unavailable", "kind, error, for_s, tries", "news of an outage, and every 30 s"),
     record("info", "redis back", "after_s, tries", "the end of an outage"),
@@ -127,5 +133,10 @@ pub const RECORDS: &[Record] = &[
     record("warning", "drain incomplete", "unfinished", "not all within `SHUTDOWN_TIMEOUT_SECONDS`"),
     record("warning", "ending at once", "reason", "a second signal"),
     record("error", "events dropped", "channel, reason, events", "at the end, for each reason that had any"),
-    record("info", "stopped", "exit_code, received, stored, filtered, dropped, pending", "the last record"),
+    record(
+        "info",
+        "stopped",
+        "exit_code, received, recovered, stored, duplicate, filtered, quarantined, dropped, pending",
+        "the last record",
+    ),
 ];

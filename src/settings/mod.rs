@@ -13,6 +13,7 @@ mod mistake;
 mod raw;
 mod sections;
 mod sources;
+mod spool;
 mod suggestions;
 pub mod units;
 mod urls;

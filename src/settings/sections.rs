@@ -15,7 +15,7 @@ use uw_websocket_actors::settings::{
 
 use super::checks::Checks;
 use super::raw::RawSettings;
-use super::{HttpSettings, LogFormat, LogSettings, channels, files, urls};
+use super::{HttpSettings, LogFormat, LogSettings, channels, files, spool, urls};
 
 /// Every interval: a shorter one is a busy loop, a longer one means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -47,6 +47,7 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
     let redis_url = checks.url("REDIS_URL", &raw.redis_url, urls::redis);
     let keys = keys(raw, plan.as_ref(), checks);
     let writers = writers(raw, checks);
+    let spool = spool::spool(raw, writers.as_ref(), checks);
     let restarts = restarts(raw, checks);
     Some(ActorSettings {
         plan: plan?,
@@ -54,6 +55,7 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
         redis: RedisSettings { url: redis_url?, extra_root_pem: extra_root_pem? },
         keys: keys?,
         writers: writers?,
+        spool: spool?,
         restarts: restarts?,
     })
 }

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_of_ours_without_a_near_one_is_still_reported() {
-        assert_eq!(advice("SPOOL_XYZ").as_deref(), Some("not a setting and ignored"));
+        assert_eq!(advice("SHUTDOWN_XYZ").as_deref(), Some("not a setting and ignored"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::Targets;
+use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, Targets, WhenFull};
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, writers, restarts } = &settings.actors;
+    let ActorSettings { plan, feed, redis, keys, writers, spool, restarts } = &settings.actors;
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
@@ -49,6 +49,15 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));
     assert_eq!(keys.maxlen_of(&Channel::News), 20_000);
     assert_eq!((writers.shards, writers.mailbox_capacity, writers.batch_max_events), (2, 64, 512));
+    let defaults = SpoolSettings {
+        dir: PathBuf::from("data/spool"),
+        mode: SpoolMode::Always,
+        keep: Duration::from_secs(10),
+        max_bytes: 4 << 30,
+        when_full: WhenFull::DropOldest,
+        fsync: Fsync::Every(Duration::from_secs(1)),
+    };
+    assert_eq!(*spool, defaults);
     assert_eq!((restarts.intensity, restarts.period), (5, Duration::from_secs(60)));
 }
 
@@ -57,6 +66,35 @@ fn the_caps_reach_the_streams() {
     let keys =
         load(&[("REDIS_STREAM_MAXLEN", "0"), ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news=7")]).actors.keys;
     assert_eq!((keys.maxlen_of(&Channel::News), keys.maxlen_of(&Channel::Price)), (7, 0));
+}
+
+#[test]
+fn the_disk_queue_is_as_it_is_set() {
+    let spool = load(&[
+        ("SPOOL_DIR", "/var/spool"),
+        ("SPOOL_MODE", "overflow"),
+        ("SPOOL_KEEP", "0"),
+        ("SPOOL_MAX_BYTES", "512MiB"),
+        ("SPOOL_WHEN_FULL", "block"),
+        ("SPOOL_FSYNC", "never"),
+    ])
+    .actors
+    .spool;
+    assert_eq!((spool.dir.to_str(), spool.mode), (Some("/var/spool"), SpoolMode::Overflow));
+    assert_eq!((spool.keep, spool.max_bytes), (Duration::ZERO, 512 << 20));
+    assert_eq!((spool.when_full, spool.fsync), (WhenFull::Block, Fsync::Never));
+    assert_eq!(spool.max_bytes_of_shard(2), 256 << 20);
+}
+
+#[test]
+fn every_writer_has_a_usable_share_of_the_disk_queue() {
+    let share = |shards, bytes| [("WRITER_SHARDS", shards), ("SPOOL_MAX_BYTES", bytes)];
+    assert_eq!(load(&share("4", "64MiB")).actors.spool.max_bytes, 64 << 20);
+    let text = mistakes(&share("4", "63MiB"));
+    let reason = "must be at least 64MiB: it is split over WRITER_SHARDS, and each needs 16MiB";
+    assert_eq!(text, format!("SPOOL_MAX_BYTES=63MiB: {reason}"));
+    // one mistake, not two, when the number of writers is wrong as well
+    assert_eq!(mistakes(&share("0", "16MiB")).lines().count(), 1);
 }
 
 #[test]
@@ -81,6 +119,11 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("WRITER_SHARDS", "0"),
         ("WRITER_MAILBOX_CAPACITY", "0"),
         ("WRITER_BATCH_MAX_EVENTS", "0"),
+        ("SPOOL_MODE", "on"),
+        ("SPOOL_KEEP", "2h"),
+        ("SPOOL_MAX_BYTES", "4GB"),
+        ("SPOOL_WHEN_FULL", "drop"),
+        ("SPOOL_FSYNC", "often"),
         ("RESTART_INTENSITY", "-1"),
         ("RESTART_PERIOD_SECONDS", "0"),
         ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
@@ -101,10 +144,10 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         assert!(line.starts_with(&format!("{name}={value}")), "{line}");
         assert!(line.split_once(": ").is_some_and(|(_, reason)| reason.len() > 10), "{line}");
     }
-    // everything in the table can be wrong, except the token and the folder, which any text can name
+    // everything in the table can be wrong, except the token and the folders, which any text can name
     let not_tried =
         VARIABLES.iter().map(|v| v.name).filter(|name| !bad.iter().any(|(tried, _)| tried == name));
-    assert_eq!(not_tried.collect::<Vec<_>>(), ["UNUSUAL_WHALES_API_TOKEN", "LOG_DIR"]);
+    assert_eq!(not_tried.collect::<Vec<_>>(), ["UNUSUAL_WHALES_API_TOKEN", "SPOOL_DIR", "LOG_DIR"]);
 }
 
 #[test]

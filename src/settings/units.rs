@@ -1,4 +1,4 @@
-//! Numbers as people write them: booleans, counts, durations. An error is what would be valid.
+//! Numbers as people write them: booleans, counts, durations, sizes. An error is what would be valid.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -47,6 +47,29 @@ pub fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration
     })
 }
 
+/// The units of sizes, the greatest first.
+const SIZE_UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// A size in `range`: `512MiB`, `4GiB`, or a bare number of bytes; whole numbers only.
+pub fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let number_len = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(number_len);
+    let of_unit = SIZE_UNITS.iter().find(|(name, _)| *name == suffix).map(|(_, bytes)| *bytes);
+    let unit = if suffix.is_empty() { Some(1) } else { of_unit };
+    let bytes = unit.zip(number.parse::<u64>().ok()).and_then(|(unit, number)| unit.checked_mul(number));
+    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+        let (least, most) = (shown_size(*range.start()), shown_size(*range.end()));
+        format!("must be a size such as 512MiB, 4GiB, or a number of bytes, from {least} to {most}")
+    })
+}
+
+/// A size in the greatest unit that gives a whole number.
+#[must_use]
+pub fn shown_size(bytes: u64) -> String {
+    let unit = SIZE_UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +105,32 @@ mod tests {
         let range = Duration::from_millis(10)..=DAY;
         let reason = duration("0", &range).unwrap_err();
         assert!(reason.contains("number of seconds, from 10ms to 86400s"), "{reason}");
+    }
+
+    #[test]
+    fn sizes_take_binary_units_or_are_bytes() {
+        let all = 0..=u64::MAX;
+        for (text, bytes) in [("4GiB", 4 << 30), ("512MiB", 512 << 20), ("1KiB", 1024), ("2TiB", 2 << 40)] {
+            assert_eq!(size(text, &all), Ok(bytes), "{text}");
+        }
+        assert_eq!((size("1024", &all), size("0", &all)), (Ok(1024), Ok(0)));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        let all = 0..=u64::MAX;
+        for text in
+            ["", "GiB", "4GB", "4G", "4gib", "4 GiB", "1.5GiB", "-1", "1e3", "99999999999TiB", "٤GiB", "+1"]
+        {
+            assert!(size(text, &all).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_size_says_what_would_be_valid() {
+        let reason = size("1", &((16 << 20)..=(1 << 40))).unwrap_err();
+        assert!(reason.ends_with("or a number of bytes, from 16MiB to 1TiB"), "{reason}");
+        assert_eq!((shown_size(0), shown_size(1025)), ("0 bytes".to_owned(), "1025 bytes".to_owned()));
     }
 
     #[test]

@@ -105,6 +105,32 @@ pub const VARIABLES: &[Variable] = &[
     plain("WRITER_MAILBOX_CAPACITY", "64", "batches that wait for a writer before its senders must wait"),
     plain("WRITER_BATCH_MAX_EVENTS", "512", "events in one Redis transaction at most"),
     plain(
+        "SPOOL_DIR",
+        "data/spool",
+        "folder of the disk queue, made when it is missing. The container image sets `/var/lib/uw-websocket/spool`",
+    ),
+    plain(
+        "SPOOL_MODE",
+        "always",
+        "`always`: every event is on disk before it goes to Redis (a kill -9 loses none); `overflow`: only when Redis is slow or away; `off`: memory alone",
+    ),
+    plain(
+        "SPOOL_KEEP",
+        "10s",
+        "how long a record stays after Redis took it, to be written again if Redis turns out to have lost it",
+    ),
+    plain("SPOOL_MAX_BYTES", "4GiB", "size limit of the disk queue; at least `16MiB` for each writer"),
+    plain(
+        "SPOOL_WHEN_FULL",
+        "drop_oldest",
+        "the oldest events are dropped and counted; or `block`: the sockets are not read until there is room",
+    ),
+    plain(
+        "SPOOL_FSYNC",
+        "1s",
+        "`always`, an interval, or `never`: how much a power cut may cost; an end of the process costs nothing",
+    ),
+    plain(
         "RESTART_INTENSITY",
         "5",
         "more crashes of actors than this in the period below: give up and exit 70",
@@ -169,7 +195,7 @@ pub fn example_env() -> String {
     let mut text = String::from(
         "# The settings of uw-websocket. Copy to `.env` in the working directory and remove the `#` of what you change;\n\
          # the process environment wins over this file. A value with blanks or `$` belongs in single quotes.\n\
-         # Durations: 250ms 5s 5m 6h 1d, or a number in the unit that the name states.\n",
+         # Durations: 250ms 5s 5m 6h 1d, or a number in the unit that the name states. Sizes: 512MiB 4GiB, or bytes.\n",
     );
     for Variable { name, preset, summary, .. } in VARIABLES {
         let line = match preset {

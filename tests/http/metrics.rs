@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use uw_websocket::http::metrics::{FAMILIES, Kind};
-use uw_websocket_actors::observation::{ConnectionState, DropReason, Rejection};
+use uw_websocket_actors::observation::{ConnectionState, DropReason, Rejection, lock};
 
 use super::{get, in_order, start};
 
@@ -17,9 +17,14 @@ fn metrics_show_the_observations() {
     let observations = in_order();
     let price = &observations.channels[1];
     price.received.add(10);
+    price.recovered.add(9);
     price.stored.add(6);
+    price.duplicate.add(4);
     price.filtered.add(1);
-    price.dropped(DropReason::Crash).add(2);
+    price.quarantined.add(3);
+    price.violations.add(2);
+    price.dropped(DropReason::Crash).add(1);
+    price.dropped(DropReason::SpoolFull).add(1);
     price.last_event_at.set(1_700_000_000_250_000);
     observations.rejected(Rejection::NotJson).add(3);
     observations.connections[0].attempts.add(4);
@@ -31,6 +36,10 @@ fn metrics_show_the_observations() {
     observations.writers[1].mailbox_wait_us.add(1_500_000);
     observations.writers[1].batches_in.add(9);
     observations.writers[1].batches_out.add(7);
+    observations.writers[1].spool_events.set(12);
+    observations.writers[1].spool_bytes.set(9_000);
+    observations.writers[1].spool_oldest.set(1);
+    *lock(&observations.writers[1].spool_fault) = Some("No space left on device".to_owned());
     observations.log_records_dropped.store(8, Relaxed);
 
     let side = start(&observations);
@@ -43,10 +52,16 @@ fn metrics_show_the_observations() {
         "uw_ws_events_received_total{channel=\"price\"} 10",
         "uw_ws_events_received_total{channel=\"flow-alerts\"} 0",
         "uw_ws_events_stored_total{channel=\"price\"} 6",
+        "uw_ws_events_recovered_total{channel=\"price\"} 9",
+        "uw_ws_events_duplicate_total{channel=\"price\"} 4",
         "uw_ws_events_filtered_total{channel=\"price\"} 1",
-        "uw_ws_events_dropped_total{channel=\"price\",reason=\"crash\"} 2",
+        "uw_ws_events_quarantined_total{channel=\"price\"} 3",
+        "uw_ws_events_dropped_total{channel=\"price\",reason=\"crash\"} 1",
+        "uw_ws_events_dropped_total{channel=\"price\",reason=\"spool_full\"} 1",
+        "uw_ws_events_dropped_total{channel=\"price\",reason=\"spool_corrupt\"} 0",
         "uw_ws_events_dropped_total{channel=\"price\",reason=\"shutdown\"} 0",
-        "uw_ws_events_pending{channel=\"price\"} 1",
+        "uw_ws_events_pending{channel=\"price\"} 3",
+        "uw_ws_conservation_violations_total{channel=\"price\"} 2",
         "uw_ws_last_event_timestamp_seconds{channel=\"price\"} 1700000000.25",
         "uw_ws_frames_rejected_total{kind=\"not_json\"} 3",
         "uw_ws_connection_attempts_total{connection=\"flow\"} 4",
@@ -66,6 +81,12 @@ fn metrics_show_the_observations() {
         "uw_ws_mailbox_wait_seconds_total{shard=\"1\"} 1.5",
         "uw_ws_mailbox_batches{shard=\"1\"} 2",
         "uw_ws_writer_state{shard=\"0\",state=\"idle\"} 1",
+        "uw_ws_spool_events{shard=\"0\"} 0",
+        "uw_ws_spool_events{shard=\"1\"} 12",
+        "uw_ws_spool_bytes{shard=\"1\"} 9000",
+        "uw_ws_spool_oldest_seconds{shard=\"0\"} 0.0",
+        "uw_ws_spool_up{shard=\"0\"} 1",
+        "uw_ws_spool_up{shard=\"1\"} 0",
         "uw_ws_redis_up 1",
         "uw_ws_log_records_dropped_total 8",
         "uw_ws_build_info{version=\"1.2.3\"} 1",
@@ -79,9 +100,14 @@ fn metrics_have_the_names_of_the_contract() {
     let contract = [
         ("uw_ws_events_received_total", &["channel"][..]),
         ("uw_ws_events_stored_total", &["channel"]),
+        ("uw_ws_events_duplicate_total", &["channel"]),
         ("uw_ws_events_filtered_total", &["channel"]),
+        ("uw_ws_events_quarantined_total", &["channel"]),
+        ("uw_ws_events_recovered_total", &["channel"]),
         ("uw_ws_events_dropped_total", &["channel", "reason"]),
         ("uw_ws_events_pending", &["channel"]),
+        ("uw_ws_spool_events", &["shard"]),
+        ("uw_ws_spool_bytes", &["shard"]),
         ("uw_ws_frames_rejected_total", &["kind"]),
         ("uw_ws_connection_attempts_total", &["connection"]),
         ("uw_ws_connection_state", &["connection"]),

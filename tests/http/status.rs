@@ -14,7 +14,10 @@ fn status_shows_the_observations() {
     observations.started_at.set(unix_micros() - 90_000_000);
     let price = &observations.channels[1];
     price.received.add(5);
+    price.recovered.add(4);
     price.stored.add(3);
+    price.duplicate.add(2);
+    price.quarantined.add(1);
     price.dropped(DropReason::Rejected).add(1);
     let flow = &observations.connections[0];
     flow.state.set(ConnectionState::Waiting);
@@ -26,6 +29,8 @@ fn status_shows_the_observations() {
     writer.events.add(5);
     writer.latency.observe(Duration::from_millis(4), 99);
     writer.latency.observe(Duration::from_millis(40), 9);
+    writer.spool_events.set(7);
+    writer.spool_bytes.set(8_000);
 
     let side = start(&observations);
     let status = get(&side, "/api/status").json();
@@ -42,9 +47,9 @@ fn status_shows_the_observations() {
     assert_eq!(
         status["channels"][1],
         json!({
-            "channel": "price", "received": 5, "stored": 3, "filtered": 0, "pending": 1, "drifted": 0,
-            "silent": false,
-            "dropped": {"crash": 0, "rejected": 1, "shutdown": 0},
+            "channel": "price", "received": 5, "recovered": 4, "stored": 3, "duplicate": 2, "filtered": 0,
+            "quarantined": 1, "pending": 2, "drifted": 0, "silent": false,
+            "dropped": {"crash": 0, "rejected": 1, "shutdown": 0, "spool_corrupt": 0, "spool_full": 0},
             "last_event_age_seconds": null, "conserved": true,
         })
     );
@@ -54,7 +59,19 @@ fn status_shows_the_observations() {
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
         (&json!(0.005), &json!(0.05))
     );
+    let spool = json!({"events": 7, "bytes": 8000, "oldest_seconds": null, "error": null});
+    assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
+}
+
+#[test]
+fn a_channel_is_not_conserved_once_its_books_did_not_balance() {
+    let observations = in_order();
+    let side = start(&observations);
+    let conserved = || get(&side, "/api/status").json()["channels"][0]["conserved"].clone();
+    assert_eq!(conserved(), true);
+    observations.channels[0].violations.add(1);
+    assert_eq!(conserved(), false);
 }
 
 #[test]

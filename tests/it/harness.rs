@@ -164,17 +164,27 @@ fn the_oracle_sees_what_is_missing_doubled_changed_or_out_of_order() {
 
 #[test]
 fn the_books_are_checked() {
-    let books = |stored: u64, pending: u64| {
-        Metrics::parse(&format!(
-            "# TYPE uw_ws_events_received counter\n\
-             uw_ws_events_received_total{{channel=\"price\"}} 10\n\
-             uw_ws_events_stored_total{{channel=\"price\"}} {stored}\n\
-             uw_ws_events_dropped_total{{channel=\"price\",reason=\"crash\"}} 1\n\
-             uw_ws_events_dropped_total{{channel=\"price\",reason=\"shutdown\"}} 1\n\
-             uw_ws_events_pending{{channel=\"price\"}} {pending}\n"
-        ))
+    let text = |stored: u64, pending: u64, violations: u64| {
+        [
+            ("events_received_total", "", 10),
+            ("events_recovered_total", "", 5),
+            ("events_stored_total", "", stored),
+            ("events_duplicate_total", "", 1),
+            ("events_filtered_total", "", 1),
+            ("events_quarantined_total", "", 1),
+            ("events_dropped_total", ",reason=\"crash\"", 1),
+            ("events_dropped_total", ",reason=\"shutdown\"", 1),
+            ("events_pending", "", pending),
+            ("conservation_violations_total", "", violations),
+        ]
+        .map(|(name, labels, count)| format!("uw_ws_{name}{{channel=\"price\"{labels}}} {count}\n"))
+        .concat()
     };
-    assert_eq!(books(5, 3).check_conservation(), Ok(()));
-    assert_eq!(books(6, 3).check_conservation(), Err("price: 10 came, 8 went, 3 pending".to_owned()));
-    assert!(Metrics::parse("").check_conservation().is_err());
+    let check = |text: &str| Metrics::parse(text).check_conservation();
+    assert_eq!(check(&text(7, 3, 0)), Ok(()));
+    assert_eq!(check(&text(8, 3, 0)), Err("price: 15 came, 13 ended, 3 pending".to_owned()));
+    assert_eq!(check(&text(7, 3, 1)), Err("price: 1 violations were found".to_owned()));
+    let without = text(7, 3, 0).replace("quarantined", "other");
+    assert_eq!(check(&without), Err("price: no uw_ws_events_quarantined_total".to_owned()));
+    assert!(check("").is_err());
 }

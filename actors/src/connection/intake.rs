@@ -95,9 +95,7 @@ impl Intake {
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);
-                let channel = self.observations.channel(channel);
-                channel.received.add(1);
-                channel.filtered.add(1);
+                self.observations.channel(channel).filter();
                 Taken::Filtered
             }
             Routing::UnknownChannel => self.reject(Rejection::UnknownChannel, frame),

@@ -25,7 +25,7 @@ use crate::event::Outlet;
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Observations, WriterObservation, WriterState, lock, unix_micros};
+use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
 use crate::settings::KeySettings;
 use crate::supervisor::Beat;
@@ -188,7 +188,8 @@ impl Drain {
             observed.events.add(events);
             observed.latency.observe(batch.read_at().instant.elapsed(), events);
             batch.settle(|event| {
-                lost.get(&EventAt { batch: batch_at, event }).map_or(Ok(()), |reason| Err(*reason))
+                let lost = lost.get(&EventAt { batch: batch_at, event });
+                lost.map_or(Fate::Stored, |reason| Fate::Dropped(*reason))
             });
         }
     }

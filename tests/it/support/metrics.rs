@@ -37,23 +37,38 @@ impl Metrics {
         named.filter_map(|sample| sample.labels.get(label).cloned()).collect()
     }
 
-    /// Where the books do not balance: `received + recovered` is what was stored, left out or is pending, per channel.
+    /// Where the books do not balance: per channel, what came is what has ended or is pending, and the service itself
+    /// has found nothing missing in memory and on disk.
     pub(crate) fn check_conservation(&self) -> Result<(), String> {
         let channels = self.labels("uw_ws_events_received_total", "channel");
         if channels.is_empty() {
             return Err("no channel is counted".to_owned());
         }
         for channel in channels {
-            let of = |name: &str| self.sum(&format!("uw_ws_events_{name}"), &[("channel", &channel)]);
-            let came = of("received_total") + of("recovered_total");
-            let left =
+            let of = |name: &str| self.of_channel(&format!("uw_ws_events_{name}"), &channel);
+            let came = of("received_total")? + of("recovered_total")?;
+            let ends =
                 ["stored_total", "duplicate_total", "filtered_total", "quarantined_total", "dropped_total"];
-            let went: u64 = left.iter().map(|name| of(name)).sum();
-            if came != went + of("pending") {
-                return Err(format!("{channel}: {came} came, {went} went, {} pending", of("pending")));
+            let ended = ends.iter().map(|name| of(name)).sum::<Result<u64, String>>()?;
+            let pending = of("pending")?;
+            if came != ended + pending {
+                return Err(format!("{channel}: {came} came, {ended} ended, {pending} pending"));
+            }
+            match self.of_channel("uw_ws_conservation_violations_total", &channel)? {
+                0 => {}
+                found => return Err(format!("{channel}: {found} violations were found")),
             }
         }
         Ok(())
+    }
+
+    /// The sum of a metric of the channel, which must have it.
+    fn of_channel(&self, name: &str, channel: &str) -> Result<u64, String> {
+        if self.labels(name, "channel").iter().any(|counted| counted == channel) {
+            Ok(self.sum(name, &[("channel", channel)]))
+        } else {
+            Err(format!("{channel}: no {name}"))
+        }
     }
 }
 

@@ -265,7 +265,22 @@ impl Service {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
+        if let Some(imbalance) = self.imbalance() {
+            panic!("{imbalance}");
+        }
         status.code()
+    }
+
+    /// What the log says of books that do not balance: of its auditor, and in the sums of its last record.
+    fn imbalance(&self) -> Option<String> {
+        if let Some(line) = self.output().lines().find(|line| line.contains("books do not balance")) {
+            return Some(line.to_owned());
+        }
+        let last = self.records().into_iter().rfind(|record| record.msg == "stopped")?;
+        let sum = |keys: &[&str]| keys.iter().map(|key| last.keys[*key].as_u64().unwrap()).sum::<u64>();
+        let came = sum(&["received", "recovered"]);
+        let went = sum(&["stored", "duplicate", "filtered", "quarantined", "dropped", "pending"]);
+        (came != went).then(|| format!("{came} came, {went} went: {last:?}"))
     }
 
     /// Asks the process to end and returns its exit code.
@@ -300,8 +315,13 @@ impl Drop for Service {
         for reader in self.readers.drain(..) {
             drop(reader.join());
         }
-        if std::thread::panicking() {
+        let imbalance = self.imbalance();
+        if std::thread::panicking() || imbalance.is_some() {
             eprintln!("--- service ---\n{}", self.output());
+        }
+        // also of a service that the test did not let end by itself
+        if let Some(imbalance) = imbalance.filter(|_| !std::thread::panicking()) {
+            panic!("{imbalance}");
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::yield_now;
 
 use super::*;
 use crate::event::Route;
+use crate::observation::Fate;
 use crate::samples::{event, observations, outlet, read_at, route};
 use crate::writer::mailbox::Mailbox;
 
@@ -78,7 +79,7 @@ impl World {
             if let Some(batch) = batch {
                 let payload = |event: &Event| String::from_utf8(event.payload.to_vec()).unwrap();
                 let payloads = batch.events().iter().map(payload).collect();
-                batch.settle(|_| Ok(()));
+                batch.settle(|_| Fate::Stored);
                 return payloads;
             }
             yield_now().await;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::observation::DropReason;
+use crate::observation::{DropReason, Fate};
 use crate::samples::{batch, event, observations, outlet, route};
 
 /// A writer that keeps the batches that reach it, or lets go of them.
@@ -169,7 +169,7 @@ fn a_credit_comes_back_when_its_batch_is_settled_or_let_go_of() {
         let world = World::new(1);
         let (_address, kept) = world.serve();
         let mut sender = world.mailbox.sender();
-        for ends in [|batch: EventBatch| batch.settle(|_| Ok(())), drop] {
+        for ends in [|batch: EventBatch| batch.settle(|_| Fate::Stored), drop] {
             sender.try_send(world.batch("1")).unwrap();
             reach(&kept, 1).await;
             assert!(sender.try_send(world.batch("2")).is_err());

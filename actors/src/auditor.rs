@@ -1,0 +1,85 @@
+//! The auditor: looks whether the books of every channel balance, and says so where they do not.
+//!
+//! It must run on the thread of the connections and writers: only there is no event between two of its counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::Logger;
+
+use crate::events;
+use crate::observation::{Observations, Violation};
+
+/// How often it looks: a mistake is found while what led to it is still in the log, at the cost of some additions.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The actor; also of use by itself where nothing is counted any more.
+pub struct Auditor {
+    observations: Arc<Observations>,
+    log: Logger,
+    /// Events of each channel that are missing, as far as that was reported.
+    reported: Vec<u64>,
+}
+
+impl Auditor {
+    /// An auditor that has reported nothing yet.
+    #[must_use]
+    pub fn new(observations: Arc<Observations>, log: Logger) -> Auditor {
+        let reported = vec![0; observations.channels.len()];
+        Auditor { observations, log, reported }
+    }
+
+    /// Looks once. A channel whose books do not balance is counted and logged when the amount is another than before.
+    pub fn look(&mut self) {
+        for (channel, reported) in self.observations.channels.iter().zip(&mut self.reported) {
+            let violation = channel.audit();
+            let missing = violation.as_ref().map_or(0, Violation::missing);
+            if missing == std::mem::replace(reported, missing) {
+                continue;
+            }
+            if let Some(violation) = violation {
+                channel.violations.add(1);
+                events::books_do_not_balance(&self.log, &violation);
+            }
+        }
+    }
+}
+
+impl Actor for Auditor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(LOOK_EVERY, |auditor, _| auditor.look());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::observations;
+    use slog::{Discard, o};
+
+    #[test]
+    fn each_change_of_what_is_missing_is_reported_once() {
+        let observations = observations(&["price", "news"], 1);
+        let mut auditor = Auditor::new(observations.clone(), Logger::root(Discard, o!()));
+        let mut violations = || {
+            auditor.look();
+            [0, 1].map(|channel: usize| observations.channels[channel].violations.get())
+        };
+        observations.channels[0].receive();
+        assert_eq!(violations(), [0, 0]);
+        observations.channels[0].stored.add(1);
+        assert_eq!(violations(), [1, 0]);
+        observations.channels[0].receive();
+        assert_eq!(violations(), [1, 0], "more events, the same amount");
+        observations.channels[0].stored.add(1);
+        observations.channels[1].received.add(1);
+        assert_eq!(violations(), [2, 1]);
+        observations.channels[1].filtered.add(1);
+        assert_eq!(violations(), [2, 1], "balanced again");
+        observations.channels[1].filtered.add(1);
+        assert_eq!(violations(), [2, 2]);
+    }
+}

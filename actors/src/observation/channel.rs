@@ -1,0 +1,297 @@
+//! The books of a channel: what came, what became of it, and where the rest is.
+//!
+//! `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`. What is pending is not
+//! counted but follows from the others; so that a mistake in the counting shows, the events that are still somewhere
+//! are counted a second time, by place: see [`ChannelObservation::audit`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::{Count, Moment};
+use crate::event::Channel;
+use crate::labelled;
+
+labelled! {
+    /// Why an event that was read did not reach Redis.
+    DropReason {
+        /// The actor that held it in memory crashed.
+        Crash = "crash",
+        /// Redis refuses it for a reason that will not go away.
+        Rejected = "rejected",
+        /// The drain at the end of the process ran out of time.
+        Shutdown = "shutdown",
+        /// The disk queue was full and it was the oldest there.
+        SpoolFull = "spool_full",
+        /// The disk did not give it back as it was written.
+        SpoolCorrupt = "spool_corrupt",
+    }
+}
+
+/// How an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Redis has taken its every entry.
+    Stored,
+    /// It equals one that came shortly before.
+    Duplicate,
+    /// It is in the quarantine file.
+    Quarantined,
+    /// It is lost.
+    Dropped(DropReason),
+}
+
+/// Where an event is that has not ended yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In memory alone: in a batch.
+    Memory,
+    /// In the disk queue, whatever copies of it are in memory.
+    Disk,
+}
+
+/// Events that came to a place and that left it.
+#[derive(Debug, Default)]
+struct Held {
+    entered: Count,
+    left: Count,
+}
+
+impl Held {
+    /// None where more have left than entered: then so many more have ended than came, and the sums show it.
+    fn now(&self) -> u64 {
+        let left = self.left.get();
+        self.entered.get().saturating_sub(left)
+    }
+}
+
+/// The counts of a channel. Whoever takes an event further says so by one call, so that the counts change together.
+#[derive(Debug)]
+pub struct ChannelObservation {
+    /// The channel.
+    pub channel: Channel,
+    /// Events read from the feed.
+    pub received: Count,
+    /// Events found in the disk queue at the start.
+    pub recovered: Count,
+    /// Events whose every entry Redis has taken.
+    pub stored: Count,
+    /// Events that equal one of those shortly before.
+    pub duplicate: Count,
+    /// Events that had no target.
+    pub filtered: Count,
+    /// Events in the quarantine file.
+    pub quarantined: Count,
+    /// When the newest event came.
+    pub last_event_at: Moment,
+    /// Whether it has been silent far beyond the cadence that it has shown.
+    pub silent: AtomicBool,
+    /// Payloads that did not fit the documented shape of the channel, of those that were looked at.
+    pub drifted: Count,
+    /// Times that the books were found not to balance, by another amount than before.
+    pub violations: Count,
+    dropped: Vec<Count>,
+    in_memory: Held,
+    spooled: Held,
+    next_ordinal: AtomicU64,
+}
+
+/// A channel whose books do not balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which of the channels.
+    pub channel: Channel,
+    /// Events that came.
+    pub came: u64,
+    /// Events that have ended, or are in memory or on disk.
+    pub accounted: u64,
+}
+
+impl ChannelObservation {
+    pub(super) fn new(channel: Channel) -> ChannelObservation {
+        ChannelObservation {
+            channel,
+            received: Count::default(),
+            recovered: Count::default(),
+            stored: Count::default(),
+            duplicate: Count::default(),
+            filtered: Count::default(),
+            quarantined: Count::default(),
+            last_event_at: Moment::default(),
+            silent: AtomicBool::new(false),
+            drifted: Count::default(),
+            violations: Count::default(),
+            dropped: DropReason::ALL.iter().map(|_| Count::default()).collect(),
+            in_memory: Held::default(),
+            spooled: Held::default(),
+            next_ordinal: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an event that was read and is in memory now. Answers with its ordinal: how many events of the channel
+    /// came before it, over all connections.
+    pub fn receive(&self) -> u64 {
+        self.in_memory.entered.add(1);
+        self.received.add(1);
+        self.next_ordinal.fetch_add(1, Relaxed)
+    }
+
+    /// Counts an event that was read and is for nobody.
+    pub fn filter(&self) {
+        self.received.add(1);
+        self.filtered.add(1);
+    }
+
+    /// Counts events that the disk queue had at the start. The ordinals of new events are above `last_ordinal`.
+    pub fn recover(&self, events: u64, last_ordinal: u64) {
+        self.spooled.entered.add(events);
+        self.recovered.add(events);
+        self.next_ordinal.fetch_max(last_ordinal.saturating_add(1), Relaxed);
+    }
+
+    /// Counts events that went from memory to disk.
+    pub fn spool(&self, events: u64) {
+        self.spooled.entered.add(events);
+        self.in_memory.left.add(events);
+    }
+
+    /// Counts events that ended, where they were until then.
+    pub fn end(&self, from: Place, fate: Fate, events: u64) {
+        self.held(from).left.add(events);
+        self.ended_as(fate).add(events);
+    }
+
+    fn held(&self, place: Place) -> &Held {
+        match place {
+            Place::Memory => &self.in_memory,
+            Place::Disk => &self.spooled,
+        }
+    }
+
+    fn ended_as(&self, fate: Fate) -> &Count {
+        match fate {
+            Fate::Stored => &self.stored,
+            Fate::Duplicate => &self.duplicate,
+            Fate::Quarantined => &self.quarantined,
+            Fate::Dropped(reason) => self.dropped(reason),
+        }
+    }
+
+    /// Events dropped for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> &Count {
+        &self.dropped[reason as usize]
+    }
+
+    /// Events dropped for whatever reason.
+    #[must_use]
+    pub fn dropped_in_all(&self) -> u64 {
+        self.dropped.iter().map(Count::get).sum()
+    }
+
+    /// Events that came.
+    #[must_use]
+    pub fn came(&self) -> u64 {
+        self.received.get() + self.recovered.get()
+    }
+
+    /// Events that have ended, in whatever way.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        let counts = [&self.stored, &self.duplicate, &self.filtered, &self.quarantined];
+        counts.into_iter().map(Count::get).sum::<u64>() + self.dropped_in_all()
+    }
+
+    /// Events that came and have not ended.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        let ended = self.ended();
+        self.came().saturating_sub(ended)
+    }
+
+    /// Events that are in a place, as counted there.
+    #[must_use]
+    pub fn held_in(&self, place: Place) -> u64 {
+        self.held(place).now()
+    }
+
+    /// Compares what came with what has ended or is held somewhere. Exact only on the thread on which events are
+    /// counted: elsewhere an event may be seen between two of its counts.
+    #[must_use]
+    pub fn audit(&self) -> Option<Violation> {
+        let (came, accounted) = (self.came(), self.ended() + self.in_memory.now() + self.spooled.now());
+        (came != accounted).then(|| Violation { channel: self.channel.clone(), came, accounted })
+    }
+}
+
+impl Violation {
+    /// Events that came and are nowhere, modulo 2^64: two violations of a channel are the same if these are.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.came.wrapping_sub(self.accounted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel() -> ChannelObservation {
+        ChannelObservation::new(Channel::Price)
+    }
+
+    #[test]
+    fn every_way_of_an_event_keeps_the_books_balanced() {
+        let channel = channel();
+        for _ in 0..7 {
+            channel.receive();
+        }
+        channel.filter();
+        channel.recover(3, 100);
+        assert_eq!(
+            (channel.pending(), channel.held_in(Place::Memory), channel.held_in(Place::Disk)),
+            (10, 7, 3)
+        );
+        channel.spool(5);
+        channel.end(Place::Memory, Fate::Duplicate, 1);
+        channel.end(Place::Memory, Fate::Dropped(DropReason::Crash), 1);
+        channel.end(Place::Disk, Fate::Stored, 2);
+        channel.end(Place::Disk, Fate::Quarantined, 1);
+        channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolFull), 1);
+        assert_eq!((channel.came(), channel.ended(), channel.pending()), (11, 7, 4));
+        assert_eq!((channel.held_in(Place::Memory), channel.held_in(Place::Disk)), (0, 4));
+        assert_eq!(channel.audit(), None);
+    }
+
+    #[test]
+    fn an_event_that_ends_twice_or_never_is_a_violation() {
+        let channel = channel();
+        channel.receive();
+        channel.stored.add(1);
+        let twice = Violation { channel: Channel::Price, came: 1, accounted: 2 };
+        assert_eq!(channel.audit(), Some(twice));
+        channel.in_memory.left.add(1);
+        assert_eq!(channel.audit(), None);
+        channel.receive();
+        channel.in_memory.left.add(1);
+        assert_eq!(channel.audit().map(|lost| lost.missing()), Some(1));
+    }
+
+    #[test]
+    fn an_event_that_leaves_a_place_where_it_was_not_is_a_violation() {
+        let (ended, spooled) = (channel(), channel());
+        ended.receive();
+        ended.end(Place::Disk, Fate::Stored, 1);
+        assert_eq!(ended.audit().map(|violation| (violation.came, violation.accounted)), Some((1, 2)));
+        spooled.spool(1);
+        assert_eq!(spooled.audit().map(|violation| (violation.came, violation.accounted)), Some((0, 1)));
+    }
+
+    #[test]
+    fn ordinals_rise_over_what_was_recovered() {
+        let channel = channel();
+        assert_eq!((channel.receive(), channel.receive()), (0, 1));
+        channel.recover(2, 40);
+        assert_eq!(channel.receive(), 41);
+        channel.recover(1, 7);
+        assert_eq!(channel.receive(), 42);
+    }
+}
