@@ -1,5 +1,6 @@
 //! What crosses two actors: a batch of events on its way from a connection to a writer.
 
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,12 +8,15 @@ use bytes::{Bytes, BytesMut};
 
 use crate::event::{Event, ReadAt};
 use crate::observation::{DropReason, Fate, Observations, Place};
+use crate::writer::backlog::{Range, TransactionSize};
+use crate::writer::disk::Disk;
 use crate::writer::mailbox::Credit;
 
 /// Events of one shard in the order of their arrival, sealed by one connection.
 ///
 /// A batch answers for its events: whoever lets go of it without having stored or dropped them on purpose has lost
-/// them in memory, and that is counted (as `shutdown` when the process ends, as `crash` otherwise).
+/// them in memory, and that is counted (as `shutdown` when the process ends, as `crash` otherwise). Once they are on
+/// disk, the disk queue answers for them, and a batch is but a copy.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 pub struct EventBatch {
@@ -24,7 +28,10 @@ pub struct EventBatch {
     weight: usize,
     /// When the first of the events was read.
     read_at: ReadAt,
-    credit: Option<Credit>,
+    on_disk: OnceCell<OnDisk>,
+    credit: Cell<Option<Credit>>,
+    /// Whether it was settled.
+    ended: Cell<bool>,
     observations: Arc<Observations>,
 }
 
@@ -38,9 +45,26 @@ impl EventBatch {
             bytes: 0,
             weight: 0,
             read_at,
-            credit: None,
+            on_disk: OnceCell::new(),
+            credit: Cell::new(None),
+            ended: Cell::new(false),
             observations,
         }
+    }
+
+    /// An empty batch for events that are read from disk, where they stay until they are settled.
+    #[must_use]
+    pub fn from_disk(on_disk: OnDisk, read_at: ReadAt, observations: Arc<Observations>) -> EventBatch {
+        let batch = EventBatch::new(read_at, observations);
+        batch.on_disk.get_or_init(|| on_disk);
+        batch
+    }
+
+    /// Adds the event of the next record, which counts already.
+    pub fn add_read(&mut self, event: Event) {
+        self.bytes += event.payload.len() + size_of::<Event>();
+        self.weight += event.payload.len() * event.route.outlets.len();
+        self.events.push(event);
     }
 
     /// Takes an event in; from here on it counts as received. Its payload is copied into memory of the batch: a slice of
@@ -48,9 +72,7 @@ impl EventBatch {
     pub fn push(&mut self, mut event: Event) {
         event.payload = self.payloads.copy(&event.payload);
         self.observations.channel(event.route.channel).receive();
-        self.bytes += event.payload.len() + size_of::<Event>();
-        self.weight += event.payload.len() * event.route.outlets.len();
-        self.events.push(event);
+        self.add_read(event);
     }
 
     /// The events, first come first.
@@ -77,7 +99,7 @@ impl EventBatch {
         self.events.append(&mut later.events);
         self.bytes += later.bytes;
         self.weight += later.weight;
-        match (&mut self.credit, later.credit.take()) {
+        match (self.credit.get_mut(), later.credit.take()) {
             (Some(credit), Some(other)) => credit.absorb(other),
             (credit @ None, other) => *credit = other,
             (Some(_), None) => {}
@@ -92,30 +114,105 @@ impl EventBatch {
 
     /// Lends the batch the room that it takes in a writer's mailbox; its end gives the room back.
     pub fn lend(&mut self, credit: Credit) {
-        self.credit = Some(credit);
+        self.credit.set(Some(credit));
     }
 
     /// Takes the room back, as when the batch could not be delivered.
-    pub fn take_credit(&mut self) -> Option<Credit> {
+    pub fn take_credit(&self) -> Option<Credit> {
         self.credit.take()
     }
 
     /// Ends the batch: `fate` says of each event, by its position, what became of it.
-    pub fn settle(mut self, fate: impl Fn(usize) -> Fate) {
-        for (position, event) in std::mem::take(&mut self.events).iter().enumerate() {
-            self.observations.channel(event.route.channel).end(Place::Memory, fate(position), 1);
+    pub fn settle(&self, fate: impl Fn(usize) -> Fate) {
+        if self.ended.replace(true) {
+            return;
+        }
+        let place = if self.on_disk.get().is_some() { Place::Disk } else { Place::Memory };
+        for (position, event) in self.events.iter().enumerate() {
+            self.observations.channel(event.route.channel).end(place, fate(position), 1);
+        }
+        self.credit.take();
+    }
+
+    /// Whether it was settled.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// All its events are on disk: from here on the disk queue answers for them, and the room in the mailbox is free.
+    pub fn spooled(&self, on_disk: OnDisk) {
+        if self.on_disk.set(on_disk).is_ok() {
+            for event in &self.events {
+                self.observations.channel(event.route.channel).spool(1);
+            }
+        }
+        self.credit.take();
+    }
+
+    /// Where its first event is on disk; the others follow it there. `None` while the batch is in memory alone.
+    #[must_use]
+    pub fn on_disk(&self) -> Option<&OnDisk> {
+        self.on_disk.get()
+    }
+
+    /// The records of its events, if they are on disk.
+    #[must_use]
+    pub fn range(&self) -> Option<Range> {
+        let OnDisk { disk, first } = self.on_disk.get().cloned()?;
+        Some(Range { disk, from: first, to: first + self.events.len() as u64 })
+    }
+
+    /// Whether `next` can be appended as if they were one: in memory both, or one behind the other on disk.
+    #[must_use]
+    pub fn is_followed_by(&self, next: &EventBatch) -> bool {
+        match (self.range(), next.on_disk.get()) {
+            (None, None) => true,
+            (Some(range), Some(next)) => range.disk == next.disk && range.to == next.first,
+            _ => false,
         }
     }
 
-    /// Ends the batch because all its events are on disk: from here on the disk queue answers for them.
+    /// Whether both are in memory or both on one disk.
     #[must_use]
-    pub fn into_spooled(mut self) -> Vec<Event> {
-        let events = std::mem::take(&mut self.events);
-        for event in &events {
-            self.observations.channel(event.route.channel).spool(1);
-        }
-        events
+    pub fn is_beside(&self, other: &EventBatch) -> bool {
+        let disk = |batch: &EventBatch| batch.on_disk.get().map(|on_disk| on_disk.disk.clone());
+        disk(self) == disk(other)
     }
+
+    /// Whether it is as large as a transaction.
+    #[must_use]
+    pub fn is_sealed(&self, size: TransactionSize) -> bool {
+        self.events.len() >= size.events || self.weight >= size.weight
+    }
+
+    /// The events, to give them their IDs.
+    pub fn events_mut(&mut self) -> &mut [Event] {
+        &mut self.events
+    }
+
+    /// Ends the events that are duplicates.
+    pub fn remove_duplicates(&mut self, mut is_duplicate: impl FnMut(&Event) -> bool) {
+        let EventBatch { events, bytes, weight, observations, .. } = self;
+        events.retain(|event| {
+            let is_new = !is_duplicate(event);
+            if !is_new {
+                observations.channel(event.route.channel).end(Place::Memory, Fate::Duplicate, 1);
+                *bytes -= event.payload.len() + size_of::<Event>();
+                *weight -= event.payload.len() * event.route.outlets.len();
+            }
+            is_new
+        });
+    }
+}
+
+/// Where a record is.
+#[derive(Clone, Debug)]
+pub struct OnDisk {
+    /// In which queue.
+    pub disk: Disk,
+    /// Its number there.
+    pub first: u64,
 }
 
 /// The first block of a batch; a single event of any channel fits.
@@ -149,6 +246,10 @@ impl Blocks {
 
 impl Drop for EventBatch {
     fn drop(&mut self) {
+        // settled, or a copy of what the disk queue still has
+        if self.ended.get() || self.on_disk.get().is_some() {
+            return;
+        }
         let is_stopping = self.observations.stopping.load(Relaxed);
         let reason = if is_stopping { DropReason::Shutdown } else { DropReason::Crash };
         for event in &self.events {
@@ -216,16 +317,6 @@ mod tests {
         batch.settle(|event| if event == 1 { rejected } else { Fate::Stored });
         let channel = &observations.channels[0];
         assert_eq!((channel.stored.get(), dropped(&observations), channel.pending()), (2, [0, 1, 0], 0));
-    }
-
-    #[test]
-    fn events_on_disk_are_no_longer_answered_for_by_their_batch() {
-        let (observations, batch) = world();
-        let events = batch.into_spooled();
-        let channel = &observations.channels[0];
-        assert_eq!((events.len(), dropped(&observations), channel.pending()), (3, [0, 0, 0], 3));
-        assert_eq!((channel.held_in(Place::Memory), channel.held_in(Place::Disk)), (0, 3));
-        assert_eq!(observations.audit(), []);
     }
 
     #[test]

@@ -37,14 +37,14 @@ struct Lane {
 impl Lane {
     fn push(&mut self, event: Event, size: TransactionSize, begin: impl FnOnce() -> EventBatch) {
         match self.waiting.back_mut() {
-            Some(filling) if !is_sealed(filling, size) => filling.push(event),
+            Some(filling) if !filling.is_sealed(size) => filling.push(event),
             _ => {
                 let mut batch = begin();
                 batch.push(event);
                 self.waiting.push_back(batch);
             }
         }
-        if self.waiting.back().is_some_and(|filling| is_sealed(filling, size)) {
+        if self.waiting.back().is_some_and(|filling| filling.is_sealed(size)) {
             self.send_without_waiting();
         }
     }
@@ -62,11 +62,6 @@ impl Lane {
         let bytes: usize = self.waiting.iter().map(EventBatch::bytes).sum();
         events < max_events && bytes < LANE_MAX_BYTES
     }
-}
-
-/// Whether a batch is as large as a transaction.
-fn is_sealed(batch: &EventBatch, size: TransactionSize) -> bool {
-    batch.events().len() >= size.events || batch.weight() >= size.weight
 }
 
 impl Forwarder {

@@ -68,7 +68,15 @@ struct Shared {
     taken: Notify,
     closed: Cell<bool>,
     complete: Cell<bool>,
+    in_flight: RefCell<Option<InFlight>>,
+    /// Whether Redis is away or refuses.
+    in_trouble: Cell<bool>,
+    /// How often records that were ready have been dropped.
+    drops: Cell<u64>,
 }
+
+/// What the drain is writing.
+pub type InFlight = Rc<Vec<EventBatch>>;
 
 impl Backlog {
     /// An empty backlog for transactions of this size.
@@ -84,6 +92,9 @@ impl Backlog {
             taken: Notify::new(),
             closed: Cell::new(false),
             complete: Cell::new(false),
+            in_flight: RefCell::new(None),
+            in_trouble: Cell::new(false),
+            drops: Cell::new(0),
         }))
     }
 
@@ -149,6 +160,12 @@ impl Backlog {
         self.0.readied.notify_one();
     }
 
+    /// A batch that may be written before all others.
+    pub fn ready_first(&self, batch: EventBatch) {
+        self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
+        self.0.ready.borrow_mut().push_front(Item::Batch(batch));
+    }
+
     /// Records that may be written and are on the disk alone.
     pub fn ready_on_disk(&self, range: Range) {
         if range.from < range.to {
@@ -161,6 +178,12 @@ impl Backlog {
     pub fn complete(&self) {
         self.0.complete.set(true);
         self.0.readied.notify_one();
+    }
+
+    /// Whether nothing becomes ready any more.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.0.complete.get()
     }
 
     /// Memory of the batches that are ready.
@@ -179,9 +202,44 @@ impl Backlog {
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.0.ready.borrow().iter().all(|item| match item {
-            Item::Batch(batch) => batch.place().is_some(),
+            Item::Batch(batch) => batch.on_disk().is_some(),
             Item::Range(_) => true,
         })
+    }
+
+    /// What the drain is writing.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<InFlight> {
+        self.0.in_flight.borrow().clone()
+    }
+
+    /// The drain begins to write something, or has ended it.
+    pub fn set_in_flight(&self, in_flight: Option<InFlight>) {
+        *self.0.in_flight.borrow_mut() = in_flight;
+    }
+
+    /// Whether Redis is away or refuses.
+    #[must_use]
+    pub fn is_in_trouble(&self) -> bool {
+        self.0.in_trouble.get()
+    }
+
+    /// Redis went away or came back. Its absence is a reason to bring what is in memory to the disk.
+    pub fn set_in_trouble(&self, in_trouble: bool) {
+        if !self.0.in_trouble.replace(in_trouble) && in_trouble {
+            self.0.came.notify_one();
+        }
+    }
+
+    /// Records that are ready are about to be dropped: what is being read of them just now is to be read again.
+    pub fn note_drop(&self) {
+        self.0.drops.set(self.0.drops.get() + 1);
+    }
+
+    /// How often [`Backlog::note_drop`] was called.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.0.drops.get()
     }
 
     /// Waits until the drain has taken something.
@@ -201,6 +259,15 @@ impl Backlog {
             }
             self.0.readied.notified().await;
         }
+    }
+
+    /// What is to be written next, if it is of this disk.
+    pub fn take_of(&self, disk: &Disk) -> Option<Next> {
+        let is_of = match self.0.ready.borrow().front()? {
+            Item::Batch(batch) => batch.on_disk().is_some_and(|on_disk| on_disk.disk == *disk),
+            Item::Range(range) => range.disk == *disk,
+        };
+        is_of.then(|| self.take()).flatten()
     }
 
     fn take(&self) -> Option<Next> {
@@ -238,6 +305,7 @@ impl Backlog {
             self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
             ready.push_front(Item::Batch(batch));
         }
+        self.0.readied.notify_one();
     }
 
     /// Lets go of the copies of what is on the disk, as when it is changed there.
@@ -265,7 +333,7 @@ impl Backlog {
     pub fn change(&self, mut change: impl FnMut(&mut Event)) {
         for item in self.0.ready.borrow_mut().iter_mut() {
             if let Item::Batch(batch) = item
-                && batch.place().is_none()
+                && batch.on_disk().is_none()
             {
                 batch.events_mut().iter_mut().for_each(&mut change);
             }
@@ -281,7 +349,7 @@ impl Backlog {
         for item in items {
             match item {
                 Item::Batch(batch)
-                    if batch.place().is_none() && (taken.is_empty() || bytes + batch.bytes() <= max_bytes) =>
+                    if batch.on_disk().is_none() && (taken.is_empty() || bytes + batch.bytes() <= max_bytes) =>
                 {
                     bytes += batch.bytes();
                     taken.push(batch);

@@ -1,9 +1,15 @@
 //! From the backlog to Redis, in order, one transaction in flight.
 //!
 //! A transaction is written again until its fate is known: a refusal wrote nothing, an unanswered one is looked up, and
-//! an entry that Redis refuses by itself is looked up too before it gets a new ID or is given up. While Redis is away
-//! the batches stay here with their credits, the mailbox fills, and the connections stop reading.
+//! an entry that Redis refuses by itself is looked up too before it gets a new ID or is put into quarantine. While Redis is
+//! away the backlog grows, on the disk if there is one.
+//!
+//! Before the first write over a new connection it is made sure that Redis still has what it had
+//! ([`heal`](super::heal)). What an event needs when its ID cannot be written any more is in [`renumber`](super::renumber),
+//! what becomes of one that nobody can write in [`poison`](super::poison).
 
+use std::rc::Rc;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,19 +19,26 @@ use hashbrown::{HashMap, HashSet};
 use slog::Logger;
 use tokio::time::sleep;
 
-use super::backlog::Backlog;
+use super::adoption::Adoption;
+use super::backlog::{Backlog, Next, Range};
+use super::disk::Disk;
+use super::heal::Memory;
+use super::ids::Numbering;
+use super::poison::{Fates, Poison};
+use super::replay::Replay;
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{EntryStatus, Refused, Store};
 use super::streams::Streams;
-use super::transaction::{Entry, EventAt, Transaction, outlet_of};
+use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
 use crate::connection::facts::Facts;
-use crate::event::Outlet;
+use crate::event::{EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::ledger::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
+use crate::observation::{Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
 use crate::settings::KeySettings;
 use crate::supervisor::Beat;
@@ -38,21 +51,39 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 const OUTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
 /// Without events, Redis is asked this often whether it takes writes.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// While other shards write what was left in old queues, they are looked at this often.
+const ADOPTION_LOOK: Duration = Duration::from_millis(20);
 /// How often a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 /// New IDs that an entry gets at most, against somebody who writes ever higher ones at the same time.
 const MAX_NEW_IDS: u32 = 8;
+/// Events read from the disk at once: some transactions, so that Redis does not wait for each.
+pub(super) const READ_EVENTS: usize = 2048;
+/// The same in bytes.
+pub(super) const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// Everything one writer works with.
+/// Everything that writes for one writer.
 pub struct Drain {
-    /// Batches in the order of their arrival; its end is the end of the drain.
+    /// What is ready to be written; its end is the end of the drain.
     pub backlog: Backlog,
+    /// The disk queue of the shard, unless it is off.
+    pub disk: Option<Disk>,
+    /// What an earlier process left in other disk queues.
+    pub adoption: Adoption,
+    /// From records to events.
+    pub replay: Replay,
+    /// Gives the IDs of what comes later.
+    pub numbering: Rc<RefCell<Numbering>>,
     /// Redis.
     pub store: Store,
     /// What is written.
     pub keys: KeySettings,
     /// What others see.
     pub observations: Arc<Observations>,
+    /// Where losses are entered.
+    pub gaps: GapBook,
+    /// What cannot be written.
+    pub poison: Poison,
     /// Which shard this is.
     pub shard: usize,
     /// Proves progress.
@@ -67,18 +98,25 @@ pub struct Drain {
 
 /// What a drain remembers between transactions; fresh at each start.
 pub struct DrainState {
-    streams: Streams,
-    transaction: Transaction,
+    pub(super) streams: Streams,
+    pub(super) transaction: Transaction,
     /// Whether a try of the present transaction went unanswered: only then may a refused entry be there already.
     is_in_doubt: bool,
+    /// Records below this one may have been written by an earlier life; with the disk they belong to.
+    pub(super) doubtful: Vec<(Disk, u64)>,
+    /// The connection over which Redis was last seen to have everything.
+    pub(super) healed: u64,
+    pub(super) memory: Memory,
+    /// The last entries that Redis took of the present batches.
+    written: HashMap<Arc<str>, EntryId, RandomState>,
     sessions: SessionClock,
     backoff: Backoff,
     rng: fastrand::Rng,
     outage: Option<Outage>,
     asked_at: Option<Instant>,
-    refused_events: Sampled,
     refused_snapshots: Sampled,
-    passed_ids: Sampled,
+    pub(super) passed_ids: Sampled,
+    pub(super) disk_faults: Sampled,
 }
 
 struct Outage {
@@ -94,49 +132,114 @@ impl Default for DrainState {
             streams: Streams::default(),
             transaction: Transaction::default(),
             is_in_doubt: false,
+            doubtful: Vec::new(),
+            healed: 0,
+            memory: Memory::default(),
+            written: HashMap::default(),
             sessions: SessionClock::default(),
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             outage: None,
             asked_at: None,
-            refused_events: Sampled::default(),
             refused_snapshots: Sampled::default(),
             passed_ids: Sampled::default(),
+            disk_faults: Sampled::default(),
         }
     }
 }
 
-/// Events that were given up, and why.
-type Lost = HashMap<EventAt, DropReason, RandomState>;
+/// The service ends, and what is not written is safe on the disk.
+#[derive(Debug)]
+pub(super) struct Left;
+
+/// How a transaction went.
+enum Sent {
+    /// Redis has taken all but these.
+    Except(Vec<(Entry, Refused)>),
+    /// Redis cannot read it and hangs up.
+    Unreadable(String),
+}
 
 impl Drain {
-    /// Writes until the backlog is closed and empty.
+    /// Writes until the backlog is complete and empty, or until the service ends and the rest is safe on the disk.
     pub async fn run(mut self) {
         self.probe().await;
-        while let Some(batches) = self.next_batches().await {
-            self.observed().state.set(WriterState::Writing);
-            self.write(batches).await;
-            self.observed().state.set(WriterState::Idle);
-            self.state.streams.bound();
-            if let Some(fault) = self.faults.step() {
-                fault.strike().await;
-                return;
-            }
+        let ended = self.write_everything().await;
+        if matches!(ended, Err(Left)) {
+            events::backlog_left(&self.log);
         }
+        self.backlog.set_in_flight(None);
         self.observed().state.set(WriterState::Stopped);
     }
 
-    fn observed(&self) -> &WriterObservation {
+    async fn write_everything(&mut self) -> Result<(), Left> {
+        // an older queue first, and all of them before anything new: a stream may have moved from any to any other
+        while let Some(disk) = self.adoption.next() {
+            if let Ok(standing) = disk.standing().await {
+                self.state.doubtful.push((disk.clone(), standing.next));
+                let range = Range { disk: disk.clone(), from: standing.acknowledged, to: standing.next };
+                self.backlog.give_back(Vec::new(), range);
+            }
+            while let Some(next) = self.backlog.take_of(&disk) {
+                self.leave_rest(&next)?;
+                self.write_next(next).await?;
+            }
+            self.adoption.finish(&disk);
+        }
+        while !self.adoption.is_over() {
+            self.pause(ADOPTION_LOOK).await?;
+        }
+        while let Some(next) = self.next().await {
+            self.leave_rest(&next)?;
+            self.write_next(next).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_next(&mut self, next: Next) -> Result<(), Left> {
+        let batches = match next {
+            Next::Batches(batches) => Rc::new(batches),
+            Next::Range(range) => return self.read(range).await,
+        };
+        self.backlog.set_in_flight(Some(Rc::clone(&batches)));
+        self.observed().state.set(WriterState::Writing);
+        self.write(&batches).await?;
+        self.backlog.set_in_flight(None);
+        self.observed().state.set(WriterState::Idle);
+        self.state.streams.bound();
+        if let Some(fault) = self.faults.step() {
+            fault.strike().await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
     }
 
-    /// The batches of the next transaction; `None` at the end.
-    async fn next_batches(&mut self) -> Option<Vec<EventBatch>> {
+    /// At the end of the service, what is in memory is still written if Redis is there; what is on the disk alone stays
+    /// there for the next process.
+    fn leave_rest(&self, next: &Next) -> Result<(), Left> {
+        let is_hard = self.state.outage.is_some() || matches!(next, Next::Range(_));
+        if is_hard && self.may_leave() { Err(Left) } else { Ok(()) }
+    }
+
+    /// Whether the service ends and everything is safe on the disk.
+    fn may_leave(&self) -> bool {
+        let in_flight = self.backlog.in_flight();
+        let is_safe = |batch: &EventBatch| batch.on_disk().is_some();
+        self.backlog.is_complete()
+            && self.backlog.is_safe()
+            && in_flight.is_none_or(|batches| batches.iter().all(is_safe))
+    }
+
+    /// What is to be written next; `None` at the end.
+    async fn next(&mut self) -> Option<Next> {
         loop {
             self.beat.beat();
             tokio::select! {
                 biased;
-                batches = self.backlog.next() => return batches,
+                next = self.backlog.next() => return next,
                 () = sleep(BEAT) => {}
             }
             if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
@@ -145,78 +248,198 @@ impl Drain {
         }
     }
 
-    /// Asks once whether Redis takes writes.
+    /// Reads what is on the disk alone.
+    async fn read(&mut self, range: Range) -> Result<(), Left> {
+        let drops = self.backlog.drops();
+        let chunk = match range.disk.read(range.from, READ_EVENTS, READ_BYTES).await {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                if self.state.disk_faults.is_due(Instant::now()) {
+                    events::spool_unreadable(&self.log, &error);
+                }
+                self.backlog.give_back(Vec::new(), range);
+                return self.pause(RETRY_MAX).await;
+            }
+        };
+        if self.backlog.drops() != drops {
+            // some of it was dropped meanwhile
+            self.backlog.give_back(Vec::new(), range);
+            return Ok(());
+        }
+        self.note_damages(&chunk.damages);
+        let records = chunk.records.into_iter().filter(|record| record.seq < range.to).collect();
+        let batches = self.replay.batches(&range.disk, records);
+        let from = if chunk.next_seq > range.from { chunk.next_seq.min(range.to) } else { range.to };
+        self.backlog.give_back(batches, Range { from, ..range });
+        Ok(())
+    }
+
+    /// Asks once whether Redis takes writes, and sees to it that it has what it had.
     async fn probe(&mut self) {
         self.state.asked_at = Some(Instant::now());
-        match self.store.probe(&self.keys.prefix).await {
+        let asked = match self.store.probe(&self.keys.prefix).await {
+            Ok(()) => self.heal().await,
+            Err(fault) => Err(fault),
+        };
+        match asked {
             Ok(()) => self.is_up(),
             Err(fault) => self.is_down(&fault),
         }
     }
 
-    async fn write(&mut self, batches: Vec<EventBatch>) {
-        self.look_up_streams(&batches).await;
-        let mut lost = Lost::default();
-        let mut without_id = self.state.transaction.plan(&batches, &mut self.state.streams);
-        let mut new_ids = 0;
-        loop {
-            for entry in without_id {
-                self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, &entry.error.to_string());
+    async fn write(&mut self, batches: &[EventBatch]) -> Result<(), Left> {
+        let mut fates = Fates::default();
+        self.state.written.clear();
+        self.make_ready().await?;
+        self.look_up_streams(batches).await?;
+        let behind = self.state.transaction.plan(batches, &mut self.state.streams);
+        let mut entries = self.state.transaction.take();
+        if self.keys.streams {
+            if !behind.is_empty() {
+                entries = self.place_behind(batches, entries, behind, &mut fates).await?;
             }
-            let refused = self.write_transaction(&batches).await;
-            let passed = self.passed_by(&batches, refused, &mut lost).await;
-            if passed.is_empty() {
-                break;
-            }
-            new_ids += 1;
-            if new_ids > MAX_NEW_IDS {
-                for entry in passed {
-                    self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, "somebody else writes higher ids");
-                }
-                break;
-            }
-            self.refresh_ids(&batches, &passed).await;
-            without_id = self.state.transaction.plan_again(&batches, &passed, &mut self.state.streams);
+        } else {
+            entries.extend(behind);
+            entries.sort_unstable_by_key(|entry| (entry.at, entry.outlet));
         }
-        self.settle(batches, &lost);
+        self.write_entries(batches, entries, &mut fates).await?;
+        self.settle(batches, fates).await;
+        Ok(())
     }
 
-    fn settle(&self, batches: Vec<EventBatch>, lost: &Lost) {
-        let observed = self.observed();
-        for (batch_at, batch) in batches.into_iter().enumerate() {
+    /// Writes entries in one transaction, or event by event where one of them may be poison.
+    async fn write_entries(
+        &mut self,
+        batches: &[EventBatch],
+        entries: Vec<Entry>,
+        fates: &mut Fates,
+    ) -> Result<(), Left> {
+        let mut text = None;
+        if !self.poison.is_suspicious(batches) {
+            self.poison.begin(batches, None);
+            text = self.write_group(batches, entries.clone(), fates).await?;
+            self.poison.end();
+        }
+        if text.is_none() && !self.poison.is_suspicious(batches) {
+            return Ok(());
+        }
+        for event in entries.chunk_by(|one, next| one.at == next.at) {
+            let Some(first) = event.first() else { continue };
+            if self.poison.has_struck_twice(batches, first.at) {
+                fates.quarantine(batches, first, "its handling has crashed the writer twice");
+                continue;
+            }
+            self.poison.begin(batches, Some(first.at));
+            if let Some(text) = self.write_group(batches, event.to_vec(), fates).await? {
+                fates.quarantine(batches, first, &text);
+            }
+            self.poison.end();
+        }
+        Ok(())
+    }
+
+    /// Writes entries in one transaction until the fate of each is known. Answers with Redis' words if it cannot read it.
+    async fn write_group(
+        &mut self,
+        batches: &[EventBatch],
+        entries: Vec<Entry>,
+        fates: &mut Fates,
+    ) -> Result<Option<String>, Left> {
+        self.faults.strike_on(entries.iter().filter_map(|entry| Some(&outlet_of(batches, entry)?.0.payload[..])));
+        self.state.transaction.set(entries);
+        for _ in 0..=MAX_NEW_IDS {
+            if self.state.transaction.entries().is_empty() {
+                return Ok(None);
+            }
+            let refused = match self.write_transaction(batches).await? {
+                Sent::Except(refused) => refused,
+                Sent::Unreadable(text) => return Ok(Some(text)),
+            };
+            self.note_written(batches, &refused);
+            let passed = self.passed_by(batches, refused, fates).await?;
+            let entries = self.renumber_passed(batches, passed, fates).await?;
+            self.state.transaction.set(entries);
+        }
+        for entry in self.state.transaction.take() {
+            fates.quarantine(batches, &entry, "somebody else writes ever higher ids");
+        }
+        Ok(None)
+    }
+
+    /// Remembers of each stream the last entry that Redis took.
+    fn note_written(&mut self, batches: &[EventBatch], refused: &[(Entry, Refused)]) {
+        if !self.keys.streams {
+            return;
+        }
+        let DrainState { streams, transaction, written, .. } = &mut self.state;
+        let mut note = |entry: &Entry| {
+            let Some((_, outlet)) = outlet_of(batches, entry) else { return };
+            let is_kept = batches.get(entry.at.batch).is_some_and(|batch| batch.on_disk().is_some());
+            streams.slot(outlet).wrote(entry.id, is_kept);
+            written.insert(Arc::clone(&outlet.stream), entry.id);
+        };
+        if refused.is_empty() {
+            transaction.last_entries().for_each(|entry| note(&entry));
+        } else {
+            let is_refused = |entry: &Entry| {
+                refused.iter().any(|(refused, _)| (refused.at, refused.outlet) == (entry.at, entry.outlet))
+            };
+            transaction.entries().iter().filter(|entry| !is_refused(entry)).for_each(note);
+        }
+    }
+
+    async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
+        let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
+        let mut lasts = Some(std::mem::take(&mut self.state.written));
+        for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
+            let observed = self.observed();
             observed.events.add(events);
             observed.latency.observe(batch.read_at().instant.elapsed(), events);
-            batch.settle(|event| {
-                let lost = lost.get(&EventAt { batch: batch_at, event });
-                lost.map_or(Fate::Stored, |reason| Fate::Dropped(*reason))
-            });
+            batch.settle(|event| fates.of(batch_at, event).unwrap_or(Fate::Stored));
+            if let Some(Range { disk, to, .. }) = batch.range() {
+                disk.acknowledge(to, lasts.take().into_iter().flatten());
+            }
         }
     }
 
-    /// Writes the planned transaction until its fate is known; returns the entries that Redis refused by themselves.
-    async fn write_transaction(&mut self, batches: &[EventBatch]) -> Vec<(Entry, Refused)> {
+    /// Writes the planned transaction until its fate is known.
+    async fn write_transaction(&mut self, batches: &[EventBatch]) -> Result<Sent, Left> {
         self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);
         self.state.is_in_doubt = false;
         loop {
-            self.beat.beat();
+            self.make_ready().await?;
             match self.store.transact(self.state.transaction.commands()).await {
                 Ok(refused) => {
                     self.is_up();
                     self.observed().transactions.add(1);
-                    return self.refused_entries(refused);
+                    return Ok(Sent::Except(self.refused_entries(refused)));
                 }
                 Err(StoreFault::Unanswered(text)) => {
                     self.state.is_in_doubt = true;
-                    self.retry_later(&StoreFault::Unanswered(text)).await;
-                    if self.was_written(batches).await {
+                    self.retry_later(&StoreFault::Unanswered(text)).await?;
+                    if self.was_written(batches).await? {
                         self.is_up();
                         self.observed().transactions.add(1);
-                        return Vec::new();
+                        return Ok(Sent::Except(Vec::new()));
                     }
                     self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);
                 }
-                Err(fault) => self.retry_later(&fault).await,
+                Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) => {
+                    return Ok(Sent::Unreadable(text));
+                }
+                Err(fault) => self.retry_later(&fault).await?,
+            }
+        }
+    }
+
+    /// Waits for a connection over which Redis has all that it had.
+    async fn make_ready(&mut self) -> Result<(), Left> {
+        loop {
+            self.beat.beat();
+            match self.heal().await {
+                Ok(()) => return Ok(()),
+                Err(fault) => self.retry_later(&fault).await?,
             }
         }
     }
@@ -239,58 +462,61 @@ impl Drain {
     }
 
     /// Looks up what became of an unanswered transaction and leaves in it only what is still to be written.
-    async fn was_written(&mut self, batches: &[EventBatch]) -> bool {
+    async fn was_written(&mut self, batches: &[EventBatch]) -> Result<bool, Left> {
         self.observed().unknown_outcomes.add(1);
         if !self.keys.streams {
             // snapshots alone can be written twice
-            return false;
+            return Ok(false);
         }
-        let last = self.state.transaction.last_entries(batches);
-        let statuses = self.statuses(batches, &last).await;
+        self.make_ready().await?;
+        let last: Vec<Entry> = self.state.transaction.last_entries().collect();
+        let statuses = self.statuses(batches, &last).await?;
         // an entry that was passed by is written all the same: Redis refuses it by itself, and it is looked up then
-        let open: HashSet<&str, RandomState> = last
-            .iter()
-            .zip(statuses)
-            .filter(|(_, status)| *status != EntryStatus::Stored)
-            .filter_map(|(entry, _)| Some(&*outlet_of(batches, entry)?.1.stream))
-            .collect();
+        let mut open = HashSet::<Arc<str>, RandomState>::default();
+        for (entry, status) in last.iter().zip(statuses) {
+            let Some((_, outlet)) = outlet_of(batches, entry) else { continue };
+            if status == EntryStatus::Stored {
+                let is_kept = batches.get(entry.at.batch).is_some_and(|batch| batch.on_disk().is_some());
+                self.state.streams.slot(outlet).wrote(entry.id, is_kept);
+                self.state.written.insert(Arc::clone(&outlet.stream), entry.id);
+            } else {
+                open.insert(Arc::clone(&outlet.stream));
+            }
+        }
         self.state.transaction.retain(|entry| {
             outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&*outlet.stream))
         });
         events::outcome_looked_up(&self.log, open.is_empty());
-        open.is_empty()
+        Ok(open.is_empty())
     }
 
-    /// Of refused entries those that must get a new ID. The others are stored already, or given up.
+    /// Of refused entries those that must get a new ID. The others are stored already, or nobody can write them.
     async fn passed_by(
         &mut self,
         batches: &[EventBatch],
         refused: Vec<(Entry, Refused)>,
-        lost: &mut Lost,
-    ) -> Vec<Entry> {
+        fates: &mut Fates,
+    ) -> Result<Vec<Entry>, Left> {
         let mut passed = Vec::new();
         for (entry, refused) in refused {
             match refused.refusal {
                 Refusal::IdTooSmall => passed.push(entry),
-                refusal => self.give_up(lost, entry.at, refusal, &refused.text),
+                _ => fates.quarantine(batches, &entry, &refused.text),
             }
         }
         if passed.is_empty() || !self.state.is_in_doubt {
-            return passed;
+            return Ok(passed);
         }
-        let statuses = self.statuses(batches, &passed).await;
+        let statuses = self.statuses(batches, &passed).await?;
         let open = passed.iter().zip(statuses).filter(|(_, status)| *status != EntryStatus::Stored);
-        open.map(|(entry, _)| *entry).collect()
+        Ok(open.map(|(entry, _)| *entry).collect())
     }
 
-    fn give_up(&mut self, lost: &mut Lost, at: EventAt, refusal: Refusal, text: &str) {
-        lost.insert(at, DropReason::Rejected);
-        if self.state.refused_events.is_due(Instant::now()) {
-            events::event_refused(&self.log, refusal, text);
-        }
-    }
-
-    async fn statuses(&mut self, batches: &[EventBatch], entries: &[Entry]) -> Vec<EntryStatus> {
+    pub(super) async fn statuses(
+        &mut self,
+        batches: &[EventBatch],
+        entries: &[Entry],
+    ) -> Result<Vec<EntryStatus>, Left> {
         let questions: Vec<_> = entries
             .iter()
             .filter_map(|entry| {
@@ -301,14 +527,14 @@ impl Drain {
         loop {
             self.beat.beat();
             match self.store.entry_statuses(&questions).await {
-                Ok(statuses) => return statuses,
-                Err(fault) => self.retry_later(&fault).await,
+                Ok(statuses) => return Ok(statuses),
+                Err(fault) => self.retry_later(&fault).await?,
             }
         }
     }
 
     /// Learns the last IDs of streams that are seen for the first time.
-    async fn look_up_streams(&mut self, batches: &[EventBatch]) {
+    async fn look_up_streams(&mut self, batches: &[EventBatch]) -> Result<(), Left> {
         let mut unknown: Vec<&Outlet> = Vec::new();
         let mut seen = HashSet::<&str, RandomState>::default();
         for outlet in batches.iter().flat_map(EventBatch::events).flat_map(|event| &event.route.outlets) {
@@ -316,32 +542,18 @@ impl Drain {
                 unknown.push(outlet);
             }
         }
-        self.learn(&unknown).await;
+        self.learn(&unknown).await
     }
 
-    /// Learns the last IDs of streams whose entries were passed by.
-    async fn refresh_ids(&mut self, batches: &[EventBatch], entries: &[Entry]) {
-        let mut outlets: Vec<&Outlet> = Vec::new();
-        let mut seen = HashSet::<&str, RandomState>::default();
-        for (_, outlet) in entries.iter().filter_map(|entry| outlet_of(batches, entry)) {
-            if seen.insert(&outlet.stream) {
-                if self.state.passed_ids.is_due(Instant::now()) {
-                    events::id_passed(&self.log, &outlet.stream);
-                }
-                outlets.push(outlet);
-            }
-        }
-        self.learn(&outlets).await;
-    }
-
-    async fn learn(&mut self, outlets: &[&Outlet]) {
+    pub(super) async fn learn(&mut self, outlets: &[&Outlet]) -> Result<(), Left> {
         while !outlets.is_empty() {
             self.beat.beat();
             match self.try_learn(outlets).await {
-                Ok(()) => return,
-                Err(fault) => self.retry_later(&fault).await,
+                Ok(()) => break,
+                Err(fault) => self.retry_later(&fault).await?,
             }
         }
+        Ok(())
     }
 
     async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
@@ -368,6 +580,7 @@ impl Drain {
 
     fn is_up(&mut self) {
         self.state.backoff.reset();
+        self.backlog.set_in_trouble(false);
         let observed = self.observed();
         observed.redis_up.store(true, Relaxed);
         if let Some(outage) = self.state.outage.take() {
@@ -378,6 +591,7 @@ impl Drain {
 
     fn is_down(&mut self, fault: &StoreFault) {
         let now = Instant::now();
+        self.backlog.set_in_trouble(true);
         let observed = self.observed();
         observed.redis_up.store(false, Relaxed);
         *lock(&observed.last_error) = Some(fault.to_string());
@@ -391,16 +605,31 @@ impl Drain {
         }
     }
 
-    async fn retry_later(&mut self, fault: &StoreFault) {
+    /// Redis failed: waits before the next try, unless the service ends and nothing is lost by leaving.
+    async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
         self.is_down(fault);
         let observed = self.observed();
         observed.retries.add(1);
         observed.state.set(WriterState::Retrying);
-        let until = Instant::now() + self.state.backoff.next(&mut self.state.rng);
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.beat.beat();
-            sleep(left.min(BEAT)).await;
-        }
+        let wait = self.state.backoff.next(&mut self.state.rng);
+        self.pause(wait).await?;
         self.observed().state.set(WriterState::Writing);
+        Ok(())
+    }
+
+    /// Waits, unless the service ends and nothing is lost by leaving.
+    async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
+        let until = Instant::now() + wait;
+        loop {
+            self.beat.beat();
+            if self.may_leave() {
+                return Err(Left);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(BEAT / 10)).await;
+        }
     }
 }

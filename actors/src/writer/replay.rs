@@ -13,7 +13,7 @@ use crate::connection::cell::map_cell;
 use crate::connection::facts::Facts;
 use crate::connection::router::outlet;
 use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
-use crate::messages::{EventBatch, Place};
+use crate::messages::{EventBatch, OnDisk};
 use crate::observation::{Observations, unix_micros};
 use crate::settings::KeySettings;
 use crate::spool::Record;
@@ -56,9 +56,9 @@ impl Replay {
             match batches.last_mut() {
                 Some(batch) if seq == next && !batch.is_sealed(self.size) => batch.add_read(event),
                 _ => {
-                    let place = Place { disk: disk.clone(), first: seq };
+                    let on_disk = OnDisk { disk: disk.clone(), first: seq };
                     let read_at = read_at(event.received_us);
-                    let mut batch = EventBatch::from_disk(place, read_at, Arc::clone(&self.observations));
+                    let mut batch = EventBatch::from_disk(on_disk, read_at, Arc::clone(&self.observations));
                     batch.add_read(event);
                     batches.push(batch);
                 }

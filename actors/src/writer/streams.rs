@@ -23,8 +23,16 @@ pub struct MapSession {
 /// A stream that this writer writes.
 #[derive(Debug)]
 pub struct StreamSlot {
-    /// The highest ID given out, by Redis or by us.
+    /// Whether Redis was asked.
+    is_known: bool,
+    /// The highest ID that Redis is known to have given out.
     pub last: EntryId,
+    /// The highest ID that we have written.
+    pub written: EntryId,
+    /// The highest of those that we could not write again: they were never on disk.
+    pub unkept: EntryId,
+    /// The highest ID of the transaction being planned, and which one that is.
+    planned: (u64, EntryId),
     /// What the map beside the stream has rows of, once that is known.
     pub map: Option<MapSession>,
     /// Position of the stream's last entry in the transaction being encoded.
@@ -45,7 +53,7 @@ impl Streams {
     /// Whether the stream's last ID is known.
     #[must_use]
     pub fn knows(&self, outlet: &Outlet) -> bool {
-        self.slots.contains_key(&outlet.stream)
+        self.slots.get(&outlet.stream).is_some_and(|slot| slot.is_known)
     }
 
     /// Forgets everything when there is too much; only between transactions.
@@ -58,8 +66,20 @@ impl Streams {
     /// Learns a stream's last ID and the session of its map. An ID below the one that is known changes nothing.
     pub fn learn(&mut self, outlet: &Outlet, last: EntryId, map_session: Option<i32>) {
         let slot = self.slot(outlet);
+        slot.is_known = true;
         slot.last = slot.last.max(last);
         slot.map = slot.map.or(map_session.map(|session| MapSession { session, begun_by: None }));
+    }
+
+    /// The streams that we have written to, and the highest ID of each.
+    pub fn written(&self) -> impl Iterator<Item = (&Arc<str>, &StreamSlot)> {
+        self.slots.iter().filter(|(_, slot)| slot.written > EntryId::default())
+    }
+
+    /// The highest ID that we wrote to a stream without having it on disk.
+    #[must_use]
+    pub fn unkept(&self, stream: &str) -> EntryId {
+        self.slots.get(stream).map_or_else(EntryId::default, |slot| slot.unkept)
     }
 
     /// The stream of an outlet.
@@ -77,7 +97,38 @@ impl StreamSlot {
             0 => xadd.clone(),
             _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
         };
-        StreamSlot { last: EntryId::default(), map: None, last_entry: 0, xadd, xadd_capped }
+        let none = EntryId::default();
+        StreamSlot {
+            is_known: false,
+            last: none,
+            written: none,
+            unkept: none,
+            planned: (0, none),
+            map: None,
+            last_entry: 0,
+            xadd,
+            xadd_capped,
+        }
+    }
+
+    /// Plans an entry for the transaction of this number; false if its ID is not above the last one.
+    pub fn plan(&mut self, transaction: u64, id: EntryId) -> bool {
+        let (number, planned) = self.planned;
+        let last = if number == transaction { planned.max(self.last) } else { self.last };
+        let rises = id > last;
+        if rises {
+            self.planned = (transaction, id);
+        }
+        rises
+    }
+
+    /// Redis has taken an entry of ours. One that is on no disk cannot be written again.
+    pub fn wrote(&mut self, id: EntryId, is_kept: bool) {
+        self.last = self.last.max(id);
+        self.written = self.written.max(id);
+        if !is_kept {
+            self.unkept = self.unkept.max(id);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! From batches of events to the commands of one transaction.
 //!
-//! For every event one `XADD` with an ID of ours into each of its streams; then, once for each key, the newest event:
+//! For every event one `XADD` with its ID into each of its streams; then, once for each key, the newest event:
 //! `ws:latest:` and the cells of `ws:map:`. Only the last `XADD` into a stream carries the cap: inside a transaction
 //! nobody sees the stream between.
 
@@ -9,9 +9,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::ids::{Exhausted, next_id};
 use super::store::resp::{Commands, id_text};
-use super::streams::{MapSession, StreamSlot, Streams};
+use super::streams::{MapSession, Streams};
 use crate::event::{EntryId, Event, Outlet};
 use crate::messages::EventBatch;
 use crate::settings::KeySettings;
@@ -21,7 +20,7 @@ use crate::time::iso_utc;
 const KEEP_BYTES: usize = 512 * 1024;
 
 /// Where an event lies: batch, and position in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventAt {
     /// Which of the batches.
     pub batch: usize,
@@ -40,21 +39,16 @@ pub struct Entry {
     pub id: EntryId,
 }
 
-/// An entry that has no ID left.
-#[derive(Debug)]
-pub struct NoId {
-    /// Of which event.
-    pub at: EventAt,
-    /// Why.
-    pub error: Exhausted,
-}
-
 /// The commands of one transaction and what they stand for.
 #[derive(Debug, Default)]
 pub struct Transaction {
     commands: Commands,
     /// In the order of their commands, which are the first ones after `MULTI`.
     entries: Vec<Entry>,
+    /// The positions of the last entry of each stream, once they are encoded.
+    lasts: Vec<usize>,
+    /// How many transactions have been planned.
+    number: u64,
 }
 
 /// The event that lies at a place.
@@ -71,44 +65,34 @@ pub fn outlet_of<'b>(batches: &'b [EventBatch], entry: &Entry) -> Option<(&'b Ev
 }
 
 impl Transaction {
-    /// Plans all entries of `batches`, in order, with fresh IDs. Every stream must be known to `streams`.
-    pub fn plan(&mut self, batches: &[EventBatch], streams: &mut Streams) -> Vec<NoId> {
-        let events = batches.iter().enumerate().flat_map(|(batch_at, batch)| {
-            let at = move |event| EventAt { batch: batch_at, event };
-            batch.events().iter().enumerate().map(move |(event_at, event)| (at(event_at), event))
-        });
-        let entries = events.flat_map(|(at, event)| {
-            (0..event.route.outlets.len()).map(move |outlet| Entry { at, outlet, id: EntryId::default() })
-        });
-        self.assign(batches, entries, streams)
-    }
-
-    /// Plans `entries` again under fresh IDs, in their order, because theirs cannot be written any more.
-    pub fn plan_again(
-        &mut self,
-        batches: &[EventBatch],
-        entries: &[Entry],
-        streams: &mut Streams,
-    ) -> Vec<NoId> {
-        self.assign(batches, entries.iter().copied(), streams)
-    }
-
-    fn assign(
-        &mut self,
-        batches: &[EventBatch],
-        entries: impl Iterator<Item = Entry>,
-        streams: &mut Streams,
-    ) -> Vec<NoId> {
+    /// Plans all entries of `batches`, in order. Every stream must be known to `streams`. Returns the entries that cannot be
+    /// written so, because their IDs are not above the last ones of their streams.
+    pub fn plan(&mut self, batches: &[EventBatch], streams: &mut Streams) -> Vec<Entry> {
+        self.number += 1;
         self.entries.clear();
-        let mut without = Vec::new();
-        for entry in entries {
-            let Some((event, outlet)) = outlet_of(batches, &entry) else { continue };
-            match streams.slot(outlet).assign(event.received_us / 1000) {
-                Ok(id) => self.entries.push(Entry { id, ..entry }),
-                Err(error) => without.push(NoId { at: entry.at, error }),
+        let mut behind = Vec::new();
+        for (batch_at, batch) in batches.iter().enumerate() {
+            for (event_at, event) in batch.events().iter().enumerate() {
+                let at = EventAt { batch: batch_at, event: event_at };
+                for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+                    let entry = Entry { at, outlet: outlet_at, id: event.ids.get(outlet_at) };
+                    let rises = streams.slot(outlet).plan(self.number, entry.id);
+                    if rises { self.entries.push(entry) } else { behind.push(entry) }
+                }
             }
         }
-        without
+        behind
+    }
+
+    /// Plans these entries, in their order.
+    pub fn set(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
+    /// Takes the planned entries out.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
     }
 
     /// Keeps only the entries that `wanted` says, as after an outcome that was looked up.
@@ -122,14 +106,9 @@ impl Transaction {
         &self.entries
     }
 
-    /// The last entry of each stream.
-    #[must_use]
-    pub fn last_entries(&self, batches: &[EventBatch]) -> Vec<Entry> {
-        let mut seen = hashbrown::HashSet::<&str, RandomState>::default();
-        let last = self.entries.iter().rev();
-        last.filter(|entry| outlet_of(batches, entry).is_some_and(|(_, outlet)| seen.insert(&outlet.stream)))
-            .copied()
-            .collect()
+    /// The last entry of each stream, as it was encoded.
+    pub fn last_entries(&self) -> impl Iterator<Item = Entry> {
+        self.lasts.iter().filter_map(|position| self.entries.get(*position)).copied()
     }
 
     /// The commands that write the entries and the snapshots of their newest events, `MULTI` to `EXEC`.
@@ -137,6 +116,7 @@ impl Transaction {
         self.commands.clear(KEEP_BYTES);
         self.commands.command(&[b"MULTI"]);
         self.mark_last(batches, streams);
+        self.lasts.clear();
         if keys.streams {
             self.encode_entries(batches, streams);
         }
@@ -165,7 +145,12 @@ impl Transaction {
         for (position, entry) in self.entries.iter().enumerate() {
             let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
             let slot = streams.slot(outlet);
-            let head = if slot.last_entry == position { &slot.xadd_capped } else { &slot.xadd };
+            let head = if slot.last_entry == position {
+                self.lasts.push(position);
+                &slot.xadd_capped
+            } else {
+                &slot.xadd
+            };
             self.commands
                 .begin_encoded(head)
                 .arg(id_text(entry.id).as_ref())
@@ -236,13 +221,6 @@ impl ReceivedAt {
             self.text = iso_utc(unix_us);
         }
         &self.text
-    }
-}
-
-impl StreamSlot {
-    fn assign(&mut self, received_ms: u64) -> Result<EntryId, Exhausted> {
-        self.last = next_id(self.last, received_ms)?;
-        Ok(self.last)
     }
 }
 

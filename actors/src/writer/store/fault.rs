@@ -27,6 +27,8 @@ pub enum Refusal {
     IdTooSmall,
     /// The cluster moves or misses slots, or a master is down.
     Unavailable,
+    /// It cannot read what it was sent, as a payload above its `proto-max-bulk-len`, and hangs up.
+    Unreadable,
     /// Anything else.
     Other,
 }
@@ -50,6 +52,7 @@ impl Refusal {
             "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Refusal::Unavailable,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
+            "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
             "ERR" if text.contains("invalid password") || text.contains("without any password") => {
                 Refusal::NoAuth
             }
@@ -60,7 +63,7 @@ impl Refusal {
     /// Whether another connection may be answered otherwise.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {
-        matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::Unavailable)
+        matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::Unavailable | Refusal::Unreadable)
     }
 
     /// The name in logs.
@@ -77,6 +80,7 @@ impl Refusal {
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
+            Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
         }
     }
@@ -156,6 +160,7 @@ mod tests {
             ),
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
+            ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

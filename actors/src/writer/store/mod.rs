@@ -41,6 +41,8 @@ pub enum EntryStatus {
 pub struct Store {
     address: Address,
     link: Option<Link>,
+    /// How many connections there have been.
+    generation: u64,
     beat: Beat,
 }
 
@@ -48,13 +50,23 @@ impl Store {
     /// Redis at `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
-        Store { address, link: None, beat: Beat::default() }
+        Store { address, link: None, generation: 0, beat: Beat::default() }
     }
 
     /// Proves progress by `beat` whenever Redis takes or gives some bytes.
     #[must_use]
     pub fn with_beat(self, beat: Beat) -> Store {
         Store { beat, ..self }
+    }
+
+    /// Connects if there is no connection, and numbers it: over a new one another Redis may answer, or the same one with less
+    /// than it had.
+    pub async fn connect(&mut self) -> Result<u64, StoreFault> {
+        if self.link.is_none() {
+            self.link = Some(self.address.connect(&self.beat).await?);
+            self.generation += 1;
+        }
+        Ok(self.generation)
     }
 
     /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
@@ -88,17 +100,21 @@ impl Store {
     /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
     /// will be refused by itself.
     pub async fn last_ids(&mut self, streams: &[&str]) -> Result<Vec<EntryId>, StoreFault> {
+        Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
+    }
+
+    async fn infos(&mut self, streams: &[&str]) -> Result<Vec<StreamInfo>, StoreFault> {
         let mut questions = Commands::default();
         for stream in streams {
             questions.command(&[b"XINFO", b"STREAM", stream.as_bytes()]);
         }
-        let mut ids = Vec::with_capacity(streams.len());
+        let mut infos = Vec::with_capacity(streams.len());
         self.ask(&questions, |reply| {
-            ids.push(match reply {
-                Reply::Array(Some(fields)) => last_generated_id(&fields)
+            infos.push(match reply {
+                Reply::Array(Some(fields)) => stream_info(&fields)
                     .ok_or_else(|| StoreFault::Unanswered("XINFO STREAM without last-generated-id".into()))?,
                 Reply::Error(text) if text == b"ERR no such key" || text.starts_with(b"WRONGTYPE") => {
-                    EntryId::default()
+                    StreamInfo::default()
                 }
                 Reply::Error(text) => return Err(StoreFault::refused(text)),
                 other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
@@ -106,7 +122,7 @@ impl Store {
             Ok(())
         })
         .await?;
-        Ok(ids)
+        Ok(infos)
     }
 
     /// What became of entries: stream, ID and payload of each.
@@ -115,7 +131,7 @@ impl Store {
         entries: &[(&str, EntryId, &[u8])],
     ) -> Result<Vec<EntryStatus>, StoreFault> {
         let streams: Vec<&str> = entries.iter().map(|(stream, ..)| *stream).collect();
-        let last_ids = self.last_ids(&streams).await?;
+        let infos = self.infos(&streams).await?;
         let mut questions = Commands::default();
         for (stream, id, _) in entries {
             // the entry itself, or the first one after it
@@ -135,13 +151,13 @@ impl Store {
         })
         .await?;
         let statuses =
-            entries.iter().zip(last_ids).zip(found.chunks(2)).map(|(((_, id, payload), last), found)| {
+            entries.iter().zip(infos).zip(found.chunks(2)).map(|(((_, id, payload), info), found)| {
                 let (same, first) =
                     (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
                 match (same, first) {
                     (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
-                    (None, _) if last < *id => EntryStatus::Absent,
-                    (None, Some((first, _))) if first > id => EntryStatus::Stored,
+                    (None, _) if info.last < *id => EntryStatus::Absent,
+                    (None, Some((first, _))) if first > id && info.was_trimmed => EntryStatus::Stored,
                     _ => EntryStatus::Passed,
                 }
             });
@@ -186,9 +202,9 @@ impl Store {
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        let mut link = match self.link.take() {
-            Some(link) => link,
-            None => self.address.connect(&self.beat).await?,
+        self.connect().await?;
+        let Some(mut link) = self.link.take() else {
+            return Err(StoreFault::Unreachable("no connection".into()));
         };
         let asked = link.ask(commands, accept).await;
         let is_usable = match &asked {
@@ -201,12 +217,27 @@ impl Store {
     }
 }
 
-fn last_generated_id(fields: &[Reply<'_>]) -> Option<EntryId> {
-    let id = fields.chunks_exact(2).find_map(|pair| match pair {
-        [Reply::Bulk(Some(b"last-generated-id")), Reply::Bulk(Some(id))] => Some(*id),
+#[derive(Clone, Copy, Debug, Default)]
+struct StreamInfo {
+    last: EntryId,
+    /// Whether entries have left it. Before Redis 7 it does not say so; then they may have.
+    was_trimmed: bool,
+}
+
+fn stream_info(fields: &[Reply<'_>]) -> Option<StreamInfo> {
+    let field = |name: &[u8]| {
+        fields.chunks_exact(2).find_map(|pair| match pair {
+            [Reply::Bulk(Some(found)), value] if *found == name => Some(value),
+            _ => None,
+        })
+    };
+    let number = |name: &[u8]| match field(name) {
+        Some(Reply::Integer(number)) => Some(*number),
         _ => None,
-    })?;
-    std::str::from_utf8(id).ok()?.parse().ok()
+    };
+    let Some(Reply::Bulk(Some(last))) = field(b"last-generated-id") else { return None };
+    let was_trimmed = number(b"entries-added").is_none_or(|added| Some(added) != number(b"length"));
+    Some(StreamInfo { last: std::str::from_utf8(last).ok()?.parse().ok()?, was_trimmed })
 }
 
 fn id_and_payload(entry: &Reply<'_>) -> Option<(EntryId, Vec<u8>)> {

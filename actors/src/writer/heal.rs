@@ -1,0 +1,206 @@
+//! Before the first write over a new connection: what Redis has forgotten is written again.
+//!
+//! A Redis that was restarted without persistence, or with a file a second old, or replaced by a replica that was behind,
+//! has taken entries that it no longer has. Each stream's last ID shows it. Records stay on the disk for a while after they
+//! were stored, so that these are written again, under their own IDs and in order; what is no longer on the disk is lost
+//! and is entered in the gap ledger. Doing it twice does no harm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::backlog::Range;
+use super::disk::Disk;
+use super::drain::{Drain, READ_BYTES, READ_EVENTS};
+use super::store::fault::StoreFault;
+use super::transaction::{Entry, EventAt, Transaction};
+use crate::event::{Channel, EntryId, Family};
+use crate::events;
+use crate::ledger::{Gap, GapReason};
+use crate::messages::EventBatch;
+use crate::observation::unix_micros;
+
+/// Streams that are asked for at once.
+const ASKED_AT_ONCE: usize = 512;
+
+/// What is remembered of stored entries over connections.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The highest ID that earlier lives wrote to each stream.
+    earlier: HashMap<Arc<str>, EntryId, RandomState>,
+    /// The highest ID of each stream that is no longer on any disk, as far as earlier lives know.
+    removed: HashMap<Arc<str>, EntryId, RandomState>,
+    /// Up to which ID the loss of a stream's entries was entered in the ledger.
+    noted: HashMap<Arc<str>, EntryId, RandomState>,
+}
+
+/// Streams that Redis has fewer entries of than it had, and their last IDs there.
+type Shortened = HashMap<Arc<str>, EntryId, RandomState>;
+
+impl Drain {
+    /// Sees to it that Redis has what it had when it was last connected.
+    pub(super) async fn heal(&mut self) -> Result<(), StoreFault> {
+        let connection = self.store.connect().await?;
+        if connection == self.state.healed {
+            return Ok(());
+        }
+        if self.keys.streams {
+            if self.state.healed == 0 {
+                self.recall().await;
+            }
+            let shortened = self.shortened().await?;
+            if !shortened.is_empty() {
+                self.note_lost(&shortened);
+                self.write_again(&shortened).await?;
+            }
+        }
+        self.state.healed = connection;
+        Ok(())
+    }
+
+    fn disks(&self) -> Vec<Disk> {
+        self.adoption.disks().iter().chain(&self.disk).cloned().collect()
+    }
+
+    /// What is kept in a disk queue of what was stored. A queue that has ended keeps nothing.
+    async fn kept(&mut self, disk: Disk) -> Option<Range> {
+        let standing = disk.standing().await.ok()?;
+        self.state.memory.removed.extend(standing.removed);
+        Some(Range { disk, from: standing.kept_from, to: standing.acknowledged })
+    }
+
+    /// Learns from the disk what earlier lives wrote.
+    async fn recall(&mut self) {
+        for disk in self.disks() {
+            let Some(mut kept) = self.kept(disk).await else { continue };
+            while let Some(batches) = self.read_kept(&mut kept).await {
+                for event in batches.iter().flat_map(EventBatch::events) {
+                    for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
+                        let earlier = &mut self.state.memory.earlier;
+                        let highest = earlier.entry_ref(&*outlet.stream).or_default();
+                        *highest = (*highest).max(*id);
+                    }
+                }
+            }
+        }
+        let Memory { earlier, removed, .. } = &mut self.state.memory;
+        for (stream, id) in removed.iter() {
+            let highest = earlier.entry_ref(&**stream).or_default();
+            *highest = (*highest).max(*id);
+        }
+    }
+
+    /// The next batches of what is kept.
+    async fn read_kept(&mut self, kept: &mut Range) -> Option<Vec<EventBatch>> {
+        if kept.from >= kept.to {
+            return None;
+        }
+        self.beat.beat();
+        let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
+        let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
+        kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
+        Some(self.replay.batches(&kept.disk, records))
+    }
+
+    async fn shortened(&mut self) -> Result<Shortened, StoreFault> {
+        let mut written = self.state.memory.earlier.clone();
+        for (stream, slot) in self.state.streams.written() {
+            let highest = written.entry_ref(&**stream).or_default();
+            *highest = (*highest).max(slot.written);
+        }
+        // a stream that was removed for its age has lost nothing
+        let oldest = self.oldest_wanted_ms();
+        let written: Vec<(Arc<str>, EntryId)> = written.into_iter().filter(|(_, id)| id.ms >= oldest).collect();
+        let mut shortened = Shortened::default();
+        for streams in written.chunks(ASKED_AT_ONCE) {
+            self.beat.beat();
+            let names: Vec<&str> = streams.iter().map(|(stream, _)| &**stream).collect();
+            for ((stream, written), last) in streams.iter().zip(self.store.last_ids(&names).await?) {
+                if last < *written {
+                    shortened.insert(Arc::clone(stream), last);
+                }
+            }
+        }
+        Ok(shortened)
+    }
+
+    fn oldest_wanted_ms(&self) -> u64 {
+        self.keys.retention.cutoff_ms(unix_micros() / 1000).unwrap_or_default()
+    }
+
+    /// Enters what cannot be written again in the ledger, once.
+    fn note_lost(&mut self, shortened: &Shortened) {
+        let oldest = self.oldest_wanted_ms();
+        let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
+        for (stream, last) in shortened {
+            let unkept = self.state.streams.unkept(stream);
+            let gone = self.state.memory.removed.get(stream).copied().unwrap_or_default().max(unkept);
+            let noted = self.state.memory.noted.entry_ref(&**stream).or_default();
+            if gone <= (*last).max(*noted) || gone.ms < oldest {
+                continue;
+            }
+            *noted = gone;
+            let topic = stream.strip_prefix(&format!("{}:ws:", self.keys.prefix)).unwrap_or(stream);
+            let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+            let family = Channel::parse(channel).map_or(Family::Other, |channel| channel.family());
+            let (from, to) = (last.ms.max(oldest), gone.ms);
+            let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
+            gap.0.push(topic.to_owned());
+            (gap.1, gap.2) = (gap.1.min(from), gap.2.max(to));
+        }
+        for (family, (mut topics, from, to)) in gaps {
+            topics.sort_unstable();
+            // the last millisecond belongs to it
+            let between = (from * 1000, (to + 1) * 1000);
+            self.gaps.note(Gap::new(family, topics, between, GapReason::RedisLost));
+        }
+    }
+
+    async fn write_again(&mut self, shortened: &Shortened) -> Result<(), StoreFault> {
+        let mut written = 0;
+        for disk in self.disks() {
+            let Some(mut kept) = self.kept(disk).await else { continue };
+            while let Some(batches) = self.read_kept(&mut kept).await {
+                for batch in batches {
+                    written += self.write_batch_again(&[batch], shortened).await?;
+                }
+            }
+        }
+        events::redis_healed(&self.log, shortened.len(), written);
+        Ok(())
+    }
+
+    /// Writes the entries of a batch that Redis does not have; how many they were.
+    async fn write_batch_again(
+        &mut self,
+        batch: &[EventBatch],
+        shortened: &Shortened,
+    ) -> Result<usize, StoreFault> {
+        let mut entries = Vec::new();
+        for (event_at, event) in batch.iter().flat_map(EventBatch::events).enumerate() {
+            let at = EventAt { batch: 0, event: event_at };
+            for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+                let id = event.ids.get(outlet_at);
+                if shortened.get(&outlet.stream).is_some_and(|last| id > *last) {
+                    entries.push(Entry { at, outlet: outlet_at, id });
+                }
+            }
+        }
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        self.beat.beat();
+        let count = entries.len();
+        let mut transaction = Transaction::default();
+        transaction.set(entries);
+        transaction.encode(batch, &mut self.state.streams, &self.keys);
+        let refused = self.store.transact(transaction.commands()).await?;
+        if let Some(refused) = refused.first() {
+            // quarantined before, or somebody wrote higher ids into a stream that was just shortened
+            events::not_healed(&self.log, refused.refusal, &refused.text);
+        }
+        Ok(count - refused.len().min(count))
+    }
+}
