@@ -92,7 +92,7 @@ impl Intake {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
                 let payload = frame.slice_ref(payload.as_bytes());
-                Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell })
+                Taken::Event(Event { route, payload, received_us: read_at.unix_us, ordinal: 0, cell })
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);
