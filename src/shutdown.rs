@@ -102,17 +102,16 @@ impl Parts {
         }
         self.data.stop();
         let until = Instant::now() + LAST_COUNT;
-        while self.in_memory() > 0 && Instant::now() < until {
+        while !self.is_counted() && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
         }
-        if report.unfinished.is_empty() {
-            // all who count have ended: nothing is between two counts
-            Auditor::new(Arc::clone(&self.observations), self.log.clone()).look();
-        }
+        Auditor::new(Arc::clone(&self.observations), self.log.clone()).look();
     }
 
-    fn in_memory(&self) -> u64 {
-        self.observations.channels.iter().map(|channel| channel.held_in(Place::Memory)).sum()
+    /// Whether nothing is in memory any more and the books balance: the last children may be counting still.
+    fn is_counted(&self) -> bool {
+        let mut channels = self.observations.channels.iter();
+        channels.all(|channel| channel.held_in(Place::Memory) == 0 && channel.audit().is_none())
     }
 
     fn report(&self, exit: Exit) {

@@ -363,6 +363,8 @@ pub struct Event {
     pub payload: Bytes,
     /// When its frame was read, in Unix microseconds.
     pub received_us: u64,
+    /// How many events of its channel came before it, over all connections; given when it enters its batch.
+    pub ordinal: u64,
     /// The field it sets in its channel's map, for gex rows.
     pub cell: Option<Box<MapCell>>,
     /// Its entries, once the writer has numbered it.

@@ -13,6 +13,8 @@ pub mod messages;
 pub mod settings;
 pub mod writer;
 
+pub mod duplicates;
+
 pub mod auditor;
 pub mod events;
 pub mod herald;

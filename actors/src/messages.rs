@@ -67,11 +67,12 @@ impl EventBatch {
         self.events.push(event);
     }
 
-    /// Takes an event in; from here on it counts as received. Its payload is copied into memory of the batch: a slice of
+    /// Takes an event in; from here on it counts as received and has its
+    /// ordinal. Its payload is copied into memory of the batch: a slice of
     /// what was read would keep the whole block that the socket was read into, however long the event waits.
     pub fn push(&mut self, mut event: Event) {
         event.payload = self.payloads.copy(&event.payload);
-        self.observations.channel(event.route.channel).receive();
+        event.ordinal = self.observations.channel(event.route.channel).receive();
         self.add_read(event);
     }
 
@@ -284,6 +285,7 @@ mod tests {
         assert_eq!(batch.bytes(), 6 + 3 * size_of::<Event>());
         let channel = &observations.channels[0];
         assert_eq!((channel.received.get(), channel.pending()), (3, 3));
+        assert_eq!(batch.events().iter().map(|event| event.ordinal).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

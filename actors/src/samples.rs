@@ -53,6 +53,7 @@ pub(crate) fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
         route: Arc::clone(route),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         received_us: RECEIVED_US + after_ms * 1000,
+        ordinal: 0,
         cell: None,
         ids: EntryIds::default(),
     }

@@ -91,7 +91,8 @@ impl Intake {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
                 let payload = frame.slice_ref(payload.as_bytes());
-                Taken::Event(Event { route, payload, received_us: read_at.unix_us, cell, ids: EntryIds::default() })
+                let received_us = read_at.unix_us;
+                Taken::Event(Event { route, payload, received_us, ordinal: 0, cell, ids: EntryIds::default() })
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);

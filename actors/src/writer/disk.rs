@@ -148,6 +148,18 @@ impl Disk {
         Ok(Disk { jobs, stored, folder })
     }
 
+    /// The folder, which names the queue.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// The same, shared.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.folder)
+    }
+
     /// Appends records; gives them back, for the use of their memory.
     pub async fn append(&self, records: Records) -> (Records, Result<(), DiskError>) {
         match self.ask(|answer| Job::Append(records, answer)).await {

@@ -74,7 +74,7 @@ impl Replay {
         let route = self.route(&record)?;
         let cell = self.cell(&route, &record);
         let ids = record.outlets.iter().map(|(_, id)| *id).collect();
-        Some(Event { route, payload: record.payload, received_us: record.received_us, cell, ids })
+        Some(Event { route, payload: record.payload, received_us: record.received_us, ordinal: 0, cell, ids })
     }
 
     fn route(&mut self, record: &Record) -> Option<Arc<Route>> {

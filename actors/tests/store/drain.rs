@@ -70,7 +70,7 @@ impl World {
         for payload in payloads {
             let cell = Some(Box::new(MapCell { field: (*payload).into(), session }));
             let payload = Bytes::copy_from_slice(payload.as_bytes());
-            batch.push(Event { route: Arc::clone(&self.route), payload, received_us, cell });
+            batch.push(Event { route: Arc::clone(&self.route), payload, received_us, ordinal: 0, cell });
         }
         self.backlog.push(batch).unwrap();
         let settled = async {

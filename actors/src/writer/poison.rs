@@ -1,0 +1,214 @@
+//! Events that nobody can write: they are put away in the quarantine file, and the others go on.
+//!
+//! Redis refuses one for a reason that will not go away, or cannot read it, or its handling has twice crashed the writer.
+//! To find the last kind, a writer notes what it is handling where its next life can see it. After a crash these events
+//! are handled one by one, so that a second crash names the one.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use slog::Logger;
+
+use super::transaction::{Entry, EventAt, outlet_of};
+use crate::event::Channel;
+use crate::events;
+use crate::ledger::{Gap, GapBook, GapReason};
+use crate::messages::EventBatch;
+use crate::observation::{DropReason, Fate, Observations, lock};
+use crate::quarantine::{Poisoned, Quarantine};
+use crate::sampled::Sampled;
+use crate::time::iso_utc;
+
+/// Suspected events that are remembered: more than the largest transaction has.
+const MAX_SUSPECTS: usize = 16_384;
+/// The ledger gets what was rejected in this time as one entry: a key of the wrong type rejects every event of its stream.
+const LEDGER_EVERY: Duration = Duration::from_secs(10);
+
+/// A record, by its disk queue and number.
+type Key = (Arc<str>, u64);
+
+/// What the lives of a writer know of crashes. Outlives them.
+#[derive(Clone, Debug, Default)]
+pub struct Crashes(Arc<Mutex<Suspects>>);
+
+#[derive(Debug, Default)]
+struct Suspects {
+    /// Records being handled: queue, first and one behind the last.
+    handled: Vec<(Arc<str>, u64, u64)>,
+    /// How often the writer crashed over each.
+    crashes: HashMap<Key, u8, RandomState>,
+}
+
+/// Events that will not be stored, and why.
+#[derive(Debug, Default)]
+pub struct Fates {
+    reasons: HashMap<EventAt, Poisoned, RandomState>,
+    fates: HashMap<EventAt, Fate, RandomState>,
+}
+
+impl Fates {
+    /// The event of this entry cannot be written. Of several reasons the first one counts.
+    pub fn quarantine(&mut self, batches: &[EventBatch], entry: &Entry, reason: &str) {
+        let Some((event, outlet)) = outlet_of(batches, entry) else { return };
+        self.reasons.entry(entry.at).or_insert_with(|| Poisoned {
+            reason: reason.to_owned(),
+            channel: event.route.channel,
+            stream: outlet.stream.to_string(),
+            id: entry.id,
+            received_us: event.received_us,
+            payload: event.payload.clone(),
+        });
+    }
+
+    /// What became of an event; `None` if it was stored.
+    #[must_use]
+    pub fn of(&self, batch: usize, event: usize) -> Option<Fate> {
+        self.fates.get(&EventAt { batch, event }).copied()
+    }
+}
+
+/// One life's view of what cannot be written.
+#[derive(Debug)]
+pub struct Poison {
+    crashes: Crashes,
+    quarantine: Arc<Mutex<Quarantine>>,
+    observations: Arc<Observations>,
+    refusals: Sampled,
+    /// What was rejected and is not in the ledger yet: events, and their first and last receive time, by channel.
+    rejected: HashMap<Channel, (u64, u64, u64), RandomState>,
+    noted_at: Option<Instant>,
+}
+
+impl Poison {
+    /// For a new life of a writer.
+    #[must_use]
+    pub fn new(crashes: Crashes, quarantine: Arc<Mutex<Quarantine>>, observations: Arc<Observations>) -> Poison {
+        Poison {
+            crashes,
+            quarantine,
+            observations,
+            refusals: Sampled::default(),
+            rejected: HashMap::default(),
+            noted_at: None,
+        }
+    }
+
+    /// Begins to handle one event, or all of the batches.
+    pub fn begin(&self, batches: &[EventBatch], only: Option<EventAt>) {
+        let mut suspects = lock(&self.crashes.0);
+        suspects.handled.clear();
+        match only {
+            Some(at) => suspects.handled.extend(key_of(batches, at).map(|(disk, seq)| (disk, seq, seq + 1))),
+            None => suspects.handled.extend(
+                batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to)),
+            ),
+        }
+    }
+
+    /// It is handled: what was a single event is no suspect any more.
+    pub fn end(&self) {
+        let mut suspects = lock(&self.crashes.0);
+        let handled = std::mem::take(&mut suspects.handled);
+        if !suspects.crashes.is_empty()
+            && let [(disk, seq, next)] = &handled[..]
+            && *next == seq + 1
+        {
+            suspects.crashes.remove(&(Arc::clone(disk), *seq));
+        }
+    }
+
+    /// Whether a crash came over one of these events.
+    #[must_use]
+    pub fn is_suspicious(&self, batches: &[EventBatch]) -> bool {
+        let suspects = lock(&self.crashes.0);
+        !suspects.crashes.is_empty()
+            && batches.iter().filter_map(EventBatch::range).any(|range| {
+                let name = range.disk.name();
+                suspects.crashes.keys().any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
+            })
+    }
+
+    /// Whether two crashes came over the event.
+    #[must_use]
+    pub fn has_struck_twice(&self, batches: &[EventBatch], at: EventAt) -> bool {
+        let crashes = &lock(&self.crashes.0).crashes;
+        key_of(batches, at).and_then(|key| crashes.get(&key)).is_some_and(|crashes| *crashes >= 2)
+    }
+
+    /// Puts the events away that cannot be written, and says of each what became of it.
+    pub async fn put_away(&mut self, mut fates: Fates, gaps: &GapBook, log: &Logger) -> Fates {
+        if !fates.reasons.is_empty() {
+            let (ats, poisoned): (Vec<EventAt>, Vec<Poisoned>) = fates.reasons.drain().unzip();
+            let fate = self.write(poisoned, log).await;
+            fates.fates.extend(ats.into_iter().map(|at| (at, fate)));
+        }
+        self.note(gaps);
+        fates
+    }
+
+    /// Writes to the quarantine file, which may be slow, beside this thread.
+    async fn write(&mut self, poisoned: Vec<Poisoned>, log: &Logger) -> Fate {
+        for event in &poisoned {
+            let channel = self.observations.channel(event.channel).channel.clone();
+            let at = event.received_us;
+            let (events, from, to) = self.rejected.entry(channel).or_insert((0, at, at));
+            (*events, *from, *to) = (*events + 1, (*from).min(at), (*to).max(at));
+        }
+        if self.refusals.is_due(Instant::now())
+            && let Some(event) = poisoned.first()
+        {
+            events::event_refused(log, &event.stream, &event.reason);
+        }
+        let (quarantine, observations) = (Arc::clone(&self.quarantine), Arc::clone(&self.observations));
+        let written = tokio::task::spawn_blocking(move || {
+            let name = |event: &Poisoned| observations.channel(event.channel).channel.name().to_owned();
+            lock(&quarantine).append(poisoned.iter().map(|event| (name(event), event)))
+        });
+        match written.await {
+            Ok(Ok(())) => Fate::Quarantined,
+            Ok(Err(error)) => {
+                events::quarantine_fails(log, &error.to_string());
+                Fate::Dropped(DropReason::Rejected)
+            }
+            Err(error) => {
+                events::quarantine_fails(log, &error.to_string());
+                Fate::Dropped(DropReason::Rejected)
+            }
+        }
+    }
+
+    /// Enters in the ledger what was rejected.
+    fn note(&mut self, gaps: &GapBook) {
+        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= LEDGER_EVERY);
+        if self.rejected.is_empty() || !is_due {
+            return;
+        }
+        self.noted_at = Some(Instant::now());
+        for (channel, (events, from, to)) in self.rejected.drain() {
+            let gap = Gap::new(channel.family(), vec![channel.to_string()], (from, to), GapReason::Rejected);
+            gaps.note(gap.with_events(events).with_detail(format!("since {}", iso_utc(from))));
+        }
+    }
+}
+
+impl Drop for Poison {
+    fn drop(&mut self) {
+        let mut suspects = lock(&self.crashes.0);
+        let handled = std::mem::take(&mut suspects.handled);
+        if !std::thread::panicking() {
+            return;
+        }
+        for (disk, from, to) in handled {
+            for seq in (from..to).take(MAX_SUSPECTS.saturating_sub(suspects.crashes.len())) {
+                *suspects.crashes.entry((Arc::clone(&disk), seq)).or_insert(0) += 1;
+            }
+        }
+    }
+}
+
+fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
+    let on_disk = batches.get(at.batch)?.on_disk()?;
+    Some((on_disk.disk.name(), on_disk.first + at.event as u64))
+}
