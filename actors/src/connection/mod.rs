@@ -78,8 +78,17 @@ impl Connection {
     }
 
     fn listener(&self, parts: ConnectionParts) -> Result<Listener, TlsError> {
-        let ConnectionParts { position, plan, settings, handshakes, mailboxes, book, observations, faults, log } =
-            parts;
+        let ConnectionParts {
+            position,
+            plan,
+            settings,
+            handshakes,
+            mailboxes,
+            book,
+            observations,
+            faults,
+            log,
+        } = parts;
         let connector = FeedConnector::new(&settings.feed)?;
         let router = Router::new(&settings.plan, &settings.keys, settings.writers.shards, &plan.topics);
         let redactor = connector.clone();

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::coverage::{Covered, Coverage};
+use super::coverage::{Coverage, Covered};
 use super::gap::{Gap, GapReason};
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
@@ -189,8 +189,14 @@ mod tests {
 
     fn book() -> GapBook {
         let topics = [Topic { channel: Channel::News, symbol: None }];
-        let observations =
-            Observations::new("test".into(), "0", &[Channel::News], &[("news", &topics[..])], 1, Arc::default());
+        let observations = Observations::new(
+            "test".into(),
+            "0",
+            &[Channel::News],
+            &[("news", &topics[..])],
+            1,
+            Arc::default(),
+        );
         let covered = Covered { topic: "news".into(), family: Family::News, reach: Reach::New };
         GapBook::new(vec![vec![covered]], Arc::new(observations))
     }

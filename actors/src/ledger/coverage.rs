@@ -251,7 +251,8 @@ pub fn open_gaps<'c>(topics: impl IntoIterator<Item = &'c Covered>) -> Vec<OpenG
     let mut open: Vec<OpenGap> = Vec::new();
     for Covered { topic, family, reach } in topics {
         let Reach::Missing(Outage { since, reason, detail }) = reach else { continue };
-        let is_same = |gap: &&mut OpenGap| (gap.family, gap.from_us, gap.reason) == (*family, *since, *reason);
+        let is_same =
+            |gap: &&mut OpenGap| (gap.family, gap.from_us, gap.reason) == (*family, *since, *reason);
         match open.iter_mut().find(is_same) {
             Some(gap) => gap.channels.push(topic.clone()),
             None => open.push(OpenGap {

@@ -43,7 +43,9 @@ impl GapReason {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            GapReason::Disconnect => "the session ended (a close, a read error); failed handshakes prolong it",
+            GapReason::Disconnect => {
+                "the session ended (a close, a read error); failed handshakes prolong it"
+            }
             GapReason::Death => "a ping was not answered within its interval",
             GapReason::Silence => "no event for 75 s in market hours; begins at the last event",
             GapReason::Unjoined => "connected, but the join was refused or not acknowledged within 30 s",

@@ -85,7 +85,9 @@ impl Life {
                 let kept = match covered.reach {
                     Reach::New => return None,
                     Reach::Receiving => Kept::Receiving,
-                    Reach::Missing(Outage { since, reason, detail }) => Kept::Missing { since, reason, detail },
+                    Reach::Missing(Outage { since, reason, detail }) => {
+                        Kept::Missing { since, reason, detail }
+                    }
                 };
                 Some((covered.topic, kept))
             })
@@ -135,9 +137,8 @@ impl Life {
     #[must_use]
     pub fn missing(&self, now: u64) -> Vec<Covered> {
         let lives = !self.clean && now.saturating_sub(self.alive_at) < DEAD_AFTER;
-        let is_missing = |covered: &Covered| {
-            !lives || !matches!(self.topics.get(&covered.topic), Some(Kept::Receiving))
-        };
+        let is_missing =
+            |covered: &Covered| !lives || !matches!(self.topics.get(&covered.topic), Some(Kept::Receiving));
         self.left_behind().into_iter().filter(is_missing).collect()
     }
 

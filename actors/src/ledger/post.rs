@@ -132,7 +132,11 @@ impl Post {
 
     /// Reads the next entries after an id (`0-0` for all), at most `count`: with a few calls the whole ledger, without a
     /// long pause for Redis.
-    pub async fn read_after(&self, after: EntryId, count: usize) -> Result<Vec<(EntryId, Option<Gap>)>, PostError> {
+    pub async fn read_after(
+        &self,
+        after: EntryId,
+        count: usize,
+    ) -> Result<Vec<(EntryId, Option<Gap>)>, PostError> {
         let mut connection = self.connect().await?;
         let entries = self.read(&mut connection, &format!("({after}"), "+", count).await?;
         let gap = |entry: Entry| (entry.id.parse().unwrap_or_default(), Gap::of_fields(&entry.fields));

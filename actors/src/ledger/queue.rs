@@ -209,6 +209,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn the_bound_holds_and_no_moment_and_no_event_is_lost(
             gaps in proptest::collection::vec((0_usize..6, 0_u64..1000, 0_u64..100, 0_u64..5), 0..MAX_WAITING * 2),

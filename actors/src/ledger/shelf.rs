@@ -113,8 +113,7 @@ pub fn key(prefix: &str) -> String {
 /// The copy in Redis, if there is one.
 pub async fn read_copy(pool: &Pool, prefix: &str) -> Result<Option<Life>, ShelfError> {
     let key = key(prefix);
-    let mut connection =
-        pool.get().await.map_err(|error: PoolError| ShelfError::Redis(error.to_string()))?;
+    let mut connection = pool.get().await.map_err(|error: PoolError| ShelfError::Redis(error.to_string()))?;
     let json: Option<Vec<u8>> =
         connection.get(&key).await.map_err(|error| ShelfError::Redis(error.to_string()))?;
     let life = json.map(|json| Life::parse(&json)).transpose();

@@ -143,10 +143,8 @@ fn one_that_is_lost_again_is_on_record_before() {
     coverage.opened(30 * S);
     coverage.joined("price:SPY", 31 * S);
     coverage.joined("price:QQQ", 31 * S);
-    let expected = [
-        line("price:SPY", 25, 31, GapReason::Disconnect),
-        line("price:QQQ", 10, 31, GapReason::Disconnect),
-    ];
+    let expected =
+        [line("price:SPY", 25, 31, GapReason::Disconnect), line("price:QQQ", 10, 31, GapReason::Disconnect)];
     assert_eq!(lines(&coverage.take_closed()), expected);
 }
 
