@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,
+    /// Redis is not reachable, for a command that needs it; the service itself waits.
+    Unreachable = 69,
     /// Gave up after too many crashes.
     GaveUp = 70,
     /// The feed refuses the token.

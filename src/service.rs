@@ -20,6 +20,8 @@ use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
+use uw_websocket_actors::ledger::clerk::Clerk;
+use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
@@ -37,6 +39,8 @@ use crate::shutdown::{self, Signals};
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
+/// Where the state of the ledger is kept.
+const SPOOL_DIR: &str = "data/spool/ledger";
 
 /// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -61,6 +65,7 @@ struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
     pool: Pool,
+    clerk: Clerk,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -92,17 +97,30 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
-    match control::check(&address, &actors.keys.prefix, &pool).await {
-        Ok(version) => info!(log, "redis answers"; "version" => version),
+    let has_redis = match control::check(&address, &actors.keys.prefix, &pool).await {
+        Ok(version) => {
+            info!(log, "redis answers"; "version" => version);
+            true
+        }
         Err(CheckError::Unreachable(error)) => {
             warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
+            false
         }
         Err(error) => {
             error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
             return Err(Exit::BadSettings);
         }
-    }
-    Ok(Service { plans, address, pool, observations, faults, log: log.clone() })
+    };
+    let places = ledger_places(actors, pool.clone());
+    let clerk_log = log.new(o!("component" => "ledger"));
+    let clerk = ledger::open(places, &plans, has_redis, &observations, clerk_log).await;
+    Ok(Service { plans, address, pool, clerk, observations, faults, log: log.clone() })
+}
+
+/// Where the ledger keeps its state.
+#[must_use]
+pub fn ledger_places(settings: &ActorSettings, pool: Pool) -> Places {
+    Places { folder: Some(SPOOL_DIR.into()), pool, prefix: settings.keys.prefix.clone() }
 }
 
 /// Faults on request; only a build for tests has any.
@@ -132,6 +150,7 @@ impl Service {
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
         Herald::new(self.pool.clone(), prefix, Arc::clone(&self.observations), log).start();
+        let ledger = Ledger::new(self.clerk).start();
 
         let (reason, exit) = tokio::select! {
             signal = signals.next() => (signal.to_string(), Exit::Clean),
@@ -144,6 +163,7 @@ impl Service {
         let parts = shutdown::Parts {
             supervisor,
             data,
+            ledger,
             http,
             observations: self.observations,
             timeout: settings.shutdown_timeout,
@@ -227,6 +247,7 @@ impl Service {
         let (faults, child) = (self.faults.clone(), name.clone());
         let (settings, handshakes, data) = (Arc::clone(settings), Arc::clone(handshakes), data.clone());
         let (mailboxes, observations) = (mailboxes.to_vec(), Arc::clone(&self.observations));
+        let book = self.clerk.book.clone();
         let start = move |life| {
             let parts = ConnectionParts {
                 position,
@@ -234,6 +255,7 @@ impl Service {
                 settings: Arc::clone(&settings),
                 handshakes: Arc::clone(&handshakes),
                 mailboxes: mailboxes.clone(),
+                book: book.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),
                 log: log.clone(),

@@ -3,10 +3,11 @@
 //! 1. the connections stop reading, close their sockets and forward what they hold;
 //! 2. the writers write what they hold;
 //! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
-//! 4. the HTTP side ends, and the last record says what became of every event.
+//! 4. the gap ledger is closed: what is missed from now on begins here;
+//! 5. the HTTP side ends, and the last record says what became of every event.
 //!
-//! What comes after the deadline, the last count, the stop of the HTTP side and the flush of the log, takes a second and
-//! a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
+//! What comes after the deadline, the last count, the ledger, the stop of the HTTP side and the flush of the log, takes a
+//! second and a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
 //!
 //! A second signal ends the process at once.
 
@@ -19,8 +20,9 @@ use actix::Addr;
 use actix_rt::Arbiter;
 use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uw_websocket_actors::auditor::Auditor;
+use uw_websocket_actors::ledger::{Close, Ledger};
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
 use uw_websocket_actors::time::millis;
@@ -31,6 +33,11 @@ use crate::http::HttpSide;
 /// After the deadline: how long children that were told to end at once may take to be dropped, so that what they held
 /// is counted. They need no more than one turn of their thread.
 const LAST_COUNT: Duration = Duration::from_millis(500);
+/// How long Redis may take for the last gaps; what it does not take waits on disk for the next start.
+const LAST_GAPS: Duration = Duration::from_millis(300);
+/// How long the ledger may take with all of that. A disk that hangs for longer costs the knowledge that the end was in
+/// order: the next start finds a crash at the last sign of life.
+const LEDGER_CLOSE: Duration = Duration::from_millis(600);
 
 /// The signals that end the service.
 pub struct Signals {
@@ -62,6 +69,8 @@ pub struct Parts {
     pub supervisor: Addr<Supervisor>,
     /// The thread that they run on.
     pub data: Arbiter,
+    /// The gap ledger.
+    pub ledger: Addr<Ledger>,
     /// The HTTP side, if there is one.
     pub http: Option<HttpSide>,
     /// What became of the events.
@@ -88,6 +97,7 @@ impl Parts {
             }
         };
         self.after_drain(&report, began).await;
+        self.close_ledger().await;
         if let Some(http) = self.http.take() {
             http.stop();
         }
@@ -112,6 +122,13 @@ impl Parts {
     fn is_counted(&self) -> bool {
         let mut channels = self.observations.channels.iter();
         channels.all(|channel| channel.held_in(Place::Memory) == 0 && channel.audit().is_none())
+    }
+
+    async fn close_ledger(&self) {
+        let closed = self.ledger.send(Close { patience: LAST_GAPS });
+        if !matches!(timeout(LEDGER_CLOSE, closed).await, Ok(Ok(()))) {
+            warn!(self.log, "ledger not closed in time");
+        }
     }
 
     fn report(&self, exit: Exit) {

@@ -47,9 +47,14 @@ impl Program {
 
 #[test]
 fn help_and_version_are_answers() {
-    for args in
-        [&["--help"][..], &["help"], &["run", "--help"], &["settings", "--help"], &["healthcheck", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["help"],
+        &["run", "--help"],
+        &["gaps", "--help"],
+        &["settings", "--help"],
+        &["healthcheck", "--help"],
+    ] {
         let (code, stdout, stderr) = program(args).run();
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
         assert!(stdout.contains("Example: "), "{args:?}: {stdout}");

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
+use crate::error_chain::ErrorChain;
+use crate::ledger::gap::Gap;
+use crate::ledger::life::Life;
+use crate::ledger::observed::GapObservation;
+use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
-use crate::time::millis;
+use crate::time::{iso_utc, millis};
 use crate::writer::store::fault::{Refusal, StoreFault};
 
 pub(crate) fn connecting(log: &Logger, attempt: u64, delay: Duration) {
@@ -119,6 +124,34 @@ pub(crate) fn id_passed(log: &Logger, stream: &str) {
 
 pub(crate) fn batch_came_late(log: &Logger) {
     error!(log, "batch lost");
+}
+
+/// Records a gap that stands for `count` of them: in the log, in the counts and for the status.
+pub(crate) fn gap_recorded(log: &Logger, seen: &GapObservation, gap: &Gap, count: u32) {
+    seen.record(gap.clone(), count);
+    warn!(log, "gap recorded"; "family" => gap.family.name(), "reason" => gap.reason.label(),
+        "seconds" => gap.seconds(), "events" => gap.events, "channels" => gap.channels.join(","));
+}
+
+pub(crate) fn ledger_continued(log: &Logger, life: &Life) {
+    info!(log, "ledger continued"; "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at),
+        "clean" => life.clean, "waiting" => life.waiting.len());
+}
+
+pub(crate) fn ledger_begun(log: &Logger, has_redis: bool) {
+    warn!(log, "ledger begun, what was missed before this start is not known"; "redis" => has_redis);
+}
+
+pub(crate) fn ledger_unreadable(log: &Logger, error: &ShelfError) {
+    error!(log, "state of the ledger not readable"; ErrorChain::new(error));
+}
+
+pub(crate) fn ledger_unkept(log: &Logger, error: &ShelfError) {
+    error!(log, "state of the ledger not kept"; ErrorChain::new(error));
+}
+
+pub(crate) fn ledger_refused(log: &Logger, error: &str) {
+    warn!(log, "gaps wait for redis"; "error" => error);
 }
 
 pub(crate) fn log_records_dropped(log: &Logger, count: u64) {

@@ -18,6 +18,7 @@ pub mod duplicates;
 pub mod auditor;
 pub mod events;
 pub mod herald;
+pub mod ledger;
 pub mod observation;
 pub mod supervisor;
 

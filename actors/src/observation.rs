@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
 use crate::labelled;
+use crate::ledger::observed::GapObservation;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -375,6 +376,8 @@ pub struct Observations {
     pub stopping: AtomicBool,
     /// Log records lost because the log could not keep up.
     pub log_records_dropped: Arc<AtomicU64>,
+    /// The gap ledger.
+    pub gaps: GapObservation,
     rejected: Vec<Count>,
 }
 
@@ -405,6 +408,7 @@ impl Observations {
             supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),
             log_records_dropped,
+            gaps: GapObservation::default(),
             rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),
         }
     }

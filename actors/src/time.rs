@@ -12,6 +12,13 @@ pub fn iso_utc(unix_us: u64) -> String {
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
+/// Reads what [`iso_utc`] writes, and any other ISO 8601 time with its offset, as Unix microseconds.
+#[must_use]
+pub fn parse_iso(text: &str) -> Option<u64> {
+    let at: Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_microsecond()).ok()
+}
+
 /// A duration in whole milliseconds, as log records have it.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
@@ -28,5 +35,14 @@ mod tests {
         assert_eq!(iso_utc(1_767_323_045_000_000), "2026-01-02T03:04:05.000000+00:00");
         assert_eq!(iso_utc(0), "1970-01-01T00:00:00.000000+00:00");
         assert!(iso_utc(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn a_time_that_was_written_is_read_again() {
+        for at in [0, 1_767_323_045_000_006] {
+            assert_eq!(parse_iso(&iso_utc(at)), Some(at));
+        }
+        assert_eq!(parse_iso("2026-01-02T03:04:05Z"), Some(1_767_323_045_000_000));
+        assert_eq!([parse_iso("yesterday"), parse_iso("1969-12-31T23:59:59Z")], [None, None]);
     }
 }

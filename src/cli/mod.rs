@@ -1,5 +1,6 @@
 //! The command line.
 
+mod gaps;
 mod healthcheck;
 mod run;
 mod show;
@@ -38,6 +39,8 @@ enum Command {
     Run,
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
+    /// Print the ledger of gaps: what was missed, when and why
+    Gaps(gaps::GapsArgs),
     /// Print the settings as they take effect, secrets masked, each with where it came from
     #[command(
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
@@ -61,6 +64,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => with_settings(&sources, run::run),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),
         Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
         Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use std::fmt;
 
+use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::observation::{ConnectionState, Rejection, WriterState, lock};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
@@ -312,6 +313,14 @@ pub const FAMILIES: &[Family] = &[
         "1 while Redis takes the writes of every shard, else 0",
         |snapshot, series| series.only(u32::from(snapshot.observations.redis_up())),
     ),
+    family("uw_ws_gaps_total", Counter, &["reason"], "Gaps recorded in the ledger", |snapshot, series| {
+        let gaps = &snapshot.observations.gaps;
+        let mut reasons = GapReason::ALL.iter();
+        reasons.try_for_each(|reason| series.labelled(&[reason.label()], gaps.recorded(*reason).get()))
+    }),
+    family("uw_ws_gaps_waiting", Gauge, &[], "Gaps that are not in Redis yet", |snapshot, series| {
+        series.only(snapshot.observations.gaps.waiting())
+    }),
     family(
         "uw_ws_actor_restarts_total",
         Counter,

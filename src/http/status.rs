@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
+use uw_websocket_actors::ledger::gap::{Gap, OpenGap};
+use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ConnectionObservation, JoinObservation, Rejection, WriterObservation, lock,
 };
@@ -49,6 +51,8 @@ pub struct Status<'a> {
     pub restarts: BTreeMap<String, u64>,
     /// Frames that are no events, by kind.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// The gap ledger.
+    pub gaps: GapStatus,
     /// Log records lost because the log could not keep up.
     pub log_records_dropped: u64,
     /// Resident memory of the process.
@@ -180,6 +184,23 @@ pub struct SpoolStatus {
     pub error: Option<String>,
 }
 
+/// The gap ledger. A gap has the fields of its entry in Redis.
+#[derive(Debug, Serialize)]
+pub struct GapStatus {
+    /// Gaps that are not in Redis yet.
+    pub waiting: u64,
+    /// What is missing now.
+    pub open: Vec<OpenGap>,
+    /// The newest gaps, newest first.
+    pub recent: Vec<Gap>,
+}
+
+impl GapStatus {
+    fn of(gaps: &GapObservation) -> GapStatus {
+        GapStatus { waiting: gaps.waiting(), open: gaps.open(), recent: gaps.recent() }
+    }
+}
+
 // === impl Status ===
 
 impl<'a> Status<'a> {
@@ -218,6 +239,7 @@ impl<'a> Status<'a> {
                 .iter()
                 .map(|kind| (kind.label(), observations.rejected(*kind).get()))
                 .collect(),
+            gaps: GapStatus::of(&observations.gaps),
             log_records_dropped: observations.log_records_dropped.load(Relaxed),
             resident_bytes: snapshot.resident_bytes,
         }

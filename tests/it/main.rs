@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod gaps;
 mod harness;
 mod joins;
 mod logs;

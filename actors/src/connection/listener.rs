@@ -28,6 +28,8 @@ use crate::calendar::{self, MarketState};
 use crate::event::ReadAt;
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::ledger::book::Watch;
+use crate::ledger::gap::GapReason;
 use crate::observation::{
     ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
 };
@@ -62,6 +64,8 @@ pub struct Listener {
     pub intake: Intake,
     /// From events to writers.
     pub forwarder: Forwarder,
+    /// Writes down what is missed.
+    pub watch: Watch,
     /// What others see.
     pub observations: Arc<Observations>,
     /// This connection's position there.
@@ -84,8 +88,8 @@ pub struct Listener {
 enum End {
     /// We were told to drain.
     Drained,
-    /// The reason why it was lost.
-    Lost(String),
+    /// It was lost: the reason for the ledger, and the one for people.
+    Lost(GapReason, String),
     /// A test wants the listener to end without having been told to.
     Early,
 }
@@ -121,10 +125,14 @@ impl Listener {
                 Ok(socket) => match self.session(socket).await {
                     (End::Drained, _) => break,
                     (End::Early, _) => return,
-                    (End::Lost(reason), lasted) => delay = self.session_lost(reason, lasted),
+                    (End::Lost(kind, reason), lasted) => {
+                        self.watch.lost(kind, &reason);
+                        delay = self.session_lost(reason, lasted);
+                    }
                 },
             }
         }
+        self.watch.drained();
         self.observed().state.set(ConnectionState::Draining);
         while !self.forwarder.is_empty() {
             tokio::select! {
@@ -198,6 +206,7 @@ impl Listener {
         observed.accepted.add(1);
         observed.session_since.set_now();
         observed.last_event_at.clear();
+        self.watch.opened();
         *lock(&observed.last_error) = None;
         for join in lock(&observed.joins).iter_mut() {
             (join.acknowledged, join.refused) = (false, None);
@@ -205,6 +214,9 @@ impl Listener {
         events::connected(&self.log, topics.len());
 
         let end = self.listen(&mut socket, &mut session).await;
+        if matches!(end, End::Drained) {
+            self.watch.drained();
+        }
         let goodbye = ws::Message::Close(Some(ws::CloseCode::Normal.into()));
         // the peer may be gone already, and then there is nobody to say goodbye to
         drop(timeout(GOODBYE_TIMEOUT, socket.send(goodbye)).await);
@@ -230,7 +242,9 @@ impl Listener {
                 read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
-            self.observed().last_frame_at.set(read_at.unix_us);
+            if !chunk.is_empty() {
+                self.observed().last_frame_at.set(read_at.unix_us);
+            }
             let asked = self.accept(&mut chunk, read_at, session);
             self.forwarder.flush();
             if matches!(read, Ok(Left::Perhaps)) {
@@ -249,7 +263,9 @@ impl Listener {
                         return end;
                     }
                 }
-                Asked::Close(reason) => return End::Lost(self.connector.redact(&closed(reason))),
+                Asked::Close(reason) => {
+                    return lost(self.connector.redact(&closed(reason)));
+                }
             }
             if let Err(error) = read {
                 return self.unreadable(&error);
@@ -266,15 +282,19 @@ impl Listener {
                     let topic = session.topic(position);
                     if session.times_sent(position) > 1 {
                         events::join_repeated(&self.log, topic, session.times_sent(position));
+                        // the answer may lie unread in the socket
+                        if self.blocked.is_none() {
+                            self.watch.overdue(topic);
+                        }
                     }
                     ws::Message::Text(join_frame(topic).into())
                 }
                 Due::Ping => ws::Message::Ping(Bytes::new()),
                 Due::Dead(Death::NoPong) => {
-                    return Some(End::Lost("no pong within the ping interval".into()));
+                    return Some(End::Lost(GapReason::Death, "no pong within the ping interval".into()));
                 }
                 Due::Dead(Death::Silence) => {
-                    return Some(End::Lost("no event for 75 s in market hours".into()));
+                    return Some(End::Lost(GapReason::Silence, "no event for 75 s in market hours".into()));
                 }
             };
             if let Some(end) = self.send(socket, message).await {
@@ -289,6 +309,7 @@ impl Listener {
         if reads {
             session.resume(now);
             if let Some((_, true)) = self.blocked.take() {
+                self.watch.resumed();
                 events::reading_resumed(&self.log);
             }
         } else {
@@ -296,6 +317,7 @@ impl Listener {
             let (since, is_logged) = self.blocked.get_or_insert((now, false));
             if !*is_logged && now.duration_since(*since) >= BLOCK_LOGGED_AFTER {
                 *is_logged = true;
+                self.watch.blocked(now.duration_since(*since));
                 events::reading_stopped(&self.log);
             }
         }
@@ -337,6 +359,7 @@ impl Listener {
             }
             Taken::Acknowledged(topic) => {
                 if session.acknowledge(&topic) == Acknowledged::Joined {
+                    self.watch.joined(&topic);
                     events::subscribed(&self.log, &topic);
                 }
                 self.note_join(&topic, true, None);
@@ -372,13 +395,13 @@ impl Listener {
         self.beat.beat();
         match timeout(WRITE_TIMEOUT, socket.send(message)).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(End::Lost(self.connector.redact(&error.to_string()))),
-            Err(_) => Some(End::Lost("the peer does not read".into())),
+            Ok(Err(error)) => Some(lost(self.connector.redact(&error.to_string()))),
+            Err(_) => Some(lost("the peer does not read".into())),
         }
     }
 
     fn unreadable(&mut self, error: &Unreadable) -> End {
-        End::Lost(match error {
+        lost(match error {
             Unreadable::Ended => "connection closed without a close frame".into(),
             Unreadable::Socket(error) => {
                 if let SocketError::TooLarge(length) = error {
@@ -388,6 +411,10 @@ impl Listener {
             }
         })
     }
+}
+
+fn lost(reason: String) -> End {
+    End::Lost(GapReason::Disconnect, reason)
 }
 
 fn join_frame(topic: &str) -> String {

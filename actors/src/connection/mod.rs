@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use transport::FeedConnector;
 
 use crate::fault::ChildFaults;
+use crate::ledger::book::GapBook;
 use crate::observation::Observations;
 use crate::settings::ActorSettings;
 use crate::supervisor::{ChildLife, Stop};
@@ -53,6 +54,8 @@ pub struct ConnectionParts {
     pub handshakes: Arc<HandshakeLimiter>,
     /// The mailboxes of the writers, one a shard.
     pub mailboxes: Vec<Arc<Mailbox>>,
+    /// What is missed is written there.
+    pub book: GapBook,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -76,8 +79,17 @@ impl Connection {
     }
 
     fn listener(&self, parts: ConnectionParts) -> Result<Listener, TlsError> {
-        let ConnectionParts { position, plan, settings, handshakes, mailboxes, observations, faults, log } =
-            parts;
+        let ConnectionParts {
+            position,
+            plan,
+            settings,
+            handshakes,
+            mailboxes,
+            book,
+            observations,
+            faults,
+            log,
+        } = parts;
         let connector = FeedConnector::new(&settings.feed)?;
         let router = Router::new(&settings.plan, &settings.keys, settings.writers.shards, &plan.topics);
         let redactor = connector.clone();
@@ -92,6 +104,7 @@ impl Connection {
             ping_interval: settings.feed.ping_interval,
             intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
             forwarder: Forwarder::new(senders, size, Arc::clone(&observations)),
+            watch: book.watch(position),
             observations,
             position,
             draining: self.draining.subscribe(),

@@ -72,10 +72,16 @@ impl Setup {
 
     /// Starts the process.
     pub(crate) fn start(self) -> Service {
+        Service::spawn(&self.variables, self.folder)
+    }
+}
+
+impl Service {
+    fn spawn(variables: &BTreeMap<String, String>, folder: TempDir) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
             .env_clear()
-            .envs(&self.variables)
-            .current_dir(self.folder.path())
+            .envs(variables)
+            .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,7 +90,14 @@ impl Setup {
         let (stdout, stderr) = (Lines::default(), Lines::default());
         let readers =
             vec![stdout.collect(child.stdout.take().unwrap()), stderr.collect(child.stderr.take().unwrap())];
-        Service { folder: self.folder, child, stdout, stderr, readers }
+        Service { folder, child, stdout, stderr, readers }
+    }
+
+    /// Starts the next process in the folder of this one, which has ended, with the settings of `setup`.
+    pub(crate) fn start_again(mut self, setup: &Setup) -> Service {
+        assert!(!self.is_running(), "it has ended");
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Service::spawn(&setup.variables, folder)
     }
 }
 

@@ -1,0 +1,283 @@
+//! The book that every actor can write gaps into. It outlives them: a restarted actor finds what was open.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::coverage::{Coverage, Covered};
+use super::gap::{Gap, GapReason};
+use super::queue::GapQueue;
+use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
+
+/// What may have come unnoticed before a socket is no longer read: it lies in the socket for less than this, or it
+/// would count as blocked.
+const UNREAD: Duration = Duration::from_secs(1);
+/// The detail of every gap that begins with the end of the process.
+const STOPPED: &str = "the process was stopped";
+
+/// A handle of the book.
+#[derive(Clone, Debug)]
+pub struct GapBook {
+    pages: Arc<Mutex<Pages>>,
+    observations: Arc<Observations>,
+}
+
+#[derive(Debug)]
+struct Pages {
+    /// By the position of the connection.
+    coverages: Vec<Coverage>,
+    /// Gaps that were noted as they are.
+    noted: GapQueue,
+}
+
+/// The book at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Gaps that have ended since the last one.
+    pub(super) ended: GapQueue,
+    /// Gaps that have ended and wait for the last of their topics.
+    pub(super) ending: Vec<Gap>,
+    /// How the topics are.
+    pub(super) topics: Vec<Covered>,
+}
+
+impl GapBook {
+    /// A book for the topics of each connection, as they were before.
+    #[must_use]
+    pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapBook {
+        let coverages = connections.into_iter().map(Coverage::new).collect();
+        let pages = Pages { coverages, noted: GapQueue::default() };
+        GapBook { pages: Arc::new(Mutex::new(pages)), observations }
+    }
+
+    /// Notes a complete gap, such as events that were dropped. Whoever drops many sums them up first: the book keeps
+    /// [`super::queue::MAX_WAITING`] gaps a second.
+    pub fn note(&self, gap: Gap) {
+        lock(&self.pages).noted.push(gap);
+    }
+
+    /// What the actor of the connection at this position writes with, for one life of it.
+    #[must_use]
+    pub fn watch(&self, position: usize) -> Watch {
+        Watch { book: self.clone(), position, is_over: false }
+    }
+
+    /// Turns a page: takes what has ended, and sees how everything else is.
+    pub(super) fn turn(&self, now: u64) -> Page {
+        let mut pages = lock(&self.pages);
+        let mut page = Page { ended: std::mem::take(&mut pages.noted), ..Page::default() };
+        for coverage in &mut pages.coverages {
+            coverage.tick(now);
+            coverage.take_closed().into_iter().for_each(|gap| page.ended.push(gap));
+            page.ending.extend(coverage.ending());
+            page.topics.extend_from_slice(coverage.topics());
+        }
+        page
+    }
+
+    /// Ends the book with the process: what a connection that could not say so received, it no longer does.
+    pub(super) fn close(&self, now: u64) {
+        for (position, coverage) in lock(&self.pages).coverages.iter_mut().enumerate() {
+            let since = self.connection(position).and_then(|connection| connection.last_frame_at.get());
+            coverage.lost(since.unwrap_or(now), now, GapReason::Shutdown, STOPPED);
+        }
+    }
+
+    fn connection(&self, position: usize) -> Option<&ConnectionObservation> {
+        self.observations.connections.get(position)
+    }
+}
+
+/// A connection's side of the book. When it is dropped without having been drained, its actor has died: what it
+/// received is missing from its last frame on.
+#[derive(Debug)]
+pub struct Watch {
+    book: GapBook,
+    position: usize,
+    is_over: bool,
+}
+
+impl Watch {
+    /// A session was opened.
+    pub fn opened(&self) {
+        self.write(|coverage| coverage.opened(unix_micros()));
+    }
+
+    /// A join was acknowledged.
+    pub fn joined(&self, topic: &str) {
+        self.write(|coverage| coverage.joined(topic, unix_micros()));
+    }
+
+    /// A join was not acknowledged in time; what the feed said of it is known to the observation.
+    pub fn overdue(&self, topic: &str) {
+        let refusal = self.connection().and_then(|connection| {
+            lock(&connection.joins).iter().find(|join| join.topic == topic)?.refused.clone()
+        });
+        let why =
+            refusal.map_or_else(|| "no answer to the join".to_owned(), |text| format!("refused: {text}"));
+        self.write(|coverage| coverage.overdue(topic, &why));
+    }
+
+    /// The session was lost.
+    pub fn lost(&self, reason: GapReason, detail: &str) {
+        let now = unix_micros();
+        let since = match reason {
+            // pongs came, but they are not what was missed
+            GapReason::Silence => self.connection().and_then(|connection| connection.last_event_at.get()),
+            _ => self.last_frame_at(),
+        };
+        self.write(|coverage| coverage.lost(since.unwrap_or(now), now, reason, detail));
+    }
+
+    /// The socket has not been read for so long.
+    pub fn blocked(&self, so_long: Duration) {
+        self.write(|coverage| coverage.blocked(unix_micros().saturating_sub(micros(so_long))));
+    }
+
+    /// The socket is read again.
+    pub fn resumed(&self) {
+        self.write(|coverage| coverage.resumed(unix_micros()));
+    }
+
+    /// Nothing more is read, because the process ends.
+    pub fn drained(&mut self) {
+        self.is_over = true;
+        let now = unix_micros();
+        let last_frame = self.last_frame_at().unwrap_or(now);
+        let since = last_frame.max(now.saturating_sub(micros(UNREAD)));
+        self.write(|coverage| coverage.lost(since, now, GapReason::Shutdown, STOPPED));
+    }
+
+    fn connection(&self) -> Option<&ConnectionObservation> {
+        self.book.connection(self.position)
+    }
+
+    fn last_frame_at(&self) -> Option<u64> {
+        self.connection()?.last_frame_at.get()
+    }
+
+    fn write(&self, what: impl FnOnce(&mut Coverage)) {
+        if let Some(coverage) = lock(&self.book.pages).coverages.get_mut(self.position) {
+            what(coverage);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        if self.book.observations.stopping.load(Relaxed) {
+            self.lost(GapReason::Shutdown, STOPPED);
+        } else {
+            self.lost(GapReason::Crash, "the connection's actor died and was started again");
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coverage::Reach;
+    use super::*;
+    use crate::event::{Channel, Family, Topic};
+    use crate::ledger::coverage::open_gaps;
+
+    fn book() -> GapBook {
+        let topics = [Topic { channel: Channel::News, symbol: None }];
+        let observations = Observations::new(
+            "test".into(),
+            "0",
+            &[Channel::News],
+            &[("news", &topics[..])],
+            1,
+            Arc::default(),
+        );
+        let covered = Covered { topic: "news".into(), family: Family::News, reach: Reach::New };
+        GapBook::new(vec![vec![covered]], Arc::new(observations))
+    }
+
+    #[track_caller]
+    fn assert_open(book: &GapBook, since: u64, reason: GapReason) {
+        let open = open_gaps(&book.turn(unix_micros()).topics);
+        assert_eq!(open.len(), 1, "{open:?}");
+        assert_eq!((open[0].from_us, open[0].reason), (since, reason));
+    }
+
+    /// A book and a life of its connection that is joined and has had its last frame at 5 and its last event at 3.
+    fn joined() -> (GapBook, Watch) {
+        let book = book();
+        let watch = book.watch(0);
+        watch.opened();
+        watch.joined("news");
+        let connection = &book.observations.connections[0];
+        connection.last_frame_at.set(5);
+        connection.last_event_at.set(3);
+        (book, watch)
+    }
+
+    #[test]
+    fn an_actor_that_dies_has_received_up_to_its_last_frame() {
+        let (book, watch) = joined();
+        drop(watch);
+        assert_open(&book, 5, GapReason::Crash);
+        let second = book.watch(0);
+        second.opened();
+        second.joined("news");
+        let ended = book.turn(unix_micros()).ended;
+        let gap = &ended.first().unwrap().gap;
+        assert_eq!((ended.len(), gap.from_us, gap.reason), (1, 5, GapReason::Crash));
+    }
+
+    #[test]
+    fn silence_begins_with_the_last_event_and_death_with_the_last_frame() {
+        for (reason, since) in [(GapReason::Silence, 3), (GapReason::Death, 5), (GapReason::Disconnect, 5)] {
+            let (book, watch) = joined();
+            watch.lost(reason, "");
+            drop(watch);
+            assert_open(&book, since, reason);
+        }
+    }
+
+    #[test]
+    fn an_actor_that_ends_with_the_process_has_received_up_to_its_end() {
+        let (book, mut watch) = joined();
+        let before = unix_micros();
+        watch.drained();
+        drop(watch);
+        let open = open_gaps(&book.turn(unix_micros()).topics);
+        assert!(open[0].from_us >= before - micros(UNREAD), "{open:?}");
+        assert_eq!(open[0].reason, GapReason::Shutdown);
+    }
+
+    #[test]
+    fn an_actor_that_does_not_end_in_time_has_received_up_to_its_last_frame() {
+        let (book, watch) = joined();
+        book.observations.stopping.store(true, Relaxed);
+        drop(watch);
+        assert_open(&book, 5, GapReason::Shutdown);
+        let (book, watch) = joined();
+        book.close(unix_micros());
+        assert_open(&book, 5, GapReason::Shutdown);
+        drop(watch);
+        assert_open(&book, 5, GapReason::Shutdown);
+    }
+
+    #[test]
+    fn what_is_noted_is_on_the_next_page_once() {
+        let book = book();
+        for reason in
+            [GapReason::SpoolFull, GapReason::SpoolCorrupt, GapReason::RedisLost, GapReason::Rejected]
+        {
+            book.clone().note(Gap::new(Family::News, vec!["news".into()], (1, 2), reason).with_events(3));
+            let page = book.turn(unix_micros());
+            let gap = &page.ended.first().unwrap().gap;
+            assert_eq!((page.ended.len(), gap.reason, gap.events), (1, reason, Some(3)));
+            assert!(book.turn(unix_micros()).ended.is_empty());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The work of the ledger, second by second: turn the page of the book, keep the state, write to Redis what waits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slog::Logger;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::book::GapBook;
+use super::coverage::open_gaps;
+use super::life::Life;
+use super::post::{Post, PostError, Posted};
+use super::queue::GapQueue;
+use super::shelf::{Shelf, ShelfError};
+use crate::events;
+use crate::observation::{Observations, unix_micros};
+use crate::sampled::Sampled;
+
+/// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
+const AT_ONCE: usize = 100;
+/// Longest work with Redis in one go; the next sign of life waits for it.
+const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+/// After Redis has failed it is left alone for this many turns, so that one that hangs does not slow down the signs of
+/// life for long.
+const REDIS_REST: u32 = 3;
+
+/// Everything the ledger works with.
+#[derive(Debug)]
+pub struct Clerk {
+    /// What the actors write in.
+    pub book: GapBook,
+    /// The state on disk; none with `SPOOL_MODE=off`.
+    pub shelf: Option<Shelf>,
+    /// The stream.
+    pub post: Post,
+    /// Gaps that are not in Redis.
+    pub waiting: GapQueue,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// The log.
+    pub log: Logger,
+    /// How it goes.
+    pub progress: Progress,
+}
+
+/// How the work goes.
+#[derive(Debug, Default)]
+pub struct Progress {
+    number: u64,
+    rest: u32,
+    is_closed: bool,
+    unkept: Sampled,
+    refused: Sampled,
+}
+
+impl Clerk {
+    /// A turn. Dropping it at any point loses nothing: what it took from the book is in the queue.
+    pub async fn turn(&mut self) {
+        if self.progress.is_closed {
+            return;
+        }
+        let mut life = self.look(false);
+        self.keep(&mut life).await;
+        if self.progress.rest > 0 {
+            self.progress.rest -= 1;
+        } else if !matches!(timeout(REDIS_PATIENCE, self.write(&mut life)).await, Ok(true)) {
+            self.progress.rest = REDIS_REST;
+        }
+    }
+
+    /// The last turn: nothing is received any more. What Redis does not take within `patience` waits for the next
+    /// process.
+    pub async fn close(&mut self, patience: Duration) {
+        self.progress.is_closed = true;
+        self.book.close(unix_micros());
+        let mut life = self.look(true);
+        self.keep(&mut life).await;
+        let has_waited = !self.waiting.is_empty();
+        let is_written = matches!(timeout(patience, self.write(&mut life)).await, Ok(true));
+        if is_written && has_waited {
+            self.keep(&mut life).await;
+        }
+    }
+
+    /// Takes what has ended from the book, and makes the state of everything.
+    fn look(&mut self, clean: bool) -> Life {
+        let now = unix_micros();
+        let page = self.book.turn(now);
+        for ended in page.ended.iter() {
+            events::gap_recorded(&self.log, &self.observations.gaps, &ended.to_write(), ended.stands_for);
+        }
+        self.waiting.append(page.ended);
+        self.observations.gaps.show(open_gaps(&page.topics), self.waiting.len());
+        let mut life = Life::new(&self.observations.instance, now);
+        life.clean = clean;
+        life.set(page.topics, page.ending);
+        life
+    }
+
+    /// Keeps the state on disk, with what waits now.
+    async fn keep(&mut self, life: &mut Life) {
+        let Some(shelf) = self.shelf.clone() else { return };
+        self.progress.number += 1;
+        let number = self.progress.number;
+        let kept = match self.json(life) {
+            Ok(json) => spawn_blocking(move || shelf.write(number, &json)).await,
+            Err(error) => Ok(Err(error.into())),
+        };
+        // the runtime ends, and this with it
+        let Ok(kept) = kept else { return };
+        self.note_unkept(kept);
+    }
+
+    fn json(&mut self, life: &mut Life) -> Result<Vec<u8>, serde_json::Error> {
+        // lent, not copied
+        std::mem::swap(&mut life.waiting, &mut self.waiting);
+        let json = life.to_json();
+        std::mem::swap(&mut life.waiting, &mut self.waiting);
+        json
+    }
+
+    fn note_unkept(&mut self, kept: Result<(), ShelfError>) {
+        if let Err(error) = kept
+            && self.progress.unkept.is_due(Instant::now())
+        {
+            events::ledger_unkept(&self.log, &error);
+        }
+    }
+
+    /// Writes what waits, and the copy of the state; false if Redis does not do its part.
+    async fn write(&mut self, life: &mut Life) -> bool {
+        let written = self.try_write(life).await;
+        self.observations.gaps.show(self.observations.gaps.open(), self.waiting.len());
+        // that Redis is away the writers tell
+        if let Err(PostError::Refused(text)) = &written
+            && self.progress.refused.is_due(Instant::now())
+        {
+            events::ledger_refused(&self.log, text);
+        }
+        written.is_ok()
+    }
+
+    async fn try_write(&mut self, life: &mut Life) -> Result<(), PostError> {
+        let post = self.post.clone();
+        let mut connection = post.connect().await?;
+        if self.waiting.needs_ids(AT_ONCE) {
+            let last = post.last_id(&mut connection).await?;
+            self.waiting.number(last, AT_ONCE);
+            // an id is on record before it is used
+            self.keep(life).await;
+        }
+        if let Ok(json) = self.json(life) {
+            post.keep(&mut connection, &json).await?;
+        }
+        for _ in 0..AT_ONCE {
+            let Some(first) = self.waiting.first().filter(|first| first.id.is_some()) else { break };
+            match post.send(&mut connection, first).await? {
+                Posted::Stored => {
+                    self.waiting.pop();
+                }
+                Posted::Passed => {
+                    // they get ids above the foreign one at the next turn; none of them was sent
+                    self.waiting.forget_ids();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

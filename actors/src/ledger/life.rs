@@ -1,0 +1,302 @@
+//! What is kept of a process, so that the next one knows what was missed in between: its last sign of life, how each
+//! topic was, and the gaps that are not in Redis yet. One document, replaced as a whole, so that no gap is in it twice
+//! or not at all, whenever the process dies.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::coverage::{Covered, Outage, Reach};
+use super::gap::{Gap, GapReason, family_of, moment, reason};
+use super::queue::GapQueue;
+
+/// The form of the document. One with a higher number was written by a newer version and is not read.
+const FORMAT: u32 = 1;
+/// A process without a sign of life for so long is dead, in microseconds. One a second is usual; a disk or a Redis that
+/// hangs can delay it by some.
+const DEAD_AFTER: u64 = 10_000_000;
+
+/// A process as far as the ledger is concerned.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Life {
+    format: u32,
+    /// Names the process.
+    pub instance: String,
+    /// Its last sign of life, in Unix microseconds.
+    #[serde(with = "moment")]
+    pub alive_at: u64,
+    /// Whether it has ended in order.
+    pub clean: bool,
+    /// The topics that were received at least once.
+    topics: BTreeMap<String, Kept>,
+    /// Gaps that have ended and wait for the last of their topics.
+    ending: Vec<Gap>,
+    /// Gaps that are not in Redis, as far as is known.
+    pub waiting: GapQueue,
+}
+
+/// How a topic was.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kept {
+    Receiving,
+    Missing {
+        #[serde(with = "moment")]
+        since: u64,
+        #[serde(with = "reason")]
+        reason: GapReason,
+        detail: String,
+    },
+}
+
+/// A document that cannot be used.
+#[derive(Debug, Error)]
+pub enum LifeError {
+    /// It is no such document, or a part of it.
+    #[error("it is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// It has another form.
+    #[error("it has the form {0}, which only a newer version can read")]
+    Newer(u32),
+}
+
+impl Life {
+    /// A process that lives at `alive_at`.
+    #[must_use]
+    pub(super) fn new(instance: &str, alive_at: u64) -> Life {
+        Life {
+            format: FORMAT,
+            instance: instance.to_owned(),
+            alive_at,
+            clean: false,
+            topics: BTreeMap::new(),
+            ending: Vec::new(),
+            waiting: GapQueue::default(),
+        }
+    }
+
+    /// The same with its topics and the gaps that wait for some of them.
+    pub(super) fn set(&mut self, topics: Vec<Covered>, ending: Vec<Gap>) {
+        self.ending = ending;
+        self.topics = topics
+            .into_iter()
+            .filter_map(|covered| {
+                let kept = match covered.reach {
+                    Reach::New => return None,
+                    Reach::Receiving => Kept::Receiving,
+                    Reach::Missing(Outage { since, reason, detail }) => {
+                        Kept::Missing { since, reason, detail }
+                    }
+                };
+                Some((covered.topic, kept))
+            })
+            .collect();
+    }
+
+    /// Reads a document.
+    pub fn parse(json: &[u8]) -> Result<Life, LifeError> {
+        #[derive(Deserialize)]
+        struct Form {
+            format: u32,
+        }
+        match serde_json::from_slice(json)? {
+            Form { format: FORMAT } => Ok(serde_json::from_slice(json)?),
+            Form { format } => Err(LifeError::Newer(format)),
+        }
+    }
+
+    /// The document.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// The topics as the next process finds them: what this one received is missing since its end.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<Covered> {
+        let (reason, how) = if self.clean {
+            (GapReason::Shutdown, "was stopped")
+        } else {
+            (GapReason::Crash, "died; this is its last sign of life")
+        };
+        let end = || Outage { since: self.alive_at, reason, detail: format!("{} {how}", self.instance) };
+        let covered = |(topic, kept): (&String, &Kept)| Covered {
+            topic: topic.clone(),
+            family: family_of(topic),
+            reach: Reach::Missing(match kept {
+                Kept::Receiving => end(),
+                Kept::Missing { since, reason, detail } => {
+                    Outage { since: *since, reason: *reason, detail: detail.clone() }
+                }
+            }),
+        };
+        self.topics.iter().map(covered).collect()
+    }
+
+    /// What is missing at `now`: of a process that shows no sign of life any more, everything.
+    #[must_use]
+    pub fn missing(&self, now: u64) -> Vec<Covered> {
+        let lives = !self.clean && now.saturating_sub(self.alive_at) < DEAD_AFTER;
+        let is_missing =
+            |covered: &Covered| !lives || !matches!(self.topics.get(&covered.topic), Some(Kept::Receiving));
+        self.left_behind().into_iter().filter(is_missing).collect()
+    }
+
+    /// What the next process begins with, at `now`. A topic that it does not join any more is missing up to then.
+    #[must_use]
+    pub fn succeed(self, connections: &[Vec<String>], now: u64) -> Beginning {
+        let mut left: BTreeMap<String, Covered> =
+            self.left_behind().into_iter().map(|covered| (covered.topic.clone(), covered)).collect();
+        let begins = connections.iter().map(|topics| {
+            let begin = |topic: &String| left.remove(topic).unwrap_or_else(|| new(topic));
+            topics.iter().map(begin).collect()
+        });
+        let topics = begins.collect();
+        let mut over: Vec<Gap> = Vec::new();
+        for Covered { topic, family, reach } in left.into_values() {
+            let Reach::Missing(outage) = reach else { continue };
+            let gap = Gap::new(family, vec![topic], (outage.since, now), outage.reason);
+            match over.iter_mut().find(|other| other.is_like(&gap) && other.from_us == gap.from_us) {
+                Some(same) => same.channels.extend(gap.channels),
+                None => over.push(gap.with_detail("no longer among the channels of the settings")),
+            }
+        }
+        over.extend(self.ending);
+        Beginning { topics, over, waiting: self.waiting }
+    }
+
+    /// Of the copies that were found the one with the newest sign of life. Of another process' copy, which is on our own
+    /// disk, the gaps that wait are not known to anybody else.
+    #[must_use]
+    pub fn newest(on_disk: Option<Life>, in_redis: Option<Life>) -> Option<Life> {
+        match (on_disk, in_redis) {
+            (Some(disk), Some(mut redis)) if redis.alive_at > disk.alive_at => {
+                if redis.instance != disk.instance {
+                    redis.waiting.append(disk.waiting);
+                }
+                Some(redis)
+            }
+            (disk, redis) => disk.or(redis),
+        }
+    }
+}
+
+/// What a process begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// How the topics of each connection are.
+    pub topics: Vec<Vec<Covered>>,
+    /// Gaps that end with the start.
+    pub over: Vec<Gap>,
+    /// Gaps that were recorded before and are not in Redis.
+    pub waiting: GapQueue,
+}
+
+impl Beginning {
+    /// The first one, of which nothing is known.
+    #[must_use]
+    pub fn first(connections: &[Vec<String>]) -> Beginning {
+        let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
+        Beginning { topics, over: Vec::new(), waiting: GapQueue::default() }
+    }
+}
+
+fn new(topic: impl AsRef<str>) -> Covered {
+    let topic = topic.as_ref();
+    Covered { topic: topic.to_owned(), family: family_of(topic), reach: Reach::New }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Family;
+
+    fn life(instance: &str, alive_at: u64) -> Life {
+        let missing = Outage { since: 3, reason: GapReason::Unjoined, detail: "refused: no plan".into() };
+        let mut life = Life::new(instance, alive_at);
+        let topics = [
+            ("price:SPY", Reach::Receiving),
+            ("price:QQQ", Reach::Receiving),
+            ("gex:SPY", Reach::Missing(missing)),
+            ("news", Reach::New),
+        ];
+        let covered = |(topic, reach)| Covered { reach, ..new(topic) };
+        life.set(topics.into_iter().map(covered).collect(), vec![gap("gex:QQQ", 1, 2)]);
+        life.waiting.push(gap("news", 5, 6));
+        life
+    }
+
+    fn gap(topic: &str, from: u64, to: u64) -> Gap {
+        Gap::new(family_of(topic), vec![topic.to_owned()], (from, to), GapReason::Death)
+    }
+
+    fn outline(covered: &[Covered]) -> Vec<(&str, Option<(u64, GapReason)>)> {
+        let since = |covered: &Covered| match &covered.reach {
+            Reach::Missing(outage) => Some((outage.since, outage.reason)),
+            _ => None,
+        };
+        covered.iter().map(|covered| (covered.topic.as_str(), since(covered))).collect()
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_next_process_misses_what_this_one_received() {
+        let plan = [names(&["price:SPY", "price:QQQ"]), names(&["gex:SPY", "news", "price:IWM"])];
+        for (clean, reason) in [(false, GapReason::Crash), (true, GapReason::Shutdown)] {
+            let mut life = Life { clean, ..life("a", 9) };
+            life = Life::parse(&life.to_json().unwrap()).unwrap();
+            let Beginning { topics, over, waiting } = life.succeed(&plan, 20);
+            let since = Some((9, reason));
+            assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
+            let gex = Some((3, GapReason::Unjoined));
+            assert_eq!(outline(&topics[1]), [("gex:SPY", gex), ("news", None), ("price:IWM", None)]);
+            let waiting: Vec<Gap> = waiting.iter().map(|queued| queued.gap.clone()).collect();
+            assert_eq!((waiting, over), (vec![gap("news", 5, 6)], vec![gap("gex:QQQ", 1, 2)]));
+        }
+    }
+
+    #[test]
+    fn of_a_process_that_lives_only_what_it_misses_is_missing() {
+        let missing = |life: &Life, now| outline(&life.missing(now)).len();
+        let mut life = life("a", 9);
+        assert_eq!((missing(&life, 9 + DEAD_AFTER - 1), missing(&life, 9 + DEAD_AFTER)), (1, 3));
+        life.clean = true;
+        assert_eq!(missing(&life, 10), 3);
+    }
+
+    #[test]
+    fn a_topic_that_is_no_longer_configured_is_missing_up_to_the_start() {
+        let begins = life("a", 9).succeed(&[names(&["gex:SPY"])], 20);
+        assert_eq!((begins.topics.len(), begins.over.len(), begins.waiting.len()), (1, 2, 1));
+        let over = &begins.over[0];
+        assert_eq!((over.family, over.from_us, over.to_us), (Family::Prices, 9, 20));
+        assert_eq!(over.channels, ["price:QQQ", "price:SPY"]);
+        assert!(over.detail.contains("no longer"), "{}", over.detail);
+    }
+
+    #[test]
+    fn the_newest_sign_of_life_counts_and_no_gap_that_waits_is_forgotten() {
+        let pick = |disk: Life, redis: Life| {
+            let newest = Life::newest(Some(disk), Some(redis)).unwrap();
+            (newest.alive_at, newest.waiting.len())
+        };
+        assert_eq!(pick(life("a", 9), life("a", 8)), (9, 1));
+        assert_eq!(pick(life("a", 9), life("a", 10)), (10, 1));
+        assert_eq!(pick(life("a", 9), life("b", 10)), (10, 2));
+        assert_eq!(Life::newest(None, Some(life("a", 1))).unwrap().alive_at, 1);
+        assert!(Life::newest(None, None).is_none());
+    }
+
+    #[test]
+    fn a_document_that_is_damaged_or_newer_is_refused() {
+        let whole = life("a", 9).to_json().unwrap();
+        for length in 0..whole.len() {
+            assert!(matches!(Life::parse(&whole[..length]), Err(LifeError::Damaged(_))), "{length} bytes");
+        }
+        assert!(matches!(Life::parse(br#"{"format":2,"what":"ever"}"#), Err(LifeError::Newer(2))));
+        assert!(matches!(Life::parse(&[0; 4096]), Err(LifeError::Damaged(_))));
+    }
+}

@@ -1,0 +1,156 @@
+//! The gap ledger: every interval in which a channel was not received, and every event that was read and is lost, is
+//! written to the stream `<p>:ws:gaps`, once, also over the death of the process and an absent Redis.
+//!
+//! [`gap`] is the vocabulary. Connections tell the [`book`] how their sessions go, and [`coverage`] makes gaps of that;
+//! others note theirs as they are. Once a second the [`clerk`] turns the page: what has ended joins the [`queue`], the
+//! state of everything ([`life`]) is kept on the [`shelf`], and then the [`post`] takes what waits to Redis.
+//!
+//! Exactly once: a gap leaves the book and enters the queue in one and the same replacement of the state; its id is in
+//! the state before it is sent; it leaves the state only after Redis has it.
+
+pub mod book;
+pub mod clerk;
+pub mod coverage;
+pub mod gap;
+pub mod life;
+pub mod observed;
+pub mod post;
+pub mod queue;
+pub mod shelf;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use book::GapBook;
+use clerk::{Clerk, Progress};
+use coverage::Covered;
+use deadpool_redis::Pool;
+use life::{Beginning, Life};
+use post::Post;
+use shelf::{Shelf, ShelfError};
+use slog::Logger;
+use tokio::sync::Mutex;
+
+use crate::connection::plan::ConnectionPlan;
+use crate::events;
+use crate::observation::{Observations, unix_micros};
+
+/// Between two turns, and so between two signs of life.
+const TURN_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the ledger keeps its state.
+#[derive(Debug)]
+pub struct Places {
+    /// The folder of `state.json`; none with `SPOOL_MODE=off`.
+    pub folder: Option<std::path::PathBuf>,
+    /// Redis.
+    pub pool: Pool,
+    /// `KEY_PREFIX`.
+    pub prefix: String,
+}
+
+/// Opens the ledger at the start: reads what the process before has left behind, and says how the topics of the
+/// connections are. What cannot be known is logged and never ends the start. `has_redis` says whether Redis answers.
+pub async fn open(
+    places: Places,
+    plans: &[ConnectionPlan],
+    has_redis: bool,
+    observations: &Arc<Observations>,
+    log: Logger,
+) -> Clerk {
+    let shelf = places.folder.map(Shelf::new);
+    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), &log));
+    let in_redis = if has_redis {
+        known(shelf::read_copy(&places.pool, &places.prefix).await, None, &log)
+    } else {
+        None
+    };
+    let topics: Vec<Vec<String>> =
+        plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
+    let Beginning { topics, over, waiting } = match Life::newest(on_disk, in_redis) {
+        Some(life) => {
+            events::ledger_continued(&log, &life);
+            life.succeed(&topics, unix_micros())
+        }
+        None => {
+            events::ledger_begun(&log, has_redis);
+            Beginning::first(&topics)
+        }
+    };
+    let book = GapBook::new(topics, Arc::clone(observations));
+    over.into_iter().for_each(|gap| book.note(gap));
+    let (observations, post) = (Arc::clone(observations), Post::new(places.pool, &places.prefix));
+    Clerk { book, shelf, post, waiting, observations, log, progress: Progress::default() }
+}
+
+/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it.
+pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> {
+    let on_disk = places.folder.map(|folder| Shelf::new(folder).read()).transpose().ok().flatten().flatten();
+    let in_redis = shelf::read_copy(&places.pool, &places.prefix).await?;
+    Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
+}
+
+fn known(read: Result<Option<Life>, ShelfError>, shelf: Option<&Shelf>, log: &Logger) -> Option<Life> {
+    read.unwrap_or_else(|error| {
+        events::ledger_unreadable(log, &error);
+        if let (ShelfError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
+            // if that fails too, the next write replaces it
+            shelf.set_aside().ok();
+        }
+        None
+    })
+}
+
+/// The actor.
+pub struct Ledger {
+    clerk: Arc<Mutex<Clerk>>,
+    turn: SpawnHandle,
+}
+
+impl Ledger {
+    /// The actor that lets this clerk work.
+    #[must_use]
+    pub fn new(clerk: Clerk) -> Ledger {
+        Ledger { clerk: Arc::new(Mutex::new(clerk)), turn: SpawnHandle::default() }
+    }
+
+    fn turn(&mut self, context: &mut Context<Ledger>) {
+        // the turn before is not over: Redis hangs, or the disk
+        let Ok(mut clerk) = Arc::clone(&self.clerk).try_lock_owned() else { return };
+        let turn = async move { clerk.turn().await };
+        self.turn = context.spawn(turn.into_actor(self));
+    }
+}
+
+impl Actor for Ledger {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.turn(context);
+        context.run_interval(TURN_EVERY, Ledger::turn);
+    }
+}
+
+/// Closes the ledger: the state says that the process has ended in order, and what waits is written if Redis takes it
+/// within `patience`. To be sent when nothing is received any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Close {
+    /// Longest wait for Redis.
+    pub patience: Duration,
+}
+
+impl Message for Close {
+    type Result = ();
+}
+
+impl Handler<Close> for Ledger {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, close: Close, context: &mut Context<Self>) -> ResponseFuture<()> {
+        // a turn that hangs would be waited for; to drop it loses nothing
+        context.cancel_future(self.turn);
+        let clerk = Arc::clone(&self.clerk);
+        Box::pin(async move { clerk.lock().await.close(close.patience).await })
+    }
+}

@@ -1,0 +1,234 @@
+//! The gaps that wait to be written, in order, within a bound.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::gap::Gap;
+use crate::event::EntryId;
+
+/// Gaps that wait at most: an hour without Redis in which every one of ten connections is lost once a minute. They are
+/// written to disk once a second, half a megabyte at worst. Beyond it the oldest of a kind become one.
+pub const MAX_WAITING: usize = 600;
+
+/// The gaps, oldest first. Those with an id stand before those without.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GapQueue(VecDeque<Queued>);
+
+/// A gap that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// The id of its entry, once it has one: from then on it may be in Redis.
+    #[serde(with = "entry_id", default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<EntryId>,
+    /// How many gaps it stands for.
+    pub stands_for: u32,
+    /// The gap.
+    pub gap: Gap,
+}
+
+impl Queued {
+    /// The gap as it is to be written: one that stands for several says so.
+    #[must_use]
+    pub fn to_write(&self) -> Gap {
+        let gap = self.gap.clone();
+        if self.stands_for < 2 {
+            return gap;
+        }
+        let detail = format!("{} gaps in one; the last: {}", self.stands_for, gap.detail);
+        gap.with_detail(detail)
+    }
+}
+
+impl GapQueue {
+    /// Adds a gap. Where there are too many, the two oldest that are alike and have no id become one.
+    pub fn push(&mut self, gap: Gap) {
+        self.0.push_back(Queued { id: None, stands_for: 1, gap });
+        if self.0.len() > MAX_WAITING {
+            self.merge_oldest();
+        }
+    }
+
+    /// Adds what another queue holds.
+    pub fn append(&mut self, other: GapQueue) {
+        self.0.extend(other.0);
+        // those with ids first, in their order
+        self.0.make_contiguous().sort_by_key(|queued| (queued.id.is_none(), queued.id));
+        while self.0.len() > MAX_WAITING && self.merge_oldest() {}
+    }
+
+    /// Gives ids above `last` to the oldest that have none, so that at most `limit` have one. An id is the end of its
+    /// gap where that rises.
+    pub fn number(&mut self, last: EntryId, limit: usize) {
+        let numbered = self.0.iter().filter_map(|queued| queued.id).max();
+        let mut last = numbered.map_or(last, |id| id.max(last));
+        for queued in self.0.iter_mut().take(limit).filter(|queued| queued.id.is_none()) {
+            let wanted = EntryId { ms: queued.gap.to_us / 1000, seq: 0 };
+            last = if wanted > last { wanted } else { after(last) };
+            queued.id = Some(last);
+        }
+    }
+
+    /// Whether one of the first `limit` has no id.
+    #[must_use]
+    pub fn needs_ids(&self, limit: usize) -> bool {
+        self.0.iter().take(limit).any(|queued| queued.id.is_none())
+    }
+
+    /// Takes the ids away: none of these gaps is in Redis, and others have gone past their ids.
+    pub fn forget_ids(&mut self) {
+        for queued in &mut self.0 {
+            queued.id = None;
+        }
+    }
+
+    /// The oldest one.
+    #[must_use]
+    pub fn first(&self) -> Option<&Queued> {
+        self.0.front()
+    }
+
+    /// Removes the oldest one.
+    pub fn pop(&mut self) -> Option<Queued> {
+        self.0.pop_front()
+    }
+
+    /// All, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.0.iter()
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// False if no two are alike; more kinds than [`MAX_WAITING`] there are not.
+    fn merge_oldest(&mut self) -> bool {
+        let is_free = |queued: &Queued| queued.id.is_none();
+        for position in 0..self.0.len() {
+            let Some(queued) = self.0.get(position).filter(|queued| is_free(queued)) else { continue };
+            let like = |other: &Queued| is_free(other) && other.gap.is_like(&queued.gap);
+            let Some(next) = self.0.iter().skip(position + 1).position(like) else { continue };
+            let Some(other) = self.0.remove(position + 1 + next) else { continue };
+            if let Some(queued) = self.0.get_mut(position) {
+                queued.gap.absorb(other.gap);
+                queued.stands_for = queued.stands_for.saturating_add(other.stands_for);
+            }
+            return true;
+        }
+        false
+    }
+}
+
+fn after(id: EntryId) -> EntryId {
+    match id.seq.checked_add(1) {
+        Some(seq) => EntryId { seq, ..id },
+        None => EntryId { ms: id.ms.saturating_add(1), seq: 0 },
+    }
+}
+
+mod entry_id {
+    use super::{Deserialize, Deserializer, EntryId, Serializer};
+
+    #[allow(clippy::ref_option, reason = "the form that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(id: &Option<EntryId>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&id.unwrap_or_default())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<EntryId>, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Some).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Family;
+    use crate::ledger::gap::GapReason;
+
+    fn gap(family: Family, from_us: u64, to_us: u64) -> Gap {
+        Gap::new(family, vec![family.name().to_owned()], (from_us, to_us), GapReason::Disconnect)
+    }
+
+    fn id(ms: u64, seq: u64) -> EntryId {
+        EntryId { ms, seq }
+    }
+
+    #[test]
+    fn ids_rise_above_the_last_one_and_are_the_end_of_the_gap_where_they_can() {
+        let mut queue = GapQueue::default();
+        for to_ms in [5, 9, 7, 20] {
+            queue.push(gap(Family::Gex, 0, to_ms * 1000));
+        }
+        queue.number(id(6, 3), 3);
+        let ids = |queue: &GapQueue| queue.iter().map(|queued| queued.id).collect::<Vec<_>>();
+        assert_eq!(ids(&queue), [Some(id(6, 4)), Some(id(9, 0)), Some(id(9, 1)), None]);
+        assert!(!queue.needs_ids(3) && queue.needs_ids(4));
+        queue.number(id(0, 0), 4);
+        assert_eq!(ids(&queue)[3], Some(id(20, 0)));
+        queue.forget_ids();
+        queue.number(id(30, u64::MAX), 1);
+        assert_eq!(ids(&queue), [Some(id(31, 0)), None, None, None]);
+    }
+
+    #[test]
+    fn a_merged_gap_says_how_many_it_stands_for() {
+        let mut queue = GapQueue::default();
+        queue.push(gap(Family::News, 0, 1).with_events(2));
+        for n in 0..u64::try_from(MAX_WAITING).unwrap() {
+            queue.push(gap(Family::Gex, n * 10, n * 10 + 5).with_events(1).with_detail("cut"));
+        }
+        assert_eq!(queue.len(), MAX_WAITING);
+        assert_eq!(queue.first().unwrap().to_write().detail, "");
+        let merged = queue.iter().nth(1).unwrap().to_write();
+        assert_eq!((merged.from_us, merged.to_us, merged.events), (0, 15, Some(2)));
+        assert_eq!(merged.detail, "2 gaps in one; the last: cut");
+    }
+
+    #[test]
+    fn a_queue_comes_back_from_its_json() {
+        let mut queue = GapQueue::default();
+        queue.push(gap(Family::News, 0, 1_000_000));
+        queue.push(gap(Family::Gex, 0, 2_000_000).with_events(2));
+        queue.number(id(0, 0), 1);
+        let json = serde_json::to_string(&queue).unwrap();
+        let back: GapQueue = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.0, queue.0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn the_bound_holds_and_no_moment_and_no_event_is_lost(
+            gaps in proptest::collection::vec((0_usize..6, 0_u64..1000, 0_u64..100, 0_u64..5), 0..MAX_WAITING * 2),
+            numbered in 0_usize..10,
+        ) {
+            let mut queue = GapQueue::default();
+            for (position, (family, from, length, events)) in gaps.iter().enumerate() {
+                queue.push(gap(Family::ALL[*family], *from, from + length).with_events(*events));
+                if position == 20 { queue.number(id(0, 0), numbered); }
+            }
+            prop_assert!(queue.len() <= MAX_WAITING);
+            let events = |queued: &Queued| queued.gap.events.unwrap();
+            prop_assert_eq!(queue.iter().map(events).sum::<u64>(), gaps.iter().map(|gap| gap.3).sum::<u64>());
+            prop_assert_eq!(queue.iter().map(|q| u64::from(q.stands_for)).sum::<u64>(), gaps.len() as u64);
+            for (family, from, length, _) in &gaps {
+                let covers = |queued: &Queued| queued.gap.family == Family::ALL[*family]
+                    && queued.gap.from_us <= *from && queued.gap.to_us >= from + length;
+                prop_assert!(queue.iter().any(covers));
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Where the document of a [`Life`] is kept: `state.json` in the ledger's folder, and the string `<p>:ws:ledger` in
+//! Redis. Each is replaced as a whole. The copy in Redis is all there is without a folder, lets another machine take
+//! over, and answers `uw-websocket gaps` from anywhere.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use deadpool_redis::redis::AsyncCommands;
+use deadpool_redis::{Pool, PoolError};
+use thiserror::Error;
+
+use super::life::{Life, LifeError};
+use crate::observation::lock;
+
+/// The document.
+const NAME: &str = "state.json";
+/// A document that could not be read is kept under this name, for a person to look at; the one before it is not.
+const ASIDE: &str = "state.json.aside";
+
+/// The file.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+    /// The number of the newest document that was written. One that was overtaken is not written any more.
+    written: Arc<Mutex<u64>>,
+}
+
+/// Why there is no document.
+#[derive(Debug, Error)]
+pub enum ShelfError {
+    /// The system does not let us.
+    #[error("the state of the ledger cannot be read or written at {path}")]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// There is one, and it cannot be used.
+    #[error("the state of the ledger at {place} cannot be used")]
+    Unusable {
+        /// A path or a key.
+        place: String,
+        /// Why not.
+        #[source]
+        source: LifeError,
+    },
+    /// Redis is away or refuses.
+    #[error("the state of the ledger cannot be read from redis: {0}")]
+    Redis(String),
+    /// It has no form on disk.
+    #[error("the state of the ledger cannot be written down")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Shelf {
+    /// The shelf in a folder, which need not exist.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Shelf {
+        Shelf { folder, written: Arc::default() }
+    }
+
+    /// The document, if there is one.
+    pub fn read(&self) -> Result<Option<Life>, ShelfError> {
+        let path = self.folder.join(NAME);
+        match fs::read(&path) {
+            Ok(json) => Life::parse(&json)
+                .map(Some)
+                .map_err(|source| ShelfError::Unusable { place: path.display().to_string(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ShelfError::File { path, source }),
+        }
+    }
+
+    /// Puts a document that cannot be used out of the way.
+    pub fn set_aside(&self) -> io::Result<()> {
+        fs::rename(self.folder.join(NAME), self.folder.join(ASIDE))
+    }
+
+    /// Replaces the document by that of the given number, which rises; blocks until it is on the disk.
+    pub fn write(&self, number: u64, json: &[u8]) -> Result<(), ShelfError> {
+        // a write that hangs and one that comes after it do not get into each other's way
+        let mut written = lock(&self.written);
+        if *written >= number {
+            return Ok(());
+        }
+        replace(&self.folder, json)
+            .map_err(|source| ShelfError::File { path: self.folder.join(NAME), source })?;
+        *written = number;
+        Ok(())
+    }
+}
+
+fn replace(folder: &Path, json: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let new = folder.join("state.json.new");
+    let mut file = File::create(&new)?;
+    file.write_all(json)?;
+    // else a power cut might leave an empty file under the name
+    file.sync_data()?;
+    fs::rename(new, folder.join(NAME))
+}
+
+/// The key of the copy in Redis.
+#[must_use]
+pub fn key(prefix: &str) -> String {
+    format!("{prefix}:ws:ledger")
+}
+
+/// The copy in Redis, if there is one.
+pub async fn read_copy(pool: &Pool, prefix: &str) -> Result<Option<Life>, ShelfError> {
+    let key = key(prefix);
+    let mut connection = pool.get().await.map_err(|error: PoolError| ShelfError::Redis(error.to_string()))?;
+    let json: Option<Vec<u8>> =
+        connection.get(&key).await.map_err(|error| ShelfError::Redis(error.to_string()))?;
+    let life = json.map(|json| Life::parse(&json)).transpose();
+    life.map_err(|source| ShelfError::Unusable { place: key, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf() -> (tempfile::TempDir, Shelf) {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("spool/ledger"));
+        (folder, shelf)
+    }
+
+    fn json(alive_at: u64) -> Vec<u8> {
+        Life::new("a", alive_at).to_json().unwrap()
+    }
+
+    #[test]
+    fn the_newest_document_is_there_whole() {
+        let (_folder, shelf) = shelf();
+        assert!(shelf.read().unwrap().is_none());
+        shelf.write(1, &json(1)).unwrap();
+        shelf.write(3, &json(3)).unwrap();
+        shelf.write(2, &json(2)).unwrap();
+        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 3);
+    }
+
+    #[test]
+    fn a_write_that_was_cut_short_leaves_the_document_before_it() {
+        let (_folder, shelf) = shelf();
+        shelf.write(1, &json(1)).unwrap();
+        fs::write(shelf.folder.join("state.json.new"), &json(2)[..20]).unwrap();
+        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 1);
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_used_is_reported_and_set_aside() {
+        let (_folder, shelf) = shelf();
+        fs::create_dir_all(&shelf.folder).unwrap();
+        for text in ["", "{", "[1,2]", r#"{"format":99}"#, "\0\0\0\0"] {
+            fs::write(shelf.folder.join(NAME), text).unwrap();
+            assert!(matches!(shelf.read(), Err(ShelfError::Unusable { .. })), "{text}");
+            shelf.set_aside().unwrap();
+            assert!(shelf.read().unwrap().is_none());
+            assert_eq!(fs::read_to_string(shelf.folder.join(ASIDE)).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let shelf = Shelf::new(file.path().join("ledger"));
+        assert!(matches!(shelf.write(1, b"{}"), Err(ShelfError::File { .. })));
+    }
+}

@@ -1,0 +1,230 @@
+//! `uw-websocket gaps`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::time::sleep;
+use uw_websocket_actors::control;
+use uw_websocket_actors::event::{EntryId, Family};
+use uw_websocket_actors::ledger;
+use uw_websocket_actors::ledger::coverage::open_gaps;
+use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
+use uw_websocket_actors::ledger::post::{Post, PostError};
+use uw_websocket_actors::ledger::shelf::ShelfError;
+use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::time::iso_utc;
+
+use super::complain;
+use crate::exit::Exit;
+use crate::service::ledger_places;
+use crate::settings::{Settings, units};
+
+/// Entries asked for at once: some hundred KiB, which Redis gives in a millisecond.
+const PAGE: usize = 1000;
+/// How often a ledger that is followed is asked for more.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// The longest `--since`.
+const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Length of a time without its microseconds and offset.
+const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
+
+/// What to print.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Times are UTC. What is missing at this moment comes last, with `open` for its end.\n\
+    Exit code 69 if Redis (REDIS_URL) is not reachable.\n\n\
+    Example: uw-websocket gaps --since 1d --family trades\n\
+    Example: uw-websocket gaps --json | jq -r 'select(.reason == \"crash\") | .from'"
+)]
+pub(super) struct GapsArgs {
+    /// Only gaps that ended within this time: 90m, 6h, 1d
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| units::duration(text, &(Duration::ZERO..=EVER)))]
+    since: Option<Duration>,
+    /// Only gaps of this family of channels
+    #[arg(long, value_parser = |text: &str| parse_family(text).ok_or_else(families))]
+    family: Option<Family>,
+    /// Only gaps for this reason
+    #[arg(long, value_parser = |text: &str| GapReason::parse(text).ok_or_else(reasons))]
+    reason: Option<GapReason>,
+    /// One JSON object a line, with the fields of the entry and its id
+    #[arg(long)]
+    json: bool,
+    /// Go on printing gaps as they are recorded
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// Prints the ledger.
+pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
+    let printed = actix_rt::System::new().block_on(print(args, settings));
+    match printed {
+        // a reader such as `head` may close the pipe when it has seen enough
+        Ok(()) | Err(Stop::Pipe) => Exit::Clean,
+        Err(Stop::Redis(error)) => {
+            complain(&settings.redactor.redact(&error));
+            Exit::Unreachable
+        }
+    }
+}
+
+async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
+    let actors = &settings.actors;
+    let pool = control::pool(&actors.redis).map_err(|error| Stop::Redis(error.to_string()))?;
+    let post = Post::new(pool.clone(), &actors.keys.prefix);
+    let mut printer =
+        Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), rows: 0 };
+    // an entry's id is never before the end of its gap
+    let mut last = EntryId { ms: printer.since / 1000, seq: 0 };
+    printer.print_after(&post, &mut last).await?;
+    let missing = ledger::look(ledger_places(actors, pool), unix_micros()).await?;
+    for gap in &open_gaps(&missing) {
+        printer.open(gap)?;
+    }
+    printer.out.flush()?;
+    while args.follow {
+        sleep(FOLLOW_EVERY).await;
+        printer.print_after(&post, &mut last).await?;
+        printer.out.flush()?;
+    }
+    Ok(())
+}
+
+/// Why printing ended before the end.
+enum Stop {
+    Redis(String),
+    Pipe,
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Stop {
+        Stop::Pipe
+    }
+}
+
+impl From<PostError> for Stop {
+    fn from(error: PostError) -> Stop {
+        Stop::Redis(error.to_string())
+    }
+}
+
+impl From<ShelfError> for Stop {
+    fn from(error: ShelfError) -> Stop {
+        Stop::Redis(error.to_string())
+    }
+}
+
+impl GapsArgs {
+    fn wants(&self, family: Family, reason: GapReason) -> bool {
+        self.family.is_none_or(|wanted| wanted == family) && self.reason.is_none_or(|wanted| wanted == reason)
+    }
+
+    fn since_us(&self, now: u64) -> u64 {
+        let since = self.since.map(|since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        since.map_or(0, |since| now.saturating_sub(since))
+    }
+}
+
+/// Prints what is wanted, one line each.
+struct Printer<'a, W> {
+    args: &'a GapsArgs,
+    since: u64,
+    out: W,
+    rows: u64,
+}
+
+/// A gap, or what is missing now, as `--json` prints it: the latter has neither `id` nor `to`.
+#[derive(Serialize)]
+struct Line<'g, G> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(flatten)]
+    gap: &'g G,
+}
+
+impl<W: Write> Printer<'_, W> {
+    /// Prints all that the ledger has after `last`, which becomes the last one.
+    async fn print_after(&mut self, post: &Post, last: &mut EntryId) -> Result<(), Stop> {
+        loop {
+            let page = post.read_after(*last, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for (id, gap) in page {
+                *last = id;
+                // what somebody else wrote there is no gap
+                if let Some(gap) = gap.filter(|gap| gap.to_us >= self.since) {
+                    self.gap(id, &gap)?;
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn gap(&mut self, id: EntryId, gap: &Gap) -> io::Result<()> {
+        if !self.args.wants(gap.family, gap.reason) {
+            return Ok(());
+        }
+        if self.args.json {
+            return self.json(&Line { id: Some(id.to_string()), gap });
+        }
+        let events = gap.events.map(|events| events.to_string()).unwrap_or_default();
+        let (from, to, seconds) = (clock(gap.from_us), clock(gap.to_us), format!("{:.1}", gap.seconds()));
+        let (family, reason) = (gap.family.name(), gap.reason.label());
+        self.row([&from, &to, &seconds, family, reason, &events, &gap.channels.join(","), &gap.detail])
+    }
+
+    fn open(&mut self, gap: &OpenGap) -> io::Result<()> {
+        if !self.args.wants(gap.family, gap.reason) {
+            return Ok(());
+        }
+        if self.args.json {
+            return self.json(&Line { id: None, gap });
+        }
+        let seconds = format!("{:.1}", unix_micros().saturating_sub(gap.from_us) as f64 / 1e6);
+        let (family, reason) = (gap.family.name(), gap.reason.label());
+        let (from, channels) = (clock(gap.from_us), gap.channels.join(","));
+        self.row([&from, "open", &seconds, family, reason, "", &channels, &gap.detail])
+    }
+
+    fn json(&mut self, line: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        writeln!(self.out)
+    }
+
+    fn row(&mut self, columns: [&str; 8]) -> io::Result<()> {
+        if self.rows == 0 {
+            writeln!(self.out, "{}", aligned(HEAD))?;
+        }
+        self.rows += 1;
+        writeln!(self.out, "{}", aligned(columns))
+    }
+}
+
+const HEAD: [&str; 8] = ["FROM", "TO", "SECONDS", "FAMILY", "REASON", "EVENTS", "CHANNELS", "DETAIL"];
+
+/// As wide as a time, the longest family, the longest reason; channels may be longer.
+fn aligned([from, to, seconds, family, reason, events, channels, detail]: [&str; 8]) -> String {
+    let line = format!(
+        "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {channels:<20}  {detail}"
+    );
+    line.trim_end().to_owned()
+}
+
+/// A time to the second, in UTC.
+fn clock(unix_us: u64) -> String {
+    iso_utc(unix_us).chars().take(TO_SECONDS).collect()
+}
+
+fn families() -> String {
+    listed(Family::ALL.iter().map(|family| family.name()))
+}
+
+fn reasons() -> String {
+    listed(GapReason::ALL.iter().map(|reason| reason.label()))
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    format!("must be one of {}", names.collect::<Vec<_>>().join(", "))
+}
