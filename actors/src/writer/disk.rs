@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,10 +23,12 @@ use crate::events;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
-use crate::spool::{Chunk, Dropped, Reassigned, Records, Spool, SpoolError};
+use crate::spool::{Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
 
 /// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer.
 const JOBS: usize = 8;
+/// Files that wait to be synced at most; the same one may wait several times.
+const MAX_DIRTY: usize = 32;
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -57,7 +58,7 @@ pub struct Standing {
 
 enum Job {
     Append(Records, oneshot::Sender<(Records, Result<(), SpoolError>)>),
-    Read { from: u64, max_events: usize, max_bytes: usize, answer: oneshot::Sender<Result<Chunk, SpoolError>> },
+    Read { from: u64, max_events: usize, max_bytes: u64, answer: oneshot::Sender<Result<Chunk, SpoolError>> },
     Reassign(Reassignment, oneshot::Sender<Result<Reassigned, SpoolError>>),
     DropOldest { protected_below: u64, bytes: u64, answer: oneshot::Sender<Result<Option<Dropped>, SpoolError>> },
     Stand(oneshot::Sender<Standing>),
@@ -139,6 +140,7 @@ impl Disk {
             shard: parts.shard,
             stored: Arc::clone(&stored),
             unsynced,
+            dirty: Vec::new(),
             synced_at: Instant::now(),
             turned_at: Instant::now(),
             failures: Sampled::default(),
@@ -169,7 +171,7 @@ impl Disk {
     }
 
     /// Reads records from a position on, at least one if there is one.
-    pub async fn read(&self, from: u64, max_events: usize, max_bytes: usize) -> Result<Chunk, DiskError> {
+    pub async fn read(&self, from: u64, max_events: usize, max_bytes: u64) -> Result<Chunk, DiskError> {
         Ok(self.ask(|answer| Job::Read { from, max_events, max_bytes, answer }).await??)
     }
 
@@ -217,6 +219,8 @@ struct DiskThread {
     shard: usize,
     stored: Arc<Mutex<Stored>>,
     unsynced: SyncSender<Vec<File>>,
+    /// Files that are still to be handed over.
+    dirty: Vec<File>,
     synced_at: Instant,
     turned_at: Instant,
     failures: Sampled,
@@ -254,7 +258,7 @@ impl DiskThread {
                 answer.send(self.spool.read(from, max_events, max_bytes)).is_err()
             }
             Job::Reassign(asked, answer) => {
-                let stream = (asked.channel.as_str(), asked.symbol.as_deref());
+                let stream = StreamName { channel: &asked.channel, symbol: asked.symbol.as_deref() };
                 let reassigned = self.spool.reassign(asked.from, stream, &asked.skip, asked.above);
                 answer.send(reassigned).is_err()
             }
@@ -312,20 +316,37 @@ impl DiskThread {
             && now.duration_since(self.synced_at) >= interval
         {
             self.synced_at = now;
-            let files = self.spool.take_dirty();
-            // while the disk still works on the last ones, these stay dirty
-            if let Err(TrySendError::Full(files)) = self.unsynced.try_send(files) {
-                self.spool.still_dirty(files);
-            }
+            self.hand_over();
         }
         self.show();
     }
 
-    fn show(&self) {
+    /// Hands written files to the thread that waits for the platter. While that still works on the last ones, these wait for
+    /// the next time.
+    fn hand_over(&mut self) {
+        let mut files = std::mem::take(&mut self.dirty);
+        match self.spool.take_dirty() {
+            Ok(dirty) => files.extend(dirty),
+            Err(error) => {
+                if self.failures.is_due(Instant::now()) {
+                    events::spool_not_synced(&self.log, &error);
+                }
+            }
+        }
+        if !files.is_empty()
+            && let Err(TrySendError::Full(files)) = self.unsynced.try_send(files)
+        {
+            self.dirty = files;
+            self.dirty.truncate(MAX_DIRTY);
+        }
+    }
+
+    fn show(&mut self) {
+        let oldest = self.spool.oldest_unacknowledged_us();
         let Some(observed) = self.observations.writers.get(self.shard) else { return };
-        observed.spool_events.store(self.spool.unacknowledged(), Relaxed);
-        observed.spool_bytes.store(self.spool.bytes(), Relaxed);
-        observed.spool_oldest.set(self.spool.oldest_unacknowledged_us().unwrap_or_default());
+        observed.spool_events.set(self.spool.unacknowledged());
+        observed.spool_bytes.set(self.spool.bytes());
+        observed.spool_oldest.set(oldest.unwrap_or_default());
     }
 
     fn report(&mut self, done: Result<(), SpoolError>) {

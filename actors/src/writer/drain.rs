@@ -36,7 +36,7 @@ use crate::connection::facts::Facts;
 use crate::event::{EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
-use crate::ledger::GapBook;
+use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
 use crate::observation::{Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
@@ -60,7 +60,7 @@ const MAX_NEW_IDS: u32 = 8;
 /// Events read from the disk at once: some transactions, so that Redis does not wait for each.
 pub(super) const READ_EVENTS: usize = 2048;
 /// The same in bytes.
-pub(super) const READ_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const READ_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Everything that writes for one writer.
 pub struct Drain {

@@ -18,7 +18,7 @@ use super::store::fault::StoreFault;
 use super::transaction::{Entry, EventAt, Transaction};
 use crate::event::{Channel, EntryId, Family};
 use crate::events;
-use crate::ledger::{Gap, GapReason};
+use crate::ledger::gap::{Gap, GapReason};
 use crate::messages::EventBatch;
 use crate::observation::unix_micros;
 
