@@ -120,6 +120,17 @@ impl KeySettings {
     }
 }
 
+/// `STREAM_RETENTION`: what the age limit keeps. Anything older may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// `off`: there is no age limit.
+    Off,
+    /// `1d` to `30d`: everything since the open of the session that lies so many sessions before the present one.
+    Sessions(usize),
+    /// `90m`, `6h`: plain time.
+    Span(Duration),
+}
+
 /// The pool of writers.
 #[derive(Clone, Debug)]
 pub struct WriterSettings {
@@ -223,6 +234,8 @@ pub struct ActorSettings {
     pub redis: RedisSettings,
     /// The keys.
     pub keys: KeySettings,
+    /// How long what is under the keys is kept.
+    pub retention: Retention,
     /// The writers.
     pub writers: WriterSettings,
     /// The disk queue.

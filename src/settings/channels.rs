@@ -7,9 +7,6 @@ use uw_websocket_actors::settings::{ChannelChoice, Targets};
 /// Most items of `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
 
-/// What our own keys are called where a channel's stand: `<KEY_PREFIX>:ws:status` and so on.
-const OUR_KEYS: [&str; 6] = ["status", "gaps", "owner", "latest", "map", "probe"];
-
 /// How like a known channel's name an unknown one must be to be taken for a slip of the pen, 0 to 1.
 const SLIP: f64 = 0.8;
 
@@ -77,7 +74,7 @@ fn choice(item: &str) -> Result<ChannelChoice, String> {
 fn channel(name: &str) -> Result<Channel, String> {
     let valid = || format!("`{name}` is not a channel: 1 to 64 of a-z A-Z 0-9 _ - and no blank");
     let channel = Channel::parse(name).map_err(|_| valid())?;
-    if OUR_KEYS.contains(&name) {
+    if Channel::RESERVED.contains(&name) {
         return Err(format!(
             "`{name}` cannot be a channel: the service has a key <KEY_PREFIX>:ws:{name} of its own"
         ));
@@ -158,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_name_that_our_own_keys_have_is_no_channel() {
-        for name in OUR_KEYS {
+        for name in Channel::RESERVED {
             for item in [name.to_owned(), format!("{name}:SPY")] {
                 assert!(choices(&item).unwrap_err().contains(&format!("<KEY_PREFIX>:ws:{name}")), "{item}");
             }

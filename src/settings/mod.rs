@@ -11,6 +11,7 @@ mod effective;
 mod files;
 mod mistake;
 mod raw;
+mod retention;
 mod sections;
 mod sources;
 mod spool;

@@ -19,6 +19,7 @@ pub(super) struct RawSettings {
     pub enable_history_streams: String,
     pub redis_stream_maxlen: Option<String>,
     pub redis_stream_maxlen_by_channel: Option<String>,
+    pub stream_retention: String,
     pub rate_limit_requests_per_minute: String,
     pub websocket_reconnect_seconds: String,
     pub websocket_reconnect_max_seconds: String,

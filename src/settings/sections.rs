@@ -15,7 +15,7 @@ use uw_websocket_actors::settings::{
 
 use super::checks::Checks;
 use super::raw::RawSettings;
-use super::{HttpSettings, LogFormat, LogSettings, channels, files, spool, urls};
+use super::{HttpSettings, LogFormat, LogSettings, channels, files, retention, spool, urls};
 
 /// Every interval: a shorter one is a busy loop, a longer one means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -46,6 +46,7 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
     let feed = feed(raw, enabled, extra_root_pem.clone().flatten(), checks);
     let redis_url = checks.url("REDIS_URL", &raw.redis_url, urls::redis);
     let keys = keys(raw, plan.as_ref(), checks);
+    let retention = checks.read("STREAM_RETENTION", &raw.stream_retention, retention::retention);
     let writers = writers(raw, checks);
     let spool = spool::spool(raw, writers.as_ref(), checks);
     let restarts = restarts(raw, checks);
@@ -54,6 +55,7 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
         feed: feed?,
         redis: RedisSettings { url: redis_url?, extra_root_pem: extra_root_pem? },
         keys: keys?,
+        retention: retention?,
         writers: writers?,
         spool: spool?,
         restarts: restarts?,

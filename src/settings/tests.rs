@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, Targets, WhenFull};
+use uw_websocket_actors::settings::{Fsync, Retention, SpoolMode, SpoolSettings, Targets, WhenFull};
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, writers, spool, restarts } = &settings.actors;
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, restarts } = &settings.actors;
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
@@ -48,6 +48,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(redis.url.reveal(), "redis://localhost:6379/0");
     assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));
     assert_eq!(keys.maxlen_of(&Channel::News), 20_000);
+    assert_eq!(*retention, Retention::Sessions(1));
     assert_eq!((writers.shards, writers.mailbox_capacity, writers.batch_max_events), (2, 64, 512));
     let defaults = SpoolSettings {
         dir: PathBuf::from("data/spool"),
@@ -110,6 +111,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("ENABLE_HISTORY_STREAMS", "nein"),
         ("REDIS_STREAM_MAXLEN", "-1"),
         ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news"),
+        ("STREAM_RETENTION", "0d"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
         ("WEBSOCKET_RECONNECT_SECONDS", "0"),
         ("WEBSOCKET_RECONNECT_MAX_SECONDS", "soon"),

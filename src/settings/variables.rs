@@ -92,6 +92,11 @@ pub const VARIABLES: &[Variable] = &[
         "caps of single channels, e.g. `option_trades=200000,news=1000`",
     ),
     plain(
+        "STREAM_RETENTION",
+        "1d",
+        "age limit: `1d` to `30d` keep so many completed trading sessions and all since, `90m` or `6h` plain time; `off` is none",
+    ),
+    plain(
         "RATE_LIMIT_REQUESTS_PER_MINUTE",
         "100",
         "WebSocket handshakes a minute at most, over all connections",

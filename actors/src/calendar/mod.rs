@@ -4,14 +4,16 @@
 //! are days since 1970-01-01, times Unix milliseconds; a time that the calendar cannot hold counts as its last one.
 
 mod days;
+mod retention;
 
 use std::ops::Range;
 
-use jiff::Timestamp;
 use jiff::civil::{Date, Time, date, time};
 use jiff::tz::{self, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 
 use self::days::Day;
+pub use self::retention::retention_cutoff;
 
 /// Compiled in, so that the image needs no tzdata; a change of New York's rules needs a build.
 static NEW_YORK: TimeZone = tz::get!("America/New_York");
@@ -72,6 +74,18 @@ pub fn market_state(unix_ms: u64) -> MarketState {
     }
 }
 
+/// From open to close of the session of a date, in Unix milliseconds; `None` when it has none.
+#[must_use]
+pub fn session_hours(date: i32) -> Option<Range<u64>> {
+    let date = date_of(date);
+    let close = match days::day(date) {
+        Day::Weekend | Day::Holiday => return None,
+        Day::Full => CLOSE,
+        Day::Early => EARLY_CLOSE,
+    };
+    Some(unix_ms(date, OPEN)?..unix_ms(date, close)?)
+}
+
 /// [`session_date`] for a run of times that are mostly of one day: one comparison each.
 #[derive(Clone, Debug)]
 pub struct SessionClock {
@@ -122,6 +136,11 @@ fn day_number(date: Date) -> i32 {
     i32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(i32::MAX)
 }
 
+/// A date that the calendar cannot hold counts as its first or last one.
+fn date_of(day_number: i32) -> Date {
+    EPOCH.saturating_add(SignedDuration::from_hours(i64::from(day_number) * 24))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -129,7 +148,7 @@ mod tests {
     use super::*;
 
     /// The offset from UTC is part of the text, so that the time zone itself is under test.
-    fn at(text: &str) -> u64 {
+    pub(super) fn at(text: &str) -> u64 {
         let at: Timestamp = text.parse().unwrap();
         u64::try_from(at.as_millisecond()).unwrap()
     }
@@ -175,20 +194,45 @@ mod tests {
     }
 
     #[test]
+    fn a_session_has_hours_and_other_days_have_none() {
+        let hours = |open, close| Some(at(open)..at(close));
+        for (date, expected) in [
+            ("2026-03-06", hours("2026-03-06T09:30-05:00", "2026-03-06T16:00-05:00")),
+            ("2026-03-09", hours("2026-03-09T09:30-04:00", "2026-03-09T16:00-04:00")),
+            ("2024-07-03", hours("2024-07-03T09:30-04:00", "2024-07-03T13:00-04:00")),
+            ("2026-11-27", hours("2026-11-27T09:30-05:00", "2026-11-27T13:00-05:00")),
+            ("2025-12-24", hours("2025-12-24T09:30-05:00", "2025-12-24T13:00-05:00")),
+            ("2026-11-26", None),
+            ("2026-11-28", None),
+        ] {
+            assert_eq!(session_hours(day(date)), expected, "{date}");
+        }
+    }
+
+    #[test]
     fn times_beyond_the_calendar_are_survived() {
         let mut clock = SessionClock::default();
         for time in [0, 1, u64::MAX / 2, u64::MAX] {
             assert_eq!(clock.session_date(time), session_date(time));
             assert!(matches!(market_state(time), MarketState::Open | MarketState::Closed(_)));
         }
+        for date in [i32::MIN, i32::MAX] {
+            assert!(session_hours(date).is_none_or(|hours| hours.start < hours.end));
+        }
     }
 
     /// 2015-01-01 to 2044-12-31.
-    fn recent() -> impl Strategy<Value = u64> {
+    pub(super) fn recent() -> impl Strategy<Value = u64> {
         1_420_070_400_000_u64..2_366_841_600_000
     }
 
     proptest! {
+        #[test]
+        fn the_market_is_open_in_the_hours_of_its_date(time in recent()) {
+            let is_within = session_hours(session_date(time)).is_some_and(|hours| hours.contains(&time));
+            prop_assert_eq!(market_state(time) == MarketState::Open, is_within);
+        }
+
         #[test]
         fn the_clock_agrees_with_the_calendar(times in prop::collection::vec(recent(), 1..20)) {
             let mut clock = SessionClock::default();
