@@ -14,6 +14,7 @@ pub mod settings;
 pub mod writer;
 
 pub mod duplicates;
+pub mod quarantine;
 
 pub mod auditor;
 pub mod events;
