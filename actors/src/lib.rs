@@ -15,6 +15,7 @@ pub mod spool;
 pub mod writer;
 
 pub mod duplicates;
+pub mod quarantine;
 
 pub mod auditor;
 pub mod events;
