@@ -51,13 +51,21 @@ impl Duplicates {
 
     /// Whether the event equals one of the last [`WINDOW`] of its channel. From here on it is one of them itself.
     pub fn is_duplicate(&mut self, channel: ChannelIndex, ordinal: u64, payload: &[u8]) -> bool {
-        let fingerprint = xxh3_64_with_seed(payload, self.seed);
+        let fingerprint = self.fingerprint(payload);
         self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal))
     }
 
+    /// What an event is told by.
+    #[must_use]
+    pub fn fingerprint(&self, payload: &[u8]) -> u64 {
+        xxh3_64_with_seed(payload, self.seed)
+    }
+
     /// Takes an event in that was seen in an earlier life, the oldest first.
-    pub fn remember(&mut self, channel: ChannelIndex, ordinal: u64, payload: &[u8]) {
-        self.is_duplicate(channel, ordinal, payload);
+    pub fn remember(&mut self, channel: ChannelIndex, ordinal: u64, fingerprint: u64) {
+        if let Some(window) = self.window(channel) {
+            window.put(fingerprint, ordinal);
+        }
     }
 
     fn window(&mut self, channel: ChannelIndex) -> Option<&mut Window> {

@@ -9,12 +9,15 @@ use std::time::Duration;
 use slog::{Logger, debug, error, info, warn};
 
 use crate::error_chain::ErrorChain;
+use crate::event::EntryId;
 use crate::ledger::gap::Gap;
 use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
 use crate::time::{iso_utc, millis};
+use crate::spool::{Damage, SpoolError};
+use crate::writer::disk::DiskError;
 use crate::writer::store::fault::{Refusal, StoreFault};
 
 pub(crate) fn connecting(log: &Logger, attempt: u64, delay: Duration) {
@@ -110,16 +113,79 @@ pub(crate) fn outcome_looked_up(log: &Logger, stored: bool) {
     warn!(log, "transaction looked up"; "stored" => stored);
 }
 
-pub(crate) fn event_refused(log: &Logger, refusal: Refusal, error: &str) {
-    error!(log, "event refused"; "kind" => refusal.label(), "error" => error);
+pub(crate) fn event_rejected(log: &Logger, stream: &str, reason: &str) {
+    error!(log, "event rejected"; "stream" => stream, "reason" => reason);
+}
+
+pub(crate) fn quarantine_fails(log: &Logger, error: &str) {
+    error!(log, "quarantine fails"; "error" => error);
 }
 
 pub(crate) fn snapshot_refused(log: &Logger, error: &str) {
     warn!(log, "snapshot refused"; "error" => error);
 }
 
-pub(crate) fn id_passed(log: &Logger, stream: &str) {
-    warn!(log, "stream ahead"; "stream" => stream);
+pub(crate) fn id_passed(log: &Logger, stream: &str, last: EntryId) {
+    warn!(log, "stream ahead"; "stream" => stream, "last_id" => %last);
+}
+
+pub(crate) fn redis_healed(log: &Logger, streams: usize, entries: usize) {
+    warn!(log, "redis had lost entries"; "streams" => streams, "written_again" => entries);
+}
+
+pub(crate) fn not_healed(log: &Logger, refusal: Refusal, error: &str) {
+    warn!(log, "entry not written again"; "kind" => refusal.label(), "error" => error);
+}
+
+pub(crate) fn spool_fails(log: &Logger, error: &str, since: Duration) {
+    error!(log, "disk queue fails"; "error" => error, "for_s" => since.as_secs());
+}
+
+pub(crate) fn spool_works_again(log: &Logger, after: Duration) {
+    info!(log, "disk queue works again"; "after_s" => after.as_secs_f64());
+}
+
+pub(crate) fn spool_full(log: &Logger, events: u64) {
+    error!(log, "disk queue full"; "dropped" => events);
+}
+
+pub(crate) fn spool_damaged(log: &Logger, damage: &Damage) {
+    let events = damage.events.map_or_else(|| "unknown".to_owned(), |events| events.to_string());
+    if damage.is_loss() {
+        error!(log, "disk queue damaged"; "kind" => %damage.kind, "file" => &damage.file, "bytes" => damage.bytes,
+            "events" => events, "detail" => &damage.detail);
+    } else {
+        warn!(log, "disk queue odd"; "kind" => %damage.kind, "file" => &damage.file, "bytes" => damage.bytes,
+            "detail" => &damage.detail);
+    }
+}
+
+pub(crate) fn spool_neglected(log: &Logger, error: &SpoolError) {
+    warn!(log, "disk queue not kept up"; ErrorChain::new(error));
+}
+
+pub(crate) fn spool_not_synced(log: &Logger, error: &std::io::Error) {
+    warn!(log, "disk queue not synced"; "error" => %error);
+}
+
+pub(crate) fn spool_unreadable(log: &Logger, error: &DiskError) {
+    error!(log, "disk queue unreadable"; ErrorChain::new(error));
+}
+
+pub(crate) fn spool_not_renumbered(log: &Logger, stream: &str, error: &DiskError) {
+    error!(log, "disk queue not renumbered"; "stream" => stream, ErrorChain::new(error));
+}
+
+pub(crate) fn spool_answer_unheard(log: &Logger) {
+    debug!(log, "answer of the disk queue unheard");
+}
+
+pub(crate) fn spool_ended(log: &Logger, error: &DiskError) {
+    error!(log, "disk queue ended"; ErrorChain::new(error));
+}
+
+pub(crate) fn backlog_left(log: &Logger) {
+    info!(log, "backlog left on disk");
 }
 
 pub(crate) fn batch_came_late(log: &Logger) {

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use super::adoption::Adoption;
 use super::backlog::{Backlog, Next, Range};
+use super::damages;
 use super::disk::Disk;
 use super::heal::Memory;
 use super::ids::Numbering;
@@ -33,14 +34,15 @@ use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
 use crate::connection::facts::Facts;
-use crate::event::{EntryId, Outlet};
+use crate::event::{Channel, EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
+use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
-use crate::settings::KeySettings;
+use crate::settings::{KeySettings, Retention};
+use crate::spool::Damage;
 use crate::supervisor::Beat;
 
 /// Between tries while Redis is away: soon enough that a restart of Redis is hardly noticed, and seldom enough that a
@@ -78,6 +80,8 @@ pub struct Drain {
     pub store: Store,
     /// What is written.
     pub keys: KeySettings,
+    /// How long it stays there.
+    pub retention: Retention,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Where losses are entered.
@@ -148,6 +152,13 @@ impl Default for DrainState {
     }
 }
 
+impl DrainState {
+    /// An earlier life may have written the records of this queue below a position.
+    pub fn may_have_written(&mut self, disk: &Disk, below: u64) {
+        self.doubtful.push((disk.clone(), below));
+    }
+}
+
 /// The service ends, and what is not written is safe on the disk.
 #[derive(Debug)]
 pub(super) struct Left;
@@ -176,7 +187,7 @@ impl Drain {
         // an older queue first, and all of them before anything new: a stream may have moved from any to any other
         while let Some(disk) = self.adoption.next() {
             if let Ok(standing) = disk.standing().await {
-                self.state.doubtful.push((disk.clone(), standing.next));
+                self.state.may_have_written(&disk, standing.next);
                 let range = Range { disk: disk.clone(), from: standing.acknowledged, to: standing.next };
                 self.backlog.give_back(Vec::new(), range);
             }
@@ -266,12 +277,25 @@ impl Drain {
             self.backlog.give_back(Vec::new(), range);
             return Ok(());
         }
-        self.note_damages(&chunk.damages);
+        self.note_damages(&range.disk, &chunk.damages);
         let records = chunk.records.into_iter().filter(|record| record.seq < range.to).collect();
         let batches = self.replay.batches(&range.disk, records);
         let from = if chunk.next_seq > range.from { chunk.next_seq.min(range.to) } else { range.to };
         self.backlog.give_back(batches, Range { from, ..range });
         Ok(())
+    }
+
+    /// Records that were counted and that the disk does not give back any more.
+    fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
+        let channels: Vec<Channel> =
+            self.observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+        damages::report(damages, disk.folder(), &channels, &self.gaps, &self.log);
+        for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
+            let channel = self.observations.channels.iter().find(|channel| channel.channel.name() == name);
+            if let Some(channel) = channel {
+                channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
+            }
+        }
     }
 
     /// Asks once whether Redis takes writes, and sees to it that it has what it had.

@@ -16,9 +16,10 @@ use super::disk::Disk;
 use super::drain::{Drain, READ_BYTES, READ_EVENTS};
 use super::store::fault::StoreFault;
 use super::transaction::{Entry, EventAt, Transaction};
-use crate::event::{Channel, EntryId, Family};
+use crate::calendar::retention_cutoff;
+use crate::event::{EntryId, Family};
 use crate::events;
-use crate::ledger::gap::{Gap, GapReason};
+use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::EventBatch;
 use crate::observation::unix_micros;
 
@@ -127,7 +128,7 @@ impl Drain {
     }
 
     fn oldest_wanted_ms(&self) -> u64 {
-        self.keys.retention.cutoff_ms(unix_micros() / 1000).unwrap_or_default()
+        retention_cutoff(self.retention, unix_micros() / 1000).unwrap_or_default()
     }
 
     /// Enters what cannot be written again in the ledger, once.
@@ -143,8 +144,7 @@ impl Drain {
             }
             *noted = gone;
             let topic = stream.strip_prefix(&format!("{}:ws:", self.keys.prefix)).unwrap_or(stream);
-            let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
-            let family = Channel::parse(channel).map_or(Family::Other, |channel| channel.family());
+            let family = family_of(topic);
             let (from, to) = (last.ms.max(oldest), gone.ms);
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
             gap.0.push(topic.to_owned());

@@ -23,7 +23,7 @@ use crate::duplicates::Duplicates;
 use crate::event::Event;
 use crate::events;
 use crate::ledger::book::GapBook;
-use crate::ledger::gap::{Gap, GapReason};
+use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::{EventBatch, OnDisk};
 use crate::observation::{DropReason, Fate, Observations, Place, lock};
 use crate::sampled::Sampled;
@@ -252,10 +252,11 @@ impl Keeper {
         self.backlog.note_drop();
         match disk.drop_oldest(protected.unwrap_or_default(), bytes).await {
             Ok(Some(dropped)) => {
-                for (channel, events) in &dropped.channels {
+                for (channel, events) in &dropped.events {
                     self.count_dropped(channel, *events);
                 }
-                self.note_loss(&dropped.channels, (dropped.from_us, dropped.to_us));
+                let channels: Vec<(String, u64)> = dropped.events.into_iter().collect();
+                self.note_loss(&channels, (dropped.from_us, dropped.to_us));
                 true
             }
             Ok(None) => false,
@@ -323,7 +324,9 @@ impl Keeper {
             events::spool_full(&self.log, events);
         }
         for (channel, events) in channels {
-            self.gaps.note(Gap::of_events(GapReason::SpoolFull, channel, *events, (from_us, to_us)));
+            let between = (from_us, to_us);
+            let gap = Gap::new(family_of(channel), vec![channel.clone()], between, GapReason::SpoolFull);
+            self.gaps.note(gap.with_events(*events));
         }
     }
 

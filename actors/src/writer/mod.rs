@@ -1,32 +1,79 @@
 //! A writer: the actor that owns one shard's way into Redis.
 //!
-//! The shell takes batches in, into its [`backlog`], and the [`drain`] takes them from there, beside it: a hung Redis never
-//! holds the mailbox.
+//! The shell takes batches in, into its [`backlog`]; the [`keeper`] numbers them and brings them to the [`disk`], and the
+//! [`drain`] writes them to Redis, each beside the others: neither a slow disk nor a hung Redis holds the mailbox.
+//!
+//! A writer that crashes loses what had just come in and was not on the disk yet, and that is counted. The disk queue, the
+//! mailbox and what is known of crashes outlive it; its next life goes on with what is on the disk.
 
+pub mod adoption;
 pub mod backlog;
+pub mod damages;
+pub mod disk;
 pub mod drain;
+mod heal;
 pub mod ids;
+pub mod keeper;
 pub mod mailbox;
+pub mod poison;
+mod renumber;
+pub mod replay;
 pub mod store;
 pub mod streams;
 pub mod transaction;
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
-use backlog::Backlog;
-use drain::{Drain, DrainState};
+use adoption::{Adopted, Adoption};
+use backlog::{Backlog, Range};
+use disk::{Disk, DiskError};
+use drain::{Drain, DrainState, READ_BYTES};
+use ids::Numbering;
+use keeper::{Keeper, KeeperState};
 use mailbox::Mailbox;
+use poison::{Crashes, Poison};
+use replay::Replay;
 use slog::Logger;
 use store::Store;
 use store::link::Address;
 
+use crate::duplicates::Duplicates;
+use crate::event::{ChannelIndex, EntryId};
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
 use crate::observation::Observations;
-use crate::settings::{KeySettings, WriterSettings};
-use crate::supervisor::{ChildLife, Stop};
+use crate::quarantine::Quarantine;
+use crate::settings::{KeySettings, Retention, SpoolSettings, WriterSettings};
+use crate::supervisor::{Beat, ChildLife, Stop};
+
+/// The ordinals of a channel's events begin above this: below it there is room for those of earlier lives.
+pub const FIRST_ORDINAL: u64 = 1 << 32;
+/// Records that are read to know duplicates over a restart: as many as the window has of each of the seven channels.
+const REMEMBERED_RECORDS: u64 = 700_000;
+
+/// The disk queues of one shard, and what goes with them. They outlive the writer.
+#[derive(Clone)]
+pub struct Spools {
+    /// The shard's own, unless it is off.
+    pub own: Option<Disk>,
+    /// Old ones that this writer writes.
+    pub adopted: Vec<Disk>,
+    /// Old ones of all writers that are not empty yet.
+    pub left: Adopted,
+    /// The highest ID that an earlier process gave.
+    pub highest: EntryId,
+    /// Events that nobody can write.
+    pub quarantine: Arc<Mutex<Quarantine>>,
+    /// What is known of crashes.
+    pub crashes: Crashes,
+    /// Where losses are entered.
+    pub gaps: GapBook,
+}
 
 /// What a writer is made of; its factory makes it anew at each start.
 pub struct WriterParts {
@@ -38,8 +85,14 @@ pub struct WriterParts {
     pub address: Address,
     /// What it writes.
     pub keys: KeySettings,
+    /// How long that stays.
+    pub retention: Retention,
     /// How much at once.
     pub settings: WriterSettings,
+    /// How the disk queue is used.
+    pub spool: SpoolSettings,
+    /// The disk queues.
+    pub spools: Spools,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -52,7 +105,7 @@ pub struct WriterParts {
 pub struct Writer {
     life: ChildLife,
     parts: Option<WriterParts>,
-    /// To the drain.
+    /// To the keeper.
     backlog: Backlog,
     capacity: usize,
     log: Logger,
@@ -68,6 +121,108 @@ impl Writer {
     }
 }
 
+impl WriterParts {
+    /// Works until the backlog is closed, and written or safe on the disk.
+    async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
+        let mut numbering = Numbering::above(self.spools.highest);
+        let channels = self.observations.channels.iter().map(|channel| &channel.channel);
+        let mut duplicates = Duplicates::new(fastrand::u64(..), channels);
+        let mut state = DrainState::default();
+        let mut next = 0;
+        if let Some(disk) = &self.spools.own {
+            let standing = disk.standing().await?;
+            next = standing.next;
+            let remembered = Range { disk: disk.clone(), from: standing.kept_from, to: next };
+            self.remember(remembered, &mut duplicates, &mut numbering, &beat).await?;
+            backlog.ready_on_disk(Range { disk: disk.clone(), from: standing.acknowledged, to: next });
+            state.may_have_written(disk, next);
+        }
+        let numbering = Rc::new(RefCell::new(numbering));
+        let size = self.settings.transaction_size();
+        let keeper = Keeper {
+            backlog: backlog.clone(),
+            disk: self.spools.own.clone(),
+            settings: self.spool,
+            numbering: Rc::clone(&numbering),
+            duplicates,
+            observations: Arc::clone(&self.observations),
+            gaps: self.spools.gaps.clone(),
+            shard: self.shard,
+            beat: beat.clone(),
+            log: self.log.clone(),
+            state: KeeperState::from(next),
+        };
+        let poison = Poison::new(
+            self.spools.crashes.clone(),
+            self.spools.quarantine,
+            Arc::clone(&self.observations),
+        );
+        let drain = Drain {
+            backlog,
+            disk: self.spools.own.clone(),
+            adoption: Adoption::new(self.spools.adopted, self.spools.left),
+            replay: Replay::new(self.keys.clone(), self.shard, size, Arc::clone(&self.observations)),
+            numbering,
+            store: Store::new(self.address).with_beat(beat.clone()),
+            keys: self.keys,
+            retention: self.retention,
+            observations: self.observations,
+            gaps: self.spools.gaps,
+            poison,
+            shard: self.shard,
+            beat,
+            faults: self.faults,
+            log: self.log,
+            state,
+        };
+        tokio::join!(keeper.run(), drain.run());
+        match self.spools.own {
+            Some(disk) => disk.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Learns from the disk which events came before and which IDs they got.
+    async fn remember(
+        &self,
+        mut range: Range,
+        duplicates: &mut Duplicates,
+        numbering: &mut Numbering,
+        beat: &Beat,
+    ) -> Result<(), DiskError> {
+        range.from = range.from.max(range.to.saturating_sub(REMEMBERED_RECORDS));
+        let mut replay = Replay::new(
+            self.keys.clone(),
+            self.shard,
+            self.settings.transaction_size(),
+            Arc::clone(&self.observations),
+        );
+        let mut counts = vec![0; self.observations.channels.len()];
+        let mut events = Vec::new();
+        while range.from < range.to {
+            beat.beat();
+            let chunk = range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES).await?;
+            for record in chunk.records {
+                let Some(event) = replay.event(record) else { continue };
+                for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
+                    numbering.raise(&outlet.stream, *id);
+                }
+                if let Some(count) = counts.get_mut(usize::from(event.route.channel.0)) {
+                    *count += 1;
+                    events.push((event.route.channel, *count, duplicates.fingerprint(&event.payload)));
+                }
+            }
+            range.from = if chunk.next_seq > range.from { chunk.next_seq } else { range.to };
+        }
+        for (channel, nth, fingerprint) in events {
+            let ChannelIndex(index) = channel;
+            let behind = counts.get(usize::from(index)).copied().unwrap_or_default() - nth;
+            duplicates.remember(channel, FIRST_ORDINAL - 1 - behind, fingerprint);
+        }
+        Ok(())
+    }
+}
+
 impl Actor for Writer {
     type Context = Context<Self>;
 
@@ -76,18 +231,11 @@ impl Actor for Writer {
         // credits bound the mailbox; actix must not bound it earlier
         context.set_mailbox_capacity(self.capacity + 1);
         parts.mailbox.serve(context.address().recipient());
-        let drain = Drain {
-            backlog: self.backlog.clone(),
-            store: Store::new(parts.address).with_beat(self.life.beater()),
-            keys: parts.keys,
-            observations: parts.observations,
-            shard: parts.shard,
-            beat: self.life.beater(),
-            faults: parts.faults,
-            log: parts.log,
-            state: DrainState::default(),
-        };
-        let ended = drain.run().into_actor(self).map(|(), writer, context| {
+        let work = parts.work(self.backlog.clone(), self.life.beater());
+        let ended = work.into_actor(self).map(|worked, writer, context| {
+            if let Err(error) = worked {
+                events::spool_ended(&writer.log, &error);
+            }
             if writer.backlog.is_closed() {
                 writer.life.finish();
             }

@@ -7,20 +7,21 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slog::Logger;
 
 use super::transaction::{Entry, EventAt, outlet_of};
-use crate::event::Channel;
+use crate::event::{Channel, ChannelIndex, EntryId};
+use crate::error_chain::ErrorChain;
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason};
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Fate, Observations, lock};
-use crate::quarantine::{Poisoned, Quarantine};
+use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};
+use crate::quarantine::{self, Quarantine, QuarantineError};
 use crate::sampled::Sampled;
-use crate::time::iso_utc;
 
 /// Suspected events that are remembered: more than the largest transaction has.
 const MAX_SUSPECTS: usize = 16_384;
@@ -42,6 +43,17 @@ struct Suspects {
     crashes: HashMap<Key, u8, RandomState>,
 }
 
+/// An event that nobody can write.
+#[derive(Debug)]
+struct Poisoned {
+    reason: String,
+    channel: ChannelIndex,
+    stream: Arc<str>,
+    id: EntryId,
+    received_us: u64,
+    payload: Bytes,
+}
+
 /// Events that will not be stored, and why.
 #[derive(Debug, Default)]
 pub struct Fates {
@@ -56,7 +68,7 @@ impl Fates {
         self.reasons.entry(entry.at).or_insert_with(|| Poisoned {
             reason: reason.to_owned(),
             channel: event.route.channel,
-            stream: outlet.stream.to_string(),
+            stream: Arc::clone(&outlet.stream),
             id: entry.id,
             received_us: event.received_us,
             payload: event.payload.clone(),
@@ -141,43 +153,60 @@ impl Poison {
     /// Puts the events away that cannot be written, and says of each what became of it.
     pub async fn put_away(&mut self, mut fates: Fates, gaps: &GapBook, log: &Logger) -> Fates {
         if !fates.reasons.is_empty() {
-            let (ats, poisoned): (Vec<EventAt>, Vec<Poisoned>) = fates.reasons.drain().unzip();
-            let fate = self.write(poisoned, log).await;
-            fates.fates.extend(ats.into_iter().map(|at| (at, fate)));
+            let poisoned: Vec<(EventAt, Poisoned)> = fates.reasons.drain().collect();
+            self.report(&poisoned, log);
+            fates.fates = self.write(poisoned, log).await;
         }
         self.note(gaps);
         fates
     }
 
-    /// Writes to the quarantine file, which may be slow, beside this thread.
-    async fn write(&mut self, poisoned: Vec<Poisoned>, log: &Logger) -> Fate {
-        for event in &poisoned {
+    fn report(&mut self, poisoned: &[(EventAt, Poisoned)], log: &Logger) {
+        for (_, event) in poisoned {
             let channel = self.observations.channel(event.channel).channel.clone();
             let at = event.received_us;
             let (events, from, to) = self.rejected.entry(channel).or_insert((0, at, at));
             (*events, *from, *to) = (*events + 1, (*from).min(at), (*to).max(at));
         }
-        if self.refusals.is_due(Instant::now())
-            && let Some(event) = poisoned.first()
+        if let Some((_, event)) = poisoned.first()
+            && self.refusals.is_due(Instant::now())
         {
-            events::event_refused(log, &event.stream, &event.reason);
+            events::event_rejected(log, &event.stream, &event.reason);
         }
+    }
+
+    /// Writes to the quarantine file, which may be slow, beside this thread.
+    async fn write(
+        &self,
+        poisoned: Vec<(EventAt, Poisoned)>,
+        log: &Logger,
+    ) -> HashMap<EventAt, Fate, RandomState> {
+        let lost = Fate::Dropped(DropReason::Rejected);
+        let ats: Vec<EventAt> = poisoned.iter().map(|(at, _)| *at).collect();
         let (quarantine, observations) = (Arc::clone(&self.quarantine), Arc::clone(&self.observations));
         let written = tokio::task::spawn_blocking(move || {
-            let name = |event: &Poisoned| observations.channel(event.channel).channel.name().to_owned();
-            lock(&quarantine).append(poisoned.iter().map(|event| (name(event), event)))
+            let mut quarantine = lock(&quarantine);
+            let mut failure = None;
+            let fates: HashMap<EventAt, Fate, RandomState> = poisoned
+                .iter()
+                .map(|(at, event)| match put(&mut quarantine, event, &observations) {
+                    Ok(()) => (*at, Fate::Quarantined),
+                    Err(error) => {
+                        failure = Some(error);
+                        (*at, lost)
+                    }
+                })
+                .collect();
+            (fates, failure)
         });
-        match written.await {
-            Ok(Ok(())) => Fate::Quarantined,
-            Ok(Err(error)) => {
-                events::quarantine_fails(log, &error.to_string());
-                Fate::Dropped(DropReason::Rejected)
-            }
-            Err(error) => {
-                events::quarantine_fails(log, &error.to_string());
-                Fate::Dropped(DropReason::Rejected)
-            }
+        let (fates, failure) = match written.await {
+            Ok((fates, failure)) => (fates, failure.map(|error| ErrorChain::new(&error).to_string())),
+            Err(error) => (ats.into_iter().map(|at| (at, lost)).collect(), Some(error.to_string())),
+        };
+        if let Some(error) = failure {
+            events::quarantine_fails(log, &error);
         }
+        fates
     }
 
     /// Enters in the ledger what was rejected.
@@ -189,7 +218,7 @@ impl Poison {
         self.noted_at = Some(Instant::now());
         for (channel, (events, from, to)) in self.rejected.drain() {
             let gap = Gap::new(channel.family(), vec![channel.to_string()], (from, to), GapReason::Rejected);
-            gaps.note(gap.with_events(events).with_detail(format!("since {}", iso_utc(from))));
+            gaps.note(gap.with_events(events));
         }
     }
 }
@@ -207,6 +236,21 @@ impl Drop for Poison {
             }
         }
     }
+}
+
+fn put(
+    quarantine: &mut Quarantine,
+    event: &Poisoned,
+    observations: &Observations,
+) -> Result<(), QuarantineError> {
+    quarantine.put(&quarantine::Poison {
+        at_us: unix_micros(),
+        reason: &event.reason,
+        channel: observations.channel(event.channel).channel.name(),
+        entries: &[(&event.stream, event.id)],
+        received_us: event.received_us,
+        payload: &event.payload,
+    })
 }
 
 fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
