@@ -137,6 +137,18 @@ pub(crate) fn not_healed(log: &Logger, refusal: Refusal, error: &str) {
     warn!(log, "entry not written again"; "kind" => refusal.label(), "error" => error);
 }
 
+pub(crate) fn spool_opened(log: &Logger, folder: &str, events: u64, bytes: u64, took: Duration) {
+    info!(log, "disk queue opened"; "folder" => folder, "events" => events, "bytes" => bytes,
+        "elapsed_ms" => millis(took));
+}
+
+pub(crate) fn spool_retired(log: &Logger, removed: std::io::Result<()>) {
+    match removed {
+        Ok(()) => info!(log, "old disk queue done"),
+        Err(error) => warn!(log, "old disk queue not removed"; "error" => %error),
+    }
+}
+
 pub(crate) fn spool_fails(log: &Logger, error: &str, since: Duration) {
     error!(log, "disk queue fails"; "error" => error, "for_s" => since.as_secs());
 }

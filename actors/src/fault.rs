@@ -68,13 +68,16 @@ mod plan {
         kind: FaultKind,
         /// Steps that a life makes before the fault.
         after: u64,
+        /// Strikes not at a step but at an event whose payload has this text.
+        on: Option<String>,
         /// How often the fault still strikes, over all lives of the child.
         left: Arc<AtomicU64>,
     }
 
     impl FaultPlan {
-        /// Reads `CHILD:panic|end|freeze|block[:after=N][:times=N]`, several separated by `;`. The fault strikes after
-        /// `N` steps of each life of the child (0), and so often over all its lives (1).
+        /// Reads `CHILD:panic|end|freeze|block[:after=N][:times=N][:on=TEXT]`, several separated by `;`. The fault strikes
+        /// after `N` steps of each life of the child (0), and so often over all its lives (1). With `on` it strikes when the
+        /// child handles an event whose payload has that text, and is a panic.
         pub fn parse(text: &str) -> Result<FaultPlan, InvalidFault> {
             let faults = text.split(';').map(str::trim).filter(|fault| !fault.is_empty());
             faults.map(Fault::parse).collect::<Result<_, _>>().map(FaultPlan)
@@ -89,6 +92,11 @@ mod plan {
     }
 
     impl Fault {
+        /// Whether it strikes once more; counts it.
+        fn is_left(&self) -> bool {
+            self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+        }
+
         fn parse(text: &str) -> Result<Fault, InvalidFault> {
             Fault::read(text).ok_or_else(|| InvalidFault::Syntax(text.to_owned()))
         }
@@ -103,15 +111,16 @@ mod plan {
                 "block" => FaultKind::Block,
                 _ => return None,
             };
-            let (mut after, mut times) = (0, 1);
+            let (mut after, mut times, mut on) = (0, 1, None);
             for option in parts {
                 match option.split_once('=')? {
                     ("after", steps) => after = steps.parse().ok()?,
                     ("times", count) => times = count.parse().ok()?,
+                    ("on", text) => on = Some(text.to_owned()),
                     _ => return None,
                 }
             }
-            Some(Fault { child, kind, after, left: Arc::new(AtomicU64::new(times)) })
+            Some(Fault { child, kind, after, on, left: Arc::new(AtomicU64::new(times)) })
         }
     }
 
@@ -127,10 +136,27 @@ mod plan {
         pub fn step(&mut self) -> Option<FaultKind> {
             let steps = self.steps;
             self.steps += 1;
-            let due = self.faults.iter().filter(|fault| steps >= fault.after);
-            due.filter(|fault| fault.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok())
-                .map(|fault| fault.kind)
-                .next()
+            let mut due = self.faults.iter().filter(|fault| fault.on.is_none() && steps >= fault.after);
+            due.find(|fault| fault.is_left()).map(|fault| fault.kind)
+        }
+
+        /// Called with the payloads that the child is about to handle.
+        pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
+            let poisons = || self.faults.iter().filter_map(|fault| Some((fault, fault.on.as_ref()?)));
+            if poisons().next().is_none() {
+                return;
+            }
+            for payload in payloads {
+                let struck = poisons().find(|(fault, text)| {
+                    payload.windows(text.len()).any(|part| part == text.as_bytes()) && fault.is_left()
+                });
+                if let Some((_, text)) = struck {
+                    #[expect(clippy::panic, reason = "this is what the tests ask for")]
+                    {
+                        panic!("fault injected on {text}");
+                    }
+                }
+            }
         }
     }
 }
@@ -166,6 +192,10 @@ mod plan {
         pub fn step(&mut self) -> Option<FaultKind> {
             None
         }
+
+        /// No fault.
+        #[inline]
+        pub fn strike_on<'p>(&self, _: impl Iterator<Item = &'p [u8]>) {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! What crosses two actors: a batch of events on its way from a connection to a writer.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -29,7 +29,7 @@ pub struct EventBatch {
     /// When the first of the events was read.
     read_at: ReadAt,
     on_disk: OnceCell<OnDisk>,
-    credit: Cell<Option<Credit>>,
+    credit: RefCell<Option<Credit>>,
     /// Whether it was settled.
     ended: Cell<bool>,
     observations: Arc<Observations>,
@@ -46,7 +46,7 @@ impl EventBatch {
             weight: 0,
             read_at,
             on_disk: OnceCell::new(),
-            credit: Cell::new(None),
+            credit: RefCell::new(None),
             ended: Cell::new(false),
             observations,
         }
@@ -115,7 +115,7 @@ impl EventBatch {
 
     /// Lends the batch the room that it takes in a writer's mailbox; its end gives the room back.
     pub fn lend(&mut self, credit: Credit) {
-        self.credit.set(Some(credit));
+        *self.credit.get_mut() = Some(credit);
     }
 
     /// Takes the room back, as when the batch could not be delivered.

@@ -16,8 +16,8 @@ pub struct Adopted(Arc<Mutex<BTreeSet<String>>>);
 impl Adopted {
     /// These are left.
     #[must_use]
-    pub fn new(disks: &[Disk]) -> Adopted {
-        Adopted(Arc::new(Mutex::new(disks.iter().map(|disk| disk.folder().to_owned()).collect())))
+    pub fn new<'d>(disks: impl IntoIterator<Item = &'d Disk>) -> Adopted {
+        Adopted(Arc::new(Mutex::new(disks.into_iter().map(|disk| disk.folder().to_owned()).collect())))
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -23,7 +24,7 @@ use crate::events;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
-use crate::spool::{Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
+use crate::spool::{ASIDE, Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
 
 /// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer.
 const JOBS: usize = 8;
@@ -114,6 +115,8 @@ pub struct DiskParts {
     pub spool: Spool,
     /// Names it in logs.
     pub folder: String,
+    /// The folder, if it is to be removed once all of it is stored and kept long enough.
+    pub retires: Option<PathBuf>,
     /// How long stored records stay, and when they reach the platter.
     pub settings: SpoolSettings,
     /// What others see of it.
@@ -135,6 +138,7 @@ impl Disk {
         thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
         let thread = DiskThread {
             spool: parts.spool,
+            retires: parts.retires,
             settings: parts.settings,
             observations: parts.observations,
             shard: parts.shard,
@@ -214,6 +218,7 @@ impl Disk {
 
 struct DiskThread {
     spool: Spool,
+    retires: Option<PathBuf>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
@@ -239,6 +244,9 @@ impl DiskThread {
             if now.duration_since(self.turned_at) >= TURN {
                 self.turned_at = now;
                 self.turn(now);
+                if let Some(folder) = self.retired() {
+                    return events::spool_retired(&self.log, remove(&folder));
+                }
             }
         }
         self.take_stored(Instant::now());
@@ -305,6 +313,11 @@ impl DiskThread {
         }
     }
 
+    /// The folder of an old queue that has nothing left.
+    fn retired(&self) -> Option<PathBuf> {
+        self.retires.clone().filter(|_| self.spool.kept_from() == self.spool.next_seq())
+    }
+
     /// What is done ten times a second.
     fn turn(&mut self, now: Instant) {
         self.take_stored(now);
@@ -356,6 +369,14 @@ impl DiskThread {
             events::spool_neglected(&self.log, &error);
         }
     }
+}
+
+/// Removes the folder of an empty queue, unless a person is to look at what was set aside in it.
+fn remove(folder: &Path) -> io::Result<()> {
+    if !folder.join(ASIDE).exists() {
+        return std::fs::remove_dir_all(folder);
+    }
+    Ok(())
 }
 
 fn sync_files(files: &Receiver<Vec<File>>, log: &Logger) {

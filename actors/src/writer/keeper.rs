@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use tokio::time::sleep;
 
-use super::backlog::{Backlog, Range};
+use super::backlog::Backlog;
 use super::disk::{Disk, DiskError};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
@@ -134,11 +134,14 @@ impl Keeper {
         match self.settings.mode {
             SpoolMode::Off => self.keep_in_memory(batches).await,
             SpoolMode::Always => self.keep_on_disk(batches).await,
-            SpoolMode::Overflow if self.overflows() => {
-                self.spill().await;
-                self.keep_on_disk(batches).await;
+            SpoolMode::Overflow => {
+                if self.overflows() {
+                    self.spill().await;
+                    self.keep_on_disk(batches).await;
+                } else {
+                    batches.into_iter().for_each(|batch| self.ready_in_memory(batch));
+                }
             }
-            SpoolMode::Overflow => batches.into_iter().for_each(|batch| self.ready_in_memory(batch)),
         }
     }
 
@@ -214,12 +217,14 @@ impl Keeper {
         if appended.is_ok() {
             let mut first = self.state.next;
             for batch in batches {
-                batch.spooled(OnDisk { disk: disk.clone(), first });
+                // what was in flight may be stored by now
+                if !batch.has_ended() {
+                    batch.spooled(OnDisk { disk: disk.clone(), first });
+                }
                 first += batch.events().len() as u64;
             }
             self.state.next = first;
         }
-        records.shrink(APPEND_BYTES);
         self.state.records = records;
         match appended {
             Ok(()) => self.works(),
@@ -288,11 +293,14 @@ impl Keeper {
                 && self.backlog.ready_bytes() + batch.bytes() > self.ready_bytes()
             {
                 self.beat.beat();
-                match self.settings.when_full {
-                    WhenFull::DropOldest if self.drop_from_memory(batch.bytes()) => {}
-                    _ if self.backlog.is_closed() => break,
-                    _ => self.wait_for_room().await,
+                let drops = self.settings.when_full == WhenFull::DropOldest;
+                if drops && self.drop_from_memory(batch.bytes()) {
+                    continue;
                 }
+                if self.backlog.is_closed() {
+                    break;
+                }
+                self.wait_for_room().await;
             }
             self.ready_in_memory(batch);
         }
@@ -356,7 +364,7 @@ impl Keeper {
         }
     }
 
-    fn failed(&mut self, error: &dyn std::error::Error) {
+    fn failed<E: std::error::Error + 'static>(&mut self, error: &E) {
         let now = Instant::now();
         let since = self.state.failing.map_or(now, |(since, _)| since);
         self.state.failing = Some((since, now));
@@ -366,10 +374,4 @@ impl Keeper {
         }
         *lock(&self.observations.writers[self.shard].spool_fault) = Some(error);
     }
-}
-
-/// Everything of the disk queue that waits for Redis.
-#[must_use]
-pub fn backlog_on(disk: &Disk, acknowledged: u64, next: u64) -> Range {
-    Range { disk: disk.clone(), from: acknowledged, to: next }
 }

@@ -144,7 +144,7 @@ impl MailboxSender {
         batch.lend(credit);
         match writer.try_send(batch) {
             Ok(()) => Ok(()),
-            Err(SendError::Full(mut batch) | SendError::Closed(mut batch)) => {
+            Err(SendError::Full(batch) | SendError::Closed(batch)) => {
                 drop(batch.take_credit());
                 Err(batch)
             }

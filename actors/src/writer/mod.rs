@@ -18,6 +18,7 @@ pub mod mailbox;
 pub mod poison;
 mod renumber;
 pub mod replay;
+pub mod spools;
 pub mod store;
 pub mod streams;
 pub mod transaction;

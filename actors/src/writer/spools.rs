@@ -1,0 +1,166 @@
+//! The disk queues of all shards: opened at the start of the process, before anything is counted or joined.
+//!
+//! Each shard has its own folder. Folders of another number of shards, or all of them when the disk queue is off now, were
+//! left by an earlier process: they are adopted, written first, and removed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use slog::Logger;
+use thiserror::Error;
+
+use super::adoption::Adopted;
+use super::disk::{Disk, DiskParts};
+use super::poison::Crashes;
+use super::{FIRST_ORDINAL, Spools, damages};
+use crate::event::{Channel, EntryId};
+use crate::events;
+use crate::ledger::book::GapBook;
+use crate::observation::Observations;
+use crate::quarantine::Quarantine;
+use crate::settings::{Fsync, SpoolMode, SpoolSettings};
+use crate::spool::{
+    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
+};
+
+/// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
+/// these bounds.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1024;
+/// A quarter of the time for which records are kept, within these bounds: on a quiet feed they go in steps too.
+const SEGMENT_AGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+/// The disk queues cannot be used.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The folder or one in it.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Their threads.
+    #[error("cannot start the threads of the disk queue")]
+    Threads(#[source] io::Error),
+}
+
+/// Disk queues that were opened and recovered.
+pub struct OpenSpools {
+    settings: SpoolSettings,
+    shards: usize,
+    queues: Vec<(ShardFolder, Spool)>,
+    damages: Vec<(String, Vec<Damage>)>,
+    events: BTreeMap<String, u64>,
+    highest: EntryId,
+    lock: Option<SpoolLock>,
+}
+
+impl OpenSpools {
+    /// Opens and recovers every queue in the folder. With the disk queue off and no folder there is nothing to do.
+    pub fn open(settings: &SpoolSettings, shards: usize, log: &Logger) -> Result<OpenSpools, SpoolError> {
+        let mut opened = OpenSpools {
+            settings: settings.clone(),
+            shards,
+            queues: Vec::new(),
+            damages: Vec::new(),
+            events: BTreeMap::new(),
+            highest: EntryId::default(),
+            lock: None,
+        };
+        let is_off = settings.mode == SpoolMode::Off;
+        if is_off && !settings.dir.exists() {
+            return Ok(opened);
+        }
+        opened.lock = Some(SpoolLock::acquire(&settings.dir)?);
+        let mut folders = shard_folders(&settings.dir)?;
+        if !is_off {
+            folders.extend((0..shards).map(|shard| ShardFolder::new(&settings.dir, shard, shards)));
+            folders.sort_unstable();
+            folders.dedup();
+        }
+        for folder in folders {
+            opened.recover(folder, log)?;
+        }
+        Ok(opened)
+    }
+
+    fn recover(&mut self, folder: ShardFolder, log: &Logger) -> Result<(), SpoolError> {
+        let began = Instant::now();
+        let max_bytes = self.settings.max_bytes_of_shard(self.shards);
+        let limits = Limits {
+            segment_bytes: (max_bytes / 8).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
+            segment_age: (self.settings.keep / 4).clamp(*SEGMENT_AGE.start(), *SEGMENT_AGE.end()),
+            max_bytes,
+            durable: self.settings.fsync != Fsync::Never,
+        };
+        let (spool, recovery) = Spool::open(&folder.path, limits, began)?;
+        let Recovery { events, highest_id, damages, .. } = recovery;
+        events::spool_opened(log, &name_of(&folder), events.values().sum(), spool.bytes(), began.elapsed());
+        for (channel, events) in events {
+            *self.events.entry(channel).or_default() += events;
+        }
+        self.highest = self.highest.max(highest_id);
+        self.damages.push((name_of(&folder), damages));
+        self.queues.push((folder, spool));
+        Ok(())
+    }
+
+    /// The channels of the recovered events. What is recovered is counted by channel, so that all of these must be observed.
+    pub fn channels(&self) -> impl Iterator<Item = Channel> {
+        self.events.keys().filter_map(|name| Channel::parse(name).ok())
+    }
+
+    /// Counts what was recovered, enters in the ledger what was not, and starts the threads: what each shard's writer gets,
+    /// and the lock that is to be held until the end.
+    pub fn start(
+        self,
+        observations: &Arc<Observations>,
+        gaps: &GapBook,
+        log: &Logger,
+    ) -> Result<(Vec<Spools>, Option<SpoolLock>), OpenError> {
+        for channel in &observations.channels {
+            let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
+            channel.recover(events, FIRST_ORDINAL);
+        }
+        let channels: Vec<Channel> =
+            observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+        for (folder, damages) in &self.damages {
+            damages::report(damages, folder, &channels, gaps, log);
+        }
+        let mut own: Vec<Option<Disk>> = vec![None; self.shards];
+        let mut adopted: Vec<Vec<Disk>> = vec![Vec::new(); self.shards];
+        for (position, (folder, spool)) in self.queues.into_iter().enumerate() {
+            let is_own = self.settings.mode != SpoolMode::Off && folder.of == self.shards;
+            let shard = if is_own { folder.shard } else { position % self.shards };
+            let disk = Disk::start(DiskParts {
+                spool,
+                folder: name_of(&folder),
+                retires: (!is_own).then(|| folder.path.clone()),
+                settings: self.settings.clone(),
+                observations: Arc::clone(observations),
+                shard,
+                log: log.new(slog::o!("folder" => name_of(&folder))),
+            })
+            .map_err(OpenError::Threads)?;
+            if is_own {
+                own[shard] = Some(disk);
+            } else {
+                adopted[shard].push(disk);
+            }
+        }
+        let left = Adopted::new(adopted.iter().flatten());
+        let quarantine = Arc::new(Mutex::new(Quarantine::new(&self.settings.dir)));
+        let spools = own.into_iter().zip(adopted).map(|(own, adopted)| Spools {
+            own,
+            adopted,
+            left: left.clone(),
+            highest: self.highest,
+            quarantine: Arc::clone(&quarantine),
+            crashes: Crashes::default(),
+            gaps: gaps.clone(),
+        });
+        Ok((spools.collect(), self.lock))
+    }
+}
+
+fn name_of(folder: &ShardFolder) -> String {
+    folder.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
