@@ -11,6 +11,7 @@ pub mod connection;
 pub mod event;
 pub mod messages;
 pub mod settings;
+pub mod spool;
 pub mod writer;
 
 pub mod events;
