@@ -249,6 +249,7 @@ impl Spool {
                 sum.to_us = *to_us;
             }
         }
+        self.oldest = None;
         let lost = segment.summary.less(&reading.segment.summary);
         segment.summary = reading.segment.summary;
         self.found.extend(damage.map(|damage| Damage {
