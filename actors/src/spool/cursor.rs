@@ -1,0 +1,213 @@
+//! The two small files beside the segments: `cursor` and `removed`. Text with a checksum, so that one can read them in
+//! the middle of a night; written to a temporary file and renamed.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::ranges::Ranges;
+use crate::event::EntryId;
+
+/// Name of the file with the position.
+pub(super) const CURSOR: &str = "cursor";
+/// Name of the file with what removed segments held.
+pub(super) const REMOVED: &str = "removed";
+/// Ending of a file that is not renamed yet.
+pub(super) const TEMPORARY: &str = ".tmp";
+
+/// Streams that `removed` remembers. A whole market on seven channels has some 20 000 with traffic; beyond, those with
+/// the lowest ids go, which Redis is most likely to have kept for longest.
+const MAX_REMOVED: usize = 32_768;
+/// The largest file that can be one of ours: all streams with the longest names and ids.
+const MAX_FILE: u64 = 8 * 1024 * 1024;
+
+/// The position of a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// All records below are stored.
+    pub acknowledged: u64,
+    /// The number of the next record, when this was written. At the start it tells that records are missing at the end.
+    pub end: u64,
+    /// Numbers that are not on disk, and of which this has been reported.
+    pub absent: Ranges,
+    /// Numbers that are being dropped: not on disk, or about to be deleted; whether it was reported is not known.
+    pub dropping: Ranges,
+}
+
+/// The highest id of any removed record, by stream.
+pub(super) type Removed = HashMap<Arc<str>, EntryId>;
+
+/// What became of reading one of the files.
+#[derive(Debug)]
+pub(super) enum Loaded<T> {
+    Whole(T),
+    Missing,
+    /// Not what was written, and why.
+    Bad(String),
+}
+
+impl Cursor {
+    const TITLE: &'static str = "uw-websocket spool cursor 1";
+
+    pub(super) fn encode(&self) -> String {
+        let mut body = format!("acknowledged {}\nend {}\n", self.acknowledged, self.end);
+        for (name, ranges) in [("absent", &self.absent), ("dropping", &self.dropping)] {
+            for (from, to) in ranges.iter() {
+                writeln!(body, "{name} {from} {to}").ok();
+            }
+        }
+        sealed(Self::TITLE, &body)
+    }
+
+    pub(super) fn load(folder: &Path) -> Loaded<Cursor> {
+        load(&folder.join(CURSOR), Self::TITLE, Cursor::parse)
+    }
+
+    fn parse(body: &str) -> Option<Cursor> {
+        let mut cursor = Cursor::default();
+        for line in body.lines() {
+            let mut words = line.split(' ');
+            let name = words.next()?;
+            let from: u64 = words.next()?.parse().ok()?;
+            let to: Option<u64> = words.next().map(str::parse).transpose().ok()?;
+            match (name, to) {
+                ("acknowledged", None) => cursor.acknowledged = from,
+                ("end", None) => cursor.end = from,
+                ("absent", Some(to)) => cursor.absent.insert(from, to),
+                ("dropping", Some(to)) => cursor.dropping.insert(from, to),
+                _ => return None,
+            }
+        }
+        (cursor.acknowledged <= cursor.end).then_some(cursor)
+    }
+}
+
+const REMOVED_TITLE: &str = "uw-websocket spool removed 1";
+
+pub(super) fn encode_removed(removed: &Removed) -> String {
+    let mut body = String::with_capacity(removed.len() * 48);
+    for (stream, id) in removed {
+        writeln!(body, "{id} {stream}").ok();
+    }
+    sealed(REMOVED_TITLE, &body)
+}
+
+pub(super) fn load_removed(folder: &Path) -> Loaded<Removed> {
+    load(&folder.join(REMOVED), REMOVED_TITLE, |body| {
+        let entry = |line: &str| {
+            let (id, stream) = line.split_once(' ')?;
+            Some((Arc::from(stream), id.parse().ok()?))
+        };
+        body.lines().map(entry).collect()
+    })
+}
+
+/// Takes in the last ids of a removed segment, within the bound.
+pub(super) fn merge_removed<'l>(
+    removed: &mut Removed,
+    lasts: impl Iterator<Item = (&'l Arc<str>, &'l EntryId)>,
+) {
+    for (stream, id) in lasts {
+        match removed.get_mut(stream) {
+            Some(last) => *last = (*last).max(*id),
+            None => {
+                removed.insert(Arc::clone(stream), *id);
+            }
+        }
+    }
+    if removed.len() > MAX_REMOVED {
+        let mut ids: Vec<EntryId> = removed.values().copied().collect();
+        let surplus = removed.len() - MAX_REMOVED;
+        let (_, lowest_kept, _) = ids.select_nth_unstable(surplus);
+        let lowest_kept = *lowest_kept;
+        removed.retain(|_, id| *id >= lowest_kept);
+    }
+}
+
+/// Writes a file anew: whoever reads it, at any moment, finds the old content or the new.
+pub(super) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()> {
+    let temporary = folder.join(format!("{name}{TEMPORARY}"));
+    fs::write(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, folder.join(name)))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+fn sealed(title: &str, body: &str) -> String {
+    let text = format!("{title}\n{body}");
+    format!("{text}crc {:08x}\n", crc32fast::hash(text.as_bytes()))
+}
+
+fn load<T>(path: &Path, title: &str, parse: impl FnOnce(&str) -> Option<T>) -> Loaded<T> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::Missing,
+        Err(error) => return Loaded::Bad(format!("cannot be read: {error}")),
+        Ok(0) => return Loaded::Bad("is empty".into()),
+        Ok(_) => {}
+    }
+    let body = std::str::from_utf8(&bytes).ok().and_then(|text| body_of(text, title));
+    match body.and_then(parse) {
+        Some(value) => Loaded::Whole(value),
+        None => Loaded::Bad(format!("is not a whole file of `{title}`")),
+    }
+}
+
+fn body_of<'t>(text: &'t str, title: &str) -> Option<&'t str> {
+    let end = text.trim_end_matches('\n').rfind('\n')? + 1;
+    let (sealed, crc) = text.split_at_checked(end)?;
+    let crc = u32::from_str_radix(crc.strip_prefix("crc ")?.strip_suffix('\n')?, 16).ok()?;
+    let whole = crc32fast::hash(sealed.as_bytes()) == crc;
+    sealed.strip_prefix(title)?.strip_prefix('\n').filter(|_| whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor() -> Cursor {
+        let mut cursor = Cursor { acknowledged: 7, end: 90, ..Cursor::default() };
+        cursor.absent.insert(10, 20);
+        cursor.dropping.insert(30, 40);
+        cursor
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Cursor::load(folder.path()), Loaded::Missing));
+        replace(folder.path(), CURSOR, &cursor().encode()).unwrap();
+        assert!(matches!(Cursor::load(folder.path()), Loaded::Whole(read) if read == cursor()));
+        let removed: Removed = [(Arc::from("news"), EntryId { ms: 5, seq: 6 })].into();
+        replace(folder.path(), REMOVED, &encode_removed(&removed)).unwrap();
+        assert!(matches!(load_removed(folder.path()), Loaded::Whole(read) if read == removed));
+    }
+
+    #[test]
+    fn a_file_with_any_byte_changed_or_cut_off_is_bad() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CURSOR);
+        let text = cursor().encode().into_bytes();
+        for at in 0..text.len() {
+            let mut flipped = text.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, &flipped).unwrap();
+            assert!(matches!(Cursor::load(folder.path()), Loaded::Bad(_)), "byte {at}");
+            fs::write(&path, &text[..at]).unwrap();
+            assert!(matches!(Cursor::load(folder.path()), Loaded::Bad(_)), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn beyond_the_bound_the_lowest_ids_are_forgotten() {
+        let mut removed = Removed::new();
+        let streams: Vec<(Arc<str>, EntryId)> = (0..MAX_REMOVED as u64 + 10)
+            .map(|n| (Arc::from(format!("price:S{n}")), EntryId { ms: n, seq: 0 }))
+            .collect();
+        merge_removed(&mut removed, streams.iter().map(|(stream, id)| (stream, id)));
+        assert_eq!(removed.len(), MAX_REMOVED);
+        assert_eq!(removed.values().min(), Some(&EntryId { ms: 10, seq: 0 }));
+    }
+}

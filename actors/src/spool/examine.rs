@@ -1,0 +1,337 @@
+//! The whole of a shard's folder, read without changing anything: the first half of a start, and all of the tools.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use super::cursor::{CURSOR, Cursor, Loaded, REMOVED, Removed, load_removed};
+use super::damage::{Damage, DamageKind};
+use super::format::{SEGMENT_HEADER, SegmentHeader, View};
+use super::listing::{Listed, Listing};
+use super::ranges::Ranges;
+use super::records::{Mark, is_marked};
+use super::scan::{Met, Span, Stretch, scan};
+use super::segment::{Segment, segment_name};
+use crate::event::EntryId;
+
+/// What a start does about a damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing can or need be done.
+    None,
+    /// Copy the bad bytes aside.
+    Copy,
+    /// Copy the bad bytes aside and end the file before them.
+    Cut,
+    /// Move the file aside.
+    MoveAway,
+    /// Write the header of the segment anew, whose first record has this number.
+    NewHeader(u64),
+}
+
+/// A damage, what to do about it, and whether it was reported before.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub damage: Damage,
+    pub remedy: Remedy,
+    pub is_known: bool,
+}
+
+/// All that a folder holds.
+pub(super) struct Examined {
+    pub cursor: Cursor,
+    pub has_cursor: bool,
+    pub removed: Removed,
+    pub listing: Listing,
+    pub segments: Vec<Segment>,
+    pub findings: Vec<Finding>,
+    /// Unacknowledged or kept numbers that are not there.
+    pub gaps: Ranges,
+    pub next_seq: u64,
+    pub unacknowledged: BTreeMap<String, u64>,
+    pub highest_id: EntryId,
+    /// Bytes at the end of the file before that are no record, or a file that is not read: how many records that were is
+    /// known when the next one is met.
+    open: Option<(Damage, Remedy)>,
+    /// Receive time of the last good record.
+    last_us: Option<u64>,
+    /// Findings from this one on lack the time of the next good record.
+    untimed: usize,
+}
+
+impl Examined {
+    pub(super) fn read(folder: &Path, now: Instant) -> io::Result<Examined> {
+        let listing = Listing::read(folder)?;
+        let mut examined = Examined {
+            cursor: Cursor::default(),
+            has_cursor: false,
+            removed: Removed::new(),
+            listing: Listing::default(),
+            segments: Vec::new(),
+            findings: Vec::new(),
+            gaps: Ranges::default(),
+            next_seq: 0,
+            unacknowledged: BTreeMap::new(),
+            highest_id: EntryId::default(),
+            open: None,
+            last_us: None,
+            untimed: 0,
+        };
+        examined.small_files(folder, &listing);
+        let first = listing.segments.first().map_or(u64::MAX, |file| file.first);
+        examined.next_seq = examined.cursor.acknowledged.min(first);
+        for (nth, file) in listing.segments.iter().enumerate() {
+            let later = listing.segments.get(nth + 1..).unwrap_or_default();
+            let below = later.iter().find(|file| file.is_certain()).map_or(u64::MAX, |file| file.first);
+            match examined.file(folder, file, below, now) {
+                // removed meanwhile by a running service: its records are acknowledged or dropped
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done?,
+            }
+        }
+        examined.finish();
+        examined.listing = listing;
+        Ok(examined)
+    }
+
+    /// Without a position, everything from the first record on counts as unacknowledged.
+    fn small_files(&mut self, folder: &Path, listing: &Listing) {
+        for name in &listing.foreign {
+            self.odd(DamageKind::ForeignFile, name, "is not a file of the disk queue");
+        }
+        let oldest = listing.segments.first().map(|file| file.first);
+        let bad = match Cursor::load(folder) {
+            Loaded::Whole(cursor) => {
+                (self.cursor, self.has_cursor) = (cursor, true);
+                None
+            }
+            Loaded::Missing => oldest.map(|_| "is missing".to_owned()),
+            Loaded::Bad(reason) => Some(reason),
+        };
+        if !self.has_cursor {
+            let oldest = oldest.unwrap_or(0);
+            self.cursor = Cursor { acknowledged: oldest, end: oldest, ..Cursor::default() };
+        }
+        if let Some(reason) = bad {
+            self.odd(DamageKind::BadCursor, CURSOR, &format!("{reason}; every record is written again"));
+        }
+        match load_removed(folder) {
+            Loaded::Whole(removed) => self.removed = removed,
+            Loaded::Missing => {}
+            Loaded::Bad(reason) => self.odd(DamageKind::BadRemoved, REMOVED, &reason),
+        }
+        self.untimed = self.findings.len();
+    }
+
+    /// Takes in one file; what has the number `below`, or more, is a leftover of a write that failed.
+    fn file(&mut self, folder: &Path, listed: &Listed, below: u64, now: Instant) -> io::Result<()> {
+        let name = segment_name(listed.first);
+        let file = File::open(folder.join(&name))?;
+        let span = Span { offset: SEGMENT_HEADER as u64, seq: listed.first, len: listed.len, below };
+        let reason = match listed.header {
+            SegmentHeader::Ours(first) if first == listed.first => return self.records(&file, span, now),
+            SegmentHeader::Ours(first) => (DamageKind::BadBytes, format!("is the segment of record {first}")),
+            SegmentHeader::Newer { version, .. } => {
+                (DamageKind::NewerVersion, format!("has format version {version}"))
+            }
+            // its name says where it begins
+            SegmentHeader::Bad if listed.first >= self.next_seq && has_records(&file, span)? => {
+                let mut damage = Damage::new(DamageKind::BadBytes, name, "the header of the segment is bad");
+                damage.bytes = SEGMENT_HEADER as u64;
+                self.findings.push(Finding {
+                    damage,
+                    remedy: Remedy::NewHeader(listed.first),
+                    is_known: false,
+                });
+                return self.records(&file, span, now);
+            }
+            SegmentHeader::Bad => (DamageKind::BadBytes, "has neither a header nor records".to_owned()),
+        };
+        self.reach(listed.first);
+        let damage = Damage { bytes: listed.len, ..Damage::new(reason.0, name, reason.1) };
+        self.open = Some((damage, Remedy::MoveAway));
+        Ok(())
+    }
+
+    /// Takes in the records of a file, and what is bad between them.
+    fn records(&mut self, file: &File, span: Span, now: Instant) -> io::Result<()> {
+        self.reach(span.seq);
+        let mut reading = Reading::new(span.seq, self.cursor.acknowledged, now);
+        scan(file, span, |met| {
+            reading.take(met);
+            ControlFlow::Continue(())
+        })?;
+        if let Some(first_us) = reading.first_us {
+            for finding in self.findings.iter_mut().skip(self.untimed) {
+                finding.damage.to_us = finding.damage.to_us.or(Some(first_us));
+            }
+        }
+        for (stretch, from_us, to_us) in reading.stretches {
+            let damage = Damage {
+                from_us: from_us.or(self.last_us),
+                to_us,
+                ..damage_of(DamageKind::BadBytes, reading.segment.first, &stretch)
+            };
+            match stretch.next {
+                Some(next) => self.gap((stretch.expected, next), damage, Remedy::Copy),
+                None => self.open = Some((damage, Remedy::Cut)),
+            }
+        }
+        self.untimed = self.findings.len();
+        self.next_seq = reading.segment.end.max(span.seq);
+        self.last_us = reading.last_us.or(self.last_us);
+        for (channel, events) in reading.unacknowledged {
+            *self.unacknowledged.entry(channel).or_default() += events;
+        }
+        self.highest_id = self.highest_id.max(reading.highest_id);
+        self.segments.push(reading.segment);
+        Ok(())
+    }
+
+    /// The next good file begins with `seq`: what is between is missing.
+    fn reach(&mut self, seq: u64) {
+        let from = self.next_seq;
+        match self.open.take() {
+            Some((damage, remedy)) => self.gap((from, seq.max(from)), damage, remedy),
+            None if seq > from => {
+                let detail = format!("records {from} to {} are missing", seq - 1);
+                self.gap((from, seq), Damage::new(DamageKind::MissingSegment, "", detail), Remedy::None);
+            }
+            None => {}
+        }
+        self.next_seq = from.max(seq);
+    }
+
+    /// No more files. The cursor may know how many records there were.
+    fn finish(&mut self) {
+        let (from, end) = (self.next_seq, self.cursor.end.max(self.next_seq));
+        match self.open.take() {
+            Some((mut damage, remedy)) => {
+                if remedy == Remedy::Cut {
+                    damage.kind = DamageKind::TornTail;
+                }
+                self.gap((from, end), damage, remedy);
+                if let Some(finding) = self.findings.last_mut().filter(|_| from == end) {
+                    finding.damage.events = None;
+                }
+            }
+            None if end > from => {
+                let detail = format!("records {from} to {} are missing at the end", end - 1);
+                self.gap((from, end), Damage::new(DamageKind::MissingTail, "", detail), Remedy::None);
+            }
+            None => {}
+        }
+        self.next_seq = end;
+    }
+
+    /// Puts missing numbers on record, unless that has been done before; `damage` says whose they are.
+    fn gap(&mut self, (from, to): (u64, u64), mut damage: Damage, remedy: Remedy) {
+        let Cursor { acknowledged, absent, dropping, .. } = &self.cursor;
+        let unacknowledged = from.max(*acknowledged).min(to);
+        let lost = (to - unacknowledged) - absent.covered(unacknowledged, to);
+        let is_known = to > from && absent.covered(from, to) == to - from;
+        damage.events = Some(lost);
+        damage.from_us = damage.from_us.or(self.last_us);
+        if lost > 0 && dropping.covered(unacknowledged, to) == lost {
+            damage.kind = DamageKind::Dropped;
+            damage.detail = format!("records {from} to {} were dropped for want of room", to - 1);
+        }
+        self.gaps.insert(from, to);
+        // what is acknowledged may be gone with its segments
+        if lost > 0 || !damage.file.is_empty() {
+            self.findings.push(Finding { damage, remedy, is_known });
+        }
+    }
+
+    fn odd(&mut self, kind: DamageKind, file: &str, detail: &str) {
+        let damage = Damage::new(kind, file, detail);
+        self.findings.push(Finding { damage, remedy: Remedy::None, is_known: false });
+    }
+}
+
+/// A bad stretch of a segment, without its lost events.
+pub(super) fn damage_of(kind: DamageKind, first: u64, stretch: &Stretch) -> Damage {
+    let detail = format!("{} bytes at {} are no record", stretch.len, stretch.offset);
+    Damage {
+        offset: stretch.offset,
+        bytes: stretch.len,
+        channels: stretch.channel.iter().map(|channel| (channel.clone(), 0)).collect(),
+        ..Damage::new(kind, segment_name(first), detail)
+    }
+}
+
+fn has_records(file: &File, span: Span) -> io::Result<bool> {
+    let mut any = false;
+    scan(file, span, |met| {
+        any = matches!(met, Met::Record(..));
+        if any { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(any)
+}
+
+/// A segment in the making.
+pub(super) struct Reading {
+    pub segment: Segment,
+    /// Bad stretches with the times of the good records around them.
+    pub stretches: Vec<(Stretch, Option<u64>, Option<u64>)>,
+    unacknowledged: BTreeMap<String, u64>,
+    highest_id: EntryId,
+    acknowledged: u64,
+    first_us: Option<u64>,
+    last_us: Option<u64>,
+    now: Instant,
+}
+
+impl Reading {
+    pub(super) fn new(first: u64, acknowledged: u64, now: Instant) -> Reading {
+        Reading {
+            segment: Segment::empty(first, now),
+            stretches: Vec::new(),
+            unacknowledged: BTreeMap::new(),
+            highest_id: EntryId::default(),
+            acknowledged,
+            first_us: None,
+            last_us: None,
+            now,
+        }
+    }
+
+    pub(super) fn take(&mut self, met: Met<'_>) {
+        match met {
+            Met::Record(offset, view) => self.record(offset, &view),
+            Met::Bad(stretch) => self.stretches.push((stretch, self.last_us, None)),
+        }
+    }
+
+    fn record(&mut self, offset: u64, view: &View<'_>) {
+        if let Some((_, _, to_us @ None)) = self.stretches.last_mut() {
+            *to_us = Some(view.received_us);
+        }
+        let segment = &mut self.segment;
+        if is_marked(view.seq) {
+            segment.marks.push(Mark { seq: view.seq, offset });
+        }
+        segment.summary.count(view.channel, 1);
+        segment.summary.at(view.received_us);
+        segment.end = view.seq + 1;
+        segment.bytes = offset + view.size() as u64;
+        if view.seq >= self.acknowledged {
+            match self.unacknowledged.get_mut(view.channel) {
+                Some(events) => *events += 1,
+                None => drop(self.unacknowledged.insert(view.channel.to_owned(), 1)),
+            }
+        } else {
+            for (stream, id) in view.streams() {
+                segment.note_last(stream, id);
+            }
+        }
+        let ids = view.outlets().map(|outlet| outlet.id);
+        self.highest_id = ids.fold(self.highest_id, EntryId::max);
+        segment.acknowledged_at = (self.acknowledged >= segment.end).then_some(self.now);
+        self.first_us = self.first_us.or(Some(view.received_us));
+        self.last_us = Some(view.received_us);
+    }
+}

@@ -1,0 +1,312 @@
+//! The bytes of a segment: its header, then records. Pure; the layout is drawn in the module above.
+
+use super::error::Unrecordable;
+use crate::event::{EntryId, Symbol};
+
+/// Bytes of a segment's header. Every version keeps this length and these fields, so that any of them can be named.
+pub(super) const SEGMENT_HEADER: usize = 20;
+const SEGMENT_MAGIC: &[u8] = b"UWSP";
+/// The version that is written and read.
+pub(super) const VERSION: u16 = 1;
+
+/// What a record begins with. 0xFA is in no UTF-8 text, so a payload has nothing that looks like a record.
+pub(super) const MAGIC: [u8; 2] = [0xFA, 0xCE];
+/// Bytes of a record's header before its channel.
+const FIXED: usize = 34;
+/// Bytes of an outlet before its symbol.
+const OUTLET_FIXED: usize = 17;
+/// The vendor's longest channel has 17 bytes, and [`crate::event::Channel`] takes no more than these.
+const MAX_CHANNEL: usize = 64;
+/// An event goes to its full stream and 64 symbols at most; this leaves room for twice as many.
+const MAX_OUTLETS: usize = 128;
+/// The longest payload: a message has at most 4 MiB. A record that announces more is damaged.
+const MAX_PAYLOAD: usize = 4 * 1024 * 1024 + 64 * 1024;
+const MAX_HEADER: usize = FIXED + MAX_CHANNEL + MAX_OUTLETS * (OUTLET_FIXED + Symbol::MAX_LEN);
+/// The longest record.
+pub(super) const MAX_RECORD: usize = MAX_HEADER + MAX_PAYLOAD;
+
+/// The header of the segment whose first record is `first`.
+pub(super) fn segment_header(first: u64) -> [u8; SEGMENT_HEADER] {
+    segment_header_of(VERSION, first)
+}
+
+pub(super) fn segment_header_of(version: u16, first: u64) -> [u8; SEGMENT_HEADER] {
+    let mut header = [0; SEGMENT_HEADER];
+    header[..4].copy_from_slice(SEGMENT_MAGIC);
+    header[4..6].copy_from_slice(&version.to_le_bytes());
+    header[8..16].copy_from_slice(&first.to_le_bytes());
+    let crc = crc32fast::hash(&header[..16]);
+    header[16..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// What a segment's first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SegmentHeader {
+    /// One that this program reads, with the number of its first record.
+    Ours(u64),
+    /// One of a later version, which also has the number in its place.
+    Newer { version: u16, first: u64 },
+    /// No header.
+    Bad,
+}
+
+pub(super) fn parse_segment_header(bytes: &[u8]) -> SegmentHeader {
+    let fields = || {
+        let crc = u32_at(bytes, 16)?;
+        let whole = bytes.get(..4)? == SEGMENT_MAGIC && crc32fast::hash(bytes.get(..16)?) == crc;
+        whole.then_some((u16_at(bytes, 4)?, u64_at(bytes, 8)?))
+    };
+    match fields() {
+        Some((VERSION, first)) => SegmentHeader::Ours(first),
+        Some((version, first)) if version > VERSION => SegmentHeader::Newer { version, first },
+        _ => SegmentHeader::Bad,
+    }
+}
+
+/// Appends a record to `out`; on an error nothing is appended.
+pub(super) fn encode<'o>(
+    out: &mut Vec<u8>,
+    (seq, received_us): (u64, u64),
+    channel: &str,
+    outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+    payload: &[u8],
+) -> Result<(), Unrecordable> {
+    let start = out.len();
+    let result = encode_fields(out, (seq, received_us), channel, outlets, payload);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn encode_fields<'o>(
+    out: &mut Vec<u8>,
+    (seq, received_us): (u64, u64),
+    channel: &str,
+    outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+    payload: &[u8],
+) -> Result<(), Unrecordable> {
+    let start = out.len();
+    let channel_len = small(channel.len(), MAX_CHANNEL).ok_or(Unrecordable::Channel(channel.len()))?;
+    let count = small(outlets.len(), MAX_OUTLETS).ok_or(Unrecordable::Outlets(outlets.len()))?;
+    let payload_len = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= MAX_PAYLOAD)
+        .ok_or(Unrecordable::Payload(payload.len()))?;
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&payload_len.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    out.extend_from_slice(&seq.to_le_bytes());
+    out.extend_from_slice(&received_us.to_le_bytes());
+    out.extend_from_slice(&[channel_len, count]);
+    out.extend_from_slice(channel.as_bytes());
+    for (symbol, id) in outlets {
+        let symbol = symbol.unwrap_or_default();
+        let valid = symbol.is_empty() || Symbol::is_valid(symbol);
+        let len = small(symbol.len(), Symbol::MAX_LEN).filter(|_| valid).ok_or(Unrecordable::Symbol)?;
+        out.extend_from_slice(&id.ms.to_le_bytes());
+        out.extend_from_slice(&id.seq.to_le_bytes());
+        out.push(len);
+        out.extend_from_slice(symbol.as_bytes());
+    }
+    let header = out.get_mut(start..).unwrap_or_default();
+    // the parts are bounded, so their sum is below 64 KiB
+    let header_len = u16::try_from(header.len()).unwrap_or(u16::MAX);
+    header[2..4].copy_from_slice(&header_len.to_le_bytes());
+    seal_header(header);
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
+fn small(len: usize, max: usize) -> Option<u8> {
+    u8::try_from(len).ok().filter(|_| len <= max)
+}
+
+/// Writes the checksum of a record's header into it.
+fn seal_header(header: &mut [u8]) {
+    if let Some(crc) = header_crc(header)
+        && let Some(place) = header.get_mut(8..12)
+    {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn header_crc(header: &[u8]) -> Option<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header.get(..8)?);
+    hasher.update(header.get(12..)?);
+    Some(hasher.finalize())
+}
+
+/// A record where it lies in a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'b> {
+    pub seq: u64,
+    pub received_us: u64,
+    pub channel: &'b str,
+    header: &'b [u8],
+    /// Bytes of the payload, which follows the header.
+    pub payload_len: usize,
+    payload_crc: u32,
+}
+
+/// An outlet of a record, with the place of its id in the header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutletView<'b> {
+    pub symbol: Option<&'b str>,
+    pub id: EntryId,
+    at: usize,
+}
+
+/// What the bytes at a place are.
+pub(super) enum Parsed<'b> {
+    /// A whole record with good checksums.
+    Record(View<'b>),
+    /// The beginning of what may be a record of so many bytes.
+    Short(usize),
+    /// A good header before a payload that is not what was written.
+    BadPayload(View<'b>),
+    /// No record.
+    Bad,
+}
+
+/// Looks at the record at the beginning of `bytes`.
+pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
+    let view = match parse_header(bytes) {
+        Parsed::Record(view) => view,
+        other => return other,
+    };
+    match bytes.get(view.header.len()..view.size()) {
+        None => Parsed::Short(view.size()),
+        Some(payload) if crc32fast::hash(payload) == view.payload_crc => Parsed::Record(view),
+        Some(_) => Parsed::BadPayload(view),
+    }
+}
+
+/// As [`parse`], whatever the payload is.
+pub(super) fn parse_header(bytes: &[u8]) -> Parsed<'_> {
+    if bytes.len() < FIXED {
+        let begins = bytes.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic);
+        return if begins { Parsed::Short(FIXED) } else { Parsed::Bad };
+    }
+    let lens = || {
+        let magic = bytes.get(..2)? == MAGIC;
+        let header = usize::from(u16_at(bytes, 2)?);
+        let payload = usize::try_from(u32_at(bytes, 4)?).ok()?;
+        let plausible = magic && (FIXED..=MAX_HEADER).contains(&header) && payload <= MAX_PAYLOAD;
+        plausible.then_some((header, payload))
+    };
+    let Some((header_len, payload_len)) = lens() else { return Parsed::Bad };
+    let Some(header) = bytes.get(..header_len) else { return Parsed::Short(header_len) };
+    View::read(header, payload_len).map_or(Parsed::Bad, Parsed::Record)
+}
+
+impl<'b> View<'b> {
+    fn read(header: &'b [u8], payload_len: usize) -> Option<View<'b>> {
+        if header_crc(header)? != u32_at(header, 8)? {
+            return None;
+        }
+        let channel = header.get(FIXED..FIXED + usize::from(*header.get(32)?))?;
+        let view = View {
+            seq: u64_at(header, 16)?,
+            received_us: u64_at(header, 24)?,
+            channel: std::str::from_utf8(channel).ok()?,
+            header,
+            payload_len,
+            payload_crc: u32_at(header, 12)?,
+        };
+        let count = usize::from(*header.get(33)?);
+        let mut outlets = view.outlets();
+        let whole = outlets.by_ref().take(count).count() == count && outlets.rest.is_empty();
+        whole.then_some(view)
+    }
+
+    /// Bytes of the record.
+    pub(super) fn size(&self) -> usize {
+        self.header.len() + self.payload_len
+    }
+
+    /// Bytes before the payload.
+    pub(super) fn header_len(&self) -> usize {
+        self.header.len()
+    }
+
+    /// The outlets in the order in which they were given.
+    pub(super) fn outlets(&self) -> Outlets<'b> {
+        let at = FIXED + self.channel.len();
+        Outlets { rest: self.header.get(at..).unwrap_or_default(), at }
+    }
+
+    /// The names of the streams that the record goes to, with its ids there.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
+        let channel = self.channel;
+        self.outlets().map(move |outlet| (StreamName { channel, symbol: outlet.symbol }, outlet.id))
+    }
+
+    /// The header with another id for one outlet, and a checksum that says so.
+    pub(super) fn header_with_id(&self, outlet: &OutletView<'_>, id: EntryId) -> Vec<u8> {
+        let mut header = self.header.to_vec();
+        if let Some(place) = header.get_mut(outlet.at..outlet.at + 16) {
+            place[..8].copy_from_slice(&id.ms.to_le_bytes());
+            place[8..].copy_from_slice(&id.seq.to_le_bytes());
+        }
+        seal_header(&mut header);
+        header
+    }
+}
+
+/// The outlets of a record; ends early where the bytes make no sense.
+pub(super) struct Outlets<'b> {
+    rest: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Iterator for Outlets<'b> {
+    type Item = OutletView<'b>;
+
+    fn next(&mut self) -> Option<OutletView<'b>> {
+        let id = EntryId { ms: u64_at(self.rest, 0)?, seq: u64_at(self.rest, 8)? };
+        let end = OUTLET_FIXED + usize::from(*self.rest.get(16)?);
+        let symbol = std::str::from_utf8(self.rest.get(OUTLET_FIXED..end)?).ok()?;
+        if !symbol.is_empty() && !Symbol::is_valid(symbol) {
+            return None;
+        }
+        let outlet = OutletView { symbol: (!symbol.is_empty()).then_some(symbol), id, at: self.at };
+        self.rest = self.rest.get(end..)?;
+        self.at += end;
+        Some(outlet)
+    }
+}
+
+/// A stream without the prefix of its key: `<channel>` or `<channel>:<SYMBOL>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamName<'s> {
+    /// The channel.
+    pub channel: &'s str,
+    /// The symbol; `None` is the channel's full stream.
+    pub symbol: Option<&'s str>,
+}
+
+impl std::fmt::Display for StreamName<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.symbol {
+            Some(symbol) => write!(f, "{}:{symbol}", self.channel),
+            None => f.write_str(self.channel),
+        }
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}

@@ -1,0 +1,134 @@
+//! The spool folder as a whole: who has it, and which shards are in it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::{Context as _, SpoolError};
+
+/// Name of the lock's file.
+const LOCK: &str = "lock";
+
+/// The right of this process to write in a spool folder. The system takes it back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct SpoolLock {
+    _file: File,
+}
+
+impl SpoolLock {
+    /// Creates the folder if need be and takes its lock.
+    pub fn acquire(dir: &Path) -> Result<SpoolLock, SpoolError> {
+        fs::create_dir_all(dir).context("create", dir)?;
+        let path = dir.join(LOCK);
+        let options = || File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = options().context("open", &path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
+        }
+        // only for the message to a second process: a full disk is no reason not to start
+        note_pid(&mut file).ok();
+        Ok(SpoolLock { _file: file })
+    }
+}
+
+fn note_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The folder of one shard.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShardFolder {
+    /// How many shards there were when it was made.
+    pub of: usize,
+    /// Which of them it belongs to, from 0.
+    pub shard: usize,
+    /// The folder.
+    pub path: PathBuf,
+}
+
+impl ShardFolder {
+    /// The folder of a shard, whether it exists or not.
+    #[must_use]
+    pub fn new(dir: &Path, shard: usize, of: usize) -> ShardFolder {
+        ShardFolder { of, shard, path: dir.join(format!("shard-{shard}-of-{of}")) }
+    }
+
+    fn parse(dir: &Path, name: &str) -> Option<ShardFolder> {
+        let (shard, of) = name.strip_prefix("shard-")?.split_once("-of-")?;
+        let folder = ShardFolder::new(dir, shard.parse().ok()?, of.parse().ok()?);
+        // `shard-01-of-2` is nobody's
+        let is_ours = folder.path == dir.join(name) && folder.shard < folder.of;
+        is_ours.then_some(folder)
+    }
+}
+
+/// The folders of all shards in a spool folder, also those of other numbers of shards, in order. None if `dir` is not
+/// there.
+pub fn shard_folders(dir: &Path) -> Result<Vec<ShardFolder>, SpoolError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.context("read", dir)?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.context("read", dir)?;
+        let folder = entry.file_name().to_str().and_then(|name| ShardFolder::parse(dir, name));
+        folders.extend(folder.filter(|folder| folder.path.is_dir()));
+    }
+    folders.sort_unstable();
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_the_lock_until_it_is_dropped() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("made/here");
+        let lock = SpoolLock::acquire(&dir).unwrap();
+        match SpoolLock::acquire(&dir).unwrap_err() {
+            SpoolError::Held { pid, .. } => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other}"),
+        }
+        drop(lock);
+        SpoolLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_another_error() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        let error = SpoolLock::acquire(&root.path().join("file/spool")).unwrap_err();
+        assert!(matches!(error, SpoolError::Io { action: "create", .. }), "{error:?}");
+        fs::create_dir(root.path().join(LOCK)).unwrap();
+        let error = SpoolLock::acquire(root.path()).unwrap_err();
+        assert!(matches!(error, SpoolError::Io { action: "open", .. }), "{error:?}");
+    }
+
+    #[test]
+    fn shards_of_every_number_are_found_in_order_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["shard-1-of-2", "shard-0-of-2", "shard-0-of-1", "shard-2-of-2", "shard-01-of-2", "other"]
+        {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        fs::write(root.path().join("shard-3-of-4"), "").unwrap();
+        let of = |shard, of| ShardFolder::new(root.path(), shard, of);
+        assert_eq!(shard_folders(root.path()).unwrap(), [of(0, 1), of(0, 2), of(1, 2)]);
+        assert_eq!(shard_folders(&root.path().join("none")).unwrap(), []);
+    }
+}

@@ -1,0 +1,78 @@
+//! Sets of record numbers, as few ranges.
+
+/// Ranges that are kept at most. Each is a place where segments were dropped or bytes went bad, so more are hardly
+/// possible; beyond, the lowest are forgotten, which at worst reports them once more.
+const MAX_RANGES: usize = 4096;
+
+/// Disjoint ranges `from..to` in rising order, none empty, none touching the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    pub(super) fn insert(&mut self, from: u64, to: u64) {
+        if from >= to {
+            return;
+        }
+        let start = self.0.partition_point(|range| range.1 < from);
+        let end = self.0.partition_point(|range| range.0 <= to);
+        let merged = self
+            .0
+            .get(start..end)
+            .unwrap_or_default()
+            .iter()
+            .fold((from, to), |(from, to), range| (from.min(range.0), to.max(range.1)));
+        self.0.splice(start..end, [merged]);
+        if self.0.len() > MAX_RANGES {
+            self.0.remove(0);
+        }
+    }
+
+    /// How many numbers of `from..to` are in the set.
+    pub(super) fn covered(&self, from: u64, to: u64) -> u64 {
+        let start = self.0.partition_point(|range| range.1 <= from);
+        let within = self.0.iter().skip(start).take_while(|range| range.0 < to);
+        within.map(|range| range.1.min(to).saturating_sub(range.0.max(from))).sum()
+    }
+
+    /// Forgets all numbers below `below`.
+    pub(super) fn forget_below(&mut self, below: u64) {
+        self.0.retain(|range| range.1 > below);
+        if let Some(first) = self.0.first_mut() {
+            first.0 = first.0.max(below);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn is_the_set_of_its_numbers(
+            inserts in proptest::collection::vec((0u64..60, 0u64..12), 0..20),
+            below in 0u64..60,
+            (from, len) in (0u64..60, 0u64..30),
+        ) {
+            let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());
+            for (from, len) in inserts {
+                ranges.insert(from, from + len);
+                set.extend(from..from + len);
+            }
+            ranges.forget_below(below);
+            set.retain(|number| *number >= below);
+            prop_assert_eq!(ranges.covered(from, from + len), set.range(from..from + len).count() as u64);
+            let numbers: Vec<u64> = ranges.iter().flat_map(|(from, to)| from..to).collect();
+            prop_assert_eq!(numbers, set.into_iter().collect::<Vec<_>>());
+            prop_assert!(ranges.0.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        }
+    }
+}

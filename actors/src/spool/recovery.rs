@@ -1,0 +1,124 @@
+//! The start: what a folder holds becomes a queue, whatever the last process left.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use super::cursor::{self, CURSOR, Cursor, Removed};
+use super::damage::Damage;
+use super::error::{Context as _, SpoolError, is_disk_full};
+use super::examine::{Examined, Finding, Remedy};
+use super::format::segment_header;
+use super::queue::{Limits, Spool, Unsynced};
+use super::{aside, reassign};
+use crate::event::EntryId;
+
+/// What a start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Unacknowledged events, by channel.
+    pub events: BTreeMap<String, u64>,
+    /// The number that the next record gets.
+    pub next_seq: u64,
+    /// All records below this number are acknowledged.
+    pub acknowledged: u64,
+    /// The number of the first record on disk.
+    pub kept_from: u64,
+    /// The highest id of any record: new ids go on above it. 0-0 if there is no record.
+    pub highest_id: EntryId,
+    /// The highest id of any removed record, by stream.
+    pub removed: Removed,
+    /// What is not as it should be. Put it on record before [`Spool::persist_cursor`] or a removal; until then every
+    /// start reports it again.
+    pub damages: Vec<Damage>,
+}
+
+impl Spool {
+    /// Opens the queue in `folder`, which is created if need be. Damage is no reason to refuse: it is reported, put
+    /// aside, and passed over. An error means that the folder cannot be used at all.
+    pub fn open(folder: &Path, limits: Limits, now: Instant) -> Result<(Spool, Recovery), SpoolError> {
+        fs::create_dir_all(folder).context("create", folder)?;
+        let dir = File::open(folder).context("open", folder)?;
+        if limits.durable
+            && let Some(parent) = folder.parent()
+        {
+            File::open(parent).and_then(|parent| parent.sync_all()).context("sync", parent)?;
+        }
+        reassign::redo(folder).context("finish the rewriting of ids in", folder)?;
+        let mut examined = Examined::read(folder, now).context("read", folder)?;
+        let mut damages = Vec::new();
+        for finding in std::mem::take(&mut examined.findings) {
+            damages.extend(remedied(folder, finding));
+        }
+        // a folder that cannot be trimmed is no reason to refuse
+        damages.extend(aside::trim(folder).unwrap_or_default());
+        for leftover in &examined.listing.leftovers {
+            // whatever stays is overwritten when its name is used again
+            fs::remove_file(folder.join(leftover)).ok();
+        }
+        let spool = Spool {
+            folder: folder.to_owned(),
+            dir,
+            limits,
+            bytes: examined.segments.iter().map(|segment| segment.bytes).sum(),
+            segments: examined.segments.into(),
+            writing: None,
+            next_seq: examined.next_seq,
+            cursor: Cursor { absent: examined.gaps, dropping: Default::default(), ..examined.cursor.clone() },
+            removed: examined.removed,
+            place: None,
+            found: Vec::new(),
+            last_channel: "".into(),
+            oldest: None,
+            unsynced: Unsynced::default(),
+        };
+        if !examined.has_cursor {
+            begin_cursor(folder, &Cursor { end: spool.next_seq, ..examined.cursor })?;
+        }
+        let recovery = Recovery {
+            events: examined.unacknowledged,
+            next_seq: spool.next_seq,
+            acknowledged: spool.acknowledged(),
+            kept_from: spool.kept_from(),
+            highest_id: examined.highest_id,
+            removed: spool.removed.clone(),
+            damages,
+        };
+        Ok((spool, recovery))
+    }
+}
+
+/// Without a cursor the next start could not tell that records are missing. A disk that is full does not stop a start.
+fn begin_cursor(folder: &Path, cursor: &Cursor) -> Result<(), SpoolError> {
+    match cursor::replace(folder, CURSOR, &cursor.encode()) {
+        Err(error) if is_disk_full(&error) => Ok(()),
+        written => written.context("create", &folder.join(CURSOR)),
+    }
+}
+
+/// Does what can be done; gives the damage if it is to be reported.
+fn remedied(folder: &Path, finding: Finding) -> Option<Damage> {
+    let Finding { mut damage, remedy, is_known } = finding;
+    let place = (damage.offset, damage.bytes);
+    let done = match remedy {
+        Remedy::None => Ok(()),
+        Remedy::Copy if damage.bytes == 0 || is_known => Ok(()),
+        Remedy::Copy => aside::copy(folder, &damage.file, place),
+        Remedy::Cut => aside::copy(folder, &damage.file, place).and_then(|()| {
+            File::options().write(true).open(folder.join(&damage.file))?.set_len(damage.offset)
+        }),
+        Remedy::MoveAway => aside::move_away(folder, &damage.file),
+        Remedy::NewHeader(first) => new_header(&folder.join(&damage.file), first),
+    };
+    if let Err(error) = done {
+        damage.detail = format!("{}; it stays where it is: {error}", damage.detail);
+    }
+    (!is_known).then_some(damage)
+}
+
+fn new_header(path: &Path, first: u64) -> io::Result<()> {
+    File::options().write(true).open(path)?.write_all_at(&segment_header(first), 0)
+}

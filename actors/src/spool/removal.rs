@@ -1,0 +1,212 @@
+//! What leaves the disk: acknowledged segments after a while, and unacknowledged ones when room is wanted.
+//!
+//! The files that tell what is gone are written before a segment is deleted. A crash in between leaves a segment too
+//! many, never a loss that nobody knows of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::cursor::{REMOVED, encode_removed, merge_removed};
+use super::error::{Context as _, SpoolError};
+use super::queue::{Limits, Spool};
+use super::records::Summary;
+use super::segment::Segment;
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Unacknowledged records that were given up for want of room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many, by channel.
+    pub events: BTreeMap<String, u64>,
+    /// Oldest receive time, in Unix microseconds.
+    pub from_us: u64,
+    /// Newest receive time.
+    pub to_us: u64,
+    /// Number of the first one.
+    pub first_seq: u64,
+    /// Number of the last one.
+    pub last_seq: u64,
+    /// Bytes of their segments.
+    pub bytes: u64,
+}
+
+impl Spool {
+    /// Removes the segments whose records have all been acknowledged for `keep`.
+    pub fn sweep(&mut self, now: Instant, keep: Duration) -> Result<Swept, SpoolError> {
+        // on a quiet feed nothing is appended that would seal it
+        let limits = self.limits;
+        let is_due = |newest: &Segment| newest.acknowledged_at.is_some() && limits.is_due(newest, now);
+        if self.writing.is_some() && self.segments.back().is_some_and(is_due) {
+            self.seal();
+        }
+        let is_over = |segment: &Segment| {
+            segment.acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= keep)
+        };
+        let sealed = self.segments.len() - usize::from(self.writing.is_some());
+        let count = self.segments.iter().take(sealed).take_while(|segment| is_over(segment)).count();
+        self.remove_first(count)
+    }
+
+    /// Makes room for so many bytes by what is acknowledged, oldest first.
+    pub(super) fn make_room(&mut self, needed: u64) -> Result<(), SpoolError> {
+        let max_bytes = self.limits.max_bytes;
+        let mut surplus = (self.bytes + Limits::room(needed)).saturating_sub(max_bytes);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let mut count = 0;
+        for segment in self.segments.iter().take_while(|segment| segment.acknowledged_at.is_some()) {
+            if surplus == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(segment.bytes);
+            count += 1;
+        }
+        if surplus > 0 {
+            return Err(SpoolError::Full { needed, max_bytes });
+        }
+        self.remove_first(count).map(drop)
+    }
+
+    /// Removes all that is acknowledged; says whether there was anything.
+    pub(super) fn remove_acknowledged(&mut self) -> Result<bool, SpoolError> {
+        let count = self.segments.iter().take_while(|segment| segment.acknowledged_at.is_some()).count();
+        self.remove_first(count).map(|swept| swept.segments > 0)
+    }
+
+    /// Removes the oldest segments, all of them acknowledged.
+    fn remove_first(&mut self, count: usize) -> Result<Swept, SpoolError> {
+        let mut swept = Swept::default();
+        if count == 0 {
+            return Ok(swept);
+        }
+        if count == self.segments.len() {
+            self.seal();
+        }
+        for segment in self.segments.iter().take(count) {
+            merge_removed(&mut self.removed, segment.lasts.iter());
+        }
+        let mut written = self.note_removal();
+        for _ in 0..count {
+            match written {
+                // on a full disk nothing can be noted before something is deleted
+                Err(error) if !error.is_full() => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let Some(segment) = self.segments.front() else { break };
+            self.delete(segment)?;
+            swept.segments += 1;
+            swept.bytes += segment.bytes;
+            self.bytes -= segment.bytes;
+            self.segments.pop_front();
+            if written.is_err() {
+                written = self.note_removal();
+            }
+        }
+        let kept_from = self.kept_from();
+        self.place.take_if(|place| place.first < kept_from);
+        match written {
+            // the next position that can be written says it all
+            Err(error) if !error.is_full() => Err(error),
+            Ok(()) | Err(_) => Ok(swept),
+        }
+    }
+
+    fn note_removal(&mut self) -> Result<(), SpoolError> {
+        self.persist_cursor()?;
+        self.replace(REMOVED, &encode_removed(&self.removed))
+    }
+
+    /// Gives up the oldest whole segments whose records are all unacknowledged and not below `protected_below`, until
+    /// `want_bytes` are free or there is none left. `None`: there was none. Count and record what was dropped before the
+    /// next call: after a crash it is reported once more as [`super::DamageKind::Dropped`] only until then.
+    pub fn drop_oldest(
+        &mut self,
+        protected_below: u64,
+        want_bytes: u64,
+    ) -> Result<Option<Dropped>, SpoolError> {
+        let protected = protected_below.max(self.cursor.acknowledged);
+        let start = self.segments.partition_point(|segment| segment.first < protected);
+        let (mut count, mut bytes) = (0, 0);
+        for segment in self.segments.range(start..).filter(|segment| !segment.is_empty()) {
+            if bytes >= want_bytes && count > 0 {
+                break;
+            }
+            bytes += segment.bytes;
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        if start + count >= self.segments.len() {
+            self.seal();
+        }
+        for segment in self.segments.range(start..start + count) {
+            self.cursor.dropping.insert(segment.first, segment.end);
+        }
+        if let Err(error) = self.persist_cursor()
+            && !error.is_full()
+        {
+            self.cursor.dropping = Default::default();
+            return Err(error);
+        }
+        self.drop_noted((start, count))
+    }
+
+    fn drop_noted(&mut self, (start, count): (usize, usize)) -> Result<Option<Dropped>, SpoolError> {
+        let mut dropped = Vec::new();
+        let mut failure = None;
+        for _ in 0..count {
+            let Some(segment) = self.segments.get(start) else { break };
+            if let Err(error) = self.delete(segment) {
+                failure = Some(error);
+                break;
+            }
+            self.bytes -= segment.bytes;
+            self.cursor.absent.insert(segment.first, segment.end);
+            dropped.extend(self.segments.remove(start));
+        }
+        // from now on the caller knows of them, and the next cursor says so
+        self.cursor.dropping = Default::default();
+        (self.place, self.oldest) = (None, None);
+        match (total(&dropped), failure) {
+            (None, Some(error)) => Err(error),
+            (dropped, _) => Ok(dropped),
+        }
+    }
+
+    fn delete(&self, segment: &Segment) -> Result<(), SpoolError> {
+        let path = segment.path(&self.folder);
+        match fs::remove_file(&path) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+            deleted => deleted.context("delete", &path),
+        }
+    }
+}
+
+fn total(segments: &[Segment]) -> Option<Dropped> {
+    let (first, last) = (segments.first()?, segments.last()?);
+    let mut summary = Summary::default();
+    for segment in segments {
+        summary.add(&segment.summary);
+    }
+    let (from_us, to_us) = summary.times.unwrap_or_default();
+    Some(Dropped {
+        events: summary.channels.into_iter().collect(),
+        from_us,
+        to_us,
+        first_seq: first.first,
+        last_seq: last.end.saturating_sub(1),
+        bytes: segments.iter().map(|segment| segment.bytes).sum(),
+    })
+}

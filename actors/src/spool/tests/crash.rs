@@ -1,0 +1,179 @@
+//! A process that is killed at any moment, again and again.
+//!
+//! The test starts itself as a writer, which tells on its stdout what the queue has promised; kills it; and opens what
+//! it left.
+
+use std::collections::HashSet;
+use std::env;
+use std::io::{self, Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Folder of the writer, and its seed.
+const FOLDER: &str = "UW_SPOOL_TEST_CRASH_FOLDER";
+const SEED: &str = "UW_SPOOL_TEST_CRASH_SEED";
+const NAME: &str = "spool::tests::crash::a_killed_writer_keeps_what_it_promised";
+const ROUNDS: u64 = 40;
+const CHANNELS: [&str; 2] = ["price", "news"];
+/// Segments of a few batches, so that they come and go.
+const LIMITS: Limits = Limits { segment_bytes: 20_000, max_bytes: 1 << 20, ..ROOMY };
+
+fn payload(seq: u64) -> Vec<u8> {
+    format!("{{\"seq\":{seq},\"pad\":\"{}\"}}", "x".repeat(usize::try_from(seq * 37 % 900).unwrap())).into_bytes()
+}
+
+fn channel(seq: u64) -> &'static str {
+    CHANNELS[usize::from(seq % 3 == 0)]
+}
+
+/// Works until it is killed. Lines: `appended <below>` when an append has returned, `acknowledged <below>` before an
+/// acknowledgement, `dropping <below>` before load shedding and `dropped <first> <last>` after it.
+fn work(folder: &Path, seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut out = io::stdout();
+    let mut tell = move |line: String| {
+        out.write_all(format!("{line}\n").as_bytes()).unwrap();
+        out.flush().unwrap();
+    };
+    let now = Instant::now();
+    let (mut spool, _) = Spool::open(folder, LIMITS, now).unwrap();
+    spool.persist_cursor().unwrap();
+    tell("begun".into());
+    let mut records = Records::new();
+    loop {
+        match rng.u32(0..20) {
+            0..10 => {
+                records.clear(spool.next_seq());
+                for _ in 0..rng.u64(1..30) {
+                    let seq = records.next_seq();
+                    let outlets = [(None, id(seq, 0)), (Some("SPY"), id(seq, 0))].into_iter();
+                    records.push(channel(seq), seq * 1000, outlets, &payload(seq)).unwrap();
+                }
+                match spool.append(&records, now) {
+                    Ok(()) => tell(format!("appended {}", spool.next_seq())),
+                    Err(error) => assert!(error.is_full(), "{error}"),
+                }
+            }
+            10..13 => {
+                let below = rng.u64(spool.acknowledged()..=spool.next_seq());
+                tell(format!("acknowledged {below}"));
+                spool.acknowledge(below, &[("price".into(), id(below, 0))], now);
+            }
+            13..15 => spool.persist_cursor().unwrap(),
+            15..17 => drop(spool.sweep(now, Duration::ZERO).unwrap()),
+            17 => {
+                tell("dropping".into());
+                if let Some(dropped) = spool.drop_oldest(spool.acknowledged() + 5, 1).unwrap() {
+                    tell(format!("dropped {} {}", dropped.first_seq, dropped.last_seq));
+                }
+            }
+            _ => {
+                let from = spool.kept_from();
+                let stream = StreamName { channel: CHANNELS[rng.usize(0..2)], symbol: Some("SPY") };
+                let last = id(spool.next_seq() + rng.u64(0..100), 0);
+                spool.reassign(from, stream, &HashSet::<u64>::new(), last).unwrap();
+            }
+        }
+    }
+}
+
+/// What the writers have promised so far.
+#[derive(Default)]
+struct Promised {
+    appended: u64,
+    acknowledged: u64,
+    dropped: HashSet<u64>,
+    /// It was killed in the middle of load shedding.
+    is_dropping: bool,
+}
+
+impl Promised {
+    fn hear(&mut self, text: &str) {
+        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |at: usize| -> u64 { words[at].parse().unwrap() };
+            self.is_dropping = words[0] == "dropping";
+            match words[0] {
+                "appended" => self.appended = number(1),
+                "acknowledged" => self.acknowledged = self.acknowledged.max(number(1)),
+                "dropped" => self.dropped.extend(number(1)..=number(2)),
+                _ => {}
+            }
+        }
+    }
+
+    fn check(&mut self, world: &mut World) {
+        let recovery = world.open();
+        for damage in &recovery.damages {
+            match damage.kind {
+                // the append in flight
+                DamageKind::TornTail => {}
+                DamageKind::Dropped => assert!(self.is_dropping || !self.dropped.is_empty(), "{damage:?}"),
+                _ => panic!("{damage:?}"),
+            }
+        }
+        assert!(recovery.acknowledged <= self.acknowledged);
+        assert!(recovery.next_seq >= self.appended, "{} of {}", recovery.next_seq, self.appended);
+        let (records, damages) = world.records(0);
+        assert_eq!(damages, []);
+        assert!(records.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+        for record in &records {
+            assert_eq!(record.payload, payload(record.seq));
+            assert_eq!((&*record.channel, record.received_us), (channel(record.seq), record.seq * 1000));
+            assert!(record.outlets.iter().all(|outlet| outlet.1 >= id(record.seq, 0)));
+        }
+        let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
+        let is_lost = |seq: &u64| !there.contains(seq) && !self.dropped.contains(seq);
+        let lost_here = (self.acknowledged..self.appended).filter(is_lost).count() as u64;
+        // what was being dropped is on record
+        assert!(lost_here == 0 || Some(lost_here) <= lost(&recovery.damages), "{lost_here} {:?}", recovery.damages);
+        self.dropped.extend((recovery.acknowledged..recovery.next_seq).filter(|seq| !there.contains(seq)));
+        self.appended = recovery.next_seq;
+        // what was not written down is not acknowledged any more
+        self.acknowledged = recovery.acknowledged;
+    }
+}
+
+#[test]
+fn a_killed_writer_keeps_what_it_promised() {
+    if let (Some(folder), Ok(seed)) = (env::vars_os().find(|(name, _)| name == FOLDER), seed_of(SEED)) {
+        return work(Path::new(&folder.1), seed);
+    }
+    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|_| fastrand::u64(..));
+    println!("again with UW_TEST_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut world, mut promised) = (World::closed(LIMITS), Promised::default());
+    world.limits = LIMITS;
+    for _ in 0..ROUNDS {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(FOLDER, world.folder())
+            .env(SEED, rng.u64(..).to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (mut heard, mut bytes) = (Vec::new(), [0; 512]);
+        // so much is heard, then it is killed: a moment that does not depend on the speed of the machine
+        let enough = rng.usize(0..6000);
+        while heard.len() < enough {
+            let read = stdout.read(&mut bytes).unwrap();
+            assert!(read > 0, "the writer ended by itself: {}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&bytes[..read]);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        stdout.read_to_end(&mut heard).unwrap();
+        promised.hear(&String::from_utf8(heard).unwrap());
+        promised.check(&mut world);
+        world.kill();
+    }
+    assert!(promised.appended > 1000, "{}", promised.appended);
+}
+
+fn seed_of(name: &str) -> Result<u64, ()> {
+    let value = env::vars().find(|(key, _)| key == name).ok_or(())?;
+    value.1.parse().map_err(drop)
+}
