@@ -13,7 +13,7 @@ const END: &str = "<!-- /gaps -->";
 fn the_readme_shows_every_reason() {
     let mut table = String::from("| Reason | Meaning |\n|---|---|\n");
     for reason in GapReason::ALL {
-        table.push_str(&format!("| `{reason}` | {} |\n", reason.meaning()));
+        table.push_str(&["| `", reason.label(), "` | ", reason.meaning(), " |\n"].concat());
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
