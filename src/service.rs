@@ -40,7 +40,7 @@ use crate::shutdown::{self, Signals};
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
 /// Where the state of the ledger is kept.
-const SPOOL_DIR: &str = "data/spool/ledger";
+const LEDGER_DIR: &str = "data/spool/ledger";
 
 /// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -120,7 +120,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
 /// Where the ledger keeps its state.
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, pool: Pool) -> Places {
-    Places { folder: Some(SPOOL_DIR.into()), pool, prefix: settings.keys.prefix.clone() }
+    Places { folder: Some(LEDGER_DIR.into()), pool, prefix: settings.keys.prefix.clone() }
 }
 
 /// Faults on request; only a build for tests has any.

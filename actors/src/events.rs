@@ -217,7 +217,7 @@ pub(crate) fn ledger_continued(log: &Logger, life: &Life) {
 }
 
 pub(crate) fn ledger_begun(log: &Logger, has_redis: bool) {
-    warn!(log, "ledger begun, what was missed before this start is not known"; "redis" => has_redis);
+    info!(log, "ledger begun"; "redis" => has_redis);
 }
 
 pub(crate) fn ledger_unreadable(log: &Logger, error: &ShelfError) {

@@ -83,12 +83,14 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
         printer.open(gap)?;
     }
     printer.out.flush()?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         sleep(FOLLOW_EVERY).await;
         printer.print_after(&post, &mut last).await?;
         printer.out.flush()?;
     }
-    Ok(())
 }
 
 /// Why printing ended before the end.
@@ -207,7 +209,7 @@ const HEAD: [&str; 8] = ["FROM", "TO", "SECONDS", "FAMILY", "REASON", "EVENTS", 
 /// As wide as a time, the longest family, the longest reason; channels may be longer.
 fn aligned([from, to, seconds, family, reason, events, channels, detail]: [&str; 8]) -> String {
     let line = format!(
-        "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {channels:<20}  {detail}"
+        "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {channels:<36}  {detail}"
     );
     line.trim_end().to_owned()
 }

@@ -114,10 +114,10 @@ pub const RECORDS: &[Record] = &[
         "at start: what the process before left",
     ),
     record(
-        "warning",
-        "ledger begun, what was missed before this start is not known",
+        "info",
+        "ledger begun",
         "redis",
-        "at start: no process before this one has left its state",
+        "at start: no process has left its state on disk, nor in Redis if that answers; nothing is known to be missed",
     ),
     record("error", "state of the ledger not readable", "error", "at start: damaged, or of a newer version"),
     record("error", "state of the ledger not kept", "error", "the disk refuses; the first in a minute"),

@@ -121,8 +121,9 @@ fn handshakes_that_fail_prolong_a_gap() {
     let refusal = crate::support::feed::Refusal { status: "503 Away", headers: "", body: "" };
     (0..3).for_each(|_| feed.refuse_next(refusal.clone()));
     let mark = mark(&feed, &redis, 0);
-    let noticed = now();
     feed.close_all(1012, "deploy");
+    // the close is a frame too
+    let noticed = now();
     wait_for("the outage shows", SOON, || {
         let open = service.status()["gaps"]["open"][0].clone();
         if open["reason"] == "disconnect" { Ok(()) } else { Err(open.to_string()) }

@@ -12,7 +12,7 @@ use super::coverage::open_gaps;
 use super::life::Life;
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
-use super::shelf::{Shelf, ShelfError};
+use super::shelf::Shelf;
 use crate::events;
 use crate::observation::{Observations, unix_micros};
 use crate::sampled::Sampled;
@@ -100,16 +100,19 @@ impl Clerk {
 
     /// Keeps the state on disk, with what waits now.
     async fn keep(&mut self, life: &mut Life) {
-        let Some(shelf) = self.shelf.clone() else { return };
+        let Some(disk) = self.shelf.clone() else { return };
         self.progress.number += 1;
         let number = self.progress.number;
         let kept = match self.json(life) {
-            Ok(json) => spawn_blocking(move || shelf.write(number, &json)).await,
+            Ok(json) => spawn_blocking(move || disk.write(number, &json)).await,
             Err(error) => Ok(Err(error.into())),
         };
-        // the runtime ends, and this with it
-        let Ok(kept) = kept else { return };
-        self.note_unkept(kept);
+        // without an answer the runtime ends, and this with it
+        if let Ok(Err(error)) = kept
+            && self.progress.unkept.is_due(Instant::now())
+        {
+            events::ledger_unkept(&self.log, &error);
+        }
     }
 
     fn json(&mut self, life: &mut Life) -> Result<Vec<u8>, serde_json::Error> {
@@ -118,14 +121,6 @@ impl Clerk {
         let json = life.to_json();
         std::mem::swap(&mut life.waiting, &mut self.waiting);
         json
-    }
-
-    fn note_unkept(&mut self, kept: Result<(), ShelfError>) {
-        if let Err(error) = kept
-            && self.progress.unkept.is_due(Instant::now())
-        {
-            events::ledger_unkept(&self.log, &error);
-        }
     }
 
     /// Writes what waits, and the copy of the state; false if Redis does not do its part.

@@ -68,18 +68,17 @@ pub async fn open(
     };
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { topics, over, waiting } = match Life::newest(on_disk, in_redis) {
-        Some(life) => {
-            events::ledger_continued(&log, &life);
-            life.succeed(&topics, unix_micros())
-        }
-        None => {
-            events::ledger_begun(&log, has_redis);
-            Beginning::first(&topics)
-        }
+    let Beginning { topics, over, waiting } = if let Some(life) = Life::newest(on_disk, in_redis) {
+        events::ledger_continued(&log, &life);
+        life.succeed(&topics, unix_micros())
+    } else {
+        events::ledger_begun(&log, has_redis);
+        Beginning::first(&topics)
     };
     let book = GapBook::new(topics, Arc::clone(observations));
-    over.into_iter().for_each(|gap| book.note(gap));
+    for gap in over {
+        book.note(gap);
+    }
     let (observations, post) = (Arc::clone(observations), Post::new(places.pool, &places.prefix));
     Clerk { book, shelf, post, waiting, observations, log, progress: Progress::default() }
 }

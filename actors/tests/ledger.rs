@@ -1,0 +1,244 @@
+//! The gap ledger against a real `redis-server`: it may die at any step, and each gap is there once.
+#![cfg(test)]
+
+use std::future::poll_fn;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use deadpool_redis::{Pool, redis};
+use slog::{Discard, Logger, o};
+use tempfile::TempDir;
+use uw_websocket_actors::connection::plan::ConnectionPlan;
+use uw_websocket_actors::control;
+use uw_websocket_actors::event::{Channel, EntryId, Family, Topic};
+use uw_websocket_actors::ledger::book::Watch;
+use uw_websocket_actors::ledger::clerk::Clerk;
+use uw_websocket_actors::ledger::gap::{Gap, GapReason};
+use uw_websocket_actors::ledger::post::Post;
+use uw_websocket_actors::ledger::{self, Places};
+use uw_websocket_actors::observation::{Observations, unix_micros};
+use uw_websocket_actors::settings::{RedisSettings, Secret};
+
+const SOON: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More polls than a turn takes.
+const MANY: usize = 500;
+
+/// A server on its Unix socket, ended with the value.
+struct RedisServer {
+    folder: TempDir,
+    child: Child,
+}
+
+impl RedisServer {
+    fn start() -> RedisServer {
+        let folder = tempfile::Builder::new().prefix("uw-ledger-").tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", "redis.sock", "--dir"])
+            .arg(folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let server = RedisServer { folder, child };
+        let started = Instant::now();
+        while UnixStream::connect(server.socket()).is_err() {
+            assert!(started.elapsed() < SOON, "redis-server does not answer");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        server
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn pool(&self) -> Pool {
+        let url = Secret::new(format!("unix://{}", self.socket().display()));
+        control::pool(&RedisSettings { url, extra_root_pem: None }).unwrap()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A process as far as the ledger is concerned: one connection that joins `news`.
+struct Process {
+    clerk: Clerk,
+    observations: Arc<Observations>,
+}
+
+impl Process {
+    async fn start(pool: Pool, prefix: &str, folder: Option<&Path>) -> Process {
+        let topics = vec![Topic { channel: Channel::News, symbol: None }];
+        let plans = [("news", &topics[..])];
+        let observations = Observations::new("test".into(), "0", &[Channel::News], &plans, 1, Arc::default());
+        let observations = Arc::new(observations);
+        let places = Places { folder: folder.map(Path::to_owned), pool, prefix: prefix.to_owned() };
+        let plans = [ConnectionPlan { name: "news".into(), topics }];
+        let log = Logger::root(Discard, o!());
+        let clerk = ledger::open(places, &plans, true, &observations, log).await;
+        Process { clerk, observations }
+    }
+
+    /// A session that is joined.
+    fn join(&self) -> Watch {
+        let watch = self.clerk.book.watch(0);
+        watch.opened();
+        watch.joined("news");
+        self.observations.connections[0].last_frame_at.set_now();
+        watch
+    }
+}
+
+/// Lets a future go on for `polls` and drops it then; whether it has ended.
+async fn polled(future: impl Future<Output = ()>, polls: usize) -> bool {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending if left == 0 => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+async fn stream(pool: &Pool, prefix: &str) -> Vec<Gap> {
+    let entries = Post::new(pool.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
+    entries.into_iter().map(|(_, gap)| gap.expect("an entry of ours")).collect()
+}
+
+/// Whatever becomes of the turn after an outage has ended, the outage is on record once.
+async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
+    let mut first = Process::start(pool.clone(), prefix, folder).await;
+    let watch = first.join();
+    first.clerk.turn().await;
+    let lost_at = first.observations.connections[0].last_frame_at.get().unwrap();
+    watch.lost(GapReason::Disconnect, "");
+    first.clerk.turn().await;
+    watch.opened();
+    watch.joined("news");
+    let has_ended = polled(first.clerk.turn(), polls).await;
+    drop((first, watch));
+
+    let mut second = Process::start(pool.clone(), prefix, folder).await;
+    let watch = second.join();
+    second.clerk.turn().await;
+    second.clerk.turn().await;
+    second.clerk.close(PATIENCE).await;
+    drop(watch);
+    let gaps = stream(pool, prefix).await;
+    let of_outage: Vec<&Gap> = gaps.iter().filter(|gap| gap.from_us == lost_at).collect();
+    assert_eq!(of_outage.len(), 1, "dead after {polls} polls: {gaps:#?}");
+    assert!(gaps.iter().is_sorted_by(|a, b| a.to_us <= b.from_us), "{gaps:#?}");
+    has_ended
+}
+
+#[tokio::test]
+async fn a_ledger_that_dies_at_any_step_has_every_gap_once() {
+    let redis = RedisServer::start();
+    let pool = redis.pool();
+    for with_folder in [true, false] {
+        let mut polls = 0;
+        loop {
+            let folder = tempfile::tempdir().unwrap();
+            let prefix = format!("{with_folder}-{polls}");
+            let folder = Some(folder.path()).filter(|_| with_folder);
+            if die_during_a_turn(&pool, &prefix, folder, polls).await {
+                break;
+            }
+            polls += 1;
+            assert!(polls < MANY, "the turn does not end");
+        }
+        assert!(polls > 3, "the turn was cut {polls} times only");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let mut first = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    first.clerk.book.note(gap(5));
+    // ids are on record, the entry is written, and nobody hears of it
+    first.clerk.turn().await;
+    let state = folder.path().join("state.json");
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+    assert_eq!(kept["waiting"].as_array().map(Vec::len), Some(1), "it leaves the state after Redis has it");
+    let connection = &mut pool.get().await.unwrap();
+    redis::cmd("DEL").arg("uw:ws:ledger").exec_async(connection).await.unwrap();
+    drop(first);
+    let mut second = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    assert_eq!(second.clerk.waiting.len(), 1);
+    second.clerk.turn().await;
+    assert_eq!((second.clerk.waiting.len(), stream(&pool, "uw").await.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_backlog_is_written_in_order_a_part_at_a_time() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let gaps: Vec<Gap> = (0..250).map(gap).collect();
+    gaps.iter().cloned().for_each(|gap| process.clerk.book.note(gap));
+    for written in [100, 200, 250] {
+        process.clerk.turn().await;
+        assert_eq!(stream(&pool, "uw").await.len(), written);
+    }
+    assert_eq!(stream(&pool, "uw").await, gaps);
+    assert_eq!(process.observations.gaps.recorded(GapReason::Rejected).get(), 250);
+    assert_eq!(process.observations.gaps.recent().len(), 20);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_keeps_the_gaps_waiting() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let connection = &mut pool.get().await.unwrap();
+    redis::cmd("SET").arg("uw:ws:gaps").arg("foreign").exec_async(connection).await.unwrap();
+    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    process.clerk.book.note(gap(1));
+    process.clerk.turn().await;
+    assert_eq!(process.observations.gaps.waiting(), 1);
+    redis::cmd("DEL").arg("uw:ws:gaps").exec_async(connection).await.unwrap();
+    process.clerk.close(PATIENCE).await;
+    assert_eq!(stream(&pool, "uw").await, [gap(1)]);
+}
+
+#[tokio::test]
+async fn without_a_folder_the_state_is_in_redis() {
+    let redis = RedisServer::start();
+    let pool = redis.pool();
+    let mut first = Process::start(pool.clone(), "uw", None).await;
+    let watch = first.join();
+    first.clerk.turn().await;
+    let alive_before = unix_micros();
+    drop((first, watch));
+    let mut second = Process::start(pool.clone(), "uw", None).await;
+    let watch = second.join();
+    second.clerk.turn().await;
+    let gaps = stream(&pool, "uw").await;
+    assert_eq!(gaps.len(), 1);
+    assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
+    drop(watch);
+}
+
+fn gap(n: u64) -> Gap {
+    let n = n * 1_000_000;
+    Gap::new(Family::News, vec!["news".into()], (n, n + 500_000), GapReason::Rejected).with_events(1)
+}
