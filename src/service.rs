@@ -1,5 +1,7 @@
-//! The only wiring: observations → mailboxes → supervisor with its children → herald → HTTP, and then waiting for the
-//! end.
+//! The only wiring: observations → HTTP → lease → herald, and then terms as owner, each with its mailboxes and a
+//! supervisor with its children, until something ends the process.
+//!
+//! Of several instances with one prefix, one is the owner; the others have no term and wait here.
 //!
 //! Threads: the main one runs the supervisor, the herald and the signals; one arbiter runs all connections and
 //! writers; the HTTP side and the log have their own.
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use actix::prelude::*;
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::ArbiterHandle;
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::mpsc;
@@ -19,6 +21,8 @@ use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
+use uw_websocket_actors::lease::LeaseKeeper;
+use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
@@ -29,9 +33,10 @@ use uw_websocket_actors::writer::{Writer, WriterParts};
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
-use crate::refusal::every_connection_refused;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
+use crate::term::Term;
+use crate::turns::{End, Turns};
 
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
@@ -60,6 +65,8 @@ struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
     pool: Pool,
+    /// One for all terms: the vendor counts handshakes of the token.
+    handshakes: Arc<HandshakeLimiter>,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -101,7 +108,8 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
             return Err(Exit::BadSettings);
         }
     }
-    Ok(Service { plans, address, pool, observations, faults, log: log.clone() })
+    let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
+    Ok(Service { plans, address, pool, handshakes, observations, faults, log: log.clone() })
 }
 
 /// Faults on request; only a build for tests has any.
@@ -110,10 +118,10 @@ fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Names this process: host and process id.
+/// Names this process, and no other: containers may share a host name, and each has a process 1.
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
+    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
 }
 
 impl Service {
@@ -122,30 +130,46 @@ impl Service {
             Ok(http) => http,
             Err(exit) => return exit,
         };
-        let data = Arbiter::new();
-        let (escalations, mut escalated) = mpsc::channel(1);
-        let supervisor = self.supervisor(&settings.actors, data.handle(), escalations);
+        let lease = match self.lease(settings).await {
+            Ok(lease) => lease,
+            Err(exit) => return exit,
+        };
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
-        Herald::new(self.pool.clone(), prefix, Arc::clone(&self.observations), log).start();
+        Herald::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log).start();
 
-        let (reason, exit) = tokio::select! {
-            signal = signals.next() => (signal.to_string(), Exit::Clean),
-            escalation = escalated.recv() => (gave_up(escalation.as_ref()), Exit::GaveUp),
-            refused = every_connection_refused(&self.observations) => {
-                crit!(self.log, "every connection was refused"; "refused" => refused);
-                ("token refused".into(), Exit::TokenRefused)
-            }
+        let turns = Turns {
+            role: lease.role(),
+            observations: Arc::clone(&self.observations),
+            timeout: settings.shutdown_timeout,
+            log: self.log.clone(),
         };
+        let begin = |gate: &LeaseGate| {
+            Term::begin(|data, escalations| self.supervisor(&settings.actors, gate, data, escalations))
+        };
+        let End { term, reason, exit } = turns.take(begin, &mut signals).await;
         let parts = shutdown::Parts {
-            supervisor,
-            data,
+            term,
+            lease,
             http,
             observations: self.observations,
             timeout: settings.shutdown_timeout,
             log: self.log,
         };
         parts.end(&reason, exit, &mut signals).await
+    }
+
+    async fn lease(&self, settings: &Settings) -> Result<LeaseKeeper, Exit> {
+        let actors = &settings.actors;
+        let refuse = |error: &dyn std::fmt::Display| {
+            error!(self.log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
+            Exit::BadSettings
+        };
+        // of its own: the lease waits for no connection behind others
+        let pool = control::pool(&actors.redis).map_err(|error| refuse(&error))?;
+        let log = self.log.new(o!("component" => "lease"));
+        let keeper = LeaseKeeper::start(pool, &actors.keys.prefix, Arc::clone(&self.observations), log);
+        keeper.await.map_err(|error| refuse(&error))
     }
 
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
@@ -159,6 +183,7 @@ impl Service {
     fn supervisor(
         &self,
         settings: &ActorSettings,
+        gate: &LeaseGate,
         data: ArbiterHandle,
         escalations: mpsc::Sender<Escalation>,
     ) -> Addr<Supervisor> {
@@ -167,14 +192,14 @@ impl Service {
                 Mailbox::new(shard, settings.writers.mailbox_capacity, Arc::clone(&self.observations))
             })
             .collect();
-        let writers =
-            mailboxes.iter().enumerate().map(|(shard, mailbox)| self.writer(settings, shard, mailbox, &data));
+        let writers = mailboxes
+            .iter()
+            .enumerate()
+            .map(|(shard, mailbox)| self.writer(settings, gate, shard, mailbox, &data));
         let mut specs: Vec<ChildSpec> = writers.collect();
         let settings = Arc::new(settings.clone());
-        let handshakes = Arc::new(HandshakeLimiter::new(settings.feed.handshakes_per_minute));
         specs.extend(
-            (0..self.plans.len())
-                .map(|position| self.connection(position, &settings, &handshakes, &mailboxes, &data)),
+            (0..self.plans.len()).map(|position| self.connection(position, &settings, &mailboxes, &data)),
         );
         let observations = Arc::clone(&self.observations);
         Supervisor::new(specs, settings.restarts, data, observations, &self.log, escalations).start()
@@ -183,6 +208,7 @@ impl Service {
     fn writer(
         &self,
         settings: &ActorSettings,
+        gate: &LeaseGate,
         shard: usize,
         mailbox: &Arc<Mailbox>,
         data: &ArbiterHandle,
@@ -191,7 +217,7 @@ impl Service {
         let log = self.log.new(o!("component" => "writer", "shard" => shard));
         let (faults, child) = (self.faults.clone(), name.clone());
         let (mailbox, address, data) = (Arc::clone(mailbox), self.address.clone(), data.clone());
-        let (keys, settings) = (settings.keys.clone(), settings.writers.clone());
+        let (keys, settings, gate) = (settings.keys.clone(), settings.writers.clone(), gate.clone());
         let observations = Arc::clone(&self.observations);
         let start = move |life| {
             let parts = WriterParts {
@@ -200,6 +226,7 @@ impl Service {
                 address: address.clone(),
                 keys: keys.clone(),
                 settings: settings.clone(),
+                gate: gate.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),
                 log: log.clone(),
@@ -213,7 +240,6 @@ impl Service {
         &self,
         position: usize,
         settings: &Arc<ActorSettings>,
-        handshakes: &Arc<HandshakeLimiter>,
         mailboxes: &[Arc<Mailbox>],
         data: &ArbiterHandle,
     ) -> ChildSpec {
@@ -221,7 +247,7 @@ impl Service {
         let name = format!("connection-{}", plan.name);
         let log = self.log.new(o!("component" => "connection", "connection" => plan.name.clone()));
         let (faults, child) = (self.faults.clone(), name.clone());
-        let (settings, handshakes, data) = (Arc::clone(settings), Arc::clone(handshakes), data.clone());
+        let (settings, handshakes, data) = (Arc::clone(settings), Arc::clone(&self.handshakes), data.clone());
         let (mailboxes, observations) = (mailboxes.to_vec(), Arc::clone(&self.observations));
         let start = move |life| {
             let parts = ConnectionParts {
@@ -238,8 +264,4 @@ impl Service {
         };
         ChildSpec { name, stage: STAGE_CONNECTIONS, start: Box::new(start) }
     }
-}
-
-fn gave_up(escalation: Option<&Escalation>) -> String {
-    escalation.map_or_else(|| "the supervisor ended".into(), |escalation| escalation.reason.to_string())
 }

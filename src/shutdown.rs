@@ -3,10 +3,11 @@
 //! 1. the connections stop reading, close their sockets and forward what they hold;
 //! 2. the writers write what they hold;
 //! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
-//! 4. the HTTP side ends, and the last record says what became of every event.
+//! 4. the lease is given back: from now on another instance may write;
+//! 5. the HTTP side ends, and the last record says what became of every event.
 //!
-//! What comes after the deadline, the last count, the stop of the HTTP side and the flush of the log, takes a second and
-//! a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
+//! What comes after the deadline (the last count, the release of the lease, the stop of the HTTP side, the flush of the
+//! log) takes less than two seconds: with the default deadline the process is gone before Docker kills it after 10 s.
 //!
 //! A second signal ends the process at once.
 
@@ -15,17 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
-use actix_rt::Arbiter;
 use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
+use uw_websocket_actors::lease::LeaseKeeper;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations};
-use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
 use uw_websocket_actors::time::millis;
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::term::Term;
 
 /// After the deadline: how long children that were told to end at once may take to be dropped, so that what they held
 /// is counted. They need no more than one turn of their thread.
@@ -57,10 +57,10 @@ impl Signals {
 
 /// What is to be ended.
 pub struct Parts {
-    /// Owns the connections and the writers.
-    pub supervisor: Addr<Supervisor>,
-    /// The thread that they run on.
-    pub data: Arbiter,
+    /// The connections and the writers; none in stand-by.
+    pub term: Option<Term>,
+    /// The lease.
+    pub lease: LeaseKeeper,
     /// The HTTP side, if there is one.
     pub http: Option<HttpSide>,
     /// What became of the events.
@@ -76,17 +76,21 @@ impl Parts {
     pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));
         self.observations.stopping.store(true, Relaxed);
-        let began = Instant::now();
-        let drain = Drain { deadline: tokio::time::Instant::now() + self.timeout };
-        let report = tokio::select! {
-            report = self.supervisor.send(drain) => report.unwrap_or_default(),
+        let drained = async {
+            if let Some(term) = &self.term {
+                term.drain(self.timeout, &self.log).await;
+                self.count_the_last().await;
+            }
+        };
+        tokio::select! {
+            () = drained => {}
             signal = signals.next() => {
                 warn!(self.log, "ending at once"; "reason" => signal);
                 self.report(Exit::Interrupted);
                 return Exit::Interrupted;
             }
-        };
-        self.after_drain(&report, began).await;
+        }
+        self.lease.release().await;
         if let Some(http) = self.http.take() {
             http.stop();
         }
@@ -94,12 +98,8 @@ impl Parts {
         exit
     }
 
-    async fn after_drain(&self, report: &DrainReport, began: Instant) {
-        info!(self.log, "drained"; "elapsed_ms" => millis(began.elapsed()));
-        if !report.unfinished.is_empty() {
-            warn!(self.log, "drain incomplete"; "unfinished" => report.unfinished.join(","));
-        }
-        self.data.stop();
+    /// Waits until those that were told to end at once have counted what they held.
+    async fn count_the_last(&self) {
         let until = Instant::now() + LAST_COUNT;
         while self.pending() > 0 && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;

@@ -76,7 +76,7 @@ labelled! {
         Crash = "crash",
         /// Redis refuses it for a reason that will not go away.
         Rejected = "rejected",
-        /// The drain at the end of the process ran out of time.
+        /// The drain at the end of the process ran out of time, or another instance took over the lease.
         Shutdown = "shutdown",
     }
 }

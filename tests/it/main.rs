@@ -7,6 +7,7 @@
 
 mod harness;
 mod joins;
+mod lease;
 mod logs;
 mod malformed;
 mod reconnect;

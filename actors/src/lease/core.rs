@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::clock::Uptime;
 
-/// The key lives for so long after a claim. With the half second `TTL` shows 15, and a stand-by that asks every
-/// [`ASK_EVERY`] owns within 15 s of its owner's death.
+/// The key lives for so long after a claim: a stand-by that asks every [`ASK_EVERY`] owns within 15 s of its owner's
+/// death.
 pub const TTL: Duration = Duration::from_millis(14_500);
 /// Writes may begin until so long after a claim was sent. Several claims may fail meanwhile; and what is left of
 /// [`TTL`] is twice the longest wait for an answer to a transaction.

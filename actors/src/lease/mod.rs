@@ -58,7 +58,7 @@ impl Role {
 #[derive(Debug)]
 pub struct LeaseKeeper {
     role: watch::Receiver<Role>,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -81,7 +81,7 @@ impl LeaseKeeper {
         let (changes, role) = watch::channel(claimant.first_role());
         let (stop, stopped) = oneshot::channel();
         let task = actix_rt::spawn(claimant.keep(changes, stopped));
-        Ok(LeaseKeeper { role, stop, task })
+        Ok(LeaseKeeper { role, stop: Some(stop), task })
     }
 
     /// What this instance is, and what it becomes. The sender ends when the keeper does.
@@ -91,13 +91,15 @@ impl LeaseKeeper {
     }
 
     /// Closes the gate, gives the lease back if it is ours, and ends; within [`RELEASE_LIMIT`].
-    pub async fn release(self) {
+    pub async fn release(&mut self) {
         if let Role::Owner(gate) = &*self.role.borrow() {
             gate.lose();
         }
-        if self.stop.send(()).is_ok() {
+        if let Some(stop) = self.stop.take()
+            && stop.send(()).is_ok()
+        {
             // what is not done by then ends with the process, and the lease runs out
-            drop(timeout(RELEASE_LIMIT, self.task).await);
+            drop(timeout(RELEASE_LIMIT, &mut self.task).await);
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::connection::facts::Facts;
 use crate::event::Outlet;
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::lease::gate::{LeaseGate, LeaseLost};
 use crate::messages::EventBatch;
 use crate::observation::{DropReason, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
@@ -51,6 +52,8 @@ pub struct Drain {
     pub store: Store,
     /// What is written.
     pub keys: KeySettings,
+    /// Whether anything may be written.
+    pub gate: LeaseGate,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Which shard this is.
@@ -163,7 +166,11 @@ impl Drain {
             for entry in without_id {
                 self.give_up(&mut lost, entry.at, Refusal::IdTooSmall, &entry.error.to_string());
             }
-            let refused = self.write_transaction(&batches).await;
+            let Ok(refused) = self.write_transaction(&batches).await else {
+                // what is only in memory ends with the term
+                batches.into_iter().for_each(|batch| batch.settle(|_| Err(DropReason::Shutdown)));
+                return;
+            };
             let passed = self.passed_by(&batches, refused, &mut lost).await;
             if passed.is_empty() {
                 break;
@@ -194,16 +201,20 @@ impl Drain {
     }
 
     /// Writes the planned transaction until its fate is known; returns the entries that Redis refused by themselves.
-    async fn write_transaction(&mut self, batches: &[EventBatch]) -> Vec<(Entry, Refused)> {
+    async fn write_transaction(
+        &mut self,
+        batches: &[EventBatch],
+    ) -> Result<Vec<(Entry, Refused)>, LeaseLost> {
         self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);
         self.state.is_in_doubt = false;
         loop {
             self.beat.beat();
+            self.wait_for_lease().await?;
             match self.store.transact(self.state.transaction.commands()).await {
                 Ok(refused) => {
                     self.is_up();
                     self.observed().transactions.add(1);
-                    return self.refused_entries(refused);
+                    return Ok(self.refused_entries(refused));
                 }
                 Err(StoreFault::Unanswered(text)) => {
                     self.state.is_in_doubt = true;
@@ -211,13 +222,27 @@ impl Drain {
                     if self.was_written(batches).await {
                         self.is_up();
                         self.observed().transactions.add(1);
-                        return Vec::new();
+                        return Ok(Vec::new());
                     }
                     self.state.transaction.encode(batches, &mut self.state.streams, &self.keys);
                 }
                 Err(fault) => self.retry_later(&fault).await,
             }
         }
+    }
+
+    /// Waits until the lease is confirmed.
+    async fn wait_for_lease(&self) -> Result<(), LeaseLost> {
+        while !self.gate.may_write() {
+            self.beat.beat();
+            self.observed().state.set(WriterState::AwaitingLease);
+            tokio::select! {
+                held = self.gate.wait_until_held() => held?,
+                () = sleep(BEAT) => {}
+            }
+        }
+        self.observed().state.set(WriterState::Writing);
+        Ok(())
     }
 
     /// Tells refused entries from refused snapshots; the latter are logged, and the next event will write them again.

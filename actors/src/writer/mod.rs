@@ -23,6 +23,7 @@ use store::link::Address;
 
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::lease::gate::LeaseGate;
 use crate::messages::EventBatch;
 use crate::observation::Observations;
 use crate::settings::{KeySettings, WriterSettings};
@@ -40,6 +41,8 @@ pub struct WriterParts {
     pub keys: KeySettings,
     /// How much at once.
     pub settings: WriterSettings,
+    /// Whether anything may be written.
+    pub gate: LeaseGate,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -80,6 +83,7 @@ impl Actor for Writer {
             backlog: self.backlog.clone(),
             store: Store::new(parts.address).with_beat(self.life.beater()),
             keys: parts.keys,
+            gate: parts.gate,
             observations: parts.observations,
             shard: parts.shard,
             beat: self.life.beater(),
