@@ -16,6 +16,8 @@ pub enum Exit {
     Unreachable = 69,
     /// Gave up after too many crashes.
     GaveUp = 70,
+    /// The folder of the disk queue cannot be made, opened or locked.
+    SpoolUnusable = 74,
     /// The feed refuses the token.
     TokenRefused = 77,
     /// The settings are wrong.

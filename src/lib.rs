@@ -10,3 +10,5 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod simulator;
+pub mod term;
+pub mod turns;

@@ -1,14 +1,15 @@
-//! The only wiring: observations → mailboxes → supervisor with its children → herald → HTTP, and then waiting for the
-//! end.
+//! The only wiring: disk queues → observations → lease → in each term as owner the ledger, mailboxes and the supervisor
+//! with its children → HTTP, and then waiting for the end.
 //!
-//! Threads: the main one runs the supervisor, the herald and the signals; one arbiter runs all connections and
-//! writers; the HTTP side and the log have their own.
+//! Threads: the main one runs the supervisor, the herald, the lease, the ledger and the signals; one arbiter runs all
+//! connections and writers; each disk queue has two; the HTTP side and the log have their own.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use actix::prelude::*;
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::ArbiterHandle;
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::mpsc;
@@ -18,29 +19,35 @@ use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
 use uw_websocket_actors::connection::router::channels_of;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
+use uw_websocket_actors::error_chain::ErrorChain;
+use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
-use uw_websocket_actors::ledger::clerk::Clerk;
+use uw_websocket_actors::lease::LeaseKeeper;
+use uw_websocket_actors::lease::gate::LeaseGate;
+use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::spool::{Damage, SpoolLock};
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::tls;
 use uw_websocket_actors::writer::mailbox::Mailbox;
+use uw_websocket_actors::writer::damages;
+use uw_websocket_actors::writer::spools::{OpenSpools, Started};
 use uw_websocket_actors::writer::store::link::Address;
-use uw_websocket_actors::writer::{Writer, WriterParts};
+use uw_websocket_actors::writer::{Spools, Writer, WriterParts};
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
-use crate::refusal::every_connection_refused;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
+use crate::term::Term;
+use crate::turns::{End, Turns};
 
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
-/// Where the state of the ledger is kept.
-const LEDGER_DIR: &str = "data/spool/ledger";
 
 /// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -65,7 +72,14 @@ struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
     pool: Pool,
-    clerk: Clerk,
+    /// The disk queues of each shard, for all terms.
+    spools: Vec<Spools>,
+    /// What was not as it should be in them; for the ledger of the first term.
+    damages: RefCell<Vec<(String, Vec<Damage>)>>,
+    /// Keeps other processes from the disk queues.
+    _spool_lock: Option<SpoolLock>,
+    /// One for all terms: the vendor counts handshakes of the token.
+    handshakes: Arc<HandshakeLimiter>,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -83,7 +97,18 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     tls::client_config(actors.feed.extra_root_pem.as_deref()).map_err(|error| refuse(&error))?;
     let faults = fault_plan().map_err(|error| refuse(&error))?;
 
-    let channels = channels_of(&actors.plan);
+    let mut channels = channels_of(&actors.plan);
+    let names: Vec<&str> = channels.iter().map(Channel::name).collect();
+    info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
+        "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
+        "shards" => actors.writers.shards, "redis" => %address);
+    let unusable = |error: &(dyn std::error::Error + 'static)| {
+        crit!(log, "disk queue unusable"; ErrorChain::new(error));
+        Exit::SpoolUnusable
+    };
+    let spools = OpenSpools::open(&actors.spool, actors.writers.shards, log).map_err(|error| unusable(&error))?;
+    // what an earlier process left is counted too, whatever is joined now
+    channels.extend(spools.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
         instance(),
@@ -93,34 +118,45 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         actors.writers.shards,
         lost_records,
     ));
-    let names: Vec<&str> = channels.iter().map(uw_websocket_actors::event::Channel::name).collect();
-    info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
-        "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
-        "shards" => actors.writers.shards, "redis" => %address);
-    let has_redis = match control::check(&address, &actors.keys.prefix, &pool).await {
-        Ok(version) => {
-            info!(log, "redis answers"; "version" => version);
-            true
-        }
+    let Started { spools, damages, lock } =
+        spools.start(&observations, log).map_err(|error| unusable(&error))?;
+    check_redis(settings, &address, &pool, log).await?;
+    let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
+    let log = log.clone();
+    Ok(Service {
+        plans,
+        address,
+        pool,
+        spools,
+        damages: RefCell::new(damages),
+        _spool_lock: lock,
+        handshakes,
+        observations,
+        faults,
+        log,
+    })
+}
+
+/// Asks Redis once. One that is away is waited for; one that refuses us is not.
+async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &Logger) -> Result<(), Exit> {
+    match control::check(address, &settings.actors.keys.prefix, pool).await {
+        Ok(version) => info!(log, "redis answers"; "version" => version),
         Err(CheckError::Unreachable(error)) => {
             warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
-            false
         }
         Err(error) => {
             error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
             return Err(Exit::BadSettings);
         }
-    };
-    let places = ledger_places(actors, pool.clone());
-    let clerk_log = log.new(o!("component" => "ledger"));
-    let clerk = ledger::open(places, &plans, has_redis, &observations, clerk_log).await;
-    Ok(Service { plans, address, pool, clerk, observations, faults, log: log.clone() })
+    }
+    Ok(())
 }
 
 /// Where the ledger keeps its state.
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, pool: Pool) -> Places {
-    Places { folder: Some(LEDGER_DIR.into()), pool, prefix: settings.keys.prefix.clone() }
+    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
+    Places { folder, pool, prefix: settings.keys.prefix.clone() }
 }
 
 /// Faults on request; only a build for tests has any.
@@ -129,10 +165,10 @@ fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Names this process: host and process id.
+/// Names this process, and no other: containers may share a host name, and each has a process 1.
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
+    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
 }
 
 impl Service {
@@ -141,35 +177,64 @@ impl Service {
             Ok(http) => http,
             Err(exit) => return exit,
         };
-        let data = Arbiter::new();
-        let (escalations, mut escalated) = mpsc::channel(1);
-        let supervisor = self.supervisor(&settings.actors, data.handle(), escalations);
-        let (observations, log) =
-            (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
-        Auditor::start_in_arbiter(&data.handle(), move |_| Auditor::new(observations, log));
+        let lease = match self.lease(settings).await {
+            Ok(lease) => lease,
+            Err(exit) => return exit,
+        };
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
-        Herald::new(self.pool.clone(), prefix, Arc::clone(&self.observations), log).start();
-        let ledger = Ledger::new(self.clerk).start();
+        Herald::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log).start();
 
-        let (reason, exit) = tokio::select! {
-            signal = signals.next() => (signal.to_string(), Exit::Clean),
-            escalation = escalated.recv() => (gave_up(escalation.as_ref()), Exit::GaveUp),
-            refused = every_connection_refused(&self.observations) => {
-                crit!(self.log, "every connection was refused"; "refused" => refused);
-                ("token refused".into(), Exit::TokenRefused)
-            }
+        let turns = Turns {
+            role: lease.role(),
+            observations: Arc::clone(&self.observations),
+            timeout: settings.shutdown_timeout,
+            log: self.log.clone(),
         };
+        let actors = Arc::new(settings.actors.clone());
+        let begin = async |gate: LeaseGate| self.begin_term(&actors, gate).await;
+        let End { term, reason, exit } = turns.take(begin, &mut signals).await;
         let parts = shutdown::Parts {
-            supervisor,
-            data,
-            ledger,
+            term,
+            lease,
             http,
             observations: self.observations,
             timeout: settings.shutdown_timeout,
             log: self.log,
         };
         parts.end(&reason, exit, &mut signals).await
+    }
+
+    /// Begins a term as owner: what an earlier owner left in the ledger is read, then the children start.
+    async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> Term {
+        let places = ledger_places(settings, self.pool.clone());
+        let log = self.log.new(o!("component" => "ledger"));
+        let clerk = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
+        let gaps = clerk.book.clone();
+        let channels: Vec<Channel> =
+            self.observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+        for (folder, damages) in self.damages.take() {
+            damages::report(&damages, &folder, &channels, &gaps, &self.log);
+        }
+        let (observations, log) = (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
+        Term::begin(Ledger::new(clerk).start(), |data, escalations| {
+            Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
+            let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
+            self.supervisor(&tools, escalations)
+        })
+    }
+
+    async fn lease(&self, settings: &Settings) -> Result<LeaseKeeper, Exit> {
+        let actors = &settings.actors;
+        let refuse = |error: &dyn std::fmt::Display| {
+            error!(self.log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
+            Exit::BadSettings
+        };
+        // of its own: the lease waits for no connection behind others
+        let pool = control::pool(&actors.redis).map_err(|error| refuse(&error))?;
+        let log = self.log.new(o!("component" => "lease"));
+        let keeper = LeaseKeeper::start(pool, &actors.keys.prefix, Arc::clone(&self.observations), log);
+        keeper.await.map_err(|error| refuse(&error))
     }
 
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
@@ -180,92 +245,79 @@ impl Service {
         })
     }
 
-    fn supervisor(
-        &self,
-        settings: &ActorSettings,
-        data: ArbiterHandle,
-        escalations: mpsc::Sender<Escalation>,
-    ) -> Addr<Supervisor> {
-        let mailboxes: Vec<_> = (0..settings.writers.shards)
-            .map(|shard| {
-                Mailbox::new(shard, settings.writers.mailbox_capacity, Arc::clone(&self.observations))
-            })
+    fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
+        let writers = &tools.settings.writers;
+        let mailboxes: Vec<_> = (0..writers.shards)
+            .map(|shard| Mailbox::new(shard, writers.mailbox_capacity, Arc::clone(&self.observations)))
             .collect();
-        let writers =
-            mailboxes.iter().enumerate().map(|(shard, mailbox)| self.writer(settings, shard, mailbox, &data));
+        let writers = mailboxes.iter().enumerate().map(|(shard, mailbox)| self.writer(tools, shard, mailbox));
         let mut specs: Vec<ChildSpec> = writers.collect();
-        let settings = Arc::new(settings.clone());
-        let handshakes = Arc::new(HandshakeLimiter::new(settings.feed.handshakes_per_minute));
-        specs.extend(
-            (0..self.plans.len())
-                .map(|position| self.connection(position, &settings, &handshakes, &mailboxes, &data)),
-        );
+        specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position, &mailboxes)));
         let observations = Arc::clone(&self.observations);
-        Supervisor::new(specs, settings.restarts, data, observations, &self.log, escalations).start()
+        let (restarts, data) = (tools.settings.restarts, tools.data.clone());
+        Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()
     }
 
-    fn writer(
-        &self,
-        settings: &ActorSettings,
-        shard: usize,
-        mailbox: &Arc<Mailbox>,
-        data: &ArbiterHandle,
-    ) -> ChildSpec {
+    fn writer(&self, tools: &Tools, shard: usize, mailbox: &Arc<Mailbox>) -> ChildSpec {
         let name = format!("writer-{shard}");
         let log = self.log.new(o!("component" => "writer", "shard" => shard));
-        let (faults, child) = (self.faults.clone(), name.clone());
-        let (mailbox, address, data) = (Arc::clone(mailbox), self.address.clone(), data.clone());
-        let (keys, settings) = (settings.keys.clone(), settings.writers.clone());
-        let observations = Arc::clone(&self.observations);
+        let (faults, child, tools) = (self.faults.clone(), name.clone(), tools.clone());
+        let (mailbox, address) = (Arc::clone(mailbox), self.address.clone());
+        let (spools, observations) = (self.spools[shard].clone(), Arc::clone(&self.observations));
         let start = move |life| {
             let parts = WriterParts {
                 shard,
                 mailbox: Arc::clone(&mailbox),
                 address: address.clone(),
-                keys: keys.clone(),
-                settings: settings.clone(),
+                keys: tools.settings.keys.clone(),
+                retention: tools.settings.retention,
+                settings: tools.settings.writers.clone(),
+                spool: tools.settings.spool.clone(),
+                spools: spools.clone(),
+                gaps: tools.gaps.clone(),
+                gate: tools.gate.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),
                 log: log.clone(),
             };
-            Writer::start_in_arbiter(&data, move |_| Writer::new(parts, life)).recipient()
+            Writer::start_in_arbiter(&tools.data, move |_| Writer::new(parts, life)).recipient()
         };
         ChildSpec { name, stage: STAGE_WRITERS, start: Box::new(start) }
     }
 
-    fn connection(
-        &self,
-        position: usize,
-        settings: &Arc<ActorSettings>,
-        handshakes: &Arc<HandshakeLimiter>,
-        mailboxes: &[Arc<Mailbox>],
-        data: &ArbiterHandle,
-    ) -> ChildSpec {
+    fn connection(&self, tools: &Tools, position: usize, mailboxes: &[Arc<Mailbox>]) -> ChildSpec {
         let plan = self.plans[position].clone();
         let name = format!("connection-{}", plan.name);
         let log = self.log.new(o!("component" => "connection", "connection" => plan.name.clone()));
-        let (faults, child) = (self.faults.clone(), name.clone());
-        let (settings, handshakes, data) = (Arc::clone(settings), Arc::clone(handshakes), data.clone());
-        let (mailboxes, observations) = (mailboxes.to_vec(), Arc::clone(&self.observations));
-        let book = self.clerk.book.clone();
+        let (faults, child, tools) = (self.faults.clone(), name.clone(), tools.clone());
+        let (handshakes, mailboxes) = (Arc::clone(&self.handshakes), mailboxes.to_vec());
+        let observations = Arc::clone(&self.observations);
         let start = move |life| {
             let parts = ConnectionParts {
                 position,
                 plan: plan.clone(),
-                settings: Arc::clone(&settings),
+                settings: Arc::clone(&tools.settings),
                 handshakes: Arc::clone(&handshakes),
                 mailboxes: mailboxes.clone(),
-                book: book.clone(),
+                book: tools.gaps.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),
                 log: log.clone(),
             };
-            Connection::start_in_arbiter(&data, move |_| Connection::new(parts, life)).recipient()
+            Connection::start_in_arbiter(&tools.data, move |_| Connection::new(parts, life)).recipient()
         };
         ChildSpec { name, stage: STAGE_CONNECTIONS, start: Box::new(start) }
     }
 }
 
-fn gave_up(escalation: Option<&Escalation>) -> String {
-    escalation.map_or_else(|| "the supervisor ended".into(), |escalation| escalation.reason.to_string())
+/// What the children of a term work with.
+#[derive(Clone)]
+struct Tools {
+    settings: Arc<ActorSettings>,
+    /// Whether anything may be written.
+    gate: LeaseGate,
+    /// Where they write what is missed or lost.
+    gaps: GapBook,
+    /// Their thread.
+    data: ArbiterHandle,
 }

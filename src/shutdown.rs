@@ -4,10 +4,11 @@
 //! 2. the writers write what they hold;
 //! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
 //! 4. the gap ledger is closed: what is missed from now on begins here;
-//! 5. the HTTP side ends, and the last record says what became of every event.
+//! 5. the lease is given back: from now on another instance may write;
+//! 6. the HTTP side ends, and the last record says what became of every event.
 //!
-//! What comes after the deadline, the last count, the ledger, the stop of the HTTP side and the flush of the log, takes a
-//! second and a half at most: with the default deadline the process is gone before Docker kills it after 10 s.
+//! What comes after the deadline (the last count, the ledger, the release of the lease, the stop of the HTTP side, the flush
+//! of the log) takes less than two seconds: with the default deadline the process is gone before Docker kills it after 10 s.
 //!
 //! A second signal ends the process at once.
 
@@ -16,28 +17,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
-use actix_rt::Arbiter;
 use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::ledger::{Close, Ledger};
+use uw_websocket_actors::lease::LeaseKeeper;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
-use uw_websocket_actors::supervisor::{Drain, DrainReport, Supervisor};
 use uw_websocket_actors::time::millis;
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::term::Term;
 
 /// After the deadline: how long children that were told to end at once may take to be dropped, so that what they held
 /// is counted. They need no more than one turn of their thread.
 const LAST_COUNT: Duration = Duration::from_millis(500);
-/// How long Redis may take for the last gaps; what it does not take waits on disk for the next start.
-const LAST_GAPS: Duration = Duration::from_millis(300);
-/// How long the ledger may take with all of that. A disk that hangs for longer costs the knowledge that the end was in
-/// order: the next start finds a crash at the last sign of life.
-const LEDGER_CLOSE: Duration = Duration::from_millis(600);
 
 /// The signals that end the service.
 pub struct Signals {
@@ -65,12 +59,10 @@ impl Signals {
 
 /// What is to be ended.
 pub struct Parts {
-    /// Owns the connections and the writers.
-    pub supervisor: Addr<Supervisor>,
-    /// The thread that they run on.
-    pub data: Arbiter,
-    /// The gap ledger.
-    pub ledger: Addr<Ledger>,
+    /// The connections and the writers; none in stand-by.
+    pub term: Option<Term>,
+    /// The lease.
+    pub lease: LeaseKeeper,
     /// The HTTP side, if there is one.
     pub http: Option<HttpSide>,
     /// What became of the events.
@@ -86,18 +78,22 @@ impl Parts {
     pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));
         self.observations.stopping.store(true, Relaxed);
-        let began = Instant::now();
-        let drain = Drain { deadline: tokio::time::Instant::now() + self.timeout };
-        let report = tokio::select! {
-            report = self.supervisor.send(drain) => report.unwrap_or_default(),
+        let drained = async {
+            if let Some(term) = &self.term {
+                term.drain(self.timeout, &self.log).await;
+                self.count_the_last().await;
+                term.close_ledger(&self.log).await;
+            }
+        };
+        tokio::select! {
+            () = drained => {}
             signal = signals.next() => {
                 warn!(self.log, "ending at once"; "reason" => signal);
                 self.report(Exit::Interrupted);
                 return Exit::Interrupted;
             }
-        };
-        self.after_drain(&report, began).await;
-        self.close_ledger().await;
+        }
+        self.lease.release().await;
         if let Some(http) = self.http.take() {
             http.stop();
         }
@@ -105,12 +101,8 @@ impl Parts {
         exit
     }
 
-    async fn after_drain(&self, report: &DrainReport, began: Instant) {
-        info!(self.log, "drained"; "elapsed_ms" => millis(began.elapsed()));
-        if !report.unfinished.is_empty() {
-            warn!(self.log, "drain incomplete"; "unfinished" => report.unfinished.join(","));
-        }
-        self.data.stop();
+    /// Waits until those that were told to end at once have counted what they held.
+    async fn count_the_last(&self) {
         let until = Instant::now() + LAST_COUNT;
         while !self.is_counted() && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
@@ -122,13 +114,6 @@ impl Parts {
     fn is_counted(&self) -> bool {
         let mut channels = self.observations.channels.iter();
         channels.all(|channel| channel.held_in(Place::Memory) == 0 && channel.audit().is_none())
-    }
-
-    async fn close_ledger(&self) {
-        let closed = self.ledger.send(Close { patience: LAST_GAPS });
-        if !matches!(timeout(LEDGER_CLOSE, closed).await, Ok(Ok(()))) {
-            warn!(self.log, "ledger not closed in time");
-        }
     }
 
     fn report(&self, exit: Exit) {

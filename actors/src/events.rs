@@ -10,6 +10,7 @@ use slog::{Logger, debug, error, info, warn};
 
 use crate::error_chain::ErrorChain;
 use crate::event::EntryId;
+use crate::lease::key::KeyError;
 use crate::ledger::gap::Gap;
 use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
@@ -238,4 +239,24 @@ pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
 
 pub(crate) fn status_unwritten(log: &Logger, error: &dyn Display) {
     debug!(log, "status not written"; "error" => %error);
+}
+
+pub(crate) fn lease_held(log: &Logger) {
+    info!(log, "lease held");
+}
+
+pub(crate) fn lease_unconfirmed(log: &Logger, error: &KeyError) {
+    warn!(log, "lease unconfirmed"; ErrorChain::new(error));
+}
+
+pub(crate) fn lease_absent(log: &Logger, wait: Duration) {
+    warn!(log, "lease missing"; "wait_ms" => millis(wait));
+}
+
+pub(crate) fn lease_released(log: &Logger) {
+    info!(log, "lease released");
+}
+
+pub(crate) fn lease_not_released(log: &Logger, error: &KeyError) {
+    warn!(log, "lease not released"; ErrorChain::new(error));
 }

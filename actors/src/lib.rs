@@ -20,6 +20,7 @@ pub mod quarantine;
 pub mod auditor;
 pub mod events;
 pub mod herald;
+pub mod lease;
 pub mod ledger;
 pub mod observation;
 pub mod supervisor;

@@ -16,6 +16,10 @@ use crate::event::{Channel, ChannelIndex, Topic};
 use crate::labelled;
 use crate::ledger::observed::GapObservation;
 
+mod lease;
+
+pub use lease::{LeaseObservation, LeaseState};
+
 /// A count that only grows.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -140,6 +144,8 @@ labelled! {
         Writing = "writing",
         /// Redis is away or refuses; the writer keeps trying.
         Retrying = "retrying",
+        /// Something to write, but Redis has not confirmed the lease.
+        AwaitingLease = "awaiting_lease",
         /// Ended.
         Stopped = "stopped",
     }
@@ -367,6 +373,8 @@ pub struct Observations {
     pub connections: Vec<ConnectionObservation>,
     /// One for each shard.
     pub writers: Vec<WriterObservation>,
+    /// Whether this instance is the owner.
+    pub lease: LeaseObservation,
     /// Starts of a child after its first, by its name.
     pub restarts: Mutex<BTreeMap<String, u64>>,
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
@@ -404,6 +412,7 @@ impl Observations {
                 .map(|(name, topics)| ConnectionObservation::new(name, topics))
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
+            lease: LeaseObservation::new(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),
@@ -431,9 +440,12 @@ impl Observations {
         self.channels.iter().filter_map(ChannelObservation::audit).collect()
     }
 
-    /// Whether every writer has Redis.
+    /// Whether every writer has Redis; in stand-by, without writers, whether the lease has.
     #[must_use]
     pub fn redis_up(&self) -> bool {
+        if self.lease.state.get() == LeaseState::Standby {
+            return self.lease.redis_up.load(Relaxed);
+        }
         self.writers.iter().all(|writer| writer.redis_up.load(Relaxed))
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::fmt;
 
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, Rejection, WriterState, lock};
+use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};
@@ -310,7 +310,7 @@ pub const FAMILIES: &[Family] = &[
         "uw_ws_redis_up",
         Gauge,
         &[],
-        "1 while Redis takes the writes of every shard, else 0",
+        "1 while Redis takes the writes of every shard, or answers a stand-by; else 0",
         |snapshot, series| series.only(u32::from(snapshot.observations.redis_up())),
     ),
     family("uw_ws_gaps_total", Counter, &["reason"], "Gaps recorded in the ledger", |snapshot, series| {
@@ -321,6 +321,16 @@ pub const FAMILIES: &[Family] = &[
     family("uw_ws_gaps_waiting", Gauge, &[], "Gaps that are not in Redis yet", |snapshot, series| {
         series.only(snapshot.observations.gaps.waiting())
     }),
+    family(
+        "uw_ws_lease_held",
+        Gauge,
+        &[],
+        "1 while this instance is the owner; 0 while it stands by or Redis has not confirmed it",
+        |snapshot, series| {
+            let state = snapshot.observations.lease.state.get();
+            series.only(u32::from(state == LeaseState::Held))
+        },
+    ),
     family(
         "uw_ws_actor_restarts_total",
         Counter,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use thiserror::Error;
 use uw_websocket_actors::observation::{
-    ConnectionObservation, ConnectionState, Observations, WriterObservation, lock,
+    ConnectionObservation, ConnectionState, LeaseState, Observations, WriterObservation, lock,
 };
 
 /// How old the supervisor's last round may be. Rounds come once a second; a busy machine may delay a few of them.
@@ -40,6 +40,10 @@ pub struct Reason {
 pub enum ReasonKind {
     /// The service is ending.
     Stopping,
+    /// Another instance holds the lease.
+    Standby,
+    /// Redis has not confirmed that the lease is ours.
+    Lease,
     /// A connection has no open socket.
     Connection,
     /// A join is not acknowledged.
@@ -61,12 +65,26 @@ pub fn health(observations: &Observations, now: Instant) -> Result<(), Stalled> 
     if idle > ROUND_AGE_LIMIT { Err(Stalled { idle }) } else { Ok(()) }
 }
 
-/// Why the service is not ready; empty when every join is acknowledged, Redis and the disk take writes and nothing is ending.
+/// Why the service is not ready; empty when every join is acknowledged, the lease is held, Redis and the disk take writes
+/// and nothing is ending. One that stands by has no other reason: it joins and writes nothing.
 #[must_use]
 pub fn readiness(observations: &Observations) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if observations.stopping.load(Relaxed) {
         reasons.push(Reason::new(ReasonKind::Stopping, "service", "the service is ending"));
+    }
+    match observations.lease.state.get() {
+        LeaseState::Held => {}
+        LeaseState::Unconfirmed => {
+            let detail = "Redis has not confirmed that no other instance is the owner";
+            reasons.push(Reason::new(ReasonKind::Lease, "lease", detail));
+        }
+        LeaseState::Standby => {
+            let owner = lock(&observations.lease.owner).clone().unwrap_or_default();
+            let detail = format!("standing by: {owner} holds the lease");
+            reasons.push(Reason::new(ReasonKind::Standby, "lease", detail));
+            return reasons;
+        }
     }
     for connection in &observations.connections {
         connection_reasons(connection, &mut reasons);
@@ -157,6 +175,7 @@ mod tests {
         observations.connections[0].state.set(ConnectionState::Live);
         lock(&observations.connections[0].joins).iter_mut().for_each(|join| join.acknowledged = true);
         observations.writers[0].redis_up.store(true, Relaxed);
+        observations.lease.state.set(LeaseState::Held);
         observations
     }
 
@@ -252,6 +271,24 @@ mod tests {
         assert_eq!(only_reason(&observations), (ReasonKind::Spool, "shard 0".to_owned(), detail));
         *lock(&observations.writers[0].spool_fault) = None;
         assert_eq!(readiness(&observations), []);
+    }
+
+    #[test]
+    fn a_standby_has_no_other_reason() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Waiting);
+        observations.writers[0].redis_up.store(false, Relaxed);
+        observations.lease.state.set(LeaseState::Standby);
+        *lock(&observations.lease.owner) = Some("host-1-2af0".to_owned());
+        let detail = "standing by: host-1-2af0 holds the lease".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonKind::Standby, "lease".to_owned(), detail));
+    }
+
+    #[test]
+    fn not_ready_until_the_lease_is_confirmed() {
+        let observations = ready();
+        observations.lease.state.set(LeaseState::Unconfirmed);
+        assert_eq!(only_reason(&observations).0, ReasonKind::Lease);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uw_websocket_actors::ledger::gap::{Gap, OpenGap};
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
-    ConnectionObservation, JoinObservation, Rejection, WriterObservation, lock,
+    ConnectionObservation, JoinObservation, LeaseState, Rejection, WriterObservation, lock,
 };
 use uw_websocket_actors::time::iso_utc;
 
@@ -37,7 +37,9 @@ pub struct Status<'a> {
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<Reason>,
-    /// Whether Redis takes the writes of every shard.
+    /// Which of several instances is the owner.
+    pub lease: LeaseStatus,
+    /// Whether Redis takes the writes of every shard; in stand-by whether it answers.
     pub redis_up: bool,
     /// When the newest event of any channel came.
     pub last_event_at: Option<String>,
@@ -71,6 +73,17 @@ pub enum ServiceState {
     Stalled,
     /// The service is ending.
     Stopping,
+    /// Another instance holds the lease; this one waits.
+    Standby,
+}
+
+/// The lease.
+#[derive(Debug, Serialize)]
+pub struct LeaseStatus {
+    /// What this instance is.
+    pub state: &'static str,
+    /// The owner that it stands by for.
+    pub owner: Option<String>,
 }
 
 /// A connection.
@@ -219,6 +232,10 @@ impl<'a> Status<'a> {
             state: ServiceState::of(snapshot, reasons.is_empty()),
             ready: reasons.is_empty(),
             reasons,
+            lease: LeaseStatus {
+                state: observations.lease.state.get().label(),
+                owner: lock(&observations.lease.owner).clone(),
+            },
             redis_up: observations.redis_up(),
             last_event_at: snapshot
                 .channels
@@ -252,6 +269,8 @@ impl ServiceState {
             ServiceState::Stalled
         } else if snapshot.observations.stopping.load(Relaxed) {
             ServiceState::Stopping
+        } else if snapshot.observations.lease.state.get() == LeaseState::Standby {
+            ServiceState::Standby
         } else if ready {
             ServiceState::Ready
         } else {

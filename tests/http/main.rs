@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket_actors::event::{Channel, Symbol, Topic};
-use uw_websocket_actors::observation::{ConnectionState, Observations, lock};
+use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
 
 /// For any single answer; far above what one takes, below the server's own timeouts.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -88,6 +88,7 @@ fn in_order() -> Arc<Observations> {
     for writer in &observations.writers {
         writer.redis_up.store(true, Relaxed);
     }
+    observations.lease.state.set(LeaseState::Held);
     Arc::new(observations)
 }
 

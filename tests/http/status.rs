@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::json;
-use uw_websocket_actors::observation::{ConnectionState, DropReason, WriterState, lock, unix_micros};
+use uw_websocket_actors::observation::{
+    ConnectionState, DropReason, LeaseState, WriterState, lock, unix_micros,
+};
 
 use super::{get, in_order, stall, start};
 
@@ -62,6 +64,7 @@ fn status_shows_the_observations() {
     let spool = json!({"events": 7, "bytes": 8000, "oldest_seconds": null, "error": null});
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
+    assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
 }
 
 #[test]
@@ -80,6 +83,8 @@ fn status_says_in_a_word_how_it_is() {
     let side = start(&observations);
     let state = || get(&side, "/api/status").json()["state"].clone();
     assert_eq!(state(), "ready");
+    observations.lease.state.set(LeaseState::Standby);
+    assert_eq!(state(), "standby");
     observations.stopping.store(true, Relaxed);
     assert_eq!(state(), "stopping");
     stall(&observations);

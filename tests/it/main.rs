@@ -8,6 +8,7 @@
 mod gaps;
 mod harness;
 mod joins;
+mod lease;
 mod logs;
 mod malformed;
 mod reconnect;

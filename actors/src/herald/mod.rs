@@ -13,10 +13,12 @@ use actix::prelude::*;
 use cadence::Cadence;
 use deadpool_redis::{Pool, redis};
 use slog::Logger;
+use tokio::sync::watch;
 
 use crate::calendar::{self, MarketState};
 use crate::event::Channel;
 use crate::events;
+use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
 use crate::time::iso_utc;
 
@@ -35,6 +37,7 @@ const SILENT_SOCKET: Duration = Duration::from_secs(60);
 pub struct Herald {
     pool: Pool,
     status_key: String,
+    role: watch::Receiver<Role>,
     observations: Arc<Observations>,
     log: Logger,
     looks: u64,
@@ -45,12 +48,19 @@ pub struct Herald {
 }
 
 impl Herald {
-    /// A herald that writes `<prefix>:ws:status` through `pool`.
+    /// A herald that writes `<prefix>:ws:status` through `pool` while `role` lets it.
     #[must_use]
-    pub fn new(pool: Pool, prefix: &str, observations: Arc<Observations>, log: Logger) -> Herald {
+    pub fn new(
+        pool: Pool,
+        prefix: &str,
+        role: watch::Receiver<Role>,
+        observations: Arc<Observations>,
+        log: Logger,
+    ) -> Herald {
         Herald {
             pool,
             status_key: format!("{prefix}:ws:status"),
+            role,
             cadences: observations.channels.iter().map(|_| Cadence::default()).collect(),
             reported_sockets: vec![false; observations.connections.len()],
             observations,
@@ -63,7 +73,10 @@ impl Herald {
 
     fn look(&mut self, context: &mut Context<Herald>) {
         let state = state(&self.observations);
-        if self.looks.is_multiple_of(STATUS_EVERY) || state != self.written_state {
+        if !self.role.borrow().may_write() {
+            // another instance's status, or none: ours is written as soon as it may be
+            self.written_state = "";
+        } else if self.looks.is_multiple_of(STATUS_EVERY) || state != self.written_state {
             self.written_state = state;
             self.write_status(state, context);
         }

@@ -14,6 +14,7 @@ use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
 use super::shelf::Shelf;
 use crate::events;
+use crate::lease::gate::LeaseGate;
 use crate::observation::{Observations, unix_micros};
 use crate::sampled::Sampled;
 
@@ -34,6 +35,8 @@ pub struct Clerk {
     pub shelf: Option<Shelf>,
     /// The stream.
     pub post: Post,
+    /// Whether anything may be written to Redis.
+    pub gate: LeaseGate,
     /// Gaps that are not in Redis.
     pub waiting: GapQueue,
     /// What others see.
@@ -125,6 +128,10 @@ impl Clerk {
 
     /// Writes what waits, and the copy of the state; false if Redis does not do its part.
     async fn write(&mut self, life: &mut Life) -> bool {
+        if !self.gate.may_write() {
+            // another owner may have a state of its own there
+            return true;
+        }
         let written = self.try_write(life).await;
         self.observations.gaps.show(self.observations.gaps.open(), self.waiting.len());
         // that Redis is away the writers tell

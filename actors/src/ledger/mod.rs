@@ -34,6 +34,7 @@ use tokio::sync::Mutex;
 
 use crate::connection::plan::ConnectionPlan;
 use crate::events;
+use crate::lease::gate::LeaseGate;
 use crate::observation::{Observations, unix_micros};
 
 /// Between two turns, and so between two signs of life.
@@ -51,16 +52,17 @@ pub struct Places {
 }
 
 /// Opens the ledger at the start: reads what the process before has left behind, and says how the topics of the
-/// connections are. What cannot be known is logged and never ends the start. `has_redis` says whether Redis answers.
+/// connections are. What cannot be known is logged and never ends the start. Redis is asked, and written to, as `gate` says.
 pub async fn open(
     places: Places,
     plans: &[ConnectionPlan],
-    has_redis: bool,
+    gate: LeaseGate,
     observations: &Arc<Observations>,
     log: Logger,
 ) -> Clerk {
     let shelf = places.folder.map(Shelf::new);
     let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), &log));
+    let has_redis = gate.may_write();
     let in_redis = if has_redis {
         known(shelf::read_copy(&places.pool, &places.prefix).await, None, &log)
     } else {
@@ -80,7 +82,7 @@ pub async fn open(
         book.note(gap);
     }
     let (observations, post) = (Arc::clone(observations), Post::new(places.pool, &places.prefix));
-    Clerk { book, shelf, post, waiting, observations, log, progress: Progress::default() }
+    Clerk { book, shelf, post, gate, waiting, observations, log, progress: Progress::default() }
 }
 
 /// Reads what is missing now according to what the service has left or keeps: for a person, without touching it.

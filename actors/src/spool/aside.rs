@@ -8,7 +8,7 @@ use super::damage::{Damage, DamageKind};
 use super::scan::read_readable;
 
 /// Name of the folder.
-pub(super) const ASIDE: &str = "aside";
+pub const ASIDE: &str = "aside";
 /// Ending of a copy of bad bytes.
 const COPY: &str = ".bad";
 /// What the copies may come to; then the oldest go, and that is reported. A damage is usually a few records. Whole files

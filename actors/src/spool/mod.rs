@@ -18,6 +18,7 @@ mod removal;
 mod scan;
 mod segment;
 
+pub use aside::ASIDE;
 pub use damage::{Damage, DamageKind};
 pub use error::{SpoolError, Unrecordable};
 pub use format::StreamName;

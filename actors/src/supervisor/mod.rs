@@ -186,7 +186,10 @@ impl Supervisor {
                 ThreadHealth::Runs => self.check_beats(ctx),
             }
         }
-        ctx.run_later(self.timing.tick, Supervisor::make_round);
+        // one that has nothing left to see to ends with its last address
+        if self.phase != Phase::Drained || ctx.connected() {
+            ctx.run_later(self.timing.tick, Supervisor::make_round);
+        }
     }
 
     fn check_beats(&mut self, ctx: &mut Context<Supervisor>) {

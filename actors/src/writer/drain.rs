@@ -37,6 +37,7 @@ use crate::connection::facts::Facts;
 use crate::event::{Channel, EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
 use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros};
@@ -82,6 +83,8 @@ pub struct Drain {
     pub keys: KeySettings,
     /// How long it stays there.
     pub retention: Retention,
+    /// Whether anything may be written.
+    pub gate: LeaseGate,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Where losses are entered.
@@ -178,6 +181,13 @@ impl Drain {
         let ended = self.write_everything().await;
         if matches!(ended, Err(Left)) {
             events::backlog_left(&self.log);
+            // a lease that was lost: what is in memory alone ends with the term
+            let in_flight = self.backlog.in_flight();
+            for batch in in_flight.iter().flat_map(|batches| batches.iter()) {
+                if batch.on_disk().is_none() {
+                    batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
+                }
+            }
         }
         self.backlog.set_in_flight(None);
         self.observed().state.set(WriterState::Stopped);
@@ -302,7 +312,8 @@ impl Drain {
     async fn probe(&mut self) {
         self.state.asked_at = Some(Instant::now());
         let asked = match self.store.probe(&self.keys.prefix).await {
-            Ok(()) => self.heal().await,
+            Ok(()) if self.gate.may_write() => self.heal().await,
+            Ok(()) => Ok(()),
             Err(fault) => Err(fault),
         };
         match asked {
@@ -457,15 +468,33 @@ impl Drain {
         }
     }
 
-    /// Waits for a connection over which Redis has all that it had.
+    /// Waits for the lease, and for a connection over which Redis has all that it had.
     async fn make_ready(&mut self) -> Result<(), Left> {
         loop {
             self.beat.beat();
+            self.wait_for_lease().await?;
             match self.heal().await {
                 Ok(()) => return Ok(()),
                 Err(fault) => self.retry_later(&fault).await?,
             }
         }
+    }
+
+    /// Waits until the lease is confirmed; when it is lost, what is written here belongs to a later term.
+    async fn wait_for_lease(&mut self) -> Result<(), Left> {
+        if self.gate.may_write() {
+            return Ok(());
+        }
+        while !self.gate.may_write() {
+            self.observed().state.set(WriterState::AwaitingLease);
+            self.pause(Duration::ZERO).await?;
+            tokio::select! {
+                held = self.gate.wait_until_held() => held.map_err(|_| Left)?,
+                () = sleep(BEAT / 10) => {}
+            }
+        }
+        self.observed().state.set(WriterState::Writing);
+        Ok(())
     }
 
     /// Tells refused entries from refused snapshots; the latter are logged, and the next event will write them again.

@@ -45,9 +45,10 @@ use crate::duplicates::Duplicates;
 use crate::event::{ChannelIndex, EntryId};
 use crate::events;
 use crate::fault::ChildFaults;
+use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::Observations;
+use crate::observation::{DropReason, Fate, Observations};
 use crate::quarantine::Quarantine;
 use crate::settings::{KeySettings, Retention, SpoolSettings, WriterSettings};
 use crate::supervisor::{Beat, ChildLife, Stop};
@@ -72,8 +73,6 @@ pub struct Spools {
     pub quarantine: Arc<Mutex<Quarantine>>,
     /// What is known of crashes.
     pub crashes: Crashes,
-    /// Where losses are entered.
-    pub gaps: GapBook,
 }
 
 /// What a writer is made of; its factory makes it anew at each start.
@@ -94,6 +93,10 @@ pub struct WriterParts {
     pub spool: SpoolSettings,
     /// The disk queues.
     pub spools: Spools,
+    /// Where losses are entered.
+    pub gaps: GapBook,
+    /// Whether anything may be written.
+    pub gate: LeaseGate,
     /// What others see.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -147,7 +150,7 @@ impl WriterParts {
             numbering: Rc::clone(&numbering),
             duplicates,
             observations: Arc::clone(&self.observations),
-            gaps: self.spools.gaps.clone(),
+            gaps: self.gaps.clone(),
             shard: self.shard,
             beat: beat.clone(),
             log: self.log.clone(),
@@ -158,6 +161,7 @@ impl WriterParts {
             self.spools.quarantine,
             Arc::clone(&self.observations),
         );
+        let left = backlog.clone();
         let drain = Drain {
             backlog,
             disk: self.spools.own.clone(),
@@ -167,8 +171,9 @@ impl WriterParts {
             store: Store::new(self.address).with_beat(beat.clone()),
             keys: self.keys,
             retention: self.retention,
+            gate: self.gate,
             observations: self.observations,
-            gaps: self.spools.gaps,
+            gaps: self.gaps,
             poison,
             shard: self.shard,
             beat,
@@ -177,6 +182,10 @@ impl WriterParts {
             state,
         };
         tokio::join!(keeper.run(), drain.run());
+        // a lease that was lost: what is in memory alone ends with the term
+        for batch in left.take_unsafe(usize::MAX) {
+            batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
+        }
         match self.spools.own {
             Some(disk) => disk.flush().await,
             None => Ok(()),

@@ -14,10 +14,9 @@ use thiserror::Error;
 use super::adoption::Adopted;
 use super::disk::{Disk, DiskParts};
 use super::poison::Crashes;
-use super::{FIRST_ORDINAL, Spools, damages};
+use super::{FIRST_ORDINAL, Spools};
 use crate::event::{Channel, EntryId};
 use crate::events;
-use crate::ledger::book::GapBook;
 use crate::observation::Observations;
 use crate::quarantine::Quarantine;
 use crate::settings::{Fsync, SpoolMode, SpoolSettings};
@@ -51,6 +50,16 @@ pub struct OpenSpools {
     events: BTreeMap<String, u64>,
     highest: EntryId,
     lock: Option<SpoolLock>,
+}
+
+/// Disk queues at work.
+pub struct Started {
+    /// What each shard's writer gets.
+    pub spools: Vec<Spools>,
+    /// By folder what was not as it should be, for the ledger.
+    pub damages: Vec<(String, Vec<Damage>)>,
+    /// To be held until the end.
+    pub lock: Option<SpoolLock>,
 }
 
 impl OpenSpools {
@@ -108,22 +117,11 @@ impl OpenSpools {
         self.events.keys().filter_map(|name| Channel::parse(name).ok())
     }
 
-    /// Counts what was recovered, enters in the ledger what was not, and starts the threads: what each shard's writer gets,
-    /// and the lock that is to be held until the end.
-    pub fn start(
-        self,
-        observations: &Arc<Observations>,
-        gaps: &GapBook,
-        log: &Logger,
-    ) -> Result<(Vec<Spools>, Option<SpoolLock>), OpenError> {
+    /// Counts what was recovered, and starts the threads.
+    pub fn start(self, observations: &Arc<Observations>, log: &Logger) -> Result<Started, OpenError> {
         for channel in &observations.channels {
             let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
             channel.recover(events, FIRST_ORDINAL);
-        }
-        let channels: Vec<Channel> =
-            observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-        for (folder, damages) in &self.damages {
-            damages::report(damages, folder, &channels, gaps, log);
         }
         let mut own: Vec<Option<Disk>> = vec![None; self.shards];
         let mut adopted: Vec<Vec<Disk>> = vec![Vec::new(); self.shards];
@@ -155,9 +153,8 @@ impl OpenSpools {
             highest: self.highest,
             quarantine: Arc::clone(&quarantine),
             crashes: Crashes::default(),
-            gaps: gaps.clone(),
         });
-        Ok((spools.collect(), self.lock))
+        Ok(Started { spools: spools.collect(), damages: self.damages, lock: self.lock })
     }
 }
 

@@ -7,6 +7,7 @@ use slog::{Discard, Logger, o};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::event::{Channel, ChannelIndex, Event, MapCell, Outlet, ReadAt, Route};
 use uw_websocket_actors::fault::FaultPlan;
+use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::messages::EventBatch;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, unix_micros};
 use uw_websocket_actors::settings::KeySettings;
@@ -41,6 +42,7 @@ impl World {
                 maxlen: None,
                 maxlen_by_channel: Vec::new(),
             },
+            gate: LeaseGate::unguarded(),
             observations: Arc::clone(&observations),
             shard: 0,
             beat: Beat::default(),

@@ -1,0 +1,104 @@
+//! The key `<prefix>:ws:owner` in Redis: the name of the instance that holds the lease.
+//!
+//! Each step is one script, so that looking and writing are one. A lease that is given back leaves an empty name for a
+//! moment: unlike a key that is not there, it says that nobody holds it.
+
+use std::time::Duration;
+
+use deadpool_redis::redis::{self, RedisError};
+use deadpool_redis::{Connection, Pool, PoolError};
+use thiserror::Error;
+
+use super::core::{Answer, TTL};
+use crate::time::millis;
+
+/// Renews our key; takes one that was given back, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
+/// many milliseconds are left to it.
+const CLAIM: &str = "
+local owner = redis.call('GET', KEYS[1])
+if owner == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+elseif owner == '' or (not owner and ARGV[3] == '1') then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  owner = ARGV[1]
+end
+return {owner, redis.call('PTTL', KEYS[1])}";
+
+/// Gives our key back.
+const RELEASE: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], '', 'PX', ARGV[2])
+return 1";
+
+/// The empty name lives for so long: a stand-by asks eight times meanwhile, and who comes later finds no key.
+const RELEASED_TTL: Duration = Duration::from_secs(2);
+
+/// Why a step was not made.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// There was no connection.
+    #[error("cannot connect to redis")]
+    Connect(#[source] PoolError),
+    /// Redis refused, or did not answer.
+    #[error("cannot claim the lease")]
+    Ask(#[source] RedisError),
+}
+
+impl KeyError {
+    /// Whether the user of `REDIS_URL` lacks a right: waiting does not help.
+    #[must_use]
+    pub fn is_lack_of_rights(&self) -> bool {
+        // a command in a script is refused in other words than the script itself
+        let lacks = |error: &RedisError| {
+            error.code() == Some("NOPERM") || error.to_string().contains("ACL failure in script")
+        };
+        matches!(self, KeyError::Ask(error) if lacks(error))
+    }
+}
+
+/// The key, and our name.
+pub(super) struct LeaseKey {
+    /// Of the lease alone: it must not wait for a connection behind anybody.
+    pool: Pool,
+    key: String,
+    instance: String,
+}
+
+impl LeaseKey {
+    pub(super) fn new(pool: Pool, prefix: &str, instance: String) -> LeaseKey {
+        LeaseKey { pool, key: format!("{prefix}:ws:owner"), instance }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection, KeyError> {
+        self.pool.get().await.map_err(KeyError::Connect)
+    }
+
+    /// Claims the lease: renews it, or takes it if it is free.
+    pub(super) async fn claim(
+        &self,
+        connection: &mut Connection,
+        may_take_absent: bool,
+    ) -> Result<Answer, KeyError> {
+        let mut claim = redis::cmd("EVAL");
+        claim.arg(CLAIM).arg(1).arg(&self.key).arg(&self.instance);
+        claim.arg(millis(TTL)).arg(u8::from(may_take_absent));
+        let (owner, left): (Option<Vec<u8>>, i64) =
+            claim.query_async(connection).await.map_err(KeyError::Ask)?;
+        Ok(match owner {
+            None => Answer::Absent,
+            Some(owner) if owner == self.instance.as_bytes() => Answer::Ours,
+            Some(owner) => Answer::Others {
+                owner: String::from_utf8_lossy(&owner).into_owned(),
+                left: u64::try_from(left).ok().map(Duration::from_millis),
+            },
+        })
+    }
+
+    /// Gives the lease back if it is ours; says whether it was.
+    pub(super) async fn release(&self) -> Result<bool, KeyError> {
+        let mut connection = self.connect().await?;
+        let mut release = redis::cmd("EVAL");
+        release.arg(RELEASE).arg(1).arg(&self.key).arg(&self.instance).arg(millis(RELEASED_TTL));
+        release.query_async(&mut connection).await.map_err(KeyError::Ask)
+    }
+}

@@ -1,0 +1,232 @@
+//! The lease: of all instances with one prefix, one is the owner, who joins and writes; the others stand by.
+//!
+//! The keeper claims the lease again and again, on a task of its own beside the supervisor, and tells what this instance
+//! is: its [`Role`]. As the owner it reads the feed. Whether it may *write* is told by the [`LeaseGate`] of its term,
+//! which Redis must have confirmed lately: a process that was paused, or cut off from Redis, has stopped to write before
+//! anybody else can own, and finds out what became of the lease before it goes on.
+//!
+//! With Redis away nobody's role changes: the owner goes on reading, a stand-by goes on waiting. The rules are in
+//! [`core`], what is said to Redis in [`key`].
+
+pub mod clock;
+pub mod core;
+pub mod gate;
+pub mod key;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use deadpool_redis::Pool;
+use slog::Logger;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use self::clock::Uptime;
+use self::core::{ABSENCE, Answer, Lease};
+use self::gate::LeaseGate;
+use self::key::{KeyError, LeaseKey};
+use crate::events;
+use crate::observation::{LeaseState, Observations, lock};
+use crate::sampled::Sampled;
+
+/// Longest wait for the lease to be given back: a Redis that is slower than this, or away, lets it run out instead.
+const RELEASE_LIMIT: Duration = Duration::from_millis(500);
+
+/// What this instance is.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// The owner, or presumed to be it: it reads, and writes while the gate of its term is open.
+    Owner(LeaseGate),
+    /// Another instance is the owner.
+    Standby {
+        /// Its name.
+        owner: String,
+    },
+}
+
+impl Role {
+    /// Whether something may be written to Redis now.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        matches!(self, Role::Owner(gate) if gate.may_write())
+    }
+}
+
+/// The running keeper.
+#[derive(Debug)]
+pub struct LeaseKeeper {
+    role: watch::Receiver<Role>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl LeaseKeeper {
+    /// Claims `<prefix>:ws:owner` once, under the name of `observations`, and from then on in the background. `pool` is for
+    /// the keeper alone.
+    ///
+    /// # Errors
+    /// The user of `REDIS_URL` lacks a right. A Redis that is away is no error.
+    pub async fn start(
+        pool: Pool,
+        prefix: &str,
+        observations: Arc<Observations>,
+        log: Logger,
+    ) -> Result<LeaseKeeper, KeyError> {
+        let key = LeaseKey::new(pool, prefix, observations.instance.clone());
+        let mut claimant =
+            Claimant { key, lease: Lease::default(), observations, log, told: Told::default() };
+        claimant.claim().await?;
+        let (changes, role) = watch::channel(claimant.first_role());
+        let (stop, stopped) = oneshot::channel();
+        let task = actix_rt::spawn(claimant.keep(changes, stopped));
+        Ok(LeaseKeeper { role, stop: Some(stop), task })
+    }
+
+    /// What this instance is, and what it becomes. The sender ends when the keeper does.
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.clone()
+    }
+
+    /// Closes the gate, gives the lease back if it is ours, and ends; within [`RELEASE_LIMIT`].
+    pub async fn release(&mut self) {
+        if let Role::Owner(gate) = &*self.role.borrow() {
+            gate.lose();
+        }
+        if let Some(stop) = self.stop.take()
+            && stop.send(()).is_ok()
+        {
+            // what is not done by then ends with the process, and the lease runs out
+            drop(timeout(RELEASE_LIMIT, &mut self.task).await);
+        }
+    }
+}
+
+/// Claims the lease, and tells what came of it.
+struct Claimant {
+    key: LeaseKey,
+    lease: Lease,
+    observations: Arc<Observations>,
+    log: Logger,
+    told: Told,
+}
+
+/// What the log has been told.
+#[derive(Default)]
+struct Told {
+    held: bool,
+    absent: bool,
+    unconfirmed: Sampled,
+}
+
+impl Claimant {
+    async fn keep(mut self, role: watch::Sender<Role>, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            tokio::select! {
+                stop = &mut stopped => match stop {
+                    Ok(()) => return self.release().await,
+                    // the process is ending at once, and its writers may be at work
+                    Err(_) => return,
+                },
+                () = sleep(self.lease.next_claim_in()) => {}
+            }
+            // what was a lack of rights at the start may be mended while we run
+            drop(self.claim().await);
+            role.send_if_modified(|role| self.update(role));
+        }
+    }
+
+    async fn claim(&mut self) -> Result<(), KeyError> {
+        let asked = self.ask().await;
+        let now = clock::now();
+        self.observations.lease.redis_up.store(asked.is_ok(), Relaxed);
+        let outcome = match asked {
+            Ok((sent, answer)) => {
+                self.lease.answered(sent, now, answer);
+                self.told.unconfirmed = Sampled::default();
+                Ok(())
+            }
+            Err(error) => {
+                self.lease.unanswered();
+                if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
+                    events::lease_unconfirmed(&self.log, &error);
+                }
+                if error.is_lack_of_rights() { Err(error) } else { Ok(()) }
+            }
+        };
+        self.tell(now);
+        outcome
+    }
+
+    /// Asks Redis once; returns its answer and when the question was sent.
+    async fn ask(&self) -> Result<(Uptime, Answer), KeyError> {
+        let mut connection = self.key.connect().await?;
+        let sent = clock::now();
+        let answer = self.key.claim(&mut connection, self.lease.may_take_absent(sent)).await?;
+        Ok((sent, answer))
+    }
+
+    /// Tells the log and the observations.
+    fn tell(&mut self, now: Uptime) {
+        let is_held = self.lease.is_held(now);
+        if is_held && !self.told.held {
+            events::lease_held(&self.log);
+        }
+        self.told.held = is_held;
+        let is_absent = self.lease.awaits_absence();
+        if is_absent && !self.told.absent {
+            events::lease_absent(&self.log, ABSENCE);
+        }
+        self.told.absent = is_absent;
+        let owner = self.lease.owner();
+        let state = match owner {
+            Some(_) => LeaseState::Standby,
+            None if is_held => LeaseState::Held,
+            None => LeaseState::Unconfirmed,
+        };
+        *lock(&self.observations.lease.owner) = owner.map(ToOwned::to_owned);
+        self.observations.lease.state.set(state);
+    }
+
+    fn first_role(&self) -> Role {
+        let mut role = Role::Owner(LeaseGate::closed());
+        self.update(&mut role);
+        role
+    }
+
+    /// Brings the role up to date; says whether it is another one now.
+    fn update(&self, role: &mut Role) -> bool {
+        let next = match (&*role, self.lease.owner()) {
+            (Role::Owner(gate), None) => {
+                gate.confirm(self.lease.valid_until());
+                return false;
+            }
+            (Role::Standby { owner }, Some(present)) if owner == present => return false,
+            (Role::Owner(gate), Some(owner)) => {
+                gate.lose();
+                Role::Standby { owner: owner.to_owned() }
+            }
+            (Role::Standby { .. }, Some(owner)) => Role::Standby { owner: owner.to_owned() },
+            (Role::Standby { .. }, None) => {
+                let gate = LeaseGate::closed();
+                gate.confirm(self.lease.valid_until());
+                Role::Owner(gate)
+            }
+        };
+        *role = next;
+        true
+    }
+
+    async fn release(&self) {
+        if self.lease.owner().is_some() {
+            return;
+        }
+        match self.key.release().await {
+            Ok(was_ours) if was_ours => events::lease_released(&self.log),
+            Ok(_) => {}
+            Err(error) => events::lease_not_released(&self.log, &error),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What can be seen of the lease.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use super::StateCell;
+use crate::labelled;
+
+labelled! {
+    /// What this instance is, beside others with the same prefix.
+    LeaseState {
+        /// The owner, as far as it knows, but Redis has not confirmed it lately: it reads and does not write.
+        Unconfirmed = "unconfirmed",
+        /// The owner.
+        Held = "held",
+        /// Another instance is the owner; this one waits.
+        Standby = "standby",
+    }
+}
+
+/// The lease, as this instance sees it.
+#[derive(Debug)]
+pub struct LeaseObservation {
+    /// What this instance is.
+    pub state: StateCell<LeaseState>,
+    /// The owner that it stands by for.
+    pub owner: Mutex<Option<String>>,
+    /// Whether Redis answered the last claim.
+    pub redis_up: AtomicBool,
+}
+
+impl LeaseObservation {
+    pub(super) fn new() -> LeaseObservation {
+        LeaseObservation {
+            state: StateCell::new(LeaseState::ALL),
+            owner: Mutex::new(None),
+            redis_up: AtomicBool::new(false),
+        }
+    }
+}

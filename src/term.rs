@@ -1,0 +1,69 @@
+//! One term as owner: the gap ledger, the supervisor, its children and the thread that they run on, from their start to
+//! their end.
+
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use actix_rt::{Arbiter, ArbiterHandle};
+use slog::{Logger, info, warn};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use uw_websocket_actors::ledger::{Close, Ledger};
+use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
+use uw_websocket_actors::time::millis;
+
+/// A running term.
+pub struct Term {
+    supervisor: Addr<Supervisor>,
+    /// The thread of the children; each term has one of its own.
+    data: Arbiter,
+    escalated: mpsc::Receiver<Escalation>,
+    ledger: Addr<Ledger>,
+}
+
+/// At the end of a term Redis may take this long to take the last gaps; what it does not take waits for the next term.
+const LAST_GAPS: Duration = Duration::from_millis(300);
+/// The same for the whole of the ledger's last turn.
+const LEDGER_CLOSE: Duration = Duration::from_millis(500);
+
+impl Term {
+    /// Starts a thread and, by `supervise`, the supervisor of the children on it.
+    pub fn begin(
+        ledger: Addr<Ledger>,
+        supervise: impl FnOnce(ArbiterHandle, mpsc::Sender<Escalation>) -> Addr<Supervisor>,
+    ) -> Term {
+        let data = Arbiter::new();
+        // it gives up once
+        let (escalations, escalated) = mpsc::channel(1);
+        let supervisor = supervise(data.handle(), escalations);
+        Term { supervisor, data, escalated, ledger }
+    }
+
+    /// Waits until the supervisor gives up, and says why.
+    pub async fn gave_up(&mut self) -> String {
+        let escalation = self.escalated.recv().await;
+        escalation.map_or_else(|| "the supervisor ended".into(), |escalation| escalation.reason.to_string())
+    }
+
+    /// Ends the children in order within `limit`, and says whether all of them did; the others have been told to end at
+    /// once. The thread goes with them.
+    pub async fn drain(&self, limit: Duration, log: &Logger) -> bool {
+        let began = Instant::now();
+        let drain = Drain { deadline: tokio::time::Instant::now() + limit };
+        let DrainReport { unfinished } = self.supervisor.send(drain).await.unwrap_or_default();
+        info!(log, "drained"; "elapsed_ms" => millis(began.elapsed()));
+        if !unfinished.is_empty() {
+            warn!(log, "drain incomplete"; "unfinished" => unfinished.join(","));
+        }
+        self.data.stop();
+        unfinished.is_empty()
+    }
+
+    /// Closes the ledger, when nothing is received or counted any more: what is missed from now on begins here.
+    pub async fn close_ledger(&self, log: &Logger) {
+        let closed = self.ledger.send(Close { patience: LAST_GAPS });
+        if !matches!(timeout(LEDGER_CLOSE, closed).await, Ok(Ok(()))) {
+            warn!(log, "ledger not closed in time");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Terms as owner, one after the other, and stand-by between them: whose turn it is to join and write is the lease's to
+//! say.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slog::{Logger, crit, error, info};
+use tokio::sync::watch;
+use tokio::time::interval;
+use uw_websocket_actors::lease::Role;
+use uw_websocket_actors::lease::gate::LeaseGate;
+use uw_websocket_actors::observation::{Observations, lock};
+use uw_websocket_actors::time::millis;
+
+use crate::exit::Exit;
+use crate::refusal::every_connection_refused;
+use crate::shutdown::Signals;
+use crate::term::Term;
+
+/// In stand-by the main thread proves its progress so often, as the supervisor does in a term.
+const ROUND_EVERY: Duration = Duration::from_secs(1);
+
+/// What the turns are taken with.
+pub struct Turns {
+    /// What this instance is.
+    pub role: watch::Receiver<Role>,
+    /// What the actors show of themselves, in all terms.
+    pub observations: Arc<Observations>,
+    /// Longest drain of a term.
+    pub timeout: Duration,
+    /// The log.
+    pub log: Logger,
+}
+
+/// Why the process ends.
+pub struct End {
+    /// The term that is still to be drained; none in stand-by.
+    pub term: Option<Term>,
+    /// For the log.
+    pub reason: String,
+    /// How.
+    pub exit: Exit,
+}
+
+impl Turns {
+    /// Begins a term whenever this instance is the owner, and ends it when another one is; until something ends the
+    /// process.
+    pub async fn take(mut self, begin: impl AsyncFn(LeaseGate) -> Term, signals: &mut Signals) -> End {
+        let observations = Arc::clone(&self.observations);
+        let mut refused = pin!(every_connection_refused(&observations));
+        loop {
+            let gate = tokio::select! {
+                gate = self.stand_by() => gate,
+                signal = signals.next() => return End::new(None, signal, Exit::Clean),
+            };
+            let Some(gate) = gate else { return End::without_keeper(None) };
+            let mut term = begin(gate).await;
+            let (reason, exit) = tokio::select! {
+                signal = signals.next() => (signal.to_owned(), Exit::Clean),
+                reason = term.gave_up() => (reason, Exit::GaveUp),
+                refused = &mut refused => {
+                    crit!(self.log, "every connection was refused"; "refused" => refused);
+                    ("token refused".to_owned(), Exit::TokenRefused)
+                }
+                owner = self.another_owner() => match owner {
+                    Some(owner) if self.leave_to(&owner, &term).await => continue,
+                    // what does not end might hold its sockets for ever
+                    Some(_) => ("the lease is lost and an actor does not end".to_owned(), Exit::GaveUp),
+                    None => return End::without_keeper(Some(term)),
+                },
+            };
+            return End::new(Some(term), &reason, exit);
+        }
+    }
+
+    /// Waits for a term as owner; `None` if the keeper of the lease has ended.
+    async fn stand_by(&mut self) -> Option<LeaseGate> {
+        let began = Instant::now();
+        let mut rounds = interval(ROUND_EVERY);
+        let mut stood_by = false;
+        loop {
+            match &*self.role.borrow_and_update() {
+                Role::Owner(gate) => {
+                    if stood_by {
+                        info!(self.log, "took over"; "after_ms" => millis(began.elapsed()));
+                    }
+                    return Some(gate.clone());
+                }
+                Role::Standby { owner } if !stood_by => {
+                    info!(self.log, "standing by"; "owner" => owner);
+                    stood_by = true;
+                }
+                Role::Standby { .. } => {}
+            }
+            tokio::select! {
+                changed = self.role.changed() => changed.ok()?,
+                _ = rounds.tick() => *lock(&self.observations.supervisor_round_at) = Instant::now(),
+            }
+        }
+    }
+
+    /// Waits until another instance holds the lease, and names it; `None` if the keeper of the lease has ended.
+    async fn another_owner(&mut self) -> Option<String> {
+        match &*self.role.wait_for(|role| matches!(role, Role::Standby { .. })).await.ok()? {
+            Role::Standby { owner } => Some(owner.clone()),
+            Role::Owner(_) => None,
+        }
+    }
+
+    /// Ends a term whose lease was lost: the connections close, the writers write nothing any more. Says whether all of
+    /// them ended in time.
+    async fn leave_to(&self, owner: &str, term: &Term) -> bool {
+        error!(self.log, "lease lost"; "owner" => owner);
+        let ended = term.drain(self.timeout, &self.log).await;
+        term.close_ledger(&self.log).await;
+        ended
+    }
+}
+
+impl End {
+    fn new(term: Option<Term>, reason: &str, exit: Exit) -> End {
+        End { term, reason: reason.to_owned(), exit }
+    }
+
+    fn without_keeper(term: Option<Term>) -> End {
+        End::new(term, "the keeper of the lease ended", Exit::GaveUp)
+    }
+}

@@ -1,0 +1,212 @@
+//! Two instances with one prefix: one joins and writes, the other stands by and takes over. Never do two write.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::oracle::{assert_stream_holds, assert_streams_equal, entries};
+use crate::support::sample::payloads;
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
+
+const OWNER: &str = "uw:ws:owner";
+const TOPICS: [&str; 5] = ["price:SPY", "option_trades:QQQ", "gex_strike:SPY", "flow-alerts", "news"];
+/// Longer than the lease lives.
+const LONG: Duration = Duration::from_secs(40);
+/// Longer than the last round may be ago.
+const ROUNDS_LIMIT: Duration = Duration::from_secs(12);
+
+fn owner(redis: &RedisServer) -> Option<String> {
+    redis.try_command::<Option<String>>(&["GET", OWNER]).ok().flatten()
+}
+
+fn instance(service: &Service) -> String {
+    service.status()["instance"].as_str().unwrap().to_owned()
+}
+
+/// Starts an instance that stands by; `Setup` gives each a folder of its own.
+#[track_caller]
+fn start_standby(feed: &Feed, redis: &RedisServer) -> Service {
+    let standby = Setup::new(feed, redis).start();
+    standby.wait_for_log("it stands by", |record| record.msg == "standing by");
+    standby
+}
+
+/// How long it takes from now until the feed has a session again with every topic.
+#[track_caller]
+fn time_until_joined(feed: &Feed, joins_before: usize) -> Duration {
+    let began = Instant::now();
+    wait_for("the other instance has joined", LONG, || {
+        let joins = feed.joins().len();
+        if joins >= 2 * joins_before { Ok(()) } else { Err(format!("{joins} joins")) }
+    });
+    began.elapsed()
+}
+
+#[track_caller]
+fn assert_stands_by(standby: &Service, owner: &str) {
+    let (code, body) = standby.get("/readyz");
+    assert_eq!(code, 503);
+    assert!(body.contains(&format!("standing by: {owner} holds the lease")), "{body}");
+    assert_eq!(standby.get("/healthz").0, 200);
+    let status = standby.status();
+    assert_eq!((&status["state"], &status["redis_up"]), (&"standby".into(), &true.into()));
+    assert_eq!(status["lease"], serde_json::json!({"state": "standby", "owner": owner}));
+    assert_eq!(standby.metrics().sum("uw_ws_lease_held", &[]), 0);
+}
+
+#[test]
+fn a_second_instance_stands_by_and_joins_nothing() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let first = Service::start(&feed, &redis);
+    let (name, joins) = (instance(&first), feed.joins().len());
+    assert_eq!(owner(&redis).as_deref(), Some(&*name));
+    let left: u64 = redis.command(&["PTTL", OWNER]);
+    assert!((13_000..=15_000).contains(&left), "{left}");
+    assert_eq!(first.metrics().sum("uw_ws_lease_held", &[]), 1);
+
+    let mut second = start_standby(&feed, &redis);
+    assert_ne!(instance(&second), name);
+    assert_stands_by(&second, &name);
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 100));
+    assert_streams_equal(&feed, &redis, &["SPY", "QQQ"]);
+    // longer than the health allows between two rounds: the stand-by makes rounds of its own
+    let began = Instant::now();
+    wait_until("the limit of rounds has passed", LONG, || began.elapsed() > ROUNDS_LIMIT, String::new);
+    assert_stands_by(&second, &name);
+    assert_eq!(feed.joins().len(), joins, "the stand-by joins nothing");
+    assert_eq!(redis.command::<String>(&["HGET", "uw:ws:status", "instance"]), name);
+    assert_eq!(second.count_logs("standing by"), 1);
+
+    let asked = Instant::now();
+    assert_eq!(second.terminate(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(2), "nothing to drain: {:?}", asked.elapsed());
+    assert_eq!(owner(&redis), Some(name), "the lease of the owner is left alone");
+    first.finish();
+}
+
+#[test]
+fn after_a_clean_stop_the_standby_takes_over_at_once() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut first = Service::start(&feed, &redis);
+    let joins = feed.joins().len();
+    let second = start_standby(&feed, &redis);
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 100));
+    assert_eq!(first.terminate(), Some(0));
+    let took = time_until_joined(&feed, joins);
+    println!("joined {took:?} after the end of the first");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(first.count_logs("lease released"), 1);
+    second.wait_until_ready();
+    second.wait_for_log("it took over", |record| record.msg == "took over");
+    feed.send_all("price:SPY", &payloads("price", "SPY", 100, 100));
+    assert_streams_equal(&feed, &redis, &["SPY", "QQQ"]);
+    second.finish();
+}
+
+#[test]
+fn after_a_kill_9_the_standby_takes_over_within_15_seconds() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let first = Service::start(&feed, &redis);
+    let joins = feed.joins().len();
+    let second = start_standby(&feed, &redis);
+    first.signal(Signal::KILL);
+    let took = time_until_joined(&feed, joins);
+    println!("joined {took:?} after the kill");
+    assert!(took > Duration::from_secs(12), "the dead owner's lease is waited for: {took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    second.wait_until_ready();
+    assert_eq!(owner(&redis), Some(instance(&second)));
+    second.finish();
+}
+
+#[test]
+fn an_owner_that_was_paused_writes_nothing_more_and_stands_by() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let first = Service::start(&feed, &redis);
+    let joins = feed.joins().len();
+    let second = start_standby(&feed, &redis);
+    let before = payloads("price", "SPY", 0, 100);
+    feed.send_all("price:SPY", &before);
+    wait_for_prices(&redis, before.len());
+    first.signal(Signal::STOP);
+    // on their way to the paused one, which will read them when it goes on
+    feed.send_all("price:SPY", &payloads("price", "SPY", 100, 100));
+    time_until_joined(&feed, joins);
+    second.wait_until_ready();
+    let after = payloads("price", "SPY", 200, 100);
+    feed.send_all("price:SPY", &after);
+    let stored = [before, after].concat();
+    wait_for_prices(&redis, stored.len());
+
+    first.signal(Signal::CONT);
+    let lost = first.wait_for_log("it lost the lease", |record| record.msg == "lease lost");
+    assert_eq!((lost.level, lost.text("owner")), ("error", instance(&second)));
+    first.wait_for_log("it stands by", |record| record.msg == "standing by");
+    assert_stands_by(&first, &instance(&second));
+    assert_eq!(feed.open_sessions(), 5, "only the second is connected");
+    first.wait_until_settled();
+    assert_stream_holds(&redis, "uw:ws:price:SPY", &stored);
+
+    // its next term
+    second.finish();
+    first.wait_until_ready();
+    let last = payloads("price", "SPY", 300, 100);
+    feed.send_all("price:SPY", &last);
+    let stored = [stored, last].concat();
+    wait_for_prices(&redis, stored.len());
+    assert_stream_holds(&redis, "uw:ws:price:SPY", &stored);
+    first.finish();
+}
+
+/// Waits until the stream of prices has so many entries.
+#[track_caller]
+fn wait_for_prices(redis: &RedisServer, count: usize) {
+    wait_for("the prices are stored", SOON, || {
+        let stored = entries(redis, "uw:ws:price:SPY").len();
+        if stored >= count { Ok(()) } else { Err(format!("{stored} are")) }
+    });
+}
+
+#[test]
+fn a_redis_that_lost_the_lease_gives_it_back_to_its_owner() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let first = Service::start(&feed, &redis);
+    let name = instance(&first);
+    let second = start_standby(&feed, &redis);
+    let losses: [fn(&mut RedisServer); 2] =
+        [|redis| redis.command(&["FLUSHALL"]), |redis| redis.restart(&[])];
+    for lose in losses {
+        lose(&mut redis);
+        wait_for("the lease is back", SOON, || match owner(&redis) {
+            Some(owner) if owner == name => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        first.wait_until_ready();
+        assert_stands_by(&second, &name);
+    }
+    assert_eq!((first.count_logs("lease lost"), second.count_logs("took over")), (0, 0));
+    first.finish();
+    second.wait_until_ready();
+    second.finish();
+}
+
+#[test]
+fn an_owner_by_presumption_stands_by_when_redis_comes_back_with_another() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
+    redis.command::<()>(&["SET", OWNER, "another", "PX", "12000"]);
+    redis.kill9();
+    let service = Setup::new(&feed, &redis).start();
+    feed.wait_for_joins(&TOPICS);
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 100));
+    service.wait_for_metric("uw_ws_events_received_total", &[], 100);
+    assert!(service.wait_until_not_ready().contains("\"lease\""));
+    redis.restart(&[]);
+    service.wait_for_log("it stands by", |record| record.msg == "standing by");
+    assert_stands_by(&service, "another");
+    wait_until("it has left the feed", SOON, || feed.open_sessions() == 0, || "not".to_owned());
+    assert_eq!(redis.command::<u64>(&["EXISTS", "uw:ws:price:SPY"]), 0, "nothing was written");
+    // and when that one dies it takes over
+    service.wait_for_log("it took over", |record| record.msg == "took over");
+    service.wait_until_ready();
+    service.finish();
+}
