@@ -19,6 +19,7 @@ use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
 use uw_websocket_actors::connection::router::channels_of;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
+use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
 use uw_websocket_actors::lease::LeaseKeeper;
@@ -161,8 +162,8 @@ impl Service {
 
     async fn lease(&self, settings: &Settings) -> Result<LeaseKeeper, Exit> {
         let actors = &settings.actors;
-        let refuse = |error: &dyn std::fmt::Display| {
-            error!(self.log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
+        let refuse = |error: &(dyn std::error::Error + 'static)| {
+            error!(self.log, "redis refuses the service"; ErrorChain::new(error));
             Exit::BadSettings
         };
         // of its own: the lease waits for no connection behind others
@@ -175,7 +176,7 @@ impl Service {
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
         let log = self.log.new(o!("component" => "http"));
         HttpSide::start(addr, Arc::clone(&self.observations), log).map_err(|error| {
-            crit!(self.log, "bad settings"; uw_websocket_actors::error_chain::ErrorChain::new(&error));
+            crit!(self.log, "bad settings"; ErrorChain::new(&error));
             Exit::BadSettings
         })
     }

@@ -22,7 +22,7 @@ use super::clock::Uptime;
 /// death.
 pub const TTL: Duration = Duration::from_millis(14_500);
 /// Writes may begin until so long after a claim was sent. Several claims may fail meanwhile; and what is left of
-/// [`TTL`] is twice the longest wait for an answer to a transaction.
+/// [`TTL`] is more than a transaction takes, with a new connection (3 s) and its answer (5 s).
 pub const VALIDITY: Duration = Duration::from_secs(4);
 /// An absent key is free after so long: longer than [`VALIDITY`], by the time that a transaction is on its way.
 pub const ABSENCE: Duration = Duration::from_secs(5);

@@ -33,6 +33,9 @@ return 1";
 /// The empty name lives for so long: a stand-by asks eight times meanwhile, and who comes later finds no key.
 const RELEASED_TTL: Duration = Duration::from_secs(2);
 
+/// How a command in a script is refused to a user, until Redis 7.0 and since: in other words than the script itself.
+const IN_SCRIPT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
+
 /// Why a step was not made.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -42,18 +45,15 @@ pub enum KeyError {
     /// Redis refused, or did not answer.
     #[error("cannot claim the lease")]
     Ask(#[source] RedisError),
-}
-
-impl KeyError {
-    /// Whether the user of `REDIS_URL` lacks a right: waiting does not help.
-    #[must_use]
-    pub fn is_lack_of_rights(&self) -> bool {
-        // a command in a script is refused in other words than the script itself
-        let lacks = |error: &RedisError| {
-            error.code() == Some("NOPERM") || error.to_string().contains("ACL failure in script")
-        };
-        matches!(self, KeyError::Ask(error) if lacks(error))
-    }
+    /// The user of `REDIS_URL` lacks a right.
+    #[error("the lease needs EVAL, GET, SET, PEXPIRE, PTTL on {key}")]
+    Rights {
+        /// The key.
+        key: String,
+        /// In Redis' words.
+        #[source]
+        source: RedisError,
+    },
 }
 
 /// The key, and our name.
@@ -83,7 +83,7 @@ impl LeaseKey {
         claim.arg(CLAIM).arg(1).arg(&self.key).arg(&self.instance);
         claim.arg(millis(TTL)).arg(u8::from(may_take_absent));
         let (owner, left): (Option<Vec<u8>>, i64) =
-            claim.query_async(connection).await.map_err(KeyError::Ask)?;
+            claim.query_async(connection).await.map_err(|error| self.fault(error))?;
         Ok(match owner {
             None => Answer::Absent,
             Some(owner) if owner == self.instance.as_bytes() => Answer::Ours,
@@ -99,6 +99,13 @@ impl LeaseKey {
         let mut connection = self.connect().await?;
         let mut release = redis::cmd("EVAL");
         release.arg(RELEASE).arg(1).arg(&self.key).arg(&self.instance).arg(millis(RELEASED_TTL));
-        release.query_async(&mut connection).await.map_err(KeyError::Ask)
+        release.query_async(&mut connection).await.map_err(|error| self.fault(error))
+    }
+
+    fn fault(&self, source: RedisError) -> KeyError {
+        let text = source.to_string();
+        let lacks_a_right =
+            source.code() == Some("NOPERM") || IN_SCRIPT.iter().any(|words| text.contains(words));
+        if lacks_a_right { KeyError::Rights { key: self.key.clone(), source } } else { KeyError::Ask(source) }
     }
 }

@@ -153,7 +153,7 @@ impl Claimant {
                 if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
                     events::lease_unconfirmed(&self.log, &error);
                 }
-                if error.is_lack_of_rights() { Err(error) } else { Ok(()) }
+                if matches!(error, KeyError::Rights { .. }) { Err(error) } else { Ok(()) }
             }
         };
         self.tell(now);

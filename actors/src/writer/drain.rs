@@ -168,7 +168,9 @@ impl Drain {
             }
             let Ok(refused) = self.write_transaction(&batches).await else {
                 // what is only in memory ends with the term
-                batches.into_iter().for_each(|batch| batch.settle(|_| Err(DropReason::Shutdown)));
+                for batch in batches {
+                    batch.settle(|_| Err(DropReason::Shutdown));
+                }
                 return;
             };
             let passed = self.passed_by(&batches, refused, &mut lost).await;
