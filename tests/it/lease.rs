@@ -140,8 +140,8 @@ fn an_owner_that_was_paused_writes_nothing_more_and_stands_by() {
     wait_for_prices(&redis, stored.len());
 
     first.signal(Signal::CONT);
-    let lost = first.wait_for_log("it lost the lease", |record| record.msg == "lease lost");
-    assert_eq!((lost.level, lost.text("owner")), ("error", instance(&second)));
+    let news = first.wait_for_log("it lost the lease", |record| record.msg == "lease lost");
+    assert_eq!((news.level, news.text("owner")), ("error", instance(&second)));
     first.wait_for_log("it stands by", |record| record.msg == "standing by");
     assert_stands_by(&first, &instance(&second));
     assert_eq!(feed.open_sessions(), 5, "only the second is connected");

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::clock::Uptime;
 
-/// The key lives for so long after a claim: a stand-by that asks every [`ASK_EVERY`] owns within 15 s of its owner's
+/// The key lives for so long after a claim: a stand-by, which asks four times a second, owns within 15 s of its owner's
 /// death.
 pub const TTL: Duration = Duration::from_millis(14_500);
 /// Writes may begin until so long after a claim was sent. Several claims may fail meanwhile; and what is left of

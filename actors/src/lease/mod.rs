@@ -90,7 +90,7 @@ impl LeaseKeeper {
         self.role.clone()
     }
 
-    /// Closes the gate, gives the lease back if it is ours, and ends; within [`RELEASE_LIMIT`].
+    /// Closes the gate, gives the lease back if it is ours, and ends; within half a second.
     pub async fn release(&mut self) {
         if let Role::Owner(gate) = &*self.role.borrow() {
             gate.lose();

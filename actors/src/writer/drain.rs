@@ -142,9 +142,13 @@ impl Drain {
                 batches = self.backlog.next() => return batches,
                 () = sleep(BEAT) => {}
             }
-            if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
-                self.probe().await;
-            }
+            self.probe_when_due().await;
+        }
+    }
+
+    async fn probe_when_due(&mut self) {
+        if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
+            self.probe().await;
         }
     }
 
@@ -233,14 +237,14 @@ impl Drain {
         }
     }
 
-    /// Waits until the lease is confirmed.
-    async fn wait_for_lease(&self) -> Result<(), LeaseLost> {
+    /// Waits until the lease is confirmed; meanwhile tells whether Redis would take writes.
+    async fn wait_for_lease(&mut self) -> Result<(), LeaseLost> {
         while !self.gate.may_write() {
             self.beat.beat();
             self.observed().state.set(WriterState::AwaitingLease);
             tokio::select! {
                 held = self.gate.wait_until_held() => held?,
-                () = sleep(BEAT) => {}
+                () = sleep(BEAT) => self.probe_when_due().await,
             }
         }
         self.observed().state.set(WriterState::Writing);
