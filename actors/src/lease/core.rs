@@ -11,7 +11,7 @@
 //! 3. by a process that asks for the first time, and is answered: otherwise every start would have to wait;
 //! 4. else after it was absent for [`ABSENCE`], when nobody can believe any more to hold it.
 //!
-//! So two may both write, for a second at most, only if Redis loses the key in the very seconds in which it changes hands
+//! So two may both write, for [`VALIDITY`] at most, only if Redis loses the key in the very seconds in which it changes hands
 //! or another process starts.
 
 use std::time::Duration;
