@@ -76,6 +76,8 @@ struct Service {
     spools: Vec<Spools>,
     /// What was not as it should be in them; for the ledger of the first term.
     damages: RefCell<Vec<(String, Vec<Damage>)>>,
+    /// The instance that had the disk queues before us, and has ended.
+    predecessor: Option<String>,
     /// Keeps other processes from the disk queues.
     _spool_lock: Option<SpoolLock>,
     /// One for all terms: the vendor counts handshakes of the token.
@@ -106,12 +108,15 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         crit!(log, "disk queue unusable"; ErrorChain::new(error));
         Exit::SpoolUnusable
     };
-    let spools = OpenSpools::open(&actors.spool, actors.writers.shards, log).map_err(|error| unusable(&error))?;
+    let instance = instance();
+    let spools = OpenSpools::open(&actors.spool, actors.writers.shards, &instance, log)
+        .map_err(|error| unusable(&error))?;
+    let predecessor = spools.predecessor().map(str::to_owned);
     // what an earlier process left is counted too, whatever is joined now
     channels.extend(spools.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
-        instance(),
+        instance,
         env!("CARGO_PKG_VERSION"),
         &channels,
         &connections,
@@ -129,6 +134,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         pool,
         spools,
         damages: RefCell::new(damages),
+        predecessor,
         _spool_lock: lock,
         handshakes,
         observations,
@@ -226,21 +232,24 @@ impl Service {
 
     async fn lease(&self, settings: &Settings) -> Result<LeaseKeeper, Exit> {
         let actors = &settings.actors;
-        let refuse = |error: &dyn std::fmt::Display| {
-            error!(self.log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
+        let refuse = |error: &(dyn std::error::Error + 'static)| {
+            error!(self.log, "redis refuses the service"; ErrorChain::new(error));
             Exit::BadSettings
         };
         // of its own: the lease waits for no connection behind others
         let pool = control::pool(&actors.redis).map_err(|error| refuse(&error))?;
         let log = self.log.new(o!("component" => "lease"));
-        let keeper = LeaseKeeper::start(pool, &actors.keys.prefix, Arc::clone(&self.observations), log);
-        keeper.await.map_err(|error| refuse(&error))
+        let observations = Arc::clone(&self.observations);
+        let predecessor = self.predecessor.as_deref();
+        LeaseKeeper::start(pool, &actors.keys.prefix, predecessor, observations, log)
+            .await
+            .map_err(|error| refuse(&error))
     }
 
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
         let log = self.log.new(o!("component" => "http"));
         HttpSide::start(addr, Arc::clone(&self.observations), log).map_err(|error| {
-            crit!(self.log, "bad settings"; uw_websocket_actors::error_chain::ErrorChain::new(&error));
+            crit!(self.log, "bad settings"; ErrorChain::new(&error));
             Exit::BadSettings
         })
     }

@@ -91,6 +91,7 @@ fn after_a_clean_stop_the_standby_takes_over_at_once() {
     let joins = feed.joins().len();
     let second = start_standby(&feed, &redis);
     feed.send_all("price:SPY", &payloads("price", "SPY", 0, 100));
+    first.wait_for_metric("uw_ws_events_received_total", &[], 100);
     assert_eq!(first.terminate(), Some(0));
     let took = time_until_joined(&feed, joins);
     println!("joined {took:?} after the end of the first");
@@ -139,8 +140,8 @@ fn an_owner_that_was_paused_writes_nothing_more_and_stands_by() {
     wait_for_prices(&redis, stored.len());
 
     first.signal(Signal::CONT);
-    let lost = first.wait_for_log("it lost the lease", |record| record.msg == "lease lost");
-    assert_eq!((lost.level, lost.text("owner")), ("error", instance(&second)));
+    let news = first.wait_for_log("it lost the lease", |record| record.msg == "lease lost");
+    assert_eq!((news.level, news.text("owner")), ("error", instance(&second)));
     first.wait_for_log("it stands by", |record| record.msg == "standing by");
     assert_stands_by(&first, &instance(&second));
     assert_eq!(feed.open_sessions(), 5, "only the second is connected");
@@ -209,4 +210,19 @@ fn an_owner_by_presumption_stands_by_when_redis_comes_back_with_another() {
     service.wait_for_log("it took over", |record| record.msg == "took over");
     service.wait_until_ready();
     service.finish();
+}
+
+#[test]
+fn a_redis_user_without_a_right_that_the_lease_needs_ends_the_process_with_78() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    for (user, lacks) in [("no-scripts", "-eval"), ("no-names", "-set")] {
+        let rights = ["on", ">secret-of-user", "~uw:*", "+@all", lacks];
+        redis.command::<()>(&[&["ACL", "SETUSER", user], &rights[..]].concat());
+        let url = format!("redis://{user}:secret-of-user@127.0.0.1:{}/0", redis.port());
+        let mut service = Setup::new(&feed, &redis).set("REDIS_URL", &url).start();
+        assert_eq!(service.wait_for_exit(SOON), Some(78), "{lacks}");
+        let refusal = service.records().into_iter().find(|record| record.msg == "redis refuses the service");
+        let error = refusal.unwrap().text("error");
+        assert!(error.contains("lease") && error.contains("EVAL, GET, SET, PEXPIRE, PTTL"), "{error}");
+    }
 }

@@ -11,18 +11,18 @@
 //! 3. by a process that asks for the first time, and is answered: otherwise every start would have to wait;
 //! 4. else after it was absent for [`ABSENCE`], when nobody can believe any more to hold it.
 //!
-//! So two may both write, for a second at most, only if Redis loses the key in the very seconds in which it changes hands
+//! So two may both write, for [`VALIDITY`] at most, only if Redis loses the key in the very seconds in which it changes hands
 //! or another process starts.
 
 use std::time::Duration;
 
 use super::clock::Uptime;
 
-/// The key lives for so long after a claim: a stand-by that asks every [`ASK_EVERY`] owns within 15 s of its owner's
+/// The key lives for so long after a claim: a stand-by, which asks four times a second, owns within 15 s of its owner's
 /// death.
 pub const TTL: Duration = Duration::from_millis(14_500);
 /// Writes may begin until so long after a claim was sent. Several claims may fail meanwhile; and what is left of
-/// [`TTL`] is twice the longest wait for an answer to a transaction.
+/// [`TTL`] is more than a transaction takes, with a new connection (3 s) and its answer (5 s).
 pub const VALIDITY: Duration = Duration::from_secs(4);
 /// An absent key is free after so long: longer than [`VALIDITY`], by the time that a transaction is on its way.
 pub const ABSENCE: Duration = Duration::from_secs(5);

@@ -12,13 +12,13 @@ use thiserror::Error;
 use super::core::{Answer, TTL};
 use crate::time::millis;
 
-/// Renews our key; takes one that was given back, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
+/// Renews our key; takes one that was given back, or is of the predecessor `ARGV[4]`, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
 /// many milliseconds are left to it.
 const CLAIM: &str = "
 local owner = redis.call('GET', KEYS[1])
 if owner == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-elseif owner == '' or (not owner and ARGV[3] == '1') then
+elseif owner == '' or (owner and owner == ARGV[4]) or (not owner and ARGV[3] == '1') then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   owner = ARGV[1]
 end
@@ -33,6 +33,9 @@ return 1";
 /// The empty name lives for so long: a stand-by asks eight times meanwhile, and who comes later finds no key.
 const RELEASED_TTL: Duration = Duration::from_secs(2);
 
+/// How a command in a script is refused to a user, until Redis 7.0 and since: in other words than the script itself.
+const IN_SCRIPT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
+
 /// Why a step was not made.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -42,18 +45,15 @@ pub enum KeyError {
     /// Redis refused, or did not answer.
     #[error("cannot claim the lease")]
     Ask(#[source] RedisError),
-}
-
-impl KeyError {
-    /// Whether the user of `REDIS_URL` lacks a right: waiting does not help.
-    #[must_use]
-    pub fn is_lack_of_rights(&self) -> bool {
-        // a command in a script is refused in other words than the script itself
-        let lacks = |error: &RedisError| {
-            error.code() == Some("NOPERM") || error.to_string().contains("ACL failure in script")
-        };
-        matches!(self, KeyError::Ask(error) if lacks(error))
-    }
+    /// The user of `REDIS_URL` lacks a right.
+    #[error("the lease needs EVAL, GET, SET, PEXPIRE, PTTL on {key}")]
+    Rights {
+        /// The key.
+        key: String,
+        /// In Redis' words.
+        #[source]
+        source: RedisError,
+    },
 }
 
 /// The key, and our name.
@@ -62,11 +62,14 @@ pub(super) struct LeaseKey {
     pool: Pool,
     key: String,
     instance: String,
+    /// An instance that is known to have ended; empty without one.
+    predecessor: String,
 }
 
 impl LeaseKey {
-    pub(super) fn new(pool: Pool, prefix: &str, instance: String) -> LeaseKey {
-        LeaseKey { pool, key: format!("{prefix}:ws:owner"), instance }
+    pub(super) fn new(pool: Pool, prefix: &str, instance: String, predecessor: Option<&str>) -> LeaseKey {
+        let predecessor = predecessor.unwrap_or_default().to_owned();
+        LeaseKey { pool, key: format!("{prefix}:ws:owner"), instance, predecessor }
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, KeyError> {
@@ -81,9 +84,9 @@ impl LeaseKey {
     ) -> Result<Answer, KeyError> {
         let mut claim = redis::cmd("EVAL");
         claim.arg(CLAIM).arg(1).arg(&self.key).arg(&self.instance);
-        claim.arg(millis(TTL)).arg(u8::from(may_take_absent));
+        claim.arg(millis(TTL)).arg(u8::from(may_take_absent)).arg(&self.predecessor);
         let (owner, left): (Option<Vec<u8>>, i64) =
-            claim.query_async(connection).await.map_err(KeyError::Ask)?;
+            claim.query_async(connection).await.map_err(|error| self.fault(error))?;
         Ok(match owner {
             None => Answer::Absent,
             Some(owner) if owner == self.instance.as_bytes() => Answer::Ours,
@@ -99,6 +102,13 @@ impl LeaseKey {
         let mut connection = self.connect().await?;
         let mut release = redis::cmd("EVAL");
         release.arg(RELEASE).arg(1).arg(&self.key).arg(&self.instance).arg(millis(RELEASED_TTL));
-        release.query_async(&mut connection).await.map_err(KeyError::Ask)
+        release.query_async(&mut connection).await.map_err(|error| self.fault(error))
+    }
+
+    fn fault(&self, source: RedisError) -> KeyError {
+        let text = source.to_string();
+        let lacks_a_right =
+            source.code() == Some("NOPERM") || IN_SCRIPT.iter().any(|words| text.contains(words));
+        if lacks_a_right { KeyError::Rights { key: self.key.clone(), source } } else { KeyError::Ask(source) }
     }
 }

@@ -71,10 +71,11 @@ impl LeaseKeeper {
     pub async fn start(
         pool: Pool,
         prefix: &str,
+        predecessor: Option<&str>,
         observations: Arc<Observations>,
         log: Logger,
     ) -> Result<LeaseKeeper, KeyError> {
-        let key = LeaseKey::new(pool, prefix, observations.instance.clone());
+        let key = LeaseKey::new(pool, prefix, observations.instance.clone(), predecessor);
         let mut claimant =
             Claimant { key, lease: Lease::default(), observations, log, told: Told::default() };
         claimant.claim().await?;
@@ -90,7 +91,7 @@ impl LeaseKeeper {
         self.role.clone()
     }
 
-    /// Closes the gate, gives the lease back if it is ours, and ends; within [`RELEASE_LIMIT`].
+    /// Closes the gate, gives the lease back if it is ours, and ends; within half a second.
     pub async fn release(&mut self) {
         if let Role::Owner(gate) = &*self.role.borrow() {
             gate.lose();
@@ -153,7 +154,7 @@ impl Claimant {
                 if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
                     events::lease_unconfirmed(&self.log, &error);
                 }
-                if error.is_lack_of_rights() { Err(error) } else { Ok(()) }
+                if matches!(error, KeyError::Rights { .. }) { Err(error) } else { Ok(()) }
             }
         };
         self.tell(now);

@@ -263,9 +263,13 @@ impl Drain {
                 next = self.backlog.next() => return next,
                 () = sleep(BEAT) => {}
             }
-            if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
-                self.probe().await;
-            }
+            self.probe_when_due().await;
+        }
+    }
+
+    async fn probe_when_due(&mut self) {
+        if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
+            self.probe().await;
         }
     }
 
@@ -480,7 +484,8 @@ impl Drain {
         }
     }
 
-    /// Waits until the lease is confirmed; when it is lost, what is written here belongs to a later term.
+    /// Waits until the lease is confirmed, and meanwhile tells whether Redis would take writes. When it is lost, what is
+    /// written here belongs to a later term.
     async fn wait_for_lease(&mut self) -> Result<(), Left> {
         if self.gate.may_write() {
             return Ok(());
@@ -490,7 +495,7 @@ impl Drain {
             self.pause(Duration::ZERO).await?;
             tokio::select! {
                 held = self.gate.wait_until_held() => held.map_err(|_| Left)?,
-                () = sleep(BEAT / 10) => {}
+                () = sleep(BEAT / 10) => self.probe_when_due().await,
             }
         }
         self.observed().state.set(WriterState::Writing);

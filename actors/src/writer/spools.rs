@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,9 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1
 /// A quarter of the time for which records are kept, within these bounds: on a quiet feed they go in steps too.
 const SEGMENT_AGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
+/// The file with the name of the instance that has the folder.
+const INSTANCE: &str = "instance";
+
 /// The disk queues cannot be used.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -50,6 +54,7 @@ pub struct OpenSpools {
     events: BTreeMap<String, u64>,
     highest: EntryId,
     lock: Option<SpoolLock>,
+    predecessor: Option<String>,
 }
 
 /// Disk queues at work.
@@ -64,7 +69,12 @@ pub struct Started {
 
 impl OpenSpools {
     /// Opens and recovers every queue in the folder. With the disk queue off and no folder there is nothing to do.
-    pub fn open(settings: &SpoolSettings, shards: usize, log: &Logger) -> Result<OpenSpools, SpoolError> {
+    pub fn open(
+        settings: &SpoolSettings,
+        shards: usize,
+        instance: &str,
+        log: &Logger,
+    ) -> Result<OpenSpools, SpoolError> {
         let mut opened = OpenSpools {
             settings: settings.clone(),
             shards,
@@ -73,12 +83,14 @@ impl OpenSpools {
             events: BTreeMap::new(),
             highest: EntryId::default(),
             lock: None,
+            predecessor: None,
         };
         let is_off = settings.mode == SpoolMode::Off;
         if is_off && !settings.dir.exists() {
             return Ok(opened);
         }
         opened.lock = Some(SpoolLock::acquire(&settings.dir)?);
+        opened.predecessor = succeed(&settings.dir.join(INSTANCE), instance);
         let mut folders = shard_folders(&settings.dir)?;
         if !is_off {
             folders.extend((0..shards).map(|shard| ShardFolder::new(&settings.dir, shard, shards)));
@@ -110,6 +122,12 @@ impl OpenSpools {
         self.damages.push((name_of(&folder), damages));
         self.queues.push((folder, spool));
         Ok(())
+    }
+
+    /// The instance that had the folder before. It has ended, for its lock was free.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<&str> {
+        self.predecessor.as_deref()
     }
 
     /// The channels of the recovered events. What is recovered is counted by channel, so that all of these must be observed.
@@ -156,6 +174,13 @@ impl OpenSpools {
         });
         Ok(Started { spools: spools.collect(), damages: self.damages, lock: self.lock })
     }
+}
+
+/// Puts our name in the place of the predecessor's. Where that fails, its lease is waited for.
+fn succeed(path: &Path, instance: &str) -> Option<String> {
+    let predecessor = std::fs::read_to_string(path).ok().filter(|name| !name.is_empty());
+    std::fs::write(path, instance).ok()?;
+    predecessor
 }
 
 fn name_of(folder: &ShardFolder) -> String {

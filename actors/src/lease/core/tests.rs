@@ -155,7 +155,7 @@ struct Instance {
     way: (u64, u64),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Event {
     Start(usize),
     Kill(usize),
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Whether the key is lost just as somebody takes it or begins to ask: the coincidence that may have two writers.
-    fn is_coincidence(&self, event: &Event) -> bool {
+    fn is_coincidence(&self, event: Event) -> bool {
         let is_recent = |at: u64| self.now - at < 4_000;
         let gap = u64::try_from(ABSENCE.as_millis()).unwrap() + LONGEST_WAY;
         match event {
@@ -238,7 +238,7 @@ impl World {
     }
 
     fn apply(&mut self, event: Event) {
-        if self.is_coincidence(&event) {
+        if self.is_coincidence(event) {
             return;
         }
         match event {
