@@ -32,8 +32,8 @@ use crate::http::HttpSide;
 /// After the deadline: how long children that were told to end at once may take to be dropped, so that what they held
 /// is counted. They need no more than one turn of their thread.
 const LAST_COUNT: Duration = Duration::from_millis(500);
-/// How long Redis may take for the last gaps; what it does not take waits on disk for the next start.
-const LAST_GAPS: Duration = Duration::from_millis(300);
+/// How long the disk, and how long Redis may take for the last gaps; what Redis does not take waits for the next start.
+const LAST_GAPS: Duration = Duration::from_millis(250);
 /// How long the ledger may take with all of that. A disk that hangs for longer costs the knowledge that the end was in
 /// order: the next start finds a crash at the last sign of life.
 const LEDGER_CLOSE: Duration = Duration::from_millis(600);
