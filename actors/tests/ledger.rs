@@ -135,6 +135,8 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     watch.joined("news");
     let has_ended = polled(first.clerk.turn(), polls).await;
     drop((first, watch));
+    // a write that has begun ends, unlike in a real death: on the one thread for it this comes after it
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
 
     let mut second = Process::start(pool.clone(), prefix, folder).await;
     let watch = second.join();
@@ -149,8 +151,13 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     has_ended
 }
 
-#[tokio::test]
-async fn a_ledger_that_dies_at_any_step_has_every_gap_once() {
+#[test]
+fn a_ledger_that_dies_at_any_step_has_every_gap_once() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(die_at_every_step());
+}
+
+async fn die_at_every_step() {
     let redis = RedisServer::start();
     let pool = redis.pool();
     for with_folder in [true, false] {
@@ -236,6 +243,23 @@ async fn without_a_folder_the_state_is_in_redis() {
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
     drop(watch);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    // whoever opens a pipe for writing waits until somebody reads
+    let pipe = folder.path().join("state.json.new");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    process.clerk.book.note(gap(1));
+    process.clerk.turn().await;
+    assert_eq!(stream(&pool, "uw").await, [gap(1)]);
+    process.clerk.book.note(gap(2));
+    process.clerk.close(Duration::from_millis(250)).await;
+    assert_eq!(stream(&pool, "uw").await, [gap(1), gap(2)]);
+    drop(std::fs::File::open(&pipe).unwrap());
 }
 
 fn gap(n: u64) -> Gap {

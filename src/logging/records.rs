@@ -136,7 +136,12 @@ pub const RECORDS: &[Record] = &[
         "at start: no process has left its state on disk, nor in Redis if that answers; nothing is known to be missed",
     ),
     record("error", "state of the ledger not readable", "error", "at start: damaged, or of a newer version"),
-    record("error", "state of the ledger not kept", "error", "the disk refuses; the first in a minute"),
+    record(
+        "error",
+        "state of the ledger not kept",
+        "error",
+        "the disk refuses or hangs; the first in a minute",
+    ),
     record("warning", "gaps wait for redis", "error", "Redis refuses them; the first in a minute"),
     record("debug", "status not written", "error", "`ws:status` was not written"),
     record("info", "actor started", "actor, generation", "every start of a child"),

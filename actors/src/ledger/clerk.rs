@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slog::Logger;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::book::GapBook;
@@ -12,7 +12,7 @@ use super::coverage::open_gaps;
 use super::life::Life;
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
-use super::shelf::Shelf;
+use super::shelf::{Shelf, ShelfError};
 use crate::events;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Observations, unix_micros};
@@ -22,6 +22,8 @@ use crate::sampled::Sampled;
 const AT_ONCE: usize = 100;
 /// Longest work with Redis in one go; the next sign of life waits for it.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the disk; Redis is served meanwhile, and keeps the copy of the state.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
 /// After Redis has failed it is left alone for this many turns, so that one that hangs does not slow down the signs of
 /// life for long.
 const REDIS_REST: u32 = 3;
@@ -50,7 +52,7 @@ pub struct Clerk {
 /// How the work goes.
 #[derive(Debug, Default)]
 pub struct Progress {
-    number: u64,
+    writing: Option<JoinHandle<Result<(), ShelfError>>>,
     rest: u32,
     is_closed: bool,
     unkept: Sampled,
@@ -64,7 +66,7 @@ impl Clerk {
             return;
         }
         let mut life = self.look(false);
-        self.keep(&mut life).await;
+        self.keep(&mut life, DISK_PATIENCE).await;
         if self.progress.rest > 0 {
             self.progress.rest -= 1;
         } else if !matches!(timeout(REDIS_PATIENCE, self.write(&mut life)).await, Ok(true)) {
@@ -72,17 +74,17 @@ impl Clerk {
         }
     }
 
-    /// The last turn: nothing is received any more. What Redis does not take within `patience` waits for the next
-    /// process.
+    /// The last turn: nothing is received any more. Disk and Redis have `patience` each; what Redis does not take waits
+    /// for the next process.
     pub async fn close(&mut self, patience: Duration) {
         self.progress.is_closed = true;
         self.book.close(unix_micros());
         let mut life = self.look(true);
-        self.keep(&mut life).await;
+        self.keep(&mut life, patience).await;
         let has_waited = !self.waiting.is_empty();
         let is_written = matches!(timeout(patience, self.write(&mut life)).await, Ok(true));
-        if is_written && has_waited {
-            self.keep(&mut life).await;
+        if is_written && has_waited && !self.disk_hangs() {
+            self.keep(&mut life, patience).await;
         }
     }
 
@@ -102,19 +104,43 @@ impl Clerk {
     }
 
     /// Keeps the state on disk, with what waits now.
-    async fn keep(&mut self, life: &mut Life) {
+    async fn keep(&mut self, life: &mut Life, patience: Duration) {
         let Some(disk) = self.shelf.clone() else { return };
-        self.progress.number += 1;
-        let number = self.progress.number;
-        let kept = match self.json(life) {
-            Ok(json) => spawn_blocking(move || disk.write(number, &json)).await,
-            Err(error) => Ok(Err(error.into())),
-        };
-        // without an answer the runtime ends, and this with it
-        if let Ok(Err(error)) = kept
-            && self.progress.unkept.is_due(Instant::now())
-        {
-            events::ledger_unkept(&self.log, &error);
+        // one write at a time, in order: that of a turn that was cut short, or of a disk that hangs, comes first
+        if !self.is_written(patience).await {
+            return;
+        }
+        match self.json(life) {
+            Ok(json) => self.progress.writing = Some(spawn_blocking(move || disk.write(&json))),
+            Err(error) => return self.note_unkept(&error.into()),
+        }
+        self.is_written(patience).await;
+    }
+
+    /// Waits until nothing is being written to the disk; false if that takes too long.
+    async fn is_written(&mut self, patience: Duration) -> bool {
+        let Some(writing) = &mut self.progress.writing else { return true };
+        let written = timeout(patience, writing).await;
+        if written.is_ok() {
+            self.progress.writing = None;
+        }
+        match written {
+            Ok(Ok(Err(error))) => self.note_unkept(&error),
+            Err(_) => self.note_unkept(&ShelfError::Hangs),
+            // the runtime that ends takes its writes with it
+            Ok(Ok(Ok(())) | Err(_)) => {}
+        }
+        !self.disk_hangs()
+    }
+
+    /// Whether the last write has not ended.
+    fn disk_hangs(&self) -> bool {
+        self.progress.writing.is_some()
+    }
+
+    fn note_unkept(&mut self, error: &ShelfError) {
+        if self.progress.unkept.is_due(Instant::now()) {
+            events::ledger_unkept(&self.log, error);
         }
     }
 
@@ -149,8 +175,10 @@ impl Clerk {
         if self.waiting.needs_ids(AT_ONCE) {
             let last = post.last_id(&mut connection).await?;
             self.waiting.number(last, AT_ONCE);
-            // an id is on record before it is used
-            self.keep(life).await;
+            // an id is on record before it is used: here, or in the copy below
+            if !self.disk_hangs() {
+                self.keep(life, DISK_PATIENCE).await;
+            }
         }
         if let Ok(json) = self.json(life) {
             post.keep(&mut connection, &json).await?;

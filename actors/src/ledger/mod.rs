@@ -133,11 +133,11 @@ impl Actor for Ledger {
     }
 }
 
-/// Closes the ledger: the state says that the process has ended in order, and what waits is written if Redis takes it
-/// within `patience`. To be sent when nothing is received any more.
+/// Closes the ledger: the state says that the process has ended in order, and what waits is written if Redis takes it in
+/// time. To be sent when nothing is received any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Close {
-    /// Longest wait for Redis.
+    /// Longest wait for the disk, and for Redis.
     pub patience: Duration,
 }
 

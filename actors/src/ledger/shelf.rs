@@ -5,14 +5,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use deadpool_redis::redis::AsyncCommands;
 use deadpool_redis::{Pool, PoolError};
 use thiserror::Error;
 
 use super::life::{Life, LifeError};
-use crate::observation::lock;
 
 /// The document.
 const NAME: &str = "state.json";
@@ -23,8 +21,6 @@ const ASIDE: &str = "state.json.aside";
 #[derive(Clone, Debug)]
 pub struct Shelf {
     folder: PathBuf,
-    /// The number of the newest document that was written. One that was overtaken is not written any more.
-    written: Arc<Mutex<u64>>,
 }
 
 /// Why there is no document.
@@ -48,6 +44,9 @@ pub enum ShelfError {
         #[source]
         source: LifeError,
     },
+    /// The disk does not answer.
+    #[error("the disk has not written the state of the ledger in time")]
+    Hangs,
     /// Redis is away or refuses.
     #[error("the state of the ledger cannot be read from redis: {0}")]
     Redis(String),
@@ -60,7 +59,7 @@ impl Shelf {
     /// The shelf in a folder, which need not exist.
     #[must_use]
     pub fn new(folder: PathBuf) -> Shelf {
-        Shelf { folder, written: Arc::default() }
+        Shelf { folder }
     }
 
     /// The document, if there is one.
@@ -80,17 +79,10 @@ impl Shelf {
         fs::rename(self.folder.join(NAME), self.folder.join(ASIDE))
     }
 
-    /// Replaces the document by that of the given number, which rises; blocks until it is on the disk.
-    pub fn write(&self, number: u64, json: &[u8]) -> Result<(), ShelfError> {
-        // a write that hangs and one that comes after it do not get into each other's way
-        let mut written = lock(&self.written);
-        if *written >= number {
-            return Ok(());
-        }
+    /// Replaces the document; blocks until it is on the disk. One write at a time.
+    pub fn write(&self, json: &[u8]) -> Result<(), ShelfError> {
         replace(&self.folder, json)
-            .map_err(|source| ShelfError::File { path: self.folder.join(NAME), source })?;
-        *written = number;
-        Ok(())
+            .map_err(|source| ShelfError::File { path: self.folder.join(NAME), source })
     }
 }
 
@@ -138,16 +130,15 @@ mod tests {
     fn the_newest_document_is_there_whole() {
         let (_folder, shelf) = shelf();
         assert!(shelf.read().unwrap().is_none());
-        shelf.write(1, &json(1)).unwrap();
-        shelf.write(3, &json(3)).unwrap();
-        shelf.write(2, &json(2)).unwrap();
-        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 3);
+        shelf.write(&json(1)).unwrap();
+        shelf.write(&json(2)).unwrap();
+        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 2);
     }
 
     #[test]
     fn a_write_that_was_cut_short_leaves_the_document_before_it() {
         let (_folder, shelf) = shelf();
-        shelf.write(1, &json(1)).unwrap();
+        shelf.write(&json(1)).unwrap();
         fs::write(shelf.folder.join("state.json.new"), &json(2)[..20]).unwrap();
         assert_eq!(shelf.read().unwrap().unwrap().alive_at, 1);
     }
@@ -169,6 +160,6 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let shelf = Shelf::new(file.path().join("ledger"));
-        assert!(matches!(shelf.write(1, b"{}"), Err(ShelfError::File { .. })));
+        assert!(matches!(shelf.write(b"{}"), Err(ShelfError::File { .. })));
     }
 }
