@@ -198,13 +198,15 @@ impl Backlog {
         self.0.ready.borrow().is_empty()
     }
 
-    /// Whether everything that is ready is on the disk.
+    /// Whether everything that is ready or being written is on the disk.
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        self.0.ready.borrow().iter().all(|item| match item {
-            Item::Batch(batch) => batch.on_disk().is_some(),
-            Item::Range(_) => true,
-        })
+        let in_flight = self.0.in_flight.borrow();
+        in_flight.iter().flat_map(|batches| batches.iter()).all(|batch| batch.on_disk().is_some())
+            && self.0.ready.borrow().iter().all(|item| match item {
+                Item::Batch(batch) => batch.on_disk().is_some(),
+                Item::Range(_) => true,
+            })
     }
 
     /// What the drain is writing.
@@ -226,9 +228,7 @@ impl Backlog {
 
     /// Redis went away or came back. Its absence is a reason to bring what is in memory to the disk.
     pub fn set_in_trouble(&self, in_trouble: bool) {
-        if !self.0.in_trouble.replace(in_trouble) && in_trouble {
-            self.0.came.notify_one();
-        }
+        self.0.in_trouble.set(in_trouble);
     }
 
     /// Records that are ready are about to be dropped: what is being read of them just now is to be read again.

@@ -241,17 +241,18 @@ impl Drain {
     /// At the end of the service, what is in memory is still written if Redis is there; what is on the disk alone stays
     /// there for the next process.
     fn leave_rest(&self, next: &Next) -> Result<(), Left> {
-        let is_hard = self.state.outage.is_some() || matches!(next, Next::Range(_));
-        if is_hard && self.may_leave() { Err(Left) } else { Ok(()) }
+        let may_stay = match next {
+            Next::Batches(batches) => {
+                self.state.outage.is_some() && batches.iter().all(|batch| batch.on_disk().is_some())
+            }
+            Next::Range(_) => true,
+        };
+        if may_stay && self.may_leave() { Err(Left) } else { Ok(()) }
     }
 
     /// Whether the service ends and everything is safe on the disk.
     fn may_leave(&self) -> bool {
-        let in_flight = self.backlog.in_flight();
-        let is_safe = |batch: &EventBatch| batch.on_disk().is_some();
-        self.backlog.is_complete()
-            && self.backlog.is_safe()
-            && in_flight.is_none_or(|batches| batches.iter().all(is_safe))
+        self.backlog.is_complete() && self.backlog.is_safe()
     }
 
     /// What is to be written next; `None` at the end.

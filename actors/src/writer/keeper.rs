@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use tokio::time::sleep;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, InFlight};
 use super::disk::{Disk, DiskError};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
@@ -114,7 +114,10 @@ impl Keeper {
             tokio::select! {
                 biased;
                 batches = self.backlog.incoming(APPEND_BYTES) => return batches,
-                () = sleep(BEAT) => {}
+                // though nothing comes, Redis may have gone away, or the disk may have come back
+                () = sleep(BEAT) => if self.disk.is_some() && !self.backlog.is_safe() {
+                    return Some(Vec::new());
+                }
             }
         }
     }
@@ -131,17 +134,15 @@ impl Keeper {
     }
 
     async fn keep(&mut self, batches: Vec<EventBatch>) {
-        match self.settings.mode {
-            SpoolMode::Off => self.keep_in_memory(batches).await,
-            SpoolMode::Always => self.keep_on_disk(batches).await,
-            SpoolMode::Overflow => {
-                if self.overflows() {
-                    self.spill().await;
-                    self.keep_on_disk(batches).await;
-                } else {
-                    batches.into_iter().for_each(|batch| self.ready_in_memory(batch));
-                }
-            }
+        let spills = match self.settings.mode {
+            SpoolMode::Off => return self.keep_in_memory(batches).await,
+            SpoolMode::Always => true,
+            SpoolMode::Overflow => self.overflows(),
+        };
+        if spills {
+            self.keep_on_disk(batches).await;
+        } else {
+            batches.into_iter().for_each(|batch| self.ready_in_memory(batch));
         }
     }
 
@@ -152,32 +153,42 @@ impl Keeper {
         self.state.is_spilling
     }
 
-    /// Brings what is in memory alone to the disk, in its order.
-    async fn spill(&mut self) {
-        if let Some(in_flight) = self.backlog.in_flight() {
-            let unsafe_ones: Vec<&EventBatch> =
-                in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
-            self.append(&unsafe_ones).await;
-            // what was stored meanwhile need not be written again
-            if unsafe_ones.iter().all(|batch| batch.has_ended())
-                && let Some(disk) = &self.disk
-            {
-                disk.acknowledge(self.state.next, []);
-            }
+    /// Brings what is in memory alone to the disk, in its order; false if the disk fails. The disk never has what is newer
+    /// than something in memory.
+    async fn spill(&mut self) -> bool {
+        // both at once: what waits is out of the drain's reach until all before it is on the disk
+        let in_flight = self.backlog.in_flight();
+        let waiting = self.backlog.take_unsafe(usize::MAX);
+        let mut works = match &in_flight {
+            Some(in_flight) => self.spill_in_flight(in_flight).await,
+            None => true,
+        };
+        for batch in waiting {
+            works = works && self.try_append(std::slice::from_ref(&batch)).await;
+            if works { self.ready_on_disk(batch) } else { self.backlog.ready(batch) }
         }
-        loop {
-            let batches = self.backlog.take_unsafe(APPEND_BYTES);
-            if batches.is_empty() || !self.try_append(&batches).await {
-                // a failing disk is gone round: they stay where they were
-                batches.into_iter().rev().for_each(|batch| self.backlog.ready_first(batch));
-                return;
-            }
-            batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
+        works
+    }
+
+    async fn spill_in_flight(&mut self, in_flight: &InFlight) -> bool {
+        let unsafe_ones: Vec<&EventBatch> =
+            in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
+        if unsafe_ones.is_empty() {
+            return true;
         }
+        let works = self.append(&unsafe_ones).await;
+        // what was stored meanwhile need not be written again
+        if works
+            && unsafe_ones.iter().all(|batch| batch.has_ended())
+            && let Some(disk) = &self.disk
+        {
+            disk.acknowledge(self.state.next, []);
+        }
+        works
     }
 
     async fn keep_on_disk(&mut self, batches: Vec<EventBatch>) {
-        if self.is_worth_trying() && self.try_append(&batches).await {
+        if self.is_worth_trying() && self.spill().await && self.try_append(&batches).await {
             batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
         } else {
             self.keep_in_memory(batches).await;
@@ -196,6 +207,12 @@ impl Keeper {
     /// Appends batches, making room if need be; false if the disk fails.
     async fn append(&mut self, batches: &[&EventBatch]) -> bool {
         let Some(disk) = self.disk.clone() else { return false };
+        if self.state.failing.is_some()
+            && let Ok(standing) = disk.standing().await
+        {
+            // what could not be synced has been appended all the same
+            self.state.next = standing.next;
+        }
         let mut records = std::mem::take(&mut self.state.records);
         records.clear(self.state.next);
         for event in batches.iter().flat_map(|batch| batch.events()) {
