@@ -196,15 +196,19 @@ impl Drain {
     async fn write_everything(&mut self) -> Result<(), Left> {
         // an older queue first, and all of them before anything new: a stream may have moved from any to any other
         while let Some(disk) = self.adoption.next() {
+            let mut end = 0;
             if let Ok(standing) = disk.standing().await {
-                self.state.may_have_written(&disk, standing.next);
-                let range = Range { disk: disk.clone(), from: standing.acknowledged, to: standing.next };
+                end = standing.next;
+                self.state.may_have_written(&disk, end);
+                let range = Range { disk: disk.clone(), from: standing.acknowledged, to: end };
                 self.backlog.give_back(Vec::new(), range);
             }
             while let Some(next) = self.backlog.take_of(&disk) {
                 self.leave_rest(&next)?;
                 self.write_next(next).await?;
             }
+            // also what was there and could not be read
+            disk.acknowledge(end, []);
             self.adoption.finish(&disk);
         }
         while !self.adoption.is_over() {
@@ -430,7 +434,10 @@ impl Drain {
 
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
-        let mut lasts = Some(std::mem::take(&mut self.state.written));
+        // the disk queue knows streams without their prefix
+        let (prefix, written) = (self.stream_prefix(), std::mem::take(&mut self.state.written));
+        let topic = |stream: Arc<str>| stream.strip_prefix(&*prefix).map(Arc::from).unwrap_or(stream);
+        let mut lasts = Some(written.into_iter().map(|(stream, id)| (topic(stream), id)));
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
             let observed = self.observed();
