@@ -127,7 +127,7 @@ impl Writer {
 
 impl WriterParts {
     /// Works until the backlog is closed, and written or safe on the disk.
-    async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
+    pub async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
         let mut numbering = Numbering::above(self.spools.highest);
         let channels = self.observations.channels.iter().map(|channel| &channel.channel);
         let mut duplicates = Duplicates::new(fastrand::u64(..), channels);

@@ -7,9 +7,16 @@
 )]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
+mod adoption;
+mod disks;
 mod drain;
+mod healing;
+mod lives;
 mod lookups;
 mod misbehaving;
+mod poison;
 mod redis;
+mod renumbering;
 mod start;
 mod transactions;
+mod world;
