@@ -227,7 +227,9 @@ impl WriterParts {
         for (channel, nth, fingerprint) in events {
             let ChannelIndex(index) = channel;
             let behind = counts.get(usize::from(index)).copied().unwrap_or_default() - nth;
-            duplicates.remember(channel, FIRST_ORDINAL - 1 - behind, fingerprint);
+            // in a later life of the process' writer, behind what came meanwhile
+            let next = self.observations.channel(channel).next_ordinal();
+            duplicates.remember(channel, next.saturating_sub(1 + behind), fingerprint);
         }
         Ok(())
     }

@@ -209,6 +209,24 @@ fn a_crashed_writer_goes_on_with_what_is_on_disk() {
 }
 
 #[test]
+fn a_crashed_writer_still_knows_the_duplicates_of_what_is_on_disk() {
+    world(SpoolMode::Always, async |mut world| {
+        world.faults = uw_websocket_actors::fault::FaultPlan::parse("writer:panic:after=1").unwrap();
+        let mut life = Life::start(&world);
+        // as after a long life
+        life.channel().recover(0, (1 << 32) + 1_000_000);
+        life.store(&world, 1).await;
+        life.store(&world, 1).await;
+        assert!(life.restart_crashed(&world, 0).await.is_panic());
+        life.send(&world, &["1", "0", "2"]);
+        life.settled().await;
+        assert_eq!(life.channel().duplicate.get(), 2);
+        assert_eq!(world.stored_in(crate::world::STREAM), [0, 1, 2]);
+        life.stop().await;
+    });
+}
+
+#[test]
 fn without_a_disk_the_oldest_are_dropped_and_counted() {
     world(SpoolMode::Off, async |world| {
         world.redis.borrow_mut().end();
