@@ -60,3 +60,45 @@ impl Adoption {
         &self.disks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_over_when_the_queues_of_all_writers_are_empty() {
+        let [first, second, third] = ["shard-0-of-3", "shard-1-of-3", "shard-2-of-3"].map(Disk::nowhere);
+        let left = Adopted::new([&first, &second, &third]);
+        let mut one = Adoption::new(vec![first.clone(), third.clone()], left.clone());
+        let mut other = Adoption::new(vec![second.clone()], left.clone());
+        assert_eq!((one.next(), one.next(), one.next()), (Some(first.clone()), Some(third.clone()), None));
+        one.finish(&first);
+        one.finish(&third);
+        assert_eq!(other.next(), Some(second.clone()));
+        assert!(!one.is_over() && !other.is_over());
+        other.finish(&second);
+        assert!(one.is_over() && other.is_over());
+        assert_eq!(one.disks(), [first, third]);
+    }
+
+    #[test]
+    fn the_next_life_of_a_writer_looks_at_its_queues_again_and_is_not_waited_for_twice() {
+        let disk = Disk::nowhere("shard-0-of-1");
+        let left = Adopted::new([&disk]);
+        let mut adoption = Adoption::new(vec![disk.clone()], left.clone());
+        adoption.next();
+        drop(adoption);
+        let mut adoption = Adoption::new(vec![disk.clone()], left.clone());
+        assert_eq!(adoption.next(), Some(disk.clone()));
+        assert!(!adoption.is_over());
+        adoption.finish(&disk);
+        let mut adoption = Adoption::new(vec![disk.clone()], left);
+        assert!(adoption.is_over());
+        assert_eq!(adoption.next(), Some(disk));
+    }
+
+    #[test]
+    fn nothing_that_was_left_behind_is_over_at_once() {
+        assert!(Adoption::new(Vec::new(), Adopted::default()).is_over());
+    }
+}

@@ -13,8 +13,8 @@ use hashbrown::HashMap;
 use slog::Logger;
 
 use super::transaction::{Entry, EventAt, outlet_of};
-use crate::event::{Channel, ChannelIndex, EntryId};
 use crate::error_chain::ErrorChain;
+use crate::event::{Channel, ChannelIndex, EntryId};
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason};
@@ -97,7 +97,11 @@ pub struct Poison {
 impl Poison {
     /// For a new life of a writer.
     #[must_use]
-    pub fn new(crashes: Crashes, quarantine: Arc<Mutex<Quarantine>>, observations: Arc<Observations>) -> Poison {
+    pub fn new(
+        crashes: Crashes,
+        quarantine: Arc<Mutex<Quarantine>>,
+        observations: Arc<Observations>,
+    ) -> Poison {
         Poison {
             crashes,
             quarantine,
@@ -114,9 +118,9 @@ impl Poison {
         suspects.handled.clear();
         match only {
             Some(at) => suspects.handled.extend(key_of(batches, at).map(|(disk, seq)| (disk, seq, seq + 1))),
-            None => suspects.handled.extend(
-                batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to)),
-            ),
+            None => suspects
+                .handled
+                .extend(batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to))),
         }
     }
 
@@ -132,6 +136,19 @@ impl Poison {
         }
     }
 
+    /// All of these have ended, in whatever way: none is a suspect any more.
+    pub fn forget(&self, batches: &[EventBatch]) {
+        let crashes = &mut lock(&self.crashes.0).crashes;
+        if crashes.is_empty() {
+            return;
+        }
+        for range in batches.iter().filter_map(EventBatch::range) {
+            crashes.retain(|(disk, seq), _| {
+                **disk != *range.disk.folder() || !(range.from..range.to).contains(seq)
+            });
+        }
+    }
+
     /// Whether a crash came over one of these events.
     #[must_use]
     pub fn is_suspicious(&self, batches: &[EventBatch]) -> bool {
@@ -139,7 +156,10 @@ impl Poison {
         !suspects.crashes.is_empty()
             && batches.iter().filter_map(EventBatch::range).any(|range| {
                 let name = range.disk.name();
-                suspects.crashes.keys().any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
+                suspects
+                    .crashes
+                    .keys()
+                    .any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
             })
     }
 
@@ -258,3 +278,6 @@ fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
     let on_disk = batches.get(at.batch)?.on_disk()?;
     Some((on_disk.disk.name(), on_disk.first + at.event as u64))
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ fn read_at(received_us: u64) -> ReadAt {
     let ago = Duration::from_micros(unix_micros().saturating_sub(received_us));
     ReadAt { unix_us: received_us, instant: now.checked_sub(ago).unwrap_or(now) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,7 @@ use tempfile::TempDir;
 use tokio::task::{JoinError, JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::connection::router::outlet;
-use uw_websocket_actors::event::{
-    Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route,
-};
+use uw_websocket_actors::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::GapBook;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::Route;
 use crate::observation::Observations;
-use crate::writer::ids::Numbering;
 use crate::samples::{batch, event, keys, observations, outlet, route, row};
+use crate::writer::ids::Numbering;
 
 /// What a plan is made of: the IDs, the streams that a writer knows, and a transaction.
 #[derive(Default)]
@@ -159,7 +159,8 @@ fn the_newest_event_of_each_outlet_is_its_snapshot() {
     let observed = observations(&["news"], 1);
     let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
     let full = route(0, vec![outlet("news", 0)]);
-    let mut batches = [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
+    let mut batches =
+        [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
     let commands = Writer::default().write(&mut batches);
     let snapshot = |payload: &str, at: &str, id: &str| {
         BTreeMap::from(
@@ -272,8 +273,7 @@ fn only_the_retained_entries_are_encoded_and_their_last_one_is_capped() {
 #[test]
 fn entries_that_were_set_are_encoded_in_their_order_under_their_new_ids() {
     let (observed, spy) = world("price:SPY");
-    let mut batches =
-        [batch(&observed, [event(&spy, "1", 0), event(&spy, "2", 0), event(&spy, "3", 0)])];
+    let mut batches = [batch(&observed, [event(&spy, "1", 0), event(&spy, "2", 0), event(&spy, "3", 0)])];
     let mut writer = Writer::default();
     writer.plan(&mut batches);
     let passed = writer.transaction.take().into_iter().skip(1);
