@@ -32,8 +32,8 @@ use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::spool::{Damage, SpoolLock};
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::tls;
-use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::damages;
+use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::spools::{OpenSpools, Started};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Spools, Writer, WriterParts};
@@ -222,7 +222,8 @@ impl Service {
         for (folder, damages) in self.damages.take() {
             damages::report(&damages, &folder, &channels, &gaps, &self.log);
         }
-        let (observations, log) = (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
+        let (observations, log) =
+            (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         Term::begin(Ledger::new(clerk).start(), |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };

@@ -16,8 +16,8 @@ use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
-use crate::time::{iso_utc, millis};
 use crate::spool::{Damage, SpoolError};
+use crate::time::{iso_utc, millis};
 use crate::writer::disk::DiskError;
 use crate::writer::store::fault::{Refusal, StoreFault};
 

@@ -349,7 +349,8 @@ impl Backlog {
         for item in items {
             match item {
                 Item::Batch(batch)
-                    if batch.on_disk().is_none() && (taken.is_empty() || bytes + batch.bytes() <= max_bytes) =>
+                    if batch.on_disk().is_none()
+                        && (taken.is_empty() || bytes + batch.bytes() <= max_bytes) =>
                 {
                     bytes += batch.bytes();
                     taken.push(batch);

@@ -59,9 +59,18 @@ pub struct Standing {
 
 enum Job {
     Append(Records, oneshot::Sender<(Records, Result<(), SpoolError>)>),
-    Read { from: u64, max_events: usize, max_bytes: u64, answer: oneshot::Sender<Result<Chunk, SpoolError>> },
+    Read {
+        from: u64,
+        max_events: usize,
+        max_bytes: u64,
+        answer: oneshot::Sender<Result<Chunk, SpoolError>>,
+    },
     Reassign(Reassignment, oneshot::Sender<Result<Reassigned, SpoolError>>),
-    DropOldest { protected_below: u64, bytes: u64, answer: oneshot::Sender<Result<Option<Dropped>, SpoolError>> },
+    DropOldest {
+        protected_below: u64,
+        bytes: u64,
+        answer: oneshot::Sender<Result<Option<Dropped>, SpoolError>>,
+    },
     Stand(oneshot::Sender<Standing>),
     Flush(oneshot::Sender<Result<(), SpoolError>>),
 }

@@ -8,8 +8,8 @@
 //! ([`heal`](super::heal)). What an event needs when its ID cannot be written any more is in [`renumber`](super::renumber),
 //! what becomes of one that nobody can write in [`poison`](super::poison).
 
-use std::rc::Rc;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -40,7 +40,9 @@ use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros};
+use crate::observation::{
+    DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros,
+};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, Retention};
 use crate::spool::Damage;
@@ -384,7 +386,8 @@ impl Drain {
         entries: Vec<Entry>,
         fates: &mut Fates,
     ) -> Result<Option<String>, Left> {
-        self.faults.strike_on(entries.iter().filter_map(|entry| Some(&outlet_of(batches, entry)?.0.payload[..])));
+        self.faults
+            .strike_on(entries.iter().filter_map(|entry| Some(&outlet_of(batches, entry)?.0.payload[..])));
         self.state.transaction.set(entries);
         for _ in 0..=MAX_NEW_IDS {
             if self.state.transaction.entries().is_empty() {

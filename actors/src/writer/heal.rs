@@ -113,7 +113,8 @@ impl Drain {
         }
         // a stream that was removed for its age has lost nothing
         let oldest = self.oldest_wanted_ms();
-        let written: Vec<(Arc<str>, EntryId)> = written.into_iter().filter(|(_, id)| id.ms >= oldest).collect();
+        let written: Vec<(Arc<str>, EntryId)> =
+            written.into_iter().filter(|(_, id)| id.ms >= oldest).collect();
         let mut shortened = Shortened::default();
         for streams in written.chunks(ASKED_AT_ONCE) {
             self.beat.beat();

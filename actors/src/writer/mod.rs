@@ -156,11 +156,8 @@ impl WriterParts {
             log: self.log.clone(),
             state: KeeperState::from(next),
         };
-        let poison = Poison::new(
-            self.spools.crashes.clone(),
-            self.spools.quarantine,
-            Arc::clone(&self.observations),
-        );
+        let poison =
+            Poison::new(self.spools.crashes.clone(), self.spools.quarantine, Arc::clone(&self.observations));
         let left = backlog.clone();
         let drain = Drain {
             backlog,

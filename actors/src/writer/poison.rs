@@ -13,8 +13,8 @@ use hashbrown::HashMap;
 use slog::Logger;
 
 use super::transaction::{Entry, EventAt, outlet_of};
-use crate::event::{Channel, ChannelIndex, EntryId};
 use crate::error_chain::ErrorChain;
+use crate::event::{Channel, ChannelIndex, EntryId};
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason};
@@ -97,7 +97,11 @@ pub struct Poison {
 impl Poison {
     /// For a new life of a writer.
     #[must_use]
-    pub fn new(crashes: Crashes, quarantine: Arc<Mutex<Quarantine>>, observations: Arc<Observations>) -> Poison {
+    pub fn new(
+        crashes: Crashes,
+        quarantine: Arc<Mutex<Quarantine>>,
+        observations: Arc<Observations>,
+    ) -> Poison {
         Poison {
             crashes,
             quarantine,
@@ -114,9 +118,9 @@ impl Poison {
         suspects.handled.clear();
         match only {
             Some(at) => suspects.handled.extend(key_of(batches, at).map(|(disk, seq)| (disk, seq, seq + 1))),
-            None => suspects.handled.extend(
-                batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to)),
-            ),
+            None => suspects
+                .handled
+                .extend(batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to))),
         }
     }
 
@@ -139,7 +143,10 @@ impl Poison {
         !suspects.crashes.is_empty()
             && batches.iter().filter_map(EventBatch::range).any(|range| {
                 let name = range.disk.name();
-                suspects.crashes.keys().any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
+                suspects
+                    .crashes
+                    .keys()
+                    .any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
             })
     }
 

@@ -21,9 +21,7 @@ use crate::events;
 use crate::observation::Observations;
 use crate::quarantine::Quarantine;
 use crate::settings::{Fsync, SpoolMode, SpoolSettings};
-use crate::spool::{
-    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
-};
+use crate::spool::{Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders};
 
 /// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
 /// these bounds.

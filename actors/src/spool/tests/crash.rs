@@ -20,7 +20,8 @@ const CHANNELS: [&str; 2] = ["price", "news"];
 const LIMITS: Limits = Limits { segment_bytes: 20_000, max_bytes: 1 << 20, ..ROOMY };
 
 fn payload(seq: u64) -> Vec<u8> {
-    format!("{{\"seq\":{seq},\"pad\":\"{}\"}}", "x".repeat(usize::try_from(seq * 37 % 900).unwrap())).into_bytes()
+    format!("{{\"seq\":{seq},\"pad\":\"{}\"}}", "x".repeat(usize::try_from(seq * 37 % 900).unwrap()))
+        .into_bytes()
 }
 
 fn channel(seq: u64) -> &'static str {
@@ -127,7 +128,11 @@ impl Promised {
         let is_lost = |seq: &u64| !there.contains(seq) && !self.dropped.contains(seq);
         let lost_here = (self.acknowledged..self.appended).filter(is_lost).count() as u64;
         // what was being dropped is on record
-        assert!(lost_here == 0 || Some(lost_here) <= lost(&recovery.damages), "{lost_here} {:?}", recovery.damages);
+        assert!(
+            lost_here == 0 || Some(lost_here) <= lost(&recovery.damages),
+            "{lost_here} {:?}",
+            recovery.damages
+        );
         self.dropped.extend((recovery.acknowledged..recovery.next_seq).filter(|seq| !there.contains(seq)));
         self.appended = recovery.next_seq;
         // what was not written down is not acknowledged any more
