@@ -4,6 +4,7 @@ mod healthcheck;
 mod run;
 mod show;
 mod simulate;
+mod spool;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -38,6 +39,8 @@ enum Command {
     Run,
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
+    /// Look into the disk queue, also while the service runs
+    Spool(spool::SpoolArgs),
     /// Print the settings as they take effect, secrets masked, each with where it came from
     #[command(
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
@@ -61,6 +64,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => with_settings(&sources, run::run),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Spool(args) => spool::run(&args, &sources),
         Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
         Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
     }
