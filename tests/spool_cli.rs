@@ -69,9 +69,9 @@ impl Queue {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    walk(&path, files)
+                    walk(&path, files);
                 } else {
-                    files.push((path.clone(), fs::read(&path).unwrap()))
+                    files.push((path.clone(), fs::read(&path).unwrap()));
                 }
             }
         }
@@ -104,8 +104,8 @@ fn inspect_tells_what_there_is_while_the_service_has_the_lock() {
     let shard = queue.dir().join("shard-0-of-2");
     fs::create_dir(shard.join("aside")).unwrap();
     fs::write(shard.join("aside/x.bad"), "1234").unwrap();
-    let lines: String =
-        (0..7).map(|n| format!("{{\"reason\":\"wrongtype\",\"at\":\"day {n}\"}}\n")).collect();
+    let line = |n| format!("{{\"reason\":\"wrongtype\",\"at\":\"day {n}\"}}\n");
+    let lines = (0..7).map(line).collect::<Vec<_>>().concat();
     fs::write(queue.dir().join("quarantine.jsonl"), lines + "half").unwrap();
     let before = queue.snapshot();
     let (code, stdout, stderr) = queue.run(&["inspect"]);

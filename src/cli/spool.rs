@@ -31,7 +31,7 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(200);
 pub(super) struct SpoolArgs {
     #[command(subcommand)]
     command: SpoolCommand,
-    /// Folder of the disk queue [default: SPOOL_DIR, else data/spool]
+    /// Folder of the disk queue [default: that of the settings, else data/spool]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }

@@ -90,7 +90,9 @@ impl Survey {
 
     /// Keeps only the damage that `other` has too.
     pub fn confirm(&mut self, other: &Survey) {
-        let place = |damage: &Damage| (damage.kind, damage.file.clone(), damage.offset);
+        // a damage without a file is told by the numbers that are missing, which its text has
+        let text = |damage: &Damage| damage.file.is_empty().then(|| damage.detail.clone());
+        let place = |damage: &Damage| (damage.kind, damage.file.clone(), damage.offset, text(damage));
         self.damages.retain(|damage| other.damages.iter().any(|found| place(found) == place(damage)));
     }
 }

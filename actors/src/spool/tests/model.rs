@@ -108,7 +108,7 @@ impl Model {
             Step::Reassign(from, channel, symbol, ms) => self.reassign(from, channel, symbol, ms),
             Step::Restart => self.restart(false),
             Step::Flip(segment, at, alive) => {
-                self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive)
+                self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive);
             }
             Step::Cut(at) => self.cut(at),
             Step::Lose(segment) => self.damage(segment, |path, _| fs::remove_file(path).unwrap(), false),
