@@ -25,7 +25,7 @@ fn payload(seq: u64) -> Vec<u8> {
 }
 
 fn channel(seq: u64) -> &'static str {
-    CHANNELS[usize::from(seq % 3 == 0)]
+    CHANNELS[usize::from(seq.is_multiple_of(3))]
 }
 
 /// Works until it is killed. Lines: `appended <below>` when an append has returned, `acknowledged <below>` before an
@@ -145,7 +145,7 @@ fn a_killed_writer_keeps_what_it_promised() {
     if let (Some(folder), Ok(seed)) = (env::vars_os().find(|(name, _)| name == FOLDER), seed_of(SEED)) {
         return work(Path::new(&folder.1), seed);
     }
-    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|_| fastrand::u64(..));
+    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|()| fastrand::u64(..));
     println!("again with UW_TEST_SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut world, mut promised) = (World::closed(LIMITS), Promised::default());

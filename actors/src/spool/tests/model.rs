@@ -108,7 +108,7 @@ impl Model {
             Step::Reassign(from, channel, symbol, ms) => self.reassign(from, channel, symbol, ms),
             Step::Restart => self.restart(false),
             Step::Flip(segment, at, alive) => {
-                self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive)
+                self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive);
             }
             Step::Cut(at) => self.cut(at),
             Step::Lose(segment) => self.damage(segment, |path, _| fs::remove_file(path).unwrap(), false),
@@ -216,7 +216,7 @@ impl Model {
     /// Damage under a living process: reading reports what is missing.
     fn met(&mut self) {
         let (records, damages) = self.world.records(0);
-        self.account(records, &damages);
+        self.account(&records, &damages);
         // the next start must not report it again
         self.world.persist();
     }
@@ -237,7 +237,7 @@ impl Model {
         assert_eq!(recovery.events, events);
         let highest = records.iter().flat_map(|record| record.outlets.iter().map(|outlet| outlet.1)).max();
         assert_eq!(recovery.highest_id, highest.unwrap_or_default());
-        self.account(records, &recovery.damages);
+        self.account(&records, &recovery.damages);
         if is_damaged {
             self.world.persist();
             self.persisted = self.acknowledged;
@@ -245,7 +245,7 @@ impl Model {
     }
 
     /// What is not there any more is what was reported.
-    fn account(&mut self, records: Vec<Record>, damages: &[Damage]) {
+    fn account(&mut self, records: &[Record], damages: &[Damage]) {
         let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
         let missing: Vec<u64> = self.records.keys().copied().filter(|seq| !there.contains(seq)).collect();
         let unacknowledged = missing.iter().filter(|seq| **seq >= self.acknowledged).count() as u64;
