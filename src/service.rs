@@ -1,11 +1,11 @@
-//! The only wiring: observations → mailboxes → supervisor with its children → herald → HTTP, and then waiting for the
-//! end.
+//! The only wiring: observations → mailboxes → supervisor with its children → herald and janitor → HTTP, and then
+//! waiting for the end.
 //!
-//! Threads: the main one runs the supervisor, the herald and the signals; one arbiter runs all connections and
+//! Threads: the main one runs the supervisor, the herald, the janitor and the signals; one arbiter runs all connections and
 //! writers; the HTTP side and the log have their own.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use actix::prelude::*;
 use actix_rt::{Arbiter, ArbiterHandle};
@@ -19,8 +19,9 @@ use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
+use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::settings::{ActorSettings, Retention};
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::tls;
 use uw_websocket_actors::writer::mailbox::Mailbox;
@@ -128,6 +129,7 @@ impl Service {
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
         Herald::new(self.pool.clone(), prefix, Arc::clone(&self.observations), log).start();
+        self.start_janitor(&settings.actors);
 
         let (reason, exit) = tokio::select! {
             signal = signals.next() => (signal.to_string(), Exit::Clean),
@@ -146,6 +148,23 @@ impl Service {
             log: self.log,
         };
         parts.end(&reason, exit, &mut signals).await
+    }
+
+    /// Starts what applies the age limit, if there is one.
+    fn start_janitor(&self, settings: &ActorSettings) {
+        if settings.retention == Retention::Off {
+            return;
+        }
+        let observations = Arc::clone(&self.observations);
+        let parts = JanitorParts {
+            pool: self.pool.clone(),
+            prefix: settings.keys.prefix.clone(),
+            retention: settings.retention,
+            may_write: Box::new(move || !observations.stopping.load(Relaxed)),
+            observations: Arc::clone(&self.observations),
+            log: self.log.new(o!("component" => "janitor")),
+        };
+        Janitor::new(parts).start();
     }
 
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
 
+use crate::janitor::Swept;
 use crate::observation::{ChannelObservation, Rejection};
 use crate::time::millis;
 use crate::writer::store::fault::{Refusal, StoreFault};
@@ -116,6 +117,15 @@ pub(crate) fn batch_came_late(log: &Logger) {
 
 pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
     warn!(log, "log records dropped"; "count" => count);
+}
+
+pub(crate) fn old_entries_removed(log: &Logger, swept: Swept, elapsed: Duration) {
+    info!(log, "old entries removed"; "streams" => swept.streams, "entries" => swept.entries,
+        "keys" => swept.keys, "elapsed_ms" => millis(elapsed));
+}
+
+pub(crate) fn age_limit_not_applied(log: &Logger, error: &dyn Display) {
+    warn!(log, "age limit not applied"; "error" => %error);
 }
 
 pub(crate) fn status_unwritten(log: &Logger, error: &dyn Display) {

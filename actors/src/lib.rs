@@ -15,6 +15,7 @@ pub mod writer;
 
 pub mod events;
 pub mod herald;
+pub mod janitor;
 pub mod observation;
 pub mod supervisor;
 

@@ -384,6 +384,15 @@ impl WriterObservation {
     }
 }
 
+/// The janitor.
+#[derive(Debug, Default)]
+pub struct JanitorObservation {
+    /// Entries trimmed for their age.
+    pub trimmed_entries: Count,
+    /// Keys removed whole for their age.
+    pub removed_keys: Count,
+}
+
 /// Everything that can be seen of the service.
 #[derive(Debug)]
 pub struct Observations {
@@ -399,6 +408,8 @@ pub struct Observations {
     pub connections: Vec<ConnectionObservation>,
     /// One for each shard.
     pub writers: Vec<WriterObservation>,
+    /// The janitor.
+    pub janitor: JanitorObservation,
     /// Starts of a child after its first, by its name.
     pub restarts: Mutex<BTreeMap<String, u64>>,
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
@@ -434,6 +445,7 @@ impl Observations {
                 .map(|(name, topics)| ConnectionObservation::new(name, topics))
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
+            janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),

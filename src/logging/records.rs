@@ -100,6 +100,18 @@ pub const RECORDS: &[Record] = &[
         "somebody else wrote a higher id, ours go on above it; the first in a minute",
     ),
     record("error", "batch lost", "", "a batch came to a writer that had ended; it is counted as dropped"),
+    record(
+        "info",
+        "old entries removed",
+        "streams, entries, keys, elapsed_ms",
+        "after a round of the janitor that removed something: streams trimmed, entries, keys removed whole",
+    ),
+    record(
+        "warning",
+        "age limit not applied",
+        "error",
+        "Redis did not let the janitor, which tries again; the first in a minute",
+    ),
     record("debug", "status not written", "error", "`ws:status` was not written"),
     record("info", "actor started", "actor, generation", "every start of a child"),
     record("error", "actor crashed", "actor, generation, cause", "a panic or an early end"),
