@@ -30,6 +30,7 @@ use uw_websocket_actors::writer::{Writer, WriterParts};
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::memory;
 use crate::refusal::every_connection_refused;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
@@ -92,16 +93,21 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
-    match control::check(&address, &actors.keys.prefix, &pool).await {
-        Ok(version) => info!(log, "redis answers"; "version" => version),
+    let reachable = match control::check(&address, &actors.keys.prefix, &pool).await {
+        Ok(version) => {
+            info!(log, "redis answers"; "version" => version);
+            Some(&pool)
+        }
         Err(CheckError::Unreachable(error)) => {
             warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
+            None
         }
         Err(error) => {
             error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
             return Err(Exit::BadSettings);
         }
-    }
+    };
+    memory::announce(actors, reachable, log).await;
     Ok(Service { plans, address, pool, observations, faults, log: log.clone() })
 }
 

@@ -14,6 +14,7 @@ pub mod settings;
 pub mod writer;
 
 pub mod events;
+pub mod forecast;
 pub mod herald;
 pub mod janitor;
 pub mod observation;

@@ -11,6 +11,7 @@ mod logs;
 mod malformed;
 mod reconnect;
 mod redis_faults;
+mod retention;
 mod shutdown;
 mod start;
 mod streams;
