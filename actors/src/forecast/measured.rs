@@ -3,7 +3,7 @@
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
 
-use crate::event::{Channel, Scope};
+use crate::event::{Channel, Scope, Symbol};
 use crate::settings::{PlanSettings, Targets};
 
 /// Symbols whose streams are looked at: the first ones of the settings, or the busiest tickers of the whole market.
@@ -84,7 +84,7 @@ async fn maxmemory(connection: &mut impl ConnectionLike) -> RedisResult<Option<u
 fn streams(prefix: &str, channel: &Channel, targets: &Targets) -> Vec<String> {
     let symbols: Vec<&str> = match targets {
         Targets::WholeMarket => BUSIEST.to_vec(),
-        Targets::Symbols(symbols) => symbols.iter().take(SYMBOLS).map(|symbol| symbol.as_str()).collect(),
+        Targets::Symbols(symbols) => symbols.iter().take(SYMBOLS).map(Symbol::as_str).collect(),
     };
     let full = (channel.scope() == Scope::Global).then(|| format!("{prefix}:ws:{channel}"));
     full.into_iter().chain(symbols.iter().map(|symbol| format!("{prefix}:ws:{channel}:{symbol}"))).collect()

@@ -205,7 +205,7 @@ fn kept_trading(retention: Retention) -> Option<Duration> {
         Retention::Span(span) => {
             let day = Duration::from_secs(86_400);
             let days = u32::try_from(span.as_secs() / day.as_secs()).ok()?;
-            Some(SESSION * days + (span - day * days).min(SESSION))
+            Some(SESSION * days + span.saturating_sub(day * days).min(SESSION))
         }
     }
 }

@@ -50,16 +50,16 @@ fn a_capped_channel_comes_to_cap_times_streams_times_bytes() {
 
 #[test]
 fn an_uncapped_channel_comes_to_what_the_age_limit_keeps() {
-    let trades_of = |hours: f64| Some((80.0 * 2.0 * hours * 3_600.0) as u64 * 1_030);
-    for (retention, hours) in [
-        (Retention::Sessions(1), 13.0),
-        (Retention::Sessions(30), 31.0 * 6.5),
-        (Retention::Span(2 * HOUR), 2.0),
-        (Retention::Span(12 * HOUR), 6.5),
-        (Retention::Span(24 * HOUR), 6.5),
-        (Retention::Span(26 * HOUR), 8.5),
+    for (retention, half_hours) in [
+        (Retention::Sessions(1), 2 * 13),
+        (Retention::Sessions(30), 31 * 13),
+        (Retention::Span(2 * HOUR), 4),
+        (Retention::Span(12 * HOUR), 13),
+        (Retention::Span(24 * HOUR), 13),
+        (Retention::Span(26 * HOUR), 13 + 4),
     ] {
-        assert_eq!(bytes("option_trades", "SPY,QQQ", &keys(0), retention), trades_of(hours), "{retention:?}");
+        let trades = Some(80 * 2 * half_hours * 1_800 * 1_030);
+        assert_eq!(bytes("option_trades", "SPY,QQQ", &keys(0), retention), trades, "{retention:?}");
     }
 }
 

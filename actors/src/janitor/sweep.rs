@@ -15,8 +15,8 @@ const SCAN_COUNT: usize = 500;
 const LOOKS: usize = 50;
 
 /// What a look found: neither of the two, where there is nothing to do.
-const REMOVED: u8 = 1;
-const AGED: u8 = 2;
+const REMOVED: u64 = 1;
+const AGED: u64 = 2;
 
 /// Removes a stream whose last entry is from before the limit; else says whether its first one is.
 const LOOK_AT_STREAM: &str = "\
@@ -88,7 +88,7 @@ impl<C: ConnectionLike> Sweep<'_, C> {
             looks.arg(self.cutoff_ms);
         }
         let asked = Instant::now();
-        let found: Vec<u8> = looks.query_async(self.connection).await?;
+        let found: Vec<u64> = looks.query_async(self.connection).await?;
         leave_to_others(asked).await;
         let removed = found.iter().filter(|found| **found == REMOVED).count() as u64;
         self.swept.keys += removed;

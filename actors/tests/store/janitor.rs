@@ -164,9 +164,9 @@ async fn a_prefix_with_the_characters_of_a_pattern_means_itself() {
 
 #[tokio::test]
 async fn every_key_of_a_large_redis_is_found() {
-    let redis = RedisServer::start();
     const MAKE: &str = "for n = 1, 3000 do redis.call('SET', 'else' .. n, 'x') \
                         redis.call('XADD', 'uw:ws:price:T' .. n, n .. '-0', 'payload', '{}') end";
+    let redis = RedisServer::start();
     redis.command(&["EVAL", MAKE, "0"]);
     let swept = sweep(&redis).await;
     assert_eq!(swept.keys, 3_000);
@@ -294,7 +294,7 @@ async fn measure(redis: &RedisServer, count: u64, payload: &str) -> Cost {
     let step = Rc::clone(&dearest);
     let may_write = Box::new(move || {
         let now = processor_time(&pid);
-        step.set(step.get().max(now - worked.replace(now)));
+        step.set(step.get().max(now.saturating_sub(worked.replace(now))));
         true
     });
     let mut sweeper = Sweeper::new(JanitorParts { may_write, ..parts(url(redis), "uw") });
