@@ -10,7 +10,7 @@
 //! A key is looked at and removed in one script: an event that is written meanwhile is either seen by it or begins the
 //! key anew. The gap ledger, the status and whatever is not named as our keys are is left alone.
 //!
-//! Redis is asked for little at a time and has nine times as long for others in between ([`pace`]). Nothing waits for
+//! Redis is asked for little at a time and has nine times as long for others in between. Nothing waits for
 //! the janitor; what a round could not do, because Redis was away or another instance took over, the next one does.
 
 mod keys;
