@@ -10,6 +10,7 @@ use slog::{Logger, debug, error, info, warn};
 
 use crate::error_chain::ErrorChain;
 use crate::event::EntryId;
+use crate::janitor::Swept;
 use crate::lease::key::KeyError;
 use crate::ledger::gap::Gap;
 use crate::ledger::life::Life;
@@ -235,6 +236,15 @@ pub(crate) fn ledger_refused(log: &Logger, error: &str) {
 
 pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
     warn!(log, "log records dropped"; "count" => count);
+}
+
+pub(crate) fn old_entries_removed(log: &Logger, swept: Swept, elapsed: Duration) {
+    info!(log, "old entries removed"; "streams" => swept.streams, "entries" => swept.entries,
+        "keys" => swept.keys, "elapsed_ms" => millis(elapsed));
+}
+
+pub(crate) fn age_limit_not_applied(log: &Logger, error: &dyn Display) {
+    warn!(log, "age limit not applied"; "error" => %error);
 }
 
 pub(crate) fn status_unwritten(log: &Logger, error: &dyn Display) {

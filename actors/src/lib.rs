@@ -19,7 +19,9 @@ pub mod quarantine;
 
 pub mod auditor;
 pub mod events;
+pub mod forecast;
 pub mod herald;
+pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;

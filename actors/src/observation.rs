@@ -358,6 +358,15 @@ impl WriterObservation {
     }
 }
 
+/// The janitor.
+#[derive(Debug, Default)]
+pub struct JanitorObservation {
+    /// Entries trimmed for their age.
+    pub trimmed_entries: Count,
+    /// Keys removed whole for their age.
+    pub removed_keys: Count,
+}
+
 /// Everything that can be seen of the service.
 #[derive(Debug)]
 pub struct Observations {
@@ -375,6 +384,8 @@ pub struct Observations {
     pub writers: Vec<WriterObservation>,
     /// Whether this instance is the owner.
     pub lease: LeaseObservation,
+    /// The janitor.
+    pub janitor: JanitorObservation,
     /// Starts of a child after its first, by its name.
     pub restarts: Mutex<BTreeMap<String, u64>>,
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
@@ -413,6 +424,7 @@ impl Observations {
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             lease: LeaseObservation::new(),
+            janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),

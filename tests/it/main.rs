@@ -13,6 +13,7 @@ mod logs;
 mod malformed;
 mod reconnect;
 mod redis_faults;
+mod retention;
 mod shutdown;
 mod start;
 mod streams;

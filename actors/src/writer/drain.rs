@@ -432,7 +432,7 @@ impl Drain {
 
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
-        let mut lasts = Some(std::mem::take(&mut self.state.written));
+        let mut lasts = Some(self.lasts());
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
             let observed = self.observed();
@@ -443,6 +443,14 @@ impl Drain {
                 disk.acknowledge(to, lasts.take().into_iter().flatten());
             }
         }
+    }
+
+    /// The last entries that Redis took of the present batches, under the names that the disk queue has for streams: without
+    /// the prefix.
+    fn lasts(&mut self) -> Vec<(Arc<str>, EntryId)> {
+        let prefix = self.keys.stream_prefix();
+        let written = self.state.written.drain();
+        written.map(|(stream, id)| (stream.strip_prefix(&prefix).unwrap_or(&stream).into(), id)).collect()
     }
 
     /// Writes the planned transaction until its fate is known.

@@ -68,7 +68,11 @@ impl Drain {
     /// What is kept in a disk queue of what was stored. A queue that has ended keeps nothing.
     async fn kept(&mut self, disk: Disk) -> Option<Range> {
         let standing = disk.standing().await.ok()?;
-        self.state.memory.removed.extend(standing.removed);
+        let prefix = self.keys.stream_prefix();
+        for (name, id) in standing.removed {
+            let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
+            *removed = (*removed).max(id);
+        }
         Some(Range { disk, from: standing.kept_from, to: standing.acknowledged })
     }
 
@@ -134,7 +138,7 @@ impl Drain {
 
     /// Enters what cannot be written again in the ledger, once.
     fn note_lost(&mut self, shortened: &Shortened) {
-        let oldest = self.oldest_wanted_ms();
+        let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
         for (stream, last) in shortened {
             let unkept = self.state.streams.unkept(stream);
@@ -144,7 +148,7 @@ impl Drain {
                 continue;
             }
             *noted = gone;
-            let topic = stream.strip_prefix(&format!("{}:ws:", self.keys.prefix)).unwrap_or(stream);
+            let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
             let family = family_of(topic);
             let (from, to) = (last.ms.max(oldest), gone.ms);
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));

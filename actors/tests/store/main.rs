@@ -8,6 +8,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
 mod drain;
+mod forecast;
+mod janitor;
 mod lookups;
 mod misbehaving;
 mod redis;
