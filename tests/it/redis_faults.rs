@@ -231,10 +231,12 @@ fn events_for_a_key_of_another_type_are_put_into_quarantine_and_the_others_go_on
 }
 
 #[test]
-fn memory_stays_bounded_while_redis_is_away_and_the_feed_does_not_stop() {
+fn memory_stays_bounded_without_a_disk_queue_while_redis_is_away_and_the_feed_does_not_stop() {
     const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis)
+        .set("SPOOL_MODE", "off")
+        .set("SPOOL_WHEN_FULL", "block")
         .set("WRITER_MAILBOX_CAPACITY", "4")
         .set("WRITER_BATCH_MAX_EVENTS", "64")
         .set("WEBSOCKET_PING_SECONDS", "1s")

@@ -160,7 +160,8 @@ impl Poison {
     /// Puts the events away that cannot be written, and says of each what became of it.
     pub async fn put_away(&mut self, mut fates: Fates, gaps: &GapBook, log: &Logger) -> Fates {
         if !fates.reasons.is_empty() {
-            let poisoned: Vec<(EventAt, Poisoned)> = fates.reasons.drain().collect();
+            let mut poisoned: Vec<(EventAt, Poisoned)> = fates.reasons.drain().collect();
+            poisoned.sort_unstable_by_key(|(at, _)| *at);
             self.report(&poisoned, log);
             fates.fates = self.write(poisoned, log).await;
         }
