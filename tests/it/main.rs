@@ -9,6 +9,7 @@ mod harness;
 mod joins;
 mod logs;
 mod malformed;
+mod proxy;
 mod reconnect;
 mod redis_faults;
 mod shutdown;
