@@ -26,6 +26,7 @@ mod excerpt;
 pub mod fault;
 pub mod labelled;
 pub mod sampled;
+mod skew;
 pub mod time;
 pub mod tls;
 

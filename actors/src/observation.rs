@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
-use crate::labelled;
+use crate::{labelled, skew};
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Moment {
 #[must_use]
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+    skew::skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
 labelled! {
