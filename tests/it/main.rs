@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod chaos;
 mod harness;
 mod joins;
 mod logs;
