@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod chaos;
+mod exactly_once;
 mod harness;
 mod joins;
 mod logs;
