@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos lint audit demo uw-websocket bench image clean
+.PHONY: help test chaos lint audit demo uw-websocket bench drain image clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ uw-websocket: ## the service with the settings of .env, logging to the terminal 
 bench: ## how many events a second, and at what cost (BENCH_ARGS="--help" for its options)
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- $(BENCH_ARGS)
+
+drain: ## how fast a backlog of a million events on disk empties once Redis is back
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- drain
 
 image: ## the container image
 	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

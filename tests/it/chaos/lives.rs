@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use deadpool_redis::redis::{Client, RedisResult};
+
 use super::claims;
 use super::plan::{Life, ServiceAction, Step};
 use super::stage::{Living, Stage};
@@ -12,10 +14,15 @@ use crate::support::{Feed, Service, Setup};
 /// Longer than the drain that the service allows itself.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
+/// A Redis that can answer does so within milliseconds.
+const ANSWER_LIMIT: Duration = Duration::from_millis(300);
+
 /// The service through all its lives.
 pub(crate) struct Lives<'r> {
     stage: &'r Stage,
     feed: &'r Feed,
+    /// Redis behind the proxy.
+    redis: String,
     setup: Setup,
     service: Service,
     number: usize,
@@ -61,10 +68,25 @@ fn start(setup: &Setup, life: &Life) -> Service {
 
 impl<'r> Lives<'r> {
     /// Starts the first one.
-    pub(crate) fn begin(stage: &'r Stage, feed: &'r Feed, setup: Setup, life: Life) -> Lives<'r> {
+    pub(crate) fn begin(
+        stage: &'r Stage,
+        feed: &'r Feed,
+        redis: String,
+        setup: Setup,
+        life: Life,
+    ) -> Lives<'r> {
         let service = start(&setup, &life);
-        let lives =
-            Lives { stage, feed, setup, service, number: 0, life, first_session: 0, past: Past::default() };
+        let lives = Lives {
+            stage,
+            feed,
+            redis,
+            setup,
+            service,
+            number: 0,
+            life,
+            first_session: 0,
+            past: Past::default(),
+        };
         lives.show();
         lives
     }
@@ -89,7 +111,11 @@ impl<'r> Lives<'r> {
             stage.begin("service", name, &format!("{:?}, down for {:?}", step.action, step.lasts));
             stage.set_living(None);
             match &step.action {
-                ServiceAction::Kill(_) => self.service.kill9(),
+                ServiceAction::Kill(_) => {
+                    self.service.kill9();
+                    // fails where Redis cannot answer now; then the next life stands by for some seconds
+                    drop(forget_owner(&self.redis));
+                }
                 ServiceAction::Terminate(_) => self.terminate(),
             }
             self.bury(matches!(step.action, ServiceAction::Kill(_)));
@@ -150,6 +176,13 @@ impl<'r> Lives<'r> {
         self.bury(false);
         self.past
     }
+}
+
+/// Lets the next life begin at once instead of waiting for the lease of the dead one.
+fn forget_owner(redis: &str) -> RedisResult<()> {
+    let mut connection = Client::open(redis)?.get_connection_with_timeout(ANSWER_LIMIT)?;
+    connection.set_read_timeout(Some(ANSWER_LIMIT))?;
+    deadpool_redis::redis::cmd("DEL").arg("uw:ws:owner").query(&mut connection)
 }
 
 /// What must not stand in a log.

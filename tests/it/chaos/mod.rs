@@ -14,6 +14,7 @@ mod lanes;
 mod ledger;
 mod lives;
 mod plan;
+mod remains;
 mod run;
 mod stage;
 mod summary;

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::compare::compare;
-use super::lanes;
-use super::lives::{Lives, Past};
+use super::lives::Lives;
 use super::plan::{Persistence, Plan};
 use super::stage::Stage;
 use super::summary::Summary;
 use super::traffic::{CHANNELS, Order, TARGETS, Traffic, payload_of};
 use super::watch::watch;
+use super::{lanes, remains};
 use crate::support::oracle::newest_payload;
 use crate::support::proxy::Proxy;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
@@ -123,7 +123,7 @@ pub(crate) fn run(plan: &Plan) {
         let ends_all = EndsAll(&traffic, &is_done);
         traffic.spawn(scope, &feed);
         let watching = scope.spawn(|| watch(&stage, || is_done.load(SeqCst)));
-        let mut lives = Lives::begin(&stage, &feed, setup, plan.first_life.clone());
+        let mut lives = Lives::begin(&stage, &feed, redis.unix_url(), setup, plan.first_life.clone());
         std::thread::scope(|lanes| {
             let stage = &stage;
             lanes.spawn(|| stage.play(|| lanes::redis(stage, &mut redis, &plan.redis)));
@@ -146,8 +146,8 @@ pub(crate) fn run(plan: &Plan) {
     });
     let judged = compare(plan, &redis, &traffic.journals(), &past, &seen);
     let totals = judged.unwrap_or_else(|error| {
-        let folder = keep_logs(plan, &redis, &past);
-        panic!("{error}\nthe logs are in {}", folder.display())
+        let folder = remains::keep(plan, &redis, &past, &traffic.journals());
+        panic!("{error}\nwhat is left is in {}", folder.display())
     });
     fail_if_any(&[stage.failures(), past.problems.clone()].concat());
     println!("{}", Summary { plan, totals, seen, lives: past.outputs.len(), counts: stage.record().counts });
@@ -180,15 +180,4 @@ fn catch_up(service: &Service, redis: &RedisServer, traffic: &Traffic) {
         if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
     });
     service.wait_until_settled();
-}
-
-/// Keeps what all processes wrote, for whoever looks for the reason.
-fn keep_logs(plan: &Plan, redis: &RedisServer, past: &Past) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}", plan.seed));
-    std::fs::create_dir_all(&folder).unwrap();
-    for (life, output) in past.outputs.iter().enumerate() {
-        std::fs::write(folder.join(format!("service-{life}.log")), output).unwrap();
-    }
-    std::fs::copy(redis.folder().join("redis.log"), folder.join("redis.log")).unwrap();
-    folder
 }

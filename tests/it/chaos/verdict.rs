@@ -84,11 +84,12 @@ fn explain(
         .filter(|other| other.session == frame.session && other.place < frame.place)
         .map(|other| other.n)
         .collect();
+    let (n, topic, session) = (frame.n, frame.topic, frame.session);
+    if before.is_empty() {
+        return format!("entry {position} is event {n} of {topic} in session {session}, behind later ones");
+    }
     format!(
-        "entry {position} is event {} of {} in session {}, but {} before it in that session are missing: {:?} …",
-        frame.n,
-        frame.topic,
-        frame.session,
+        "entry {position} is event {n} of {topic} in session {session}, but {} before it in that session are missing: {:?} …",
         before.len(),
         &before[..before.len().min(10)]
     )

@@ -8,8 +8,8 @@ use crate::support::oracle::{assert_stream_holds, assert_streams_equal, entries}
 use crate::support::sample::payloads;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
-/// Small enough to be filled in a second.
-const LIMIT: &str = "8MiB";
+/// The least that may be set, so that it is soon filled.
+const LIMIT: &str = "16MiB";
 /// Events sent at once.
 const SOME: u64 = 500;
 
@@ -224,6 +224,7 @@ fn what_a_queue_holds_survives_a_start_on_a_disk_that_cannot_be_written_yet() {
     assert_eq!(refused.wait_for_exit(SOON), Some(74), "{}", refused.output());
     remount("remount,rw");
     redis.restart(&[]);
+    super::forget_owner(&redis);
     let service = setup.start_ready();
     service.wait_until_settled();
     assert_stream_holds(&redis, "uw:ws:option_trades:SPY", &feed.sent()["option_trades:SPY"]);

@@ -66,7 +66,7 @@ fn a_backlog_on_disk_gets_ids_above_a_foreign_entry_that_came_while_redis_was_aw
     service.kill9();
     redis.restart(&[]);
     write(&redis, "uw:ws:price:SPY", &ahead(3_600_000));
-    let service = super::start_again(&setup, &feed);
+    let service = super::start_again(&setup, &feed, &redis);
     send(&feed, 2);
     service.wait_until_settled();
     assert_holds_ours(&redis, "uw:ws:price:SPY", &feed.sent()["price:SPY"]);

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{TARGETS, assert_all_is_there, send, sent, start_again, wait_for_gap, wait_until_on_disk};
+use super::{
+    TARGETS, assert_all_is_there, forget_owner, gap_reasons, send, sent, start_again, wait_for_gap,
+    wait_until_on_disk,
+};
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal};
 use crate::support::sample::payloads;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_until};
@@ -35,15 +38,16 @@ fn assert_survives(end: impl Fn(&mut Service)) {
     assert_streams_equal(&feed, &redis, &TARGETS);
     service.wait_until_settled();
     redis.kill9();
-    let mut before = sent(&feed);
+    let (mut before, mut stored) = (0, sent(&feed));
     for (round, life) in (1..).zip(LIVES) {
         send(&feed, round);
-        wait_until_on_disk(&service, sent(&feed) - before, sent(&feed) - 6 * super::COUNT);
+        wait_until_on_disk(&service, sent(&feed) - before, sent(&feed) - before - stored);
         end(&mut service);
-        before = sent(&feed);
-        service = start_again(&with(&setup, &life), &feed);
+        (before, stored) = (sent(&feed), 0);
+        service = start_again(&with(&setup, &life), &feed, &redis);
     }
     redis.restart(&[]);
+    forget_owner(&redis);
     send(&feed, 10);
     assert_all_is_there(service, &feed, &redis);
 }
@@ -76,10 +80,11 @@ fn kill_9_under_load_loses_nothing_that_was_read() {
         let on_disk = || read_at.elapsed() > ON_DISK_WITHIN;
         wait_until("everything that was read is on disk", SOON, on_disk, || "not yet".to_owned());
         service.kill9();
-        service = start_again(&setup, &feed);
+        service = start_again(&setup, &feed, &redis);
     }
+    wait_for_gap(&redis, "crash");
     assert_all_is_there(service, &feed, &redis);
-    wait_for_gap(&redis, "death");
+    assert!(!gap_reasons(&redis).contains(&"redis_lost".to_owned()), "Redis forgot nothing");
 }
 
 #[test]
@@ -92,7 +97,7 @@ fn an_orderly_end_with_redis_loses_nothing_whatever_the_settings_of_the_next_lif
         service.wait_for_metric("uw_ws_events_received_total", &[], 6 * super::COUNT);
         service.signal(Signal::TERM);
         assert_eq!(service.wait_for_exit(SOON), Some(0));
-        service = start_again(&with(&setup, &life), &feed);
+        service = start_again(&with(&setup, &life), &feed, &redis);
     }
     assert_all_is_there(service, &feed, &redis);
 }
@@ -112,7 +117,7 @@ fn ids_rise_and_nothing_is_lost_when_the_clock_steps_back_an_hour() {
         assert_streams_equal(&feed, &redis, &TARGETS);
         service.wait_until_settled();
         assert_eq!(service.terminate(), Some(0));
-        service = start_again(&setup, &feed);
+        service = start_again(&setup, &feed, &redis);
         send(&feed, 2 * round + 1);
     }
     assert_all_is_there(service, &feed, &redis);

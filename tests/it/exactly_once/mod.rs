@@ -59,9 +59,16 @@ fn wait_until_on_disk(service: &Service, read: u64, on_disk: u64) {
     service.wait_for_metric("uw_ws_spool_events", &[], on_disk);
 }
 
+/// Lets nobody wait for the lease of a process that was killed.
+fn forget_owner(redis: &RedisServer) {
+    // there may be no Redis at the moment
+    drop(redis.try_command::<u64>(&["DEL", "uw:ws:owner"]));
+}
+
 /// Another life in the same folder, listening to the same feed.
 #[track_caller]
-fn start_again(setup: &Setup, feed: &Feed) -> Service {
+fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
+    forget_owner(redis);
     let gone = || feed.open_sessions() == 0;
     wait_until("the feed has seen the end", SOON, gone, || format!("{} sessions", feed.open_sessions()));
     let service = setup.clone().start();

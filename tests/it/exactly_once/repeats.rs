@@ -1,6 +1,6 @@
 //! The feed sends again what it has sent before: dropped if it is the same to the byte, kept if it is amended.
 
-use super::start_again;
+use super::{forget_owner, start_again};
 use crate::support::oracle::assert_stream_holds;
 use crate::support::sample::payloads;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_until};
@@ -52,8 +52,9 @@ fn what_is_repeated_to_the_next_life_is_stored_once() {
     feed.send_all(TOPIC, &trades[100..200]);
     super::wait_until_on_disk(&service, 200, 100);
     service.kill9();
-    let service = start_again(&setup, &feed);
+    let service = start_again(&setup, &feed, &redis);
     redis.restart(&[]);
+    forget_owner(&redis);
     feed.send_all(TOPIC, &trades);
     service.wait_for_metric("uw_ws_events_received_total", &[], 300);
     assert_eq!(duplicates(&service), 200);
@@ -82,8 +83,9 @@ fn a_channel_whose_events_may_repeat_rightly_keeps_them_all() {
     let service = Setup::new(&feed, &redis).set("CHANNELS", "lit_trades").start_ready();
     let trade = r#"{"symbol":"SPY","price":"500.1","size":100}"#.to_owned();
     let thrice = [trade.clone(), trade.clone(), trade];
-    feed.send_all("lit_trades:SPY", &thrice);
+    feed.send_all("lit_trades", &thrice);
     service.wait_for_metric("uw_ws_events_stored_total", &[], 3);
+    assert_stream_holds(&redis, "uw:ws:lit_trades", &thrice);
     assert_stream_holds(&redis, "uw:ws:lit_trades:SPY", &thrice);
     service.finish();
 }

@@ -28,9 +28,10 @@ const PAGE: &str = "10000";
 pub(crate) fn entries(redis: &RedisServer, key: &str) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     loop {
-        let after =
-            all.last().map_or_else(|| "-".to_owned(), |Entry { id: (ms, n), .. }| format!("({ms}-{n}"));
-        let page = read_entries(redis.command(&["XRANGE", key, &after, "+", "COUNT", PAGE]), key);
+        let from = all.last().map_or_else(|| "-".to_owned(), |Entry { id: (ms, n), .. }| format!("{ms}-{n}"));
+        let mut page = read_entries(redis.command(&["XRANGE", key, &from, "+", "COUNT", PAGE]), key);
+        // nothing can be asked for above the greatest id, so the last entry comes again
+        page.retain(|entry| all.last().is_none_or(|last| last.id < entry.id));
         if page.is_empty() {
             return all;
         }
