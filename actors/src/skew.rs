@@ -9,10 +9,10 @@ pub(crate) fn skewed(unix_us: u64) -> u64 {
 }
 
 #[cfg(feature = "fault-injection")]
-pub(crate) use skew::skewed;
+pub(crate) use file::skewed;
 
 #[cfg(feature = "fault-injection")]
-mod skew {
+mod file {
     use std::path::{Path, PathBuf};
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -50,11 +50,11 @@ mod tests {
     #[test]
     fn the_file_says_by_how_many_seconds_the_clock_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("offset");
-        assert_eq!(skew::offset_us(&file), 0, "no file");
+        let path = folder.path().join("offset");
+        assert_eq!(file::offset_us(&path), 0, "no file");
         for (text, offset) in [("-3600\n", -3_600_000_000), ("5", 5_000_000), ("soon", 0), ("", 0)] {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!(skew::offset_us(&file), offset, "{text}");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(file::offset_us(&path), offset, "{text}");
         }
     }
 

@@ -153,12 +153,12 @@ pub(crate) fn feed(stage: &Stage, feed: &Feed, traffic: &Traffic, steps: &[Step<
     play(stage, "feed", steps, |step| match step.action {
         FeedAction::Cut => feed.cut_all(),
         FeedAction::CutAndRepeat(frames) => {
-            traffic.order(&Order::Repeat(frames));
+            traffic.order(Order::Repeat(frames));
             feed.cut_all();
         }
-        FeedAction::Malformed => traffic.order(&Order::Malformed),
-        FeedAction::Oversized => traffic.order(&Order::Oversized),
-        FeedAction::Burst(events) => traffic.order(&Order::Burst(events)),
+        FeedAction::Malformed => traffic.order(Order::Malformed),
+        FeedAction::Oversized => traffic.order(Order::Oversized),
+        FeedAction::Burst(events) => traffic.order(Order::Burst(events)),
     });
 }
 

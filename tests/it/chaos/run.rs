@@ -128,10 +128,10 @@ pub(crate) fn run(plan: &Plan) {
             let stage = &stage;
             lanes.spawn(|| stage.play(|| lanes::redis(stage, &mut redis, &plan.redis)));
             lanes.spawn(|| {
-                stage.play(|| lanes::line(stage, "redis line", &redis_line, &plan.redis_line, plan.seed))
+                stage.play(|| lanes::line(stage, "redis line", &redis_line, &plan.redis_line, plan.seed));
             });
             lanes.spawn(|| {
-                stage.play(|| lanes::line(stage, "feed line", &feed_line, &plan.feed_line, plan.seed))
+                stage.play(|| lanes::line(stage, "feed line", &feed_line, &plan.feed_line, plan.seed));
             });
             lanes.spawn(|| stage.play(|| lanes::feed(stage, &feed, &traffic, &plan.feed)));
             lanes.spawn(|| stage.play(|| lanes::clock(stage, &clock_file, &plan.clock)));
@@ -167,7 +167,7 @@ fn catch_up(service: &Service, redis: &RedisServer, traffic: &Traffic) {
     let mut marked_at: Option<Instant> = None;
     wait_for("the last event of each topic is stored", CATCH_UP, || {
         if marked_at.is_none_or(|at| at.elapsed() > MARK_AGAIN) {
-            traffic.order(&Order::Marker);
+            traffic.order(Order::Marker);
             marked_at = Some(Instant::now());
         }
         let is_missing = |(topic, last): &(&'static str, Option<u64>)| {

@@ -79,7 +79,7 @@ pub(crate) struct Frame {
 }
 
 /// Something for the senders to do between events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     Burst(u64),
     Malformed,
@@ -123,9 +123,9 @@ impl Traffic {
     }
 
     /// Gives all senders an order.
-    pub(crate) fn order(&self, order: &Order) {
+    pub(crate) fn order(&self, order: Order) {
         for state in &self.states {
-            state.lock().unwrap().orders.push_back(order.clone());
+            state.lock().unwrap().orders.push_back(order);
         }
     }
 

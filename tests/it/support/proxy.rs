@@ -26,8 +26,8 @@ use super::wait::{SOON, wait_until};
 const MAX_CONNECTIONS: usize = 256;
 /// What is read at once, and so what a delay or a swallow takes at once.
 const CHUNK: usize = 16 * 1024;
-/// A slow line moves in steps of this.
-const SLOW_STEP: Duration = Duration::from_millis(20);
+/// A slow line moves in so many steps.
+const SLOW_STEPS_A_SECOND: u32 = 50;
 /// Between tries to listen again on a port that is still being given back.
 const LISTEN_AGAIN: Duration = Duration::from_millis(10);
 
@@ -315,11 +315,10 @@ impl Pump<'_> {
         to: &mut OwnedWriteHalf,
         mode: &watch::Receiver<Mode>,
     ) -> io::Result<()> {
-        let steps_a_second = 1000 / SLOW_STEP.as_millis() as u64;
-        let step = usize::try_from(rate / steps_a_second).unwrap_or(usize::MAX).max(1);
+        let step = usize::try_from(rate / u64::from(SLOW_STEPS_A_SECOND)).unwrap_or(usize::MAX).max(1);
         for piece in bytes.chunks(step) {
             if *mode.borrow() == Mode::Slow(rate) {
-                sleep(SLOW_STEP).await;
+                sleep(Duration::from_secs(1) / SLOW_STEPS_A_SECOND).await;
             }
             self.write(piece, to).await?;
         }
