@@ -35,6 +35,7 @@ mod excerpt;
 pub mod fault;
 pub mod labelled;
 pub mod sampled;
+mod skew;
 pub mod time;
 pub mod tls;
 

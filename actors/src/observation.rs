@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
-use crate::labelled;
 use crate::ledger::observed::GapObservation;
+use crate::{labelled, skew};
 
 mod lease;
 
@@ -88,7 +88,7 @@ impl Moment {
 #[must_use]
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+    skew::skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
 labelled! {
