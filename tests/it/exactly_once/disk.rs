@@ -30,7 +30,6 @@ fn dropped(service: &Service, reason: &str) -> u64 {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_full_queue_drops_the_oldest_and_says_how_many() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
     let service = spooling(&feed, &redis, "drop_oldest").start_ready();
@@ -57,7 +56,6 @@ fn a_full_queue_drops_the_oldest_and_says_how_many() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_full_queue_that_blocks_loses_nothing() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
     let service = spooling(&feed, &redis, "block").start_ready();
@@ -89,7 +87,6 @@ fn a_full_queue_that_blocks_loses_nothing() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_second_process_on_the_same_folder_ends_with_74() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let setup = Setup::new(&feed, &redis);
@@ -133,7 +130,6 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_disk_that_fills_up_and_is_emptied_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path(), "size=4m") else { return };
@@ -175,7 +171,6 @@ fn a_disk_that_fills_up_and_is_emptied_is_survived() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_disk_that_is_full_while_redis_is_well_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path(), "size=4m") else { return };
@@ -193,7 +188,6 @@ fn a_disk_that_is_full_while_redis_is_well_costs_nothing() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_folder_that_cannot_be_written_at_the_start_ends_the_process_with_74() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path(), "size=4m,ro") else { return };
@@ -204,7 +198,6 @@ fn a_folder_that_cannot_be_written_at_the_start_ends_the_process_with_74() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_a_queue_holds_survives_a_start_on_a_disk_that_cannot_be_written_yet() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path(), "size=64m") else { return };

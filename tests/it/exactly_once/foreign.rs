@@ -52,7 +52,6 @@ fn ids_go_on_above_a_foreign_entry_of_the_future_whenever_it_was_written() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_backlog_on_disk_gets_ids_above_a_foreign_entry_that_came_while_redis_was_away_from_us() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
     let setup = Setup::new(&feed, &redis);
@@ -75,7 +74,6 @@ fn a_backlog_on_disk_gets_ids_above_a_foreign_entry_that_came_while_redis_was_aw
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_stream_whose_id_cannot_be_exceeded_is_put_aside_and_the_others_go_on() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     write(&redis, "uw:ws:price:SPY", GREATEST);
@@ -83,7 +81,6 @@ fn a_stream_whose_id_cannot_be_exceeded_is_put_aside_and_the_others_go_on() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_key_of_another_type_puts_its_events_aside_and_the_others_go_on() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     redis.command::<()>(&["SET", "uw:ws:price:SPY", "not a stream"]);

@@ -23,7 +23,6 @@ fn a_redis_that_keeps_its_log_and_is_killed_again_and_again_loses_nothing() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_the_log_lost_is_written_again() {
     let everysec = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
     let (feed, mut redis) = (Feed::start(), RedisServer::start_with(&everysec, None));
@@ -50,7 +49,6 @@ fn cut_log(redis: &RedisServer, bytes: u64) {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_redis_that_comes_back_empty_gets_what_is_still_on_disk() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).start_ready();
@@ -64,7 +62,6 @@ fn a_redis_that_comes_back_empty_gets_what_is_still_on_disk() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", "1s").start_ready();
@@ -87,7 +84,6 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
 
 /// The service's Redis was replaced by its replica, which lacked the newest writes, and then takes over again.
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_a_failover_loses_is_written_again() {
     let (feed, redis, replica) = (Feed::start(), RedisServer::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).start_ready();

@@ -53,19 +53,16 @@ fn assert_survives(end: impl Fn(&mut Service)) {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_is_on_disk_survives_kill_9_and_other_settings_again_and_again() {
     assert_survives(Service::kill9);
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_is_on_disk_survives_an_orderly_end_without_redis_and_other_settings() {
     assert_survives(|service| assert_eq!(service.terminate(), Some(0)));
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn kill_9_under_load_loses_nothing_that_was_read() {
     let (feed, redis) = (Feed::start(), RedisServer::start_durable());
     let setup = Setup::new(&feed, &redis);
@@ -124,7 +121,6 @@ fn ids_rise_and_nothing_is_lost_when_the_clock_steps_back_an_hour() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn an_event_that_kills_its_writer_twice_is_put_aside_and_the_others_go_on() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let poison = r#"{"close":"1.0","time":1,"vol":666000666}"#;
@@ -145,7 +141,6 @@ fn an_event_that_kills_its_writer_twice_is_put_aside_and_the_others_go_on() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_writer_that_crashes_loses_nothing() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let setup = Setup::new(&feed, &redis)

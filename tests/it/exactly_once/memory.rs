@@ -31,7 +31,6 @@ fn every(period: Duration, length: Duration, mut each: impl FnMut(u64)) {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn while_redis_is_away_and_thousands_of_events_a_second_arrive() {
     const PER_TICK: u64 = 250;
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());

@@ -20,7 +20,6 @@ fn wait_for_new_sessions(feed: &Feed, service: &Service, before: usize) {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_a_session_repeats_of_the_one_before_is_stored_once() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).start_ready();
@@ -38,7 +37,6 @@ fn what_a_session_repeats_of_the_one_before_is_stored_once() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn what_is_repeated_to_the_next_life_is_stored_once() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
     let setup = Setup::new(&feed, &redis);
@@ -77,7 +75,6 @@ fn an_amended_event_is_stored_beside_the_first() {
 }
 
 #[test]
-#[ignore = "needs the disk queue"]
 fn a_channel_whose_events_may_repeat_rightly_keeps_them_all() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("CHANNELS", "lit_trades").start_ready();

@@ -79,7 +79,7 @@ impl Setup {
 }
 
 impl Service {
-    fn spawn(variables: &BTreeMap<String, String>, folder: TempDir) -> Service {
+    fn spawn(variables: &BTreeMap<String, String>, folder: Arc<TempDir>) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
             .env_clear()
             .envs(variables)
@@ -98,8 +98,7 @@ impl Service {
     /// Starts the next process in the folder of this one, which has ended, with the settings of `setup`.
     pub(crate) fn start_again(mut self, setup: &Setup) -> Service {
         assert!(!self.is_running(), "it has ended");
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Service::spawn(&setup.variables, folder)
+        Service::spawn(&setup.variables, Arc::clone(&self.folder))
     }
 }
 
