@@ -47,6 +47,11 @@ impl Gauge {
         self.0.store(n, Relaxed);
     }
 
+    /// Changes one of several numbers that make it up.
+    pub fn change(&self, from: u64, to: u64) {
+        self.0.fetch_add(to.wrapping_sub(from), Relaxed);
+    }
+
     /// The number.
     #[must_use]
     pub fn get(&self) -> u64 {

@@ -23,7 +23,7 @@
 //! ```text
 //! SPOOL_DIR/
 //!   lock                          held by the process that writes (flock); its pid for people
-//!   shard-<i>-of-<n>/
+//!   shard-<i>-of-<n>[-<g>]/       `g` counts the changes of `n`; without it, zero
 //!     <first number, 20 digits>.seg   records with consecutive numbers
 //!     cursor                      the position, and which numbers are missing on purpose or reported; text
 //!     removed                     the highest id of any removed record, by stream; text

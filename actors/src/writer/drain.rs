@@ -196,18 +196,21 @@ impl Drain {
     }
 
     async fn write_everything(&mut self) -> Result<(), Left> {
-        // an older queue first, and all of them before anything new: a stream may have moved from any to any other
-        while let Some(disk) = self.adoption.next() {
-            if let Ok(standing) = disk.standing().await {
-                self.state.may_have_written(&disk, standing.next);
-                let range = Range { disk: disk.clone(), from: standing.acknowledged, to: standing.next };
-                self.backlog.give_back(Vec::new(), range);
+        // older queues first, and all of them before anything new: a stream may have moved from any to any other
+        for old in self.adoption.disks().to_vec() {
+            while !self.adoption.is_turn_of(old.generation) {
+                self.pause(ADOPTION_LOOK).await?;
             }
-            while let Some(next) = self.backlog.take_of(&disk) {
+            if let Ok(standing) = old.disk.standing().await {
+                self.state.may_have_written(&old.disk, standing.next);
+                let (from, to) = (standing.acknowledged, standing.next);
+                self.backlog.give_back(Vec::new(), Range { disk: old.disk.clone(), from, to });
+            }
+            while let Some(next) = self.backlog.take_of(&old.disk) {
                 self.leave_rest(&next)?;
                 self.write_next(next).await?;
             }
-            self.adoption.finish(&disk);
+            self.adoption.finish(&old);
         }
         while !self.adoption.is_over() {
             self.pause(ADOPTION_LOOK).await?;

@@ -62,7 +62,8 @@ impl Drain {
     }
 
     fn disks(&self) -> Vec<Disk> {
-        self.adoption.disks().iter().chain(&self.disk).cloned().collect()
+        let old = self.adoption.disks().iter().map(|old| old.disk.clone());
+        old.chain(self.disk.clone()).collect()
     }
 
     /// What is kept in a disk queue of what was stored. A queue that has ended keeps nothing.

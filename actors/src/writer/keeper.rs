@@ -17,7 +17,7 @@ use slog::Logger;
 use tokio::time::sleep;
 
 use super::backlog::Backlog;
-use super::disk::{Disk, DiskError};
+use super::disk::{Disk, DiskError, Ticket};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
 use crate::event::Event;
@@ -207,7 +207,10 @@ impl Keeper {
         let appended = loop {
             self.beat.beat();
             let bytes = records.bytes().len() as u64;
-            let (given_back, appended) = disk.append(records).await;
+            let ticket = Ticket::default();
+            batches.iter().for_each(|batch| batch.board(Some(ticket.clone())));
+            let (given_back, appended) = disk.append(records, ticket).await;
+            batches.iter().for_each(|batch| batch.board(None));
             records = given_back;
             match appended {
                 Err(DiskError::Spool(SpoolError::Full { .. })) if self.make_room(&disk, bytes).await => {}
