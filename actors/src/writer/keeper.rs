@@ -154,17 +154,7 @@ impl Keeper {
 
     /// Brings what is in memory alone to the disk, in its order.
     async fn spill(&mut self) {
-        if let Some(in_flight) = self.backlog.in_flight() {
-            let unsafe_ones: Vec<&EventBatch> =
-                in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
-            self.append(&unsafe_ones).await;
-            // what was stored meanwhile need not be written again
-            if unsafe_ones.iter().all(|batch| batch.has_ended())
-                && let Some(disk) = &self.disk
-            {
-                disk.acknowledge(self.state.next, []);
-            }
-        }
+        self.spill_in_flight().await;
         loop {
             let batches = self.backlog.take_unsafe(APPEND_BYTES);
             if batches.is_empty() || !self.try_append(&batches).await {
@@ -173,6 +163,21 @@ impl Keeper {
                 return;
             }
             batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
+        }
+    }
+
+    async fn spill_in_flight(&mut self) {
+        let Some(in_flight) = self.backlog.in_flight() else { return };
+        let in_memory: Vec<&EventBatch> =
+            in_flight.iter().filter(|batch| batch.on_disk().is_none() && !batch.has_ended()).collect();
+        if in_memory.is_empty() || !self.append(&in_memory).await {
+            return;
+        }
+        // what was stored meanwhile need not be written again; there is nothing before it on the disk
+        if let Some(disk) = &self.disk
+            && in_memory.iter().all(|batch| batch.has_ended())
+        {
+            disk.acknowledge(self.state.next, []);
         }
     }
 
