@@ -8,6 +8,9 @@ SHELL := /bin/bash
 CHECKED := --workspace --features fault-injection
 # Arguments of the measurement: make bench BENCH_ARGS="--events 200000"
 BENCH_ARGS ?=
+# How long `make chaos` makes trouble, and the seed of a run to be had again.
+SECONDS ?= 600
+SEED ?=
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
@@ -16,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test lint audit demo uw-websocket bench image clean
+.PHONY: help test chaos lint audit demo uw-websocket bench drain image clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +33,11 @@ test: ## every test; installs redis-server when it is missing
 	  echo "cargo-nextest is not installed: cargo test runs the tests"; \
 	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast); \
 	fi
+
+chaos: ## everything that can go wrong, for SECONDS=600; SEED=7 does again what a run with that seed did
+	@config/install-tools.sh cc redis-server
+	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
+	  --ignored --exact --nocapture chaos::long_run
 
 lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
 	cargo fmt --all --check
@@ -65,6 +73,10 @@ uw-websocket: ## the service with the settings of .env, logging to the terminal 
 bench: ## how many events a second, and at what cost (BENCH_ARGS="--help" for its options)
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- $(BENCH_ARGS)
+
+drain: ## how fast a backlog of a million events on disk empties once Redis is back
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- drain
 
 image: ## the container image
 	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

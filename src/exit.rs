@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// A clean end; also when the service is disabled.
     Clean = 0,
-    /// A tool could not do its work; `healthcheck`: the service is not healthy, or cannot be asked.
+    /// A tool could not do its work; `spool verify`: there is damage; `healthcheck`: the service is not healthy, or cannot be asked.
     Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod exit;
 pub mod http;
 pub mod logging;
+mod memory;
 pub mod redact;
 pub mod refusal;
 pub mod service;

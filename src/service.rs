@@ -1,18 +1,18 @@
 //! The only wiring: disk queues → observations → lease → in each term as owner the ledger, mailboxes and the supervisor
 //! with its children → HTTP, and then waiting for the end.
 //!
-//! Threads: the main one runs the supervisor, the herald, the lease, the ledger and the signals; one arbiter runs all
+//! Threads: the main one runs the supervisor, the herald, the janitor, the lease, the ledger and the signals; one arbiter runs all
 //! connections and writers; each disk queue has two; the HTTP side and the log have their own.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
@@ -23,23 +23,25 @@ use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::herald::Herald;
-use uw_websocket_actors::lease::LeaseKeeper;
+use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
+use uw_websocket_actors::lease::{LeaseKeeper, Role};
 use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::settings::{ActorSettings, Retention, SpoolMode};
 use uw_websocket_actors::spool::{Damage, SpoolLock};
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::tls;
-use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::damages;
+use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::spools::{OpenSpools, Started};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Spools, Writer, WriterParts};
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::memory;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
 use crate::term::Term;
@@ -145,16 +147,21 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
 
 /// Asks Redis once. One that is away is waited for; one that refuses us is not.
 async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &Logger) -> Result<(), Exit> {
-    match control::check(address, &settings.actors.keys.prefix, pool).await {
-        Ok(version) => info!(log, "redis answers"; "version" => version),
+    let reachable = match control::check(address, &settings.actors.keys.prefix, pool).await {
+        Ok(version) => {
+            info!(log, "redis answers"; "version" => version);
+            Some(pool)
+        }
         Err(CheckError::Unreachable(error)) => {
             warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
+            None
         }
         Err(error) => {
             error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
             return Err(Exit::BadSettings);
         }
-    }
+    };
+    memory::announce(&settings.actors, reachable, log).await;
     Ok(())
 }
 
@@ -190,6 +197,7 @@ impl Service {
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "herald"));
         Herald::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log).start();
+        self.start_janitor(&settings.actors, lease.role());
 
         let turns = Turns {
             role: lease.role(),
@@ -222,7 +230,8 @@ impl Service {
         for (folder, damages) in self.damages.take() {
             damages::report(&damages, &folder, &channels, &gaps, &self.log);
         }
-        let (observations, log) = (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
+        let (observations, log) =
+            (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         Term::begin(Ledger::new(clerk).start(), |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
@@ -244,6 +253,23 @@ impl Service {
         LeaseKeeper::start(pool, &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
+    }
+
+    /// Starts what applies the age limit, if there is one.
+    fn start_janitor(&self, settings: &ActorSettings, role: watch::Receiver<Role>) {
+        if settings.retention == Retention::Off {
+            return;
+        }
+        let observations = Arc::clone(&self.observations);
+        let parts = JanitorParts {
+            pool: self.pool.clone(),
+            prefix: settings.keys.prefix.clone(),
+            retention: settings.retention,
+            may_write: Box::new(move || role.borrow().may_write() && !observations.stopping.load(Relaxed)),
+            observations: Arc::clone(&self.observations),
+            log: self.log.new(o!("component" => "janitor")),
+        };
+        Janitor::new(parts).start();
     }
 
     fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {

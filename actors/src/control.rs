@@ -1,4 +1,5 @@
-//! Redis for everything that is not the way of an event: a small pool for the start check and for `ws:status`.
+//! Redis for everything that is not the way of an event: a small pool for the start check, for `ws:status`
+//! and for the janitor.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::writer::store::Store;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::{Address, AddressError};
 
-/// Connections at most: one for the status, one for whoever else asks.
-const CONNECTIONS: usize = 2;
+/// Connections at most: one for the status, one that the janitor holds for a round, one for whoever else asks.
+const CONNECTIONS: usize = 3;
 /// Longest wait for a connection or an answer: nothing here is worth waiting longer for, it is asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The oldest Redis whose streams have all that is used here.

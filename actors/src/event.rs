@@ -79,7 +79,7 @@ impl Channel {
     ];
 
     /// What our own keys are called where a channel's stand: `<p>:ws:status` and so on. No channel has such a name.
-    pub const RESERVED: [&str; 6] = ["status", "gaps", "owner", "latest", "map", "probe"];
+    pub const RESERVED: [&str; 7] = ["status", "gaps", "ledger", "owner", "latest", "map", "probe"];
 
     /// The vendor channels outside [`Channel::KNOWN`] that exist per ticker only (source: vendor's list of 2026-08).
     const OTHER_PER_TICKER: [&str; 1] = ["net_flow"];

@@ -10,14 +10,15 @@ use slog::{Logger, debug, error, info, warn};
 
 use crate::error_chain::ErrorChain;
 use crate::event::EntryId;
+use crate::janitor::Swept;
 use crate::lease::key::KeyError;
 use crate::ledger::gap::Gap;
 use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
-use crate::time::{iso_utc, millis};
 use crate::spool::{Damage, SpoolError};
+use crate::time::{iso_utc, millis};
 use crate::writer::disk::DiskError;
 use crate::writer::store::fault::{Refusal, StoreFault};
 
@@ -235,6 +236,15 @@ pub(crate) fn ledger_refused(log: &Logger, error: &str) {
 
 pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
     warn!(log, "log records dropped"; "count" => count);
+}
+
+pub(crate) fn old_entries_removed(log: &Logger, swept: Swept, elapsed: Duration) {
+    info!(log, "old entries removed"; "streams" => swept.streams, "entries" => swept.entries,
+        "keys" => swept.keys, "elapsed_ms" => millis(elapsed));
+}
+
+pub(crate) fn age_limit_not_applied(log: &Logger, error: &dyn Display) {
+    warn!(log, "age limit not applied"; "error" => %error);
 }
 
 pub(crate) fn status_unwritten(log: &Logger, error: &dyn Display) {

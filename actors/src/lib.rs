@@ -19,7 +19,9 @@ pub mod quarantine;
 
 pub mod auditor;
 pub mod events;
+pub mod forecast;
 pub mod herald;
+pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;
@@ -33,6 +35,7 @@ mod excerpt;
 pub mod fault;
 pub mod labelled;
 pub mod sampled;
+mod skew;
 pub mod time;
 pub mod tls;
 

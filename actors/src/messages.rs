@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::event::{Event, ReadAt};
 use crate::observation::{DropReason, Fate, Observations, Place};
 use crate::writer::backlog::{Range, TransactionSize};
-use crate::writer::disk::Disk;
+use crate::writer::disk::{Disk, Ticket};
 use crate::writer::mailbox::Credit;
 
 /// Events of one shard in the order of their arrival, sealed by one connection.
@@ -29,6 +29,8 @@ pub struct EventBatch {
     /// When the first of the events was read.
     read_at: ReadAt,
     on_disk: OnceCell<OnDisk>,
+    /// While the disk queue is asked to take it.
+    ticket: RefCell<Option<Ticket>>,
     credit: RefCell<Option<Credit>>,
     /// Whether it was settled.
     ended: Cell<bool>,
@@ -46,6 +48,7 @@ impl EventBatch {
             weight: 0,
             read_at,
             on_disk: OnceCell::new(),
+            ticket: RefCell::new(None),
             credit: RefCell::new(None),
             ended: Cell::new(false),
             observations,
@@ -141,8 +144,14 @@ impl EventBatch {
         self.ended.get()
     }
 
+    /// The disk queue is asked to take it, and has answered with a `None`.
+    pub fn board(&self, ticket: Option<Ticket>) {
+        *self.ticket.borrow_mut() = ticket;
+    }
+
     /// All its events are on disk: from here on the disk queue answers for them, and the room in the mailbox is free.
     pub fn spooled(&self, on_disk: OnDisk) {
+        self.board(None);
         if self.on_disk.set(on_disk).is_ok() {
             for event in &self.events {
                 self.observations.channel(event.route.channel).spool(1);
@@ -249,6 +258,11 @@ impl Drop for EventBatch {
     fn drop(&mut self) {
         // settled, or a copy of what the disk queue still has
         if self.ended.get() || self.on_disk.get().is_some() {
+            return;
+        }
+        if self.ticket.take().is_some_and(|ticket| !ticket.take()) {
+            // its writer has died, but the disk queue has it
+            self.events.iter().for_each(|event| self.observations.channel(event.route.channel).spool(1));
             return;
         }
         let is_stopping = self.observations.stopping.load(Relaxed);

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{Channel, ChannelIndex, Topic};
-use crate::labelled;
 use crate::ledger::observed::GapObservation;
+use crate::{labelled, skew};
 
 mod lease;
 
@@ -45,6 +45,11 @@ impl Gauge {
     /// Sets the number.
     pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
+    }
+
+    /// Changes one of several numbers that make it up.
+    pub fn change(&self, from: u64, to: u64) {
+        self.0.fetch_add(to.wrapping_sub(from), Relaxed);
     }
 
     /// The number.
@@ -88,7 +93,7 @@ impl Moment {
 #[must_use]
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+    skew::skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
 labelled! {
@@ -358,6 +363,15 @@ impl WriterObservation {
     }
 }
 
+/// The janitor.
+#[derive(Debug, Default)]
+pub struct JanitorObservation {
+    /// Entries trimmed for their age.
+    pub trimmed_entries: Count,
+    /// Keys removed whole for their age.
+    pub removed_keys: Count,
+}
+
 /// Everything that can be seen of the service.
 #[derive(Debug)]
 pub struct Observations {
@@ -375,6 +389,8 @@ pub struct Observations {
     pub writers: Vec<WriterObservation>,
     /// Whether this instance is the owner.
     pub lease: LeaseObservation,
+    /// The janitor.
+    pub janitor: JanitorObservation,
     /// Starts of a child after its first, by its name.
     pub restarts: Mutex<BTreeMap<String, u64>>,
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
@@ -413,6 +429,7 @@ impl Observations {
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             lease: LeaseObservation::new(),
+            janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             stopping: AtomicBool::new(false),

@@ -107,6 +107,12 @@ pub struct KeySettings {
 }
 
 impl KeySettings {
+    /// What every stream's key begins with; its topic follows.
+    #[must_use]
+    pub fn stream_prefix(&self) -> String {
+        format!("{}:ws:", self.prefix)
+    }
+
     /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default
     /// (sized in the contract by the usual rate of the channel); `0` is none.
     #[must_use]

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) plan: Plan,
     /// Compare; `cargo bench` adds this
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     pub(crate) bench: bool,
 }
 
@@ -38,6 +38,19 @@ pub(crate) enum Mode {
         #[arg(long, value_delimiter = ',', required = true)]
         symbols: Vec<String>,
     },
+    /// Fill the disk queue while Redis is away, and measure how fast it empties
+    Drain(Backlog),
+}
+
+/// What the disk queue is filled with.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Backlog {
+    /// Events that wait on disk when Redis starts
+    #[arg(long = "backlog", default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    /// Events a second that go on arriving meanwhile
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) rate: u32,
 }
 
 /// What is compared, and how long.

@@ -2,11 +2,13 @@
 //!
 //! All three listen to the same simulator and store the same events in the same private Redis, one after the other in
 //! interleaved rounds, because one machine's speed varies more over minutes than clients differ. What is measured, and
-//! how, stands in [`run`] (throughput) and [`latency`]; what the floor leaves out in [`floor`].
+//! how, stands in [`run`] (throughput) and [`latency`]; what the floor leaves out in [`floor`]. `make drain` measures how
+//! the service alone gets rid of a backlog on disk: [`drain`].
 
 mod args;
 mod bench;
 mod contender;
+mod drain;
 mod failure;
 mod floor;
 mod latency;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Some(Mode::Floor { feed, redis, symbols }) => {
             floor::run(feed, redis, &symbols).doing("being the floor")
         }
+        Some(Mode::Drain(backlog)) => drain::run(plan, backlog),
         None if bench => compare(plan.settled()),
         None => {
             // `cargo test --all-targets` runs every benchmark once, to see that it starts

@@ -13,7 +13,7 @@ use crate::process::{Running, free_address};
 pub(crate) struct PrivateRedis {
     connection: Connection,
     address: SocketAddr,
-    _running: Running,
+    running: Running,
 }
 
 /// What a stream holds.
@@ -44,14 +44,24 @@ type LatestFields = (Option<String>, Option<Vec<u8>>, Option<String>);
 impl PrivateRedis {
     /// Starts it in `folder`.
     pub(crate) fn start(folder: &Path) -> Result<PrivateRedis, Failure> {
-        let address = free_address()?;
+        PrivateRedis::start_at(free_address()?, folder)
+    }
+
+    /// Ends it and returns where it listened.
+    pub(crate) fn stop(self) -> Result<SocketAddr, Failure> {
+        self.running.stop()?;
+        Ok(self.address)
+    }
+
+    /// Starts it at this address.
+    pub(crate) fn start_at(address: SocketAddr, folder: &Path) -> Result<PrivateRedis, Failure> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]).arg("--dir").arg(folder);
         let mut running = Running::start("redis", &mut command, folder)?;
         running.wait_until_listening(address)?;
         let connection = connect(address)?;
-        Ok(PrivateRedis { connection, address, _running: running })
+        Ok(PrivateRedis { connection, address, running })
     }
 
     /// Where it listens.
@@ -81,6 +91,14 @@ impl PrivateRedis {
         // a stream that is not there yet is an error reply
         let present = replies.into_iter().filter_map(Result::ok);
         present.map(|reply| stream(reply).ok_or_else(|| unreadable("XINFO STREAM"))).collect()
+    }
+
+    /// Up to `count` entries of the stream of `topic` from the id on, itself included.
+    pub(crate) fn entries(&mut self, topic: &str, from: &str, count: usize) -> Result<Vec<Entry>, Failure> {
+        let mut range = cmd("XRANGE");
+        range.arg(format!("uw:ws:{topic}")).arg(from).arg("+").arg("COUNT").arg(count);
+        let replies: Vec<Value> = range.query(&mut self.connection)?;
+        replies.into_iter().map(|reply| entry(reply).ok_or_else(|| unreadable("XRANGE"))).collect()
     }
 
     /// The hashes of the newest event of `topics`, with one pipeline.

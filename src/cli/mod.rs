@@ -5,6 +5,7 @@ mod healthcheck;
 mod run;
 mod show;
 mod simulate;
+mod spool;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -41,6 +42,8 @@ enum Command {
     Simulate(Box<simulate::SimulateArgs>),
     /// Print the ledger of gaps: what was missed, when and why
     Gaps(gaps::GapsArgs),
+    /// Look into the disk queue, also while the service runs
+    Spool(spool::SpoolArgs),
     /// Print the settings as they take effect, secrets masked, each with where it came from
     #[command(
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
@@ -65,6 +68,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Run => with_settings(&sources, run::run),
         Command::Simulate(args) => simulate::run(*args),
         Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),
+        Command::Spool(args) => spool::run(&args, &sources),
         Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
         Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
     }

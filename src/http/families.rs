@@ -332,6 +332,20 @@ pub const FAMILIES: &[Family] = &[
         },
     ),
     family(
+        "uw_ws_trimmed_entries_total",
+        Counter,
+        &[],
+        "Entries of streams removed for their age",
+        |snapshot, series| series.only(snapshot.observations.janitor.trimmed_entries.get()),
+    ),
+    family(
+        "uw_ws_removed_keys_total",
+        Counter,
+        &[],
+        "Streams and hashes removed whole for their age",
+        |snapshot, series| series.only(snapshot.observations.janitor.removed_keys.get()),
+    ),
+    family(
         "uw_ws_actor_restarts_total",
         Counter,
         &["actor"],

@@ -28,6 +28,14 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// A single variable, for commands that need no more than it. A `.env` that cannot be read has none.
+    #[must_use]
+    pub fn value_of(&self, name: &str) -> Option<String> {
+        Given::read(self, &mut Vec::new()).0.remove(name).and_then(|value| value.text)
+    }
+}
+
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

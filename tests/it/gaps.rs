@@ -178,11 +178,12 @@ fn what_is_not_read_because_redis_takes_nothing_is_a_gap() {
     let service = setup(&feed, &redis)
         .set("WRITER_SHARDS", "1")
         .set("WRITER_MAILBOX_CAPACITY", "1")
-        .set("WRITER_BATCH_MAX_EVENTS", "1")
+        .set("SPOOL_MODE", "off")
+        .set("SPOOL_WHEN_FULL", "block")
         .start_ready();
     let mark = mark(&feed, &redis, 0);
     let fault = Fault::OutOfMemory.begin(&redis);
-    let events = payloads("price", "SPY", 1, 2_000);
+    let events = payloads("price", "SPY", 1, 100_000);
     feed.send_all("price:SPY", &events);
     service.wait_for_log("the stop", |record| record.msg == "reading stopped");
     let stopped = now();

@@ -5,14 +5,18 @@
 
 #![cfg(test)]
 
+mod chaos;
+mod exactly_once;
 mod gaps;
 mod harness;
 mod joins;
 mod lease;
 mod logs;
 mod malformed;
+mod proxy;
 mod reconnect;
 mod redis_faults;
+mod retention;
 mod shutdown;
 mod start;
 mod streams;

@@ -208,7 +208,7 @@ fn a_password_is_used_and_never_shown() {
 }
 
 #[test]
-fn events_for_a_key_of_another_type_are_rejected_and_the_others_go_on() {
+fn events_for_a_key_of_another_type_are_put_into_quarantine_and_the_others_go_on() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     redis.command::<()>(&["SET", "uw:ws:price:SPY", "not a stream"]);
     let service = Service::start(&feed, &redis);
@@ -217,24 +217,26 @@ fn events_for_a_key_of_another_type_are_rejected_and_the_others_go_on() {
         feed.send("price:SPY", bad);
         feed.send("price:QQQ", good);
     }
-    service.wait_for_metric(
-        "uw_ws_events_dropped_total",
-        &[("channel", "price"), ("reason", "rejected")],
-        50,
-    );
+    service.wait_for_metric("uw_ws_events_quarantined_total", &[("channel", "price")], 50);
     let metrics = service.wait_until_settled();
     assert_eq!(metrics.sum("uw_ws_events_stored_total", &[("channel", "price")]), 50);
     assert_stream_holds(&redis, "uw:ws:price:QQQ", &good);
     service.wait_for_log("the reason", |record| record.mentions("WRONGTYPE"));
+    let quarantine = std::fs::read_to_string(service.folder().join("data/spool/quarantine.jsonl")).unwrap();
+    let put_away: Vec<&str> = quarantine.lines().filter(|line| line.contains("WRONGTYPE")).collect();
+    assert_eq!(put_away.len(), 50);
+    assert!(bad.iter().zip(&put_away).all(|(payload, line)| line.contains(payload)), "{}", put_away[0]);
     service.wait_until_ready();
     service.finish();
 }
 
 #[test]
-fn memory_stays_bounded_while_redis_is_away_and_the_feed_does_not_stop() {
+fn memory_stays_bounded_without_a_disk_queue_while_redis_is_away_and_the_feed_does_not_stop() {
     const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis)
+        .set("SPOOL_MODE", "off")
+        .set("SPOOL_WHEN_FULL", "block")
         .set("WRITER_MAILBOX_CAPACITY", "4")
         .set("WRITER_BATCH_MAX_EVENTS", "64")
         .set("WEBSOCKET_PING_SECONDS", "1s")

@@ -43,9 +43,9 @@ fn sigint_drains_and_exits_with_0() {
 }
 
 #[test]
-fn a_drain_waits_for_a_redis_that_comes_back_in_time() {
+fn without_a_disk_queue_a_drain_waits_for_a_redis_that_comes_back_in_time() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    let mut service = Service::start(&feed, &redis);
+    let mut service = Setup::new(&feed, &redis).set("SPOOL_MODE", "off").start_ready();
     redis.kill9();
     send(&feed);
     service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);

@@ -92,7 +92,14 @@ impl Intake {
                 let cell = self.cell(&route, &facts, read_at);
                 let payload = frame.slice_ref(payload.as_bytes());
                 let received_us = read_at.unix_us;
-                Taken::Event(Event { route, payload, received_us, ordinal: 0, cell, ids: EntryIds::default() })
+                Taken::Event(Event {
+                    route,
+                    payload,
+                    received_us,
+                    ordinal: 0,
+                    cell,
+                    ids: EntryIds::default(),
+                })
             }
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);

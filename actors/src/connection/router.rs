@@ -155,11 +155,8 @@ impl Router {
         };
         let outlets: Vec<_> =
             symbols.iter().map(|symbol| Arc::new(outlet(&self.keys, channel, *symbol))).collect();
-        let home = match (channel.scope(), symbols.first()) {
-            (Scope::PerTicker, Some(Some(symbol))) => format!("{channel}:{symbol}"),
-            _ => channel.to_string(),
-        };
-        Arc::new(Route { channel: index, shard: shard_of(&home, self.shards), outlets })
+        let shard = home_shard(channel, symbols.first().copied().flatten(), self.shards);
+        Arc::new(Route { channel: index, shard, outlets })
     }
 
     fn index_of(&self, channel: &str) -> Option<ChannelIndex> {
@@ -172,9 +169,17 @@ impl Router {
     }
 }
 
-/// The shard of a topic's name: the same in every run and on every machine, whatever the keys begin with.
-fn shard_of(name: &str, shards: usize) -> usize {
-    crc32fast::hash(name.as_bytes()) as usize % shards
+/// The shard of an event by its channel and first symbol: the same in every run and on every machine, whatever the keys
+/// begin with.
+#[must_use]
+pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
+    let mut home = crc32fast::Hasher::new();
+    home.update(channel.name().as_bytes());
+    if let (Scope::PerTicker, Some(symbol)) = (channel.scope(), symbol) {
+        home.update(b":");
+        home.update(symbol.as_bytes());
+    }
+    home.finalize() as usize % shards
 }
 
 /// The outlet of a channel for a symbol that was checked, or its full stream.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::cursor::{CURSOR, Cursor, Loaded, REMOVED, Removed, load_removed};
 use super::damage::{Damage, DamageKind};
 use super::format::{SEGMENT_HEADER, SegmentHeader, View};
-use super::listing::{Listed, Listing};
+use super::listing::{Listed, Listing, below};
 use super::ranges::Ranges;
 use super::records::{Mark, is_marked};
 use super::scan::{Met, Span, Stretch, scan};
@@ -26,6 +26,8 @@ pub(super) enum Remedy {
     Copy,
     /// Copy the bad bytes aside and end the file before them.
     Cut,
+    /// Copy the bad bytes aside and delete the file, which has nothing else.
+    Discard,
     /// Move the file aside.
     MoveAway,
     /// Write the header of the segment anew, whose first record has this number.
@@ -64,12 +66,13 @@ pub(super) struct Examined {
 
 impl Examined {
     pub(super) fn read(folder: &Path, now: Instant) -> io::Result<Examined> {
-        let listing = Listing::read(folder)?;
+        let mut listing = Listing::read(folder)?;
+        let files = std::mem::take(&mut listing.segments);
         let mut examined = Examined {
             cursor: Cursor::default(),
             has_cursor: false,
             removed: Removed::new(),
-            listing: Listing::default(),
+            listing,
             segments: Vec::new(),
             findings: Vec::new(),
             gaps: Ranges::default(),
@@ -80,29 +83,25 @@ impl Examined {
             last_us: None,
             untimed: 0,
         };
-        examined.small_files(folder, &listing);
-        let first = listing.segments.first().map_or(u64::MAX, |file| file.first);
-        examined.next_seq = examined.cursor.acknowledged.min(first);
-        for (nth, file) in listing.segments.iter().enumerate() {
-            let later = listing.segments.get(nth + 1..).unwrap_or_default();
-            let below = later.iter().find(|file| file.is_certain()).map_or(u64::MAX, |file| file.first);
-            match examined.file(folder, file, below, now) {
+        let first = files.first().map(|file| file.first);
+        examined.small_files(folder, first);
+        examined.next_seq = examined.cursor.acknowledged.min(first.unwrap_or(u64::MAX));
+        for (nth, file) in files.iter().enumerate() {
+            match examined.file(folder, file, below(&files, nth), now) {
                 // removed meanwhile by a running service: its records are acknowledged or dropped
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => done?,
             }
         }
         examined.finish();
-        examined.listing = listing;
         Ok(examined)
     }
 
     /// Without a position, everything from the first record on counts as unacknowledged.
-    fn small_files(&mut self, folder: &Path, listing: &Listing) {
-        for name in &listing.foreign {
-            self.odd(DamageKind::ForeignFile, name, "is not a file of the disk queue");
+    fn small_files(&mut self, folder: &Path, oldest: Option<u64>) {
+        for name in std::mem::take(&mut self.listing.foreign) {
+            self.odd(DamageKind::ForeignFile, &name, "is not a file of the disk queue");
         }
-        let oldest = listing.segments.first().map(|file| file.first);
         let bad = match Cursor::load(folder) {
             Loaded::Whole(cursor) => {
                 (self.cursor, self.has_cursor) = (cursor, true);
@@ -152,7 +151,8 @@ impl Examined {
         };
         self.reach(listed.first);
         let damage = Damage { bytes: listed.len, ..Damage::new(reason.0, name, reason.1) };
-        self.open = Some((damage, Remedy::MoveAway));
+        let is_bad = listed.header == SegmentHeader::Bad;
+        self.open = Some((damage, if is_bad { Remedy::Discard } else { Remedy::MoveAway }));
         Ok(())
     }
 
@@ -177,6 +177,7 @@ impl Examined {
             };
             match stretch.next {
                 Some(next) => self.gap((stretch.expected, next), damage, Remedy::Copy),
+                None if reading.segment.is_empty() => self.open = Some((damage, Remedy::Discard)),
                 None => self.open = Some((damage, Remedy::Cut)),
             }
         }
@@ -187,7 +188,11 @@ impl Examined {
             *self.unacknowledged.entry(channel).or_default() += events;
         }
         self.highest_id = self.highest_id.max(reading.highest_id);
-        self.segments.push(reading.segment);
+        match reading.segment {
+            empty if empty.is_empty() && self.open.is_some() => {}
+            empty if empty.is_empty() => self.listing.leftovers.push(segment_name(empty.first)),
+            segment => self.segments.push(segment),
+        }
         Ok(())
     }
 
@@ -210,7 +215,7 @@ impl Examined {
         let (from, end) = (self.next_seq, self.cursor.end.max(self.next_seq));
         match self.open.take() {
             Some((mut damage, remedy)) => {
-                if remedy == Remedy::Cut {
+                if matches!(remedy, Remedy::Cut | Remedy::Discard) {
                     damage.kind = DamageKind::TornTail;
                 }
                 self.gap((from, end), damage, remedy);

@@ -148,8 +148,8 @@ pub(super) struct View<'b> {
     pub received_us: u64,
     pub channel: &'b str,
     header: &'b [u8],
-    /// Bytes of the payload, which follows the header.
-    pub payload_len: usize,
+    payload_len: usize,
+    payload: &'b [u8],
     payload_crc: u32,
 }
 
@@ -181,7 +181,9 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
     };
     match bytes.get(view.header.len()..view.size()) {
         None => Parsed::Short(view.size()),
-        Some(payload) if crc32fast::hash(payload) == view.payload_crc => Parsed::Record(view),
+        Some(payload) if crc32fast::hash(payload) == view.payload_crc => {
+            Parsed::Record(View { payload, ..view })
+        }
         Some(_) => Parsed::BadPayload(view),
     }
 }
@@ -216,6 +218,7 @@ impl<'b> View<'b> {
             channel: std::str::from_utf8(channel).ok()?,
             header,
             payload_len,
+            payload: &[],
             payload_crc: u32_at(header, 12)?,
         };
         let count = usize::from(*header.get(33)?);
@@ -227,6 +230,11 @@ impl<'b> View<'b> {
     /// Bytes of the record.
     pub(super) fn size(&self) -> usize {
         self.header.len() + self.payload_len
+    }
+
+    /// The payload; empty when only the header was looked at.
+    pub(super) fn payload(&self) -> &'b [u8] {
+        self.payload
     }
 
     /// Bytes before the payload.

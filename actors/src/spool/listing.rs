@@ -74,6 +74,12 @@ impl Listing {
     }
 }
 
+/// The number that ends the `nth` of these files: the first one of the next that is what its name says.
+pub(super) fn below(files: &[Listed], nth: usize) -> u64 {
+    let later = files.get(nth + 1..).unwrap_or_default();
+    later.iter().find(|file| file.is_certain()).map_or(u64::MAX, |file| file.first)
+}
+
 impl Listed {
     /// Whether the file is what its name says, in this version or a later one.
     pub(super) fn is_certain(&self) -> bool {

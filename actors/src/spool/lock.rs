@@ -50,6 +50,8 @@ fn pid_in(file: &mut File) -> Option<u32> {
 /// The folder of one shard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardFolder {
+    /// Counts the changes of the number of shards: what is in a folder came before what is in one of a later generation.
+    pub generation: u64,
     /// How many shards there were when it was made.
     pub of: usize,
     /// Which of them it belongs to, from 0.
@@ -59,15 +61,24 @@ pub struct ShardFolder {
 }
 
 impl ShardFolder {
-    /// The folder of a shard, whether it exists or not.
+    /// The folder of a shard in the first generation, whether it exists or not.
     #[must_use]
     pub fn new(dir: &Path, shard: usize, of: usize) -> ShardFolder {
-        ShardFolder { of, shard, path: dir.join(format!("shard-{shard}-of-{of}")) }
+        ShardFolder::in_generation(dir, 0, shard, of)
+    }
+
+    /// The folder of a shard, whether it exists or not.
+    #[must_use]
+    pub fn in_generation(dir: &Path, generation: u64, shard: usize, of: usize) -> ShardFolder {
+        let suffix = if generation == 0 { String::new() } else { format!("-{generation}") };
+        ShardFolder { generation, of, shard, path: dir.join(format!("shard-{shard}-of-{of}{suffix}")) }
     }
 
     fn parse(dir: &Path, name: &str) -> Option<ShardFolder> {
         let (shard, of) = name.strip_prefix("shard-")?.split_once("-of-")?;
-        let folder = ShardFolder::new(dir, shard.parse().ok()?, of.parse().ok()?);
+        let (of, generation) = of.split_once('-').unwrap_or((of, "0"));
+        let (generation, shard) = (generation.parse().ok()?, shard.parse().ok()?);
+        let folder = ShardFolder::in_generation(dir, generation, shard, of.parse().ok()?);
         // `shard-01-of-2` is nobody's
         let is_ours = folder.path == dir.join(name) && folder.shard < folder.of;
         is_ours.then_some(folder)
@@ -122,13 +133,24 @@ mod tests {
     #[test]
     fn shards_of_every_number_are_found_in_order_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["shard-1-of-2", "shard-0-of-2", "shard-0-of-1", "shard-2-of-2", "shard-01-of-2", "other"]
-        {
+        let names = [
+            "shard-0-of-1-2",
+            "shard-1-of-2",
+            "shard-0-of-2",
+            "shard-0-of-1",
+            "shard-2-of-2",
+            "shard-01-of-2",
+            "shard-0-of-2-0",
+            "shard-0-of-2-x",
+            "other",
+        ];
+        for name in names {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         fs::write(root.path().join("shard-3-of-4"), "").unwrap();
         let of = |shard, of| ShardFolder::new(root.path(), shard, of);
-        assert_eq!(shard_folders(root.path()).unwrap(), [of(0, 1), of(0, 2), of(1, 2)]);
+        let later = ShardFolder::in_generation(root.path(), 2, 0, 1);
+        assert_eq!(shard_folders(root.path()).unwrap(), [of(0, 1), of(0, 2), of(1, 2), later]);
         assert_eq!(shard_folders(&root.path().join("none")).unwrap(), []);
     }
 }

@@ -13,6 +13,7 @@ use super::error::{Context as _, SpoolError, is_disk_full};
 use super::examine::{Examined, Finding, Remedy};
 use super::format::segment_header;
 use super::queue::{Limits, Spool, Unsynced};
+use super::ranges::Ranges;
 use super::{aside, reassign};
 use crate::event::EntryId;
 
@@ -67,7 +68,7 @@ impl Spool {
             segments: examined.segments.into(),
             writing: None,
             next_seq: examined.next_seq,
-            cursor: Cursor { absent: examined.gaps, dropping: Default::default(), ..examined.cursor.clone() },
+            cursor: Cursor { absent: examined.gaps, dropping: Ranges::default(), ..examined.cursor.clone() },
             removed: examined.removed,
             place: None,
             found: Vec::new(),
@@ -110,6 +111,9 @@ fn remedied(folder: &Path, finding: Finding) -> Option<Damage> {
         Remedy::Cut => aside::copy(folder, &damage.file, place).and_then(|()| {
             File::options().write(true).open(folder.join(&damage.file))?.set_len(damage.offset)
         }),
+        Remedy::Discard => {
+            aside::copy(folder, &damage.file, place).and_then(|()| fs::remove_file(folder.join(&damage.file)))
+        }
         Remedy::MoveAway => aside::move_away(folder, &damage.file),
         Remedy::NewHeader(first) => new_header(&folder.join(&damage.file), first),
     };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::cursor::{REMOVED, encode_removed, merge_removed};
 use super::error::{Context as _, SpoolError};
 use super::queue::{Limits, Spool};
+use super::ranges::Ranges;
 use super::records::Summary;
 use super::segment::Segment;
 
@@ -157,7 +158,7 @@ impl Spool {
         if let Err(error) = self.persist_cursor()
             && !error.is_full()
         {
-            self.cursor.dropping = Default::default();
+            self.cursor.dropping = Ranges::default();
             return Err(error);
         }
         self.drop_noted((start, count))
@@ -177,7 +178,7 @@ impl Spool {
             dropped.extend(self.segments.remove(start));
         }
         // from now on the caller knows of them, and the next cursor says so
-        self.cursor.dropping = Default::default();
+        self.cursor.dropping = Ranges::default();
         (self.place, self.oldest) = (None, None);
         match (total(&dropped), failure) {
             (None, Some(error)) => Err(error),

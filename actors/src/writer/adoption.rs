@@ -1,7 +1,7 @@
 //! Disk queues that an earlier process with another number of shards, or without a disk queue, left behind.
 //!
-//! Each is written by one of today's writers, and no writer writes anything newer before all of them are empty: a stream
-//! may have been at home in any of them and may be at home with any writer now.
+//! Each is written by one of today's writers, generation by generation, and no writer writes anything newer before all of
+//! them are empty: a stream may have been at home in any of them and may be at home with any writer now.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,55 +9,77 @@ use std::sync::{Arc, Mutex};
 use super::disk::Disk;
 use crate::observation::lock;
 
-/// The old disk queues of all writers that are not empty yet. Outlives the writers.
+/// An old disk queue.
+#[derive(Clone, Debug)]
+pub struct OldDisk {
+    /// What is in it came before what is in one of a later generation.
+    pub generation: u64,
+    /// The queue.
+    pub disk: Disk,
+}
+
+/// The old disk queues of all writers. Outlives the writers.
 #[derive(Clone, Debug, Default)]
-pub struct Adopted(Arc<Mutex<BTreeSet<String>>>);
+pub struct Adopted(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// All of them, the oldest generation first.
+    disks: Vec<OldDisk>,
+    /// Generation and folder of those that are not empty yet.
+    left: Mutex<BTreeSet<(u64, String)>>,
+}
 
 impl Adopted {
-    /// These are left.
+    /// These, in the order of their generations, are left.
     #[must_use]
-    pub fn new<'d>(disks: impl IntoIterator<Item = &'d Disk>) -> Adopted {
-        Adopted(Arc::new(Mutex::new(disks.into_iter().map(|disk| disk.folder().to_owned()).collect())))
+    pub fn new(disks: Vec<OldDisk>) -> Adopted {
+        let left = disks.iter().map(|old| (old.generation, old.disk.folder().to_owned())).collect();
+        Adopted(Arc::new(Shared { disks, left: Mutex::new(left) }))
+    }
+
+    /// All of them, the oldest generation first.
+    #[must_use]
+    pub fn disks(&self) -> &[OldDisk] {
+        &self.0.disks
     }
 }
 
 /// The old disk queues that one writer writes.
 #[derive(Debug)]
 pub struct Adoption {
-    disks: Vec<Disk>,
-    begun: usize,
-    left: Adopted,
+    disks: Vec<OldDisk>,
+    adopted: Adopted,
 }
 
 impl Adoption {
-    /// These of all that are left.
+    /// These of all that are left, the oldest generation first.
     #[must_use]
-    pub fn new(disks: Vec<Disk>, left: Adopted) -> Adoption {
-        Adoption { disks, begun: 0, left }
+    pub fn new(disks: Vec<OldDisk>, adopted: Adopted) -> Adoption {
+        Adoption { disks, adopted }
     }
 
-    /// The next one to write.
-    pub fn next(&mut self) -> Option<Disk> {
-        let next = self.disks.get(self.begun).cloned();
-        self.begun += 1;
-        next
+    /// All of this writer.
+    #[must_use]
+    pub fn disks(&self) -> &[OldDisk] {
+        &self.disks
+    }
+
+    /// Whether all that is older is empty, those of the other writers too.
+    #[must_use]
+    pub fn is_turn_of(&self, generation: u64) -> bool {
+        lock(&self.adopted.0.left).first().is_none_or(|(oldest, _)| *oldest >= generation)
     }
 
     /// This one is empty.
-    pub fn finish(&self, disk: &Disk) {
-        lock(&self.left.0).remove(disk.folder());
+    pub fn finish(&self, old: &OldDisk) {
+        lock(&self.adopted.0.left).remove(&(old.generation, old.disk.folder().to_owned()));
     }
 
-    /// Whether all are empty, those of the other writers too.
+    /// Whether all are empty.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        lock(&self.left.0).is_empty()
-    }
-
-    /// All of this writer, for what is kept in them.
-    #[must_use]
-    pub fn disks(&self) -> &[Disk] {
-        &self.disks
+        lock(&self.adopted.0.left).is_empty()
     }
 }
 
@@ -65,36 +87,38 @@ impl Adoption {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_is_over_when_the_queues_of_all_writers_are_empty() {
-        let [first, second, third] = ["shard-0-of-3", "shard-1-of-3", "shard-2-of-3"].map(Disk::nowhere);
-        let left = Adopted::new([&first, &second, &third]);
-        let mut one = Adoption::new(vec![first.clone(), third.clone()], left.clone());
-        let mut other = Adoption::new(vec![second.clone()], left.clone());
-        assert_eq!((one.next(), one.next(), one.next()), (Some(first.clone()), Some(third.clone()), None));
-        one.finish(&first);
-        one.finish(&third);
-        assert_eq!(other.next(), Some(second.clone()));
-        assert!(!one.is_over() && !other.is_over());
-        other.finish(&second);
-        assert!(one.is_over() && other.is_over());
-        assert_eq!(one.disks(), [first, third]);
+    fn old(generation: u64, folder: &str) -> OldDisk {
+        OldDisk { generation, disk: Disk::nowhere(folder) }
     }
 
     #[test]
-    fn the_next_life_of_a_writer_looks_at_its_queues_again_and_is_not_waited_for_twice() {
-        let disk = Disk::nowhere("shard-0-of-1");
-        let left = Adopted::new([&disk]);
-        let mut adoption = Adoption::new(vec![disk.clone()], left.clone());
-        adoption.next();
-        drop(adoption);
-        let mut adoption = Adoption::new(vec![disk.clone()], left.clone());
-        assert_eq!(adoption.next(), Some(disk.clone()));
+    fn a_generation_waits_for_all_queues_of_the_ones_before_it() {
+        let [first, second, third] =
+            [old(0, "shard-0-of-2"), old(0, "shard-1-of-2"), old(1, "shard-0-of-1-1")];
+        let adopted = Adopted::new(vec![first.clone(), second.clone(), third.clone()]);
+        let one = Adoption::new(vec![first.clone(), third.clone()], adopted.clone());
+        let other = Adoption::new(vec![second.clone()], adopted.clone());
+        assert_eq!((adopted.disks().len(), one.disks().len()), (3, 2));
+        assert!(one.is_turn_of(0) && other.is_turn_of(0) && !one.is_turn_of(1));
+        one.finish(&first);
+        assert!(!one.is_turn_of(1), "the other writer has one yet");
+        other.finish(&second);
+        assert!(one.is_turn_of(1) && !one.is_over() && !other.is_over());
+        one.finish(&third);
+        assert!(one.is_over() && other.is_over() && one.is_turn_of(2));
+    }
+
+    #[test]
+    fn the_next_life_of_a_writer_has_its_queues_again_and_nobody_waits_for_them_twice() {
+        let disk = old(3, "shard-0-of-1-3");
+        let adopted = Adopted::new(vec![disk.clone()]);
+        drop(Adoption::new(vec![disk.clone()], adopted.clone()));
+        let adoption = Adoption::new(vec![disk.clone()], adopted.clone());
         assert!(!adoption.is_over());
         adoption.finish(&disk);
-        let mut adoption = Adoption::new(vec![disk.clone()], left);
-        assert!(adoption.is_over());
-        assert_eq!(adoption.next(), Some(disk));
+        let adoption = Adoption::new(vec![disk.clone()], adopted);
+        assert!(adoption.is_over() && adoption.is_turn_of(3));
+        assert_eq!(adoption.disks()[0].disk, disk.disk);
     }
 
     #[test]

@@ -160,12 +160,6 @@ impl Backlog {
         self.0.readied.notify_one();
     }
 
-    /// A batch that may be written before all others.
-    pub fn ready_first(&self, batch: EventBatch) {
-        self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
-        self.0.ready.borrow_mut().push_front(Item::Batch(batch));
-    }
-
     /// Records that may be written and are on the disk alone.
     pub fn ready_on_disk(&self, range: Range) {
         if range.from < range.to {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,8 +27,9 @@ use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
 use crate::spool::{ASIDE, Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
 
-/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer.
-const JOBS: usize = 8;
+/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer. An old
+/// queue is asked by all writers, at the start all at once; the settings allow 64.
+const JOBS: usize = 128;
 /// Files that wait to be synced at most; the same one may wait several times.
 const MAX_DIRTY: usize = 32;
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
@@ -57,8 +59,21 @@ pub struct Standing {
     pub removed: std::collections::HashMap<Arc<str>, EntryId>,
 }
 
+/// Whether records are still to be appended: it is taken by the disk queue before it does so, or by the batch when it is
+/// dropped before, whoever is first. So a batch knows, when its writer dies, who answers for its events.
+#[derive(Clone, Debug, Default)]
+pub struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// Takes it; false if it was taken.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        !self.0.swap(true, AcqRel)
+    }
+}
+
 enum Job {
-    Append(Records, oneshot::Sender<(Records, Result<(), SpoolError>)>),
+    Append(Records, Ticket, oneshot::Sender<(Records, Result<(), SpoolError>)>),
     Read {
         from: u64,
         max_events: usize,
@@ -154,6 +169,7 @@ impl Disk {
             stored: Arc::clone(&stored),
             unsynced,
             dirty: Vec::new(),
+            shown: (0, 0),
             synced_at: Instant::now(),
             turned_at: Instant::now(),
             failures: Sampled::default(),
@@ -181,9 +197,9 @@ impl Disk {
         Arc::clone(&self.folder)
     }
 
-    /// Appends records; gives them back, for the use of their memory.
-    pub async fn append(&self, records: Records) -> (Records, Result<(), DiskError>) {
-        match self.ask(|answer| Job::Append(records, answer)).await {
+    /// Appends records, unless their ticket is taken first; gives them back, for the use of their memory.
+    pub async fn append(&self, records: Records, ticket: Ticket) -> (Records, Result<(), DiskError>) {
+        match self.ask(|answer| Job::Append(records, ticket, answer)).await {
             Ok((records, appended)) => (records, appended.map_err(DiskError::from)),
             Err(error) => (Records::default(), Err(error)),
         }
@@ -241,6 +257,8 @@ struct DiskThread {
     unsynced: SyncSender<Vec<File>>,
     /// Files that are still to be handed over.
     dirty: Vec<File>,
+    /// The events and bytes that others see: a shard may have several queues.
+    shown: (u64, u64),
     synced_at: Instant,
     turned_at: Instant,
     failures: Sampled,
@@ -260,6 +278,7 @@ impl DiskThread {
                 self.turned_at = now;
                 self.turn(now);
                 if let Some(folder) = self.retired() {
+                    self.show();
                     return events::spool_retired(&self.log, remove(&folder));
                 }
             }
@@ -272,7 +291,9 @@ impl DiskThread {
     /// Nobody may wait for an answer any more; that is no failure of the disk.
     fn work(&mut self, job: Job) {
         let unheard = match job {
-            Job::Append(records, answer) => {
+            // nobody waits for an answer any more
+            Job::Append(_, ticket, _) if !ticket.take() => false,
+            Job::Append(records, _, answer) => {
                 self.take_stored(Instant::now());
                 let appended = self.append(&records);
                 answer.send((records, appended)).is_err()
@@ -372,8 +393,11 @@ impl DiskThread {
     fn show(&mut self) {
         let oldest = self.spool.oldest_unacknowledged_us();
         let Some(observed) = self.observations.writers.get(self.shard) else { return };
-        observed.spool_events.set(self.spool.unacknowledged());
-        observed.spool_bytes.set(self.spool.bytes());
+        let shown = (self.spool.unacknowledged(), self.spool.bytes());
+        let (events, bytes) = std::mem::replace(&mut self.shown, shown);
+        observed.spool_events.change(events, shown.0);
+        observed.spool_bytes.change(bytes, shown.1);
+        // while there are old queues, what is in them is older than this
         observed.spool_oldest.set(oldest.unwrap_or_default());
     }
 

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use super::adoption::Adoption;
 use super::backlog::{Backlog, Next, Range};
 use super::damages;
-use super::disk::Disk;
+use super::disk::{Disk, Standing};
 use super::heal::Memory;
 use super::ids::Numbering;
 use super::poison::{Fates, Poison};
@@ -196,22 +196,26 @@ impl Drain {
     }
 
     async fn write_everything(&mut self) -> Result<(), Left> {
-        // an older queue first, and all of them before anything new: a stream may have moved from any to any other
-        while let Some(disk) = self.adoption.next() {
-            let mut end = 0;
-            if let Ok(standing) = disk.standing().await {
-                end = standing.next;
-                self.state.may_have_written(&disk, end);
-                let range = Range { disk: disk.clone(), from: standing.acknowledged, to: end };
-                self.backlog.give_back(Vec::new(), range);
+        // older queues first, and all of them before anything new: a stream may have moved from any to any other
+        for old in self.adoption.disks().to_vec() {
+            while !self.adoption.is_turn_of(old.generation) {
+                self.pause(ADOPTION_LOOK).await?;
             }
-            while let Some(next) = self.backlog.take_of(&disk) {
+            // one that has ended is empty
+            let standing = old.disk.standing().await.ok();
+            if let Some(Standing { acknowledged: from, next: to, .. }) = &standing {
+                self.state.may_have_written(&old.disk, *to);
+                self.backlog.give_back(Vec::new(), Range { disk: old.disk.clone(), from: *from, to: *to });
+            }
+            while let Some(next) = self.backlog.take_of(&old.disk) {
                 self.leave_rest(&next)?;
                 self.write_next(next).await?;
             }
-            // also what was there and could not be read
-            disk.acknowledge(end, []);
-            self.adoption.finish(&disk);
+            if let Some(standing) = standing {
+                // also what was there and could not be read
+                old.disk.acknowledge(standing.next, []);
+            }
+            self.adoption.finish(&old);
         }
         while !self.adoption.is_over() {
             self.pause(ADOPTION_LOOK).await?;
@@ -438,10 +442,7 @@ impl Drain {
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
         self.poison.forget(batches);
-        // the disk queue knows streams without their prefix
-        let (prefix, written) = (self.stream_prefix(), std::mem::take(&mut self.state.written));
-        let topic = |stream: Arc<str>| stream.strip_prefix(&*prefix).map(Arc::from).unwrap_or(stream);
-        let mut lasts = Some(written.into_iter().map(|(stream, id)| (topic(stream), id)));
+        let mut lasts = Some(self.lasts());
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
             let observed = self.observed();
@@ -452,6 +453,14 @@ impl Drain {
                 disk.acknowledge(to, lasts.take().into_iter().flatten());
             }
         }
+    }
+
+    /// The last entries that Redis took of the present batches, under the names that the disk queue has for streams: without
+    /// the prefix.
+    fn lasts(&mut self) -> Vec<(Arc<str>, EntryId)> {
+        let prefix = self.keys.stream_prefix();
+        let written = self.state.written.drain();
+        written.map(|(stream, id)| (stream.strip_prefix(&prefix).unwrap_or(&stream).into(), id)).collect()
     }
 
     /// Writes the planned transaction until its fate is known.

@@ -64,23 +64,19 @@ impl Drain {
 
     /// What is kept in the disk queues of what was stored. A queue that has ended keeps nothing.
     async fn all_kept(&mut self) -> Vec<Range> {
-        let disks: Vec<Disk> = self.adoption.disks().iter().chain(&self.disk).cloned().collect();
+        let old = self.adoption.disks().iter().map(|old| old.disk.clone());
+        let disks: Vec<Disk> = old.chain(self.disk.clone()).collect();
+        let prefix = self.keys.stream_prefix();
         let mut kept = Vec::with_capacity(disks.len());
         for disk in disks {
             let Ok(standing) = disk.standing().await else { continue };
-            for (topic, id) in standing.removed {
-                let stream = format!("{}{topic}", self.stream_prefix());
-                let highest = self.state.memory.removed.entry(stream.into()).or_default();
-                *highest = (*highest).max(id);
+            for (name, id) in standing.removed {
+                let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
+                *removed = (*removed).max(id);
             }
             kept.push(Range { disk, from: standing.kept_from, to: standing.acknowledged });
         }
         kept
-    }
-
-    /// What stands before the names that the disk queue has for streams.
-    pub(super) fn stream_prefix(&self) -> String {
-        format!("{}:ws:", self.keys.prefix)
     }
 
     /// Learns from the disk what earlier lives wrote.
@@ -144,7 +140,7 @@ impl Drain {
 
     /// Enters what cannot be written again in the ledger, once.
     fn note_lost(&mut self, shortened: &Shortened) {
-        let (oldest, prefix) = (self.oldest_wanted_ms(), self.stream_prefix());
+        let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
         for (stream, last) in shortened {
             let unkept = self.state.streams.unkept(stream);
@@ -154,7 +150,7 @@ impl Drain {
                 continue;
             }
             *noted = gone;
-            let topic = stream.strip_prefix(&*prefix).unwrap_or(stream);
+            let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
             let family = family_of(topic);
             let (from, to) = (last.ms.max(oldest), gone.ms);
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));

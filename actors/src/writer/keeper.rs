@@ -17,7 +17,7 @@ use slog::Logger;
 use tokio::time::sleep;
 
 use super::backlog::{Backlog, InFlight};
-use super::disk::{Disk, DiskError};
+use super::disk::{Disk, DiskError, Ticket};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
 use crate::event::Event;
@@ -171,15 +171,15 @@ impl Keeper {
     }
 
     async fn spill_in_flight(&mut self, in_flight: &InFlight) -> bool {
-        let unsafe_ones: Vec<&EventBatch> =
-            in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
-        if unsafe_ones.is_empty() {
+        let in_memory: Vec<&EventBatch> =
+            in_flight.iter().filter(|batch| batch.on_disk().is_none() && !batch.has_ended()).collect();
+        if in_memory.is_empty() {
             return true;
         }
-        let works = self.append(&unsafe_ones).await;
-        // what was stored meanwhile need not be written again
+        let works = self.append(&in_memory).await;
+        // what was stored meanwhile need not be written again; there is nothing before it on the disk
         if works
-            && unsafe_ones.iter().all(|batch| batch.has_ended())
+            && in_memory.iter().all(|batch| batch.has_ended())
             && let Some(disk) = &self.disk
         {
             disk.acknowledge(self.state.next, []);
@@ -224,7 +224,10 @@ impl Keeper {
         let appended = loop {
             self.beat.beat();
             let bytes = records.bytes().len() as u64;
-            let (given_back, appended) = disk.append(records).await;
+            let ticket = Ticket::default();
+            batches.iter().for_each(|batch| batch.board(Some(ticket.clone())));
+            let (given_back, appended) = disk.append(records, ticket).await;
+            batches.iter().for_each(|batch| batch.board(None));
             records = given_back;
             match appended {
                 Err(DiskError::Spool(SpoolError::Full { .. })) if self.make_room(&disk, bytes).await => {}

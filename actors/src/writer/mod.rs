@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
-use adoption::{Adopted, Adoption};
+use adoption::{Adopted, Adoption, OldDisk};
 use backlog::{Backlog, Range};
 use disk::{Disk, DiskError};
 use drain::{Drain, DrainState, READ_BYTES};
@@ -41,8 +41,9 @@ use slog::Logger;
 use store::Store;
 use store::link::Address;
 
+use crate::connection::router::home_shard;
 use crate::duplicates::Duplicates;
-use crate::event::{ChannelIndex, EntryId};
+use crate::event::{ChannelIndex, EntryId, Symbol};
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
@@ -64,9 +65,9 @@ pub struct Spools {
     /// The shard's own, unless it is off.
     pub own: Option<Disk>,
     /// Old ones that this writer writes.
-    pub adopted: Vec<Disk>,
-    /// Old ones of all writers that are not empty yet.
-    pub left: Adopted,
+    pub adopted: Vec<OldDisk>,
+    /// Old ones of all writers.
+    pub old: Adopted,
     /// The highest ID that an earlier process gave.
     pub highest: EntryId,
     /// Events that nobody can write.
@@ -133,14 +134,23 @@ impl WriterParts {
         let mut duplicates = Duplicates::new(fastrand::u64(..), channels);
         let mut state = DrainState::default();
         let mut next = 0;
+        let mut remembered = Remembered::new(&self.observations);
+        for old in self.spools.old.disks() {
+            // one that has ended is empty
+            if let Ok(standing) = old.disk.standing().await {
+                let range = Range { disk: old.disk.clone(), from: standing.kept_from, to: standing.next };
+                self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await?;
+            }
+        }
         if let Some(disk) = &self.spools.own {
             let standing = disk.standing().await?;
             next = standing.next;
-            let remembered = Range { disk: disk.clone(), from: standing.kept_from, to: next };
-            self.remember(remembered, &mut duplicates, &mut numbering, &beat).await?;
+            let range = Range { disk: disk.clone(), from: standing.kept_from, to: next };
+            self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await?;
             backlog.ready_on_disk(Range { disk: disk.clone(), from: standing.acknowledged, to: next });
             state.may_have_written(disk, next);
         }
+        remembered.tell(&mut duplicates, &self.observations);
         let numbering = Rc::new(RefCell::new(numbering));
         let size = self.settings.transaction_size();
         let keeper = Keeper {
@@ -162,7 +172,7 @@ impl WriterParts {
         let drain = Drain {
             backlog,
             disk: self.spools.own.clone(),
-            adoption: Adoption::new(self.spools.adopted, self.spools.left),
+            adoption: Adoption::new(self.spools.adopted, self.spools.old),
             replay: Replay::new(self.keys.clone(), self.shard, size, Arc::clone(&self.observations)),
             numbering,
             store: Store::new(self.address).with_beat(beat.clone()),
@@ -189,46 +199,65 @@ impl WriterParts {
         }
     }
 
-    /// Learns from the disk which events came before and which IDs they got.
+    /// Learns from a disk queue which events of this shard came before and which IDs they got.
     async fn remember(
         &self,
         mut range: Range,
-        duplicates: &mut Duplicates,
-        numbering: &mut Numbering,
+        remembered: &mut Remembered,
+        (duplicates, numbering): (&Duplicates, &mut Numbering),
         beat: &Beat,
     ) -> Result<(), DiskError> {
         range.from = range.from.max(range.to.saturating_sub(REMEMBERED_RECORDS));
-        let mut replay = Replay::new(
-            self.keys.clone(),
-            self.shard,
-            self.settings.transaction_size(),
-            Arc::clone(&self.observations),
-        );
-        let mut counts = vec![0; self.observations.channels.len()];
-        let mut events = Vec::new();
+        let (size, shards) = (self.settings.transaction_size(), self.settings.shards);
+        let mut replay = Replay::new(self.keys.clone(), self.shard, size, Arc::clone(&self.observations));
         while range.from < range.to {
             beat.beat();
             let chunk = range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES).await?;
             for record in chunk.records {
                 let Some(event) = replay.event(record) else { continue };
+                let channel = &self.observations.channel(event.route.channel).channel;
+                let symbol = event.route.outlets.first().and_then(|outlet| outlet.symbol.as_ref());
+                if home_shard(channel, symbol.map(Symbol::as_str), shards) != self.shard {
+                    continue;
+                }
                 for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
                     numbering.raise(&outlet.stream, *id);
                 }
-                if let Some(count) = counts.get_mut(usize::from(event.route.channel.0)) {
-                    *count += 1;
-                    events.push((event.route.channel, *count, duplicates.fingerprint(&event.payload)));
-                }
+                remembered.add(event.route.channel, duplicates.fingerprint(&event.payload));
             }
             range.from = if chunk.next_seq > range.from { chunk.next_seq } else { range.to };
         }
-        for (channel, nth, fingerprint) in events {
-            let ChannelIndex(index) = channel;
-            let behind = counts.get(usize::from(index)).copied().unwrap_or_default() - nth;
-            // in a later life of the process' writer, behind what came meanwhile
-            let next = self.observations.channel(channel).next_ordinal();
-            duplicates.remember(channel, next.saturating_sub(1 + behind), fingerprint);
-        }
         Ok(())
+    }
+}
+
+/// The fingerprints of earlier lives' events, in their order.
+struct Remembered {
+    /// How many of each channel.
+    counts: Vec<u64>,
+    /// Channel, number within it, fingerprint.
+    events: Vec<(ChannelIndex, u64, u64)>,
+}
+
+impl Remembered {
+    fn new(observations: &Observations) -> Remembered {
+        Remembered { counts: vec![0; observations.channels.len()], events: Vec::new() }
+    }
+
+    fn add(&mut self, channel: ChannelIndex, fingerprint: u64) {
+        if let Some(count) = self.counts.get_mut(usize::from(channel.0)) {
+            *count += 1;
+            self.events.push((channel, *count, fingerprint));
+        }
+    }
+
+    /// Puts them right before the first event of this life, which may be a late one of its process.
+    fn tell(self, duplicates: &mut Duplicates, observations: &Observations) {
+        for (channel, number, fingerprint) in self.events {
+            let count = self.counts.get(usize::from(channel.0)).copied().unwrap_or_default();
+            let next = observations.channel(channel).next_ordinal();
+            duplicates.remember(channel, next.saturating_sub(1 + count - number), fingerprint);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The disk queues of all shards: opened at the start of the process, before anything is counted or joined.
 //!
-//! Each shard has its own folder. Folders of another number of shards, or all of them when the disk queue is off now, were
-//! left by an earlier process: they are adopted, written first, and removed.
+//! Each shard has its own folder. When the number of shards changes, a new generation of folders begins. Folders of earlier
+//! generations, or all of them when the disk queue is off now, are adopted: written first, the oldest generation before the
+//! next, and removed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use thiserror::Error;
 
-use super::adoption::Adopted;
+use super::adoption::{Adopted, OldDisk};
 use super::disk::{Disk, DiskParts};
 use super::poison::Crashes;
 use super::{FIRST_ORDINAL, Spools};
@@ -51,6 +52,8 @@ pub struct OpenSpools {
     damages: Vec<(String, Vec<Damage>)>,
     events: BTreeMap<String, u64>,
     highest: EntryId,
+    /// Of the shards' own folders; none with the disk queue off.
+    generation: Option<u64>,
     lock: Option<SpoolLock>,
     predecessor: Option<String>,
 }
@@ -80,6 +83,7 @@ impl OpenSpools {
             damages: Vec::new(),
             events: BTreeMap::new(),
             highest: EntryId::default(),
+            generation: None,
             lock: None,
             predecessor: None,
         };
@@ -91,7 +95,10 @@ impl OpenSpools {
         opened.predecessor = succeed(&settings.dir.join(INSTANCE), instance);
         let mut folders = shard_folders(&settings.dir)?;
         if !is_off {
-            folders.extend((0..shards).map(|shard| ShardFolder::new(&settings.dir, shard, shards)));
+            let generation = generation(&folders, shards);
+            opened.generation = Some(generation);
+            let own = |shard| ShardFolder::in_generation(&settings.dir, generation, shard, shards);
+            folders.extend((0..shards).map(own));
             folders.sort_unstable();
             folders.dedup();
         }
@@ -140,9 +147,10 @@ impl OpenSpools {
             channel.recover(events, FIRST_ORDINAL);
         }
         let mut own: Vec<Option<Disk>> = vec![None; self.shards];
-        let mut adopted: Vec<Vec<Disk>> = vec![Vec::new(); self.shards];
+        let mut old: Vec<OldDisk> = Vec::new();
+        let mut adopted: Vec<Vec<OldDisk>> = vec![Vec::new(); self.shards];
         for (position, (folder, spool)) in self.queues.into_iter().enumerate() {
-            let is_own = self.settings.mode != SpoolMode::Off && folder.of == self.shards;
+            let is_own = self.generation == Some(folder.generation);
             let shard = if is_own { folder.shard } else { position % self.shards };
             let disk = Disk::start(DiskParts {
                 spool,
@@ -157,21 +165,28 @@ impl OpenSpools {
             if is_own {
                 own[shard] = Some(disk);
             } else {
+                let disk = OldDisk { generation: folder.generation, disk };
+                old.push(disk.clone());
                 adopted[shard].push(disk);
             }
         }
-        let left = Adopted::new(adopted.iter().flatten());
+        let old = Adopted::new(old);
         let quarantine = Arc::new(Mutex::new(Quarantine::new(&self.settings.dir)));
         let spools = own.into_iter().zip(adopted).map(|(own, adopted)| Spools {
             own,
             adopted,
-            left: left.clone(),
+            old: old.clone(),
             highest: self.highest,
             quarantine: Arc::clone(&quarantine),
             crashes: Crashes::default(),
         });
         Ok(Started { spools: spools.collect(), damages: self.damages, lock: self.lock })
     }
+}
+
+/// The generation of today's folders: the newest if that has as many shards, else a new one.
+fn generation(folders: &[ShardFolder], shards: usize) -> u64 {
+    folders.last().map_or(0, |newest| newest.generation + u64::from(newest.of != shards))
 }
 
 /// Puts our name in the place of the predecessor's. Where that fails, its lease is waited for.

@@ -10,7 +10,9 @@
 mod adoption;
 mod disks;
 mod drain;
+mod forecast;
 mod healing;
+mod janitor;
 mod lives;
 mod lookups;
 mod misbehaving;

@@ -24,7 +24,7 @@ use uw_websocket_actors::settings::{
 };
 use uw_websocket_actors::supervisor::Beat;
 use uw_websocket_actors::writer::backlog::Backlog;
-use uw_websocket_actors::writer::disk::DiskError;
+use uw_websocket_actors::writer::disk::{Disk, DiskError};
 use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::spools::{OpenSpools, Started};
 use uw_websocket_actors::writer::{Spools, WriterParts};
@@ -176,6 +176,11 @@ impl Life {
         let backlog = Backlog::new(world.writers.transaction_size());
         let work = spawn_local(parts.work(backlog.clone(), Beat::default()));
         WriterLife { backlog, work }
+    }
+
+    /// One of the queues that were left behind.
+    pub(crate) fn old_disk(&self) -> Disk {
+        self.started.spools[0].old.disks()[0].disk.clone()
     }
 
     pub(crate) fn channel(&self) -> &ChannelObservation {

@@ -85,7 +85,7 @@ impl Ongoing {
         match self.fault {
             Fault::OutOfMemory => redis.config_set("maxmemory", "0"),
             Fault::ReadOnly => redis.command(&["REPLICAOF", "NO", "ONE"]),
-            Fault::Misconfigured => redis.config_set("save", ""),
+            Fault::Misconfigured => save_again(redis),
             Fault::NoReplicas => redis.config_set("min-replicas-to-write", "0"),
             Fault::Busy => end_script(redis, self.script.expect("the script was begun")),
         }
@@ -101,6 +101,12 @@ fn fail_to_save(redis: &RedisServer) {
         let info: String = redis.command(&["INFO", "persistence"]);
         info.contains("rdb_last_bgsave_status:err").then_some(()).ok_or(info)
     });
+}
+
+/// A server that starts again would stumble over the folder.
+fn save_again(redis: &RedisServer) {
+    redis.config_set("save", "");
+    std::fs::remove_dir_all(redis.folder().join("dump.rdb")).unwrap();
 }
 
 /// Answers `BUSY` once the script has run for longer than the threshold.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use session::Session;
+pub(crate) use session::Session;
 use wire::Request;
 
 use super::wait::{SOON, wait_for};
@@ -181,6 +181,20 @@ impl Feed {
         self.shared.sent.lock().unwrap().clone()
     }
 
+    /// The newest open session that has joined each of the topics.
+    pub(crate) fn session_with(&self, topics: &[String]) -> Option<Arc<Session>> {
+        let sessions = self.shared.sessions.lock().unwrap();
+        let has_all = |session: &&Arc<Session>| {
+            session.is_open() && topics.iter().all(|topic| session.has_joined(topic))
+        };
+        sessions.iter().rev().find(has_all).cloned()
+    }
+
+    /// How many sessions there have been.
+    pub(crate) fn sessions(&self) -> usize {
+        self.shared.sessions.lock().unwrap().len()
+    }
+
     /// Open sessions.
     pub(crate) fn open_sessions(&self) -> usize {
         self.shared.sessions.lock().unwrap().iter().filter(|session| session.is_open()).count()
@@ -259,7 +273,11 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     if stream.write_all(wire::switching_protocols(&request).as_bytes()).is_err() {
         return;
     }
-    let session = Arc::new(Session::new(&stream));
-    shared.sessions.lock().unwrap().push(Arc::clone(&session));
+    let session = {
+        let mut sessions = shared.sessions.lock().unwrap();
+        let session = Arc::new(Session::new(&stream, sessions.len()));
+        sessions.push(Arc::clone(&session));
+        session
+    };
     session.read_to_end(stream, |topic| shared.acks.lock().unwrap().get(topic).cloned().unwrap_or(Ack::Ok));
 }

@@ -5,6 +5,7 @@ pub(crate) mod feed;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod oracle;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod service;

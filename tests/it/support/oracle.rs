@@ -20,10 +20,32 @@ pub(crate) struct Entry {
     pub(crate) payload: Vec<u8>,
 }
 
+/// Entries that are read at once.
+const PAGE: &str = "10000";
+
 /// Reads a whole stream. An entry with anything but one field `payload` fails the test.
 #[track_caller]
 pub(crate) fn entries(redis: &RedisServer, key: &str) -> Vec<Entry> {
-    let raw: Vec<(String, Vec<RedisValue>)> = redis.command(&["XRANGE", key, "-", "+"]);
+    let mut all: Vec<Entry> = Vec::new();
+    loop {
+        let from = all.last().map_or_else(|| "-".to_owned(), |Entry { id: (ms, n), .. }| format!("{ms}-{n}"));
+        let mut page = read_entries(redis.command(&["XRANGE", key, &from, "+", "COUNT", PAGE]), key);
+        // nothing can be asked for above the greatest id, so the last entry comes again
+        page.retain(|entry| all.last().is_none_or(|last| last.id < entry.id));
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// The payload of the newest entry; `None` too while Redis does not say.
+pub(crate) fn newest_payload(redis: &RedisServer, key: &str) -> Option<Vec<u8>> {
+    let raw = redis.try_command(&["XREVRANGE", key, "+", "-", "COUNT", "1"]).ok()?;
+    read_entries(raw, key).pop().map(|entry| entry.payload)
+}
+
+fn read_entries(raw: Vec<(String, Vec<RedisValue>)>, key: &str) -> Vec<Entry> {
     raw.into_iter()
         .map(|(id, fields)| {
             let [name, payload] = <[RedisValue; 2]>::try_from(fields).expect("one field an entry");
@@ -67,8 +89,8 @@ pub(crate) fn expected(
     streams
 }
 
-/// The streams of one event, as section 4 of the contract has it.
-fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<String> {
+/// The streams of one event without the prefix, as section 4 of the contract has it.
+pub(crate) fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<String> {
     const PER_TICKER: [&str; 5] = ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"];
     if topic.contains(':') {
         return vec![topic.to_owned()];

@@ -66,7 +66,7 @@ impl RedisServer {
         let folder = tempfile::Builder::new().prefix("uw-redis-").tempdir().unwrap();
         let options = options.iter().map(ToString::to_string).collect();
         let mut server = RedisServer { folder, options, port: free_port(), password, is_tls, child: None };
-        server.spawn();
+        server.spawn(&[]);
         server
     }
 
@@ -136,11 +136,10 @@ impl RedisServer {
         }
     }
 
-    /// Starts the server again on the same port and folder, with more options if need be.
+    /// Starts the server again on the same port and folder; the options more hold for this time.
     pub(crate) fn restart(&mut self, more: &[&str]) {
         self.kill9();
-        self.options.extend(more.iter().map(ToString::to_string));
-        self.spawn();
+        self.spawn(more);
     }
 
     /// Stops the server's threads: it accepts connections and answers nothing.
@@ -162,7 +161,7 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, more: &[&str]) {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
         let mut command = Command::new("redis-server");
@@ -172,7 +171,12 @@ impl RedisServer {
             if self.is_tls { vec!["--port", "0", "--tls-port", &port] } else { vec!["--port", &port] };
         command.args(["--bind", "127.0.0.1"]).args(ports);
         command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
-        command.args(&self.options).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .args(&self.options)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         self.child = Some(command.spawn().expect("redis-server is installed"));
         wait_for("redis-server answers", SOON, || match self.try_command::<String>(&["PING"]) {
             Ok(_) => Ok(()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,17 +23,18 @@ pub(crate) const TOKEN: &str = "a-token+that/nobody=may&see";
 /// Longest wait for an answer over HTTP.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the service is given, before it starts.
+/// What the service is given, before it starts. A clone starts another life in the same folder.
+#[derive(Clone)]
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
         let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), folder }
+        Setup { variables: BTreeMap::new(), folder: Arc::new(folder) }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -77,7 +79,7 @@ impl Setup {
 }
 
 impl Service {
-    fn spawn(variables: &BTreeMap<String, String>, folder: TempDir) -> Service {
+    fn spawn(variables: &BTreeMap<String, String>, folder: Arc<TempDir>) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
             .env_clear()
             .envs(variables)
@@ -96,14 +98,13 @@ impl Service {
     /// Starts the next process in the folder of this one, which has ended, with the settings of `setup`.
     pub(crate) fn start_again(mut self, setup: &Setup) -> Service {
         assert!(!self.is_running(), "it has ended");
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Service::spawn(&setup.variables, folder)
+        Service::spawn(&setup.variables, Arc::clone(&self.folder))
     }
 }
 
 /// The running process; killed with the value. Its output is shown when the test fails.
 pub(crate) struct Service {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     child: Child,
     stdout: Lines,
     stderr: Lines,
@@ -159,12 +160,14 @@ impl Service {
 
     /// The code and body that the path answers with.
     pub(crate) fn try_get(&self, path: &str) -> Result<(u16, String), String> {
-        let url = format!("{}{path}", self.http());
-        let request = ureq::get(&url).config().http_status_as_error(false);
-        let request = request.timeout_global(Some(HTTP_TIMEOUT)).build();
-        let mut response = request.call().map_err(|error| error.to_string())?;
-        let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
-        Ok((response.status().as_u16(), body))
+        get(&format!("{}{path}", self.http()))
+    }
+
+    /// A look from outside that outlives this value; `None` before the service listens.
+    pub(crate) fn probe(&self) -> Option<Probe> {
+        let records = self.records();
+        let listening = records.iter().find(|record| record.msg == "http listening")?;
+        Some(Probe { http: format!("http://{}", listening.text("addr")), pid: self.child.id() })
     }
 
     /// The code and body of a path that must answer.
@@ -258,10 +261,18 @@ impl Service {
 
     /// Resident memory of the process, as the kernel has it.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let kibibytes =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        kibibytes.unwrap().trim().parse::<u64>().unwrap() * 1024
+        memory_bytes(self.child.id(), "VmRSS:").expect("the process runs")
+    }
+
+    /// The most that [`Self::resident_bytes`] has been.
+    pub(crate) fn peak_resident_bytes(&self) -> u64 {
+        memory_bytes(self.child.id(), "VmHWM:").expect("the process runs")
+    }
+
+    /// Ends the process as a crash of the machine would, and waits for its end.
+    pub(crate) fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.wait_for_exit(SOON), None, "the process was killed");
     }
 
     /// Sends a signal.
@@ -337,4 +348,46 @@ impl Drop for Service {
             panic!("{imbalance}");
         }
     }
+}
+
+/// What can be seen of a process from outside while its owner does other things with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    http: String,
+    pid: u32,
+}
+
+impl Probe {
+    /// `/metrics`.
+    pub(crate) fn metrics(&self) -> Result<Metrics, String> {
+        match get(&format!("{}/metrics", self.http))? {
+            (200, text) => Ok(Metrics::parse(&text)),
+            (code, text) => Err(format!("{code}: {text}")),
+        }
+    }
+
+    /// Whether `/readyz` says so.
+    pub(crate) fn is_ready(&self) -> bool {
+        get(&format!("{}/readyz", self.http)).is_ok_and(|(code, _)| code == 200)
+    }
+
+    /// The most memory that was resident; `None` when the process is gone.
+    pub(crate) fn peak_resident_bytes(&self) -> Option<u64> {
+        memory_bytes(self.pid, "VmHWM:")
+    }
+}
+
+fn get(url: &str) -> Result<(u16, String), String> {
+    let request = ureq::get(url).config().http_status_as_error(false);
+    let request = request.timeout_global(Some(HTTP_TIMEOUT)).build();
+    let mut response = request.call().map_err(|error| error.to_string())?;
+    let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    Ok((response.status().as_u16(), body))
+}
+
+/// A line of the kernel's account of a process.
+fn memory_bytes(pid: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kibibytes = status.lines().find_map(|text| text.strip_prefix(line)?.trim().strip_suffix(" kB"))?;
+    Some(kibibytes.trim().parse::<u64>().ok()? * 1024)
 }

@@ -20,11 +20,12 @@ const CHANNELS: [&str; 2] = ["price", "news"];
 const LIMITS: Limits = Limits { segment_bytes: 20_000, max_bytes: 1 << 20, ..ROOMY };
 
 fn payload(seq: u64) -> Vec<u8> {
-    format!("{{\"seq\":{seq},\"pad\":\"{}\"}}", "x".repeat(usize::try_from(seq * 37 % 900).unwrap())).into_bytes()
+    format!("{{\"seq\":{seq},\"pad\":\"{}\"}}", "x".repeat(usize::try_from(seq * 37 % 900).unwrap()))
+        .into_bytes()
 }
 
 fn channel(seq: u64) -> &'static str {
-    CHANNELS[usize::from(seq % 3 == 0)]
+    CHANNELS[usize::from(seq.is_multiple_of(3))]
 }
 
 /// Works until it is killed. Lines: `appended <below>` when an append has returned, `acknowledged <below>` before an
@@ -127,7 +128,11 @@ impl Promised {
         let is_lost = |seq: &u64| !there.contains(seq) && !self.dropped.contains(seq);
         let lost_here = (self.acknowledged..self.appended).filter(is_lost).count() as u64;
         // what was being dropped is on record
-        assert!(lost_here == 0 || Some(lost_here) <= lost(&recovery.damages), "{lost_here} {:?}", recovery.damages);
+        assert!(
+            lost_here == 0 || Some(lost_here) <= lost(&recovery.damages),
+            "{lost_here} {:?}",
+            recovery.damages
+        );
         self.dropped.extend((recovery.acknowledged..recovery.next_seq).filter(|seq| !there.contains(seq)));
         self.appended = recovery.next_seq;
         // what was not written down is not acknowledged any more
@@ -140,7 +145,7 @@ fn a_killed_writer_keeps_what_it_promised() {
     if let (Some(folder), Ok(seed)) = (env::vars_os().find(|(name, _)| name == FOLDER), seed_of(SEED)) {
         return work(Path::new(&folder.1), seed);
     }
-    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|_| fastrand::u64(..));
+    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|()| fastrand::u64(..));
     println!("again with UW_TEST_SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut world, mut promised) = (World::closed(LIMITS), Promised::default());

@@ -284,3 +284,21 @@ fn damage_met_while_reading_is_reported_once_with_its_channels() {
     let dropped = world.spool().drop_oldest(0, 1).unwrap().unwrap();
     assert_eq!(dropped.events, [("a".into(), 3), ("b".into(), 1)].into());
 }
+
+#[test]
+fn what_a_refused_write_left_is_not_read() {
+    let mut world = World::new(TINY);
+    world.append("a", [1, 2]);
+    let path = world.files(".seg")[0].clone();
+    // whole records, of which the caller was told that they are not there, and which could not be cut off
+    let mut refused = Records::new();
+    refused.clear(2);
+    refused.push("a", 9, std::iter::empty(), b"refused").unwrap();
+    let len = fs::metadata(&path).unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().write_all_at(refused.bytes(), len).unwrap();
+    world.append("a", [3]);
+    let damages = world.open().damages;
+    assert_eq!((kinds(&damages), lost(&damages)), (vec![DamageKind::BadBytes], Some(0)));
+    assert_eq!(world.read(0).0, [(0, "1".into()), (1, "2".into()), (2, "3".into())]);
+    assert_eq!(world.open().damages, []);
+}

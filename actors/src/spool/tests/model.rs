@@ -73,7 +73,12 @@ struct Model {
 
 impl Model {
     fn new() -> Model {
-        let limits = Limits { segment_bytes: 600, segment_age: Duration::from_secs(30), max_bytes: 12_000, durable: false };
+        let limits = Limits {
+            segment_bytes: 600,
+            segment_age: Duration::from_secs(30),
+            max_bytes: 12_000,
+            durable: false,
+        };
         let world = World::new(limits);
         Model { world, records: BTreeMap::new(), acknowledged: 0, persisted: 0, clock_ms: 1 }
     }
@@ -102,7 +107,9 @@ impl Model {
             Step::Drop(flying, bytes) => self.drop_oldest(flying, bytes),
             Step::Reassign(from, channel, symbol, ms) => self.reassign(from, channel, symbol, ms),
             Step::Restart => self.restart(false),
-            Step::Flip(segment, at, alive) => self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive),
+            Step::Flip(segment, at, alive) => {
+                self.damage(segment, |path, len| flip(path, at.index(len) as u64), alive);
+            }
             Step::Cut(at) => self.cut(at),
             Step::Lose(segment) => self.damage(segment, |path, _| fs::remove_file(path).unwrap(), false),
         }
@@ -141,7 +148,10 @@ impl Model {
     fn gone(&mut self) {
         let kept_from = self.world.spool().kept_from();
         if self.records.range(..kept_from).next().is_some() {
-            assert!(self.records.range(..kept_from).all(|(seq, _)| *seq < self.acknowledged), "removed too early");
+            assert!(
+                self.records.range(..kept_from).all(|(seq, _)| *seq < self.acknowledged),
+                "removed too early"
+            );
             self.persisted = self.acknowledged;
             self.records = self.records.split_off(&kept_from);
         }
@@ -206,7 +216,7 @@ impl Model {
     /// Damage under a living process: reading reports what is missing.
     fn met(&mut self) {
         let (records, damages) = self.world.records(0);
-        self.account(records, &damages);
+        self.account(&records, &damages);
         // the next start must not report it again
         self.world.persist();
     }
@@ -227,7 +237,7 @@ impl Model {
         assert_eq!(recovery.events, events);
         let highest = records.iter().flat_map(|record| record.outlets.iter().map(|outlet| outlet.1)).max();
         assert_eq!(recovery.highest_id, highest.unwrap_or_default());
-        self.account(records, &recovery.damages);
+        self.account(&records, &recovery.damages);
         if is_damaged {
             self.world.persist();
             self.persisted = self.acknowledged;
@@ -235,7 +245,7 @@ impl Model {
     }
 
     /// What is not there any more is what was reported.
-    fn account(&mut self, records: Vec<Record>, damages: &[Damage]) {
+    fn account(&mut self, records: &[Record], damages: &[Damage]) {
         let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
         let missing: Vec<u64> = self.records.keys().copied().filter(|seq| !there.contains(seq)).collect();
         let unacknowledged = missing.iter().filter(|seq| **seq >= self.acknowledged).count() as u64;
@@ -268,7 +278,8 @@ impl Model {
         assert_eq!(self.world.spool().unacknowledged(), waiting.clone().count() as u64);
         let oldest = waiting.map(|(_, record)| record.received_us).next();
         assert_eq!(self.world.spool().oldest_unacknowledged_us(), oldest);
-        let on_disk: u64 = self.world.files(".seg").iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        let on_disk: u64 =
+            self.world.files(".seg").iter().map(|path| fs::metadata(path).unwrap().len()).sum();
         assert_eq!(self.world.spool().bytes(), on_disk);
     }
 }

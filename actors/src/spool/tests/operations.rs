@@ -346,3 +346,18 @@ fn reading_begins_anywhere_and_goes_on_across_segments() {
     let chunk = world.spool().read(300, 1000, 2000).unwrap();
     assert!((1..1000).contains(&chunk.records.len()) && chunk.next_seq > 300);
 }
+
+#[test]
+fn when_a_full_disk_takes_no_note_the_first_removal_makes_room_for_it() {
+    let mut world = World::new(TINY);
+    for ms in 0..3 {
+        world.append("a", [ms]);
+    }
+    world.acknowledge(3);
+    std::os::unix::fs::symlink("/dev/full", world.folder().join("cursor.tmp")).unwrap();
+    let now = world.now;
+    world.spool().seal();
+    assert_eq!(world.spool().sweep(now, Duration::ZERO).unwrap().segments, 3);
+    let recovery = world.open();
+    assert_eq!((recovery.acknowledged, recovery.damages), (3, vec![]));
+}

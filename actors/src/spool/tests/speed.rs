@@ -38,7 +38,10 @@ fn events_a_second() {
     rate("encode", encoding);
     rate("append (write)", total);
     rate("encode and append", encoding + total);
-    println!("append of a batch: p50 {:?}, p99 {:?}, max {:?}", appending[1000], appending[1980], appending[1999]);
+    println!(
+        "append of a batch: p50 {:?}, p99 {:?}, max {:?}",
+        appending[1000], appending[1980], appending[1999]
+    );
     let (start, mut from, mut read) = (Instant::now(), 0, 0);
     loop {
         let chunk = world.spool().read(from, 512, 1 << 20).unwrap();
@@ -52,7 +55,8 @@ fn events_a_second() {
     rate("read", start.elapsed());
     let start = Instant::now();
     let stream = StreamName { channel: "option_trades", symbol: Some("SPY") };
-    let result = world.spool().reassign(0, stream, &std::collections::HashSet::<u64>::new(), id(9999, 0)).unwrap();
+    let result =
+        world.spool().reassign(0, stream, &std::collections::HashSet::<u64>::new(), id(9999, 0)).unwrap();
     println!("reassign: {} ids in {:?}", result.count, start.elapsed());
     let start = Instant::now();
     assert_eq!(world.open().damages, []);

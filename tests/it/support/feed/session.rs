@@ -21,7 +21,9 @@ pub(crate) struct Join {
     pub(crate) as_text: bool,
 }
 
-pub(super) struct Session {
+/// One accepted connection.
+pub(crate) struct Session {
+    number: usize,
     writer: Mutex<TcpStream>,
     /// The same connection, to end it while a write waits for the other end.
     ender: TcpStream,
@@ -33,9 +35,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(stream: &TcpStream) -> Session {
+    pub(super) fn new(stream: &TcpStream, number: usize) -> Session {
         stream.set_nodelay(true).unwrap();
         Session {
+            number,
             writer: Mutex::new(stream.try_clone().unwrap()),
             ender: stream.try_clone().unwrap(),
             open: AtomicBool::new(true),
@@ -46,7 +49,13 @@ impl Session {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// How many sessions there were before it.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Whether neither end has closed it, as far as the feed knows.
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(SeqCst)
     }
 
@@ -65,6 +74,12 @@ impl Session {
 
     pub(super) fn has_joined(&self, topic: &str) -> bool {
         self.joins.lock().unwrap().iter().any(|join| join.topic == topic)
+    }
+
+    /// Writes the bytes in one piece; waits while the other end does not read. How many of them it took, if it left
+    /// meanwhile, nobody knows.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        self.write_then(bytes, || ());
     }
 
     /// Writes the bytes in one piece and then, before anyone else writes, calls `then`. Without effect on a session

@@ -1,0 +1,91 @@
+//! What entries take in the Redis that is there.
+
+use deadpool_redis::redis::aio::ConnectionLike;
+use deadpool_redis::redis::{self, RedisResult};
+
+use crate::event::{Channel, Scope, Symbol};
+use crate::settings::{PlanSettings, Targets};
+
+/// Symbols whose streams are looked at: the first ones of the settings, or the busiest tickers of the whole market.
+const SYMBOLS: usize = 3;
+const BUSIEST: [&str; SYMBOLS] = ["SPY", "QQQ", "IWM"];
+
+/// Entries below which a stream says little: its last node is larger than what it holds.
+const ENOUGH_ENTRIES: u64 = 1_000;
+
+/// Nodes that Redis looks at to estimate the memory of a stream: some microseconds.
+const SAMPLES: u32 = 20;
+
+/// What was measured in this Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// `maxmemory`; `None` when there is no limit, or none is known.
+    pub maxmemory: Option<u64>,
+    entry_bytes: Vec<(Channel, u64)>,
+}
+
+impl Measured {
+    /// Bytes an entry of the channel takes, if enough of them were there.
+    #[must_use]
+    pub fn bytes_of(&self, channel: &Channel) -> Option<u64> {
+        self.entry_bytes.iter().find(|(known, _)| known == channel).map(|(_, bytes)| *bytes)
+    }
+
+    /// Notes the entries of a channel's streams and the bytes that they take.
+    pub(super) fn note(&mut self, channel: Channel, entries: u64, bytes: u64) {
+        if entries >= ENOUGH_ENTRIES {
+            self.entry_bytes.push((channel, bytes / entries));
+        }
+    }
+}
+
+/// Asks Redis for its limit, and for the size of streams that are there from an earlier run. What it refuses to tell
+/// counts as unknown.
+pub async fn measure(
+    connection: &mut impl ConnectionLike,
+    prefix: &str,
+    plan: &PlanSettings,
+) -> RedisResult<Measured> {
+    let mut measured = Measured { maxmemory: maxmemory(connection).await?, ..Measured::default() };
+    for channel in crate::connection::router::channels_of(plan) {
+        let streams = streams(prefix, &channel, &plan.targets);
+        let mut asked = redis::pipe();
+        asked.ignore_errors();
+        for stream in &streams {
+            asked.cmd("XLEN").arg(stream);
+            asked.cmd("MEMORY").arg("USAGE").arg(stream).arg("SAMPLES").arg(SAMPLES);
+        }
+        let answers: Vec<redis::Value> = asked.query_async(connection).await?;
+        let numbers = answers.chunks_exact(2).filter_map(|pair| match pair {
+            [redis::Value::Int(entries), redis::Value::Int(bytes)] => {
+                Some((u64::try_from(*entries).ok()?, u64::try_from(*bytes).ok()?))
+            }
+            _ => None,
+        });
+        // one that is short would spoil the mean of the others
+        let long = numbers.filter(|(entries, _)| *entries >= ENOUGH_ENTRIES);
+        let (entries, bytes) = long.fold((0, 0), |(entries, bytes), (e, b)| (entries + e, bytes + b));
+        measured.note(channel, entries, bytes);
+    }
+    Ok(measured)
+}
+
+/// `maxmemory` as `INFO` has it, which is allowed where `CONFIG` is not.
+async fn maxmemory(connection: &mut impl ConnectionLike) -> RedisResult<Option<u64>> {
+    let memory: String = match redis::cmd("INFO").arg("memory").query_async(connection).await {
+        Ok(memory) => memory,
+        Err(error) if error.code() == Some("NOPERM") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let limit = memory.lines().find_map(|line| line.strip_prefix("maxmemory:"));
+    Ok(limit.and_then(|limit| limit.trim().parse().ok()).filter(|limit| *limit > 0))
+}
+
+fn streams(prefix: &str, channel: &Channel, targets: &Targets) -> Vec<String> {
+    let symbols: Vec<&str> = match targets {
+        Targets::WholeMarket => BUSIEST.to_vec(),
+        Targets::Symbols(symbols) => symbols.iter().take(SYMBOLS).map(Symbol::as_str).collect(),
+    };
+    let full = (channel.scope() == Scope::Global).then(|| format!("{prefix}:ws:{channel}"));
+    full.into_iter().chain(symbols.iter().map(|symbol| format!("{prefix}:ws:{channel}:{symbol}"))).collect()
+}

@@ -1,0 +1,214 @@
+//! How much memory of Redis the settings can come to, and how long the caps last.
+//!
+//! A channel's streams come to `cap × streams × bytes an entry`, when all of them are full; without a cap by count to
+//! what the age limit keeps at the usual rate; without either there is no bound. The strike maps and the newest events
+//! count as further entries.
+//!
+//! The rates are those of the busiest ticker (SPY) at the upper end of what users of the feed report, so the hours
+//! are the fewest that a cap lasts, in hours of trading. Other tickers are slower: their caps last longer.
+//!
+//! With `TARGET_SYMBOLS=*` nobody knows how many symbols there will be. The vendor lists some 6 000 tickers with
+//! options, of which a few hundred trade all day and the others hardly: the forecast counts [`MARKET_SYMBOLS`] full ones.
+
+mod measured;
+
+use std::time::Duration;
+
+pub use self::measured::{Measured, measure};
+use crate::event::{Channel, Scope};
+use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
+
+/// Symbols of the whole market that count as full.
+pub const MARKET_SYMBOLS: u64 = 500;
+
+/// How many times the rate of the busiest ticker the whole market has: ten million option trades a session are 430 a
+/// second, SPY has 80 of them.
+const MARKET_RATE: f64 = 6.0;
+
+/// A trading session.
+const SESSION: Duration = Duration::from_secs(6 * 3_600 + 1_800);
+
+/// Bytes an entry of a channel that is not known in detail: rows of the vendor come to a kilobyte at most, alerts aside.
+const UNKNOWN_BYTES: u64 = 1_024;
+
+/// What is usual of a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Usual {
+    /// Entries a second in a session, of its busiest stream.
+    pub rate: f64,
+    /// Bytes of Redis an entry, as `MEMORY USAGE` has them: measured with Redis 7.0 and payloads of the usual size.
+    pub bytes: u64,
+    /// Further entries that the hashes beside a stream come to: the newest event, and the cells of a strike map.
+    pub cells: u64,
+}
+
+impl Usual {
+    /// What is usual of a channel, if it is known.
+    #[must_use]
+    pub fn of(channel: &Channel) -> Option<Usual> {
+        let (rate, bytes, cells) = match channel {
+            Channel::FlowAlerts => (2.0, 2_100, 1),
+            Channel::OptionTrades => (80.0, 1_030, 1),
+            Channel::Price => (0.6, 92, 1),
+            Channel::Gex => (0.6, 690, 1),
+            Channel::GexStrike => (40.0, 1_030, 1 + 400),
+            // a wave of rows has up to 4 000 of them
+            Channel::GexStrikeExpiry => (100.0, 1_160, 1 + 4_000),
+            Channel::News => (0.03, 260, 1),
+            Channel::Other(_) => return None,
+        };
+        Some(Usual { rate, bytes, cells })
+    }
+}
+
+/// The forecast of a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelForecast {
+    /// The channel.
+    pub channel: Channel,
+    /// Its streams, with `*` the full ones that are assumed.
+    pub streams: u64,
+    /// The cap of each by count; `0` is none.
+    pub cap: u64,
+    /// Bytes of Redis an entry.
+    pub entry_bytes: u64,
+    /// Whether they were measured in this Redis, or are the usual ones.
+    pub is_measured: bool,
+    /// Bytes of one stream and its hashes, on average; `None` without a bound.
+    pub stream_bytes: Option<u64>,
+    /// Bytes of all of them.
+    pub bytes: Option<u64>,
+    /// Hours of trading that the cap of the busiest stream lasts; `None` without a cap or a usual rate.
+    pub cap_hours: Option<f64>,
+}
+
+/// The forecast of all channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// The channels, in the order of the settings.
+    pub channels: Vec<ChannelForecast>,
+    /// Bytes of those that have a bound.
+    pub bytes: u64,
+    /// Whether all of them have one.
+    pub is_bounded: bool,
+    /// Whether the symbols are counted or, with `*`, assumed.
+    pub is_market: bool,
+}
+
+impl Forecast {
+    /// What the settings can come to, with the bytes an entry that were measured.
+    #[must_use]
+    pub fn new(
+        plan: &PlanSettings,
+        keys: &KeySettings,
+        retention: Retention,
+        measured: &Measured,
+    ) -> Forecast {
+        let channels: Vec<_> = crate::connection::router::channels_of(plan)
+            .into_iter()
+            .map(|channel| ChannelForecast::new(channel, plan, keys, retention, measured))
+            .collect();
+        Forecast {
+            bytes: channels.iter().filter_map(|channel| channel.bytes).fold(0, u64::saturating_add),
+            is_bounded: channels.iter().all(|channel| channel.bytes.is_some()),
+            is_market: plan.targets == Targets::WholeMarket,
+            channels,
+        }
+    }
+}
+
+impl ChannelForecast {
+    fn new(
+        channel: Channel,
+        plan: &PlanSettings,
+        keys: &KeySettings,
+        retention: Retention,
+        measured: &Measured,
+    ) -> ChannelForecast {
+        let usual = Usual::of(&channel);
+        let streams = Streams::of(&channel, plan);
+        let cap = keys.maxlen_of(&channel);
+        let own = measured.bytes_of(&channel);
+        let entry_bytes = own.or(usual.map(|usual| usual.bytes)).unwrap_or(UNKNOWN_BYTES);
+        let entries = match (keys.streams, cap) {
+            (false, _) => Some(0),
+            (true, 0) => usual.zip(kept_trading(retention)).map(|(usual, kept)| {
+                // the estimate is of a few digits
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+                let entries = (usual.rate * streams.busiest * kept.as_secs_f64()).ceil() as u64;
+                entries
+            }),
+            (true, cap) => Some(cap.saturating_mul(streams.count)),
+        };
+        let cells = if keys.snapshots { usual.map_or(1, |usual| usual.cells) } else { 0 };
+        let bytes = entries.map(|entries| {
+            entries.saturating_add(cells.saturating_mul(streams.count)).saturating_mul(entry_bytes)
+        });
+        ChannelForecast {
+            streams: streams.count,
+            cap,
+            entry_bytes,
+            is_measured: own.is_some(),
+            stream_bytes: bytes.map(|bytes| bytes / streams.count.max(1)),
+            bytes,
+            cap_hours: usual
+                .filter(|_| cap > 0 && keys.streams)
+                .map(|usual| cap as f64 / usual.rate / 3_600.0),
+            channel,
+        }
+    }
+}
+
+/// The streams of a channel.
+#[derive(Debug, PartialEq)]
+struct Streams {
+    count: u64,
+    /// How many times the entries of the busiest one they have together.
+    busiest: f64,
+}
+
+impl Streams {
+    fn of(channel: &Channel, plan: &PlanSettings) -> Streams {
+        let symbols = match &plan.targets {
+            Targets::WholeMarket => MARKET_SYMBOLS,
+            Targets::Symbols(symbols) => symbols.len() as u64,
+        };
+        let mut streams = Streams { count: 0, busiest: 0.0 };
+        for choice in &plan.channels {
+            let (count, busiest) = match choice {
+                ChannelChoice::Topic(topic) if topic.channel == *channel => (1, 1.0),
+                // the full stream has every event, and the streams of its symbols have it once more at most
+                ChannelChoice::Channel(chosen) if chosen == channel && chosen.scope() == Scope::Global => {
+                    (1 + symbols, 2.0)
+                }
+                ChannelChoice::Channel(chosen) if chosen == channel => match plan.targets {
+                    Targets::WholeMarket => (symbols, MARKET_RATE),
+                    Targets::Symbols(_) => (symbols, symbols as f64),
+                },
+                _ => (0, 0.0),
+            };
+            streams.count += count;
+            streams.busiest += busiest;
+        }
+        streams
+    }
+}
+
+/// The most hours of trading that the age limit keeps; `None` without one.
+fn kept_trading(retention: Retention) -> Option<Duration> {
+    match retention {
+        Retention::Off => None,
+        // those before the present session, and all of it
+        Retention::Sessions(before_present) => {
+            Some(SESSION * u32::try_from(before_present).ok()?.checked_add(1)?)
+        }
+        Retention::Span(span) => {
+            let day = Duration::from_secs(86_400);
+            let days = u32::try_from(span.as_secs() / day.as_secs()).ok()?;
+            Some(SESSION * days + span.saturating_sub(day * days).min(SESSION))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use super::*;
+use crate::event::{Symbol, Topic};
+use crate::samples;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn plan(channels: &[&str], targets: &str) -> PlanSettings {
+    let choice = |name: &&str| match name.split_once(':') {
+        Some((channel, symbol)) => ChannelChoice::Topic(Topic {
+            channel: Channel::parse(channel).unwrap(),
+            symbol: Some(Symbol::parse(symbol).unwrap()),
+        }),
+        None => ChannelChoice::Channel(Channel::parse(name).unwrap()),
+    };
+    PlanSettings {
+        channels: channels.iter().map(choice).collect(),
+        targets: match targets {
+            "*" => Targets::WholeMarket,
+            list => Targets::Symbols(list.split(',').map(|s| Symbol::parse(s).unwrap()).collect()),
+        },
+        max_connections: 5,
+        max_joins_per_connection: 50,
+    }
+}
+
+/// Event streams alone, with one cap.
+fn keys(maxlen: u64) -> KeySettings {
+    KeySettings { maxlen: Some(maxlen), snapshots: false, ..samples::keys() }
+}
+
+fn forecast(channels: &[&str], targets: &str, keys: &KeySettings, retention: Retention) -> Forecast {
+    Forecast::new(&plan(channels, targets), keys, retention, &Measured::default())
+}
+
+/// The bytes of one channel.
+fn bytes(channel: &str, targets: &str, keys: &KeySettings, retention: Retention) -> Option<u64> {
+    forecast(&[channel], targets, keys, retention).channels[0].bytes
+}
+
+#[test]
+fn a_capped_channel_comes_to_cap_times_streams_times_bytes() {
+    let day = Retention::Sessions(1);
+    assert_eq!(bytes("option_trades", "SPY,QQQ,IWM", &keys(1_000), day), Some(1_000 * 3 * 1_030));
+    assert_eq!(bytes("news", "SPY,QQQ,IWM", &keys(1_000), day), Some(1_000 * 4 * 260), "and the full stream");
+    assert_eq!(bytes("option_trades:SPXW", "SPY", &keys(1_000), day), Some(1_000 * 1_030));
+    assert_eq!(bytes("lit_trades", "SPY", &keys(1_000), day), Some(1_000 * 2 * UNKNOWN_BYTES));
+    let both = &forecast(&["price", "price:SPXW"], "SPY", &keys(10), day).channels;
+    assert_eq!((both.len(), both[0].streams, both[0].stream_bytes), (1, 2, Some(920)));
+}
+
+#[test]
+fn an_uncapped_channel_comes_to_what_the_age_limit_keeps() {
+    for (retention, half_hours) in [
+        (Retention::Sessions(1), 2 * 13),
+        (Retention::Sessions(30), 31 * 13),
+        (Retention::Span(2 * HOUR), 4),
+        (Retention::Span(12 * HOUR), 13),
+        (Retention::Span(24 * HOUR), 13),
+        (Retention::Span(26 * HOUR), 13 + 4),
+    ] {
+        let trades = Some(80 * 2 * half_hours * 1_800 * 1_030);
+        assert_eq!(bytes("option_trades", "SPY,QQQ", &keys(0), retention), trades, "{retention:?}");
+    }
+}
+
+#[test]
+fn the_symbols_of_a_global_channel_have_its_events_once_more_together() {
+    let alerts = bytes("flow-alerts", "SPY,QQQ,IWM", &keys(0), Retention::Span(HOUR));
+    assert_eq!(alerts, Some(2 * 3_600 * 2 * 2_100));
+}
+
+#[test]
+fn without_a_cap_and_a_limit_there_is_no_bound() {
+    let forecast = forecast(&["price", "news"], "SPY", &keys(0), Retention::Off);
+    assert_eq!((forecast.bytes, forecast.is_bounded), (0, false));
+    assert_eq!(forecast.channels[0].stream_bytes, None);
+    assert_eq!(bytes("lit_trades", "SPY", &keys(0), Retention::Sessions(1)), None, "nobody knows its rate");
+}
+
+#[test]
+fn the_whole_market_counts_as_some_hundred_full_streams() {
+    let forecast = forecast(&["price"], "*", &keys(1_000), Retention::Off);
+    let price = &forecast.channels[0];
+    assert!(forecast.is_market);
+    assert_eq!((price.streams, price.stream_bytes), (MARKET_SYMBOLS, Some(92_000)));
+    assert_eq!(price.bytes, Some(MARKET_SYMBOLS * 92_000));
+    let uncapped = bytes("option_trades", "*", &keys(0), Retention::Span(HOUR));
+    assert_eq!(uncapped, Some(6 * 80 * 3_600 * 1_030));
+}
+
+#[test]
+fn a_cap_lasts_for_hours_at_the_rate_of_the_busiest_ticker() {
+    let hours =
+        |channel: &str, cap| forecast(&[channel], "SPY", &keys(cap), Retention::Off).channels[0].cap_hours;
+    assert_eq!(hours("option_trades", 288_000), Some(1.0));
+    assert_eq!(hours("option_trades", 0), None);
+    assert_eq!(hours("lit_trades", 1_000), None);
+}
+
+#[test]
+fn hashes_count_as_entries_and_streams_that_are_off_do_not() {
+    let both = KeySettings { snapshots: true, ..keys(1_000) };
+    let hashes = KeySettings { streams: false, ..both.clone() };
+    assert_eq!(bytes("gex_strike", "SPY", &both, Retention::Off), Some((1_000 + 401) * 1_030));
+    assert_eq!(bytes("gex_strike", "SPY", &hashes, Retention::Off), Some(401 * 1_030));
+    assert_eq!(forecast(&["price"], "SPY", &hashes, Retention::Off).channels[0].cap_hours, None);
+}
+
+#[test]
+fn bytes_that_were_measured_count_more_than_usual_ones() {
+    let mut measured = Measured::default();
+    measured.note(Channel::Price, 10_000, 500 * 10_000);
+    measured.note(Channel::Gex, 10, 10_000_000);
+    let plan = plan(&["price", "gex"], "SPY");
+    let forecast = Forecast::new(&plan, &keys(100), Retention::Off, &measured);
+    let [price, gex] = &forecast.channels[..] else { panic!("two channels") };
+    assert_eq!((price.entry_bytes, price.is_measured), (500, true));
+    assert_eq!((gex.entry_bytes, gex.is_measured), (690, false), "of too few entries");
+    assert_eq!(forecast.bytes, 100 * (500 + 690));
+}
+
+#[test]
+fn absurd_settings_are_survived() {
+    let forecast = forecast(&["price"], "*", &keys(u64::MAX), Retention::Span(Duration::MAX));
+    assert_eq!(forecast.bytes, u64::MAX);
+    assert_eq!(bytes("price", "SPY", &keys(0), Retention::Sessions(usize::MAX)), None);
+    assert_eq!(bytes("price", "SPY", &keys(0), Retention::Span(Duration::MAX)), None);
+}

@@ -1,0 +1,101 @@
+//! Which keys the janitor may touch: by their names, those that writers write.
+
+use crate::event::{Channel, Symbol};
+
+/// A key of the service that grows old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AgingKey {
+    /// `<p>:ws:<channel>[:<SYMBOL>]`.
+    Stream(String),
+    /// `<p>:ws:latest:<channel>[:<SYMBOL>]`, or `<p>:ws:map:…` with the hash of the newest event beside it.
+    Snapshot {
+        /// The hash.
+        key: String,
+        /// The hash of the newest event, which says how old both are.
+        latest: String,
+    },
+}
+
+impl AgingKey {
+    /// Reads a key's name; `None` is no business of the janitor.
+    pub(super) fn read(prefix: &str, key: &[u8]) -> Option<AgingKey> {
+        let key = std::str::from_utf8(key).ok()?;
+        let name = key.strip_prefix(prefix)?.strip_prefix(":ws:")?;
+        let snapshot_of = name.strip_prefix("latest:").or_else(|| name.strip_prefix("map:"));
+        let topic = snapshot_of.unwrap_or(name);
+        let (channel, symbol) = topic.split_once(':').map_or((topic, None), |(c, s)| (c, Some(s)));
+        let is_channel = Channel::parse(channel).is_ok() && !Channel::RESERVED.contains(&channel);
+        let is_ours = is_channel && symbol.is_none_or(Symbol::is_valid);
+        let key = key.to_owned();
+        is_ours.then(|| match snapshot_of {
+            Some(topic) => AgingKey::Snapshot { key, latest: format!("{prefix}:ws:latest:{topic}") },
+            None => AgingKey::Stream(key),
+        })
+    }
+}
+
+/// The `MATCH` of all keys under a prefix, whatever characters that has.
+pub(super) fn pattern(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 5);
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + ":ws:*"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_and_snapshots_are_told_by_their_names() {
+        let stream = |key: &str| Some(AgingKey::Stream(key.to_owned()));
+        let snapshot = |key: &str, latest: &str| {
+            Some(AgingKey::Snapshot { key: key.to_owned(), latest: latest.to_owned() })
+        };
+        for (key, expected) in [
+            ("uw:ws:news", stream("uw:ws:news")),
+            ("uw:ws:price:BRK.B", stream("uw:ws:price:BRK.B")),
+            ("uw:ws:maps:SPY", stream("uw:ws:maps:SPY")),
+            ("uw:ws:latest:news", snapshot("uw:ws:latest:news", "uw:ws:latest:news")),
+            ("uw:ws:latest:price:SPY", snapshot("uw:ws:latest:price:SPY", "uw:ws:latest:price:SPY")),
+            ("uw:ws:map:gex_strike:SPY", snapshot("uw:ws:map:gex_strike:SPY", "uw:ws:latest:gex_strike:SPY")),
+        ] {
+            assert_eq!(AgingKey::read("uw", key.as_bytes()), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_left_alone() {
+        for key in [
+            "uw:ws:gaps",
+            "uw:ws:status",
+            "uw:ws:owner",
+            "uw:ws:probe",
+            "uw:ws:latest",
+            "uw:ws:latest:gaps",
+            "uw:ws:latest:",
+            "uw:ws:map",
+            "uw:ws:",
+            "uw:ws:price:",
+            "uw:ws:price:spy",
+            "uw:ws:price:SPY:mine",
+            "uw:ws:my notes",
+            "uw:rest:flow_alerts:SPY",
+            "uwx:ws:news",
+            "other:uw:ws:news",
+        ] {
+            assert_eq!(AgingKey::read("uw", key.as_bytes()), None, "{key}");
+        }
+        assert_eq!(AgingKey::read("uw", b"uw:ws:price:\xff"), None);
+    }
+
+    #[test]
+    fn a_prefix_stands_for_itself_in_a_pattern() {
+        assert_eq!(pattern("uw"), "uw:ws:*");
+        assert_eq!(pattern(r"a*b?[c-d]\^"), r"a\*b\?\[c\-d\]\\\^:ws:*");
+    }
+}

@@ -1,0 +1,152 @@
+//! The janitor: removes what is older than `STREAM_RETENTION`, in the background.
+//!
+//! Once a minute it walks over all keys of the service, whoever wrote them and when:
+//!
+//! * entries of event streams from before the limit are trimmed, whole nodes of the stream at a time (`XTRIM … MINID ~`),
+//!   so that up to a node of older ones stays;
+//! * a stream whose last entry is from before the limit is removed, and with it its consumer groups;
+//! * so is the hash of a newest event, and a strike map, whose newest event is from before the limit or gone.
+//!
+//! A key is looked at and removed in one script: an event that is written meanwhile is either seen by it or begins the
+//! key anew. The gap ledger, the status and whatever is not named as our keys are is left alone.
+//!
+//! Redis is asked for little at a time and has nine times as long for others in between. Nothing waits for
+//! the janitor; what a round could not do, because Redis was away or another instance took over, the next one does.
+
+mod keys;
+mod pace;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use deadpool_redis::{Pool, PoolError, redis};
+use slog::Logger;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use self::pace::Pace;
+use self::sweep::Sweep;
+use crate::calendar::retention_cutoff;
+use crate::events;
+use crate::observation::{Observations, unix_micros};
+use crate::sampled::Sampled;
+use crate::settings::Retention;
+
+/// Between two rounds: entries live for hours, so a minute more is nothing, and a round over a few dozen keys costs
+/// Redis less than a millisecond.
+const ROUND_EVERY: Duration = Duration::from_secs(60);
+
+/// What a janitor is made of.
+pub struct JanitorParts {
+    /// Where Redis is; a round holds one connection.
+    pub pool: Pool,
+    /// `KEY_PREFIX`.
+    pub prefix: String,
+    /// `STREAM_RETENTION`.
+    pub retention: Retention,
+    /// Whether this instance may write to Redis at this moment; asked before every step that may remove something.
+    pub may_write: Box<dyn Fn() -> bool>,
+    /// Where it counts what went.
+    pub observations: Arc<Observations>,
+    /// Its log.
+    pub log: Logger,
+}
+
+/// What a round removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Streams that were trimmed.
+    pub streams: u64,
+    /// Entries that were trimmed.
+    pub entries: u64,
+    /// Keys that were removed whole.
+    pub keys: u64,
+}
+
+/// Why a round ended early.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// There is no connection.
+    #[error("no connection to redis: {0}")]
+    Connect(#[from] PoolError),
+    /// Redis refuses a command, or does not answer.
+    #[error("redis did not do it: {0}")]
+    Command(#[from] redis::RedisError),
+}
+
+/// Makes rounds, one after another.
+pub struct Sweeper {
+    parts: JanitorParts,
+    pace: Pace,
+    failures: Sampled,
+}
+
+/// The actor.
+pub struct Janitor(Option<Sweeper>);
+
+// === impl Sweeper ===
+
+impl Sweeper {
+    /// A sweeper that has made no round yet.
+    #[must_use]
+    pub fn new(parts: JanitorParts) -> Sweeper {
+        Sweeper { parts, pace: Pace::default(), failures: Sampled::default() }
+    }
+
+    /// Makes a round at a time, in Unix milliseconds, and tells of it; what went is counted also where the round failed.
+    pub async fn round(&mut self, now_ms: u64) -> Result<Swept, SweepError> {
+        let began = Instant::now();
+        let mut swept = Swept::default();
+        let ended = self.sweep(now_ms, &mut swept).await;
+        if swept != Swept::default() {
+            events::old_entries_removed(&self.parts.log, swept, began.elapsed());
+        }
+        if let Err(error) = &ended
+            && self.failures.is_due(Instant::now().into_std())
+        {
+            events::age_limit_not_applied(&self.parts.log, error);
+        }
+        ended.map(|()| swept)
+    }
+
+    async fn sweep(&mut self, now_ms: u64, swept: &mut Swept) -> Result<(), SweepError> {
+        if self.parts.retention == Retention::Off || !(self.parts.may_write)() {
+            return Ok(());
+        }
+        let mut connection = self.parts.pool.get().await?;
+        // what is removed is gone: a clock that is ahead on one of the two machines shall not empty the streams
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let now_ms = now_ms.min(seconds.saturating_mul(1000));
+        let Some(cutoff_ms) = retention_cutoff(self.parts.retention, now_ms) else { return Ok(()) };
+        let (parts, pace) = (&self.parts, &mut self.pace);
+        Ok(Sweep { connection: &mut *connection, parts, pace, cutoff_ms, swept }.run().await?)
+    }
+}
+
+// === impl Janitor ===
+
+impl Janitor {
+    /// A janitor that begins with a round at its start.
+    #[must_use]
+    pub fn new(parts: JanitorParts) -> Janitor {
+        Janitor(Some(Sweeper::new(parts)))
+    }
+}
+
+impl Actor for Janitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let Some(mut sweeper) = self.0.take() else { return };
+        let rounds = async move {
+            loop {
+                // a failed round has been told of, and the next one does its work
+                sweeper.round(unix_micros() / 1000).await.ok();
+                sleep(ROUND_EVERY).await;
+            }
+        };
+        context.spawn(rounds.into_actor(self));
+    }
+}

@@ -1,0 +1,133 @@
+//! One round over the keys.
+
+use deadpool_redis::redis::aio::ConnectionLike;
+use deadpool_redis::redis::{self, RedisResult};
+use tokio::time::{Instant, sleep};
+
+use super::keys::{AgingKey, pattern};
+use super::pace::Pace;
+use super::{JanitorParts, Swept};
+
+/// What a `SCAN` looks at: some 100 µs of Redis' time.
+const SCAN_COUNT: usize = 500;
+
+/// Keys that are looked at in one go: some 20 µs each, so a millisecond in all.
+const LOOKS: usize = 50;
+
+/// What a look found: neither of the two, where there is nothing to do.
+const REMOVED: u64 = 1;
+const AGED: u64 = 2;
+
+/// Removes a stream whose last entry is from before the limit; else says whether its first one is.
+const LOOK_AT_STREAM: &str = "\
+if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return 0 end
+local info, flat = {}, redis.call('XINFO', 'STREAM', KEYS[1])
+for at = 1, #flat, 2 do info[flat[at]] = flat[at + 1] end
+local function is_old(id) return tonumber(string.match(id, '^%d+')) < tonumber(ARGV[1]) end
+if is_old(info['last-generated-id']) then return redis.call('UNLINK', KEYS[1]) end
+return info['first-entry'] and is_old(info['first-entry'][1]) and 2 or 0";
+
+/// Removes a hash whose newest event, by the second key, is from before the limit or gone.
+const LOOK_AT_SNAPSHOT: &str = "\
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
+local latest = redis.call('TYPE', KEYS[2]).ok
+if latest ~= 'none' then
+  local id = latest == 'hash' and redis.call('HGET', KEYS[2], 'stream_id') or ''
+  local ms = tonumber(string.match(id, '^%d+') or '')
+  if not ms or ms >= tonumber(ARGV[1]) then return 0 end
+end
+return redis.call('UNLINK', KEYS[1])";
+
+/// A round under way.
+pub(super) struct Sweep<'s, C> {
+    pub(super) connection: &'s mut C,
+    pub(super) parts: &'s JanitorParts,
+    pub(super) pace: &'s mut Pace,
+    /// Everything since this moment stays, in Unix milliseconds.
+    pub(super) cutoff_ms: u64,
+    /// What went so far.
+    pub(super) swept: &'s mut Swept,
+}
+
+impl<C: ConnectionLike> Sweep<'_, C> {
+    /// Goes over all keys; stops early, in good order, when this instance may no longer write.
+    pub(super) async fn run(mut self) -> RedisResult<()> {
+        let pattern = pattern(&self.parts.prefix);
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
+            let asked = Instant::now();
+            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(self.connection).await?;
+            leave_to_others(asked).await;
+            let keys: Vec<_> =
+                page.iter().filter_map(|key| AgingKey::read(&self.parts.prefix, key)).collect();
+            for keys in keys.chunks(LOOKS) {
+                if !(self.parts.may_write)() {
+                    return Ok(());
+                }
+                self.look_at(keys).await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    /// Removes keys that are old as a whole, and trims those that are old in part.
+    async fn look_at(&mut self, keys: &[AgingKey]) -> RedisResult<()> {
+        let mut looks = redis::pipe();
+        for key in keys {
+            match key {
+                AgingKey::Stream(key) => looks.cmd("EVAL").arg(LOOK_AT_STREAM).arg(1).arg(key),
+                AgingKey::Snapshot { key, latest } => {
+                    looks.cmd("EVAL").arg(LOOK_AT_SNAPSHOT).arg(2).arg(key).arg(latest)
+                }
+            };
+            looks.arg(self.cutoff_ms);
+        }
+        let asked = Instant::now();
+        let found: Vec<u64> = looks.query_async(self.connection).await?;
+        leave_to_others(asked).await;
+        let removed = found.iter().filter(|found| **found == REMOVED).count() as u64;
+        self.swept.keys += removed;
+        self.parts.observations.janitor.removed_keys.add(removed);
+        for (key, found) in keys.iter().zip(found) {
+            if let (AgingKey::Stream(key), AGED) = (key, found) {
+                self.trim(key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Trims a stream step by step, until nothing more goes.
+    async fn trim(&mut self, key: &str) -> RedisResult<()> {
+        let mut trimmed = 0;
+        let mut is_stuck = false;
+        while (self.parts.may_write)() {
+            let mut trim = redis::cmd("XTRIM");
+            trim.arg(key).arg("MINID").arg("~").arg(self.cutoff_ms);
+            trim.arg("LIMIT").arg(self.pace.limit(is_stuck));
+            let asked = Instant::now();
+            let step: u64 = trim.query_async(self.connection).await?;
+            self.pace.took(asked.elapsed(), step);
+            leave_to_others(asked).await;
+            trimmed += step;
+            self.swept.entries += step;
+            self.parts.observations.janitor.trimmed_entries.add(step);
+            match step {
+                0 if is_stuck => break,
+                0 => is_stuck = true,
+                _ => is_stuck = false,
+            }
+        }
+        self.swept.streams += u64::from(trimmed > 0);
+        Ok(())
+    }
+}
+
+/// Waits after a call that was made at `asked`.
+async fn leave_to_others(asked: Instant) {
+    sleep(Pace::pause(asked.elapsed())).await;
+}

@@ -1,0 +1,65 @@
+//! Test-only: a wall clock that is wrong by what a file says, so that it can step while the service runs.
+//!
+//! Without the feature `fault-injection` the clock is what the system says, and this costs nothing.
+
+#[cfg(not(feature = "fault-injection"))]
+#[inline]
+pub(crate) fn skewed(unix_us: u64) -> u64 {
+    unix_us
+}
+
+#[cfg(feature = "fault-injection")]
+pub(crate) use file::skewed;
+
+#[cfg(feature = "fault-injection")]
+mod file {
+    use std::path::{Path, PathBuf};
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+    /// Names the file: seconds that are added to the clock, as text. A file that is absent or no number adds nothing.
+    const VARIABLE: &str = "UW_WEBSOCKET_CLOCK_OFFSET_FILE";
+
+    /// Between two looks at the file: a step is seen at once, and a hot path reads a file fifty times a second at most.
+    const LOOK_EVERY_US: u64 = 20_000;
+
+    static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os(VARIABLE).map(PathBuf::from));
+    static LOOKED_AT_US: AtomicU64 = AtomicU64::new(0);
+    static OFFSET_US: AtomicI64 = AtomicI64::new(0);
+
+    /// The time of the system as the service shall see it.
+    pub(crate) fn skewed(unix_us: u64) -> u64 {
+        let Some(file) = &*FILE else { return unix_us };
+        if unix_us.abs_diff(LOOKED_AT_US.load(Relaxed)) >= LOOK_EVERY_US {
+            LOOKED_AT_US.store(unix_us, Relaxed);
+            OFFSET_US.store(offset_us(file), Relaxed);
+        }
+        unix_us.saturating_add_signed(OFFSET_US.load(Relaxed))
+    }
+
+    pub(super) fn offset_us(file: &Path) -> i64 {
+        let seconds = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i64>().ok());
+        seconds.unwrap_or_default().saturating_mul(1_000_000)
+    }
+}
+
+#[cfg(all(test, feature = "fault-injection"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_says_by_how_many_seconds_the_clock_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("offset");
+        assert_eq!(file::offset_us(&path), 0, "no file");
+        for (text, offset) in [("-3600\n", -3_600_000_000), ("5", 5_000_000), ("soon", 0), ("", 0)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(file::offset_us(&path), offset, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_the_variable_the_clock_is_right() {
+        assert_eq!(skewed(1), 1);
+    }
+}

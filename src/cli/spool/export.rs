@@ -1,0 +1,79 @@
+//! `uw-websocket spool export`: the events of the disk queue for programs.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uw_websocket_actors::spool::{RecordView, ShardFolder, visit_records};
+use uw_websocket_actors::time::iso_utc;
+
+use super::SpoolFailure;
+use crate::exit::Exit;
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'r> {
+    shard: usize,
+    of: usize,
+    seq: u64,
+    received_at: String,
+    channel: &'r str,
+    streams: Vec<Stream>,
+    payload: Payload<'r>,
+}
+
+#[derive(Serialize)]
+struct Stream {
+    stream: String,
+    id: String,
+}
+
+/// The JSON as it came off the wire; as a text where it is none, which the service would not have kept.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'r> {
+    Json(&'r RawValue),
+    Text(String),
+}
+
+pub(super) fn export(
+    folders: &[ShardFolder],
+    channel: Option<&str>,
+    all: bool,
+    out: &mut impl Write,
+) -> Result<Exit, SpoolFailure> {
+    for folder in folders {
+        let mut written = Ok(());
+        visit_records(&folder.path, |record| {
+            let is_wanted = channel.is_none_or(|channel| channel == record.channel());
+            if is_wanted && (all || !record.is_acknowledged) {
+                written = write_line(folder, &record, out);
+            }
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        written?;
+    }
+    Ok(Exit::Clean)
+}
+
+fn write_line(folder: &ShardFolder, record: &RecordView<'_>, out: &mut impl Write) -> io::Result<()> {
+    let json = serde_json::from_slice(record.payload());
+    let line = Line {
+        shard: folder.shard,
+        of: folder.of,
+        seq: record.seq(),
+        received_at: iso_utc(record.received_us()),
+        channel: record.channel(),
+        streams: record
+            .streams()
+            .map(|(stream, id)| Stream { stream: stream.to_string(), id: id.to_string() })
+            .collect(),
+        payload: json.map_or_else(
+            |_| Payload::Text(String::from_utf8_lossy(record.payload()).into_owned()),
+            Payload::Json,
+        ),
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}

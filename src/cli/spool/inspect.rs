@@ -1,0 +1,119 @@
+//! `uw-websocket spool inspect`: the disk queue for people.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write};
+use std::path::Path;
+
+use serde_json::Value;
+use uw_websocket_actors::spool::{Damage, ShardFolder, Survey};
+use uw_websocket_actors::time::iso_utc;
+
+use super::{SpoolFailure, survey};
+use crate::exit::Exit;
+
+/// The events that are given up, one a line.
+const QUARANTINE: &str = "quarantine.jsonl";
+/// So many of them are shown.
+const LAST_LINES: usize = 5;
+
+pub(super) fn inspect(
+    dir: &Path,
+    folders: &[ShardFolder],
+    out: &mut impl Write,
+) -> Result<Exit, SpoolFailure> {
+    if folders.is_empty() {
+        writeln!(out, "no shard in {}", dir.display())?;
+    }
+    for folder in folders {
+        shard(folder, &survey(folder)?, out)?;
+    }
+    quarantine(&dir.join(QUARANTINE), out)?;
+    Ok(Exit::Clean)
+}
+
+fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Result<()> {
+    let events: u64 = survey.channels.values().map(|counted| counted.events).sum();
+    let waiting: u64 = survey.channels.values().map(|counted| counted.unacknowledged).sum();
+    writeln!(out, "shard {} of {}: {}", folder.shard, folder.of, folder.path.display())?;
+    writeln!(out, "  segments        {} with {} bytes", survey.segments, survey.bytes)?;
+    write!(out, "  events          {events}, of which {waiting} unacknowledged")?;
+    writeln!(out, "; numbers {} to below {}", survey.kept_from, survey.next_seq)?;
+    if let Some((oldest, newest)) = survey.times {
+        writeln!(out, "  received        {} to {}", iso_utc(oldest), iso_utc(newest))?;
+    }
+    for (channel, counted) in &survey.channels {
+        writeln!(
+            out,
+            "  {channel:<15} {}, of which {} unacknowledged",
+            counted.events, counted.unacknowledged
+        )?;
+    }
+    damages(survey, out)?;
+    for (name, bytes) in &survey.aside {
+        writeln!(out, "  set aside       {name}, {bytes} bytes")?;
+    }
+    Ok(())
+}
+
+/// What is not as it should be.
+pub(super) fn damages(survey: &Survey, out: &mut impl Write) -> io::Result<()> {
+    if survey.is_rewriting {
+        writeln!(out, "  rewriting       ids are being rewritten, or the next start finishes that")?;
+    }
+    for damage in &survey.damages {
+        line("damage", damage, out)?;
+    }
+    for damage in &survey.known {
+        line("reported before", damage, out)?;
+    }
+    Ok(())
+}
+
+fn line(title: &str, damage: &Damage, out: &mut impl Write) -> io::Result<()> {
+    let events = damage.events.map_or_else(|| "an unknown number of".to_owned(), |events| events.to_string());
+    let Damage { kind, file, detail, .. } = damage;
+    let place = if file.is_empty() { String::new() } else { format!(" {file}:") };
+    write!(out, "  {title:<15} {kind}:{place} {detail}; {events} unacknowledged events")?;
+    if let Some(from) = damage.from_us {
+        write!(out, ", after {}", iso_utc(from))?;
+    }
+    if let Some(to) = damage.to_us {
+        write!(out, ", before {}", iso_utc(to))?;
+    }
+    writeln!(out)
+}
+
+/// The last events that were given up.
+fn quarantine(path: &Path, out: &mut impl Write) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return writeln!(out, "{} cannot be read: {error}", path.display()),
+        Ok(file) => file,
+    };
+    let (mut lines, mut last) = (0u64, VecDeque::new());
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line?;
+        lines += 1;
+        last.push_back(line);
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+    }
+    writeln!(out, "{}: {lines} lines; the last:", path.display())?;
+    for line in &last {
+        writeln!(out, "  {}", brief(line))?;
+    }
+    Ok(())
+}
+
+/// When and why, as far as the line says so.
+fn brief(line: &[u8]) -> String {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return "not a JSON object".into() };
+    let text = |name: &str| match fields.get(name)? {
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let names = ["quarantined_at", "at", "time", "received_at", "reason", "channel", "stream"];
+    names.iter().filter_map(|name| text(name)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,50 @@
+//! What the start says of the memory that Redis will need.
+
+use deadpool_redis::Pool;
+use slog::{Logger, info, warn};
+use uw_websocket_actors::forecast::{Forecast, Measured, measure};
+use uw_websocket_actors::settings::ActorSettings;
+
+/// Logs what the settings can come to, channel by channel and in all. `redis` is `None` when it is not reachable: then
+/// the usual sizes hold.
+pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) {
+    let measured = match redis {
+        Some(pool) => look(settings, pool, log).await,
+        None => Measured::default(),
+    };
+    let forecast = Forecast::new(&settings.plan, &settings.keys, settings.retention, &measured);
+    for channel in &forecast.channels {
+        info!(log, "memory forecast"; "channel" => channel.channel.name(), "streams" => channel.streams,
+            "cap" => channel.cap, "cap_hours" => channel.cap_hours.map(rounded),
+            "entry_bytes" => channel.entry_bytes, "measured" => channel.is_measured,
+            "stream_mib" => channel.stream_bytes.map(mebibytes), "mib" => channel.bytes.map(mebibytes));
+    }
+    info!(log, "memory forecast in all"; "mib" => mebibytes(forecast.bytes), "bounded" => forecast.is_bounded,
+        "assumed_symbols" => forecast.is_market, "maxmemory_mib" => measured.maxmemory.map(mebibytes));
+    if let Some(limit) = measured.maxmemory.filter(|limit| *limit < forecast.bytes || !forecast.is_bounded) {
+        warn!(log, "redis may run out of memory"; "mib" => mebibytes(forecast.bytes),
+            "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(limit),
+            "advice" => "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION");
+    }
+}
+
+async fn look(settings: &ActorSettings, pool: &Pool, log: &Logger) -> Measured {
+    let measured = async {
+        let mut connection = pool.get().await.map_err(|error| error.to_string())?;
+        let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
+        measured.map_err(|error| error.to_string())
+    };
+    measured.await.unwrap_or_else(|error| {
+        warn!(log, "redis not measured"; "error" => error);
+        Measured::default()
+    })
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    rounded(bytes as f64 / f64::from(1 << 20))
+}
+
+/// With one decimal.
+fn rounded(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}

@@ -1,0 +1,64 @@
+//! Exactly once, in order, whatever happens: runs of everything that can go wrong, several at a time, each drawn from
+//! a seed.
+//!
+//! The world of a run is real: a Redis, the service as a process that is killed and started again in one folder, and
+//! proxies on the lines between them. The feed is ours and journals every frame. When the trouble has ended and the
+//! service has caught up, every stream is compared with the journal; see [`verdict`] for what may be missing, and
+//! [`claims`] for what the product promises today.
+//!
+//! `make chaos SECONDS=600 SEED=7` makes a long run. A failed run prints its seed and all that was done.
+
+mod claims;
+mod compare;
+mod lanes;
+mod ledger;
+mod lives;
+mod plan;
+mod remains;
+mod run;
+mod stage;
+mod summary;
+mod traffic;
+mod verdict;
+mod watch;
+
+use std::time::Duration;
+
+use plan::Plan;
+
+/// The time of trouble of the runs that every `make test` does; catching up and comparing come on top.
+const SHORT: Duration = Duration::from_secs(15);
+
+/// A number from the environment.
+fn asked(variable: &str) -> Option<u64> {
+    let text = std::env::var_os(variable)?.into_string().ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
+}
+
+#[test]
+fn seed_1() {
+    run::run(&Plan::draw(1, SHORT));
+}
+
+#[test]
+fn seed_2() {
+    run::run(&Plan::draw(2, SHORT));
+}
+
+#[test]
+fn seed_3() {
+    run::run(&Plan::draw(3, SHORT));
+}
+
+#[test]
+fn seed_4() {
+    run::run(&Plan::draw(4, SHORT));
+}
+
+#[test]
+#[ignore = "as long as it is told to: make chaos"]
+fn long_run() {
+    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let seconds = asked("CHAOS_SECONDS").unwrap_or(600);
+    run::run(&Plan::draw(seed, Duration::from_secs(seconds)));
+}

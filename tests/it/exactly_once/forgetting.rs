@@ -1,0 +1,111 @@
+//! Redis says yes and forgets: what it took in the last `SPOOL_KEEP` is written again, the rest is on record.
+
+use std::fs::{self, File};
+
+use super::{TARGETS, assert_all_is_there, gap_reasons, send, wait_for_gap};
+use crate::support::oracle::{assert_streams_equal, entries};
+use crate::support::{Feed, RedisServer, SOON, Setup, wait_for};
+
+/// Longer than any of these tests takes.
+const LONG: &str = "10m";
+
+#[test]
+fn a_redis_that_keeps_its_log_and_is_killed_again_and_again_loses_nothing() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
+    let service = Setup::new(&feed, &redis).start_ready();
+    for round in 0..5 {
+        send(&feed, 2 * round);
+        redis.kill9();
+        send(&feed, 2 * round + 1);
+        redis.restart(&[]);
+    }
+    assert_all_is_there(service, &feed, &redis);
+}
+
+#[test]
+fn what_the_log_lost_is_written_again() {
+    let everysec = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_with(&everysec, None));
+    let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).start_ready();
+    for round in 0..4 {
+        send(&feed, 2 * round);
+        assert_streams_equal(&feed, &redis, &TARGETS);
+        redis.kill9();
+        cut_log(&redis, 40_000);
+        send(&feed, 2 * round + 1);
+        redis.restart(&[]);
+    }
+    assert_all_is_there(service, &feed, &redis);
+    assert!(!gap_reasons(&redis).contains(&"redis_lost".to_owned()), "nothing is lost for good");
+}
+
+/// Takes the end off the log, as a crash of the machine would.
+fn cut_log(redis: &RedisServer, bytes: u64) {
+    let files =
+        fs::read_dir(redis.folder().join("appendonlydir")).unwrap().map(|entry| entry.unwrap().path());
+    let log = files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).max().unwrap();
+    let log = File::options().write(true).open(log).unwrap();
+    log.set_len(log.metadata().unwrap().len().saturating_sub(bytes)).unwrap();
+}
+
+#[test]
+fn a_redis_that_comes_back_empty_gets_what_is_still_on_disk() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).start_ready();
+    for round in 0..3 {
+        send(&feed, 2 * round);
+        assert_streams_equal(&feed, &redis, &TARGETS);
+        redis.restart(&[]);
+        send(&feed, 2 * round + 1);
+    }
+    assert_all_is_there(service, &feed, &redis);
+}
+
+#[test]
+fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", "1s").start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    wait_for("the events have left the disk", SOON, || {
+        let left = service.metrics().sum("uw_ws_spool_events", &[]);
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    });
+    redis.restart(&[]);
+    send(&feed, 1);
+    wait_for_gap(&redis, "redis_lost");
+    service.wait_until_settled();
+    let stored: Vec<_> = entries(&redis, "uw:ws:price:SPY").into_iter().map(|entry| entry.payload).collect();
+    let sent = &feed.sent()["price:SPY"];
+    let newest = &sent[sent.len() - usize::try_from(super::COUNT).unwrap()..];
+    assert!(stored.iter().eq(newest.iter().map(String::as_bytes)), "the newest, once and in order");
+    service.finish();
+}
+
+/// The service's Redis was replaced by its replica, which lacked the newest writes, and then takes over again.
+#[test]
+fn what_a_failover_loses_is_written_again() {
+    let (feed, redis, replica) = (Feed::start(), RedisServer::start(), RedisServer::start());
+    let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    follow(&replica, &redis);
+    replica.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    send(&feed, 1);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    follow(&redis, &replica);
+    send(&feed, 2);
+    service.wait_for_redis_error("READONLY");
+    redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    send(&feed, 3);
+    assert_all_is_there(service, &feed, &redis);
+}
+
+/// Makes one server the replica of the other and waits until it has all of it.
+fn follow(replica: &RedisServer, master: &RedisServer) {
+    replica.command::<()>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    wait_for("the replica has everything", SOON, || {
+        let info: String = replica.command(&["INFO", "replication"]);
+        if info.contains("master_link_status:up") { Ok(()) } else { Err(info) }
+    });
+}
