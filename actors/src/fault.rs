@@ -141,6 +141,9 @@ mod plan {
         }
 
         /// Called with the payloads that the child is about to handle.
+        ///
+        /// # Panics
+        /// Where a fault strikes on one of them.
         pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
             let poisons = || self.faults.iter().filter_map(|fault| Some((fault, fault.on.as_ref()?)));
             if poisons().next().is_none() {

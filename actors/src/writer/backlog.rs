@@ -129,22 +129,26 @@ impl Backlog {
     /// Cancelling it loses nothing.
     pub async fn incoming(&self, max_bytes: usize) -> Option<Vec<EventBatch>> {
         loop {
-            let mut incoming = self.0.incoming.borrow_mut();
-            let mut bytes = 0;
-            let fits = |batch: &&EventBatch| {
-                bytes += batch.bytes();
-                bytes <= max_bytes
-            };
-            let count = incoming.iter().take_while(fits).count().max(1).min(incoming.len());
-            if count > 0 {
-                return Some(incoming.drain(..count).collect());
+            let came = self.take_incoming(max_bytes);
+            if !came.is_empty() {
+                return Some(came);
             }
             if self.is_closed() {
                 return None;
             }
-            drop(incoming);
             self.0.came.notified().await;
         }
+    }
+
+    fn take_incoming(&self, max_bytes: usize) -> Vec<EventBatch> {
+        let mut incoming = self.0.incoming.borrow_mut();
+        let mut bytes = 0;
+        let fits = |batch: &&EventBatch| {
+            bytes += batch.bytes();
+            bytes <= max_bytes
+        };
+        let count = incoming.iter().take_while(fits).count().max(1).min(incoming.len());
+        incoming.drain(..count).collect()
     }
 
     /// A batch that may be written.
@@ -256,6 +260,7 @@ impl Backlog {
     }
 
     /// What is to be written next, if it is of this disk.
+    #[must_use]
     pub fn take_of(&self, disk: &Disk) -> Option<Next> {
         let is_of = match self.0.ready.borrow().front()? {
             Item::Batch(batch) => batch.on_disk().is_some_and(|on_disk| on_disk.disk == *disk),
@@ -271,7 +276,8 @@ impl Backlog {
             match ready.pop_front() {
                 Some(Item::Batch(next)) => {
                     let is_alike = taken.last().is_none_or(|last| last.is_beside(&next));
-                    if !taken.is_empty() && !(is_alike && self.0.size.fits(taken.iter().chain([&next]))) {
+                    let fits = taken.is_empty() || self.0.size.fits(taken.iter().chain([&next]));
+                    if !(is_alike && fits) {
                         ready.push_front(Item::Batch(next));
                         break;
                     }
@@ -309,13 +315,14 @@ impl Backlog {
         let mut bytes = 0;
         for item in items {
             match item {
-                Item::Batch(batch) => match batch.range() {
-                    Some(range) => push_range(&mut ready, range),
-                    None => {
+                Item::Batch(batch) => {
+                    if let Some(range) = batch.range() {
+                        push_range(&mut ready, range);
+                    } else {
                         bytes += batch.bytes();
                         ready.push_back(Item::Batch(batch));
                     }
-                },
+                }
                 Item::Range(range) => push_range(&mut ready, range),
             }
         }

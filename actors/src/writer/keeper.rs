@@ -20,7 +20,7 @@ use super::backlog::{Backlog, InFlight};
 use super::disk::{Disk, DiskError, Ticket};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
-use crate::event::Event;
+use crate::event::{Event, Symbol};
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason, family_of};
@@ -142,7 +142,9 @@ impl Keeper {
         if spills {
             self.keep_on_disk(batches).await;
         } else {
-            batches.into_iter().for_each(|batch| self.ready_in_memory(batch));
+            for batch in batches {
+                self.ready_in_memory(batch);
+            }
         }
     }
 
@@ -189,7 +191,9 @@ impl Keeper {
 
     async fn keep_on_disk(&mut self, batches: Vec<EventBatch>) {
         if self.is_worth_trying() && self.spill().await && self.try_append(&batches).await {
-            batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
+            for batch in batches {
+                self.ready_on_disk(batch);
+            }
         } else {
             self.keep_in_memory(batches).await;
         }
@@ -225,9 +229,13 @@ impl Keeper {
             self.beat.beat();
             let bytes = records.bytes().len() as u64;
             let ticket = Ticket::default();
-            batches.iter().for_each(|batch| batch.board(Some(ticket.clone())));
+            for batch in batches {
+                batch.board(Some(ticket.clone()));
+            }
             let (given_back, appended) = disk.append(records, ticket).await;
-            batches.iter().for_each(|batch| batch.board(None));
+            for batch in batches {
+                batch.board(None);
+            }
             records = given_back;
             match appended {
                 Err(DiskError::Spool(SpoolError::Full { .. })) if self.make_room(&disk, bytes).await => {}
@@ -256,7 +264,7 @@ impl Keeper {
     fn record(&self, records: &mut Records, event: &Event) -> Result<(), crate::spool::Unrecordable> {
         let channel = &self.observations.channel(event.route.channel).channel;
         let outlets = event.route.outlets.iter().zip(event.ids.as_slice());
-        let outlets = outlets.map(|(outlet, id)| (outlet.symbol.as_ref().map(|symbol| symbol.as_str()), *id));
+        let outlets = outlets.map(|(outlet, id)| (outlet.symbol.as_ref().map(Symbol::as_str), *id));
         records.push(channel.name(), event.received_us, outlets, &event.payload)
     }
 

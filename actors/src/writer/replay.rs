@@ -12,7 +12,7 @@ use crate::calendar::SessionClock;
 use crate::connection::cell::map_cell;
 use crate::connection::facts::Facts;
 use crate::connection::router::outlet;
-use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
 use crate::messages::{EventBatch, OnDisk};
 use crate::observation::{Observations, unix_micros};
 use crate::settings::KeySettings;
@@ -89,9 +89,10 @@ impl Replay {
         }
         let channel = Channel::parse(&record.channel).ok()?;
         let position = self.observations.channels.iter().position(|known| known.channel == channel)?;
-        let outlets = record.outlets.iter().map(|(symbol, _)| {
-            Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(|symbol| symbol.as_str())))
-        });
+        let outlets = record
+            .outlets
+            .iter()
+            .map(|(symbol, _)| Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(Symbol::as_str))));
         let route = Arc::new(Route {
             channel: ChannelIndex(u8::try_from(position).ok()?),
             shard: self.shard,
