@@ -141,6 +141,9 @@ mod plan {
         }
 
         /// Called with the payloads that the child is about to handle.
+        ///
+        /// # Panics
+        /// If one of them has the text of a fault: that is what it is for.
         pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
             let poisons = || self.faults.iter().filter_map(|fault| Some((fault, fault.on.as_ref()?)));
             if poisons().next().is_none() {

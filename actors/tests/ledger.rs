@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use uw_websocket_actors::connection::plan::ConnectionPlan;
 use uw_websocket_actors::control;
 use uw_websocket_actors::event::{Channel, EntryId, Family, Topic};
+use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::Watch;
 use uw_websocket_actors::ledger::clerk::Clerk;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
@@ -86,7 +87,7 @@ impl Process {
         let places = Places { folder: folder.map(Path::to_owned), pool, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
-        let clerk = ledger::open(places, &plans, true, &observations, log).await;
+        let clerk = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
         Process { clerk, observations }
     }
 

@@ -5,7 +5,7 @@ use crate::calendar::{self, SessionClock};
 use crate::event::{Channel, MapCell};
 
 /// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
-const MAX_FIELD: usize = 64;
+pub(super) const MAX_FIELD: usize = 64;
 
 /// The field that a row of `channel`, received at `received_us`, sets in the channel's map, if the row names its place. A
 /// row of an expiry that was past when it was made has none.

@@ -19,6 +19,11 @@ fn duplicates() -> Duplicates {
     Duplicates::new(7, &channels)
 }
 
+fn remember(seen: &mut Duplicates, ordinal: u64, payload: &[u8]) {
+    let fingerprint = seen.fingerprint(payload);
+    seen.remember(PRICE, ordinal, fingerprint);
+}
+
 #[test]
 fn an_event_that_came_before_is_a_duplicate_and_an_amendment_is_not() {
     let mut seen = duplicates();
@@ -82,7 +87,7 @@ fn an_event_that_was_overtaken_is_a_duplicate_all_the_same() {
 #[test]
 fn what_is_remembered_is_known() {
     let mut seen = duplicates();
-    seen.remember(PRICE, 10, b"1");
+    remember(&mut seen, 10, b"1");
     assert!(seen.is_duplicate(PRICE, 11, b"1"));
 }
 
@@ -104,12 +109,12 @@ fn a_full_window_stays_full_and_small() {
 #[test]
 fn a_window_whose_events_go_elsewhere_shrinks_little_by_little() {
     let mut seen = duplicates();
-    (0..1_000).for_each(|ordinal| seen.remember(PRICE, ordinal, &ordinal.to_le_bytes()));
+    (0..1_000).for_each(|ordinal| remember(&mut seen, ordinal, &ordinal.to_le_bytes()));
     let held = |seen: &mut Duplicates| seen.window(PRICE).unwrap().ring.len();
     assert_eq!(held(&mut seen), 1_000);
-    seen.remember(PRICE, 5 * FAR, b"1");
+    remember(&mut seen, 5 * FAR, b"1");
     assert_eq!(held(&mut seen), 999, "an event pays for two");
-    (1..2_000).for_each(|n| seen.remember(PRICE, 5 * FAR + n * 1_000, b"1"));
+    (1..2_000).for_each(|n| remember(&mut seen, 5 * FAR + n * 1_000, b"1"));
     assert_eq!(held(&mut seen), 100, "one in a thousand events of the channel");
 }
 

@@ -56,6 +56,12 @@ impl GapBook {
         lock(&self.pages).noted.push(gap);
     }
 
+    /// What was noted and is on no page yet.
+    #[must_use]
+    pub fn noted(&self) -> Vec<Gap> {
+        lock(&self.pages).noted.iter().map(|queued| queued.gap.clone()).collect()
+    }
+
     /// What the actor of the connection at this position writes with, for one life of it.
     #[must_use]
     pub fn watch(&self, position: usize) -> Watch {

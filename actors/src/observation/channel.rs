@@ -134,6 +134,12 @@ impl ChannelObservation {
         self.next_ordinal.fetch_add(1, Relaxed)
     }
 
+    /// The ordinal of the next event.
+    #[must_use]
+    pub fn next_ordinal(&self) -> u64 {
+        self.next_ordinal.load(Relaxed)
+    }
+
     /// Counts an event that was read and is for nobody.
     pub fn filter(&self) {
         self.received.add(1);

@@ -82,3 +82,46 @@ impl Adoption {
         lock(&self.adopted.0.left).is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old(generation: u64, folder: &str) -> OldDisk {
+        OldDisk { generation, disk: Disk::nowhere(folder) }
+    }
+
+    #[test]
+    fn generations_are_written_one_after_the_other_by_whichever_writers() {
+        let (first, second, third) =
+            (old(0, "shard-0-of-2"), old(0, "shard-1-of-2"), old(1, "shard-0-of-3-1"));
+        let all = Adopted::new(vec![first.clone(), second.clone(), third.clone()]);
+        let one = Adoption::new(vec![first.clone(), third.clone()], all.clone());
+        let other = Adoption::new(vec![second.clone()], all.clone());
+        assert!(one.is_turn_of(0) && other.is_turn_of(0) && !one.is_turn_of(1));
+        one.finish(&first);
+        assert!(!one.is_turn_of(1), "the other writer's queue of the older generation is not empty");
+        other.finish(&second);
+        assert!(one.is_turn_of(1) && !one.is_over() && !other.is_over());
+        one.finish(&third);
+        assert!(one.is_over() && other.is_over());
+        assert_eq!((one.disks().len(), all.disks().len()), (2, 3));
+    }
+
+    #[test]
+    fn the_next_life_of_a_writer_looks_at_its_queues_again_and_is_not_waited_for_twice() {
+        let disk = old(0, "shard-0-of-1");
+        let all = Adopted::new(vec![disk.clone()]);
+        assert!(!Adoption::new(vec![disk.clone()], all.clone()).is_over());
+        let next = Adoption::new(vec![disk.clone()], all.clone());
+        assert_eq!(next.disks().len(), 1);
+        next.finish(&disk);
+        let last = Adoption::new(vec![disk], all);
+        assert!(last.is_over() && last.disks().len() == 1);
+    }
+
+    #[test]
+    fn nothing_that_was_left_behind_is_over_at_once() {
+        assert!(Adoption::new(Vec::new(), Adopted::default()).is_over());
+    }
+}

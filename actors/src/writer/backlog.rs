@@ -129,22 +129,26 @@ impl Backlog {
     /// Cancelling it loses nothing.
     pub async fn incoming(&self, max_bytes: usize) -> Option<Vec<EventBatch>> {
         loop {
-            let mut incoming = self.0.incoming.borrow_mut();
-            let mut bytes = 0;
-            let fits = |batch: &&EventBatch| {
-                bytes += batch.bytes();
-                bytes <= max_bytes
-            };
-            let count = incoming.iter().take_while(fits).count().max(1).min(incoming.len());
-            if count > 0 {
-                return Some(incoming.drain(..count).collect());
+            let batches = self.take_incoming(max_bytes);
+            if !batches.is_empty() {
+                return Some(batches);
             }
             if self.is_closed() {
                 return None;
             }
-            drop(incoming);
             self.0.came.notified().await;
         }
+    }
+
+    fn take_incoming(&self, max_bytes: usize) -> Vec<EventBatch> {
+        let mut incoming = self.0.incoming.borrow_mut();
+        let mut bytes = 0;
+        let fits = |batch: &&EventBatch| {
+            bytes += batch.bytes();
+            bytes <= max_bytes
+        };
+        let count = incoming.iter().take_while(fits).count().max(1).min(incoming.len());
+        incoming.drain(..count).collect()
     }
 
     /// A batch that may be written.
@@ -198,13 +202,15 @@ impl Backlog {
         self.0.ready.borrow().is_empty()
     }
 
-    /// Whether everything that is ready is on the disk.
+    /// Whether everything that is ready or being written is on the disk.
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        self.0.ready.borrow().iter().all(|item| match item {
-            Item::Batch(batch) => batch.on_disk().is_some(),
-            Item::Range(_) => true,
-        })
+        let in_flight = self.0.in_flight.borrow();
+        in_flight.iter().flat_map(|batches| batches.iter()).all(|batch| batch.on_disk().is_some())
+            && self.0.ready.borrow().iter().all(|item| match item {
+                Item::Batch(batch) => batch.on_disk().is_some(),
+                Item::Range(_) => true,
+            })
     }
 
     /// What the drain is writing.
@@ -226,9 +232,7 @@ impl Backlog {
 
     /// Redis went away or came back. Its absence is a reason to bring what is in memory to the disk.
     pub fn set_in_trouble(&self, in_trouble: bool) {
-        if !self.0.in_trouble.replace(in_trouble) && in_trouble {
-            self.0.came.notify_one();
-        }
+        self.0.in_trouble.set(in_trouble);
     }
 
     /// Records that are ready are about to be dropped: what is being read of them just now is to be read again.
@@ -262,6 +266,7 @@ impl Backlog {
     }
 
     /// What is to be written next, if it is of this disk.
+    #[must_use]
     pub fn take_of(&self, disk: &Disk) -> Option<Next> {
         let is_of = match self.0.ready.borrow().front()? {
             Item::Batch(batch) => batch.on_disk().is_some_and(|on_disk| on_disk.disk == *disk),
@@ -277,7 +282,9 @@ impl Backlog {
             match ready.pop_front() {
                 Some(Item::Batch(next)) => {
                     let is_alike = taken.last().is_none_or(|last| last.is_beside(&next));
-                    if !taken.is_empty() && !(is_alike && self.0.size.fits(taken.iter().chain([&next]))) {
+                    let fits =
+                        taken.is_empty() || (is_alike && self.0.size.fits(taken.iter().chain([&next])));
+                    if !fits {
                         ready.push_front(Item::Batch(next));
                         break;
                     }
@@ -315,14 +322,15 @@ impl Backlog {
         let mut bytes = 0;
         for item in items {
             match item {
-                Item::Batch(batch) => match batch.range() {
-                    Some(range) => push_range(&mut ready, range),
-                    None => {
+                Item::Range(range) => push_range(&mut ready, range),
+                Item::Batch(batch) => {
+                    if let Some(range) = batch.range() {
+                        push_range(&mut ready, range);
+                    } else {
                         bytes += batch.bytes();
                         ready.push_back(Item::Batch(batch));
                     }
-                },
-                Item::Range(range) => push_range(&mut ready, range),
+                }
             }
         }
         self.0.ready_bytes.set(bytes);
@@ -381,3 +389,6 @@ impl TransactionSize {
         events <= self.events && weight <= self.weight
     }
 }
+
+#[cfg(test)]
+mod tests;

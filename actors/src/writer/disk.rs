@@ -178,6 +178,12 @@ impl Disk {
         Ok(Disk { jobs, stored, folder })
     }
 
+    /// A queue that has a name and nothing behind it.
+    #[cfg(test)]
+    pub(crate) fn nowhere(folder: &str) -> Disk {
+        Disk { jobs: sync_channel(0).0, stored: Arc::default(), folder: folder.into() }
+    }
+
     /// The folder, which names the queue.
     #[must_use]
     pub fn folder(&self) -> &str {

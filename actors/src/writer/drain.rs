@@ -201,15 +201,19 @@ impl Drain {
             while !self.adoption.is_turn_of(old.generation) {
                 self.pause(ADOPTION_LOOK).await?;
             }
+            let mut end = 0;
             if let Ok(standing) = old.disk.standing().await {
-                self.state.may_have_written(&old.disk, standing.next);
-                let (from, to) = (standing.acknowledged, standing.next);
-                self.backlog.give_back(Vec::new(), Range { disk: old.disk.clone(), from, to });
+                end = standing.next;
+                self.state.may_have_written(&old.disk, end);
+                let range = Range { disk: old.disk.clone(), from: standing.acknowledged, to: end };
+                self.backlog.give_back(Vec::new(), range);
             }
             while let Some(next) = self.backlog.take_of(&old.disk) {
                 self.leave_rest(&next)?;
                 self.write_next(next).await?;
             }
+            // also what was there and could not be read
+            old.disk.acknowledge(end, []);
             self.adoption.finish(&old);
         }
         while !self.adoption.is_over() {
@@ -246,17 +250,18 @@ impl Drain {
     /// At the end of the service, what is in memory is still written if Redis is there; what is on the disk alone stays
     /// there for the next process.
     fn leave_rest(&self, next: &Next) -> Result<(), Left> {
-        let is_hard = self.state.outage.is_some() || matches!(next, Next::Range(_));
-        if is_hard && self.may_leave() { Err(Left) } else { Ok(()) }
+        let may_stay = match next {
+            Next::Batches(batches) => {
+                self.state.outage.is_some() && batches.iter().all(|batch| batch.on_disk().is_some())
+            }
+            Next::Range(_) => true,
+        };
+        if may_stay && self.may_leave() { Err(Left) } else { Ok(()) }
     }
 
     /// Whether the service ends and everything is safe on the disk.
     fn may_leave(&self) -> bool {
-        let in_flight = self.backlog.in_flight();
-        let is_safe = |batch: &EventBatch| batch.on_disk().is_some();
-        self.backlog.is_complete()
-            && self.backlog.is_safe()
-            && in_flight.is_none_or(|batches| batches.iter().all(is_safe))
+        self.backlog.is_complete() && self.backlog.is_safe()
     }
 
     /// What is to be written next; `None` at the end.
@@ -435,6 +440,7 @@ impl Drain {
 
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
+        self.poison.forget(batches);
         let mut lasts = Some(self.lasts());
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;

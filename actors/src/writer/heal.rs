@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use super::backlog::Range;
 use super::disk::Disk;
 use super::drain::{Drain, READ_BYTES, READ_EVENTS};
-use super::store::fault::StoreFault;
+use super::store::fault::{Refusal, StoreFault};
 use super::transaction::{Entry, EventAt, Transaction};
 use crate::calendar::retention_cutoff;
 use crate::event::{EntryId, Family};
@@ -53,34 +53,35 @@ impl Drain {
             }
             let shortened = self.shortened().await?;
             if !shortened.is_empty() {
+                let kept = self.all_kept().await;
                 self.note_lost(&shortened);
-                self.write_again(&shortened).await?;
+                self.write_again(&shortened, kept).await?;
             }
         }
         self.state.healed = connection;
         Ok(())
     }
 
-    fn disks(&self) -> Vec<Disk> {
-        let old = self.adoption.disks().iter().map(|old| old.disk.clone());
-        old.chain(self.disk.clone()).collect()
-    }
-
-    /// What is kept in a disk queue of what was stored. A queue that has ended keeps nothing.
-    async fn kept(&mut self, disk: Disk) -> Option<Range> {
-        let standing = disk.standing().await.ok()?;
-        let prefix = self.keys.stream_prefix();
-        for (name, id) in standing.removed {
-            let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
-            *removed = (*removed).max(id);
+    /// What is kept in the disk queues of what was stored. A queue that has ended keeps nothing.
+    async fn all_kept(&mut self) -> Vec<Range> {
+        let disks: Vec<Disk> =
+            self.adoption.disks().iter().map(|old| old.disk.clone()).chain(self.disk.clone()).collect();
+        let mut kept = Vec::with_capacity(disks.len());
+        for disk in disks {
+            let Ok(standing) = disk.standing().await else { continue };
+            for (topic, id) in standing.removed {
+                let stream = format!("{}{topic}", self.keys.stream_prefix());
+                let highest = self.state.memory.removed.entry(stream.into()).or_default();
+                *highest = (*highest).max(id);
+            }
+            kept.push(Range { disk, from: standing.kept_from, to: standing.acknowledged });
         }
-        Some(Range { disk, from: standing.kept_from, to: standing.acknowledged })
+        kept
     }
 
     /// Learns from the disk what earlier lives wrote.
     async fn recall(&mut self) {
-        for disk in self.disks() {
-            let Some(mut kept) = self.kept(disk).await else { continue };
+        for mut kept in self.all_kept().await {
             while let Some(batches) = self.read_kept(&mut kept).await {
                 for event in batches.iter().flat_map(EventBatch::events) {
                     for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
@@ -164,10 +165,9 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened) -> Result<(), StoreFault> {
+    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
         let mut written = 0;
-        for disk in self.disks() {
-            let Some(mut kept) = self.kept(disk).await else { continue };
+        for mut kept in kept {
             while let Some(batches) = self.read_kept(&mut kept).await {
                 for batch in batches {
                     written += self.write_batch_again(&[batch], shortened).await?;
@@ -197,6 +197,28 @@ impl Drain {
         if entries.is_empty() {
             return Ok(0);
         }
+        match self.write_entries_again(batch, entries.clone()).await {
+            Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => {}
+            written => return written,
+        }
+        // one of them is in quarantine
+        let mut written = 0;
+        for entry in entries {
+            match self.write_entries_again(batch, vec![entry]).await {
+                Err(StoreFault::Refused { refusal: refusal @ Refusal::Unreadable, text }) => {
+                    events::not_healed(&self.log, refusal, &text);
+                }
+                count => written += count?,
+            }
+        }
+        Ok(written)
+    }
+
+    async fn write_entries_again(
+        &mut self,
+        batch: &[EventBatch],
+        entries: Vec<Entry>,
+    ) -> Result<usize, StoreFault> {
         self.beat.beat();
         let count = entries.len();
         let mut transaction = Transaction::default();

@@ -75,47 +75,4 @@ impl Numbering {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn id(ms: u64, seq: u64) -> EntryId {
-        EntryId { ms, seq }
-    }
-
-    #[test]
-    fn the_id_is_the_receive_time_while_the_clock_goes_forward() {
-        assert_eq!(next_id(id(0, 0), 1000), Ok(id(1000, 0)));
-        assert_eq!(next_id(id(1000, 0), 1000), Ok(id(1000, 1)));
-        assert_eq!(next_id(id(1000, 7), 1001), Ok(id(1001, 0)));
-    }
-
-    #[test]
-    fn goes_on_from_the_highest_id_when_the_clock_steps_back() {
-        assert_eq!(next_id(id(5000, 3), 1000), Ok(id(5000, 4)));
-        assert_eq!(next_id(id(5000, u64::MAX), 1000), Ok(id(5001, 0)));
-    }
-
-    #[test]
-    fn says_when_no_id_is_left() {
-        let last = id(u64::MAX, u64::MAX);
-        assert_eq!(next_id(last, 1000), Err(Exhausted { last }));
-    }
-
-    proptest! {
-        #[test]
-        fn ids_rise_strictly_whatever_the_clock_does(start in any::<(u64, u64)>(), clock in proptest::collection::vec(any::<u64>(), 1..50)) {
-            let mut last = id(start.0, start.1);
-            for now in clock {
-                let Ok(next) = next_id(last, now) else {
-                    prop_assert_eq!(last, id(u64::MAX, u64::MAX));
-                    continue;
-                };
-                prop_assert!(next > last);
-                prop_assert!(next.ms >= now);
-                last = next;
-            }
-        }
-    }
-}
+mod tests;

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use tokio::time::sleep;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, InFlight};
 use super::disk::{Disk, DiskError, Ticket};
 use super::ids::Numbering;
 use crate::duplicates::Duplicates;
-use crate::event::Event;
+use crate::event::{Event, Symbol};
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason, family_of};
@@ -114,7 +114,10 @@ impl Keeper {
             tokio::select! {
                 biased;
                 batches = self.backlog.incoming(APPEND_BYTES) => return batches,
-                () = sleep(BEAT) => {}
+                // though nothing comes, Redis may have gone away, or the disk may have come back
+                () = sleep(BEAT) => if self.disk.is_some() && !self.backlog.is_safe() {
+                    return Some(Vec::new());
+                }
             }
         }
     }
@@ -131,16 +134,16 @@ impl Keeper {
     }
 
     async fn keep(&mut self, batches: Vec<EventBatch>) {
-        match self.settings.mode {
-            SpoolMode::Off => self.keep_in_memory(batches).await,
-            SpoolMode::Always => self.keep_on_disk(batches).await,
-            SpoolMode::Overflow => {
-                if self.overflows() {
-                    self.spill().await;
-                    self.keep_on_disk(batches).await;
-                } else {
-                    batches.into_iter().for_each(|batch| self.ready_in_memory(batch));
-                }
+        let spills = match self.settings.mode {
+            SpoolMode::Off => return self.keep_in_memory(batches).await,
+            SpoolMode::Always => true,
+            SpoolMode::Overflow => self.overflows(),
+        };
+        if spills {
+            self.keep_on_disk(batches).await;
+        } else {
+            for batch in batches {
+                self.ready_in_memory(batch);
             }
         }
     }
@@ -152,38 +155,45 @@ impl Keeper {
         self.state.is_spilling
     }
 
-    /// Brings what is in memory alone to the disk, in its order.
-    async fn spill(&mut self) {
-        self.spill_in_flight().await;
-        loop {
-            let batches = self.backlog.take_unsafe(APPEND_BYTES);
-            if batches.is_empty() || !self.try_append(&batches).await {
-                // a failing disk is gone round: they stay where they were
-                batches.into_iter().rev().for_each(|batch| self.backlog.ready_first(batch));
-                return;
-            }
-            batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
+    /// Brings what is in memory alone to the disk, in its order; false if the disk fails. The disk never has what is newer
+    /// than something in memory.
+    async fn spill(&mut self) -> bool {
+        // both at once: what waits is out of the drain's reach until all before it is on the disk
+        let in_flight = self.backlog.in_flight();
+        let waiting = self.backlog.take_unsafe(usize::MAX);
+        let mut works = match &in_flight {
+            Some(in_flight) => self.spill_in_flight(in_flight).await,
+            None => true,
+        };
+        for batch in waiting {
+            works = works && self.try_append(std::slice::from_ref(&batch)).await;
+            if works { self.ready_on_disk(batch) } else { self.backlog.ready(batch) }
         }
+        works
     }
 
-    async fn spill_in_flight(&mut self) {
-        let Some(in_flight) = self.backlog.in_flight() else { return };
-        let in_memory: Vec<&EventBatch> =
-            in_flight.iter().filter(|batch| batch.on_disk().is_none() && !batch.has_ended()).collect();
-        if in_memory.is_empty() || !self.append(&in_memory).await {
-            return;
+    async fn spill_in_flight(&mut self, in_flight: &InFlight) -> bool {
+        let unsafe_ones: Vec<&EventBatch> =
+            in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
+        if unsafe_ones.is_empty() {
+            return true;
         }
-        // what was stored meanwhile need not be written again; there is nothing before it on the disk
-        if let Some(disk) = &self.disk
-            && in_memory.iter().all(|batch| batch.has_ended())
+        let works = self.append(&unsafe_ones).await;
+        // what was stored meanwhile need not be written again
+        if works
+            && unsafe_ones.iter().all(|batch| batch.has_ended())
+            && let Some(disk) = &self.disk
         {
             disk.acknowledge(self.state.next, []);
         }
+        works
     }
 
     async fn keep_on_disk(&mut self, batches: Vec<EventBatch>) {
-        if self.is_worth_trying() && self.try_append(&batches).await {
-            batches.into_iter().for_each(|batch| self.ready_on_disk(batch));
+        if self.is_worth_trying() && self.spill().await && self.try_append(&batches).await {
+            for batch in batches {
+                self.ready_on_disk(batch);
+            }
         } else {
             self.keep_in_memory(batches).await;
         }
@@ -201,6 +211,12 @@ impl Keeper {
     /// Appends batches, making room if need be; false if the disk fails.
     async fn append(&mut self, batches: &[&EventBatch]) -> bool {
         let Some(disk) = self.disk.clone() else { return false };
+        if self.state.failing.is_some()
+            && let Ok(standing) = disk.standing().await
+        {
+            // what could not be synced has been appended all the same
+            self.state.next = standing.next;
+        }
         let mut records = std::mem::take(&mut self.state.records);
         records.clear(self.state.next);
         for event in batches.iter().flat_map(|batch| batch.events()) {
@@ -213,9 +229,13 @@ impl Keeper {
             self.beat.beat();
             let bytes = records.bytes().len() as u64;
             let ticket = Ticket::default();
-            batches.iter().for_each(|batch| batch.board(Some(ticket.clone())));
+            for batch in batches {
+                batch.board(Some(ticket.clone()));
+            }
             let (given_back, appended) = disk.append(records, ticket).await;
-            batches.iter().for_each(|batch| batch.board(None));
+            for batch in batches {
+                batch.board(None);
+            }
             records = given_back;
             match appended {
                 Err(DiskError::Spool(SpoolError::Full { .. })) if self.make_room(&disk, bytes).await => {}
@@ -244,7 +264,7 @@ impl Keeper {
     fn record(&self, records: &mut Records, event: &Event) -> Result<(), crate::spool::Unrecordable> {
         let channel = &self.observations.channel(event.route.channel).channel;
         let outlets = event.route.outlets.iter().zip(event.ids.as_slice());
-        let outlets = outlets.map(|(outlet, id)| (outlet.symbol.as_ref().map(|symbol| symbol.as_str()), *id));
+        let outlets = outlets.map(|(outlet, id)| (outlet.symbol.as_ref().map(Symbol::as_str), *id));
         records.push(channel.name(), event.received_us, outlets, &event.payload)
     }
 

@@ -128,7 +128,7 @@ impl Writer {
 
 impl WriterParts {
     /// Works until the backlog is closed, and written or safe on the disk.
-    async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
+    pub async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
         let mut numbering = Numbering::above(self.spools.highest);
         let channels = self.observations.channels.iter().map(|channel| &channel.channel);
         let mut duplicates = Duplicates::new(fastrand::u64(..), channels);
@@ -150,7 +150,7 @@ impl WriterParts {
             backlog.ready_on_disk(Range { disk: disk.clone(), from: standing.acknowledged, to: next });
             state.may_have_written(disk, next);
         }
-        remembered.tell(&mut duplicates);
+        remembered.tell(&mut duplicates, &self.observations);
         let numbering = Rc::new(RefCell::new(numbering));
         let size = self.settings.transaction_size();
         let keeper = Keeper {
@@ -251,11 +251,13 @@ impl Remembered {
         }
     }
 
-    /// Puts them right before the first event of this life.
-    fn tell(self, duplicates: &mut Duplicates) {
+    /// Puts them right before what comes next.
+    fn tell(self, duplicates: &mut Duplicates, observations: &Observations) {
         for (channel, number, fingerprint) in self.events {
             let count = self.counts.get(usize::from(channel.0)).copied().unwrap_or_default();
-            duplicates.remember(channel, FIRST_ORDINAL - 1 - (count - number), fingerprint);
+            // in a later life of the process' writer, behind what came meanwhile
+            let next = observations.channel(channel).next_ordinal();
+            duplicates.remember(channel, next.saturating_sub(1 + count - number), fingerprint);
         }
     }
 }

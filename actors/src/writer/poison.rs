@@ -136,6 +136,19 @@ impl Poison {
         }
     }
 
+    /// All of these have ended, in whatever way: none is a suspect any more.
+    pub fn forget(&self, batches: &[EventBatch]) {
+        let crashes = &mut lock(&self.crashes.0).crashes;
+        if crashes.is_empty() {
+            return;
+        }
+        for range in batches.iter().filter_map(EventBatch::range) {
+            crashes.retain(|(disk, seq), _| {
+                **disk != *range.disk.folder() || !(range.from..range.to).contains(seq)
+            });
+        }
+    }
+
     /// Whether a crash came over one of these events.
     #[must_use]
     pub fn is_suspicious(&self, batches: &[EventBatch]) -> bool {
@@ -265,3 +278,6 @@ fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
     let on_disk = batches.get(at.batch)?.on_disk()?;
     Some((on_disk.disk.name(), on_disk.first + at.event as u64))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::calendar::SessionClock;
 use crate::connection::cell::map_cell;
 use crate::connection::facts::Facts;
 use crate::connection::router::outlet;
-use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route};
+use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
 use crate::messages::{EventBatch, OnDisk};
 use crate::observation::{Observations, unix_micros};
 use crate::settings::KeySettings;
@@ -82,16 +82,17 @@ impl Replay {
         self.name.push_str(&record.channel);
         for (symbol, _) in &record.outlets {
             self.name.push(' ');
-            self.name.push_str(symbol.as_ref().map_or("", |symbol| symbol.as_str()));
+            self.name.push_str(symbol.as_ref().map_or("", Symbol::as_str));
         }
         if let Some(route) = self.routes.get(&self.name) {
             return Some(Arc::clone(route));
         }
         let channel = Channel::parse(&record.channel).ok()?;
         let position = self.observations.channels.iter().position(|known| known.channel == channel)?;
-        let outlets = record.outlets.iter().map(|(symbol, _)| {
-            Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(|symbol| symbol.as_str())))
-        });
+        let outlets = record
+            .outlets
+            .iter()
+            .map(|(symbol, _)| Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(Symbol::as_str))));
         let route = Arc::new(Route {
             channel: ChannelIndex(u8::try_from(position).ok()?),
             shard: self.shard,
@@ -118,3 +119,6 @@ fn read_at(received_us: u64) -> ReadAt {
     let ago = Duration::from_micros(unix_micros().saturating_sub(received_us));
     ReadAt { unix_us: received_us, instant: now.checked_sub(ago).unwrap_or(now) }
 }
+
+#[cfg(test)]
+mod tests;

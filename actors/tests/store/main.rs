@@ -7,11 +7,18 @@
 )]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
+mod adoption;
+mod disks;
 mod drain;
 mod forecast;
+mod healing;
 mod janitor;
+mod lives;
 mod lookups;
 mod misbehaving;
+mod poison;
 mod redis;
+mod renumbering;
 mod start;
 mod transactions;
+mod world;

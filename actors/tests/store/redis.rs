@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,20 +51,40 @@ impl RedisServer {
     fn spawn(options: &[&str]) -> RedisServer {
         let folder = tempfile::Builder::new().prefix("uw-store-").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let log = File::create(folder.path().join("redis.log")).unwrap();
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .arg("--dir")
-            .arg(folder.path())
-            .arg("--unixsocket")
-            .arg(folder.path().join("redis.sock"))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("redis-server is installed");
+        let child = launch(folder.path(), port, options);
         RedisServer { folder, port, child }
+    }
+
+    /// Takes the server away; without persistence it forgets everything.
+    pub(crate) fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Brings it back at the same place, and waits until it answers.
+    pub(crate) fn begin(&mut self) {
+        drop(std::fs::remove_file(self.socket()));
+        self.child = launch(self.folder.path(), self.port, &[]);
+        let started = Instant::now();
+        while UnixStream::connect(self.socket()).is_err() {
+            assert!(started.elapsed() < SOON, "redis-server does not answer: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Takes what is sent and answers nothing, until [`RedisServer::resume`].
+    pub(crate) fn hang(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
     }
 
     fn socket(&self) -> std::path::PathBuf {
@@ -102,12 +123,17 @@ impl RedisServer {
         reply.strip_suffix("+OK\r\n").unwrap_or(&reply).to_owned()
     }
 
-    /// The payloads of a stream, in order; other strings of the reply are IDs and the field's name.
+    /// The payloads of a stream, in order.
     pub(crate) fn payloads(&self, stream: &str) -> Vec<String> {
+        self.entries(stream).into_iter().map(|(_, payload)| payload).collect()
+    }
+
+    /// The IDs and payloads of a stream, in order; the other string of the reply is the field's name.
+    pub(crate) fn entries(&self, stream: &str) -> Vec<(String, String)> {
         let reply = self.command(&["XRANGE", stream, "-", "+"]);
         let lines: Vec<&str> = reply.split("\r\n").collect();
-        let named = lines.windows(3).filter(|lines| lines[0] == "payload");
-        named.map(|lines| lines[2].to_owned()).collect()
+        let named = lines.windows(6).filter(|lines| lines[3] == "payload");
+        named.map(|lines| (lines[0].to_owned(), lines[5].to_owned())).collect()
     }
 }
 
@@ -120,6 +146,22 @@ impl Drop for RedisServer {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn launch(folder: &Path, port: u16, options: &[&str]) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("redis.log")).unwrap();
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+        .arg("--dir")
+        .arg(folder)
+        .arg("--unixsocket")
+        .arg(folder.join("redis.sock"))
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("redis-server is installed")
 }
 
 /// The address of a URL.

@@ -122,3 +122,23 @@ async fn a_connection_that_was_cut_is_opened_again_for_the_next_question() {
     assert!(matches!(write(&mut store, "b").await, Err(StoreFault::Unanswered(_))));
     assert_eq!(write(&mut store, "c").await, Ok(Vec::new()));
 }
+
+#[tokio::test]
+async fn what_redis_cannot_read_is_told_from_a_lost_connection() {
+    let redis = RedisServer::start();
+    redis.command(&["CONFIG", "SET", "proto-max-bulk-len", "1048576"]);
+    let tcp = address(&format!("redis://127.0.0.1:{}", redis.port()));
+    for address in [redis.address(), tcp] {
+        let mut store = Store::new(address);
+        for size in [1_100_000, 20_000_000] {
+            let large = "x".repeat(size);
+            let commands = transaction(&[
+                &["XADD", "a", "1-0", "payload", "p"],
+                &["XADD", "b", "1-0", "payload", &large],
+                &["XADD", "c", "1-0", "payload", "p"],
+            ]);
+            assert_eq!(refusal(store.transact(&commands).await), Refusal::Unreadable);
+        }
+        assert_eq!(redis.command(&["EXISTS", "a", "b", "c"]), ":0\r\n");
+    }
+}

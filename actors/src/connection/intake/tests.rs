@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use slog::{Drain, KV, OwnedKVList, Record, o};
 
 use super::*;
-use crate::event::{Symbol, Topic};
+use crate::calendar;
+use crate::connection::cell::MAX_FIELD;
+use crate::event::{Channel, Symbol, Topic};
 use crate::samples::{RECEIVED_US, keys, observations, read_at};
 use crate::settings::{ChannelChoice, PlanSettings, Targets};
 

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::fault::StoreFault;
+use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Commands, Reply};
 use crate::settings::RedisSettings;
 use crate::supervisor::Beat;
@@ -164,14 +164,15 @@ pub struct Link {
 
 impl Link {
     /// Sends commands and gives each reply, in order, to `accept`. All replies are read even if `accept` refuses one;
-    /// its first error is returned.
+    /// its first error is returned. Redis says of what it cannot read that it cannot, and hangs up, perhaps before all of it
+    /// is sent: that is the answer then.
     pub async fn ask(
         &mut self,
         commands: &Commands,
         mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
         let mut outcome = Ok(());
-        self.send(commands.bytes()).await?;
+        let sent = self.send(commands.bytes()).await;
         for _ in 0..commands.count() {
             let received = self.receive(|reply| {
                 let accepted = accept(reply);
@@ -179,7 +180,12 @@ impl Link {
                     outcome = accepted;
                 }
             });
-            received.await?;
+            if let Err(lost) = received.await {
+                return match outcome {
+                    Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => outcome,
+                    _ => sent.and(Err(lost)),
+                };
+            }
         }
         outcome
     }

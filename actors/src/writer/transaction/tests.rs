@@ -7,18 +7,24 @@ use super::*;
 use crate::event::Route;
 use crate::observation::Observations;
 use crate::samples::{batch, event, keys, observations, outlet, route, row};
+use crate::writer::ids::Numbering;
 
-/// What a plan is made of: the streams that a writer knows, and a transaction.
+/// What a plan is made of: the IDs, the streams that a writer knows, and a transaction.
 #[derive(Default)]
 struct Writer {
+    numbering: Numbering,
     streams: Streams,
     transaction: Transaction,
 }
 
 impl Writer {
-    fn plan(&mut self, batches: &[EventBatch]) {
-        let without = self.transaction.plan(batches, &mut self.streams);
-        assert!(without.is_empty(), "{without:?}");
+    /// Numbers the events and plans their entries.
+    fn plan(&mut self, batches: &mut [EventBatch]) {
+        for event in batches.iter_mut().flat_map(EventBatch::events_mut) {
+            self.numbering.number(event);
+        }
+        let behind = self.transaction.plan(batches, &mut self.streams);
+        assert!(behind.is_empty(), "{behind:?}");
     }
 
     fn encode(&mut self, batches: &[EventBatch], keys: &KeySettings) -> Vec<Vec<String>> {
@@ -28,7 +34,7 @@ impl Writer {
         commands
     }
 
-    fn write(&mut self, batches: &[EventBatch]) -> Vec<Vec<String>> {
+    fn write(&mut self, batches: &mut [EventBatch]) -> Vec<Vec<String>> {
         self.plan(batches);
         self.encode(batches, &keys())
     }
@@ -84,48 +90,56 @@ fn world(name: &str) -> (Arc<Observations>, Arc<Route>) {
 }
 
 #[test]
-fn ids_are_the_receive_time_and_rise_across_batches_when_the_clock_steps_back() {
+fn entries_are_planned_in_order_of_arrival_under_the_ids_of_their_events() {
     let (observed, spy) = world("price:SPY");
     let mut writer = Writer::default();
     let first = [event(&spy, "1", 5), event(&spy, "2", 5), event(&spy, "3", 2)];
-    writer.plan(&[batch(&observed, first), batch(&observed, [event(&spy, "4", 0)])]);
+    writer.plan(&mut [batch(&observed, first), batch(&observed, [event(&spy, "4", 0)])]);
     assert_eq!(writer.ids(), ["1747419592931-0", "1747419592931-1", "1747419592931-2", "1747419592931-3"]);
-    writer.plan(&[batch(&observed, [event(&spy, "5", 1), event(&spy, "6", 9)])]);
+    writer.plan(&mut [batch(&observed, [event(&spy, "5", 1), event(&spy, "6", 9)])]);
     assert_eq!(writer.ids(), ["1747419592931-4", "1747419592935-0"]);
 }
 
 #[test]
-fn ids_go_on_from_a_higher_one_that_was_learned_and_never_from_a_lower_one() {
-    let (observed, spy) = world("price:SPY");
+fn entries_that_do_not_rise_above_their_stream_are_behind_and_the_others_are_planned() {
+    let observed = observations(&["price"], 1);
+    let (ahead, other) = (route(0, vec![outlet("ahead", 0)]), route(0, vec![outlet("other", 0)]));
     let mut writer = Writer::default();
-    let known = Arc::clone(&spy.outlets[0]);
-    writer.streams.learn(&known, EntryId { ms: 9_999_999_999_999, seq: 7 }, None);
-    writer.streams.learn(&known, EntryId { ms: 3, seq: 0 }, None);
-    writer.plan(&[batch(&observed, [event(&spy, "1", 0)])]);
-    assert_eq!(writer.ids(), ["9999999999999-8"]);
+    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 1_747_419_592_927, seq: 0 }, None);
+    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 3, seq: 0 }, None);
+    let events = [event(&ahead, "1", 0), event(&other, "2", 0), event(&ahead, "3", 1), event(&ahead, "4", 2)];
+    let mut batches = [batch(&observed, events)];
+    batches[0].events_mut().iter_mut().for_each(|event| writer.numbering.number(event));
+    let behind = writer.transaction.plan(&batches, &mut writer.streams);
+    assert_eq!(behind.iter().map(|entry| entry.at.event).collect::<Vec<_>>(), [0, 2]);
+    let planned = ["uw:ws:other 1747419592926-0 payload 2", "uw:ws:ahead 1747419592928-0 payload 4"];
+    assert_eq!(only("XADD", &writer.encode(&batches, &keys())), planned);
 }
 
 #[test]
-fn an_event_without_an_id_left_is_reported_and_the_others_are_planned() {
-    let observed = observations(&["price"], 1);
-    let (full, other) = (route(0, vec![outlet("full", 0)]), route(0, vec![outlet("other", 0)]));
+fn an_entry_that_repeats_an_id_of_its_transaction_is_behind() {
+    let (observed, spy) = world("price:SPY");
     let mut writer = Writer::default();
-    writer.streams.learn(&full.outlets[0], EntryId { ms: u64::MAX, seq: u64::MAX }, None);
-    let batches = [batch(&observed, [event(&full, "1", 0), event(&other, "2", 0)])];
-    let without = writer.transaction.plan(&batches, &mut writer.streams);
-    assert_eq!(without.iter().map(|none| none.at).collect::<Vec<_>>(), [EventAt { batch: 0, event: 0 }]);
-    assert_eq!(only("XADD", &writer.encode(&batches, &keys())), ["uw:ws:other 1747419592926-0 payload 2"]);
+    let twice = [event(&spy, "1", 0), event(&spy, "2", 0)].map(|mut event| {
+        event.ids.set(0, EntryId { ms: 7, seq: 1 });
+        event
+    });
+    let batches = [batch(&observed, twice)];
+    for _ in 0..2 {
+        let behind = writer.transaction.plan(&batches, &mut writer.streams);
+        assert_eq!(behind.iter().map(|entry| entry.at.event).collect::<Vec<_>>(), [1]);
+    }
 }
 
 #[test]
 fn a_transaction_adds_in_order_of_arrival_and_caps_with_the_last_entry_of_a_stream() {
     let observed = observations(&["price"], 1);
     let (spy, qqq) = (route(0, vec![outlet("price:SPY", 1000)]), route(0, vec![outlet("price:QQQ", 0)]));
-    let batches = [
+    let mut batches = [
         batch(&observed, [event(&spy, "{\"a\": \"\r\n$\"}", 0), event(&qqq, "q1", 0)]),
         batch(&observed, [event(&spy, "s2", 1), event(&qqq, "é", 1)]),
     ];
-    let commands = Writer::default().write(&batches);
+    let commands = Writer::default().write(&mut batches);
     assert_eq!(commands[0], ["MULTI"]);
     assert_eq!(
         commands[1..5],
@@ -145,8 +159,9 @@ fn the_newest_event_of_each_outlet_is_its_snapshot() {
     let observed = observations(&["news"], 1);
     let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
     let full = route(0, vec![outlet("news", 0)]);
-    let batches = [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
-    let commands = Writer::default().write(&batches);
+    let mut batches =
+        [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
+    let commands = Writer::default().write(&mut batches);
     let snapshot = |payload: &str, at: &str, id: &str| {
         BTreeMap::from(
             [("payload", payload), ("received_at", at), ("stream_id", id)]
@@ -165,7 +180,7 @@ fn a_map_holds_the_newest_row_of_each_cell() {
     let mut writer = Writer::default();
     writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
     let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 10), row(&spy, "c", "1", 10)];
-    let commands = writer.write(&[batch(&observed, rows)]);
+    let commands = writer.write(&mut [batch(&observed, rows)]);
     assert_eq!(only("DEL", &commands), Vec::<String>::new());
     let cells = hash("uw:ws:map:gex_strike:SPY", &commands);
     assert_eq!(cells, BTreeMap::from([("1".into(), "c".into()), ("2".into(), "b".into())]));
@@ -177,13 +192,13 @@ fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
     let mut writer = Writer::default();
     writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
     let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11), row(&spy, "c", "3", 10)];
-    let commands = writer.write(&[batch(&observed, rows)]);
+    let commands = writer.write(&mut [batch(&observed, rows)]);
     assert_eq!(only("DEL", &commands), ["uw:ws:map:gex_strike:SPY"]);
     let map = BTreeMap::from([("2".to_owned(), "b".to_owned())]);
     assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
     assert_eq!(only("XADD", &commands).len(), 3);
 
-    let commands = writer.write(&[batch(&observed, [row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)])]);
+    let commands = writer.write(&mut [batch(&observed, [row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)])]);
     assert_eq!(only("DEL", &commands), Vec::<String>::new());
     let map = BTreeMap::from([("3".to_owned(), "d".to_owned())]);
     assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
@@ -192,7 +207,7 @@ fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
 #[test]
 fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
     let (observed, spy) = world("gex_strike:SPY");
-    let commands = Writer::default().write(&[batch(&observed, [row(&spy, "a", "1", 10)])]);
+    let commands = Writer::default().write(&mut [batch(&observed, [row(&spy, "a", "1", 10)])]);
     let map: Vec<_> = commands
         .iter()
         .filter(|command| command[1..].starts_with(&["uw:ws:map:gex_strike:SPY".into()]))
@@ -207,26 +222,27 @@ fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
 fn a_transaction_encoded_again_still_removes_the_earlier_session() {
     let (observed, spy) = world("gex_strike:SPY");
     let mut writer = Writer::default();
-    let batches = [batch(&observed, [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11)])];
-    let first = writer.write(&batches);
+    let mut batches = [batch(&observed, [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11)])];
+    let first = writer.write(&mut batches);
     assert_eq!(only("DEL", &first).last().unwrap(), "uw:ws:map:gex_strike:SPY");
     let again = writer.encode(&batches, &keys());
     let map = "uw:ws:map:gex_strike:SPY";
     assert_eq!(only("DEL", &again), [map]);
     assert_eq!(hash(map, &again), hash(map, &first));
     // under a new ID the removal has been done
-    let entries = writer.transaction.entries().to_vec();
-    writer.transaction.plan_again(&batches, &entries, &mut writer.streams);
+    let later = |entry: Entry| Entry { id: EntryId { ms: 9_999_999_999_999, seq: entry.id.seq }, ..entry };
+    let entries = writer.transaction.take().into_iter().map(later).collect();
+    writer.transaction.set(entries);
     assert_eq!(only("DEL", &writer.encode(&batches, &keys())), Vec::<String>::new());
 }
 
 #[test]
 fn streams_and_snapshots_can_be_left_out() {
     let (observed, spy) = world("gex_strike:SPY");
-    let batches = [batch(&observed, [row(&spy, "a", "1", 10)])];
-    let names = |keys: &KeySettings| -> Vec<String> {
+    let mut batches = [batch(&observed, [row(&spy, "a", "1", 10)])];
+    let mut names = |keys: &KeySettings| -> Vec<String> {
         let mut writer = Writer::default();
-        writer.plan(&batches);
+        writer.plan(&mut batches);
         writer
             .encode(&batches, keys)
             .into_iter()
@@ -244,9 +260,9 @@ fn streams_and_snapshots_can_be_left_out() {
 fn only_the_retained_entries_are_encoded_and_their_last_one_is_capped() {
     let observed = observations(&["news"], 1);
     let both = route(0, vec![outlet("a", 10), outlet("b", 10)]);
-    let batches = [batch(&observed, [event(&both, "1", 0), event(&both, "2", 1)])];
+    let mut batches = [batch(&observed, [event(&both, "1", 0), event(&both, "2", 1)])];
     let mut writer = Writer::default();
-    writer.plan(&batches);
+    writer.plan(&mut batches);
     writer.transaction.retain(|entry| entry.outlet == 1);
     let commands = writer.encode(&batches, &keys());
     let expected = ["uw:ws:b 1747419592926-0 payload 1", "uw:ws:b MAXLEN ~ 10 1747419592927-0 payload 2"];
@@ -255,14 +271,15 @@ fn only_the_retained_entries_are_encoded_and_their_last_one_is_capped() {
 }
 
 #[test]
-fn entries_planned_again_keep_their_order_under_higher_ids() {
+fn entries_that_were_set_are_encoded_in_their_order_under_their_new_ids() {
     let (observed, spy) = world("price:SPY");
-    let batches = [batch(&observed, [event(&spy, "1", 0), event(&spy, "2", 0), event(&spy, "3", 0)])];
+    let mut batches = [batch(&observed, [event(&spy, "1", 0), event(&spy, "2", 0), event(&spy, "3", 0)])];
     let mut writer = Writer::default();
-    writer.plan(&batches);
-    let passed: Vec<Entry> = writer.transaction.entries()[1..].to_vec();
-    writer.streams.learn(&spy.outlets[0], EntryId { ms: 9_999_999_999_999, seq: 0 }, None);
-    assert!(writer.transaction.plan_again(&batches, &passed, &mut writer.streams).is_empty());
+    writer.plan(&mut batches);
+    let passed = writer.transaction.take().into_iter().skip(1);
+    let renumbered =
+        passed.zip(1..).map(|(entry, seq)| Entry { id: EntryId { ms: 9_999_999_999_999, seq }, ..entry });
+    writer.transaction.set(renumbered.collect());
     let commands = writer.encode(&batches, &keys());
     assert_eq!(
         only("XADD", &commands),
@@ -277,14 +294,13 @@ fn entries_planned_again_keep_their_order_under_higher_ids() {
 fn the_last_entries_are_one_for_each_stream() {
     let observed = observations(&["news"], 1);
     let (both, one) = (route(0, vec![outlet("a", 0), outlet("b", 0)]), route(0, vec![outlet("a", 0)]));
-    let batches = [batch(&observed, [event(&both, "1", 0)]), batch(&observed, [event(&one, "2", 1)])];
+    let mut batches = [batch(&observed, [event(&both, "1", 0)]), batch(&observed, [event(&one, "2", 1)])];
     let mut writer = Writer::default();
-    writer.plan(&batches);
+    writer.write(&mut batches);
     let mut last: Vec<String> = writer
         .transaction
-        .last_entries(&batches)
-        .iter()
-        .map(|entry| format!("{} {}", outlet_of(&batches, entry).unwrap().1.stream, entry.id))
+        .last_entries()
+        .map(|entry| format!("{} {}", outlet_of(&batches, &entry).unwrap().1.stream, entry.id))
         .collect();
     last.sort();
     assert_eq!(last, ["uw:ws:a 1747419592927-0", "uw:ws:b 1747419592926-0"]);
@@ -303,12 +319,14 @@ proptest! {
         let observed = observations(&["news"], 1);
         let outlets = ["a", "b", "c", "d"].map(|name| outlet(name, 100));
         let mut writer = Writer::default();
-        writer.streams.learn(&outlets[0], EntryId { ms: 1_747_419_592_926 + learned, seq: learned }, None);
+        let ahead = EntryId { ms: 1_747_419_592_926 + learned, seq: learned };
+        writer.streams.learn(&outlets[0], ahead, None);
+        writer.numbering.raise(&outlets[0].stream, ahead);
         let (mut expected, mut written) = (BTreeMap::<String, Vec<String>>::new(), BTreeMap::new());
         let mut last = BTreeMap::<String, EntryId>::new();
         let mut number = 0;
         for batches in transactions {
-            let batches: Vec<EventBatch> = batches
+            let mut batches: Vec<EventBatch> = batches
                 .iter()
                 .map(|events| {
                     batch(&observed, events.iter().map(|(bits, after_ms)| {
@@ -322,7 +340,7 @@ proptest! {
                     }))
                 })
                 .collect();
-            let commands = writer.write(&batches);
+            let commands = writer.write(&mut batches);
             let mut capped = BTreeMap::new();
             for command in commands.iter().filter(|command| command[0] == "XADD") {
                 let [.., id, _, payload] = &command[..] else { unreachable!() };

@@ -1,0 +1,134 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::event::{EntryId, Symbol};
+use crate::samples::{RECEIVED_US, keys, observations};
+
+const SIZE: TransactionSize = TransactionSize { events: 3, weight: 100 };
+
+fn replay() -> Replay {
+    Replay::new(keys(), 4, SIZE, observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5))
+}
+
+/// A record for these symbols; an empty one is the full stream.
+fn record(seq: u64, channel: &str, symbols: &[&str], payload: &str) -> Record {
+    let outlet =
+        |(symbol, nth): (&&str, u64)| (Symbol::parse(symbol).ok(), EntryId { ms: 1000 + seq, seq: nth });
+    Record {
+        seq,
+        received_us: RECEIVED_US,
+        channel: channel.into(),
+        outlets: symbols.iter().zip(0..).map(outlet).collect(),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+    }
+}
+
+/// The numbers of the records of each batch.
+fn batches(records: Vec<Record>) -> Vec<Vec<u64>> {
+    let disk = Disk::nowhere("shard-4-of-5");
+    let batches = replay().batches(&disk, records);
+    let seqs = |batch: &EventBatch| {
+        let first = batch.on_disk().unwrap().first;
+        let range = batch.range().unwrap();
+        assert_eq!((range.from, &range.disk), (first, &disk));
+        // the IDs tell which records these were
+        batch.events().iter().map(|event| event.ids.get(0).ms - 1000).collect()
+    };
+    batches.iter().map(seqs).collect()
+}
+
+fn prices(seqs: impl IntoIterator<Item = u64>) -> Vec<Record> {
+    seqs.into_iter().map(|seq| record(seq, "price", &["SPY"], "{}")).collect()
+}
+
+#[test]
+fn an_event_comes_back_with_its_outlets_and_ids_for_this_shard() {
+    let mut replay = replay();
+    let event = replay.event(record(7, "news", &["", "SPY"], "{\"a\":1}")).unwrap();
+    let streams: Vec<&str> = event.route.outlets.iter().map(|outlet| &*outlet.stream).collect();
+    assert_eq!(streams, ["uw:ws:news", "uw:ws:news:SPY"]);
+    assert_eq!((event.route.channel, event.route.shard), (ChannelIndex(1), 4));
+    assert_eq!(event.ids.as_slice(), [EntryId { ms: 1007, seq: 0 }, EntryId { ms: 1007, seq: 1 }]);
+    assert_eq!((&event.payload[..], event.received_us), (&b"{\"a\":1}"[..], RECEIVED_US));
+    assert!(event.cell.is_none());
+}
+
+#[test]
+fn streams_have_the_caps_and_prefix_of_today() {
+    let keys = KeySettings { prefix: "desk".into(), maxlen: Some(17), ..keys() };
+    let mut replay = Replay::new(keys, 0, SIZE, observations(&["price"], 1));
+    let event = replay.event(record(0, "price", &["SPY"], "{}")).unwrap();
+    let outlet = &event.route.outlets[0];
+    assert_eq!((&*outlet.stream, &*outlet.latest), ("desk:ws:price:SPY", "desk:ws:latest:price:SPY"));
+    assert_eq!(outlet.maxlen, 17);
+}
+
+#[test]
+fn events_with_the_same_outlets_share_a_route() {
+    let mut replay = replay();
+    let mut route =
+        |channel: &str, symbols: &[&str]| replay.event(record(0, channel, symbols, "{}")).unwrap().route;
+    let spy = route("price", &["SPY"]);
+    assert!(Arc::ptr_eq(&spy, &route("price", &["SPY"])));
+    assert!(!Arc::ptr_eq(&spy, &route("price", &["QQQ"])));
+    assert!(!Arc::ptr_eq(&spy, &route("gex_strike", &["SPY"])));
+    let full = route("news", &[""]);
+    assert!(!Arc::ptr_eq(&full, &route("news", &["", "SPY"])));
+    assert_eq!(full.outlets[0].symbol, None);
+}
+
+#[test]
+fn routes_are_remembered_within_a_bound() {
+    let mut replay = replay();
+    for number in 0..=MAX_REMEMBERED {
+        replay.event(record(0, "price", &[&format!("S{number}")], "{}")).unwrap();
+    }
+    assert_eq!(replay.routes.len(), 1);
+}
+
+#[test]
+fn a_gex_row_sets_its_cell_as_when_it_came() {
+    let mut replay = replay();
+    let mut cell = |channel: &str, payload: &str| {
+        let cell = replay.event(record(0, channel, &["SPY"], payload)).unwrap().cell;
+        cell.map(|cell| (cell.field.into_string(), cell.session))
+    };
+    let session = crate::calendar::day_of("2025-05-16").unwrap();
+    assert_eq!(cell("gex_strike", r#"{"strike":"600"}"#), Some(("600".into(), session)));
+    let row = r#"{"strike":"600","expiry":"2025-06-20"}"#;
+    assert_eq!(cell("gex_strike_expiry", row), Some(("2025-06-20:600".into(), session)));
+    assert_eq!(cell("gex_strike", "no json"), None);
+    assert_eq!(cell("price", r#"{"strike":"600"}"#), None);
+}
+
+#[test]
+fn records_of_a_channel_that_nobody_counts_are_left_out() {
+    let mut records = prices(0..2);
+    records.insert(1, record(9, "lit_trades", &["SPY"], "{}"));
+    assert_eq!(batches(records), [[0, 1]]);
+    assert_eq!(batches(vec![record(0, "no channel", &[""], "{}")]), Vec::<Vec<u64>>::new());
+}
+
+#[test]
+fn batches_are_as_large_as_transactions() {
+    assert_eq!(batches(prices(0..8)), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7]]);
+    let heavy = (0..3).map(|seq| record(seq, "price", &["SPY"], &"x".repeat(100))).collect();
+    assert_eq!(batches(heavy), [[0], [1], [2]]);
+}
+
+#[test]
+fn a_hole_in_the_numbers_begins_a_batch() {
+    assert_eq!(batches(prices([0, 1, 3, 4, 9])), [vec![0, 1], vec![3, 4], vec![9]]);
+}
+
+#[test]
+fn what_was_read_back_is_on_the_disk_and_counts_as_it_did() {
+    let observations = observations(&["price"], 1);
+    observations.channels[0].recover(3, 0);
+    let mut replay = Replay::new(keys(), 0, SIZE, Arc::clone(&observations));
+    drop(replay.batches(&Disk::nowhere("shard-0-of-1"), prices(0..3)));
+    assert_eq!((observations.channels[0].pending(), observations.channels[0].dropped_in_all()), (3, 0));
+    let batches = replay.batches(&Disk::nowhere("shard-0-of-1"), prices(0..3));
+    batches[0].settle(|_| crate::observation::Fate::Stored);
+    assert_eq!((observations.channels[0].stored.get(), observations.audit()), (3, Vec::new()));
+}

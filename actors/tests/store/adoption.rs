@@ -1,0 +1,93 @@
+//! Disk queues of another number of shards are written before anything new, and disappear.
+
+use std::time::Duration;
+
+use uw_websocket_actors::settings::SpoolMode;
+
+use crate::world::{Life, World, until, world};
+
+const SPY: &str = "uw:ws:gex_strike:SPY";
+const QQQ: &str = "uw:ws:gex_strike:QQQ";
+
+fn folders(world: &World) -> Vec<String> {
+    let entries = std::fs::read_dir(&world.spool.dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("shard-")).collect();
+    names.sort();
+    names
+}
+
+/// A life of two shards that has written nothing.
+async fn leave_behind(world: &mut World) {
+    world.spool.keep = Duration::from_millis(10);
+    world.writers.shards = 2;
+    world.redis.borrow_mut().end();
+    let life = Life::start(world);
+    for number in 0..50 {
+        life.send_to(world, 0, "SPY", &[format!("{number}")]);
+        life.send_to(world, 1, "QQQ", &[format!("{}", 100 + number)]);
+    }
+    life.spooled().await;
+    life.kill().await;
+}
+
+#[test]
+fn what_other_shards_left_behind_is_written_before_anything_new() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 3;
+        let life = Life::start(&world);
+        assert_eq!(life.channel().recovered.get(), 100);
+        for number in 50..60 {
+            life.send_to(&world, 1, "SPY", &[format!("{number}")]);
+            life.send_to(&world, 0, "QQQ", &[format!("{}", 100 + number)]);
+        }
+        until(|| life.writers.iter().all(|writer| writer.backlog.is_in_trouble())).await;
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        assert!(world.stored_in(SPY).into_iter().eq(0..60));
+        assert!(world.stored_in(QQQ).into_iter().eq(100..160));
+        until(|| folders(&world) == ["shard-0-of-3", "shard-1-of-3", "shard-2-of-3"]).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn without_a_disk_queue_what_was_left_behind_is_written_all_the_same() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        world.spool.mode = SpoolMode::Off;
+        let life = Life::start(&world);
+        life.send_to(&world, 0, "SPY", &["50"]);
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        assert!(world.stored_in(SPY).into_iter().eq(0..51));
+        assert!(world.stored_in(QQQ).into_iter().eq(100..150));
+        until(|| folders(&world).is_empty()).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_was_left_behind_is_left_behind_once_more() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        let life = Life::start(&world);
+        life.send_to(&world, 0, "SPY", &["50"]);
+        life.spooled().await;
+        life.stop().await;
+        assert_eq!(folders(&world), ["shard-0-of-1", "shard-0-of-2", "shard-1-of-2"]);
+        world.writers.shards = 2;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        assert!(world.stored_in(QQQ).into_iter().eq(100..150));
+        let mut spy = world.stored_in(SPY);
+        spy.sort_unstable();
+        assert!(spy.into_iter().eq(0..51));
+        until(|| folders(&world) == ["shard-0-of-2", "shard-1-of-2"]).await;
+        life.stop().await;
+    });
+}

@@ -1,0 +1,265 @@
+//! What is not stored when a process ends comes back in its next life, once and in order.
+
+use uw_websocket_actors::ledger::gap::GapReason;
+use uw_websocket_actors::observation::{DropReason, Place};
+use uw_websocket_actors::settings::{SpoolMode, WhenFull};
+
+use crate::world::{Life, until, world};
+
+/// More than a shard has ready in memory.
+const BEYOND_MEMORY: u32 = 300;
+const LARGE: usize = 60_000;
+
+#[test]
+fn what_was_on_disk_comes_back_in_the_next_life() {
+    world(SpoolMode::Always, async |world| {
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        for _ in 0..30 {
+            life.send(&world, &world.payloads(10));
+        }
+        life.spooled().await;
+        assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
+
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        assert_eq!(life.channel().recovered.get(), 300);
+        life.store(&world, 5).await;
+        world.assert_all_stored();
+        life.kill().await;
+
+        let life = Life::start(&world);
+        assert_eq!(life.channel().recovered.get(), 0);
+        life.store(&world, 1).await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn more_than_memory_holds_is_read_from_the_disk_in_order() {
+    world(SpoolMode::Always, async |world| {
+        world.redis().hang();
+        let life = Life::start(&world);
+        for _ in 0..BEYOND_MEMORY {
+            life.send(&world, &world.large_payloads(1, LARGE));
+        }
+        life.spooled().await;
+        assert!(life.writers[0].backlog.ready_bytes() <= 8 * 1024 * 1024);
+        world.redis().resume();
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_was_stored_before_a_kill_is_looked_up_and_not_written_twice() {
+    world(SpoolMode::Always, async |world| {
+        Life::start(&world).stop().await;
+        let cursor = world.cursor(0);
+        let life = Life::start(&world);
+        life.store(&world, 20).await;
+        let entries = world.redis().entries(crate::world::STREAM);
+        life.kill().await;
+
+        world.set_cursor(0, &cursor);
+        let life = Life::start(&world);
+        assert_eq!(life.channel().recovered.get(), 20);
+        life.settled().await;
+        assert_eq!(world.redis().entries(crate::world::STREAM), entries);
+        life.store(&world, 3).await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_a_hung_redis_took_after_the_kill_is_not_written_twice() {
+    world(SpoolMode::Always, async |world| {
+        let life = Life::start(&world);
+        life.store(&world, 1).await;
+        world.redis().hang();
+        for _ in 0..5 {
+            life.send(&world, &world.payloads(2));
+        }
+        until(|| life.writers[0].backlog.in_flight().is_some()).await;
+        life.spooled().await;
+        life.kill().await;
+        world.redis().resume();
+        let life = Life::start(&world);
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn an_overflow_brings_everything_to_the_disk_what_is_in_flight_first() {
+    for is_killed in [false, true] {
+        world(SpoolMode::Overflow, async |world| {
+            let life = Life::start(&world);
+            life.store(&world, 3).await;
+            assert_eq!(life.channel().held_in(Place::Disk), 0);
+            world.redis().hang();
+            life.send(&world, &world.payloads(2));
+            until(|| life.writers[0].backlog.in_flight().is_some()).await;
+            for _ in 0..40 {
+                life.send(&world, &world.large_payloads(1, LARGE));
+            }
+            life.spooled().await;
+            assert_eq!(life.channel().held_in(Place::Disk), 42);
+            let life = if is_killed {
+                life.kill().await;
+                world.redis().resume();
+                let life = Life::start(&world);
+                assert_eq!(life.channel().recovered.get(), 42);
+                life
+            } else {
+                world.redis().resume();
+                life
+            };
+            life.settled().await;
+            life.store(&world, 2).await;
+            world.assert_all_stored();
+            let observed = life.stop().await;
+            assert_eq!(observed.channels[0].dropped_in_all(), 0);
+        });
+    }
+}
+
+#[test]
+fn an_overflow_ends_when_the_backlog_is_written() {
+    world(SpoolMode::Overflow, async |world| {
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        until(|| life.writers[0].backlog.is_in_trouble()).await;
+        for _ in 0..10 {
+            life.send(&world, &world.payloads(1));
+        }
+        life.spooled().await;
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        let held = |life: &Life| life.observations.channels[0].came() - life.channel().stored.get();
+        assert_eq!(held(&life), 0);
+        life.store(&world, 3).await;
+        world.assert_all_stored();
+        life.stop().await;
+        // what came after it never saw the disk
+        let life = Life::start(&world);
+        life.store(&world, 1).await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn in_an_overflow_what_is_in_memory_reaches_the_disk_though_nothing_more_comes() {
+    world(SpoolMode::Overflow, async |world| {
+        let life = Life::start(&world);
+        life.store(&world, 1).await;
+        world.redis.borrow_mut().end();
+        life.send(&world, &world.payloads(1));
+        life.spooled().await;
+        assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        assert_eq!(world.stored_in(crate::world::STREAM), [1]);
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_is_in_flight_at_the_end_of_an_overflowing_service_is_on_the_disk() {
+    world(SpoolMode::Overflow, async |world| {
+        let life = Life::start(&world);
+        life.store(&world, 1).await;
+        world.redis().hang();
+        life.send(&world, &world.payloads(1));
+        until(|| life.writers[0].backlog.in_flight().is_some()).await;
+        let observed = life.stop().await;
+        assert_eq!(observed.channels[0].dropped_in_all(), 0);
+        world.redis().resume();
+        let life = Life::start(&world);
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn a_crashed_writer_goes_on_with_what_is_on_disk() {
+    world(SpoolMode::Always, async |mut world| {
+        world.faults = uw_websocket_actors::fault::FaultPlan::parse("writer:panic:after=1:times=2").unwrap();
+        let mut life = Life::start(&world);
+        life.send(&world, &world.payloads(5));
+        life.settled().await;
+        life.send(&world, &world.payloads(5));
+        assert!(life.restart_crashed(&world, 0).await.is_panic());
+        life.settled().await;
+        life.send(&world, &world.payloads(5));
+        life.settled().await;
+        life.send(&world, &world.payloads(5));
+        assert!(life.restart_crashed(&world, 0).await.is_panic());
+        life.store(&world, 5).await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn a_crashed_writer_still_knows_the_duplicates_of_what_is_on_disk() {
+    world(SpoolMode::Always, async |mut world| {
+        world.faults = uw_websocket_actors::fault::FaultPlan::parse("writer:panic:after=1").unwrap();
+        let mut life = Life::start(&world);
+        // as after a long life
+        life.channel().recover(0, (1 << 32) + 1_000_000);
+        life.store(&world, 1).await;
+        life.store(&world, 1).await;
+        assert!(life.restart_crashed(&world, 0).await.is_panic());
+        life.send(&world, &["1", "0", "2"]);
+        life.settled().await;
+        assert_eq!(life.channel().duplicate.get(), 2);
+        assert_eq!(world.stored_in(crate::world::STREAM), [0, 1, 2]);
+        life.stop().await;
+    });
+}
+
+#[test]
+fn without_a_disk_the_oldest_are_dropped_and_counted() {
+    world(SpoolMode::Off, async |world| {
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        for _ in 0..BEYOND_MEMORY {
+            life.send(&world, &world.large_payloads(1, LARGE));
+        }
+        let dropped = || life.channel().dropped(DropReason::SpoolFull).get();
+        until(|| dropped() > 0).await;
+        assert!(life.gaps(GapReason::SpoolFull) > 0);
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        let stored = world.stored_in(crate::world::STREAM);
+        assert_eq!(stored.len() as u64 + dropped(), u64::from(BEYOND_MEMORY));
+        assert!(stored.is_sorted(), "{stored:?}");
+        assert_eq!(stored.last(), Some(&(BEYOND_MEMORY - 1)));
+        life.stop().await;
+    });
+}
+
+#[test]
+fn without_a_disk_the_newest_may_wait_instead() {
+    world(SpoolMode::Off, async |mut world| {
+        world.spool.when_full = WhenFull::Block;
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        for _ in 0..BEYOND_MEMORY {
+            life.send(&world, &world.large_payloads(1, LARGE));
+        }
+        until(|| life.writers[0].backlog.ready_bytes() > 6 * 1024 * 1024).await;
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}

@@ -1,0 +1,110 @@
+//! A stream that has gone past the IDs of a backlog: everything is stored once, in order, above what is there.
+
+use uw_websocket_actors::settings::SpoolMode;
+
+use crate::world::{Life, STREAM, World, until, world};
+
+const OTHER: &str = "uw:ws:gex_strike:QQQ";
+
+/// Somebody else writes an ID far in the future, and so many more of them a while later.
+fn pass(world: &World, seq: u32) {
+    world.redis().command(&["XADD", STREAM, &format!("99999999999999-{seq}"), "payload", "foreign"]);
+}
+
+#[test]
+fn a_stream_that_somebody_else_began_anew_with_a_higher_id_loses_no_event() {
+    for mode in [SpoolMode::Always, SpoolMode::Off] {
+        world(mode, async |world| {
+            let life = Life::start(&world);
+            life.store(&world, 1).await;
+            pass(&world, 7);
+            life.store(&world, 2).await;
+            pass(&world, 100);
+            life.store(&world, 2).await;
+            assert_eq!(world.redis().payloads(STREAM), ["0", "foreign", "1", "2", "foreign", "3", "4"]);
+            life.stop().await;
+        });
+    }
+}
+
+#[test]
+fn a_whole_backlog_on_disk_and_in_memory_gets_new_ids_that_the_next_life_knows() {
+    world(SpoolMode::Always, async |world| {
+        Life::start(&world).stop().await;
+        let cursor = world.cursor(0);
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        for _ in 0..20 {
+            life.send(&world, &world.payloads(100));
+            life.send_to(&world, 0, "QQQ", &["q"]);
+        }
+        life.spooled().await;
+        life.kill().await;
+
+        let life = Life::start(&world);
+        for _ in 0..20 {
+            life.send(&world, &world.payloads(100));
+        }
+        life.spooled().await;
+        world.redis.borrow_mut().begin();
+        pass(&world, 7);
+        life.send(&world, &world.payloads(100));
+        life.settled().await;
+        world.assert_all_stored();
+        let (entries, others) = (world.redis().entries(STREAM), world.redis().entries(OTHER));
+        assert!(others.iter().all(|(id, _)| !id.starts_with("99999999999999")), "{others:?}");
+        life.kill().await;
+
+        world.set_cursor(0, &cursor);
+        let life = Life::start(&world);
+        assert!(life.channel().recovered.get() >= 4100, "{}", life.channel().recovered.get());
+        life.settled().await;
+        assert_eq!(world.redis().entries(STREAM), entries);
+        assert_eq!(world.redis().entries(OTHER), others);
+        life.store(&world, 1).await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn a_backlog_in_memory_is_renumbered_before_it_is_brought_to_the_disk() {
+    world(SpoolMode::Overflow, async |world| {
+        let life = Life::start(&world);
+        life.store(&world, 1).await;
+        world.redis().hang();
+        for _ in 0..10 {
+            life.send(&world, &world.payloads(100));
+        }
+        tokio::task::yield_now().await;
+        world.redis().resume();
+        pass(&world, 7);
+        for _ in 0..10 {
+            life.send(&world, &world.payloads(100));
+        }
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}
+
+#[test]
+fn a_backlog_is_passed_again_and_again_while_it_is_written() {
+    world(SpoolMode::Always, async |mut world| {
+        world.writers.batch_max_events = 10;
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        for _ in 0..50 {
+            life.send(&world, &world.payloads(10));
+        }
+        life.spooled().await;
+        world.redis.borrow_mut().begin();
+        for round in 1..10 {
+            until(|| life.channel().stored.get() >= round * 50).await;
+            pass(&world, 1000 * u32::try_from(round).unwrap());
+        }
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
+}

@@ -1,0 +1,293 @@
+//! A Redis, a folder, and the lives of a process over both: all of a writer but its actor.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slog::{Discard, Logger, o};
+use tempfile::TempDir;
+use tokio::task::{JoinError, JoinHandle, LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+use uw_websocket_actors::connection::router::outlet;
+use uw_websocket_actors::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
+use uw_websocket_actors::fault::FaultPlan;
+use uw_websocket_actors::lease::gate::LeaseGate;
+use uw_websocket_actors::ledger::book::GapBook;
+use uw_websocket_actors::ledger::gap::GapReason;
+use uw_websocket_actors::messages::EventBatch;
+use uw_websocket_actors::observation::{ChannelObservation, Observations, unix_micros};
+use uw_websocket_actors::settings::{
+    Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, WhenFull, WriterSettings,
+};
+use uw_websocket_actors::supervisor::Beat;
+use uw_websocket_actors::writer::backlog::Backlog;
+use uw_websocket_actors::writer::disk::DiskError;
+use uw_websocket_actors::writer::mailbox::Mailbox;
+use uw_websocket_actors::writer::spools::{OpenSpools, Started};
+use uw_websocket_actors::writer::{Spools, WriterParts};
+
+use crate::redis::{RedisServer, SOON};
+
+/// What the tests write to when the symbol does not matter.
+pub(crate) const STREAM: &str = "uw:ws:gex_strike:SPY";
+
+/// What outlives a process.
+pub(crate) struct World {
+    pub(crate) redis: RefCell<RedisServer>,
+    folder: TempDir,
+    pub(crate) spool: SpoolSettings,
+    pub(crate) keys: KeySettings,
+    pub(crate) writers: WriterSettings,
+    pub(crate) faults: FaultPlan,
+    /// The payload of the next event: no two are alike.
+    next: Cell<u32>,
+}
+
+/// Runs a test of lives in a world of this mode.
+pub(crate) fn world(mode: SpoolMode, test: impl AsyncFnOnce(World)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(LocalSet::new().run_until(test(World::new(mode))));
+}
+
+impl World {
+    fn new(mode: SpoolMode) -> World {
+        let folder = tempfile::Builder::new().prefix("uw-world-").tempdir().unwrap();
+        World {
+            redis: RefCell::new(RedisServer::start()),
+            spool: SpoolSettings {
+                dir: folder.path().join("spool"),
+                mode,
+                keep: Duration::from_secs(600),
+                max_bytes: 1 << 30,
+                when_full: WhenFull::DropOldest,
+                fsync: Fsync::Never,
+            },
+            folder,
+            keys: KeySettings {
+                prefix: "uw".into(),
+                snapshots: true,
+                streams: true,
+                maxlen: Some(0),
+                maxlen_by_channel: Vec::new(),
+            },
+            writers: WriterSettings { shards: 1, mailbox_capacity: 64, batch_max_events: 512 },
+            faults: FaultPlan::default(),
+            next: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn redis(&self) -> std::cell::Ref<'_, RedisServer> {
+        self.redis.borrow()
+    }
+
+    /// Numbers as payloads, each once in the whole test.
+    pub(crate) fn payloads(&self, count: u32) -> Vec<String> {
+        self.large_payloads(count, 0)
+    }
+
+    /// The same, with blanks up to this size.
+    pub(crate) fn large_payloads(&self, count: u32, size: usize) -> Vec<String> {
+        let first = self.next.replace(self.next.get() + count);
+        (first..first + count).map(|number| format!("{number:<size$}")).collect()
+    }
+
+    /// The numbers in a stream, in its order.
+    pub(crate) fn stored_in(&self, stream: &str) -> Vec<u32> {
+        self.redis().payloads(stream).iter().filter_map(|payload| payload.trim_end().parse().ok()).collect()
+    }
+
+    /// That the stream has all numbers up to now, in order.
+    #[track_caller]
+    pub(crate) fn assert_all_stored(&self) {
+        let stored = self.stored_in(STREAM);
+        assert!(stored.iter().copied().eq(0..self.next.get()), "{stored:?} of {}", self.next.get());
+    }
+
+    /// What the disk queue of a shard says to be stored.
+    pub(crate) fn cursor(&self, shard: usize) -> Vec<u8> {
+        std::fs::read(self.shard_folder(shard).join("cursor")).unwrap()
+    }
+
+    /// Makes the disk queue of a shard say so again, as if the process had been killed before it could say more.
+    pub(crate) fn set_cursor(&self, shard: usize, cursor: &[u8]) {
+        std::fs::write(self.shard_folder(shard).join("cursor"), cursor).unwrap();
+    }
+
+    /// The folder of a shard's disk queue.
+    pub(crate) fn shard_folder(&self, shard: usize) -> PathBuf {
+        self.spool.dir.join(format!("shard-{shard}-of-{}", self.writers.shards))
+    }
+
+    /// Somewhere beside the disk queue.
+    pub(crate) fn aside(&self) -> PathBuf {
+        self.folder.path().join("aside")
+    }
+}
+
+/// A life of a process: its writers at work.
+pub(crate) struct Life {
+    pub(crate) observations: Arc<Observations>,
+    pub(crate) gaps: GapBook,
+    started: Started,
+    pub(crate) writers: Vec<WriterLife>,
+}
+
+/// A life of a writer.
+pub(crate) struct WriterLife {
+    pub(crate) backlog: Backlog,
+    work: JoinHandle<Result<(), DiskError>>,
+}
+
+impl Life {
+    /// Starts a process and all its writers.
+    pub(crate) fn start(world: &World) -> Life {
+        let shards = world.writers.shards;
+        let log = Logger::root(Discard, o!());
+        let spools = OpenSpools::open(&world.spool, shards, "test", &log).unwrap();
+        let channels = [Channel::GexStrike, Channel::Price];
+        let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
+        let observations = Arc::new(observations);
+        let started = spools.start(&observations, &log).unwrap();
+        let gaps = GapBook::new(Vec::new(), Arc::clone(&observations));
+        let mut life = Life { observations, gaps, started, writers: Vec::new() };
+        life.writers = (0..shards).map(|shard| life.writer(world, shard)).collect();
+        life
+    }
+
+    fn writer(&self, world: &World, shard: usize) -> WriterLife {
+        let parts = WriterParts {
+            shard,
+            mailbox: Mailbox::new(shard, world.writers.mailbox_capacity, Arc::clone(&self.observations)),
+            address: world.redis().address(),
+            keys: world.keys.clone(),
+            retention: Retention::Off,
+            settings: world.writers.clone(),
+            spool: world.spool.clone(),
+            spools: Spools::clone(&self.started.spools[shard]),
+            gaps: self.gaps.clone(),
+            gate: LeaseGate::unguarded(),
+            observations: Arc::clone(&self.observations),
+            faults: world.faults.for_child("writer"),
+            log: Logger::root(Discard, o!()),
+        };
+        let backlog = Backlog::new(world.writers.transaction_size());
+        let work = spawn_local(parts.work(backlog.clone(), Beat::default()));
+        WriterLife { backlog, work }
+    }
+
+    pub(crate) fn channel(&self) -> &ChannelObservation {
+        &self.observations.channels[0]
+    }
+
+    pub(crate) fn gaps(&self, reason: GapReason) -> usize {
+        self.gaps.noted().iter().filter(|gap| gap.reason == reason).count()
+    }
+
+    /// Sends a batch of events of SPY to the first shard.
+    pub(crate) fn send(&self, world: &World, payloads: &[impl AsRef<str>]) {
+        self.send_to(world, 0, "SPY", payloads);
+    }
+
+    /// Sends a batch of rows of one session, one for each payload.
+    pub(crate) fn send_to(&self, world: &World, shard: usize, symbol: &str, payloads: &[impl AsRef<str>]) {
+        self.send_session(world, (shard, symbol), 1, payloads);
+    }
+
+    pub(crate) fn send_session(
+        &self,
+        world: &World,
+        (shard, symbol): (usize, &str),
+        session: i32,
+        payloads: &[impl AsRef<str>],
+    ) {
+        let outlets = vec![Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)))];
+        let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
+        let received_us = unix_micros();
+        let read_at = ReadAt { unix_us: received_us, instant: Instant::now() };
+        let mut batch = EventBatch::new(read_at, Arc::clone(&self.observations));
+        for payload in payloads {
+            let field = payload.as_ref().chars().take(16).collect::<String>();
+            batch.push(Event {
+                route: Arc::clone(&route),
+                payload: Bytes::copy_from_slice(payload.as_ref().as_bytes()),
+                received_us,
+                ordinal: 0,
+                cell: Some(Box::new(MapCell { field: field.into(), session })),
+                ids: EntryIds::default(),
+            });
+        }
+        self.writers[shard].backlog.push(batch).unwrap();
+    }
+
+    /// Sends so many events one by one, and waits until all are stored or dropped.
+    pub(crate) async fn store(&self, world: &World, count: u32) {
+        world.payloads(count).iter().for_each(|payload| self.send(world, &[payload]));
+        self.settled().await;
+    }
+
+    /// Waits until nothing is pending.
+    pub(crate) async fn settled(&self) {
+        until(|| self.channel().pending() == 0).await;
+    }
+
+    /// Waits until everything that came is on the disk.
+    pub(crate) async fn spooled(&self) {
+        let channel = self.channel();
+        until(|| channel.held_in(uw_websocket_actors::observation::Place::Memory) == 0).await;
+    }
+
+    /// The writer crashed: waits for its end and starts it anew.
+    pub(crate) async fn restart_crashed(&mut self, world: &World, shard: usize) -> JoinError {
+        let crash = timeout(SOON, &mut self.writers[shard].work).await.expect("the writer crashes");
+        self.writers[shard] = self.writer(world, shard);
+        crash.unwrap_err()
+    }
+
+    /// Ends the process as a kill does, as far as one can within a process.
+    pub(crate) async fn kill(self) -> Arc<Observations> {
+        for writer in &self.writers {
+            writer.work.abort();
+        }
+        self.end().await
+    }
+
+    /// Ends the process as SIGTERM does.
+    pub(crate) async fn stop(self) -> Arc<Observations> {
+        self.observations.stopping.store(true, Relaxed);
+        self.writers.iter().for_each(|writer| writer.backlog.close());
+        self.end().await
+    }
+
+    /// Waits until all writers and the threads of their disk queues have ended. The books must balance then.
+    async fn end(self) -> Arc<Observations> {
+        let Life { observations, gaps, started, writers } = self;
+        for WriterLife { backlog, work } in writers {
+            drop(backlog);
+            match timeout(SOON, work).await.expect("the writer ends") {
+                Ok(worked) => worked.unwrap(),
+                Err(aborted) => assert!(aborted.is_cancelled(), "{aborted}"),
+            }
+        }
+        drop((gaps, started));
+        until(|| Arc::strong_count(&observations) == 1).await;
+        assert_eq!(observations.audit(), []);
+        observations
+    }
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub(crate) fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let wait = async {
+            while !condition() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(SOON, wait).await.unwrap_or_else(|_| panic!("waited in vain at {caller}"));
+    }
+}
