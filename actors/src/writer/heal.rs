@@ -53,19 +53,26 @@ impl Drain {
             }
             let shortened = self.shortened().await?;
             if !shortened.is_empty() {
+                let kept = self.all_kept().await;
                 self.note_lost(&shortened);
-                self.write_again(&shortened).await?;
+                self.write_again(&shortened, kept).await?;
             }
         }
         self.state.healed = connection;
         Ok(())
     }
 
-    fn disks(&self) -> Vec<Disk> {
-        self.adoption.disks().iter().chain(&self.disk).cloned().collect()
+    /// What is kept in the disk queues of what was stored.
+    async fn all_kept(&mut self) -> Vec<Range> {
+        let disks: Vec<Disk> = self.adoption.disks().iter().chain(&self.disk).cloned().collect();
+        let mut all = Vec::with_capacity(disks.len());
+        for disk in disks {
+            all.extend(self.kept(disk).await);
+        }
+        all
     }
 
-    /// What is kept in a disk queue of what was stored. A queue that has ended keeps nothing.
+    /// The same of one, and what is no longer kept. A queue that has ended keeps nothing.
     async fn kept(&mut self, disk: Disk) -> Option<Range> {
         let standing = disk.standing().await.ok()?;
         let prefix = self.keys.stream_prefix();
@@ -78,8 +85,7 @@ impl Drain {
 
     /// Learns from the disk what earlier lives wrote.
     async fn recall(&mut self) {
-        for disk in self.disks() {
-            let Some(mut kept) = self.kept(disk).await else { continue };
+        for mut kept in self.all_kept().await {
             while let Some(batches) = self.read_kept(&mut kept).await {
                 for event in batches.iter().flat_map(EventBatch::events) {
                     for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
@@ -163,11 +169,16 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened) -> Result<(), StoreFault> {
+    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
         let mut written = 0;
-        for disk in self.disks() {
-            let Some(mut kept) = self.kept(disk).await else { continue };
+        for mut kept in kept {
+            let mut from = kept.from;
             while let Some(batches) = self.read_kept(&mut kept).await {
+                if self.kept(kept.disk.clone()).await.is_none_or(|now| now.from > from) {
+                    // its time was over before it could be read
+                    self.note_lost(shortened);
+                }
+                from = kept.from;
                 for batch in batches {
                     written += self.write_batch_again(&[batch], shortened).await?;
                 }
