@@ -62,21 +62,26 @@ impl Drain {
         Ok(())
     }
 
-    /// What is kept in the disk queues of what was stored. A queue that has ended keeps nothing.
+    /// What is kept in the disk queues of what was stored.
     async fn all_kept(&mut self) -> Vec<Range> {
         let disks: Vec<Disk> =
             self.adoption.disks().iter().map(|old| old.disk.clone()).chain(self.disk.clone()).collect();
-        let mut kept = Vec::with_capacity(disks.len());
+        let mut all = Vec::with_capacity(disks.len());
         for disk in disks {
-            let Ok(standing) = disk.standing().await else { continue };
-            for (topic, id) in standing.removed {
-                let stream = format!("{}{topic}", self.keys.stream_prefix());
-                let highest = self.state.memory.removed.entry(stream.into()).or_default();
-                *highest = (*highest).max(id);
-            }
-            kept.push(Range { disk, from: standing.kept_from, to: standing.acknowledged });
+            all.extend(self.kept(disk).await);
         }
-        kept
+        all
+    }
+
+    /// The same of one, and what is no longer kept. A queue that has ended keeps nothing.
+    async fn kept(&mut self, disk: Disk) -> Option<Range> {
+        let standing = disk.standing().await.ok()?;
+        let prefix = self.keys.stream_prefix();
+        for (name, id) in standing.removed {
+            let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
+            *removed = (*removed).max(id);
+        }
+        Some(Range { disk, from: standing.kept_from, to: standing.acknowledged })
     }
 
     /// Learns from the disk what earlier lives wrote.
@@ -168,7 +173,13 @@ impl Drain {
     async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
         let mut written = 0;
         for mut kept in kept {
+            let mut from = kept.from;
             while let Some(batches) = self.read_kept(&mut kept).await {
+                if self.kept(kept.disk.clone()).await.is_none_or(|now| now.from > from) {
+                    // its time was over before it could be read
+                    self.note_lost(shortened);
+                }
+                from = kept.from;
                 for batch in batches {
                     written += self.write_batch_again(&[batch], shortened).await?;
                 }
