@@ -92,32 +92,33 @@ mod tests {
     }
 
     #[test]
-    fn generations_are_written_one_after_the_other_by_whichever_writers() {
-        let (first, second, third) =
-            (old(0, "shard-0-of-2"), old(0, "shard-1-of-2"), old(1, "shard-0-of-3-1"));
-        let all = Adopted::new(vec![first.clone(), second.clone(), third.clone()]);
-        let one = Adoption::new(vec![first.clone(), third.clone()], all.clone());
-        let other = Adoption::new(vec![second.clone()], all.clone());
+    fn a_generation_waits_for_all_queues_of_the_ones_before_it() {
+        let [first, second, third] =
+            [old(0, "shard-0-of-2"), old(0, "shard-1-of-2"), old(1, "shard-0-of-1-1")];
+        let adopted = Adopted::new(vec![first.clone(), second.clone(), third.clone()]);
+        let one = Adoption::new(vec![first.clone(), third.clone()], adopted.clone());
+        let other = Adoption::new(vec![second.clone()], adopted.clone());
+        assert_eq!((adopted.disks().len(), one.disks().len()), (3, 2));
         assert!(one.is_turn_of(0) && other.is_turn_of(0) && !one.is_turn_of(1));
         one.finish(&first);
-        assert!(!one.is_turn_of(1), "the other writer's queue of the older generation is not empty");
+        assert!(!one.is_turn_of(1), "the other writer has one yet");
         other.finish(&second);
         assert!(one.is_turn_of(1) && !one.is_over() && !other.is_over());
         one.finish(&third);
-        assert!(one.is_over() && other.is_over());
-        assert_eq!((one.disks().len(), all.disks().len()), (2, 3));
+        assert!(one.is_over() && other.is_over() && one.is_turn_of(2));
     }
 
     #[test]
-    fn the_next_life_of_a_writer_looks_at_its_queues_again_and_is_not_waited_for_twice() {
-        let disk = old(0, "shard-0-of-1");
-        let all = Adopted::new(vec![disk.clone()]);
-        assert!(!Adoption::new(vec![disk.clone()], all.clone()).is_over());
-        let next = Adoption::new(vec![disk.clone()], all.clone());
-        assert_eq!(next.disks().len(), 1);
-        next.finish(&disk);
-        let last = Adoption::new(vec![disk], all);
-        assert!(last.is_over() && last.disks().len() == 1);
+    fn the_next_life_of_a_writer_has_its_queues_again_and_nobody_waits_for_them_twice() {
+        let disk = old(3, "shard-0-of-1-3");
+        let adopted = Adopted::new(vec![disk.clone()]);
+        drop(Adoption::new(vec![disk.clone()], adopted.clone()));
+        let adoption = Adoption::new(vec![disk.clone()], adopted.clone());
+        assert!(!adoption.is_over());
+        adoption.finish(&disk);
+        let adoption = Adoption::new(vec![disk.clone()], adopted);
+        assert!(adoption.is_over() && adoption.is_turn_of(3));
+        assert_eq!(adoption.disks()[0].disk, disk.disk);
     }
 
     #[test]

@@ -129,9 +129,9 @@ impl Backlog {
     /// Cancelling it loses nothing.
     pub async fn incoming(&self, max_bytes: usize) -> Option<Vec<EventBatch>> {
         loop {
-            let batches = self.take_incoming(max_bytes);
-            if !batches.is_empty() {
-                return Some(batches);
+            let came = self.take_incoming(max_bytes);
+            if !came.is_empty() {
+                return Some(came);
             }
             if self.is_closed() {
                 return None;
@@ -162,12 +162,6 @@ impl Backlog {
             _ => ready.push_back(Item::Batch(batch)),
         }
         self.0.readied.notify_one();
-    }
-
-    /// A batch that may be written before all others.
-    pub fn ready_first(&self, batch: EventBatch) {
-        self.0.ready_bytes.set(self.0.ready_bytes.get() + batch.bytes());
-        self.0.ready.borrow_mut().push_front(Item::Batch(batch));
     }
 
     /// Records that may be written and are on the disk alone.
@@ -282,9 +276,8 @@ impl Backlog {
             match ready.pop_front() {
                 Some(Item::Batch(next)) => {
                     let is_alike = taken.last().is_none_or(|last| last.is_beside(&next));
-                    let fits =
-                        taken.is_empty() || (is_alike && self.0.size.fits(taken.iter().chain([&next])));
-                    if !fits {
+                    let fits = taken.is_empty() || self.0.size.fits(taken.iter().chain([&next]));
+                    if !(is_alike && fits) {
                         ready.push_front(Item::Batch(next));
                         break;
                     }
@@ -322,7 +315,6 @@ impl Backlog {
         let mut bytes = 0;
         for item in items {
             match item {
-                Item::Range(range) => push_range(&mut ready, range),
                 Item::Batch(batch) => {
                     if let Some(range) = batch.range() {
                         push_range(&mut ready, range);
@@ -331,6 +323,7 @@ impl Backlog {
                         ready.push_back(Item::Batch(batch));
                     }
                 }
+                Item::Range(range) => push_range(&mut ready, range),
             }
         }
         self.0.ready_bytes.set(bytes);

@@ -27,8 +27,9 @@ use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
 use crate::spool::{ASIDE, Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
 
-/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer.
-const JOBS: usize = 8;
+/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer. An old
+/// queue is asked by all writers, at the start all at once; the settings allow 64.
+const JOBS: usize = 128;
 /// Files that wait to be synced at most; the same one may wait several times.
 const MAX_DIRTY: usize = 32;
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.

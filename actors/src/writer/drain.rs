@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use super::adoption::Adoption;
 use super::backlog::{Backlog, Next, Range};
 use super::damages;
-use super::disk::Disk;
+use super::disk::{Disk, Standing};
 use super::heal::Memory;
 use super::ids::Numbering;
 use super::poison::{Fates, Poison};
@@ -201,19 +201,20 @@ impl Drain {
             while !self.adoption.is_turn_of(old.generation) {
                 self.pause(ADOPTION_LOOK).await?;
             }
-            let mut end = 0;
-            if let Ok(standing) = old.disk.standing().await {
-                end = standing.next;
-                self.state.may_have_written(&old.disk, end);
-                let range = Range { disk: old.disk.clone(), from: standing.acknowledged, to: end };
-                self.backlog.give_back(Vec::new(), range);
+            // one that has ended is empty
+            let standing = old.disk.standing().await.ok();
+            if let Some(Standing { acknowledged: from, next: to, .. }) = &standing {
+                self.state.may_have_written(&old.disk, *to);
+                self.backlog.give_back(Vec::new(), Range { disk: old.disk.clone(), from: *from, to: *to });
             }
             while let Some(next) = self.backlog.take_of(&old.disk) {
                 self.leave_rest(&next)?;
                 self.write_next(next).await?;
             }
-            // also what was there and could not be read
-            old.disk.acknowledge(end, []);
+            if let Some(standing) = standing {
+                // also what was there and could not be read
+                old.disk.acknowledge(standing.next, []);
+            }
             self.adoption.finish(&old);
         }
         while !self.adoption.is_over() {

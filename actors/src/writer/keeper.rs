@@ -173,15 +173,15 @@ impl Keeper {
     }
 
     async fn spill_in_flight(&mut self, in_flight: &InFlight) -> bool {
-        let unsafe_ones: Vec<&EventBatch> =
-            in_flight.iter().filter(|batch| batch.on_disk().is_none()).collect();
-        if unsafe_ones.is_empty() {
+        let in_memory: Vec<&EventBatch> =
+            in_flight.iter().filter(|batch| batch.on_disk().is_none() && !batch.has_ended()).collect();
+        if in_memory.is_empty() {
             return true;
         }
-        let works = self.append(&unsafe_ones).await;
-        // what was stored meanwhile need not be written again
+        let works = self.append(&in_memory).await;
+        // what was stored meanwhile need not be written again; there is nothing before it on the disk
         if works
-            && unsafe_ones.iter().all(|batch| batch.has_ended())
+            && in_memory.iter().all(|batch| batch.has_ended())
             && let Some(disk) = &self.disk
         {
             disk.acknowledge(self.state.next, []);

@@ -251,11 +251,10 @@ impl Remembered {
         }
     }
 
-    /// Puts them right before what comes next.
+    /// Puts them right before the first event of this life, which may be a late one of its process.
     fn tell(self, duplicates: &mut Duplicates, observations: &Observations) {
         for (channel, number, fingerprint) in self.events {
             let count = self.counts.get(usize::from(channel.0)).copied().unwrap_or_default();
-            // in a later life of the process' writer, behind what came meanwhile
             let next = observations.channel(channel).next_ordinal();
             duplicates.remember(channel, next.saturating_sub(1 + count - number), fingerprint);
         }

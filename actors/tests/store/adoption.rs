@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use uw_websocket_actors::settings::SpoolMode;
 
 use crate::world::{Life, World, until, world};
@@ -47,7 +48,7 @@ fn what_other_shards_left_behind_is_written_before_anything_new() {
         life.settled().await;
         assert!(world.stored_in(SPY).into_iter().eq(0..60));
         assert!(world.stored_in(QQQ).into_iter().eq(100..160));
-        until(|| folders(&world) == ["shard-0-of-3", "shard-1-of-3", "shard-2-of-3"]).await;
+        until(|| folders(&world) == ["shard-0-of-3-1", "shard-1-of-3-1", "shard-2-of-3-1"]).await;
         life.stop().await;
     });
 }
@@ -70,7 +71,7 @@ fn without_a_disk_queue_what_was_left_behind_is_written_all_the_same() {
 }
 
 #[test]
-fn what_was_left_behind_is_left_behind_once_more() {
+fn what_was_left_behind_twice_is_written_in_its_order() {
     world(SpoolMode::Always, async |mut world| {
         leave_behind(&mut world).await;
         world.writers.shards = 1;
@@ -78,16 +79,28 @@ fn what_was_left_behind_is_left_behind_once_more() {
         life.send_to(&world, 0, "SPY", &["50"]);
         life.spooled().await;
         life.stop().await;
-        assert_eq!(folders(&world), ["shard-0-of-1", "shard-0-of-2", "shard-1-of-2"]);
+        assert_eq!(folders(&world), ["shard-0-of-1-1", "shard-0-of-2", "shard-1-of-2"]);
         world.writers.shards = 2;
         world.redis.borrow_mut().begin();
         let life = Life::start(&world);
         life.settled().await;
         assert!(world.stored_in(QQQ).into_iter().eq(100..150));
-        let mut spy = world.stored_in(SPY);
-        spy.sort_unstable();
-        assert!(spy.into_iter().eq(0..51));
-        until(|| folders(&world) == ["shard-0-of-2", "shard-1-of-2"]).await;
+        assert!(world.stored_in(SPY).into_iter().eq(0..51));
+        until(|| folders(&world) == ["shard-0-of-2-2", "shard-1-of-2-2"]).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn all_of_the_most_writers_may_ask_an_old_queue_at_once() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        let life = Life::start(&world);
+        let old = life.old_disk();
+        let standings = join_all((0..64).map(|_| old.standing())).await;
+        assert!(standings.iter().all(Result::is_ok), "{standings:?}");
+        drop(old);
         life.stop().await;
     });
 }

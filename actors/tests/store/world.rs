@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
-use tokio::task::{JoinError, JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinError, JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::connection::router::outlet;
 use uw_websocket_actors::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
@@ -24,7 +25,7 @@ use uw_websocket_actors::settings::{
 };
 use uw_websocket_actors::supervisor::Beat;
 use uw_websocket_actors::writer::backlog::Backlog;
-use uw_websocket_actors::writer::disk::DiskError;
+use uw_websocket_actors::writer::disk::{Disk, DiskError};
 use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::spools::{OpenSpools, Started};
 use uw_websocket_actors::writer::{Spools, WriterParts};
@@ -48,8 +49,7 @@ pub(crate) struct World {
 
 /// Runs a test of lives in a world of this mode.
 pub(crate) fn world(mode: SpoolMode, test: impl AsyncFnOnce(World)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(LocalSet::new().run_until(test(World::new(mode))));
+    actix_rt::System::new().block_on(test(World::new(mode)));
 }
 
 impl World {
@@ -135,6 +135,21 @@ pub(crate) struct Life {
     pub(crate) writers: Vec<WriterLife>,
 }
 
+/// The part of a writer that takes batches in.
+struct Shell(Backlog);
+
+impl Actor for Shell {
+    type Context = Context<Shell>;
+}
+
+impl Handler<EventBatch> for Shell {
+    type Result = ();
+
+    fn handle(&mut self, batch: EventBatch, _: &mut Context<Shell>) {
+        self.0.push(batch).unwrap();
+    }
+}
+
 /// A life of a writer.
 pub(crate) struct WriterLife {
     pub(crate) backlog: Backlog,
@@ -178,6 +193,16 @@ impl Life {
         WriterLife { backlog, work }
     }
 
+    /// The disk queue of the first shard.
+    pub(crate) fn own_disk(&self) -> Disk {
+        self.started.spools[0].own.clone().unwrap()
+    }
+
+    /// One of the queues that were left behind.
+    pub(crate) fn old_disk(&self) -> Disk {
+        self.started.spools[0].old.disks()[0].disk.clone()
+    }
+
     pub(crate) fn channel(&self) -> &ChannelObservation {
         &self.observations.channels[0]
     }
@@ -203,6 +228,17 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
+        let batch = self.batch(world, (shard, symbol), session, payloads);
+        self.writers[shard].backlog.push(batch).unwrap();
+    }
+
+    pub(crate) fn batch(
+        &self,
+        world: &World,
+        (shard, symbol): (usize, &str),
+        session: i32,
+        payloads: &[impl AsRef<str>],
+    ) -> EventBatch {
         let outlets = vec![Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)))];
         let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
         let received_us = unix_micros();
@@ -219,7 +255,19 @@ impl Life {
                 ids: EntryIds::default(),
             });
         }
-        self.writers[shard].backlog.push(batch).unwrap();
+        batch
+    }
+
+    /// A mailbox of this capacity before the first shard.
+    pub(crate) fn mailbox(&self, capacity: usize) -> Arc<Mailbox> {
+        let mailbox = Mailbox::new(0, capacity, Arc::clone(&self.observations));
+        let backlog = self.writers[0].backlog.clone();
+        let shell = Shell::create(|context| {
+            context.set_mailbox_capacity(capacity + 1);
+            Shell(backlog)
+        });
+        mailbox.serve(shell.recipient());
+        mailbox
     }
 
     /// Sends so many events one by one, and waits until all are stored or dropped.

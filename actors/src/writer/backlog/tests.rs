@@ -66,8 +66,8 @@ impl Taken {
     }
 }
 
-fn batches(batches: &[&[u64]]) -> Option<Taken> {
-    Some(Taken::Batches(batches.iter().map(|numbers| numbers.to_vec()).collect()))
+fn batches(batches: &[&[u64]]) -> Taken {
+    Taken::Batches(batches.iter().map(|numbers| numbers.to_vec()).collect())
 }
 
 fn numbers(batch: &EventBatch) -> Vec<u64> {
@@ -115,9 +115,9 @@ fn batches_in_memory_are_joined_and_taken_as_one_transaction() {
         world.backlog.ready(world.batch(from..to));
     }
     assert_eq!(world.backlog.ready_bytes(), bytes_of(0..10));
-    assert_eq!(world.take(), batches(&[&[0, 1, 2, 3]]));
-    assert_eq!(world.take(), batches(&[&[4, 5, 6, 7, 8]]));
-    assert_eq!(world.take(), batches(&[&[9]]));
+    assert_eq!(world.take(), Some(batches(&[&[0, 1, 2, 3]])));
+    assert_eq!(world.take(), Some(batches(&[&[4, 5, 6, 7, 8]])));
+    assert_eq!(world.take(), Some(batches(&[&[9]])));
     assert_eq!((world.take(), world.backlog.ready_bytes()), (None, 0));
 }
 
@@ -128,9 +128,9 @@ fn an_event_above_the_size_goes_alone() {
     world.backlog.ready(world.batch([1]));
     world.backlog.ready(world.batch([large, large, large]));
     world.backlog.ready(world.batch([2]));
-    assert_eq!(world.take(), batches(&[&[1]]));
-    assert_eq!(world.take(), batches(&[&[large, large, large]]));
-    assert_eq!(world.take(), batches(&[&[2]]));
+    assert_eq!(world.take(), Some(batches(&[&[1]])));
+    assert_eq!(world.take(), Some(batches(&[&[large, large, large]])));
+    assert_eq!(world.take(), Some(batches(&[&[2]])));
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn copies_are_joined_only_if_one_follows_the_other_on_disk() {
     world.backlog.ready(world.copy(12, [2]));
     world.backlog.ready(world.copy(20, [3]));
     world.backlog.ready(world.batch([4]));
-    assert_eq!(world.take(), batches(&[&[0, 1, 2], &[3]]), "both of one disk");
-    assert_eq!(world.take(), batches(&[&[4]]), "in memory alone");
+    assert_eq!(world.take(), Some(batches(&[&[0, 1, 2], &[3]])), "both of one disk");
+    assert_eq!(world.take(), Some(batches(&[&[4]])), "in memory alone");
 }
 
 #[test]
@@ -167,10 +167,10 @@ fn what_was_read_of_a_range_and_its_rest_come_first() {
     assert_eq!(world.take(), Some(Taken::Range(0, 9)));
     world.backlog.give_back(vec![world.copy(0, 0..4), world.copy(5, [5])], world.range(6, 9));
     assert_eq!(world.backlog.ready_bytes(), bytes_of([0, 1, 2, 3, 5, 9]));
-    assert_eq!(world.take(), batches(&[&[0, 1, 2, 3], &[5]]));
+    assert_eq!(world.take(), Some(batches(&[&[0, 1, 2, 3], &[5]])));
     assert_eq!(world.take(), Some(Taken::Range(6, 9)));
     world.backlog.give_back(Vec::new(), world.range(9, 9));
-    assert_eq!(world.take(), batches(&[&[9]]));
+    assert_eq!(world.take(), Some(batches(&[&[9]])));
 }
 
 #[test]
@@ -182,9 +182,9 @@ fn only_what_is_of_a_disk_is_taken_of_it() {
     let taken = || world.backlog.take_of(&old).map(Taken::of);
     assert_eq!(taken(), Some(Taken::Range(0, 4)));
     assert_eq!(taken(), None);
-    assert_eq!(world.backlog.take_of(&world.disk).map(Taken::of), batches(&[&[7]]));
+    assert_eq!(world.backlog.take_of(&world.disk).map(Taken::of), Some(batches(&[&[7]])));
     world.backlog.ready(world.batch([8]));
-    assert_eq!((taken(), world.take()), (None, batches(&[&[8]])));
+    assert_eq!((taken(), world.take()), (None, Some(batches(&[&[8]]))));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn what_is_in_memory_alone_is_taken_out_in_order_and_the_rest_stays() {
     assert_eq!(world.backlog.ready_bytes(), bytes_of([0, 7]));
     assert_eq!(taken(usize::MAX), [[7]]);
     assert!(taken(usize::MAX).is_empty() && world.backlog.is_safe());
-    assert_eq!(world.take(), batches(&[&[0]]));
+    assert_eq!(world.take(), Some(batches(&[&[0]])));
     assert_eq!(world.take(), Some(Taken::Range(1, 2)));
 }
 
@@ -227,7 +227,7 @@ fn copies_that_are_let_go_of_become_ranges_in_their_place() {
     world.backlog.forget_copies();
     assert_eq!(world.backlog.ready_bytes(), bytes_of([4]));
     assert_eq!(world.take(), Some(Taken::Range(0, 4)));
-    assert_eq!(world.take(), batches(&[&[4]]));
+    assert_eq!(world.take(), Some(batches(&[&[4]])));
     assert_eq!(world.take(), Some(Taken::Range(4, 6)));
 }
 
@@ -249,7 +249,7 @@ async fn it_ends_when_it_is_complete_and_empty() {
     world.backlog.close();
     assert!(!world.backlog.is_complete());
     world.backlog.complete();
-    assert_eq!(world.backlog.next().await.map(Taken::of), batches(&[&[1]]));
+    assert_eq!(world.backlog.next().await.map(Taken::of), Some(batches(&[&[1]])));
     assert!(world.backlog.next().await.is_none());
 }
 
@@ -266,7 +266,7 @@ async fn whoever_waits_hears_of_it() {
     };
     let (came, next, (), ()) = tokio::join!(came, next, taken, fill);
     assert_eq!(came.unwrap().iter().map(numbers).collect::<Vec<_>>(), [[1]]);
-    assert_eq!(next.map(Taken::of), batches(&[&[2]]));
+    assert_eq!(next.map(Taken::of), Some(batches(&[&[2]])));
 }
 
 /// Where an event of the model is.

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::event::{EntryId, Symbol};
+use crate::event::EntryId;
 use crate::samples::{RECEIVED_US, keys, observations};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 100 };
