@@ -190,6 +190,7 @@ impl Drain {
                     batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
                 }
             }
+        self.poison.note(&self.gaps);
         }
         self.backlog.set_in_flight(None);
         self.observed().state.set(WriterState::Stopped);
@@ -263,6 +264,7 @@ impl Drain {
             tokio::select! {
                 biased;
                 next = self.backlog.next() => return next,
+            self.poison.note_when_due(&self.gaps);
                 () = sleep(BEAT) => {}
             }
             self.probe_when_due().await;
