@@ -34,15 +34,13 @@ use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
 use crate::connection::facts::Facts;
-use crate::event::{Channel, EntryId, Outlet};
+use crate::event::{EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{
-    DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros,
-};
+use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, Retention};
 use crate::spool::Damage;
@@ -303,17 +301,9 @@ impl Drain {
         Ok(())
     }
 
-    /// Records that were counted and that the disk does not give back any more.
-    fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
-        let channels: Vec<Channel> =
-            self.observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-        damages::report(damages, disk.folder(), &channels, &self.gaps, &self.log);
-        for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
-            let channel = self.observations.channels.iter().find(|channel| channel.channel.name() == name);
-            if let Some(channel) = channel {
-                channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
-            }
-        }
+    /// Records that the disk does not give back any more.
+    pub(super) fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
+        damages::settle(damages, disk.folder(), &self.observations, &self.gaps, &self.log);
     }
 
     /// Asks once whether Redis takes writes, and sees to it that it has what it had.

@@ -112,6 +112,7 @@ impl Drain {
         let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
         let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
         kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
+        self.note_damages(&kept.disk, &chunk.damages);
         Some(self.replay.batches(&kept.disk, records))
     }
 
