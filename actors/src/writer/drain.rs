@@ -424,16 +424,19 @@ impl Drain {
 
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
-        let mut lasts = Some(self.lasts());
+        let mut stored: Option<Range> = None;
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
             let observed = self.observed();
             observed.events.add(events);
             observed.latency.observe(batch.read_at().instant.elapsed(), events);
             batch.settle(|event| fates.of(batch_at, event).unwrap_or(Fate::Stored));
-            if let Some(Range { disk, to, .. }) = batch.range() {
-                disk.acknowledge(to, lasts.take().into_iter().flatten());
-            }
+            stored = batch.range().or(stored);
+        }
+        // all at once: the queue enters the last ids for the segments that this acknowledges
+        let lasts = self.lasts();
+        if let Some(Range { disk, to, .. }) = stored {
+            disk.acknowledge(to, lasts);
         }
     }
 
