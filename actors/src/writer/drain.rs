@@ -310,7 +310,7 @@ impl Drain {
     async fn probe(&mut self) {
         self.state.asked_at = Some(Instant::now());
         let asked = match self.store.probe(&self.keys.prefix).await {
-            Ok(()) if self.gate.may_write() => self.heal().await,
+            Ok(()) if self.gate.may_write() => self.heal().await.map(drop),
             Ok(()) => Ok(()),
             Err(fault) => Err(fault),
         };
@@ -484,7 +484,9 @@ impl Drain {
             self.beat.beat();
             self.wait_for_lease().await?;
             match self.heal().await {
-                Ok(()) => return Ok(()),
+                // that may have taken longer than the lease is confirmed for
+                Ok(is_healed) if is_healed && self.gate.may_write() => return Ok(()),
+                Ok(_) => {}
                 Err(fault) => self.retry_later(&fault).await?,
             }
         }

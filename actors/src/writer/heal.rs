@@ -41,11 +41,11 @@ pub(super) struct Memory {
 type Shortened = HashMap<Arc<str>, EntryId, RandomState>;
 
 impl Drain {
-    /// Sees to it that Redis has what it had when it was last connected.
-    pub(super) async fn heal(&mut self) -> Result<(), StoreFault> {
+    /// Sees to it that Redis has what it had when it was last connected; false if the lease ran out before that was done.
+    pub(super) async fn heal(&mut self) -> Result<bool, StoreFault> {
         let connection = self.store.connect().await?;
         if connection == self.state.healed {
-            return Ok(());
+            return Ok(true);
         }
         if self.keys.streams {
             if self.state.healed == 0 {
@@ -55,11 +55,13 @@ impl Drain {
             if !shortened.is_empty() {
                 let kept = self.all_kept().await;
                 self.note_lost(&shortened);
-                self.write_again(&shortened, kept).await?;
+                if !self.write_again(&shortened, kept).await? {
+                    return Ok(false);
+                }
             }
         }
         self.state.healed = connection;
-        Ok(())
+        Ok(true)
     }
 
     /// What is kept in the disk queues of what was stored.
@@ -170,7 +172,7 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
+    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<bool, StoreFault> {
         let mut written = 0;
         for mut kept in kept {
             let mut from = kept.from;
@@ -181,12 +183,15 @@ impl Drain {
                 }
                 from = kept.from;
                 for batch in batches {
+                    if !self.gate.may_write() {
+                        return Ok(false);
+                    }
                     written += self.write_batch_again(&[batch], shortened).await?;
                 }
             }
         }
         events::redis_healed(&self.log, shortened.len(), written);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the entries of a batch that Redis does not have; how many they were.
