@@ -188,9 +188,9 @@ impl Drain {
                     batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
                 }
             }
-        self.poison.note(&self.gaps);
         }
         self.backlog.set_in_flight(None);
+        self.poison.note(&self.gaps);
         self.observed().state.set(WriterState::Stopped);
     }
 
@@ -262,9 +262,9 @@ impl Drain {
             tokio::select! {
                 biased;
                 next = self.backlog.next() => return next,
-            self.poison.note_when_due(&self.gaps);
                 () = sleep(BEAT) => {}
             }
+            self.poison.note_when_due(&self.gaps);
             self.probe_when_due().await;
         }
     }
@@ -622,7 +622,7 @@ impl Drain {
         Ok(())
     }
 
-    async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
+    pub(super) async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
         let streams: Vec<&str> = outlets.iter().map(|outlet| &*outlet.stream).collect();
         let last_ids = self.store.last_ids(&streams).await?;
         let mapped: Vec<&str> =

@@ -15,9 +15,9 @@ use super::backlog::Range;
 use super::disk::Disk;
 use super::drain::{Drain, READ_BYTES, READ_EVENTS};
 use super::store::fault::StoreFault;
-use super::transaction::{Entry, EventAt, Transaction};
+use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family};
+use crate::event::{EntryId, Family, Outlet};
 use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::EventBatch;
@@ -112,9 +112,9 @@ impl Drain {
         }
         self.beat.beat();
         let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
+        self.note_damages(&kept.disk, &chunk.damages);
         let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
         kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
-        self.note_damages(&kept.disk, &chunk.damages);
         Some(self.replay.batches(&kept.disk, records))
     }
 
@@ -212,6 +212,18 @@ impl Drain {
         }
         if entries.is_empty() {
             return Ok(0);
+        }
+        let outlets = entries.iter().filter_map(|entry| Some(&**outlet_of(batch, entry)?.1));
+        let unknown: Vec<&Outlet> = outlets.filter(|outlet| !self.state.streams.knows(outlet)).collect();
+        if !unknown.is_empty() {
+            // else the first row would be taken for the first of a session, and the map's other cells removed
+            self.try_learn(&unknown).await?;
+        }
+        for entry in &entries {
+            if let Some((_, outlet)) = outlet_of(batch, entry) {
+                let slot = self.state.streams.slot(outlet);
+                slot.last = slot.last.max(entry.id);
+            }
         }
         self.beat.beat();
         let count = entries.len();
