@@ -15,9 +15,9 @@ use super::backlog::Range;
 use super::disk::Disk;
 use super::drain::{Drain, READ_BYTES, READ_EVENTS};
 use super::store::fault::{Refusal, StoreFault};
-use super::transaction::{Entry, EventAt, Transaction};
+use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family};
+use crate::event::{EntryId, Family, Outlet};
 use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::EventBatch;
@@ -41,11 +41,11 @@ pub(super) struct Memory {
 type Shortened = HashMap<Arc<str>, EntryId, RandomState>;
 
 impl Drain {
-    /// Sees to it that Redis has what it had when it was last connected.
-    pub(super) async fn heal(&mut self) -> Result<(), StoreFault> {
+    /// Sees to it that Redis has what it had when it was last connected; false if the lease ran out before that was done.
+    pub(super) async fn heal(&mut self) -> Result<bool, StoreFault> {
         let connection = self.store.connect().await?;
         if connection == self.state.healed {
-            return Ok(());
+            return Ok(true);
         }
         if self.keys.streams {
             if self.state.healed == 0 {
@@ -55,11 +55,13 @@ impl Drain {
             if !shortened.is_empty() {
                 let kept = self.all_kept().await;
                 self.note_lost(&shortened);
-                self.write_again(&shortened, kept).await?;
+                if !self.write_again(&shortened, kept).await? {
+                    return Ok(false);
+                }
             }
         }
         self.state.healed = connection;
-        Ok(())
+        Ok(true)
     }
 
     /// What is kept in the disk queues of what was stored.
@@ -111,6 +113,7 @@ impl Drain {
         }
         self.beat.beat();
         let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
+        self.note_damages(&kept.disk, &chunk.damages);
         let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
         kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
         Some(self.replay.batches(&kept.disk, records))
@@ -170,7 +173,7 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
+    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<bool, StoreFault> {
         let mut written = 0;
         for mut kept in kept {
             let mut from = kept.from;
@@ -181,12 +184,15 @@ impl Drain {
                 }
                 from = kept.from;
                 for batch in batches {
+                    if !self.gate.may_write() {
+                        return Ok(false);
+                    }
                     written += self.write_batch_again(&[batch], shortened).await?;
                 }
             }
         }
         events::redis_healed(&self.log, shortened.len(), written);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the entries of a batch that Redis does not have; how many they were.
@@ -207,6 +213,18 @@ impl Drain {
         }
         if entries.is_empty() {
             return Ok(0);
+        }
+        let outlets = entries.iter().filter_map(|entry| Some(&**outlet_of(batch, entry)?.1));
+        let unknown: Vec<&Outlet> = outlets.filter(|outlet| !self.state.streams.knows(outlet)).collect();
+        if !unknown.is_empty() {
+            // else the first row would be taken for the first of a session, and the map's other cells removed
+            self.try_learn(&unknown).await?;
+        }
+        for entry in &entries {
+            if let Some((_, outlet)) = outlet_of(batch, entry) {
+                let slot = self.state.streams.slot(outlet);
+                slot.last = slot.last.max(entry.id);
+            }
         }
         match self.write_entries_again(batch, entries.clone()).await {
             Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => {}
