@@ -143,7 +143,7 @@ mod plan {
         /// Called with the payloads that the child is about to handle.
         ///
         /// # Panics
-        /// Where a fault strikes on one of them.
+        /// If one of them has the text of a fault: that is what it is for.
         pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
             let poisons = || self.faults.iter().filter_map(|fault| Some((fault, fault.on.as_ref()?)));
             if poisons().next().is_none() {

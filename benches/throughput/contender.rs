@@ -17,21 +17,28 @@ use crate::process::{Running, free_address};
 pub(crate) enum Contender {
     /// The leanest client that one can write.
     Floor,
-    /// `uw-websocket run` with its default settings.
+    /// `uw-websocket run` with its default settings: `SPOOL_MODE=always`.
     Service,
+    /// The same with `SPOOL_MODE=overflow`.
+    Overflow,
+    /// The same with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
+    Off,
     /// A good Python client.
     Python,
 }
 
 impl Contender {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Contender; 3] = [Contender::Floor, Contender::Service, Contender::Python];
+    pub(crate) const ALL: [Contender; 5] =
+        [Contender::Floor, Contender::Service, Contender::Overflow, Contender::Off, Contender::Python];
 
     /// The name on the command line and in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Contender::Floor => "floor",
             Contender::Service => "service",
+            Contender::Overflow => "overflow",
+            Contender::Off => "off",
             Contender::Python => "python",
         }
     }
@@ -41,7 +48,14 @@ impl Contender {
     pub(crate) fn start(self, bench: &Bench, feed: SocketAddr, folder: &Path) -> Result<Running, Failure> {
         let mut command = match self {
             Contender::Floor => floor(bench, feed)?,
-            Contender::Service => service(bench, feed),
+            Contender::Service => service(bench, feed, "always"),
+            Contender::Overflow => service(bench, feed, "overflow"),
+            Contender::Off => {
+                // the feed is faster than Redis: all of it is to be written
+                let mut command = service(bench, feed, "off");
+                command.env("SPOOL_WHEN_FULL", "block");
+                command
+            }
             Contender::Python => python(bench, feed),
         };
         Running::start(self.name(), command.current_dir(folder), folder)
@@ -55,7 +69,7 @@ fn floor(bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn service(bench: &Bench, feed: SocketAddr) -> Command {
+fn service(bench: &Bench, feed: SocketAddr, spool_mode: &str) -> Command {
     let mut command = bare(&bench.plan.binary);
     command
         .arg("run")
@@ -65,6 +79,7 @@ fn service(bench: &Bench, feed: SocketAddr) -> Command {
         .env("REDIS_URL", format!("redis://{}/0", bench.redis.address()))
         .env("TARGET_SYMBOLS", &bench.symbols)
         .env("CHANNELS", "option_trades")
+        .env("SPOOL_MODE", spool_mode)
         .env("HTTP_ADDR", "off")
         .env("LOG_FORMAT", "json");
     command

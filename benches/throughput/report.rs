@@ -40,6 +40,8 @@ struct Ratio {
     to: Contender,
     events_per_second: f64,
     cpu_seconds_per_million: f64,
+    /// What the service takes more, in CPU seconds for a million events.
+    more_cpu_seconds: f64,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -77,9 +79,10 @@ impl Report {
         if self.summaries.iter().any(|one| one.events_per_run != self.summaries[0].events_per_run) {
             println!("runs differ in length to bound the time; all figures are rates or per million events");
         }
-        for Ratio { to, events_per_second, cpu_seconds_per_million } in &self.ratios {
+        for Ratio { to, events_per_second, cpu_seconds_per_million, more_cpu_seconds } in &self.ratios {
             println!(
-                "service / {:<7} {events_per_second:.2} × the events/s, {cpu_seconds_per_million:.2} × the CPU",
+                "service / {:<9}{events_per_second:.2} × the events/s, {cpu_seconds_per_million:.2} × the CPU \
+                 ({more_cpu_seconds:+.2} s/M)",
                 to.name()
             );
         }
@@ -157,6 +160,7 @@ fn ratios(summaries: &[Summary]) -> Vec<Ratio> {
         events_per_second: service.events_per_second.median / other.events_per_second.median,
         cpu_seconds_per_million: service.cpu_seconds_per_million.median
             / other.cpu_seconds_per_million.median,
+        more_cpu_seconds: service.cpu_seconds_per_million.median - other.cpu_seconds_per_million.median,
     };
     others.map(ratio).collect()
 }

@@ -1,5 +1,6 @@
 //! Redis away, refusing, hanging, forgetting who we are: told apart, and not an event lost, doubled or out of order.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use deadpool_redis::redis::Connection;
@@ -228,6 +229,22 @@ fn events_for_a_key_of_another_type_are_put_into_quarantine_and_the_others_go_on
     assert!(bad.iter().zip(&put_away).all(|(payload, line)| line.contains(payload)), "{}", put_away[0]);
     service.wait_until_ready();
     service.finish();
+}
+
+/// The ledger gets them summed up, in some seconds or at the end.
+#[test]
+fn every_event_that_is_put_into_quarantine_is_on_record_at_the_end() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    redis.command::<()>(&["SET", "uw:ws:price:SPY", "not a stream"]);
+    let service = Service::start(&feed, &redis);
+    for (round, events) in [(0, 1), (1, 7)] {
+        feed.send_all("price:SPY", &payloads("price", "SPY", 10 * round, events));
+        service.wait_for_metric("uw_ws_events_quarantined_total", &[("channel", "price")], 1 + 7 * round);
+    }
+    service.finish();
+    let gaps: Vec<(String, BTreeMap<String, String>)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
+    let rejected = gaps.iter().map(|(_, gap)| gap).filter(|gap| gap["reason"] == "rejected");
+    assert_eq!(rejected.map(|gap| gap["events"].parse::<u64>().unwrap()).sum::<u64>(), 8);
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //!
 //! Every moment in which a topic that had been received was not is in some gap. A gap may say a little more, up to
 //! [`STRAGGLERS`] for a topic that was back before its siblings: to fetch something twice does less harm than to miss
-//! it. A topic that was never received has no gap before its first session.
+//! it. A topic that was never received has no gap before its first session, unless a process died that may have begun to
+//! receive it.
 
 use super::gap::{Gap, GapReason, OpenGap};
 use crate::event::Family;

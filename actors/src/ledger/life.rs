@@ -28,7 +28,7 @@ pub struct Life {
     pub alive_at: u64,
     /// Whether it has ended in order.
     pub clean: bool,
-    /// The topics that were received at least once.
+    /// How each topic was.
     topics: BTreeMap<String, Kept>,
     /// Gaps that have ended and wait for the last of their topics.
     ending: Vec<Gap>,
@@ -40,6 +40,8 @@ pub struct Life {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kept {
+    /// Not received up to the last sign of life; it may have been since.
+    New,
     Receiving,
     Missing {
         #[serde(with = "moment")]
@@ -81,15 +83,15 @@ impl Life {
         self.ending = ending;
         self.topics = topics
             .into_iter()
-            .filter_map(|covered| {
+            .map(|covered| {
                 let kept = match covered.reach {
-                    Reach::New => return None,
+                    Reach::New => Kept::New,
                     Reach::Receiving => Kept::Receiving,
                     Reach::Missing(Outage { since, reason, detail }) => {
                         Kept::Missing { since, reason, detail }
                     }
                 };
-                Some((covered.topic, kept))
+                (covered.topic, kept)
             })
             .collect();
     }
@@ -111,7 +113,8 @@ impl Life {
         serde_json::to_vec(self)
     }
 
-    /// The topics as the next process finds them: what this one received is missing since its end.
+    /// The topics as the next process finds them: what this one received is missing since its end, and what it may have
+    /// begun to receive before it died too.
     #[must_use]
     pub fn left_behind(&self) -> Vec<Covered> {
         let (reason, how) = if self.clean {
@@ -123,12 +126,14 @@ impl Life {
         let covered = |(topic, kept): (&String, &Kept)| Covered {
             topic: topic.clone(),
             family: family_of(topic),
-            reach: Reach::Missing(match kept {
-                Kept::Receiving => end(),
+            reach: match kept {
+                Kept::New if self.clean => Reach::New,
+                Kept::New | Kept::Receiving => Reach::Missing(end()),
                 Kept::Missing { since, reason, detail } => {
-                    Outage { since: *since, reason: *reason, detail: detail.clone() }
+                    let (reason, detail) = (*reason, detail.clone());
+                    Reach::Missing(Outage { since: *since, reason, detail })
                 }
-            }),
+            },
         };
         self.topics.iter().map(covered).collect()
     }
@@ -137,8 +142,10 @@ impl Life {
     #[must_use]
     pub fn missing(&self, now: u64) -> Vec<Covered> {
         let lives = !self.clean && now.saturating_sub(self.alive_at) < DEAD_AFTER;
-        let is_missing =
-            |covered: &Covered| !lives || !matches!(self.topics.get(&covered.topic), Some(Kept::Receiving));
+        let was_missing = |topic: &str| matches!(self.topics.get(topic), Some(Kept::Missing { .. }));
+        let is_missing = |covered: &Covered| {
+            matches!(covered.reach, Reach::Missing(_)) && (!lives || was_missing(&covered.topic))
+        };
         self.left_behind().into_iter().filter(is_missing).collect()
     }
 
@@ -252,7 +259,9 @@ mod tests {
             let since = Some((9, reason));
             assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
             let gex = Some((3, GapReason::Unjoined));
-            assert_eq!(outline(&topics[1]), [("gex:SPY", gex), ("news", None), ("price:IWM", None)]);
+            // a process that dies may have received its first news after its last sign of life
+            let news = if clean { None } else { since };
+            assert_eq!(outline(&topics[1]), [("gex:SPY", gex), ("news", news), ("price:IWM", None)]);
             let waiting: Vec<Gap> = waiting.iter().map(|queued| queued.gap.clone()).collect();
             assert_eq!((waiting, over), (vec![gap("news", 5, 6)], vec![gap("gex:QQQ", 1, 2)]));
         }
@@ -262,7 +271,7 @@ mod tests {
     fn of_a_process_that_lives_only_what_it_misses_is_missing() {
         let missing = |life: &Life, now| outline(&life.missing(now)).len();
         let mut life = life("a", 9);
-        assert_eq!((missing(&life, 9 + DEAD_AFTER - 1), missing(&life, 9 + DEAD_AFTER)), (1, 3));
+        assert_eq!((missing(&life, 9 + DEAD_AFTER - 1), missing(&life, 9 + DEAD_AFTER)), (1, 4));
         life.clean = true;
         assert_eq!(missing(&life, 10), 3);
     }

@@ -1,4 +1,4 @@
-//! What the disk did not give back, for the gap ledger and the log.
+//! What the disk did not give back, for the gap ledger, the books and the log.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::event::Channel;
 use crate::events;
 use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::unix_micros;
+use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
 use crate::spool::Damage;
 
 /// Enters lost records in the ledger and logs every damage. `channels` are those whose records may have been among them.
@@ -28,6 +28,22 @@ pub fn report(damages: &[Damage], folder: &str, channels: &[Channel], gaps: &Gap
                 Some(events) => gap.with_events(events),
                 None => gap,
             });
+        }
+    }
+}
+
+/// The same of what was met while the queue is read, whose records are counted already.
+pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, gaps: &GapBook, log: &Logger) {
+    if damages.is_empty() {
+        return;
+    }
+    let channels: Vec<Channel> =
+        observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+    report(damages, folder, &channels, gaps, log);
+    for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
+        let channel = observations.channels.iter().find(|channel| channel.channel.name() == name);
+        if let Some(channel) = channel {
+            channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
         }
     }
 }

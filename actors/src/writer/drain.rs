@@ -34,15 +34,13 @@ use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
 use crate::connection::facts::Facts;
-use crate::event::{Channel, EntryId, Outlet};
+use crate::event::{EntryId, Outlet};
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{
-    DropReason, Fate, Observations, Place, WriterObservation, WriterState, lock, unix_micros,
-};
+use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, Retention};
 use crate::spool::Damage;
@@ -192,6 +190,7 @@ impl Drain {
             }
         }
         self.backlog.set_in_flight(None);
+        self.poison.note(&self.gaps);
         self.observed().state.set(WriterState::Stopped);
     }
 
@@ -274,6 +273,7 @@ impl Drain {
                 next = self.backlog.next() => return next,
                 () = sleep(BEAT) => {}
             }
+            self.poison.note_when_due(&self.gaps);
             self.probe_when_due().await;
         }
     }
@@ -310,24 +310,16 @@ impl Drain {
         Ok(())
     }
 
-    /// Records that were counted and that the disk does not give back any more.
-    fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
-        let channels: Vec<Channel> =
-            self.observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-        damages::report(damages, disk.folder(), &channels, &self.gaps, &self.log);
-        for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
-            let channel = self.observations.channels.iter().find(|channel| channel.channel.name() == name);
-            if let Some(channel) = channel {
-                channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
-            }
-        }
+    /// Records that the disk does not give back any more.
+    pub(super) fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
+        damages::settle(damages, disk.folder(), &self.observations, &self.gaps, &self.log);
     }
 
     /// Asks once whether Redis takes writes, and sees to it that it has what it had.
     async fn probe(&mut self) {
         self.state.asked_at = Some(Instant::now());
         let asked = match self.store.probe(&self.keys.prefix).await {
-            Ok(()) if self.gate.may_write() => self.heal().await,
+            Ok(()) if self.gate.may_write() => self.heal().await.map(drop),
             Ok(()) => Ok(()),
             Err(fault) => Err(fault),
         };
@@ -442,16 +434,19 @@ impl Drain {
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
         self.poison.forget(batches);
-        let mut lasts = Some(self.lasts());
+        let mut stored: Option<Range> = None;
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
             let observed = self.observed();
             observed.events.add(events);
             observed.latency.observe(batch.read_at().instant.elapsed(), events);
             batch.settle(|event| fates.of(batch_at, event).unwrap_or(Fate::Stored));
-            if let Some(Range { disk, to, .. }) = batch.range() {
-                disk.acknowledge(to, lasts.take().into_iter().flatten());
-            }
+            stored = batch.range().or(stored);
+        }
+        // all at once: the queue enters the last ids for the segments that this acknowledges
+        let lasts = self.lasts();
+        if let Some(Range { disk, to, .. }) = stored {
+            disk.acknowledge(to, lasts);
         }
     }
 
@@ -499,7 +494,9 @@ impl Drain {
             self.beat.beat();
             self.wait_for_lease().await?;
             match self.heal().await {
-                Ok(()) => return Ok(()),
+                // that may have taken longer than the lease is confirmed for
+                Ok(is_healed) if is_healed && self.gate.may_write() => return Ok(()),
+                Ok(_) => {}
                 Err(fault) => self.retry_later(&fault).await?,
             }
         }
@@ -635,7 +632,7 @@ impl Drain {
         Ok(())
     }
 
-    async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
+    pub(super) async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
         let streams: Vec<&str> = outlets.iter().map(|outlet| &*outlet.stream).collect();
         let last_ids = self.store.last_ids(&streams).await?;
         let mapped: Vec<&str> =

@@ -15,9 +15,9 @@ use super::backlog::Range;
 use super::disk::Disk;
 use super::drain::{Drain, READ_BYTES, READ_EVENTS};
 use super::store::fault::{Refusal, StoreFault};
-use super::transaction::{Entry, EventAt, Transaction};
+use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family};
+use crate::event::{EntryId, Family, Outlet};
 use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::EventBatch;
@@ -41,11 +41,11 @@ pub(super) struct Memory {
 type Shortened = HashMap<Arc<str>, EntryId, RandomState>;
 
 impl Drain {
-    /// Sees to it that Redis has what it had when it was last connected.
-    pub(super) async fn heal(&mut self) -> Result<(), StoreFault> {
+    /// Sees to it that Redis has what it had when it was last connected; false if the lease ran out before that was done.
+    pub(super) async fn heal(&mut self) -> Result<bool, StoreFault> {
         let connection = self.store.connect().await?;
         if connection == self.state.healed {
-            return Ok(());
+            return Ok(true);
         }
         if self.keys.streams {
             if self.state.healed == 0 {
@@ -55,28 +55,35 @@ impl Drain {
             if !shortened.is_empty() {
                 let kept = self.all_kept().await;
                 self.note_lost(&shortened);
-                self.write_again(&shortened, kept).await?;
+                if !self.write_again(&shortened, kept).await? {
+                    return Ok(false);
+                }
             }
         }
         self.state.healed = connection;
-        Ok(())
+        Ok(true)
     }
 
-    /// What is kept in the disk queues of what was stored. A queue that has ended keeps nothing.
+    /// What is kept in the disk queues of what was stored.
     async fn all_kept(&mut self) -> Vec<Range> {
-        let old = self.adoption.disks().iter().map(|old| old.disk.clone());
-        let disks: Vec<Disk> = old.chain(self.disk.clone()).collect();
-        let prefix = self.keys.stream_prefix();
-        let mut kept = Vec::with_capacity(disks.len());
+        let disks: Vec<Disk> =
+            self.adoption.disks().iter().map(|old| old.disk.clone()).chain(self.disk.clone()).collect();
+        let mut all = Vec::with_capacity(disks.len());
         for disk in disks {
-            let Ok(standing) = disk.standing().await else { continue };
-            for (name, id) in standing.removed {
-                let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
-                *removed = (*removed).max(id);
-            }
-            kept.push(Range { disk, from: standing.kept_from, to: standing.acknowledged });
+            all.extend(self.kept(disk).await);
         }
-        kept
+        all
+    }
+
+    /// The same of one, and what is no longer kept. A queue that has ended keeps nothing.
+    async fn kept(&mut self, disk: Disk) -> Option<Range> {
+        let standing = disk.standing().await.ok()?;
+        let prefix = self.keys.stream_prefix();
+        for (name, id) in standing.removed {
+            let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
+            *removed = (*removed).max(id);
+        }
+        Some(Range { disk, from: standing.kept_from, to: standing.acknowledged })
     }
 
     /// Learns from the disk what earlier lives wrote.
@@ -106,6 +113,7 @@ impl Drain {
         }
         self.beat.beat();
         let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
+        self.note_damages(&kept.disk, &chunk.damages);
         let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
         kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
         Some(self.replay.batches(&kept.disk, records))
@@ -165,17 +173,26 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<(), StoreFault> {
+    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<bool, StoreFault> {
         let mut written = 0;
         for mut kept in kept {
+            let mut from = kept.from;
             while let Some(batches) = self.read_kept(&mut kept).await {
+                if self.kept(kept.disk.clone()).await.is_none_or(|now| now.from > from) {
+                    // its time was over before it could be read
+                    self.note_lost(shortened);
+                }
+                from = kept.from;
                 for batch in batches {
+                    if !self.gate.may_write() {
+                        return Ok(false);
+                    }
                     written += self.write_batch_again(&[batch], shortened).await?;
                 }
             }
         }
         events::redis_healed(&self.log, shortened.len(), written);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the entries of a batch that Redis does not have; how many they were.
@@ -196,6 +213,18 @@ impl Drain {
         }
         if entries.is_empty() {
             return Ok(0);
+        }
+        let outlets = entries.iter().filter_map(|entry| Some(&**outlet_of(batch, entry)?.1));
+        let unknown: Vec<&Outlet> = outlets.filter(|outlet| !self.state.streams.knows(outlet)).collect();
+        if !unknown.is_empty() {
+            // else the first row would be taken for the first of a session, and the map's other cells removed
+            self.try_learn(&unknown).await?;
+        }
+        for entry in &entries {
+            if let Some((_, outlet)) = outlet_of(batch, entry) {
+                let slot = self.state.streams.slot(outlet);
+                slot.last = slot.last.max(entry.id);
+            }
         }
         match self.write_entries_again(batch, entries.clone()).await {
             Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => {}

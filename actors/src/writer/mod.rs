@@ -213,6 +213,7 @@ impl WriterParts {
         while range.from < range.to {
             beat.beat();
             let chunk = range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES).await?;
+            damages::settle(&chunk.damages, range.disk.folder(), &self.observations, &self.gaps, &self.log);
             for record in chunk.records {
                 let Some(event) = replay.event(record) else { continue };
                 let channel = &self.observations.channel(event.route.channel).channel;

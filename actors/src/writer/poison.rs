@@ -178,7 +178,7 @@ impl Poison {
             self.report(&poisoned, log);
             fates.fates = self.write(poisoned, log).await;
         }
-        self.note(gaps);
+        self.note_when_due(gaps);
         fates
     }
 
@@ -230,13 +230,17 @@ impl Poison {
         fates
     }
 
-    /// Enters in the ledger what was rejected.
-    fn note(&mut self, gaps: &GapBook) {
+    /// Enters in the ledger what was rejected, now and then; also to be called while nothing is written.
+    pub fn note_when_due(&mut self, gaps: &GapBook) {
         let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= LEDGER_EVERY);
-        if self.rejected.is_empty() || !is_due {
-            return;
+        if !self.rejected.is_empty() && is_due {
+            self.noted_at = Some(Instant::now());
+            self.note(gaps);
         }
-        self.noted_at = Some(Instant::now());
+    }
+
+    /// Enters in the ledger what was rejected, as before the end.
+    pub fn note(&mut self, gaps: &GapBook) {
         for (channel, (events, from, to)) in self.rejected.drain() {
             let gap = Gap::new(channel.family(), vec![channel.to_string()], (from, to), GapReason::Rejected);
             gaps.note(gap.with_events(events));

@@ -82,7 +82,7 @@ impl Replay {
         self.name.push_str(&record.channel);
         for (symbol, _) in &record.outlets {
             self.name.push(' ');
-            self.name.push_str(symbol.as_ref().map_or("", |symbol| symbol.as_str()));
+            self.name.push_str(symbol.as_ref().map_or("", Symbol::as_str));
         }
         if let Some(route) = self.routes.get(&self.name) {
             return Some(Arc::clone(route));

@@ -1,10 +1,12 @@
 //! Redis says yes and forgets: what it took in the last `SPOOL_KEEP` is written again, the rest is on record.
 
 use std::fs::{self, File};
+use std::time::Duration;
 
-use super::{TARGETS, assert_all_is_there, gap_reasons, send, wait_for_gap};
+use super::{TARGETS, TOPICS, assert_all_is_there, gap_reasons, line_to, send, through, wait_for_gap};
 use crate::support::oracle::{assert_streams_equal, entries};
-use crate::support::{Feed, RedisServer, SOON, Setup, wait_for};
+use crate::support::proxy::Mode;
+use crate::support::{Feed, RedisServer, SOON, Setup, wait_for, wait_until};
 
 /// Longer than any of these tests takes.
 const LONG: &str = "10m";
@@ -67,10 +69,10 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", "1s").start_ready();
     send(&feed, 0);
     assert_streams_equal(&feed, &redis, &TARGETS);
-    wait_for("the events have left the disk", SOON, || {
-        let left = service.metrics().sum("uw_ws_spool_events", &[]);
-        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
-    });
+    // what is shown is some tenths of a second old
+    let on_disk = || service.metrics().sum("uw_ws_spool_bytes", &[]);
+    wait_until("the events are on the disk", SOON, || on_disk() > 0, || "no bytes".to_owned());
+    wait_until("they have left it", SOON, || on_disk() == 0, || format!("{} bytes are left", on_disk()));
     redis.restart(&[]);
     send(&feed, 1);
     wait_for_gap(&redis, "redis_lost");
@@ -79,6 +81,51 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     let sent = &feed.sent()["price:SPY"];
     let newest = &sent[sent.len() - usize::try_from(super::COUNT).unwrap()..];
     assert!(stored.iter().eq(newest.iter().map(String::as_bytes)), "the newest, once and in order");
+    service.finish();
+}
+
+#[test]
+fn an_owner_that_loses_its_lease_writes_nothing_more_again() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let line = line_to(&redis);
+    let setup = through(&line, &feed, &redis).set("SPOOL_KEEP", LONG).set("WRITER_BATCH_MAX_EVENTS", "1");
+    let service = setup.set("WRITER_SHARDS", "1").set("SHUTDOWN_TIMEOUT_SECONDS", "3s").start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    // event by event, so that there is time
+    line.set(Mode::Delay(Duration::from_millis(25)));
+    redis.restart(&[]);
+    let stored = || TOPICS.map(|(channel, symbol)| length(&redis, channel, symbol)).iter().sum::<usize>();
+    wait_until("some are written again", SOON, || stored() > 0, || "none".to_owned());
+    redis.command::<()>(&["SET", "uw:ws:owner", "another", "PX", "60000"]);
+    service.wait_for_log("the loss of the lease", |record| record.msg == "lease lost");
+    let at_loss = stored();
+    service.wait_for_log("the end of the term", |record| record.msg == "drained");
+    assert!(stored() <= at_loss + 1, "{at_loss} entries became {}", stored());
+}
+
+fn length(redis: &RedisServer, channel: &str, symbol: &str) -> usize {
+    redis.try_command(&["XLEN", &format!("uw:ws:{channel}:{symbol}")]).unwrap_or(0)
+}
+
+#[test]
+fn what_is_written_again_leaves_the_other_rows_of_a_map_alone() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG);
+    let service = setup.clone().start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    redis.command::<()>(&["SAVE"]);
+    send(&feed, 1);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    service.finish();
+    let cells = |redis: &RedisServer| redis.command::<usize>(&["HLEN", "uw:ws:map:gex_strike:SPY"]);
+    let before = cells(&redis);
+    redis.restart(&[]);
+    assert_eq!(length(&redis, "gex_strike", "SPY"), 30, "Redis has what it saved");
+    let service = setup.start();
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    assert_eq!(cells(&redis), before);
     service.finish();
 }
 

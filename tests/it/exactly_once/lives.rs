@@ -141,6 +141,33 @@ fn an_event_that_kills_its_writer_twice_is_put_aside_and_the_others_go_on() {
 }
 
 #[test]
+fn damage_that_the_next_life_of_a_writer_meets_first_is_on_record() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
+    let service = Setup::new(&feed, &redis)
+        .set("WRITER_SHARDS", "1")
+        .set("UW_WEBSOCKET_FAULT", "writer-0:panic:on=666000666")
+        .start_ready();
+    redis.kill9();
+    feed.send("price:SPY", r#"{"close":"1.0","time":1,"vol":666000666}"#);
+    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 100));
+    wait_until_on_disk(&service, 101, 101);
+    let folder = std::fs::read_dir(service.folder().join("data/spool/shard-0-of-1")).unwrap();
+    let mut files = folder.map(|file| file.unwrap().path());
+    let segment = files.find(|path| path.extension().is_some_and(|ending| ending == "seg")).unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    redis.restart(&[]);
+    service.wait_for_metric("uw_ws_actor_restarts_total", &[("actor", "writer-0")], 1);
+    let metrics = service.wait_until_settled();
+    let dropped = metrics.sum("uw_ws_events_dropped_total", &[("reason", "spool_corrupt")]);
+    assert_eq!((dropped, metrics.sum("uw_ws_events_stored_total", &[])), (1, 100));
+    wait_for_gap(&redis, "spool_corrupt");
+    service.finish();
+}
+
+#[test]
 fn a_writer_that_crashes_loses_nothing() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let setup = Setup::new(&feed, &redis)
