@@ -5,7 +5,7 @@
 //! away the backlog grows, on the disk if there is one.
 //!
 //! Before the first write over a new connection it is made sure that Redis still has what it had
-//! ([`heal`](super::heal)). What an event needs when its ID cannot be written any more is in [`renumber`](super::renumber),
+//! (`heal`). What an event needs when its ID cannot be written any more is in `renumber`,
 //! what becomes of one that nobody can write in [`poison`](super::poison).
 
 use std::cell::RefCell;
