@@ -72,6 +72,7 @@ fn events_with_the_same_outlets_share_a_route() {
     assert!(Arc::ptr_eq(&spy, &route("price", &["SPY"])));
     assert!(!Arc::ptr_eq(&spy, &route("price", &["QQQ"])));
     assert!(!Arc::ptr_eq(&spy, &route("gex_strike", &["SPY"])));
+    assert!(!Arc::ptr_eq(&route("news", &["AB", "C"]), &route("news", &["A", "BC"])));
     let full = route("news", &[""]);
     assert!(!Arc::ptr_eq(&full, &route("news", &["", "SPY"])));
     assert_eq!(full.outlets[0].symbol, None);
