@@ -303,6 +303,7 @@ impl Service {
             let parts = WriterParts {
                 shard,
                 mailbox: Arc::clone(&mailbox),
+                shell: None,
                 address: address.clone(),
                 keys: tools.settings.keys.clone(),
                 retention: tools.settings.retention,

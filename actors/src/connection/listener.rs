@@ -34,6 +34,7 @@ use crate::observation::{
     ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
 };
 use crate::supervisor::Beat;
+use crate::writer::mailbox::Mailbox;
 
 /// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
 const CHUNK: usize = 512;
@@ -64,6 +65,8 @@ pub struct Listener {
     pub intake: Intake,
     /// From events to writers.
     pub forwarder: Forwarder,
+    /// The writers' mailboxes: nothing is read before all of them are served.
+    pub mailboxes: Vec<Arc<Mailbox>>,
     /// Writes down what is missed.
     pub watch: Watch,
     /// What others see.
@@ -105,6 +108,7 @@ impl Listener {
     /// Listens until it is told to drain; returns when everything it has taken in was forwarded.
     pub async fn run(mut self) {
         let mut delay = Duration::ZERO;
+        self.wait_for_writers().await;
         loop {
             self.observed().state.set(ConnectionState::Waiting);
             // the delay first: a turn that is reserved for in five minutes would push everybody else's behind it
@@ -141,6 +145,16 @@ impl Listener {
             }
         }
         self.observed().state.set(ConnectionState::Stopped);
+    }
+
+    /// At a start the writers first learn what earlier lives left. What is read meanwhile would be in memory alone.
+    async fn wait_for_writers(&mut self) {
+        for mailbox in self.mailboxes.clone() {
+            // told to drain: the loop sees it too
+            if self.meanwhile(async move { mailbox.served().await }).await.is_none() {
+                return;
+            }
+        }
     }
 
     fn observed(&self) -> &ConnectionObservation {

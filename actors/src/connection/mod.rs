@@ -104,6 +104,7 @@ impl Connection {
             ping_interval: settings.feed.ping_interval,
             intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
             forwarder: Forwarder::new(senders, size, Arc::clone(&observations)),
+            mailboxes,
             watch: book.watch(position),
             observations,
             position,

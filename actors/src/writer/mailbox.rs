@@ -91,6 +91,12 @@ impl Mailbox {
         self.address.send_replace(Some(writer));
     }
 
+    /// Waits until there was a writer: from then on what is sent is soon on the disk.
+    pub async fn served(&self) {
+        // the sender is our own, so that the wait cannot fail
+        drop(self.address.subscribe().wait_for(Option::is_some).await);
+    }
+
     /// A sender for one connection.
     #[must_use]
     pub fn sender(self: &Arc<Self>) -> MailboxSender {

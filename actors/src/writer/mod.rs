@@ -82,6 +82,8 @@ pub struct WriterParts {
     pub shard: usize,
     /// The mailbox that it serves.
     pub mailbox: Arc<Mailbox>,
+    /// Itself, which it knows once it has started.
+    pub shell: Option<Recipient<EventBatch>>,
     /// Where Redis is.
     pub address: Address,
     /// What it writes.
@@ -151,6 +153,10 @@ impl WriterParts {
             state.may_have_written(disk, next);
         }
         remembered.tell(&mut duplicates, &self.observations);
+        if let Some(shell) = self.shell {
+            // not before: what came meanwhile would be in memory alone
+            self.mailbox.serve(shell);
+        }
         let numbering = Rc::new(RefCell::new(numbering));
         let size = self.settings.transaction_size();
         let keeper = Keeper {
@@ -266,10 +272,10 @@ impl Actor for Writer {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        let Some(parts) = self.parts.take() else { return context.stop() };
+        let Some(mut parts) = self.parts.take() else { return context.stop() };
         // credits bound the mailbox; actix must not bound it earlier
         context.set_mailbox_capacity(self.capacity + 1);
-        parts.mailbox.serve(context.address().recipient());
+        parts.shell = Some(context.address().recipient());
         let work = parts.work(self.backlog.clone(), self.life.beater());
         let ended = work.into_actor(self).map(|worked, writer, context| {
             if let Err(error) = worked {

@@ -176,6 +176,7 @@ impl Life {
         let parts = WriterParts {
             shard,
             mailbox: Mailbox::new(shard, world.writers.mailbox_capacity, Arc::clone(&self.observations)),
+            shell: None,
             address: world.redis().address(),
             keys: world.keys.clone(),
             retention: Retention::Off,
