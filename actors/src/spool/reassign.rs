@@ -36,8 +36,8 @@ pub struct Reassigned {
 }
 
 impl Spool {
-    /// Gives the records of a stream from `from_seq` on, but those in `skip`, ids that rise above `last`; a record whose
-    /// id does so already keeps it. They are on disk when this returns, as far as appended records are. After a crash or
+    /// Gives the records of a stream from `from_seq` on that are not acknowledged, but those in `skip`, ids that rise above
+    /// `last`; a record whose id does so already keeps it. They are on disk when this returns, as far as appended records are. After a crash or
     /// an error in its middle the first ones have new ids; the same call again gives the same result.
     pub fn reassign<S: BuildHasher>(
         &mut self,
@@ -46,6 +46,8 @@ impl Spool {
         skip: &HashSet<u64, S>,
         last: EntryId,
     ) -> Result<Reassigned, SpoolError> {
+        // what is stored has its ids in Redis
+        let from_seq = from_seq.max(self.cursor.acknowledged);
         let mut result = Reassigned { count: 0, last };
         let first = self.segments.partition_point(|segment| segment.end <= from_seq);
         for segment in self.segments.range(first..) {

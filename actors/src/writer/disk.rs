@@ -302,6 +302,7 @@ impl DiskThread {
                 answer.send(self.spool.read(from, max_events, max_bytes)).is_err()
             }
             Job::Reassign(asked, answer) => {
+                self.take_stored(Instant::now());
                 let stream = StreamName { channel: &asked.channel, symbol: asked.symbol.as_deref() };
                 let reassigned = self.spool.reassign(asked.from, stream, &asked.skip, asked.above);
                 answer.send(reassigned).is_err()

@@ -37,8 +37,11 @@ pub(super) struct Memory {
     noted: HashMap<Arc<str>, EntryId, RandomState>,
 }
 
-/// Streams that Redis has fewer entries of than it had, and their last IDs there.
-type Shortened = HashMap<Arc<str>, EntryId, RandomState>;
+/// Streams that Redis has fewer entries of than it had, with the last IDs that they have and had.
+type Shortened = HashMap<Arc<str>, (EntryId, EntryId), RandomState>;
+
+/// What is kept cannot be read; the log says why.
+struct Unreadable;
 
 impl Drain {
     /// Sees to it that Redis has what it had when it was last connected; false if the lease ran out before that was done.
@@ -89,7 +92,7 @@ impl Drain {
     /// Learns from the disk what earlier lives wrote.
     async fn recall(&mut self) {
         for mut kept in self.all_kept().await {
-            while let Some(batches) = self.read_kept(&mut kept).await {
+            while let Ok(Some(batches)) = self.read_kept(&mut kept).await {
                 for event in batches.iter().flat_map(EventBatch::events) {
                     for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
                         let earlier = &mut self.state.memory.earlier;
@@ -106,17 +109,23 @@ impl Drain {
         }
     }
 
-    /// The next batches of what is kept.
-    async fn read_kept(&mut self, kept: &mut Range) -> Option<Vec<EventBatch>> {
+    /// The next batches of what is kept; `None` after the last.
+    async fn read_kept(&mut self, kept: &mut Range) -> Result<Option<Vec<EventBatch>>, Unreadable> {
         if kept.from >= kept.to {
-            return None;
+            return Ok(None);
         }
         self.beat.beat();
-        let chunk = kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await.ok()?;
+        let chunk = match kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                events::spool_unreadable(&self.log, &error);
+                return Err(Unreadable);
+            }
+        };
         self.note_damages(&kept.disk, &chunk.damages);
         let records = chunk.records.into_iter().filter(|record| record.seq < kept.to).collect();
         kept.from = if chunk.next_seq > kept.from { chunk.next_seq } else { kept.to };
-        Some(self.replay.batches(&kept.disk, records))
+        Ok(Some(self.replay.batches(&kept.disk, records)))
     }
 
     async fn shortened(&mut self) -> Result<Shortened, StoreFault> {
@@ -135,7 +144,7 @@ impl Drain {
             let names: Vec<&str> = streams.iter().map(|(stream, _)| &**stream).collect();
             for ((stream, written), last) in streams.iter().zip(self.store.last_ids(&names).await?) {
                 if last < *written {
-                    shortened.insert(Arc::clone(stream), last);
+                    shortened.insert(Arc::clone(stream), (last, *written));
                 }
             }
         }
@@ -150,7 +159,7 @@ impl Drain {
     fn note_lost(&mut self, shortened: &Shortened) {
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
-        for (stream, last) in shortened {
+        for (stream, (last, _)) in shortened {
             let unkept = self.state.streams.unkept(stream);
             let gone = self.state.memory.removed.get(stream).copied().unwrap_or_default().max(unkept);
             let noted = self.state.memory.noted.entry_ref(&**stream).or_default();
@@ -177,7 +186,15 @@ impl Drain {
         let mut written = 0;
         for mut kept in kept {
             let mut from = kept.from;
-            while let Some(batches) = self.read_kept(&mut kept).await {
+            loop {
+                let batches = match self.read_kept(&mut kept).await {
+                    Ok(Some(batches)) => batches,
+                    Ok(None) => break,
+                    Err(Unreadable) => {
+                        self.give_up(shortened);
+                        break;
+                    }
+                };
                 if self.kept(kept.disk.clone()).await.is_none_or(|now| now.from > from) {
                     // its time was over before it could be read
                     self.note_lost(shortened);
@@ -195,6 +212,15 @@ impl Drain {
         Ok(true)
     }
 
+    /// The disk does not give back what it keeps: nobody knows of which streams.
+    fn give_up(&mut self, shortened: &Shortened) {
+        for (stream, (_, written)) in shortened {
+            let removed = self.state.memory.removed.entry_ref(&**stream).or_default();
+            *removed = (*removed).max(*written);
+        }
+        self.note_lost(shortened);
+    }
+
     /// Writes the entries of a batch that Redis does not have; how many they were.
     async fn write_batch_again(
         &mut self,
@@ -206,7 +232,7 @@ impl Drain {
             let at = EventAt { batch: 0, event: event_at };
             for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
                 let id = event.ids.get(outlet_at);
-                if shortened.get(&outlet.stream).is_some_and(|last| id > *last) {
+                if shortened.get(&outlet.stream).is_some_and(|(last, _)| id > *last) {
                     entries.push(Entry { at, outlet: outlet_at, id });
                 }
             }

@@ -85,6 +85,26 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
 }
 
 #[test]
+fn what_was_forgotten_and_cannot_be_read_from_the_disk_is_on_record() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("SPOOL_KEEP", LONG).set("WRITER_SHARDS", "1");
+    let service = setup.start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    service.wait_until_settled();
+    let folder = fs::read_dir(service.folder().join("data/spool/shard-0-of-1")).unwrap();
+    for file in folder.map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|ending| ending == "seg") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    redis.restart(&[]);
+    wait_for_gap(&redis, "redis_lost");
+    service.wait_for_log("the fault", |record| record.msg == "disk queue unreadable");
+    service.finish();
+}
+
+#[test]
 fn an_owner_that_loses_its_lease_writes_nothing_more_again() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
     let line = line_to(&redis);

@@ -179,7 +179,8 @@ impl Model {
         let mut last = id(self.clock_ms.saturating_sub(20) + ms, 3);
         let result = self.world.spool().reassign(from, stream, &skip, last).unwrap();
         let mut count = 0;
-        for (seq, record) in self.records.range_mut(from..) {
+        let waiting = from.max(self.world.spool().acknowledged());
+        for (seq, record) in self.records.range_mut(waiting..) {
             let own = record.outlets.iter_mut().find(|outlet| outlet.0 == stream.symbol);
             if let Some((_, own)) = own.filter(|_| record.channel == stream.channel && !skip.contains(seq)) {
                 last = next_id(last, record.received_us / 1000).unwrap().max(*own);

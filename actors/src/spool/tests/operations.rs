@@ -203,6 +203,17 @@ fn what_was_dropped_in_a_crash_is_reported_until_the_next_cursor() {
 }
 
 #[test]
+fn what_is_acknowledged_keeps_its_ids() {
+    let mut world = World::new(ROOMY);
+    for ms in [10, 20, 30] {
+        world.append("a", [ms]);
+    }
+    world.spool().acknowledge(2, &[], Instant::now());
+    let result = world.spool().reassign(0, stream("a"), &HashSet::<u64>::new(), id(100, 7)).unwrap();
+    assert_eq!(result, Reassigned { count: 1, last: id(100, 8) });
+}
+
+#[test]
 fn a_stream_gets_ids_above_a_foreign_one_in_order_and_durably() {
     let mut world = World::new(Limits { segment_bytes: 300, durable: true, ..ROOMY });
     for ms in [10, 20, 30, 40, 500] {
