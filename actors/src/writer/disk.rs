@@ -170,6 +170,7 @@ impl Disk {
             unsynced,
             dirty: Vec::new(),
             shown: (0, 0),
+            persisted: None,
             synced_at: Instant::now(),
             turned_at: Instant::now(),
             failures: Sampled::default(),
@@ -259,6 +260,8 @@ struct DiskThread {
     dirty: Vec<File>,
     /// The events and bytes that others see: a shard may have several queues.
     shown: (u64, u64),
+    /// The position in the cursor's file: what is acknowledged, what comes next, and how much is between.
+    persisted: Option<(u64, u64, u64)>,
     synced_at: Instant,
     turned_at: Instant,
     failures: Sampled,
@@ -358,7 +361,7 @@ impl DiskThread {
     /// What is done ten times a second.
     fn turn(&mut self, now: Instant) {
         self.take_stored(now);
-        let kept = self.spool.persist_cursor();
+        let kept = self.persist_cursor();
         self.report(kept);
         let swept = self.spool.sweep(now, self.settings.keep);
         self.report(swept.map(drop));
@@ -369,6 +372,16 @@ impl DiskThread {
             self.hand_over();
         }
         self.show();
+    }
+
+    /// Writes the cursor down if it has moved.
+    fn persist_cursor(&mut self) -> Result<(), SpoolError> {
+        let position = (self.spool.acknowledged(), self.spool.next_seq(), self.spool.unacknowledged());
+        if self.persisted != Some(position) {
+            self.spool.persist_cursor()?;
+            self.persisted = Some(position);
+        }
+        Ok(())
     }
 
     /// Hands written files to the thread that waits for the platter. While that still works on the last ones, these wait for

@@ -316,7 +316,7 @@ impl Keeper {
 
     /// Keeps batches in memory alone, within its bound.
     async fn keep_in_memory(&mut self, batches: Vec<EventBatch>) {
-        for batch in batches {
+        'batches: for batch in batches {
             while self.backlog.ready_bytes() > 0
                 && self.backlog.ready_bytes() + batch.bytes() > self.ready_bytes()
             {
@@ -329,9 +329,18 @@ impl Keeper {
                     break;
                 }
                 self.wait_for_room().await;
+                // a disk that works again is room too
+                if self.can_spool() && self.spill().await && self.try_append(std::slice::from_ref(&batch)).await {
+                    self.ready_on_disk(batch);
+                    continue 'batches;
+                }
             }
             self.ready_in_memory(batch);
         }
+    }
+
+    fn can_spool(&self) -> bool {
+        self.settings.mode != SpoolMode::Off && self.is_worth_trying()
     }
 
     /// Drops the oldest batches that are in memory alone; false if there are none.
