@@ -65,6 +65,12 @@ impl Adoption {
         &self.disks
     }
 
+    /// Those of all writers, the oldest generation first.
+    #[must_use]
+    pub fn all(&self) -> &[OldDisk] {
+        self.adopted.disks()
+    }
+
     /// Whether all that is older is empty, those of the other writers too.
     #[must_use]
     pub fn is_turn_of(&self, generation: u64) -> bool {

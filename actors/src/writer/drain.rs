@@ -11,11 +11,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use slog::Logger;
 use tokio::time::sleep;
 
@@ -23,41 +22,33 @@ use super::adoption::Adoption;
 use super::backlog::{Backlog, Next, Range};
 use super::damages;
 use super::disk::{Disk, Standing};
-use super::heal::Memory;
+use super::heal::{Healing, Memory};
 use super::ids::Numbering;
+use super::outage::{Outage, RETRY_FIRST, RETRY_MAX};
 use super::poison::{Fates, Poison};
 use super::replay::Replay;
 use super::store::fault::{Refusal, StoreFault};
-use super::store::{EntryStatus, Refused, Store};
+use super::store::{Refused, Store};
 use super::streams::Streams;
 use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
 use crate::calendar::SessionClock;
-use crate::connection::facts::Facts;
-use crate::event::{EntryId, Outlet};
+use crate::event::EntryId;
 use crate::events;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
-use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState, lock, unix_micros};
+use crate::observation::{DropReason, Fate, Observations, WriterObservation, WriterState};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, Retention};
 use crate::spool::Damage;
 use crate::supervisor::Beat;
 
-/// Between tries while Redis is away: soon enough that a restart of Redis is hardly noticed, and seldom enough that a
-/// long outage costs nothing.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(2);
-/// A lasting outage is logged again after this long.
-const OUTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
-/// Without events, Redis is asked this often whether it takes writes.
-const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// While other shards write what was left in old queues, they are looked at this often.
 const ADOPTION_LOOK: Duration = Duration::from_millis(20);
 /// How often a wait proves progress.
-const BEAT: Duration = Duration::from_secs(1);
+pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// New IDs that an entry gets at most, against somebody who writes ever higher ones at the same time.
 const MAX_NEW_IDS: u32 = 8;
 /// Events read from the disk at once: some transactions, so that Redis does not wait for each.
@@ -73,6 +64,8 @@ pub struct Drain {
     pub disk: Option<Disk>,
     /// What an earlier process left in other disk queues.
     pub adoption: Adoption,
+    /// Whose turn it is to heal.
+    pub healing: Healing,
     /// From records to events.
     pub replay: Replay,
     /// Gives the IDs of what comes later.
@@ -108,29 +101,22 @@ pub struct DrainState {
     pub(super) streams: Streams,
     pub(super) transaction: Transaction,
     /// Whether a try of the present transaction went unanswered: only then may a refused entry be there already.
-    is_in_doubt: bool,
+    pub(super) is_in_doubt: bool,
     /// Records below this one may have been written by an earlier life; with the disk they belong to.
     pub(super) doubtful: Vec<(Disk, u64)>,
     /// The connection over which Redis was last seen to have everything.
     pub(super) healed: u64,
     pub(super) memory: Memory,
     /// The last entries that Redis took of the present batches.
-    written: HashMap<Arc<str>, EntryId, RandomState>,
-    sessions: SessionClock,
-    backoff: Backoff,
-    rng: fastrand::Rng,
-    outage: Option<Outage>,
-    asked_at: Option<Instant>,
-    refused_snapshots: Sampled,
+    pub(super) written: HashMap<Arc<str>, EntryId, RandomState>,
+    pub(super) sessions: SessionClock,
+    pub(super) backoff: Backoff,
+    pub(super) rng: fastrand::Rng,
+    pub(super) outage: Option<Outage>,
+    pub(super) asked_at: Option<Instant>,
+    pub(super) refused_snapshots: Sampled,
     pub(super) passed_ids: Sampled,
     pub(super) disk_faults: Sampled,
-}
-
-struct Outage {
-    since: Instant,
-    logged_at: Instant,
-    tries: u64,
-    label: &'static str,
 }
 
 impl Default for DrainState {
@@ -260,7 +246,7 @@ impl Drain {
     }
 
     /// Whether the service ends and everything is safe on the disk.
-    fn may_leave(&self) -> bool {
+    pub(super) fn may_leave(&self) -> bool {
         self.backlog.is_complete() && self.backlog.is_safe()
     }
 
@@ -275,12 +261,6 @@ impl Drain {
             }
             self.poison.note_when_due(&self.gaps);
             self.probe_when_due().await;
-        }
-    }
-
-    async fn probe_when_due(&mut self) {
-        if self.state.asked_at.is_none_or(|asked| asked.elapsed() >= PROBE_EVERY) {
-            self.probe().await;
         }
     }
 
@@ -313,20 +293,6 @@ impl Drain {
     /// Records that the disk does not give back any more.
     pub(super) fn note_damages(&self, disk: &Disk, damages: &[Damage]) {
         damages::settle(damages, disk.folder(), &self.observations, &self.gaps, &self.log);
-    }
-
-    /// Asks once whether Redis takes writes, and sees to it that it has what it had.
-    async fn probe(&mut self) {
-        self.state.asked_at = Some(Instant::now());
-        let asked = match self.store.probe(&self.keys.prefix).await {
-            Ok(()) if self.gate.may_write() => self.heal().await.map(drop),
-            Ok(()) => Ok(()),
-            Err(fault) => Err(fault),
-        };
-        match asked {
-            Ok(()) => self.is_up(),
-            Err(fault) => self.is_down(&fault),
-        }
     }
 
     async fn write(&mut self, batches: &[EventBatch]) -> Result<(), Left> {
@@ -390,6 +356,7 @@ impl Drain {
         self.faults
             .strike_on(entries.iter().filter_map(|entry| Some(&outlet_of(batches, entry)?.0.payload[..])));
         self.state.transaction.set(entries);
+        let mut taken: Vec<Entry> = Vec::new();
         for _ in 0..=MAX_NEW_IDS {
             if self.state.transaction.entries().is_empty() {
                 return Ok(None);
@@ -400,7 +367,7 @@ impl Drain {
             };
             self.note_written(batches, &refused);
             let passed = self.passed_by(batches, refused, fates).await?;
-            let entries = self.renumber_passed(batches, passed, fates).await?;
+            let entries = self.renumber_passed(batches, passed, &mut taken, fates).await?;
             self.state.transaction.set(entries);
         }
         for entry in self.state.transaction.take() {
@@ -488,38 +455,6 @@ impl Drain {
         }
     }
 
-    /// Waits for the lease, and for a connection over which Redis has all that it had.
-    async fn make_ready(&mut self) -> Result<(), Left> {
-        loop {
-            self.beat.beat();
-            self.wait_for_lease().await?;
-            match self.heal().await {
-                // that may have taken longer than the lease is confirmed for
-                Ok(is_healed) if is_healed && self.gate.may_write() => return Ok(()),
-                Ok(_) => {}
-                Err(fault) => self.retry_later(&fault).await?,
-            }
-        }
-    }
-
-    /// Waits until the lease is confirmed, and meanwhile tells whether Redis would take writes. When it is lost, what is
-    /// written here belongs to a later term.
-    async fn wait_for_lease(&mut self) -> Result<(), Left> {
-        if self.gate.may_write() {
-            return Ok(());
-        }
-        while !self.gate.may_write() {
-            self.observed().state.set(WriterState::AwaitingLease);
-            self.pause(Duration::ZERO).await?;
-            tokio::select! {
-                held = self.gate.wait_until_held() => held.map_err(|_| Left)?,
-                () = sleep(BEAT / 10) => self.probe_when_due().await,
-            }
-        }
-        self.observed().state.set(WriterState::Writing);
-        Ok(())
-    }
-
     /// Tells refused entries from refused snapshots; the latter are logged, and the next event will write them again.
     fn refused_entries(&mut self, refused: Vec<Refused>) -> Vec<(Entry, Refused)> {
         let entries = if self.keys.streams { self.state.transaction.entries() } else { &[] };
@@ -535,177 +470,5 @@ impl Drain {
             }
         }
         refused_entries
-    }
-
-    /// Looks up what became of an unanswered transaction and leaves in it only what is still to be written.
-    async fn was_written(&mut self, batches: &[EventBatch]) -> Result<bool, Left> {
-        self.observed().unknown_outcomes.add(1);
-        if !self.keys.streams {
-            // snapshots alone can be written twice
-            return Ok(false);
-        }
-        self.make_ready().await?;
-        let last: Vec<Entry> = self.state.transaction.last_entries().collect();
-        let statuses = self.statuses(batches, &last).await?;
-        // an entry that was passed by is written all the same: Redis refuses it by itself, and it is looked up then
-        let mut open = HashSet::<Arc<str>, RandomState>::default();
-        for (entry, status) in last.iter().zip(statuses) {
-            let Some((_, outlet)) = outlet_of(batches, entry) else { continue };
-            if status == EntryStatus::Stored {
-                let is_kept = batches.get(entry.at.batch).is_some_and(|batch| batch.on_disk().is_some());
-                self.state.streams.slot(outlet).wrote(entry.id, is_kept);
-                self.state.written.insert(Arc::clone(&outlet.stream), entry.id);
-            } else {
-                open.insert(Arc::clone(&outlet.stream));
-            }
-        }
-        self.state.transaction.retain(|entry| {
-            outlet_of(batches, entry).is_some_and(|(_, outlet)| open.contains(&*outlet.stream))
-        });
-        events::outcome_looked_up(&self.log, open.is_empty());
-        Ok(open.is_empty())
-    }
-
-    /// Of refused entries those that must get a new ID. The others are stored already, or nobody can write them.
-    async fn passed_by(
-        &mut self,
-        batches: &[EventBatch],
-        refused: Vec<(Entry, Refused)>,
-        fates: &mut Fates,
-    ) -> Result<Vec<Entry>, Left> {
-        let mut passed = Vec::new();
-        for (entry, refused) in refused {
-            match refused.refusal {
-                Refusal::IdTooSmall => passed.push(entry),
-                _ => fates.quarantine(batches, &entry, &refused.text),
-            }
-        }
-        if passed.is_empty() || !self.state.is_in_doubt {
-            return Ok(passed);
-        }
-        let statuses = self.statuses(batches, &passed).await?;
-        let open = passed.iter().zip(statuses).filter(|(_, status)| *status != EntryStatus::Stored);
-        Ok(open.map(|(entry, _)| *entry).collect())
-    }
-
-    pub(super) async fn statuses(
-        &mut self,
-        batches: &[EventBatch],
-        entries: &[Entry],
-    ) -> Result<Vec<EntryStatus>, Left> {
-        let questions: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| {
-                let (event, outlet) = outlet_of(batches, entry)?;
-                Some((&*outlet.stream, entry.id, &event.payload[..]))
-            })
-            .collect();
-        loop {
-            self.beat.beat();
-            match self.store.entry_statuses(&questions).await {
-                Ok(statuses) => return Ok(statuses),
-                Err(fault) => self.retry_later(&fault).await?,
-            }
-        }
-    }
-
-    /// Learns the last IDs of streams that are seen for the first time.
-    async fn look_up_streams(&mut self, batches: &[EventBatch]) -> Result<(), Left> {
-        let mut unknown: Vec<&Outlet> = Vec::new();
-        let mut seen = HashSet::<&str, RandomState>::default();
-        for outlet in batches.iter().flat_map(EventBatch::events).flat_map(|event| &event.route.outlets) {
-            if !self.state.streams.knows(outlet) && seen.insert(&outlet.stream) {
-                unknown.push(outlet);
-            }
-        }
-        self.learn(&unknown).await
-    }
-
-    pub(super) async fn learn(&mut self, outlets: &[&Outlet]) -> Result<(), Left> {
-        while !outlets.is_empty() {
-            self.beat.beat();
-            match self.try_learn(outlets).await {
-                Ok(()) => break,
-                Err(fault) => self.retry_later(&fault).await?,
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
-        let streams: Vec<&str> = outlets.iter().map(|outlet| &*outlet.stream).collect();
-        let last_ids = self.store.last_ids(&streams).await?;
-        let mapped: Vec<&str> =
-            outlets.iter().filter(|outlet| outlet.map.is_some()).map(|outlet| &*outlet.latest).collect();
-        let mut newest =
-            if mapped.is_empty() { Vec::new() } else { self.store.payloads(&mapped).await? }.into_iter();
-        for (outlet, last) in outlets.iter().zip(last_ids) {
-            let payload = outlet.map.is_some().then(|| newest.next().flatten()).flatten();
-            let session = payload.and_then(|payload| self.session_of(&payload));
-            self.state.streams.learn(outlet, last, session);
-        }
-        Ok(())
-    }
-
-    /// The trading session of a gex row.
-    fn session_of(&mut self, payload: &[u8]) -> Option<i32> {
-        let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
-        let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
-        Some(self.state.sessions.session_date(at))
-    }
-
-    fn is_up(&mut self) {
-        self.state.backoff.reset();
-        self.backlog.set_in_trouble(false);
-        let observed = self.observed();
-        observed.redis_up.store(true, Relaxed);
-        if let Some(outage) = self.state.outage.take() {
-            *lock(&self.observed().last_error) = None;
-            events::redis_back(&self.log, outage.since.elapsed(), outage.tries);
-        }
-    }
-
-    fn is_down(&mut self, fault: &StoreFault) {
-        let now = Instant::now();
-        self.backlog.set_in_trouble(true);
-        let observed = self.observed();
-        observed.redis_up.store(false, Relaxed);
-        *lock(&observed.last_error) = Some(fault.to_string());
-        let outage =
-            self.state.outage.get_or_insert(Outage { since: now, logged_at: now, tries: 0, label: "" });
-        outage.tries += 1;
-        let is_news = outage.label != fault.label();
-        if is_news || now.duration_since(outage.logged_at) >= OUTAGE_LOG_EVERY {
-            (outage.label, outage.logged_at) = (fault.label(), now);
-            events::redis_unavailable(&self.log, fault, now.duration_since(outage.since), outage.tries);
-        }
-    }
-
-    /// Redis failed: waits before the next try, unless the service ends and nothing is lost by leaving.
-    async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
-        self.is_down(fault);
-        let observed = self.observed();
-        observed.retries.add(1);
-        observed.state.set(WriterState::Retrying);
-        let wait = self.state.backoff.next(&mut self.state.rng);
-        self.pause(wait).await?;
-        self.observed().state.set(WriterState::Writing);
-        Ok(())
-    }
-
-    /// Waits, unless the service ends and nothing is lost by leaving.
-    async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
-        let until = Instant::now() + wait;
-        loop {
-            self.beat.beat();
-            if self.may_leave() {
-                return Err(Left);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            sleep(left.min(BEAT / 10)).await;
-        }
     }
 }

@@ -4,16 +4,21 @@
 //! has taken entries that it no longer has. Each stream's last ID shows it. Records stay on the disk for a while after they
 //! were stored, so that these are written again, under their own IDs and in order; what is no longer on the disk is lost
 //! and is entered in the gap ledger. Doing it twice does no harm.
+//!
+//! What is kept of a stream may lie in old queues of several generations besides the shard's own. So a writer looks at all
+//! of them, the oldest first, and one writer at a time: whoever comes next finds it done.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
 
 use super::backlog::Range;
 use super::disk::Disk;
-use super::drain::{Drain, READ_BYTES, READ_EVENTS};
+use super::drain::{BEAT, Drain, READ_BYTES, READ_EVENTS};
 use super::store::fault::{Refusal, StoreFault};
 use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
@@ -33,9 +38,14 @@ pub(super) struct Memory {
     earlier: HashMap<Arc<str>, EntryId, RandomState>,
     /// The highest ID of each stream that is no longer on any disk, as far as earlier lives know.
     removed: HashMap<Arc<str>, EntryId, RandomState>,
-    /// Up to which ID the loss of a stream's entries was entered in the ledger.
-    noted: HashMap<Arc<str>, EntryId, RandomState>,
 }
+
+/// Lets one writer heal at a time. Outlives the writers.
+#[derive(Clone, Debug, Default)]
+pub struct Healing(Arc<Mutex<Noted>>);
+
+/// Up to which ID the loss of a stream's entries was entered in the ledger.
+type Noted = HashMap<Arc<str>, EntryId, RandomState>;
 
 /// Streams that Redis has fewer entries of than it had, with the last IDs that they have and had.
 type Shortened = HashMap<Arc<str>, (EntryId, EntryId), RandomState>;
@@ -51,14 +61,16 @@ impl Drain {
             return Ok(true);
         }
         if self.keys.streams {
+            let healing = self.healing.clone();
+            let mut noted = self.turn_to_heal(&healing).await;
             if self.state.healed == 0 {
                 self.recall().await;
             }
             let shortened = self.shortened().await?;
             if !shortened.is_empty() {
                 let kept = self.all_kept().await;
-                self.note_lost(&shortened);
-                if !self.write_again(&shortened, kept).await? {
+                self.note_lost(&shortened, &mut noted);
+                if !self.write_again(&shortened, kept, &mut noted).await? {
                     return Ok(false);
                 }
             }
@@ -67,10 +79,20 @@ impl Drain {
         Ok(true)
     }
 
+    async fn turn_to_heal<'h>(&self, healing: &'h Healing) -> MutexGuard<'h, Noted> {
+        loop {
+            self.beat.beat();
+            tokio::select! {
+                turn = healing.0.lock() => return turn,
+                () = sleep(BEAT) => {}
+            }
+        }
+    }
+
     /// What is kept in the disk queues of what was stored.
     async fn all_kept(&mut self) -> Vec<Range> {
         let disks: Vec<Disk> =
-            self.adoption.disks().iter().map(|old| old.disk.clone()).chain(self.disk.clone()).collect();
+            self.adoption.all().iter().map(|old| old.disk.clone()).chain(self.disk.clone()).collect();
         let mut all = Vec::with_capacity(disks.len());
         for disk in disks {
             all.extend(self.kept(disk).await);
@@ -156,20 +178,23 @@ impl Drain {
     }
 
     /// Enters what cannot be written again in the ledger, once.
-    fn note_lost(&mut self, shortened: &Shortened) {
+    fn note_lost(&mut self, shortened: &Shortened, noted: &mut Noted) {
+        let now = unix_micros() / 1000;
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
         for (stream, (last, _)) in shortened {
             let unkept = self.state.streams.unkept(stream);
             let gone = self.state.memory.removed.get(stream).copied().unwrap_or_default().max(unkept);
-            let noted = self.state.memory.noted.entry_ref(&**stream).or_default();
+            let noted = noted.entry_ref(&**stream).or_default();
             if gone <= (*last).max(*noted) || gone.ms < oldest {
                 continue;
             }
             *noted = gone;
             let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
             let family = family_of(topic);
-            let (from, to) = (last.ms.max(oldest), gone.ms);
+            // behind an ID of the future the times of IDs say nothing
+            let to = gone.ms.min(now);
+            let from = if last.ms > to { oldest } else { last.ms.max(oldest) };
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
             gap.0.push(topic.to_owned());
             (gap.1, gap.2) = (gap.1.min(from), gap.2.max(to));
@@ -182,7 +207,12 @@ impl Drain {
         }
     }
 
-    async fn write_again(&mut self, shortened: &Shortened, kept: Vec<Range>) -> Result<bool, StoreFault> {
+    async fn write_again(
+        &mut self,
+        shortened: &Shortened,
+        kept: Vec<Range>,
+        noted: &mut Noted,
+    ) -> Result<bool, StoreFault> {
         let mut written = 0;
         for mut kept in kept {
             let mut from = kept.from;
@@ -191,13 +221,13 @@ impl Drain {
                     Ok(Some(batches)) => batches,
                     Ok(None) => break,
                     Err(Unreadable) => {
-                        self.give_up(shortened);
+                        self.give_up(shortened, noted);
                         break;
                     }
                 };
                 if self.kept(kept.disk.clone()).await.is_none_or(|now| now.from > from) {
                     // its time was over before it could be read
-                    self.note_lost(shortened);
+                    self.note_lost(shortened, noted);
                 }
                 from = kept.from;
                 for batch in batches {
@@ -213,12 +243,12 @@ impl Drain {
     }
 
     /// The disk does not give back what it keeps: nobody knows of which streams.
-    fn give_up(&mut self, shortened: &Shortened) {
+    fn give_up(&mut self, shortened: &Shortened, noted: &mut Noted) {
         for (stream, (_, written)) in shortened {
             let removed = self.state.memory.removed.entry_ref(&**stream).or_default();
             *removed = (*removed).max(*written);
         }
-        self.note_lost(shortened);
+        self.note_lost(shortened, noted);
     }
 
     /// Writes the entries of a batch that Redis does not have; how many they were.

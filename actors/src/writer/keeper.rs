@@ -321,6 +321,11 @@ impl Keeper {
                 && self.backlog.ready_bytes() + batch.bytes() > self.ready_bytes()
             {
                 self.beat.beat();
+                // what is on the disk can be read from there again
+                self.backlog.forget_copies();
+                if self.backlog.ready_bytes() + batch.bytes() <= self.ready_bytes() {
+                    break;
+                }
                 let drops = self.settings.when_full == WhenFull::DropOldest;
                 if drops && self.drop_from_memory(batch.bytes()) {
                     continue;
@@ -330,7 +335,10 @@ impl Keeper {
                 }
                 self.wait_for_room().await;
                 // a disk that works again is room too
-                if self.can_spool() && self.spill().await && self.try_append(std::slice::from_ref(&batch)).await {
+                if self.can_spool()
+                    && self.spill().await
+                    && self.try_append(std::slice::from_ref(&batch)).await
+                {
                     self.ready_on_disk(batch);
                     continue 'batches;
                 }

@@ -11,10 +11,12 @@ pub mod backlog;
 pub mod damages;
 pub mod disk;
 pub mod drain;
-mod heal;
+pub mod heal;
 pub mod ids;
 pub mod keeper;
+mod lookup;
 pub mod mailbox;
+mod outage;
 pub mod poison;
 mod renumber;
 pub mod replay;
@@ -32,6 +34,7 @@ use adoption::{Adopted, Adoption, OldDisk};
 use backlog::{Backlog, Range};
 use disk::{Disk, DiskError};
 use drain::{Drain, DrainState, READ_BYTES};
+use heal::Healing;
 use ids::Numbering;
 use keeper::{Keeper, KeeperState};
 use mailbox::Mailbox;
@@ -74,6 +77,8 @@ pub struct Spools {
     pub quarantine: Arc<Mutex<Quarantine>>,
     /// What is known of crashes.
     pub crashes: Crashes,
+    /// Whose turn it is to heal.
+    pub healing: Healing,
 }
 
 /// What a writer is made of; its factory makes it anew at each start.
@@ -141,7 +146,10 @@ impl WriterParts {
             // one that has ended is empty
             if let Ok(standing) = old.disk.standing().await {
                 let range = Range { disk: old.disk.clone(), from: standing.kept_from, to: standing.next };
-                self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await?;
+                match self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await {
+                    Err(DiskError::Ended) => {}
+                    done => done?,
+                }
             }
         }
         if let Some(disk) = &self.spools.own {
@@ -178,6 +186,7 @@ impl WriterParts {
         let drain = Drain {
             backlog,
             disk: self.spools.own.clone(),
+            healing: self.spools.healing,
             adoption: Adoption::new(self.spools.adopted, self.spools.old),
             replay: Replay::new(self.keys.clone(), self.shard, size, Arc::clone(&self.observations)),
             numbering,

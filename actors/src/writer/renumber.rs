@@ -57,11 +57,13 @@ impl Drain {
         Ok(entries)
     }
 
-    /// New IDs for entries that Redis refused for theirs, while it took the others of the transaction.
+    /// New IDs for entries that Redis refused for theirs, while it took the others of the transaction: those join what was
+    /// `taken` before.
     pub(super) async fn renumber_passed(
         &mut self,
         batches: &[EventBatch],
         passed: Vec<Entry>,
+        taken: &mut Vec<Entry>,
         fates: &mut Fates,
     ) -> Result<Vec<Entry>, Left> {
         if passed.is_empty() {
@@ -70,12 +72,10 @@ impl Drain {
         let outlets: Vec<&Outlet> =
             by_stream(batches, &passed).into_values().map(|(outlet, _)| &**outlet).collect();
         self.learn(&outlets).await?;
-        let taken: Vec<Entry> = {
-            let is_passed =
-                |entry: &Entry| passed.iter().any(|one| (one.at, one.outlet) == (entry.at, entry.outlet));
-            self.state.transaction.entries().iter().filter(|entry| !is_passed(entry)).copied().collect()
-        };
-        Ok(self.renumber(batches, &passed, &taken, fates).await)
+        let is_passed =
+            |entry: &Entry| passed.iter().any(|one| (one.at, one.outlet) == (entry.at, entry.outlet));
+        taken.extend(self.state.transaction.entries().iter().filter(|entry| !is_passed(entry)).copied());
+        Ok(self.renumber(batches, &passed, taken, fates).await)
     }
 
     /// Whether an earlier life may have written the entry.

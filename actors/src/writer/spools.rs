@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::adoption::{Adopted, OldDisk};
 use super::disk::{Disk, DiskParts};
+use super::heal::Healing;
 use super::poison::Crashes;
 use super::{FIRST_ORDINAL, Spools};
 use crate::event::{Channel, EntryId};
@@ -171,6 +172,7 @@ impl OpenSpools {
             }
         }
         let old = Adopted::new(old);
+        let healing = Healing::default();
         let quarantine = Arc::new(Mutex::new(Quarantine::new(&self.settings.dir)));
         let spools = own.into_iter().zip(adopted).map(|(own, adopted)| Spools {
             own,
@@ -179,6 +181,7 @@ impl OpenSpools {
             highest: self.highest,
             quarantine: Arc::clone(&quarantine),
             crashes: Crashes::default(),
+            healing: healing.clone(),
         });
         Ok(Started { spools: spools.collect(), damages: self.damages, lock: self.lock })
     }
