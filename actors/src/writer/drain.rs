@@ -431,7 +431,11 @@ impl Drain {
         self.state.is_in_doubt = false;
         loop {
             self.make_ready().await?;
-            match self.store.transact(self.state.transaction.commands()).await {
+            // over another connection something may be missing that comes first
+            self.store.pin(true);
+            let answer = self.store.transact(self.state.transaction.commands()).await;
+            self.store.pin(false);
+            match answer {
                 Ok(refused) => {
                     self.is_up();
                     self.observed().transactions.add(1);

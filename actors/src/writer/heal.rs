@@ -61,22 +61,31 @@ impl Drain {
             return Ok(true);
         }
         if self.keys.streams {
-            let healing = self.healing.clone();
-            let mut noted = self.turn_to_heal(&healing).await;
-            if self.state.healed == 0 {
-                self.recall().await;
-            }
-            let shortened = self.shortened().await?;
-            if !shortened.is_empty() {
-                let kept = self.all_kept().await;
-                self.note_lost(&shortened, &mut noted);
-                if !self.write_again(&shortened, kept, &mut noted).await? {
-                    return Ok(false);
-                }
+            // what is found missing over this connection must be written over it: Redis may lose more before the next one
+            self.store.pin(true);
+            let healed = self.heal_over_this_connection().await;
+            self.store.pin(false);
+            if !healed? {
+                return Ok(false);
             }
         }
         self.state.healed = connection;
         Ok(true)
+    }
+
+    async fn heal_over_this_connection(&mut self) -> Result<bool, StoreFault> {
+        let healing = self.healing.clone();
+        let mut noted = self.turn_to_heal(&healing).await;
+        if self.state.healed == 0 {
+            self.recall().await;
+        }
+        let shortened = self.shortened().await?;
+        if shortened.is_empty() {
+            return Ok(true);
+        }
+        let kept = self.all_kept().await;
+        self.note_lost(&shortened, &mut noted);
+        self.write_again(&shortened, kept, &mut noted).await
     }
 
     async fn turn_to_heal<'h>(&self, healing: &'h Healing) -> MutexGuard<'h, Noted> {

@@ -43,6 +43,8 @@ pub struct Store {
     link: Option<Link>,
     /// How many connections there have been.
     generation: u64,
+    /// Whether what is asked must be asked over the present connection.
+    is_pinned: bool,
     beat: Beat,
 }
 
@@ -50,7 +52,7 @@ impl Store {
     /// Redis at `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
-        Store { address, link: None, generation: 0, beat: Beat::default() }
+        Store { address, link: None, generation: 0, is_pinned: false, beat: Beat::default() }
     }
 
     /// Proves progress by `beat` whenever Redis takes or gives some bytes.
@@ -62,11 +64,20 @@ impl Store {
     /// Connects if there is no connection, and numbers it: over a new one another Redis may answer, or the same one with less
     /// than it had.
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
+        if self.link.is_none() && self.is_pinned {
+            return Err(StoreFault::Unreachable("the connection is gone".into()));
+        }
         if self.link.is_none() {
             self.link = Some(self.address.connect(&self.beat).await?);
             self.generation += 1;
         }
         Ok(self.generation)
+    }
+
+    /// From now on a connection that is lost stays lost, until this is called with `false`: what was learned over it may not
+    /// hold over the next one.
+    pub fn pin(&mut self, is_pinned: bool) {
+        self.is_pinned = is_pinned;
     }
 
     /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
