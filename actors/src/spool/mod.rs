@@ -5,7 +5,8 @@
 //! - What [`Spool::append`] has taken survives the end of the process at any instruction. What is read back is what was
 //!   appended, byte for byte, in order, each record once.
 //! - Nothing that is found on disk stops a start, and nothing that is missing or damaged goes unsaid: it is a [`Damage`]
-//!   with the number of lost events, as far as the numbers of the records tell.
+//!   with the number of lost events, as far as the numbers of the records tell. If the bytes of a damaged record are good
+//!   again at a later read, as after a passing fault of the disk, it is read: that it was reported withholds nothing.
 //! - All records and segments are checksummed (CRC32).
 //! - A record goes from memory to the page cache in one write; nothing on that way waits for the platter, unless the
 //!   owner asks for [`Spool::sync`].

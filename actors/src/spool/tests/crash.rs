@@ -142,12 +142,10 @@ impl Promised {
 
 #[test]
 fn a_killed_writer_keeps_what_it_promised() {
-    if let (Some(folder), Ok(seed)) = (env::vars_os().find(|(name, _)| name == FOLDER), seed_of(SEED)) {
-        return work(Path::new(&folder.1), seed);
+    if let (Some(folder), Some(seed)) = (env::var_os(FOLDER), told(SEED)) {
+        return work(Path::new(&folder), seed);
     }
-    let seed = seed_of("UW_TEST_SEED").unwrap_or_else(|()| fastrand::u64(..));
-    println!("again with UW_TEST_SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(seed());
     let (mut world, mut promised) = (World::closed(LIMITS), Promised::default());
     world.limits = LIMITS;
     for _ in 0..ROUNDS {
@@ -176,9 +174,4 @@ fn a_killed_writer_keeps_what_it_promised() {
         world.kill();
     }
     assert!(promised.appended > 1000, "{}", promised.appended);
-}
-
-fn seed_of(name: &str) -> Result<u64, ()> {
-    let value = env::vars().find(|(key, _)| key == name).ok_or(())?;
-    value.1.parse().map_err(drop)
 }

@@ -286,6 +286,37 @@ fn damage_met_while_reading_is_reported_once_with_its_channels() {
 }
 
 #[test]
+fn a_record_that_was_reported_as_damaged_is_read_once_its_bytes_are_good_again() {
+    for restarts in [false, true] {
+        let mut world = nine_records();
+        let path = world.files(".seg")[1].clone();
+        let place = bounds(&path)[1];
+        let damages = if restarts {
+            flip(&path, place);
+            world.open().damages
+        } else {
+            world.open();
+            flip(&path, place);
+            world.read(0).1
+        };
+        assert_eq!((kinds(&damages), lost(&damages)), (vec![DamageKind::BadBytes], Some(1)));
+        assert_eq!(world.seqs(), [0, 1, 2, 3, 5, 6, 7, 8]);
+        world.persist();
+        // as a sector that the disk gives at a later try
+        flip(&path, place);
+        if restarts {
+            assert_eq!(world.open().damages, []);
+        }
+        assert_eq!(world.seqs(), (0..9).collect::<Vec<_>>());
+        world.persist();
+        let recovery = world.open();
+        assert_eq!((recovery.damages, recovery.events), (vec![], [("a".into(), 8)].into()));
+        assert_eq!(world.spool().unacknowledged(), 8);
+        assert_eq!(world.seqs(), (0..9).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn what_a_refused_write_left_is_not_read() {
     let mut world = World::new(TINY);
     world.append("a", [1, 2]);

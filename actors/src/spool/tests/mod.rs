@@ -6,9 +6,12 @@ mod model;
 mod operations;
 mod speed;
 
+use std::env;
+use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -25,6 +28,8 @@ const ROOMY: Limits = Limits {
 };
 /// A record a segment.
 const TINY: Limits = Limits { segment_bytes: 1, ..ROOMY };
+/// What chance begins with, unless `UW_TEST_SEED` says otherwise.
+const DEFAULT_SEED: u64 = 1;
 
 fn id(ms: u64, seq: u64) -> EntryId {
     EntryId { ms, seq }
@@ -152,6 +157,19 @@ fn flip(path: &Path, at: u64) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+/// The seed of a run, the same each time: `UW_TEST_SEED` names another one, or is `random`. Told when a test fails.
+fn seed() -> u64 {
+    let is_random = env::var_os("UW_TEST_SEED").is_some_and(|seed| seed == "random");
+    let seed = if is_random { fastrand::u64(..) } else { told("UW_TEST_SEED").unwrap_or(DEFAULT_SEED) };
+    println!("again with UW_TEST_SEED={seed}");
+    seed
+}
+
+/// A number in the environment.
+fn told<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
+    env::var_os(name).map(|value| value.to_str().unwrap().parse().unwrap())
 }
 
 fn kinds(damages: &[Damage]) -> Vec<DamageKind> {
