@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cursor::{REMOVED, encode_removed, merge_removed};
@@ -14,6 +15,7 @@ use super::queue::{Limits, Spool};
 use super::ranges::Ranges;
 use super::records::Summary;
 use super::segment::Segment;
+use crate::event::EntryId;
 
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +127,17 @@ impl Spool {
 
     fn note_removal(&mut self) -> Result<(), SpoolError> {
         self.persist_cursor()?;
+        self.persist_removed()
+    }
+
+    /// The last ids of streams that were stored without ever having been here: like those of removed records, they cannot
+    /// be written again.
+    pub fn note_unkept<'l>(&mut self, lasts: impl IntoIterator<Item = (&'l Arc<str>, &'l EntryId)>) {
+        merge_removed(&mut self.removed, lasts.into_iter());
+    }
+
+    /// Writes down what is known of records that are not here. A removal does so by itself.
+    pub fn persist_removed(&mut self) -> Result<(), SpoolError> {
         self.replace(REMOVED, &encode_removed(&self.removed))
     }
 

@@ -32,6 +32,8 @@ use crate::spool::{ASIDE, Chunk, Dropped, Reassigned, Records, Spool, SpoolError
 const JOBS: usize = 128;
 /// Files that wait to be synced at most; the same one may wait several times.
 const MAX_DIRTY: usize = 32;
+/// With `overflow`, the last IDs of what was never on the disk are written down so often: a small file for each shard.
+const UNKEPT_EVERY: Duration = Duration::from_secs(1);
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -110,6 +112,8 @@ pub struct Reassignment {
 struct Stored {
     below: u64,
     lasts: HashMap<Arc<str>, EntryId, RandomState>,
+    /// Of entries that were never on the disk.
+    unkept: HashMap<Arc<str>, EntryId, RandomState>,
 }
 
 /// The disk queue of one shard, as its writer sees it.
@@ -171,6 +175,8 @@ impl Disk {
             dirty: Vec::new(),
             shown: (0, 0),
             persisted: None,
+            has_unkept: false,
+            unkept_at: Instant::now(),
             synced_at: Instant::now(),
             turned_at: Instant::now(),
             failures: Sampled::default(),
@@ -238,6 +244,11 @@ impl Disk {
         stored.lasts.extend(lasts);
     }
 
+    /// Says which last IDs streams got by entries that were never here.
+    pub fn note_unkept(&self, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
+        lock(&self.stored).unkept.extend(lasts);
+    }
+
     async fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Result<A, DiskError> {
         let (answer, answered) = oneshot::channel();
         match self.jobs.try_send(job(answer)) {
@@ -262,6 +273,9 @@ struct DiskThread {
     shown: (u64, u64),
     /// The position in the cursor's file: what is acknowledged, what comes next, and how much is between.
     persisted: Option<(u64, u64, u64)>,
+    /// Whether something was stored without having been on the disk, since that was last written down.
+    has_unkept: bool,
+    unkept_at: Instant,
     synced_at: Instant,
     turned_at: Instant,
     failures: Sampled,
@@ -287,6 +301,8 @@ impl DiskThread {
             }
         }
         self.take_stored(Instant::now());
+        let noted = self.persist_unkept();
+        self.report(noted);
         let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
         self.report(kept);
     }
@@ -320,6 +336,8 @@ impl DiskThread {
             }
             Job::Flush(answer) => {
                 self.take_stored(Instant::now());
+                let noted = self.persist_unkept();
+                self.report(noted);
                 answer.send(self.spool.persist_cursor().and_then(|()| self.spool.sync())).is_err()
             }
         };
@@ -346,7 +364,9 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Stored { below, lasts } = std::mem::take(&mut *lock(&self.stored));
+        let Stored { below, lasts, unkept } = std::mem::take(&mut *lock(&self.stored));
+        self.has_unkept |= !unkept.is_empty();
+        self.spool.note_unkept(&unkept);
         if below > 0 {
             let lasts: Vec<_> = lasts.into_iter().collect();
             self.spool.acknowledge(below, &lasts, now);
@@ -363,6 +383,11 @@ impl DiskThread {
         self.take_stored(now);
         let kept = self.persist_cursor();
         self.report(kept);
+        if now.duration_since(self.unkept_at) >= UNKEPT_EVERY {
+            self.unkept_at = now;
+            let noted = self.persist_unkept();
+            self.report(noted);
+        }
         let swept = self.spool.sweep(now, self.settings.keep);
         self.report(swept.map(drop));
         if let Fsync::Every(interval) = self.settings.fsync
@@ -372,6 +397,11 @@ impl DiskThread {
             self.hand_over();
         }
         self.show();
+    }
+
+    /// Writes down what was stored without having been on the disk.
+    fn persist_unkept(&mut self) -> Result<(), SpoolError> {
+        if std::mem::take(&mut self.has_unkept) { self.spool.persist_removed() } else { Ok(()) }
     }
 
     /// Writes the cursor down if it has moved.

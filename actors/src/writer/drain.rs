@@ -412,8 +412,11 @@ impl Drain {
         }
         // all at once: the queue enters the last ids for the segments that this acknowledges
         let lasts = self.lasts();
-        if let Some(Range { disk, to, .. }) = stored {
-            disk.acknowledge(to, lasts);
+        match (stored, &self.disk) {
+            (Some(Range { disk, to, .. }), _) => disk.acknowledge(to, lasts),
+            // what was never on the disk cannot be written again from there: should Redis lose it, that is to be known
+            (None, Some(disk)) => disk.note_unkept(lasts),
+            (None, None) => {}
         }
     }
 
