@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::claims;
 use super::ledger::{self, Gap};
 use super::lives::Past;
 use super::plan::Plan;
@@ -97,7 +96,7 @@ impl Comparison<'_> {
         let is_excused = |frame: &Frame| self.is_known(frame, Gap::is_redis_lost);
         let verdict = judge(frames, &ours, |frame| payload_of(frame.topic, frame.n), is_excused)
             .map_err(|error| format!("{name}: {error}"))?;
-        let unknown = verdict.unread.iter().find(|frame| claims::LEDGER && !self.is_known(frame, |_| true));
+        let unknown = verdict.unread.iter().find(|frame| !self.is_known(frame, |_| true));
         match unknown {
             Some(frame) => {
                 Err(format!("{name}: the ledger does not tell of {frame:?}; it has {:?}", self.gaps))
@@ -110,8 +109,7 @@ impl Comparison<'_> {
         self.gaps.iter().any(|gap| is_right(gap) && gap.covers(frame, &self.offsets))
     }
 
-    /// What the service said it had read is there, or was a duplicate. Without a disk queue that can be said of the last
-    /// life only.
+    /// What the service said it had read is there, or was a duplicate.
     fn compare_with_counts(&self, journal: &[Frame], missing: &Missing) -> Result<(), String> {
         let channel_of = |frame: &Frame| frame.topic.split(':').next().unwrap_or_default().to_owned();
         let mut kept: BTreeMap<(usize, String), u64> = BTreeMap::new();
@@ -119,11 +117,10 @@ impl Comparison<'_> {
             let key = (self.past.life_of(frame.session), channel_of(frame));
             *kept.entry(key).or_default() += u64::from(!missing.unread.contains(&frame.place));
         }
-        let last_life = self.past.outputs.len() - 1;
         for ((life, channel), kept) in kept {
             let read =
                 self.seen.read.get(&life).and_then(|counts| counts.get(&channel)).copied().unwrap_or(0);
-            if kept < read && (claims::DISK_QUEUE || life == last_life) {
+            if kept < read {
                 return Err(format!(
                     "life {life} had read {read} events of {channel}, but only {kept} were kept"
                 ));

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{Client, RedisResult};
 
-use super::claims;
 use super::plan::{Life, ServiceAction, Step};
 use super::stage::{Living, Stage};
 use crate::support::logs::LogRecord;
@@ -57,9 +56,6 @@ fn start(setup: &Setup, life: &Life) -> Service {
         .clone()
         .set("WRITER_SHARDS", &life.shards.to_string())
         .set("WRITER_BATCH_MAX_EVENTS", &life.batch.to_string());
-    if claims::DISK_QUEUE {
-        setup = setup.set("SPOOL_MODE", if life.overflow { "overflow" } else { "always" });
-    }
     if let Some(fault) = &life.fault {
         setup = setup.set("UW_WEBSOCKET_FAULT", fault);
     }
@@ -151,7 +147,7 @@ impl<'r> Lives<'r> {
     /// Keeps what the life that has ended leaves.
     fn bury(&mut self, was_killed: bool) {
         // without a disk queue an end without Redis loses what is in memory, of each topic another part
-        if was_killed || self.life.fault.is_some() || !claims::DISK_QUEUE {
+        if was_killed || self.life.fault.is_some() {
             self.past.rough.extend(self.first_session..self.feed.sessions());
         }
         let problems = self.service.records();

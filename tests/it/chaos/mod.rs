@@ -3,12 +3,11 @@
 //!
 //! The world of a run is real: a Redis, the service as a process that is killed and started again in one folder, and
 //! proxies on the lines between them. The feed is ours and journals every frame. When the trouble has ended and the
-//! service has caught up, every stream is compared with the journal; see [`verdict`] for what may be missing, and
-//! [`claims`] for what the product promises today.
+//! service has caught up, every stream is compared with the journal; see [`verdict`] for what may be missing.
+//! The disk queue is always on: it is what the promise is made for.
 //!
 //! `make chaos SECONDS=600 SEED=7` makes a long run. A failed run prints its seed and all that was done.
 
-mod claims;
 mod compare;
 mod lanes;
 mod ledger;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::claims;
 use crate::support::faults::{Fault, REFUSALS};
 use crate::support::proxy::{Direction, Mode};
 
@@ -124,8 +123,6 @@ pub(crate) struct ClockOffset(pub(crate) i64);
 pub(crate) struct Life {
     pub(crate) shards: usize,
     pub(crate) batch: usize,
-    /// Writes to disk only what Redis does not take at once: exact only if the process is not killed.
-    pub(crate) overflow: bool,
     /// `UW_WEBSOCKET_FAULT`
     pub(crate) fault: Option<String>,
 }
@@ -135,8 +132,8 @@ impl Plan {
     pub(crate) fn draw(seed: u64, length: Duration) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let persistence = match rng.u32(0..3) {
-            0 if claims::DISK_QUEUE => Persistence::EverySecond,
-            1 if claims::DISK_QUEUE => Persistence::Nothing,
+            0 => Persistence::EverySecond,
+            1 => Persistence::Nothing,
             _ => Persistence::Always,
         };
         let first_life = Life::draw(&mut rng);
@@ -149,7 +146,7 @@ impl Plan {
             redis: lane(&mut rng, length, 200..1500, |rng| RedisAction::draw(rng, persistence)),
             redis_line: lane(&mut rng, length, 300..2500, LineAction::draw_for_redis),
             feed_line: lane(&mut rng, length, 500..4000, LineAction::draw_for_feed),
-            service: ServiceAction::draw_all(&mut rng, length, &first_life),
+            service: ServiceAction::draw_all(&mut rng, length),
             feed: lane(&mut rng, length, 200..2000, FeedAction::draw),
             clock: lane(&mut rng, length, 1000..6000, |rng| {
                 (ClockOffset(pick(rng, &[-3600, -60, -5, 600])), ms(rng, 300..4000))
@@ -235,7 +232,7 @@ impl RedisAction {
     fn draw(rng: &mut Rng, persistence: Persistence) -> (RedisAction, Duration) {
         match rng.u32(0..14) {
             0 | 1 => (RedisAction::Kill, ms(rng, 0..2000)),
-            2 if claims::DISK_QUEUE && persistence == Persistence::EverySecond => {
+            2 if persistence == Persistence::EverySecond => {
                 (RedisAction::Forget { bytes: rng.u64(1..200_000) }, ms(rng, 0..1000))
             }
             3 if persistence == Persistence::Always => (RedisAction::Load, Duration::from_secs(1)),
@@ -276,12 +273,10 @@ impl LineAction {
 }
 
 impl ServiceAction {
-    fn draw_all(rng: &mut Rng, length: Duration, first: &Life) -> Vec<Step<ServiceAction>> {
-        let mut may_be_killed = !first.overflow;
+    fn draw_all(rng: &mut Rng, length: Duration) -> Vec<Step<ServiceAction>> {
         lane(rng, length, 1000..5000, |rng| {
             let life = Life::draw(rng);
-            let is_killed = may_be_killed && rng.u32(0..3) > 0;
-            may_be_killed = !life.overflow;
+            let is_killed = rng.u32(0..3) > 0;
             let action = if is_killed { ServiceAction::Kill(life) } else { ServiceAction::Terminate(life) };
             (action, ms(rng, 0..1200))
         })
@@ -292,7 +287,7 @@ impl FeedAction {
     fn draw(rng: &mut Rng) -> (FeedAction, Duration) {
         let action = match rng.u32(0..8) {
             0 => FeedAction::Cut,
-            1 | 2 if claims::DEDUPLICATION => FeedAction::CutAndRepeat(rng.usize(1..500)),
+            1 | 2 => FeedAction::CutAndRepeat(rng.usize(1..500)),
             3 | 4 => FeedAction::Malformed,
             5 => FeedAction::Oversized,
             _ => FeedAction::Burst(rng.u64(50..1_000)),
@@ -303,13 +298,12 @@ impl FeedAction {
 
 impl Life {
     fn draw(rng: &mut Rng) -> Life {
-        let overflow = claims::DISK_QUEUE && rng.u32(0..4) == 0;
         let fault = match rng.u32(0..6) {
             0 => Some(format!("connection-trades:panic:after={}", rng.u32(20..400))),
-            1 if claims::DISK_QUEUE && !overflow => Some(format!("writer-0:panic:after={}", rng.u32(5..100))),
+            1 => Some(format!("writer-0:panic:after={}", rng.u32(5..100))),
             _ => None,
         };
-        Life { shards: rng.usize(1..5), batch: pick(rng, &[1, 16, 128, 512]), overflow, fault }
+        Life { shards: rng.usize(1..5), batch: pick(rng, &[1, 16, 128, 512]), fault }
     }
 }
 
@@ -318,17 +312,4 @@ fn a_seed_draws_the_same_plan_again_and_another_seed_another() {
     let length = Duration::from_secs(60);
     assert_eq!(Plan::draw(7, length), Plan::draw(7, length));
     assert_ne!(Plan::draw(7, length), Plan::draw(8, length));
-}
-
-#[test]
-fn a_life_that_may_lose_what_it_holds_is_not_killed() {
-    for seed in 0..100 {
-        let plan = Plan::draw(seed, Duration::from_secs(100));
-        let mut may_be_killed = !plan.first_life.overflow;
-        for step in plan.service {
-            let (ServiceAction::Kill(life) | ServiceAction::Terminate(life)) = &step.action;
-            assert!(may_be_killed || matches!(step.action, ServiceAction::Terminate(_)), "seed {seed}");
-            may_be_killed = !life.overflow;
-        }
-    }
 }
