@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
@@ -38,6 +38,9 @@ pub(super) struct Memory {
     earlier: HashMap<Arc<str>, EntryId, RandomState>,
     /// The highest ID of each stream that is no longer on any disk, as far as earlier lives know.
     removed: HashMap<Arc<str>, EntryId, RandomState>,
+    /// Records among which is one that Redis cannot read, and such records; by queue and number.
+    singly: HashSet<(Arc<str>, u64), RandomState>,
+    unreadable: HashSet<(Arc<str>, u64), RandomState>,
 }
 
 /// Lets one writer heal at a time. Outlives the writers.
@@ -70,6 +73,7 @@ impl Drain {
             }
         }
         self.state.healed = connection;
+        self.state.memory.singly.clear();
         Ok(true)
     }
 
@@ -271,8 +275,15 @@ impl Drain {
             let at = EventAt { batch: 0, event: event_at };
             for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
                 let id = event.ids.get(outlet_at);
+                let entry = Entry { at, outlet: outlet_at, id };
+                let unreadable = &self.state.memory.unreadable;
+                if !unreadable.is_empty()
+                    && seq_of(batch, &entry).is_some_and(|seq| unreadable.contains(&seq))
+                {
+                    continue;
+                }
                 if shortened.get(&outlet.stream).is_some_and(|(last, _)| id > *last) {
-                    entries.push(Entry { at, outlet: outlet_at, id });
+                    entries.push(entry);
                 }
             }
         }
@@ -291,21 +302,27 @@ impl Drain {
                 slot.last = slot.last.max(entry.id);
             }
         }
-        match self.write_entries_again(batch, entries.clone()).await {
-            Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => {}
-            written => return written,
-        }
-        // one of them is in quarantine
+        let is_suspect =
+            |entry: &Entry| seq_of(batch, entry).is_some_and(|seq| self.state.memory.singly.contains(&seq));
+        let singly = !self.state.memory.singly.is_empty() && entries.iter().any(is_suspect);
         let mut written = 0;
-        for entry in entries {
-            match self.write_entries_again(batch, vec![entry]).await {
-                Err(StoreFault::Refused { refusal: refusal @ Refusal::Unreadable, text }) => {
-                    events::not_healed(&self.log, refusal, &text);
-                }
-                count => written += count?,
+        for group in entries.chunk_by(|one, next| !singly || one.at == next.at) {
+            let answer = self.write_entries_again(batch, group.to_vec()).await;
+            if matches!(answer, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. })) {
+                self.suspect(batch, group);
             }
+            written += answer?;
         }
         Ok(written)
+    }
+
+    /// Redis has hung up over one of these, which is in quarantine. All begins anew over another connection: then they go one by
+    /// one, and the one that it is over is left out.
+    fn suspect(&mut self, batch: &[EventBatch], entries: &[Entry]) {
+        let Memory { singly, unreadable, .. } = &mut self.state.memory;
+        let is_one = entries.iter().all(|entry| Some(entry.at) == entries.first().map(|first| first.at));
+        let suspects = if is_one { unreadable } else { singly };
+        suspects.extend(entries.iter().filter_map(|entry| seq_of(batch, entry)));
     }
 
     async fn write_entries_again(
@@ -325,4 +342,10 @@ impl Drain {
         }
         Ok(count - refused.len().min(count))
     }
+}
+
+/// The queue and the number of an entry's record.
+fn seq_of(batch: &[EventBatch], entry: &Entry) -> Option<(Arc<str>, u64)> {
+    let on_disk = batch.get(entry.at.batch)?.on_disk()?;
+    Some((on_disk.disk.name(), on_disk.first + entry.at.event as u64))
 }
