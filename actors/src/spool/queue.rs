@@ -64,7 +64,8 @@ pub struct Spool {
 /// What was written and is not certain to survive a power cut.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    sealed: VecDeque<File>,
+    /// With the number behind the last record of each.
+    sealed: VecDeque<(u64, File)>,
     newest: bool,
     pub(super) dir: bool,
 }
@@ -181,7 +182,7 @@ impl Spool {
         if let Some(file) = self.writing.take()
             && self.unsynced.newest
         {
-            self.unsynced.sealed.push_back(file);
+            self.unsynced.sealed.push_back((self.next_seq, file));
         }
         self.unsynced.newest = false;
         if self.segments.back().is_some_and(Segment::is_empty)
@@ -234,7 +235,8 @@ impl Spool {
             dirty.push(self.dir.try_clone()?);
         }
         (self.unsynced.newest, self.unsynced.dir) = (false, false);
-        dirty.extend(self.unsynced.sealed.drain(..));
+        self.forget_stored();
+        dirty.extend(self.unsynced.sealed.drain(..).map(|(_, file)| file));
         Ok(dirty)
     }
 
@@ -244,10 +246,18 @@ impl Spool {
         self.take_dirty().and_then(sync).context("sync", &self.folder)
     }
 
+    /// What is acknowledged by the time that it would be synced need not survive a power cut: so most of what is appended
+    /// never reaches the platter.
+    fn forget_stored(&mut self) {
+        let acknowledged = self.cursor.acknowledged;
+        self.unsynced.sealed.retain(|(end, _)| *end > acknowledged);
+    }
+
     fn bound_unsynced(&mut self) -> Result<(), SpoolError> {
+        self.forget_stored();
         while self.unsynced.sealed.len() > MAX_UNSYNCED {
             let oldest = self.unsynced.sealed.pop_front();
-            oldest.map_or(Ok(()), |file| file.sync_data()).context("sync a segment of", &self.folder)?;
+            oldest.map_or(Ok(()), |(_, file)| file.sync_data()).context("sync a segment of", &self.folder)?;
         }
         Ok(())
     }
