@@ -79,11 +79,11 @@
 //!
 //! # Not supported
 //!
-//! - **Power loss** takes what was not synced: with `durable`, [`Spool::take_dirty`] gives the files to sync at an interval (but
-//!   for sealed segments that are acknowledged by then),
-//!   [`Spool::sync`] does it at once. Segments are checked by their checksums and numbers, so a loss is noticed where a
-//!   later record or the cursor tells; the last records after the last cursor are lost without a trace. The small files
-//!   are not synced before they are renamed: after a power cut they may be old or bad, which costs repeated writes only.
+//! - **Power loss** takes what was not synced: with `durable`, [`Spool::take_dirty`] gives the files to sync at an interval,
+//!   but for sealed segments that are acknowledged by then; [`Spool::sync`] does it at once. Segments are checked by their
+//!   checksums and numbers, so a loss is noticed where a later record or the cursor tells; the last records after the last
+//!   cursor are lost without a trace. The small files are not synced before they are renamed: after a power cut they may be
+//!   old or bad, which costs repeated writes only.
 //! - **NFS** and other file systems without working locks and atomic renames. Windows.
 //! - Two processes in one folder: that is what [`SpoolLock`] is for; [`Spool::open`] does not take it itself. Reading
 //!   along ([`Survey`], [`visit_records`]) needs no lock.
