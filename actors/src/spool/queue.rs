@@ -102,14 +102,6 @@ impl Spool {
         to - from - self.cursor.absent.covered(from, to)
     }
 
-    /// Bytes of the records that are not acknowledged, to within 256 records.
-    #[must_use]
-    pub fn unacknowledged_bytes(&self) -> u64 {
-        let from = self.cursor.acknowledged;
-        let waiting = self.segments.iter().rev().take_while(|segment| segment.end > from);
-        waiting.map(|segment| segment.bytes - segment.mark_before(from.max(segment.first)).offset).sum()
-    }
-
     /// The highest id of any removed record, by stream.
     #[must_use]
     pub fn removed(&self) -> &Removed {

@@ -441,7 +441,7 @@ impl DiskThread {
         let (events, bytes) = std::mem::replace(&mut self.shown, shown);
         observed.spool_events.change(events, shown.0);
         observed.spool_bytes.change(bytes, shown.1);
-        // while there are old queues, what is in them is older than this
+        // an old queue of the shard shows its own here until it is empty
         observed.spool_oldest.set(oldest.unwrap_or_default());
     }
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use super::backlog::Range;
 use super::disk::Disk;
 use super::drain::{BEAT, Drain, READ_BYTES, READ_EVENTS};
+use super::poison::{Key, key_of};
 use super::store::fault::{Refusal, StoreFault};
 use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
@@ -39,8 +40,8 @@ pub(super) struct Memory {
     /// The highest ID of each stream that is no longer on any disk, as far as earlier lives know.
     removed: HashMap<Arc<str>, EntryId, RandomState>,
     /// Records among which is one that Redis cannot read, and such records; by queue and number.
-    singly: HashSet<(Arc<str>, u64), RandomState>,
-    unreadable: HashSet<(Arc<str>, u64), RandomState>,
+    singly: HashSet<Key, RandomState>,
+    unreadable: HashSet<Key, RandomState>,
 }
 
 /// Lets one writer heal at a time. Outlives the writers.
@@ -278,7 +279,7 @@ impl Drain {
                 let entry = Entry { at, outlet: outlet_at, id };
                 let unreadable = &self.state.memory.unreadable;
                 if !unreadable.is_empty()
-                    && seq_of(batch, &entry).is_some_and(|seq| unreadable.contains(&seq))
+                    && key_of(batch, entry.at).is_some_and(|seq| unreadable.contains(&seq))
                 {
                     continue;
                 }
@@ -302,8 +303,9 @@ impl Drain {
                 slot.last = slot.last.max(entry.id);
             }
         }
-        let is_suspect =
-            |entry: &Entry| seq_of(batch, entry).is_some_and(|seq| self.state.memory.singly.contains(&seq));
+        let is_suspect = |entry: &Entry| {
+            key_of(batch, entry.at).is_some_and(|seq| self.state.memory.singly.contains(&seq))
+        };
         let singly = !self.state.memory.singly.is_empty() && entries.iter().any(is_suspect);
         let mut written = 0;
         for group in entries.chunk_by(|one, next| !singly || one.at == next.at) {
@@ -322,7 +324,7 @@ impl Drain {
         let Memory { singly, unreadable, .. } = &mut self.state.memory;
         let is_one = entries.iter().all(|entry| Some(entry.at) == entries.first().map(|first| first.at));
         let suspects = if is_one { unreadable } else { singly };
-        suspects.extend(entries.iter().filter_map(|entry| seq_of(batch, entry)));
+        suspects.extend(entries.iter().filter_map(|entry| key_of(batch, entry.at)));
     }
 
     async fn write_entries_again(
@@ -342,10 +344,4 @@ impl Drain {
         }
         Ok(count - refused.len().min(count))
     }
-}
-
-/// The queue and the number of an entry's record.
-fn seq_of(batch: &[EventBatch], entry: &Entry) -> Option<(Arc<str>, u64)> {
-    let on_disk = batch.get(entry.at.batch)?.on_disk()?;
-    Some((on_disk.disk.name(), on_disk.first + entry.at.event as u64))
 }

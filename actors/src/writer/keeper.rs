@@ -158,6 +158,9 @@ impl Keeper {
     /// Brings what is in memory alone to the disk, in its order; false if the disk fails. The disk never has what is newer
     /// than something in memory.
     async fn spill(&mut self) -> bool {
+        if self.backlog.is_safe() {
+            return true;
+        }
         // both at once: what waits is out of the drain's reach until all before it is on the disk
         let in_flight = self.backlog.in_flight();
         let waiting = self.backlog.take_unsafe(usize::MAX);

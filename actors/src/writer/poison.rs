@@ -29,7 +29,7 @@ const MAX_SUSPECTS: usize = 16_384;
 const LEDGER_EVERY: Duration = Duration::from_secs(10);
 
 /// A record, by its disk queue and number.
-type Key = (Arc<str>, u64);
+pub(super) type Key = (Arc<str>, u64);
 
 /// What the lives of a writer know of crashes. Outlives them.
 #[derive(Clone, Debug, Default)]
@@ -278,7 +278,8 @@ fn put(
     })
 }
 
-fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
+/// The record of an event, if it is on the disk.
+pub(super) fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
     let on_disk = batches.get(at.batch)?.on_disk()?;
     Some((on_disk.disk.name(), on_disk.first + at.event as u64))
 }

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use super::disk::Reassignment;
 use super::drain::{Drain, Left};
 use super::ids::next_id;
-use super::poison::Fates;
+use super::poison::{Fates, key_of};
 use super::store::EntryStatus;
 use super::transaction::{Entry, event_at, outlet_of};
 use crate::event::{EntryId, Event, Outlet};
@@ -174,8 +174,7 @@ fn risen(last: EntryId, own: EntryId, event: &Event) -> Option<EntryId> {
 
 /// The number of the entry's record, if it is on the disk.
 fn seq_of(batches: &[EventBatch], entry: &Entry) -> Option<u64> {
-    let on_disk = batches.get(entry.at.batch)?.on_disk()?;
-    Some(on_disk.first + entry.at.event as u64)
+    key_of(batches, entry.at).map(|(_, seq)| seq)
 }
 
 fn by_stream<'b>(batches: &'b [EventBatch], entries: &[Entry]) -> ByStream<'b> {
