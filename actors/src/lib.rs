@@ -10,6 +10,7 @@
 pub mod connection;
 pub mod event;
 pub mod messages;
+pub mod rest;
 pub mod settings;
 pub mod spool;
 pub mod writer;
