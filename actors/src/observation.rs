@@ -329,6 +329,8 @@ pub struct WriterObservation {
     pub mailbox_wait_us: Count,
     /// From the read of a frame to the reply of Redis.
     pub latency: Latency,
+    /// Its hashes.
+    pub snapshots: SnapshotObservation,
     /// Events in the disk queue that Redis has not taken.
     pub spool_events: Gauge,
     /// What the disk queue takes, with what is kept of the events that Redis has taken.
@@ -337,6 +339,35 @@ pub struct WriterObservation {
     pub spool_oldest: Moment,
     /// Why the disk does not take appends, while it does not.
     pub spool_fault: Mutex<Option<String>>,
+}
+
+/// The hashes that a writer keeps fresh.
+#[derive(Debug, Default)]
+pub struct SnapshotObservation {
+    /// Writes of `ws:latest:` hashes.
+    pub latest: Count,
+    /// Cells of `ws:map:` hashes that were written.
+    pub cells: Count,
+    /// Writes of `rest:` hashes.
+    pub bodies: Count,
+    /// Of these, the ones that put newer rows over a late write of the fetcher.
+    pub healed: Count,
+    /// Writes that were not made because the fetcher had written in between; they were tried again.
+    pub conflicts: Count,
+    /// Writes that were put off for a second after as many conflicts in a row as are tolerated.
+    pub put_off: Count,
+    /// Bodies that were found to be of another shape than their endpoint's, and left alone.
+    pub unreadable: Count,
+    /// Events that cannot become part of a body.
+    pub untranslatable: Count,
+    /// Writes that Redis refused for a reason of the key's.
+    pub refused: Count,
+    /// Events whose hashes were not written because too many waited.
+    pub skipped: Count,
+    /// Memory of the bodies that are held.
+    pub held_bytes: Gauge,
+    /// Memory of what waits to be written.
+    pub pending_bytes: Gauge,
 }
 
 impl WriterObservation {
@@ -355,6 +386,7 @@ impl WriterObservation {
             unknown_outcomes: Count::default(),
             mailbox_wait_us: Count::default(),
             latency: Latency::default(),
+            snapshots: SnapshotObservation::default(),
             spool_events: Gauge::default(),
             spool_bytes: Gauge::default(),
             spool_oldest: Moment::default(),

@@ -201,7 +201,25 @@ pub const RECORDS: &[Record] = &[
         "warning",
         "snapshot refused",
         "error",
-        "Redis refuses a `ws:latest:` or `ws:map:`; the first in a minute",
+        "Redis refuses a `ws:latest:`, `ws:map:` or `rest:` for a reason of that key; the first in a minute",
+    ),
+    record(
+        "warning",
+        "snapshots wait for redis",
+        "reason, error",
+        "the snapshots cannot be written now; the newest state is written once they can; the first in a minute",
+    ),
+    record(
+        "warning",
+        "rest body left alone",
+        "key, error",
+        "what is under a `rest:` key is not what its endpoint answers: nothing is written there until it is; once a key",
+    ),
+    record(
+        "warning",
+        "event not in rest body",
+        "key, error",
+        "an event lacks what a row of REST must have; it is in its stream all the same; the first in a minute",
     ),
     record(
         "warning",
