@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make image-test`: builds the container image and tries it for real, with the feed simulator that is in it and a
 # redis-server of its own. Needs a running Docker engine on Linux; everything is on loopback, with free ports and names
-# that nobody else has, and nothing is left behind but the layers that the next build can use again.
+# that nobody else has, and nothing is left behind but what the engine keeps of the build, for the next one.
 #
 #   TEST_IMAGE=NAME        try this image instead of building one
 set -euo pipefail
@@ -47,8 +47,7 @@ clean_up() {
   if [ -n "$dir" ]; then
     containers '{{.ID}}' | xargs -r docker rm --force --volumes >/dev/null || true
     docker volume ls --quiet --filter "name=^$run-" | xargs -r docker volume rm >/dev/null || true
-    # without its parents: they are what the next build need not do again
-    [ -n "${TEST_IMAGE:-}" ] || docker rmi --no-prune "$image" >/dev/null 2>&1 || true
+    [ -n "${TEST_IMAGE:-}" ] || docker rmi "$image" >/dev/null 2>&1 || true
     [ -z "$redis_pid" ] || { kill -KILL "$redis_pid" && wait "$redis_pid"; } 2>/dev/null || true
     rm -rf "$dir"
   fi
@@ -153,7 +152,7 @@ stop() {
   [ "$took" -lt "$stop_limit" ] || fail "docker stop of $1 took $took ms"
 }
 
-# away NUMBER: Redis hangs, and the service goes on until it has read NUMBER events; some are on its disk alone.
+# redis_hangs_until_received NUMBER: Redis hangs, and the service goes on until it has read NUMBER events; some are on its disk alone.
 redis_hangs_until_received() {
   kill -STOP "$redis_pid"
   eventually "$1 events are read while Redis hangs" metric_is uw_ws_events_received_total "$1"
