@@ -36,7 +36,7 @@ pub const RECORDS: &[Record] = &[
     record(
         "critical",
         "disk queue unusable",
-        "error",
+        "advice, error",
         "at start: its folder cannot be made, opened or locked; exit 74",
     ),
     record(
