@@ -7,6 +7,7 @@
 mod families;
 pub mod health;
 pub mod metrics;
+mod page;
 mod routes;
 pub mod snapshot;
 pub mod status;

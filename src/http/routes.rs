@@ -1,22 +1,25 @@
 //! The paths and their answers. All of them are read only, small, and made on the spot from the observations.
 
+use std::future::ready;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, IfNoneMatch};
 use actix_web::middleware::{DefaultHeaders, Next};
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Data, Header, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
 use uw_websocket_actors::observation::{Observations, unix_micros};
 
 use super::health::{health, readiness};
 use super::metrics::{self, Metrics};
+use super::page::{ASSETS, Asset};
 use super::snapshot::Snapshot;
 use super::status::Status;
 
 /// The paths and what they are, as the answer to an unknown path lists them.
-pub const PATHS: [(&str, &str); 4] = [
+pub const PATHS: [(&str, &str); 5] = [
+    ("/", "the status page"),
     ("/healthz", "200 while the supervisor makes progress, else 503"),
     (
         "/readyz",
@@ -28,6 +31,10 @@ pub const PATHS: [(&str, &str); 4] = [
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The page loads its own files and asks its own server; nothing else, and nothing may frame it or be typed into it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Adds the paths to an application whose data holds [`Observations`] and [`Metrics`].
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -36,6 +43,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(readable("/metrics", scrape))
         .service(readable("/api/status", status))
         .default_service(web::to(unknown_path));
+    for asset in &ASSETS {
+        config.service(file(asset));
+    }
 }
 
 /// Headers of every answer: nothing is kept by caches, guessed at or framed by other pages.
@@ -44,7 +54,7 @@ pub(super) fn common_headers() -> DefaultHeaders {
         .add((header::CACHE_CONTROL, "no-store"))
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
 }
 
 /// Refuses requests that announce a body: no path takes one, so none is read.
@@ -75,6 +85,12 @@ where
     F::Output: Responder + 'static,
 {
     web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+/// A file of the page.
+fn file(asset: &'static Asset) -> Resource {
+    let tag = asset.tag();
+    readable(asset.path, move |known: Header<IfNoneMatch>| ready(asset.answer(&tag, &known)))
 }
 
 async fn healthz(observations: Data<Observations>) -> HttpResponse {

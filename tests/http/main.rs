@@ -8,6 +8,7 @@
 )]
 
 mod metrics;
+mod page;
 mod status;
 
 use std::io::{ErrorKind, Read, Write};
@@ -143,7 +144,8 @@ fn every_path_answers_head_without_a_body_and_refuses_other_methods() {
     for (path, _) in PATHS {
         let answer = request(&side, "HEAD", path, "");
         assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let is_file = path == "/";
+        assert_eq!(answer.header("cache-control"), if is_file { "no-cache" } else { "no-store" }, "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         let answer = request(&side, "DELETE", path, "");
         assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"), "{path}");
