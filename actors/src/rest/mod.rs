@@ -225,9 +225,12 @@ impl Body {
     /// What the hash is to hold, if it does not hold that already.
     #[must_use]
     pub fn wanted(&mut self) -> Option<Hash> {
+        if self.standing == Standing::Current || self.base.is_none() && !self.may_create {
+            return None;
+        }
         let newest_us = self.content.newest_event_us();
-        let has_news = self.standing == Standing::Behind || newest_us.is_some();
-        if self.standing == Standing::Current || !has_news || self.base.is_none() && !self.may_create {
+        if self.standing == Standing::Changed && newest_us.is_none() {
+            self.standing = Standing::Current;
             return None;
         }
         let hash = self.shown(newest_us)?;
