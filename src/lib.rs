@@ -11,5 +11,6 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod simulator;
+pub mod streams;
 pub mod term;
 pub mod turns;
