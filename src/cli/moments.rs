@@ -32,8 +32,7 @@ impl Moment {
         if let Ok(ago) = units::duration(text, &(Duration::ZERO..=EVER)) {
             return Ok(Moment::Ago(ago));
         }
-        let of_day = |day: Date| day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp());
-        let at = text.parse::<Timestamp>().ok().or_else(|| of_day(text.parse().ok()?));
+        let at = text.parse::<Timestamp>().ok().or_else(|| beginning_of(text));
         at.and_then(|at| u64::try_from(at.as_millisecond()).ok()).map(Moment::At).ok_or_else(|| {
             "must be a duration such as 15m, 6h, 1d, a time such as 2025-05-16T14:30:00Z or 2025-05-16, or `-` for the \
              beginning"
@@ -55,6 +54,12 @@ impl Moment {
         let ms = self.unix_ms(now_ms);
         ms.checked_sub(1).map_or_else(EntryId::default, |ms| EntryId { ms, seq: u64::MAX })
     }
+}
+
+/// The beginning of a day in UTC. The library would take a time of that day as well, and leave it out.
+fn beginning_of(day: &str) -> Option<Timestamp> {
+    let day: Date = Some(day).filter(|day| day.len() == "2025-05-16".len())?.parse().ok()?;
+    day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp())
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Pattern {
     }
 }
 
-/// Chooses from the streams that there are. The choice is in their order by name.
+/// Chooses from the streams that there are. The choice is in the order of the channels, full streams first.
 #[must_use]
 pub fn choose(patterns: &[Pattern], there: &BTreeSet<StreamName>) -> Vec<StreamName> {
     let has_full_stream = |name: &StreamName| match name {
@@ -150,10 +150,10 @@ mod tests {
         check(&patterns("option_trades:SPY"), "option_trades:SPY");
         check(&patterns("option_trades:spy"), "option_trades:SPY");
         check(&patterns("gex*:SPY"), "gex:SPY gex_strike:SPY");
-        check(&patterns("*:*Q"), "flow-alerts:QQQ gex:QQQ option_trades:QQQ");
+        check(&patterns("*:*Q"), "flow-alerts:QQQ option_trades:QQQ gex:QQQ");
         check(&patterns("option_trades:SP*"), "option_trades:SPXW option_trades:SPY");
         check(&patterns("price"), "");
-        check(&patterns("gaps news"), "gaps news");
+        check(&patterns("gaps news"), "news gaps");
     }
 
     #[test]
@@ -166,8 +166,8 @@ mod tests {
         check(&patterns("flow-alerts:*"), "flow-alerts:QQQ flow-alerts:SPY");
         check(
             &patterns("*"),
-            "flow-alerts gex:QQQ gex:SPY gex_strike:SPY news option_trades \
-             option_trades:QQQ option_trades:SPXW option_trades:SPY",
+            "flow-alerts option_trades option_trades:QQQ option_trades:SPXW option_trades:SPY gex:QQQ gex:SPY \
+             gex_strike:SPY news",
         );
     }
 
@@ -181,9 +181,9 @@ mod tests {
             max_connections: 1,
             max_joins_per_connection: 50,
         };
-        check(&Pattern::of_settings(&plan), "gex:SPY news option_trades:SPXW");
+        check(&Pattern::of_settings(&plan), "option_trades:SPXW gex:SPY news");
         plan.targets = Targets::WholeMarket;
-        check(&Pattern::of_settings(&plan), "gex:QQQ gex:SPY news option_trades:SPXW");
+        check(&Pattern::of_settings(&plan), "option_trades:SPXW gex:QQQ gex:SPY news");
     }
 
     #[test]

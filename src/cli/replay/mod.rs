@@ -176,7 +176,7 @@ impl ReplayArgs {
             Some(path) => {
                 let opened = path.clone();
                 let open = move || file::open(&opened, wanted.clone());
-                open().map_err(|error| ReplayError::File(path.clone(), error))?;
+                drop(open().map_err(|error| ReplayError::File(path.clone(), error))?);
                 (Recording::new(open, self.speed.0, false), None)
             }
             None => self.recording_of_redis(settings, wanted)?,

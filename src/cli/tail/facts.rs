@@ -289,7 +289,7 @@ mod tests {
         (
             "flow-alerts",
             r#"{"rule_name":null,"option_chain":"odd","total_premium":0}"#,
-            "odd                                                               $0  ask    - bid    -",
+            "odd                                                                $0  ask    - bid    -",
         ),
         ("price", r#"{"close":"562.820","time":1726670327692,"vol":6015555}"#, "  562.82  volume 6.02M"),
         ("price", r#"{"close":562.5}"#, "   562.5"),

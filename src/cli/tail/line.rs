@@ -157,25 +157,25 @@ mod tests {
 
     #[test]
     fn cells_stand_in_columns() {
-        assert_eq!(line("hello").render(None, false), "news        7  hello");
-        assert_eq!(line("").render(None, false), "news        7");
-        assert_eq!(line("hello").render(None, true), "news        7  \u{1b}[31mhello\u{1b}[0m");
+        assert_eq!(line("hello").render(None, false), "news      7  hello");
+        assert_eq!(line("").render(None, false), "news      7");
+        assert_eq!(line("hello").render(None, true), "news      7  \u{1b}[31mhello\u{1b}[0m");
     }
 
     #[test]
     fn a_line_is_cut_to_the_width_of_the_terminal_also_within_wide_characters() {
-        assert_eq!(line("hello").render(Some(20), false), "news        7  hello");
-        assert_eq!(line("hello").render(Some(19), false), "news        7  hel…");
-        assert_eq!(line("東京都庁").render(Some(20), false), "news        7  東京…");
-        assert_eq!(line("東京都庁").render(Some(23), false), "news        7  東京都庁");
-        assert_eq!(line("hello").render(Some(18), true), "news        7  \u{1b}[31mhe\u{1b}[0m…");
+        assert_eq!(line("hello").render(Some(18), false), "news      7  hello");
+        assert_eq!(line("hello").render(Some(17), false), "news      7  hel…");
+        assert_eq!(line("東京都庁").render(Some(18), false), "news      7  東京…");
+        assert_eq!(line("東京都庁").render(Some(21), false), "news      7  東京都庁");
+        assert_eq!(line("hello").render(Some(16), true), "news      7  \u{1b}[31mhe\u{1b}[0m…");
         assert_eq!(line("hello").render(Some(0), false), "…");
     }
 
     #[test]
     fn a_headline_cannot_control_the_terminal() {
         let shown = line("\u{1b}[2J\u{7}a\nb\u{9b}31m\u{202e}c\u{200b}\u{7f}").render(None, false);
-        assert_eq!(shown, "news        7  \\u{1b}[2J\\u{7}a\\nb\\u{9b}31m\\u{202e}c\\u{200b}\\u{7f}");
+        assert_eq!(shown, "news      7  \\u{1b}[2J\\u{7}a\\nb\\u{9b}31m\\u{202e}c\\u{200b}\\u{7f}");
     }
 
     #[test]
