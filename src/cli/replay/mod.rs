@@ -20,6 +20,7 @@ use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::Secret;
 
+use self::file::Contents;
 use self::progress::Progress;
 use self::redis::{Source, Tell};
 use self::wanted::Wanted;
@@ -174,10 +175,11 @@ impl ReplayArgs {
         };
         let (mut recording, last_ms) = match &self.file {
             Some(path) => {
-                let opened = path.clone();
-                let open = move || file::open(&opened, wanted.clone());
-                drop(open().map_err(|error| ReplayError::File(path.clone(), error))?);
-                (Recording::new(open, self.speed.0, false), None)
+                let failed = |error| ReplayError::File(path.clone(), error);
+                let contents = Contents::survey(path, &wanted).map_err(failed)?;
+                let (path, last_ms) = (path.clone(), contents.last_ms);
+                let open = move || contents.open(&path, wanted.clone());
+                (Recording::new(open, self.speed.0, false), last_ms)
             }
             None => self.recording_of_redis(settings, wanted)?,
         };
