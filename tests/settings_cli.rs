@@ -52,6 +52,9 @@ fn help_and_version_are_answers() {
         &["help"],
         &["run", "--help"],
         &["gaps", "--help"],
+        &["tail", "--help"],
+        &["replay", "--help"],
+        &["completions", "--help"],
         &["settings", "--help"],
         &["healthcheck", "--help"],
     ] {

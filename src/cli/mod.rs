@@ -10,7 +10,6 @@ mod simulate;
 mod spool;
 mod tail;
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -18,7 +17,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use uw_websocket_actors::settings::Secret;
 
 use crate::exit::Exit;
 use crate::settings::{Settings, Sources, log_level};
@@ -108,11 +106,6 @@ fn completions(shell: clap_complete::Shell) -> Exit {
     // a reader such as `head` may close the pipe when it has seen enough
     io::stdout().lock().write_all(&script).ok();
     Exit::Clean
-}
-
-/// Takes a text that may hold a secret.
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text.to_owned()))
 }
 
 /// Runs a command until its end, or until SIGINT or SIGTERM comes: then `None`.

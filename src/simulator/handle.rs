@@ -75,9 +75,9 @@ async fn serve(
         match recording {
             None => pacing::generate(player).await,
             Some(recording) => {
-                let played = recorded::play(Rc::clone(&player), recording).await;
+                let ended = recorded::play(Rc::clone(&player), recording).await;
                 // a recording that becomes unreadable ends there
-                player.failure.replace(played.err().map(|error| error.to_string()));
+                player.failure.replace(ended.err().map(|error| error.to_string()));
                 player.is_played.set(true);
             }
         }
@@ -194,7 +194,7 @@ impl SimulatorHandle {
         self.call(|hub| hub.played_ms.get())
     }
 
-    /// Whether everything that was sent was handed over to the sockets.
+    /// Whether no connection holds back what it was handed: it was written, or is being written.
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.call(Hub::is_written)

@@ -216,7 +216,7 @@ impl Hub {
         self.past.borrow().joins
     }
 
-    /// Whether every session has handed over to its socket what it got.
+    /// Whether no session holds back what it got: it was written, or is being written.
     pub(super) fn is_written(&self) -> bool {
         self.sessions.borrow().iter().all(|session| session.room(1) != Room::Full)
     }

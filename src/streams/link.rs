@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use uw_websocket_actors::control;
 use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::time::millis;
 use uw_websocket_actors::writer::store::link::AddressError;
 
 use super::MAX_STREAMS;
@@ -165,7 +166,7 @@ impl Link {
         count: usize,
     ) -> Result<Vec<(usize, Vec<(EntryId, Content)>)>, LinkError> {
         let mut read_them = redis::cmd("XREAD");
-        read_them.arg("COUNT").arg(count).arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        read_them.arg("COUNT").arg(count).arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS");
         for place in places {
             read_them.arg(&place.key);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use thiserror::Error;
-use uw_websocket_actors::event::{Scope, Topic};
+use uw_websocket_actors::event::{Scope, Symbol, Topic};
 use uw_websocket_actors::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::name::{GAPS, StreamName};
@@ -57,7 +57,7 @@ impl Pattern {
         };
         match (choice, targets) {
             (ChannelChoice::Topic(Topic { channel, symbol }), _) => {
-                vec![pattern(channel.name(), symbol.as_ref().map(|symbol| symbol.as_str()))]
+                vec![pattern(channel.name(), symbol.as_ref().map(Symbol::as_str))]
             }
             (ChannelChoice::Channel(channel), Targets::Symbols(symbols))
                 if channel.scope() == Scope::PerTicker =>
@@ -127,7 +127,7 @@ fn is_like(glob: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::event::{Channel, Symbol};
+    use uw_websocket_actors::event::Channel;
 
     use super::*;
 

@@ -86,7 +86,9 @@ fn a_service_that_is_fed_by_a_replay_stores_the_same_in_every_stream() {
     assert!(summary[1].starts_with("3600 events in "), "{summary:?}");
     assert!(summary.contains(&"  news: 300".to_owned()), "{summary:?}");
     // the replay said goodbye, and the service waits for it to come back
-    let closed = |service: &Service| service.records().iter().any(|record| record.mentions("1000"));
+    let closed = |service: &Service| {
+        service.records().iter().any(|record| record.mentions("closed by the peer with code 1000"))
+    };
     wait_for("the connections were closed with 1000", SOON, || {
         if closed(&again) { Ok(()) } else { Err(again.output()) }
     });

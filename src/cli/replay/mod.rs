@@ -25,7 +25,7 @@ use self::progress::Progress;
 use self::redis::{Source, Tell};
 use self::wanted::Wanted;
 use super::moments::Moment;
-use super::{complain, secret, until_signal};
+use super::{complain, until_signal};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::simulator::{RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions};
@@ -53,7 +53,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// The only token to accept [default: any that is not empty]
-    #[arg(long, value_parser = secret)]
+    #[arg(long)]
     token: Option<Secret>,
     /// How many times as fast as it was: 1 to 1000, or `max`: as fast as the clients read
     #[arg(long, default_value = "1")]
@@ -76,8 +76,8 @@ pub(super) struct ReplayArgs {
     /// Send a file in place of a Redis: frames as the vendor sends them, `tail --json` or `spool export`, one a line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
-    /// The Redis to read from [default: REDIS_URL]
-    #[arg(long, value_name = "URL", value_parser = secret)]
+    /// The Redis to read from [default: that of the settings]
+    #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }
 
@@ -115,8 +115,8 @@ enum ReplayError {
     Start(SocketAddr, io::Error),
     #[error("cannot go on: {0}")]
     Unreadable(String),
-    #[error("cannot write to standard output: {0}")]
-    Output(#[from] io::Error),
+    #[error("input or output failed: {0}")]
+    Io(#[from] io::Error),
 }
 
 /// Serves until everything is sent, or a signal comes.

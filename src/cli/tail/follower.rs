@@ -1,9 +1,11 @@
 //! Follows streams: what was there in one order, then what comes, over whatever happens to Redis.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep};
 use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::observation::unix_micros;
@@ -13,11 +15,13 @@ use super::printer::Printer;
 use crate::streams::link::{Content, Link, LinkError, Page, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
-use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
+use crate::streams::{MAX_STREAMS, page_size};
 
-/// How often it is looked for new streams: a new symbol is seen soon enough, and a look is cheap.
+/// Between two looks for new streams: a new symbol is seen soon enough. Where a look takes long, since Redis has very many
+/// keys, so many times as long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+const REST_OF_LOOKS: u32 = 10;
 /// Streams whose next pages are asked for before anything is printed: the first line comes soon.
 const SUPPLIED_AT_ONCE: usize = 1000;
 /// First and longest wait for a Redis that does not answer.
@@ -80,10 +84,11 @@ pub(super) struct Follower<'f, W> {
     /// Writes to people, with no secret in it.
     tell: &'f dyn Fn(&str),
     started_ms: u64,
-    looked: Option<Instant>,
     /// Before Redis is asked again to wait.
     rest: Duration,
+    /// The streams by the numbers of their lanes, and their names.
     streams: Vec<Followed>,
+    known: BTreeSet<StreamName>,
     merge: Merge<Content>,
 }
 
@@ -98,9 +103,9 @@ impl<'f, W: Write> Follower<'f, W> {
             printer,
             tell,
             started_ms: now_ms(),
-            looked: None,
             rest: Duration::ZERO,
             streams: Vec::new(),
+            known: BTreeSet::new(),
             merge: Merge::default(),
         }
     }
@@ -108,12 +113,17 @@ impl<'f, W: Write> Follower<'f, W> {
     /// Prints until there is nothing more to print. A Redis that is not there at the start is an error, later not.
     pub(super) async fn run(mut self) -> Result<(), Stop> {
         let mut link = Link::open(&self.wish.redis).await?;
-        self.look(&mut link).await?;
+        let there = link.streams(&self.wish.prefix).await?;
+        if there.len() >= MAX_STREAMS {
+            (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
+        }
+        self.follow(&mut link, &there, true).await?;
         if self.streams.is_empty() {
             (self.tell)(if self.wish.goes_on { "no such stream yet: waiting" } else { "no such stream" });
         }
+        let mut seen = look_again(self.wish);
         loop {
-            match self.turn(&mut link).await {
+            match self.turn(&mut link, &mut seen).await {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(Stop::Redis(error)) => link = self.come_back(error).await,
@@ -123,7 +133,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     /// Prints what is at hand, or gets more.
-    async fn turn(&mut self, link: &mut Link) -> Result<ControlFlow<()>, Stop> {
+    async fn turn(&mut self, link: &mut Link, seen: &mut Seen) -> Result<ControlFlow<()>, Stop> {
         let printed = self.print_ready()?;
         self.printer.out.flush()?;
         if printed.is_break() {
@@ -137,8 +147,12 @@ impl<'f, W: Write> Follower<'f, W> {
         if !self.wish.goes_on {
             return Ok(ControlFlow::Break(()));
         }
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
-            self.look(link).await?;
+        let there = match self.merge.open().next() {
+            Some(_) => seen.try_recv().ok(),
+            None => seen.recv().await,
+        };
+        if let Some(there) = there {
+            self.follow(link, &there, false).await?;
             return Ok(ControlFlow::Continue(()));
         }
         sleep(std::mem::take(&mut self.rest)).await;
@@ -183,10 +197,6 @@ impl<'f, W: Write> Follower<'f, W> {
     /// Waits a moment for entries at the end of all streams.
     async fn wait(&mut self, link: &mut Link) -> Result<(), LinkError> {
         let lanes: Vec<usize> = self.merge.open().collect();
-        if lanes.is_empty() {
-            sleep(LOOK_EVERY).await;
-            return Ok(());
-        }
         let count = page_size(lanes.len());
         let asked_ms = now_ms();
         let arrived = link.wait(&self.places(&lanes), count).await?;
@@ -208,19 +218,21 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(())
     }
 
-    /// Looks which streams there are, and follows those that are new.
-    async fn look(&mut self, link: &mut Link) -> Result<(), LinkError> {
-        let is_first = self.looked.is_none();
-        let there = link.streams(&self.wish.prefix).await?;
-        let chosen = choose(&self.wish.patterns, &there);
+    /// Follows what is new of the streams that there are.
+    async fn follow(
+        &mut self,
+        link: &mut Link,
+        there: &BTreeSet<StreamName>,
+        is_first: bool,
+    ) -> Result<(), LinkError> {
+        let chosen = choose(&self.wish.patterns, there);
         // a full stream that has appeared has all that is in the streams of its symbols
         for (lane, stream) in self.streams.iter().enumerate() {
             if there.contains(&stream.name) && chosen.binary_search(&stream.name).is_err() {
                 self.merge.close(lane);
             }
         }
-        let is_new = |name: &StreamName| !self.streams.iter().any(|stream| stream.name == *name);
-        let names: Vec<StreamName> = chosen.into_iter().filter(is_new).collect();
+        let names: Vec<StreamName> = chosen.into_iter().filter(|name| !self.known.contains(name)).collect();
         let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();
         let afters = match self.wish.after {
             Some(after) => vec![after; keys.len()],
@@ -230,9 +242,9 @@ impl<'f, W: Write> Follower<'f, W> {
         let was_read = self.wish.after.is_none() && is_first;
         for ((name, key), after) in names.into_iter().zip(keys).zip(afters) {
             self.merge.add(after);
+            self.known.insert(name.clone());
             self.streams.push(Followed { name, key, was_read, complete_ms: 0 });
         }
-        self.looked = Some(Instant::now());
         Ok(())
     }
 
@@ -271,7 +283,6 @@ impl<'f, W: Write> Follower<'f, W> {
             }
         }
         self.merge.doubt();
-        self.looked = Some(Instant::now());
         Ok(link)
     }
 
@@ -282,6 +293,31 @@ impl<'f, W: Write> Follower<'f, W> {
         };
         lanes.iter().filter_map(place).collect()
     }
+}
+
+/// The streams that there are, as they were seen.
+type Seen = Receiver<BTreeSet<StreamName>>;
+
+/// Looks again and again which streams there are, over a connection of its own, as long as the runtime lives. A Redis that
+/// is away is somebody else's concern.
+fn look_again(wish: &Wish) -> Seen {
+    let (see, seen) = channel(1);
+    let (redis, prefix) = (wish.redis.clone(), wish.prefix.clone());
+    tokio::spawn(async move {
+        let mut pause = LOOK_EVERY;
+        while !see.is_closed() {
+            sleep(pause).await;
+            let began = Instant::now();
+            let there = async { Link::open(&redis).await?.streams(&prefix).await }.await;
+            pause = LOOK_EVERY.max(began.elapsed() * REST_OF_LOOKS);
+            if let Ok(there) = there
+                && see.send(there).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    seen
 }
 
 impl Followed {

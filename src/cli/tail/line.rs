@@ -65,10 +65,11 @@ impl Line {
             room -= shown.width().min(room);
             let is_styled = coloured && *style != Style::new() && !shown.is_empty();
             // writing to a text cannot fail
-            let _written = match is_styled {
-                true => write!(out, "{style}{shown}{style:#}"),
-                false => write!(out, "{shown}"),
-            };
+            if is_styled {
+                let _written = write!(out, "{style}{shown}{style:#}");
+            } else {
+                out.push_str(shown);
+            }
             if shown.len() < text.len() {
                 break;
             }

@@ -5,7 +5,9 @@ mod follower;
 mod line;
 mod printer;
 
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -19,7 +21,7 @@ use uw_websocket_actors::settings::Secret;
 use self::follower::{Follower, Stop, Wish};
 use self::printer::{Form, Printer};
 use super::moments::Moment;
-use super::{complain, secret, until_signal};
+use super::{complain, until_signal};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::streams::selection::Pattern;
@@ -56,8 +58,8 @@ pub(super) struct TailArgs {
     /// Times of the local time zone in place of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
-    /// The Redis to read from [default: REDIS_URL]
-    #[arg(long, value_name = "URL", value_parser = secret)]
+    /// The Redis to read from [default: that of the settings]
+    #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }
 
@@ -65,41 +67,61 @@ fn regex(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| error.to_string())
 }
 
+/// How long a signal waits for the line that is being written: a reader that takes nothing does not hold up the end.
+const LAST_LINE: Duration = Duration::from_millis(500);
+
 /// Prints until the end, or until a signal comes.
 pub(super) fn run(args: TailArgs, settings: Settings) -> Exit {
-    let (ended, ends) = oneshot::channel();
-    let redactor = settings.redactor.clone();
-    // a thread of its own: a reader that takes nothing must not hold up the end
+    let (result, ended) = sync_channel(1);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (ends, is_over) = oneshot::channel::<()>();
+    // a thread of its own: it may be stuck in a write
     let following = move || {
         let tell = |text: &str| complain(&settings.redactor.redact(text));
-        // nobody waits for the end any more after a signal
-        drop(ended.send(follow(&args, &settings, &tell)));
+        let exit = exit_of(follow(&args, &settings, stopped, &tell), &tell);
+        // after a signal nobody may wait for it any more
+        drop((result.send(exit), ends));
     };
     if let Err(error) = std::thread::Builder::new().name("tail".to_owned()).spawn(following) {
         complain(&format!("cannot start: {error}"));
         return Exit::Failed;
     }
-    match until_signal(ends) {
-        Ok(Some(Ok(Err(Stop::Redis(error))))) => {
-            complain(&redactor.redact(&error.to_string()));
-            Exit::Unreachable
-        }
-        Ok(Some(Ok(Err(Stop::Output(error))))) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write: {error}"));
-            Exit::Failed
-        }
-        // the end, a signal, or a reader such as `head` that has seen enough
-        Ok(Some(Ok(_)) | None) => Exit::Clean,
+    if let Err(error) = until_signal(is_over) {
+        complain(&format!("cannot wait for signals: {error}"));
+        return Exit::Failed;
+    }
+    drop(stop);
+    match ended.recv_timeout(LAST_LINE) {
+        Ok(exit) => exit,
+        Err(RecvTimeoutError::Timeout) => Exit::Clean,
         // a panic was printed where it happened
-        Ok(Some(Err(_))) => Exit::Failed,
-        Err(error) => {
-            complain(&format!("cannot wait for signals: {error}"));
+        Err(RecvTimeoutError::Disconnected) => Exit::Failed,
+    }
+}
+
+fn exit_of(ended: Result<(), Stop>, tell: &dyn Fn(&str)) -> Exit {
+    match ended {
+        Ok(()) => Exit::Clean,
+        // a reader such as `head` has seen enough
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
+        Err(Stop::Output(error)) => {
+            tell(&format!("cannot write: {error}"));
             Exit::Failed
+        }
+        Err(Stop::Redis(error)) => {
+            tell(&error.to_string());
+            Exit::Unreachable
         }
     }
 }
 
-fn follow(args: &TailArgs, settings: &Settings, tell: &dyn Fn(&str)) -> Result<(), Stop> {
+/// Follows until there is nothing more, or it is stopped; every line that was begun is whole then.
+fn follow(
+    args: &TailArgs,
+    settings: &Settings,
+    stopped: oneshot::Receiver<()>,
+    tell: &dyn Fn(&str),
+) -> Result<(), Stop> {
     let actors = &settings.actors;
     let since = args.since.or(args.no_follow.then_some(Moment::Beginning));
     let wish = Wish {
@@ -120,7 +142,14 @@ fn follow(args: &TailArgs, settings: &Settings, tell: &dyn Fn(&str)) -> Result<(
         left: args.count,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Follower::new(&wish, &mut printer, tell).run())
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = Follower::new(&wish, &mut printer, tell).run() => ended,
+            _ = stopped => Ok(()),
+        }
+    });
+    printer.out.flush()?;
+    ended
 }
 
 impl TailArgs {

@@ -275,6 +275,6 @@ mod tests {
         assert!(print(&mut printer, "news", &event(r#"{"headline":"QQQ"}"#)).is_continue());
         assert!(print(&mut printer, "news", &event(r#"{"headline":"spy"}"#)).is_continue());
         assert!(print(&mut printer, "news", &event(r#"{"headline":"SPX"}"#)).is_break());
-        assert_eq!(printer.out.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert_eq!(String::from_utf8(printer.out).unwrap().lines().count(), 2);
     }
 }
