@@ -76,6 +76,16 @@ fn a_wrong_command_line_is_64() {
 }
 
 #[test]
+fn shells_get_their_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, stderr) = program(&["completions", shell]).run();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{shell}");
+        assert!(stdout.contains("replay") && stdout.contains("wait-joins"), "{shell}");
+    }
+    assert_eq!(program(&["completions", "command.com"]).run().0, 64);
+}
+
+#[test]
 fn a_disabled_service_says_so_and_ends_cleanly() {
     for args in [&[][..], &["run"]] {
         let (code, stdout, stderr) = program(args).run();

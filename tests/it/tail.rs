@@ -82,7 +82,7 @@ fn what_comes_is_followed_also_in_streams_that_are_new() {
     add(&redis, "price:SPY", "1-0", r#"{"close":"1"}"#);
     let mut tail = Tool::start(&["tail"], &redis);
     wait_until_follows(&redis);
-    add(&redis, "price:SPY", "*", r#"{"close":"562.820","vol":7}"#);
+    add(&redis, "price:SPY", "*", r#"{"close":"562.82","vol":7}"#);
     let line = tail.wait_for_lines(1).remove(0);
     assert!(line.ends_with("  price              SPY      562.82  volume 7"), "{line}");
     add(&redis, "news", "*", r#"{"headline":"a \u001b[2J new stream","tickers":["SPY"]}"#);

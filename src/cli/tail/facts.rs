@@ -86,7 +86,7 @@ fn trade(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
     line.right(PLAIN, &facts.short("size"), SHORT);
     line.left(
         PLAIN,
-        &format!("@ {}", facts.decimal("price").unwrap_or_else(|| "-".to_owned())),
+        &format!("@ {}", facts.price("price").unwrap_or_else(|| "-".to_owned())),
         "@ 123.45".len(),
     );
     line.right(STRONG, &facts.money("premium"), SHORT + 1);
@@ -99,7 +99,7 @@ fn trade(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
 }
 
 fn price(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    line.right(STRONG, &facts.decimal("close")?, "12345.67".len());
+    line.right(STRONG, &facts.price("close")?, "12345.67".len());
     line.left(FAINT, &labelled("volume", &facts.short("vol")), 0);
     Some(())
 }
@@ -108,7 +108,7 @@ fn gex(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
     let gamma = |kind: &str| facts.number(&format!("gamma_per_one_percent_move_{kind}"));
     let (oi, vol) = (gamma("oi"), gamma("vol"));
     oi.or(vol)?;
-    line.right(STRONG, &facts.decimal("price").unwrap_or_else(|| "-".to_owned()), "12345.67".len());
+    line.right(STRONG, &facts.price("price").unwrap_or_else(|| "-".to_owned()), "12345.67".len());
     for (name, value) in [("gamma oi", oi), ("vol", vol), ("dir", gamma("dir"))] {
         signed(line, name, value);
     }
@@ -125,7 +125,7 @@ fn strike(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
     signed(line, "put", facts.number("put_gamma_oi"));
     signed(line, "vol call", facts.number("call_gamma_vol"));
     signed(line, "put", facts.number("put_gamma_vol"));
-    line.word(FAINT, &labelled("price", &facts.decimal("price").unwrap_or_default()));
+    line.word(FAINT, &labelled("price", &facts.price("price").unwrap_or_default()));
     Some(())
 }
 
@@ -179,6 +179,12 @@ impl Facts<'_> {
     fn decimal(&self, name: &str) -> Option<String> {
         self.number(name)?;
         self.text(name).map(|text| plain(&text).to_owned())
+    }
+
+    /// A number as it is written: a price keeps its cents.
+    fn price(&self, name: &str) -> Option<String> {
+        self.number(name)?;
+        self.text(name)
     }
 
     fn short(&self, name: &str) -> String {
@@ -291,7 +297,7 @@ mod tests {
             r#"{"rule_name":null,"option_chain":"odd","total_premium":0}"#,
             "odd                                                                $0  ask    - bid    -",
         ),
-        ("price", r#"{"close":"562.820","time":1726670327692,"vol":6015555}"#, "  562.82  volume 6.02M"),
+        ("price", r#"{"close":"562.80","time":1726670327692,"vol":6015555}"#, "  562.80  volume 6.02M"),
         ("price", r#"{"close":562.5}"#, "   562.5"),
         (
             "gex",
