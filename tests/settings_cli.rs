@@ -52,6 +52,9 @@ fn help_and_version_are_answers() {
         &["help"],
         &["run", "--help"],
         &["gaps", "--help"],
+        &["tail", "--help"],
+        &["replay", "--help"],
+        &["completions", "--help"],
         &["settings", "--help"],
         &["healthcheck", "--help"],
     ] {
@@ -70,6 +73,16 @@ fn a_wrong_command_line_is_64() {
         assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}");
         assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
     }
+}
+
+#[test]
+fn shells_get_their_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, stderr) = program(&["completions", shell]).run();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{shell}");
+        assert!(stdout.contains("replay") && stdout.contains("wait-joins"), "{shell}");
+    }
+    assert_eq!(program(&["completions", "command.com"]).run().0, 64);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, TlsCertificates,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
@@ -38,21 +38,18 @@ pub enum CheckError {
     TooOld(String),
 }
 
+/// A client for the settings, for who needs a connection of its own. Connects to nothing yet.
+pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
+    Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
+}
+
 /// A pool for the settings. Connects to nothing yet.
 pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
-    let wrong =
-        |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
-    let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // the same trust as the writers have: the library would replace its roots by what it is given
-        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
-        info = Client::build_with_tls(info, certificates).map_err(wrong)?.get_connection_info().clone();
-    }
+    let info = connection_info(settings)?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
-    let manager = Manager::new_with_config(info, config).map_err(wrong)?;
+    let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
     Pool::builder(manager)
         .max_size(CONNECTIONS)
         .wait_timeout(Some(PATIENCE))
@@ -61,6 +58,22 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
         .runtime(Runtime::Tokio1)
         .build()
         .map_err(|error| AddressError::Url(error.to_string()))
+}
+
+fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
+    let mut info = settings.url.reveal().into_connection_info().map_err(|error| wrong(&error))?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // the same trust as the writers have: the library would replace its roots by what it is given
+        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
+        let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
+        info = client.get_connection_info().clone();
+    }
+    Ok(info)
+}
+
+fn wrong(error: &RedisError) -> AddressError {
+    AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
 }
 
 /// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is

@@ -11,6 +11,7 @@ pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod tool;
 pub(crate) mod wait;
 
 pub(crate) use feed::Feed;
