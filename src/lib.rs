@@ -13,3 +13,4 @@ pub mod shutdown;
 pub mod simulator;
 pub mod term;
 pub mod turns;
+mod ways;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod gaps;
 mod healthcheck;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
         Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
     Run,
+    /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
+    Check(check::CheckArgs),
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
     /// Print the ledger of gaps: what was missed, when and why
@@ -66,6 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let sources = Sources::of_process(cli.log_level);
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => with_settings(&sources, run::run),
+        Command::Check(args) => with_settings(&sources, |settings| check::run(&args, &settings)),
         Command::Simulate(args) => simulate::run(*args),
         Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),
         Command::Spool(args) => spool::run(&args, &sources),
