@@ -77,7 +77,7 @@ const RIGHTS: &[Right] = &[
     right("script|load", Area::None, "return(0)", "the snapshots that are shared with REST"),
     right("ping", Area::None, "", "to know that a connection is alive"),
     right("unwatch", Area::None, "", "to use a connection again"),
-    right("select", Area::None, "0", "a database other than 0 in REDIS_URL"),
+    optional("select", Area::None, "0", "a database other than 0 in REDIS_URL"),
     optional("info", Area::None, "server", "to see the version and the limits of Redis"),
     optional("memory|usage", Area::Own, "KEY SAMPLES 1", "to measure entries for the memory forecast"),
     optional("xlen", Area::Own, "KEY", "to measure entries for the memory forecast"),
@@ -188,6 +188,8 @@ async fn ask(link: &mut Link, rights: &[&'static Right], prefix: &str) -> Result
 /// Reads a refusal: `NOPERM … has no permissions to run the 'xadd' command`, or `… to access one of the keys used as
 /// arguments`.
 fn what_is_lacking(refusal: &str) -> Option<What> {
+    // of EXEC it says so behind what becomes of the transaction
+    let refusal = refusal.split_once("because of: ").map_or(refusal, |(_, reason)| reason);
     let is_about_keys = refusal.contains(" key");
     refusal.starts_with("NOPERM").then_some(if is_about_keys { What::Keys } else { What::Command })
 }
@@ -211,6 +213,10 @@ mod tests {
             ("NOPERM No permissions to access a key", Some(What::Keys)),
             ("OOM command not allowed when used memory > 'maxmemory'.", None),
             ("ERR EXEC without MULTI", None),
+            (
+                "EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command",
+                Some(What::Command),
+            ),
         ] {
             assert_eq!(what_is_lacking(refusal), expected, "{refusal}");
         }

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod chaos;
+mod check;
 mod exactly_once;
 mod gaps;
 mod harness;
@@ -17,6 +18,7 @@ mod proxy;
 mod reconnect;
 mod redis_faults;
 mod retention;
+mod rights;
 mod shutdown;
 mod start;
 mod streams;

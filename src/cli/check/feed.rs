@@ -13,17 +13,18 @@ use uw_websocket_actors::connection::transport::{FeedConnector, FeedSocket, Hand
 use uw_websocket_actors::connection::trial;
 use uw_websocket_actors::settings::FeedSettings;
 
+use super::redis::Owner;
 use super::report::{Finding, Report};
 use crate::exit::Exit;
 
 /// Longest wait for the handshake; its own limit is shorter, so that one is mostly the reason given.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Looks, and reports. `owner` holds the lease: `None` if that is not known, `Some(None)` if nobody does.
+/// Looks, and reports.
 pub(super) async fn look(
     settings: &FeedSettings,
     plans: &[ConnectionPlan],
-    owner: Option<&Option<String>>,
+    owner: &Owner,
     report: &mut Report<impl Write>,
 ) {
     report.section("Feed", settings.url.as_str());
@@ -49,8 +50,8 @@ pub(super) async fn look(
     };
     report.add(&Finding::fine("handshake", "accepted"));
     match (owner, plans.iter().find_map(|plan| plan.topics.first())) {
-        (Some(None), Some(topic)) => join(socket, &topic.to_string(), report).await,
-        (Some(Some(owner)), _) => {
+        (Owner::Nobody, Some(topic)) => join(socket, &topic.to_string(), report).await,
+        (Owner::Instance(owner), _) => {
             let text = format!("not tried: {owner} is running, and a second socket could take its events");
             report.add(&Finding::fine("join", text));
             trial::leave(socket).await;

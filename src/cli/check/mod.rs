@@ -67,7 +67,7 @@ async fn look<W: Write>(args: &CheckArgs, settings: &Settings, ways: &Ways, mut 
     }
     disk::look(&actors.spool, &mut report);
     if !args.no_feed {
-        feed::look(&actors.feed, &ways.plans, seen.owner.as_ref(), &mut report).await;
+        feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
     }
     report.end()
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use uw_websocket_actors::connection::plan::ConnectionPlan;
-use uw_websocket_actors::event::{Channel, Topic};
+use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS};
 use uw_websocket_actors::settings::{PlanSettings, Retention};
 
@@ -30,7 +30,7 @@ pub(super) fn subscriptions(
 fn topics(topics: &[Topic]) -> String {
     let mut channels: Vec<(&Channel, Vec<&str>)> = Vec::new();
     for topic in topics {
-        let symbol = topic.symbol.as_ref().map(|symbol| symbol.as_str());
+        let symbol = topic.symbol.as_ref().map(Symbol::as_str);
         match channels
             .last_mut()
             .filter(|(channel, symbols)| *channel == &topic.channel && !symbols.is_empty())
@@ -49,14 +49,13 @@ fn topics(topics: &[Topic]) -> String {
 /// Writes what every channel can come to.
 pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Report<impl Write>) {
     let total = if forecast.is_bounded { "at most" } else { "without a bound; those that have one:" };
-    let mut detail = format!("{total} {}", mebibytes(forecast.bytes));
-    if forecast.is_market {
-        detail += &format!(" with {MARKET_SYMBOLS} busy symbols, an assumption");
-    }
-    if retention == Retention::Off {
-        detail += "; no age limit";
-    }
-    report.section("Memory of Redis", &detail);
+    let symbols = if forecast.is_market {
+        format!(" with {MARKET_SYMBOLS} busy symbols, an assumption")
+    } else {
+        String::new()
+    };
+    let age = if retention == Retention::Off { "; no age limit" } else { "" };
+    report.section("Memory of Redis", &format!("{total} {}{symbols}{age}", mebibytes(forecast.bytes)));
     let widest =
         forecast.channels.iter().map(|channel| channel.channel.name().len()).max().unwrap_or_default();
     report.row(&format!(
@@ -93,8 +92,6 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::event::Symbol;
-
     use super::*;
 
     #[test]

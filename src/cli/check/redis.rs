@@ -1,5 +1,6 @@
 //! Looks at Redis the way the service does at its start, and closer. Nothing is written.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,8 +33,20 @@ pub(super) struct Seen {
     pub(super) measured: Measured,
     /// What Redis says of itself.
     pub(super) state: Option<State>,
-    /// Who holds the lease: `None` if that is not known, `Some(None)` if nobody does.
-    pub(super) owner: Option<Option<String>>,
+    /// Who holds the lease.
+    pub(super) owner: Owner,
+}
+
+/// Who holds the lease, and so whether a service is running.
+#[derive(Default)]
+pub(super) enum Owner {
+    /// Redis does not say.
+    #[default]
+    Unknown,
+    /// Nobody.
+    Nobody,
+    /// The instance of this name.
+    Instance(String),
 }
 
 /// Looks, and reports.
@@ -85,7 +98,7 @@ async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<
     let prefix = &settings.keys.prefix;
     if let Ok(Ok(owner)) = limited(holder(&mut *connection, prefix)).await {
         report.add(&lease(prefix, owner.as_ref()));
-        seen.owner = Some(owner.map(|(owner, _)| owner));
+        seen.owner = owner.map_or(Owner::Nobody, |(owner, _)| Owner::Instance(owner));
     }
     if let Ok(Ok(ahead)) = limited(clock(&mut connection)).await {
         report.add(&clocks(ahead));
@@ -147,15 +160,26 @@ fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Rep
             format!("all {} commands are allowed to `{user}`", rights::count()),
         ));
     }
-    for lack in lacking {
-        let text = format!("`{user}` lacks {}: {}", lack.rule(prefix), lack.right.purpose);
-        let advice = format!("ACL SETUSER {user} {}", lack.rule(prefix));
-        report.add(&if lack.right.is_optional {
+    for (rule, lacking) in by_rule(lacking, prefix) {
+        let purposes: BTreeSet<&str> = lacking.iter().map(|lack| lack.right.purpose).collect();
+        let purposes: Vec<&str> = purposes.into_iter().collect();
+        let text = format!("`{user}` lacks {rule}: {}", purposes.join("; "));
+        let advice = format!("ACL SETUSER {user} {rule}");
+        report.add(&if lacking.iter().all(|lack| lack.right.is_optional) {
             Finding::doubt("rights", text, advice)
         } else {
             Finding::failed(Exit::BadSettings, "rights", text, advice)
         });
     }
+}
+
+/// What one rule grants, together.
+fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l Lacking>> {
+    let mut by_rule: BTreeMap<String, Vec<&Lacking>> = BTreeMap::new();
+    for lack in lacking {
+        by_rule.entry(lack.rule(prefix)).or_default().push(lack);
+    }
+    by_rule
 }
 
 async fn state(connection: &mut Connection) -> redis::RedisResult<State> {

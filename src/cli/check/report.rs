@@ -198,7 +198,9 @@ mod tests {
         ] {
             let mut report = report(false);
             report.add(&Finding::doubt("a", "b", "c"));
-            found.iter().for_each(|exit| report.add(&Finding::failed(*exit, "a", "b", "c")));
+            for exit in found {
+                report.add(&Finding::failed(*exit, "a", "b", "c"));
+            }
             assert_eq!(report.end(), expected, "{found:?}");
         }
     }

@@ -51,7 +51,7 @@ impl State {
     /// Whether Redis has room for what the settings can come to.
     pub(super) fn room(&self, forecast: &Forecast) -> Finding {
         const SUBJECT: &str = "room";
-        let used = self.number("used_memory").map(mebibytes).unwrap_or_else(|| "?".to_owned());
+        let used = self.number("used_memory").map_or_else(|| "?".to_owned(), mebibytes);
         let (limit, text) = match (self.number("maxmemory"), self.number("total_system_memory")) {
             (Some(limit), _) => (limit, format!("maxmemory {}, of which {used} are used", mebibytes(limit))),
             (None, Some(machine)) => {
