@@ -77,6 +77,7 @@ fn the_documented_rights_are_enough() {
     });
     service.wait_for_metric("uw_ws_trimmed_entries_total", &[], 1_400);
     service.wait_for_metric("uw_ws_removed_keys_total", &[], 1);
+    redis.command::<u64>(&["DEL", "uw:ws:news:SPY"]);
     feed.send("price:SPY", &payload("price", "SPY", 1));
     feed.send("gex_strike:SPY", &payload("gex_strike", "SPY", 1));
     assert_streams_equal(&feed, &redis, &TARGETS);
