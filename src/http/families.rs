@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use std::fmt;
 
+use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
 
+use super::health::readiness;
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};
 use super::snapshot::{Snapshot, depth};
@@ -120,6 +122,16 @@ pub const FAMILIES: &[Family] = &[
                 Some(at) => series.labelled(&[counts.channel], at as f64 / 1e6),
                 None => Ok(()),
             })
+        },
+    ),
+    family(
+        "uw_ws_market_open",
+        Gauge,
+        &[],
+        "1 while the exchange has a session, by its calendar",
+        |snapshot, series| {
+            let state = market_state(snapshot.now / 1000);
+            series.only(u32::from(state == MarketState::Open))
         },
     ),
     family(
@@ -313,6 +325,9 @@ pub const FAMILIES: &[Family] = &[
         "1 while Redis takes the writes of every shard, or answers a stand-by; else 0",
         |snapshot, series| series.only(u32::from(snapshot.observations.redis_up())),
     ),
+    family("uw_ws_ready", Gauge, &[], "1 while `/readyz` says 200, else 0", |snapshot, series| {
+        series.only(u32::from(readiness(snapshot.observations).is_empty()))
+    }),
     family("uw_ws_gaps_total", Counter, &["reason"], "Gaps recorded in the ledger", |snapshot, series| {
         let gaps = &snapshot.observations.gaps;
         let mut reasons = GapReason::ALL.iter();

@@ -52,7 +52,7 @@ fn all_is_well_and_nothing_is_changed() {
         &output,
         &[
             "✓ answers         version ",
-            "✓ rights          all 31 commands are allowed to `default`",
+            "✓ rights          all 32 commands are allowed to `default`",
             "✓ persistence     append-only file",
             "✓ eviction        noeviction",
             "✓ lease           nobody holds uw:ws:owner",
