@@ -7,6 +7,7 @@
 
 mod chaos;
 mod check;
+mod configured;
 mod exactly_once;
 mod gaps;
 mod harness;
