@@ -171,7 +171,7 @@ fn a_redis_that_takes_no_writes_is_69_with_its_reason() {
         let (code, output) = setup.command(&["check", "--no-feed"]);
         ongoing.end(&redis);
         assert_eq!(code, Some(69), "{}", fault.code());
-        assert_says(&output, &["✗ answers         redis is not reachable: ", fault.code()]);
+        assert_says(&output, &["✗ answers         redis takes no writes: ", fault.code()]);
     }
     assert!(feed.handshakes().is_empty());
 }

@@ -63,12 +63,19 @@ fn prometheus_reads_the_rules_and_the_job_that_they_go_by() {
     assert!(target.ends_with(&format!(":{}", super::deployment::port())), "{target}");
 }
 
-/// What Prometheus itself says, where it is installed.
+/// What Prometheus itself says, where it is installed: whether it takes the rules, and what they make of series.
 #[test]
 fn promtool_accepts_the_rules() {
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus.yml");
-    match Command::new("promtool").args(["check", "config", config]).output() {
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => eprintln!("promtool is not asked: {error}"),
+    let root = env!("CARGO_MANIFEST_DIR");
+    for arguments in
+        [["check", "config", "config/prometheus.yml"], ["test", "rules", "tests/operations/alerts.test.yml"]]
+    {
+        match Command::new("promtool").args(arguments).current_dir(root).output() {
+            Ok(output) => {
+                let said = [output.stdout, output.stderr].concat();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+            }
+            Err(error) => eprintln!("promtool is not asked: {error}"),
+        }
     }
 }

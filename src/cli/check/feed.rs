@@ -57,7 +57,8 @@ pub(super) async fn look(
             trial::leave(socket).await;
         }
         _ => {
-            let text = "not tried: without redis nobody knows whether a service is running, whose events it could take";
+            let text =
+                "not tried: redis does not say whether a service is running, whose events it could take";
             report.add(&Finding::fine("join", text));
             trial::leave(socket).await;
         }

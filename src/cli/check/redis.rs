@@ -117,6 +117,12 @@ async fn limited<T>(step: impl Future<Output = T>) -> Result<T, String> {
 
 /// `check` ends with 78 where the service would, and with 69 where the service would wait.
 fn refused(error: &CheckError) -> Finding {
+    let text = match error {
+        CheckError::Unreachable(text) if Refusal::of(text) != Refusal::Other => {
+            format!("redis takes no writes: {text}")
+        }
+        _ => error.to_string(),
+    };
     let (exit, advice) = match error {
         CheckError::Credentials(_) => {
             (Exit::BadSettings, "put user and password into REDIS_URL, and allow what the README names")
@@ -124,7 +130,7 @@ fn refused(error: &CheckError) -> Finding {
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };
-    Finding::failed(exit, "answers", error.to_string(), advice)
+    Finding::failed(exit, "answers", text, advice)
 }
 
 fn advice(refusal: Refusal) -> &'static str {

@@ -73,13 +73,13 @@ impl<W: Write> Report<W> {
     /// Begins a section.
     pub(super) fn section(&mut self, title: &str, detail: &str) {
         let (bold, plain) = if self.is_coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let detail = if detail.is_empty() { String::new() } else { format!("  {detail}") };
+        let detail = if detail.is_empty() { String::new() } else { format!("  {}", self.shown(detail)) };
         self.write(&format!("\n{bold}{title}{plain}{detail}"));
     }
 
     /// Writes a row of a table.
     pub(super) fn row(&mut self, text: &str) {
-        self.write(&format!("    {}", text.trim_end()));
+        self.write(&format!("    {}", self.shown(text).trim_end()));
     }
 
     /// Writes a finding.
@@ -162,11 +162,11 @@ mod tests {
     #[test]
     fn findings_are_aligned_with_their_advice_and_without_secrets() {
         let mut report = report(false);
-        report.section("Redis", "redis://h");
+        report.section("Redis", "redis://s3cr3t");
         report.add(&Finding::fine("answers", "version 7.0.15"));
         report.add(&Finding::doubt("clock", "s3cr3t\nis ahead", "set s3cr3t"));
         report.row("a  b  ");
-        let expected = "\nRedis  redis://h\n  ✓ answers         version 7.0.15\n  ! clock           *** is ahead\n\
+        let expected = "\nRedis  redis://***\n  ✓ answers         version 7.0.15\n  ! clock           *** is ahead\n\
                                       \x20                   → set ***\n    a  b\n";
         assert_eq!(text(&report), expected);
     }
