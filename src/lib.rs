@@ -16,3 +16,4 @@ pub mod streams;
 pub mod term;
 pub mod turns;
 pub mod version;
+mod ways;

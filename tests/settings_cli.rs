@@ -55,6 +55,7 @@ fn help_and_version_are_answers() {
         &["tail", "--help"],
         &["replay", "--help"],
         &["completions", "--help"],
+        &["check", "--help"],
         &["settings", "--help"],
         &["healthcheck", "--help"],
     ] {
@@ -98,7 +99,7 @@ fn a_disabled_service_says_so_and_ends_cleanly() {
 
 #[test]
 fn bad_settings_are_78_with_one_line_each_for_every_command() {
-    for command in ["run", "settings", "healthcheck"] {
+    for command in ["run", "check", "settings", "healthcheck"] {
         let bad = [("ENABLE_WEBSOCKET", "true"), ("WEBSOCKET_MAX_CONNECTIONS", "50"), ("HTTP_ADDR", "here")];
         let (code, stdout, stderr) = program(&[command]).env(&bad).run();
         assert_eq!((code, stdout.as_str()), (78, ""));

@@ -88,6 +88,20 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         Err(StoreFault::Refused { text, .. }) => Some(text),
         Err(fault) => return Err(CheckError::Unreachable(fault.to_string())),
     };
+    let version = match (version(pool).await, &refusal) {
+        (Ok(version), _) => version,
+        (Err(CheckError::Unreachable(_)), Some(text)) => return Err(CheckError::Unreachable(text.clone())),
+        (Err(error), _) => return Err(error),
+    };
+    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+    if parse_version(&version).is_some_and(|version| version < OLDEST) {
+        return Err(CheckError::TooOld(version));
+    }
+    refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+/// What Redis calls its version.
+async fn version(pool: &Pool) -> Result<String, CheckError> {
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
@@ -100,12 +114,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         Err(error) => return Err(explain(&error)),
     };
     let version = server.lines().find_map(|line| line.strip_prefix("redis_version:"));
-    let version = version.unwrap_or("unknown").trim().to_owned();
-    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
-    if parse_version(&version).is_some_and(|version| version < OLDEST) {
-        return Err(CheckError::TooOld(version));
-    }
-    refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+    Ok(version.unwrap_or("unknown").trim().to_owned())
 }
 
 /// Asks Redis about itself; what it does not tell is not known.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod first_process;
 mod gaps;
 mod healthcheck;
@@ -45,6 +46,8 @@ enum Command {
     #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
         Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
     Run,
+    /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
+    Check(check::CheckArgs),
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
     /// Serve recorded events again over the vendor's protocol, at their own pace or faster
@@ -90,6 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
     match command {
         Command::Run => with_settings(&sources, run::run),
+        Command::Check(args) => with_settings(&sources, |settings| check::run(&args, &settings)),
         Command::Simulate(args) => simulate::run(*args),
         Command::Replay(args) => {
             let sources = sources.with_redis(args.redis.as_ref());

@@ -6,6 +6,8 @@
 #![cfg(test)]
 
 mod chaos;
+mod check;
+mod configured;
 mod exactly_once;
 mod gaps;
 mod harness;
@@ -19,6 +21,7 @@ mod reconnect;
 mod redis_faults;
 mod replay;
 mod retention;
+mod rights;
 mod shutdown;
 mod start;
 mod streams;
