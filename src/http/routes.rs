@@ -3,14 +3,12 @@
 use std::future::ready;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, IfNoneMatch};
-use actix_web::middleware::{DefaultHeaders, Next};
+use actix_web::http::header::IfNoneMatch;
 use actix_web::web::{self, Data, Header, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
 use uw_websocket_actors::observation::{Observations, unix_micros};
 
+use super::guard::TEXT;
 use super::health::{health, readiness};
 use super::metrics::{self, Metrics};
 use super::page::{ASSETS, Asset};
@@ -29,12 +27,6 @@ pub const PATHS: [(&str, &str); 5] = [
     ("/api/status", "the state of everything as JSON"),
 ];
 
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// The page loads its own files and asks its own server; nothing else, and nothing may frame it or be typed into it.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// Adds the paths to an application whose data holds [`Observations`] and [`Metrics`].
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -46,35 +38,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     for asset in &ASSETS {
         config.service(file(asset));
     }
-}
-
-/// Headers of every answer: nothing is kept by caches, guessed at or framed by other pages.
-pub(super) fn common_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((header::CACHE_CONTROL, "no-store"))
-        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-}
-
-/// Refuses requests that announce a body: no path takes one, so none is read.
-pub(super) async fn refuse_bodies(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    if announces_body(request.headers()) {
-        let refusal = HttpResponse::PayloadTooLarge()
-            .force_close()
-            .content_type(TEXT)
-            .body("no request has a body here\n");
-        return Ok(request.into_response(refusal));
-    }
-    Ok(next.call(request).await?.map_into_boxed_body())
-}
-
-fn announces_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// A path that answers to GET and HEAD; other methods get 405 with these two.
