@@ -219,8 +219,8 @@ export function showRedis({ redis_up: takesWrites, redis }) {
     ['state', isUp ? { text: 'takes writes', mark: 'ok' } : { text: 'takes no writes', mark: 'bad' }],
     ['version', version ?? '–'],
     ['memory used', bytes(used)],
-    ['forecast', forecast === null ? 'no bound' : bytes(forecast)],
-    ['maxmemory', max === 0 ? 'no limit' : bytes(max)],
+    ['can come to', forecast === null ? 'no bound' : bytes(forecast)],
+    ['maxmemory', version && !max ? 'no limit' : bytes(max)],
     ['when full', policy ?? '–'],
   ]);
   const scale = Math.max(max || 0, used || 0, forecast || 0);

@@ -5,6 +5,8 @@
 import { rate, span } from './format.js';
 
 const HEIGHT = 26;
+/** Ten minutes, however many of them are known. */
+const WINDOW_SECONDS = 600;
 /** Room above and below the line, so that its stroke is not cut. */
 const MARGIN = 3;
 
@@ -54,7 +56,7 @@ function draw(node, data) {
     cursor: { show: false },
     legend: { show: false },
     scales: {
-      x: { time: false, range: (_, least, most) => [Math.min(least, -1), Math.max(most, 0)] },
+      x: { time: false, range: [-WINDOW_SECONDS, 0] },
       y: { range: (_, least, most) => [0, Math.max(most, 1)] },
     },
     axes: [{ show: false }, { show: false }],

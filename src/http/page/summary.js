@@ -1,34 +1,23 @@
 // The headline, and what stands below it: what is missing and what to do about it.
 
 import { element, icon, reconcile, setAttribute, setIcon, setText, showNames } from './dom.js';
-import { age, bytes, plural, time } from './format.js';
+import { age, bytes, plural, time, words } from './format.js';
 
 const byId = (id) => document.getElementById(id);
 
-/** The reasons of `/readyz`: what each says in the headline for its subjects, and what to do. */
-const REASONS = {
-  stopping: [() => 'the service is stopping', 'It ends by itself and in order; what started it may start it again.'],
-  lease: [
-    () => 'the lease is not confirmed',
-    'Nothing is lost: events wait on disk. See that Redis answers and that its user may run EVAL on the key of the lease.',
-  ],
-  connection: [
-    (names) => `${few(names)} not connected`,
-    'It tries again by itself, and the gap goes into the ledger. If this lasts: see whether the feed is up, the network reaches it and the token is valid.',
-  ],
-  join: [
-    (names) => `${plural(names.length, 'join')} not acknowledged`,
-    'Joins are repeated by themselves. If this lasts: see that the symbol exists and that the token includes the channel.',
-  ],
-  join_refused: [
-    (names) => `${plural(names.length, 'join')} refused`,
-    'See that the symbol exists and that the token includes the channel, or take it out of CHANNELS or TARGET_SYMBOLS.',
-  ],
-  redis: [
-    () => 'Redis takes no writes',
-    'Nothing is lost: events wait in the disk queue and are written in order when Redis is back. See that Redis runs, has memory and is no replica.',
-  ],
-  spool: [() => 'the disk takes no events', 'Make room on the disk of SPOOL_DIR and see that it may be written to.'],
+/** Of many details of one code the first tell enough. */
+const MOST_DETAILS = 3;
+
+/** What a reason of `/readyz` says in the headline, by its code and with its subjects. */
+const TITLES = {
+  stopping: () => 'the service is stopping',
+  stalled: () => 'no progress',
+  lease: () => 'the lease is not confirmed',
+  connection: (names) => `${few(names)} not connected`,
+  join: (names) => `${plural(names.length, 'join')} not acknowledged`,
+  join_refused: (names) => `${plural(names.length, 'join')} refused`,
+  redis: () => 'Redis takes no writes',
+  spool: () => 'the disk takes no events',
 };
 
 const few = (names) => (names.length <= 3 ? names.join(', ') : `${names.slice(0, 2).join(', ')} and ${names.length - 2} more`);
@@ -63,42 +52,40 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   return found;
 }
 
-/** The reasons of a kind and text are one, with their subjects. */
+/** A sentence of its own. */
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.:]$/.test(text) ? '' : '.'}`;
+
+/** The reasons of a code as one, with their subjects. */
 function grouped(reasons) {
-  const groups = Map.groupBy(reasons, ({ code }) => code);
-  return [...groups].map(([code, members]) => {
-    const names = members.map((reason) => reason.name);
-    const [title, advice] = REASONS[code] ?? [() => code, ''];
-    const texts = [...new Set(members.map((reason) => reason.text))];
-    return { name: title(names), text: texts.slice(0, 3).join('; '), advice, names: names.length > 1 ? names : [] };
+  return [...Map.groupBy(reasons, ({ code }) => code)].map(([code, members]) => {
+    const names = members.map(({ subject }) => subject);
+    const details = [...new Set(members.map(({ detail }) => detail))];
+    return {
+      name: TITLES[code]?.(names) ?? words(code),
+      text: sentence(details.slice(0, MOST_DETAILS).join('; ')),
+      advice: sentence(members[0].advice),
+      names,
+    };
   });
 }
 
 function verdict(status) {
-  const { state, reasons, lease } = status;
-  switch (state) {
-    case 'ready': {
-      const found = remarks(status);
-      if (found.length > 0) return { mark: 'warn', headline: `Ready, but ${found[0].name}`, found };
-      const joins = status.connections.reduce((total, connection) => total + connection.joined, 0);
-      const remark = `${plural(joins, 'join')} acknowledged, Redis takes writes, every event is accounted for.`;
-      return { mark: 'ok', headline: 'All is well', remark, found };
-    }
-    case 'standby': {
-      const owner = lease.owner ? `${lease.owner} holds the lease` : 'another instance holds the lease';
-      const remark = `${owner}; this one joins and writes nothing, and takes over when that one ends. Nothing to do.`;
-      return { mark: 'off', headline: 'Stand-by', remark, found: [] };
-    }
-    case 'stalled': {
-      const remark = 'A restart of the process helps; what is on disk is written after it.';
-      return { mark: 'bad', headline: 'Stalled: the supervisor makes no progress', remark, found: grouped(reasons) };
-    }
-    default: {
-      const found = grouped(reasons);
-      const names = found.map((group) => group.name);
-      return { mark: 'bad', headline: `Not ready: ${names.join('; ') || state}`, found };
-    }
+  const { state, reasons, connections, lease } = status;
+  if (state === 'ready') {
+    const found = remarks(status);
+    if (found.length > 0) return { mark: 'warn', headline: `Ready, but ${found[0].name}`, found };
+    const joins = connections.reduce((total, { joined }) => total + joined, 0);
+    const remark = `${plural(joins, 'join')} acknowledged, Redis takes writes, every event is accounted for.`;
+    return { mark: 'ok', headline: 'All is well', remark, found };
   }
+  if (state === 'standby') {
+    const found = grouped(reasons.filter(({ code }) => code !== 'standby'));
+    const remark = `${lease.owner ?? 'Another instance'} holds the lease. This one joins and writes nothing, and takes over when that one ends.`;
+    return { mark: found.length > 0 ? 'warn' : 'off', headline: 'Stand-by', remark, found };
+  }
+  const found = grouped(reasons);
+  const names = found.map(({ name }) => name);
+  return { mark: 'bad', headline: `Not ready: ${names.join('; ') || words(state)}`, found };
 }
 
 function showHeadline({ mark, headline, remark = '', found }) {
