@@ -32,7 +32,7 @@ function showStatus(status) {
 }
 
 function showSilence(seconds) {
-  setAttribute(root, 'data-link', 'lost');
+  setAttribute(root, 'data-link', now ? 'lost' : 'connecting');
   showLost(now, seconds);
   const old = now ? `${age(seconds)} old` : '';
   setText(link, old && `disconnected, ${old}`);

@@ -225,7 +225,7 @@ export function showRedis({ redis_up: takesWrites, redis }) {
   ]);
   const scale = Math.max(max || 0, used || 0, forecast || 0);
   const share = (value) => (scale > 0 ? ((value ?? 0) / scale) * 100 : 0);
-  const [, usedBar, forecastMark] = byId('memory').children;
+  const [usedBar, forecastMark] = byId('memory').querySelectorAll('.used, .forecast');
   setAttribute(usedBar, 'width', share(used).toFixed(2));
   setAttribute(forecastMark, 'x', Math.min(share(forecast), 99.2).toFixed(2));
 }
