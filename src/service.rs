@@ -127,7 +127,9 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     ));
     let Started { spools, damages, lock } =
         spools.start(&observations, log).map_err(|error| unusable(&error))?;
-    check_redis(settings, &address, &pool, log).await?;
+    if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
+        observations.redis.forecast_bytes.get_or_init(|| bytes);
+    }
     let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
     Ok(Service {
@@ -145,8 +147,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     })
 }
 
-/// Asks Redis once. One that is away is waited for; one that refuses us is not.
-async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &Logger) -> Result<(), Exit> {
+/// Asks Redis once. One that is away is waited for; one that refuses us is not. Answers with the bytes that the settings
+/// can come to.
+async fn check_redis(
+    settings: &Settings,
+    address: &Address,
+    pool: &Pool,
+    log: &Logger,
+) -> Result<Option<u64>, Exit> {
     let reachable = match control::check(address, &settings.actors.keys.prefix, pool).await {
         Ok(version) => {
             info!(log, "redis answers"; "version" => version);
@@ -161,8 +169,7 @@ async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &
             return Err(Exit::BadSettings);
         }
     };
-    memory::announce(&settings.actors, reachable, log).await;
-    Ok(())
+    Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
 /// Where the ledger keeps its state.

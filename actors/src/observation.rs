@@ -17,8 +17,10 @@ use crate::ledger::observed::GapObservation;
 use crate::{labelled, skew};
 
 mod lease;
+mod redis;
 
 pub use lease::{LeaseObservation, LeaseState};
+pub use redis::{RedisFacts, RedisObservation};
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -389,6 +391,8 @@ pub struct Observations {
     pub writers: Vec<WriterObservation>,
     /// Whether this instance is the owner.
     pub lease: LeaseObservation,
+    /// Redis itself.
+    pub redis: RedisObservation,
     /// The janitor.
     pub janitor: JanitorObservation,
     /// Starts of a child after its first, by its name.
@@ -396,6 +400,8 @@ pub struct Observations {
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
     /// is healthy, so it is told by the clock that nobody sets.
     pub supervisor_round_at: Mutex<Instant>,
+    /// Children in which the supervisor sees no progress, or the thread of all of them. It says so before it acts.
+    pub stuck: Mutex<Vec<String>>,
     /// Whether the service is ending.
     pub stopping: AtomicBool,
     /// Log records lost because the log could not keep up.
@@ -429,9 +435,11 @@ impl Observations {
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             lease: LeaseObservation::new(),
+            redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
+            stuck: Mutex::default(),
             stopping: AtomicBool::new(false),
             log_records_dropped,
             gaps: GapObservation::default(),

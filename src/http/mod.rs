@@ -5,14 +5,18 @@
 //! answers while the service drains and is meant to be stopped last.
 
 mod client;
+mod events;
 mod families;
 mod guard;
 pub mod health;
+pub mod history;
 pub mod metrics;
 mod page;
+pub mod readiness;
 mod routes;
 mod server;
 pub mod snapshot;
+mod source;
 pub mod status;
 
 use std::io;
@@ -82,7 +86,7 @@ impl HttpSide {
         let thread_log = log.clone();
         let serve = move || {
             let _alive = alive; // whose end tells ours, even by a panic
-            if let Err(err) = serve(listener, observations, stopped) {
+            if let Err(err) = serve(listener, observations, stopped, thread_log.clone()) {
                 error!(thread_log, "HTTP side ended"; "error" => %err);
             }
         };

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::{HttpService, KeepAlive};
 use actix_rt::net::TcpStream;
@@ -13,13 +13,17 @@ use actix_web::dev::{AppConfig, Server, fn_service};
 use actix_web::error::Error;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
+use slog::Logger;
 use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
 use uw_websocket_actors::observation::Observations;
 
 use super::client::Client;
+use super::events::{self, Events};
 use super::guard::{Names, common_headers, refuse};
 use super::metrics::Metrics;
 use super::routes::routes;
+use super::source::Source;
 
 /// Connections at a time: far more than browsers, probes and scrapers need, so that whoever takes a hundred of them
 /// and does nothing shuts nobody out; and less than 32 MiB if each has all its buffers full. Further ones wait in the
@@ -42,15 +46,21 @@ pub(super) fn serve(
     listener: TcpListener,
     observations: Arc<Observations>,
     stopped: oneshot::Receiver<()>,
+    log: Logger,
 ) -> io::Result<()> {
     let names = Data::new(Names::of(listener.local_addr()?));
     let metrics = Data::new(Metrics::new(observations.clone()));
+    let source = Data::new(Source::new(observations.clone(), Instant::now()));
+    let events = Data::new(Events::new(log));
+    let (clock_source, ended_events) = (source.clone(), events.clone());
     let observations = Data::from(observations);
     let service = move || {
         let app = App::new()
             .app_data(names.clone())
             .app_data(observations.clone())
             .app_data(metrics.clone())
+            .app_data(source.clone())
+            .app_data(events.clone())
             .wrap(from_fn(refuse))
             .wrap(common_headers())
             .configure(routes)
@@ -77,10 +87,24 @@ pub(super) fn serve(
             .listen("http", listener, service)?
             .run();
         let handle = server.handle();
+        let clock = actix_rt::spawn(tell_time(clock_source, ended_events.clone()));
         actix_rt::spawn(async move {
             stopped.await.unwrap_or_default();
+            clock.abort();
+            ended_events.end().await;
             handle.stop(false).await;
         });
         server.await
     })
+}
+
+/// Notes the rates and sends the status once a second. A second in which the thread did not run is not made up for.
+async fn tell_time(source: Data<Source>, events: Data<Events>) {
+    let mut seconds = interval(events::EVERY);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let now = seconds.tick().await;
+        source.note(now.into_std());
+        events.publish(|| source.json().ok());
+    }
 }

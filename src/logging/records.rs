@@ -96,6 +96,12 @@ pub const RECORDS: &[Record] = &[
         "at start: the settings can come to more than its `maxmemory`",
     ),
     record("info", "http listening", "addr", "at start, with the address that was bound"),
+    record(
+        "info",
+        "status subscriber cut",
+        "reason, waiting",
+        "a client of `/api/events` that takes nothing; it may ask again",
+    ),
     record("error", "HTTP side ended", "error", "it ended by itself; the ingest goes on"),
     record("error", "HTTP side ended by a panic", "", "the same, by a panic"),
     record("warning", "HTTP side does not end", "", "at the end, which does not wait for it"),

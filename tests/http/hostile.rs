@@ -117,7 +117,7 @@ fn strange_methods_and_targets_are_answered_with_what_is_wrong() {
         ("POST /metrics", 405),
         ("OPTIONS /api/status", 405),
         ("TRACE /", 405),
-        ("BREW /readyz", 405),
+        ("BREW /api/events", 405),
         ("GET /../../etc/passwd", 404),
         ("GET /%2e%2e/%00", 404),
         ("GET //metrics", 404),

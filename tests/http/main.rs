@@ -7,6 +7,8 @@
     reason = "clippy.toml allows them in tests, not in the functions that tests share"
 )]
 
+mod documentation;
+mod events;
 mod hostile;
 mod metrics;
 mod page;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
+use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
@@ -137,8 +140,14 @@ fn readiness_lists_what_is_missing() {
     assert_eq!(
         answer.json(),
         json!([
-            {"kind": "join", "subject": "price:SPY", "detail": "not acknowledged on connection prices"},
-            {"kind": "redis", "subject": "shard 1", "detail": "Redis takes no writes: OOM \"full\""},
+            {
+                "code": "join", "subject": "price:SPY", "detail": "not acknowledged on connection prices",
+                "advice": ReasonCode::Join.advice(),
+            },
+            {
+                "code": "redis", "subject": "shard 1", "detail": "Redis takes no writes: OOM \"full\"",
+                "advice": ReasonCode::Redis.advice(),
+            },
         ])
     );
 }

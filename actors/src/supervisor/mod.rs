@@ -176,7 +176,8 @@ impl Supervisor {
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
         *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
-            match self.thread.check() {
+            let thread = self.thread.check();
+            match thread {
                 ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
                 ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
                     self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
@@ -185,6 +186,7 @@ impl Supervisor {
                 ThreadHealth::Silent(_) => {}
                 ThreadHealth::Runs => self.check_beats(ctx),
             }
+            self.show_stuck(thread);
         }
         // one that has nothing left to see to ends with its last address
         if self.phase != Phase::Drained || ctx.connected() {
@@ -209,6 +211,23 @@ impl Supervisor {
                 self.after_crash(index, ctx);
             }
         }
+    }
+
+    /// Shows who makes no progress. What was shown when the supervisor gave up stands until the process ends.
+    fn show_stuck(&self, thread: ThreadHealth) {
+        let limit = self.timing.rounds(self.timing.suspect_limit);
+        let is_thread = match thread {
+            ThreadHealth::Runs => false,
+            ThreadHealth::Silent(rounds) => rounds >= limit,
+            ThreadHealth::Ended => true,
+        };
+        let stuck = if is_thread {
+            vec!["data thread".to_owned()]
+        } else {
+            let stuck = self.children.iter().filter(|child| child.silent_rounds() >= limit);
+            stuck.map(|child| child.spec.name.clone()).collect()
+        };
+        *lock(&self.observations.stuck) = stuck;
     }
 
     /// A child crashed or froze: starts it again after a back-off, or gives up.
@@ -273,6 +292,14 @@ impl Child {
 
     fn is_running(&self) -> bool {
         matches!(self.state, ChildState::Running { .. })
+    }
+
+    /// Rounds in a row without a beat; 0 for a child that is not running.
+    fn silent_rounds(&self) -> u32 {
+        match self.state {
+            ChildState::Running { silent_rounds, .. } => silent_rounds,
+            ChildState::Waiting { .. } | ChildState::Ended => 0,
+        }
     }
 
     /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.
