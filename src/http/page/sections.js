@@ -6,6 +6,7 @@ import { spark } from './spark.js';
 
 const byId = (id) => document.getElementById(id);
 const sum = (items, value) => items.reduce((total, item) => total + (value(item) ?? 0), 0);
+const sumOfKnown = (items, value) => (items.every((item) => value(item) === null) ? null : sum(items, value));
 const atMost = (items, value) => items.map(value).reduce((a, b) => (a === null ? b : Math.max(a, b ?? a)), null);
 /** A number that should be zero. */
 const unwanted = (value) => (value > 0 ? { text: count(value), mark: 'warn' } : count(value));
@@ -25,7 +26,7 @@ export function showFigures(status) {
   const waiting = sum(writers, (writer) => writer.spool.events);
   const newest = channels.map((channel) => channel.last_event_age_seconds).filter((seconds) => seconds !== null);
   showFacts(byId('figures'), [
-    ['events a second', rate(sum(channels, (channel) => channel.rate_per_second))],
+    ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
     ['stored within (p99)', latency(atMost(writers, (writer) => writer.latency_p99_seconds), false)],
     ['waiting on disk', count(waiting)],

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ALL_IS_WELL, UNAVAILABLE, open, send_prices, wait_for_headline};
-use crate::support::browser::{Browser, DESK, PHONE, View};
+use crate::support::browser::{Browser, DESK, ENTER, PHONE, TAB, View};
 use crate::support::{Feed, RedisServer, Service, Setup};
 
 /// With the channels below as many joins as five sockets can carry.
@@ -87,11 +87,9 @@ fn every_text_can_be_read_by_day_and_by_night_also_when_it_is_old() {
 
 #[track_caller]
 fn assert_readable(page: &Browser) {
-    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())");
     let mut grounds = Vec::new();
     for is_dark in [false, true] {
         page.look(View { is_dark, ..DESK });
-        page.evaluate("document.getAnimations().forEach((animation) => animation.finish())");
         let least = page.evaluate(LEAST_CONTRAST);
         assert!(least[0].as_f64().unwrap() >= 4.5, "{least}, dark: {is_dark}");
         grounds.push(page.evaluate("getComputedStyle(document.body).backgroundColor"));
@@ -120,16 +118,16 @@ fn the_keyboard_reaches_what_can_be_opened_and_it_stays_open() {
     let service = Service::start(&feed, &redis);
     let page = open(&service, DESK);
     wait_for_headline(&page, ALL_IS_WELL);
-    page.press("Tab", 9);
+    page.press(TAB);
     assert_eq!(page.evaluate("document.activeElement.textContent"), "By channel");
     assert_eq!(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"), "solid");
-    page.press("Enter", 13);
+    page.press(ENTER);
     page.wait_until("the table is there", "document.querySelector('#books').checkVisibility()");
     send_prices(&feed, 0, 7);
     page.wait_for_text("#books > [data-key=price] [data-head=stored]", |text| text == "7");
     assert_eq!(page.evaluate("document.activeElement.textContent"), "By channel");
     let reached = (0..20).map(|_| {
-        page.press("Tab", 9);
+        page.press(TAB);
         page.evaluate("document.activeElement.getAttribute('href')")
     });
     let reached: Vec<Value> = reached.collect();
@@ -188,8 +186,7 @@ fn tables_are_tables_for_who_does_not_see_them_on_a_phone_too() {
         let lines = named("image");
         assert_eq!(lines.len(), 7, "{lines:?}");
         assert!(lines.iter().all(|name| !name.is_empty()), "{lines:?}");
-        assert_eq!(named("heading").first(), Some(&ALL_IS_WELL));
-        assert!(named("heading").contains(&"Disk queue"));
+        assert!(named("heading").contains(&ALL_IS_WELL) && named("heading").contains(&"Disk queue"));
     }
     assert_eq!(page.evaluate("document.documentElement.lang"), "en");
     assert_eq!(page.evaluate("document.querySelectorAll('h1').length"), 1);

@@ -33,7 +33,7 @@ const OPTIONS: [&str; 10] = [
     "--disable-background-networking",
     "--disable-component-update",
     // a name that has to be resolved is not ours
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
 /// How the page is looked at.
@@ -49,6 +49,17 @@ pub(crate) struct View {
 pub(crate) const DESK: View = View { width: 1200, height: 900, is_dark: false };
 /// The narrowest phone.
 pub(crate) const PHONE: View = View { width: 360, height: 740, is_dark: true };
+
+/// A key of the keyboard.
+#[derive(Clone, Copy)]
+pub(crate) struct Key {
+    name: &'static str,
+    code: u32,
+    text: &'static str,
+}
+
+pub(crate) const TAB: Key = Key { name: "Tab", code: 9, text: "" };
+pub(crate) const ENTER: Key = Key { name: "Enter", code: 13, text: "\r" };
 
 /// A browser with one page open; ended with the value.
 pub(crate) struct Browser {
@@ -196,12 +207,14 @@ impl Browser {
         });
     }
 
-    /// Presses and releases a key, by its name and its code of Windows.
+    /// Presses and releases a key.
     #[track_caller]
-    pub(crate) fn press(&self, key: &str, code: u32) {
-        for kind in ["rawKeyDown", "keyUp"] {
-            let params = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
-            self.call("Input.dispatchKeyEvent", &params);
+    pub(crate) fn press(&self, Key { name, code, text }: Key) {
+        let key = json!({ "key": name, "code": name, "windowsVirtualKeyCode": code, "text": text });
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = key.clone();
+            event["type"] = json!(kind);
+            self.call("Input.dispatchKeyEvent", &event);
         }
     }
 
@@ -252,8 +265,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         if std::thread::panicking() && self.session.borrow().is_some() {
             let events = self.events.borrow();
-            let shown = events.iter().filter(|event| event["method"] != "Network.dataReceived");
-            shown.for_each(|event| eprintln!("--- browser --- {event:.300}"));
+            for event in events.iter().filter(|event| event["method"] != "Network.dataReceived") {
+                eprintln!("--- browser --- {:.300}", event.to_string());
+            }
         }
         drop(write!(self.to_browser.get_mut(), r#"{{"id":0,"method":"Browser.close"}}{}"#, '\0'));
         let end = Instant::now() + SOON;
