@@ -201,8 +201,12 @@ const spool = new Table(
   { key: (writer) => writer.shard, notes: ({ spool }) => (spool.error ? [{ mark: 'bad', text: spool.error }] : []) },
 );
 
-function emptyIn({ spool: { events, drain_seconds: seconds } }) {
+/** Events that wait for less than this are on their way; there is no backlog to speak of. */
+const ON_THEIR_WAY_SECONDS = 5;
+
+function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds } }) {
   if (events === 0) return 'empty';
+  if (oldest < ON_THEIR_WAY_SECONDS) return 'keeps up';
   return seconds === null ? 'not draining' : span(seconds);
 }
 

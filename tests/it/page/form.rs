@@ -1,9 +1,11 @@
 //! The page's form: on a phone, by night, by keyboard, and for who does not see it.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{ALL_IS_WELL, UNAVAILABLE, open, send_prices, wait_for_headline};
+use super::{ALL_IS_WELL, open, send_prices, wait_for_headline};
 use crate::support::browser::{Browser, DESK, ENTER, PHONE, TAB, View};
+use crate::support::feed::Refusal;
 use crate::support::{Feed, RedisServer, Service, Setup};
 
 /// With the channels below as many joins as five sockets can carry.
@@ -11,6 +13,13 @@ const SYMBOLS: &str = "SPY,QQQ,IWM,DIA,AAPL,MSFT,NVDA,TSLA,AMZN,META,GOOGL,AMD,N
 /// Those of the settings' default and more.
 const CHANNELS: &str = "flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news,lit_trades,\
     off_lit_trades,a_channel_with_quite_a_long_name,another_one,c1,c2,c3,c4,c5,c6,c7,c8,c9,d1,d2,d3,d4,d5,d6,d7,d8,d9,e1";
+
+/// What it says has a word that fits no line.
+const WORDY: Refusal = Refusal {
+    status: "503 Service Unavailable",
+    headers: "",
+    body: "a-reason-without-a-blank-in-it-which-is-longer-than-any-telephone-is-wide-and-then-some-more",
+};
 
 /// What sticks out of the page to the right.
 const TOO_WIDE: &str = "[...document.querySelectorAll('body *')]
@@ -37,9 +46,10 @@ fn nothing_is_wider_than_the_window_with_many_channels_and_joins_and_in_an_outag
         assert_fits(&page, width);
     }
     redis.kill9();
-    feed.refuse_all(Some(UNAVAILABLE));
+    feed.refuse_all(Some(WORDY));
     feed.cut_all();
-    send_nothing_until_both_are_missed(&page);
+    page.wait_for_text("#headline", |text| text.contains("not connected") && text.contains("Redis"));
+    page.wait_for_text("#open-gaps", |text| text.contains("and ") && text.contains(" more"));
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })");
     for width in widths {
         page.look(View { width, ..PHONE });
@@ -49,11 +59,6 @@ fn nothing_is_wider_than_the_window_with_many_channels_and_joins_and_in_an_outag
     redis.restart(&[]);
     wait_for_headline(&page, ALL_IS_WELL);
     service.finish();
-}
-
-fn send_nothing_until_both_are_missed(page: &Browser) {
-    page.wait_for_text("#headline", |text| text.contains("not connected") && text.contains("Redis"));
-    page.wait_for_text("#open-gaps", |text| text.contains("and ") && text.contains(" more"));
 }
 
 /// The least contrast of a text with the ground behind it, by the formula of WCAG 2, and whose it is.
@@ -105,10 +110,16 @@ fn the_lines_are_drawn_anew_when_night_falls() {
     wait_for_headline(&page, ALL_IS_WELL);
     send_prices(&feed, 0, 500);
     let spark = "document.querySelector('#channels > [data-key=price] canvas')";
-    page.wait_until("the line has rates", &format!("/ to [1-9]/.test({spark}.closest('.spark').ariaLabel)"));
+    page.wait_until(
+        "the line has two points",
+        &format!("/last 1[05] s/.test({spark}.closest('.spark').ariaLabel)"),
+    );
+    service.signal(Signal::STOP); // no new rates that would have them drawn anyway
+    wait_for_headline(&page, "Disconnected");
     let by_day = page.evaluate(&format!("{spark}.toDataURL()"));
     page.look(View { is_dark: true, ..DESK });
     page.wait_until("other colours", &format!("{spark}.toDataURL() !== {by_day}"));
+    service.signal(Signal::CONT);
     service.finish();
 }
 
@@ -188,6 +199,9 @@ fn tables_are_tables_for_who_does_not_see_them_on_a_phone_too() {
         assert!(lines.iter().all(|name| !name.is_empty()), "{lines:?}");
         assert!(named("heading").contains(&ALL_IS_WELL) && named("heading").contains(&"Disk queue"));
     }
+    // some browsers forget what a table is when it is laid out as blocks, unless they are told
+    let untold = "document.querySelectorAll(':is(table, thead, tbody, tr, th, td):not([role])').length";
+    assert_eq!(page.evaluate(untold), 0);
     assert_eq!(page.evaluate("document.documentElement.lang"), "en");
     assert_eq!(page.evaluate("document.querySelectorAll('h1').length"), 1);
     service.finish();

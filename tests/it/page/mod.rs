@@ -75,8 +75,8 @@ fn numbers_are_live() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Service::start(&feed, &redis);
     let page = open(&service, DESK);
-    page.evaluate("document.querySelector('details').open = true");
     wait_for_cell(&page, ("channels", "price", "Received"), "0");
+    page.evaluate("document.querySelector('details').open = true");
     send_prices(&feed, 0, 1_234);
     wait_for_cell(&page, ("channels", "price", "Received"), "1,234");
     wait_for_cell(&page, ("channels", "price", "Stored"), "1,234");
@@ -160,6 +160,20 @@ fn joins_that_are_missing_are_named_and_what_the_feed_says_is_no_markup() {
     assert_eq!(page.evaluate("document.querySelectorAll('main img, main td b').length"), 0);
     feed.acknowledge("price:SPY");
     page.wait_for_text("#headline", |text| text == "Not ready: 1 join refused");
+    service.finish();
+}
+
+#[test]
+fn what_is_doubtful_is_said_while_the_service_is_ready() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    redis.config_set("maxmemory", "100mb"); // the usual settings can come to more
+    let service = Service::start(&feed, &redis);
+    let page = open(&service, DESK);
+    page.wait_for_text("#headline", |text| text == "Ready, but Redis may run out of memory");
+    page.wait_for_text("#reasons", |text| {
+        text.contains("maxmemory is 100 MiB") && text.contains("STREAM_RETENTION")
+    });
+    page.wait_for_text("#redis", |text| text.contains("noeviction"));
     service.finish();
 }
 
