@@ -7,7 +7,7 @@ mod channel;
 
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -400,6 +400,8 @@ pub struct Observations {
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
     /// is healthy, so it is told by the clock that nobody sets.
     pub supervisor_round_at: Mutex<Instant>,
+    /// Children that crashed and wait for their restart; what they show of themselves is of their last life.
+    pub restarting: Mutex<BTreeSet<String>>,
     /// Children in which the supervisor sees no progress, or the thread of all of them. It says so before it acts.
     pub stuck: Mutex<Vec<String>>,
     /// Whether the service is ending.
@@ -439,6 +441,7 @@ impl Observations {
             janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
+            restarting: Mutex::default(),
             stuck: Mutex::default(),
             stopping: AtomicBool::new(false),
             log_records_dropped,

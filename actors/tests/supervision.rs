@@ -393,6 +393,22 @@ fn a_frozen_child_is_shown_as_stuck_until_it_is_replaced() {
 }
 
 #[test]
+fn a_crashed_child_is_shown_as_restarting_until_it_lives_again() {
+    run(async {
+        let backoff = Duration::from_millis(300);
+        let timing = Timing { backoff_first: backoff, backoff_max: backoff, ..quick() };
+        let family = Family::start(&PAIR, FORGIVING, timing);
+        let restarting = || lock(&family.observations.restarting).iter().cloned().collect::<Vec<_>>();
+        family.tell("trades", Order::End).await;
+        eventually("it is seen", || restarting() == ["trades"]).await;
+        assert_eq!(family.restarts("trades"), 0);
+        family.life("trades", 2).await;
+        eventually("it lives", || restarting().is_empty()).await;
+        family.end();
+    });
+}
+
+#[test]
 fn what_drains_is_not_stuck() {
     run(async {
         let timing = Timing { freeze_limit: PATIENCE, ..quick() };

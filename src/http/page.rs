@@ -23,9 +23,10 @@ pub(super) struct Asset {
 }
 
 /// Every file of the page. Each row is a route.
-pub(super) static ASSETS: [Asset; 12] = [
+pub(super) static ASSETS: [Asset; 13] = [
     asset("/", HTML, include_bytes!("page/index.html")),
     asset("/page.css", CSS, include_bytes!("page/page.css")),
+    asset("/narrow.css", CSS, include_bytes!("page/narrow.css")),
     asset("/page.js", SCRIPT, include_bytes!("page/page.js")),
     asset("/link.js", SCRIPT, include_bytes!("page/link.js")),
     asset("/summary.js", SCRIPT, include_bytes!("page/summary.js")),

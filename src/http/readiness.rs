@@ -34,6 +34,8 @@ labelled! {
         Stopping = "stopping",
         /// The supervisor, or something that it watches, makes no progress.
         Stalled = "stalled",
+        /// An actor crashed and waits for its restart.
+        Restarting = "restarting",
         /// Another instance holds the lease.
         Standby = "standby",
         /// Redis has not confirmed that the lease is ours.
@@ -58,6 +60,7 @@ impl ReasonCode {
         match self {
             ReasonCode::Stopping => "the service is ending",
             ReasonCode::Stalled => "the supervisor, or an actor that it watches, makes no progress",
+            ReasonCode::Restarting => "an actor crashed and waits for its restart",
             ReasonCode::Standby => "another instance is the owner",
             ReasonCode::Lease => "Redis has not confirmed that this instance is the owner",
             ReasonCode::Connection => "a connection has no open socket",
@@ -75,6 +78,9 @@ impl ReasonCode {
             ReasonCode::Stopping => "nothing: whatever ended it says whether it starts again",
             ReasonCode::Stalled => {
                 "wait half a minute: the actor is replaced, or the process ends with exit code 70; then report it"
+            }
+            ReasonCode::Restarting => {
+                "nothing, it is started again within 10 s; the log's `actor crashed` says why: report it"
             }
             ReasonCode::Standby => "nothing, it takes over when the owner ends; or end the owner to let it",
             ReasonCode::Lease => {
@@ -115,6 +121,9 @@ pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
     }
     if let Err(unhealthy) = health(observations, now) {
         reasons.push(Reason::new(ReasonCode::Stalled, "supervisor", unhealthy.to_string()));
+    }
+    for actor in &*lock(&observations.restarting) {
+        reasons.push(Reason::new(ReasonCode::Restarting, actor, "it crashed and waits for its restart"));
     }
     match observations.lease.state.get() {
         LeaseState::Held => {}
@@ -319,6 +328,14 @@ mod tests {
         let codes: Vec<_> =
             readiness(&observations, Instant::now()).iter().map(|reason| reason.code).collect();
         assert_eq!(codes, [ReasonCode::Standby, ReasonCode::Redis]);
+    }
+
+    #[test]
+    fn not_ready_while_an_actor_waits_for_its_restart() {
+        let observations = ready();
+        lock(&observations.restarting).insert("connection-flow".to_owned());
+        let (code, subject, _) = only_reason(&observations);
+        assert_eq!((code, &*subject), (ReasonCode::Restarting, "connection-flow"));
     }
 
     #[test]

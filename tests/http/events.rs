@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -64,7 +65,7 @@ fn the_status_comes_at_once_and_then_once_a_second() {
     let begin = Instant::now();
     let messages = [listener.message(), listener.message(), listener.message()];
     let elapsed = begin.elapsed();
-    assert!((Duration::from_millis(2_000)..Duration::from_millis(3_900)).contains(&elapsed), "{elapsed:?}");
+    assert!((Duration::from_secs(2)..Duration::from_millis(3_900)).contains(&elapsed), "{elapsed:?}");
     assert_eq!(messages[0]["totals"]["received"], 5);
     let names = |status: &Value| status.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&messages[2]), names(&get(&side, "/api/status").json()), "the same as /api/status");
@@ -84,7 +85,9 @@ fn all_listeners_get_the_same_bytes() {
 fn one_listener_too_many_is_told_what_to_do_and_gets_a_place_when_one_is_free() {
     let side = start(&in_order());
     let mut listeners: Vec<_> = (0..SUBSCRIBERS).map(|_| Listener::new(&side)).collect();
-    listeners.iter_mut().for_each(|listener| drop(listener.message()));
+    for listener in &mut listeners {
+        listener.message();
+    }
     let refusal = get(&side, "/api/events");
     assert_eq!(refusal.status, 503);
     assert!(refusal.body.contains("ask /api/status instead"), "{}", refusal.body);
@@ -112,7 +115,9 @@ fn head_tells_of_the_stream_and_takes_no_place() {
 fn streams_end_properly_when_the_side_stops() {
     let side = start(&in_order());
     let mut listeners: Vec<_> = (0..3).map(|_| Listener::new(&side)).collect();
-    listeners.iter_mut().for_each(|listener| drop(listener.message()));
+    for listener in &mut listeners {
+        listener.message();
+    }
     let begin = Instant::now();
     side.stop();
     assert!(begin.elapsed() < Duration::from_millis(250), "{:?}", begin.elapsed());
@@ -131,7 +136,7 @@ fn a_listener_that_does_not_read_is_cut_and_the_others_go_on() {
         .collect();
     let plan = [("prices", &topics[..])];
     let observations =
-        Observations::new("host-1".to_owned(), "1.2.3", &[Channel::Price], &plan, 1, Default::default());
+        Observations::new("host-1".to_owned(), "1.2.3", &[Channel::Price], &plan, 1, Arc::default());
     let side = start(&observations.into());
     let idle: Vec<_> = (0..SUBSCRIBERS - 1).map(|_| Listener::new(&side)).collect();
     let mut reader = Listener::new(&side);

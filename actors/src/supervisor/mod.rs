@@ -158,6 +158,7 @@ impl Supervisor {
         if child.generation > 1 {
             self.observations.count_restart(&child.spec.name);
         }
+        lock(&self.observations.restarting).remove(&child.spec.name);
         let ends = ctx.address().recipient();
         let (life, beat) = ChildLife::new(index, child.generation, ends);
         // a start that panics is a crash like any other; the supervisor must outlive it
@@ -250,6 +251,7 @@ impl Supervisor {
                     "crashes_in_period" => crashes);
                 let restart = ctx.run_later(delay, move |supervisor, ctx| supervisor.start_child(index, ctx));
                 child.state = ChildState::Waiting { restart };
+                lock(&self.observations.restarting).insert(child.spec.name.clone());
             }
             Verdict::GiveUp { crashes } => {
                 let name = child.spec.name.clone();
@@ -279,6 +281,7 @@ impl Supervisor {
             if let ChildState::Waiting { restart } = child.state {
                 ctx.cancel_future(restart);
                 child.state = ChildState::Ended;
+                lock(&self.observations.restarting).remove(&child.spec.name);
             }
         }
     }

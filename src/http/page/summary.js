@@ -12,6 +12,7 @@ const MOST_DETAILS = 3;
 const TITLES = {
   stopping: () => 'the service is stopping',
   stalled: () => 'no progress',
+  restarting: (names) => `${few(names)} restarting`,
   lease: () => 'the lease is not confirmed',
   connection: (names) => `${few(names)} not connected`,
   join: (names) => `${plural(names.length, 'join')} not acknowledged`,
