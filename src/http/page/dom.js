@@ -5,6 +5,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 /** A list that is longer than this is folded. */
 const SHORT_LIST = 8;
 
+export const byId = (id) => document.getElementById(id);
+
 /** A new element with its class and children. */
 export function element(tag, className = '', ...children) {
   const node = document.createElement(tag);
@@ -53,7 +55,9 @@ export function show(node, value) {
  * there for a key already stays, and is moved only if it has to be.
  */
 export function reconcile(parent, items, keyOf, create, update) {
-  const old = new Map([...parent.children].filter((node) => 'key' in node.dataset).map((node) => [node.dataset.key, node]));
+  const old = new Map(
+    [...parent.children].filter((node) => 'key' in node.dataset).map((node) => [node.dataset.key, node]),
+  );
   const nodes = items.map((item) => {
     const key = String(keyOf(item));
     const node = old.get(key) ?? create(item);

@@ -1,14 +1,23 @@
 // The status page: shows what the service says of itself once a second, and says so when it no longer does.
 
-import { setAttribute, setText } from './dom.js';
+import { byId, setAttribute, setText } from './dom.js';
 import { age, time } from './format.js';
 import { follow } from './link.js';
-import { showBooks, showChannels, showConnections, showFigures, showGaps, showRedis, showRest, showWriters } from './sections.js';
+import {
+  showBooks,
+  showChannels,
+  showConnections,
+  showFigures,
+  showGaps,
+  showRedis,
+  showRest,
+  showWriters,
+} from './sections.js';
 import { showLost, showSummary } from './summary.js';
 
 const root = document.documentElement;
-const service = document.getElementById('service');
-const link = document.getElementById('link');
+const service = byId('service');
+const link = byId('link');
 const ages = document.querySelectorAll('.age');
 
 /** The time of the newest status, by the service's clock. */

@@ -1,24 +1,25 @@
 // The sections of the page, each from its part of the status.
 
-import { Table, element, reconcile, setAttribute, setText, show, showFacts, showNames } from './dom.js';
-import { age, bytes, count, latency, plural, rate, span, spanBetween, time, words } from './format.js';
+import { Table, byId, element, reconcile, setAttribute, setText, show, showFacts, showNames } from './dom.js';
+import { UNKNOWN, age, bytes, count, latency, plural, rate, span, spanBetween, time, words } from './format.js';
 import { spark } from './spark.js';
 
-const byId = (id) => document.getElementById(id);
 const sum = (items, value) => items.reduce((total, item) => total + (value(item) ?? 0), 0);
 const sumOfKnown = (items, value) => (items.every((item) => value(item) === null) ? null : sum(items, value));
-const atMost = (items, value) => items.map(value).reduce((a, b) => (a === null ? b : Math.max(a, b ?? a)), null);
 /** A number that should be zero. */
 const unwanted = (value) => (value > 0 ? { text: count(value), mark: 'warn' } : count(value));
 
 // === figures: the most important numbers in one line ===
 
-const MARKET = { open: ['Market open', 'closes'], closed: ['Market closed', 'opens'], holiday: ['Market holiday', 'opens'] };
+const MARKET = {
+  open: ['Market open', 'closes'],
+  closed: ['Market closed', 'opens'],
+  holiday: ['Market holiday', 'opens'],
+};
 
-function market({ market, now }) {
-  if (!market) return '';
-  const [state, change] = MARKET[market.state] ?? [words(market.state), 'changes'];
-  return market.until ? `${state}, ${change} in ${spanBetween(now, market.until)}` : state;
+function marketOf({ market: { state, until }, now }) {
+  const [present, change] = MARKET[state] ?? [words(state), 'changes'];
+  return until ? `${present}, ${change} in ${spanBetween(now, until)}` : present;
 }
 
 export function showFigures(status) {
@@ -28,11 +29,17 @@ export function showFigures(status) {
   showFacts(byId('figures'), [
     ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
-    ['stored within (p99)', latency(atMost(writers, (writer) => writer.latency_p99_seconds), false)],
+    ['stored within (p99)', worstLatency(writers)],
     ['waiting on disk', count(waiting)],
-    ['Redis', status.redis_up ? bytes(redis?.used_bytes) : { text: 'away', mark: 'bad' }],
+    ['Redis', status.redis_up ? bytes(redis.used_bytes) : { text: 'away', mark: 'bad' }],
     ['gaps open', status.gaps.open.length > 0 ? { text: count(status.gaps.open.length), mark: 'warn' } : '0'],
   ]);
+}
+
+function worstLatency(writers) {
+  const latencies = writers.filter((writer) => writer.events > 0).map((writer) => writer.latency_p99_seconds);
+  const isBeyond = latencies.includes(null);
+  return latency(isBeyond || latencies.length === 0 ? null : Math.max(...latencies), isBeyond);
 }
 
 // === books: received + recovered = stored + … ===
@@ -41,8 +48,7 @@ const CAME = ['received', 'recovered'];
 const WENT = ['stored', 'duplicate', 'filtered', 'quarantined', 'dropped', 'pending'];
 
 /** Whether the books balance: in the service's own opinion, and in the numbers that are shown. */
-const balances = (of, conserved) =>
-  conserved && sum(CAME, (name) => of[name]) === sum(WENT, (name) => of[name]);
+const balances = (of, conserved) => conserved && sum(CAME, (name) => of[name]) === sum(WENT, (name) => of[name]);
 
 function dropped(reasons) {
   return sum(Object.values(reasons), (events) => events);
@@ -62,8 +68,7 @@ const books = new Table(
     })),
     {
       head: 'Balance',
-      cell: (channel) =>
-        balanceOf(balances({ ...channel, dropped: dropped(channel.dropped) }, channel.conserved)),
+      cell: (channel) => balanceOf(balances({ ...channel, dropped: dropped(channel.dropped) }, channel.conserved)),
     },
   ],
   { key: (channel) => channel.channel },
@@ -83,7 +88,9 @@ export function showBooks({ totals, conserved, channels }) {
       setText(number, count(totals[name]));
     },
   );
-  const text = isBalanced ? 'Every event is accounted for' : 'The books do not balance: an event was counted twice or not at all';
+  const text = isBalanced
+    ? 'Every event is accounted for'
+    : 'The books do not balance: an event was counted twice or not at all';
   const reasons = new Map();
   for (const channel of channels) {
     for (const [reason, events] of Object.entries(channel.dropped)) {
@@ -120,9 +127,9 @@ function channelNotes({ silent, conserved }) {
 }
 
 export function showChannels(status) {
-  setText(byId('market'), market(status));
+  setText(byId('market'), marketOf(status));
   const step = status.history_step_seconds;
-  channels.update(status.channels.map((channel) => ({ ...channel, rates: channel.rates ?? [], step })));
+  channels.update(status.channels.map((channel) => ({ ...channel, step })));
 }
 
 // === connections ===
@@ -152,7 +159,8 @@ function connectionNotes({ state, joins, last_error: error }) {
     const text = `${plural(unanswered.length, 'join')} not acknowledged`;
     notes.push({ mark: 'warn', text, names: unanswered.map((join) => join.topic) });
   }
-  for (const [answer, topics] of Map.groupBy(joins.filter((join) => join.refused), (join) => join.refused)) {
+  const refused = joins.filter((join) => join.refused);
+  for (const [answer, topics] of Map.groupBy(refused, (join) => join.refused)) {
     notes.push({ mark: 'bad', text: `refused: ${answer}`, names: topics.map((join) => join.topic) });
   }
   return notes;
@@ -217,16 +225,15 @@ export function showWriters(status) {
 
 // === Redis ===
 
-export function showRedis({ redis_up: takesWrites, redis }) {
-  const { up, version, used_bytes: used, max_bytes: max, max_policy: policy, forecast_bytes: forecast } = redis ?? {};
-  const isUp = up ?? takesWrites;
+export function showRedis({ redis }) {
+  const { up, version, used_bytes: used, max_bytes: max, max_policy: policy, forecast_bytes: forecast } = redis;
   showFacts(byId('redis'), [
-    ['state', isUp ? { text: 'takes writes', mark: 'ok' } : { text: 'takes no writes', mark: 'bad' }],
-    ['version', version ?? '–'],
+    ['state', up ? { text: 'takes writes', mark: 'ok' } : { text: 'takes no writes', mark: 'bad' }],
+    ['version', version ?? UNKNOWN],
     ['memory used', bytes(used)],
     ['can come to', forecast === null ? 'no bound' : bytes(forecast)],
     ['maxmemory', version && !max ? 'no limit' : bytes(max)],
-    ['when full', policy ?? '–'],
+    ['when full', policy ?? UNKNOWN],
   ]);
   const scale = Math.max(max || 0, used || 0, forecast || 0);
   const share = (value) => (scale > 0 ? ((value ?? 0) / scale) * 100 : 0);
@@ -246,12 +253,9 @@ function names(of) {
   };
 }
 
-/** The service's present, which an open gap lasts until. */
-let present = null;
-
 const gapColumns = [
-  { head: 'From (UTC)', cell: (gap) => time(gap.from, present) },
-  { head: 'Lasted', number: true, cell: (gap) => spanBetween(gap.from, gap.to ?? present) },
+  { head: 'From (UTC)', cell: (gap) => time(gap.from, gap.now) },
+  { head: 'Lasted', number: true, cell: (gap) => spanBetween(gap.from, gap.to ?? gap.now) },
   { head: 'Family', cell: (gap) => gap.family },
   { head: 'Reason', cell: (gap) => words(gap.reason) },
   { head: 'Events', number: true, cell: (gap) => count(gap.events) },
@@ -264,22 +268,27 @@ const openGaps = new Table(byId('open-gaps'), gapColumns, { key: gapKey });
 const recentGaps = new Table(byId('recent-gaps'), gapColumns, { key: gapKey });
 
 export function showGaps({ gaps, now }) {
-  present = now;
-  const counts = Object.entries(gaps.total_by_reason ?? {}).filter(([, total]) => total > 0);
+  const counts = Object.entries(gaps.total_by_reason).filter(([, total]) => total > 0);
   const text = counts.map(([reason, total]) => `${words(reason)} ${count(total)}`).join(', ');
   const waiting = gaps.waiting > 0 ? `; ${count(gaps.waiting)} not in Redis yet` : '';
   setText(byId('gap-counts'), `since the start: ${text || 'none'}${waiting}`);
-  openGaps.update(gaps.open);
-  recentGaps.update(gaps.recent);
+  openGaps.update(gaps.open.map((gap) => ({ ...gap, now })));
+  recentGaps.update(gaps.recent.map((gap) => ({ ...gap, now })));
 }
 
 // === restarts, rejected frames, process ===
 
 export function showRest(status) {
   const restarts = Object.entries(status.restarts).filter(([, times]) => times > 0);
-  showFacts(byId('restarts'), restarts.map(([actor, times]) => [actor, { text: count(times), mark: 'warn' }]));
+  showFacts(
+    byId('restarts'),
+    restarts.map(([actor, times]) => [actor, { text: count(times), mark: 'warn' }]),
+  );
   const rejected = Object.entries(status.rejected).filter(([, frames]) => frames > 0);
-  showFacts(byId('rejected'), rejected.map(([kind, frames]) => [words(kind), { text: count(frames), mark: 'warn' }]));
+  showFacts(
+    byId('rejected'),
+    rejected.map(([kind, frames]) => [words(kind), { text: count(frames), mark: 'warn' }]),
+  );
   showFacts(byId('process'), [
     ['instance', status.instance],
     ['running for', age(status.uptime_seconds)],

@@ -1,9 +1,7 @@
 // The headline, and what stands below it: what is missing and what to do about it.
 
-import { element, icon, reconcile, setAttribute, setIcon, setText, showNames } from './dom.js';
+import { byId, element, reconcile, setAttribute, setIcon, setText, showNames } from './dom.js';
 import { age, bytes, plural, time, words } from './format.js';
-
-const byId = (id) => document.getElementById(id);
 
 /** Of many details of one code the first tell enough. */
 const MOST_DETAILS = 3;
@@ -21,18 +19,28 @@ const TITLES = {
   spool: () => 'the disk takes no events',
 };
 
-const few = (names) => (names.length <= 3 ? names.join(', ') : `${names.slice(0, 2).join(', ')} and ${names.length - 2} more`);
+const few = (names) =>
+  names.length <= 3 ? names.join(', ') : `${names.slice(0, 2).join(', ')} and ${names.length - 2} more`;
 
 /** What is ready but deserves a look now. What happened once and is over is in the sections, not here. */
 function remarks({ channels, connections, conserved, gaps, redis }) {
   const found = [];
   const add = (name, text, advice, names = []) => found.push({ name, text, advice, names });
   if (!conserved) {
-    add('the books do not balance', 'An event was counted twice or not at all.', 'This is a defect: please keep the log.');
+    add(
+      'the books do not balance',
+      'An event was counted twice or not at all.',
+      'This is a defect: please keep the log.',
+    );
   }
   const silent = channels.filter((channel) => channel.silent).map((channel) => channel.channel);
   if (silent.length > 0) {
-    add('a channel is silent', 'Far longer than is usual in market hours:', 'See whether the vendor has trouble with it.', silent);
+    add(
+      'a channel is silent',
+      'Far longer than is usual in market hours:',
+      'See whether the vendor has trouble with it.',
+      silent,
+    );
   }
   const blocked = connections.filter(({ state }) => state === 'blocked').map(({ name }) => name);
   if (blocked.length > 0) {
@@ -40,9 +48,14 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   }
   if (gaps.open.length > 0) {
     const topics = [...new Set(gaps.open.flatMap((gap) => gap.channels))];
-    add('a gap is open', 'Not received now:', 'It closes by itself when they are back; fetch what was missed over REST.', topics);
+    add(
+      'a gap is open',
+      'Not received now:',
+      'It closes by itself when they are back; fetch what was missed over REST.',
+      topics,
+    );
   }
-  const { max_bytes: max, forecast_bytes: forecast } = redis ?? {};
+  const { max_bytes: max, forecast_bytes: forecast } = redis;
   if (max > 0 && forecast > max) {
     add(
       'Redis may run out of memory',

@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven over the DevTools protocol on two pipes: no port, no WebSocket, and it ends
+//! A real Chromium without a window, driven over its debugging protocol on two pipes: no port, no WebSocket, and it ends
 //! with the test whatever ends that.
 //!
 //! Needs `chromium` on the path, or `CHROMIUM` to name one; a test without it fails and says how to get it.
@@ -64,8 +64,8 @@ pub(crate) const ENTER: Key = Key { name: "Enter", code: 13, text: "\r" };
 /// A browser with one page open; ended with the value.
 pub(crate) struct Browser {
     child: Child,
-    to_browser: RefCell<ChildStdin>,
-    from_browser: Receiver<Value>,
+    commands: RefCell<ChildStdin>,
+    answers: Receiver<Value>,
     reader: Option<JoinHandle<()>>,
     _profile: TempDir,
     session: RefCell<Option<String>>,
@@ -111,9 +111,9 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let to_browser = RefCell::new(child.stdin.take().unwrap());
+        let commands = RefCell::new(child.stdin.take().unwrap());
         let mut pipe = BufReader::new(child.stdout.take().unwrap());
-        let (sender, from_browser) = channel();
+        let (sender, answers) = channel();
         let reader = std::thread::spawn(move || {
             let mut message = Vec::new();
             while matches!(pipe.read_until(0, &mut message), Ok(length) if length > 0) {
@@ -127,8 +127,8 @@ impl Browser {
         });
         Browser {
             child,
-            to_browser,
-            from_browser,
+            commands,
+            answers,
             reader: Some(reader),
             _profile: profile,
             session: RefCell::default(),
@@ -146,12 +146,12 @@ impl Browser {
         if let Some(session) = &*self.session.borrow() {
             message["sessionId"] = json!(session);
         }
-        let sent = write!(self.to_browser.borrow_mut(), "{message}\0");
+        let sent = write!(self.commands.borrow_mut(), "{message}\0");
         sent.unwrap_or_else(|error| panic!("{method}: {error}; {NO_BROWSER}"));
         let deadline = Instant::now() + SOON;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = self.from_browser.recv_timeout(left);
+            let answer = self.answers.recv_timeout(left);
             let mut answer = answer.unwrap_or_else(|error| panic!("{method}: {error}; {NO_BROWSER}"));
             if answer["id"] != id {
                 self.events.borrow_mut().push(answer);
@@ -269,7 +269,7 @@ impl Drop for Browser {
                 eprintln!("--- browser --- {:.300}", event.to_string());
             }
         }
-        drop(write!(self.to_browser.get_mut(), r#"{{"id":0,"method":"Browser.close"}}{}"#, '\0'));
+        drop(write!(self.commands.get_mut(), r#"{{"id":0,"method":"Browser.close"}}{}"#, '\0'));
         let end = Instant::now() + SOON;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::park_timeout(std::time::Duration::from_millis(10));
