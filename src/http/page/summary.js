@@ -6,18 +6,22 @@ import { age, bytes, plural, time, words } from './format.js';
 /** Of many details of one code the first tell enough. */
 const MOST_DETAILS = 3;
 
-/** What a reason of `/readyz` says in the headline, by its code and with its subjects. */
+/**
+ * What a reason of `/readyz` says in the headline, by its code: a text where it is about the whole service, a function of
+ * its subjects where these are named too. Causes stand before what may follow from them.
+ */
 const TITLES = {
-  stopping: () => 'the service is stopping',
-  stalled: () => 'no progress',
+  stopping: 'the service is stopping',
+  stalled: 'no progress',
   restarting: (names) => `${few(names)} restarting`,
-  lease: () => 'the lease is not confirmed',
+  redis: () => 'Redis takes no writes',
+  spool: () => 'the disk takes no events',
   connection: (names) => `${few(names)} not connected`,
   join: (names) => `${plural(names.length, 'join')} not acknowledged`,
   join_refused: (names) => `${plural(names.length, 'join')} refused`,
-  redis: () => 'Redis takes no writes',
-  spool: () => 'the disk takes no events',
+  lease: 'the lease is not confirmed',
 };
+const CODES = Object.keys(TITLES);
 
 const few = (names) =>
   names.length <= 3 ? names.join(', ') : `${names.slice(0, 2).join(', ')} and ${names.length - 2} more`;
@@ -71,11 +75,14 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.
 
 /** The reasons of a code as one, with their subjects. */
 function grouped(reasons) {
-  return [...Map.groupBy(reasons, ({ code }) => code)].map(([code, members]) => {
-    const names = members.map(({ subject }) => subject);
+  const groups = [...Map.groupBy(reasons, ({ code }) => code)];
+  groups.sort(([a], [b]) => CODES.indexOf(a) - CODES.indexOf(b));
+  return groups.map(([code, members]) => {
+    const title = TITLES[code] ?? words(code);
+    const names = typeof title === 'string' ? [] : members.map(({ subject }) => subject);
     const details = [...new Set(members.map(({ detail }) => detail))];
     return {
-      name: TITLES[code]?.(names) ?? words(code),
+      name: typeof title === 'string' ? title : title(names),
       text: sentence(details.slice(0, MOST_DETAILS).join('; ')),
       advice: sentence(members[0].advice),
       names,

@@ -14,7 +14,7 @@ use crate::support::{Feed, RedisServer, Setup, wait_for, wait_until};
 /// For the lines to be full, which takes ten minutes.
 const FULL: Duration = Duration::from_secs(700);
 /// For an outage to be seen in the lines.
-const OUTAGE: Duration = Duration::from_secs(60);
+const OUTAGE: Duration = Duration::from_secs(90);
 /// Between two changes of the rate.
 const BEAT: Duration = Duration::from_secs(2);
 /// The upper part of the page, with everything that an outage changes in it.
@@ -31,8 +31,8 @@ fn screenshots() {
         .set("TARGET_SYMBOLS", "SPY,QQQ,IWM")
         .start_ready();
     let page = open(&service, DESK);
-    let label = "document.querySelector('.spark')?.ariaLabel ?? ''";
-    wander(&simulator, "the lines are full", FULL, || page.evaluate(label), "last 10 min");
+    let full = "/last 10 min/.test(document.querySelector('.spark')?.ariaLabel)";
+    wander(&simulator, "the lines are full", FULL, || page.evaluate(full));
     wait_for_headline(&page, ALL_IS_WELL);
     let height = page.evaluate("document.documentElement.scrollHeight").as_u64().unwrap();
     take(&page, "status-page", DESK.width, u32::try_from(height).unwrap());
@@ -41,28 +41,28 @@ fn screenshots() {
     page.look(DESK);
 
     redis.pause();
-    let oldest = "document.querySelector('#spool [data-head=Oldest]').innerText";
-    wander(&simulator, "events have waited for a while", OUTAGE, || page.evaluate(oldest), "25 s");
+    let oldest = "/^([3-9]. s|. min)/.test(document.querySelector('#spool [data-head=Oldest]').innerText)";
+    wander(&simulator, "events have waited for half a minute", OUTAGE, || page.evaluate(oldest));
     take(&page, "status-page-redis-away", DESK.width, UPPER_PART);
     redis.resume();
     wait_for_headline(&page, ALL_IS_WELL);
 
     line.set(Mode::Refuse);
-    let lasted = "document.querySelector('#open-gaps [data-head=Lasted]')?.innerText ?? ''";
-    wander(&simulator, "the gap has lasted for a while", OUTAGE, || page.evaluate(lasted), "25 s");
+    let lasted =
+        "/^([3-9]. s|. min)/.test(document.querySelector('#open-gaps [data-head=Lasted]')?.innerText)";
+    wander(&simulator, "the gap has lasted for half a minute", OUTAGE, || page.evaluate(lasted));
     take(&page, "status-page-feed-away", DESK.width, UPPER_PART);
 }
 
-/// Changes the rate of the feed up and down until `look` gives something with `wanted` in it.
-fn wander(simulator: &SimulatorHandle, what: &str, limit: Duration, look: impl Fn() -> Value, wanted: &str) {
+/// Changes the rate of the feed up and down until `look` says true.
+fn wander(simulator: &SimulatorHandle, what: &str, limit: Duration, look: impl Fn() -> Value) {
     let mut rate = 100_u32;
     wait_for(what, limit, || {
         rate = (rate * fastrand::u32(85..=115) / 100 + fastrand::u32(0..8)).clamp(40, 260);
         simulator.set_rate(Rate::PerSecond(rate));
         let deadline = Instant::now() + BEAT;
-        wait_until("the rate is looked at", 2 * BEAT, || Instant::now() > deadline, String::new);
-        let seen = look();
-        if seen.to_string().contains(wanted) { Ok(()) } else { Err(seen.to_string()) }
+        wait_until("the rate has been looked at", 2 * BEAT, || Instant::now() > deadline, String::new);
+        if look() == true { Ok(()) } else { Err("not yet".to_owned()) }
     });
 }
 
