@@ -11,6 +11,10 @@ BENCH_ARGS ?=
 # How long `make chaos` makes trouble, and the seed of a run to be had again.
 SECONDS ?= 600
 SEED ?=
+# Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
+CHROMIUM ?=
+export CHROMIUM
+BROWSER = $(or $(CHROMIUM),chromium)
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
@@ -21,13 +25,13 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos lint audit demo uw-websocket bench drain image image-test clean
+.PHONY: help test chaos screenshots lint audit demo uw-websocket bench drain image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## every test; installs redis-server when it is missing
-	@config/install-tools.sh cc redis-server
+test: ## every test; installs redis-server and chromium when they are missing
+	@config/install-tools.sh cc redis-server $(BROWSER)
 	cargo test --doc $(CHECKED)
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  set -x; cargo nextest run $(CHECKED) $(if $(CI),--profile ci); \
@@ -40,6 +44,11 @@ chaos: ## everything that can go wrong, for SECONDS=600; SEED=7 does again what 
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture chaos::long_run
+
+screenshots: ## the pictures of the status page in docs/, in twelve minutes: they show ten of them
+	@config/install-tools.sh cc redis-server pngquant $(BROWSER)
+	cargo test --features fault-injection --test it -- --ignored --exact --nocapture page::screenshots::screenshots
+	pngquant --force --ext .png --strip --speed 1 docs/status-page*.png
 
 lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
 	cargo fmt --all --check

@@ -16,6 +16,7 @@ mod joins;
 mod lease;
 mod logs;
 mod malformed;
+mod page;
 mod proxy;
 mod reconnect;
 mod redis_faults;
