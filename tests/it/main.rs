@@ -16,6 +16,7 @@ mod malformed;
 mod proxy;
 mod reconnect;
 mod redis_faults;
+mod rest_reader;
 mod retention;
 mod shutdown;
 mod start;
