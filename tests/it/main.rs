@@ -19,6 +19,7 @@ mod redis_faults;
 mod rest_reader;
 mod retention;
 mod shutdown;
+mod snapshots;
 mod start;
 mod streams;
 mod supervision;

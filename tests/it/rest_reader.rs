@@ -62,7 +62,8 @@ impl Script {
         let relay = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let mut words = line.splitn(3, ' ');
-                if let (Some("send"), Some(topic), Some(payload)) = (words.next(), words.next(), words.next()) {
+                if let (Some("send"), Some(topic), Some(payload)) = (words.next(), words.next(), words.next())
+                {
                     // while the service is away nobody gets it: what did not come is in no body
                     simulator.send_text(topic, payload);
                 }
@@ -122,7 +123,9 @@ impl Run {
         // its own feed is replaced by the simulator
         let setup = Setup::new(&Feed::start(), &redis)
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url())
-            .set("TARGET_SYMBOLS", symbols);
+            .set("TARGET_SYMBOLS", symbols)
+            // a run that is longer than the usual time ends with every event in the bodies, too, that came before a kill
+            .set("SPOOL_KEEP", "1h");
         let service = setup.clone().start_ready();
         let script = Script::start(&redis, &simulator, symbols, seed);
         Run { simulator, redis, setup, service, script }
@@ -132,6 +135,8 @@ impl Run {
         self.script.tell("trouble");
         self.service.kill9();
         pass(AWAY);
+        // nobody shall wait for the lease of a process that was killed
+        self.redis.command::<u64>(&["DEL", "uw:ws:owner"]);
         let service = self.service.start_again(&self.setup);
         service.wait_until_ready();
         self.script.tell("well");
