@@ -1,5 +1,5 @@
 # The service alone in an image without a shell. Any builder will do: nothing here needs BuildKit.
-#   docker build -t uw-websocket .
+#   docker build -t uw-websocket .        (`make image` adds the version and the revision)
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
@@ -14,11 +14,12 @@ RUN mkdir -p src actors/src benches tests/it \
  && cargo build --release --locked --bin uw-websocket
 
 # COPY keeps the times of the files, and the empty sources were compiled later than that: without the touch cargo would
-# take them for built.
+# take them for built. The revision is for `--version`; named above, it would cost the layer of the dependencies.
 COPY src src
 COPY actors actors
+ARG REVISION=
 RUN touch src/lib.rs src/main.rs actors/src/lib.rs \
- && cargo build --release --locked --bin uw-websocket \
+ && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
  && mkdir -p state/spool
 
 FROM gcr.io/distroless/cc-debian12:nonroot
@@ -34,9 +35,10 @@ COPY --from=build /build/target/release/uw-websocket /usr/local/bin/uw-websocket
 # The disk queue, empty, of the user who runs the service: a new volume mounted there takes its owner from here.
 COPY --from=build --chown=65532:65532 /build/state /var/lib/uw-websocket
 
+# by number: Kubernetes cannot tell from a name that it is not root
+USER 65532:65532
 ENV ENABLE_WEBSOCKET=true \
     HTTP_ADDR=0.0.0.0:9464 \
-    LOG_FORMAT=json \
     SPOOL_DIR=/var/lib/uw-websocket/spool
 VOLUME /var/lib/uw-websocket/spool
 EXPOSE 9464

@@ -14,12 +14,14 @@ SEED ?=
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
+# More options of `docker build`: make image BUILD_OPTIONS="--network host"
+BUILD_OPTIONS ?=
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos reader lint audit demo uw-websocket bench drain image clean
+.PHONY: help test chaos reader lint audit demo uw-websocket bench drain image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +86,11 @@ drain: ## how fast a backlog of a million events on disk empties once Redis is b
 	cargo bench --bench throughput -- drain
 
 image: ## the container image
-	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+	docker build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+
+image-test: ## the container image, built and tried for real (needs a running Docker engine)
+	@config/install-tools.sh curl make redis-server
+	@config/image-test.sh
 
 clean: ## remove what was built; logs/, data/ and .env stay
 	cargo clean

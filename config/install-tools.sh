@@ -8,6 +8,7 @@ set -euo pipefail
 packages_of() {
   case $1 in
     cc) echo gcc libc6-dev ;;
+    curl) echo curl ;;
     make) echo make ;;
     redis-server) echo redis-server redis-tools ;;
     python3-redis) echo python3 python3-redis ;;

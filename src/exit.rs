@@ -22,7 +22,8 @@ pub enum Exit {
     TokenRefused = 77,
     /// The settings are wrong.
     BadSettings = 78,
-    /// A second signal ended the process at once; as a shell shows an interrupted one.
+    /// A second signal ended the process at once, or a signal a command that is process 1; as a shell shows an
+    /// interrupted one.
     Interrupted = 130,
 }
 

@@ -1,6 +1,7 @@
 //! The uw-websocket service: settings, command line, log, wiring.
 
 pub mod cli;
+mod disk_advice;
 pub mod exit;
 pub mod http;
 pub mod logging;
@@ -13,3 +14,4 @@ pub mod shutdown;
 pub mod simulator;
 pub mod term;
 pub mod turns;
+pub mod version;

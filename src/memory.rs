@@ -6,8 +6,8 @@ use uw_websocket_actors::forecast::{Forecast, Measured, measure};
 use uw_websocket_actors::settings::ActorSettings;
 
 /// Logs what the settings can come to, channel by channel and in all. `redis` is `None` when it is not reachable: then
-/// the usual sizes hold.
-pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) {
+/// the usual sizes hold. Answers with the bytes in all, if they have a bound.
+pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) -> Option<u64> {
     let measured = match redis {
         Some(pool) => look(settings, pool, log).await,
         None => Measured::default(),
@@ -26,6 +26,7 @@ pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log
             "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(limit),
             "advice" => "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION");
     }
+    forecast.is_bounded.then_some(forecast.bytes)
 }
 
 async fn look(settings: &ActorSettings, pool: &Pool, log: &Logger) -> Measured {

@@ -35,10 +35,11 @@ use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::tls;
 use uw_websocket_actors::writer::damages;
 use uw_websocket_actors::writer::mailbox::Mailbox;
-use uw_websocket_actors::writer::spools::{OpenSpools, Started};
+use uw_websocket_actors::writer::spools::{OpenError, OpenSpools, Started};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Spools, Writer, WriterParts};
 
+use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::memory;
@@ -46,6 +47,7 @@ use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
 use crate::term::Term;
 use crate::turns::{End, Turns};
+use crate::version::VERSION;
 
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
@@ -103,16 +105,16 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
 
     let mut channels = channels_of(&actors.plan);
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
-    info!(log, "service starting"; "version" => env!("CARGO_PKG_VERSION"), "connections" => plans.len(),
+    info!(log, "service starting"; "version" => VERSION.as_str(), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
-    let unusable = |error: &(dyn std::error::Error + 'static)| {
-        crit!(log, "disk queue unusable"; ErrorChain::new(error));
+    let unusable = |error: OpenError| {
+        crit!(log, "disk queue unusable"; "advice" => advice(&error), ErrorChain::new(&error));
         Exit::SpoolUnusable
     };
     let instance = instance();
     let spools = OpenSpools::open(&actors.spool, actors.writers.shards, &instance, log)
-        .map_err(|error| unusable(&error))?;
+        .map_err(|error| unusable(error.into()))?;
     let predecessor = spools.predecessor().map(str::to_owned);
     // what an earlier process left is counted too, whatever is joined now
     channels.extend(spools.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
@@ -125,9 +127,10 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         actors.writers.shards,
         lost_records,
     ));
-    let Started { spools, damages, lock } =
-        spools.start(&observations, log).map_err(|error| unusable(&error))?;
-    check_redis(settings, &address, &pool, log).await?;
+    let Started { spools, damages, lock } = spools.start(&observations, log).map_err(unusable)?;
+    if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
+        observations.redis.forecast_bytes.get_or_init(|| bytes);
+    }
     let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
     Ok(Service {
@@ -145,8 +148,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     })
 }
 
-/// Asks Redis once. One that is away is waited for; one that refuses us is not.
-async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &Logger) -> Result<(), Exit> {
+/// Asks Redis once. One that is away is waited for; one that refuses us is not. Answers with the bytes that the settings
+/// can come to.
+async fn check_redis(
+    settings: &Settings,
+    address: &Address,
+    pool: &Pool,
+    log: &Logger,
+) -> Result<Option<u64>, Exit> {
     let reachable = match control::check(address, &settings.actors.keys.prefix, pool).await {
         Ok(version) => {
             info!(log, "redis answers"; "version" => version);
@@ -161,8 +170,7 @@ async fn check_redis(settings: &Settings, address: &Address, pool: &Pool, log: &
             return Err(Exit::BadSettings);
         }
     };
-    memory::announce(&settings.actors, reachable, log).await;
-    Ok(())
+    Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
 /// Where the ledger keeps its state.

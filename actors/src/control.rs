@@ -1,5 +1,5 @@
-//! Redis for everything that is not the way of an event: a small pool for the start check, for `ws:status`
-//! and for the janitor.
+//! Redis for everything that is not the way of an event: a small pool for the start check, for `ws:status`, for what
+//! Redis says of itself, and for the janitor.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use deadpool_redis::redis::{
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 
+use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
 use crate::tls;
 use crate::writer::store::Store;
@@ -92,6 +93,19 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         return Err(CheckError::TooOld(version));
     }
     refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+/// Asks Redis about itself; what it does not tell is not known.
+pub async fn ask_facts(pool: &Pool) -> RedisFacts {
+    let asked = async {
+        let mut connection = pool.get().await.ok()?;
+        let mut sections = redis::pipe();
+        // two questions: Redis takes several sections in one only since 7.0
+        sections.cmd("INFO").arg("server").cmd("INFO").arg("memory");
+        let (server, memory): (String, String) = sections.query_async(&mut connection).await.ok()?;
+        Some(RedisFacts::parse(&(server + &memory)))
+    };
+    asked.await.unwrap_or_default()
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {

@@ -11,6 +11,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::rest::Endpoint;
+
 /// The vendor's channels. The seven that the service knows in detail, and any other by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
@@ -276,8 +278,21 @@ pub struct Outlet {
     pub latest: Arc<str>,
     /// `<p>:ws:map:<channel>:<SYMBOL>`, for the channels that have one.
     pub map: Option<Arc<str>>,
+    /// The body of REST that its events keep fresh, for channels that have one and symbols that are targets.
+    pub rest: Option<RestKey>,
     /// Cap of the stream by count; `0` is none.
     pub maxlen: u64,
+}
+
+/// The key of a body of REST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestKey {
+    /// `<p>:rest:<endpoint>:<SYMBOL>`.
+    pub key: Arc<str>,
+    /// What is there.
+    pub endpoint: Endpoint,
+    /// Whether it is made where REST has written none.
+    pub may_create: bool,
 }
 
 /// Where the events of one topic and symbol go. Made once and shared by its events.

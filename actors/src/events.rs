@@ -17,6 +17,7 @@ use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
+use crate::rest::{Unreadable, Untranslatable};
 use crate::spool::{Damage, SpoolError};
 use crate::time::{iso_utc, millis};
 use crate::writer::disk::DiskError;
@@ -125,6 +126,18 @@ pub(crate) fn quarantine_fails(log: &Logger, error: &str) {
 
 pub(crate) fn snapshot_refused(log: &Logger, error: &str) {
     warn!(log, "snapshot refused"; "error" => error);
+}
+
+pub(crate) fn snapshots_wait(log: &Logger, fault: &StoreFault) {
+    warn!(log, "snapshots wait for redis"; "reason" => fault.label(), "error" => %fault);
+}
+
+pub(crate) fn rest_body_unreadable(log: &Logger, key: &str, error: &Unreadable) {
+    warn!(log, "rest body left alone"; "key" => key, "error" => %error);
+}
+
+pub(crate) fn event_untranslatable(log: &Logger, key: &str, error: &Untranslatable) {
+    warn!(log, "event not in rest body"; "key" => key, "error" => %error);
 }
 
 pub(crate) fn id_passed(log: &Logger, stream: &str, last: EntryId) {

@@ -7,7 +7,7 @@ mod channel;
 
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,8 +17,10 @@ use crate::ledger::observed::GapObservation;
 use crate::{labelled, skew};
 
 mod lease;
+mod redis;
 
 pub use lease::{LeaseObservation, LeaseState};
+pub use redis::{RedisFacts, RedisObservation};
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -329,6 +331,8 @@ pub struct WriterObservation {
     pub mailbox_wait_us: Count,
     /// From the read of a frame to the reply of Redis.
     pub latency: Latency,
+    /// Its hashes.
+    pub snapshots: SnapshotObservation,
     /// Events in the disk queue that Redis has not taken.
     pub spool_events: Gauge,
     /// What the disk queue takes, with what is kept of the events that Redis has taken.
@@ -337,6 +341,35 @@ pub struct WriterObservation {
     pub spool_oldest: Moment,
     /// Why the disk does not take appends, while it does not.
     pub spool_fault: Mutex<Option<String>>,
+}
+
+/// The hashes that a writer keeps fresh.
+#[derive(Debug, Default)]
+pub struct SnapshotObservation {
+    /// Writes of `ws:latest:` hashes.
+    pub latest: Count,
+    /// Cells of `ws:map:` hashes that were written.
+    pub cells: Count,
+    /// Writes of `rest:` hashes.
+    pub bodies: Count,
+    /// Of these, the ones that put newer rows over a late write of the fetcher.
+    pub healed: Count,
+    /// Writes that were not made because the fetcher had written in between; they were tried again.
+    pub conflicts: Count,
+    /// Writes that were put off for a second after as many conflicts in a row as are tolerated.
+    pub put_off: Count,
+    /// Bodies that were found to be of another shape than their endpoint's, and left alone.
+    pub unreadable: Count,
+    /// Events that cannot become part of a body.
+    pub untranslatable: Count,
+    /// Writes that Redis refused for a reason of the key's.
+    pub refused: Count,
+    /// Events whose hashes were not written because too many waited.
+    pub skipped: Count,
+    /// Memory of the bodies that are held.
+    pub held_bytes: Gauge,
+    /// Memory of what waits to be written.
+    pub pending_bytes: Gauge,
 }
 
 impl WriterObservation {
@@ -355,6 +388,7 @@ impl WriterObservation {
             unknown_outcomes: Count::default(),
             mailbox_wait_us: Count::default(),
             latency: Latency::default(),
+            snapshots: SnapshotObservation::default(),
             spool_events: Gauge::default(),
             spool_bytes: Gauge::default(),
             spool_oldest: Moment::default(),
@@ -389,6 +423,8 @@ pub struct Observations {
     pub writers: Vec<WriterObservation>,
     /// Whether this instance is the owner.
     pub lease: LeaseObservation,
+    /// Redis itself.
+    pub redis: RedisObservation,
     /// The janitor.
     pub janitor: JanitorObservation,
     /// Starts of a child after its first, by its name.
@@ -396,6 +432,10 @@ pub struct Observations {
     /// When the supervisor last made its round; before the first, when the process started. Decides whether the service
     /// is healthy, so it is told by the clock that nobody sets.
     pub supervisor_round_at: Mutex<Instant>,
+    /// Children that crashed and wait for their restart; what they show of themselves is of their last life.
+    pub restarting: Mutex<BTreeSet<String>>,
+    /// Children in which the supervisor sees no progress, or the thread of all of them. It says so before it acts.
+    pub stuck: Mutex<Vec<String>>,
     /// Whether the service is ending.
     pub stopping: AtomicBool,
     /// Log records lost because the log could not keep up.
@@ -429,9 +469,12 @@ impl Observations {
                 .collect(),
             writers: (0..shards).map(|_| WriterObservation::new()).collect(),
             lease: LeaseObservation::new(),
+            redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
             restarts: Mutex::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
+            restarting: Mutex::default(),
+            stuck: Mutex::default(),
             stopping: AtomicBool::new(false),
             log_records_dropped,
             gaps: GapObservation::default(),

@@ -1,15 +1,16 @@
 //! Small worlds for the unit tests of this crate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
 use crate::messages::EventBatch;
 use crate::observation::Observations;
-use crate::settings::KeySettings;
+use crate::settings::{KeySettings, Targets};
 
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
 pub(crate) const RECEIVED_US: u64 = 1_747_419_592_926_001;
@@ -25,6 +26,8 @@ pub(crate) fn keys() -> KeySettings {
     KeySettings {
         prefix: "uw".into(),
         snapshots: true,
+        snapshot_interval: Duration::ZERO,
+        targets: Targets::Symbols(["SPY", "QQQ"].iter().map(|name| Symbol::parse(name).unwrap()).collect()),
         streams: true,
         maxlen: None,
         maxlen_by_channel: Vec::new(),
@@ -33,8 +36,12 @@ pub(crate) fn keys() -> KeySettings {
 
 /// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
 pub(crate) fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
+    let (channel, symbol) =
+        name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
+    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
     Arc::new(Outlet {
-        symbol: name.split_once(':').map(|(_, symbol)| Symbol::parse(symbol).unwrap()),
+        rest: keys().rest_key(&Channel::parse(channel).unwrap(), symbol.as_ref()),
+        symbol,
         stream: format!("uw:ws:{name}").into(),
         latest: format!("uw:ws:latest:{name}").into(),
         map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
@@ -77,4 +84,45 @@ pub(crate) fn batch(observations: &Arc<Observations>, events: impl IntoIterator<
 /// A moment of reading: [`RECEIVED_US`].
 pub(crate) fn read_at() -> ReadAt {
     ReadAt { unix_us: RECEIVED_US, instant: Instant::now() }
+}
+
+/// Reads commands as Redis would: arrays of strings, and nothing behind them.
+pub(crate) fn parse(mut wire: &[u8]) -> Vec<Vec<String>> {
+    fn number(wire: &mut &[u8], kind: u8) -> usize {
+        let end = wire.windows(2).position(|bytes| bytes == b"\r\n").expect("a line ends");
+        let (line, rest) = (&wire[..end], &wire[end + 2..]);
+        assert_eq!(line[0], kind);
+        *wire = rest;
+        std::str::from_utf8(&line[1..]).unwrap().parse().unwrap()
+    }
+    let mut commands = Vec::new();
+    while !wire.is_empty() {
+        let args = (0..number(&mut wire, b'*')).map(|_| {
+            let length = number(&mut wire, b'$');
+            let arg = String::from_utf8(wire[..length].to_vec()).unwrap();
+            assert_eq!(&wire[length..length + 2], b"\r\n");
+            wire = &wire[length + 2..];
+            arg
+        });
+        commands.push(args.collect());
+    }
+    commands
+}
+
+/// The commands of this name, each as one text.
+pub(crate) fn only(name: &str, commands: &[Vec<String>]) -> Vec<String> {
+    commands.iter().filter(|command| command[0] == name).map(|command| command[1..].join(" ")).collect()
+}
+
+/// The hash that the commands leave at a key.
+pub(crate) fn hash(key: &str, commands: &[Vec<String>]) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for command in commands.iter().filter(|command| command.get(1).is_some_and(|named| named == key)) {
+        match &*command[0] {
+            "DEL" => fields.clear(),
+            "HSET" => fields.extend(command[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()))),
+            _ => {}
+        }
+    }
+    fields
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::event::{Channel, Symbol, Topic};
+use crate::event::{Channel, RestKey, Symbol, Topic};
 use crate::labelled;
+use crate::rest::Endpoint;
 use crate::writer::backlog::TransactionSize;
 
 /// A text that never shows itself: not in logs, errors, panics or `Debug`.
@@ -96,8 +97,12 @@ pub struct RedisSettings {
 pub struct KeySettings {
     /// `KEY_PREFIX`, without the colon.
     pub prefix: String,
-    /// `STORE_TO_REDIS`: the hashes `ws:latest:` and `ws:map:`.
+    /// `STORE_TO_REDIS`: the hashes `ws:latest:`, `ws:map:` and `rest:`.
     pub snapshots: bool,
+    /// `SNAPSHOT_INTERVAL_MS`: each of these hashes is written at most once in it.
+    pub snapshot_interval: Duration,
+    /// `TARGET_SYMBOLS`: whose `rest:` hashes are kept fresh.
+    pub targets: Targets,
     /// `ENABLE_HISTORY_STREAMS`: the event streams.
     pub streams: bool,
     /// `REDIS_STREAM_MAXLEN`: the cap of every stream; `None` is the default of each channel, `0` no cap.
@@ -111,6 +116,20 @@ impl KeySettings {
     #[must_use]
     pub fn stream_prefix(&self) -> String {
         format!("{}:ws:", self.prefix)
+    }
+
+    /// The body of REST that a channel's events keep fresh. There is one for targets alone; of the whole market only those
+    /// are kept fresh that REST has written, for nobody has asked for the others.
+    #[must_use]
+    pub fn rest_key(&self, channel: &Channel, symbol: Option<&Symbol>) -> Option<RestKey> {
+        let (endpoint, symbol) = (Endpoint::of(channel)?, symbol?);
+        let may_create = match &self.targets {
+            Targets::WholeMarket => false,
+            Targets::Symbols(symbols) if symbols.contains(symbol) => true,
+            Targets::Symbols(_) => return None,
+        };
+        let key = format!("{}:rest:{}:{symbol}", self.prefix, endpoint.name());
+        Some(RestKey { key: key.into(), endpoint, may_create })
     }
 
     /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default

@@ -33,6 +33,7 @@ const FORGIVING: RestartSettings = RestartSettings { intensity: 100, period: Dur
 fn quick() -> Timing {
     Timing {
         tick: Duration::from_millis(10),
+        suspect_limit: Duration::from_millis(200),
         freeze_limit: Duration::from_millis(300),
         block_limit: PATIENCE,
         backoff_first: Duration::from_millis(5),
@@ -279,6 +280,10 @@ impl Family {
         lock(&self.observations.restarts).get(name).copied().unwrap_or_default()
     }
 
+    fn stuck(&self) -> Vec<String> {
+        lock(&self.observations.stuck).clone()
+    }
+
     /// Waits for as many rounds of the supervisor as make up `time`.
     async fn pass_rounds(&self, time: Duration) {
         for _ in 0..time.as_millis() / quick().tick.as_millis() {
@@ -373,6 +378,50 @@ fn a_frozen_child_is_restarted_alone_and_its_old_life_is_ended() {
 }
 
 #[test]
+fn a_frozen_child_is_shown_as_stuck_until_it_is_replaced() {
+    run(async {
+        let family = Family::start(&PAIR, FORGIVING, quick());
+        family.pass_rounds(quick().freeze_limit).await;
+        assert_eq!(family.stuck(), [""; 0]);
+        family.tell("trades", Order::Freeze).await;
+        eventually("it is seen", || family.stuck() == ["trades"]).await;
+        assert_eq!(family.restarts("trades"), 0, "before anything is done about it");
+        family.life("trades", 2).await;
+        eventually("the next round", || family.stuck().is_empty()).await;
+        family.end();
+    });
+}
+
+#[test]
+fn a_crashed_child_is_shown_as_restarting_until_it_lives_again() {
+    run(async {
+        let backoff = Duration::from_millis(300);
+        let timing = Timing { backoff_first: backoff, backoff_max: backoff, ..quick() };
+        let family = Family::start(&PAIR, FORGIVING, timing);
+        let restarting = || lock(&family.observations.restarting).iter().cloned().collect::<Vec<_>>();
+        family.tell("trades", Order::End).await;
+        eventually("it is seen", || restarting() == ["trades"]).await;
+        assert_eq!(family.restarts("trades"), 0);
+        family.life("trades", 2).await;
+        eventually("it lives", || restarting().is_empty()).await;
+        family.end();
+    });
+}
+
+#[test]
+fn what_drains_is_not_stuck() {
+    run(async {
+        let timing = Timing { freeze_limit: PATIENCE, ..quick() };
+        let family = Family::start(&PAIR, FORGIVING, timing);
+        family.tell("trades", Order::Freeze).await;
+        eventually("it is seen", || family.stuck() == ["trades"]).await;
+        assert_eq!(family.drain_within(PATIENCE).await, [""; 0]);
+        assert_eq!(family.stuck(), [""; 0]);
+        family.end();
+    });
+}
+
+#[test]
 fn the_late_end_of_a_frozen_life_is_not_taken_for_its_successors() {
     run(async {
         let family = Family::start(&PAIR, FORGIVING, quick());
@@ -459,15 +508,18 @@ fn more_crashes_than_the_intensity_escalate_exactly_once() {
 #[test]
 fn a_blocked_thread_escalates_without_restarts() {
     run(async {
-        let timing = Timing { block_limit: Duration::from_millis(100), ..quick() };
+        let limit = Duration::from_millis(100);
+        let timing = Timing { block_limit: limit, suspect_limit: limit, ..quick() };
         let mut family = Family::start(&PAIR, FORGIVING, timing);
         let (release, blocked) = std_mpsc::channel();
         family.tell("trades", Order::Block(blocked)).await;
         let escalation = family.escalations.recv().await.unwrap();
         assert_eq!(escalation.reason, GiveUpReason::ThreadBlocked);
+        eventually("it is seen", || family.stuck() == ["data thread"]).await;
         // a drain does not hang on the thread
         assert_eq!(family.drain_within(Duration::from_millis(20)).await, ["trades", "prices"]);
         assert_eq!((family.restarts("trades"), family.restarts("prices")), (0, 0));
+        assert_eq!(family.stuck(), ["data thread"], "until the process ends");
         release.send(()).unwrap();
         family.end();
     });

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod first_process;
 mod gaps;
 mod healthcheck;
 mod run;
@@ -15,11 +16,12 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::settings::{Settings, Sources, log_level};
+use crate::version::VERSION;
 
 /// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = VERSION.as_str(),
     after_help = "Everything else is set by environment variables: see `uw-websocket settings`.\n\n\
     Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
 )]
@@ -64,7 +66,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(answer) => return explain(&answer),
     };
     let sources = Sources::of_process(cli.log_level);
-    match cli.command.unwrap_or(Command::Run) {
+    let command = cli.command.unwrap_or(Command::Run);
+    // these two catch their signals themselves
+    if !matches!(command, Command::Run | Command::Simulate(_)) {
+        first_process::end_on_signals();
+    }
+    match command {
         Command::Run => with_settings(&sources, run::run),
         Command::Simulate(args) => simulate::run(*args),
         Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),

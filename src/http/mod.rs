@@ -1,14 +1,22 @@
 //! The HTTP side: health, readiness, metrics and status, for probes, scrapers and people.
 //!
 //! It sees the service through [`Observations`] alone and lives on a thread of its own with its own actix system, so
-//! that nothing it does or suffers can hold up an event. Whatever clients do is bounded by the constants below. It
+//! that nothing it does or suffers can hold up an event. Whatever clients do is bounded, see `server` and `client`. It
 //! answers while the service drains and is meant to be stopped last.
 
+mod client;
+mod events;
 mod families;
+mod guard;
 pub mod health;
+pub mod history;
 pub mod metrics;
+mod page;
+pub mod readiness;
 mod routes;
+mod server;
 pub mod snapshot;
+mod source;
 pub mod status;
 
 use std::io;
@@ -17,31 +25,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use actix_web::middleware::from_fn;
-use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use slog::{Logger, error, info, warn};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use uw_websocket_actors::observation::Observations;
 
-use metrics::Metrics;
 pub use routes::PATHS;
+use server::serve;
 
-/// Connections at a time: some browsers, probes and scrapers. Further ones wait in the backlog until one ends, which
-/// the timeouts below see to. A connection reads into at most 128 KiB and 96 headers, both fixed in actix-http.
-const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request, which fits a packet or two: a client that is slower holds a place for nothing.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the end of a connection: what a client does not take by then is lost.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an idle connection keeps its place: longer than the beat of a probe, shorter than that of a scraper, for
-/// which a new connection every 15 s costs nothing.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Answers are made in microseconds, so one worker is plenty.
-const WORKERS: usize = 1;
-/// No answer blocks, so the pool for blocking work stays empty; the least it can be.
-const BLOCKING_THREADS: usize = 1;
 /// For the thread to end at the stop; it does in milliseconds unless the machine stands still, and then the end of the
 /// process does not wait for it.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
@@ -95,7 +86,7 @@ impl HttpSide {
         let thread_log = log.clone();
         let serve = move || {
             let _alive = alive; // whose end tells ours, even by a panic
-            if let Err(err) = serve(listener, observations, stopped) {
+            if let Err(err) = serve(listener, observations, stopped, thread_log.clone()) {
                 error!(thread_log, "HTTP side ended"; "error" => %err);
             }
         };
@@ -131,40 +122,4 @@ impl Drop for HttpSide {
             }
         }
     }
-}
-
-/// Serves until `stopped` resolves, which it also does when its sender is dropped.
-fn serve(
-    listener: TcpListener,
-    observations: Arc<Observations>,
-    stopped: oneshot::Receiver<()>,
-) -> io::Result<()> {
-    let metrics = Data::new(Metrics::new(observations.clone()));
-    let observations = Data::from(observations);
-    let app = move || {
-        App::new()
-            .app_data(observations.clone())
-            .app_data(metrics.clone())
-            .wrap(from_fn(routes::refuse_bodies))
-            .wrap(routes::common_headers())
-            .configure(routes::routes)
-    };
-    actix_rt::System::new().block_on(async {
-        let server = HttpServer::new(app)
-            .workers(WORKERS)
-            .worker_max_blocking_threads(BLOCKING_THREADS)
-            .max_connections(MAX_CONNECTIONS)
-            .client_request_timeout(REQUEST_TIMEOUT)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .keep_alive(KEEP_ALIVE)
-            .disable_signals() // the service has its own
-            .listen(listener)?
-            .run();
-        let handle = server.handle();
-        actix_rt::spawn(async move {
-            stopped.await.unwrap_or_default();
-            handle.stop(false).await;
-        });
-        server.await
-    })
 }

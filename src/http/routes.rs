@@ -1,70 +1,51 @@
 //! The paths and their answers. All of them are read only, small, and made on the spot from the observations.
 
+use std::future::ready;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::middleware::{DefaultHeaders, Next};
-use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
-use uw_websocket_actors::observation::{Observations, unix_micros};
+use actix_web::http::header::{ContentType, IfNoneMatch};
+use actix_web::web::{self, Data, Header, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder};
+use uw_websocket_actors::observation::Observations;
 
-use super::health::{health, readiness};
+use super::events::{Events, SUBSCRIBERS};
+use super::guard::TEXT;
+use super::health::health;
 use super::metrics::{self, Metrics};
-use super::snapshot::Snapshot;
-use super::status::Status;
+use super::page::{ASSETS, Asset};
+use super::readiness::readiness;
+use super::source::Source;
 
 /// The paths and what they are, as the answer to an unknown path lists them.
-pub const PATHS: [(&str, &str); 4] = [
-    ("/healthz", "200 while the supervisor makes progress, else 503"),
+pub const PATHS: [(&str, &str); 6] = [
+    ("/", "the status page"),
+    ("/healthz", "200 while the supervisor and what it watches make progress, else 503"),
     (
         "/readyz",
-        "200 when every join is acknowledged and Redis takes writes, else 503; a JSON list of reasons",
+        "200 when every join is acknowledged, the lease is held, and Redis and the disk take writes, else 503; \
+         a JSON list of what is missing",
     ),
     ("/metrics", "Prometheus text"),
     ("/api/status", "the state of everything as JSON"),
+    ("/api/events", "the same once a second as server-sent events"),
 ];
 
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Adds the paths to an application whose data holds [`Observations`] and [`Metrics`].
+/// Adds the paths to an application whose data holds [`Observations`], [`Metrics`], [`Source`] and [`Events`].
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(readable("/healthz", healthz))
         .service(readable("/readyz", readyz))
         .service(readable("/metrics", scrape))
         .service(readable("/api/status", status))
+        .service(
+            web::resource("/api/events")
+                .route(web::get().to(listen))
+                .route(web::head().to(listen_to_nothing)),
+        )
         .default_service(web::to(unknown_path));
-}
-
-/// Headers of every answer: nothing is kept by caches, guessed at or framed by other pages.
-pub(super) fn common_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((header::CACHE_CONTROL, "no-store"))
-        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-}
-
-/// Refuses requests that announce a body: no path takes one, so none is read.
-pub(super) async fn refuse_bodies(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    if announces_body(request.headers()) {
-        let refusal = HttpResponse::PayloadTooLarge()
-            .force_close()
-            .content_type(TEXT)
-            .body("no request has a body here\n");
-        return Ok(request.into_response(refusal));
+    for asset in &ASSETS {
+        config.service(file(asset));
     }
-    Ok(next.call(request).await?.map_into_boxed_body())
-}
-
-fn announces_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// A path that answers to GET and HEAD; other methods get 405 with these two.
@@ -77,15 +58,23 @@ where
     web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
 }
 
+/// A file of the page.
+fn file(asset: &'static Asset) -> Resource {
+    let tag = asset.tag();
+    readable(asset.path, move |known: Header<IfNoneMatch>| ready(asset.answer(&tag, &known)))
+}
+
 async fn healthz(observations: Data<Observations>) -> HttpResponse {
     match health(&observations, Instant::now()) {
         Ok(()) => HttpResponse::Ok().content_type(TEXT).body("ok"),
-        Err(stalled) => HttpResponse::ServiceUnavailable().content_type(TEXT).body(format!("{stalled}\n")),
+        Err(unhealthy) => {
+            HttpResponse::ServiceUnavailable().content_type(TEXT).body(format!("{unhealthy}\n"))
+        }
     }
 }
 
 async fn readyz(observations: Data<Observations>) -> HttpResponse {
-    let reasons = readiness(&observations);
+    let reasons = readiness(&observations, Instant::now());
     if reasons.is_empty() {
         HttpResponse::Ok().json(reasons)
     } else {
@@ -96,14 +85,40 @@ async fn readyz(observations: Data<Observations>) -> HttpResponse {
 async fn scrape(metrics: Data<Metrics>) -> HttpResponse {
     match metrics.render() {
         Ok(answer) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(answer),
-        Err(_) => {
-            HttpResponse::InternalServerError().content_type(TEXT).body("a value does not fit the format\n")
-        }
+        Err(_) => unreadable(),
     }
 }
 
-async fn status(observations: Data<Observations>) -> HttpResponse {
-    HttpResponse::Ok().json(Status::of(&Snapshot::take(&observations, unix_micros())))
+async fn status(source: Data<Source>) -> HttpResponse {
+    match source.json() {
+        Ok(status) => HttpResponse::Ok().content_type(ContentType::json()).body(status),
+        Err(_) => unreadable(),
+    }
+}
+
+async fn listen(source: Data<Source>, events: Data<Events>) -> HttpResponse {
+    let Ok(status) = source.json() else { return unreadable() };
+    match events.subscribe(&status) {
+        Some(messages) => event_stream().streaming(messages),
+        None => HttpResponse::ServiceUnavailable()
+            .content_type(TEXT)
+            .body(format!("{SUBSCRIBERS} clients listen already: close one, or ask /api/status instead\n")),
+    }
+}
+
+async fn listen_to_nothing() -> HttpResponse {
+    event_stream().finish()
+}
+
+/// A stream that proxies are to pass on as it comes.
+fn event_stream() -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer.content_type("text/event-stream").insert_header(("x-accel-buffering", "no"));
+    answer
+}
+
+fn unreadable() -> HttpResponse {
+    HttpResponse::InternalServerError().content_type(TEXT).body("a value does not fit the format\n")
 }
 
 async fn unknown_path() -> HttpResponse {

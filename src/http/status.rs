@@ -3,20 +3,28 @@
 //! Names and meanings of the fields are stable: fields may be added, not renamed. Times are ISO 8601 in UTC, spans are
 //! seconds, and what is not known or has not happened is `null`.
 
+mod channel;
+mod connection;
+mod writer;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::ledger::gap::{Gap, OpenGap};
+use uw_websocket_actors::calendar;
+use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap};
 use uw_websocket_actors::ledger::observed::GapObservation;
-use uw_websocket_actors::observation::{
-    ConnectionObservation, JoinObservation, LeaseState, Rejection, WriterObservation, lock,
-};
+use uw_websocket_actors::observation::{LeaseState, Observations, RedisFacts, Rejection, lock};
 use uw_websocket_actors::time::iso_utc;
 
-use super::health::{Reason, health, readiness};
-use super::snapshot::{ChannelCounts, Snapshot, depth};
+pub use self::channel::{ChannelStatus, Totals};
+pub use self::connection::ConnectionStatus;
+pub use self::writer::{SpoolStatus, WriterStatus};
+use super::health::health;
+use super::history::{History, STEP};
+use super::readiness::{Reason, readiness};
+use super::snapshot::Snapshot;
 
 /// The service.
 #[derive(Debug, Serialize)]
@@ -41,6 +49,16 @@ pub struct Status<'a> {
     pub lease: LeaseStatus,
     /// Whether Redis takes the writes of every shard; in stand-by whether it answers.
     pub redis_up: bool,
+    /// Redis itself.
+    pub redis: RedisStatus,
+    /// The exchange.
+    pub market: MarketStatus,
+    /// The counts of all channels together.
+    pub totals: Totals,
+    /// Whether the books of every channel balance.
+    pub conserved: bool,
+    /// The length of a step of the rates.
+    pub history_step_seconds: u64,
     /// When the newest event of any channel came.
     pub last_event_at: Option<String>,
     /// The connections of the plan.
@@ -69,7 +87,7 @@ pub enum ServiceState {
     Ready,
     /// Something is missing, and the service is at it.
     NotReady,
-    /// The supervisor makes no progress.
+    /// The supervisor, or something that it watches, makes no progress.
     Stalled,
     /// The service is ending.
     Stopping,
@@ -86,115 +104,30 @@ pub struct LeaseStatus {
     pub owner: Option<String>,
 }
 
-/// A connection.
+/// Redis itself, as it was some seconds ago; what it does not tell is `null`.
 #[derive(Debug, Serialize)]
-pub struct ConnectionStatus<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it is doing.
+pub struct RedisStatus {
+    /// Whether it takes the writes of every shard; in stand-by whether it answers.
+    pub up: bool,
+    /// Its version.
+    pub version: Option<String>,
+    /// The memory that it uses.
+    pub used_bytes: Option<u64>,
+    /// The most that it may use; `null` also when nothing limits it.
+    pub max_bytes: Option<u64>,
+    /// What it does at the limit.
+    pub max_policy: Option<String>,
+    /// What the settings can come to; `null` when they have no bound.
+    pub forecast_bytes: Option<u64>,
+}
+
+/// The exchange, by its calendar: regular sessions only.
+#[derive(Debug, Serialize)]
+pub struct MarketStatus {
+    /// `open`, `holiday` on a weekday without a session, else `closed`.
     pub state: &'static str,
-    /// Handshakes tried.
-    pub attempts: u64,
-    /// Handshakes accepted.
-    pub accepted: u64,
-    /// Handshakes refused with 401 or 403.
-    pub refused: u64,
-    /// Sessions that ended without our wish.
-    pub disconnects: u64,
-    /// Age of the present session.
-    pub session_seconds: Option<f64>,
-    /// Age of the newest frame of any kind.
-    pub last_frame_age_seconds: Option<f64>,
-    /// Age of the newest event of the present session.
-    pub last_event_age_seconds: Option<f64>,
-    /// Joins acknowledged in the present session.
-    pub joined: usize,
-    /// Joins of the plan.
-    pub expected: usize,
-    /// The joins one by one.
-    pub joins: Vec<JoinObservation>,
-    /// Why the last session or attempt ended.
-    pub last_error: Option<String>,
-}
-
-/// A channel: `received + recovered = stored + duplicate + filtered + quarantined + the sum of dropped + pending`.
-#[derive(Debug, Serialize)]
-pub struct ChannelStatus<'a> {
-    /// Its name.
-    pub channel: &'a str,
-    /// Events read from the feed.
-    pub received: u64,
-    /// Events found in the disk queue at the start.
-    pub recovered: u64,
-    /// Events whose every entry Redis has taken.
-    pub stored: u64,
-    /// Events that equal one of those shortly before.
-    pub duplicate: u64,
-    /// Events that were for no target.
-    pub filtered: u64,
-    /// Events in the quarantine file.
-    pub quarantined: u64,
-    /// Events that were read and lost, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
-    /// Events that came and have not ended yet.
-    pub pending: u64,
-    /// Payloads off the documented shape.
-    pub drifted: u64,
-    /// Whether the channel is silent far beyond its own cadence, in market hours.
-    pub silent: bool,
-    /// Age of the newest event.
-    pub last_event_age_seconds: Option<f64>,
-    /// Whether the equation holds, and every pending event is in memory or on disk; false says that an event was
-    /// counted twice or not at all.
-    pub conserved: bool,
-}
-
-/// A writer.
-#[derive(Debug, Serialize)]
-pub struct WriterStatus {
-    /// The number of its shard.
-    pub shard: usize,
-    /// What it is doing.
-    pub state: &'static str,
-    /// Whether Redis took its last transaction or ping.
-    pub redis_up: bool,
-    /// Batches that wait or are being written.
-    pub batches_waiting: u64,
-    /// Payload bytes of these batches.
-    pub bytes_waiting: u64,
-    /// How long senders waited for room in its mailbox, all together.
-    pub mailbox_wait_seconds: f64,
-    /// Transactions that Redis took.
-    pub transactions: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Events in a transaction, on average.
-    pub events_per_transaction: Option<f64>,
-    /// Transactions that failed and were tried again.
-    pub retries: u64,
-    /// Transactions whose outcome had to be looked up.
-    pub unknown_outcomes: u64,
-    /// Half of the events were stored at most this long after their frame was read.
-    pub latency_p50_seconds: Option<f64>,
-    /// So were 99 % of them. `null` also above the greatest bound of the histogram, 120 s.
-    pub latency_p99_seconds: Option<f64>,
-    /// Why Redis did not take the last transaction.
-    pub last_error: Option<String>,
-    /// Its disk queue.
-    pub spool: SpoolStatus,
-}
-
-/// The disk queue of a writer.
-#[derive(Debug, Serialize)]
-pub struct SpoolStatus {
-    /// Events that Redis has not taken.
-    pub events: u64,
-    /// What it takes on disk, with what is kept of the events that Redis has taken.
-    pub bytes: u64,
-    /// Age of the oldest of its events.
-    pub oldest_seconds: Option<f64>,
-    /// Why the disk does not take appends.
-    pub error: Option<String>,
+    /// When the state next changes.
+    pub until: Option<String>,
 }
 
 /// The gap ledger. A gap has the fields of its entry in Redis.
@@ -202,16 +135,12 @@ pub struct SpoolStatus {
 pub struct GapStatus {
     /// Gaps that are not in Redis yet.
     pub waiting: u64,
+    /// Gaps recorded since the start of the process, by reason.
+    pub total_by_reason: BTreeMap<&'static str, u64>,
     /// What is missing now.
     pub open: Vec<OpenGap>,
     /// The newest gaps, newest first.
     pub recent: Vec<Gap>,
-}
-
-impl GapStatus {
-    fn of(gaps: &GapObservation) -> GapStatus {
-        GapStatus { waiting: gaps.waiting(), open: gaps.open(), recent: gaps.recent() }
-    }
 }
 
 // === impl Status ===
@@ -219,10 +148,12 @@ impl GapStatus {
 impl<'a> Status<'a> {
     /// The status at the moment of the snapshot.
     #[must_use]
-    pub fn of(snapshot: &Snapshot<'a>) -> Status<'a> {
+    pub fn of(snapshot: &Snapshot<'a>, history: &History) -> Status<'a> {
         let observations = snapshot.observations;
-        let reasons = readiness(observations);
+        let reasons = readiness(observations, Instant::now());
         let started_at = observations.started_at.get();
+        let newest = snapshot.channels.iter().filter_map(|counts| counts.last_event_at).max();
+        let rejected = |kind: &Rejection| (kind.label(), observations.rejected(*kind).get());
         Status {
             instance: &observations.instance,
             version: observations.version,
@@ -232,33 +163,72 @@ impl<'a> Status<'a> {
             state: ServiceState::of(snapshot, reasons.is_empty()),
             ready: reasons.is_empty(),
             reasons,
-            lease: LeaseStatus {
-                state: observations.lease.state.get().label(),
-                owner: lock(&observations.lease.owner).clone(),
-            },
+            lease: LeaseStatus::of(observations),
             redis_up: observations.redis_up(),
-            last_event_at: snapshot
-                .channels
-                .iter()
-                .filter_map(|counts| counts.last_event_at)
-                .max()
-                .map(iso_utc),
+            redis: RedisStatus::of(observations),
+            market: MarketStatus::at(snapshot.now / 1_000),
+            totals: Totals::of(&snapshot.channels),
+            conserved: snapshot.channels.iter().all(channel::is_conserved),
+            history_step_seconds: STEP.as_secs(),
+            last_event_at: newest.map(iso_utc),
             connections: observations.connections.iter().map(|c| ConnectionStatus::of(c, snapshot)).collect(),
-            channels: snapshot.channels.iter().map(|counts| ChannelStatus::of(counts, snapshot)).collect(),
-            writers: observations
-                .writers
-                .iter()
-                .enumerate()
-                .map(|(n, w)| WriterStatus::of(n, w, snapshot))
+            channels: (0..)
+                .zip(&snapshot.channels)
+                .map(|(n, counts)| ChannelStatus::of(counts, history.rates(n), snapshot))
+                .collect(),
+            writers: (0..)
+                .zip(&observations.writers)
+                .map(|(n, writer)| WriterStatus::of(n, writer, history.writing(n), snapshot))
                 .collect(),
             restarts: lock(&observations.restarts).clone(),
-            rejected: Rejection::ALL
-                .iter()
-                .map(|kind| (kind.label(), observations.rejected(*kind).get()))
-                .collect(),
+            rejected: Rejection::ALL.iter().map(rejected).collect(),
             gaps: GapStatus::of(&observations.gaps),
             log_records_dropped: observations.log_records_dropped.load(Relaxed),
             resident_bytes: snapshot.resident_bytes,
+        }
+    }
+}
+
+impl LeaseStatus {
+    fn of(observations: &Observations) -> LeaseStatus {
+        let lease = &observations.lease;
+        LeaseStatus { state: lease.state.get().label(), owner: lock(&lease.owner).clone() }
+    }
+}
+
+impl RedisStatus {
+    fn of(observations: &Observations) -> RedisStatus {
+        let RedisFacts { version, used_bytes, max_bytes, max_policy } =
+            lock(&observations.redis.facts).clone();
+        let forecast_bytes = observations.redis.forecast_bytes.get().copied();
+        RedisStatus {
+            up: observations.redis_up(),
+            version,
+            used_bytes,
+            max_bytes,
+            max_policy,
+            forecast_bytes,
+        }
+    }
+}
+
+impl MarketStatus {
+    fn at(unix_ms: u64) -> MarketStatus {
+        MarketStatus {
+            state: calendar::market_state(unix_ms).word(),
+            until: calendar::market_state_until(unix_ms).map(|at| iso_utc(at * 1_000)),
+        }
+    }
+}
+
+impl GapStatus {
+    fn of(gaps: &GapObservation) -> GapStatus {
+        let recorded = |reason: &GapReason| (reason.label(), gaps.recorded(*reason).get());
+        GapStatus {
+            waiting: gaps.waiting(),
+            total_by_reason: GapReason::ALL.iter().map(recorded).collect(),
+            open: gaps.open(),
+            recent: gaps.recent(),
         }
     }
 }
@@ -275,83 +245,6 @@ impl ServiceState {
             ServiceState::Ready
         } else {
             ServiceState::NotReady
-        }
-    }
-}
-
-impl<'a> ConnectionStatus<'a> {
-    fn of(connection: &'a ConnectionObservation, snapshot: &Snapshot<'_>) -> ConnectionStatus<'a> {
-        let age = |at: Option<u64>| at.map(|at| snapshot.seconds_since(at));
-        let joins = lock(&connection.joins).clone();
-        ConnectionStatus {
-            name: &connection.name,
-            state: connection.state.get().label(),
-            attempts: connection.attempts.get(),
-            accepted: connection.accepted.get(),
-            refused: connection.refused.get(),
-            disconnects: connection.disconnects.get(),
-            session_seconds: age(connection.session_since.get()),
-            last_frame_age_seconds: age(connection.last_frame_at.get()),
-            last_event_age_seconds: age(connection.last_event_at.get()),
-            joined: joins.iter().filter(|join| join.acknowledged).count(),
-            expected: connection.expected,
-            joins,
-            last_error: lock(&connection.last_error).clone(),
-        }
-    }
-}
-
-impl<'a> ChannelStatus<'a> {
-    fn of(counts: &ChannelCounts<'a>, snapshot: &Snapshot<'_>) -> ChannelStatus<'a> {
-        ChannelStatus {
-            channel: counts.channel,
-            received: counts.received,
-            recovered: counts.recovered,
-            stored: counts.stored,
-            duplicate: counts.duplicate,
-            filtered: counts.filtered,
-            quarantined: counts.quarantined,
-            dropped: counts.dropped.iter().map(|(reason, events)| (reason.label(), *events)).collect(),
-            pending: counts.pending,
-            drifted: counts.drifted,
-            silent: counts.silent,
-            last_event_age_seconds: counts.last_event_at.map(|at| snapshot.seconds_since(at)),
-            conserved: counts.conserved && counts.violations == 0,
-        }
-    }
-}
-
-impl WriterStatus {
-    fn of(shard: usize, writer: &WriterObservation, snapshot: &Snapshot<'_>) -> WriterStatus {
-        let (transactions, events) = (writer.transactions.get(), writer.events.get());
-        let quantile = |q| writer.latency.quantile(q).filter(|bound| bound.is_finite()); // JSON has no infinity
-        WriterStatus {
-            shard,
-            state: writer.state.get().label(),
-            redis_up: writer.redis_up.load(Relaxed),
-            batches_waiting: depth(&writer.batches_in, &writer.batches_out),
-            bytes_waiting: depth(&writer.bytes_in, &writer.bytes_out),
-            mailbox_wait_seconds: writer.mailbox_wait_us.get() as f64 / 1e6,
-            transactions,
-            events,
-            events_per_transaction: (transactions > 0).then(|| events as f64 / transactions as f64),
-            retries: writer.retries.get(),
-            unknown_outcomes: writer.unknown_outcomes.get(),
-            latency_p50_seconds: quantile(0.5),
-            latency_p99_seconds: quantile(0.99),
-            last_error: lock(&writer.last_error).clone(),
-            spool: SpoolStatus::of(writer, snapshot),
-        }
-    }
-}
-
-impl SpoolStatus {
-    fn of(writer: &WriterObservation, snapshot: &Snapshot<'_>) -> SpoolStatus {
-        SpoolStatus {
-            events: writer.spool_events.get(),
-            bytes: writer.spool_bytes.get(),
-            oldest_seconds: writer.spool_oldest.get().map(|at| snapshot.seconds_since(at)),
-            error: lock(&writer.spool_fault).clone(),
         }
     }
 }

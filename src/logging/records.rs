@@ -36,7 +36,7 @@ pub const RECORDS: &[Record] = &[
     record(
         "critical",
         "disk queue unusable",
-        "error",
+        "advice, error",
         "at start: its folder cannot be made, opened or locked; exit 74",
     ),
     record(
@@ -96,6 +96,12 @@ pub const RECORDS: &[Record] = &[
         "at start: the settings can come to more than its `maxmemory`",
     ),
     record("info", "http listening", "addr", "at start, with the address that was bound"),
+    record(
+        "info",
+        "status subscriber cut",
+        "reason, waiting",
+        "a client of `/api/events` that takes nothing; it may ask again",
+    ),
     record("error", "HTTP side ended", "error", "it ended by itself; the ingest goes on"),
     record("error", "HTTP side ended by a panic", "", "the same, by a panic"),
     record("warning", "HTTP side does not end", "", "at the end, which does not wait for it"),
@@ -201,7 +207,25 @@ pub const RECORDS: &[Record] = &[
         "warning",
         "snapshot refused",
         "error",
-        "Redis refuses a `ws:latest:` or `ws:map:`; the first in a minute",
+        "Redis refuses a `ws:latest:`, `ws:map:` or `rest:` for a reason of that key; the first in a minute",
+    ),
+    record(
+        "warning",
+        "snapshots wait for redis",
+        "reason, error",
+        "the snapshots cannot be written now; the newest state is written once they can; the first in a minute",
+    ),
+    record(
+        "warning",
+        "rest body left alone",
+        "key, error",
+        "what is under a `rest:` key is not what its endpoint answers: nothing is written there until it is; once a key",
+    ),
+    record(
+        "warning",
+        "event not in rest body",
+        "key, error",
+        "an event lacks what a row of REST must have; it is in its stream all the same; the first in a minute",
     ),
     record(
         "warning",

@@ -29,6 +29,7 @@ pub(super) struct RawSettings {
     pub writer_shards: String,
     pub writer_mailbox_capacity: String,
     pub writer_batch_max_events: String,
+    pub snapshot_interval_ms: String,
     pub spool_dir: String,
     pub spool_mode: String,
     pub spool_keep: String,

@@ -35,6 +35,8 @@ const BATCH: RangeInclusive<usize> = 1..=10_000;
 const CRASHES: RangeInclusive<u32> = 0..=1_000;
 /// Caps of streams: Redis counts in signed 64 bits.
 const STREAM_CAP: RangeInclusive<u64> = 0..=i64::MAX as u64;
+/// Between two writes of a snapshot: what is older than a minute is none.
+const SNAPSHOT_INTERVAL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 /// Longest `KEY_PREFIX` and `ENVIRONMENT`, in bytes: they are repeated in every key and line.
 const MAX_NAME: usize = 64;
 
@@ -175,9 +177,14 @@ fn keys(raw: &RawSettings, plan: Option<&PlanSettings>, checks: &mut Checks) -> 
     let caps = checks.read_optional(name, raw.redis_stream_maxlen_by_channel.as_ref(), channels::caps);
     warn_about_channels(plan, caps.as_ref().and_then(Option::as_deref), checks);
     let prefix = checks.read("KEY_PREFIX", &raw.key_prefix, key_prefix);
+    let snapshot_interval = checks.read("SNAPSHOT_INTERVAL_MS", &raw.snapshot_interval_ms, |text| {
+        super::units::milliseconds(text, &SNAPSHOT_INTERVAL)
+    });
     Some(KeySettings {
         prefix: prefix?,
         snapshots: snapshots?,
+        snapshot_interval: snapshot_interval?,
+        targets: plan?.targets.clone(),
         streams: streams?,
         maxlen: maxlen?,
         maxlen_by_channel: caps?.unwrap_or_default(),

@@ -25,11 +25,26 @@ where
 
 /// A duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of seconds; decimals are allowed.
 pub fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    duration_in(("seconds", 1.0), text, range)
+}
+
+/// The same for a variable whose name states milliseconds.
+pub fn milliseconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    duration_in(("milliseconds", 0.001), text, range)
+}
+
+/// A duration; a bare number is of this unit, so many seconds each.
+fn duration_in(
+    (unit, bare_seconds): (&str, f64),
+    text: &str,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, String> {
     let number_len = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(number_len);
     let unit_seconds = match suffix {
         "ms" => Some(0.001),
-        "s" | "" => Some(1.0),
+        "" => Some(bare_seconds),
+        "s" => Some(1.0),
         "m" => Some(60.0),
         "h" => Some(3_600.0),
         "d" => Some(86_400.0),
@@ -40,7 +55,7 @@ pub fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.filter(|duration| range.contains(duration)).ok_or_else(|| {
         format!(
-            "must be a duration such as 250ms, 5s, 5m, 6h, 1d, or a number of seconds, from {:?} to {:?}",
+            "must be a duration such as 250ms, 5s, 5m, 6h, 1d, or a number of {unit}, from {:?} to {:?}",
             range.start(),
             range.end()
         )

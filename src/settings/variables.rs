@@ -79,7 +79,11 @@ pub const VARIABLES: &[Variable] = &[
         "empty",
         "file with one more root certificate (PEM) to trust, for the feed and for Redis",
     ),
-    plain("STORE_TO_REDIS", "true", "write the snapshots of the newest state"),
+    plain(
+        "STORE_TO_REDIS",
+        "true",
+        "write the snapshots of the newest state: `rest:`, `ws:latest:`, `ws:map:`",
+    ),
     plain(
         "ENABLE_HISTORY_STREAMS",
         "true",
@@ -109,6 +113,11 @@ pub const VARIABLES: &[Variable] = &[
     plain("WRITER_SHARDS", "2", "actors that write to Redis"),
     plain("WRITER_MAILBOX_CAPACITY", "64", "batches that wait for a writer before its senders must wait"),
     plain("WRITER_BATCH_MAX_EVENTS", "512", "events in one Redis transaction at most"),
+    plain(
+        "SNAPSHOT_INTERVAL_MS",
+        "250",
+        "a snapshot is rewritten at most once in this time, the latest state wins; `0` is as soon as possible",
+    ),
     plain(
         "SPOOL_DIR",
         "data/spool",

@@ -7,7 +7,11 @@
     reason = "clippy.toml allows them in tests, not in the functions that tests share"
 )]
 
+mod documentation;
+mod events;
+mod hostile;
 mod metrics;
+mod page;
 mod status;
 
 use std::io::{ErrorKind, Read, Write};
@@ -18,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
+use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
@@ -98,7 +103,11 @@ fn stall(observations: &Observations) {
 }
 
 fn start(observations: &Arc<Observations>) -> HttpSide {
-    let free_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    start_on([127, 0, 0, 1], observations)
+}
+
+fn start_on(address: [u8; 4], observations: &Arc<Observations>) -> HttpSide {
+    let free_port = SocketAddr::from((address, 0));
     HttpSide::start(free_port, observations.clone(), Logger::root(Discard, o!())).unwrap()
 }
 
@@ -131,8 +140,14 @@ fn readiness_lists_what_is_missing() {
     assert_eq!(
         answer.json(),
         json!([
-            {"kind": "join", "subject": "price:SPY", "detail": "not acknowledged on connection prices"},
-            {"kind": "redis", "subject": "shard 1", "detail": "Redis takes no writes: OOM \"full\""},
+            {
+                "code": "join", "subject": "price:SPY", "detail": "not acknowledged on connection prices",
+                "advice": ReasonCode::Join.advice(),
+            },
+            {
+                "code": "redis", "subject": "shard 1", "detail": "Redis takes no writes: OOM \"full\"",
+                "advice": ReasonCode::Redis.advice(),
+            },
         ])
     );
 }
@@ -143,7 +158,8 @@ fn every_path_answers_head_without_a_body_and_refuses_other_methods() {
     for (path, _) in PATHS {
         let answer = request(&side, "HEAD", path, "");
         assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let is_file = path == "/";
+        assert_eq!(answer.header("cache-control"), if is_file { "no-cache" } else { "no-store" }, "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         let answer = request(&side, "DELETE", path, "");
         assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"), "{path}");
@@ -165,20 +181,12 @@ fn a_request_body_is_refused_unread() {
     let side = start(&in_order());
     let mut client = TcpStream::connect(side.local_addr()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.write_all(b"POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+    client
+        .write_all(b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap(); // to the end: the connection is closed
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-}
-
-#[test]
-fn a_slow_client_holds_up_nobody() {
-    let side = start(&in_order());
-    let mut slow: Vec<_> = (0..8).map(|_| TcpStream::connect(side.local_addr()).unwrap()).collect();
-    for client in &mut slow {
-        client.write_all(b"GET /metrics HTTP/1.1\r\nho").unwrap();
-    }
-    assert_eq!(get(&side, "/healthz").status, 200);
 }
 
 #[test]
@@ -196,17 +204,11 @@ fn stop_waits_for_no_client() {
     let mut slow = TcpStream::connect(side.local_addr()).unwrap();
     slow.set_read_timeout(Some(PATIENCE)).unwrap();
     // more answers than the system's buffers hold, of which it reads nothing before the stop
-    slow.write_all("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5_000).as_bytes()).unwrap();
+    slow.write_all("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(5_000).as_bytes()).ok();
     slow.peek(&mut [0]).unwrap();
     let begin = Instant::now();
     side.stop();
     assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
-    let mut answers = Vec::new();
-    slow.read_to_end(&mut answers).ok(); // to the end, or to the reset of the connection
-    assert!(
-        answers.windows(12).filter(|part| part == b"HTTP/1.1 200").count() < 5_000,
-        "all were waited for"
-    );
 }
 
 #[test]
@@ -215,8 +217,8 @@ fn stop_ends_idle_connections_and_frees_the_port() {
     let addr = side.local_addr();
     let mut idle = TcpStream::connect(addr).unwrap();
     idle.set_read_timeout(Some(PATIENCE)).unwrap();
-    idle.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    assert!(idle.read(&mut [0; 1024]).unwrap() > 0);
+    idle.write_all(b"HEAD /hea").unwrap();
+    assert_eq!(get(&side, "/healthz").status, 200); // which came later: the idle one is accepted
 
     let begin = Instant::now();
     side.stop();

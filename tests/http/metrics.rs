@@ -1,6 +1,5 @@
-//! `/metrics`, and the table of its families in the documentation.
+//! `/metrics`, fed with observations.
 
-use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -8,9 +7,6 @@ use uw_websocket::http::metrics::{FAMILIES, Kind};
 use uw_websocket_actors::observation::{ConnectionState, DropReason, Rejection, lock};
 
 use super::{get, in_order, start};
-
-/// Rewrites the table of metrics in the documentation instead of checking it.
-const UPDATE_DOCS: &str = "UPDATE_DOCS";
 
 #[test]
 fn metrics_show_the_observations() {
@@ -143,34 +139,4 @@ fn every_series_belongs_to_a_described_family() {
     let described = |line: &str| FAMILIES.iter().any(|family| line.starts_with(family.name));
     let stray = answer.body.lines().find(|line| !line.starts_with("# ") && !described(line));
     assert_eq!(stray, None);
-}
-
-#[test]
-fn the_documentation_has_the_table_of_metrics() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let updated = with_table(&text, "metrics", &metrics_table());
-    if std::env::var_os(UPDATE_DOCS).is_some() {
-        std::fs::write(&path, updated).unwrap();
-    } else {
-        assert!(text == updated, "{} is out of date: run with {UPDATE_DOCS}=1", path.display());
-    }
-}
-
-/// The text with what stands between `<!-- name -->` and `<!-- /name -->` replaced.
-#[track_caller]
-fn with_table(text: &str, name: &str, table: &str) -> String {
-    let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let (before, rest) = text.split_once(&open).expect("the opening marker");
-    let (_, after) = rest.split_once(&close).expect("the closing marker");
-    format!("{before}{open}{table}{close}{after}")
-}
-
-fn metrics_table() -> String {
-    let head = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
-    FAMILIES.iter().fold(head, |table, family| {
-        let labels = family.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
-        let (name, kind, help) = (family.name, family.kind.name(), family.help);
-        table + &format!("| `{name}` | {kind} | {labels} | {help} |\n")
-    })
 }

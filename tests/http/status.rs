@@ -1,14 +1,17 @@
 //! `/api/status`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::observation::{
-    ConnectionState, DropReason, LeaseState, WriterState, lock, unix_micros,
+    ConnectionState, DropReason, LeaseState, RedisFacts, WriterState, lock, unix_micros,
 };
 
-use super::{get, in_order, stall, start};
+use uw_websocket::http::readiness::ReasonCode;
+
+use super::{PATIENCE, get, in_order, stall, start};
 
 #[test]
 fn status_shows_the_observations() {
@@ -40,8 +43,10 @@ fn status_shows_the_observations() {
     assert!(status["started_at"].as_str().unwrap().ends_with("+00:00"), "{}", status["started_at"]);
     assert!(status["uptime_seconds"].as_f64().unwrap() >= 90.0);
     assert_eq!((&status["state"], &status["ready"]), (&json!("not_ready"), &json!(false)));
-    let reason =
-        json!({"kind": "connection", "subject": "flow", "detail": "waiting, after: closed by the feed"});
+    let reason = json!({
+        "code": "connection", "subject": "flow", "detail": "waiting, after: closed by the feed",
+        "advice": ReasonCode::Connection.advice(),
+    });
     assert_eq!(status["reasons"], json!([reason]));
     let flow = &status["connections"][0];
     assert_eq!((&flow["name"], &flow["state"]), (&json!("flow"), &json!("waiting")));
@@ -50,7 +55,7 @@ fn status_shows_the_observations() {
         status["channels"][1],
         json!({
             "channel": "price", "received": 5, "recovered": 4, "stored": 3, "duplicate": 2, "filtered": 0,
-            "quarantined": 1, "pending": 2, "drifted": 0, "silent": false,
+            "quarantined": 1, "pending": 2, "drifted": 0, "silent": false, "rate_per_second": null, "rates": [],
             "dropped": {"crash": 0, "rejected": 1, "shutdown": 0, "spool_corrupt": 0, "spool_full": 0},
             "last_event_age_seconds": null, "conserved": true,
         })
@@ -61,7 +66,9 @@ fn status_shows_the_observations() {
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
         (&json!(0.005), &json!(0.05))
     );
-    let spool = json!({"events": 7, "bytes": 8000, "oldest_seconds": null, "error": null});
+    let spool = json!({
+        "events": 7, "bytes": 8000, "oldest_seconds": null, "drain_seconds": null, "error": null
+    });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
     assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
@@ -89,4 +96,111 @@ fn status_says_in_a_word_how_it_is() {
     assert_eq!(state(), "stopping");
     stall(&observations);
     assert_eq!(state(), "stalled");
+}
+
+#[test]
+fn totals_are_the_sums_of_the_channels() {
+    let observations = in_order();
+    for (n, channel) in (1..).zip(&observations.channels) {
+        channel.received.add(100 * n);
+        channel.recovered.add(10);
+        channel.stored.add(50);
+        channel.duplicate.add(1);
+        channel.filtered.add(2);
+        channel.quarantined.add(3);
+        channel.dropped(DropReason::Crash).add(4);
+        channel.dropped(DropReason::SpoolFull).add(5);
+    }
+    let side = start(&observations);
+    let status = get(&side, "/api/status").json();
+    assert_eq!(
+        status["totals"],
+        json!({
+            "received": 300, "recovered": 20, "stored": 100, "duplicate": 2, "filtered": 4, "quarantined": 6,
+            "dropped": 18, "pending": 190,
+        })
+    );
+    assert_eq!(status["conserved"], true);
+    observations.channels[1].violations.add(1);
+    assert_eq!(get(&side, "/api/status").json()["conserved"], false, "one channel is enough");
+}
+
+#[test]
+fn redis_is_shown_as_it_says_itself() {
+    let observations = in_order();
+    let side = start(&observations);
+    let redis = || get(&side, "/api/status").json()["redis"].clone();
+    assert_eq!(
+        redis(),
+        json!({
+            "up": true, "version": null, "used_bytes": null, "max_bytes": null, "max_policy": null,
+            "forecast_bytes": null,
+        })
+    );
+    *lock(&observations.redis.facts) = RedisFacts {
+        version: Some("7.0.15".to_owned()),
+        used_bytes: Some(1),
+        max_bytes: Some(2),
+        max_policy: Some("noeviction".to_owned()),
+    };
+    observations.redis.forecast_bytes.set(3).unwrap();
+    observations.writers[0].redis_up.store(false, Relaxed);
+    assert_eq!(
+        redis(),
+        json!({
+            "up": false, "version": "7.0.15", "used_bytes": 1, "max_bytes": 2, "max_policy": "noeviction",
+            "forecast_bytes": 3,
+        })
+    );
+}
+
+#[test]
+fn the_market_has_a_state_that_ends() {
+    let side = start(&in_order());
+    let status = get(&side, "/api/status").json();
+    let market = &status["market"];
+    assert!(["open", "closed", "holiday"].contains(&market["state"].as_str().unwrap()), "{market}");
+    assert!(market["until"].as_str().unwrap() > status["now"].as_str().unwrap(), "{market}");
+}
+
+#[test]
+fn gaps_are_counted_by_reason() {
+    let observations = in_order();
+    observations.gaps.recorded(GapReason::Crash).add(2);
+    let side = start(&observations);
+    let by_reason = &get(&side, "/api/status").json()["gaps"]["total_by_reason"];
+    assert_eq!((&by_reason["crash"], &by_reason["disconnect"]), (&json!(2), &json!(0)));
+    assert_eq!(by_reason.as_object().unwrap().len(), GapReason::ALL.len());
+}
+
+#[test]
+fn rates_are_known_after_the_first_step() {
+    let observations = in_order();
+    observations.writers[0].spool_events.set(1_000);
+    let side = start(&observations);
+    let status = get(&side, "/api/status").json();
+    assert_eq!(status["history_step_seconds"], 5);
+    assert_eq!(status["writers"][0]["rate_per_second"], json!(null));
+    observations.channels[0].received.add(50);
+    observations.writers[0].events.add(100);
+    observations.writers[0].spool_events.set(500);
+
+    let deadline = Instant::now() + Duration::from_secs(5) + PATIENCE;
+    let status = loop {
+        let status = get(&side, "/api/status").json();
+        if status["channels"][0]["rates"] != json!([]) {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "no rate");
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
+    let near = |value: &Value, expected: f64| (value.as_f64().unwrap() / expected - 1.0).abs() < 0.15;
+    let channel = &status["channels"][0];
+    assert!(near(&channel["rate_per_second"], 10.0), "{channel}");
+    assert_eq!(channel["rates"], json!([channel["rate_per_second"]]));
+    assert_eq!(status["channels"][1]["rates"], json!([0.0]));
+    let writer = &status["writers"][0];
+    assert!(near(&writer["rate_per_second"], 20.0), "{writer}");
+    assert!(near(&writer["spool"]["drain_seconds"], 5.0), "{writer}");
+    assert_eq!(status["writers"][1]["spool"]["drain_seconds"], json!(null));
 }

@@ -9,6 +9,7 @@ mod chaos;
 mod exactly_once;
 mod gaps;
 mod harness;
+mod http;
 mod joins;
 mod lease;
 mod logs;

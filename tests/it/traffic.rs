@@ -5,6 +5,7 @@ use uw_websocket::simulator::{
     Kind, Misbehaviour, OddFrame, Rate, Simulator, SimulatorHandle, SimulatorOptions, event_number,
 };
 
+use crate::support::attack::Attack;
 use crate::support::faults::REFUSALS;
 use crate::support::oracle::entries;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
@@ -69,6 +70,21 @@ fn every_event_is_stored_once_and_in_order_while_redis_fails_in_every_way() {
     }
     wait_until_stored(&simulator, &service);
     assert_every_number_is_there(&simulator, &redis);
+    service.finish();
+}
+
+#[test]
+fn every_event_is_stored_once_and_in_order_while_clients_attack_the_http_side() {
+    let (simulator, redis) = (simulator(Rate::PerSecond(6_000), Vec::new()), RedisServer::start());
+    let service = start(&simulator, &redis);
+    let attack = Attack::begin(service.http().strip_prefix("http://").unwrap());
+    // which asks for `/metrics` all the while
+    wait_until_stored(&simulator, &service);
+    assert_eq!(service.get("/healthz").0, 200);
+    drop(attack);
+    assert_every_number_is_there(&simulator, &redis);
+    assert_eq!(simulator.handshakes(), 5, "no session was lost");
+    assert!(service.peak_resident_bytes() < 256 << 20, "{}", service.peak_resident_bytes());
     service.finish();
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, Time, date, time};
 use jiff::tz::{self, TimeZone};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use self::days::Day;
 pub use self::retention::retention_cutoff;
@@ -22,6 +22,9 @@ const EPOCH: Date = date(1970, 1, 1);
 const OPEN: Time = time(9, 30, 0, 0);
 const CLOSE: Time = time(16, 0, 0, 0);
 const EARLY_CLOSE: Time = time(13, 0, 0, 0);
+
+/// Days among which is the next change of the market's state: a Friday's close to the Tuesday after a holiday, and more.
+const LONGEST_STRETCH_DAYS: usize = 7;
 
 /// Whether the market is open, by the calendar: a halt is not known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,18 @@ pub enum Closure {
     BeforeOpen,
     /// Today's session is over.
     AfterClose,
+}
+
+impl MarketState {
+    /// The state in a word: `open`, `holiday` on a weekday without a session, else `closed`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            MarketState::Open => "open",
+            MarketState::Closed(Closure::Holiday) => "holiday",
+            MarketState::Closed(Closure::Weekend | Closure::BeforeOpen | Closure::AfterClose) => "closed",
+        }
+    }
 }
 
 /// The date in New York at a time.
@@ -72,6 +87,18 @@ pub fn market_state(unix_ms: u64) -> MarketState {
         _ if now < close => MarketState::Open,
         _ => MarketState::Closed(Closure::AfterClose),
     }
+}
+
+/// When the [word](MarketState::word) for the state next changes, in Unix milliseconds; `None` where the calendar ends.
+#[must_use]
+pub fn market_state_until(unix_ms: u64) -> Option<u64> {
+    let word = market_state(unix_ms).word();
+    let today = new_york(unix_ms).0;
+    let days = today.series(1.day()).take(LONGEST_STRETCH_DAYS);
+    let turns = days.flat_map(|date| [Time::midnight(), OPEN, EARLY_CLOSE, CLOSE].map(|time| (date, time)));
+    turns
+        .filter_map(|(date, time)| self::unix_ms(date, time))
+        .find(|turn| *turn > unix_ms && market_state(*turn).word() != word)
 }
 
 /// From open to close of the session of a date, in Unix milliseconds; `None` when it has none.
@@ -210,11 +237,34 @@ mod tests {
     }
 
     #[test]
+    fn a_state_ends_where_another_begins() {
+        for (time, word, until) in [
+            ("2026-11-20T09:00-05:00", "closed", "2026-11-20T09:30-05:00"),
+            ("2026-11-20T09:30-05:00", "open", "2026-11-20T16:00-05:00"),
+            ("2026-11-20T16:00-05:00", "closed", "2026-11-23T09:30-05:00"),
+            ("2026-11-25T18:00-05:00", "closed", "2026-11-26T00:00-05:00"),
+            ("2026-11-26T00:00-05:00", "holiday", "2026-11-27T00:00-05:00"),
+            ("2026-11-27T12:59-05:00", "open", "2026-11-27T13:00-05:00"),
+            // the clocks change on the Sunday
+            ("2026-03-06T20:00-05:00", "closed", "2026-03-09T09:30-04:00"),
+            // a holiday on a Friday ends with the day, the weekend with the Monday's session
+            ("2026-04-03T12:00-04:00", "holiday", "2026-04-04T00:00-04:00"),
+            ("2026-04-04T00:00-04:00", "closed", "2026-04-06T09:30-04:00"),
+            // a holiday on a Monday
+            ("2026-05-22T17:00-04:00", "closed", "2026-05-25T00:00-04:00"),
+        ] {
+            let time = at(time);
+            assert_eq!((market_state(time).word(), market_state_until(time)), (word, Some(at(until))));
+        }
+    }
+
+    #[test]
     fn times_beyond_the_calendar_are_survived() {
         let mut clock = SessionClock::default();
         for time in [0, 1, u64::MAX / 2, u64::MAX] {
             assert_eq!(clock.session_date(time), session_date(time));
             assert!(matches!(market_state(time), MarketState::Open | MarketState::Closed(_)));
+            assert!(market_state_until(time).is_none_or(|until| until > time));
         }
         for date in [i32::MIN, i32::MAX] {
             assert!(session_hours(date).is_none_or(|hours| hours.start < hours.end));
@@ -231,6 +281,16 @@ mod tests {
         fn the_market_is_open_in_the_hours_of_its_date(time in recent()) {
             let is_within = session_hours(session_date(time)).is_some_and(|hours| hours.contains(&time));
             prop_assert_eq!(market_state(time) == MarketState::Open, is_within);
+        }
+
+        #[test]
+        fn a_state_lasts_until_it_ends(time in recent(), share in 0.0..1.0_f64) {
+            let until = market_state_until(time).unwrap();
+            let word = market_state(time).word();
+            let between = time + ((until - 1 - time) as f64 * share) as u64;
+            prop_assert_eq!(market_state(between).word(), word);
+            prop_assert_eq!(market_state(until - 1).word(), word);
+            prop_assert_ne!(market_state(until).word(), word);
         }
 
         #[test]

@@ -188,8 +188,10 @@ pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Ou
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
     let has_map = matches!(channel, Channel::GexStrike | Channel::GexStrikeExpiry) && symbol.is_some();
+    let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Outlet {
-        symbol: symbol.and_then(|symbol| Symbol::parse(symbol).ok()),
+        rest: keys.rest_key(channel, symbol.as_ref()),
+        symbol,
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
@@ -199,6 +201,8 @@ pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Ou
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn router(channels: &[&str], targets: &str, topics: &[&str]) -> Router {
@@ -214,6 +218,8 @@ mod tests {
         let keys = KeySettings {
             prefix: "uw".into(),
             snapshots: true,
+            snapshot_interval: Duration::ZERO,
+            targets: plan.targets.clone(),
             streams: true,
             maxlen: None,
             maxlen_by_channel: Vec::new(),

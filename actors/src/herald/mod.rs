@@ -1,7 +1,8 @@
 //! The herald: tells of the service what nobody has asked for.
 //!
 //! Once a second it looks at the observations for silences worth a warning, every ten seconds (and when
-//! the state changes) it writes `ws:status`, once a minute the counts of each channel. It reads observations only, and nothing waits for it.
+//! the state changes) it writes `ws:status`, every fifteen it asks Redis about itself, once a minute it logs the counts of
+//! each channel. It reads observations only, and nothing waits for it.
 
 mod cadence;
 
@@ -17,10 +18,10 @@ use tokio::sync::watch;
 
 use crate::calendar::{self, MarketState};
 use crate::event::Channel;
-use crate::events;
 use crate::lease::Role;
-use crate::observation::{ConnectionObservation, ConnectionState, Observations, unix_micros};
+use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
 use crate::time::iso_utc;
+use crate::{control, events};
 
 /// How often observations are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ const STATUS_EVERY: u64 = 10;
 const STATUS_TTL: i64 = 30;
 /// How often each channel's counts are logged, in looks.
 const COUNTS_EVERY: u64 = 60;
+/// How often Redis is asked about its memory, in looks: it changes slowly, and the answer costs Redis some microseconds.
+const FACTS_EVERY: u64 = 15;
 /// A socket that was joined for so long without an event, while another delivers, is reported.
 const SILENT_SOCKET: Duration = Duration::from_secs(60);
 
@@ -80,6 +83,9 @@ impl Herald {
             self.written_state = state;
             self.write_status(state, context);
         }
+        if self.looks.is_multiple_of(FACTS_EVERY) {
+            self.ask_facts(context);
+        }
         self.looks += 1;
         if self.looks.is_multiple_of(COUNTS_EVERY) {
             self.log_counts();
@@ -126,6 +132,15 @@ impl Herald {
             }
             *reported = is_remarkable || (*reported && is_silent);
         }
+    }
+
+    fn ask_facts(&self, context: &mut Context<Herald>) {
+        let (pool, observations) = (self.pool.clone(), Arc::clone(&self.observations));
+        let ask = async move {
+            let facts = control::ask_facts(&pool).await;
+            *lock(&observations.redis.facts) = facts;
+        };
+        context.spawn(ask.into_actor(self));
     }
 
     fn write_status(&self, state: &'static str, context: &mut Context<Herald>) {

@@ -71,6 +71,8 @@ pub struct Body {
     standing: Standing,
     /// Fingerprint of the payload that the hash holds, as far as it was written here.
     shown: Option<u64>,
+    /// Fingerprint and `fetched_at` of what was wanted last: it may have been written without an answer.
+    tried: Option<(u64, String)>,
     /// Whether a body may be made where REST has none.
     may_create: bool,
 }
@@ -148,6 +150,7 @@ impl Body {
             seen: String::new(),
             standing: Standing::Current,
             shown: None,
+            tried: None,
             may_create,
         }
     }
@@ -175,6 +178,10 @@ impl Body {
             return Ok(());
         };
         fetched_at.clone_into(&mut self.seen);
+        if self.tried.as_ref().is_some_and(|(print, at)| at == fetched_at && *print == fingerprint(payload)) {
+            (self.shown, self.standing) = (Some(fingerprint(payload)), Standing::Changed);
+            return Ok(());
+        }
         let fetched_us = times::parse(fetched_at).unwrap_or_default();
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             self.standing = Standing::Behind;
@@ -228,6 +235,7 @@ impl Body {
             self.standing = Standing::Current;
             return None;
         }
+        self.tried = Some((fingerprint(&hash.payload), hash.fetched_at.clone()));
         Some(hash)
     }
 

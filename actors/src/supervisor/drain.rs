@@ -5,6 +5,8 @@ use slog::{info, warn};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::observation::lock;
+
 use super::{ChildState, Phase, Stop, Supervisor, tell};
 
 /// Ends all children: those of the highest stage first, the next stage when they have ended. From now on nothing is
@@ -39,6 +41,10 @@ impl Supervisor {
     }
 
     fn begin_drain(&mut self, ctx: &mut Context<Supervisor>) {
+        if self.phase == Phase::Supervising {
+            // whatever is stuck ends with the drain
+            lock(&self.observations.stuck).clear();
+        }
         self.cancel_restarts(ctx);
         match self.highest_stage() {
             Some(stage) => self.drain_stage(stage),

@@ -158,6 +158,7 @@ impl Supervisor {
         if child.generation > 1 {
             self.observations.count_restart(&child.spec.name);
         }
+        lock(&self.observations.restarting).remove(&child.spec.name);
         let ends = ctx.address().recipient();
         let (life, beat) = ChildLife::new(index, child.generation, ends);
         // a start that panics is a crash like any other; the supervisor must outlive it
@@ -176,7 +177,8 @@ impl Supervisor {
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
         *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
-            match self.thread.check() {
+            let thread = self.thread.check();
+            match thread {
                 ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
                 ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
                     self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
@@ -185,6 +187,7 @@ impl Supervisor {
                 ThreadHealth::Silent(_) => {}
                 ThreadHealth::Runs => self.check_beats(ctx),
             }
+            self.show_stuck(thread);
         }
         // one that has nothing left to see to ends with its last address
         if self.phase != Phase::Drained || ctx.connected() {
@@ -211,6 +214,23 @@ impl Supervisor {
         }
     }
 
+    /// Shows who makes no progress. What was shown when the supervisor gave up stands until the process ends.
+    fn show_stuck(&self, thread: ThreadHealth) {
+        let limit = self.timing.rounds(self.timing.suspect_limit);
+        let is_thread = match thread {
+            ThreadHealth::Runs => false,
+            ThreadHealth::Silent(rounds) => rounds >= limit,
+            ThreadHealth::Ended => true,
+        };
+        let stuck = if is_thread {
+            vec!["data thread".to_owned()]
+        } else {
+            let stuck = self.children.iter().filter(|child| child.silent_rounds() >= limit);
+            stuck.map(|child| child.spec.name.clone()).collect()
+        };
+        *lock(&self.observations.stuck) = stuck;
+    }
+
     /// A child crashed or froze: starts it again after a back-off, or gives up.
     fn after_crash(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
         let Some(child) = self.children.get_mut(index) else { return };
@@ -231,6 +251,7 @@ impl Supervisor {
                     "crashes_in_period" => crashes);
                 let restart = ctx.run_later(delay, move |supervisor, ctx| supervisor.start_child(index, ctx));
                 child.state = ChildState::Waiting { restart };
+                lock(&self.observations.restarting).insert(child.spec.name.clone());
             }
             Verdict::GiveUp { crashes } => {
                 let name = child.spec.name.clone();
@@ -260,6 +281,7 @@ impl Supervisor {
             if let ChildState::Waiting { restart } = child.state {
                 ctx.cancel_future(restart);
                 child.state = ChildState::Ended;
+                lock(&self.observations.restarting).remove(&child.spec.name);
             }
         }
     }
@@ -273,6 +295,14 @@ impl Child {
 
     fn is_running(&self) -> bool {
         matches!(self.state, ChildState::Running { .. })
+    }
+
+    /// Rounds in a row without a beat; 0 for a child that is not running.
+    fn silent_rounds(&self) -> u32 {
+        match self.state {
+            ChildState::Running { silent_rounds, .. } => silent_rounds,
+            ChildState::Waiting { .. } | ChildState::Ended => 0,
+        }
     }
 
     /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.

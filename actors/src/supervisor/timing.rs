@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Timing {
     /// Between two rounds.
     pub tick: Duration,
+    /// Whatever shows no progress for so long is shown as stuck.
+    pub suspect_limit: Duration,
     /// A child without a beat for so long is frozen.
     pub freeze_limit: Duration,
     /// A data thread that did not run a probe for so long is blocked.
@@ -22,6 +24,8 @@ impl Default for Timing {
         Timing {
             // `/healthz` and the status page show a supervisor that is a second old at most
             tick: Duration::from_secs(1),
+            // twice the longest wait that a child makes without a beat
+            suspect_limit: Duration::from_secs(10),
             // three times the longest wait that a child makes without a beat (5 s, a connect or a command of Redis)
             freeze_limit: Duration::from_secs(15),
             // longer than a healthy machine's worst stall, shorter than the freeze limit of the children behind it

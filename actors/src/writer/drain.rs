@@ -27,12 +27,12 @@ use super::ids::Numbering;
 use super::outage::{Outage, RETRY_FIRST, RETRY_MAX};
 use super::poison::{Fates, Poison};
 use super::replay::Replay;
+use super::snapshots::Snapshots;
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{Refused, Store};
 use super::streams::Streams;
 use super::transaction::{Entry, Transaction, outlet_of};
 use crate::backoff::Backoff;
-use crate::calendar::SessionClock;
 use crate::event::EntryId;
 use crate::events;
 use crate::fault::ChildFaults;
@@ -72,6 +72,8 @@ pub struct Drain {
     pub numbering: Rc<RefCell<Numbering>>,
     /// Redis.
     pub store: Store,
+    /// Where stored events are entered for the hashes, if these are kept.
+    pub snapshots: Option<Snapshots>,
     /// What is written.
     pub keys: KeySettings,
     /// How long it stays there.
@@ -109,12 +111,10 @@ pub struct DrainState {
     pub(super) memory: Memory,
     /// The last entries that Redis took of the present batches.
     pub(super) written: HashMap<Arc<str>, EntryId, RandomState>,
-    pub(super) sessions: SessionClock,
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
     pub(super) outage: Option<Outage>,
     pub(super) asked_at: Option<Instant>,
-    pub(super) refused_snapshots: Sampled,
     pub(super) passed_ids: Sampled,
     pub(super) disk_faults: Sampled,
 }
@@ -129,12 +129,10 @@ impl Default for DrainState {
             healed: 0,
             memory: Memory::default(),
             written: HashMap::default(),
-            sessions: SessionClock::default(),
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             outage: None,
             asked_at: None,
-            refused_snapshots: Sampled::default(),
             passed_ids: Sampled::default(),
             disk_faults: Sampled::default(),
         }
@@ -401,6 +399,9 @@ impl Drain {
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
         let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
         self.poison.forget(batches);
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.stored(batches, |batch, event| fates.of(batch, event).is_none()).await;
+        }
         let mut stored: Option<Range> = None;
         for (batch_at, batch) in batches.iter().enumerate() {
             let events = batch.events().len() as u64;
@@ -462,20 +463,9 @@ impl Drain {
         }
     }
 
-    /// Tells refused entries from refused snapshots; the latter are logged, and the next event will write them again.
-    fn refused_entries(&mut self, refused: Vec<Refused>) -> Vec<(Entry, Refused)> {
+    /// Which entries the refused commands stand for.
+    fn refused_entries(&self, refused: Vec<Refused>) -> Vec<(Entry, Refused)> {
         let entries = if self.keys.streams { self.state.transaction.entries() } else { &[] };
-        let mut refused_entries = Vec::new();
-        for refused in refused {
-            match entries.get(refused.command) {
-                Some(entry) => refused_entries.push((*entry, refused)),
-                None => {
-                    if self.state.refused_snapshots.is_due(Instant::now()) {
-                        events::snapshot_refused(&self.log, &refused.text);
-                    }
-                }
-            }
-        }
-        refused_entries
+        refused.into_iter().filter_map(|refused| Some((*entries.get(refused.command)?, refused))).collect()
     }
 }

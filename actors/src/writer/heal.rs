@@ -23,7 +23,7 @@ use super::poison::{Key, key_of};
 use super::store::fault::{Refusal, StoreFault};
 use super::transaction::{Entry, EventAt, Transaction, outlet_of};
 use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family, Outlet};
+use crate::event::{EntryId, Family};
 use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::messages::EventBatch;
@@ -291,12 +291,6 @@ impl Drain {
         if entries.is_empty() {
             return Ok(0);
         }
-        let outlets = entries.iter().filter_map(|entry| Some(&**outlet_of(batch, entry)?.1));
-        let unknown: Vec<&Outlet> = outlets.filter(|outlet| !self.state.streams.knows(outlet)).collect();
-        if !unknown.is_empty() {
-            // else the first row would be taken for the first of a session, and the map's other cells removed
-            self.try_learn(&unknown).await?;
-        }
         for entry in &entries {
             if let Some((_, outlet)) = outlet_of(batch, entry) {
                 let slot = self.state.streams.slot(outlet);
@@ -314,6 +308,11 @@ impl Drain {
                 self.suspect(batch, group);
             }
             written += answer?;
+        }
+        if let Some(snapshots) = &self.snapshots {
+            // what Redis has forgotten of the streams it may have forgotten of the hashes
+            let events = entries.chunk_by(|one, next| one.at == next.at).filter_map(<[_]>::first);
+            snapshots.kept(events.filter_map(|entry| Some(outlet_of(batch, entry)?.0)));
         }
         Ok(written)
     }

@@ -10,11 +10,9 @@ use super::poison::Fates;
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{EntryStatus, Refused};
 use super::transaction::{Entry, outlet_of};
-use crate::connection::facts::Facts;
 use crate::event::Outlet;
 use crate::events;
 use crate::messages::EventBatch;
-use crate::observation::unix_micros;
 
 impl Drain {
     /// Learns the last IDs of streams that are seen for the first time.
@@ -43,30 +41,17 @@ impl Drain {
     pub(super) async fn try_learn(&mut self, outlets: &[&Outlet]) -> Result<(), StoreFault> {
         let streams: Vec<&str> = outlets.iter().map(|outlet| &*outlet.stream).collect();
         let last_ids = self.store.last_ids(&streams).await?;
-        let mapped: Vec<&str> =
-            outlets.iter().filter(|outlet| outlet.map.is_some()).map(|outlet| &*outlet.latest).collect();
-        let mut newest =
-            if mapped.is_empty() { Vec::new() } else { self.store.payloads(&mapped).await? }.into_iter();
         for (outlet, last) in outlets.iter().zip(last_ids) {
-            let payload = outlet.map.is_some().then(|| newest.next().flatten()).flatten();
-            let session = payload.and_then(|payload| self.session_of(&payload));
-            self.state.streams.learn(outlet, last, session);
+            self.state.streams.learn(outlet, last);
         }
         Ok(())
-    }
-
-    /// The trading session of a gex row.
-    pub(super) fn session_of(&mut self, payload: &[u8]) -> Option<i32> {
-        let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
-        let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
-        Some(self.state.sessions.session_date(at))
     }
 
     /// Looks up what became of an unanswered transaction and leaves in it only what is still to be written.
     pub(super) async fn was_written(&mut self, batches: &[EventBatch]) -> Result<bool, Left> {
         self.observed().unknown_outcomes.add(1);
         if !self.keys.streams {
-            // snapshots alone can be written twice
+            // it wrote nothing
             return Ok(false);
         }
         self.make_ready().await?;

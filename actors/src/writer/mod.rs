@@ -20,6 +20,7 @@ mod outage;
 pub mod poison;
 mod renumber;
 pub mod replay;
+pub mod snapshots;
 pub mod spools;
 pub mod store;
 pub mod streams;
@@ -34,6 +35,7 @@ use adoption::{Adopted, Adoption, OldDisk};
 use backlog::{Backlog, Range};
 use disk::{Disk, DiskError};
 use drain::{Drain, DrainState, READ_BYTES};
+use futures_util::future::OptionFuture;
 use heal::Healing;
 use ids::Numbering;
 use keeper::{Keeper, KeeperState};
@@ -41,6 +43,7 @@ use mailbox::Mailbox;
 use poison::{Crashes, Poison};
 use replay::Replay;
 use slog::Logger;
+use snapshots::{Flush, Snapshots};
 use store::Store;
 use store::link::Address;
 
@@ -54,7 +57,7 @@ use crate::ledger::book::GapBook;
 use crate::messages::EventBatch;
 use crate::observation::{DropReason, Fate, Observations};
 use crate::quarantine::Quarantine;
-use crate::settings::{KeySettings, Retention, SpoolSettings, WriterSettings};
+use crate::settings::{KeySettings, Retention, SpoolMode, SpoolSettings, WriterSettings};
 use crate::supervisor::{Beat, ChildLife, Stop};
 
 /// The ordinals of a channel's events begin above this: below it there is room for those of earlier lives.
@@ -142,9 +145,16 @@ impl WriterParts {
         let mut state = DrainState::default();
         let mut next = 0;
         let mut remembered = Remembered::new(&self.observations);
+        let snapshots = self
+            .keys
+            .snapshots
+            .then(|| Snapshots::new(self.keys.snapshot_interval, Arc::clone(&self.observations), self.shard));
+        // in the other modes what is on the disk says little of what is newest
+        remembered.snapshots = snapshots.clone().filter(|_| self.spool.mode == SpoolMode::Always);
         for old in self.spools.old.disks() {
             // one that has ended is empty
             if let Ok(standing) = old.disk.standing().await {
+                remembered.acknowledged = standing.acknowledged;
                 let range = Range { disk: old.disk.clone(), from: standing.kept_from, to: standing.next };
                 match self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await {
                     Err(DiskError::Ended) => {}
@@ -155,6 +165,7 @@ impl WriterParts {
         if let Some(disk) = &self.spools.own {
             let standing = disk.standing().await?;
             next = standing.next;
+            remembered.acknowledged = standing.acknowledged;
             let range = Range { disk: disk.clone(), from: standing.kept_from, to: next };
             self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await?;
             backlog.ready_on_disk(Range { disk: disk.clone(), from: standing.acknowledged, to: next });
@@ -183,7 +194,13 @@ impl WriterParts {
         let poison =
             Poison::new(self.spools.crashes.clone(), self.spools.quarantine, Arc::clone(&self.observations));
         let left = backlog.clone();
+        let flush = snapshots.clone().map(|snapshots| {
+            let store = Store::new(self.address.clone()).with_beat(beat.clone());
+            let shards = self.settings.shards;
+            Flush::new(snapshots, (store, self.gate.clone()), shards, beat.clone(), self.log.clone())
+        });
         let drain = Drain {
+            snapshots: snapshots.clone(),
             backlog,
             disk: self.spools.own.clone(),
             healing: self.spools.healing,
@@ -203,7 +220,13 @@ impl WriterParts {
             log: self.log,
             state,
         };
-        tokio::join!(keeper.run(), drain.run());
+        let drained = async {
+            drain.run().await;
+            if let Some(snapshots) = snapshots {
+                snapshots.close();
+            }
+        };
+        tokio::join!(keeper.run(), drained, OptionFuture::from(flush.map(Flush::run)));
         // a lease that was lost: what is in memory alone ends with the term
         for batch in left.take_unsafe(usize::MAX) {
             batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
@@ -229,7 +252,9 @@ impl WriterParts {
             beat.beat();
             let chunk = range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES).await?;
             damages::settle(&chunk.damages, range.disk.folder(), &self.observations, &self.gaps, &self.log);
+            let mut stored = Vec::new();
             for record in chunk.records {
+                let is_stored = record.seq < remembered.acknowledged;
                 let Some(event) = replay.event(record) else { continue };
                 let channel = &self.observations.channel(event.route.channel).channel;
                 let symbol = event.route.outlets.first().and_then(|outlet| outlet.symbol.as_ref());
@@ -240,6 +265,12 @@ impl WriterParts {
                     numbering.raise(&outlet.stream, *id);
                 }
                 remembered.add(event.route.channel, duplicates.fingerprint(&event.payload));
+                if is_stored && remembered.snapshots.is_some() {
+                    stored.push(event);
+                }
+            }
+            if let Some(snapshots) = &remembered.snapshots {
+                snapshots.kept(stored.iter());
             }
             range.from = if chunk.next_seq > range.from { chunk.next_seq } else { range.to };
         }
@@ -253,11 +284,16 @@ struct Remembered {
     counts: Vec<u64>,
     /// Channel, number within it, fingerprint.
     events: Vec<(ChannelIndex, u64, u64)>,
+    /// Which of them were stored: those before this record.
+    acknowledged: u64,
+    /// Where these are entered for the hashes: the earlier life may not have come to it.
+    snapshots: Option<Snapshots>,
 }
 
 impl Remembered {
     fn new(observations: &Observations) -> Remembered {
-        Remembered { counts: vec![0; observations.channels.len()], events: Vec::new() }
+        let counts = vec![0; observations.channels.len()];
+        Remembered { counts, events: Vec::new(), acknowledged: 0, snapshots: None }
     }
 
     fn add(&mut self, channel: ChannelIndex, fingerprint: u64) {

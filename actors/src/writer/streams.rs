@@ -1,4 +1,4 @@
-//! What a writer remembers of its streams: the last ID, the session of the map beside it, and commands in part.
+//! What a writer remembers of its streams: the last ID, and commands in part.
 
 use std::sync::Arc;
 
@@ -10,15 +10,6 @@ use crate::event::{EntryId, Outlet};
 
 /// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
 const MAX_REMEMBERED: usize = 32_768;
-
-/// The newest session that a map has rows of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapSession {
-    /// Its date in New York, as days since 1970-01-01.
-    pub session: i32,
-    /// The entry of ours that began it: writing it, for the first time or again, removes the cells of earlier sessions.
-    pub begun_by: Option<EntryId>,
-}
 
 /// A stream that this writer writes.
 #[derive(Debug)]
@@ -33,8 +24,6 @@ pub struct StreamSlot {
     pub unkept: EntryId,
     /// The highest ID of the transaction being planned, and which one that is.
     planned: (u64, EntryId),
-    /// What the map beside the stream has rows of, once that is known.
-    pub map: Option<MapSession>,
     /// Position of the stream's last entry in the transaction being encoded.
     pub last_entry: usize,
     /// `XADD <key>`, encoded.
@@ -63,12 +52,11 @@ impl Streams {
         }
     }
 
-    /// Learns a stream's last ID and the session of its map. An ID below the one that is known changes nothing.
-    pub fn learn(&mut self, outlet: &Outlet, last: EntryId, map_session: Option<i32>) {
+    /// Learns a stream's last ID. One below that which is known changes nothing.
+    pub fn learn(&mut self, outlet: &Outlet, last: EntryId) {
         let slot = self.slot(outlet);
         slot.is_known = true;
         slot.last = slot.last.max(last);
-        slot.map = slot.map.or(map_session.map(|session| MapSession { session, begun_by: None }));
     }
 
     /// The streams that we have written to, and the highest ID of each.
@@ -104,7 +92,6 @@ impl StreamSlot {
             written: none,
             unkept: none,
             planned: (0, none),
-            map: None,
             last_entry: 0,
             xadd,
             xadd_capped,

@@ -1,20 +1,15 @@
 //! From batches of events to the commands of one transaction.
 //!
-//! For every event one `XADD` with its ID into each of its streams; then, once for each key, the newest event:
-//! `ws:latest:` and the cells of `ws:map:`. Only the last `XADD` into a stream carries the cap: inside a transaction
-//! nobody sees the stream between.
+//! For every event one `XADD` with its ID into each of its streams. Only the last one into a stream carries the cap: inside
+//! a transaction nobody sees the stream between. Without streams a transaction is empty, and tells that Redis is there.
 
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
 use super::store::resp::{Commands, id_text};
-use super::streams::{MapSession, Streams};
+use super::streams::Streams;
 use crate::event::{EntryId, Event, Outlet};
 use crate::messages::EventBatch;
 use crate::settings::KeySettings;
-use crate::time::iso_utc;
 
 /// What is kept of a command buffer between transactions: a usual transaction of 512 trades.
 const KEEP_BYTES: usize = 512 * 1024;
@@ -111,7 +106,7 @@ impl Transaction {
         self.lasts.iter().filter_map(|position| self.entries.get(*position)).copied()
     }
 
-    /// The commands that write the entries and the snapshots of their newest events, `MULTI` to `EXEC`.
+    /// The commands that write the entries, `MULTI` to `EXEC`.
     pub fn encode(&mut self, batches: &[EventBatch], streams: &mut Streams, keys: &KeySettings) {
         self.commands.clear(KEEP_BYTES);
         self.commands.command(&[b"MULTI"]);
@@ -119,9 +114,6 @@ impl Transaction {
         self.lasts.clear();
         if keys.streams {
             self.encode_entries(batches, streams);
-        }
-        if keys.snapshots {
-            self.encode_snapshots(batches, streams);
         }
         self.commands.command(&[b"EXEC"]);
     }
@@ -157,70 +149,6 @@ impl Transaction {
                 .arg(b"payload")
                 .arg(&event.payload);
         }
-    }
-
-    fn encode_snapshots(&mut self, batches: &[EventBatch], streams: &mut Streams) {
-        let mut received_at = ReceivedAt::default();
-        for (position, entry) in self.entries.iter().enumerate() {
-            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
-            if streams.slot(outlet).last_entry != position {
-                continue;
-            }
-            let text = received_at.text(event.received_us);
-            self.commands.command(&[
-                b"HSET",
-                outlet.latest.as_bytes(),
-                b"payload",
-                &event.payload,
-                b"received_at",
-                text.as_bytes(),
-                b"stream_id",
-                id_text(entry.id).as_ref(),
-            ]);
-        }
-        self.encode_maps(batches, streams);
-    }
-
-    /// The newest row of each cell. Before the first row of a new session the cells of earlier ones are removed; a row
-    /// of an earlier session than the map's is left out. Encoding the same entries again gives the same commands.
-    fn encode_maps(&mut self, batches: &[EventBatch], streams: &mut Streams) {
-        let mut cells: HashMap<(&Arc<str>, &str), &Event, RandomState> = HashMap::default();
-        for entry in &self.entries {
-            let Some((event, outlet)) = outlet_of(batches, entry) else { continue };
-            let (Some(map), Some(cell)) = (&outlet.map, &event.cell) else { continue };
-            let slot = streams.slot(outlet);
-            let begins_session = match slot.map {
-                Some(known) if known.session > cell.session => continue,
-                Some(known) if known.session == cell.session => known.begun_by == Some(entry.id),
-                _ => true,
-            };
-            if begins_session {
-                slot.map = Some(MapSession { session: cell.session, begun_by: Some(entry.id) });
-                cells.retain(|(key, _), _| *key != map);
-                self.commands.command(&[b"DEL", map.as_bytes()]);
-            }
-            cells.insert((map, &cell.field), event);
-        }
-        for ((map, field), event) in cells {
-            self.commands.command(&[b"HSET", map.as_bytes(), field.as_bytes(), &event.payload]);
-        }
-    }
-}
-
-/// Formats receive times by [`iso_utc`], once for the events of one read.
-#[derive(Debug, Default)]
-struct ReceivedAt {
-    unix_us: u64,
-    text: String,
-}
-
-impl ReceivedAt {
-    fn text(&mut self, unix_us: u64) -> &str {
-        if self.text.is_empty() || self.unix_us != unix_us {
-            self.unix_us = unix_us;
-            self.text = iso_utc(unix_us);
-        }
-        &self.text
     }
 }
 

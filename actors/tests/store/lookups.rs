@@ -52,14 +52,3 @@ async fn an_entry_below_the_first_one_was_stored_and_trimmed() {
     let statuses = redis.store().entry_statuses(&[("s", id(1, 0), b"1-0"), ("s", id(3, 0), b"3-0")]).await;
     assert_eq!(statuses.unwrap(), [EntryStatus::Stored, EntryStatus::Stored]);
 }
-
-#[tokio::test]
-async fn payloads_are_read_byte_for_byte_where_there_is_one() {
-    let redis = RedisServer::start();
-    redis.command(&["HSET", "h", "payload", "{\"a\":\r\n1}", "stream_id", "1-0"]);
-    redis.command(&["HSET", "empty", "payload", ""]);
-    redis.command(&["HSET", "other", "stream_id", "1-0"]);
-    redis.command(&["SET", "text", "1"]);
-    let payloads = redis.store().payloads(&["h", "empty", "other", "missing", "text"]).await.unwrap();
-    assert_eq!(payloads, [Some(b"{\"a\":\r\n1}".to_vec()), Some(Vec::new()), None, None, None]);
-}

@@ -21,7 +21,7 @@ use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::messages::EventBatch;
 use uw_websocket_actors::observation::{ChannelObservation, Observations, unix_micros};
 use uw_websocket_actors::settings::{
-    Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, WhenFull, WriterSettings,
+    Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, Targets, WhenFull, WriterSettings,
 };
 use uw_websocket_actors::supervisor::Beat;
 use uw_websocket_actors::writer::backlog::Backlog;
@@ -69,6 +69,8 @@ impl World {
             keys: KeySettings {
                 prefix: "uw".into(),
                 snapshots: true,
+                snapshot_interval: Duration::ZERO,
+                targets: Targets::Symbols(Vec::new()),
                 streams: true,
                 maxlen: Some(0),
                 maxlen_by_channel: Vec::new(),

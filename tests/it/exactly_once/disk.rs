@@ -197,6 +197,7 @@ fn a_folder_that_cannot_be_written_at_the_start_ends_the_process_with_74() {
     let mut service =
         Setup::new(&feed, &redis).set("SPOOL_DIR", disk.0.join("spool").to_str().unwrap()).start();
     assert_eq!(service.wait_for_exit(SOON), Some(74), "{}", service.output());
+    assert!(service.output().contains("mount a volume that can be written"), "{}", service.output());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the tests stand on: a Redis to torture, a feed to script, the service as a process, and the oracle.
 
+pub(crate) mod attack;
 pub(crate) mod faults;
 pub(crate) mod feed;
 pub(crate) mod logs;

@@ -269,6 +269,15 @@ impl Service {
         memory_bytes(self.child.id(), "VmHWM:").expect("the process runs")
     }
 
+    /// CPU time that the process has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // after the name, which is in brackets: user and system time are the 12th and 13th field
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// Ends the process as a crash of the machine would, and waits for its end.
     pub(crate) fn kill9(&mut self) {
         self.signal(Signal::KILL);

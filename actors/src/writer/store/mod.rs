@@ -175,26 +175,6 @@ impl Store {
         Ok(statuses.collect())
     }
 
-    /// The field `payload` of each hash, where there is one.
-    pub async fn payloads(&mut self, hashes: &[&str]) -> Result<Vec<Option<Vec<u8>>>, StoreFault> {
-        let mut questions = Commands::default();
-        for hash in hashes {
-            questions.command(&[b"HGET", hash.as_bytes(), b"payload"]);
-        }
-        let mut payloads = Vec::with_capacity(hashes.len());
-        self.ask(&questions, |reply| {
-            payloads.push(match reply {
-                Reply::Bulk(payload) => payload.map(<[u8]>::to_vec),
-                Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
-                Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
-            });
-            Ok(())
-        })
-        .await?;
-        Ok(payloads)
-    }
-
     /// Asks whether Redis takes writes: an entry for a stream that does not exist and is not to be made. A `PING` would be
     /// answered by a replica too, and by a Redis whose memory is full.
     pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
@@ -208,7 +188,8 @@ impl Store {
         .await
     }
 
-    async fn ask(
+    /// Sends commands and gives each reply, in order, to `accept`; the first error that it returns is returned.
+    pub(in crate::writer) async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::Route;
 use crate::observation::Observations;
-use crate::samples::{batch, event, keys, observations, outlet, route, row};
+use crate::samples::{batch, event, keys, observations, only, outlet, parse, route, row};
 use crate::writer::ids::Numbering;
 
 /// What a plan is made of: the IDs, the streams that a writer knows, and a transaction.
@@ -44,47 +44,6 @@ impl Writer {
     }
 }
 
-/// Reads commands as Redis would: arrays of strings, and nothing behind them.
-fn parse(mut wire: &[u8]) -> Vec<Vec<String>> {
-    fn number(wire: &mut &[u8], kind: u8) -> usize {
-        let end = wire.windows(2).position(|bytes| bytes == b"\r\n").expect("a line ends");
-        let (line, rest) = (&wire[..end], &wire[end + 2..]);
-        assert_eq!(line[0], kind);
-        *wire = rest;
-        std::str::from_utf8(&line[1..]).unwrap().parse().unwrap()
-    }
-    let mut commands = Vec::new();
-    while !wire.is_empty() {
-        let args = (0..number(&mut wire, b'*')).map(|_| {
-            let length = number(&mut wire, b'$');
-            let arg = String::from_utf8(wire[..length].to_vec()).unwrap();
-            assert_eq!(&wire[length..length + 2], b"\r\n");
-            wire = &wire[length + 2..];
-            arg
-        });
-        commands.push(args.collect());
-    }
-    commands
-}
-
-/// The commands of this name, each as one text.
-fn only(name: &str, commands: &[Vec<String>]) -> Vec<String> {
-    commands.iter().filter(|command| command[0] == name).map(|command| command[1..].join(" ")).collect()
-}
-
-/// The hash that the commands leave at a key.
-fn hash(key: &str, commands: &[Vec<String>]) -> BTreeMap<String, String> {
-    let mut fields = BTreeMap::new();
-    for command in commands.iter().filter(|command| command.get(1).is_some_and(|named| named == key)) {
-        match &*command[0] {
-            "DEL" => fields.clear(),
-            "HSET" => fields.extend(command[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()))),
-            _ => {}
-        }
-    }
-    fields
-}
-
 fn world(name: &str) -> (Arc<Observations>, Arc<Route>) {
     (observations(&["price"], 1), route(0, vec![outlet(name, 1000)]))
 }
@@ -105,8 +64,8 @@ fn entries_that_do_not_rise_above_their_stream_are_behind_and_the_others_are_pla
     let observed = observations(&["price"], 1);
     let (ahead, other) = (route(0, vec![outlet("ahead", 0)]), route(0, vec![outlet("other", 0)]));
     let mut writer = Writer::default();
-    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 1_747_419_592_927, seq: 0 }, None);
-    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 3, seq: 0 }, None);
+    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 1_747_419_592_927, seq: 0 });
+    writer.streams.learn(&ahead.outlets[0], EntryId { ms: 3, seq: 0 });
     let events = [event(&ahead, "1", 0), event(&other, "2", 0), event(&ahead, "3", 1), event(&ahead, "4", 2)];
     let mut batches = [batch(&observed, events)];
     batches[0].events_mut().iter_mut().for_each(|event| writer.numbering.number(event));
@@ -155,105 +114,17 @@ fn a_transaction_adds_in_order_of_arrival_and_caps_with_the_last_entry_of_a_stre
 }
 
 #[test]
-fn the_newest_event_of_each_outlet_is_its_snapshot() {
-    let observed = observations(&["news"], 1);
-    let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
-    let full = route(0, vec![outlet("news", 0)]);
-    let mut batches =
-        [batch(&observed, [event(&both, "old", 0)]), batch(&observed, [event(&full, "new", 74)])];
-    let commands = Writer::default().write(&mut batches);
-    let snapshot = |payload: &str, at: &str, id: &str| {
-        BTreeMap::from(
-            [("payload", payload), ("received_at", at), ("stream_id", id)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        )
-    };
-    let (old_at, new_at) = ("2025-05-16T18:19:52.926001+00:00", "2025-05-16T18:19:53.000001+00:00");
-    assert_eq!(hash("uw:ws:latest:news", &commands), snapshot("new", new_at, "1747419593000-0"));
-    assert_eq!(hash("uw:ws:latest:news:SPY", &commands), snapshot("old", old_at, "1747419592926-0"));
-    assert_eq!(only("HSET", &commands).len(), 2, "{commands:?}");
-}
-
-#[test]
-fn a_map_holds_the_newest_row_of_each_cell() {
-    let (observed, spy) = world("gex_strike:SPY");
-    let mut writer = Writer::default();
-    writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
-    let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 10), row(&spy, "c", "1", 10)];
-    let commands = writer.write(&mut [batch(&observed, rows)]);
-    assert_eq!(only("DEL", &commands), Vec::<String>::new());
-    let cells = hash("uw:ws:map:gex_strike:SPY", &commands);
-    assert_eq!(cells, BTreeMap::from([("1".into(), "c".into()), ("2".into(), "b".into())]));
-}
-
-#[test]
-fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
-    let (observed, spy) = world("gex_strike:SPY");
-    let mut writer = Writer::default();
-    writer.streams.learn(&spy.outlets[0], EntryId::default(), Some(10));
-    let rows = [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11), row(&spy, "c", "3", 10)];
-    let commands = writer.write(&mut [batch(&observed, rows)]);
-    assert_eq!(only("DEL", &commands), ["uw:ws:map:gex_strike:SPY"]);
-    let map = BTreeMap::from([("2".to_owned(), "b".to_owned())]);
-    assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
-    assert_eq!(only("XADD", &commands).len(), 3);
-
-    let commands = writer.write(&mut [batch(&observed, [row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)])]);
-    assert_eq!(only("DEL", &commands), Vec::<String>::new());
-    let map = BTreeMap::from([("3".to_owned(), "d".to_owned())]);
-    assert_eq!(hash("uw:ws:map:gex_strike:SPY", &commands), map);
-}
-
-#[test]
-fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
-    let (observed, spy) = world("gex_strike:SPY");
-    let commands = Writer::default().write(&mut [batch(&observed, [row(&spy, "a", "1", 10)])]);
-    let map: Vec<_> = commands
-        .iter()
-        .filter(|command| command[1..].starts_with(&["uw:ws:map:gex_strike:SPY".into()]))
-        .collect();
-    assert_eq!(
-        map,
-        [&["DEL", "uw:ws:map:gex_strike:SPY"][..], &["HSET", "uw:ws:map:gex_strike:SPY", "1", "a"]]
-    );
-}
-
-#[test]
-fn a_transaction_encoded_again_still_removes_the_earlier_session() {
-    let (observed, spy) = world("gex_strike:SPY");
-    let mut writer = Writer::default();
-    let mut batches = [batch(&observed, [row(&spy, "a", "1", 10), row(&spy, "b", "2", 11)])];
-    let first = writer.write(&mut batches);
-    assert_eq!(only("DEL", &first).last().unwrap(), "uw:ws:map:gex_strike:SPY");
-    let again = writer.encode(&batches, &keys());
-    let map = "uw:ws:map:gex_strike:SPY";
-    assert_eq!(only("DEL", &again), [map]);
-    assert_eq!(hash(map, &again), hash(map, &first));
-    // under a new ID the removal has been done
-    let later = |entry: Entry| Entry { id: EntryId { ms: 9_999_999_999_999, seq: entry.id.seq }, ..entry };
-    let entries = writer.transaction.take().into_iter().map(later).collect();
-    writer.transaction.set(entries);
-    assert_eq!(only("DEL", &writer.encode(&batches, &keys())), Vec::<String>::new());
-}
-
-#[test]
-fn streams_and_snapshots_can_be_left_out() {
+fn without_streams_a_transaction_is_empty() {
     let (observed, spy) = world("gex_strike:SPY");
     let mut batches = [batch(&observed, [row(&spy, "a", "1", 10)])];
-    let mut names = |keys: &KeySettings| -> Vec<String> {
+    let mut names = |streams| -> Vec<String> {
         let mut writer = Writer::default();
         writer.plan(&mut batches);
-        writer
-            .encode(&batches, keys)
-            .into_iter()
-            .map(|command| command[..2.min(command.len())].join(" "))
-            .collect()
+        let commands = writer.encode(&batches, &KeySettings { streams, ..keys() });
+        commands.into_iter().map(|command| command[0].clone()).collect()
     };
-    let (stream, latest, map) =
-        ("XADD uw:ws:gex_strike:SPY", "HSET uw:ws:latest:gex_strike:SPY", "HSET uw:ws:map:gex_strike:SPY");
-    assert_eq!(names(&KeySettings { snapshots: false, ..keys() }), ["MULTI", stream, "EXEC"]);
-    let snapshots = names(&KeySettings { streams: false, ..keys() });
-    assert_eq!(snapshots, ["MULTI", latest, "DEL uw:ws:map:gex_strike:SPY", map, "EXEC"]);
+    assert_eq!(names(true), ["MULTI", "XADD", "EXEC"]);
+    assert_eq!(names(false), ["MULTI", "EXEC"]);
 }
 
 #[test]
@@ -267,7 +138,6 @@ fn only_the_retained_entries_are_encoded_and_their_last_one_is_capped() {
     let commands = writer.encode(&batches, &keys());
     let expected = ["uw:ws:b 1747419592926-0 payload 1", "uw:ws:b MAXLEN ~ 10 1747419592927-0 payload 2"];
     assert_eq!(only("XADD", &commands), expected);
-    assert!(hash("uw:ws:latest:a", &commands).is_empty());
 }
 
 #[test]
@@ -320,7 +190,7 @@ proptest! {
         let outlets = ["a", "b", "c", "d"].map(|name| outlet(name, 100));
         let mut writer = Writer::default();
         let ahead = EntryId { ms: 1_747_419_592_926 + learned, seq: learned };
-        writer.streams.learn(&outlets[0], ahead, None);
+        writer.streams.learn(&outlets[0], ahead);
         writer.numbering.raise(&outlets[0].stream, ahead);
         let (mut expected, mut written) = (BTreeMap::<String, Vec<String>>::new(), BTreeMap::new());
         let mut last = BTreeMap::<String, EntryId>::new();

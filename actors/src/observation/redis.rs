@@ -1,0 +1,78 @@
+//! What can be seen of Redis itself.
+
+use std::sync::{Mutex, OnceLock};
+
+/// Redis, as it was when it was last asked.
+#[derive(Debug, Default)]
+pub struct RedisObservation {
+    /// What it said; nothing while it does not answer.
+    pub facts: Mutex<RedisFacts>,
+    /// Bytes that the settings can come to, if they have a bound.
+    pub forecast_bytes: OnceLock<u64>,
+}
+
+/// What Redis says of itself. It may refuse to, to a user with few rights.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisFacts {
+    /// Its version; Valkey's with its name.
+    pub version: Option<String>,
+    /// `used_memory`.
+    pub used_bytes: Option<u64>,
+    /// `maxmemory`, if there is a limit.
+    pub max_bytes: Option<u64>,
+    /// `maxmemory-policy`.
+    pub max_policy: Option<String>,
+}
+
+impl RedisFacts {
+    /// Reads the sections `server` and `memory` of `INFO`.
+    #[must_use]
+    pub fn parse(info: &str) -> RedisFacts {
+        let field = |name: &str| {
+            let values = info.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            values.map(str::trim).find(|value| !value.is_empty())
+        };
+        let bytes = |name| field(name).and_then(|value| value.parse().ok());
+        // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+        let valkey = field("valkey_version").map(|version| format!("{version} (Valkey)"));
+        RedisFacts {
+            version: valkey.or_else(|| field("redis_version").map(str::to_owned)),
+            used_bytes: bytes("used_memory"),
+            max_bytes: bytes("maxmemory").filter(|limit| *limit > 0),
+            max_policy: field("maxmemory_policy").map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_read_from_info() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Memory\r\nused_memory:1048576\r\n\
+                    used_memory_human:1.00M\r\nmaxmemory:2097152\r\nmaxmemory_human:2.00M\r\n\
+                    maxmemory_policy:noeviction\r\n";
+        let facts = RedisFacts {
+            version: Some("7.0.15".to_owned()),
+            used_bytes: Some(1_048_576),
+            max_bytes: Some(2_097_152),
+            max_policy: Some("noeviction".to_owned()),
+        };
+        assert_eq!(RedisFacts::parse(info), facts);
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_known() {
+        assert_eq!(RedisFacts::parse(""), RedisFacts::default());
+        let facts = RedisFacts::parse("redis_version:\r\nused_memory:much\r\nmaxmemory:0\r\nmaxmemory");
+        assert_eq!(facts, RedisFacts::default());
+    }
+
+    #[test]
+    fn valkey_is_told_by_its_own_version() {
+        let facts =
+            RedisFacts::parse("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n");
+        assert_eq!(facts.version.as_deref(), Some("8.0.1 (Valkey)"));
+    }
+}

@@ -1,0 +1,591 @@
+//! Writes the hashes when they are due, and looks whether the fetcher has put an older body back.
+//!
+//! The fetcher writes bodies with a plain `HSET` at any time and knows nothing of us. So ours are written by a script that
+//! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
+//! merged into that and the write is tried again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slog::Logger;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+use super::Snapshots;
+use super::bodies::{Bodies, Found, Held};
+use super::hashes::{Known, Sessions};
+use super::pending::{News, RestEvent};
+use crate::backoff::Backoff;
+use crate::events;
+use crate::lease::gate::LeaseGate;
+use crate::observation::SnapshotObservation;
+use crate::rest::Hash;
+use crate::sampled::Sampled;
+use crate::supervisor::Beat;
+use crate::writer::store::Store;
+use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::resp::{Commands, Reply};
+
+/// Writes a body unless somebody else has written one since: then answers with that.
+const WRITE_BODY: &str = "\
+local at = redis.call('HGET', KEYS[1], 'fetched_at') or ''
+if at ~= ARGV[1] then return redis.call('HMGET', KEYS[1], 'payload', 'fetched_at') end
+redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
+return 1";
+
+/// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
+const MAX_TRIES: usize = 8;
+/// What is taken out of what waits at once.
+const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
+/// Sent at once: Redis reads so much of a client before it turns to the next one, and a larger body goes alone.
+const CHUNK: usize = 256 * 1024;
+/// Bodies that are read at once.
+const READ_AT_ONCE: usize = 8;
+/// Events that are merged before others get their turn on this thread: some hundred microseconds.
+const MERGED_AT_ONCE: usize = 64;
+/// Between tries while Redis is away or refuses.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// At the end, what could not be written by then is left to the next process, which finds it in the disk queue.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a wait proves progress.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Writes the hashes of a shard.
+pub struct Flush {
+    snapshots: Snapshots,
+    store: Store,
+    gate: LeaseGate,
+    beat: Beat,
+    log: Logger,
+    sessions: Sessions,
+    bodies: Bodies,
+    /// Over which connection all this is known.
+    connection: u64,
+    /// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
+    script: Option<String>,
+    looked_at: Instant,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    refused: Sampled,
+    untranslatable: Sampled,
+    faults: Sampled,
+}
+
+/// What is to be done next.
+enum Work {
+    Write(Vec<News>),
+    Look,
+    End,
+}
+
+/// How Redis took the write of a body.
+#[derive(Debug)]
+enum Answer {
+    Written,
+    Conflict(Found),
+    NoScript,
+    Refused(String),
+}
+
+impl Flush {
+    /// Of what waits in `snapshots`, one of so many shards.
+    #[must_use]
+    pub fn new(
+        snapshots: Snapshots,
+        (store, gate): (Store, LeaseGate),
+        shards: usize,
+        beat: Beat,
+        log: Logger,
+    ) -> Flush {
+        Flush {
+            snapshots,
+            store,
+            gate,
+            beat,
+            log,
+            sessions: Sessions::default(),
+            bodies: Bodies::new(shards),
+            connection: 0,
+            script: None,
+            looked_at: Instant::now(),
+            backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
+            rng: fastrand::Rng::new(),
+            refused: Sampled::default(),
+            untranslatable: Sampled::default(),
+            faults: Sampled::default(),
+        }
+    }
+
+    /// Writes until nothing comes any more and all is written, or the lease is lost.
+    pub async fn run(mut self) {
+        loop {
+            let work = self.next().await;
+            if matches!(work, Work::End) {
+                return;
+            }
+            let is_ending = self.is_closed();
+            let done = self.until_done(work);
+            if is_ending {
+                // what is left is read from the disk queue by the next process
+                timeout(END_PATIENCE, done).await.ok();
+            } else {
+                done.await;
+            }
+            if self.gate.is_lost() {
+                return;
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.snapshots.0.is_closed.get()
+    }
+
+    fn observed(&self) -> &SnapshotObservation {
+        let shared = &self.snapshots.0;
+        &shared.observations.writers[shared.shard].snapshots
+    }
+
+    async fn next(&mut self) -> Work {
+        loop {
+            self.beat.beat();
+            let now = Instant::now();
+            let is_closed = self.is_closed();
+            let shared = &self.snapshots.0;
+            let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
+            if !due.is_empty() {
+                self.snapshots.note_bytes();
+                shared.taken.notify_one();
+                return Work::Write(due);
+            }
+            if is_closed {
+                return Work::End;
+            }
+            let look = self.looked_at + LOOK_EVERY;
+            if look <= now {
+                self.looked_at = now;
+                return Work::Look;
+            }
+            let due = shared.pending.borrow().next_due().unwrap_or(now + BEAT);
+            let wait = due.min(look).saturating_duration_since(now);
+            timeout(wait, shared.came.notified()).await.ok();
+        }
+    }
+
+    /// Does it, as often as it takes.
+    async fn until_done(&mut self, work: Work) {
+        loop {
+            self.beat.beat();
+            if self.gate.is_lost() {
+                return;
+            }
+            if !self.gate.may_write() {
+                sleep(RETRY_FIRST).await;
+                continue;
+            }
+            let done = match &work {
+                Work::Write(news) => self.write(news).await,
+                Work::Look => self.look().await,
+                Work::End => return,
+            };
+            let Err(fault) = done else { return self.backoff.reset() };
+            // of what was under way nobody knows whether it was written
+            self.sessions.clear();
+            if self.faults.is_due(Instant::now()) {
+                events::snapshots_wait(&self.log, &fault);
+            }
+            sleep(self.backoff.next(&mut self.rng)).await;
+        }
+    }
+
+    /// Connects if need be. Another Redis may answer over a new connection, or the same one with less than it had.
+    async fn connect(&mut self) -> Result<(), StoreFault> {
+        let connection = self.store.connect().await?;
+        if connection != self.connection {
+            self.sessions.clear();
+            self.connection = connection;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, news: &[News]) -> Result<(), StoreFault> {
+        self.connect().await?;
+        self.write_hashes(news).await?;
+        self.write_bodies(news).await?;
+        let now = Instant::now();
+        let mut pending = self.snapshots.0.pending.borrow_mut();
+        for news in news {
+            pending.written(&news.outlet.stream, now);
+        }
+        Ok(())
+    }
+
+    async fn write_hashes(&mut self, news: &[News]) -> Result<(), StoreFault> {
+        let unknown: Vec<&News> = news.iter().filter(|news| self.sessions.must_look(news)).collect();
+        let known = self.newest_of(&unknown).await?;
+        let mut known = unknown.iter().zip(known);
+        let mut next = known.next();
+        let (mut commands, mut cells, mut latest) = (Commands::default(), 0, 0);
+        for news in news {
+            let mut is_news = true;
+            if let Some((unknown, known_here)) = &next
+                && std::ptr::eq(**unknown, news)
+            {
+                is_news = self.sessions.learn(news, known_here);
+                next = known.next();
+            }
+            if !is_news {
+                continue;
+            }
+            cells += self.sessions.write(news, &mut commands);
+            latest += u64::from(news.newest.is_some());
+            if commands.bytes().len() >= CHUNK {
+                self.send(&commands).await?;
+                commands.clear(CHUNK);
+            }
+        }
+        self.send(&commands).await?;
+        self.observed().cells.add(cells as u64);
+        self.observed().latest.add(latest);
+        Ok(())
+    }
+
+    /// What the hashes of the newest events hold.
+    async fn newest_of(&mut self, news: &[&News]) -> Result<Vec<Known>, StoreFault> {
+        let mut questions = Commands::default();
+        for news in news {
+            questions.command(&[b"HMGET", news.outlet.latest.as_bytes(), b"stream_id", b"payload"]);
+        }
+        let mut known = Vec::with_capacity(news.len());
+        self.store
+            .ask(&questions, |reply| {
+                known.push(match &reply {
+                    Reply::Array(Some(fields)) => Known {
+                        id: fields.first().and_then(text).and_then(|id| id.parse().ok()),
+                        payload: match fields.get(1) {
+                            Some(Reply::Bulk(Some(payload))) => Some(payload.to_vec()),
+                            _ => None,
+                        },
+                    },
+                    Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
+                    _ => Known::default(),
+                });
+                Ok(())
+            })
+            .await?;
+        Ok(known)
+    }
+
+    /// Sends commands; what is refused for a reason of its key's is counted and left out.
+    async fn send(&mut self, commands: &Commands) -> Result<(), StoreFault> {
+        let mut refused = Vec::new();
+        self.store
+            .ask(commands, |reply| {
+                let replies = if let Reply::Array(Some(replies)) = &reply { &replies[..] } else { &[] };
+                for reply in std::iter::once(&reply).chain(replies) {
+                    if let Reply::Error(text) = reply {
+                        refused.push(key_fault(text)?);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        for text in &refused {
+            self.note_refused(text);
+        }
+        Ok(())
+    }
+
+    fn note_refused(&mut self, text: &str) {
+        self.observed().refused.add(1);
+        if self.refused.is_due(Instant::now()) {
+            events::snapshot_refused(&self.log, text);
+        }
+    }
+
+    async fn write_bodies(&mut self, news: &[News]) -> Result<(), StoreFault> {
+        let now = Instant::now();
+        let mut events: Vec<(Arc<str>, &[RestEvent])> = Vec::new();
+        let mut unknown: Vec<Arc<str>> = Vec::new();
+        for news in news {
+            let Some(rest) = news.outlet.rest.as_ref().filter(|_| !news.rows.is_empty()) else { continue };
+            if !self.bodies.holds(&rest.key) {
+                self.bodies.hold(&news.outlet, rest, now);
+                unknown.push(Arc::clone(&rest.key));
+            }
+            events.push((Arc::clone(&rest.key), &news.rows));
+        }
+        if let Err(fault) = self.read(&unknown).await {
+            // not to be taken for known
+            for key in &unknown {
+                self.bodies.forget(key);
+            }
+            return Err(fault);
+        }
+        for (key, events) in &events {
+            self.merge(key, events, true).await;
+        }
+        let keys = events.iter().map(|(key, _)| Arc::clone(key)).collect();
+        let written = self.settle(keys, &events).await;
+        self.bound_bodies();
+        written.map(drop)
+    }
+
+    /// Reads bodies as they are in Redis.
+    async fn read(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
+        for keys in keys.chunks(READ_AT_ONCE) {
+            let mut questions = Commands::default();
+            for key in keys {
+                questions.command(&[b"HMGET", key.as_bytes(), b"payload", b"fetched_at"]);
+            }
+            let mut all = Vec::with_capacity(keys.len());
+            self.store
+                .ask(&questions, |reply| {
+                    all.push(match &reply {
+                        Reply::Error(text) => key_fault(text).map(|_| Found::OtherType)?,
+                        reply => hash_of(reply),
+                    });
+                    Ok(())
+                })
+                .await?;
+            for (key, found) in keys.iter().zip(all) {
+                self.take_in(key, &found);
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn bound_bodies(&mut self) {
+        let bytes = self.bodies.bound(Instant::now());
+        self.observed().held_bytes.set(bytes as u64);
+    }
+
+    fn take_in(&mut self, key: &str, found: &Found) {
+        let Some(held) = self.bodies.get(key) else { return };
+        let taken = held.found(found);
+        if held.is_foreign() {
+            self.observed().unreadable.add(1);
+        }
+        if let Err(unreadable) = taken {
+            events::rest_body_unreadable(&self.log, key, &unreadable);
+        }
+    }
+
+    /// Merges events into a body.
+    async fn merge(&mut self, key: &str, events: &[RestEvent], counts: bool) {
+        let now = Instant::now();
+        for some in events.chunks(MERGED_AT_ONCE) {
+            let Some(held) = self.bodies.get(key) else { return };
+            let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
+            if let Some(untranslatable) = merged.first().filter(|_| counts) {
+                self.observed().untranslatable.add(merged.len() as u64);
+                if self.untranslatable.is_due(now) {
+                    events::event_untranslatable(&self.log, key, untranslatable);
+                }
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Brings the hashes of these bodies up to date; which ones were written. `events` are merged again into what others have
+    /// written meanwhile.
+    async fn settle(
+        &mut self,
+        mut keys: Vec<Arc<str>>,
+        events: &[(Arc<str>, &[RestEvent])],
+    ) -> Result<Vec<Arc<str>>, StoreFault> {
+        let mut written = Vec::new();
+        for _ in 0..MAX_TRIES {
+            let mut conflicts = Vec::new();
+            let mut rest = std::mem::take(&mut keys).into_iter();
+            loop {
+                let wanted = self.some_wanted(&mut rest).await;
+                if wanted.is_empty() {
+                    break;
+                }
+                let answers = self.write_if_unchanged(&wanted).await?;
+                for ((key, hash), answer) in wanted.into_iter().zip(answers) {
+                    match answer {
+                        Answer::Written => {
+                            if let Some(held) = self.bodies.get(&key) {
+                                held.written(&hash);
+                            }
+                            written.push(key);
+                        }
+                        Answer::Conflict(found) => {
+                            self.observed().conflicts.add(1);
+                            self.take_in(&key, &found);
+                            for (_, events) in events.iter().filter(|(of, _)| *of == key) {
+                                self.merge(&key, events, false).await;
+                            }
+                            conflicts.push(key);
+                        }
+                        Answer::NoScript => conflicts.push(key),
+                        Answer::Refused(text) => self.note_refused(&text),
+                    }
+                }
+            }
+            if conflicts.is_empty() {
+                break;
+            }
+            keys = conflicts;
+        }
+        self.observed().bodies.add(written.len() as u64);
+        self.observed().put_off.add(keys.len() as u64);
+        Ok(written)
+    }
+
+    /// The next bodies that are to be written, up to some bytes.
+    async fn some_wanted(&mut self, keys: &mut impl Iterator<Item = Arc<str>>) -> Vec<(Arc<str>, Hash)> {
+        let (mut wanted, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK
+            && let Some(key) = keys.next()
+        {
+            if let Some(hash) = self.bodies.get(&key).and_then(Held::wanted) {
+                bytes += hash.payload.len();
+                wanted.push((key, hash));
+                yield_now().await;
+            }
+        }
+        wanted
+    }
+
+    /// Writes bodies where nobody else has written since.
+    async fn write_if_unchanged(&mut self, wanted: &[(Arc<str>, Hash)]) -> Result<Vec<Answer>, StoreFault> {
+        let script = match self.script().await? {
+            Ok(script) => script,
+            Err(refused) => return Ok(wanted.iter().map(|_| Answer::Refused(refused.clone())).collect()),
+        };
+        let mut commands = Commands::default();
+        for (key, hash) in wanted {
+            let seen = self.bodies.get(key).map(|held| held.seen()).unwrap_or_default();
+            let (payload, fetched_at) = (hash.payload.as_bytes(), hash.fetched_at.as_bytes());
+            let (key, seen) = (key.as_bytes(), seen.as_bytes());
+            commands.command(&[b"EVALSHA", script.as_bytes(), b"1", key, seen, payload, fetched_at]);
+        }
+        let mut answers = Vec::with_capacity(wanted.len());
+        self.store
+            .ask(&commands, |reply| {
+                answers.push(match &reply {
+                    Reply::Integer(_) => Answer::Written,
+                    Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
+                    Reply::Error(text) => Answer::Refused(key_fault(text)?),
+                    reply => Answer::Conflict(hash_of(reply)),
+                });
+                Ok(())
+            })
+            .await?;
+        if !answers.iter().any(|answer| matches!(answer, Answer::NoScript)) {
+            self.script = Some(script);
+        }
+        Ok(answers)
+    }
+
+    /// The name of the script, which is loaded if need be; or why it may not be.
+    async fn script(&mut self) -> Result<Result<String, String>, StoreFault> {
+        if let Some(script) = self.script.take() {
+            return Ok(Ok(script));
+        }
+        let mut load = Commands::default();
+        load.command(&[b"SCRIPT", b"LOAD", WRITE_BODY.as_bytes()]);
+        let mut name = Err(String::new());
+        self.store
+            .ask(&load, |reply| {
+                name = match &reply {
+                    Reply::Error(text) => Err(key_fault(text)?),
+                    reply => Ok(text(reply).unwrap_or_default()),
+                };
+                Ok(())
+            })
+            .await?;
+        Ok(name)
+    }
+
+    /// Looks whether somebody else has written the bodies, and brings them up to date.
+    async fn look(&mut self) -> Result<(), StoreFault> {
+        self.bound_bodies();
+        if self.bodies.is_empty() {
+            return Ok(());
+        }
+        self.connect().await?;
+        let keys: Vec<Arc<str>> = self.bodies.keys().collect();
+        let changed = self.changed(&keys).await?;
+        self.read(&changed).await?;
+        // with those that were put off
+        let written = self.settle(keys, &[]).await?;
+        self.observed().healed.add(written.len() as u64);
+        let now = Instant::now();
+        let mut pending = self.snapshots.0.pending.borrow_mut();
+        for key in &written {
+            if let Some(held) = self.bodies.get(key) {
+                pending.written(&held.stream, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bodies that somebody else has written.
+    async fn changed(&mut self, keys: &[Arc<str>]) -> Result<Vec<Arc<str>>, StoreFault> {
+        let mut questions = Commands::default();
+        for key in keys {
+            questions.command(&[b"HGET", key.as_bytes(), b"fetched_at"]);
+        }
+        let mut changed = Vec::new();
+        let mut asked = keys.iter();
+        let bodies = &mut self.bodies;
+        self.store
+            .ask(&questions, |reply| {
+                let Some(key) = asked.next() else { return Ok(()) };
+                let is_other_type = match &reply {
+                    Reply::Error(text) => key_fault(text).map(|_| true)?,
+                    _ => false,
+                };
+                if bodies
+                    .get(key)
+                    .is_some_and(|held| held.has_changed(text(&reply).as_deref(), is_other_type))
+                {
+                    changed.push(Arc::clone(key));
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(changed)
+    }
+}
+
+/// The words of a refusal that is about its key and will not go away; an error for any other.
+fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
+    match StoreFault::refused(text) {
+        StoreFault::Refused { refusal: Refusal::WrongType | Refusal::Other, text } => Ok(text),
+        // rights that are lacking for this kind of key do not come by waiting
+        StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
+        fault => Err(fault),
+    }
+}
+
+fn text(reply: &Reply<'_>) -> Option<String> {
+    match reply {
+        Reply::Bulk(Some(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    }
+}
+
+/// The answer to `HMGET payload fetched_at`. A payload that is no text is as unreadable as none.
+fn hash_of(reply: &Reply<'_>) -> Found {
+    let Reply::Array(Some(fields)) = reply else { return Found::OtherType };
+    let (payload, fetched_at) = (fields.first(), fields.get(1));
+    let is_there = |field: Option<&Reply<'_>>| matches!(field, Some(Reply::Bulk(Some(_))));
+    if !is_there(payload) && !is_there(fetched_at) {
+        return Found::Nothing;
+    }
+    let payload = match payload {
+        Some(Reply::Bulk(Some(payload))) => std::str::from_utf8(payload).unwrap_or_default(),
+        _ => "",
+    };
+    let fetched_at = fetched_at.and_then(text).unwrap_or_default();
+    Found::Hash(Hash { payload: payload.to_owned(), fetched_at })
+}

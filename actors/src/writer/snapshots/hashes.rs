@@ -1,0 +1,113 @@
+//! The commands that bring `ws:latest:` and `ws:map:` hashes up to date.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::pending::{Newest, News, Origin};
+use crate::calendar::session_date;
+use crate::connection::facts::Facts;
+use crate::event::EntryId;
+use crate::observation::unix_micros;
+use crate::time::iso_utc;
+use crate::writer::store::resp::{Commands, id_text};
+
+/// Maps whose sessions are remembered at most; beyond it all are looked up again. As many as streams are.
+const MAX_REMEMBERED: usize = 32_768;
+/// Cells in one command at most: Redis serves nobody else meanwhile.
+const CELLS_AT_ONCE: usize = 64;
+
+/// What a `ws:latest:` hash held.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) id: Option<EntryId>,
+    pub(super) payload: Option<Vec<u8>>,
+}
+
+/// What is remembered of the maps: the newest session that each has rows of.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(HashMap<Arc<str>, i32, RandomState>);
+
+impl Sessions {
+    /// Forgets all, as over a new connection.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether the hash of the newest event must be looked at before these hashes are written: kept events may be older than
+    /// what is there, and the newest row tells the session of a map.
+    pub(super) fn must_look(&self, news: &News) -> bool {
+        let is_new_map =
+            news.cells.is_some() && news.outlet.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
+        news.origin == Origin::Kept || is_new_map
+    }
+
+    /// Learns what the hash of the newest event says; false if somebody else has written something newer since: then kept
+    /// events are no news.
+    pub(super) fn learn(&mut self, news: &News, known: &Known) -> bool {
+        if let Some(map) = &news.outlet.map
+            && let Some(session) = known.payload.as_deref().and_then(session_of)
+        {
+            if self.0.len() >= MAX_REMEMBERED {
+                self.0.clear();
+            }
+            self.0.insert(Arc::clone(map), session);
+        }
+        let newest = news.newest.as_ref().map(|newest| newest.id);
+        news.origin == Origin::Stored || known.id <= newest
+    }
+
+    /// Adds the commands that write the cells and then the newest event, so that a map is never behind the session that the
+    /// latter tells. How many cells they write.
+    pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
+        let cells = self.write_cells(news, commands);
+        if let Some(Newest { payload, received_us, id }) = &news.newest {
+            commands.command(&[
+                b"HSET",
+                news.outlet.latest.as_bytes(),
+                b"payload",
+                payload,
+                b"received_at",
+                iso_utc(*received_us).as_bytes(),
+                b"stream_id",
+                id_text(*id).as_ref(),
+            ]);
+        }
+        cells
+    }
+
+    /// Before the first rows of a new session the cells of earlier ones are removed; rows of an earlier session than the
+    /// map's are left out.
+    fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
+        let (Some(map), Some(cells)) = (&news.outlet.map, &news.cells) else { return 0 };
+        let known = self.0.get(map).copied();
+        if known.is_some_and(|session| session > cells.session) {
+            return 0;
+        }
+        let begins_session = known != Some(cells.session);
+        let fields: Vec<_> = cells.fields.iter().collect();
+        for (at, fields) in fields.chunks(CELLS_AT_ONCE).enumerate() {
+            let is_first = at == 0 && begins_session;
+            if is_first {
+                commands.command(&[b"MULTI"]).command(&[b"DEL", map.as_bytes()]);
+            }
+            commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
+            for (field, payload) in fields {
+                commands.arg(field.as_bytes()).arg(payload);
+            }
+            if is_first {
+                commands.command(&[b"EXEC"]);
+            }
+        }
+        self.0.insert(Arc::clone(map), cells.session);
+        fields.len()
+    }
+}
+
+/// The trading session of a gex row.
+fn session_of(payload: &[u8]) -> Option<i32> {
+    let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
+    let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
+    Some(session_date(at))
+}

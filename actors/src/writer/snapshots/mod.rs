@@ -1,0 +1,126 @@
+//! The hashes beside the streams: `ws:latest:`, `ws:map:` and the bodies of REST.
+//!
+//! They are conflated: each key is written at most once in `SNAPSHOT_INTERVAL_MS`, from the newest events, and only after
+//! these are in their streams. So they cost little however many events there are, they are never ahead of the streams, and
+//! writing them holds up no event: they have a connection of their own. What waits to be written when the process dies is
+//! read again from the disk queue by the next one, which keeps stored records for a while.
+//!
+//! [`pending`] is what waits, [`flush`] writes it; `hashes` and `bodies` know how.
+
+mod bodies;
+mod flush;
+mod hashes;
+pub mod pending;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::event::Event;
+use crate::messages::EventBatch;
+use crate::observation::Observations;
+pub use flush::Flush;
+use pending::{Origin, Pending};
+
+/// What waits to be written at most, by shard: a wave of gex rows of some symbols.
+const MAX_PENDING: usize = 8 * 1024 * 1024;
+/// How long events wait for room there before they go on without their hashes: the streams come first. A healthy Redis
+/// takes all of it in a fraction of a second.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What waits, shared by the drain, which enters it, and the flush, which writes it; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshots(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pending: RefCell<Pending>,
+    /// Wakes the flush.
+    came: Notify,
+    /// Wakes the drain.
+    taken: Notify,
+    is_closed: Cell<bool>,
+    observations: Arc<Observations>,
+    shard: usize,
+}
+
+impl Snapshots {
+    /// For a shard. Each key is written once in `interval`.
+    #[must_use]
+    pub fn new(interval: Duration, observations: Arc<Observations>, shard: usize) -> Snapshots {
+        Snapshots(Rc::new(Shared {
+            pending: RefCell::new(Pending::new(interval)),
+            came: Notify::new(),
+            taken: Notify::new(),
+            is_closed: Cell::new(false),
+            observations,
+            shard,
+        }))
+    }
+
+    /// Enters the events of these batches that were stored.
+    pub async fn stored(&self, batches: &[EventBatch], is_stored: impl Fn(usize, usize) -> bool) {
+        if !self.has_room().await {
+            let events: usize = batches.iter().map(|batch| batch.events().len()).sum();
+            return self.0.observations.writers[self.0.shard].snapshots.skipped.add(events as u64);
+        }
+        let events = batches.iter().enumerate().flat_map(|(batch_at, batch)| {
+            batch.events().iter().enumerate().map(move |(event_at, event)| (batch_at, event_at, event))
+        });
+        let stored = events.filter(|(batch, event, _)| is_stored(*batch, *event)).map(|(_, _, event)| event);
+        self.enter(Origin::Stored, stored);
+    }
+
+    /// Enters events that were stored before and may be in the hashes already; in their order.
+    pub fn kept<'e>(&self, events: impl Iterator<Item = &'e Event>) {
+        self.enter(Origin::Kept, events);
+    }
+
+    fn enter<'e>(&self, origin: Origin, events: impl Iterator<Item = &'e Event>) {
+        let now = Instant::now();
+        let mut pending = self.0.pending.borrow_mut();
+        let mut newest: HashMap<&str, (&Event, usize), RandomState> = HashMap::default();
+        for event in events {
+            for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+                newest.insert(&outlet.stream, (event, outlet_at));
+                pending.row(origin, (event, outlet), now);
+            }
+        }
+        for newest in newest.into_values() {
+            pending.newest(origin, newest, now);
+        }
+        drop(pending);
+        self.note_bytes();
+        self.0.came.notify_one();
+    }
+
+    /// Waits a while for room; whether there is some.
+    async fn has_room(&self) -> bool {
+        let room = async {
+            while self.0.pending.borrow().bytes() > MAX_PENDING {
+                self.0.taken.notified().await;
+            }
+        };
+        timeout(ROOM_PATIENCE, room).await.is_ok()
+    }
+
+    fn note_bytes(&self) {
+        let bytes = self.0.pending.borrow().bytes() as u64;
+        self.0.observations.writers[self.0.shard].snapshots.pending_bytes.set(bytes);
+    }
+
+    /// Nothing comes any more: what waits is written at once, and the flush ends.
+    pub fn close(&self) {
+        self.0.is_closed.set(true);
+        self.0.came.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! What the hashes are to hold: entered as events are stored, taken out when their keys are due.
+//!
+//! Of an outlet only the newest event, the newest row of each cell and what a body of REST needs wait; so what waits does
+//! not grow with the rate of events. All hashes of an outlet are due together.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::event::{EntryId, Event, MapCell, Outlet};
+
+/// Times of writing that are remembered before those that do not matter any more are forgotten.
+const REMEMBERED_TIMES: usize = 1_024;
+/// What an entry of a table takes besides its payload.
+const OVERHEAD: usize = 128;
+
+/// Where events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The disk queue, where they were kept after they were stored: the hashes may hold them, or newer ones, already.
+    Kept,
+    /// They were stored just now.
+    Stored,
+}
+
+/// What has come for the hashes of one outlet.
+#[derive(Debug)]
+pub(super) struct News {
+    /// Which hashes.
+    pub(super) outlet: Arc<Outlet>,
+    /// Whether they may hold it already.
+    pub(super) origin: Origin,
+    /// The newest event.
+    pub(super) newest: Option<Newest>,
+    /// Cells of the map.
+    pub(super) cells: Option<Cells>,
+    /// Events for the body of REST.
+    pub(super) rows: Vec<RestEvent>,
+    /// Positions in `rows` by the cell, of which only the newest row counts.
+    by_cell: HashMap<Box<str>, usize, RandomState>,
+    bytes: usize,
+}
+
+/// The newest event of an outlet.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub(super) payload: Bytes,
+    pub(super) received_us: u64,
+    pub(super) id: EntryId,
+}
+
+/// Rows of one session for a map.
+#[derive(Debug)]
+pub(super) struct Cells {
+    pub(super) session: i32,
+    pub(super) fields: HashMap<Box<str>, Bytes, RandomState>,
+}
+
+/// An event for a body of REST.
+#[derive(Debug)]
+pub(super) struct RestEvent {
+    pub(super) payload: Bytes,
+    pub(super) received_us: u64,
+}
+
+/// All that waits.
+#[derive(Debug)]
+pub(super) struct Pending {
+    interval: Duration,
+    news: HashMap<(Origin, Arc<str>), News, RandomState>,
+    dues: BTreeSet<(Instant, Origin, Arc<str>)>,
+    written_at: HashMap<Arc<str>, Instant, RandomState>,
+    bytes: usize,
+}
+
+// === impl Pending ===
+
+impl Pending {
+    pub(super) fn new(interval: Duration) -> Pending {
+        Pending {
+            interval,
+            news: HashMap::default(),
+            dues: BTreeSet::new(),
+            written_at: HashMap::default(),
+            bytes: 0,
+        }
+    }
+
+    /// Enters the newest event of an outlet.
+    pub(super) fn newest(&mut self, origin: Origin, (event, outlet_at): (&Event, usize), now: Instant) {
+        let Some(outlet) = event.route.outlets.get(outlet_at) else { return };
+        let id = event.ids.get(outlet_at);
+        self.change(origin, outlet, now, |news| {
+            let is_older = origin == Origin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
+            if !is_older {
+                let payload = Bytes::copy_from_slice(&event.payload);
+                news.bytes += payload.len();
+                news.bytes -= news.newest.as_ref().map_or(0, |known| known.payload.len());
+                news.newest = Some(Newest { payload, received_us: event.received_us, id });
+            }
+        });
+    }
+
+    /// Enters an event for the map of an outlet and its body of REST.
+    pub(super) fn row(&mut self, origin: Origin, (event, outlet): (&Event, &Arc<Outlet>), now: Instant) {
+        if outlet.rest.is_none() && (outlet.map.is_none() || event.cell.is_none()) {
+            return;
+        }
+        let payload = Bytes::copy_from_slice(&event.payload);
+        self.change(origin, outlet, now, |news| {
+            news.bytes += payload.len() + OVERHEAD;
+            if let (Some(_), Some(cell)) = (&outlet.map, &event.cell) {
+                news.set_cell(cell, payload.clone());
+            }
+            if outlet.rest.is_some() {
+                let row = RestEvent { payload, received_us: event.received_us };
+                news.add_row(event.cell.as_deref(), row);
+            }
+        });
+    }
+
+    fn change(&mut self, origin: Origin, outlet: &Arc<Outlet>, now: Instant, change: impl FnOnce(&mut News)) {
+        let key = (origin, Arc::clone(&outlet.stream));
+        let news = self.news.entry(key).or_insert_with(|| {
+            let due = self.written_at.get(&outlet.stream).map_or(now, |at| *at + self.interval);
+            self.dues.insert((due, origin, Arc::clone(&outlet.stream)));
+            News::new(Arc::clone(outlet), origin)
+        });
+        let before = news.bytes;
+        change(news);
+        self.bytes = self.bytes + news.bytes - before;
+    }
+
+    /// Takes out what is due, or all: kept events first, up to some bytes, at least one outlet's if there is one.
+    pub(super) fn take_due(&mut self, now: Instant, takes_all: bool, max_bytes: usize) -> Vec<News> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some((due, origin, stream)) = self.dues.first().cloned() {
+            if due > now && !takes_all || bytes >= max_bytes {
+                break;
+            }
+            self.dues.pop_first();
+            if let Some(news) = self.news.remove(&(origin, stream)) {
+                bytes += news.bytes;
+                self.bytes -= news.bytes;
+                taken.push(news);
+            }
+        }
+        taken.sort_by_key(|news: &News| news.origin);
+        taken
+    }
+
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.dues.first().map(|(due, ..)| *due)
+    }
+
+    /// The hashes beside a stream were written: they rest for the interval.
+    pub(super) fn written(&mut self, stream: &Arc<str>, now: Instant) {
+        self.written_at.insert(Arc::clone(stream), now);
+        if self.written_at.len() >= REMEMBERED_TIMES {
+            let interval = self.interval;
+            self.written_at.retain(|_, at| *at + interval > now);
+        }
+    }
+
+    /// Memory of what waits.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+// === impl News ===
+
+impl News {
+    fn new(outlet: Arc<Outlet>, origin: Origin) -> News {
+        News {
+            outlet,
+            origin,
+            newest: None,
+            cells: None,
+            rows: Vec::new(),
+            by_cell: HashMap::default(),
+            bytes: OVERHEAD,
+        }
+    }
+
+    /// Rows of earlier sessions make way for those of a later one, and have none beside them.
+    fn set_cell(&mut self, cell: &MapCell, payload: Bytes) {
+        let cells = match &mut self.cells {
+            Some(cells) if cells.session > cell.session => return,
+            Some(cells) if cells.session == cell.session => cells,
+            cells => cells.insert(Cells { session: cell.session, fields: HashMap::default() }),
+        };
+        if let Some(before) = cells.fields.insert(cell.field.clone(), payload) {
+            self.bytes -= (before.len() + OVERHEAD).min(self.bytes);
+        }
+    }
+
+    fn add_row(&mut self, cell: Option<&MapCell>, row: RestEvent) {
+        let Some(cell) = cell else { return self.rows.push(row) };
+        if let Some(known) = self.by_cell.get(&cell.field).and_then(|at| self.rows.get_mut(*at)) {
+            *known = row;
+        } else {
+            self.by_cell.insert(cell.field.clone(), self.rows.len());
+            self.rows.push(row);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::hashes::{Known, Sessions};
+use super::pending::{News, Origin};
+use super::*;
+use crate::event::{EntryId, Route};
+use crate::samples::{event, hash, only, outlet, parse, route, row};
+use crate::writer::ids::Numbering;
+use crate::writer::store::resp::Commands;
+
+const MAP: &str = "uw:ws:map:gex_strike:SPY";
+const INTERVAL: Duration = Duration::from_millis(250);
+const ALL: usize = usize::MAX;
+
+/// What waits for a shard, and what is known of its maps.
+struct World {
+    snapshots: Snapshots,
+    sessions: Sessions,
+    numbering: Numbering,
+}
+
+impl World {
+    fn new() -> World {
+        let observed = crate::samples::observations(&["price"], 1);
+        let snapshots = Snapshots::new(INTERVAL, observed, 0);
+        World { snapshots, sessions: Sessions::default(), numbering: Numbering::default() }
+    }
+
+    fn enter(&mut self, origin: Origin, mut events: Vec<Event>) {
+        for event in &mut events {
+            self.numbering.number(event);
+        }
+        self.snapshots.enter(origin, events.iter());
+    }
+
+    fn take(&self) -> Vec<News> {
+        self.snapshots.0.pending.borrow_mut().take_due(Instant::now(), true, ALL)
+    }
+
+    /// The commands for all that waits, when `known` is in the hashes of the newest events.
+    fn write(&mut self, known: &Known) -> Vec<Vec<String>> {
+        let mut commands = Commands::default();
+        for news in self.take() {
+            if !self.sessions.must_look(&news) || self.sessions.learn(&news, known) {
+                self.sessions.write(&news, &mut commands);
+            }
+        }
+        parse(commands.bytes())
+    }
+}
+
+fn spy() -> Arc<Route> {
+    route(0, vec![outlet("gex_strike:SPY", 0)])
+}
+
+fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    BTreeMap::from(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
+}
+
+/// A hash of the newest event with a row of this session (days since 1970) and this ID.
+fn known(session: u64, id: EntryId) -> Known {
+    let noon = session * 86_400_000 + 16 * 3_600_000;
+    Known { id: Some(id), payload: Some(format!("{{\"timestamp\":{noon}}}").into_bytes()) }
+}
+
+#[test]
+fn of_each_outlet_only_the_newest_event_is_written() {
+    let mut world = World::new();
+    let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
+    let full = route(0, vec![outlet("news", 0)]);
+    world.enter(
+        Origin::Stored,
+        vec![event(&both, "older", 0), event(&both, "old", 0), event(&full, "new", 74)],
+    );
+    let commands = world.write(&Known::default());
+    let latest = |payload, at, id| strings([("payload", payload), ("received_at", at), ("stream_id", id)]);
+    let (old_at, new_at) = ("2025-05-16T18:19:52.926001+00:00", "2025-05-16T18:19:53.000001+00:00");
+    assert_eq!(hash("uw:ws:latest:news", &commands), latest("new", new_at, "1747419593000-0"));
+    assert_eq!(hash("uw:ws:latest:news:SPY", &commands), latest("old", old_at, "1747419592926-1"));
+    assert_eq!(only("HSET", &commands).len(), 2, "{commands:?}");
+    assert_eq!(world.write(&Known::default()).len(), 0);
+}
+
+#[test]
+fn a_key_rests_for_the_interval_after_it_was_written() {
+    let mut world = World::new();
+    let spy = spy();
+    world.enter(Origin::Stored, vec![event(&spy, "1", 0)]);
+    let now = Instant::now();
+    let take = |world: &World, at| world.snapshots.0.pending.borrow_mut().take_due(at, false, ALL).len();
+    assert_eq!(take(&world, now), 1, "the first is due at once");
+    world.snapshots.0.pending.borrow_mut().written(&spy.outlets[0].stream, now);
+    world.enter(Origin::Stored, vec![event(&spy, "2", 1)]);
+    world.enter(Origin::Stored, vec![event(&spy, "3", 2)]);
+    assert_eq!(take(&world, now + INTERVAL / 2), 0);
+    assert_eq!(world.snapshots.0.pending.borrow().next_due(), Some(now + INTERVAL));
+    assert_eq!(take(&world, now + INTERVAL), 1);
+}
+
+#[test]
+fn a_map_gets_the_newest_row_of_each_cell() {
+    let mut world = World::new();
+    let spy = spy();
+    let rows = vec![row(&spy, "a", "1", 10), row(&spy, "b", "2", 10), row(&spy, "c", "1", 10)];
+    world.enter(Origin::Stored, rows);
+    let commands = world.write(&known(10, EntryId::default()));
+    assert_eq!(only("DEL", &commands), Vec::<String>::new());
+    assert_eq!(hash(MAP, &commands), strings([("1", "c"), ("2", "b")]));
+}
+
+#[test]
+fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
+    let mut world = World::new();
+    let spy = spy();
+    let rows = vec![row(&spy, "a", "1", 10), row(&spy, "b", "2", 11), row(&spy, "c", "3", 10)];
+    world.enter(Origin::Stored, rows);
+    let commands = world.write(&known(10, EntryId::default()));
+    assert_eq!(only("DEL", &commands), [MAP]);
+    assert_eq!(hash(MAP, &commands), strings([("2", "b")]));
+    let names: Vec<&str> = commands.iter().map(|command| &*command[0]).collect();
+    assert_eq!(names, ["MULTI", "DEL", "HSET", "EXEC", "HSET"], "the newest event comes behind the map");
+
+    world.enter(Origin::Stored, vec![row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)]);
+    let commands = world.write(&Known::default());
+    assert_eq!(only("DEL", &commands), Vec::<String>::new());
+    assert_eq!(hash(MAP, &commands), strings([("3", "d")]));
+
+    world.enter(Origin::Stored, vec![row(&spy, "f", "5", 10)]);
+    assert_eq!(hash(MAP, &world.write(&Known::default())), strings([]));
+}
+
+#[test]
+fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
+    let mut world = World::new();
+    world.enter(Origin::Stored, vec![row(&spy(), "a", "1", 10)]);
+    let commands = world.write(&Known::default());
+    assert_eq!(only("DEL", &commands), [MAP]);
+    assert_eq!(hash(MAP, &commands), strings([("1", "a")]));
+}
+
+#[test]
+fn after_a_failed_try_the_earlier_session_is_removed_again() {
+    let mut world = World::new();
+    world.enter(Origin::Stored, vec![row(&spy(), "a", "1", 11)]);
+    let news = world.take();
+    for _ in 0..2 {
+        let mut commands = Commands::default();
+        assert!(world.sessions.must_look(&news[0]));
+        assert!(world.sessions.learn(&news[0], &known(10, EntryId::default())));
+        world.sessions.write(&news[0], &mut commands);
+        assert_eq!(only("DEL", &parse(commands.bytes())), [MAP]);
+        world.sessions.clear();
+    }
+}
+
+#[test]
+fn a_wave_is_written_in_commands_of_bounded_size() {
+    let mut world = World::new();
+    let spy = spy();
+    let rows = (0..1000).map(|n| row(&spy, "x", &n.to_string(), 10)).collect();
+    world.enter(Origin::Stored, rows);
+    let commands = world.write(&Known::default());
+    assert_eq!(hash(MAP, &commands).len(), 1000);
+    assert!(commands.iter().all(|command| command.len() <= 2 + 2 * 64));
+}
+
+#[test]
+fn kept_events_are_no_news_where_something_newer_was_written_since() {
+    let (later, earlier) = (EntryId { ms: 9_000_000_000_000, seq: 0 }, EntryId { ms: 5, seq: 0 });
+    for (there, written) in [(later, 0), (earlier, 2)] {
+        let mut world = World::new();
+        world.enter(Origin::Kept, vec![row(&spy(), "a", "1", 10)]);
+        let commands = world.write(&known(10, there));
+        assert_eq!(only("HSET", &commands).len(), written, "{there}");
+    }
+}
+
+#[test]
+fn kept_events_come_before_those_that_were_stored_just_now() {
+    let mut world = World::new();
+    let spy = spy();
+    world.enter(Origin::Stored, vec![row(&spy, "new", "1", 10)]);
+    world.enter(Origin::Kept, vec![row(&spy, "old", "1", 10)]);
+    let taken = world.take();
+    assert_eq!(taken.iter().map(|news| news.origin).collect::<Vec<_>>(), [Origin::Kept, Origin::Stored]);
+}
+
+#[test]
+fn what_waits_does_not_grow_with_the_rate_and_is_nothing_when_it_is_taken() {
+    let mut world = World::new();
+    let spy = spy();
+    let bytes = |world: &World| world.snapshots.0.pending.borrow().bytes();
+    world.enter(Origin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
+    let before = bytes(&world);
+    for _ in 0..10 {
+        world.enter(Origin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
+    }
+    assert_eq!(bytes(&world), before);
+    let taken = world.take();
+    assert_eq!((taken.len(), taken[0].rows.len()), (1, 100));
+    assert_eq!(bytes(&world), 0);
+}

@@ -1,0 +1,45 @@
+//! The files of the status page, compiled in: the service needs nothing beside its binary, and the page nothing beside
+//! the service.
+//!
+//! A browser asks each time whether a file has changed, and gets it again only then: after an update of the service
+//! nobody sees an old page with a new status.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, ETag, EntityTag, IfNoneMatch};
+use xxhash_rust::xxh3::xxh3_64;
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A file of the page.
+#[derive(Debug)]
+pub(super) struct Asset {
+    /// Where it is.
+    pub(super) path: &'static str,
+    content_type: &'static str,
+    body: &'static [u8],
+}
+
+/// Every file of the page. Each row is a route.
+pub(super) static ASSETS: [Asset; 1] =
+    [Asset { path: "/", content_type: HTML, body: include_bytes!("page/index.html") }];
+
+impl Asset {
+    /// Names the content, in whatever build it is.
+    pub(super) fn tag(&self) -> EntityTag {
+        EntityTag::new_strong(format!("{:016x}", xxh3_64(self.body)))
+    }
+
+    /// The file, or that it is still the one whose `tag` the client has.
+    pub(super) fn answer(&self, tag: &EntityTag, known: &IfNoneMatch) -> HttpResponse {
+        let is_known = match known {
+            IfNoneMatch::Any => true,
+            IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(tag)),
+        };
+        let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        answer.insert_header((CACHE_CONTROL, "no-cache")).insert_header(ETag(tag.clone()));
+        if is_known {
+            return answer.finish();
+        }
+        answer.content_type(self.content_type).body(self.body)
+    }
+}

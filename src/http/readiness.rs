@@ -1,0 +1,363 @@
+//! Whether the service does its work, and if not what is missing, for people and alerts.
+//!
+//! Each reason has a code that programs may rely on, says which thing it is about and what is known of it, and what can
+//! be done.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use serde::{Serialize, Serializer};
+use uw_websocket_actors::labelled;
+use uw_websocket_actors::observation::{
+    ConnectionObservation, ConnectionState, LeaseState, Observations, WriterObservation, lock,
+};
+
+use super::health::health;
+
+/// Why the service is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// What sort of thing is missing.
+    pub code: ReasonCode,
+    /// Which one: a connection's name, a topic, a shard.
+    pub subject: String,
+    /// What is known about it.
+    pub detail: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+labelled! {
+    /// What sort of thing is missing. The labels are stable: some may be added, none renamed.
+    ReasonCode {
+        /// The service is ending.
+        Stopping = "stopping",
+        /// The supervisor, or something that it watches, makes no progress.
+        Stalled = "stalled",
+        /// An actor crashed and waits for its restart.
+        Restarting = "restarting",
+        /// Another instance holds the lease.
+        Standby = "standby",
+        /// Redis has not confirmed that the lease is ours.
+        Lease = "lease",
+        /// A connection has no open socket.
+        Connection = "connection",
+        /// A join is not acknowledged.
+        Join = "join",
+        /// The feed refused a join.
+        JoinRefused = "join_refused",
+        /// Redis does not take the writes of a shard or, in stand-by, does not answer.
+        Redis = "redis",
+        /// The disk does not take the appends of a shard.
+        Spool = "spool",
+    }
+}
+
+impl ReasonCode {
+    /// What it means.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            ReasonCode::Stopping => "the service is ending",
+            ReasonCode::Stalled => "the supervisor, or an actor that it watches, makes no progress",
+            ReasonCode::Restarting => "an actor crashed and waits for its restart",
+            ReasonCode::Standby => "another instance is the owner",
+            ReasonCode::Lease => "Redis has not confirmed that this instance is the owner",
+            ReasonCode::Connection => "a connection has no open socket",
+            ReasonCode::Join => "the feed has not acknowledged a join",
+            ReasonCode::JoinRefused => "the feed refuses a join",
+            ReasonCode::Redis => "Redis takes no writes or, in stand-by, does not answer",
+            ReasonCode::Spool => "the disk takes no events",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            ReasonCode::Stopping => "nothing: whatever ended it says whether it starts again",
+            ReasonCode::Stalled => {
+                "wait half a minute: the actor is replaced, or the process ends with exit code 70; then report it"
+            }
+            ReasonCode::Restarting => {
+                "nothing, it is started again within 10 s; the log's `actor crashed` says why: report it"
+            }
+            ReasonCode::Standby => "nothing, it takes over when the owner ends; or end the owner to let it",
+            ReasonCode::Lease => {
+                "see to it that Redis answers; after a kill -9 the old lease runs out within 15 s"
+            }
+            ReasonCode::Connection => {
+                "nothing if the error passes, it connects again by itself; for 401 or 403 check the token"
+            }
+            ReasonCode::Join => {
+                "wait, it is repeated after 30 s and then every minute; if it stays, join fewer channels a socket"
+            }
+            ReasonCode::JoinRefused => {
+                "check that the subscription of the token includes the channel, and its name"
+            }
+            ReasonCode::Redis => {
+                "bring Redis back or clear what it says; events wait in the disk queue meanwhile"
+            }
+            ReasonCode::Spool => {
+                "make room on the disk or give the rights; events go on through memory meanwhile"
+            }
+        }
+    }
+}
+
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+/// Why the service is not ready; empty when every join is acknowledged, the lease is held, Redis and the disk take
+/// writes, and nothing is ending or stuck. Of one that stands by nothing more is asked than that: it joins and writes nothing.
+#[must_use]
+pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if observations.stopping.load(Relaxed) {
+        reasons.push(Reason::new(ReasonCode::Stopping, "service", "the service is ending"));
+    }
+    if let Err(unhealthy) = health(observations, now) {
+        reasons.push(Reason::new(ReasonCode::Stalled, "supervisor", unhealthy.to_string()));
+    }
+    for actor in &*lock(&observations.restarting) {
+        reasons.push(Reason::new(ReasonCode::Restarting, actor, "it crashed and waits for its restart"));
+    }
+    match observations.lease.state.get() {
+        LeaseState::Held => {}
+        LeaseState::Unconfirmed => {
+            let detail = "Redis has not confirmed that no other instance is the owner";
+            reasons.push(Reason::new(ReasonCode::Lease, "lease", detail));
+        }
+        LeaseState::Standby => {
+            let owner = lock(&observations.lease.owner).clone().unwrap_or_default();
+            let detail = format!("standing by: {owner} holds the lease");
+            reasons.push(Reason::new(ReasonCode::Standby, "lease", detail));
+            if !observations.lease.redis_up.load(Relaxed) {
+                let detail = "Redis does not answer, so nothing is known of the owner";
+                reasons.push(Reason::new(ReasonCode::Redis, "lease", detail));
+            }
+            return reasons;
+        }
+    }
+    for connection in &observations.connections {
+        connection_reasons(connection, &mut reasons);
+    }
+    for (shard, writer) in observations.writers.iter().enumerate() {
+        reasons.extend(redis_reason(shard, writer));
+        reasons.extend(spool_reason(shard, writer));
+    }
+    reasons
+}
+
+fn connection_reasons(connection: &ConnectionObservation, reasons: &mut Vec<Reason>) {
+    let state = connection.state.get();
+    if !is_open(state) {
+        let detail = match &*lock(&connection.last_error) {
+            Some(error) => format!("{state}, after: {error}"),
+            None => state.to_string(),
+        };
+        reasons.push(Reason::new(ReasonCode::Connection, &connection.name, detail));
+        return;
+    }
+    let joins = lock(&connection.joins);
+    for join in joins.iter().filter(|join| !join.acknowledged) {
+        let (kind, detail) = match &join.refused {
+            Some(answer) => {
+                (ReasonCode::JoinRefused, format!("refused on connection {}: {answer}", connection.name))
+            }
+            None => (ReasonCode::Join, format!("not acknowledged on connection {}", connection.name)),
+        };
+        reasons.push(Reason::new(kind, &join.topic, detail));
+    }
+    if joins.len() < connection.expected {
+        let detail = format!("{} of {} joins sent", joins.len(), connection.expected);
+        reasons.push(Reason::new(ReasonCode::Join, &connection.name, detail));
+    }
+}
+
+fn redis_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
+    if writer.redis_up.load(Relaxed) {
+        return None;
+    }
+    let detail = match &*lock(&writer.last_error) {
+        Some(error) => format!("Redis takes no writes: {error}"),
+        None => "Redis has taken no write yet".to_owned(),
+    };
+    Some(Reason::new(ReasonCode::Redis, format!("shard {shard}"), detail))
+}
+
+fn spool_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
+    let error = lock(&writer.spool_fault).clone()?;
+    Some(Reason::new(
+        ReasonCode::Spool,
+        format!("shard {shard}"),
+        format!("the disk takes no events: {error}"),
+    ))
+}
+
+/// Whether joins can stand in this state. A blocked connection has its joins; what blocks it is a writer's reason.
+fn is_open(state: ConnectionState) -> bool {
+    match state {
+        ConnectionState::Joining | ConnectionState::Live | ConnectionState::Blocked => true,
+        ConnectionState::Waiting
+        | ConnectionState::Connecting
+        | ConnectionState::Draining
+        | ConnectionState::Stopped => false,
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    fn new(code: ReasonCode, subject: impl Into<String>, detail: impl Into<String>) -> Reason {
+        Reason { code, subject: subject.into(), detail: detail.into(), advice: code.advice() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use uw_websocket_actors::event::{Channel, Topic};
+
+    fn ready() -> Observations {
+        let topics = [Channel::FlowAlerts, Channel::News].map(|channel| Topic { channel, symbol: None });
+        let plan = [("flow", &topics[..])];
+        let observations =
+            Observations::new("test".to_owned(), "0", &[Channel::FlowAlerts], &plan, 1, Arc::default());
+        observations.connections[0].state.set(ConnectionState::Live);
+        lock(&observations.connections[0].joins).iter_mut().for_each(|join| join.acknowledged = true);
+        observations.writers[0].redis_up.store(true, Relaxed);
+        observations.lease.state.set(LeaseState::Held);
+        observations
+    }
+
+    fn only_reason(observations: &Observations) -> (ReasonCode, String, String) {
+        let mut reasons = readiness(observations, Instant::now());
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        let reason = reasons.remove(0);
+        (reason.code, reason.subject, reason.detail)
+    }
+
+    #[test]
+    fn ready_when_nothing_is_missing() {
+        assert_eq!(readiness(&ready(), Instant::now()), []);
+    }
+
+    #[test]
+    fn a_blocked_connection_keeps_its_joins() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Blocked);
+        assert_eq!(readiness(&observations, Instant::now()), []);
+    }
+
+    #[test]
+    fn each_missing_join_is_named() {
+        let observations = ready();
+        {
+            let mut joins = lock(&observations.connections[0].joins);
+            joins[0].acknowledged = false;
+            joins[1].acknowledged = false;
+            joins[1].refused = Some("unknown channel".to_owned());
+        }
+        let reasons = readiness(&observations, Instant::now());
+        let summary: Vec<_> = reasons.iter().map(|r| (r.code, &*r.subject, &*r.detail)).collect();
+        assert_eq!(
+            summary,
+            [
+                (ReasonCode::Join, "flow-alerts", "not acknowledged on connection flow"),
+                (ReasonCode::JoinRefused, "news", "refused on connection flow: unknown channel"),
+            ]
+        );
+    }
+
+    #[test]
+    fn joins_not_yet_sent_are_missing() {
+        let observations = ready();
+        lock(&observations.connections[0].joins).pop();
+        let expected = (ReasonCode::Join, "flow".to_owned(), "1 of 2 joins sent".to_owned());
+        assert_eq!(only_reason(&observations), expected);
+    }
+
+    #[test]
+    fn a_closed_connection_is_one_reason_whatever_its_joins() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Waiting);
+        *lock(&observations.connections[0].last_error) = Some("401 from the feed".to_owned());
+        let detail = "waiting, after: 401 from the feed".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonCode::Connection, "flow".to_owned(), detail));
+    }
+
+    #[test]
+    fn redis_is_missing_per_shard() {
+        let observations = ready();
+        observations.writers[0].redis_up.store(false, Relaxed);
+        let detail = "Redis has taken no write yet".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonCode::Redis, "shard 0".to_owned(), detail));
+    }
+
+    #[test]
+    fn a_failing_disk_is_a_reason_of_its_shard() {
+        let observations = ready();
+        *lock(&observations.writers[0].spool_fault) = Some("No space left on device".to_owned());
+        let detail = "the disk takes no events: No space left on device".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonCode::Spool, "shard 0".to_owned(), detail));
+        *lock(&observations.writers[0].spool_fault) = None;
+        assert_eq!(readiness(&observations, Instant::now()), []);
+    }
+
+    #[test]
+    fn a_standby_has_no_other_reason() {
+        let observations = ready();
+        observations.connections[0].state.set(ConnectionState::Waiting);
+        observations.writers[0].redis_up.store(false, Relaxed);
+        observations.lease.state.set(LeaseState::Standby);
+        observations.lease.redis_up.store(true, Relaxed);
+        *lock(&observations.lease.owner) = Some("host-1-2af0".to_owned());
+        let detail = "standing by: host-1-2af0 holds the lease".to_owned();
+        assert_eq!(only_reason(&observations), (ReasonCode::Standby, "lease".to_owned(), detail));
+    }
+
+    #[test]
+    fn a_standby_without_redis_says_so() {
+        let observations = ready();
+        observations.lease.state.set(LeaseState::Standby);
+        let codes: Vec<_> =
+            readiness(&observations, Instant::now()).iter().map(|reason| reason.code).collect();
+        assert_eq!(codes, [ReasonCode::Standby, ReasonCode::Redis]);
+    }
+
+    #[test]
+    fn not_ready_while_an_actor_waits_for_its_restart() {
+        let observations = ready();
+        lock(&observations.restarting).insert("connection-flow".to_owned());
+        let (code, subject, _) = only_reason(&observations);
+        assert_eq!((code, &*subject), (ReasonCode::Restarting, "connection-flow"));
+    }
+
+    #[test]
+    fn not_ready_while_something_is_stuck() {
+        let observations = ready();
+        *lock(&observations.stuck) = vec!["data thread".to_owned()];
+        let (code, _, detail) = only_reason(&observations);
+        assert_eq!(code, ReasonCode::Stalled);
+        assert!(detail.contains("data thread"), "{detail}");
+    }
+
+    #[test]
+    fn not_ready_until_the_lease_is_confirmed() {
+        let observations = ready();
+        observations.lease.state.set(LeaseState::Unconfirmed);
+        assert_eq!(only_reason(&observations).0, ReasonCode::Lease);
+    }
+
+    #[test]
+    fn not_ready_while_stopping() {
+        let observations = ready();
+        observations.stopping.store(true, Relaxed);
+        assert_eq!(only_reason(&observations).0, ReasonCode::Stopping);
+    }
+}

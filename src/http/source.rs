@@ -1,0 +1,108 @@
+//! Where every status comes from: the observations, and what they were a while ago.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use uw_websocket_actors::observation::{Observations, lock, unix_micros};
+
+use super::history::{Counts, History};
+use super::snapshot::Snapshot;
+use super::status::Status;
+
+/// Makes the status.
+#[derive(Debug)]
+pub(super) struct Source {
+    observations: Arc<Observations>,
+    history: Mutex<History>,
+}
+
+impl Source {
+    /// The rates begin at `now`.
+    pub(super) fn new(observations: Arc<Observations>, now: Instant) -> Source {
+        let history = Mutex::new(History::new(Counts::read(&observations, now)));
+        Source { observations, history }
+    }
+
+    /// Reads what the rates are made of; to be called about once a second.
+    pub(super) fn note(&self, now: Instant) {
+        lock(&self.history).note(Counts::read(&self.observations, now));
+    }
+
+    /// The present status as JSON, on one line.
+    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+        let history = lock(&self.history);
+        serde_json::to_vec(&Status::of(&Snapshot::take(&self.observations, unix_micros()), &history))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uw_websocket_actors::event::{Channel, Symbol, Topic};
+
+    use super::*;
+    use crate::http::history::{KEPT, STEP};
+
+    /// The default settings: seven channels, five connections, three symbols, two shards; all rates known.
+    fn full_source() -> Source {
+        let [flow, news] = [Channel::FlowAlerts, Channel::News];
+        let steady = [
+            Channel::OptionTrades,
+            Channel::Price,
+            Channel::Gex,
+            Channel::GexStrike,
+            Channel::GexStrikeExpiry,
+        ];
+        let of_symbols = |channel: &Channel| {
+            ["SPY", "QQQ", "IWM"].map(|symbol| Topic {
+                channel: channel.clone(),
+                symbol: Some(Symbol::parse(symbol).unwrap()),
+            })
+        };
+        let global = |channel: &Channel| Topic { channel: channel.clone(), symbol: None };
+        let gex: Vec<_> = steady[2..].iter().flat_map(of_symbols).collect();
+        let plan = [
+            ("flow", &[global(&flow)][..]),
+            ("trades", &of_symbols(&steady[0])[..]),
+            ("prices", &of_symbols(&steady[1])[..]),
+            ("gex", &gex[..]),
+            ("news", &[global(&news)][..]),
+        ];
+        let channels: Vec<_> = [flow, news].into_iter().chain(steady.clone()).collect();
+        let observations =
+            Observations::new("host-1-77-0a1b2c3d".into(), "1", &channels, &plan, 2, Arc::default());
+        let observations = Arc::new(observations);
+        let began = Instant::now();
+        let source = Source::new(Arc::clone(&observations), began);
+        for step in 1..=u32::try_from(KEPT).unwrap() {
+            for (n, channel) in (1..).zip(&observations.channels) {
+                channel.received.add(n * 97 + u64::from(step));
+            }
+            source.note(began + STEP * step);
+        }
+        source
+    }
+
+    #[test]
+    fn a_full_status_is_one_short_line() {
+        let status = full_source().json().unwrap();
+        assert!(!status.contains(&b'\n'), "a line break would end the data of an event");
+        assert!((8_000..20_000).contains(&status.len()), "{} bytes", status.len());
+    }
+
+    /// `cargo test --release --lib -- --ignored --nocapture what_a_status_costs`
+    #[test]
+    #[ignore = "a measurement"]
+    fn what_a_status_costs() {
+        let source = full_source();
+        let began = Instant::now();
+        let mut bytes = 0;
+        let times = 2_000;
+        for _ in 0..times {
+            bytes = source.json().unwrap().len();
+        }
+        let each: Duration = began.elapsed() / times;
+        println!("{bytes} bytes in {each:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Clients that mean no good, or are broken: whatever they do, the others get their answers.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use uw_websocket::http::HttpSide;
+
+use super::{PATIENCE, get, in_order, start, start_on};
+
+/// Until a client that gets nowhere is cut: the server's own patience is 5 s.
+const CUT: Duration = Duration::from_secs(9);
+
+fn connect(side: &HttpSide) -> TcpStream {
+    let client = TcpStream::connect(side.local_addr()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_write_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// Sends `request` and reads until the server closes; a cut counts as the end.
+fn exchange(side: &HttpSide, request: &[u8]) -> String {
+    let mut client = connect(side);
+    // a server that has heard enough reads no further
+    drop(client.write_all(request));
+    read_to_the_end(&mut client)
+}
+
+#[track_caller]
+fn read_to_the_end(client: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    match client.read_to_end(&mut answer) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("the server does not end it"),
+        _ => String::from_utf8_lossy(&answer).into_owned(),
+    }
+}
+
+#[test]
+fn two_hundred_slow_heads_hold_up_nobody_and_are_cut() {
+    let side = start(&in_order());
+    let mut slow: Vec<_> = (0..200).map(|_| connect(&side)).collect();
+    for client in &mut slow {
+        client.write_all(b"GET /metrics HTTP/1.1\r\nho").unwrap();
+    }
+    assert_eq!(get(&side, "/healthz").status, 200);
+    let begin = Instant::now();
+    for client in &mut slow {
+        client.set_read_timeout(Some(CUT)).unwrap();
+        read_to_the_end(client);
+    }
+    assert!(begin.elapsed() < CUT, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_second_request_is_a_second_connection() {
+    let side = start(&in_order());
+    // one whose head never ends would otherwise hold its place for ever
+    let answer = exchange(&side, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\nGET /he");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn who_does_not_read_the_answers_is_cut() {
+    let side = start(&in_order());
+    let mut client = connect(&side);
+    let begin = Instant::now();
+    let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(5_000);
+    drop(client.write_all(requests.as_bytes()));
+    assert_eq!(get(&side, "/metrics").status, 200);
+    client.set_read_timeout(Some(CUT)).unwrap();
+    // not read, but watched: the cut shows as an error of the socket
+    while client.take_error().unwrap().is_none() && client.write(b"x").is_ok() {
+        assert!(begin.elapsed() < CUT, "it is not cut");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_closed() {
+    let side = start(&in_order());
+    let long = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1_000_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(2_000));
+    for request in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"\r\n\r\n\0\0\0\0",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"*1\r\n$8\r\nFLUSHALL\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff1\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+    ] {
+        let answer = exchange(&side, request);
+        let head = String::from_utf8_lossy(&request[..request.len().min(40)]);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{head:?}: {answer}");
+    }
+    assert_eq!(get(&side, "/healthz").status, 200);
+}
+
+#[test]
+fn garbage_after_a_request_is_not_answered_for_ever() {
+    let side = start(&in_order());
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let garbage = vec![b'\n'; 1_000_000];
+    let answer = exchange(&side, &[&request[..], &garbage].concat());
+    // a reset may overtake the answer
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(get(&side, "/healthz").status, 200);
+}
+
+#[test]
+fn strange_methods_and_targets_are_answered_with_what_is_wrong() {
+    let side = start(&in_order());
+    for (line, status) in [
+        ("POST /metrics", 405),
+        ("OPTIONS /api/status", 405),
+        ("TRACE /", 405),
+        ("BREW /api/events", 405),
+        ("GET /../../etc/passwd", 404),
+        ("GET /%2e%2e/%00", 404),
+        ("GET //metrics", 404),
+    ] {
+        let answer = exchange(&side, format!("{line} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        assert_eq!(answer.contains("allow: GET, HEAD"), status == 405, "{line}: {answer}");
+    }
+}
+
+#[test]
+fn a_page_of_another_site_is_told_nothing() {
+    let side = start(&in_order());
+    let ask = |path: &str, host: &str| {
+        exchange(&side, format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())
+    };
+    for path in ["/", "/healthz", "/api/status", "/nothing"] {
+        let answer = ask(path, "rebound.example:9464");
+        assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
+        assert!(answer.contains("content-security-policy: ") && answer.contains("answers only as localhost"));
+    }
+    assert!(ask("/healthz", "localhost:1").starts_with("HTTP/1.1 200 "));
+    assert!(ask("/healthz", "[::1]").starts_with("HTTP/1.1 200 "));
+    assert!(ask("/healthz", "localhost\r\nhost: rebound.example").starts_with("HTTP/1.1 4"));
+    assert!(exchange(&side, b"GET /healthz HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
+}
+
+#[test]
+fn on_an_address_that_others_reach_the_name_is_theirs_to_choose() {
+    let side = start_on([0, 0, 0, 0], &in_order());
+    let mut client = TcpStream::connect(("127.0.0.1", side.local_addr().port())).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"GET /healthz HTTP/1.1\r\nhost: uw-websocket.monitoring.svc\r\n\r\n").unwrap();
+    assert!(read_to_the_end(&mut client).starts_with("HTTP/1.1 200 "));
+}
