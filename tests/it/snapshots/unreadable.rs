@@ -33,7 +33,6 @@ fn assert_left_alone(make: &[&str], dump: &[&str]) {
         send_row(&feed, &redis, n);
     }
     assert_eq!(format!("{:?}", redis.command::<deadpool_redis::redis::Value>(dump)), before, "it stays");
-    service.wait_for_metric("uw_ws_snapshot_unreadable_total", &[], 1);
     let said = |service: &Service| {
         service.records().iter().filter(|record| record.msg == LEFT_ALONE && record.mentions(STRIKES)).count()
     };
