@@ -372,6 +372,29 @@ pub struct SnapshotObservation {
     pub pending_bytes: Gauge,
 }
 
+impl SnapshotObservation {
+    /// What was written, by the kind of hash.
+    #[must_use]
+    pub fn writes(&self) -> [(&'static str, u64); 3] {
+        [("latest", &self.latest), ("map", &self.cells), ("rest", &self.bodies)]
+            .map(|(kind, count)| (kind, count.get()))
+    }
+
+    /// What did not go straight, by its kind.
+    #[must_use]
+    pub fn troubles(&self) -> [(&'static str, u64); 6] {
+        [
+            ("conflict", &self.conflicts),
+            ("put_off", &self.put_off),
+            ("refused", &self.refused),
+            ("skipped", &self.skipped),
+            ("unreadable", &self.unreadable),
+            ("untranslatable", &self.untranslatable),
+        ]
+        .map(|(kind, count)| (kind, count.get()))
+    }
+}
+
 impl WriterObservation {
     fn new() -> WriterObservation {
         WriterObservation {

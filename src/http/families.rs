@@ -272,6 +272,42 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| series.per_shard(snapshot, |writer| writer.unknown_outcomes.get()),
     ),
     family(
+        "uw_ws_snapshot_writes_total",
+        Counter,
+        &["shard", "kind"],
+        "Writes of `ws:latest:` and `rest:` hashes, and cells of `ws:map:` hashes written",
+        |snapshot, series| series.per_shard_and_kind(snapshot, |writer| writer.snapshots.writes()),
+    ),
+    family(
+        "uw_ws_snapshot_healed_total",
+        Counter,
+        &["shard"],
+        "Bodies under `rest:` that were written because somebody else had written older rows",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.snapshots.healed.get()),
+    ),
+    family(
+        "uw_ws_snapshot_troubles_total",
+        Counter,
+        &["shard", "kind"],
+        "What did not go straight: `conflict` and `put_off` are tried again; `refused` by Redis; `unreadable` bodies \
+         are left alone; `untranslatable` and `skipped` events are in their streams alone",
+        |snapshot, series| series.per_shard_and_kind(snapshot, |writer| writer.snapshots.troubles()),
+    ),
+    family(
+        "uw_ws_snapshot_pending_bytes",
+        Gauge,
+        &["shard"],
+        "Memory of what waits to be written to hashes",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.snapshots.pending_bytes.get()),
+    ),
+    family(
+        "uw_ws_snapshot_held_bytes",
+        Gauge,
+        &["shard"],
+        "Memory of the bodies of REST that are held",
+        |snapshot, series| series.per_shard(snapshot, |writer| writer.snapshots.held_bytes.get()),
+    ),
+    family(
         "uw_ws_spool_events",
         Gauge,
         &["shard"],

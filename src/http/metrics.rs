@@ -165,6 +165,19 @@ impl Series<'_> {
         writers.try_for_each(|(shard, writer)| self.labelled(&[&shard.to_string()], value(writer)))
     }
 
+    /// Writes some series for each writer, each with its kind.
+    pub(super) fn per_shard_and_kind<const N: usize>(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        values: fn(&WriterObservation) -> [(&'static str, u64); N],
+    ) -> fmt::Result {
+        let mut writers = snapshot.observations.writers.iter().enumerate();
+        writers.try_for_each(|(shard, writer)| {
+            let shard = shard.to_string();
+            values(writer).iter().try_for_each(|(kind, value)| self.labelled(&[&shard, kind], *value))
+        })
+    }
+
     /// Writes the latencies of all writers as one histogram.
     pub(super) fn latencies(&mut self, writers: &[WriterObservation]) -> fmt::Result {
         let mut buckets: Vec<(f64, u64)> =

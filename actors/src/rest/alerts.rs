@@ -2,23 +2,21 @@
 
 use super::decimal::Decimal;
 use super::object::{
-    Object, ObjectText, count_value, decimal_value, flag_value, nullable_text_value, text_value,
+    Object, ObjectText, count_value, decimal_value, flag_value, nullable_text_value, quoted, text_value,
 };
 use super::occ::OccSymbol;
-use super::{Unreadable, Untranslatable, times};
+use super::{Unreadable, Untranslatable, heap_bytes, times};
 
 /// Alerts of a body at most, as REST has them.
 const MAX_ROWS: usize = 100;
 /// How far the times of one alert in REST and on the feed may be apart: the feed has milliseconds of its last trade, REST
 /// of its own making.
-const SAME_WITHIN_US: i64 = 30 * 1_000_000;
-/// How far ahead of its receipt an alert may be dated. Clocks differ by seconds; an alert from the far future would stay the
-/// first for ever.
-const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
+const SAME_WITHIN_US: u64 = 30 * 1_000_000;
 
 /// The alerts of a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Alerts {
+    ticker: Box<str>,
     /// REST's own, in its order.
     base: Vec<Alert>,
     /// Of events, newest first.
@@ -28,7 +26,8 @@ pub(super) struct Alerts {
 #[derive(Debug)]
 struct Alert {
     created_us: i64,
-    received_us: i64,
+    /// `None` for REST's.
+    received_us: Option<i64>,
     /// Without one it is like no other.
     identity: Option<Identity>,
     text: Box<str>,
@@ -44,22 +43,27 @@ struct Identity {
 }
 
 impl Alerts {
+    pub(super) fn new(ticker: &str) -> Alerts {
+        Alerts { ticker: ticker.into(), base: Vec::new(), events: Vec::new() }
+    }
+
     /// Takes these rows of REST in place of earlier ones.
     pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), Unreadable> {
         self.base = texts.iter().map(|text| base_row(text)).collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Takes the alert of an event in.
+    /// Takes the alert of an event in. Of the accounts of one moment the last is kept.
     pub(super) fn add(&mut self, payload: &str, received_us: i64) -> Result<(), Untranslatable> {
-        let alert = translate(payload, received_us)?;
-        if let Some(known) = self.events.iter().position(|known| known.is_same(&alert)) {
-            if self.events[known].received_us > received_us {
+        let alert = translate(&self.ticker, payload, received_us)?;
+        let is_account = |known: &Alert| known.created_us == alert.created_us && known.is_same(&alert);
+        if let Some(known) = self.events.iter().position(is_account) {
+            if self.events[known].receipt() >= alert.receipt() {
                 return Ok(());
             }
             self.events.remove(known);
         }
-        let at = self.events.partition_point(|known| known.order() > alert.order());
+        let at = self.events.partition_point(|known| known.age() > alert.age());
         self.events.insert(at, alert);
         self.events.truncate(MAX_ROWS);
         Ok(())
@@ -70,35 +74,74 @@ impl Alerts {
         self.merged().into_iter().map(|alert| &*alert.text)
     }
 
-    /// When the newest event that is shown was received; `None` when REST's alerts are shown as they are.
-    pub(super) fn newest_event_us(&self) -> Option<i64> {
-        self.merged().iter().map(|alert| alert.received_us).filter(|received| *received > 0).max()
+    /// Whether alerts of events are shown.
+    pub(super) fn has_news(&self) -> bool {
+        self.merged().iter().any(|alert| alert.received_us.is_some())
     }
 
-    /// Of one alert REST's account is shown.
+    /// REST's alerts and those that it has not.
     fn merged(&self) -> Vec<&Alert> {
-        let news = self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event)));
-        let mut merged: Vec<&Alert> = news.chain(&self.base).collect();
+        let mut merged: Vec<&Alert> = self.base.iter().chain(self.news()).collect();
         merged.sort_by_key(|alert| std::cmp::Reverse(alert.created_us));
         merged.truncate(MAX_ROWS);
-        merged
+        if merged.iter().any(|alert| alert.received_us.is_some()) {
+            merged
+        } else {
+            self.base.iter().collect()
+        }
+    }
+
+    /// The alerts of events, newest first. Of one alert REST's account is shown, else the one that was received last.
+    fn news(&self) -> Vec<&Alert> {
+        let mut accounts: Vec<&Alert> =
+            self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event))).collect();
+        accounts.sort_by(|a, b| b.receipt().cmp(&a.receipt()));
+        let mut news: Vec<&Alert> = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            if !news.iter().any(|known| known.is_same(account)) {
+                news.push(account);
+            }
+        }
+        news.sort_by(|a, b| b.age().cmp(&a.age()));
+        news
     }
 
     /// Memory that they hold.
     pub(super) fn bytes(&self) -> usize {
-        self.base.iter().chain(&self.events).map(|alert| alert.text.len() + size_of::<Alert>()).sum()
+        self.base.iter().chain(&self.events).map(Alert::bytes).sum()
     }
 }
 
 impl Alert {
-    fn order(&self) -> (i64, i64) {
-        (self.created_us, self.received_us)
+    /// Of two alerts the newer one is greater.
+    fn age(&self) -> (i64, Option<i64>, &str) {
+        (self.created_us, self.received_us, &self.text)
+    }
+
+    /// Of two accounts the one that was received later is greater. Their texts tell when nothing else does, whichever
+    /// came first.
+    fn receipt(&self) -> (Option<i64>, i64, &str) {
+        (self.received_us, self.created_us, &self.text)
     }
 
     fn is_same(&self, other: &Alert) -> bool {
-        self.identity.is_some()
+        self.created_us.abs_diff(other.created_us) <= SAME_WITHIN_US
+            && self.identity.is_some()
             && self.identity == other.identity
-            && self.created_us.abs_diff(other.created_us) <= SAME_WITHIN_US.unsigned_abs()
+    }
+
+    fn bytes(&self) -> usize {
+        let identity = self.identity.as_ref().map_or(0, Identity::heap_bytes);
+        size_of::<Alert>() + heap_bytes(self.text.len()) + identity
+    }
+}
+
+impl Identity {
+    fn heap_bytes(&self) -> usize {
+        heap_bytes(self.contract.len())
+            + self.rule.as_ref().map_or(0, |rule| heap_bytes(rule.len()))
+            + self.size.heap_bytes()
+            + self.premium.heap_bytes()
     }
 }
 
@@ -109,7 +152,7 @@ fn base_row(text: &str) -> Result<Alert, Unreadable> {
         .and_then(|time| times::parse(&time))
         .ok_or(Unreadable("a row has no `created_at`"))?;
     let identity = identity(&object, "alert_rule");
-    Ok(Alert { created_us, received_us: 0, identity, text: text.into() })
+    Ok(Alert { created_us, received_us: None, identity, text: text.into() })
 }
 
 fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
@@ -122,7 +165,7 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
 }
 
 /// An event as a row of REST.
-fn translate(payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
+fn translate(ticker: &str, payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
     let contract =
@@ -130,8 +173,7 @@ fn translate(payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
     let created_us = object
         .integer("executed_at")
         .or_else(|| object.integer("end_time"))
-        .and_then(|ms| ms.checked_mul(1000))
-        .filter(|at_us| *at_us > 0 && *at_us <= received_us + MAX_AHEAD_US)
+        .and_then(|ms| times::event_us(ms, received_us))
         .ok_or(Untranslatable("its `executed_at` is missing or far from its receipt"))?;
     let mut row = ObjectText::new();
     row.text("type", contract.kind());
@@ -141,6 +183,10 @@ fn translate(payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
                 if let Some(value) = object.get(name).and_then(value) {
                     row.raw(name, &value);
                 }
+            }
+            Field::Ticker => {
+                let own = object.get("ticker").and_then(text_value);
+                row.raw("ticker", &own.unwrap_or_else(|| quoted(ticker).into()));
             }
             Field::CreatedAt => row.text("created_at", &times::micros(created_us)),
             Field::Expiry => row.text("expiry", &contract.expiry.to_string()),
@@ -156,7 +202,7 @@ fn translate(payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
     if identity.is_none() {
         return Err(Untranslatable("its `total_size` or `total_premium` is no number"));
     }
-    Ok(Alert { created_us, received_us, identity, text: row.end() })
+    Ok(Alert { created_us, received_us: Some(received_us), identity, text: row.end() })
 }
 
 type Translate = fn(&str) -> Option<std::borrow::Cow<'_, str>>;
@@ -164,6 +210,7 @@ type Translate = fn(&str) -> Option<std::borrow::Cow<'_, str>>;
 enum Field {
     /// Has the same name on the feed, and perhaps another type.
     Same(&'static str, Translate),
+    Ticker,
     CreatedAt,
     Expiry,
     Strike,
@@ -173,7 +220,7 @@ enum Field {
 /// What a row of REST has behind its `type`, in REST's order, but for `iv_start` and `iv_end`, which the feed does not
 /// carry.
 const FIELDS: &[Field] = &[
-    Field::Same("ticker", text_value),
+    Field::Ticker,
     Field::CreatedAt,
     Field::Same("price", decimal_value),
     Field::Same("volume", count_value),
@@ -196,3 +243,6 @@ const FIELDS: &[Field] = &[
     Field::Same("total_ask_side_prem", decimal_value),
     Field::Same("expiry_count", count_value),
 ];
+
+#[cfg(test)]
+mod tests;

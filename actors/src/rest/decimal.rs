@@ -3,8 +3,12 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use super::heap_bytes;
+
 /// Largest exponent that is written out: prices, greeks and volumes have at most some twenty digits.
-const MAX_EXPONENT: i32 = 64;
+const MAX_EXPONENT: u32 = 64;
+/// Longest text that is read as a number. It bounds what a row of the feed can weigh.
+const MAX_TEXT: usize = 128;
 
 /// A decimal number in its plainest form: no exponent, no needless zero, no plus and no negative zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +24,54 @@ impl Decimal {
     /// Reads what JSON has as a number, or as a string with a number in it. `11571.0` and `11571` are the same.
     #[must_use]
     pub fn parse(text: &str) -> Option<Decimal> {
+        let Parts { is_negative, whole, fraction, exponent } = Parts::of(text)?;
+        if exponent == 0 {
+            return Some(Decimal::plain(is_negative, whole, fraction));
+        }
+        let (whole, fraction) = shifted(whole, fraction, exponent);
+        Some(Decimal::plain(is_negative, &whole, &fraction))
+    }
+
+    /// Whether a text is a number.
+    #[must_use]
+    pub fn is_number(text: &str) -> bool {
+        Parts::of(text).is_some()
+    }
+
+    fn plain(is_negative: bool, whole: &str, fraction: &str) -> Decimal {
+        let whole = whole.trim_start_matches('0');
+        let fraction = fraction.trim_end_matches('0');
+        let is_zero = whole.is_empty() && fraction.is_empty();
+        Decimal { is_negative: is_negative && !is_zero, whole: whole.into(), fraction: fraction.into() }
+    }
+
+    /// Memory that it holds besides itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        heap_bytes(self.whole.len()) + heap_bytes(self.fraction.len())
+    }
+
+    /// Whether it has no fraction.
+    #[must_use]
+    pub fn is_integer(&self) -> bool {
+        self.fraction.is_empty()
+    }
+
+    fn cmp_size(&self, other: &Decimal) -> Ordering {
+        let by_length = self.whole.len().cmp(&other.whole.len());
+        by_length.then_with(|| self.whole.cmp(&other.whole)).then_with(|| self.fraction.cmp(&other.fraction))
+    }
+}
+
+/// A number as it was written.
+struct Parts<'t> {
+    is_negative: bool,
+    whole: &'t str,
+    fraction: &'t str,
+    exponent: i32,
+}
+
+impl Parts<'_> {
+    fn of(text: &str) -> Option<Parts<'_>> {
         let (is_negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
             None => (false, text),
@@ -34,25 +86,12 @@ impl Decimal {
             None => (mantissa, ""),
         };
         let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
-        if whole.is_empty() || !is_number(whole) || !is_number(fraction) || exponent.abs() > MAX_EXPONENT {
-            return None;
-        }
-        let (whole, fraction) = shifted(whole, fraction, exponent);
-        let whole = whole.trim_start_matches('0');
-        let fraction = fraction.trim_end_matches('0');
-        let is_zero = whole.is_empty() && fraction.is_empty();
-        Some(Decimal { is_negative: is_negative && !is_zero, whole: whole.into(), fraction: fraction.into() })
-    }
-
-    /// Whether it has no fraction.
-    #[must_use]
-    pub fn is_integer(&self) -> bool {
-        self.fraction.is_empty()
-    }
-
-    fn cmp_size(&self, other: &Decimal) -> Ordering {
-        let by_length = self.whole.len().cmp(&other.whole.len());
-        by_length.then_with(|| self.whole.cmp(&other.whole)).then_with(|| self.fraction.cmp(&other.fraction))
+        let is_legal = text.len() <= MAX_TEXT
+            && !whole.is_empty()
+            && is_number(whole)
+            && is_number(fraction)
+            && exponent.unsigned_abs() <= MAX_EXPONENT;
+        is_legal.then_some(Parts { is_negative, whole, fraction, exponent })
     }
 }
 
@@ -138,10 +177,30 @@ mod tests {
     #[test]
     fn what_is_no_number_is_none() {
         for text in [
-            "", "-", ".", ".5", "5.", "1e", "e5", "1e999", "+1", "1 ", "NaN", "Infinity", "0x1", "1,5", "--1",
+            "",
+            "-",
+            ".",
+            ".5",
+            "5.",
+            "1e",
+            "e5",
+            "1e999",
+            "1e-2147483648",
+            "1e99999999999",
+            "+1",
+            "1 ",
+            "NaN",
+            "Infinity",
+            "0x1",
+            "1,5",
+            "--1",
+            "\u{663}",
         ] {
             assert_eq!(plain(text), None, "{text}");
+            assert!(!Decimal::is_number(text), "{text}");
         }
+        assert!(Decimal::is_number(&"9".repeat(MAX_TEXT)));
+        assert!(!Decimal::is_number(&"9".repeat(MAX_TEXT + 1)));
     }
 
     #[test]

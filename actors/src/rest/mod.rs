@@ -66,13 +66,15 @@ pub struct Body {
     endpoint: Endpoint,
     content: Content,
     base: Option<Base>,
+    /// When the newest event that was taken in was received; 0 without one.
+    newest_event_us: i64,
     /// `fetched_at` of the hash, as it was last seen there or written; empty without a hash.
     seen: String,
     standing: Standing,
-    /// Fingerprint of the payload that the hash holds, as far as it was written here.
-    shown: Option<u64>,
-    /// Fingerprint and `fetched_at` of what was wanted last: it may have been written without an answer.
-    tried: Option<(u64, String)>,
+    /// Fingerprint of what the hash holds.
+    held: Option<u64>,
+    /// Fingerprint of what was last wanted.
+    offered: Option<u64>,
     /// Whether a body may be made where REST has none.
     may_create: bool,
 }
@@ -92,8 +94,10 @@ enum Standing {
     Current,
     /// Events have come since.
     Changed,
-    /// It holds something older.
-    Behind,
+    /// It may hold something else.
+    Doubtful,
+    /// What was wanted is being written, and nothing has come since.
+    Offered,
 }
 
 #[derive(Debug)]
@@ -147,10 +151,11 @@ impl Body {
             endpoint,
             content: Content::new(endpoint, ticker),
             base: None,
+            newest_event_us: 0,
             seen: String::new(),
             standing: Standing::Current,
-            shown: None,
-            tried: None,
+            held: None,
+            offered: None,
             may_create,
         }
     }
@@ -167,40 +172,53 @@ impl Body {
     /// # Errors
     /// The body is not the endpoint's. It is left alone until there is another one.
     pub fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
-        self.shown = None;
         let Some((payload, fetched_at)) = hash else {
-            if !self.seen.is_empty() || matches!(self.content, Content::Foreign) {
-                self.content = Content::new(self.endpoint, ticker);
-            }
-            self.base = None;
-            self.standing = Standing::after(self.content.newest_event_us());
-            self.seen.clear();
+            self.found_none(ticker);
             return Ok(());
         };
         fetched_at.clone_into(&mut self.seen);
-        if self.tried.as_ref().is_some_and(|(print, at)| at == fetched_at && *print == fingerprint(payload)) {
-            (self.shown, self.standing) = (Some(fingerprint(payload)), Standing::Changed);
+        self.held = Some(fingerprint(payload, fetched_at));
+        if self.held == self.offered {
+            // our own write, also when its reply was lost; REST has not answered anew
+            self.standing = Standing::Doubtful;
             return Ok(());
         }
-        let fetched_us = times::parse(fetched_at).unwrap_or_default();
+        self.rebase(ticker, payload, fetched_at).inspect_err(|_| {
+            (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
+            self.offered = None;
+        })
+    }
+
+    fn found_none(&mut self, ticker: &str) {
+        if !self.seen.is_empty() || self.is_foreign() {
+            self.forget_events(ticker);
+        }
+        self.base = None;
+        self.standing = Standing::Changed;
+        (self.held, self.offered) = (None, None);
+        self.seen.clear();
+    }
+
+    fn forget_events(&mut self, ticker: &str) {
+        self.content = Content::new(self.endpoint, ticker);
+        self.newest_event_us = 0;
+    }
+
+    fn rebase(&mut self, ticker: &str, payload: &str, fetched_at: &str) -> Result<(), Unreadable> {
+        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
-            self.standing = Standing::Behind;
+            // what cannot be read is left alone however old it is
+            Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
+            self.standing = Standing::Doubtful;
             return Ok(());
         }
-        if matches!(self.content, Content::Foreign) {
-            self.content = Content::new(self.endpoint, ticker);
+        if self.is_foreign() {
+            self.forget_events(ticker);
         }
-        match self.content.rebase(payload, fetched_us) {
-            Ok(frame) => {
-                self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
-                self.standing = Standing::after(self.content.newest_event_us());
-                Ok(())
-            }
-            Err(unreadable) => {
-                (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
-                Err(unreadable)
-            }
-        }
+        let frame = self.content.rebase(payload, fetched_us)?;
+        self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
+        self.standing = Standing::Changed;
+        Ok(())
     }
 
     /// Takes an event in. A body that is left alone takes none.
@@ -210,9 +228,11 @@ impl Body {
     pub fn add(&mut self, payload: &str, received_us: u64) -> Result<(), Untranslatable> {
         let received_us = i64::try_from(received_us).unwrap_or(i64::MAX);
         self.content.add(payload, received_us)?;
-        if self.standing == Standing::Current {
-            self.standing = Standing::Changed;
-        }
+        self.newest_event_us = self.newest_event_us.max(received_us);
+        self.standing = match self.standing {
+            Standing::Current | Standing::Changed => Standing::Changed,
+            Standing::Offered | Standing::Doubtful => Standing::Doubtful,
+        };
         Ok(())
     }
 
@@ -225,42 +245,52 @@ impl Body {
     /// What the hash is to hold, if it does not hold that already.
     #[must_use]
     pub fn wanted(&mut self) -> Option<Hash> {
-        let newest_us = self.content.newest_event_us();
-        let has_news = self.standing == Standing::Behind || newest_us.is_some();
-        if self.standing == Standing::Current || !has_news || self.base.is_none() && !self.may_create {
+        if self.standing == Standing::Current {
             return None;
         }
-        let hash = self.shown(newest_us)?;
-        if self.shown == Some(fingerprint(&hash.payload)) && self.seen == hash.fetched_at {
+        let Some(hash) = self.shown() else {
+            self.standing = Standing::Current;
+            return None;
+        };
+        let offered = Some(fingerprint(&hash.payload, &hash.fetched_at));
+        if offered == self.held {
             self.standing = Standing::Current;
             return None;
         }
-        self.tried = Some((fingerprint(&hash.payload), hash.fetched_at.clone()));
+        (self.offered, self.standing) = (offered, Standing::Offered);
         Some(hash)
     }
 
-    fn shown(&self, newest_us: Option<i64>) -> Option<Hash> {
-        let nothing = Frame::default();
-        let frame = self.base.as_ref().map_or(&nothing, |base| &base.frame);
+    /// `None` when the hash is best left as it is.
+    fn shown(&self) -> Option<Hash> {
+        let has_news = self.content.has_news();
+        let frame = match &self.base {
+            // REST's own answer is written again where an older one may have come over it
+            Some(base) if has_news || self.standing != Standing::Changed => &base.frame,
+            None if has_news && self.may_create => &Frame::default(),
+            _ => return None,
+        };
         let payload = match &self.content {
             Content::Alerts(alerts) => frame.around_rows(alerts.shown()),
             Content::Rows(rows) => frame.around_rows(rows.shown()),
             Content::State(state) => frame.around(&state.shown()?),
             Content::Foreign => return None,
         };
-        let fetched_at = match (&self.base, newest_us) {
-            (Some(base), Some(newest_us)) if newest_us > base.fetched_us => times::isoformat(newest_us),
-            (Some(base), _) => base.fetched_at.clone(),
-            (None, newest_us) => times::isoformat(newest_us?),
+        let newest_us = if has_news { self.newest_event_us } else { 0 };
+        let fetched_at = match &self.base {
+            Some(base) if base.fetched_us >= newest_us => base.fetched_at.clone(),
+            _ => times::isoformat(newest_us),
         };
-        Some(Hash { payload, fetched_at })
+        // what could not be read again would be left alone
+        (payload.len() <= MAX_BODY).then_some(Hash { payload, fetched_at })
     }
 
     /// The hash holds this, which was wanted.
     pub fn written(&mut self, hash: &Hash) {
-        self.shown = Some(fingerprint(&hash.payload));
+        self.held = Some(fingerprint(&hash.payload, &hash.fetched_at));
         self.seen.clone_from(&hash.fetched_at);
-        self.standing = Standing::Current;
+        self.standing =
+            if self.standing == Standing::Offered { Standing::Current } else { Standing::Doubtful };
     }
 
     /// Memory that it holds.
@@ -276,15 +306,14 @@ impl Body {
     }
 }
 
-fn fingerprint(payload: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(payload.as_bytes())
+fn fingerprint(payload: &str, fetched_at: &str) -> u64 {
+    let seed = xxhash_rust::xxh3::xxh3_64(fetched_at.as_bytes());
+    xxhash_rust::xxh3::xxh3_64_with_seed(payload.as_bytes(), seed)
 }
 
-impl Standing {
-    /// Of a hash that was just read, when the newest event to be shown besides what it holds was received.
-    fn after(newest_event_us: Option<i64>) -> Standing {
-        if newest_event_us.is_some() { Standing::Changed } else { Standing::Current }
-    }
+/// Memory that a text of this length takes: allocators round up, and keep a word of their own.
+fn heap_bytes(len: usize) -> usize {
+    if len == 0 { 0 } else { (len + size_of::<usize>()).next_multiple_of(16).max(32) }
 }
 
 // === impl Content ===
@@ -292,7 +321,7 @@ impl Standing {
 impl Content {
     fn new(endpoint: Endpoint, ticker: &str) -> Content {
         match endpoint {
-            Endpoint::FlowAlerts => Content::Alerts(Alerts::default()),
+            Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
             Endpoint::StockState => Content::State(StockState::default()),
             Endpoint::SpotExposures => Content::Rows(Rows::new(Kind::Series, ticker)),
             Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(Kind::Strikes, ticker)),
@@ -307,7 +336,7 @@ impl Content {
         match self {
             Content::Alerts(alerts) => alerts.rebase(&frame::rows(data)?)?,
             Content::Rows(rows) => rows.rebase(&frame::rows(data)?, fetched_us)?,
-            Content::State(state) => state.rebase(data)?,
+            Content::State(state) => state.rebase(data, fetched_us)?,
             Content::Foreign => {}
         }
         Ok(frame)
@@ -322,12 +351,12 @@ impl Content {
         }
     }
 
-    fn newest_event_us(&self) -> Option<i64> {
+    fn has_news(&self) -> bool {
         match self {
-            Content::Alerts(alerts) => alerts.newest_event_us(),
-            Content::Rows(rows) => rows.newest_event_us(),
-            Content::State(state) => state.newest_event_us(),
-            Content::Foreign => None,
+            Content::Alerts(alerts) => alerts.has_news(),
+            Content::Rows(rows) => rows.has_news(),
+            Content::State(state) => state.has_news(),
+            Content::Foreign => false,
         }
     }
 }

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 
 use super::decimal::Decimal;
 
+/// Longest string of an event that is carried. It bounds what a row of the feed can weigh.
+const MAX_TEXT: usize = 128;
+
 /// The members of an object, borrowed from its text.
 #[derive(Debug)]
 pub(super) struct Object<'j>(Vec<(Cow<'j, str>, &'j RawValue)>);
@@ -161,7 +164,7 @@ fn push_string(out: &mut String, text: &str) {
 /// sends `""` for what it does not know) is not carried.
 pub(super) fn decimal_value(value: &str) -> Option<Cow<'_, str>> {
     match string(value) {
-        Some(text) => Decimal::parse(&text).map(|_| Cow::Borrowed(value)),
+        Some(text) => Decimal::is_number(&text).then_some(Cow::Borrowed(value)),
         None => Decimal::parse(value).map(|number| Cow::Owned(format!("\"{number}\""))),
     }
 }
@@ -178,10 +181,13 @@ pub(super) fn flag_value(value: &str) -> Option<Cow<'_, str>> {
 
 /// A string.
 pub(super) fn text_value(value: &str) -> Option<Cow<'_, str>> {
-    string(value).map(|_| Cow::Borrowed(value))
+    string(value).filter(|_| value.len() <= MAX_TEXT).map(|_| Cow::Borrowed(value))
 }
 
 /// A string or `null`.
 pub(super) fn nullable_text_value(value: &str) -> Option<Cow<'_, str>> {
     if value == "null" { Some(Cow::Borrowed(value)) } else { text_value(value) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,16 @@
 //! REST, and of the same session, to build on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::decimal::Decimal;
-use super::object::{Object, ObjectText, decimal_value};
-use super::{Unreadable, Untranslatable, times};
-use crate::calendar::session_date;
+use super::object::{Object, ObjectText, decimal_value, quoted};
+use super::{Unreadable, Untranslatable, heap_bytes, times};
+use crate::calendar::{SessionClock, session_date};
 
 /// Seconds with prices that are remembered, to be put over a newer body of REST: more than a pass of the fetcher takes.
 /// Beyond it the oldest become part of the body that is there.
 const MAX_SECONDS: usize = 600;
-/// How far ahead of its receipt a price may be dated. Clocks differ by seconds.
-const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
 const SECOND_US: i64 = 1_000_000;
 
 /// The state of a stock.
@@ -29,24 +28,33 @@ pub(super) struct StockState {
 struct Base {
     /// As REST answered it.
     text: Box<str>,
+    /// When it answered.
+    fetched_us: i64,
     /// Its `tape_time`, in seconds since 1970.
     second: i64,
+    session: i32,
     volume: Option<Decimal>,
 }
 
-/// The prices of a second.
+/// The prices of a second, or of several. The order in which they are put together makes no difference.
 #[derive(Clone, Debug)]
 struct Prices {
-    close: Price,
-    high: Price,
-    low: Price,
-    volume: Option<Decimal>,
-    /// When the last of them was traded, and received.
-    last: (i64, i64),
+    close: Dated<Arc<Price>>,
+    volume: Option<Dated<Decimal>>,
+    high: Arc<Price>,
+    low: Arc<Price>,
+}
+
+/// What was traded and received then; the later one is greater.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Dated<T> {
+    at_us: i64,
+    received_us: i64,
+    value: T,
 }
 
 /// A price, and how it was written.
-#[derive(Clone, Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Price {
     number: Decimal,
     /// A JSON string.
@@ -54,10 +62,9 @@ struct Price {
 }
 
 impl StockState {
-    /// Takes what REST answered in place of earlier bodies.
-    pub(super) fn rebase(&mut self, text: &str) -> Result<(), Unreadable> {
-        self.base = Some(Base::read(text)?);
-        self.forget_covered();
+    /// Takes what REST answered at `fetched_us` in place of earlier bodies.
+    pub(super) fn rebase(&mut self, text: &str, fetched_us: i64) -> Result<(), Unreadable> {
+        self.base = Some(Base::read(text, fetched_us)?);
         Ok(())
     }
 
@@ -66,18 +73,10 @@ impl StockState {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("time")
-            .and_then(|ms| ms.checked_mul(1000))
-            .filter(|at_us| *at_us > 0 && *at_us <= received_us + MAX_AHEAD_US)
+            .and_then(|ms| times::event_us(ms, received_us))
             .ok_or(Untranslatable("its `time` is missing or far from its receipt"))?;
         let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is no number"))?;
-        let volume = object.decimal("vol");
-        let prices = Prices {
-            high: price.clone(),
-            low: price.clone(),
-            close: price,
-            volume,
-            last: (at_us, received_us),
-        };
+        let prices = Prices::of(price, object.decimal("vol"), at_us, received_us);
         let second = at_us.div_euclid(SECOND_US);
         match self.seconds.get_mut(&second) {
             Some(known) => known.widen(&prices),
@@ -85,7 +84,6 @@ impl StockState {
                 self.seconds.insert(second, prices);
             }
         }
-        self.forget_covered();
         while self.seconds.len() > MAX_SECONDS
             && let Some((second, prices)) = self.seconds.pop_first()
         {
@@ -94,17 +92,12 @@ impl StockState {
         Ok(())
     }
 
-    /// Forgets the prices that REST's body is newer than.
-    fn forget_covered(&mut self) {
-        if let Some(base) = &self.base {
-            self.seconds.retain(|second, prices| base.is_followed_by(*second, prices));
-        }
-    }
-
+    /// Makes the prices of a second part of the body.
     fn fold(&mut self, second: i64, prices: &Prices) {
         if let Some(base) = &self.base
-            && base.is_of_session(second)
-            && let Ok(folded) = Base::read(&base.with(prices))
+            && base.is_followed_by(second, prices)
+            && session_date(millis(second)) == base.session
+            && let Ok(folded) = Base::read(&base.with(prices), base.fetched_us)
         {
             self.base = Some(folded);
         }
@@ -116,78 +109,84 @@ impl StockState {
         Some(self.news().map_or_else(|| base.text.to_string(), |news| base.with(&news)))
     }
 
-    /// When the newest event that is shown was received; `None` when REST's body is shown as it is.
-    pub(super) fn newest_event_us(&self) -> Option<i64> {
-        self.news().map(|news| news.last.1)
+    /// Whether prices of events are shown.
+    pub(super) fn has_news(&self) -> bool {
+        self.following().next().is_some()
     }
 
     /// All prices that go over REST's body in one.
     fn news(&self) -> Option<Prices> {
-        let base = self.base.as_ref()?;
-        let mut seconds = self.seconds.iter().filter(|(second, _)| base.is_of_session(**second));
-        let mut news = seconds.next()?.1.clone();
-        seconds.for_each(|(_, prices)| news.widen(prices));
+        let mut following = self.following();
+        let mut news = following.next()?.clone();
+        following.for_each(|prices| news.widen(prices));
         Some(news)
+    }
+
+    fn following(&self) -> impl Iterator<Item = &Prices> {
+        let mut sessions = SessionClock::default();
+        let of_base = self.base.as_ref().map(|base| (base, self.seconds.range(base.second..)));
+        of_base
+            .into_iter()
+            .flat_map(|(base, seconds)| seconds.map(move |(second, prices)| (base, *second, prices)))
+            .filter(move |(base, second, prices)| {
+                base.is_followed_by(*second, prices) && sessions.session_date(millis(*second)) == base.session
+            })
+            .map(|(_, _, prices)| prices)
     }
 
     /// Memory that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let base = self.base.as_ref().map_or(0, |base| base.text.len());
-        // three short texts and as many numbers
-        base + self.seconds.len() * (size_of::<(i64, Prices)>() + 64)
+        let base = self.base.as_ref().map_or(0, |base| heap_bytes(base.text.len()));
+        // nodes of the map are half empty when seconds come in their order
+        let seconds = 2 * size_of::<(i64, Prices)>() * self.seconds.len();
+        base + seconds + self.seconds.values().map(Prices::heap_bytes).sum::<usize>()
     }
 }
 
 impl Base {
-    fn read(text: &str) -> Result<Base, Unreadable> {
+    fn read(text: &str, fetched_us: i64) -> Result<Base, Unreadable> {
         let object = Object::parse(text).ok_or(Unreadable("its `data` is not an object"))?;
         let at_us = object
             .text("tape_time")
             .and_then(|time| times::parse(&time))
             .ok_or(Unreadable("it has no `tape_time`"))?;
+        let second = at_us.div_euclid(SECOND_US);
         let volume = object.decimal("total_volume");
-        Ok(Base { text: text.into(), second: at_us.div_euclid(SECOND_US), volume })
+        Ok(Base { text: text.into(), fetched_us, second, session: session_date(millis(second)), volume })
     }
 
-    /// Whether prices are newer. REST writes whole seconds: within one, the volume tells.
+    /// Whether prices are newer. REST writes whole seconds: within one, the volume tells, and
+    /// when that is the same, the time of receipt.
     fn is_followed_by(&self, second: i64, prices: &Prices) -> bool {
         second > self.second
             || second == self.second
                 && match (&prices.volume, &self.volume) {
-                    (Some(volume), Some(base)) => volume >= base,
-                    _ => true,
+                    (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
+                    _ => prices.close.received_us > self.fetched_us,
                 }
-    }
-
-    fn is_of_session(&self, second: i64) -> bool {
-        session_of(second) == session_of(self.second)
     }
 
     fn with(&self, prices: &Prices) -> String {
         let Some(object) = Object::parse(&self.text) else { return self.text.to_string() };
-        let volume = prices.volume.as_ref().map(ToString::to_string);
+        let close = &*prices.close.value.text;
+        let volume = prices.volume.as_ref().map(|volume| volume.value.to_string());
+        let tape_time = quoted(&times::seconds(prices.close.at_us));
         let mut state = ObjectText::new();
-        let tape_time = format!("\"{}\"", times::seconds(prices.last.0));
         for (name, value) in object.members() {
-            let beyond = |price: &Price, is_beyond: fn(&Decimal, &Decimal) -> bool| {
-                // what is no number is not widened
-                object
-                    .decimal(name)
-                    .filter(|known| is_beyond(&price.number, known))
-                    .map(|_| price.text.clone())
-            };
+            // what is no number is not widened
+            let known = || object.decimal(name);
             let news = match name {
-                "close" => Some(prices.close.text.clone()),
-                "tape_time" => Some(tape_time.as_str().into()),
-                "total_volume" => volume.as_deref().map(Into::into),
-                "high" => beyond(&prices.high, |price, known| price > known),
-                "low" => beyond(&prices.low, |price, known| price < known),
+                "close" => Some(close),
+                "tape_time" => Some(&*tape_time),
+                "total_volume" => volume.as_deref(),
+                "high" => known().filter(|known| prices.high.number > *known).map(|_| &*prices.high.text),
+                "low" => known().filter(|known| prices.low.number < *known).map(|_| &*prices.low.text),
                 _ => None,
             };
-            state.raw(name, news.as_deref().unwrap_or(value));
+            state.raw(name, news.unwrap_or(value));
         }
         if object.get("close").is_none() {
-            state.raw("close", &prices.close.text);
+            state.raw("close", close);
         }
         if let (None, Some(volume)) = (object.get("total_volume"), &volume) {
             state.raw("total_volume", volume);
@@ -197,19 +196,42 @@ impl Base {
 }
 
 impl Prices {
+    fn of(price: Price, volume: Option<Decimal>, at_us: i64, received_us: i64) -> Prices {
+        let price = Arc::new(price);
+        Prices {
+            high: Arc::clone(&price),
+            low: Arc::clone(&price),
+            close: Dated { at_us, received_us, value: price },
+            volume: volume.map(|value| Dated { at_us, received_us, value }),
+        }
+    }
+
     /// Takes others in.
     fn widen(&mut self, other: &Prices) {
-        if other.last >= self.last {
-            self.close = other.close.clone();
-            self.last = other.last;
-            self.volume = other.volume.clone().or(self.volume.take());
+        raise(&mut self.close, &other.close);
+        raise(&mut self.volume, &other.volume);
+        raise(&mut self.high, &other.high);
+        if other.low < self.low {
+            self.low.clone_from(&other.low);
         }
-        if other.high.number > self.high.number {
-            self.high = other.high.clone();
-        }
-        if other.low.number < self.low.number {
-            self.low = other.low.clone();
-        }
+    }
+
+    /// One price is mostly all three.
+    fn heap_bytes(&self) -> usize {
+        let price = |price: &Price| {
+            size_of::<Price>() + heap_bytes(price.text.len()) + price.number.heap_bytes() + heap_bytes(16)
+        };
+        let close = &self.close.value;
+        let apart = [&self.high, &self.low].into_iter().filter(|other| !Arc::ptr_eq(other, close));
+        price(close)
+            + apart.map(|other| price(other)).sum::<usize>()
+            + self.volume.as_ref().map_or(0, |volume| volume.value.heap_bytes())
+    }
+}
+
+fn raise<T: Ord + Clone>(known: &mut T, other: &T) {
+    if other > known {
+        known.clone_from(other);
     }
 }
 
@@ -220,6 +242,9 @@ impl Price {
     }
 }
 
-fn session_of(second: i64) -> i32 {
-    session_date(u64::try_from(second).unwrap_or_default() * 1000)
+fn millis(second: i64) -> u64 {
+    u64::try_from(second).unwrap_or_default().saturating_mul(1000)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,14 @@
+//! Bodies as the shell uses them.
+
+mod model;
+mod order;
+pub(super) mod samples;
+mod story;
+mod world;
+
 use super::*;
 
 const FETCHED: &str = "2025-10-03T20:14:50.515417+00:00";
-
 #[test]
 fn an_alert_comes_first_in_rests_shape() {
     let mut body = Body::new(Endpoint::FlowAlerts, "DIA", true);

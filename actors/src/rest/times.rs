@@ -3,6 +3,18 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
+/// How far ahead of its receipt an event may be dated. Clocks differ by seconds; one from the far future would be the
+/// newest for ever.
+const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
+/// How far behind it. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
+const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
+
+/// When an event is dated, in Unix microseconds, if the time that it states can be true of one that was received then.
+pub(super) fn event_us(stated_ms: i64, received_us: i64) -> Option<i64> {
+    let possible = received_us.saturating_sub(MAX_BEHIND_US)..=received_us.saturating_add(MAX_AHEAD_US);
+    stated_ms.checked_mul(1000).filter(|at_us| *at_us > 0 && possible.contains(at_us))
+}
+
 /// `2025-10-03T20:13:07.102593Z`, as rows have it.
 pub(super) fn micros(unix_us: i64) -> String {
     at(unix_us).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
@@ -56,5 +68,19 @@ mod tests {
         assert_eq!(parse("2025-10-03T20:13:07"), Some(1_759_522_387_000_000));
         assert_eq!(parse("2025-10-03T16:13:07-04:00"), Some(1_759_522_387_000_000));
         assert_eq!(parse("soon"), None);
+    }
+
+    #[test]
+    fn an_event_is_dated_near_its_receipt() {
+        let received_us = 1_759_522_387_102_000;
+        let ms = received_us / 1000;
+        for good in [ms, ms + 3_599_000, ms - 86_400_000] {
+            assert_eq!(event_us(good, received_us), Some(good * 1000));
+        }
+        // seconds, microseconds, the far future, none at all
+        for bad in [ms / 1000, received_us, ms + 3_600_001, i64::MAX, 0, -ms, i64::MIN] {
+            assert_eq!(event_us(bad, received_us), None, "{bad}");
+        }
+        assert_eq!([event_us(ms, i64::MAX), event_us(1, 0), event_us(0, 0)], [None, Some(1000), None]);
     }
 }

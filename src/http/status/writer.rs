@@ -1,9 +1,10 @@
 //! A writer and its disk queue, as the status shows them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{WriterObservation, lock};
+use uw_websocket_actors::observation::{SnapshotObservation, WriterObservation, lock};
 
 use crate::http::history::Writing;
 use crate::http::snapshot::{Snapshot, depth};
@@ -43,6 +44,23 @@ pub struct WriterStatus {
     pub last_error: Option<String>,
     /// Its disk queue.
     pub spool: SpoolStatus,
+    /// The hashes that it keeps fresh.
+    pub snapshots: SnapshotStatus,
+}
+
+/// The hashes that a writer keeps fresh.
+#[derive(Debug, Serialize)]
+pub struct SnapshotStatus {
+    /// Writes by the kind of hash; of maps, cells.
+    pub writes: BTreeMap<&'static str, u64>,
+    /// Bodies that were written because somebody else had written older rows.
+    pub healed: u64,
+    /// What did not go straight, by its kind.
+    pub troubles: BTreeMap<&'static str, u64>,
+    /// Memory of what waits to be written.
+    pub pending_bytes: u64,
+    /// Memory of the bodies that are held.
+    pub held_bytes: u64,
 }
 
 /// The disk queue of a writer.
@@ -86,6 +104,19 @@ impl WriterStatus {
             latency_p99_seconds: quantile(0.99),
             last_error: lock(&writer.last_error).clone(),
             spool: SpoolStatus::of(writer, writing, snapshot),
+            snapshots: SnapshotStatus::of(&writer.snapshots),
+        }
+    }
+}
+
+impl SnapshotStatus {
+    fn of(snapshots: &SnapshotObservation) -> SnapshotStatus {
+        SnapshotStatus {
+            writes: BTreeMap::from(snapshots.writes()),
+            healed: snapshots.healed.get(),
+            troubles: BTreeMap::from(snapshots.troubles()),
+            pending_bytes: snapshots.pending_bytes.get(),
+            held_bytes: snapshots.held_bytes.get(),
         }
     }
 }

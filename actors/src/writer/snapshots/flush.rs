@@ -48,8 +48,6 @@ const MERGED_AT_ONCE: usize = 64;
 /// Between tries while Redis is away or refuses.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// At the end, what could not be written by then is left to the next process, which finds it in the disk queue.
-const END_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -126,22 +124,15 @@ impl Flush {
             if matches!(work, Work::End) {
                 return;
             }
-            let is_ending = self.is_closed();
-            let done = self.until_done(work);
-            if is_ending {
-                // what is left is read from the disk queue by the next process
-                timeout(END_PATIENCE, done).await.ok();
-            } else {
-                done.await;
+            let snapshots = self.snapshots.clone();
+            tokio::select! {
+                () = self.until_done(work) => {}
+                () = snapshots.end_is_over() => return,
             }
             if self.gate.is_lost() {
                 return;
             }
         }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.snapshots.0.is_closed.get()
     }
 
     fn observed(&self) -> &SnapshotObservation {
@@ -153,7 +144,7 @@ impl Flush {
         loop {
             self.beat.beat();
             let now = Instant::now();
-            let is_closed = self.is_closed();
+            let is_closed = self.snapshots.is_closed();
             let shared = &self.snapshots.0;
             let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
             if !due.is_empty() {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use crate::event::Event;
 use crate::messages::EventBatch;
@@ -34,6 +34,9 @@ const MAX_PENDING: usize = 8 * 1024 * 1024;
 /// takes all of it in a fraction of a second.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
+/// At the end, what could not be written by then is left to the next process, which finds it in the disk queue.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What waits, shared by the drain, which enters it, and the flush, which writes it; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Snapshots(Rc<Shared>);
@@ -45,7 +48,9 @@ struct Shared {
     came: Notify,
     /// Wakes the drain.
     taken: Notify,
-    is_closed: Cell<bool>,
+    /// When nothing came any more.
+    closed_at: Cell<Option<Instant>>,
+    closed: Notify,
     observations: Arc<Observations>,
     shard: usize,
 }
@@ -58,7 +63,8 @@ impl Snapshots {
             pending: RefCell::new(Pending::new(interval)),
             came: Notify::new(),
             taken: Notify::new(),
-            is_closed: Cell::new(false),
+            closed_at: Cell::new(None),
+            closed: Notify::new(),
             observations,
             shard,
         }))
@@ -117,8 +123,24 @@ impl Snapshots {
 
     /// Nothing comes any more: what waits is written at once, and the flush ends.
     pub fn close(&self) {
-        self.0.is_closed.set(true);
+        self.0.closed_at.set(Some(Instant::now()));
         self.0.came.notify_one();
+        self.0.closed.notify_one();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.closed_at.get().is_some()
+    }
+
+    /// Waits until the time of the end is over.
+    async fn end_is_over(&self) {
+        let closed_at = loop {
+            match self.0.closed_at.get() {
+                Some(at) => break at,
+                None => self.0.closed.notified().await,
+            }
+        };
+        sleep_until((closed_at + END_PATIENCE).into()).await;
     }
 }
 

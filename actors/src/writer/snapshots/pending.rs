@@ -15,6 +15,8 @@ use crate::event::{EntryId, Event, MapCell, Outlet};
 
 /// Times of writing that are remembered before those that do not matter any more are forgotten.
 const REMEMBERED_TIMES: usize = 1_024;
+/// Of kept events for a body, about so many of the newest wait: as many rows as a body shows.
+const KEPT_ROWS: usize = 4_096;
 /// What an entry of a table takes besides its payload.
 const OVERHEAD: usize = 128;
 
@@ -202,6 +204,11 @@ impl News {
     }
 
     fn add_row(&mut self, cell: Option<&MapCell>, row: RestEvent) {
+        if self.origin == Origin::Kept && self.rows.len() >= 2 * KEPT_ROWS {
+            let gone = self.rows.drain(..KEPT_ROWS).map(|row| row.payload.len() + OVERHEAD).sum::<usize>();
+            self.bytes -= gone.min(self.bytes);
+            self.by_cell.clear();
+        }
         let Some(cell) = cell else { return self.rows.push(row) };
         if let Some(known) = self.by_cell.get(&cell.field).and_then(|at| self.rows.get_mut(*at)) {
             *known = row;

@@ -1,0 +1,41 @@
+//! A hash in Redis, a fetcher that writes it plainly, and the body that keeps it fresh.
+
+use super::*;
+
+pub(super) struct World {
+    pub(super) body: Body,
+    pub(super) hash: Option<Hash>,
+}
+
+impl World {
+    pub(super) fn new(endpoint: Endpoint) -> World {
+        World { body: Body::new(endpoint, "SPY", true), hash: None }
+    }
+
+    /// The fetcher writes.
+    pub(super) fn rest(&mut self, answer: &Hash) {
+        self.hash = Some(answer.clone());
+        self.look();
+    }
+
+    /// The hash is read.
+    pub(super) fn look(&mut self) {
+        let hash = self.hash.as_ref().map(|hash| (&*hash.payload, &*hash.fetched_at));
+        self.body.found("SPY", hash).unwrap();
+    }
+
+    /// The service writes until there is nothing more to write, which is after once.
+    pub(super) fn settle(&mut self) {
+        if let Some(wanted) = self.body.wanted() {
+            self.body.written(&wanted);
+            self.hash = Some(wanted);
+        }
+        assert_eq!(self.body.wanted(), None);
+    }
+
+    /// The service is started anew.
+    pub(super) fn restart(&mut self) {
+        self.body = Body::new(self.body.endpoint, "SPY", true);
+        self.look();
+    }
+}
