@@ -8,8 +8,8 @@ SHELL := /bin/bash
 CHECKED := --workspace --features fault-injection
 # Arguments of the measurement: make bench BENCH_ARGS="--events 200000"
 BENCH_ARGS ?=
-# How long `make chaos` makes trouble, and the seed of a run to be had again.
-SECONDS ?= 600
+# How long `make chaos` makes trouble (600) and `make reader` looks (60), and the seed of a run to be had again.
+SECONDS ?=
 SEED ?=
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
 CHROMIUM ?=
@@ -25,13 +25,13 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos screenshots lint audit demo uw-websocket bench drain image image-test clean
+.PHONY: help test chaos reader screenshots lint audit demo uw-websocket bench drain image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## every test; installs redis-server and chromium when they are missing
-	@config/install-tools.sh cc redis-server $(BROWSER)
+test: ## every test; installs redis-server, chromium and redis for Python when they are missing
+	@config/install-tools.sh cc redis-server python3-redis $(BROWSER)
 	cargo test --doc $(CHECKED)
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  set -x; cargo nextest run $(CHECKED) $(if $(CI),--profile ci); \
@@ -42,8 +42,13 @@ test: ## every test; installs redis-server and chromium when they are missing
 
 chaos: ## everything that can go wrong, for SECONDS=600; SEED=7 does again what a run with that seed did
 	@config/install-tools.sh cc redis-server
-	CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
+	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture chaos::long_run
+
+reader: ## a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
+	@config/install-tools.sh cc redis-server python3-redis
+	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
+	  --ignored --exact --nocapture rest_reader::long_run
 
 screenshots: ## the pictures of the status page in docs/, in twelve minutes: they show ten of them
 	@config/install-tools.sh cc redis-server pngquant $(BROWSER)

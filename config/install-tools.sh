@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the commands that are named and missing, from Debian's packages:
-#   config/install-tools.sh redis-server cc make
+#   config/install-tools.sh redis-server cc make python3-redis
 # Says what it installs; does nothing, and needs no right to, where they are there already.
 set -euo pipefail
 
@@ -13,13 +13,22 @@ packages_of() {
     make) echo make ;;
     pngquant) echo pngquant ;;
     redis-server) echo redis-server redis-tools ;;
+    python3-redis) echo python3 python3-redis ;;
     *) echo "install-tools: no package is known for \`$1\`" >&2; return 1 ;;
+  esac
+}
+
+is_there() {
+  case $1 in
+    # a library: the first Python of the path may be another one than that of the system's packages
+    python3-redis) "${PYTHON:-python3}" -c 'import redis' 2>/dev/null || /usr/bin/python3 -c 'import redis' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
   esac
 }
 
 wanted=()
 for command in "$@"; do
-  command -v "$command" >/dev/null && continue
+  is_there "$command" && continue
   packages=$(packages_of "$command")
   read -ra words <<<"$packages"
   wanted+=("${words[@]}")
