@@ -125,7 +125,6 @@ fn what_cannot_be_read_is_left_alone_however_old_it_is() {
         ("\"", older),
         (STATE, ""),
         (STATE, "now"),
-        (STATE, "2025-10-03"),
     ] {
         let mut body = state();
         add(&mut body, price(1));

@@ -1,4 +1,4 @@
-//! What bodies cost: `cargo test --release -p uw-websocket-actors rest::tests::measure -- --ignored --nocapture`.
+//! What bodies cost: `cargo nextest run --release -p uw-websocket-actors --run-ignored only --no-capture rest::tests::measure`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -124,36 +124,45 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Alone in its process, as nextest has it: the memory that is measured is the process's.
+/// To be run alone in its process, as nextest does: the memory that is measured is the process's.
+fn assert_memory_is_as_said(endpoint: Endpoint) {
+    let (payload, event) = usual(endpoint);
+    let events: Vec<String> = (0..600).map(event).collect();
+    let before = resident();
+    let body = |_| {
+        let mut body = found(endpoint, &payload);
+        for event in &events {
+            body.add(event, START_MS * 1000 + 6_000_000_000).unwrap();
+        }
+        body
+    };
+    let bodies: Vec<Body> = (0..100).map(body).collect();
+    let real = resident() - before;
+    let said: usize = bodies.iter().map(Body::bytes).sum();
+    println!("{}: {} bytes said, {} real", endpoint.name(), said / 100, real / 100);
+    assert!((real / 2..real * 2).contains(&said), "{said} said, {real} real");
+}
+
 #[test]
 #[ignore = "measures the whole process"]
-fn memory_is_what_is_said_within_a_factor_of_two() {
-    for endpoint in Endpoint::ALL {
-        let (payload, event) = usual(endpoint);
-        let events: Vec<String> = (0..600).map(event).collect();
-        let count = if endpoint == Endpoint::StockState { 300 } else { 60 };
-        for with_events in [false, true] {
-            let before = resident();
-            let bodies: Vec<Body> = (0..count)
-                .map(|_| {
-                    let mut body = found(endpoint, &payload);
-                    for event in events.iter().filter(|_| with_events) {
-                        body.add(event, START_MS * 1000 + 6_000_000_000).unwrap();
-                    }
-                    body
-                })
-                .collect();
-            let real = resident().saturating_sub(before);
-            let said: usize = bodies.iter().map(Body::bytes).sum();
-            println!(
-                "{} with events {with_events}: {} of {} bytes each",
-                endpoint.name(),
-                said / count,
-                real / count
-            );
-            if real > 4 << 20 {
-                assert!((real / 2..real * 2).contains(&said), "{said} said, {real} real");
-            }
-        }
-    }
+fn memory_of_alerts_is_as_said() {
+    assert_memory_is_as_said(Endpoint::FlowAlerts);
+}
+
+#[test]
+#[ignore = "measures the whole process"]
+fn memory_of_a_state_is_as_said() {
+    assert_memory_is_as_said(Endpoint::StockState);
+}
+
+#[test]
+#[ignore = "measures the whole process"]
+fn memory_of_a_series_is_as_said() {
+    assert_memory_is_as_said(Endpoint::SpotExposures);
+}
+
+#[test]
+#[ignore = "measures the whole process"]
+fn memory_of_strikes_is_as_said() {
+    assert_memory_is_as_said(Endpoint::SpotExposuresStrike);
 }
