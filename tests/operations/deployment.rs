@@ -56,7 +56,8 @@ fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -
         };
         environment.push((name.into(), value));
     }
-    let settings = Settings::load(&Sources { environment, dotenv: None, log_level: None, redis_url: None }).unwrap();
+    let settings =
+        Settings::load(&Sources { environment, dotenv: None, log_level: None, redis_url: None }).unwrap();
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     settings
 }
