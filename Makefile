@@ -11,6 +11,10 @@ BENCH_ARGS ?=
 # How long `make chaos` makes trouble (600) and `make reader` looks (60), and the seed of a run to be had again.
 SECONDS ?=
 SEED ?=
+# Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
+CHROMIUM ?=
+export CHROMIUM
+BROWSER = $(or $(CHROMIUM),chromium)
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
@@ -21,13 +25,13 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos reader lint audit demo uw-websocket bench drain image image-test clean
+.PHONY: help test chaos reader screenshots lint audit demo uw-websocket bench drain image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## every test; installs redis-server and redis for Python when they are missing
-	@config/install-tools.sh cc redis-server python3-redis
+test: ## every test; installs redis-server, chromium and redis for Python when they are missing
+	@config/install-tools.sh cc redis-server python3-redis $(BROWSER)
 	cargo test --doc $(CHECKED)
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  set -x; cargo nextest run $(CHECKED) $(if $(CI),--profile ci); \
@@ -45,6 +49,11 @@ reader: ## a fetcher and a consumer of the snapshots, in Python, beside the serv
 	@config/install-tools.sh cc redis-server python3-redis
 	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture rest_reader::long_run
+
+screenshots: ## the pictures of the status page in docs/, in twelve minutes: they show ten of them
+	@config/install-tools.sh cc redis-server pngquant $(BROWSER)
+	cargo test --features fault-injection --test it -- --ignored --exact --nocapture page::screenshots::screenshots
+	pngquant --force --ext .png --strip --speed 1 docs/status-page*.png
 
 lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
 	cargo fmt --all --check

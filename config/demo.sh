@@ -174,7 +174,7 @@ start service >"$dir/service.log" 2>&1
 service_pid=$pid
 eventually "$service_pid" "the service" "$dir/service.log" stored
 
-say "events arrive. Look at them from another terminal:"
+say "events arrive; http://$http/ shows how things stand. Look at them from another terminal:"
 cat <<LOOK
 
   redis-cli -p $redis_port XREVRANGE uw:ws:flow-alerts:SPY + - COUNT 5

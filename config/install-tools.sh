@@ -9,7 +9,9 @@ packages_of() {
   case $1 in
     cc) echo gcc libc6-dev ;;
     curl) echo curl ;;
+    chromium) echo chromium fonts-inter ;; # without any font it draws no text
     make) echo make ;;
+    pngquant) echo pngquant ;;
     redis-server) echo redis-server redis-tools ;;
     python3-redis) echo python3 python3-redis ;;
     *) echo "install-tools: no package is known for \`$1\`" >&2; return 1 ;;

@@ -12,6 +12,8 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod simulator;
+pub mod streams;
 pub mod term;
 pub mod turns;
 pub mod version;
+mod ways;

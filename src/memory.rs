@@ -5,11 +5,17 @@ use slog::{Logger, info, warn};
 use uw_websocket_actors::forecast::{Forecast, Measured, measure};
 use uw_websocket_actors::settings::ActorSettings;
 
+/// What to do when they can come to more than Redis has.
+pub(crate) const ADVICE: &str = "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION";
+
 /// Logs what the settings can come to, channel by channel and in all. `redis` is `None` when it is not reachable: then
 /// the usual sizes hold. Answers with the bytes in all, if they have a bound.
 pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) -> Option<u64> {
     let measured = match redis {
-        Some(pool) => look(settings, pool, log).await,
+        Some(pool) => measured(settings, pool).await.unwrap_or_else(|error| {
+            warn!(log, "redis not measured"; "error" => error);
+            Measured::default()
+        }),
         None => Measured::default(),
     };
     let forecast = Forecast::new(&settings.plan, &settings.keys, settings.retention, &measured);
@@ -24,21 +30,16 @@ pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log
     if let Some(limit) = measured.maxmemory.filter(|limit| *limit < forecast.bytes || !forecast.is_bounded) {
         warn!(log, "redis may run out of memory"; "mib" => mebibytes(forecast.bytes),
             "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(limit),
-            "advice" => "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION");
+            "advice" => ADVICE);
     }
     forecast.is_bounded.then_some(forecast.bytes)
 }
 
-async fn look(settings: &ActorSettings, pool: &Pool, log: &Logger) -> Measured {
-    let measured = async {
-        let mut connection = pool.get().await.map_err(|error| error.to_string())?;
-        let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
-        measured.map_err(|error| error.to_string())
-    };
-    measured.await.unwrap_or_else(|error| {
-        warn!(log, "redis not measured"; "error" => error);
-        Measured::default()
-    })
+/// What Redis says of its limit and of the size of what is there.
+pub(crate) async fn measured(settings: &ActorSettings, pool: &Pool) -> Result<Measured, String> {
+    let mut connection = pool.get().await.map_err(|error| error.to_string())?;
+    let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
+    measured.map_err(|error| error.to_string())
 }
 
 fn mebibytes(bytes: u64) -> f64 {

@@ -15,7 +15,7 @@ use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
-use uw_websocket_actors::connection::plan::{self, ConnectionPlan};
+use uw_websocket_actors::connection::plan::ConnectionPlan;
 use uw_websocket_actors::connection::router::channels_of;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::control::{self, CheckError};
@@ -32,7 +32,6 @@ use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::{ActorSettings, Retention, SpoolMode};
 use uw_websocket_actors::spool::{Damage, SpoolLock};
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
-use uw_websocket_actors::tls;
 use uw_websocket_actors::writer::damages;
 use uw_websocket_actors::writer::mailbox::Mailbox;
 use uw_websocket_actors::writer::spools::{OpenError, OpenSpools, Started};
@@ -48,6 +47,7 @@ use crate::shutdown::{self, Signals};
 use crate::term::Term;
 use crate::turns::{End, Turns};
 use crate::version::VERSION;
+use crate::ways::Ways;
 
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
@@ -97,10 +97,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         crit!(log, "bad settings"; "error" => %error);
         Exit::BadSettings
     };
-    let plans = plan::plan(&actors.plan).map_err(|error| refuse(&error))?;
-    let address = Address::new(&actors.redis).map_err(|error| refuse(&error))?;
-    let pool = control::pool(&actors.redis).map_err(|error| refuse(&error))?;
-    tls::client_config(actors.feed.extra_root_pem.as_deref()).map_err(|error| refuse(&error))?;
+    let Ways { plans, address, pool } = Ways::of(actors).map_err(|error| refuse(&error))?;
     let faults = fault_plan().map_err(|error| refuse(&error))?;
 
     let mut channels = channels_of(&actors.plan);

@@ -52,6 +52,10 @@ fn help_and_version_are_answers() {
         &["help"],
         &["run", "--help"],
         &["gaps", "--help"],
+        &["tail", "--help"],
+        &["replay", "--help"],
+        &["completions", "--help"],
+        &["check", "--help"],
         &["settings", "--help"],
         &["healthcheck", "--help"],
     ] {
@@ -73,6 +77,16 @@ fn a_wrong_command_line_is_64() {
 }
 
 #[test]
+fn shells_get_their_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, stderr) = program(&["completions", shell]).run();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{shell}");
+        assert!(stdout.contains("replay") && stdout.contains("wait-joins"), "{shell}");
+    }
+    assert_eq!(program(&["completions", "command.com"]).run().0, 64);
+}
+
+#[test]
 fn a_disabled_service_says_so_and_ends_cleanly() {
     for args in [&[][..], &["run"]] {
         let (code, stdout, stderr) = program(args).run();
@@ -85,7 +99,7 @@ fn a_disabled_service_says_so_and_ends_cleanly() {
 
 #[test]
 fn bad_settings_are_78_with_one_line_each_for_every_command() {
-    for command in ["run", "settings", "healthcheck"] {
+    for command in ["run", "check", "settings", "healthcheck"] {
         let bad = [("ENABLE_WEBSOCKET", "true"), ("WEBSOCKET_MAX_CONNECTIONS", "50"), ("HTTP_ADDR", "here")];
         let (code, stdout, stderr) = program(&[command]).env(&bad).run();
         assert_eq!((code, stdout.as_str()), (78, ""));

@@ -56,7 +56,7 @@ fn the_example_with_all_lines_in_force_gives_the_defaults() {
     let token = |dotenv| Sources {
         environment: vec![(OsString::from("UNUSUAL_WHALES_API_TOKEN"), OsString::from("t0ken"))],
         dotenv,
-        log_level: None,
+        ..Sources::default()
     };
     let values = |settings: &Settings| {
         settings.effective.iter().map(|e| (e.name, e.value.clone())).collect::<Vec<_>>()

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, TlsCertificates,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
@@ -38,21 +38,18 @@ pub enum CheckError {
     TooOld(String),
 }
 
+/// A client for the settings, for who needs a connection of its own. Connects to nothing yet.
+pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
+    Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
+}
+
 /// A pool for the settings. Connects to nothing yet.
 pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
-    let wrong =
-        |error: RedisError| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned());
-    let mut info = settings.url.reveal().into_connection_info().map_err(wrong)?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // the same trust as the writers have: the library would replace its roots by what it is given
-        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
-        info = Client::build_with_tls(info, certificates).map_err(wrong)?.get_connection_info().clone();
-    }
+    let info = connection_info(settings)?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
-    let manager = Manager::new_with_config(info, config).map_err(wrong)?;
+    let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
     Pool::builder(manager)
         .max_size(CONNECTIONS)
         .wait_timeout(Some(PATIENCE))
@@ -61,6 +58,22 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
         .runtime(Runtime::Tokio1)
         .build()
         .map_err(|error| AddressError::Url(error.to_string()))
+}
+
+fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
+    let mut info = settings.url.reveal().into_connection_info().map_err(|error| wrong(&error))?;
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // the same trust as the writers have: the library would replace its roots by what it is given
+        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
+        let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
+        info = client.get_connection_info().clone();
+    }
+    Ok(info)
+}
+
+fn wrong(error: &RedisError) -> AddressError {
+    AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
 }
 
 /// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
@@ -75,6 +88,20 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         Err(StoreFault::Refused { text, .. }) => Some(text),
         Err(fault) => return Err(CheckError::Unreachable(fault.to_string())),
     };
+    let version = match (version(pool).await, &refusal) {
+        (Ok(version), _) => version,
+        (Err(CheckError::Unreachable(_)), Some(text)) => return Err(CheckError::Unreachable(text.clone())),
+        (Err(error), _) => return Err(error),
+    };
+    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+    if parse_version(&version).is_some_and(|version| version < OLDEST) {
+        return Err(CheckError::TooOld(version));
+    }
+    refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+/// What Redis calls its version.
+async fn version(pool: &Pool) -> Result<String, CheckError> {
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
@@ -87,12 +114,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         Err(error) => return Err(explain(&error)),
     };
     let version = server.lines().find_map(|line| line.strip_prefix("redis_version:"));
-    let version = version.unwrap_or("unknown").trim().to_owned();
-    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
-    if parse_version(&version).is_some_and(|version| version < OLDEST) {
-        return Err(CheckError::TooOld(version));
-    }
-    refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+    Ok(version.unwrap_or("unknown").trim().to_owned())
 }
 
 /// Asks Redis about itself; what it does not tell is not known.

@@ -26,6 +26,7 @@ pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;
+pub mod rights;
 pub mod supervisor;
 
 pub mod backoff;
@@ -34,6 +35,7 @@ pub mod control;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
+mod glob;
 pub mod labelled;
 pub mod sampled;
 mod skew;

@@ -1,18 +1,24 @@
 //! The command line.
 
+mod check;
 mod first_process;
 mod gaps;
 mod healthcheck;
+mod moments;
+mod replay;
 mod run;
 mod show;
 mod simulate;
 mod spool;
+mod tail;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::settings::{Settings, Sources, log_level};
@@ -40,8 +46,14 @@ enum Command {
     #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
         Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
     Run,
+    /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
+    Check(check::CheckArgs),
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
+    /// Serve recorded events again over the vendor's protocol, at their own pace or faster
+    Replay(Box<replay::ReplayArgs>),
+    /// Follow the event streams in readable form
+    Tail(Box<tail::TailArgs>),
     /// Print the ledger of gaps: what was missed, when and why
     Gaps(gaps::GapsArgs),
     /// Look into the disk queue, also while the service runs
@@ -57,6 +69,14 @@ enum Command {
         Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
     )]
     Healthcheck,
+    /// Print the completions of a shell
+    #[command(
+        after_help = "Example: uw-websocket completions bash > ~/.local/share/bash-completion/completions/uw-websocket"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the command of `args`, of which the first is the program's name.
@@ -67,18 +87,50 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let sources = Sources::of_process(cli.log_level);
     let command = cli.command.unwrap_or(Command::Run);
-    // these two catch their signals themselves
-    if !matches!(command, Command::Run | Command::Simulate(_)) {
+    // these catch their signals themselves
+    if !matches!(command, Command::Run | Command::Simulate(_) | Command::Replay(_) | Command::Tail(_)) {
         first_process::end_on_signals();
     }
     match command {
         Command::Run => with_settings(&sources, run::run),
+        Command::Check(args) => with_settings(&sources, |settings| check::run(&args, &settings)),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Replay(args) => {
+            let sources = sources.with_redis(args.redis.as_ref());
+            with_settings(&sources, |settings| replay::run(*args, &settings))
+        }
+        Command::Tail(args) => {
+            let sources = sources.with_redis(args.redis.as_ref());
+            with_settings(&sources, |settings| tail::run(*args, settings))
+        }
         Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),
         Command::Spool(args) => spool::run(&args, &sources),
         Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
         Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
+        Command::Completions { shell } => completions(shell),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "uw-websocket", &mut script);
+    // a reader such as `head` may close the pipe when it has seen enough
+    io::stdout().lock().write_all(&script).ok();
+    Exit::Clean
+}
+
+/// Runs a command until its end, or until SIGINT or SIGTERM comes: then `None`.
+fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            ended = command => Ok(Some(ended)),
+            _ = interrupt.recv() => Ok(None),
+            _ = terminate.recv() => Ok(None),
+        }
+    })
 }
 
 /// Runs a command that needs the settings; with mistakes in them it does not come to that.

@@ -1,14 +1,17 @@
 //! The table of the metric families.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use std::fmt;
 
+use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};
+use super::readiness::readiness;
 use super::snapshot::{Snapshot, depth};
 
 /// A row of the table; its last column reads the series.
@@ -120,6 +123,16 @@ pub const FAMILIES: &[Family] = &[
                 Some(at) => series.labelled(&[counts.channel], at as f64 / 1e6),
                 None => Ok(()),
             })
+        },
+    ),
+    family(
+        "uw_ws_market_open",
+        Gauge,
+        &[],
+        "1 while the exchange has a session, by its calendar",
+        |snapshot, series| {
+            let state = market_state(snapshot.now / 1000);
+            series.only(u32::from(state == MarketState::Open))
         },
     ),
     family(
@@ -349,6 +362,9 @@ pub const FAMILIES: &[Family] = &[
         "1 while Redis takes the writes of every shard, or answers a stand-by; else 0",
         |snapshot, series| series.only(u32::from(snapshot.observations.redis_up())),
     ),
+    family("uw_ws_ready", Gauge, &[], "1 while `/readyz` says 200, else 0", |snapshot, series| {
+        series.only(u32::from(readiness(snapshot.observations, Instant::now()).is_empty()))
+    }),
     family("uw_ws_gaps_total", Counter, &["reason"], "Gaps recorded in the ledger", |snapshot, series| {
         let gaps = &snapshot.observations.gaps;
         let mut reasons = GapReason::ALL.iter();

@@ -9,6 +9,9 @@ use actix_web::http::header::{CACHE_CONTROL, ETag, EntityTag, IfNoneMatch};
 use xxhash_rust::xxh3::xxh3_64;
 
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A file of the page.
 #[derive(Debug)]
@@ -20,8 +23,25 @@ pub(super) struct Asset {
 }
 
 /// Every file of the page. Each row is a route.
-pub(super) static ASSETS: [Asset; 1] =
-    [Asset { path: "/", content_type: HTML, body: include_bytes!("page/index.html") }];
+pub(super) static ASSETS: [Asset; 13] = [
+    asset("/", HTML, include_bytes!("page/index.html")),
+    asset("/page.css", CSS, include_bytes!("page/page.css")),
+    asset("/narrow.css", CSS, include_bytes!("page/narrow.css")),
+    asset("/page.js", SCRIPT, include_bytes!("page/page.js")),
+    asset("/link.js", SCRIPT, include_bytes!("page/link.js")),
+    asset("/summary.js", SCRIPT, include_bytes!("page/summary.js")),
+    asset("/sections.js", SCRIPT, include_bytes!("page/sections.js")),
+    asset("/spark.js", SCRIPT, include_bytes!("page/spark.js")),
+    asset("/dom.js", SCRIPT, include_bytes!("page/dom.js")),
+    asset("/format.js", SCRIPT, include_bytes!("page/format.js")),
+    asset("/vendor/uPlot.iife.min.js", SCRIPT, include_bytes!("page/vendor/uPlot.iife.min.js")),
+    asset("/vendor/uPlot.min.css", CSS, include_bytes!("page/vendor/uPlot.min.css")),
+    asset("/vendor/uPlot.LICENSE", TEXT, include_bytes!("page/vendor/uPlot.LICENSE")),
+];
+
+const fn asset(path: &'static str, content_type: &'static str, body: &'static [u8]) -> Asset {
+    Asset { path, content_type, body }
+}
 
 impl Asset {
     /// Names the content, in whatever build it is.

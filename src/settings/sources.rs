@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use uw_websocket_actors::settings::Secret;
+
 use super::mistake::{SettingsError, SettingsWarning};
 use super::variables::{Preset, VARIABLES, Variable};
 use super::{dotenv, files, suggestions};
@@ -18,17 +20,24 @@ pub struct Sources {
     pub dotenv: Option<PathBuf>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// `--redis`, in place of `REDIS_URL`.
+    pub redis_url: Option<Secret>,
 }
 
 impl Sources {
     /// The environment of this process and `.env` in its working directory.
     #[must_use]
     pub fn of_process(log_level: Option<String>) -> Sources {
-        Sources { environment: std::env::vars_os().collect(), dotenv: Some(PathBuf::from(".env")), log_level }
+        let environment = std::env::vars_os().collect();
+        Sources { environment, dotenv: Some(PathBuf::from(".env")), log_level, redis_url: None }
     }
-}
 
-impl Sources {
+    /// The same with another Redis, if there is one.
+    #[must_use]
+    pub fn with_redis(self, redis_url: Option<&Secret>) -> Sources {
+        Sources { redis_url: redis_url.cloned(), ..self }
+    }
+
     /// A single variable, for commands that need no more than it. A `.env` that cannot be read has none.
     #[must_use]
     pub fn value_of(&self, name: &str) -> Option<String> {
@@ -85,8 +94,11 @@ impl Merged {
             let value = given.sourced(variable, &mut mistakes).or_else(|| default_of(variable));
             values.extend(value.map(|value| (variable.name, value)));
         }
-        if let Some(level) = &sources.log_level {
-            values.insert("LOG_LEVEL", Sourced { text: level.clone(), origin: Origin::CommandLine });
+        let url = sources.redis_url.as_ref().map(Secret::reveal);
+        for (name, text) in [("LOG_LEVEL", sources.log_level.as_deref()), ("REDIS_URL", url)] {
+            if let Some(text) = text {
+                values.insert(name, Sourced { text: text.to_owned(), origin: Origin::CommandLine });
+            }
         }
         let warnings = suggestions::unknown_names(given.0.keys().map(String::as_str));
         Merged { values, mistakes, warnings }

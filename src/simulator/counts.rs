@@ -28,6 +28,8 @@ pub struct Counts {
     pub odd_frames: u64,
     /// Events that were dropped because a client did not read.
     pub dropped: u64,
+    /// Frames of a recording that nobody had joined.
+    pub unheard: u64,
     /// Pongs that came.
     pub pongs: u64,
 }

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -16,7 +15,7 @@ use tokio::time::timeout;
 
 use super::counts::Counts;
 use super::handshake::HandshakeRequest;
-use super::hub::Hub;
+use super::hub::{Farewell, Hub};
 use super::misbehaviour::{Misbehaviour, OddFrame};
 use super::options::{Rate, SimulatorOptions};
 use super::session::Ending;
@@ -27,10 +26,6 @@ type Call = Box<dyn FnOnce(&Hub) + Send>;
 
 /// Calls that may wait: each caller waits for its own, so this many threads may call at once without waiting longer.
 const CALLS: usize = 64;
-/// RFC 6455 §7.4.1: the server goes away.
-const CLOSE_GOING_AWAY: u16 = 1001;
-/// For clients to take their close frames when the simulator stops.
-const STOP_LIMIT: Duration = Duration::from_millis(500);
 
 /// A feed server.
 #[derive(Debug)]
@@ -80,8 +75,9 @@ async fn serve(
         match recording {
             None => pacing::generate(player).await,
             Some(recording) => {
+                let ended = recorded::play(Rc::clone(&player), recording).await;
                 // a recording that becomes unreadable ends there
-                drop(recorded::play(Rc::clone(&player), recording).await);
+                player.failure.replace(ended.err().map(|error| error.to_string()));
                 player.is_played.set(true);
             }
         }
@@ -91,14 +87,15 @@ async fn serve(
         () = stop.notified() => {}
     }
     accepting.abort();
-    hub.each_session(|session| session.close(CLOSE_GOING_AWAY));
+    let farewell = hub.farewell.get();
+    hub.each_session(|session| session.close(farewell.code));
     let all_left = async {
         while hub.each_session(|_| ()) > 0 {
             hub.left.notified().await;
         }
     };
     // sockets that are still open then are reset by the end of the runtime
-    drop(timeout(STOP_LIMIT, all_left).await);
+    drop(timeout(farewell.all, all_left).await);
 }
 
 /// Does what others call for.
@@ -185,6 +182,24 @@ impl SimulatorHandle {
         self.call(|hub| hub.is_played.get() || hub.events_left() == 0)
     }
 
+    /// Why a recording ended before its end, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.call(|hub| hub.failure.borrow().clone())
+    }
+
+    /// The time of the newest frame of a recording that was sent, in Unix milliseconds, if it has one.
+    #[must_use]
+    pub fn played_ms(&self) -> Option<u64> {
+        self.call(|hub| hub.played_ms.get())
+    }
+
+    /// Whether no connection holds back what it was handed: it was written, or is being written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.call(Hub::is_written)
+    }
+
     /// Replaces everything that is wrong, also with open connections. Windows and numbers of events count from here.
     pub fn misbehave(&self, misbehaviours: impl IntoIterator<Item = Misbehaviour>) {
         let misbehaviours: Vec<Misbehaviour> = misbehaviours.into_iter().collect();
@@ -251,6 +266,12 @@ impl SimulatorHandle {
             hub.is_paused.set(false);
             hub.changed.notify_one();
         });
+    }
+
+    /// Closes every connection with 1000, waits at most a minute for the clients to read all that was sent, and ends.
+    pub fn finish(&self) {
+        self.call(|hub| hub.farewell.set(Farewell::FINISHED));
+        self.stop();
     }
 
     /// Closes every connection with 1001, waits at most half a second for the clients to take that, and ends. The

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -26,6 +27,26 @@ impl Order {
     }
 }
 
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Farewell {
+    /// The code of the close frame.
+    pub(super) code: u16,
+    /// For a client to take what is unwritten and to end its side.
+    pub(super) session: Duration,
+    /// For all of them, when the simulator ends.
+    pub(super) all: Duration,
+}
+
+impl Farewell {
+    /// RFC 6455 §7.4.1: the server goes away, and does not wait long.
+    pub(super) const GOING_AWAY: Farewell =
+        Farewell { code: 1001, session: Duration::from_secs(1), all: Duration::from_millis(500) };
+    /// The normal end: everything was sent, and a slow client may have megabytes of it yet to read.
+    pub(super) const FINISHED: Farewell =
+        Farewell { code: 1000, session: Duration::from_secs(60), all: Duration::from_secs(60) };
+}
+
 /// The state of a running simulator.
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -41,6 +62,14 @@ pub(super) struct Hub {
     pub(super) is_paused: Cell<bool>,
     /// Whether a recording came to its end.
     pub(super) is_played: Cell<bool>,
+    /// Why it ended early.
+    pub(super) failure: RefCell<Option<String>>,
+    /// The time of the newest frame of a recording that has one.
+    pub(super) played_ms: Cell<Option<u64>>,
+    /// Frames of a recording that nobody had joined.
+    unheard: Cell<u64>,
+    /// How sessions end when the simulator does.
+    pub(super) farewell: Cell<Farewell>,
     /// Whether the feed does not know yet who joined what.
     is_stale: Cell<bool>,
     /// Something changed that decides whether and how fast events are made.
@@ -63,6 +92,10 @@ impl Hub {
             rate: Cell::new(options.rate),
             is_paused: Cell::new(false),
             is_played: Cell::new(false),
+            failure: RefCell::default(),
+            played_ms: Cell::new(None),
+            unheard: Cell::new(0),
+            farewell: Cell::new(Farewell::GOING_AWAY),
             is_stale: Cell::new(false),
             changed: Notify::new(),
             room: Notify::new(),
@@ -178,6 +211,16 @@ impl Hub {
         self.rearrange();
     }
 
+    /// Joins that were acknowledged.
+    pub(super) fn joins(&self) -> u64 {
+        self.past.borrow().joins
+    }
+
+    /// Whether no session holds back what it got: it was written, or is being written.
+    pub(super) fn is_written(&self) -> bool {
+        self.sessions.borrow().iter().all(|session| session.room(1) != Room::Full)
+    }
+
     /// Whether events may be sent at all now.
     pub(super) fn may_send(&self) -> bool {
         if self.is_stale.replace(false) {
@@ -205,7 +248,9 @@ impl Hub {
         if receivers.iter().any(|(session, _)| session.room(OUTBOX_LIMIT) == Room::Full) {
             return false;
         }
-        if !receivers.is_empty() {
+        if receivers.is_empty() {
+            self.unheard.set(self.unheard.get() + 1);
+        } else {
             self.feed.borrow_mut().count(topic);
         }
         for (session, joined) in receivers {
@@ -268,6 +313,6 @@ impl Hub {
         }
         let feed = self.feed.borrow();
         (counts.duplicates, counts.amendments) = feed.repeats();
-        Counts { events: feed.events(), by_channel: feed.by_channel(), ..counts }
+        Counts { events: feed.events(), by_channel: feed.by_channel(), unheard: self.unheard.get(), ..counts }
     }
 }

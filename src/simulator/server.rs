@@ -23,8 +23,6 @@ use super::session::{Ending, Session};
 
 /// For the request of a client that connected.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// For a client to take what is unwritten and to end its side when a session ends.
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// Before another try when the process has no sockets left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The longest frame of a client; joins have less than a hundred bytes.
@@ -92,7 +90,7 @@ async fn talk(
         () = ping(session) => Ok(()),
         () = close_early(session) => Ok(()),
         () = session.is_reset() => Ok(()),
-        () = flush_limit(session) => Ok(()),
+        () = flush_limit(hub, session) => Ok(()),
     };
     if session.ending() == Some(Ending::Reset) {
         writer.as_ref().set_zero_linger()?;
@@ -187,7 +185,7 @@ async fn close_early(session: &Rc<Session>) {
 }
 
 /// Ends when the client did not take the rest of an ending session in time.
-async fn flush_limit(session: &Rc<Session>) {
+async fn flush_limit(hub: &Hub, session: &Rc<Session>) {
     session.ends().await;
-    sleep(FLUSH_LIMIT).await;
+    sleep(hub.farewell.get().session).await;
 }

@@ -84,6 +84,7 @@ fn metrics_show_the_observations() {
         "uw_ws_spool_up{shard=\"0\"} 1",
         "uw_ws_spool_up{shard=\"1\"} 0",
         "uw_ws_redis_up 1",
+        "uw_ws_ready 0",
         "uw_ws_log_records_dropped_total 8",
         "uw_ws_build_info{version=\"1.2.3\"} 1",
     ] {

@@ -6,6 +6,7 @@ use actix_http::ws::{Frame, Message};
 use deadpool_redis::redis::{Client, RedisResult, TlsCertificates};
 use futures_util::{SinkExt, StreamExt};
 
+use crate::support::browser::{Browser, DESK};
 use crate::support::feed::{Ack, Refusal};
 use crate::support::metrics::Metrics;
 use crate::support::oracle::assert_stream_holds;
@@ -187,4 +188,25 @@ fn the_books_are_checked() {
     let without = text(7, 3, 0).replace("quarantined", "other");
     assert_eq!(check(&without), Err("price: no uw_ws_events_quarantined_total".to_owned()));
     assert!(check("").is_err());
+}
+
+#[test]
+fn the_browser_tells_of_errors_refused_scripts_and_requests() {
+    const PAGE: &str = "data:text/html,<meta http-equiv=content-security-policy content=\"script-src 'unsafe-inline'\">\
+        <h1 id=h>here</h1><img src=http://elsewhere.test/x.png><script src=http://elsewhere.test/x.js></script>\
+        <script>console.error('oh'); nothing.at.all</script>";
+    let page = Browser::open(PAGE, DESK);
+    page.wait_for_text("#h", |text| text == "here");
+    wait_until(
+        "the browser complains",
+        SOON,
+        || {
+            let complaints = format!("{:?}", page.complaints());
+            ["oh", "nothing is not defined", "Content Security Policy", "ERR_NAME_NOT_RESOLVED"]
+                .iter()
+                .all(|word| complaints.contains(word))
+        },
+        || format!("{:?}", page.complaints()),
+    );
+    assert!(page.requests().contains(&"http://elsewhere.test/x.png".to_owned()));
 }

@@ -89,7 +89,8 @@ fn clients_that_send_on_and_on_cost_nothing() {
     let service = Service::start(&feed, &redis);
     let http = service.http();
     let address = http.strip_prefix("http://").unwrap();
-    let flood = [head("GET /api/events", ""), vec![b'\n'; 1_000_000]].concat();
+    // more requests than are queued behind an answer that does not end
+    let flood = [head("GET /api/events", ""), head("GET /healthz", "").repeat(20_000)].concat();
     let _floods: Vec<TcpStream> = (0..8).filter_map(|_| send(address, &flood)).collect();
     let mut listener = BufReader::new(send(address, &head("GET /api/events", "")).unwrap()).lines();
     let mut seconds = |count| {
@@ -99,8 +100,8 @@ fn clients_that_send_on_and_on_cost_nothing() {
     seconds(1);
     let before = service.cpu();
     seconds(3);
-    let used = service.cpu() - before;
-    assert!(used < Duration::from_millis(600), "{used:?} in three seconds");
+    let used = service.cpu().saturating_sub(before);
+    assert!(used < Duration::from_millis(300), "{used:?} in three seconds");
     feed.send("price:SPY", &payload("price", "SPY", 1));
     service.finish();
 }

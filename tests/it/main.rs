@@ -6,6 +6,8 @@
 #![cfg(test)]
 
 mod chaos;
+mod check;
+mod configured;
 mod exactly_once;
 mod gaps;
 mod harness;
@@ -14,16 +16,20 @@ mod joins;
 mod lease;
 mod logs;
 mod malformed;
+mod page;
 mod proxy;
 mod reconnect;
 mod redis_faults;
+mod replay;
 mod rest_reader;
 mod retention;
+mod rights;
 mod shutdown;
 mod snapshots;
 mod start;
 mod streams;
 mod supervision;
 mod support;
+mod tail;
 mod tls;
 mod traffic;

@@ -284,10 +284,10 @@ mod tests {
         }
 
         #[test]
-        fn a_state_lasts_until_it_ends(time in recent(), share in 0.0..1.0_f64) {
+        fn a_state_lasts_until_it_ends(time in recent(), share in 0_u64..1_000) {
             let until = market_state_until(time).unwrap();
             let word = market_state(time).word();
-            let between = time + ((until - 1 - time) as f64 * share) as u64;
+            let between = time + (until - 1 - time) * share / 1_000;
             prop_assert_eq!(market_state(between).word(), word);
             prop_assert_eq!(market_state(until - 1).word(), word);
             prop_assert_ne!(market_state(until).word(), word);

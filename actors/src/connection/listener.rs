@@ -431,7 +431,7 @@ fn lost(reason: String) -> End {
     End::Lost(GapReason::Disconnect, reason)
 }
 
-fn join_frame(topic: &str) -> String {
+pub(super) fn join_frame(topic: &str) -> String {
     serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()
 }
 

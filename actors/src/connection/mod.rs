@@ -19,6 +19,7 @@ pub mod reconnect;
 pub mod router;
 pub mod session;
 pub mod transport;
+pub mod trial;
 
 use std::sync::Arc;
 

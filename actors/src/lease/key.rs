@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use deadpool_redis::redis::{self, RedisError};
+use deadpool_redis::redis::aio::ConnectionLike;
+use deadpool_redis::redis::{self, RedisError, RedisResult};
 use deadpool_redis::{Connection, Pool, PoolError};
 use thiserror::Error;
 
@@ -56,6 +57,25 @@ pub enum KeyError {
     },
 }
 
+/// Who holds the lease of a prefix, and how much longer without a word of its own; `None` if nobody does. For a look from
+/// outside: nothing is claimed.
+pub async fn holder(
+    connection: &mut impl ConnectionLike,
+    prefix: &str,
+) -> RedisResult<Option<(String, Duration)>> {
+    let key = key(prefix);
+    let mut asked = redis::pipe();
+    asked.get(&key).pttl(&key);
+    let (owner, left): (Option<Vec<u8>>, i64) = asked.query_async(connection).await?;
+    let owner = owner.filter(|owner| !owner.is_empty());
+    let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+    Ok(owner.map(|owner| (String::from_utf8_lossy(&owner).into_owned(), left)))
+}
+
+fn key(prefix: &str) -> String {
+    format!("{prefix}:ws:owner")
+}
+
 /// The key, and our name.
 pub(super) struct LeaseKey {
     /// Of the lease alone: it must not wait for a connection behind anybody.
@@ -69,7 +89,7 @@ pub(super) struct LeaseKey {
 impl LeaseKey {
     pub(super) fn new(pool: Pool, prefix: &str, instance: String, predecessor: Option<&str>) -> LeaseKey {
         let predecessor = predecessor.unwrap_or_default().to_owned();
-        LeaseKey { pool, key: format!("{prefix}:ws:owner"), instance, predecessor }
+        LeaseKey { pool, key: key(prefix), instance, predecessor }
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, KeyError> {

@@ -33,13 +33,13 @@ struct Alert {
     text: Box<str>,
 }
 
-/// What two accounts of one alert have in common, besides their times.
+/// What two accounts of one alert have in common, besides their times. What differs most stands first.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
+    premium: Decimal,
+    size: Decimal,
     contract: Box<str>,
     rule: Option<Box<str>>,
-    size: Decimal,
-    premium: Decimal,
 }
 
 impl Alerts {

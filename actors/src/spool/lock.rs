@@ -35,6 +35,23 @@ impl SpoolLock {
     }
 }
 
+/// Whether a process has the folder, without taking it: [`SpoolError::Held`] if so. A service that starts in this very
+/// moment is not disturbed for longer than it takes to look.
+pub fn look_at_lock(dir: &Path) -> Result<(), SpoolError> {
+    let path = dir.join(LOCK);
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.context("open", &path)?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file) })
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("lock", &path),
+    }
+}
+
 fn note_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -117,6 +134,20 @@ mod tests {
         }
         drop(lock);
         SpoolLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_look_at_the_lock_takes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        look_at_lock(&root.path().join("none")).unwrap();
+        let lock = SpoolLock::acquire(root.path()).unwrap();
+        match look_at_lock(root.path()).unwrap_err() {
+            SpoolError::Held { pid, .. } => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other}"),
+        }
+        drop(lock);
+        look_at_lock(root.path()).unwrap();
+        SpoolLock::acquire(root.path()).unwrap();
     }
 
     #[test]

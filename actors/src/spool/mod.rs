@@ -111,7 +111,7 @@ pub use aside::ASIDE;
 pub use damage::{Damage, DamageKind};
 pub use error::{SpoolError, Unrecordable};
 pub use format::StreamName;
-pub use lock::{ShardFolder, SpoolLock, shard_folders};
+pub use lock::{ShardFolder, SpoolLock, look_at_lock, shard_folders};
 pub use queue::{Limits, Spool};
 pub use reading::{Chunk, Record};
 pub use reassign::Reassigned;

@@ -2,8 +2,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use awc::ws::{CloseCode, Frame};
+use futures_util::stream::{self, StreamExt as _};
+
 use super::client::{connect, run, start, wait_until};
-use crate::simulator::{Rate, RecordedPace, Recording, SimulatorOptions, Spread, Waves, event_number};
+use crate::simulator::{
+    Rate, RecordedFrame, RecordedPace, Recording, SimulatorOptions, Spread, Waves, event_number,
+};
 
 #[test]
 fn every_event_arrives_once_and_in_order_at_full_speed() {
@@ -163,4 +168,75 @@ fn a_recording_that_cannot_be_opened_is_an_error_at_the_start() {
     let recording = Recording::of_file("/nonexistent/frames.jsonl".into(), RecordedPace::Max, false);
     let options = SimulatorOptions { recording: Some(recording), ..SimulatorOptions::default() };
     assert!(crate::simulator::Simulator::start(options).is_err());
+}
+
+/// Frames of about a kilobyte, received at the same time.
+fn kilobytes(count: u64) -> Recording {
+    let frame = |n| RecordedFrame {
+        topic: "price:SPY".to_owned(),
+        payload: format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(1000)).into(),
+        received_ms: Some(1),
+    };
+    let open = move || Ok(stream::iter((0..count).map(move |n| Ok(frame(n)))).boxed_local());
+    Recording::new(open, RecordedPace::Max, false)
+}
+
+#[test]
+fn a_recording_waits_for_slow_clients_and_closes_them_when_they_have_all() {
+    /// More than the buffers of the kernel and of the simulator hold.
+    const FRAMES: u64 = 20_000;
+    run(async {
+        let recording = Some(kilobytes(FRAMES));
+        let simulator =
+            start(SimulatorOptions { recording, start_after_joins: 1, ..SimulatorOptions::default() });
+        let mut client = connect(&simulator).await;
+        client.joined("price:SPY").await;
+        // it is stuck when it does not get on any more: the client does not read
+        let mut before = None;
+        while before != Some(simulator.counts().events) || before == Some(0) {
+            before = Some(simulator.counts().events);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(before < Some(FRAMES) && !simulator.is_finished(), "{before:?}");
+        for n in 0..FRAMES {
+            let (_, payload) = client.event().await;
+            assert!(payload.starts_with(&format!("{{\"n\":{n},")), "{n}: {payload}");
+        }
+        wait_until(|| simulator.is_finished() && simulator.is_written()).await;
+        let finishing = std::thread::spawn(move || simulator.finish());
+        let frame = client.frame().await;
+        assert!(
+            matches!(&frame, Some(Frame::Close(Some(reason))) if reason.code == CloseCode::Normal),
+            "{frame:?}"
+        );
+        drop(client);
+        finishing.join().unwrap();
+    });
+}
+
+#[test]
+fn a_recording_begins_when_the_joins_have_come_to_rest() {
+    run(async {
+        let mut recording = kilobytes(2);
+        recording.settle = Duration::from_millis(200);
+        let recording = Some(recording);
+        let simulator = start(SimulatorOptions { recording, ..SimulatorOptions::default() });
+        let mut client = connect(&simulator).await;
+        client.joined("news").await;
+        client.joined("price:SPY").await;
+        assert_eq!(client.event().await.0, "price:SPY");
+        wait_until(|| simulator.is_finished()).await;
+        assert_eq!((simulator.counts().events, simulator.counts().unheard), (2, 0));
+    });
+}
+
+#[test]
+fn a_recording_that_becomes_unreadable_says_so() {
+    run(async {
+        let open = || Ok(stream::iter([Err(std::io::Error::other("gone"))]).boxed_local());
+        let recording = Some(Recording::new(open, RecordedPace::Max, false));
+        let simulator = start(SimulatorOptions { recording, ..SimulatorOptions::default() });
+        wait_until(|| simulator.is_finished()).await;
+        assert_eq!(simulator.failure().as_deref(), Some("gone"));
+    });
 }

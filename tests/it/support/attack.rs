@@ -26,7 +26,8 @@ impl Attack {
         let requests = [
             b"GET /metrics HTTP/1.1\r\nho".to_vec(),
             head("GET /api/events", ""),
-            [head("GET /api/events", ""), vec![b'\n'; 500_000]].concat(),
+            [head("GET /api/events", ""), head("GET /healthz", "").repeat(10_000)].concat(),
+            [head("GET /healthz", ""), vec![b'\n'; 500_000]].concat(),
             head("GET /metrics", "").repeat(300),
             head("GET /", &format!("x: {}\r\n", "x".repeat(200_000))),
             [head("POST /readyz", "content-length: 500000\r\n"), vec![b'{'; 500_000]].concat(),

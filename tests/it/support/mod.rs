@@ -1,6 +1,7 @@
 //! What the tests stand on: a Redis to torture, a feed to script, the service as a process, and the oracle.
 
 pub(crate) mod attack;
+pub(crate) mod browser;
 pub(crate) mod faults;
 pub(crate) mod feed;
 pub(crate) mod logs;
@@ -11,6 +12,7 @@ pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod tool;
 pub(crate) mod wait;
 
 pub(crate) use feed::Feed;

@@ -72,6 +72,25 @@ impl Setup {
         service
     }
 
+    /// Runs another command of the program to its end: exit code and standard output. Neither that nor what it complains of
+    /// holds a secret.
+    #[track_caller]
+    pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
+        program
+            .args(arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.folder())
+            .stdin(Stdio::null());
+        let output = program.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert_no_secret(&(stdout.clone() + &stderr));
+        eprintln!("{arguments:?}: {stderr}\n{stdout}");
+        (output.status.code(), stdout)
+    }
+
     /// Starts the process.
     pub(crate) fn start(self) -> Service {
         Service::spawn(&self.variables, self.folder)
@@ -334,10 +353,14 @@ impl Service {
     /// Whatever was written holds neither the token, raw or encoded, nor the Redis password.
     #[track_caller]
     pub(crate) fn assert_no_secret(&self) {
-        let output = self.output();
-        for secret in [TOKEN, "a-token", "nobody%3Dmay", PASSWORD] {
-            assert!(!output.contains(secret), "`{secret}` was written");
-        }
+        assert_no_secret(&self.output());
+    }
+}
+
+#[track_caller]
+fn assert_no_secret(output: &str) {
+    for secret in [TOKEN, "a-token", "nobody%3Dmay", PASSWORD] {
+        assert!(!output.contains(secret), "`{secret}` was written");
     }
 }
 

@@ -187,7 +187,7 @@ impl News {
             cells: None,
             rows: Vec::new(),
             by_cell: HashMap::default(),
-            bytes: OVERHEAD,
+            bytes: 0,
         }
     }
 

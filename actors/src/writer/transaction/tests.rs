@@ -110,7 +110,7 @@ fn a_transaction_adds_in_order_of_arrival_and_caps_with_the_last_entry_of_a_stre
         ]
     );
     assert_eq!(commands.last().unwrap(), &["EXEC"]);
-    assert_eq!(commands.len(), 8, "{commands:?}");
+    assert_eq!(commands.len(), 6, "{commands:?}");
 }
 
 #[test]

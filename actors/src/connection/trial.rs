@@ -1,0 +1,103 @@
+//! A join on trial: whether the feed does what it is asked for, without a session.
+
+use std::time::Duration;
+
+use actix_http::ws;
+use futures_util::{SinkExt as _, StreamExt as _};
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+use super::envelope::{self, Envelope};
+use super::facts::Facts;
+use super::listener::join_frame;
+use super::transport::{Assembler, FeedSocket, Incoming};
+
+/// Longest wait for the answer to the join. Answers take some 50 ms.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for the socket to take our farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a join did not work. What the feed says is whole and as it came: it may repeat the token.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum TrialError {
+    /// The feed says no.
+    #[error("the feed refuses it: {0}")]
+    Refused(String),
+    /// It says nothing.
+    #[error("no answer within {ANSWER_TIMEOUT:?}")]
+    Unanswered,
+    /// The socket ended.
+    #[error("the socket ended: {0}")]
+    Ended(String),
+}
+
+/// Joins a topic and gives the time to its acknowledgement; [`leave`] the socket soon afterwards, for events come.
+pub async fn join(socket: &mut FeedSocket, topic: &str) -> Result<Duration, TrialError> {
+    let asked = Instant::now();
+    let answer = async {
+        let sent = socket.send(ws::Message::Text(join_frame(topic).into())).await;
+        sent.map_err(|error| TrialError::Ended(error.to_string()))?;
+        let mut assembler = Assembler::default();
+        while let Some(frame) = socket.next().await {
+            let message = frame.and_then(|frame| assembler.accept(frame));
+            match message.map_err(|error| TrialError::Ended(error.to_string()))? {
+                Some(Incoming::Text(text)) => {
+                    if let Some(answer) = answer(&text, topic) {
+                        return answer;
+                    }
+                }
+                Some(Incoming::Close(reason)) => {
+                    return Err(TrialError::Ended(format!("closed: {reason:?}")));
+                }
+                Some(Incoming::Ping(_) | Incoming::Pong | Incoming::Binary(_)) | None => {}
+            }
+        }
+        Err(TrialError::Ended("without a close frame".to_owned()))
+    };
+    timeout(ANSWER_TIMEOUT, answer).await.unwrap_or(Err(TrialError::Unanswered))?;
+    Ok(asked.elapsed())
+}
+
+/// Closes the socket, which ends its joins.
+pub async fn leave(mut socket: FeedSocket) {
+    let farewell = async {
+        let sent = socket.send(ws::Message::Close(Some(ws::CloseCode::Normal.into()))).await;
+        sent.and(socket.close().await)
+    };
+    // a feed that does not listen sees the connection end instead
+    timeout(FAREWELL_TIMEOUT, farewell).await.ok();
+}
+
+/// What a frame answers to the join of a topic; a notice of the server names none and is one all the same.
+fn answer(frame: &[u8], topic: &str) -> Option<Result<(), TrialError>> {
+    match envelope::split(frame).ok()? {
+        Envelope::Message { topic: of, payload } if of == topic => {
+            let facts = Facts::read(payload).ok()?;
+            Some(match facts.join_status()? {
+                "ok" => Ok(()),
+                _ => Err(TrialError::Refused(payload.to_owned())),
+            })
+        }
+        Envelope::Message { .. } => None,
+        Envelope::Notice(text) => Some(Err(TrialError::Refused(text.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_from_events_and_other_answers() {
+        let answer = |frame: &str| answer(frame.as_bytes(), "news");
+        assert_eq!(answer(r#"["news",{"response":{},"status":"ok"}]"#), Some(Ok(())));
+        assert_eq!(answer(r#"["price:SPY",{"response":{},"status":"ok"}]"#), None);
+        assert_eq!(answer(r#"["news",{"headline":"status"}]"#), None);
+        assert_eq!(answer("rubbish"), None);
+        let refused = r#"{"response":{"reason":"plan"},"status":"error"}"#;
+        let frame = format!(r#"["news",{refused}]"#);
+        assert_eq!(answer(&frame), Some(Err(TrialError::Refused(refused.to_owned()))));
+        let notice = r#"{"error":"limit"}"#;
+        assert_eq!(answer(notice), Some(Err(TrialError::Refused(notice.to_owned()))));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the body of an endpoint looks like, whoever wrote it.
+
+use serde_json::{Map, Value};
+
+use super::*;
+
+/// Fails unless this is a body of the endpoint that has events in it.
+#[track_caller]
+pub(super) fn assert_is_body(endpoint: Endpoint, payload: &str) {
+    let body: Value = serde_json::from_str(payload).unwrap();
+    let data = &body["data"];
+    match endpoint {
+        Endpoint::StockState => assert_is_state(data.as_object().unwrap()),
+        Endpoint::FlowAlerts => {
+            let created: Vec<i64> = rows(data).map(|row| assert_is_alert(row)).collect();
+            assert!(created.is_sorted_by(|a, b| a >= b), "newest first: {payload}");
+            assert!(created.len() <= 100);
+        }
+        Endpoint::SpotExposures => {
+            let times: Vec<i64> = rows(data).map(|row| time(row, "time")).collect();
+            assert!(times.is_sorted_by(|a, b| a < b), "oldest first, each once: {payload}");
+            rows(data).for_each(|row| assert!(row.contains_key("ticker") || row.len() > 1));
+        }
+        Endpoint::SpotExposuresStrike => {
+            let strikes: Vec<Decimal> = rows(data).map(|row| decimal(&row["strike"])).collect();
+            assert!(strikes.is_sorted_by(|a, b| a < b), "by strike, each once: {payload}");
+        }
+    }
+}
+
+fn rows(data: &Value) -> impl Iterator<Item = &Map<String, Value>> {
+    data.as_array().unwrap().iter().map(|row| row.as_object().unwrap())
+}
+
+fn time(row: &Map<String, Value>, name: &str) -> i64 {
+    samples::us(row[name].as_str().unwrap())
+}
+
+fn decimal(value: &Value) -> Decimal {
+    Decimal::parse(&value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap()
+}
+
+fn assert_is_alert(row: &Map<String, Value>) -> i64 {
+    time(row, "created_at")
+}
+
+/// What the feed brings has REST's types; `high` and `low` only where they have been numbers before.
+fn assert_is_state(state: &Map<String, Value>) {
+    time(state, "tape_time");
+    assert!(Decimal::is_number(state["close"].as_str().unwrap()));
+}
+
+/// Fails unless a row that an event made has REST's names and types, and no others.
+#[track_caller]
+pub(super) fn assert_is_row_of_event(endpoint: Endpoint, row: &str) {
+    let row: Map<String, Value> = serde_json::from_str(row).unwrap();
+    let sample: Value = serde_json::from_str(match endpoint {
+        Endpoint::FlowAlerts => samples::FLOW_ALERTS,
+        Endpoint::StockState => samples::STOCK_STATE,
+        Endpoint::SpotExposures => samples::SERIES_ROW,
+        Endpoint::SpotExposuresStrike => samples::STRIKE_ROW,
+    })
+    .unwrap();
+    let sample = if sample["data"].is_array() { &sample["data"][0] } else { &sample };
+    for (name, value) in row {
+        // the sample of strikes is shortened
+        let of_rest = if endpoint == Endpoint::SpotExposuresStrike && name.contains(['_']) {
+            &sample["call_gamma_oi"]
+        } else {
+            &sample[&name]
+        };
+        assert_eq!(std::mem::discriminant(of_rest), std::mem::discriminant(&value), "{name}: {value}");
+        if of_rest.as_str().is_some_and(Decimal::is_number) {
+            assert!(Decimal::is_number(value.as_str().unwrap()), "{name}: {value}");
+        }
+    }
+}

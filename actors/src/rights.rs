@@ -1,0 +1,244 @@
+//! What the user of `REDIS_URL` must be allowed to do: every command of the service, and under which keys.
+//!
+//! One table, of which the `ACL SETUSER` of the documentation is made and with which `check` asks. It asks without using
+//! any of it: in a transaction Redis says of each command at once whether the user may give it, and runs none before
+//! `EXEC`. That is never sent; the connection is closed instead.
+
+use std::collections::BTreeSet;
+
+use crate::glob;
+use crate::supervisor::Beat;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::link::{Address, Link};
+use crate::writer::store::resp::{Commands, Reply};
+
+/// Under which keys a command is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// Under none.
+    None,
+    /// `<p>:ws:*`: all that is the service's own.
+    Own,
+    /// `<p>:rest:*`: the snapshots that are shared with the REST fetcher.
+    Shared,
+}
+
+/// A command that the service gives.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Right {
+    /// Its name as access rules have it: `xadd`, `xinfo|stream`.
+    pub command: &'static str,
+    /// What for.
+    pub purpose: &'static str,
+    /// Whether the service does its work without, and only knows less of Redis.
+    pub is_optional: bool,
+    area: Area,
+    /// The arguments of an example, in which `KEY` stands for a key of the area.
+    example: &'static str,
+}
+
+const fn right(command: &'static str, area: Area, example: &'static str, purpose: &'static str) -> Right {
+    Right { command, purpose, is_optional: false, area, example }
+}
+
+const fn optional(command: &'static str, area: Area, example: &'static str, purpose: &'static str) -> Right {
+    Right { is_optional: true, ..right(command, area, example, purpose) }
+}
+
+/// Asked for before the others: without a transaction they cannot be asked for harmlessly.
+const MULTI: Right = right("multi", Area::None, "", "a batch is stored as a whole or not at all");
+/// Asked for outside of a transaction, where it does nothing.
+const EXEC: Right = right("exec", Area::None, "", MULTI.purpose);
+
+/// Every other command of the service, by what it is for. One that is used under both areas is there twice.
+const RIGHTS: &[Right] = &[
+    right("xadd", Area::Own, "KEY NOMKSTREAM * payload {}", "the event streams and the gap ledger"),
+    right("xinfo|stream", Area::Own, "KEY", "to know the last id of a stream"),
+    right("xrange", Area::Own, "KEY - + COUNT 1", "to look up what became of a write"),
+    right("hset", Area::Own, "KEY field value", "ws:latest and ws:map"),
+    right("hmset", Area::Own, "KEY field value", "ws:status"),
+    right("hget", Area::Own, "KEY payload", "to compare ws:latest with what was written"),
+    right("del", Area::Own, "KEY", "a strike map of an earlier session"),
+    right("expire", Area::Own, "KEY 30", "ws:status"),
+    right("eval", Area::Own, "return(0) 1 KEY", "the lease ws:owner, and the age limit"),
+    right("get", Area::Own, "KEY", "the lease, and the state of the ledger"),
+    right("set", Area::Own, "KEY value", "the lease, and the state of the ledger"),
+    right("pexpire", Area::Own, "KEY 15000", "the lease"),
+    right("pttl", Area::Own, "KEY", "the lease"),
+    right("scan", Area::None, "0 COUNT 1", "the age limit"),
+    right("time", Area::None, "", "the age limit"),
+    right("type", Area::Own, "KEY", "the age limit"),
+    right("xtrim", Area::Own, "KEY MINID ~ 0", "the age limit"),
+    right("unlink", Area::Own, "KEY", "the age limit"),
+    right("hget", Area::Shared, "KEY payload", "the snapshots that are shared with REST"),
+    right("hmget", Area::Shared, "KEY payload fetched_at", "the snapshots that are shared with REST"),
+    right("hset", Area::Shared, "KEY payload {}", "the snapshots that are shared with REST"),
+    right("eval", Area::Shared, "return(0) 1 KEY", "the snapshots that are shared with REST"),
+    right("evalsha", Area::Shared, EVALSHA, "the snapshots that are shared with REST"),
+    right("script|load", Area::None, "return(0)", "the snapshots that are shared with REST"),
+    right("ping", Area::None, "", "to know that a connection is alive"),
+    right("unwatch", Area::None, "", "to use a connection again"),
+    optional("select", Area::None, "0", "a database other than 0 in REDIS_URL"),
+    optional("info", Area::None, "server", "to see the version and the limits of Redis"),
+    optional("memory|usage", Area::Own, "KEY SAMPLES 1", "to measure entries for the memory forecast"),
+    optional("xlen", Area::Own, "KEY", "to measure entries for the memory forecast"),
+];
+
+/// The digest of no script.
+const EVALSHA: &str = "0000000000000000000000000000000000000000 1 KEY";
+
+/// A right that the user lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// The right.
+    pub right: &'static Right,
+    /// What of it.
+    pub what: What,
+}
+
+/// What of a right is lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The command may not be given at all.
+    Command,
+    /// It may be given, but not for these keys.
+    Keys,
+}
+
+impl Area {
+    /// The pattern of its keys.
+    #[must_use]
+    pub fn pattern(self, prefix: &str) -> Option<String> {
+        self.name().map(|name| format!("{}:{name}:*", glob::literal(prefix)))
+    }
+
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Area::None => None,
+            Area::Own => Some("ws"),
+            Area::Shared => Some("rest"),
+        }
+    }
+}
+
+impl Lacking {
+    /// The rule that grants it.
+    #[must_use]
+    pub fn rule(&self, prefix: &str) -> String {
+        match (self.what, self.right.area.pattern(prefix)) {
+            (What::Keys, Some(pattern)) => format!("~{pattern}"),
+            _ => format!("+{}", self.right.command),
+        }
+    }
+}
+
+/// The rules of a user who may do what the service does, and nothing else.
+#[must_use]
+pub fn rules(prefix: &str) -> String {
+    let keys = [Area::Own, Area::Shared].into_iter().filter_map(|area| area.pattern(prefix));
+    let keys: Vec<String> = keys.map(|pattern| format!("~{pattern}")).collect();
+    let commands: BTreeSet<&str> =
+        [&MULTI, &EXEC].into_iter().chain(RIGHTS).map(|right| right.command).collect();
+    let commands: Vec<String> = commands.into_iter().map(|command| format!("+{command}")).collect();
+    format!("resetkeys {} -@all {}", keys.join(" "), commands.join(" "))
+}
+
+/// How many rights there are.
+#[must_use]
+pub fn count() -> usize {
+    RIGHTS.len() + 2
+}
+
+/// Asks for every right, and uses none.
+pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
+    let mut link = address.connect(&Beat::default()).await?;
+    let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
+    let multi = ask(&mut link, &[&MULTI], prefix).await?;
+    if multi.is_empty() {
+        lacking.extend(ask(&mut link, &RIGHTS.iter().collect::<Vec<_>>(), prefix).await?);
+    }
+    lacking.extend(multi);
+    Ok(lacking)
+}
+
+/// Gives the commands; whatever else an answer says, it is not about rights.
+async fn ask(link: &mut Link, rights: &[&'static Right], prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
+    let mut commands = Commands::default();
+    for right in rights {
+        let key = right.area.name().map(|name| format!("{prefix}:{name}:probe")).unwrap_or_default();
+        let words = right.command.split('|').chain(right.example.split_ascii_whitespace());
+        let words: Vec<&[u8]> =
+            words.map(|word| if word == "KEY" { key.as_bytes() } else { word.as_bytes() }).collect();
+        commands.command(&words);
+    }
+    let mut asked = rights.iter();
+    let mut lacking = Vec::new();
+    link.ask(&commands, |reply| {
+        let right = asked.next();
+        if let (Some(right), Reply::Error(text)) = (right, reply)
+            && let Some(what) = what_is_lacking(&String::from_utf8_lossy(text))
+        {
+            lacking.push(Lacking { right, what });
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(lacking)
+}
+
+/// Reads a refusal: `NOPERM … has no permissions to run the 'xadd' command`, or `… to access one of the keys used as
+/// arguments`.
+fn what_is_lacking(refusal: &str) -> Option<What> {
+    // of EXEC it says so behind what becomes of the transaction
+    let refusal = refusal.split_once("because of: ").map_or(refusal, |(_, reason)| reason);
+    let is_about_keys = refusal.contains(" key");
+    refusal.starts_with("NOPERM").then_some(if is_about_keys { What::Keys } else { What::Command })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_is_lacking_in_every_version() {
+        for (refusal, expected) in [
+            (
+                "NOPERM this user has no permissions to run the 'xadd' command or its subcommand",
+                Some(What::Command),
+            ),
+            (
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+                Some(What::Keys),
+            ),
+            ("NOPERM User uw has no permissions to run the 'xinfo|stream' command", Some(What::Command)),
+            ("NOPERM No permissions to access a key", Some(What::Keys)),
+            ("OOM command not allowed when used memory > 'maxmemory'.", None),
+            ("ERR EXEC without MULTI", None),
+            (
+                "EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command",
+                Some(What::Command),
+            ),
+        ] {
+            assert_eq!(what_is_lacking(refusal), expected, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_rule_for_a_right_is_its_command_or_its_keys() {
+        let [own] = RIGHTS.iter().filter(|right| right.command == "xadd").collect::<Vec<_>>()[..] else {
+            panic!("one xadd");
+        };
+        assert_eq!(Lacking { right: own, what: What::Command }.rule("uw"), "+xadd");
+        assert_eq!(Lacking { right: own, what: What::Keys }.rule("a*"), r"~a\*:ws:*");
+    }
+
+    #[test]
+    fn the_rules_name_each_command_once_and_the_keys_of_both_areas() {
+        let rules = rules("uw");
+        assert!(rules.starts_with("resetkeys ~uw:ws:* ~uw:rest:* -@all +del +eval "), "{rules}");
+        for right in [&MULTI, &EXEC].into_iter().chain(RIGHTS) {
+            let rule = format!("+{}", right.command);
+            assert_eq!(rules.split(' ').filter(|word| **word == rule).count(), 1, "{rule}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Looks at the folder of the disk queue and leaves no trace in it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use uw_websocket_actors::settings::{SpoolMode, SpoolSettings};
+use uw_websocket_actors::spool::{SpoolError, look_at_lock};
+
+use super::plan::mebibytes;
+use super::report::{Finding, Report};
+use crate::exit::Exit;
+use crate::settings::units::shown_size;
+
+/// Longest wait for the disk: a network share that is gone never answers.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Looks, and reports.
+pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) {
+    report.section("Disk queue", &settings.dir.display().to_string());
+    if settings.mode == SpoolMode::Off {
+        let text = "off: a kill -9 or a long outage of redis costs what is in memory";
+        return report.add(&Finding::doubt("mode", text, "SPOOL_MODE=always"));
+    }
+    let (done, findings) = mpsc::sync_channel(1);
+    let asked = settings.clone();
+    // left behind if the disk hangs; the process ends without it
+    std::thread::spawn(move || done.send(findings_of(&asked)));
+    match findings.recv_timeout(LIMIT) {
+        Ok(findings) => findings.iter().for_each(|finding| report.add(finding)),
+        Err(_) => report.add(&unusable("folder", format!("the disk does not answer within {LIMIT:?}"))),
+    }
+}
+
+fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
+    let dir = &settings.dir;
+    let there = nearest(dir);
+    let is_there = there == *dir;
+    if let Err(error) = try_to_write(&there) {
+        let verb = if is_there { "written to" } else { "made" };
+        return vec![unusable("folder", format!("cannot be {verb}: {}: {error}", there.display()))];
+    }
+    let folder = if is_there { "is there, and can be written to" } else { "is not there, and can be made" };
+    let mut findings = vec![Finding::fine("folder", folder)];
+    findings.push(match look_at_lock(dir) {
+        Ok(()) => Finding::fine("lock", "free"),
+        Err(SpoolError::Held { pid, .. }) => {
+            let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            let text = format!("a running service has the folder{pid}: a second one needs another SPOOL_DIR");
+            Finding::fine("lock", text)
+        }
+        Err(error) => unusable("lock", error.to_string()),
+    });
+    findings.push(room(settings, &there));
+    findings
+}
+
+fn unusable(subject: &str, text: String) -> Finding {
+    let advice =
+        "SPOOL_DIR must name a folder of ours (in the image: of user 65532); the service would end with 74";
+    Finding::failed(Exit::BadSettings, subject, text, advice)
+}
+
+/// The folder, or the nearest one above it that is there.
+fn nearest(dir: &Path) -> PathBuf {
+    let is_there = |dir: &&Path| !dir.as_os_str().is_empty() && dir.exists();
+    dir.ancestors().find(is_there).map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// Writes a file and removes it: rights, quotas and read-only mounts show only so.
+fn try_to_write(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!(".uw-websocket-check-{}", std::process::id()));
+    let written = File::create_new(&path).and_then(|mut file| file.write_all(b"probe"));
+    let removed = fs::remove_file(&path);
+    written.and(removed)
+}
+
+fn room(settings: &SpoolSettings, there: &Path) -> Finding {
+    const SUBJECT: &str = "room";
+    let free = match statvfs(there) {
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        Err(error) => {
+            return Finding::doubt(SUBJECT, format!("not known: {error}"), "look at the disk with df");
+        }
+    };
+    let used = bytes_in(&settings.dir);
+    let text = format!(
+        "{} free and {} used, of SPOOL_MAX_BYTES={}",
+        mebibytes(free),
+        mebibytes(used),
+        shown_size(settings.max_bytes)
+    );
+    if free.saturating_add(used) < settings.max_bytes {
+        let advice = "a full disk makes the service go on through 8 MiB of memory: lower SPOOL_MAX_BYTES, or make room";
+        return Finding::doubt(SUBJECT, text, advice);
+    }
+    Finding::fine(SUBJECT, text)
+}
+
+/// Bytes of the files under a folder; what cannot be read, or goes away meanwhile, counts as none.
+fn bytes_in(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use uw_websocket_actors::settings::{Fsync, WhenFull};
+    use uw_websocket_actors::spool::SpoolLock;
+
+    use super::super::report::Mark;
+    use super::*;
+
+    fn settings(dir: PathBuf, max_bytes: u64) -> SpoolSettings {
+        SpoolSettings {
+            dir,
+            mode: SpoolMode::Always,
+            keep: Duration::ZERO,
+            max_bytes,
+            when_full: WhenFull::Block,
+            fsync: Fsync::Never,
+        }
+    }
+
+    fn marks(settings: &SpoolSettings) -> Vec<(String, Mark)> {
+        findings_of(settings).into_iter().map(|finding| (finding.subject, finding.mark)).collect()
+    }
+
+    #[test]
+    fn a_folder_that_can_be_made_is_not_made() {
+        let root = tempfile::tempdir().unwrap();
+        let findings = findings_of(&settings(root.path().join("a/b"), 1));
+        assert!(findings.iter().all(|finding| finding.mark == Mark::Fine), "{findings:?}");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_path_through_a_file_is_a_wrong_setting() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let expected = [("folder".to_owned(), Mark::Failed(Exit::BadSettings))];
+        assert_eq!(marks(&settings(file.path().join("a"), 1)), expected);
+    }
+
+    #[test]
+    fn a_running_service_is_told_of_and_not_disturbed() {
+        let root = tempfile::tempdir().unwrap();
+        let _lock = SpoolLock::acquire(root.path()).unwrap();
+        let findings = findings_of(&settings(root.path().to_owned(), 1));
+        assert_eq!(findings[1].mark, Mark::Fine);
+        assert!(findings[1].text.contains(&std::process::id().to_string()), "{findings:?}");
+    }
+
+    #[test]
+    fn a_disk_smaller_than_the_queue_may_grow_is_doubtful() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(marks(&settings(root.path().to_owned(), u64::MAX))[2], ("room".to_owned(), Mark::Doubt));
+        fs::write(root.path().join("used"), [0; 10]).unwrap();
+        assert_eq!(bytes_in(root.path()), 10);
+    }
+}

@@ -1,0 +1,87 @@
+//! `uw-websocket check`: whether the service could run with these settings, here and now.
+//!
+//! Every section looks at one thing and goes on after what it finds, so that all of it is found at once. Nothing is
+//! written anywhere, nothing that runs is disturbed, and every step has a limit of time.
+
+mod disk;
+mod feed;
+mod plan;
+mod redis;
+mod report;
+mod state;
+
+use std::io::Write;
+
+use clap::Args;
+use uw_websocket_actors::forecast::Forecast;
+
+use self::report::{Finding, Report};
+use super::complain;
+use crate::exit::Exit;
+use crate::settings::{Origin, Settings};
+use crate::ways::Ways;
+
+/// What to look at.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Nothing is written, and a service that runs is not disturbed: while one does, the feed is asked for a \
+    handshake only, and joins nothing.\n\n\
+    Exit code 0 if the service can run (doubts, marked `!`, do not count); else the first of these that fits: 78 bad \
+    settings, also too few rights in Redis and a disk queue that cannot be used; 77 the feed refuses the token; 69 Redis \
+    or the feed is not reachable.\n\n\
+    Example: uw-websocket check && docker compose up -d\n\
+    Example: docker run --rm --env-file .env uw-websocket check --no-feed"
+)]
+pub(super) struct CheckArgs {
+    /// Leave the feed alone
+    #[arg(long)]
+    no_feed: bool,
+}
+
+/// Looks at everything.
+pub(super) fn run(args: &CheckArgs, settings: &Settings) -> Exit {
+    let ways = match Ways::of(&settings.actors) {
+        Ok(ways) => ways,
+        Err(error) => {
+            complain(&settings.redactor.redact(&error.to_string()));
+            return Exit::BadSettings;
+        }
+    };
+    let system = actix_rt::System::new();
+    let report = Report::on_stdout(settings.redactor.clone());
+    let exit = system.block_on(look(args, settings, &ways, report));
+    // a name that is still being looked up would hold its end up for as long as the system's resolver likes
+    std::mem::forget(system);
+    exit
+}
+
+async fn look<W: Write>(args: &CheckArgs, settings: &Settings, ways: &Ways, mut report: Report<W>) -> Exit {
+    let actors = &settings.actors;
+    report_settings(settings, &mut report);
+    plan::subscriptions(&ways.plans, &actors.plan, &mut report);
+    let seen = redis::look(actors, ways, &mut report).await;
+    let forecast = Forecast::new(&actors.plan, &actors.keys, actors.retention, &seen.measured);
+    plan::memory(&forecast, actors.retention, &mut report);
+    if let Some(state) = &seen.state {
+        report.add(&state.room(&forecast));
+    }
+    disk::look(&actors.spool, &mut report);
+    if !args.no_feed {
+        feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
+    }
+    report.end()
+}
+
+fn report_settings(settings: &Settings, report: &mut Report<impl Write>) {
+    report.section("Settings", "");
+    let set = settings.effective.iter().filter(|value| value.origin != Origin::Default).count();
+    let text = format!("{set} of {} are set, and valid", settings.effective.len());
+    report.add(&Finding::fine("settings", text));
+    for warning in &settings.warnings {
+        report.add(&Finding::doubt(&warning.variable, "doubtful", &*warning.advice));
+    }
+    if !settings.enabled {
+        let text = "the service would say so and end at once, with 0";
+        report.add(&Finding::doubt("disabled", text, "ENABLE_WEBSOCKET=true"));
+    }
+}

@@ -1,0 +1,257 @@
+//! Looks at Redis the way the service does at its start, and closer. Nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use deadpool_redis::redis::{self, IntoConnectionInfo as _, Value};
+use deadpool_redis::{Connection, Pool};
+use tokio::time::timeout;
+use uw_websocket_actors::control::{self, CheckError};
+use uw_websocket_actors::forecast::Measured;
+use uw_websocket_actors::lease::key::holder;
+use uw_websocket_actors::rights::{self, Lacking};
+use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::writer::store::fault::Refusal;
+
+use super::report::{Finding, Report};
+use super::state::State;
+use crate::exit::Exit;
+use crate::memory;
+use crate::ways::Ways;
+
+/// Longest wait for a step. Each of its calls has a shorter limit of its own, so that one is mostly the reason given.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+/// Clocks of a kept machine agree to milliseconds. The age limit goes by the earlier of the two, so that a minute
+/// between them is harmless; it says that one of them is not kept.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// What the other sections need to know.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// What was measured; the defaults if it could not be.
+    pub(super) measured: Measured,
+    /// What Redis says of itself.
+    pub(super) state: Option<State>,
+    /// Who holds the lease.
+    pub(super) owner: Owner,
+}
+
+/// Who holds the lease, and so whether a service is running.
+#[derive(Default)]
+pub(super) enum Owner {
+    /// Redis does not say.
+    #[default]
+    Unknown,
+    /// Nobody.
+    Nobody,
+    /// The instance of this name.
+    Instance(String),
+}
+
+/// Looks, and reports.
+pub(super) async fn look(settings: &ActorSettings, ways: &Ways, report: &mut Report<impl Write>) -> Seen {
+    report.section("Redis", &ways.address.to_string());
+    let prefix = &settings.keys.prefix;
+    let asked = limited(control::check(&ways.address, prefix, &ways.pool)).await;
+    match asked.unwrap_or_else(|late| Err(CheckError::Unreachable(late))) {
+        Ok(version) => report.add(&Finding::fine("answers", format!("version {version}, and takes writes"))),
+        // one right too few looks like wrong credentials: the rights are looked at before that is said
+        Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
+            Ok(lacking) if !lacking.is_empty() => {
+                report.add(&Finding::fine("answers", "and lets our user in"));
+                report_rights(&lacking, settings, report);
+                return Seen::default();
+            }
+            _ => {
+                report.add(&refused(&error));
+                return Seen::default();
+            }
+        },
+        Err(error) => {
+            report.add(&refused(&error));
+            return Seen::default();
+        }
+    }
+    match rights_lacking(ways, prefix).await {
+        Ok(lacking) => report_rights(&lacking, settings, report),
+        Err(error) => report.add(&unreachable("rights", &error)),
+    }
+    look_closer(settings, &ways.pool, report).await
+}
+
+/// What is asked with rights that the service can do without.
+async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<impl Write>) -> Seen {
+    let mut seen = Seen::default();
+    let mut connection = match limited(pool.get()).await.map(|got| got.map_err(|error| error.to_string())) {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) | Err(error) => {
+            report.add(&unreachable("connection", &error));
+            return seen;
+        }
+    };
+    if let Ok(Ok(state)) = limited(state(&mut connection)).await {
+        report.add(&state.persistence());
+        state.eviction().iter().for_each(|finding| report.add(finding));
+        seen.state = Some(state);
+    }
+    let prefix = &settings.keys.prefix;
+    if let Ok(Ok(owner)) = limited(holder(&mut *connection, prefix)).await {
+        report.add(&lease(prefix, owner.as_ref()));
+        seen.owner = owner.map_or(Owner::Nobody, |(owner, _)| Owner::Instance(owner));
+    }
+    if let Ok(Ok(ahead)) = limited(clock(&mut connection)).await {
+        report.add(&clocks(ahead));
+    }
+    drop(connection);
+    match limited(memory::measured(settings, pool)).await {
+        Ok(Ok(measured)) => seen.measured = measured,
+        Ok(Err(error)) | Err(error) => report.add(&unreachable("measuring", &error)),
+    }
+    seen
+}
+
+async fn limited<T>(step: impl Future<Output = T>) -> Result<T, String> {
+    timeout(STEP_LIMIT, step).await.map_err(|_| format!("no answer within {STEP_LIMIT:?}"))
+}
+
+/// `check` ends with 78 where the service would, and with 69 where the service would wait.
+fn refused(error: &CheckError) -> Finding {
+    let text = match error {
+        CheckError::Unreachable(text) if Refusal::of(text) != Refusal::Other => {
+            format!("redis takes no writes: {text}")
+        }
+        _ => error.to_string(),
+    };
+    let (exit, advice) = match error {
+        CheckError::Credentials(_) => {
+            (Exit::BadSettings, "put user and password into REDIS_URL, and allow what the README names")
+        }
+        CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
+        CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
+    };
+    Finding::failed(exit, "answers", text, advice)
+}
+
+fn advice(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Loading => "it loads its data: wait until it is done",
+        Refusal::ReadOnly => "it is a replica: REDIS_URL must name the primary",
+        Refusal::OutOfMemory => {
+            "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION and make room"
+        }
+        Refusal::CannotSave => "its disk is full or cannot be written: look into its log",
+        Refusal::NoReplicas => "bring its replicas back, or lower min-replicas-to-write",
+        Refusal::Busy => "a script runs in it: SCRIPT KILL",
+        _ => "is it running, and are host, port and TLS in REDIS_URL right? The service itself waits for it",
+    }
+}
+
+fn unreachable(subject: &str, error: &str) -> Finding {
+    Finding::failed(Exit::Unreachable, subject, error, "try again; the service itself waits for redis")
+}
+
+async fn rights_lacking(ways: &Ways, prefix: &str) -> Result<Vec<Lacking>, String> {
+    let asked = limited(rights::lacking(&ways.address, prefix)).await?;
+    asked.map_err(|fault| fault.to_string())
+}
+
+fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Report<impl Write>) {
+    let (prefix, url) = (&settings.keys.prefix, settings.redis.url.reveal());
+    let user = url.into_connection_info().ok();
+    let user = user.as_ref().and_then(|info| info.redis_settings().username()).unwrap_or("default");
+    if lacking.is_empty() {
+        report.add(&Finding::fine(
+            "rights",
+            format!("all {} commands are allowed to `{user}`", rights::count()),
+        ));
+    }
+    for (rule, lacking) in by_rule(lacking, prefix) {
+        let purposes: BTreeSet<&str> = lacking.iter().map(|lack| lack.right.purpose).collect();
+        let purposes: Vec<&str> = purposes.into_iter().collect();
+        let text = format!("`{user}` lacks {rule}: {}", purposes.join("; "));
+        let advice = format!("ACL SETUSER {user} {rule}");
+        report.add(&if lacking.iter().all(|lack| lack.right.is_optional) {
+            Finding::doubt("rights", text, advice)
+        } else {
+            Finding::failed(Exit::BadSettings, "rights", text, advice)
+        });
+    }
+}
+
+/// What one rule grants, together.
+fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l Lacking>> {
+    let mut by_rule: BTreeMap<String, Vec<&Lacking>> = BTreeMap::new();
+    for lack in lacking {
+        by_rule.entry(lack.rule(prefix)).or_default().push(lack);
+    }
+    by_rule
+}
+
+async fn state(connection: &mut Connection) -> redis::RedisResult<State> {
+    let mut asked = redis::pipe();
+    asked.ignore_errors();
+    asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence");
+    asked.cmd("CONFIG").arg("GET").arg("save");
+    let (memory, persistence, save): (Value, Value, Value) = asked.query_async(connection).await?;
+    let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
+    let save = redis::from_redis_value::<(String, String)>(save).ok().map(|(_, save)| save);
+    Ok(State { info: text(memory) + "\n" + &text(persistence), save })
+}
+
+fn lease(prefix: &str, owner: Option<&(String, Duration)>) -> Finding {
+    Finding::fine(
+        "lease",
+        match owner {
+            None => format!("nobody holds {prefix}:ws:owner: a service that starts is the owner at once"),
+            Some((owner, left)) => format!(
+                "{owner} holds {prefix}:ws:owner, for {} s more if it says nothing: a service that starts now stands by",
+                left.as_secs()
+            ),
+        },
+    )
+}
+
+/// By how many seconds the clock of Redis is ahead, give or take the way there.
+async fn clock(connection: &mut Connection) -> redis::RedisResult<f64> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let before = now();
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+    let between = f64::midpoint(before, now());
+    Ok(seconds as f64 + micros as f64 / 1e6 - between)
+}
+
+fn clocks(ahead: f64) -> Finding {
+    let text =
+        format!("that of redis is {:.3} s {}", ahead.abs(), if ahead < 0.0 { "behind" } else { "ahead" });
+    if ahead.abs() <= CLOCK_TOLERANCE.as_secs_f64() {
+        return Finding::fine("clock", text);
+    }
+    Finding::doubt("clock", text, "keep both clocks by NTP: ids of entries are times of this one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Mark;
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ_are_doubtful() {
+        assert_eq!(clocks(-0.25), Finding::fine("clock", "that of redis is 0.250 s behind"));
+        assert_eq!(clocks(61.0).mark, Mark::Doubt);
+        assert_eq!(clocks(-61.0).mark, Mark::Doubt);
+    }
+
+    #[test]
+    fn a_redis_that_will_not_do_by_waiting_is_a_wrong_setting() {
+        let mark = |error| refused(&error).mark;
+        assert_eq!(
+            mark(CheckError::Unreachable("OOM command not allowed".into())),
+            Mark::Failed(Exit::Unreachable)
+        );
+        assert_eq!(mark(CheckError::TooOld("5.0".into())), Mark::Failed(Exit::BadSettings));
+        assert_eq!(mark(CheckError::Credentials("NOAUTH".into())), Mark::Failed(Exit::BadSettings));
+        let finding = refused(&CheckError::Unreachable("READONLY You can't write".into()));
+        assert!(finding.advice.unwrap().contains("primary"));
+    }
+}

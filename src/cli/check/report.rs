@@ -1,0 +1,207 @@
+//! What is found, as people read it: sections of marked lines, and what to do about each that is not as it should be.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+
+use crate::exit::Exit;
+use crate::redact::Redactor;
+
+/// Width of the column of subjects; a longer one pushes its text.
+const SUBJECT: usize = 14;
+/// Longest text from outside that is shown, in characters.
+const TEXT_MAX: usize = 600;
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// As it should be.
+    Fine,
+    /// The service runs with it, and a person should know.
+    Doubt,
+    /// The service cannot do its work with it; the code that `check` ends with.
+    Failed(Exit),
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) mark: Mark,
+    pub(super) subject: String,
+    pub(super) text: String,
+    /// What to do.
+    pub(super) advice: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn fine(subject: &str, text: impl Into<String>) -> Finding {
+        Finding { mark: Mark::Fine, subject: subject.to_owned(), text: text.into(), advice: None }
+    }
+
+    pub(super) fn doubt(subject: &str, text: impl Into<String>, advice: impl Into<String>) -> Finding {
+        Finding { mark: Mark::Doubt, advice: Some(advice.into()), ..Finding::fine(subject, text) }
+    }
+
+    pub(super) fn failed(
+        exit: Exit,
+        subject: &str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Finding {
+        Finding { mark: Mark::Failed(exit), ..Finding::doubt(subject, text, advice) }
+    }
+}
+
+/// Writes findings as they come, without secrets, and remembers the worst.
+pub(super) struct Report<W> {
+    out: W,
+    is_coloured: bool,
+    redactor: Arc<Redactor>,
+    worst: Exit,
+    doubts: usize,
+}
+
+impl Report<io::Stdout> {
+    /// A report on the standard output, coloured on a terminal.
+    pub(super) fn on_stdout(redactor: Arc<Redactor>) -> Report<io::Stdout> {
+        let out = io::stdout();
+        let is_coloured = out.is_terminal();
+        Report { out, is_coloured, redactor, worst: Exit::Clean, doubts: 0 }
+    }
+}
+
+impl<W: Write> Report<W> {
+    /// Begins a section.
+    pub(super) fn section(&mut self, title: &str, detail: &str) {
+        let (bold, plain) = if self.is_coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let detail = if detail.is_empty() { String::new() } else { format!("  {}", self.shown(detail)) };
+        self.write(&format!("\n{bold}{title}{plain}{detail}"));
+    }
+
+    /// Writes a row of a table.
+    pub(super) fn row(&mut self, text: &str) {
+        self.write(&format!("    {}", self.shown(text).trim_end()));
+    }
+
+    /// Writes a finding.
+    pub(super) fn add(&mut self, finding: &Finding) {
+        let (sign, colour) = match finding.mark {
+            Mark::Fine => ("✓", "\x1b[32m"),
+            Mark::Doubt => ("!", "\x1b[33m"),
+            Mark::Failed(_) => ("✗", "\x1b[31m"),
+        };
+        match finding.mark {
+            Mark::Fine => {}
+            Mark::Doubt => self.doubts += 1,
+            Mark::Failed(exit) => self.worst = worse(self.worst, exit),
+        }
+        let sign = if self.is_coloured { format!("{colour}{sign}\x1b[0m") } else { sign.to_owned() };
+        let text = self.shown(&finding.text);
+        self.write(&format!("  {sign} {:<SUBJECT$}  {text}", finding.subject));
+        if let Some(advice) = &finding.advice {
+            self.write(&format!("    {:<SUBJECT$}  → {}", "", self.shown(advice)));
+        }
+    }
+
+    /// Writes the verdict and gives it.
+    pub(super) fn end(mut self) -> Exit {
+        let doubts = match self.doubts {
+            0 => String::new(),
+            1 => ", 1 doubt (!)".to_owned(),
+            doubts => format!(", {doubts} doubts (!)"),
+        };
+        let verdict = match self.worst {
+            Exit::Clean => format!("The service can run{doubts}."),
+            exit => format!("The service cannot do its work (✗){doubts}: exit code {}.", exit as u8),
+        };
+        self.write(&format!("\n{verdict}"));
+        self.worst
+    }
+
+    /// On one line, without secrets, and cut only after that.
+    fn shown(&self, text: &str) -> String {
+        let clean = self.redactor.redact(text);
+        let one_line: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match one_line.char_indices().nth(TEXT_MAX) {
+            Some((end, _)) => one_line.split_at(end).0.to_owned() + "…",
+            None => one_line,
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        // whoever closed the pipe has seen enough; the exit code is the same
+        writeln!(self.out, "{line}").and_then(|()| self.out.flush()).ok();
+    }
+}
+
+/// Wrong settings are to be put right before a refused token, and that before what does not answer.
+fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit| match exit {
+        Exit::BadSettings => 3,
+        Exit::TokenRefused => 2,
+        Exit::Clean => 0,
+        _ => 1,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use uw_websocket_actors::settings::Secret;
+
+    use super::*;
+
+    fn report(is_coloured: bool) -> Report<Vec<u8>> {
+        let redactor = Arc::new(Redactor::new(&[Secret::new("s3cr3t".to_owned())]));
+        Report { out: Vec::new(), is_coloured, redactor, worst: Exit::Clean, doubts: 0 }
+    }
+
+    fn text(report: &Report<Vec<u8>>) -> String {
+        String::from_utf8(report.out.clone()).unwrap()
+    }
+
+    #[test]
+    fn findings_are_aligned_with_their_advice_and_without_secrets() {
+        let mut report = report(false);
+        report.section("Redis", "redis://s3cr3t");
+        report.add(&Finding::fine("answers", "version 7.0.15"));
+        report.add(&Finding::doubt("clock", "s3cr3t\nis ahead", "set s3cr3t"));
+        report.row("a  b  ");
+        let expected = "\nRedis  redis://***\n  ✓ answers         version 7.0.15\n  ! clock           *** is ahead\n\
+                                      \x20                   → set ***\n    a  b\n";
+        assert_eq!(text(&report), expected);
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_cut_after_its_secrets_are_gone() {
+        let mut report = report(false);
+        report.add(&Finding::fine("feed", "x".repeat(TEXT_MAX - 3) + "s3cr3t"));
+        assert!(text(&report).ends_with("xxx***\n") && !text(&report).contains("s3"), "{}", text(&report));
+        report.add(&Finding::fine("feed", "x".repeat(TEXT_MAX + 1)));
+        assert!(text(&report).ends_with("x…\n"));
+    }
+
+    #[test]
+    fn only_a_terminal_gets_colours() {
+        let mut coloured = report(true);
+        coloured.add(&Finding::fine("a", "b"));
+        assert!(text(&coloured).starts_with("  \x1b[32m✓\x1b[0m a "));
+    }
+
+    #[test]
+    fn the_worst_finding_is_the_exit_code() {
+        use Exit::{BadSettings, Clean, TokenRefused, Unreachable};
+        for (found, expected) in [
+            (&[][..], Clean),
+            (&[Unreachable], Unreachable),
+            (&[Unreachable, TokenRefused, Unreachable], TokenRefused),
+            (&[TokenRefused, BadSettings, Unreachable], BadSettings),
+        ] {
+            let mut report = report(false);
+            report.add(&Finding::doubt("a", "b", "c"));
+            for exit in found {
+                report.add(&Finding::failed(*exit, "a", "b", "c"));
+            }
+            assert_eq!(report.end(), expected, "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `uw-websocket replay`: yesterday, once more.
+
+mod file;
+mod once;
+mod progress;
+mod redis;
+mod wanted;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use thiserror::Error;
+use tokio::runtime::Builder;
+use uw_websocket_actors::event::{Channel, Symbol, Topic};
+use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::settings::Secret;
+
+use self::file::Contents;
+use self::progress::Progress;
+use self::redis::{Source, Tell};
+use self::wanted::Wanted;
+use super::moments::Moment;
+use super::{complain, until_signal};
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::simulator::{RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions};
+use crate::streams::link::LinkError;
+use crate::streams::selection::Pattern;
+
+/// A client with several connections and many topics joins for a second or two; its joins are milliseconds apart, its
+/// handshakes less than this.
+const SETTLE: Duration = Duration::from_secs(2);
+/// The fastest that still keeps the gaps: a second of the recording is a millisecond.
+const MAX_SPEED: u32 = 1000;
+
+/// What to send, and how.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Events are sent in the order of their ids, each once, byte for byte: those of a global channel to whoever \
+    joined it, the others to whoever joined CHANNEL:SYMBOL or CHANNEL. What nobody has joined is passed over. A client \
+    that reads slowly slows the replay down and loses nothing.\n\
+    Exit code 0 when all is sent and the clients are closed, 69 if Redis is not reachable or goes away meanwhile.\n\n\
+    Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
+    Example: uw-websocket tail news --no-follow --json > news.jsonl; uw-websocket replay --file news.jsonl --speed max"
+)]
+pub(super) struct ReplayArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The only token to accept [default: any that is not empty]
+    #[arg(long)]
+    token: Option<Secret>,
+    /// How many times as fast as it was: 1 to 1000, or `max`: as fast as the clients read
+    #[arg(long, default_value = "1")]
+    speed: Speed,
+    /// Begin at a time (2025-05-16T14:30:00Z), so long ago (6h), or at the beginning (-)
+    #[arg(long, value_name = "WHEN", default_value = "-", value_parser = Moment::parse, allow_hyphen_values = true)]
+    from: Moment,
+    /// End before a time, or so long ago [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    to: Option<Moment>,
+    /// Only these channels, comma-separated, `*` for any text [default: all that are recorded]
+    #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
+    channels: Vec<Pattern>,
+    /// Only events of these symbols, comma-separated [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = |text: &str| Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string()))]
+    symbols: Vec<Symbol>,
+    /// Begin after so many joins [default: 2 s after the last join]
+    #[arg(long, value_name = "JOINS")]
+    wait_joins: Option<u64>,
+    /// Send a file in place of a Redis: frames as the vendor sends them, `tail --json` or `spool export`, one a line
+    #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
+    file: Option<PathBuf>,
+    /// The Redis to read from [default: that of the settings]
+    #[arg(long, value_name = "URL")]
+    pub(super) redis: Option<Secret>,
+}
+
+/// A speed.
+#[derive(Clone, Copy, Debug)]
+struct Speed(RecordedPace);
+
+/// A text that is not a speed.
+#[derive(Debug, Error)]
+#[error("must be a whole number from 1 to {MAX_SPEED}, or max")]
+struct InvalidSpeed;
+
+impl FromStr for Speed {
+    type Err = InvalidSpeed;
+
+    fn from_str(text: &str) -> Result<Speed, InvalidSpeed> {
+        if text == "max" {
+            return Ok(Speed(RecordedPace::Max));
+        }
+        let times = text.parse().ok().filter(|times| (1..=MAX_SPEED).contains(times));
+        times.map(|times| Speed(RecordedPace::Original(times))).ok_or(InvalidSpeed)
+    }
+}
+
+/// Why a replay did not come to its end.
+#[derive(Debug, Error)]
+enum ReplayError {
+    #[error(transparent)]
+    Redis(#[from] LinkError),
+    #[error("{0}: {1}")]
+    File(PathBuf, io::Error),
+    #[error("nothing is recorded of that: there is no such stream")]
+    Nothing,
+    #[error("cannot start on {0}: {1}")]
+    Start(SocketAddr, io::Error),
+    #[error("cannot go on: {0}")]
+    Unreadable(String),
+    #[error("input or output failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Serves until everything is sent, or a signal comes.
+pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
+    let is_of_redis = args.file.is_none();
+    let Err(error) = replay(args, settings) else { return Exit::Clean };
+    complain(&settings.redactor.redact(&error.to_string()));
+    match error {
+        ReplayError::Redis(_) => Exit::Unreachable,
+        ReplayError::Unreadable(_) if is_of_redis => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
+    let (recording, last_ms) = args.recording(settings)?;
+    let listen = args.listen;
+    let simulator =
+        Simulator::start(args.options(recording)).map_err(|error| ReplayError::Start(listen, error))?;
+    let mut progress = Progress::begin(&simulator, last_ms)?;
+    let ended = until_signal(played(&simulator, &mut progress))?;
+    // it answers nothing any more when it has ended
+    let (failure, counts) = (simulator.failure(), simulator.counts());
+    let is_whole = failure.is_none() && ended.is_some();
+    if is_whole {
+        simulator.finish();
+    } else {
+        simulator.stop();
+    }
+    progress.end(&counts, is_whole)?;
+    failure.map_or(Ok(()), |failure| Err(ReplayError::Unreadable(failure)))
+}
+
+/// Shows how it goes until everything is handed over to the sockets.
+async fn played(simulator: &SimulatorHandle, progress: &mut Progress) {
+    while !(simulator.is_finished() && simulator.is_written()) {
+        progress.show(simulator);
+        tokio::time::sleep(progress::BEAT).await;
+    }
+}
+
+impl ReplayArgs {
+    /// The recording, and the time of its last event if that is known.
+    fn recording(&self, settings: &Settings) -> Result<(Recording, Option<u64>), ReplayError> {
+        let now_ms = unix_micros() / 1000;
+        let wanted = Wanted {
+            channels: self.channels.clone(),
+            symbols: self.symbols.clone(),
+            from_ms: self.from.unix_ms(now_ms),
+            // of a file everything is over; a Redis may go on to be written
+            to_ms: match (self.to, &self.file) {
+                (Some(to), _) => to.unix_ms(now_ms),
+                (None, Some(_)) => u64::MAX,
+                (None, None) => now_ms,
+            },
+        };
+        let (mut recording, last_ms) = match &self.file {
+            Some(path) => {
+                let failed = |error| ReplayError::File(path.clone(), error);
+                let contents = Contents::survey(path, &wanted).map_err(failed)?;
+                let (path, last_ms) = (path.clone(), contents.last_ms);
+                let open = move || contents.open(&path, wanted.clone());
+                (Recording::new(open, self.speed.0, false), last_ms)
+            }
+            None => self.recording_of_redis(settings, wanted)?,
+        };
+        recording.settle = if self.wait_joins.is_some() { Duration::ZERO } else { SETTLE };
+        Ok((recording, last_ms))
+    }
+
+    fn recording_of_redis(
+        &self,
+        settings: &Settings,
+        wanted: Wanted,
+    ) -> Result<(Recording, Option<u64>), ReplayError> {
+        let redactor = Arc::clone(&settings.redactor);
+        let tell: Tell = Arc::new(move |text| complain(&redactor.redact(text)));
+        let (redis, prefix) = (settings.actors.redis.clone(), settings.actors.keys.prefix.clone());
+        let source = Source { redis, prefix, wanted, tell };
+        let found = Builder::new_current_thread().enable_all().build()?.block_on(source.look())?;
+        if found.names.is_empty() {
+            return Err(ReplayError::Nothing);
+        }
+        let last_ms = found.last_ms;
+        let open = move || Ok(source.clone().events(found.clone()));
+        Ok((Recording::new(open, self.speed.0, false), Some(last_ms)))
+    }
+
+    fn options(self, recording: Recording) -> SimulatorOptions {
+        SimulatorOptions {
+            listen: self.listen,
+            token: self.token,
+            start_after_joins: self.wait_joins.unwrap_or(1),
+            recording: Some(recording),
+            ..SimulatorOptions::default()
+        }
+    }
+}
+
+/// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
+fn topic_of(stream: &Topic) -> String {
+    match &stream.channel {
+        channel @ (Channel::FlowAlerts | Channel::News) => channel.to_string(),
+        _ => stream.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_a_number_of_times_or_max() {
+        assert_eq!("60".parse::<Speed>().unwrap().0, RecordedPace::Original(60));
+        assert_eq!("max".parse::<Speed>().unwrap().0, RecordedPace::Max);
+        for text in ["0", "1001", "fast", "1.5", ""] {
+            assert!(text.parse::<Speed>().is_err(), "{text}");
+        }
+    }
+}

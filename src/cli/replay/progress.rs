@@ -1,0 +1,107 @@
+//! How a replay goes, for people: a line that is rewritten on a terminal, else a line now and then; at the end a summary.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use uw_websocket_actors::time::iso_utc;
+
+use crate::simulator::{Counts, SimulatorHandle};
+
+/// Between two looks.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+/// Between two lines where there is no terminal: a log of an hour stays short.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Between two rewritings of the line on a terminal.
+const REWRITE_EVERY: Duration = Duration::from_millis(500);
+/// Length of a time without its microseconds and offset.
+const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
+
+/// What was shown so far.
+pub(super) struct Progress {
+    is_terminal: bool,
+    last_ms: Option<u64>,
+    first_ms: Option<u64>,
+    /// When the first event went out, as far as was seen.
+    began: Option<Instant>,
+    shown: Option<(Instant, u64)>,
+}
+
+impl Progress {
+    /// Says where the clients are to connect.
+    pub(super) fn begin(simulator: &SimulatorHandle, last_ms: Option<u64>) -> io::Result<Progress> {
+        print_lines(&[format!("listening on {}", simulator.url())])?;
+        let is_terminal = io::stderr().is_terminal();
+        Ok(Progress { is_terminal, last_ms, first_ms: None, began: None, shown: None })
+    }
+
+    /// Shows how far it is, if it is time for that.
+    pub(super) fn show(&mut self, simulator: &SimulatorHandle) {
+        let now = Instant::now();
+        let every = if self.is_terminal { REWRITE_EVERY } else { LINE_EVERY };
+        self.first_ms = self.first_ms.or_else(|| simulator.played_ms());
+        if self.first_ms.is_some() {
+            self.began.get_or_insert(now);
+        }
+        let (before, events_before) = self.shown.unwrap_or((now, 0));
+        if self.shown.is_some() && now - before < every {
+            return;
+        }
+        let counts = simulator.counts();
+        let line = match simulator.played_ms() {
+            None => format!("{} joins; waiting", counts.joins),
+            Some(at_ms) => {
+                let seconds = (now - before).as_secs_f64().max(0.001);
+                let rate = (counts.events - events_before) as f64 / seconds;
+                format!("{}{}  {} events  {rate:.0}/s", self.percent(at_ms), moment(at_ms), counts.events)
+            }
+        };
+        self.shown = Some((now, counts.events));
+        if self.is_terminal {
+            eprint!("\r\x1b[K{line}");
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn percent(&self, at_ms: u64) -> String {
+        let of = |first: u64, last: u64| {
+            let whole = last.checked_sub(first).filter(|whole| *whole > 0)?;
+            Some(format!(
+                "{:>3.0} %  ",
+                (at_ms.saturating_sub(first) as f64 / whole as f64 * 100.0).min(100.0)
+            ))
+        };
+        self.first_ms.zip(self.last_ms).and_then(|(first, last)| of(first, last)).unwrap_or_default()
+    }
+
+    /// Prints what was sent.
+    pub(super) fn end(&self, counts: &Counts, is_whole: bool) -> io::Result<()> {
+        if self.is_terminal {
+            eprintln!();
+        }
+        let seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let rate = if seconds > 0.0 { counts.events as f64 / seconds } else { 0.0 };
+        let end = if is_whole { "" } else { ", interrupted" };
+        let mut lines = vec![format!("{} events in {seconds:.1} s, {rate:.0}/s{end}", counts.events)];
+        lines.extend(counts.by_channel.iter().map(|(channel, events)| format!("  {channel}: {events}")));
+        if counts.unheard > 0 {
+            lines.push(format!("{} events that nobody had joined", counts.unheard));
+        }
+        print_lines(&lines)
+    }
+}
+
+/// A time to the second, in UTC.
+fn moment(unix_ms: u64) -> String {
+    iso_utc(unix_ms.saturating_mul(1000)).chars().take(TO_SECONDS).collect()
+}
+
+/// Prints lines and flushes; a reader that went away is no error.
+fn print_lines(lines: &[String]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Events of the streams of a Redis, merged by their ids, page by page.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::stream::{StreamExt as _, try_unfold};
+use uw_websocket_actors::event::{EntryId, Scope};
+use uw_websocket_actors::settings::RedisSettings;
+
+use super::once::Once;
+use super::{Wanted, topic_of};
+use crate::simulator::{RecordedFrame, RecordedFrames};
+use crate::streams::link::{Content, Link, LinkError, Place};
+use crate::streams::merge::Merge;
+use crate::streams::name::StreamName;
+use crate::streams::page_size;
+use crate::streams::selection::{Pattern, choose};
+
+/// Streams whose next pages are asked for in one go.
+const SUPPLIED_AT_ONCE: usize = 1000;
+
+/// Writes to people; may be called on any thread.
+pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Where the events are, and which of them are wanted.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) redis: RedisSettings,
+    pub(super) prefix: String,
+    pub(super) wanted: Wanted,
+    pub(super) tell: Tell,
+}
+
+/// What is to be read, as it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) names: Vec<StreamName>,
+    /// The time of the newest entry that is wanted, in Unix milliseconds.
+    pub(super) last_ms: u64,
+}
+
+impl Source {
+    /// Looks which streams there are.
+    pub(super) async fn look(&self) -> Result<Found, LinkError> {
+        let mut link = Link::open(&self.redis).await?;
+        let patterns = match self.wanted.channels.as_slice() {
+            [] => vec![Pattern::everything()],
+            patterns => patterns.to_vec(),
+        };
+        let mut names = choose(&patterns, &link.streams(&self.prefix).await?);
+        let symbols = &self.wanted.symbols;
+        let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);
+        names.retain(|name| *name != StreamName::Gaps && name.symbol().is_none_or(is_wanted));
+        let keys: Vec<String> = names.iter().map(|name| name.key(&self.prefix)).collect();
+        let last = link.last_ids(&keys).await?.into_iter().max().unwrap_or_default();
+        Ok(Found { names, last_ms: last.ms.min(self.wanted.to_ms) })
+    }
+
+    /// The events of these streams. Nothing is asked for before the first one is wanted.
+    pub(super) fn events(self, found: Found) -> RecordedFrames {
+        let mut merge = Merge::default();
+        for _ in &found.names {
+            merge.add(before(self.wanted.from_ms));
+        }
+        let streams =
+            found.names.into_iter().map(|name| Stream { key: name.key(&self.prefix), name }).collect();
+        let reading = Box::new(Reading { source: self, link: None, streams, merge, once: Once::new() });
+        let next = |mut reading: Box<Reading>| async move {
+            let frame = reading.next().await.map_err(io::Error::other)?;
+            Ok(frame.map(|frame| (frame, reading)))
+        };
+        try_unfold(reading, next).boxed_local()
+    }
+}
+
+/// The id below the first one of a moment.
+fn before(ms: u64) -> EntryId {
+    ms.checked_sub(1).map_or_else(EntryId::default, |ms| EntryId { ms, seq: u64::MAX })
+}
+
+struct Stream {
+    name: StreamName,
+    key: String,
+}
+
+/// Events under way.
+struct Reading {
+    source: Source,
+    link: Option<Link>,
+    streams: Vec<Stream>,
+    merge: Merge<Content>,
+    once: Once,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<RecordedFrame>, LinkError> {
+        loop {
+            while let Some((lane, id, content)) = self.merge.next_entry() {
+                if let Some(frame) = self.frame(lane, id, content) {
+                    return Ok(Some(frame));
+                }
+            }
+            let hungry: Vec<usize> = self.merge.hungry().take(SUPPLIED_AT_ONCE).collect();
+            if hungry.is_empty() {
+                return Ok(None);
+            }
+            self.supply(&hungry).await?;
+        }
+    }
+
+    async fn supply(&mut self, lanes: &[usize]) -> Result<(), LinkError> {
+        let link = match &mut self.link {
+            Some(link) => link,
+            none => none.insert(Link::open(&self.source.redis).await?),
+        };
+        let place = |lane: &usize| {
+            let key = self.streams.get(*lane)?.key.clone();
+            Some(Place { key, after: self.merge.after(*lane) })
+        };
+        let places: Vec<Place> = lanes.iter().filter_map(place).collect();
+        let count = page_size(self.streams.len());
+        let pages = link.pages(&places, Some(before(self.source.wanted.to_ms)), count).await?;
+        let start = before(self.source.wanted.from_ms);
+        for ((lane, place), page) in lanes.iter().zip(places).zip(pages) {
+            // an entry that was read is no longer there
+            if let Some(first) = page.first.filter(|first| place.after > start && *first > place.after) {
+                let seconds = first.ms.saturating_sub(place.after.ms) as f64 / 1000.0;
+                (self.source.tell)(&format!(
+                    "{} was trimmed while it was replayed: up to {seconds:.1} s of it are missing",
+                    place.key
+                ));
+            }
+            let has_more = page.entries.len() >= count;
+            self.merge.supply(*lane, page.entries, has_more);
+        }
+        Ok(())
+    }
+
+    /// The frame of an entry, unless it is none, not wanted, or a copy.
+    fn frame(&mut self, lane: usize, id: EntryId, content: Content) -> Option<RecordedFrame> {
+        let (name, Content::Payload(payload)) = (&self.streams.get(lane)?.name, content) else { return None };
+        let StreamName::Events(topic) = name else { return None };
+        let is_copy = topic.channel.scope() == Scope::Global
+            && !self.once.is_first(topic.channel.name(), &name.to_string(), &payload);
+        if is_copy || !self.source.wanted.has_symbol(name, &payload) {
+            return None;
+        }
+        Some(RecordedFrame { topic: topic_of(topic), payload, received_ms: Some(id.ms) })
+    }
+}

@@ -1,0 +1,80 @@
+//! Which events of a recording are sent.
+
+use uw_websocket_actors::connection::facts::Facts;
+use uw_websocket_actors::event::Symbol;
+
+use crate::streams::name::StreamName;
+use crate::streams::selection::Pattern;
+
+/// What is wanted; the default is everything.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Channels; empty is all.
+    pub(super) channels: Vec<Pattern>,
+    /// Symbols; empty is all.
+    pub(super) symbols: Vec<Symbol>,
+    /// From this moment on, in Unix milliseconds.
+    pub(super) from_ms: u64,
+    /// And before this one.
+    pub(super) to_ms: u64,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted { channels: Vec::new(), symbols: Vec::new(), from_ms: 0, to_ms: u64::MAX }
+    }
+}
+
+impl Wanted {
+    /// Whether an event is wanted, by where it stands and what it holds. One of no known time is of any.
+    pub(super) fn has(&self, name: &StreamName, payload: &[u8], received_ms: Option<u64>) -> bool {
+        received_ms.is_none_or(|ms| (self.from_ms..self.to_ms).contains(&ms))
+            && (self.channels.is_empty() || self.channels.iter().any(|pattern| pattern.is_about(name)))
+            && self.has_symbol(name, payload)
+    }
+
+    /// Whether an event is about a symbol that is wanted: the stream's own, else those that the payload names.
+    pub(super) fn has_symbol(&self, name: &StreamName, payload: &[u8]) -> bool {
+        if self.symbols.is_empty() {
+            return true;
+        }
+        let is_wanted = |symbol: &str| self.symbols.iter().any(|wanted| wanted.as_str() == symbol);
+        if let Some(symbol) = name.symbol() {
+            return is_wanted(symbol);
+        }
+        let facts = std::str::from_utf8(payload).ok().and_then(|text| Facts::read(text).ok());
+        facts.is_some_and(|facts| {
+            facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_wanted_by_channel_symbol_and_time() {
+        let wanted = Wanted {
+            channels: vec!["gex*".parse().unwrap(), "news".parse().unwrap()],
+            symbols: vec![Symbol::parse("SPY").unwrap()],
+            from_ms: 10,
+            to_ms: 20,
+        };
+        for (name, payload, ms, expected) in [
+            ("gex:SPY", "{}", Some(10), true),
+            ("gex:SPY", "{}", None, true),
+            ("gex_strike:SPY", "{}", Some(19), true),
+            ("gex:SPY", "{}", Some(20), false),
+            ("gex:QQQ", "{}", Some(10), false),
+            ("price:SPY", "{}", Some(10), false),
+            ("news", r#"{"tickers":["QQQ","SPY"]}"#, Some(10), true),
+            ("news", r#"{"tickers":["QQQ"]}"#, Some(10), false),
+            ("news", "no json", Some(10), false),
+        ] {
+            let name = StreamName::parse(name).unwrap();
+            assert_eq!(wanted.has(&name, payload.as_bytes(), ms), expected, "{name} {payload} {ms:?}");
+        }
+        assert!(Wanted::default().has(&StreamName::parse("price:QQQ").unwrap(), b"", Some(u64::MAX - 1)));
+    }
+}

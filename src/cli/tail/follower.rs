@@ -1,0 +1,370 @@
+//! Follows streams: what was there in one order, then what comes, over whatever happens to Redis.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::{Instant, sleep};
+use uw_websocket_actors::event::EntryId;
+use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::settings::RedisSettings;
+
+use super::printer::Printer;
+use crate::streams::link::{Content, Link, LinkError, Page, Place};
+use crate::streams::merge::Merge;
+use crate::streams::name::StreamName;
+use crate::streams::selection::{Pattern, choose};
+use crate::streams::{MAX_STREAMS, page_size};
+
+/// Between two looks for new streams: a new symbol is seen soon enough. Where a look takes long, since Redis has very many
+/// keys, so many times as long.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const REST_OF_LOOKS: u32 = 10;
+/// Streams whose next pages are asked for before anything is printed: the first line comes soon.
+const SUPPLIED_AT_ONCE: usize = 1000;
+/// First and longest wait for a Redis that does not answer.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// Rest after an answer, and so much more for each stream that was asked for: Redis has the greater part of the time for
+/// others also when the streams are many and busy.
+const REST: Duration = Duration::from_millis(10);
+const REST_A_STREAM: Duration = Duration::from_micros(25);
+/// A stream that appears later is read from so long before our start: clocks differ, and what is older is not news.
+const SKEW_MS: u64 = 60_000;
+
+/// Why following ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Redis is not there, or refuses.
+    Redis(LinkError),
+    /// Nobody reads any more, or the output cannot be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Output(error)
+    }
+}
+
+impl From<LinkError> for Stop {
+    fn from(error: LinkError) -> Stop {
+        Stop::Redis(error)
+    }
+}
+
+/// What is followed, and from where.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) redis: RedisSettings,
+    pub(super) prefix: String,
+    pub(super) patterns: Vec<Pattern>,
+    /// Begin after this id; `None` is with what comes from now on.
+    pub(super) after: Option<EntryId>,
+    /// Whether to go on at the end of what is there.
+    pub(super) goes_on: bool,
+}
+
+/// A stream that is followed.
+#[derive(Debug)]
+struct Followed {
+    name: StreamName,
+    key: String,
+    /// Whether the place up to which it was read is an entry that was there.
+    was_read: bool,
+    /// Nothing that came before this moment was missed, in Unix milliseconds.
+    complete_ms: u64,
+}
+
+/// Follows streams.
+pub(super) struct Follower<'f, W> {
+    wish: &'f Wish,
+    printer: &'f mut Printer<W>,
+    /// Writes to people, with no secret in it.
+    tell: &'f dyn Fn(&str),
+    started_ms: u64,
+    /// Before Redis is asked again to wait.
+    rest: Duration,
+    /// The streams by the numbers of their lanes, and their names.
+    streams: Vec<Followed>,
+    known: BTreeSet<StreamName>,
+    merge: Merge<Content>,
+}
+
+impl<'f, W: Write> Follower<'f, W> {
+    pub(super) fn new(
+        wish: &'f Wish,
+        printer: &'f mut Printer<W>,
+        tell: &'f dyn Fn(&str),
+    ) -> Follower<'f, W> {
+        Follower {
+            wish,
+            printer,
+            tell,
+            started_ms: now_ms(),
+            rest: Duration::ZERO,
+            streams: Vec::new(),
+            known: BTreeSet::new(),
+            merge: Merge::default(),
+        }
+    }
+
+    /// Prints until there is nothing more to print. A Redis that is not there at the start is an error, later not.
+    pub(super) async fn run(mut self) -> Result<(), Stop> {
+        let mut link = Link::open(&self.wish.redis).await?;
+        let there = link.streams(&self.wish.prefix).await?;
+        if there.len() >= MAX_STREAMS {
+            (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
+        }
+        self.follow(&mut link, &there, true).await?;
+        if self.streams.is_empty() {
+            (self.tell)(if self.wish.goes_on { "no such stream yet: waiting" } else { "no such stream" });
+        }
+        let mut seen = look_again(self.wish);
+        loop {
+            match self.turn(&mut link, &mut seen).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(Stop::Redis(error)) => link = self.come_back(error).await,
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    /// Prints what is at hand, or gets more.
+    async fn turn(&mut self, link: &mut Link, seen: &mut Seen) -> Result<ControlFlow<()>, Stop> {
+        let printed = self.print_ready()?;
+        self.printer.out.flush()?;
+        if printed.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let hungry: Vec<usize> = self.merge.hungry().take(SUPPLIED_AT_ONCE).collect();
+        if !hungry.is_empty() {
+            self.supply(link, &hungry).await?;
+            return Ok(ControlFlow::Continue(()));
+        }
+        if !self.wish.goes_on {
+            return Ok(ControlFlow::Break(()));
+        }
+        let there = match self.merge.open().next() {
+            Some(_) => seen.try_recv().ok(),
+            None => seen.recv().await,
+        };
+        if let Some(there) = there {
+            self.follow(link, &there, false).await?;
+            return Ok(ControlFlow::Continue(()));
+        }
+        sleep(std::mem::take(&mut self.rest)).await;
+        self.wait(link).await?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn print_ready(&mut self) -> io::Result<ControlFlow<()>> {
+        while let Some((lane, id, content)) = self.merge.next_entry() {
+            let Some(stream) = self.streams.get(lane) else { continue };
+            if self.printer.print(&stream.name, id, &content)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Gets the next page of streams of which there may be more.
+    async fn supply(&mut self, link: &mut Link, lanes: &[usize]) -> Result<(), LinkError> {
+        let count = page_size(self.streams.len());
+        let asked_ms = now_ms();
+        let pages = link.pages(&self.places(lanes), None, count).await?;
+        for (lane, page) in lanes.iter().zip(pages) {
+            let after = self.merge.after(*lane);
+            let Some(stream) = self.streams.get_mut(*lane) else { continue };
+            if let Some(seconds) = stream.missing_seconds(after, &page) {
+                (self.tell)(&format!(
+                    "{} was trimmed while it was not read: up to {seconds:.1} s of it may be missing",
+                    stream.key
+                ));
+            }
+            let has_more = page.entries.len() >= count;
+            stream.was_read |= !page.entries.is_empty();
+            if !has_more {
+                stream.complete_ms = asked_ms;
+            }
+            self.merge.supply(*lane, page.entries, has_more);
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for entries at the end of all streams.
+    async fn wait(&mut self, link: &mut Link) -> Result<(), LinkError> {
+        let lanes: Vec<usize> = self.merge.open().collect();
+        let count = page_size(lanes.len());
+        let asked_ms = now_ms();
+        let arrived = link.wait(&self.places(&lanes), count).await?;
+        for lane in &lanes {
+            if let Some(stream) = self.streams.get_mut(*lane) {
+                stream.complete_ms = asked_ms;
+            }
+        }
+        let is_busy = !arrived.is_empty();
+        for (number, entries) in arrived {
+            let Some(lane) = lanes.get(number) else { continue };
+            if let Some(stream) = self.streams.get_mut(*lane) {
+                stream.was_read = true;
+            }
+            let has_more = entries.len() >= count;
+            self.merge.supply(*lane, entries, has_more);
+        }
+        self.rest = if is_busy { rest(lanes.len()) } else { Duration::ZERO };
+        Ok(())
+    }
+
+    /// Follows what is new of the streams that there are.
+    async fn follow(
+        &mut self,
+        link: &mut Link,
+        there: &BTreeSet<StreamName>,
+        is_first: bool,
+    ) -> Result<(), LinkError> {
+        let chosen = choose(&self.wish.patterns, there);
+        // a full stream that has appeared has all that is in the streams of its symbols
+        for (lane, stream) in self.streams.iter().enumerate() {
+            if there.contains(&stream.name) && chosen.binary_search(&stream.name).is_err() {
+                self.merge.close(lane);
+            }
+        }
+        let names: Vec<StreamName> = chosen.into_iter().filter(|name| !self.known.contains(name)).collect();
+        let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();
+        let afters = match self.wish.after {
+            Some(after) => vec![after; keys.len()],
+            None if is_first => link.last_ids(&keys).await?,
+            None => vec![EntryId { ms: self.started_ms.saturating_sub(SKEW_MS), seq: 0 }; keys.len()],
+        };
+        let was_read = self.wish.after.is_none() && is_first;
+        for ((name, key), after) in names.into_iter().zip(keys).zip(afters) {
+            self.merge.add(after);
+            self.known.insert(name.clone());
+            self.streams.push(Followed { name, key, was_read, complete_ms: 0 });
+        }
+        Ok(())
+    }
+
+    /// Waits for a Redis that answers again, and finds out what has become of the streams.
+    async fn come_back(&mut self, error: LinkError) -> Link {
+        let mut said = String::new();
+        let mut error = error;
+        let mut pause = RETRY.0;
+        loop {
+            let text = error.to_string();
+            if text != said {
+                (self.tell)(&format!("{text}: trying again"));
+                said = text;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+            match self.open_again().await {
+                Ok(link) => {
+                    (self.tell)("redis answers again");
+                    return link;
+                }
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    async fn open_again(&mut self) -> Result<Link, LinkError> {
+        let mut link = Link::open(&self.wish.redis).await?;
+        let lanes: Vec<usize> = self.merge.open().collect();
+        let places = self.places(&lanes);
+        let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
+        for ((lane, key), is_stream) in lanes.iter().zip(&keys).zip(link.are_streams(&keys).await?) {
+            if !is_stream {
+                (self.tell)(&format!("{key} is no stream any more: it is not followed"));
+                self.merge.close(*lane);
+            }
+        }
+        self.merge.doubt();
+        Ok(link)
+    }
+
+    fn places(&self, lanes: &[usize]) -> Vec<Place> {
+        let place = |lane: &usize| {
+            let key = self.streams.get(*lane)?.key.clone();
+            Some(Place { key, after: self.merge.after(*lane) })
+        };
+        lanes.iter().filter_map(place).collect()
+    }
+}
+
+/// The streams that there are, as they were seen.
+type Seen = Receiver<BTreeSet<StreamName>>;
+
+/// Looks again and again which streams there are, over a connection of its own, as long as the runtime lives. A Redis that
+/// is away is somebody else's concern.
+fn look_again(wish: &Wish) -> Seen {
+    let (see, seen) = channel(1);
+    let (redis, prefix) = (wish.redis.clone(), wish.prefix.clone());
+    tokio::spawn(async move {
+        let mut pause = LOOK_EVERY;
+        while !see.is_closed() {
+            sleep(pause).await;
+            let began = Instant::now();
+            let there = async { Link::open(&redis).await?.streams(&prefix).await }.await;
+            pause = LOOK_EVERY.max(began.elapsed() * REST_OF_LOOKS);
+            if let Ok(there) = there
+                && see.send(there).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    seen
+}
+
+impl Followed {
+    /// How much may be missing between the entry up to which the stream was read and the first one that it still has.
+    fn missing_seconds(&self, after: EntryId, page: &Page) -> Option<f64> {
+        let first = page.first.filter(|first| self.was_read && *first > after)?;
+        let missing_ms = first.ms.checked_sub(after.ms.max(self.complete_ms)).filter(|ms| *ms > 0)?;
+        Some(missing_ms as f64 / 1000.0)
+    }
+}
+
+/// How long to leave Redis to others after an answer about so many streams.
+fn rest(streams: usize) -> Duration {
+    REST + REST_A_STREAM * u32::try_from(streams).unwrap_or(u32::MAX)
+}
+
+fn now_ms() -> u64 {
+    unix_micros() / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_trimmed_while_nobody_read_may_be_missing() {
+        let id = |ms| EntryId { ms, seq: 0 };
+        let page = |first: Option<u64>| Page { entries: Vec::new(), first: first.map(id) };
+        let mut stream =
+            Followed { name: StreamName::Gaps, key: "uw:ws:gaps".into(), was_read: true, complete_ms: 0 };
+        assert_eq!(stream.missing_seconds(id(10_000), &page(Some(12_500))), Some(2.5));
+        assert_eq!(stream.missing_seconds(id(10_000), &page(Some(9_000))), None, "what was read is there");
+        assert_eq!(stream.missing_seconds(id(10_000), &page(None)), None, "nothing is there");
+        stream.complete_ms = 12_000;
+        assert_eq!(
+            stream.missing_seconds(id(10_000), &page(Some(12_500))),
+            Some(0.5),
+            "it was quiet till then"
+        );
+        assert_eq!(stream.missing_seconds(id(10_000), &page(Some(11_000))), None);
+        stream.was_read = false;
+        assert_eq!(stream.missing_seconds(id(10_000), &page(Some(12_500))), None, "nothing was read before");
+    }
+
+    #[test]
+    fn many_streams_leave_redis_more_time() {
+        assert_eq!(rest(0), REST);
+        assert!(rest(10_000) > Duration::from_millis(200));
+    }
+}

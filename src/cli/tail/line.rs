@@ -1,0 +1,223 @@
+//! A line for people: cells in columns, in colours, cut to the terminal.
+//!
+//! What comes from outside cannot control the terminal: characters that could are written as escapes.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Between two cells.
+const GAP: &str = "  ";
+
+/// A line that is put together from left to right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    parts: Vec<(Style, String)>,
+    /// Blanks before the next cell, for a column that must be filled.
+    owed: usize,
+}
+
+impl Line {
+    /// Adds a cell that fills at least `width` columns, its text at the left.
+    pub(super) fn left(&mut self, style: Style, text: &str, width: usize) -> &mut Line {
+        let text = self.begin(text);
+        self.owed += width.saturating_sub(text.width());
+        self.parts.push((style, text));
+        self
+    }
+
+    /// Adds a cell that fills at least `width` columns, its text at the right.
+    pub(super) fn right(&mut self, style: Style, text: &str, width: usize) -> &mut Line {
+        let text = self.begin(text);
+        let blanks = width.saturating_sub(text.width());
+        self.parts.push((Style::new(), " ".repeat(blanks)));
+        self.parts.push((style, text));
+        self
+    }
+
+    /// Adds a cell of its own width, unless it is empty.
+    pub(super) fn word(&mut self, style: Style, text: &str) -> &mut Line {
+        if !text.is_empty() {
+            self.left(style, text, 0);
+        }
+        self
+    }
+
+    /// Pays what is owed and the gap; returns the text as it may be shown.
+    fn begin(&mut self, text: &str) -> String {
+        let gap = if self.parts.is_empty() { "" } else { GAP };
+        let blanks = std::mem::take(&mut self.owed);
+        self.parts.push((Style::new(), " ".repeat(blanks) + gap));
+        escaped(text).into_owned()
+    }
+
+    /// The line, cut to `width` columns if there is a width.
+    pub(super) fn render(&self, width: Option<usize>, coloured: bool) -> String {
+        let mut out = String::new();
+        let whole: usize = self.parts.iter().map(|(_, text)| text.width()).sum();
+        let is_cut = width.is_some_and(|width| whole > width);
+        // the mark of the cut takes a column
+        let mut room = width.filter(|_| is_cut).map_or(usize::MAX, |width| width.saturating_sub(1));
+        for (style, text) in &self.parts {
+            let shown = beginning(text, room);
+            room -= shown.width().min(room);
+            let is_styled = coloured && *style != Style::new() && !shown.is_empty();
+            // writing to a text cannot fail
+            if is_styled {
+                let _written = write!(out, "{style}{shown}{style:#}");
+            } else {
+                out.push_str(shown);
+            }
+            if shown.len() < text.len() {
+                break;
+            }
+        }
+        if is_cut {
+            out.push('…');
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out
+    }
+}
+
+/// As much of the beginning of a text as fits.
+fn beginning(text: &str, room: usize) -> &str {
+    let mut used = 0;
+    let too_far = text.char_indices().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > room
+    });
+    too_far.map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
+}
+
+/// The text with every character that a terminal would obey, or that would show the text in another order, as an escape.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_dangerous(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// C0, DEL and C1; line separators; marks of direction; what has no width and may hide something.
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{feff}')
+}
+
+/// A number in at most six characters: `0.42`, `341`, `36.5K`, `-262M`, `6.93B`.
+pub(super) fn short(number: f64) -> String {
+    const UNITS: [(f64, &str); 5] = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"), (1.0, "")];
+    // what would be rounded up to the next unit belongs there
+    let unit = UNITS.into_iter().find(|(unit, _)| number.abs() >= unit * 0.9995);
+    let (unit, suffix) = unit.filter(|(unit, _)| *unit > 1.0 || number.abs() >= 999.5).unwrap_or((1.0, ""));
+    let scaled = number / unit;
+    let decimals = match scaled.abs() {
+        big if big >= 99.95 => 0,
+        middle if middle >= 9.995 => 1,
+        _ => 2,
+    };
+    plain(&format!("{scaled:.decimals$}")).to_owned() + suffix
+}
+
+/// A decimal number without zeros that say nothing: `25.0000000000` is `25`.
+pub(super) fn plain(number: &str) -> &str {
+    if number.contains('.') && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) {
+        match number.trim_end_matches('0').trim_end_matches('.') {
+            "" | "-" | "-0" => "0",
+            rest => rest,
+        }
+    } else {
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anstyle::AnsiColor;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RED: Style = AnsiColor::Red.on_default();
+
+    fn line(headline: &str) -> Line {
+        let mut line = Line::default();
+        line.left(Style::new(), "news", 6).right(Style::new(), "7", 3).word(RED, headline);
+        line
+    }
+
+    #[test]
+    fn cells_stand_in_columns() {
+        assert_eq!(line("hello").render(None, false), "news      7  hello");
+        assert_eq!(line("").render(None, false), "news      7");
+        assert_eq!(line("hello").render(None, true), "news      7  \u{1b}[31mhello\u{1b}[0m");
+    }
+
+    #[test]
+    fn a_line_is_cut_to_the_width_of_the_terminal_also_within_wide_characters() {
+        assert_eq!(line("hello").render(Some(18), false), "news      7  hello");
+        assert_eq!(line("hello").render(Some(17), false), "news      7  hel…");
+        assert_eq!(line("東京都庁").render(Some(18), false), "news      7  東京…");
+        assert_eq!(line("東京都庁").render(Some(21), false), "news      7  東京都庁");
+        assert_eq!(line("hello").render(Some(16), true), "news      7  \u{1b}[31mhe\u{1b}[0m…");
+        assert_eq!(line("hello").render(Some(0), false), "…");
+    }
+
+    #[test]
+    fn a_headline_cannot_control_the_terminal() {
+        let shown = line("\u{1b}[2J\u{7}a\nb\u{9b}31m\u{202e}c\u{200b}\u{7f}").render(None, false);
+        assert_eq!(shown, "news      7  \\u{1b}[2J\\u{7}a\\nb\\u{9b}31m\\u{202e}c\\u{200b}\\u{7f}");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, expected) in [
+            (0.0, "0"),
+            (0.42, "0.42"),
+            (7.0, "7"),
+            (-0.001, "0"),
+            (341.0, "341"),
+            (999.4, "999"),
+            (999.9, "1K"),
+            (36_466.0, "36.5K"),
+            (999_960.0, "1M"),
+            (-262_444_980.31, "-262M"),
+            (6_933_079_028.4, "6.93B"),
+            (-8.95e12, "-8.95T"),
+        ] {
+            assert_eq!(short(number), expected, "{number}");
+        }
+        assert_eq!(
+            [plain("25.0000000000"), plain("-0.00"), plain("100"), plain("1.50x")],
+            ["25", "0", "100", "1.50x"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal_or_controls_it(text in ".*", width in 1_usize..60, coloured: bool) {
+            let shown = line(&text).render(Some(width), false);
+            prop_assert!(shown.width() <= width, "{shown}");
+            prop_assert!(!shown.contains(is_dangerous));
+            let styled = line(&text).render(Some(width), coloured);
+            let bare = styled.replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
+            prop_assert_eq!(bare.trim_end(), shown.trim_end());
+        }
+
+        #[test]
+        fn a_short_number_is_short_and_near(number in -1e14_f64..1e14) {
+            let shown = short(number);
+            prop_assert!(shown.len() <= 6, "{}", shown);
+        }
+    }
+}

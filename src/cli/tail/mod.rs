@@ -1,0 +1,170 @@
+//! `uw-websocket tail`.
+
+mod facts;
+mod follower;
+mod line;
+mod printer;
+
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use regex_lite::{Regex, RegexBuilder};
+use terminal_size::{Width, terminal_size_of};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::settings::Secret;
+
+use self::follower::{Follower, Stop, Wish};
+use self::printer::{Form, Printer};
+use super::moments::Moment;
+use super::{complain, until_signal};
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::streams::selection::Pattern;
+
+/// What to print.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Streams are followed over restarts of Redis and while new ones appear; what could be missing is said on stderr. \
+    A channel alone means each of its events once. The ledger is followed only where it is named: gaps.\n\
+    Exit code 69 if Redis is not reachable at the start.\n\n\
+    Example: uw-websocket tail option_trades:SPY news\n\
+    Example: uw-websocket tail 'gex*:SPY' --since 15m --no-follow\n\
+    Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
+)]
+pub(super) struct TailArgs {
+    /// Streams to follow, `*` for any text [default: the channels and symbols of the settings]
+    #[arg(value_name = "CHANNEL[:SYMBOL]")]
+    patterns: Vec<Pattern>,
+    /// Begin so long ago (15m, 6h), at a time (2025-05-16T14:30:00Z), or at the beginning (-) [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// Only events whose payload holds this regular expression, in upper or lower case
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
+    grep: Option<Regex>,
+    /// End after so many events
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End at the end of what is there; begins at the beginning unless --since says otherwise
+    #[arg(long)]
+    no_follow: bool,
+    /// One JSON object a line, with the payload byte for byte
+    #[arg(long)]
+    json: bool,
+    /// Times of the local time zone in place of UTC
+    #[arg(long, conflicts_with = "json")]
+    local: bool,
+    /// The Redis to read from [default: that of the settings]
+    #[arg(long, value_name = "URL")]
+    pub(super) redis: Option<Secret>,
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| error.to_string())
+}
+
+/// How long a signal waits for the line that is being written: a reader that takes nothing does not hold up the end.
+const LAST_LINE: Duration = Duration::from_millis(500);
+
+/// Prints until the end, or until a signal comes.
+pub(super) fn run(args: TailArgs, settings: Settings) -> Exit {
+    let (result, ended) = sync_channel(1);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (ends, is_over) = oneshot::channel::<()>();
+    // a thread of its own: it may be stuck in a write
+    let following = move || {
+        let tell = |text: &str| complain(&settings.redactor.redact(text));
+        let exit = exit_of(follow(&args, &settings, stopped, &tell), &tell);
+        // after a signal nobody may wait for it any more
+        drop((result.send(exit), ends));
+    };
+    if let Err(error) = std::thread::Builder::new().name("tail".to_owned()).spawn(following) {
+        complain(&format!("cannot start: {error}"));
+        return Exit::Failed;
+    }
+    if let Err(error) = until_signal(is_over) {
+        complain(&format!("cannot wait for signals: {error}"));
+        return Exit::Failed;
+    }
+    drop(stop);
+    match ended.recv_timeout(LAST_LINE) {
+        Ok(exit) => exit,
+        Err(RecvTimeoutError::Timeout) => Exit::Clean,
+        // a panic was printed where it happened
+        Err(RecvTimeoutError::Disconnected) => Exit::Failed,
+    }
+}
+
+fn exit_of(ended: Result<(), Stop>, tell: &dyn Fn(&str)) -> Exit {
+    match ended {
+        Ok(()) => Exit::Clean,
+        // a reader such as `head` has seen enough
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
+        Err(Stop::Output(error)) => {
+            tell(&format!("cannot write: {error}"));
+            Exit::Failed
+        }
+        Err(Stop::Redis(error)) => {
+            tell(&error.to_string());
+            Exit::Unreachable
+        }
+    }
+}
+
+/// Follows until there is nothing more, or it is stopped; every line that was begun is whole then.
+fn follow(
+    args: &TailArgs,
+    settings: &Settings,
+    stopped: oneshot::Receiver<()>,
+    tell: &dyn Fn(&str),
+) -> Result<(), Stop> {
+    let actors = &settings.actors;
+    let since = args.since.or(args.no_follow.then_some(Moment::Beginning));
+    let wish = Wish {
+        redis: actors.redis.clone(),
+        prefix: actors.keys.prefix.clone(),
+        patterns: match args.patterns.as_slice() {
+            [] => Pattern::of_settings(&actors.plan),
+            patterns => patterns.to_vec(),
+        },
+        after: since.map(|since| since.id_before(unix_micros() / 1000)),
+        goes_on: !args.no_follow,
+    };
+    let mut printer = Printer {
+        out: BufWriter::new(io::stdout().lock()),
+        form: args.form(),
+        prefix: wish.prefix.clone(),
+        grep: args.grep.clone(),
+        left: args.count,
+    };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = Follower::new(&wish, &mut printer, tell).run() => ended,
+            _ = stopped => Ok(()),
+        }
+    });
+    printer.out.flush()?;
+    ended
+}
+
+impl TailArgs {
+    fn form(&self) -> Form {
+        let is_terminal = io::stdout().is_terminal();
+        Form {
+            json: self.json,
+            coloured: anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+            zone: if self.local { TimeZone::system() } else { TimeZone::UTC },
+            width: if is_terminal { terminal_width } else { || None },
+        }
+    }
+}
+
+/// The terminal's present width.
+fn terminal_width() -> Option<usize> {
+    terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into())
+}

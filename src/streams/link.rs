@@ -1,0 +1,204 @@
+//! A connection of its own for reading streams, and what is asked over it. Every answer is bounded.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
+use thiserror::Error;
+use tokio::time::sleep;
+use uw_websocket_actors::control;
+use uw_websocket_actors::event::EntryId;
+use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::time::millis;
+use uw_websocket_actors::writer::store::link::AddressError;
+
+use super::MAX_STREAMS;
+use super::name::StreamName;
+
+/// Longest wait for a connection, and for an answer beyond the time that Redis was asked to block.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long Redis waits for an entry before it says that there is none: after that much a new stream is seen, and a Redis
+/// that hangs is noticed [`PATIENCE`] later.
+const BLOCK: Duration = Duration::from_secs(1);
+/// What a `SCAN` looks at: some 100 µs of Redis' time.
+const SCAN_COUNT: usize = 500;
+/// Between two of them, for Redis' other clients.
+const SCAN_PAUSE: Duration = Duration::from_millis(1);
+/// Streams that are asked for in one go.
+const ASKED_AT_ONCE: usize = 100;
+
+/// Redis cannot be read.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// Its address is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It does not answer, or says no.
+    #[error("redis does not answer: {0}")]
+    Redis(#[from] RedisError),
+}
+
+/// The connection.
+#[derive(Clone)]
+pub struct Link(MultiplexedConnection);
+
+/// A stream, and the id after which it is read.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The stream's key.
+    pub key: String,
+    /// The last id that is known.
+    pub after: EntryId,
+}
+
+/// An entry without its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The payload of an event, byte for byte.
+    Payload(Vec<u8>),
+    /// The fields of anything else.
+    Fields(Vec<(String, String)>),
+}
+
+/// What a stream holds after a place.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The next entries.
+    pub entries: Vec<(EntryId, Content)>,
+    /// The first entry that the stream still has.
+    pub first: Option<EntryId>,
+}
+
+/// An entry as the library reads it.
+type RawEntry = (String, Vec<Vec<u8>>);
+
+impl Link {
+    /// Connects and logs in.
+    pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE + BLOCK));
+        let client = control::client(settings)?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // a Redis that loads, or wants another login, says so here
+        redis::cmd("EXISTS").arg("uw").exec_async(&mut connection).await?;
+        Ok(Link(connection))
+    }
+
+    /// The streams under a prefix, by name, at most [`MAX_STREAMS`].
+    pub async fn streams(&mut self, prefix: &str) -> Result<BTreeSet<StreamName>, LinkError> {
+        let mut names = BTreeSet::new();
+        let mut cursor = 0_u64;
+        loop {
+            // a prefix has no character that means anything in a pattern
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:ws:*")).arg("COUNT").arg(SCAN_COUNT);
+            scan.arg("TYPE").arg("stream");
+            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(&mut self.0).await?;
+            let keys = page.iter().filter_map(|key| std::str::from_utf8(key).ok());
+            names.extend(keys.filter_map(|key| StreamName::of_key(prefix, key)));
+            if next == 0 || names.len() >= MAX_STREAMS {
+                return Ok(names);
+            }
+            cursor = next;
+            sleep(SCAN_PAUSE).await;
+        }
+    }
+
+    /// Whether each of the keys still is a stream, or nothing at all.
+    pub async fn are_streams(&mut self, keys: &[&str]) -> Result<Vec<bool>, LinkError> {
+        let mut types: Vec<String> = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for key in keys {
+                asked.cmd("TYPE").arg(key);
+            }
+            types.extend(asked.query_async::<Vec<String>>(&mut self.0).await?);
+        }
+        Ok(types.iter().map(|kind| kind == "stream" || kind == "none").collect())
+    }
+
+    /// The id of each stream's last entry; zero of an empty one.
+    pub async fn last_ids(&mut self, keys: &[String]) -> Result<Vec<EntryId>, LinkError> {
+        let mut ids = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for key in keys {
+                asked.cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1);
+            }
+            let last: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
+            ids.extend(last.iter().map(|entries| first_id(entries).unwrap_or_default()));
+        }
+        Ok(ids)
+    }
+
+    /// The next entries of each place, at most `count`, none after `until`.
+    pub async fn pages(
+        &mut self,
+        places: &[Place],
+        until: Option<EntryId>,
+        count: usize,
+    ) -> Result<Vec<Page>, LinkError> {
+        let until = until.map_or_else(|| "+".to_owned(), |until| until.to_string());
+        let mut pages = Vec::with_capacity(places.len());
+        for places in places.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for Place { key, after } in places {
+                asked.cmd("XRANGE").arg(key).arg(format!("({after}")).arg(&until).arg("COUNT").arg(count);
+                asked.cmd("XRANGE").arg(key).arg("-").arg("+").arg("COUNT").arg(1);
+            }
+            let answers: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
+            let mut answers = answers.into_iter();
+            while let (Some(entries), Some(first)) = (answers.next(), answers.next()) {
+                let first = first_id(&first);
+                pages.push(Page { entries: entries.into_iter().filter_map(read).collect(), first });
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Waits for entries at any of the places. Returns the numbers of those that have some, with at most `count` each;
+    /// nothing when a second has passed.
+    pub async fn wait(
+        &mut self,
+        places: &[Place],
+        count: usize,
+    ) -> Result<Vec<(usize, Vec<(EntryId, Content)>)>, LinkError> {
+        let mut read_them = redis::cmd("XREAD");
+        read_them.arg("COUNT").arg(count).arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS");
+        for place in places {
+            read_them.arg(&place.key);
+        }
+        for place in places {
+            read_them.arg(place.after.to_string());
+        }
+        let answer: Option<Vec<(String, Vec<RawEntry>)>> = read_them.query_async(&mut self.0).await?;
+        // the streams of an answer stand in the order of the question
+        let mut asked = places.iter().enumerate();
+        let numbered = answer.unwrap_or_default().into_iter().filter_map(|(key, entries)| {
+            let (number, _) = asked.find(|(_, place)| place.key == key)?;
+            Some((number, entries.into_iter().filter_map(read).collect()))
+        });
+        Ok(numbered.collect())
+    }
+}
+
+fn first_id(entries: &[RawEntry]) -> Option<EntryId> {
+    entries.first()?.0.parse().ok()
+}
+
+fn read((id, fields): RawEntry) -> Option<(EntryId, Content)> {
+    let content = match <[Vec<u8>; 2]>::try_from(fields) {
+        Ok([name, payload]) if name == b"payload" => Content::Payload(payload),
+        Ok(pair) => Content::Fields(texts(&pair)),
+        Err(fields) => Content::Fields(texts(&fields)),
+    };
+    Some((id.parse().ok()?, content))
+}
+
+fn texts(fields: &[Vec<u8>]) -> Vec<(String, String)> {
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    let pair = |pair: &[Vec<u8>]| Some((text(pair.first()?), text(pair.get(1)?)));
+    fields.chunks(2).filter_map(pair).collect()
+}

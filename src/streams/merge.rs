@@ -1,0 +1,205 @@
+//! The entries of many streams in the order of their ids.
+//!
+//! Each stream is a lane that is filled page by page. An entry comes out only when no lane could still bring an earlier
+//! one: a lane that is empty and of which more is known to be there is *hungry*, and holds all others up until it is
+//! supplied. When no lane is hungry and all are empty, everything that was there has come out. Memory is bounded by the
+//! pages that are supplied; the order within a lane is exact, and equal ids come in the order of their lanes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+
+use uw_websocket_actors::event::EntryId;
+
+/// The lanes.
+#[derive(Debug)]
+pub struct Merge<E> {
+    lanes: Vec<Lane<E>>,
+    /// The first entry of every lane that has one.
+    heads: BinaryHeap<Reverse<(EntryId, usize)>>,
+    hungry: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Lane<E> {
+    waiting: VecDeque<(EntryId, E)>,
+    /// The id after which the next page begins.
+    after: EntryId,
+    /// Whether there may be more after what waits.
+    has_more: bool,
+    is_closed: bool,
+}
+
+impl<E> Default for Merge<E> {
+    fn default() -> Merge<E> {
+        Merge { lanes: Vec::new(), heads: BinaryHeap::new(), hungry: BTreeSet::new() }
+    }
+}
+
+impl<E> Merge<E> {
+    /// Adds a lane that begins after an id, and is hungry; returns its number. Numbers rise from 0.
+    pub fn add(&mut self, after: EntryId) -> usize {
+        self.lanes.push(Lane { waiting: VecDeque::new(), after, has_more: true, is_closed: false });
+        let lane = self.lanes.len() - 1;
+        self.hungry.insert(lane);
+        lane
+    }
+
+    /// Takes nothing more from a lane; what waits in it still comes out.
+    pub fn close(&mut self, lane: usize) {
+        if let Some(closed) = self.lanes.get_mut(lane) {
+            closed.is_closed = true;
+            self.hungry.remove(&lane);
+        }
+    }
+
+    /// The lanes that must be supplied before anything comes out.
+    pub fn hungry(&self) -> impl Iterator<Item = usize> {
+        self.hungry.iter().copied()
+    }
+
+    /// The lanes that are not closed.
+    pub fn open(&self) -> impl Iterator<Item = usize> {
+        self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_closed).map(|(number, _)| number)
+    }
+
+    /// Makes every open lane hungry: nobody knows any more whether they hold all that is there.
+    pub fn doubt(&mut self) {
+        for (number, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.is_closed) {
+            lane.has_more = true;
+            if lane.waiting.is_empty() {
+                self.hungry.insert(number);
+            }
+        }
+    }
+
+    /// The id after which the next page of a lane begins.
+    #[must_use]
+    pub fn after(&self, lane: usize) -> EntryId {
+        self.lanes.get(lane).map(|lane| lane.after).unwrap_or_default()
+    }
+
+    /// Puts a page into a lane. `has_more` says that there may be entries after it. What does not rise is left out.
+    pub fn supply(&mut self, lane: usize, page: impl IntoIterator<Item = (EntryId, E)>, has_more: bool) {
+        let Some(supplied) = self.lanes.get_mut(lane).filter(|lane| !lane.is_closed) else { return };
+        let was_empty = supplied.waiting.is_empty();
+        for (id, entry) in page {
+            if id > supplied.after {
+                supplied.after = id;
+                supplied.waiting.push_back((id, entry));
+            }
+        }
+        supplied.has_more = has_more;
+        if let (true, Some((id, _))) = (was_empty, supplied.waiting.front()) {
+            self.heads.push(Reverse((*id, lane)));
+        }
+        if supplied.waiting.is_empty() && has_more {
+            self.hungry.insert(lane);
+        } else {
+            self.hungry.remove(&lane);
+        }
+    }
+
+    /// Takes the next entry and the number of its lane. `None` as long as a lane is hungry, and when all are empty.
+    pub fn next_entry(&mut self) -> Option<(usize, EntryId, E)> {
+        if !self.hungry.is_empty() {
+            return None;
+        }
+        let Reverse((_, number)) = self.heads.pop()?;
+        let lane = self.lanes.get_mut(number)?;
+        let (id, entry) = lane.waiting.pop_front()?;
+        match lane.waiting.front() {
+            Some((next, _)) => self.heads.push(Reverse((*next, number))),
+            None if lane.has_more && !lane.is_closed => _ = self.hungry.insert(number),
+            None => {}
+        }
+        Some((number, id, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(ms: u64) -> EntryId {
+        EntryId { ms, seq: 0 }
+    }
+
+    fn page(ids: &[u64]) -> Vec<(EntryId, u64)> {
+        ids.iter().map(|ms| (id(*ms), *ms)).collect()
+    }
+
+    fn drain(merge: &mut Merge<u64>) -> Vec<(usize, u64)> {
+        std::iter::from_fn(|| merge.next_entry()).map(|(lane, _, entry)| (lane, entry)).collect()
+    }
+
+    #[test]
+    fn nothing_comes_out_while_an_earlier_entry_could_come() {
+        let mut merge = Merge::default();
+        let (a, b) = (merge.add(id(0)), merge.add(id(0)));
+        merge.supply(a, page(&[1, 5]), true);
+        assert_eq!(drain(&mut merge), []);
+        merge.supply(b, page(&[3]), true);
+        assert_eq!(drain(&mut merge), [(a, 1), (b, 3)]);
+        assert_eq!(merge.hungry().collect::<Vec<_>>(), [b]);
+        assert_eq!(merge.after(b), id(3));
+        merge.supply(b, page(&[4, 9]), false);
+        assert_eq!(drain(&mut merge), [(b, 4), (a, 5)]);
+        merge.supply(a, page(&[]), false);
+        assert_eq!(drain(&mut merge), [(b, 9)]);
+        assert_eq!(merge.hungry().count(), 0);
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_taken_again() {
+        let mut merge = Merge::default();
+        let lane = merge.add(id(2));
+        merge.supply(lane, page(&[1, 2, 3]), false);
+        merge.supply(lane, page(&[3, 4]), false);
+        assert_eq!(drain(&mut merge), [(lane, 3), (lane, 4)]);
+    }
+
+    #[test]
+    fn a_closed_lane_holds_nobody_up() {
+        let mut merge = Merge::default();
+        let (a, b) = (merge.add(id(0)), merge.add(id(0)));
+        merge.supply(a, page(&[2]), true);
+        merge.close(b);
+        merge.supply(b, page(&[1]), false);
+        assert_eq!(drain(&mut merge), [(a, 2)]);
+        merge.doubt();
+        assert_eq!(merge.hungry().collect::<Vec<_>>(), [a]);
+        assert_eq!(merge.open().collect::<Vec<_>>(), [a]);
+    }
+
+    proptest! {
+        /// Whatever the streams and the size of the pages: all of it comes out, in order, and each lane in its own.
+        #[test]
+        fn everything_comes_out_in_order(
+            lanes in prop::collection::vec(prop::collection::btree_set(1_u64..200, 0..40), 1..6),
+            size in 1_usize..7,
+        ) {
+            let mut merge = Merge::default();
+            for _ in &lanes {
+                merge.add(id(0));
+            }
+            let mut out = Vec::new();
+            loop {
+                out.extend(drain(&mut merge));
+                let Some(lane) = merge.hungry().next() else { break };
+                let after = merge.after(lane).ms;
+                let next: Vec<u64> = lanes[lane].iter().copied().filter(|ms| *ms > after).take(size).collect();
+                merge.supply(lane, page(&next), next.len() == size);
+            }
+            let mut all: Vec<(u64, usize)> = lanes
+                .iter()
+                .enumerate()
+                .flat_map(|(lane, entries)| entries.iter().map(move |ms| (*ms, lane)))
+                .collect();
+            all.sort_unstable();
+            let out: Vec<(u64, usize)> = out.into_iter().map(|(lane, ms)| (ms, lane)).collect();
+            prop_assert_eq!(out, all);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The name of a stream: `<p>:ws:<channel>[:<SYMBOL>]`.
+
+use std::fmt;
+
+use uw_websocket_actors::event::{Channel, Symbol, Topic};
+
+/// The gap ledger: the only stream of ours that is no channel's, and yet worth following.
+pub const GAPS: &str = "gaps";
+
+/// What a stream holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamName {
+    /// Events of a channel, of one symbol or of all.
+    Events(Topic),
+    /// The gap ledger.
+    Gaps,
+}
+
+impl StreamName {
+    /// Reads a key; `None` is no stream of ours.
+    #[must_use]
+    pub fn of_key(prefix: &str, key: &str) -> Option<StreamName> {
+        StreamName::parse(key.strip_prefix(prefix)?.strip_prefix(":ws:")?)
+    }
+
+    /// Reads what follows `<p>:ws:` in a key.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<StreamName> {
+        let (channel, symbol) = name.split_once(':').map_or((name, None), |(c, s)| (c, Some(s)));
+        if name == GAPS {
+            return Some(StreamName::Gaps);
+        }
+        if Channel::RESERVED.contains(&channel) {
+            return None;
+        }
+        let symbol = symbol.map(Symbol::parse).transpose().ok()?;
+        Some(StreamName::Events(Topic { channel: Channel::parse(channel).ok()?, symbol }))
+    }
+
+    /// The key under a prefix.
+    #[must_use]
+    pub fn key(&self, prefix: &str) -> String {
+        format!("{prefix}:ws:{self}")
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        match self {
+            StreamName::Events(topic) => topic.channel.name(),
+            StreamName::Gaps => GAPS,
+        }
+    }
+
+    /// The symbol, where the stream is of one.
+    #[must_use]
+    pub fn symbol(&self) -> Option<&str> {
+        match self {
+            StreamName::Events(topic) => topic.symbol.as_ref().map(Symbol::as_str),
+            StreamName::Gaps => None,
+        }
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StreamName::Events(topic) => topic.fmt(f),
+            StreamName::Gaps => f.write_str(GAPS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_streams_and_the_ledger_are_told_by_their_keys() {
+        for name in ["price:SPY", "news", "flow-alerts:BRK.B", "gaps", "futures:ESU6"] {
+            let key = format!("uw:ws:{name}");
+            let read = StreamName::of_key("uw", &key).expect(name);
+            assert_eq!((read.to_string(), read.key("uw")), (name.to_owned(), key));
+        }
+    }
+
+    #[test]
+    fn other_keys_are_none_of_ours() {
+        for key in [
+            "uw:ws:status",
+            "uw:ws:owner",
+            "uw:ws:ledger",
+            "uw:ws:latest:price:SPY",
+            "uw:ws:map:gex_strike:SPY",
+            "uw:ws:gaps:SPY",
+            "uw:ws:price:spy",
+            "uw:ws:price:SPY:mine",
+            "uw:ws:",
+            "uw:rest:flow_alerts:SPY",
+            "uwx:ws:news",
+        ] {
+            assert_eq!(StreamName::of_key("uw", key), None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Which streams are wanted: of the settings, or of patterns such as `option_trades:SPY`, `gex*:SPY` or `news`.
+//!
+//! A channel without a symbol means all its events, each once: of a channel with a full stream (`news`) the full stream,
+//! since what is in the streams of its symbols is there too; else the streams of all symbols. The ledger is wanted only
+//! where it is named.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use thiserror::Error;
+use uw_websocket_actors::event::{Scope, Symbol, Topic};
+use uw_websocket_actors::settings::{ChannelChoice, PlanSettings, Targets};
+
+use super::name::{GAPS, StreamName};
+
+/// What a stream's name must be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    channel: String,
+    /// `None` is all events of the channel.
+    symbol: Option<String>,
+}
+
+/// A text that is not a pattern.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("must be CHANNEL or CHANNEL:SYMBOL, where `*` stands for any text")]
+pub struct InvalidPattern;
+
+impl FromStr for Pattern {
+    type Err = InvalidPattern;
+
+    /// Symbols are taken in any case.
+    fn from_str(text: &str) -> Result<Pattern, InvalidPattern> {
+        let (channel, symbol) = text.split_once(':').map_or((text, None), |(c, s)| (c, Some(s)));
+        let legal = |text: &str| {
+            let extra = |b: u8| matches!(b, b'*' | b'.' | b'-' | b'_' | b'/');
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra(b))
+        };
+        if !legal(channel) || symbol.is_some_and(|symbol| !legal(symbol)) {
+            return Err(InvalidPattern);
+        }
+        Ok(Pattern { channel: channel.to_owned(), symbol: symbol.map(str::to_ascii_uppercase) })
+    }
+}
+
+impl Pattern {
+    /// Every event of the settings' channels and symbols.
+    #[must_use]
+    pub fn of_settings(plan: &PlanSettings) -> Vec<Pattern> {
+        plan.channels.iter().flat_map(|choice| Pattern::of_choice(choice, &plan.targets)).collect()
+    }
+
+    fn of_choice(choice: &ChannelChoice, targets: &Targets) -> Vec<Pattern> {
+        let pattern = |channel: &str, symbol: Option<&str>| Pattern {
+            channel: channel.to_owned(),
+            symbol: symbol.map(str::to_owned),
+        };
+        match (choice, targets) {
+            (ChannelChoice::Topic(Topic { channel, symbol }), _) => {
+                vec![pattern(channel.name(), symbol.as_ref().map(Symbol::as_str))]
+            }
+            (ChannelChoice::Channel(channel), Targets::Symbols(symbols))
+                if channel.scope() == Scope::PerTicker =>
+            {
+                symbols.iter().map(|symbol| pattern(channel.name(), Some(symbol.as_str()))).collect()
+            }
+            (ChannelChoice::Channel(channel), _) => vec![pattern(channel.name(), None)],
+        }
+    }
+
+    /// Every event of every channel.
+    #[must_use]
+    pub fn everything() -> Pattern {
+        Pattern { channel: "*".to_owned(), symbol: None }
+    }
+
+    /// Whether an event that stands in this stream is of what the pattern names.
+    #[must_use]
+    pub fn is_about(&self, name: &StreamName) -> bool {
+        self.matches(name, false)
+    }
+
+    fn matches_channel(&self, name: &StreamName) -> bool {
+        match name {
+            StreamName::Gaps => self.channel == GAPS && self.symbol.is_none(),
+            StreamName::Events(_) => is_like(&self.channel, name.channel()),
+        }
+    }
+
+    /// Whether the stream is of what the pattern names; `has_full_stream` is of its channel.
+    fn matches(&self, name: &StreamName, has_full_stream: bool) -> bool {
+        self.matches_channel(name)
+            && match (&self.symbol, name.symbol()) {
+                (None, None) => true,
+                (None, Some(_)) => !has_full_stream,
+                (Some(_), None) => false,
+                (Some(wanted), Some(symbol)) => is_like(wanted, symbol),
+            }
+    }
+}
+
+/// Chooses from the streams that there are. The choice is in the order of the channels, full streams first.
+#[must_use]
+pub fn choose(patterns: &[Pattern], there: &BTreeSet<StreamName>) -> Vec<StreamName> {
+    let has_full_stream = |name: &StreamName| match name {
+        // a channel per ticker keeps there only what names no symbol
+        StreamName::Events(topic) if topic.channel.scope() == Scope::Global => {
+            let full = Topic { channel: topic.channel.clone(), symbol: None };
+            there.contains(&StreamName::Events(full))
+        }
+        _ => false,
+    };
+    let is_wanted = |name: &&StreamName| {
+        let has_full_stream = has_full_stream(name);
+        patterns.iter().any(|pattern| pattern.matches(name, has_full_stream))
+    };
+    there.iter().filter(is_wanted).cloned().collect()
+}
+
+/// Whether `text` is what `glob` says, in which `*` stands for any text.
+fn is_like(glob: &str, text: &str) -> bool {
+    let Some((before, after)) = glob.split_once('*') else { return glob == text };
+    let Some(rest) = text.strip_prefix(before) else { return false };
+    // the shortest text for this `*` that lets the rest match; globs are as long as a name
+    (0..=rest.len()).filter_map(|start| rest.get(start..)).any(|rest| is_like(after, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use uw_websocket_actors::event::Channel;
+
+    use super::*;
+
+    const THERE: &str = "flow-alerts flow-alerts:QQQ flow-alerts:SPY gaps gex:QQQ gex:SPY gex_strike:SPY news \
+                         news:SPY option_trades option_trades:QQQ option_trades:SPXW option_trades:SPY";
+
+    #[track_caller]
+    fn check(patterns: &[Pattern], chosen: &str) {
+        let there = THERE.split_whitespace().map(|name| StreamName::parse(name).unwrap()).collect();
+        let names: Vec<String> = choose(patterns, &there).iter().map(ToString::to_string).collect();
+        assert_eq!(names.join(" "), chosen);
+    }
+
+    fn patterns(text: &str) -> Vec<Pattern> {
+        text.split_whitespace().map(|pattern| pattern.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_pattern_names_a_channel_a_symbol_or_what_they_are_like() {
+        check(&patterns("option_trades:SPY"), "option_trades:SPY");
+        check(&patterns("option_trades:spy"), "option_trades:SPY");
+        check(&patterns("gex*:SPY"), "gex:SPY gex_strike:SPY");
+        check(&patterns("*:*Q"), "flow-alerts:QQQ option_trades:QQQ gex:QQQ");
+        check(&patterns("option_trades:SP*"), "option_trades:SPXW option_trades:SPY");
+        check(&patterns("price"), "");
+        check(&patterns("gaps news"), "news gaps");
+    }
+
+    #[test]
+    fn a_channel_without_a_symbol_is_each_of_its_events_once() {
+        check(&patterns("flow-alerts"), "flow-alerts");
+        check(
+            &patterns("option_trades"),
+            "option_trades option_trades:QQQ option_trades:SPXW option_trades:SPY",
+        );
+        check(&patterns("flow-alerts:*"), "flow-alerts:QQQ flow-alerts:SPY");
+        check(
+            &patterns("*"),
+            "flow-alerts option_trades option_trades:QQQ option_trades:SPXW option_trades:SPY gex:QQQ gex:SPY \
+             gex_strike:SPY news",
+        );
+    }
+
+    #[test]
+    fn the_settings_choose_their_channels_and_symbols() {
+        let channel = |name: &str| ChannelChoice::Channel(Channel::parse(name).unwrap());
+        let topic = Topic { channel: Channel::OptionTrades, symbol: Symbol::parse("SPXW").ok() };
+        let mut plan = PlanSettings {
+            channels: vec![channel("news"), channel("gex"), ChannelChoice::Topic(topic)],
+            targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),
+            max_connections: 1,
+            max_joins_per_connection: 50,
+        };
+        check(&Pattern::of_settings(&plan), "option_trades:SPXW gex:SPY news");
+        plan.targets = Targets::WholeMarket;
+        check(&Pattern::of_settings(&plan), "option_trades:SPXW gex:QQQ gex:SPY news");
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for text in ["", ":SPY", "price:", "price SPY", "price:SPY:x", "pr[i]ce", "uw\u{e9}"] {
+            assert_eq!(text.parse::<Pattern>(), Err(InvalidPattern), "{text}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        for (glob, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "abcd", false),
+            ("*b*", "abc", true),
+            ("a**", "a", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(is_like(glob, text), expected, "{glob} {text}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `uw-websocket check`: what it looks at, what it says of it, and how it ends. It changes nothing.
+
+use std::fs;
+use std::net::TcpListener;
+
+use uw_websocket::simulator::{Simulator, SimulatorOptions};
+use uw_websocket_actors::settings::Secret;
+
+use crate::support::feed::{Ack, Refusal};
+use crate::support::service::TOKEN;
+use crate::support::{Feed, RedisServer, Setup, faults};
+
+const UNAUTHORISED: Refusal =
+    Refusal { status: "401 Unauthorized", headers: "", body: "the token a-token+that/nobody=may&see is bad" };
+
+/// Runs `check`: exit code and what it prints.
+#[track_caller]
+fn check(setup: &Setup) -> (Option<i32>, String) {
+    setup.command(&["check"])
+}
+
+/// A section, from its title to the next one.
+#[track_caller]
+fn section<'o>(output: &'o str, title: &str) -> &'o str {
+    let (_, rest) = output.split_once(&format!("\n{title}  ")).unwrap_or_else(|| panic!("no {title}"));
+    rest.split_once("\n\n").map_or(rest, |(section, _)| section)
+}
+
+#[track_caller]
+fn assert_says(output: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(output.contains(line), "no `{line}` in\n{output}");
+    }
+}
+
+/// The URL of a feed that is not there.
+fn nowhere() -> String {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("ws://{free}/socket")
+}
+
+#[test]
+fn all_is_well_and_nothing_is_changed() {
+    let redis = RedisServer::start_durable();
+    let options =
+        SimulatorOptions { token: Some(Secret::new(TOKEN.to_owned())), ..SimulatorOptions::default() };
+    let simulator = Simulator::start(options).unwrap();
+    let setup = Setup::new(&Feed::start(), &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url());
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(0));
+    assert_says(
+        &output,
+        &[
+            "✓ answers         version ",
+            "✓ rights          all 32 commands are allowed to `default`",
+            "✓ persistence     append-only file",
+            "✓ eviction        noeviction",
+            "✓ lease           nobody holds uw:ws:owner",
+            "✓ clock           that of redis is 0.",
+            "✓ folder          is not there, and can be made",
+            "✓ handshake       accepted",
+            "✓ join            flow-alerts acknowledged after ",
+            "\nThe service can run",
+        ],
+    );
+    assert!(!output.contains('✗') && !output.contains('\x1b'), "{output}");
+    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 0);
+    assert_eq!(fs::read_dir(setup.folder()).unwrap().count(), 0);
+    assert_eq!(simulator.handshakes(), 1);
+}
+
+#[test]
+fn the_plan_and_the_forecast_are_printed() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup =
+        Setup::new(&feed, &redis).set("WEBSOCKET_MAX_CONNECTIONS", "3").set("STREAM_RETENTION", "off");
+    let (code, output) = check(&setup.set("REDIS_STREAM_MAXLEN_BY_CHANNEL", "option_trades=0,news=100"));
+    assert_eq!(code, Some(0));
+    let subscriptions = "12 joins on 3 of 3 sockets, of 50 joins at most
+    flow+trades+news    4  flow-alerts  news  option_trades:SPY,QQQ
+    prices              2  price:SPY,QQQ
+    gex                 6  gex:SPY,QQQ  gex_strike:SPY,QQQ  gex_strike_expiry:SPY,QQQ";
+    assert_eq!(section(&output, "Subscriptions"), subscriptions);
+    let memory = section(&output, "Memory of Redis");
+    let table = "without a bound; those that have one: 1177 MiB; no age limit
+    CHANNEL            STREAMS       CAP        LASTS  BYTES AN ENTRY      COMES TO
+    flow-alerts              3    100000   13.9 hours            2100       601 MiB
+    option_trades            2      none                         1030      no bound
+    price                    2    100000   46.3 hours              92        18 MiB
+    gex                      2    100000   46.3 hours             690       132 MiB
+    gex_strike               2    100000    0.7 hours            1030       197 MiB
+    gex_strike_expiry        2    100000    0.3 hours            1160       230 MiB
+    news                     3       100    0.9 hours             260         0 MiB
+  ! room            ";
+    assert!(memory.starts_with(table), "{memory}");
+    assert_says(memory, &["a channel has no bound"]);
+}
+
+#[test]
+fn bad_settings_are_printed_as_the_service_prints_them() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("WRITER_SHARDS", "many").unset("UNUSUAL_WHALES_API_TOKEN");
+    assert_eq!(check(&setup), (Some(78), String::new()));
+    assert!(feed.handshakes().is_empty());
+}
+
+#[test]
+fn a_refused_token_is_77() {
+    let redis = RedisServer::start();
+    let options =
+        SimulatorOptions { token: Some(Secret::new("another".to_owned())), ..SimulatorOptions::default() };
+    let simulator = Simulator::start(options).unwrap();
+    let setup = Setup::new(&Feed::start(), &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url());
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(77));
+    assert_says(
+        &output,
+        &["✗ handshake       refused with status 401", "→ check the token", "exit code 77."],
+    );
+}
+
+#[test]
+fn what_does_not_answer_is_69() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let (code, output) = check(&setup.clone().set("UNUSUAL_WHALES_WEBSOCKET_URL", &nowhere()));
+    assert_eq!(code, Some(69));
+    assert_says(&output, &["✗ handshake       ", "→ is UNUSUAL_WHALES_WEBSOCKET_URL right"]);
+
+    redis.kill9();
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(69));
+    assert_says(
+        &output,
+        &[
+            "✗ answers         redis is not reachable",
+            "✓ handshake       accepted",
+            "✓ join            not tried",
+        ],
+    );
+    assert!(feed.joins().is_empty(), "nobody knows whether a service is running");
+}
+
+#[test]
+fn the_worst_of_several_faults_is_the_exit_code() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::with_password());
+    feed.refuse_all(Some(UNAUTHORISED));
+    let setup = Setup::new(&feed, &redis);
+    let wrong_password = setup.clone().set("REDIS_URL", &redis.url().replace("redis://:", "redis://:x"));
+    let (code, output) = check(&wrong_password);
+    assert_eq!(code, Some(78));
+    assert_says(
+        &output,
+        &["✗ answers         redis refuses the credentials", "✗ handshake       refused with status 401"],
+    );
+    redis.kill9();
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(77));
+    assert_says(
+        &output,
+        &["✗ answers         redis is not reachable", "✗ handshake       refused with status 401"],
+    );
+}
+
+#[test]
+fn a_redis_that_takes_no_writes_is_69_with_its_reason() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    for fault in faults::REFUSALS {
+        let ongoing = fault.begin(&redis);
+        let (code, output) = setup.command(&["check", "--no-feed"]);
+        ongoing.end(&redis);
+        assert_eq!(code, Some(69), "{}", fault.code());
+        assert_says(&output, &["✗ answers         redis takes no writes: ", fault.code()]);
+    }
+    assert!(feed.handshakes().is_empty());
+}
+
+#[test]
+fn a_redis_that_hangs_is_not_waited_for() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    redis.pause();
+    let (code, output) = check(&Setup::new(&feed, &redis));
+    redis.resume();
+    assert_eq!(code, Some(69));
+    assert_says(&output, &["✗ answers         redis is not reachable: no answer from redis: nothing for 5s"]);
+}
+
+#[test]
+fn a_feed_that_hangs_is_not_waited_for() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/socket", hanging.local_addr().unwrap());
+    let (code, output) = check(&Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &url));
+    assert_eq!(code, Some(69));
+    assert_says(&output, &["✗ handshake       "]);
+}
+
+#[test]
+fn a_feed_that_accepts_everybody_and_answers_nothing_is_69() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("CHANNELS", "news");
+    feed.answer_joins("news", Ack::Silence);
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(69));
+    assert_says(
+        &output,
+        &["✓ handshake       accepted", "✗ join            news: no answer within 5s", "/socket"],
+    );
+
+    feed.answer_joins("news", Ack::Error("your plan a-token+that/nobody=may&see lacks it"));
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(69));
+    assert_says(&output, &["✗ join            news: the feed refuses it: ", "your plan *** lacks it"]);
+}
+
+#[test]
+fn a_running_service_is_not_disturbed() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let service = setup.clone().start_ready();
+    let joins = feed.joins().len();
+    let owner: String = redis.command(&["GET", "uw:ws:owner"]);
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(0));
+    assert_says(
+        &output,
+        &[
+            &format!("✓ lease           {owner} holds uw:ws:owner, for "),
+            "✓ lock            a running service has the folder (pid ",
+            "✓ handshake       accepted",
+            &format!("✓ join            not tried: {owner} is running"),
+        ],
+    );
+    assert_eq!(feed.joins().len(), joins);
+    assert!(service.try_get("/readyz").is_ok_and(|(code, _)| code == 200));
+    service.finish();
+}
+
+#[test]
+fn a_disabled_service_and_a_misspelt_setting_are_doubts() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("ENABLE_WEBSOCKET", "no").unset("UNUSUAL_WHALES_API_TOKEN");
+    let (code, output) = check(&setup.set("TARGET_SYMBOL", "SPY"));
+    assert_eq!(code, Some(0));
+    assert_says(
+        &output,
+        &[
+            "! TARGET_SYMBOL ",
+            "→ not a setting and ignored; the nearest is TARGET_SYMBOLS",
+            "! disabled ",
+            "! handshake       not tried: there is no token",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_a_bad_setting() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("SPOOL_DIR", "/proc/none/spool");
+    let (code, output) = setup.command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(78));
+    assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+}

@@ -1,0 +1,172 @@
+//! `compose.yaml`, `kubernetes.yaml`, `redis-users.acl`: they agree with the image and with the settings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
+use uw_websocket_actors::rights::rules;
+
+use super::{file, items, text, yaml};
+
+/// The words of an instruction of the Dockerfile, the last one of its kind.
+fn instruction(name: &str) -> String {
+    let text = file("Dockerfile").replace("\\\n", " ");
+    let line = text.lines().rev().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in the Dockerfile")).trim().to_owned()
+}
+
+/// The port of the image.
+pub(crate) fn port() -> String {
+    instruction("EXPOSE")
+}
+
+fn spool_dir() -> String {
+    let dir = instruction("VOLUME");
+    let variables = instruction("ENV");
+    assert!(variables.split_whitespace().any(|word| word == format!("SPOOL_DIR={dir}")), "{variables}");
+    assert!(
+        variables.split_whitespace().any(|word| word.starts_with("HTTP_ADDR=") && word.ends_with(&port()))
+    );
+    dir
+}
+
+/// Loads what the service would be told; secrets come from files of the test in place of those that are mounted.
+#[track_caller]
+fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -> bool) -> Settings {
+    let secrets = tempfile::tempdir().unwrap();
+    let mut environment = vec![(OsString::from("ENABLE_WEBSOCKET"), OsString::from("true"))];
+    for (name, value) in variables {
+        let twin = name.strip_suffix("_FILE").and_then(|name| VARIABLES.iter().find(|v| v.name == name));
+        let known = VARIABLES.iter().any(|variable| variable.name == name && variable.kind == Kind::Plain);
+        assert!(known || twin.is_some(), "{name} is no setting that may stand in the open");
+        let value = if let Some(twin) = twin {
+            assert!(mounted(value), "{value} is not mounted");
+            let path = secrets.path().join(name);
+            fs::write(
+                &path,
+                if twin.kind == Kind::SecretUrl { "redis://uw:secret@redis:6379/0" } else { "t0ken" },
+            )
+            .unwrap();
+            path.into_os_string()
+        } else {
+            value.into()
+        };
+        environment.push((name.into(), value));
+    }
+    let settings =
+        Settings::load(&Sources { environment, dotenv: None, log_level: None, redis_url: None }).unwrap();
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    settings
+}
+
+fn seconds(value: &Value) -> Duration {
+    Duration::from_secs(text(value).strip_suffix('s').unwrap().parse().unwrap())
+}
+
+fn is_in(list: &Value, wanted: &str) -> bool {
+    items(list).iter().any(|item| item == wanted)
+}
+
+#[test]
+fn compose_runs_the_image_as_it_is_made() {
+    let compose = yaml("config/compose.yaml");
+    let service = &compose["services"]["uw-websocket"];
+    let variables: BTreeMap<String, String> = serde_json::from_value(service["environment"].clone()).unwrap();
+    let mounted = |path: &str| {
+        let name = path.strip_prefix("/run/secrets/").unwrap();
+        is_in(&service["secrets"], name) && compose["secrets"][name]["file"].is_string()
+    };
+    let settings = check_settings(&variables, &mounted);
+    assert!(seconds(&service["stop_grace_period"]) > settings.shutdown_timeout);
+    assert!(
+        is_in(&service["volumes"], &format!("spool:{}", spool_dir()))
+            && compose["volumes"].get("spool").is_some()
+    );
+    assert!(is_in(&service["ports"], &format!("127.0.0.1:{port}:{port}", port = port())));
+    assert_eq!(service["depends_on"]["redis"]["condition"], "service_healthy");
+    for (name, user) in [("uw-websocket", "65532:65532"), ("redis", "redis")] {
+        let service = &compose["services"][name];
+        assert_eq!((&service["read_only"], &service["user"]), (&true.into(), &user.into()), "{name}");
+        assert_eq!(service["restart"], "unless-stopped", "{name}");
+        assert!(is_in(&service["cap_drop"], "ALL"), "{name}");
+    }
+    let redis = &compose["services"]["redis"];
+    assert!(is_in(&redis["volumes"], "./redis.conf:/usr/local/etc/redis/redis.conf:ro"));
+    assert!(is_in(&redis["command"], "/usr/local/etc/redis/redis.conf"));
+    assert!(is_in(&redis["command"], "/run/secrets/redis_users") && is_in(&redis["secrets"], "redis_users"));
+}
+
+#[test]
+fn the_user_of_compose_has_the_rights_of_the_service() {
+    let rules = rules("uw");
+    let expected =
+        format!("user default on nopass resetkeys -@all +ping\nuser uw on >CHOOSE-A-PASSWORD {rules}\n");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/redis-users.acl");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(path, expected).unwrap();
+    } else {
+        assert_eq!(file("config/redis-users.acl"), expected, "UPDATE_DOCS=1 rewrites it");
+    }
+}
+
+/// The documents of the manifest by their kind.
+fn manifest() -> BTreeMap<String, Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&file("config/kubernetes.yaml")).unwrap();
+    documents.into_iter().map(|document| (text(&document["kind"]).to_owned(), document)).collect()
+}
+
+#[test]
+fn kubernetes_runs_the_image_as_it_is_made() {
+    let manifest = manifest();
+    let deployment = &manifest["Deployment"]["spec"];
+    assert_eq!((&deployment["replicas"], &deployment["strategy"]["type"]), (&1.into(), &"Recreate".into()));
+    let pod = &deployment["template"]["spec"];
+    let container = &pod["containers"][0];
+    let variables = items(&container["env"]).iter();
+    let variables =
+        variables.map(|pair| (text(&pair["name"]).to_owned(), text(&pair["value"]).to_owned())).collect();
+    let mounts = items(&container["volumeMounts"]);
+    let volume_at = |path: &str| {
+        let mount = mounts.iter().find(|mount| mount["mountPath"] == path)?;
+        items(&pod["volumes"]).iter().find(|volume| volume["name"] == mount["name"])
+    };
+    let mounted = |path: &str| {
+        let (folder, key) = path.rsplit_once('/').unwrap();
+        let secret = &volume_at(folder).unwrap()["secret"]["secretName"];
+        *secret == manifest["Secret"]["metadata"]["name"] && manifest["Secret"]["stringData"][key].is_string()
+    };
+    let settings = check_settings(&variables, &mounted);
+    assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(settings.shutdown_timeout.as_secs()));
+    let claim = &volume_at(&spool_dir()).unwrap()["persistentVolumeClaim"]["claimName"];
+    assert_eq!(*claim, manifest["PersistentVolumeClaim"]["metadata"]["name"]);
+    let size = text(&manifest["PersistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"]);
+    let size: u64 = size.strip_suffix("Gi").unwrap().parse().unwrap();
+    assert!(size << 30 > settings.actors.spool.max_bytes, "{size}");
+}
+
+#[test]
+fn kubernetes_asks_and_confines_the_container() {
+    let manifest = manifest();
+    let pod = &manifest["Deployment"]["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let (port, paths) = (port(), uw_websocket::http::PATHS);
+    assert_eq!(container["ports"][0]["containerPort"].to_string(), port);
+    assert_eq!(manifest["Service"]["spec"]["ports"][0]["port"].to_string(), port);
+    for (probe, path) in
+        [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
+    {
+        assert_eq!(container[probe]["httpGet"]["path"], path);
+        assert!(paths.iter().any(|(known, _)| *known == path));
+    }
+    assert_eq!((&pod["restartPolicy"], &pod["enableServiceLinks"]), (&"Always".into(), &false.into()));
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert!(container["resources"]["limits"]["memory"].is_string());
+    let labels = &manifest["Deployment"]["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(manifest["Service"]["spec"]["selector"], *labels);
+    assert_eq!(manifest["Deployment"]["spec"]["selector"]["matchLabels"], *labels);
+}
