@@ -79,7 +79,7 @@ impl Script {
 
     /// Tells it that time is over, and waits for its verdict.
     #[track_caller]
-    fn judge(mut self) {
+    fn judge(mut self) -> Result<String, String> {
         self.tell("end");
         let status = wait_for("the script has judged", VERDICT, || {
             self.child.try_wait().unwrap().ok_or_else(|| self.stderr.all().join("\n"))
@@ -88,8 +88,7 @@ impl Script {
             thread.join().unwrap();
         }
         let verdict = self.stderr.all().join("\n");
-        assert!(status.success(), "{verdict}");
-        println!("{verdict}");
+        if status.success() { Ok(verdict) } else { Err(verdict) }
     }
 }
 
@@ -172,7 +171,15 @@ impl Run {
     #[track_caller]
     fn end(self) {
         self.simulator.pause();
-        self.script.judge();
+        match self.script.judge() {
+            Ok(verdict) => println!("{verdict}"),
+            Err(verdict) => {
+                let (_, metrics) = self.service.get("/metrics");
+                let counts: Vec<&str> =
+                    metrics.lines().filter(|line| line.starts_with("uw_ws_snapshot_")).collect();
+                panic!("{verdict}\n{}", counts.join("\n"));
+            }
+        }
         self.service.finish();
     }
 }

@@ -86,7 +86,7 @@ class Run:
         problems = self.wait_for_the_end()
         done.set()
         threads[2].join()
-        return self.report(self.reader.problems + problems + self.strangers() + self.not_tested())
+        return self.report(self.reader.problems + problems + self.strange_times() + self.strangers() + self.not_tested())
 
     def guarded(self, act, until):
         try:
@@ -112,29 +112,44 @@ class Run:
 
     def wait_for_the_end(self):
         """What is wrong when the time for healing has passed, beginning with the last late write."""
-        deadline = time.monotonic() + HEAL
+        deadline, client = time.monotonic() + HEAL, self.connect()
+        wanted = {key: self.wanted(client, key, *of) for key, of in self.reader.live.items()}
         while True:
-            problems = self.final_problems()
-            if not problems or time.monotonic() > max(deadline, self.reader.stalled + HEAL):
+            began = time.monotonic()
+            problems = self.final_problems(client, wanted)
+            if not problems or began > max(deadline, self.reader.stalled + HEAL):
                 return problems
             time.sleep(0.05)
 
-    def final_problems(self):
-        client, found = self.connect(), []
+    def wanted(self, client, key, endpoint, symbol):
+        """REST's last answer, when it was given, and all events."""
+        newest = max(self.fetcher.writes_of(key), key=lambda write: times.parse_fetched_at(write.fetched_at))
+        base = bodies.check(endpoint, symbol, newest.payload)
+        return base, times.parse_fetched_at(newest.fetched_at), expected.events(client, endpoint, symbol)
+
+    def final_problems(self, client, wanted):
+        found = []
         for key, (endpoint, symbol) in self.reader.live.items():
             fields = client.hgetall(key)
-            newest = max(self.fetcher.writes_of(key), key=lambda write: times.parse_fetched_at(write.fetched_at))
             try:
                 data = bodies.check(endpoint, symbol, fields["payload"])
                 fetched_at = times.parse_fetched_at(fields["fetched_at"])
             except (bodies.Invalid, ValueError, KeyError) as error:
                 found.append(f"in the end {key}: {error!r}")
                 continue
-            base = bodies.check(endpoint, symbol, newest.payload)
-            base_at = times.parse_fetched_at(newest.fetched_at)
-            events = expected.events(client, endpoint, symbol)
-            wrong = expected.problems(endpoint, data, fetched_at, base, base_at, events)
+            wrong = expected.problems(endpoint, data, fetched_at, *wanted[key])
             found += [f"in the end {key}: {text}" for text in wrong[:3]]
+        return found
+
+    def strange_times(self):
+        """Values of the service whose `fetched_at` is neither of an event that came nor of an answer of REST."""
+        client, found = self.connect(), []
+        for key, (endpoint, symbol) in self.reader.live.items():
+            known = {event.received_ms for event in expected.events(client, endpoint, symbol)}
+            known |= {times.unix_ms(times.parse_fetched_at(w.fetched_at)) for w in self.fetcher.writes_of(key)}
+            seen = {fetched_at for fetched_at, _ in self.reader.services.get(key, ())}
+            strange = [at.isoformat() for at in seen if times.unix_ms(at) not in known]
+            found += [f"{key}: nothing came at its `fetched_at` {at}" for at in strange[:3]]
         return found
 
     def strangers(self):

@@ -60,34 +60,44 @@ def problems(endpoint, data, fetched_at, base, base_at, events):
 
 def rows(endpoint, data, base, base_ms, events):
     base_rows = {bodies.row_key(endpoint, row): row for row in base}
-    newest_events = {}
-    for event in events:
-        row = translated(endpoint, event.payload)
-        key, at = bodies.row_key(endpoint, row), times.parse(row["time"])
-        known = newest_events.get(key)
-        if known is None or at >= known[0]:
-            newest_events[key] = (at, event.received_ms, row)
     newest_base = max((times.parse(row["time"]) for row in base), default=None)
-    found, newest_ms, shown = [], 0, {bodies.row_key(endpoint, row): row for row in data}
-    expected = set(base_rows)
-    for key, (at, received_ms, row) in newest_events.items():
+    shown = {bodies.row_key(endpoint, row): row for row in data}
+    found, newest_ms, expected = [], 0, set(base_rows)
+    news = newest_events(endpoint, events)
+    for key, (order, of_events) in news.items():
         known = base_rows.get(key)
-        if newest_base is not None and is_left_out(endpoint, at, known, newest_base):
+        if newest_base is not None and is_left_out(endpoint, order[0], known, newest_base):
             continue
         expected.add(key)
-        wins = known is None or (at, received_ms) > (times.parse(known["time"]), base_ms)
-        is_open = known is not None and (at, received_ms) == (times.parse(known["time"]), base_ms)
+        base_order = None if known is None else (times.parse(known["time"]), base_ms)
+        wins = known is None or order > base_order
         if wins:
-            newest_ms = max(newest_ms, received_ms)
-        wanted = (known or {}) | row if wins else known
-        if not is_open and not is_equal(shown.get(key), wanted):
-            found.append(f"the row {key} is {shown.get(key)} and not {wanted}")
-    for key in base_rows.keys() - newest_events.keys():
+            newest_ms = max(newest_ms, order[1])
+        wanted = [(known or {}) | row for row in of_events] if wins else [known]
+        # within a millisecond it cannot be told from here which is newer
+        if order != base_order and not any(is_equal(shown.get(key), row) for row in wanted):
+            came = times.from_unix_ms(order[1]).time()
+            found.append(f"the row {key} is {shown.get(key)} and not {wanted[-1]}, which came at {came}")
+    for key in base_rows.keys() - news.keys():
         if shown.get(key) != base_rows[key]:
             found.append(f"REST's row {key} is {shown.get(key)} and not {base_rows[key]}")
     if shown.keys() != expected:
         found.append(f"rows that nobody sent: {shown.keys() - expected}; missing: {expected - shown.keys()}")
     return found, newest_ms
+
+
+def newest_events(endpoint, events):
+    """By key the time and receipt of the newest event, and the rows of all that have both in common with it."""
+    newest = {}
+    for event in events:
+        row = translated(endpoint, event.payload)
+        key, order = bodies.row_key(endpoint, row), (times.parse(row["time"]), event.received_ms)
+        known, rows_there = newest.get(key, (order, []))
+        if order > known:
+            newest[key] = (order, [row])
+        elif order == known:
+            newest[key] = (order, [*rows_there, row])
+    return newest
 
 
 def is_left_out(endpoint, at, known, newest_base):
