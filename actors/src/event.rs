@@ -317,6 +317,8 @@ pub struct MapCell {
     pub field: Box<str>,
     /// The trading session of the row: its date in New York, as days since 1970-01-01.
     pub session: i32,
+    /// Of what time the row is, as it says, in Unix milliseconds; when it was received if it does not say.
+    pub at_ms: u64,
 }
 
 /// The stream entries of one event, in the order of its outlets. Nearly every event has one.

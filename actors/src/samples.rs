@@ -68,7 +68,7 @@ pub(crate) fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
 
 /// A gex row.
 pub(crate) fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) -> Event {
-    let cell = Some(Box::new(MapCell { field: field.into(), session }));
+    let cell = Some(Box::new(MapCell { field: field.into(), session, at_ms: 0 }));
     Event { cell, ..event(route, payload, 0) }
 }
 

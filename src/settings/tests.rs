@@ -121,6 +121,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("WRITER_SHARDS", "0"),
         ("WRITER_MAILBOX_CAPACITY", "0"),
         ("WRITER_BATCH_MAX_EVENTS", "0"),
+        ("SNAPSHOT_INTERVAL_MS", "61000"),
         ("SPOOL_MODE", "on"),
         ("SPOOL_KEEP", "2h"),
         ("SPOOL_MAX_BYTES", "4GB"),

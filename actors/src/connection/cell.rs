@@ -18,8 +18,8 @@ pub fn map_cell(
     let strike = facts.strike.as_deref()?;
     // a row from the future would make the map refuse all others
     let received = received_us / 1000;
-    let at = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).map_or(received, |ms| ms.min(received));
-    let session = sessions.session_date(at);
+    let at_ms = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(received);
+    let session = sessions.session_date(at_ms.min(received));
     let field = if *channel == Channel::GexStrikeExpiry {
         let expiry = facts.expiry.as_deref()?;
         if calendar::day_of(expiry).is_some_and(|day| day < session) {
@@ -29,5 +29,5 @@ pub fn map_cell(
     } else {
         strike.to_owned()
     };
-    (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session }))
+    (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session, at_ms }))
 }

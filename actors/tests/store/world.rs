@@ -254,7 +254,7 @@ impl Life {
                 payload: Bytes::copy_from_slice(payload.as_ref().as_bytes()),
                 received_us,
                 ordinal: 0,
-                cell: Some(Box::new(MapCell { field: field.into(), session })),
+                cell: Some(Box::new(MapCell { field: field.into(), session, at_ms: 0 })),
                 ids: EntryIds::default(),
             });
         }

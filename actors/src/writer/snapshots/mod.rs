@@ -95,7 +95,7 @@ impl Snapshots {
         for event in events {
             for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
                 newest.insert(&outlet.stream, (event, outlet_at));
-                pending.row(origin, (event, outlet), now);
+                pending.row(origin, (event, outlet_at), now);
             }
         }
         for newest in newest.into_values() {

@@ -67,6 +67,10 @@ pub(super) struct Cells {
 pub(super) struct RestEvent {
     pub(super) payload: Bytes,
     pub(super) received_us: u64,
+    /// Its entry, which tells what came first.
+    pub(super) id: EntryId,
+    /// Of what time it is, if it is a row of a cell.
+    at_ms: u64,
 }
 
 /// All that waits.
@@ -108,7 +112,9 @@ impl Pending {
     }
 
     /// Enters an event for the map of an outlet and its body of REST.
-    pub(super) fn row(&mut self, origin: Origin, (event, outlet): (&Event, &Arc<Outlet>), now: Instant) {
+    pub(super) fn row(&mut self, origin: Origin, (event, outlet_at): (&Event, usize), now: Instant) {
+        let Some(outlet) = event.route.outlets.get(outlet_at) else { return };
+        let id = event.ids.get(outlet_at);
         if outlet.rest.is_none() && (outlet.map.is_none() || event.cell.is_none()) {
             return;
         }
@@ -119,7 +125,8 @@ impl Pending {
                 news.set_cell(cell, payload.clone());
             }
             if outlet.rest.is_some() {
-                let row = RestEvent { payload, received_us: event.received_us };
+                let at_ms = event.cell.as_ref().map_or(0, |cell| cell.at_ms);
+                let row = RestEvent { payload, received_us: event.received_us, id, at_ms };
                 news.add_row(event.cell.as_deref(), row);
             }
         });
@@ -129,7 +136,7 @@ impl Pending {
         let key = (origin, Arc::clone(&outlet.stream));
         let news = self.news.entry(key).or_insert_with(|| {
             let due = self.written_at.get(&outlet.stream).map_or(now, |at| *at + self.interval);
-            self.dues.insert((due, origin, Arc::clone(&outlet.stream)));
+            self.dues.insert((due.max(now), origin, Arc::clone(&outlet.stream)));
             News::new(Arc::clone(outlet), origin)
         });
         let before = news.bytes;
@@ -146,6 +153,13 @@ impl Pending {
                 break;
             }
             self.dues.pop_first();
+            // it may have been written since this came
+            let due = self.due(&stream, now);
+            if due > now && !takes_all {
+                self.dues.insert((due, origin, stream));
+                continue;
+            }
+            self.written_at.insert(Arc::clone(&stream), now);
             if let Some(news) = self.news.remove(&(origin, stream)) {
                 bytes += news.bytes;
                 self.bytes -= news.bytes;
@@ -154,6 +168,10 @@ impl Pending {
         }
         taken.sort_by_key(|news: &News| news.origin);
         taken
+    }
+
+    fn due(&self, stream: &Arc<str>, now: Instant) -> Instant {
+        self.written_at.get(stream).map_or(now, |at| *at + self.interval)
     }
 
     /// When something is due next.
@@ -211,7 +229,10 @@ impl News {
         }
         let Some(cell) = cell else { return self.rows.push(row) };
         if let Some(known) = self.by_cell.get(&cell.field).and_then(|at| self.rows.get_mut(*at)) {
-            *known = row;
+            // the newest row of a cell is not always the last one to come
+            if known.at_ms <= row.at_ms {
+                *known = row;
+            }
         } else {
             self.by_cell.insert(cell.field.clone(), self.rows.len());
             self.rows.push(row);
