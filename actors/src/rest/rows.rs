@@ -126,7 +126,7 @@ impl Rows {
         if event.row.session > self.session {
             self.turn_to(event.row.session);
         }
-        let row = self.by_key.entry(key.clone()).or_default();
+        let row = self.by_key.entry(key).or_default();
         if row.event.as_ref().is_some_and(|known| known.order() > event.order()) {
             return;
         }

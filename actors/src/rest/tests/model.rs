@@ -120,7 +120,7 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
     // within REST's second its last price tells
     let of_second: Vec<_> = events.iter().filter(|(at, ..)| at / 1_000_000 == base_second).collect();
     let is_second_newer = of_second.last().is_some_and(|(_, received, event)| {
-        let (volume, known) = (float(&event["vol"]), float(&base["total_volume"]));
+        let (volume, known) = (event["vol"].as_i64(), base["total_volume"].as_i64());
         volume > known || volume == known && *received > base_us
     });
     let news: Vec<&Row> = events
@@ -190,18 +190,19 @@ fn series(base: Vec<Row>, base_us: i64, events: &[(Row, i64)]) -> Option<Vec<Row
 }
 
 fn strikes(base: Vec<Row>, base_us: i64, events: &[(Row, i64)]) -> Option<Vec<Row>> {
-    let cents = |row: &Row| float(&row["strike"]).mul_add(100.0, 0.5) as i64;
-    let mut newest: BTreeMap<i64, (i64, i64, &Row)> = BTreeMap::new();
+    // sorts as the numbers do
+    let strike_of = |row: &Row| format!("{:08.2}", float(&row["strike"]));
+    let mut newest: BTreeMap<String, (i64, i64, &Row)> = BTreeMap::new();
     for (event, received) in events {
         let account = (ms(event, "timestamp"), *received, event);
-        let known = newest.entry(cents(event)).or_insert(account);
+        let known = newest.entry(strike_of(event)).or_insert(account);
         if (account.0, account.1) > (known.0, known.1) {
             *known = account;
         }
     }
     let times = base.iter().map(|row| at(row, "time")).chain(newest.values().map(|event| event.0));
     let session = times.max().map(date);
-    let mut merged: BTreeMap<i64, Row> = base.into_iter().map(|row| (cents(&row), row)).collect();
+    let mut merged: BTreeMap<String, Row> = base.into_iter().map(|row| (strike_of(&row), row)).collect();
     let mut has_news = false;
     for (strike, (time, received, event)) in newest {
         let known = merged.get(&strike);

@@ -12,7 +12,7 @@ pub(super) fn assert_is_body(endpoint: Endpoint, payload: &str) {
     match endpoint {
         Endpoint::StockState => assert_is_state(data.as_object().unwrap()),
         Endpoint::FlowAlerts => {
-            let created: Vec<i64> = rows(data).map(|row| assert_is_alert(row)).collect();
+            let created: Vec<i64> = rows(data).map(assert_is_alert).collect();
             assert!(created.is_sorted_by(|a, b| a >= b), "newest first: {payload}");
             assert!(created.len() <= 100);
         }
