@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use uw_websocket_actors::rest::{Body, Endpoint};
+use uw_websocket_actors::event::EntryId;
+use uw_websocket_actors::rest::{Body, Endpoint, Receipt};
 
 const BEGIN: &str = "<!-- bodies -->\n";
 const END: &str = "<!-- /bodies -->";
@@ -63,7 +64,7 @@ const EXAMPLES: [Example; 4] = [
 fn section(example: &Example) -> String {
     let mut body = Body::new(example.endpoint, "SPY", true);
     body.found("SPY", Some((example.before, example.fetched_at))).unwrap();
-    body.add(example.event, example.received_us).unwrap();
+    body.add(example.event, Receipt::new(example.received_us, EntryId::default())).unwrap();
     let after = body.wanted().unwrap();
     let lines = |payload: &str| payload.replace("},{", "},\n {");
     let mut section = format!("`{}`: {}.\n\n```text\n", example.channel, example.says);

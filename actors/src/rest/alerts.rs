@@ -5,7 +5,7 @@ use super::object::{
     Object, ObjectText, count_value, decimal_value, flag_value, nullable_text_value, quoted, text_value,
 };
 use super::occ::OccSymbol;
-use super::{Unreadable, Untranslatable, heap_bytes, times};
+use super::{Receipt, Unreadable, Untranslatable, heap_bytes, times};
 
 /// Alerts of a body at most, as REST has them.
 const MAX_ROWS: usize = 100;
@@ -27,7 +27,7 @@ pub(super) struct Alerts {
 struct Alert {
     created_us: i64,
     /// `None` for REST's.
-    received_us: Option<i64>,
+    receipt: Option<Receipt>,
     /// Without one it is like no other.
     identity: Option<Identity>,
     text: Box<str>,
@@ -54,11 +54,11 @@ impl Alerts {
     }
 
     /// Takes the alert of an event in. Of the accounts of one moment the last is kept.
-    pub(super) fn add(&mut self, payload: &str, received_us: i64) -> Result<(), Untranslatable> {
-        let alert = translate(&self.ticker, payload, received_us)?;
+    pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
+        let alert = translate(&self.ticker, payload, receipt)?;
         let is_account = |known: &Alert| known.created_us == alert.created_us && known.is_same(&alert);
         if let Some(known) = self.events.iter().position(is_account) {
-            if self.events[known].receipt() >= alert.receipt() {
+            if self.events[known].account() >= alert.account() {
                 return Ok(());
             }
             self.events.remove(known);
@@ -76,7 +76,7 @@ impl Alerts {
 
     /// Whether alerts of events are shown.
     pub(super) fn has_news(&self) -> bool {
-        self.merged().iter().any(|alert| alert.received_us.is_some())
+        self.merged().iter().any(|alert| alert.receipt.is_some())
     }
 
     /// REST's alerts and those that it has not.
@@ -84,18 +84,14 @@ impl Alerts {
         let mut merged: Vec<&Alert> = self.base.iter().chain(self.news()).collect();
         merged.sort_by_key(|alert| std::cmp::Reverse(alert.created_us));
         merged.truncate(MAX_ROWS);
-        if merged.iter().any(|alert| alert.received_us.is_some()) {
-            merged
-        } else {
-            self.base.iter().collect()
-        }
+        if merged.iter().any(|alert| alert.receipt.is_some()) { merged } else { self.base.iter().collect() }
     }
 
     /// The alerts of events, newest first. Of one alert REST's account is shown, else the one that was received last.
     fn news(&self) -> Vec<&Alert> {
         let mut accounts: Vec<&Alert> =
             self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event))).collect();
-        accounts.sort_by(|a, b| b.receipt().cmp(&a.receipt()));
+        accounts.sort_by(|a, b| b.account().cmp(&a.account()));
         let mut news: Vec<&Alert> = Vec::with_capacity(accounts.len());
         for account in accounts {
             if !news.iter().any(|known| known.is_same(account)) {
@@ -114,14 +110,13 @@ impl Alerts {
 
 impl Alert {
     /// Of two alerts the newer one is greater.
-    fn age(&self) -> (i64, Option<i64>, &str) {
-        (self.created_us, self.received_us, &self.text)
+    fn age(&self) -> (i64, Option<Receipt>) {
+        (self.created_us, self.receipt)
     }
 
-    /// Of two accounts the one that was received later is greater. Their texts tell when nothing else does, whichever
-    /// came first.
-    fn receipt(&self) -> (Option<i64>, i64, &str) {
-        (self.received_us, self.created_us, &self.text)
+    /// Of two accounts the one that came later is greater.
+    fn account(&self) -> (Option<Receipt>, i64) {
+        (self.receipt, self.created_us)
     }
 
     fn is_same(&self, other: &Alert) -> bool {
@@ -152,7 +147,7 @@ fn base_row(text: &str) -> Result<Alert, Unreadable> {
         .and_then(|time| times::parse(&time))
         .ok_or(Unreadable("a row has no `created_at`"))?;
     let identity = identity(&object, "alert_rule");
-    Ok(Alert { created_us, received_us: None, identity, text: text.into() })
+    Ok(Alert { created_us, receipt: None, identity, text: text.into() })
 }
 
 fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
@@ -165,7 +160,7 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
 }
 
 /// An event as a row of REST.
-fn translate(ticker: &str, payload: &str, received_us: i64) -> Result<Alert, Untranslatable> {
+fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
     let contract =
@@ -173,7 +168,7 @@ fn translate(ticker: &str, payload: &str, received_us: i64) -> Result<Alert, Unt
     let created_us = object
         .integer("executed_at")
         .or_else(|| object.integer("end_time"))
-        .and_then(|ms| times::event_us(ms, received_us))
+        .and_then(|ms| times::event_us(ms, receipt.received_us))
         .ok_or(Untranslatable("its `executed_at` is missing or far from its receipt"))?;
     let mut row = ObjectText::new();
     row.text("type", contract.kind());
@@ -202,7 +197,7 @@ fn translate(ticker: &str, payload: &str, received_us: i64) -> Result<Alert, Unt
     if identity.is_none() {
         return Err(Untranslatable("its `total_size` or `total_premium` is no number"));
     }
-    Ok(Alert { created_us, received_us: Some(received_us), identity, text: row.end() })
+    Ok(Alert { created_us, receipt: Some(receipt), identity, text: row.end() })
 }
 
 type Translate = fn(&str) -> Option<std::borrow::Cow<'_, str>>;

@@ -19,7 +19,7 @@ mod times;
 
 use thiserror::Error;
 
-use crate::event::Channel;
+use crate::event::{Channel, EntryId};
 use alerts::Alerts;
 use frame::Frame;
 use rows::{Kind, Rows};
@@ -58,6 +58,15 @@ pub struct Hash {
     pub payload: String,
     /// When it was fetched, or when the newest event in it was received.
     pub fetched_at: String,
+}
+
+/// When an event came; of two events of a stream the later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Receipt {
+    /// When it was received, in Unix microseconds.
+    pub received_us: i64,
+    /// Its entry in its stream: what came at once is told apart by it.
+    pub id: EntryId,
 }
 
 /// A body that is kept fresh.
@@ -107,6 +116,16 @@ enum Content {
     Rows(Rows),
     /// What is there is not the endpoint's; it is left alone.
     Foreign,
+}
+
+// === impl Receipt ===
+
+impl Receipt {
+    /// Of an event that was received then, in Unix microseconds, as this entry.
+    #[must_use]
+    pub fn new(received_us: u64, id: EntryId) -> Receipt {
+        Receipt { received_us: i64::try_from(received_us).unwrap_or(i64::MAX), id }
+    }
 }
 
 // === impl Endpoint ===
@@ -225,10 +244,9 @@ impl Body {
     ///
     /// # Errors
     /// The event lacks what a row must have.
-    pub fn add(&mut self, payload: &str, received_us: u64) -> Result<(), Untranslatable> {
-        let received_us = i64::try_from(received_us).unwrap_or(i64::MAX);
-        self.content.add(payload, received_us)?;
-        self.newest_event_us = self.newest_event_us.max(received_us);
+    pub fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
+        self.content.add(payload, receipt)?;
+        self.newest_event_us = self.newest_event_us.max(receipt.received_us);
         self.standing = match self.standing {
             Standing::Current | Standing::Changed => Standing::Changed,
             Standing::Offered | Standing::Doubtful => Standing::Doubtful,
@@ -342,11 +360,11 @@ impl Content {
         Ok(frame)
     }
 
-    fn add(&mut self, payload: &str, received_us: i64) -> Result<(), Untranslatable> {
+    fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         match self {
-            Content::Alerts(alerts) => alerts.add(payload, received_us),
-            Content::Rows(rows) => rows.add(payload, received_us),
-            Content::State(state) => state.add(payload, received_us),
+            Content::Alerts(alerts) => alerts.add(payload, receipt),
+            Content::Rows(rows) => rows.add(payload, receipt),
+            Content::State(state) => state.add(payload, receipt),
             Content::Foreign => Ok(()),
         }
     }

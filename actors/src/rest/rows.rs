@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use self::row::{Dated, Event, Key, Row};
 use super::object::Object;
-use super::{Unreadable, Untranslatable, times};
+use super::{Receipt, Unreadable, Untranslatable, times};
 use crate::calendar::{SessionClock, session_date};
 
 /// Rows of a body at most; the least recent events go first. A session at ten seconds a row has 2 340, a ticker some
@@ -97,11 +97,11 @@ impl Rows {
     }
 
     /// Takes the row of an event in.
-    pub(super) fn add(&mut self, payload: &str, received_us: i64) -> Result<(), Untranslatable> {
+    pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("timestamp")
-            .and_then(|ms| times::event_us(ms, received_us))
+            .and_then(|ms| times::event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `timestamp` is missing or far from its receipt"))?;
         let key = match self.kind {
             Kind::Series => Key::Time(at_us),
@@ -114,7 +114,7 @@ impl Rows {
             Kind::Series => row::of_series(&self.ticker, &object, at_us),
             Kind::Strikes => row::of_strikes(&self.ticker, &object, at_us, session),
         };
-        self.place(key, Event { row: Dated { at_us, session, text }, received_us });
+        self.place(key, Event { row: Dated { at_us, session, text }, receipt });
         Ok(())
     }
 
@@ -133,10 +133,6 @@ impl Rows {
         self.text_bytes -= row.text_bytes();
         row.event = Some(event);
         row.merge(self.base_us);
-        if self.kind == Kind::Series && !row.is_news(self.session) {
-            // REST's series only grows: what it has is never news again
-            row.event = None;
-        }
         self.text_bytes += row.text_bytes();
         if self.by_key.len() > MAX_ROWS {
             self.drop_oldest_event();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
-use super::{Unreadable, Untranslatable, heap_bytes, times};
+use super::{Receipt, Unreadable, Untranslatable, heap_bytes, times};
 use crate::calendar::{SessionClock, session_date};
 
 /// Seconds with prices that are remembered, to be put over a newer body of REST: more than a pass of the fetcher takes.
@@ -49,7 +49,7 @@ struct Prices {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Dated<T> {
     at_us: i64,
-    received_us: i64,
+    receipt: Receipt,
     value: T,
 }
 
@@ -69,14 +69,14 @@ impl StockState {
     }
 
     /// Takes the price of an event in.
-    pub(super) fn add(&mut self, payload: &str, received_us: i64) -> Result<(), Untranslatable> {
+    pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("time")
-            .and_then(|ms| times::event_us(ms, received_us))
+            .and_then(|ms| times::event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `time` is missing or far from its receipt"))?;
         let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is no number"))?;
-        let prices = Prices::of(price, object.decimal("vol"), at_us, received_us);
+        let prices = Prices::of(price, object.decimal("vol"), at_us, receipt);
         let second = at_us.div_euclid(SECOND_US);
         match self.seconds.get_mut(&second) {
             Some(known) => known.widen(&prices),
@@ -162,7 +162,7 @@ impl Base {
             || second == self.second
                 && match (&prices.volume, &self.volume) {
                     (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
-                    _ => prices.close.received_us > self.fetched_us,
+                    _ => prices.close.receipt.received_us > self.fetched_us,
                 }
     }
 
@@ -196,13 +196,13 @@ impl Base {
 }
 
 impl Prices {
-    fn of(price: Price, volume: Option<Decimal>, at_us: i64, received_us: i64) -> Prices {
+    fn of(price: Price, volume: Option<Decimal>, at_us: i64, receipt: Receipt) -> Prices {
         let price = Arc::new(price);
         Prices {
             high: Arc::clone(&price),
             low: Arc::clone(&price),
-            close: Dated { at_us, received_us, value: price },
-            volume: volume.map(|value| Dated { at_us, received_us, value }),
+            close: Dated { at_us, receipt, value: price },
+            volume: volume.map(|value| Dated { at_us, receipt, value }),
         }
     }
 

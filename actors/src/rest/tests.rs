@@ -11,6 +11,7 @@ mod world;
 
 use super::*;
 use decimal::Decimal;
+use samples::came_at;
 
 const FETCHED: &str = "2025-10-03T20:14:50.515417+00:00";
 #[test]
@@ -18,7 +19,7 @@ fn an_alert_comes_first_in_rests_shape() {
     let mut body = Body::new(Endpoint::FlowAlerts, "DIA", true);
     body.found("DIA", None).unwrap();
     let alert = r#"{"rule_name":"RepeatedHits","ticker":"DIA","option_chain":"DIA241018C00415000","underlying_price":415.981,"total_size":50.0,"total_premium":36466.0,"price":7.3,"executed_at":1726670212748,"has_sweep":false,"id":"x","bid":"7.15"}"#;
-    body.add(alert, 1_726_670_220_000_001).unwrap();
+    body.add(alert, came_at(1_726_670_220_000_001)).unwrap();
     let hash = body.wanted().unwrap();
     assert_eq!(hash.fetched_at, "2024-09-18T14:37:00.000001+00:00");
     assert_eq!(
@@ -27,7 +28,7 @@ fn an_alert_comes_first_in_rests_shape() {
     );
     body.written(&hash);
     assert_eq!(body.wanted(), None);
-    body.add(alert, 1_726_670_220_000_001).unwrap();
+    body.add(alert, came_at(1_726_670_220_000_001)).unwrap();
     assert_eq!(body.wanted(), None, "a repetition changes nothing");
 }
 
@@ -37,7 +38,8 @@ fn a_late_older_answer_is_replaced_by_what_is_known() {
     let state = r#"{"data":{"close":"669.5","high":"669.94","low":"668.6","tape_time":"2025-10-03T20:14:43Z","total_volume":70492555,"prev_close":"669.21"}}"#;
     body.found("SPY", Some((state, FETCHED))).unwrap();
     assert_eq!(body.wanted(), None);
-    body.add(r#"{"close":"670.1","time":1759522500000,"vol":70492600}"#, 1_759_522_500_100_000).unwrap();
+    body.add(r#"{"close":"670.1","time":1759522500000,"vol":70492600}"#, came_at(1_759_522_500_100_000))
+        .unwrap();
     let newer = body.wanted().unwrap();
     assert_eq!(
         newer.payload,
@@ -58,7 +60,7 @@ fn price(seconds: u64) -> (String, u64) {
 }
 
 fn add(body: &mut Body, (event, received_us): (String, u64)) {
-    body.add(&event, received_us).unwrap();
+    body.add(&event, came_at(received_us.cast_signed())).unwrap();
 }
 
 const STATE: &str = r#"{"data":{"close":"669.5","tape_time":"2025-10-03T20:14:43Z","total_volume":6}}"#;
@@ -89,11 +91,11 @@ fn an_event_with_an_older_time_does_not_lower_fetched_at() {
     let mut body = Body::new(Endpoint::SpotExposuresStrike, "SPY", true);
     body.found("SPY", None).unwrap();
     let event = |at: u64| format!(r#"{{"timestamp":{at},"strike":"5","price":"{at}"}}"#);
-    body.add(&event(1_759_522_490_000), 1_759_522_495_000_000).unwrap();
+    body.add(&event(1_759_522_490_000), came_at(1_759_522_495_000_000)).unwrap();
     let first = body.wanted().unwrap();
     body.written(&first);
     // newer in itself, but received before: a replay
-    body.add(&event(1_759_522_491_000), 1_759_522_492_000_000).unwrap();
+    body.add(&event(1_759_522_491_000), came_at(1_759_522_492_000_000)).unwrap();
     let second = body.wanted().unwrap();
     assert!(second.payload.contains("1759522491000"));
     assert_eq!(second.fetched_at, first.fetched_at);
@@ -106,7 +108,7 @@ fn nothing_is_written_where_rest_has_no_body_unless_it_may_be_made() {
         let mut body = Body::new(Endpoint::SpotExposures, "SPY", may_create);
         body.found("SPY", None).unwrap();
         assert_eq!(body.wanted(), None);
-        body.add(gex, 1_759_522_490_000_000).unwrap();
+        body.add(gex, came_at(1_759_522_490_000_000)).unwrap();
         assert_eq!(body.wanted().is_some(), may_create);
         body.found("SPY", Some((r#"{"data":[]}"#, FETCHED))).unwrap();
         assert!(body.wanted().is_some(), "what came before REST's answer is not lost");
@@ -149,7 +151,7 @@ fn a_body_that_could_not_be_read_again_is_not_written() {
     let full = format!(r#"{{"data":[],"x":"{}"}}"#, "x".repeat(MAX_BODY - rest.len()));
     let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
     body.found("SPY", Some((&full, FETCHED))).unwrap();
-    body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, 1_759_522_490_000_000).unwrap();
+    body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, came_at(1_759_522_490_000_000)).unwrap();
     assert_eq!(body.wanted(), None);
 }
 
@@ -210,7 +212,7 @@ fn an_own_write_whose_reply_was_lost_is_not_taken_for_rests() {
 fn other_members_of_a_body_are_kept() {
     let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
     body.found("SPY", Some((r#"{"date":"2025-10-03","data":[],"next":null}"#, FETCHED))).unwrap();
-    body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, 1_759_522_490_000_000).unwrap();
+    body.add(r#"{"timestamp":1759522490000,"price":"1"}"#, came_at(1_759_522_490_000_000)).unwrap();
     let row = r#"{"time":"2025-10-03T20:14:50.000000Z","ticker":"SPY","price":"1"}"#;
     let expected = format!(r#"{{"date":"2025-10-03","data":[{row}],"next":null}}"#);
     assert_eq!(body.wanted().unwrap().payload, expected);

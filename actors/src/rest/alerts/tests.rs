@@ -1,5 +1,5 @@
 use super::super::frame;
-use super::super::tests::samples::{DIA_ALERT, FLOW_ALERT_EVENT, FLOW_ALERTS, us};
+use super::super::tests::samples::{DIA_ALERT, FLOW_ALERT_EVENT, FLOW_ALERTS, came_at, us};
 use super::*;
 
 const CORPUS: &str = "2025-05-16T18:19:53Z";
@@ -24,7 +24,7 @@ fn event(size: i64, after_ms: i64) -> String {
 
 /// Receives an event so many milliseconds after the sample's.
 fn add(alerts: &mut Alerts, event: &str, after_ms: i64) {
-    alerts.add(event, us("2025-10-03T20:13:07.102593Z") + after_ms * 1000).unwrap();
+    alerts.add(event, came_at(us("2025-10-03T20:13:07.102593Z") + after_ms * 1000)).unwrap();
 }
 
 /// Sizes and prices as they are shown.
@@ -39,7 +39,7 @@ fn shown(alerts: &Alerts) -> Vec<String> {
 #[test]
 fn an_event_becomes_a_row_of_rest() {
     let mut alerts = alerts(&[]);
-    alerts.add(DIA_ALERT, 1_726_670_220_000_001).unwrap();
+    alerts.add(DIA_ALERT, came_at(1_726_670_220_000_001)).unwrap();
     assert_eq!(
         alerts.shown().collect::<Vec<_>>(),
         [
@@ -51,7 +51,7 @@ fn an_event_becomes_a_row_of_rest() {
 #[test]
 fn an_event_says_what_rest_says_but_for_what_the_feed_has_not() {
     let mut alerts = alerts(&[]);
-    alerts.add(FLOW_ALERT_EVENT, us("2025-10-03T20:13:12Z")).unwrap();
+    alerts.add(FLOW_ALERT_EVENT, came_at(us("2025-10-03T20:13:12Z"))).unwrap();
     let ours = alerts.shown().next().unwrap().to_owned();
     let (ours, rests) = (Object::parse(&ours).unwrap(), Object::parse(sample()).unwrap());
     let expected: Vec<_> = rests
@@ -70,7 +70,7 @@ fn live_frames_are_translated() {
     // of 2025-05-16, without what REST has not
     let live = r#"{"rule_name":"RepeatedHits","ticker":"APLD","option_chain":"APLD250523C00007500","underlying_price":6.84,"volume":2108,"total_size":609,"total_premium":11571.0,"total_ask_side_prem":11571.0,"total_bid_side_prem":0.0,"price":0.19,"has_sweep":false,"open_interest":1013,"volume_oi_ratio":0.0,"trade_count":5,"executed_at":1747419616588}"#;
     let mut alerts = alerts(&[]);
-    alerts.add(live, us(CORPUS) + 60_000_000).unwrap();
+    alerts.add(live, came_at(us(CORPUS) + 60_000_000)).unwrap();
     assert_eq!(
         alerts.shown().next(),
         Some(
@@ -82,7 +82,7 @@ fn live_frames_are_translated() {
 #[test]
 fn rests_row_of_an_alert_wins() {
     let mut alerts = alerts(&[sample()]);
-    alerts.add(FLOW_ALERT_EVENT, us("2025-10-03T20:13:12Z")).unwrap();
+    alerts.add(FLOW_ALERT_EVENT, came_at(us("2025-10-03T20:13:12Z"))).unwrap();
     assert!(!alerts.has_news());
     assert_eq!(alerts.shown().collect::<Vec<_>>(), [sample()]);
     // also when it comes later, and ours is back when it is gone
@@ -110,7 +110,7 @@ fn what_makes_an_alert_another_one() {
         (same.replace("103373.0", "103373.01"), true),
     ] {
         let mut alerts = alerts(&[sample()]);
-        alerts.add(&event, us("2025-10-03T20:13:40Z")).unwrap();
+        alerts.add(&event, came_at(us("2025-10-03T20:13:40Z"))).unwrap();
         assert_eq!(alerts.has_news(), is_other, "{event}");
     }
 }
@@ -178,7 +178,7 @@ fn the_newest_hundred_are_kept() {
 
     // an alert that is older than REST's hundred is no news, and REST's own is left as it is
     let mut alerts = super::tests::alerts(&base);
-    alerts.add(DIA_ALERT, 1_726_670_220_000_001).unwrap();
+    alerts.add(DIA_ALERT, came_at(1_726_670_220_000_001)).unwrap();
     assert!(!alerts.has_news());
     let more: Vec<&str> = base.iter().rev().chain(&base).copied().collect();
     alerts.rebase(&more).unwrap();
@@ -198,10 +198,13 @@ fn events_that_are_no_alerts_are_told() {
         event(1, -40 * 86_400_000),
         event(1, 0).replace("\"executed_at\":1759522387102", "\"executed_at\":1759522387"),
     ] {
-        assert!(alerts(&[]).add(&bad, us("2025-10-03T20:13:07Z")).is_err(), "{bad}");
+        assert!(alerts(&[]).add(&bad, came_at(us("2025-10-03T20:13:07Z"))).is_err(), "{bad}");
     }
     let ended = event(1, 0).replace("executed_at", "end_time");
-    assert!(alerts(&[]).add(&ended, us("2025-10-03T20:13:07Z")).is_ok(), "the end is when it was executed");
+    assert!(
+        alerts(&[]).add(&ended, came_at(us("2025-10-03T20:13:07Z"))).is_ok(),
+        "the end is when it was executed"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::decimal::Decimal;
 use super::super::object::{Object, ObjectText, decimal_value, quoted, text_value};
-use super::super::{heap_bytes, times};
+use super::super::{Receipt, heap_bytes, times};
 
 /// What tells a row from others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ pub(super) struct Dated {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) row: Dated,
-    pub(super) received_us: i64,
+    pub(super) receipt: Receipt,
 }
 
 impl Row {
@@ -90,14 +90,14 @@ impl Dated {
 }
 
 impl Event {
-    /// Of two events the newer one is greater. Their texts tell when nothing else does, whichever came first.
-    pub(super) fn order(&self) -> (i64, i64, &str) {
-        (self.row.at_us, self.received_us, &self.row.text)
+    /// Of two events the newer one is greater.
+    pub(super) fn order(&self) -> (i64, Receipt) {
+        (self.row.at_us, self.receipt)
     }
 
     /// Whether it is newer than REST's row of the same key, in a body answered at `base_us`.
     fn is_newer_than(&self, base: &Dated, base_us: i64) -> bool {
-        (self.row.at_us, self.received_us) > (base.at_us, base_us)
+        (self.row.at_us, self.receipt.received_us) > (base.at_us, base_us)
     }
 }
 

@@ -1,4 +1,4 @@
-use super::super::tests::samples::{GEX, GEX_STRIKE, SERIES_ROW, STRIKE_ROW, us};
+use super::super::tests::samples::{GEX, GEX_STRIKE, SERIES_ROW, STRIKE_ROW, came_at, us};
 use super::*;
 
 /// Friday 2025-10-03, 16:14:50 in New York.
@@ -27,13 +27,13 @@ fn gex(rows: &mut Rows, time: &str, price: &str) {
 
 fn gex_received(rows: &mut Rows, time: &str, price: &str, received_us: i64) {
     let event = format!(r#"{{"timestamp":{},"price":"{price}"}}"#, us(time) / 1000);
-    rows.add(&event, received_us).unwrap();
+    rows.add(&event, came_at(received_us)).unwrap();
 }
 
 /// An event of `gex_strike`, received a second later.
 fn gex_strike(rows: &mut Rows, time: &str, strike: &str, price: &str) {
     let event = format!(r#"{{"timestamp":{},"strike":"{strike}","price":"{price}"}}"#, us(time) / 1000);
-    rows.add(&event, us(time) + 1_000_000).unwrap();
+    rows.add(&event, came_at(us(time) + 1_000_000)).unwrap();
 }
 
 /// Times or strikes and prices as they are shown.
@@ -49,7 +49,7 @@ fn shown(rows: &Rows) -> Vec<String> {
 #[test]
 fn an_event_of_gex_becomes_a_row_of_rest() {
     let mut rows = Rows::new(Kind::Series, "SPY");
-    rows.add(GEX, 1_726_670_396_100_000).unwrap();
+    rows.add(GEX, came_at(1_726_670_396_100_000)).unwrap();
     assert_eq!(
         rows.shown().collect::<Vec<_>>(),
         [
@@ -66,7 +66,7 @@ fn an_event_of_gex_becomes_a_row_of_rest() {
 #[test]
 fn an_event_of_gex_strike_becomes_a_row_of_rest() {
     let mut rows = Rows::new(Kind::Strikes, "SPY");
-    rows.add(GEX_STRIKE, 1_726_670_426_100_000).unwrap();
+    rows.add(GEX_STRIKE, came_at(1_726_670_426_100_000)).unwrap();
     assert_eq!(
         rows.shown().collect::<Vec<_>>(),
         [
@@ -79,7 +79,7 @@ fn an_event_of_gex_strike_becomes_a_row_of_rest() {
 fn the_ticker_of_an_event_without_one_is_that_of_the_key() {
     for (ticker, shown) in [("", "SPY"), (r#""ticker":7,"#, "SPY"), (r#""ticker":"QQQ","#, "QQQ")] {
         let mut rows = Rows::new(Kind::Series, "SPY");
-        rows.add(&format!(r#"{{{ticker}"timestamp":1000,"price":"1"}}"#), 2_000_000).unwrap();
+        rows.add(&format!(r#"{{{ticker}"timestamp":1000,"price":"1"}}"#), came_at(2_000_000)).unwrap();
         let row = rows.shown().next().unwrap();
         assert_eq!(Object::parse(row).unwrap().text("ticker").as_deref(), Some(shown));
     }
@@ -183,7 +183,7 @@ fn a_strike_is_one_row_however_it_is_written_in_the_order_of_numbers() {
             r#"{{"timestamp":{},"strike":"{strike}","price":"2","call_gamma_ask_vol":"-4064.62","put_gamma_oi":""}}"#,
             us(NOON) / 1000 + 1
         );
-        rows.add(&event, us(NOON) + 2_000).unwrap();
+        rows.add(&event, came_at(us(NOON) + 2_000)).unwrap();
     }
     assert_eq!(shown(&rows), ["-1 2", "9.5 2", "25.0000000000 2", "30.0 2", "100 2"]);
     assert_eq!(
@@ -243,7 +243,7 @@ fn events_without_a_time_or_a_strike_are_told() {
         (Kind::Strikes, r#"{"timestamp":1759522490000,"strike":null}"#),
     ] {
         let mut rows = Rows::new(kind, "SPY");
-        assert!(rows.add(event, us(NOON)).is_err(), "{event}");
+        assert!(rows.add(event, came_at(us(NOON))).is_err(), "{event}");
         assert!(!rows.has_news());
     }
 }
@@ -265,7 +265,7 @@ fn rows_are_bounded_and_the_least_recent_events_go_first() {
     let mut rows = series(&[], NOON);
     for at in 0..5_000 {
         let event = format!(r#"{{"timestamp":{},"price":"1"}}"#, start_us / 1000 + at);
-        rows.add(&event, start_us + 10_000_000).unwrap();
+        rows.add(&event, came_at(start_us + 10_000_000)).unwrap();
     }
     assert_eq!(rows.shown().count(), MAX_ROWS);
     assert_eq!(shown(&rows)[0], "2025-10-03T12:00:00.904000Z 1");

@@ -1,4 +1,4 @@
-use super::super::tests::samples::us;
+use super::super::tests::samples::{came_at, us};
 use super::*;
 
 /// `stock_state` of the sample, in trading hours.
@@ -16,7 +16,7 @@ fn state(base: &str) -> StockState {
 fn add(state: &mut StockState, after_ms: i64, close: &str, volume: &str) {
     let at_us = us(TAPE_TIME) + after_ms * 1000;
     let event = format!(r#"{{"close":"{close}","time":{},"vol":{volume}}}"#, at_us / 1000);
-    state.add(&event, at_us + 100_000).unwrap();
+    state.add(&event, came_at(at_us + 100_000)).unwrap();
 }
 
 fn shown(state: &StockState) -> String {
@@ -27,7 +27,7 @@ fn shown(state: &StockState) -> String {
 fn a_price_replaces_close_time_and_volume_and_nothing_else() {
     let mut state = state(BASE);
     state
-        .add(r#"{"ticker":"SPY","close":"669.70","time":1759517925692,"vol":70492600}"#, us(FETCHED))
+        .add(r#"{"ticker":"SPY","close":"669.70","time":1759517925692,"vol":70492600}"#, came_at(us(FETCHED)))
         .unwrap();
     assert_eq!(
         shown(&state),
@@ -65,7 +65,7 @@ fn what_rest_has_not_is_not_made() {
 #[test]
 fn numbers_become_what_rest_has() {
     let mut state = state(BASE);
-    state.add(r#"{"close":669.80,"time":1759517925692.0,"vol":"70492600.0"}"#, us(FETCHED)).unwrap();
+    state.add(r#"{"close":669.80,"time":1759517925692.0,"vol":"70492600.0"}"#, came_at(us(FETCHED))).unwrap();
     let shown = shown(&state);
     let object = Object::parse(&shown).unwrap();
     assert_eq!(object.get("close"), Some("\"669.8\""));
@@ -96,7 +96,7 @@ fn prices_after_midnight_in_new_york_are_of_another_session() {
     state.rebase(&base, us("2025-11-02T03:59:59Z")).unwrap();
     for (time, is_news) in [("2025-11-02T04:00:00Z", false), ("2025-11-02T03:59:59Z", true)] {
         let event = format!(r#"{{"close":"1","time":{},"vol":1}}"#, us(time) / 1000);
-        state.add(&event, us(time)).unwrap();
+        state.add(&event, came_at(us(time))).unwrap();
         assert_eq!(state.has_news(), is_news, "{time}");
     }
 }
@@ -117,7 +117,7 @@ fn within_rests_second_the_volume_tells_and_then_the_receipt() {
         assert_eq!(state.has_news(), is_news, "{volume} {after_ms}");
     }
     let mut state = state(BASE);
-    state.add(r#"{"close":"1","time":1759517923900,"vol":70492555}"#, us(FETCHED) + 1).unwrap();
+    state.add(r#"{"close":"1","time":1759517923900,"vol":70492555}"#, came_at(us(FETCHED) + 1)).unwrap();
     assert!(state.has_news());
 }
 
@@ -158,7 +158,7 @@ fn the_order_of_prices_makes_no_difference() {
             }
             let mut state = state(BASE);
             for (event, received) in order {
-                state.add(event, us(FETCHED) + received).unwrap();
+                state.add(event, came_at(us(FETCHED) + received)).unwrap();
             }
             all.push(shown(&state));
         }
@@ -204,7 +204,7 @@ fn events_that_are_no_prices_are_told() {
         r#"{"close":"1","time":1759517925}"#,
         r#"{"close":"1","time":1859517925000}"#,
     ] {
-        assert!(StockState::default().add(bad, us(FETCHED)).is_err(), "{bad}");
+        assert!(StockState::default().add(bad, came_at(us(FETCHED))).is_err(), "{bad}");
     }
 }
 

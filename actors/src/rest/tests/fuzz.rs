@@ -150,7 +150,7 @@ fn wanted(case: &Case) -> Option<Hash> {
     for (at, event) in case.events.iter().enumerate() {
         let received_us = u64::try_from(AROUND_US).unwrap() + 60_000_000 + u64::try_from(at).unwrap();
         // some lack what a row must have
-        is_one_taken |= body.add(event, received_us).is_ok();
+        is_one_taken |= body.add(event, came_at(received_us.cast_signed())).is_ok();
     }
     let wanted = body.wanted();
     assert!(is_readable || wanted.is_none(), "what cannot be read is left alone");
@@ -216,10 +216,10 @@ proptest! {
         for endpoint in Endpoint::ALL {
             let mut body = Body::new(endpoint, "SPY", true);
             prop_assert!(body.found("SPY", Some((&payload, &fetched_at))).is_err());
-            prop_assert!(body.add(&event, u64::MAX).is_ok(), "a body that is left alone takes none");
+            prop_assert!(body.add(&event, came_at(i64::MAX)).is_ok(), "a body that is left alone takes none");
             prop_assert_eq!(body.wanted(), None);
             let mut body = Body::new(endpoint, "SPY", true);
-            prop_assert!(body.add(&event, u64::MAX).is_err());
+            prop_assert!(body.add(&event, came_at(i64::MAX)).is_err());
         }
     }
 }
@@ -234,7 +234,7 @@ fn what_is_nested_deep_is_carried_or_told() {
         let mut body = Body::new(Endpoint::SpotExposures, "SPY", true);
         body.found("SPY", Some((&payload, FETCHED))).unwrap();
         let event = r#"{"timestamp":1759522500000,"price":"1"}"#;
-        body.add(event, 1_759_522_500_000_000).unwrap();
+        body.add(event, came_at(1_759_522_500_000_000)).unwrap();
         assert!(body.wanted().unwrap().payload.contains(&deep));
     }
     for payload in [deep.clone(), format!(r#"{{"data":{deep}}}"#)] {
@@ -242,5 +242,5 @@ fn what_is_nested_deep_is_carried_or_told() {
         assert!(body.found("SPY", Some((&payload, FETCHED))).is_err());
     }
     let event = format!(r#"{{"timestamp":{deep},"price":"1"}}"#);
-    assert!(Body::new(Endpoint::SpotExposures, "SPY", true).add(&event, 1).is_err());
+    assert!(Body::new(Endpoint::SpotExposures, "SPY", true).add(&event, came_at(1)).is_err());
 }

@@ -48,7 +48,7 @@ fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
             body.found("SPY", None).unwrap();
             for strike in 0..300 {
                 let row = samples::GEX_STRIKE.replace("\"290\"", &format!("\"{}\"", 400 + strike));
-                body.add(&row, 1_726_670_426_000_000).unwrap();
+                body.add(&row, came_at(1_726_670_426_000_000)).unwrap();
             }
             let event = |at: u64| {
                 let row = samples::GEX_STRIKE.replace("1726670426000", &(START_MS + at).to_string());
@@ -83,7 +83,7 @@ fn the_cost_of_a_body() {
         let events: Vec<String> = (0..600).map(event).collect();
         let start = Instant::now();
         for event in &events {
-            body.add(event, START_MS * 1000 + 6_000_000_000).unwrap();
+            body.add(event, came_at((START_MS * 1000 + 6_000_000_000).cast_signed())).unwrap();
         }
         let add = start.elapsed() / 600;
         let wanted = timed(50, || body.wanted().unwrap());
@@ -105,7 +105,7 @@ fn the_cost_of_a_wave_and_of_the_largest_bodies() {
         let start = Instant::now();
         for strike in 0..rows {
             let event = samples::GEX_STRIKE.replace("\"290\"", &format!("\"{strike}\""));
-            body.add(&event, 1_726_670_426_000_000).unwrap();
+            body.add(&event, came_at(1_726_670_426_000_000)).unwrap();
         }
         let wave = start.elapsed();
         println!("a wave of {rows} strikes: {wave:?}, wanted {:?}", timed(5, || body.wanted().unwrap()));
@@ -114,7 +114,9 @@ fn the_cost_of_a_wave_and_of_the_largest_bodies() {
     let payload = format!(r#"{{"data":[{}]}}"#, vec![row; MAX_BODY / 40].join(","));
     let mut body = found(Endpoint::FlowAlerts, &payload);
     let event = usual(Endpoint::FlowAlerts).1;
-    (0..100).for_each(|at| body.add(&event(at + 50_000_000), (START_MS + 60_000_000) * 1000).unwrap());
+    (0..100).for_each(|at| {
+        body.add(&event(at + 50_000_000), came_at(((START_MS + 60_000_000) * 1000).cast_signed())).unwrap()
+    });
     println!("{} alerts of REST: wanted {:?}", MAX_BODY / 40, timed(5, || body.wanted().unwrap()));
 }
 
@@ -132,7 +134,7 @@ fn assert_memory_is_as_said(endpoint: Endpoint) {
     let body = |_| {
         let mut body = found(endpoint, &payload);
         for event in &events {
-            body.add(event, START_MS * 1000 + 6_000_000_000).unwrap();
+            body.add(event, came_at((START_MS * 1000 + 6_000_000_000).cast_signed())).unwrap();
         }
         body
     };

@@ -7,6 +7,7 @@ use jiff::tz::{self, TimeZone};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use super::samples::of_text;
 use super::story::{Story, story};
 use super::world::World;
 use super::*;
@@ -235,7 +236,7 @@ proptest! {
             world.rest(answer);
         }
         for (payload, received_us) in &story.events {
-            world.body.add(payload, *received_us).unwrap();
+            world.body.add(payload, of_text(payload, *received_us)).unwrap();
         }
         world.settle();
         let shown = world.hash.map(|hash| {

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::samples::of_text;
 use super::story::{Story, story};
 use super::world::World;
 use super::*;
@@ -51,7 +52,7 @@ fn play(story: &Story, steps: &[Step]) -> Option<Hash> {
             Step::Answer(at) => world.rest(&story.answers[at]),
             Step::Event(at) => {
                 let (payload, received_us) = &story.events[at];
-                world.body.add(payload, *received_us).unwrap();
+                world.body.add(payload, of_text(payload, *received_us)).unwrap();
             }
             // nothing was written yet: a hash that is gone is another story
             Step::Look if world.hash.is_none() => {}
@@ -127,7 +128,7 @@ proptest! {
             return Ok(());
         }
         for (payload, received_us) in &story.events {
-            world.body.add(payload, *received_us).unwrap();
+            world.body.add(payload, of_text(payload, *received_us)).unwrap();
             world.settle();
             prop_assert_eq!(&world.hash, &before, "after {}", payload);
         }

@@ -1,5 +1,8 @@
 //! Answers of REST of 2025-10-03 and frames of the vendor's documents, character for character.
 
+use crate::event::EntryId;
+use crate::rest::Receipt;
+
 /// `flow_alerts:SPY`.
 pub(in crate::rest) const FLOW_ALERTS: &str = r#"{"data":[{"type":"put","ticker":"SPY","created_at":"2025-10-03T20:13:07.102593Z","price":"0.3","volume":529552,"open_interest":15992,"expiry":"2025-10-03","strike":"669","underlying_price":"668.75","total_premium":"103373","trade_count":22,"volume_oi_ratio":"33.1135567783892","has_floor":false,"option_chain":"SPY251003P00669000","has_multileg":false,"has_sweep":false,"has_singleleg":true,"all_opening_trades":false,"total_size":3500,"alert_rule":"RepeatedHitsDescendingFill","total_bid_side_prem":"56538","total_ask_side_prem":"46835","iv_start":"0.00591151656100905","iv_end":"0.00540580854128086","expiry_count":1}]}"#;
 
@@ -27,4 +30,15 @@ pub(in crate::rest) const GEX_STRIKE: &str = r#"{"ticker":"SPY","timestamp":1726
 /// Unix microseconds of an ISO 8601 time.
 pub(in crate::rest) fn us(time: &str) -> i64 {
     super::times::parse(time).unwrap()
+}
+
+/// Of an event of which it is not known what came at once.
+pub(in crate::rest) fn came_at(received_us: i64) -> Receipt {
+    Receipt { received_us, id: EntryId::default() }
+}
+
+/// Of one that came with others: its text names its entry, so that a repetition is the same entry.
+pub(in crate::rest) fn of_text(payload: &str, received_us: u64) -> Receipt {
+    let seq = xxhash_rust::xxh3::xxh3_64(payload.as_bytes());
+    Receipt::new(received_us, EntryId { ms: received_us / 1000, seq })
 }

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::pending::RestEvent;
 use crate::event::{Outlet, RestKey, Symbol};
-use crate::rest::{Body, Hash, Unreadable, Untranslatable};
+use crate::rest::{Body, Hash, Receipt, Unreadable, Untranslatable};
 
 /// Memory of all bodies of a service at most; beyond it those go that have had no event for longest. A session's series
 /// of a ticker has half a megabyte, the others some dozens of kilobytes.
@@ -133,7 +133,7 @@ impl Held {
     pub(super) fn add(&mut self, event: &RestEvent, now: Instant) -> Result<(), Untranslatable> {
         self.last_event = now;
         let payload = std::str::from_utf8(&event.payload).unwrap_or_default();
-        self.body.add(payload, event.received_us)
+        self.body.add(payload, Receipt::new(event.received_us, event.id))
     }
 
     pub(super) fn is_foreign(&self) -> bool {
