@@ -113,7 +113,7 @@ impl Actor for Fake {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.beating = ctx.spawn(beat_for_ever(self.life.beater()).into_actor(self));
+        self.beating = ctx.spawn(beat_for_ever(self.life.beats().beat()).into_actor(self));
     }
 }
 

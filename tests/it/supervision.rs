@@ -108,6 +108,23 @@ fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
 }
 
 #[test]
+fn a_writer_whose_drain_freezes_is_restarted_and_nothing_is_lost() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    // its keeper and the snapshots beside it get on
+    let service = setup(&feed, &redis, "writer-0:freeze:after=2").set("WRITER_SHARDS", "1").start_ready();
+    let sent = send_until(&feed, "price", || restarts(&service, "writer-0") > 0);
+    let last = payload("price", "SPY", sent);
+    feed.send("price:SPY", &last);
+    wait_until_stored(&redis, "uw:ws:price:SPY", &last);
+    service.wait_until_settled();
+    assert_stream_holds(&redis, "uw:ws:price:SPY", &feed.sent()["price:SPY"]);
+    service
+        .wait_for_log("actor frozen", |record| record.msg == "actor frozen" && record.mentions("writer-0"));
+    assert_eq!(service.get("/healthz").0, 200);
+    service.finish();
+}
+
+#[test]
 fn too_many_crashes_drain_what_there_is_and_end_the_process_with_70() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let mut service = setup(&feed, &redis, "connection-prices:panic:after=10:times=100")

@@ -110,7 +110,7 @@ impl Connection {
             observations,
             position,
             draining: self.draining.subscribe(),
-            beat: self.life.beater(),
+            beat: self.life.beats().beat(),
             faults,
             rng: fastrand::Rng::new(),
             log,

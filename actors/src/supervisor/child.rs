@@ -1,10 +1,15 @@
 //! What a supervisor and a child know of each other.
 
 use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use actix::{Message, Recipient};
+use tokio::time::timeout;
+
+use crate::observation::lock;
 
 /// How to start a child, any number of times.
 pub struct ChildSpec {
@@ -75,20 +80,57 @@ impl Message for ChildEnded {
     type Result = ();
 }
 
-/// Proves progress. Cheap: one relaxed store, no clock, so a loop may beat at every step. Set by the child, taken by the
-/// supervisor at each round.
+/// Between the proofs of progress of a wait that may be long. Well below the supervisor's patience.
+const WAITING_BEAT: Duration = Duration::from_secs(1);
+
+/// Proves the progress of one loop of a child. Cheap: one relaxed store, no clock, so a loop may beat at every step. Set by
+/// the child, taken by the supervisor at each round. A loop that has ended, and dropped this with all clones, owes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Beat(Arc<AtomicBool>);
+pub struct Beat {
+    own: Arc<AtomicBool>,
+}
+
+/// The beats of all loops of a child: it gets on only if each of them does. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Beats(Arc<Mutex<Vec<Weak<AtomicBool>>>>);
 
 impl Beat {
-    /// Says that the child got on, or that it waits on purpose (for Redis, for the feed) and knows it.
+    /// Says that the loop got on, or that it waits on purpose (for Redis, for the feed) and knows it.
     pub fn beat(&self) {
-        self.0.store(true, Relaxed);
+        self.own.store(true, Relaxed);
     }
 
-    /// Whether there was a beat since the last call.
+    /// Waits on purpose for something that gives no sign of its own, as the disk.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            match timeout(WAITING_BEAT, &mut work).await {
+                Ok(done) => return done,
+                Err(_) => self.beat(),
+            }
+        }
+    }
+}
+
+impl Beats {
+    /// The beat of one more loop.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        let own = Arc::new(AtomicBool::new(false));
+        lock(&self.0).push(Arc::downgrade(&own));
+        Beat { own }
+    }
+
+    /// Whether every loop has beaten since this was last so.
     pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Relaxed)
+        let mut loops = lock(&self.0);
+        let living: Vec<Arc<AtomicBool>> = loops.iter().filter_map(Weak::upgrade).collect();
+        loops.retain(|own| own.strong_count() > 0);
+        let all = !living.is_empty() && living.iter().all(|own| own.load(Relaxed));
+        if all {
+            living.iter().for_each(|own| own.store(false, Relaxed));
+        }
+        all
     }
 }
 
@@ -100,21 +142,21 @@ impl Beat {
 pub struct ChildLife {
     child: usize,
     generation: u64,
-    beat: Beat,
+    beats: Beats,
     finished: bool,
     ends: Recipient<ChildEnded>,
 }
 
 impl ChildLife {
-    pub(super) fn new(child: usize, generation: u64, ends: Recipient<ChildEnded>) -> (ChildLife, Beat) {
-        let beat = Beat::default();
-        (ChildLife { child, generation, beat: beat.clone(), finished: false, ends }, beat)
+    pub(super) fn new(child: usize, generation: u64, ends: Recipient<ChildEnded>) -> (ChildLife, Beats) {
+        let beats = Beats::default();
+        (ChildLife { child, generation, beats: beats.clone(), finished: false, ends }, beats)
     }
 
-    /// A handle that beats for this life, for the child's loops.
+    /// The beats of this life's loops.
     #[must_use]
-    pub fn beater(&self) -> Beat {
-        self.beat.clone()
+    pub fn beats(&self) -> &Beats {
+        &self.beats
     }
 
     /// Marks the coming end as wished: after a [`Stop`], or because the child has nothing left to do. Everything else
@@ -146,11 +188,44 @@ mod tests {
 
     #[test]
     fn a_beat_is_taken_once() {
-        let beat = Beat::default();
-        assert!(!beat.take());
+        let beats = Beats::default();
+        assert!(!beats.take(), "nobody proves progress yet");
+        let beat = beats.beat();
+        assert!(!beats.take());
         beat.clone().beat();
         beat.beat();
-        assert!(beat.take());
-        assert!(!beat.take());
+        assert!(beats.take());
+        assert!(!beats.take());
+    }
+
+    #[test]
+    fn a_loop_that_gets_on_does_not_hide_one_that_does_not() {
+        let beats = Beats::default();
+        let (drain, keeper) = (beats.beat(), beats.beat());
+        drain.beat();
+        assert!(!beats.take());
+        drain.beat();
+        keeper.beat();
+        assert!(beats.take());
+        drain.beat();
+        assert!(!beats.take());
+        drop(keeper);
+        assert!(beats.take(), "a loop that has ended owes nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_on_purpose_is_progress() {
+        let beats = Beats::default();
+        let beat = beats.beat();
+        let waited = async {
+            beat.during(tokio::time::sleep(Duration::from_secs(60))).await;
+        };
+        let watched = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(2_500)).await;
+                assert!(beats.take());
+            }
+        };
+        tokio::join!(waited, watched);
     }
 }

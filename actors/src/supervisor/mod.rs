@@ -36,7 +36,7 @@ use crate::time::millis;
 
 use self::data_thread::{DataThread, ThreadHealth};
 
-pub use self::child::{Beat, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
+pub use self::child::{Beat, Beats, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
 pub use self::drain::{Drain, DrainReport};
 pub use self::restart_policy::{RestartPolicy, Verdict};
 pub use self::timing::Timing;
@@ -110,7 +110,7 @@ struct Child {
 
 #[derive(Debug)]
 enum ChildState {
-    Running { since: Instant, beat: Beat, stop: Recipient<Stop>, silent_rounds: u32 },
+    Running { since: Instant, beats: Beats, stop: Recipient<Stop>, silent_rounds: u32 },
     Waiting { restart: SpawnHandle },
     Ended,
 }
@@ -160,11 +160,11 @@ impl Supervisor {
         }
         lock(&self.observations.restarting).remove(&child.spec.name);
         let ends = ctx.address().recipient();
-        let (life, beat) = ChildLife::new(index, child.generation, ends);
+        let (life, beats) = ChildLife::new(index, child.generation, ends);
         // a start that panics is a crash like any other; the supervisor must outlive it
         if let Ok(stop) = catch_unwind(AssertUnwindSafe(|| (child.spec.start)(life))) {
             info!(self.log, "actor started"; "actor" => &child.spec.name, "generation" => child.generation);
-            child.state = ChildState::Running { since: Instant::now(), beat, stop, silent_rounds: 0 };
+            child.state = ChildState::Running { since: Instant::now(), beats, stop, silent_rounds: 0 };
         } else {
             error!(self.log, "actor crashed"; "actor" => &child.spec.name, "generation" => child.generation,
                 "cause" => "panic at start");
@@ -307,8 +307,8 @@ impl Child {
 
     /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.
     fn count_silence(&mut self) -> u32 {
-        let ChildState::Running { beat, silent_rounds, .. } = &mut self.state else { return 0 };
-        *silent_rounds = if beat.take() { 0 } else { silent_rounds.saturating_add(1) };
+        let ChildState::Running { beats, silent_rounds, .. } = &mut self.state else { return 0 };
+        *silent_rounds = if beats.take() { 0 } else { silent_rounds.saturating_add(1) };
         *silent_rounds
     }
 }

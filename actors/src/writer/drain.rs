@@ -185,7 +185,7 @@ impl Drain {
                 self.pause(ADOPTION_LOOK).await?;
             }
             // one that has ended is empty
-            let standing = old.disk.standing().await.ok();
+            let standing = self.beat.during(old.disk.standing()).await.ok();
             if let Some(Standing { acknowledged: from, next: to, .. }) = &standing {
                 self.state.may_have_written(&old.disk, *to);
                 self.backlog.give_back(Vec::new(), Range { disk: old.disk.clone(), from: *from, to: *to });
@@ -265,7 +265,7 @@ impl Drain {
     /// Reads what is on the disk alone.
     async fn read(&mut self, range: Range) -> Result<(), Left> {
         let drops = self.backlog.drops();
-        let chunk = match range.disk.read(range.from, READ_EVENTS, READ_BYTES).await {
+        let chunk = match self.beat.during(range.disk.read(range.from, READ_EVENTS, READ_BYTES)).await {
             Ok(chunk) => chunk,
             Err(error) => {
                 if self.state.disk_faults.is_due(Instant::now()) {
@@ -397,7 +397,7 @@ impl Drain {
     }
 
     async fn settle(&mut self, batches: &[EventBatch], fates: Fates) {
-        let fates = self.poison.put_away(fates, &self.gaps, &self.log).await;
+        let fates = self.beat.during(self.poison.put_away(fates, &self.gaps, &self.log)).await;
         self.poison.forget(batches);
         if let Some(snapshots) = &self.snapshots {
             snapshots.stored(batches, |batch, event| fates.of(batch, event).is_none()).await;

@@ -116,7 +116,7 @@ impl Drain {
 
     /// The same of one, and what is no longer kept. A queue that has ended keeps nothing.
     async fn kept(&mut self, disk: Disk) -> Option<Range> {
-        let standing = disk.standing().await.ok()?;
+        let standing = self.beat.during(disk.standing()).await.ok()?;
         let prefix = self.keys.stream_prefix();
         for (name, id) in standing.removed {
             let removed = self.state.memory.removed.entry(format!("{prefix}{name}").into()).or_default();
@@ -151,7 +151,7 @@ impl Drain {
             return Ok(None);
         }
         self.beat.beat();
-        let chunk = match kept.disk.read(kept.from, READ_EVENTS, READ_BYTES).await {
+        let chunk = match self.beat.during(kept.disk.read(kept.from, READ_EVENTS, READ_BYTES)).await {
             Ok(chunk) => chunk,
             Err(error) => {
                 events::spool_unreadable(&self.log, &error);

@@ -215,7 +215,7 @@ impl Keeper {
     async fn append(&mut self, batches: &[&EventBatch]) -> bool {
         let Some(disk) = self.disk.clone() else { return false };
         if self.state.failing.is_some()
-            && let Ok(standing) = disk.standing().await
+            && let Ok(standing) = self.beat.during(disk.standing()).await
         {
             // what could not be synced has been appended all the same
             self.state.next = standing.next;
@@ -235,7 +235,7 @@ impl Keeper {
             for batch in batches {
                 batch.board(Some(ticket.clone()));
             }
-            let (given_back, appended) = disk.append(records, ticket).await;
+            let (given_back, appended) = self.beat.during(disk.append(records, ticket)).await;
             for batch in batches {
                 batch.board(None);
             }
@@ -286,7 +286,7 @@ impl Keeper {
         let protected = ranges.filter(|range| range.disk == *disk).map(|range| range.to).max();
         self.backlog.forget_copies();
         self.backlog.note_drop();
-        match disk.drop_oldest(protected.unwrap_or_default(), bytes).await {
+        match self.beat.during(disk.drop_oldest(protected.unwrap_or_default(), bytes)).await {
             Ok(Some(dropped)) => {
                 for (channel, events) in &dropped.events {
                     self.count_dropped(channel, *events);

@@ -58,7 +58,7 @@ use crate::messages::EventBatch;
 use crate::observation::{DropReason, Fate, Observations};
 use crate::quarantine::Quarantine;
 use crate::settings::{KeySettings, Retention, SpoolMode, SpoolSettings, WriterSettings};
-use crate::supervisor::{Beat, ChildLife, Stop};
+use crate::supervisor::{Beat, Beats, ChildLife, Stop};
 
 /// The ordinals of a channel's events begin above this: below it there is room for those of earlier lives.
 pub const FIRST_ORDINAL: u64 = 1 << 32;
@@ -138,7 +138,8 @@ impl Writer {
 
 impl WriterParts {
     /// Works until the backlog is closed, and written or safe on the disk.
-    pub async fn work(self, backlog: Backlog, beat: Beat) -> Result<(), DiskError> {
+    pub async fn work(self, backlog: Backlog, beats: Beats) -> Result<(), DiskError> {
+        let beat = beats.beat();
         let mut numbering = Numbering::above(self.spools.highest);
         let channels = self.observations.channels.iter().map(|channel| &channel.channel);
         let mut duplicates = Duplicates::new(fastrand::u64(..), channels);
@@ -153,7 +154,7 @@ impl WriterParts {
         remembered.snapshots = snapshots.clone().filter(|_| self.spool.mode == SpoolMode::Always);
         for old in self.spools.old.disks() {
             // one that has ended is empty
-            if let Ok(standing) = old.disk.standing().await {
+            if let Ok(standing) = beat.during(old.disk.standing()).await {
                 remembered.acknowledged = standing.acknowledged;
                 let range = Range { disk: old.disk.clone(), from: standing.kept_from, to: standing.next };
                 match self.remember(range, &mut remembered, (&duplicates, &mut numbering), &beat).await {
@@ -163,7 +164,7 @@ impl WriterParts {
             }
         }
         if let Some(disk) = &self.spools.own {
-            let standing = disk.standing().await?;
+            let standing = beat.during(disk.standing()).await?;
             next = standing.next;
             remembered.acknowledged = standing.acknowledged;
             let range = Range { disk: disk.clone(), from: standing.kept_from, to: next };
@@ -176,6 +177,8 @@ impl WriterParts {
             // not before: what came meanwhile would be in memory alone
             self.mailbox.serve(shell);
         }
+        // from here on each loop proves its own progress
+        drop(beat);
         let numbering = Rc::new(RefCell::new(numbering));
         let size = self.settings.transaction_size();
         let keeper = Keeper {
@@ -187,7 +190,7 @@ impl WriterParts {
             observations: Arc::clone(&self.observations),
             gaps: self.gaps.clone(),
             shard: self.shard,
-            beat: beat.clone(),
+            beat: beats.beat(),
             log: self.log.clone(),
             state: KeeperState::from(next),
         };
@@ -195,10 +198,12 @@ impl WriterParts {
             Poison::new(self.spools.crashes.clone(), self.spools.quarantine, Arc::clone(&self.observations));
         let left = backlog.clone();
         let flush = snapshots.clone().map(|snapshots| {
+            let beat = beats.beat();
             let store = Store::new(self.address.clone()).with_beat(beat.clone());
             let shards = self.settings.shards;
-            Flush::new(snapshots, (store, self.gate.clone()), shards, beat.clone(), self.log.clone())
+            Flush::new(snapshots, (store, self.gate.clone()), shards, beat, self.log.clone())
         });
+        let beat = beats.beat();
         let drain = Drain {
             snapshots: snapshots.clone(),
             backlog,
@@ -232,7 +237,7 @@ impl WriterParts {
             batch.settle(|_| Fate::Dropped(DropReason::Shutdown));
         }
         match self.spools.own {
-            Some(disk) => disk.flush().await,
+            Some(disk) => beats.beat().during(disk.flush()).await,
             None => Ok(()),
         }
     }
@@ -250,7 +255,7 @@ impl WriterParts {
         let mut replay = Replay::new(self.keys.clone(), self.shard, size, Arc::clone(&self.observations));
         while range.from < range.to {
             beat.beat();
-            let chunk = range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES).await?;
+            let chunk = beat.during(range.disk.read(range.from, drain::READ_EVENTS, READ_BYTES)).await?;
             damages::settle(&chunk.damages, range.disk.folder(), &self.observations, &self.gaps, &self.log);
             let mut stored = Vec::new();
             for record in chunk.records {
@@ -321,7 +326,7 @@ impl Actor for Writer {
         // credits bound the mailbox; actix must not bound it earlier
         context.set_mailbox_capacity(self.capacity + 1);
         parts.shell = Some(context.address().recipient());
-        let work = parts.work(self.backlog.clone(), self.life.beater());
+        let work = parts.work(self.backlog.clone(), self.life.beats().clone());
         let ended = work.into_actor(self).map(|worked, writer, context| {
             if let Err(error) = worked {
                 events::spool_ended(&writer.log, &error);

@@ -147,7 +147,7 @@ impl Drain {
                 skip,
                 above: if from.is_some() { above } else { last },
             };
-            match disk.reassign(asked).await {
+            match self.beat.during(disk.reassign(asked)).await {
                 Ok(reassigned) => last = last.max(reassigned.last),
                 // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
                 Err(error) => events::spool_not_renumbered(&self.log, &outlet.stream, &error),

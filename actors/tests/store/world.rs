@@ -23,7 +23,7 @@ use uw_websocket_actors::observation::{ChannelObservation, Observations, unix_mi
 use uw_websocket_actors::settings::{
     Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, Targets, WhenFull, WriterSettings,
 };
-use uw_websocket_actors::supervisor::Beat;
+use uw_websocket_actors::supervisor::Beats;
 use uw_websocket_actors::writer::backlog::Backlog;
 use uw_websocket_actors::writer::disk::{Disk, DiskError};
 use uw_websocket_actors::writer::mailbox::Mailbox;
@@ -192,7 +192,7 @@ impl Life {
             log: Logger::root(Discard, o!()),
         };
         let backlog = Backlog::new(world.writers.transaction_size());
-        let work = spawn_local(parts.work(backlog.clone(), Beat::default()));
+        let work = spawn_local(parts.work(backlog.clone(), Beats::default()));
         WriterLife { backlog, work }
     }
 

@@ -42,6 +42,7 @@ export function setIcon(svg, kind) {
 export function show(node, value) {
   const { text, mark } = typeof value === 'object' ? value : { text: value };
   if (!mark) {
+    if (node.firstElementChild) node.replaceChildren(); // the symbol of another value
     setText(node, text);
     return;
   }

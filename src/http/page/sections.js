@@ -235,6 +235,7 @@ export function showRedis({ redis }) {
     ['maxmemory', version && !max ? 'no limit' : bytes(max)],
     ['when full', policy ?? UNKNOWN],
   ]);
+  byId('memory').toggleAttribute('hidden', used === null);
   const scale = Math.max(max || 0, used || 0, forecast || 0);
   const share = (value) => (scale > 0 ? ((value ?? 0) / scale) * 100 : 0);
   const [usedBar, forecastMark] = byId('memory').querySelectorAll('.used, .forecast');

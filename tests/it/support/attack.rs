@@ -11,8 +11,8 @@ use std::time::Duration;
 const WRITE: Duration = Duration::from_millis(50);
 /// How long what a round has opened stays open.
 const HOLD: Duration = Duration::from_millis(300);
-/// Connections that a round opens of each kind.
-const ROUND: usize = 30;
+/// Connections that a round opens of each kind: all together fewer than the service has places.
+const ROUND: usize = 20;
 
 /// The clients; they go with this value.
 pub(crate) struct Attack {
