@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use deadpool_redis::redis::cmd;
 use serde_json::{Value, json};
 
-use super::{STRIKES, fetch, gamma_at, now, row_time, strike_row, wait_for_body};
+use super::{STRIKES, fetch, gamma_at, now, row_time, rows, strike_row, wait_for_body};
 use crate::support::sample;
 use crate::support::{Feed, RedisServer, Service, Setup};
 
@@ -88,5 +88,30 @@ fn a_redis_that_forgets_scripts_goes_unnoticed() {
         .filter(|record| record.mentions("snapshot") || record.mentions("noscript"))
         .collect();
     assert!(complaints.is_empty(), "{complaints:?}");
+    service.finish();
+}
+
+#[test]
+fn a_row_that_comes_late_hides_no_newer_one() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let (newer, older) = (sample::strike_row(None, "700", 0, 1), sample::strike_row(None, "700", 1_000, 2));
+    // together, so that one write of the body has to choose
+    feed.send_all("gex_strike:SPY", &[newer, older, sample::strike_row(None, "800", 0, 3)]);
+    let body = wait_for_body(&redis, STRIKES, |body| gamma_at(body, 800).is_some());
+    assert_eq!(gamma_at(&body, 700), Some("1"));
+    service.finish();
+}
+
+#[test]
+fn of_two_rows_of_one_moment_the_later_one_is_shown() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let (first, restated) =
+        (sample::strike_row(None, "700.00", 0, 2), sample::strike_row(None, "700", 0, 10));
+    feed.send_all("gex_strike:SPY", &[first, restated, sample::strike_row(None, "800", 0, 3)]);
+    let body = wait_for_body(&redis, STRIKES, |body| gamma_at(body, 800).is_some());
+    let shown = rows(&body)[0]["call_gamma_oi"].as_str();
+    assert_eq!(shown, Some("10"));
     service.finish();
 }

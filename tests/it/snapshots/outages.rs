@@ -135,3 +135,27 @@ fn a_burst_before_a_kill_is_in_the_bodies_after_the_restart() {
     });
     service.finish();
 }
+
+#[test]
+fn rows_that_rest_lacks_outlive_a_kill_and_its_next_answer() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let answers = answers();
+    fetch_all(&redis, &answers[0]);
+    let mut service = setup.clone().start_ready();
+    send(&feed, 0);
+    wait_for_round(&redis, 0);
+    let before = bodies(&redis);
+    service.kill9();
+    redis.command::<u64>(&["DEL", "uw:ws:owner"]);
+    let service = setup.start();
+    service.wait_until_ready();
+    // REST has not heard of any of the events
+    fetch_all(&redis, &answers[0]);
+    wait_for("the bodies are what they were", SOON, || {
+        let after = bodies(&redis);
+        let other: Vec<_> = KEYS.iter().zip(after.iter().zip(&before)).filter(|(_, (a, b))| a != b).collect();
+        if other.is_empty() { Ok(()) } else { Err(format!("{other:?}").chars().take(1_000).collect()) }
+    });
+    service.finish();
+}
