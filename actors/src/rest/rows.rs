@@ -7,7 +7,7 @@ mod row;
 
 use std::collections::BTreeMap;
 
-use self::row::{Dated, Event, Key, Row};
+use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
 use super::{Receipt, Unreadable, Untranslatable, times};
 use crate::calendar::{SessionClock, session_date};
@@ -19,6 +19,8 @@ const MAX_ROWS: usize = 4_096;
 /// far back as this from its newest row: longer than a pass of the fetcher takes (98.5 s), and short enough that its
 /// series is not filled up with ours.
 const OVERLAP_US: i64 = 10 * 60 * 1_000_000;
+/// Rows of events are remembered as far back as this: REST's next answer may come from a cache and be behind its last.
+const KEPT_US: i64 = 2 * OVERLAP_US;
 /// A row in its map, whose nodes are half empty when rows come in their order.
 const ROW_BYTES: usize = 2 * size_of::<(Key, Row)>();
 
@@ -120,7 +122,8 @@ impl Rows {
 
     /// Puts an event's row where it belongs, if it belongs anywhere.
     fn place(&mut self, key: Key, event: Event) {
-        if self.kind == Kind::Series && (event.row.session < self.session || self.is_covered(&key, &event)) {
+        let is_over = self.is_over(&event.row);
+        if is_over && self.by_key.get(&key).is_none_or(|row| row.of_base().is_none()) {
             return;
         }
         if event.row.session > self.session {
@@ -133,16 +136,28 @@ impl Rows {
         self.text_bytes -= row.text_bytes();
         row.event = Some(event);
         row.merge(self.base_us);
+        if is_over && !row.is_merged() {
+            row.event = None;
+        }
         self.text_bytes += row.text_bytes();
         if self.by_key.len() > MAX_ROWS {
             self.drop_oldest_event();
         }
     }
 
-    /// Whether the series of REST has gone on so far that a row of ours beside its own is no news.
-    fn is_covered(&self, key: &Key, event: &Event) -> bool {
-        self.base_newest_us.is_some_and(|newest| event.row.at_us < newest - OVERLAP_US)
-            && self.by_key.get(key).is_none_or(|row| row.base.is_none())
+    /// Whether the series has gone on so far that the row of an event cannot become news again.
+    fn is_over(&self, row: &Dated) -> bool {
+        let is_far_behind = self.base_newest_us.is_some_and(|newest| row.at_us < newest - KEPT_US);
+        self.kind == Kind::Series && (row.session < self.session || is_far_behind)
+    }
+
+    /// How old the rows of events are at most where REST has none.
+    fn since(&self) -> Since {
+        let at_us = match self.kind {
+            Kind::Series => self.base_newest_us.map_or(i64::MIN, |newest| newest - OVERLAP_US),
+            Kind::Strikes => i64::MIN,
+        };
+        Since { session: self.session, at_us }
     }
 
     /// A new session has begun: the series of the last one are over.
@@ -169,18 +184,19 @@ impl Rows {
     /// The rows as they are shown, in their order. Without news they are REST's; beside news a series has none of an
     /// earlier session.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
-        let (has_news, session) = (self.has_news(), self.session);
-        let is_over = move |row: &Row| self.kind == Kind::Series && row.is_before(session);
+        let (has_news, since) = (self.has_news(), self.since());
+        let is_over = move |row: &Row| self.kind == Kind::Series && row.is_before(since.session);
         self.by_key.values().filter_map(move |row| match has_news {
             true if is_over(row) => None,
-            true => row.shown(session),
+            true => row.shown(since),
             false => row.of_base(),
         })
     }
 
     /// Whether rows of events are shown.
     pub(super) fn has_news(&self) -> bool {
-        self.by_key.values().any(|row| row.is_news(self.session))
+        let since = self.since();
+        self.by_key.values().any(|row| row.is_news(since))
     }
 
     /// Memory that they hold.

@@ -96,11 +96,13 @@ fn rests_row_of_an_alert_wins() {
 fn what_makes_an_alert_another_one() {
     let same = FLOW_ALERT_EVENT;
     let later = |ms: i64| same.replace("\"executed_at\":1759522386900", &format!("\"executed_at\":{ms}"));
-    let at_ms = us("2025-10-03T20:13:07.102593Z") / 1000;
+    // in whole milliseconds, as the feed has them
+    let rests = sample().replace("102593Z", "102000Z");
+    let at_ms = us("2025-10-03T20:13:07.102000Z") / 1000;
     for (event, is_other) in [
         (same.replace("103373.0", "103373.000").replace("3500", "3.5e3"), false),
         (later(at_ms + 30_000), false),
-        (later(at_ms - 29_999), false),
+        (later(at_ms - 30_000), false),
         (later(at_ms + 30_001), true),
         (later(at_ms - 30_001), true),
         (same.replace("SPY251003P", "SPY251003C"), true),
@@ -109,7 +111,7 @@ fn what_makes_an_alert_another_one() {
         (same.replace("3500", "3501"), true),
         (same.replace("103373.0", "103373.01"), true),
     ] {
-        let mut alerts = alerts(&[sample()]);
+        let mut alerts = alerts(&[&rests]);
         alerts.add(&event, came_at(us("2025-10-03T20:13:40Z"))).unwrap();
         assert_eq!(alerts.has_news(), is_other, "{event}");
     }

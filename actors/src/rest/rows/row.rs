@@ -22,6 +22,13 @@ pub(super) struct Row {
     merged: Option<Box<str>>,
 }
 
+/// The session and the time from which rows of events are shown where REST has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since {
+    pub(super) session: i32,
+    pub(super) at_us: i64,
+}
+
 #[derive(Debug)]
 pub(super) struct Dated {
     pub(super) at_us: i64,
@@ -50,10 +57,16 @@ impl Row {
         };
     }
 
-    /// Whether an event is shown, when no row of events is older than this session.
-    pub(super) fn is_news(&self, session: i32) -> bool {
+    /// Whether both are one.
+    pub(super) fn is_merged(&self) -> bool {
         self.merged.is_some()
-            || self.base.is_none() && self.event.as_ref().is_some_and(|event| event.row.session >= session)
+    }
+
+    /// Whether an event is shown.
+    pub(super) fn is_news(&self, since: Since) -> bool {
+        let is_recent = |row: &Dated| row.session >= since.session && row.at_us >= since.at_us;
+        self.is_merged()
+            || self.base.is_none() && self.event.as_ref().is_some_and(|event| is_recent(&event.row))
     }
 
     /// Whether REST has it from before this session.
@@ -61,12 +74,12 @@ impl Row {
         self.base.as_ref().is_some_and(|base| base.session < session)
     }
 
-    /// As it is shown beside news, when no row of events is older than this session.
-    pub(super) fn shown(&self, session: i32) -> Option<&str> {
+    /// As it is shown beside news.
+    pub(super) fn shown(&self, since: Since) -> Option<&str> {
         match (&self.merged, &self.base, &self.event) {
             (Some(merged), ..) => Some(merged),
             (None, Some(base), _) => Some(&base.text),
-            (None, None, Some(event)) => self.is_news(session).then_some(&event.row.text),
+            (None, None, Some(event)) => self.is_news(since).then_some(&event.row.text),
             (None, None, None) => None,
         }
     }

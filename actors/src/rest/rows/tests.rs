@@ -303,3 +303,18 @@ fn memory_is_counted_through_every_change() {
         assert_eq!(rows.bytes(), count(&rows));
     }
 }
+
+#[test]
+fn an_answer_that_is_behind_the_one_before_it_has_our_rows_again() {
+    let [first, second] =
+        ["2025-10-03T20:13:00.000000Z", "2025-10-03T20:14:00.000000Z"].map(|time| row(time, "1"));
+    let mut rows = series(&[&first], NOON);
+    gex(&mut rows, "2025-10-03T20:14:00Z", "2");
+    gex(&mut rows, "2025-10-03T20:03:30Z", "3");
+    rows.rebase(&[&first, &second], us(NOON) + 1).unwrap();
+    assert!(!rows.has_news());
+    rows.rebase(&[&first], us(NOON) + 2).unwrap();
+    let expected =
+        ["2025-10-03T20:03:30.000000Z 3", "2025-10-03T20:13:00.000000Z 1", "2025-10-03T20:14:00.000000Z 2"];
+    assert_eq!(shown(&rows), expected);
+}

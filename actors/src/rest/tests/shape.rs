@@ -69,6 +69,9 @@ pub(super) fn assert_is_row_of_event(endpoint: Endpoint, row: &str) {
         } else {
             &sample[&name]
         };
+        if name == "alert_rule" && value.is_null() {
+            continue;
+        }
         assert_eq!(std::mem::discriminant(of_rest), std::mem::discriminant(&value), "{name}: {value}");
         if of_rest.as_str().is_some_and(Decimal::is_number) {
             assert!(Decimal::is_number(value.as_str().unwrap()), "{name}: {value}");

@@ -60,7 +60,7 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
                 r#"{{"close":"{close}","high":"{high}","low":"{low}","open":"5","tape_time":"{tape_time}","total_volume":{volume},"prev_close":"1"}}"#
             )
         }
-        // REST's series only grows, though its rows may be restated
+        // an answer may come from a cache and be a minute behind the one before it
         Endpoint::SpotExposures => list(
             (0..=(after - draws[1] % 60).max(0) / 60)
                 .filter(|minute| samples::us(&at(minute * 60)) <= start_us + after * 1_000_000)
