@@ -69,7 +69,8 @@ fn floor(bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn service(bench: &Bench, feed: SocketAddr, spool_mode: &str) -> Command {
+/// The service with its default settings but for where things are.
+pub(crate) fn service(bench: &Bench, feed: SocketAddr, spool_mode: &str) -> Command {
     let mut command = bare(&bench.plan.binary);
     command
         .arg("run")

@@ -28,6 +28,14 @@ pub(crate) struct Latency {
     pub(crate) contender: Contender,
     /// Events seen.
     pub(crate) events: usize,
+    #[serde(flatten)]
+    pub(crate) quantiles: Quantiles,
+}
+
+/// Delays, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names of the report state their unit")]
+pub(crate) struct Quantiles {
     /// Half of the events were faster.
     pub(crate) p50_ms: f64,
     /// Of 100 events 99 were faster.
@@ -36,48 +44,50 @@ pub(crate) struct Latency {
     pub(crate) max_ms: f64,
 }
 
+impl Quantiles {
+    /// Of delays in microseconds.
+    pub(crate) fn of(mut delays_us: Vec<u64>) -> Quantiles {
+        delays_us.sort_unstable();
+        let quantile_ms = |percent: usize| {
+            let rank = (delays_us.len() * percent).div_ceil(100).saturating_sub(1);
+            delays_us.get(rank).copied().unwrap_or_default() as f64 / 1e3
+        };
+        Quantiles { p50_ms: quantile_ms(50), p99_ms: quantile_ms(99), max_ms: quantile_ms(100) }
+    }
+}
+
 /// Lets `contender` store the events of a feed at the plan's rate, and times each.
 pub(crate) fn measure(bench: &mut Bench, contender: Contender) -> Result<Latency, Failure> {
     let events = bench.plan.latency_rate * bench.plan.latency_seconds;
     let folder = bench.run_folder()?;
     bench.redis.reset()?;
-    let mut reader = Reader::new(bench)?;
+    let mut reader = Reader::new(bench.redis.connect()?, &bench.topics);
     let pace = Pace { events, rate: Some(bench.plan.latency_rate), stamped: true };
     let feed = Feed::start(bench, pace, folder.path())?;
     let mut client = contender.start(bench, feed.address, folder.path())?;
     let delays = reader.read_all(usize::try_from(events).unwrap_or(usize::MAX), &mut client)?;
     client.stop()?;
     feed.running.stop()?;
-    Ok(summary(contender, delays))
-}
-
-fn summary(contender: Contender, mut delays_us: Vec<u64>) -> Latency {
-    delays_us.sort_unstable();
-    let events = delays_us.len();
-    let quantile_ms = |percent: usize| {
-        let rank = (events * percent).div_ceil(100).saturating_sub(1);
-        delays_us.get(rank).copied().unwrap_or_default() as f64 / 1e3
-    };
-    let (p50_ms, p99_ms, max_ms) = (quantile_ms(50), quantile_ms(99), quantile_ms(100));
-    Latency { contender, events, p50_ms, p99_ms, max_ms }
+    Ok(Latency { contender, events: delays.len(), quantiles: Quantiles::of(delays) })
 }
 
 /// Follows all streams from their beginning.
-struct Reader {
+pub(crate) struct Reader {
     connection: Connection,
     streams: Vec<String>,
     last_ids: Vec<String>,
 }
 
 impl Reader {
-    fn new(bench: &Bench) -> Result<Reader, Failure> {
-        let streams: Vec<_> = bench.topics.iter().map(|topic| format!("uw:ws:{topic}")).collect();
+    /// Over a connection of its own.
+    pub(crate) fn new(connection: Connection, topics: &[String]) -> Reader {
+        let streams: Vec<_> = topics.iter().map(|topic| format!("uw:ws:{topic}")).collect();
         let last_ids = vec!["0-0".to_owned(); streams.len()];
-        Ok(Reader { connection: bench.redis.connect()?, streams, last_ids })
+        Reader { connection, streams, last_ids }
     }
 
     /// Reads until there were `events`; gives the delay of each in microseconds.
-    fn read_all(&mut self, events: usize, client: &mut Running) -> Result<Vec<u64>, Failure> {
+    pub(crate) fn read_all(&mut self, events: usize, client: &mut Running) -> Result<Vec<u64>, Failure> {
         let mut delays = Vec::with_capacity(events);
         let mut progress = Instant::now();
         while delays.len() < events {

@@ -19,6 +19,7 @@ mod python;
 mod redis;
 mod report;
 mod run;
+mod snapshots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,8 @@ fn compare(mut plan: Plan) -> Result<(), Failure> {
     let machine = Machine::describe(bench.redis.version()?);
     let runs = throughput(&mut bench)?;
     let latencies = latencies(&mut bench)?;
-    let report = Report::new(machine, runs, latencies);
+    let snapshots = snapshots_of(&mut bench)?;
+    let report = Report::new(machine, runs, latencies, snapshots);
     report.print();
     report.save(&target.join("throughput.json"))
 }
@@ -95,6 +97,19 @@ fn throughput(bench: &mut Bench) -> Result<Vec<run::Outcome>, Failure> {
                 outcome.cpu_seconds_per_million()
             );
             outcomes.push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The service with and without snapshots, in interleaved rounds.
+fn snapshots_of(bench: &mut Bench) -> Result<Vec<snapshots::Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    if bench.plan.latency_seconds > 0 && bench.plan.only.contains(&Contender::Service) {
+        for _ in 0..bench.plan.rounds {
+            for with_snapshots in [true, false] {
+                outcomes.push(snapshots::measure(bench, with_snapshots)?);
+            }
         }
     }
     Ok(outcomes)

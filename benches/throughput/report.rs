@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::contender::Contender;
 use crate::failure::{Doing, Failure};
-use crate::latency::Latency;
+use crate::latency::{Latency, Quantiles};
 use crate::machine::Machine;
 use crate::run::Outcome;
+use crate::snapshots;
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     summaries: Vec<Summary>,
     ratios: Vec<Ratio>,
     latencies: Vec<Latency>,
+    snapshots: Vec<snapshots::Outcome>,
     runs: Vec<Outcome>,
 }
 
@@ -53,11 +55,16 @@ struct Spread {
 
 impl Report {
     /// Sums up all runs.
-    pub(crate) fn new(machine: Machine, runs: Vec<Outcome>, latencies: Vec<Latency>) -> Report {
+    pub(crate) fn new(
+        machine: Machine,
+        runs: Vec<Outcome>,
+        latencies: Vec<Latency>,
+        snapshots: Vec<snapshots::Outcome>,
+    ) -> Report {
         let summaries: Vec<_> = Contender::ALL.iter().filter_map(|of| Summary::new(*of, &runs)).collect();
         let ratios = ratios(&summaries);
         let measured_at = jiff::Timestamp::now().to_string();
-        Report { measured_at, machine, summaries, ratios, latencies, runs }
+        Report { measured_at, machine, summaries, ratios, latencies, snapshots, runs }
     }
 
     /// Prints the tables.
@@ -89,9 +96,40 @@ impl Report {
         if !self.latencies.is_empty() {
             println!("\n{:<9}{:>12}{:>12}{:>12}{:>12}", "client", "events", "p50 ms", "p99 ms", "max ms");
         }
-        for Latency { contender, events, p50_ms, p99_ms, max_ms } in &self.latencies {
+        for Latency { contender, events, quantiles: Quantiles { p50_ms, p99_ms, max_ms } } in &self.latencies
+        {
             println!("{:<9}{events:>12}{p50_ms:>12.3}{p99_ms:>12.3}{max_ms:>12.3}", contender.name());
         }
+        self.print_snapshots();
+    }
+
+    /// All channels over three symbols at a fixed rate, by medians.
+    fn print_snapshots(&self) {
+        let of = |with: bool, figure: fn(&snapshots::Outcome) -> f64| {
+            let runs = self.snapshots.iter().filter(|run| run.with_snapshots == with);
+            Spread::of(runs.map(figure).collect())
+        };
+        let cost = |with| of(with, snapshots::Outcome::cpu_seconds_per_million);
+        let (Some(with), Some(without)) = (cost(true), cost(false)) else { return };
+        println!(
+            "\n{:<22}{:>10}{:>12}{:>12}{:>12}{:>16}",
+            "all channels", "CPU s/M", "p50 ms", "p99 ms", "max ms", "Redis CPU s/M"
+        );
+        for (name, is_with, cpu) in [("with snapshots", true, with), ("without", false, without)] {
+            let median = |figure| of(is_with, figure).map_or(f64::NAN, |spread| spread.median);
+            println!(
+                "{name:<22}{:>10.2}{:>12.3}{:>12.3}{:>12.3}{:>16.2}",
+                cpu.median,
+                median(|run| run.latency.p50_ms),
+                median(|run| run.latency.p99_ms),
+                median(|run| run.latency.max_ms),
+                median(snapshots::Outcome::redis_cpu_seconds_per_million)
+            );
+        }
+        println!(
+            "the snapshots take {:.0} % of the service's CPU",
+            (1.0 - without.median / with.median) * 100.0
+        );
     }
 
     /// Writes the JSON to `path` and prints it as the last line.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use deadpool_redis::redis::{Client, cmd};
+
 use crate::support::sample::payload;
-use crate::support::{Feed, RedisServer, Setup};
+use crate::support::{Feed, RedisServer, SOON, Setup, wait_for};
 
 #[test]
 fn the_redis_of_the_compose_file_is_all_that_the_service_wants() {
@@ -15,9 +17,11 @@ fn the_redis_of_the_compose_file_is_all_that_the_service_wants() {
     fs::write(&users, template.replace("CHOOSE-A-PASSWORD", "a-long-password")).unwrap();
     let settings = config.join("redis.conf");
     let options = ["--include", settings.to_str().unwrap(), "--aclfile", users.to_str().unwrap()];
-    let redis = RedisServer::start_with(&[&options[..], &["--bind", "127.0.0.1"]].concat(), None);
+    let mut redis = RedisServer::start_with(&[&options[..], &["--bind", "127.0.0.1"]].concat(), None);
     let stranger = redis.try_command::<String>(&["SET", "key", "value"]);
-    assert_eq!(stranger.unwrap_err().code(), Some("NOPERM"), "without a password there is PING alone");
+    assert_eq!(stranger.unwrap_err().code(), Some("NOAUTH"), "nobody is the default user");
+    let pong: String = cmd("PING").query(&mut redis.connect_as("health").unwrap()).unwrap();
+    assert_eq!(pong, "PONG");
 
     let feed = Feed::start();
     let url = redis.url().replace("redis://", "redis://uw:a-long-password@");
@@ -36,4 +40,14 @@ fn the_redis_of_the_compose_file_is_all_that_the_service_wants() {
     feed.send("price:SPY", &payload("price", "SPY", 1));
     service.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 1);
     service.finish();
+
+    // what it loads, it loads as the default user
+    redis.restart(&[]);
+    let mut connection = Client::open(url).unwrap().get_connection().unwrap();
+    wait_for("the file is loaded", SOON, || {
+        match cmd("XLEN").arg("uw:ws:price:SPY").query::<u64>(&mut connection) {
+            Ok(1) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 }

@@ -91,14 +91,14 @@ impl Alerts {
     fn news(&self) -> Vec<&Alert> {
         let mut accounts: Vec<&Alert> =
             self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event))).collect();
-        accounts.sort_by(|a, b| b.account().cmp(&a.account()));
+        accounts.sort_by_key(|alert| std::cmp::Reverse(alert.account()));
         let mut news: Vec<&Alert> = Vec::with_capacity(accounts.len());
         for account in accounts {
             if !news.iter().any(|known| known.is_same(account)) {
                 news.push(account);
             }
         }
-        news.sort_by(|a, b| b.age().cmp(&a.age()));
+        news.sort_by_key(|alert| std::cmp::Reverse(alert.age()));
         news
     }
 

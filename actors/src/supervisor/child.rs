@@ -128,7 +128,9 @@ impl Beats {
         loops.retain(|own| own.strong_count() > 0);
         let all = !living.is_empty() && living.iter().all(|own| own.load(Relaxed));
         if all {
-            living.iter().for_each(|own| own.store(false, Relaxed));
+            for own in &living {
+                own.store(false, Relaxed);
+            }
         }
         all
     }

@@ -180,7 +180,8 @@ impl RedisServer {
         self.child = Some(command.spawn().expect("redis-server is installed"));
         wait_for("redis-server answers", SOON, || match self.try_command::<String>(&["PING"]) {
             Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("LOADING") => Ok(()),
+            // a refusal is an answer
+            Err(error) if matches!(error.code(), Some("LOADING" | "NOAUTH")) => Ok(()),
             Err(error) => Err(format!("{error}; {}", self.log())),
         });
     }
