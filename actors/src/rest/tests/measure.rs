@@ -115,7 +115,7 @@ fn the_cost_of_a_wave_and_of_the_largest_bodies() {
     let mut body = found(Endpoint::FlowAlerts, &payload);
     let event = usual(Endpoint::FlowAlerts).1;
     (0..100).for_each(|at| {
-        body.add(&event(at + 50_000_000), came_at(((START_MS + 60_000_000) * 1000).cast_signed())).unwrap()
+        body.add(&event(at + 50_000_000), came_at(((START_MS + 60_000_000) * 1000).cast_signed())).unwrap();
     });
     println!("{} alerts of REST: wanted {:?}", MAX_BODY / 40, timed(5, || body.wanted().unwrap()));
 }
