@@ -5,7 +5,7 @@
 //! writing them holds up no event: they have a connection of their own. What waits to be written when the process dies is
 //! read again from the disk queue by the next one, which keeps stored records for a while.
 //!
-//! [`pending`] is what waits, [`flush`] writes it; `hashes` and `bodies` know how.
+//! [`pending`] is what waits, [`Flush`] writes it; `hashes` and `bodies` know how.
 
 mod bodies;
 mod flush;
