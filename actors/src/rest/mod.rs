@@ -260,6 +260,12 @@ impl Body {
         matches!(self.content, Content::Foreign)
     }
 
+    /// Whether nothing has changed since the hash was written or read: then nothing is wanted.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.standing == Standing::Current
+    }
+
     /// What the hash is to hold, if it does not hold that already.
     #[must_use]
     pub fn wanted(&mut self) -> Option<Hash> {

@@ -140,6 +140,11 @@ impl Held {
         self.body.is_foreign()
     }
 
+    /// Whether nothing has changed since the hash was written or read.
+    pub(super) fn is_settled(&self) -> bool {
+        self.body.is_settled()
+    }
+
     /// What the hash is to hold, if it does not hold that already.
     pub(super) fn wanted(&mut self) -> Option<Hash> {
         self.body.wanted()

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Snapshots;
 use super::bodies::{Bodies, Found, Held};
+use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
 use crate::backoff::Backoff;
@@ -65,6 +66,9 @@ pub struct Flush {
     /// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
     script: Option<String>,
     looked_at: Instant,
+    budget: Budget,
+    /// Bodies that wait for it.
+    owed: Vec<Arc<str>>,
     backoff: Backoff,
     rng: fastrand::Rng,
     refused: Sampled,
@@ -76,7 +80,17 @@ pub struct Flush {
 enum Work {
     Write(Vec<News>),
     Look,
+    Owed,
     End,
+}
+
+/// Whether a body is written though the budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// It waits until there is some again.
+    WhenAffordable,
+    /// It is: somebody has put older rows back, or this is the end.
+    Now,
 }
 
 /// How Redis took the write of a body.
@@ -109,6 +123,8 @@ impl Flush {
             connection: 0,
             script: None,
             looked_at: Instant::now(),
+            budget: Budget::full(Instant::now()),
+            owed: Vec::new(),
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             refused: Sampled::default(),
@@ -152,6 +168,10 @@ impl Flush {
                 shared.taken.notify_one();
                 return Work::Write(due);
             }
+            let is_owed = !self.owed.is_empty();
+            if is_owed && (is_closed || self.budget.is_open(now)) {
+                return Work::Owed;
+            }
             if is_closed {
                 return Work::End;
             }
@@ -161,7 +181,8 @@ impl Flush {
                 return Work::Look;
             }
             let due = shared.pending.borrow().next_due().unwrap_or(now + BEAT);
-            let wait = due.min(look).saturating_duration_since(now);
+            let owed = if is_owed { self.budget.opens_at() } else { look };
+            let wait = due.min(look).min(owed).saturating_duration_since(now);
             timeout(wait, shared.came.notified()).await.ok();
         }
     }
@@ -180,6 +201,7 @@ impl Flush {
             let done = match &work {
                 Work::Write(news) => self.write(news).await,
                 Work::Look => self.look().await,
+                Work::Owed => self.pay().await,
                 Work::End => return,
             };
             let Err(fault) = done else { return self.backoff.reset() };
@@ -320,9 +342,36 @@ impl Flush {
             self.merge(key, events, true).await;
         }
         let keys = events.iter().map(|(key, _)| Arc::clone(key)).collect();
-        let written = self.settle(keys, &events).await;
+        let written = self.settle(keys, &events, Haste::WhenAffordable).await;
         self.bound_bodies();
         written.map(drop)
+    }
+
+    /// Writes bodies that waited for the budget.
+    async fn pay(&mut self) -> Result<(), StoreFault> {
+        self.connect().await?;
+        let owed = std::mem::take(&mut self.owed);
+        let haste = if self.snapshots.is_closed() { Haste::Now } else { Haste::WhenAffordable };
+        let written = match self.settle(owed.clone(), &[], haste).await {
+            Ok(written) => written,
+            Err(fault) => {
+                self.owed = owed;
+                return Err(fault);
+            }
+        };
+        self.rest(&written);
+        Ok(())
+    }
+
+    /// These bodies were written: they rest for the interval.
+    fn rest(&mut self, written: &[Arc<str>]) {
+        let now = Instant::now();
+        let mut pending = self.snapshots.0.pending.borrow_mut();
+        for key in written {
+            if let Some(held) = self.bodies.get(key) {
+                pending.written(&held.stream, now);
+            }
+        }
     }
 
     /// Reads bodies as they are in Redis.
@@ -388,13 +437,14 @@ impl Flush {
         &mut self,
         mut keys: Vec<Arc<str>>,
         events: &[(Arc<str>, &[RestEvent])],
+        haste: Haste,
     ) -> Result<Vec<Arc<str>>, StoreFault> {
         let mut written = Vec::new();
         for _ in 0..MAX_TRIES {
             let mut conflicts = Vec::new();
             let mut rest = std::mem::take(&mut keys).into_iter();
             loop {
-                let wanted = self.some_wanted(&mut rest).await;
+                let wanted = self.some_wanted(&mut rest, haste).await;
                 if wanted.is_empty() {
                     break;
                 }
@@ -430,14 +480,25 @@ impl Flush {
         Ok(written)
     }
 
-    /// The next bodies that are to be written, up to some bytes.
-    async fn some_wanted(&mut self, keys: &mut impl Iterator<Item = Arc<str>>) -> Vec<(Arc<str>, Hash)> {
+    /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
+    async fn some_wanted(
+        &mut self,
+        keys: &mut impl Iterator<Item = Arc<str>>,
+        haste: Haste,
+    ) -> Vec<(Arc<str>, Hash)> {
         let (mut wanted, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK
             && let Some(key) = keys.next()
         {
+            if haste == Haste::WhenAffordable && !self.budget.is_open(Instant::now()) {
+                if !self.owed.contains(&key) {
+                    self.owed.push(key);
+                }
+                continue;
+            }
             if let Some(hash) = self.bodies.get(&key).and_then(Held::wanted) {
                 bytes += hash.payload.len();
+                self.budget.spend(hash.payload.len(), Instant::now());
                 wanted.push((key, hash));
                 yield_now().await;
             }
@@ -506,16 +567,15 @@ impl Flush {
         let keys: Vec<Arc<str>> = self.bodies.keys().collect();
         let changed = self.changed(&keys).await?;
         self.read(&changed).await?;
-        // with those that were put off
-        let written = self.settle(keys, &[]).await?;
-        self.observed().healed.add(written.len() as u64);
-        let now = Instant::now();
-        let mut pending = self.snapshots.0.pending.borrow_mut();
-        for key in &written {
-            if let Some(held) = self.bodies.get(key) {
-                pending.written(&held.stream, now);
-            }
-        }
+        let healed = self.settle(changed, &[], Haste::Now).await?;
+        self.observed().healed.add(healed.len() as u64);
+        self.rest(&healed);
+        // those that were put off
+        let unsettled =
+            keys.into_iter().filter(|key| self.bodies.get(key).is_some_and(|held| !held.is_settled()));
+        let unsettled = unsettled.collect();
+        let written = self.settle(unsettled, &[], Haste::WhenAffordable).await?;
+        self.rest(&written);
         Ok(())
     }
 

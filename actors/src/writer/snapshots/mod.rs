@@ -8,6 +8,7 @@
 //! [`pending`] is what waits, [`Flush`] writes it; `hashes` and `bodies` know how.
 
 mod bodies;
+mod budget;
 mod flush;
 mod hashes;
 pub mod pending;
