@@ -75,7 +75,7 @@ fn a_full_queue_that_blocks_loses_nothing() {
         // some full batches block it for a moment, the full disk for as long as Redis is away
         wait_for("the connection is blocked for longer than a pong may take", TO_FILL, || {
             let open = service.status()["gaps"]["open"].clone();
-            let is_blocked = open.as_array().unwrap().iter().any(|gap| is_blocked_for_long(gap));
+            let is_blocked = open.as_array().unwrap().iter().any(is_blocked_for_long);
             if is_blocked { Ok(()) } else { Err(open.to_string()) }
         });
         is_done.store(true, SeqCst);
