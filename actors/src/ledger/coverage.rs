@@ -6,9 +6,10 @@
 //! * when all of them are back, or
 //! * [`STRAGGLERS`] after the first of them was, or when a join is overdue. Then those that are still missing are in it
 //!   too, up to its end, and go on from there as [`GapReason::Unjoined`], in an interval of their own; or
-//! * at once when the session ends: what was missed up to here is on record before more is.
+//! * at once when the session ends or is not read any more: what was missed up to here is on record before more is, so
+//!   that a gap of what is missed next does not lie within this one.
 //!
-//! Every moment in which a topic that had been received was not is in some gap. A gap may say a little more, up to
+//! Every moment in which a topic that had been received was not is in one gap. A gap may say a little more, up to
 //! [`STRAGGLERS`] for a topic that was back before its siblings: to fetch something twice does less harm than to miss
 //! it. A topic that was never received has no gap before its first session, unless a process died that may have begun to
 //! receive it.
@@ -96,6 +97,8 @@ impl Coverage {
 
     /// The join of a topic was acknowledged.
     pub fn joined(&mut self, topic: &str, at: u64) {
+        // one that comes too late for the others is not to prolong their gap
+        self.tick(at);
         let Some(covered) = self.topics.iter_mut().find(|covered| covered.topic == topic) else { return };
         let family = covered.family;
         if let Reach::Missing(outage) = std::mem::replace(&mut covered.reach, Reach::Receiving) {
@@ -126,9 +129,7 @@ impl Coverage {
         let missing = |since| Reach::Missing(Outage { since, reason, detail: detail.to_owned() });
         // what was not read ends here, and not to be connected begins
         self.end_blocked(now, &missing(now));
-        while !self.ending.is_empty() {
-            self.write(0);
-        }
+        self.write_all();
         for covered in self.topics.iter_mut().filter(|covered| covered.reach == Reach::Receiving) {
             covered.reach = missing(since);
         }
@@ -136,6 +137,7 @@ impl Coverage {
 
     /// The socket has not been read since `since`.
     pub fn blocked(&mut self, since: u64) {
+        self.write_all();
         for covered in self.topics.iter_mut().filter(|covered| covered.reach == Reach::Receiving) {
             let detail = "no room in the mailboxes of the writers".to_owned();
             covered.reach = Reach::Missing(Outage { since, reason: GapReason::Blocked, detail });
@@ -228,6 +230,11 @@ impl Coverage {
     fn write(&mut self, position: usize) {
         let ending = self.ending.remove(position);
         self.closed.push(ending.gap());
+    }
+
+    /// What is back goes missing again: its gaps end before, without those that are still missing.
+    fn write_all(&mut self) {
+        self.closed.extend(self.ending.drain(..).map(|ending| ending.gap()));
     }
 }
 

@@ -70,14 +70,14 @@ fn a_rate_is_kept() {
         let simulator =
             start(SimulatorOptions { rate: Rate::PerSecond(2000), ..SimulatorOptions::default() });
         let mut client = connect(&simulator).await;
-        client.joined("option_trades:SPY").await;
-        client.event().await;
+        // before the first event can be made: a client that is late must not take the events for quick
         let started = Instant::now();
+        client.joined("option_trades:SPY").await;
         for _ in 0..1000 {
             client.event().await;
         }
         let elapsed = started.elapsed();
-        assert!(elapsed > Duration::from_millis(400), "{elapsed:?}");
+        assert!(elapsed >= Duration::from_millis(500), "{elapsed:?}");
         simulator.set_rate(Rate::PerSecond(0));
     });
 }
@@ -110,19 +110,30 @@ fn only_the_chosen_channels_have_events_and_they_are_even_if_wished() {
 
 #[test]
 fn a_wave_brings_all_its_rows_within_a_second() {
+    /// A busy machine holds up some waves; that it holds up each of so many shows that it is not the machine.
+    const TRIES: usize = 20;
     run(async {
-        let waves = Some(Waves { every: Duration::from_millis(100), rows: 4000 });
-        let options = SimulatorOptions { waves, events: Some(4000), ..SimulatorOptions::default() };
-        let simulator = start(SimulatorOptions { rate: Rate::PerSecond(0), ..options });
-        let mut client = connect(&simulator).await;
-        client.joined("gex_strike_expiry:SPY").await;
-        client.event().await;
-        let started = Instant::now();
-        for _ in 1..4000 {
-            client.event().await;
+        let mut took = Vec::new();
+        while took.last().is_none_or(|took| *took >= Duration::from_secs(1)) {
+            assert!(took.len() < TRIES, "{took:?}");
+            took.push(time_of_a_wave().await);
         }
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     });
+}
+
+/// From the first to the last row of a wave.
+async fn time_of_a_wave() -> Duration {
+    let waves = Some(Waves { every: Duration::from_millis(100), rows: 4000 });
+    let options = SimulatorOptions { waves, events: Some(4000), ..SimulatorOptions::default() };
+    let simulator = start(SimulatorOptions { rate: Rate::PerSecond(0), ..options });
+    let mut client = connect(&simulator).await;
+    client.joined("gex_strike_expiry:SPY").await;
+    client.event().await;
+    let started = Instant::now();
+    for _ in 1..4000 {
+        client.event().await;
+    }
+    started.elapsed()
 }
 
 #[test]
@@ -145,19 +156,20 @@ fn a_recording_is_sent_as_it_was_to_whoever_joined() {
         };
         let simulator = start(options);
         let mut client = connect(&simulator).await;
+        // before the first frame is sent: a client that is late must not take the second for early
+        let started = Instant::now();
         client.join("gex:SPY").await;
         client.join("price").await;
         client.text().await;
         client.text().await;
         let gex = client.event().await;
-        let started = Instant::now();
         assert_eq!(
             gex,
             ("gex:SPY".to_owned(), r#"{"timestamp":1747419592000,"price":"593.180"}"#.to_owned())
         );
         let price = client.event().await;
         assert_eq!(price, ("price".to_owned(), r#"{"time":1747419592100, "close":"2"}"#.to_owned()));
-        assert!(started.elapsed() > Duration::from_millis(50), "{:?}", started.elapsed());
+        assert!(started.elapsed() >= Duration::from_millis(100), "{:?}", started.elapsed());
         wait_until(|| simulator.is_finished()).await;
         assert_eq!(simulator.counts().events, 2);
     });
@@ -218,7 +230,8 @@ fn a_recording_waits_for_slow_clients_and_closes_them_when_they_have_all() {
 fn a_recording_begins_when_the_joins_have_come_to_rest() {
     run(async {
         let mut recording = kilobytes(2);
-        recording.settle = Duration::from_millis(200);
+        // longer than a busy machine makes the second join wait
+        recording.settle = Duration::from_secs(1);
         let recording = Some(recording);
         let simulator = start(SimulatorOptions { recording, ..SimulatorOptions::default() });
         let mut client = connect(&simulator).await;

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::{TARGETS, send, wait_for_gap};
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal, entries};
@@ -12,6 +16,10 @@ use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 const LIMIT: &str = "16MiB";
 /// Events sent at once.
 const SOME: u64 = 500;
+/// How often the service pings where the reader is blocked: a pong of a busy machine is not late.
+const PING: &str = "2s";
+/// Longest wait for a full queue: some megabytes, event by event.
+const TO_FILL: Duration = Duration::from_secs(60);
 
 fn spooling(feed: &Feed, redis: &RedisServer, when_full: &str) -> Setup {
     Setup::new(feed, redis)
@@ -58,25 +66,19 @@ fn a_full_queue_drops_the_oldest_and_says_how_many() {
 #[test]
 fn a_full_queue_that_blocks_loses_nothing() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    let service = spooling(&feed, &redis, "block").start_ready();
+    let service = spooling(&feed, &redis, "block").set("WEBSOCKET_PING_SECONDS", PING).start_ready();
     let sessions = feed.sessions();
     redis.kill9();
-    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let flood = scope.spawn(|| {
-            let mut first = 0;
-            while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
-                send_trades(&feed, first);
-                first += SOME;
-            }
-        });
-        // some full batches block it for a moment, the full disk for long enough to be a gap
-        wait_for("the connection is blocked", SOON, || {
+        let flood = scope.spawn(|| flood(&feed, &service, &is_done));
+        // some full batches block it for a moment, the full disk for as long as Redis is away
+        wait_for("the connection is blocked for longer than a pong may take", TO_FILL, || {
             let open = service.status()["gaps"]["open"].clone();
-            let is_blocked = open.as_array().unwrap().iter().any(|gap| gap["reason"] == "blocked");
+            let is_blocked = open.as_array().unwrap().iter().any(is_blocked_for_long);
             if is_blocked { Ok(()) } else { Err(open.to_string()) }
         });
-        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        is_done.store(true, SeqCst);
         redis.restart(&[]);
         flood.join().unwrap();
     });
@@ -86,6 +88,26 @@ fn a_full_queue_that_blocks_loses_nothing() {
     assert_eq!(feed.sessions(), sessions, "pings rest while nothing is read");
     wait_for_gap(&redis, "blocked");
     service.finish();
+}
+
+/// Sends until it is done, each portion when the one before was read: a pong behind a long flood would come too late.
+fn flood(feed: &Feed, service: &Service, is_done: &AtomicBool) {
+    let mut first = 0;
+    while !is_done.load(SeqCst) {
+        send_trades(feed, first);
+        first += SOME;
+        wait_for("they are read, or it is done", TO_FILL, || {
+            let received = service.metrics().sum("uw_ws_events_received_total", &[]);
+            let may_go_on = received >= first || is_done.load(SeqCst);
+            if may_go_on { Ok(()) } else { Err(format!("{received} of {first}")) }
+        });
+    }
+}
+
+/// Whether this open gap is that of a reader that is blocked, and would have missed two pongs.
+fn is_blocked_for_long(gap: &Value) -> bool {
+    let since: jiff::Timestamp = gap["from"].as_str().unwrap().parse().unwrap();
+    gap["reason"] == "blocked" && since.duration_until(jiff::Timestamp::now()).as_secs() > 4
 }
 
 #[test]

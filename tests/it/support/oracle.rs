@@ -1,6 +1,7 @@
 //! What must be in Redis, worked out from what was sent, and how it is compared.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use deadpool_redis::redis::{FromRedisValue, Value as RedisValue, from_redis_value};
 use serde_json::Value;
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) payload: Vec<u8>,
 }
 
+/// How much longer each entry is waited for: many times what it takes.
+const AN_ENTRY: Duration = Duration::from_millis(1);
 /// Entries that are read at once.
 const PAGE: &str = "10000";
 
@@ -128,7 +131,9 @@ pub(crate) fn assert_streams_equal(feed: &Feed, redis: &RedisServer, targets: &[
 #[track_caller]
 pub(crate) fn assert_streams_equal_under(prefix: &str, feed: &Feed, redis: &RedisServer, targets: &[&str]) {
     let expected = expected(&feed.sent(), prefix, targets);
-    wait_for("every event is in its streams", SOON, || {
+    let entries: usize = expected.values().map(Vec::len).sum();
+    let limit = SOON + AN_ENTRY * u32::try_from(entries).unwrap();
+    wait_for("every event is in its streams", limit, || {
         let short: Vec<String> = expected
             .iter()
             .filter_map(|(key, payloads)| {

@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+mod histories;
 
 use super::*;
 use crate::ledger::gap::family_of;
@@ -160,6 +160,35 @@ fn what_was_not_read_is_missing_until_it_is_read_again() {
 }
 
 #[test]
+fn what_is_not_read_while_a_sibling_is_awaited_is_in_one_gap_only() {
+    let mut coverage = live(&["price:SPY", "price:QQQ"]);
+    coverage.lost(10 * S, 10 * S, GapReason::Disconnect, "");
+    coverage.opened(11 * S);
+    coverage.joined("price:QQQ", 12 * S);
+    coverage.blocked(13 * S);
+    assert_eq!(lines(&coverage.take_closed()), [line("price:QQQ", 10, 12, GapReason::Disconnect)]);
+    coverage.resumed(18 * S);
+    coverage.joined("price:SPY", 19 * S);
+    let expected =
+        [line("price:QQQ", 13, 18, GapReason::Blocked), line("price:SPY", 10, 19, GapReason::Disconnect)];
+    assert_eq!(lines(&coverage.take_closed()), expected);
+}
+
+#[test]
+fn a_straggler_that_comes_before_the_tick_is_no_less_late() {
+    let mut coverage = live(&["price:SPY", "price:QQQ"]);
+    coverage.lost(10 * S, 10 * S, GapReason::Disconnect, "");
+    coverage.opened(11 * S);
+    coverage.joined("price:QQQ", 12 * S);
+    coverage.joined("price:SPY", 42 * S);
+    let expected = [
+        line("price:QQQ,price:SPY", 10, 12, GapReason::Disconnect),
+        line("price:SPY", 12, 42, GapReason::Unjoined),
+    ];
+    assert_eq!(lines(&coverage.take_closed()), expected);
+}
+
+#[test]
 fn a_session_lost_while_it_is_not_read_goes_over_without_a_seam() {
     let mut coverage = live(&["price:SPY"]);
     coverage.blocked(10 * S);
@@ -189,97 +218,4 @@ fn a_clock_that_was_set_back_makes_no_gap_negative() {
     coverage.joined("price:SPY", 21 * S);
     let gap = &coverage.take_closed()[0];
     assert!(gap.from_us <= 21 * S && gap.to_us >= 100 * S, "{gap:?}");
-}
-
-/// What may happen to a connection.
-#[derive(Clone, Debug)]
-enum Step {
-    Open,
-    Join(usize),
-    Overdue(usize),
-    Lose(u64),
-    Block,
-    Resume,
-    Tick,
-}
-
-fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let step = prop_oneof![
-        2 => Just(Step::Open),
-        6 => (0_usize..4).prop_map(Step::Join),
-        2 => (0_usize..4).prop_map(Step::Overdue),
-        2 => (0_u64..5).prop_map(Step::Lose),
-        1 => Just(Step::Block),
-        1 => Just(Step::Resume),
-        1 => Just(Step::Tick),
-    ];
-    proptest::collection::vec((1_u64..40, step), 1..80)
-}
-
-proptest! {
-    #[test]
-    fn the_union_of_the_gaps_is_all_that_was_missing(steps in steps()) {
-        let topics = ["price:SPY", "price:QQQ", "news", "gex:SPY"];
-        let mut coverage = coverage(&topics);
-        // the judge: for each topic the seconds that it was certainly not received, and whether it is now
-        let mut missing = [const { Vec::<u64>::new() }; 4];
-        let mut receiving = [false; 4];
-        let mut was_received = [false; 4];
-        let (mut now, mut is_open, mut is_blocked, mut heard) = (10, false, false, 10);
-        let mut gaps = Vec::new();
-        for (wait, step) in steps {
-            let then = now;
-            now += wait;
-            if is_open && !is_blocked { heard = now; }
-            for (topic, seconds) in missing.iter_mut().enumerate() {
-                if was_received[topic] && !(receiving[topic] && is_open && !is_blocked) {
-                    seconds.extend(then..now);
-                }
-            }
-            match step {
-                Step::Open if !is_open => { coverage.opened(now * S); is_open = true; }
-                Step::Join(topic) if is_open && !is_blocked => {
-                    coverage.joined(topics[topic], now * S);
-                    (receiving[topic], was_received[topic]) = (true, true);
-                }
-                Step::Overdue(topic) if is_open && !receiving[topic] => coverage.overdue(topics[topic], ""),
-                Step::Lose(ago) if is_open => {
-                    // nothing came any more for a while, but not for longer than since the step before
-                    let since = if is_blocked { heard } else { now - ago.min(wait) };
-                    coverage.lost(since * S, now * S, GapReason::Disconnect, "");
-                    for topic in 0..4 {
-                        if receiving[topic] && !is_blocked { missing[topic].extend(since..now); }
-                    }
-                    (is_open, is_blocked, receiving) = (false, false, [false; 4]);
-                }
-                Step::Block if is_open && !is_blocked => { coverage.blocked(now * S); is_blocked = true; }
-                Step::Resume if is_blocked => { coverage.resumed(now * S); is_blocked = false; }
-                Step::Tick => coverage.tick(now * S),
-                _ => {}
-            }
-            gaps.extend(coverage.take_closed());
-        }
-        // what waits and what is open is no less on record: it is in the state
-        gaps.extend(coverage.ending());
-        for open in open_gaps(coverage.topics()) {
-            gaps.push(Gap::new(open.family, open.channels, (open.from_us, now * S), open.reason));
-        }
-        for gap in &gaps {
-            prop_assert!(gap.from_us <= gap.to_us && !gap.channels.is_empty(), "{gap:?}");
-        }
-        for (topic, seconds) in topics.iter().zip(&missing) {
-            let of_topic: Vec<_> = gaps.iter().filter(|gap| gap.channels.iter().any(|c| c == topic)).collect();
-            for second in seconds {
-                let is_covered = of_topic.iter().any(|gap| gap.from_us <= second * S && gap.to_us >= (second + 1) * S);
-                prop_assert!(is_covered, "{topic} at {second}: {of_topic:?}");
-            }
-            // once: what a topic misses is in one gap only, but for its siblings that came back later
-            for (position, gap) in of_topic.iter().enumerate() {
-                for other in &of_topic[position + 1..] {
-                    let overlap = gap.to_us.min(other.to_us).saturating_sub(gap.from_us.max(other.from_us));
-                    prop_assert!(overlap <= STRAGGLERS + 40 * S, "{gap:?} {other:?}");
-                }
-            }
-        }
-    }
 }
