@@ -140,6 +140,11 @@ impl Held {
         self.body.is_foreign()
     }
 
+    /// Memory that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.bytes()
+    }
+
     /// Whether nothing has changed since the hash was written or read.
     pub(super) fn is_settled(&self) -> bool {
         self.body.is_settled()

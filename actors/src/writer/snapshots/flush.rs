@@ -42,6 +42,8 @@ const MAX_TRIES: usize = 8;
 const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
 /// Sent at once: Redis reads so much of a client before it turns to the next one, and a larger body goes alone.
 const CHUNK: usize = 256 * 1024;
+/// A body that takes no more memory than this never waits for the budget: it holds up nobody.
+const SMALL: usize = 256 * 1024;
 /// Bodies that are read at once.
 const READ_AT_ONCE: usize = 8;
 /// Events that are merged before others get their turn on this thread: some hundred microseconds.
@@ -490,7 +492,8 @@ impl Flush {
         while bytes < CHUNK
             && let Some(key) = keys.next()
         {
-            if haste == Haste::WhenAffordable && !self.budget.is_open(Instant::now()) {
+            let is_large = self.bodies.get(&key).is_some_and(|held| held.bytes() > SMALL);
+            if is_large && haste == Haste::WhenAffordable && !self.budget.is_open(Instant::now()) {
                 if !self.owed.contains(&key) {
                     self.owed.push(key);
                 }
