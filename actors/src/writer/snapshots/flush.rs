@@ -34,8 +34,9 @@ if at ~= ARGV[1] then return redis.call('HMGET', KEYS[1], 'payload', 'fetched_at
 redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
 return 1";
 
-/// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
+/// look has to be repeated.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
 const MAX_TRIES: usize = 8;
 /// What is taken out of what waits at once.
@@ -163,6 +164,12 @@ impl Flush {
             self.beat.beat();
             let now = Instant::now();
             let is_closed = self.snapshots.is_closed();
+            let look = self.looked_at + LOOK_EVERY;
+            // first, or a busy feed, of which something is always due, would put it off
+            if look <= now && !is_closed {
+                self.looked_at = now;
+                return Work::Look;
+            }
             let shared = &self.snapshots.0;
             let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
             if !due.is_empty() {
@@ -176,11 +183,6 @@ impl Flush {
             }
             if is_closed {
                 return Work::End;
-            }
-            let look = self.looked_at + LOOK_EVERY;
-            if look <= now {
-                self.looked_at = now;
-                return Work::Look;
             }
             let due = shared.pending.borrow().next_due().unwrap_or(now + BEAT);
             let owed = if is_owed { self.budget.opens_at() } else { look };
