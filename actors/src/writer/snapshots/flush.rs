@@ -165,10 +165,14 @@ impl Flush {
             let now = Instant::now();
             let is_closed = self.snapshots.is_closed();
             let look = self.looked_at + LOOK_EVERY;
-            // first, or a busy feed, of which something is always due, would put it off
+            // these two first, or a busy feed, of which something is always due, would put them off
             if look <= now && !is_closed {
                 self.looked_at = now;
                 return Work::Look;
+            }
+            let is_owed = !self.owed.is_empty();
+            if is_owed && (is_closed || self.budget.is_open(now)) {
+                return Work::Owed;
             }
             let shared = &self.snapshots.0;
             let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
@@ -176,10 +180,6 @@ impl Flush {
                 self.snapshots.note_bytes();
                 shared.taken.notify_one();
                 return Work::Write(due);
-            }
-            let is_owed = !self.owed.is_empty();
-            if is_owed && (is_closed || self.budget.is_open(now)) {
-                return Work::Owed;
             }
             if is_closed {
                 return Work::End;
