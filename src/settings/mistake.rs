@@ -21,7 +21,8 @@ pub struct SettingsError {
     pub reason: String,
 }
 
-/// All mistakes: those of files first, the others in the order of the table of variables. Shows one line per mistake.
+/// All mistakes: those of files first, the others in the order of the table of variables, what is only doubtful last. Shows
+/// one line per mistake.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub struct SettingsErrors(pub Vec<SettingsError>);
 

@@ -109,17 +109,23 @@ impl Settings {
         };
         match settings {
             Some(settings) if checks.mistakes.is_empty() => Ok(settings),
-            _ => Err(errors(checks.mistakes, &redactor)),
+            settings => {
+                let doubts = settings.map_or(checks.warnings, |settings| settings.warnings);
+                Err(errors(checks.mistakes, doubts, &redactor))
+            }
         }
     }
 }
 
-/// The mistakes as they may be shown: those of files first, the others in the order of the table.
-fn errors(mistakes: Vec<SettingsError>, redactor: &Redactor) -> SettingsErrors {
+/// The mistakes as they may be shown: those of files first, the others in the order of the table. What is only doubtful
+/// comes last: a misspelt name is often the reason why another one is missing.
+fn errors(mistakes: Vec<SettingsError>, doubts: Vec<SettingsWarning>, redactor: &Redactor) -> SettingsErrors {
     let place =
         |mistake: &SettingsError| VARIABLES.iter().position(|variable| variable.name == mistake.subject);
     let mut mistakes: Vec<_> = mistakes.into_iter().map(|mistake| mistake.redacted(redactor)).collect();
     mistakes.sort_by_key(place);
+    let doubts = doubts.into_iter().map(|doubt| SettingsError::new(doubt.variable, doubt.advice));
+    mistakes.extend(doubts.map(|doubt| doubt.redacted(redactor)));
     SettingsErrors(mistakes)
 }
 

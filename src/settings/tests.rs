@@ -313,3 +313,11 @@ fn the_root_certificate_is_read() {
     assert_eq!(settings.actors.feed.extra_root_pem.as_deref(), Some(pem.as_bytes()));
     assert_eq!(settings.actors.redis.extra_root_pem.as_deref(), Some(pem.as_bytes()));
 }
+
+#[test]
+fn a_misspelt_name_is_told_beside_the_mistake_that_it_causes() {
+    let text = mistakes(&[("SPOOL_MODE", "foo"), ("TARGET_SYMBOL", "SPY")]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("SPOOL_MODE=foo: "), "{text}");
+    assert!(lines[1].starts_with("TARGET_SYMBOL: ") && lines[1].contains("TARGET_SYMBOLS"), "{text}");
+}

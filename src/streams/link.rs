@@ -82,7 +82,7 @@ impl Link {
         let client = control::client(settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that loads, or wants another login, says so here
-        redis::cmd("EXISTS").arg("uw").exec_async(&mut connection).await?;
+        redis::cmd("SCAN").arg(0).arg("COUNT").arg(1).exec_async(&mut connection).await?;
         Ok(Link(connection))
     }
 

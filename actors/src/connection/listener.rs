@@ -440,7 +440,9 @@ fn closed(reason: Option<ws::CloseReason>) -> String {
         None => "closed by the peer without a code".into(),
         Some(reason) => {
             let code = u16::from(reason.code);
-            format!("closed by the peer with code {code}: {}", reason.description.unwrap_or_default())
+            let text = reason.description.filter(|text| !text.is_empty());
+            let text = text.map(|text| format!(": {text}")).unwrap_or_default();
+            format!("closed by the peer with code {code}{text}")
         }
     }
 }
