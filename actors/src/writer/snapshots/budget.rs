@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// What may be written a second by a shard, in the long run: at most one in a hundred transactions meets a body.
 const BYTES_PER_SECOND: f64 = 512.0 * 1024.0;
-/// What may be written at once after a rest: a wave of all strikes of some tickers, twice.
-const BURST: f64 = 8.0 * 1024.0 * 1024.0;
+/// What may be written at once after a rest: a wave of all strikes of some tickers.
+const BURST: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// What may be written now, in bytes. A body that is larger than what is left is written all the same, and paid for
 /// afterwards.
@@ -56,11 +56,11 @@ mod tests {
                 written += 1_400_000;
             }
             if now == start + Duration::from_secs(1) {
-                assert!(written > 8 * 1024 * 1024 - 1_400_000, "a burst: {written}");
+                assert!(written > 4 * 1024 * 1024 - 1_400_000, "a burst: {written}");
             }
             now += Duration::from_millis(250);
         }
-        let in_the_long_run = 60 * 512 * 1024 + 8 * 1024 * 1024;
+        let in_the_long_run = 60 * 512 * 1024 + 4 * 1024 * 1024;
         assert!(written.abs_diff(in_the_long_run) < 2 * 1_400_000, "{written}");
         assert!(!budget.is_open(budget.opens_at().checked_sub(Duration::from_millis(1)).unwrap()));
         assert!(budget.is_open(budget.opens_at()));
