@@ -7,6 +7,7 @@
 #   DEMO_BINARY=PATH       use this binary instead of building one
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. config/free-port.sh
 
 readonly rate=${DEMO_RATE:-200}
 readonly seconds=${DEMO_SECONDS:-}
@@ -83,16 +84,6 @@ eventually() {
     [ "$SECONDS" -lt "$deadline" ] || fail "$what was not ready within $start_limit s" "$log"
     rest 0.1
   done
-}
-
-# A port below the range that the kernel gives to clients, with nobody listening.
-free_port() {
-  local port
-  while :; do
-    port=$((20000 + RANDOM % 12000))
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
 }
 
 # The service, with these settings and no others: neither the caller's environment nor a .env reaches it.

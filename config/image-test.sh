@@ -6,6 +6,7 @@
 #   TEST_IMAGE=NAME        try this image instead of building one
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. config/free-port.sh
 export LC_ALL=C              # EPOCHREALTIME with a point
 
 readonly size_limit=40000000 # bytes of the image
@@ -73,16 +74,6 @@ eventually() {
 
 equal() { [ "$2" = "$3" ] || fail "$1 is \`$2\`, not \`$3\`"; }
 contains() { grep -qF -- "$2" "$1" || fail "\`$2\` is not in: $(cat "$1")"; }
-
-# A port below the range that the kernel gives to clients, with nobody listening.
-free_port() {
-  local port
-  while :; do
-    port=$((20000 + RANDOM % 12000))
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
-}
 
 inspect() { docker inspect --format "$2" "$run-$1"; }
 has_status() { [ "$(inspect "$1" '{{.State.Status}}')" = "$2" ]; }

@@ -5,12 +5,10 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::support::oracle::{entries, stream_keys};
-use crate::support::sample::{news, payload};
 use crate::support::tool::Tool;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
-const PER_TICKER: [&str; 5] = ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"];
 /// The joins of a service for [`TARGETS`].
 const JOINS: &str = "12";
 
@@ -18,17 +16,7 @@ const JOINS: &str = "12";
 fn record(redis: &RedisServer, rounds: u64) {
     let feed = Feed::start();
     let service = Service::start(&feed, redis);
-    for n in 0..rounds {
-        for symbol in TARGETS {
-            for channel in PER_TICKER {
-                feed.send(&format!("{channel}:{symbol}"), &payload(channel, symbol, n));
-            }
-        }
-        let ticker = ["SPY", "TSLA", "QQQ"][usize::try_from(n % 3).unwrap()];
-        feed.send("flow-alerts", &payload("flow-alerts", ticker, n));
-        let tickers: [&[&str]; 4] = [&[], &["SPY"], &["QQQ", "TSLA", "SPY"], &["TSLA"]];
-        feed.send("news", &news(tickers[usize::try_from(n % 4).unwrap()], n));
-    }
+    feed.send_all_channels(&TARGETS, rounds);
     service.wait_for_metric("uw_ws_events_stored_total", &[], rounds * 12);
     service.finish();
 }

@@ -10,22 +10,6 @@ use crate::support::sample::{self, payload, payloads};
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
-const PER_TICKER: [&str; 5] = ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"];
-
-/// Sends `rounds` events of every topic of the seven channels, the topics taking turns.
-fn send_all_channels(feed: &Feed, rounds: u64) {
-    for n in 0..rounds {
-        for symbol in TARGETS {
-            for channel in PER_TICKER {
-                feed.send(&format!("{channel}:{symbol}"), &payload(channel, symbol, n));
-            }
-        }
-        let ticker = ["SPY", "TSLA", "QQQ"][usize::try_from(n % 3).unwrap()];
-        feed.send("flow-alerts", &payload("flow-alerts", ticker, n));
-        let tickers: [&[&str]; 4] = [&[], &["SPY"], &["QQQ", "TSLA", "SPY"], &["TSLA"]];
-        feed.send("news", &sample::news(tickers[usize::try_from(n % 4).unwrap()], n));
-    }
-}
 
 fn keys(redis: &RedisServer, pattern: &str) -> Vec<String> {
     let mut keys: Vec<String> = redis.command(&["KEYS", pattern]);
@@ -54,7 +38,7 @@ fn wait_for_hash(
 fn events_of_all_channels_reach_their_streams_byte_for_byte_in_order_once() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Service::start(&feed, &redis);
-    send_all_channels(&feed, 200);
+    feed.send_all_channels(&TARGETS, 200);
     assert_streams_equal(&feed, &redis, &TARGETS);
     let metrics = service.wait_until_settled();
     assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 200 * 12);
@@ -245,7 +229,7 @@ fn streams_are_capped_by_count() {
 fn snapshots_can_be_left_out() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("STORE_TO_REDIS", "false").start_ready();
-    send_all_channels(&feed, 5);
+    feed.send_all_channels(&TARGETS, 5);
     assert_streams_equal(&feed, &redis, &TARGETS);
     service.wait_until_settled();
     for pattern in ["uw:ws:latest:*", "uw:ws:map:*", "uw:rest:*"] {
@@ -258,7 +242,7 @@ fn snapshots_can_be_left_out() {
 fn streams_can_be_left_out() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("ENABLE_HISTORY_STREAMS", "false").start_ready();
-    send_all_channels(&feed, 5);
+    feed.send_all_channels(&TARGETS, 5);
     let last = payload("price", "QQQ", 4);
     wait_for_hash(&redis, "uw:ws:latest:price:QQQ", |hash| hash.get("payload") == Some(&last));
     assert_eq!(stream_keys(&redis, "uw"), [""; 0]);
@@ -269,7 +253,7 @@ fn streams_can_be_left_out() {
 fn every_key_begins_with_the_prefix() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Setup::new(&feed, &redis).set("KEY_PREFIX", "desk-7").start_ready();
-    send_all_channels(&feed, 5);
+    feed.send_all_channels(&TARGETS, 5);
     assert_streams_equal_under("desk-7", &feed, &redis, &TARGETS);
     assert_eq!(keys(&redis, "*"), keys(&redis, "desk-7:*"));
     service.finish();

@@ -17,6 +17,7 @@ use std::time::Instant;
 pub(crate) use session::Session;
 use wire::Request;
 
+use super::sample::{news, payload};
 use super::wait::{SOON, wait_for};
 
 /// What the feed answers to a join.
@@ -139,6 +140,22 @@ impl Feed {
     #[track_caller]
     pub(crate) fn send(&self, topic: &str, payload: &str) {
         self.send_all(topic, &[payload.to_owned()]);
+    }
+
+    /// Sends `rounds` events of every topic of the seven channels, the topics taking turns; of the global ones also for
+    /// symbols that are no targets, and for none.
+    pub(crate) fn send_all_channels(&self, targets: &[&str], rounds: u64) {
+        for n in 0..rounds {
+            for symbol in targets {
+                for channel in ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"] {
+                    self.send(&format!("{channel}:{symbol}"), &payload(channel, symbol, n));
+                }
+            }
+            let ticker = ["SPY", "TSLA", "QQQ"][usize::try_from(n % 3).unwrap()];
+            self.send("flow-alerts", &payload("flow-alerts", ticker, n));
+            let tickers: [&[&str]; 4] = [&[], &["SPY"], &["QQQ", "TSLA", "SPY"], &["TSLA"]];
+            self.send("news", &news(tickers[usize::try_from(n % 4).unwrap()], n));
+        }
     }
 
     /// Sends events in as few segments as they take; waits while the other end does not read.
