@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::process::{getegid, geteuid};
+use uw_websocket_actors::queue::folders::OpenError;
 use uw_websocket_actors::spool::SpoolError;
-use uw_websocket_actors::writer::spools::OpenError;
 
 /// The way out of `error`.
 pub(crate) fn advice(error: &OpenError) -> String {

@@ -1,10 +1,9 @@
-//! The only wiring: disk queues → observations → lease → in each term as owner the ledger, mailboxes and the supervisor
+//! The only wiring: disk queues → observations → shards → lease → in each term as owner the ledger and the supervisor
 //! with its children → HTTP, and then waiting for the end.
 //!
 //! Threads: the main one runs the supervisor, the herald, the janitor, the lease, the ledger and the signals; one arbiter runs all
 //! connections and writers; each disk queue has two; the HTTP side and the log have their own.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -29,14 +28,13 @@ use uw_websocket_actors::lease::{LeaseKeeper, Role};
 use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
+use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{ActorSettings, Retention, SpoolMode};
-use uw_websocket_actors::spool::{Damage, SpoolLock};
+use uw_websocket_actors::spool::SpoolLock;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
-use uw_websocket_actors::writer::damages;
-use uw_websocket_actors::writer::mailbox::Mailbox;
-use uw_websocket_actors::writer::spools::{OpenError, OpenSpools, Started};
 use uw_websocket_actors::writer::store::link::Address;
-use uw_websocket_actors::writer::{Spools, Writer, WriterParts};
+use uw_websocket_actors::writer::{Writer, WriterParts};
 
 use crate::disk_advice::advice;
 use crate::exit::Exit;
@@ -44,7 +42,7 @@ use crate::http::HttpSide;
 use crate::memory;
 use crate::settings::Settings;
 use crate::shutdown::{self, Signals};
-use crate::term::Term;
+use crate::term::{Remains, Term};
 use crate::turns::{End, Turns};
 use crate::version::VERSION;
 use crate::ways::Ways;
@@ -76,10 +74,8 @@ struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
     pool: Pool,
-    /// The disk queues of each shard, for all terms.
-    spools: Vec<Spools>,
-    /// What was not as it should be in them; for the ledger of the first term.
-    damages: RefCell<Vec<(String, Vec<Damage>)>>,
+    /// For all terms.
+    shards: Vec<Shard>,
     /// The instance that had the disk queues before us, and has ended.
     predecessor: Option<String>,
     /// Keeps other processes from the disk queues.
@@ -110,11 +106,11 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         Exit::SpoolUnusable
     };
     let instance = instance();
-    let spools = OpenSpools::open(&actors.spool, actors.writers.shards, &instance, log)
+    let folders = OpenFolders::open(&actors.spool, actors.writers.shards, &instance, log)
         .map_err(|error| unusable(error.into()))?;
-    let predecessor = spools.predecessor().map(str::to_owned);
+    let predecessor = folders.predecessor().map(str::to_owned);
     // what an earlier process left is counted too, whatever is joined now
-    channels.extend(spools.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
+    channels.extend(folders.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
         instance,
@@ -124,7 +120,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         actors.writers.shards,
         lost_records,
     ));
-    let Started { spools, damages, lock } = spools.start(&observations, log).map_err(unusable)?;
+    let started = folders.start(&StartParts {
+        keys: &actors.keys,
+        writers: &actors.writers,
+        connections: plans.len(),
+        observations: &observations,
+        log,
+    });
+    let Started { shards, lock } = started.map_err(unusable)?;
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
@@ -134,8 +137,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         plans,
         address,
         pool,
-        spools,
-        damages: RefCell::new(damages),
+        shards,
         predecessor,
         _spool_lock: lock,
         handshakes,
@@ -230,14 +232,10 @@ impl Service {
         let log = self.log.new(o!("component" => "ledger"));
         let clerk = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
         let gaps = clerk.book.clone();
-        let channels: Vec<Channel> =
-            self.observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-        for (folder, damages) in self.damages.take() {
-            damages::report(&damages, &folder, &channels, &gaps, &self.log);
-        }
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
-        Term::begin(Ledger::new(clerk).start(), |data, escalations| {
+        let remains = Remains::new(self.shards.clone(), gaps.clone());
+        Term::begin(Ledger::new(clerk).start(), remains, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)
@@ -286,35 +284,25 @@ impl Service {
     }
 
     fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
-        let writers = &tools.settings.writers;
-        let mailboxes: Vec<_> = (0..writers.shards)
-            .map(|shard| Mailbox::new(shard, writers.mailbox_capacity, Arc::clone(&self.observations)))
-            .collect();
-        let writers = mailboxes.iter().enumerate().map(|(shard, mailbox)| self.writer(tools, shard, mailbox));
-        let mut specs: Vec<ChildSpec> = writers.collect();
-        specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position, &mailboxes)));
+        let mut specs: Vec<ChildSpec> = self.shards.iter().map(|shard| self.writer(tools, shard)).collect();
+        specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position)));
         let observations = Arc::clone(&self.observations);
         let (restarts, data) = (tools.settings.restarts, tools.data.clone());
         Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()
     }
 
-    fn writer(&self, tools: &Tools, shard: usize, mailbox: &Arc<Mailbox>) -> ChildSpec {
-        let name = format!("writer-{shard}");
-        let log = self.log.new(o!("component" => "writer", "shard" => shard));
+    fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {
+        let name = format!("writer-{}", shard.position);
+        let log = self.log.new(o!("component" => "writer", "shard" => shard.position));
         let (faults, child, tools) = (self.faults.clone(), name.clone(), tools.clone());
-        let (mailbox, address) = (Arc::clone(mailbox), self.address.clone());
-        let (spools, observations) = (self.spools[shard].clone(), Arc::clone(&self.observations));
+        let (shard, address) = (shard.clone(), self.address.clone());
+        let observations = Arc::clone(&self.observations);
         let start = move |life| {
             let parts = WriterParts {
-                shard,
-                mailbox: Arc::clone(&mailbox),
-                shell: None,
+                shard: shard.clone(),
                 address: address.clone(),
                 keys: tools.settings.keys.clone(),
                 retention: tools.settings.retention,
-                settings: tools.settings.writers.clone(),
-                spool: tools.settings.spool.clone(),
-                spools: spools.clone(),
                 gaps: tools.gaps.clone(),
                 gate: tools.gate.clone(),
                 observations: Arc::clone(&observations),
@@ -326,12 +314,13 @@ impl Service {
         ChildSpec { name, stage: STAGE_WRITERS, start: Box::new(start) }
     }
 
-    fn connection(&self, tools: &Tools, position: usize, mailboxes: &[Arc<Mailbox>]) -> ChildSpec {
+    fn connection(&self, tools: &Tools, position: usize) -> ChildSpec {
         let plan = self.plans[position].clone();
         let name = format!("connection-{}", plan.name);
         let log = self.log.new(o!("component" => "connection", "connection" => plan.name.clone()));
         let (faults, child, tools) = (self.faults.clone(), name.clone(), tools.clone());
-        let (handshakes, mailboxes) = (Arc::clone(&self.handshakes), mailboxes.to_vec());
+        let handshakes = Arc::clone(&self.handshakes);
+        let inboxes: Vec<_> = self.shards.iter().map(|shard| Arc::clone(&shard.inbox)).collect();
         let observations = Arc::clone(&self.observations);
         let start = move |life| {
             let parts = ConnectionParts {
@@ -339,7 +328,7 @@ impl Service {
                 plan: plan.clone(),
                 settings: Arc::clone(&tools.settings),
                 handshakes: Arc::clone(&handshakes),
-                mailboxes: mailboxes.clone(),
+                inboxes: inboxes.clone(),
                 book: tools.gaps.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),

@@ -81,6 +81,7 @@ impl Parts {
         let drained = async {
             if let Some(term) = &self.term {
                 term.drain(self.timeout, &self.log).await;
+                term.abandon(&self.log);
                 self.count_the_last().await;
                 term.close_ledger(&self.log).await;
             }

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle};
-use slog::{Logger, info, warn};
+use futures_util::future::join_all;
+use slog::{Logger, error, info, warn};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
+use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::{Close, Ledger};
+use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
 use uw_websocket_actors::time::millis;
 
@@ -19,10 +22,41 @@ pub struct Term {
     data: Arbiter,
     escalated: mpsc::Receiver<Escalation>,
     ledger: Addr<Ledger>,
+    remains: Remains,
+}
+
+/// What is left of a term when its children have ended: events that were handed over and not taken over, events in memory
+/// alone, and losses that are not in the ledger.
+pub struct Remains {
+    shards: Vec<Shard>,
+    gaps: GapBook,
+}
+
+impl Remains {
+    /// Of these shards, for this ledger.
+    #[must_use]
+    pub fn new(shards: Vec<Shard>, gaps: GapBook) -> Remains {
+        Remains { shards, gaps }
+    }
+
+    /// Brings to the disk what it takes by `deadline`.
+    async fn settle(&self, deadline: Instant) {
+        let settled = join_all(self.shards.iter().map(Shard::settle));
+        // what is left then is in memory alone
+        drop(timeout_at(deadline.into(), settled).await);
+    }
+
+    fn note_losses(&self) {
+        let losses = self.shards.iter().flat_map(|shard| shard.queue.take_losses());
+        losses.for_each(|loss| self.gaps.note(loss));
+    }
 }
 
 /// At the end of a term Redis may take this long to take the last gaps; what it does not take waits for the next term.
 const LAST_GAPS: Duration = Duration::from_millis(300);
+/// Bringing to the disk what dead writers left may take so long beyond a drain that has used up its time: it is an append of
+/// what is in memory, milliseconds of a disk that works.
+const SETTLE: Duration = Duration::from_millis(300);
 /// The same for the whole of the ledger's last turn.
 const LEDGER_CLOSE: Duration = Duration::from_millis(500);
 
@@ -30,13 +64,14 @@ impl Term {
     /// Starts a thread and, by `supervise`, the supervisor of the children on it.
     pub fn begin(
         ledger: Addr<Ledger>,
+        remains: Remains,
         supervise: impl FnOnce(ArbiterHandle, mpsc::Sender<Escalation>) -> Addr<Supervisor>,
     ) -> Term {
         let data = Arbiter::new();
         // it gives up once
         let (escalations, escalated) = mpsc::channel(1);
         let supervisor = supervise(data.handle(), escalations);
-        Term { supervisor, data, escalated, ledger }
+        Term { supervisor, data, escalated, ledger, remains }
     }
 
     /// Waits until the supervisor gives up, and says why.
@@ -56,7 +91,20 @@ impl Term {
             warn!(log, "drain incomplete"; "unfinished" => unfinished.join(","));
         }
         self.data.stop();
+        self.remains.settle((began + limit).max(Instant::now() + SETTLE)).await;
+        self.remains.note_losses();
         unfinished.is_empty()
+    }
+
+    /// The process ends: what is in memory alone ends with it, on record.
+    pub fn abandon(&self, log: &Logger) {
+        for shard in &self.remains.shards {
+            let events = shard.abandon();
+            if events > 0 {
+                error!(log, "events in memory lost"; "shard" => shard.position, "events" => events);
+            }
+        }
+        self.remains.note_losses();
     }
 
     /// Closes the ledger, when nothing is received or counted any more: what is missed from now on begins here.

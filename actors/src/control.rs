@@ -12,8 +12,9 @@ use thiserror::Error;
 
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
+use crate::supervisor::Beat;
 use crate::tls;
-use crate::writer::store::Store;
+use crate::writer::store::Connection;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::{Address, AddressError};
 
@@ -79,7 +80,7 @@ fn wrong(error: &RedisError) -> AddressError {
 /// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
 /// tried first: it repeats a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
-    let refusal = match Store::new(address.clone()).probe(prefix).await {
+    let refusal = match probe(address, prefix).await {
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));
@@ -98,6 +99,10 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         return Err(CheckError::TooOld(version));
     }
     refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
+    Connection::open(address, &Beat::default()).await?.probe(prefix).await
 }
 
 /// What Redis calls its version.

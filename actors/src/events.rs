@@ -17,10 +17,10 @@ use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
+use crate::queue::disk::DiskError;
 use crate::rest::{Unreadable, Untranslatable};
 use crate::spool::{Damage, SpoolError};
 use crate::time::{iso_utc, millis};
-use crate::writer::disk::DiskError;
 use crate::writer::store::fault::{Refusal, StoreFault};
 
 pub(crate) fn connecting(log: &Logger, attempt: u64, delay: Duration) {
@@ -215,8 +215,9 @@ pub(crate) fn backlog_left(log: &Logger) {
     info!(log, "backlog left on disk");
 }
 
-pub(crate) fn batch_came_late(log: &Logger) {
-    error!(log, "batch lost");
+/// A defect: what is acknowledged is not what the queue lent.
+pub(crate) fn unknown_acknowledgement(log: &Logger, position: u64) {
+    error!(log, "unknown acknowledgement"; "position" => position);
 }
 
 /// Records a gap that stands for `count` of them: in the log, in the counts and for the status.

@@ -1,21 +1,23 @@
 //! The actors of uw-websocket and their pure cores.
 //!
 //! ```text
-//! vendor ──frame──▶ [Connection] ──EventBatch──▶ [Writer(shard)] ──transaction──▶ Redis
+//! vendor ──frame──▶ [Connection] ──Delivery──▶ [Writer(shard)] ──transaction──▶ Redis
+//!                        │    inbox ──▶ queue ──▶    │
+//!                        └─── which outlive both ────┘
 //! ```
 //!
-//! A connection splits frames and routes their events, a writer gives them their IDs and stores them: an event crosses
-//! one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
+//! A connection splits frames and routes their events into the inbox of a shard, its writer takes them over into the shard's
+//! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
 pub mod connection;
 pub mod event;
 pub mod messages;
+pub mod queue;
 pub mod rest;
 pub mod settings;
 pub mod spool;
 pub mod writer;
 
-pub mod duplicates;
 pub mod quarantine;
 
 pub mod auditor;

@@ -331,6 +331,8 @@ pub struct WriterObservation {
     pub mailbox_wait_us: Count,
     /// From the read of a frame to the reply of Redis.
     pub latency: Latency,
+    /// From the read of a frame to the moment when it is on disk.
+    pub append_latency: Latency,
     /// Its hashes.
     pub snapshots: SnapshotObservation,
     /// Events in the disk queue that Redis has not taken.
@@ -411,6 +413,7 @@ impl WriterObservation {
             unknown_outcomes: Count::default(),
             mailbox_wait_us: Count::default(),
             latency: Latency::default(),
+            append_latency: Latency::default(),
             snapshots: SnapshotObservation::default(),
             spool_events: Gauge::default(),
             spool_bytes: Gauge::default(),
@@ -509,6 +512,12 @@ impl Observations {
     #[must_use]
     pub fn channel(&self, index: ChannelIndex) -> &ChannelObservation {
         &self.channels[usize::from(index.0)]
+    }
+
+    /// The channel of this name, if it is counted.
+    #[must_use]
+    pub fn channel_named(&self, name: &str) -> Option<&ChannelObservation> {
+        self.channels.iter().find(|channel| channel.channel.name() == name)
     }
 
     /// Frames rejected as `kind`.

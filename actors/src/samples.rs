@@ -1,16 +1,22 @@
 //! Small worlds for the unit tests of this crate.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use slog::{Discard, Logger, o};
 
-use crate::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
-use crate::messages::EventBatch;
+use crate::event::{Channel, ChannelIndex, EntryId, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
 use crate::observation::Observations;
-use crate::settings::{KeySettings, Targets};
+use crate::queue::backlog::{Lent, Position};
+use crate::queue::batch::{EventBatch, TransactionSize};
+use crate::queue::disk::{Disk, Standing};
+use crate::queue::generations::OldQueue;
+use crate::queue::{Queue, QueueParts};
+use crate::settings::{Fsync, KeySettings, SpoolMode, SpoolSettings, Targets, WhenFull};
 
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
 pub(crate) const RECEIVED_US: u64 = 1_747_419_592_926_001;
@@ -73,12 +79,61 @@ pub(crate) fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) 
 }
 
 /// A batch of events.
-pub(crate) fn batch(observations: &Arc<Observations>, events: impl IntoIterator<Item = Event>) -> EventBatch {
-    let mut batch = EventBatch::new(read_at(), Arc::clone(observations));
+pub(crate) fn batch(events: impl IntoIterator<Item = Event>) -> EventBatch {
+    let mut batch = EventBatch::new(read_at());
     for event in events {
         batch.push(event);
     }
     batch
+}
+
+/// These events at a position, lent.
+pub(crate) fn lent(first: Position, events: impl IntoIterator<Item = Event>) -> Lent {
+    Lent { first, batch: Arc::new(batch(events)), is_on_disk: false }
+}
+
+/// What one transaction takes in unit tests.
+pub(crate) const SIZE: TransactionSize = TransactionSize { events: 4, weight: 4000 };
+
+/// A queue over a disk, or in memory alone.
+pub(crate) fn queue(
+    disk: Option<(Disk, Standing)>,
+    observations: &Arc<Observations>,
+    when_full: WhenFull,
+) -> Queue {
+    let (disk, standing) = disk.unzip();
+    Queue::new(QueueParts {
+        disk,
+        standing,
+        is_old: false,
+        settings: SpoolSettings { when_full, ..spool_settings() },
+        size: SIZE,
+        keys: keys(),
+        shard: 0,
+        highest: EntryId::default(),
+        observations: Arc::clone(observations),
+        log: Logger::root(Discard, o!()),
+    })
+}
+
+/// How a disk queue is used that nobody has to wait for.
+pub(crate) fn spool_settings() -> SpoolSettings {
+    SpoolSettings {
+        dir: PathBuf::new(),
+        mode: SpoolMode::Always,
+        keep: Duration::from_secs(600),
+        max_bytes: 1 << 30,
+        when_full: WhenFull::DropOldest,
+        fsync: Fsync::Never,
+    }
+}
+
+/// An empty queue of an earlier generation.
+pub(crate) fn old_queue(generation: u64, name: &str) -> OldQueue {
+    let disk = Disk::nowhere(name);
+    let standing = Standing { acknowledged: 0, next: 0, kept_from: 0, removed: Default::default() };
+    let queue = queue(Some((disk, standing)), &observations(&["price"], 1), WhenFull::DropOldest);
+    OldQueue { generation, queue }
 }
 
 /// A moment of reading: [`RECEIVED_US`].

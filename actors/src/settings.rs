@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::event::{Channel, RestKey, Symbol, Topic};
 use crate::labelled;
+use crate::queue::batch::TransactionSize;
 use crate::rest::Endpoint;
-use crate::writer::backlog::TransactionSize;
 
 /// A text that never shows itself: not in logs, errors, panics or `Debug`.
 #[derive(Clone, PartialEq, Eq)]

@@ -27,14 +27,14 @@ use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Inc
 use crate::calendar::{self, MarketState};
 use crate::event::ReadAt;
 use crate::events;
-use crate::fault::ChildFaults;
+use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::book::Watch;
 use crate::ledger::gap::GapReason;
 use crate::observation::{
     ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
 };
+use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
-use crate::writer::mailbox::Mailbox;
 
 /// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
 const CHUNK: usize = 512;
@@ -63,10 +63,10 @@ pub struct Listener {
     pub ping_interval: Duration,
     /// From frames to events.
     pub intake: Intake,
-    /// From events to writers.
+    /// From events to shards.
     pub forwarder: Forwarder,
-    /// The writers' mailboxes: nothing is read before all of them are served.
-    pub mailboxes: Vec<Arc<Mailbox>>,
+    /// The inboxes of the shards: nothing is read before all of them are served.
+    pub inboxes: Vec<Arc<Inbox>>,
     /// Writes down what is missed.
     pub watch: Watch,
     /// What others see.
@@ -105,7 +105,7 @@ enum Asked {
 }
 
 impl Listener {
-    /// Listens until it is told to drain; returns when everything it has taken in was forwarded.
+    /// Listens until it is told to drain.
     pub async fn run(mut self) {
         let mut delay = Duration::ZERO;
         self.wait_for_writers().await;
@@ -121,7 +121,6 @@ impl Listener {
                 break;
             }
             let attempt = self.begin_attempt(delay + turn.duration_since(now));
-            // the future borrows nothing of `self`, so that events can be forwarded while it runs
             let connector = self.connector.clone();
             let Some(opened) = self.meanwhile(async move { connector.connect().await }).await else { break };
             match opened {
@@ -136,22 +135,16 @@ impl Listener {
                 },
             }
         }
+        // what waits for room is in the inboxes, which close after the connections
         self.watch.drained();
-        self.observed().state.set(ConnectionState::Draining);
-        while !self.forwarder.is_empty() {
-            tokio::select! {
-                () = self.forwarder.send_one() => {}
-                () = sleep(BEAT) => self.beat.beat(),
-            }
-        }
         self.observed().state.set(ConnectionState::Stopped);
     }
 
     /// At a start the writers first learn what earlier lives left. What is read meanwhile would be in memory alone.
     async fn wait_for_writers(&mut self) {
-        for mailbox in self.mailboxes.clone() {
+        for inbox in self.inboxes.clone() {
             // told to drain: the loop sees it too
-            if self.meanwhile(async move { mailbox.served().await }).await.is_none() {
+            if self.meanwhile(async move { inbox.served().await }).await.is_none() {
                 return;
             }
         }
@@ -161,7 +154,7 @@ impl Listener {
         &self.observations.connections[self.position]
     }
 
-    /// Waits for `future` and meanwhile forwards and proves progress; `None` when we are told to drain.
+    /// Waits for `future` and meanwhile proves progress; `None` when we are told to drain.
     async fn meanwhile<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
         loop {
@@ -171,7 +164,6 @@ impl Listener {
                 // an error says that the actor is gone, and this future with it
                 _ = self.draining.wait_for(|draining| *draining) => return None,
                 output = &mut future => return Some(output),
-                () = self.forwarder.send_one(), if !self.forwarder.is_empty() => {}
                 () = sleep(BEAT) => {}
             }
         }
@@ -252,15 +244,20 @@ impl Listener {
                 biased;
                 _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
-                () = self.forwarder.send_one(), if !self.forwarder.is_empty() => continue,
+                () = no_room(&self.forwarder, &self.faults), if !reads => continue,
                 read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
-            if !chunk.is_empty() {
+            self.faults.strike_at(FaultPoint::FramesRead);
+            let has_frames = !chunk.is_empty();
+            let asked = self.accept(&mut chunk, read_at, session);
+            self.faults.strike_at(FaultPoint::ChunkTaken);
+            if has_frames {
+                // not before all of them are in the inboxes: what dies with this actor lies in the gap that its death enters
                 self.observed().last_frame_at.set(read_at.unix_us);
             }
-            let asked = self.accept(&mut chunk, read_at, session);
             self.forwarder.flush();
+            self.faults.reach(FaultPoint::Delivered).await;
             if matches!(read, Ok(Left::Perhaps)) {
                 // there may be more to read, but the answers that the writers of this thread wait for come first: Redis must
                 // not be idle
@@ -361,6 +358,7 @@ impl Listener {
     }
 
     fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut Session) {
+        self.faults.strike_at(FaultPoint::FrameTaken);
         match self.intake.take(frame, read_at) {
             Taken::Event(event) => {
                 session.event(read_at.instant);
@@ -425,6 +423,12 @@ impl Listener {
             }
         })
     }
+}
+
+/// Waits until the inboxes have room.
+async fn no_room(forwarder: &Forwarder, faults: &ChildFaults) {
+    faults.reach(FaultPoint::NoRoom).await;
+    forwarder.room().await;
 }
 
 fn lost(reason: String) -> End {

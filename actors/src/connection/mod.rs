@@ -1,8 +1,8 @@
 //! A connection: the actor that owns one socket to the feed and what is joined on it.
 //!
 //! In the order of an event: [`transport`] (socket → message), [`envelope`] (frame → topic and payload), [`facts`]
-//! (payload → what decides its way), [`router`] (→ route), [`intake`] (all of that), [`forwarder`] (→ mailboxes of the
-//! writers). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
+//! (payload → what decides its way), [`router`] (→ route), [`intake`] (all of that), [`forwarder`] (→ inboxes of the
+//! shards). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
 //! [`handshakes`] (when to open the next). The [`listener`] puts them together; this shell starts and stops it.
 
 pub mod cell;
@@ -38,10 +38,10 @@ use transport::FeedConnector;
 use crate::fault::ChildFaults;
 use crate::ledger::book::GapBook;
 use crate::observation::Observations;
+use crate::queue::inbox::Inbox;
 use crate::settings::ActorSettings;
 use crate::supervisor::{ChildLife, Stop};
 use crate::tls::TlsError;
-use crate::writer::mailbox::Mailbox;
 
 /// What a connection is made of; its factory makes it anew at each start.
 pub struct ConnectionParts {
@@ -53,8 +53,8 @@ pub struct ConnectionParts {
     pub settings: Arc<ActorSettings>,
     /// The bound on handshakes that all connections share.
     pub handshakes: Arc<HandshakeLimiter>,
-    /// The mailboxes of the writers, one a shard.
-    pub mailboxes: Vec<Arc<Mailbox>>,
+    /// The inboxes of the shards, in their order.
+    pub inboxes: Vec<Arc<Inbox>>,
     /// What is missed is written there.
     pub book: GapBook,
     /// What others see.
@@ -85,7 +85,7 @@ impl Connection {
             plan,
             settings,
             handshakes,
-            mailboxes,
+            inboxes,
             book,
             observations,
             faults,
@@ -95,8 +95,7 @@ impl Connection {
         let router = Router::new(&settings.plan, &settings.keys, settings.writers.shards, &plan.topics);
         let redactor = connector.clone();
         let redact = Box::new(move |text: &str| redactor.redact(text));
-        let senders = mailboxes.iter().map(Mailbox::sender).collect();
-        let size = settings.writers.transaction_size();
+        let lanes = inboxes.iter().map(|inbox| inbox.lane(position)).collect();
         Ok(Listener {
             plan,
             connector,
@@ -104,8 +103,8 @@ impl Connection {
             policy: ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max),
             ping_interval: settings.feed.ping_interval,
             intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
-            forwarder: Forwarder::new(senders, size, Arc::clone(&observations)),
-            mailboxes,
+            forwarder: Forwarder::new(lanes),
+            inboxes,
             watch: book.watch(position),
             observations,
             position,

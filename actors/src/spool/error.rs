@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::event::EntryId;
-use crate::writer::ids::Exhausted;
+use crate::queue::ids::Exhausted;
 
 /// An operation that was not done. Unless its text says otherwise the spool is as it was before.
 #[derive(Debug, Error)]

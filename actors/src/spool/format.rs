@@ -88,12 +88,7 @@ fn encode_fields<'o>(
     payload: &[u8],
 ) -> Result<(), Unrecordable> {
     let start = out.len();
-    let channel_len = small(channel.len(), MAX_CHANNEL).ok_or(Unrecordable::Channel(channel.len()))?;
-    let count = small(outlets.len(), MAX_OUTLETS).ok_or(Unrecordable::Outlets(outlets.len()))?;
-    let payload_len = u32::try_from(payload.len())
-        .ok()
-        .filter(|_| payload.len() <= MAX_PAYLOAD)
-        .ok_or(Unrecordable::Payload(payload.len()))?;
+    let (channel_len, count, payload_len) = check(channel, outlets.len(), payload)?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 2]);
     out.extend_from_slice(&payload_len.to_le_bytes());
@@ -119,6 +114,17 @@ fn encode_fields<'o>(
     seal_header(header);
     out.extend_from_slice(payload);
     Ok(())
+}
+
+/// The lengths of a channel, its outlets and a payload as a record has them.
+pub(super) fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(u8, u8, u32), Unrecordable> {
+    let channel_len = small(channel.len(), MAX_CHANNEL).ok_or(Unrecordable::Channel(channel.len()))?;
+    let outlets = small(outlets, MAX_OUTLETS).ok_or(Unrecordable::Outlets(outlets))?;
+    let payload_len = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= MAX_PAYLOAD)
+        .ok_or(Unrecordable::Payload(payload.len()))?;
+    Ok((channel_len, outlets, payload_len))
 }
 
 fn small(len: usize, max: usize) -> Option<u8> {

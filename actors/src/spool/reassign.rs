@@ -17,7 +17,7 @@ use super::queue::Spool;
 use super::scan::{Met, Span, scan};
 use super::segment::segment_name;
 use crate::event::EntryId;
-use crate::writer::ids::{Exhausted, next_id};
+use crate::queue::ids::{Exhausted, next_id};
 
 /// Name of the file with what is being rewritten.
 pub(super) const REDO: &str = "reassign.redo";

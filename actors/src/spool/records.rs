@@ -51,6 +51,11 @@ impl Records {
         self.len = 0;
     }
 
+    /// Whether a record can hold an event of this channel, with so many outlets of valid symbols.
+    pub fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
+        format::check(channel, outlets, payload).map(drop)
+    }
+
     /// Adds an event. An outlet without a symbol is the channel's full stream. On an error nothing is added.
     pub fn push<'o>(
         &mut self,

@@ -1,46 +1,59 @@
 //! Events that nobody can write: they are put away in the quarantine file, and the others go on.
 //!
-//! Redis refuses one for a reason that will not go away, or cannot read it, or its handling has twice crashed the writer.
-//! To find the last kind, a writer notes what it is handling where its next life can see it. After a crash these events
-//! are handled one by one, so that a second crash names the one.
+//! Redis refuses one for a reason that will not go away, or cannot read it, or its handling has twice killed the writer.
+//! To find the last kind, a death while an event is handled makes a suspect of it, and of all that are handled with it. They
+//! are then handled one by one, so that a second death names the one.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use slog::Logger;
 
-use super::transaction::{Entry, EventAt, outlet_of};
+use super::transaction::Entry;
 use crate::error_chain::ErrorChain;
-use crate::event::{Channel, ChannelIndex, EntryId};
+use crate::event::{ChannelIndex, EntryId, Event, Outlet};
 use crate::events;
-use crate::ledger::book::GapBook;
-use crate::ledger::gap::{Gap, GapReason};
-use crate::messages::EventBatch;
+use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};
 use crate::quarantine::{self, Quarantine, QuarantineError};
+use crate::queue::backlog::{Lent, Position};
+use crate::queue::losses;
 use crate::sampled::Sampled;
 
 /// Suspected events that are remembered: more than the largest transaction has.
 const MAX_SUSPECTS: usize = 16_384;
-/// The ledger gets what was rejected in this time as one entry: a key of the wrong type rejects every event of its stream.
-const LEDGER_EVERY: Duration = Duration::from_secs(10);
+/// So many deaths name an event.
+const DEADLY: u8 = 2;
 
-/// A record, by its disk queue and number.
-pub(super) type Key = (Arc<str>, u64);
+/// An event, by its queue and position there.
+type Key = (Arc<str>, Position);
 
-/// What the lives of a writer know of crashes. Outlives them.
-#[derive(Clone, Debug, Default)]
-pub struct Crashes(Arc<Mutex<Suspects>>);
-
+/// Events over which a writer has died, and how often. Outlives the writers.
 #[derive(Debug, Default)]
-struct Suspects {
-    /// Records being handled: queue, first and one behind the last.
-    handled: Vec<(Arc<str>, u64, u64)>,
-    /// How often the writer crashed over each.
-    crashes: HashMap<Key, u8, RandomState>,
+pub struct Suspects(HashMap<Key, u8, RandomState>);
+
+/// Events are being handled, by code that awaits nothing. If it panics, they are suspects.
+#[derive(Debug)]
+pub struct Handling<'p> {
+    suspects: &'p Mutex<Suspects>,
+    queue: Arc<str>,
+    from: Position,
+    to: Position,
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut suspects = lock(self.suspects);
+            let room = MAX_SUSPECTS.saturating_sub(suspects.0.len());
+            for position in (self.from..self.to).take(room) {
+                *suspects.0.entry((Arc::clone(&self.queue), position)).or_insert(0) += 1;
+            }
+        }
+    }
 }
 
 /// An event that nobody can write.
@@ -54,161 +67,144 @@ struct Poisoned {
     payload: Bytes,
 }
 
-/// Events that will not be stored, and why.
-#[derive(Debug, Default)]
-pub struct Fates {
-    reasons: HashMap<EventAt, Poisoned, RandomState>,
-    fates: HashMap<EventAt, Fate, RandomState>,
-}
-
-impl Fates {
-    /// The event of this entry cannot be written. Of several reasons the first one counts.
-    pub fn quarantine(&mut self, batches: &[EventBatch], entry: &Entry, reason: &str) {
-        let Some((event, outlet)) = outlet_of(batches, entry) else { return };
-        self.reasons.entry(entry.at).or_insert_with(|| Poisoned {
-            reason: reason.to_owned(),
-            channel: event.route.channel,
-            stream: Arc::clone(&outlet.stream),
-            id: entry.id,
-            received_us: event.received_us,
-            payload: event.payload.clone(),
-        });
-    }
-
-    /// What became of an event; `None` if it was stored.
-    #[must_use]
-    pub fn of(&self, batch: usize, event: usize) -> Option<Fate> {
-        self.fates.get(&EventAt { batch, event }).copied()
-    }
-}
-
 /// One life's view of what cannot be written.
 #[derive(Debug)]
 pub struct Poison {
-    crashes: Crashes,
+    suspects: Arc<Mutex<Suspects>>,
     quarantine: Arc<Mutex<Quarantine>>,
     observations: Arc<Observations>,
+    /// Of the batch that is lent: events that will not be stored, and why.
+    poisoned: HashMap<Position, Poisoned, RandomState>,
+    /// Their entries that are not to be tried any more.
+    given_up: HashSet<(Position, usize), RandomState>,
     refusals: Sampled,
-    /// What was rejected and is not in the ledger yet: events, and their first and last receive time, by channel.
-    rejected: HashMap<Channel, (u64, u64, u64), RandomState>,
-    noted_at: Option<Instant>,
 }
 
 impl Poison {
     /// For a new life of a writer.
     #[must_use]
     pub fn new(
-        crashes: Crashes,
+        suspects: Arc<Mutex<Suspects>>,
         quarantine: Arc<Mutex<Quarantine>>,
         observations: Arc<Observations>,
     ) -> Poison {
         Poison {
-            crashes,
+            suspects,
             quarantine,
             observations,
+            poisoned: HashMap::default(),
+            given_up: HashSet::default(),
             refusals: Sampled::default(),
-            rejected: HashMap::default(),
-            noted_at: None,
         }
     }
 
-    /// Begins to handle one event, or all of the batches.
-    pub fn begin(&self, batches: &[EventBatch], only: Option<EventAt>) {
-        let mut suspects = lock(&self.crashes.0);
-        suspects.handled.clear();
-        match only {
-            Some(at) => suspects.handled.extend(key_of(batches, at).map(|(disk, seq)| (disk, seq, seq + 1))),
-            None => suspects
-                .handled
-                .extend(batches.iter().filter_map(EventBatch::range).map(|r| (r.disk.name(), r.from, r.to))),
-        }
-    }
-
-    /// It is handled: what was a single event is no suspect any more.
-    pub fn end(&self) {
-        let mut suspects = lock(&self.crashes.0);
-        let handled = std::mem::take(&mut suspects.handled);
-        if !suspects.crashes.is_empty()
-            && let [(disk, seq, next)] = &handled[..]
-            && *next == seq + 1
-        {
-            suspects.crashes.remove(&(Arc::clone(disk), *seq));
-        }
-    }
-
-    /// All of these have ended, in whatever way: none is a suspect any more.
-    pub fn forget(&self, batches: &[EventBatch]) {
-        let crashes = &mut lock(&self.crashes.0).crashes;
-        if crashes.is_empty() {
-            return;
-        }
-        for range in batches.iter().filter_map(EventBatch::range) {
-            crashes.retain(|(disk, seq), _| {
-                **disk != *range.disk.folder() || !(range.from..range.to).contains(seq)
-            });
-        }
-    }
-
-    /// Whether a crash came over one of these events.
+    /// The events of a queue from one position up to another are being handled, until this is dropped.
     #[must_use]
-    pub fn is_suspicious(&self, batches: &[EventBatch]) -> bool {
-        let suspects = lock(&self.crashes.0);
-        !suspects.crashes.is_empty()
-            && batches.iter().filter_map(EventBatch::range).any(|range| {
-                let name = range.disk.name();
-                suspects
-                    .crashes
-                    .keys()
-                    .any(|(disk, seq)| *disk == name && (range.from..range.to).contains(seq))
-            })
+    pub fn handling(&self, queue: &Arc<str>, (from, to): (Position, Position)) -> Handling<'_> {
+        Handling { suspects: &self.suspects, queue: Arc::clone(queue), from, to }
     }
 
-    /// Whether two crashes came over the event.
+    /// Whether a writer has died over one of these.
     #[must_use]
-    pub fn has_struck_twice(&self, batches: &[EventBatch], at: EventAt) -> bool {
-        let crashes = &lock(&self.crashes.0).crashes;
-        key_of(batches, at).and_then(|key| crashes.get(&key)).is_some_and(|crashes| *crashes >= 2)
+    pub fn is_suspicious(&self, queue: &Arc<str>, lent: &Lent) -> bool {
+        let suspects = &lock(&self.suspects).0;
+        let is_lent = |(of, at): &Key| of == queue && (lent.first..lent.end()).contains(at);
+        !suspects.is_empty() && suspects.keys().any(is_lent)
     }
 
-    /// Puts the events away that cannot be written, and says of each what became of it.
-    pub async fn put_away(&mut self, mut fates: Fates, gaps: &GapBook, log: &Logger) -> Fates {
-        if !fates.reasons.is_empty() {
-            let mut poisoned: Vec<(EventAt, Poisoned)> = fates.reasons.drain().collect();
-            poisoned.sort_unstable_by_key(|(at, _)| *at);
-            self.report(&poisoned, log);
-            fates.fates = self.write(poisoned, log).await;
-        }
-        self.note_when_due(gaps);
-        fates
+    /// Whether the event has killed so often that it is not to be handled again.
+    #[must_use]
+    pub fn is_deadly(&self, queue: &Arc<str>, at: Position) -> bool {
+        lock(&self.suspects).0.get(&(Arc::clone(queue), at)).is_some_and(|deaths| *deaths >= DEADLY)
     }
 
-    fn report(&mut self, poisoned: &[(EventAt, Poisoned)], log: &Logger) {
-        for (_, event) in poisoned {
-            let channel = self.observations.channel(event.channel).channel.clone();
-            let at = event.received_us;
-            let (events, from, to) = self.rejected.entry(channel).or_insert((0, at, at));
-            (*events, *from, *to) = (*events + 1, (*from).min(at), (*to).max(at));
+    /// The event was handled and nobody died.
+    pub fn acquit(&self, queue: &Arc<str>, at: Position) {
+        lock(&self.suspects).0.remove(&(Arc::clone(queue), at));
+    }
+
+    /// All of these have ended, in whatever way.
+    pub fn forget(&mut self, queue: &Arc<str>, lent: &Lent) {
+        let is_lent = |at: Position| (lent.first..lent.end()).contains(&at);
+        let suspects = &mut lock(&self.suspects).0;
+        if !suspects.is_empty() {
+            suspects.retain(|(of, at), _| of != queue || !is_lent(*at));
         }
-        if let Some((_, event)) = poisoned.first()
+        self.given_up.retain(|(at, _)| !is_lent(*at));
+    }
+
+    /// The entry of this event cannot be written. Of several reasons for an event the first one counts.
+    pub fn give_up(&mut self, lent: &Lent, entry: &Entry, reason: &str) {
+        let (event, outlet) = entry.of(&lent.batch);
+        let at = lent.first + entry.at as u64;
+        self.given_up.insert((at, entry.outlet));
+        self.poisoned.entry(at).or_insert_with(|| Poisoned::new(event, outlet, entry.id, reason));
+    }
+
+    /// Whether an entry is not to be tried any more.
+    #[must_use]
+    pub fn has_given_up(&self, at: Position, outlet: usize) -> bool {
+        !self.given_up.is_empty() && self.given_up.contains(&(at, outlet))
+    }
+
+    /// Puts the lent events away that cannot be written: what became of each, by its place in the batch, and the losses.
+    pub async fn put_away(&mut self, lent: &Lent, log: &Logger) -> (PutAway, Vec<Gap>) {
+        if self.poisoned.is_empty() {
+            return (PutAway::default(), Vec::new());
+        }
+        let range = lent.first..lent.end();
+        let mut poisoned: Vec<(Position, Poisoned)> =
+            self.poisoned.extract_if(|at, _| range.contains(at)).collect();
+        poisoned.sort_unstable_by_key(|(at, _)| *at);
+        if let Some((_, first)) = poisoned.first()
             && self.refusals.is_due(Instant::now())
         {
-            events::event_rejected(log, &event.stream, &event.reason);
+            events::event_rejected(log, &first.stream, &first.reason);
         }
+        let losses = self.losses(&poisoned);
+        let fates = self.write(poisoned, log).await;
+        let at = |(position, fate): (Position, Fate)| {
+            usize::try_from(position - lent.first).ok().map(|at| (at, fate))
+        };
+        (PutAway(fates.into_iter().filter_map(at).collect()), losses)
+    }
+
+    /// Puts one event away that is in no queue.
+    pub async fn put_event_away(&mut self, event: &Event, reason: &str, log: &Logger) -> (Fate, Vec<Gap>) {
+        let Some(outlet) = event.route.outlets.first() else {
+            return (Fate::Dropped(DropReason::Rejected), Vec::new());
+        };
+        let poisoned = vec![(0, Poisoned::new(event, outlet, event.ids.get(0), reason))];
+        let losses = self.losses(&poisoned);
+        let fates = self.write(poisoned, log).await;
+        let fate = fates.first().map_or(Fate::Dropped(DropReason::Rejected), |(_, fate)| *fate);
+        (fate, losses)
+    }
+
+    /// By channel how many events, and between which times.
+    fn losses(&self, poisoned: &[(Position, Poisoned)]) -> Vec<Gap> {
+        let mut channels: HashMap<ChannelIndex, (u64, u64, u64), RandomState> = HashMap::default();
+        for (_, event) in poisoned {
+            let at = event.received_us;
+            let (events, from, to) = channels.entry(event.channel).or_insert((0, at, at));
+            (*events, *from, *to) = (*events + 1, (*from).min(at), (*to).max(at));
+        }
+        let gap = |(channel, (events, from, to)): (ChannelIndex, (u64, u64, u64))| {
+            let name = self.observations.channel(channel).channel.to_string();
+            losses::of_channels([(name, events)], (from, to), DropReason::Rejected)
+        };
+        channels.into_iter().flat_map(gap).collect()
     }
 
     /// Writes to the quarantine file, which may be slow, beside this thread.
-    async fn write(
-        &self,
-        poisoned: Vec<(EventAt, Poisoned)>,
-        log: &Logger,
-    ) -> HashMap<EventAt, Fate, RandomState> {
+    async fn write(&self, poisoned: Vec<(Position, Poisoned)>, log: &Logger) -> Vec<(Position, Fate)> {
         let lost = Fate::Dropped(DropReason::Rejected);
-        let ats: Vec<EventAt> = poisoned.iter().map(|(at, _)| *at).collect();
+        let ats: Vec<Position> = poisoned.iter().map(|(at, _)| *at).collect();
         let (quarantine, observations) = (Arc::clone(&self.quarantine), Arc::clone(&self.observations));
         let written = tokio::task::spawn_blocking(move || {
             let mut quarantine = lock(&quarantine);
             let mut failure = None;
-            let fates: HashMap<EventAt, Fate, RandomState> = poisoned
+            let fates: Vec<(Position, Fate)> = poisoned
                 .iter()
                 .map(|(at, event)| match put(&mut quarantine, event, &observations) {
                     Ok(()) => (*at, Fate::Quarantined),
@@ -229,36 +225,35 @@ impl Poison {
         }
         fates
     }
+}
 
-    /// Enters in the ledger what was rejected, now and then; also to be called while nothing is written.
-    pub fn note_when_due(&mut self, gaps: &GapBook) {
-        let is_due = self.noted_at.is_none_or(|at| at.elapsed() >= LEDGER_EVERY);
-        if !self.rejected.is_empty() && is_due {
-            self.noted_at = Some(Instant::now());
-            self.note(gaps);
-        }
+/// What became of events that could not be written, by their places in the batch.
+#[derive(Debug, Default)]
+pub struct PutAway(HashMap<usize, Fate, RandomState>);
+
+impl PutAway {
+    /// Whether an event was stored.
+    #[must_use]
+    pub fn is_stored(&self, at: usize) -> bool {
+        !self.0.contains_key(&at)
     }
 
-    /// Enters in the ledger what was rejected, as before the end.
-    pub fn note(&mut self, gaps: &GapBook) {
-        for (channel, (events, from, to)) in self.rejected.drain() {
-            let gap = Gap::new(channel.family(), vec![channel.to_string()], (from, to), GapReason::Rejected);
-            gaps.note(gap.with_events(events));
-        }
+    /// What became of an event; it was stored unless it was put away.
+    #[must_use]
+    pub fn fate_of(&self, at: usize) -> Fate {
+        self.0.get(&at).copied().unwrap_or(Fate::Stored)
     }
 }
 
-impl Drop for Poison {
-    fn drop(&mut self) {
-        let mut suspects = lock(&self.crashes.0);
-        let handled = std::mem::take(&mut suspects.handled);
-        if !std::thread::panicking() {
-            return;
-        }
-        for (disk, from, to) in handled {
-            for seq in (from..to).take(MAX_SUSPECTS.saturating_sub(suspects.crashes.len())) {
-                *suspects.crashes.entry((Arc::clone(&disk), seq)).or_insert(0) += 1;
-            }
+impl Poisoned {
+    fn new(event: &Event, outlet: &Outlet, id: EntryId, reason: &str) -> Poisoned {
+        Poisoned {
+            reason: reason.to_owned(),
+            channel: event.route.channel,
+            stream: Arc::clone(&outlet.stream),
+            id,
+            received_us: event.received_us,
+            payload: event.payload.clone(),
         }
     }
 }
@@ -276,12 +271,6 @@ fn put(
         received_us: event.received_us,
         payload: &event.payload,
     })
-}
-
-/// The record of an event, if it is on the disk.
-pub(super) fn key_of(batches: &[EventBatch], at: EventAt) -> Option<Key> {
-    let on_disk = batches.get(at.batch)?.on_disk()?;
-    Some((on_disk.disk.name(), on_disk.first + at.event as u64))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a writer remembers of its streams: the last ID, and commands in part.
+//! What a writer knows of its streams: the last ID that Redis has given out, and commands in part.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::store::resp::Commands;
+use super::transaction::Entry;
 use crate::event::{EntryId, Outlet};
+use crate::queue::batch::EventBatch;
 
 /// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
 const MAX_REMEMBERED: usize = 32_768;
@@ -14,65 +16,139 @@ const MAX_REMEMBERED: usize = 32_768;
 /// A stream that this writer writes.
 #[derive(Debug)]
 pub struct StreamSlot {
-    /// Whether Redis was asked.
-    is_known: bool,
-    /// The highest ID that Redis is known to have given out.
-    pub last: EntryId,
-    /// The highest ID that we have written.
-    pub written: EntryId,
-    /// The highest of those that we could not write again: they were never on disk.
-    pub unkept: EntryId,
-    /// The highest ID of the transaction being planned, and which one that is.
+    /// The highest ID that Redis has given out; `None` if it is to be asked.
+    last: Option<EntryId>,
+    /// The highest ID of the plan that is being made, and which one that is.
     planned: (u64, EntryId),
-    /// Position of the stream's last entry in the transaction being encoded.
+    /// Position of the stream's last entry in the transaction that is being encoded.
     pub last_entry: usize,
+    /// The stream's key.
+    pub key: Arc<str>,
     /// `XADD <key>`, encoded.
     pub xadd: Box<[u8]>,
     /// `XADD <key> MAXLEN ~ <cap>`, encoded; the same as `xadd` without a cap.
     pub xadd_capped: Box<[u8]>,
 }
 
+/// The place of a stream, as long as nothing is [forgotten](Streams::bound).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotIndex(usize);
+
 /// All streams of a writer.
 #[derive(Debug, Default)]
 pub struct Streams {
-    slots: HashMap<Arc<str>, StreamSlot, RandomState>,
+    index: HashMap<Arc<str>, SlotIndex, RandomState>,
+    slots: Vec<StreamSlot>,
+    plans: u64,
+}
+
+/// What a batch comes to.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What can be written as it is, in order.
+    pub entries: Vec<Entry>,
+    /// What cannot: the IDs are not above the last ones of their streams.
+    pub behind: Vec<Entry>,
 }
 
 impl Streams {
-    /// Whether the stream's last ID is known.
-    #[must_use]
-    pub fn knows(&self, outlet: &Outlet) -> bool {
-        self.slots.get(&outlet.stream).is_some_and(|slot| slot.is_known)
-    }
-
-    /// Forgets everything when there is too much; only between transactions.
+    /// Forgets everything when there is too much; only between batches.
     pub fn bound(&mut self) {
         if self.slots.len() > MAX_REMEMBERED {
+            self.index.clear();
             self.slots.clear();
         }
     }
 
-    /// Learns a stream's last ID. One below that which is known changes nothing.
-    pub fn learn(&mut self, outlet: &Outlet, last: EntryId) {
-        let slot = self.slot(outlet);
-        slot.is_known = true;
-        slot.last = slot.last.max(last);
+    /// Another Redis may answer, or the same one with less or more than it had: all streams are to be asked for again.
+    pub fn forget_lasts(&mut self) {
+        for slot in &mut self.slots {
+            slot.last = None;
+        }
     }
 
-    /// The streams that we have written to, and the highest ID of each.
-    pub fn written(&self) -> impl Iterator<Item = (&Arc<str>, &StreamSlot)> {
-        self.slots.iter().filter(|(_, slot)| slot.written > EntryId::default())
+    /// Somebody else has written to the stream: it is to be asked for again.
+    pub fn forget_last(&mut self, stream: SlotIndex) {
+        self.slots[stream.0].last = None;
     }
 
-    /// The highest ID that we wrote to a stream without having it on disk.
+    /// Learns a stream's last ID.
+    pub fn learn(&mut self, stream: SlotIndex, last: EntryId) {
+        self.slots[stream.0].last = Some(last);
+    }
+
+    /// The last ID of a stream that was asked for.
     #[must_use]
-    pub fn unkept(&self, stream: &str) -> EntryId {
-        self.slots.get(stream).map_or_else(EntryId::default, |slot| slot.unkept)
+    pub fn last(&self, stream: SlotIndex) -> EntryId {
+        self.slots[stream.0].last.unwrap_or_default()
     }
 
-    /// The stream of an outlet.
-    pub fn slot(&mut self, outlet: &Outlet) -> &mut StreamSlot {
-        self.slots.entry_ref(&*outlet.stream).or_insert_with(|| StreamSlot::new(outlet))
+    /// Redis has taken an entry.
+    pub fn wrote(&mut self, stream: SlotIndex, id: EntryId) {
+        let last = &mut self.slots[stream.0].last;
+        *last = (*last).max(Some(id));
+    }
+
+    /// The stream at a place.
+    #[must_use]
+    pub fn get(&self, stream: SlotIndex) -> &StreamSlot {
+        &self.slots[stream.0]
+    }
+
+    /// The stream at a place, to note something of a transaction.
+    pub fn get_mut(&mut self, stream: SlotIndex) -> &mut StreamSlot {
+        &mut self.slots[stream.0]
+    }
+
+    /// The streams of a batch that are to be asked for, each once.
+    #[must_use]
+    pub fn unknown(&mut self, batch: &EventBatch) -> Vec<SlotIndex> {
+        let mut unknown = Vec::new();
+        let mut before: Option<&Arc<Outlet>> = None;
+        for outlet in batch.events().iter().flat_map(|event| &event.route.outlets) {
+            if before.is_some_and(|before| Arc::ptr_eq(before, outlet)) {
+                continue;
+            }
+            before = Some(outlet);
+            let at = self.place(outlet);
+            if self.slots[at.0].last.is_none() && !unknown.contains(&at) {
+                unknown.push(at);
+            }
+        }
+        unknown
+    }
+
+    /// Plans the entries of a batch, all of whose streams are known, but for those that are not `wanted`.
+    #[must_use]
+    pub fn plan(&mut self, batch: &EventBatch, wanted: impl Fn(usize, usize) -> bool) -> Plan {
+        self.plans += 1;
+        let mut plan = Plan { entries: Vec::with_capacity(batch.len()), behind: Vec::new() };
+        let mut before: Option<(&Arc<Outlet>, SlotIndex)> = None;
+        for (at, event) in batch.events().iter().enumerate() {
+            for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+                if !wanted(at, outlet_at) {
+                    continue;
+                }
+                let stream = match before {
+                    Some((before, place)) if Arc::ptr_eq(before, outlet) => place,
+                    _ => self.place(outlet),
+                };
+                before = Some((outlet, stream));
+                let entry = Entry { at, outlet: outlet_at, stream, id: event.ids.get(outlet_at) };
+                let rises = self.slots[stream.0].plan(self.plans, entry.id);
+                if rises { plan.entries.push(entry) } else { plan.behind.push(entry) }
+            }
+        }
+        plan
+    }
+
+    /// The place of an outlet's stream.
+    pub fn place(&mut self, outlet: &Outlet) -> SlotIndex {
+        let slots = &mut self.slots;
+        *self.index.entry_ref(&*outlet.stream).or_insert_with(|| {
+            slots.push(StreamSlot::new(outlet));
+            SlotIndex(slots.len() - 1)
+        })
     }
 }
 
@@ -85,37 +161,26 @@ impl StreamSlot {
             0 => xadd.clone(),
             _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
         };
-        let none = EntryId::default();
         StreamSlot {
-            is_known: false,
-            last: none,
-            written: none,
-            unkept: none,
-            planned: (0, none),
+            last: None,
+            planned: (0, EntryId::default()),
             last_entry: 0,
+            key: Arc::clone(&outlet.stream),
             xadd,
             xadd_capped,
         }
     }
 
-    /// Plans an entry for the transaction of this number; false if its ID is not above the last one.
-    pub fn plan(&mut self, transaction: u64, id: EntryId) -> bool {
-        let (number, planned) = self.planned;
-        let last = if number == transaction { planned.max(self.last) } else { self.last };
+    /// Plans an entry; false if its ID is not above the last one.
+    fn plan(&mut self, number: u64, id: EntryId) -> bool {
+        let (plan, planned) = self.planned;
+        let last = self.last.unwrap_or_default();
+        let last = if plan == number { planned.max(last) } else { last };
         let rises = id > last;
         if rises {
-            self.planned = (transaction, id);
+            self.planned = (number, id);
         }
         rises
-    }
-
-    /// Redis has taken an entry of ours. One that is on no disk cannot be written again.
-    pub fn wrote(&mut self, id: EntryId, is_kept: bool) {
-        self.last = self.last.max(id);
-        self.written = self.written.max(id);
-        if !is_kept {
-            self.unkept = self.unkept.max(id);
-        }
     }
 }
 

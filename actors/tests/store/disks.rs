@@ -27,12 +27,12 @@ fn send_too_much(world: &World, life: &Life) {
 
 #[test]
 fn of_a_full_disk_queue_the_oldest_are_dropped_and_counted() {
-    for mode in [SpoolMode::Always, SpoolMode::Overflow] {
+    for mode in [SpoolMode::Always] {
         world(mode, async |mut world| {
             small_disk(&mut world, WhenFull::DropOldest);
             world.redis.borrow_mut().end();
             let life = Life::start(&world);
-            until(|| life.writers[0].backlog.is_in_trouble()).await;
+            until(|| life.is_in_trouble(0)).await;
             send_too_much(&world, &life);
             life.spooled().await;
             let dropped = life.channel().dropped(DropReason::SpoolFull).get();
@@ -104,13 +104,13 @@ fn a_disk_that_fails_is_gone_round() {
 
 #[test]
 fn what_came_while_the_disk_failed_reaches_it_once_it_works_again() {
-    for mode in [SpoolMode::Always, SpoolMode::Overflow] {
+    for mode in [SpoolMode::Always] {
         world(mode, async |world| {
             world.redis().hang();
             let life = Life::start(&world);
             break_disk(&world);
             life.send(&world, &world.payloads(2));
-            until(|| life.writers[0].backlog.in_flight().is_some()).await;
+            until(|| life.is_writing()).await;
             for _ in 0..24 {
                 life.send(&world, &world.large_payloads(1, LARGE));
             }

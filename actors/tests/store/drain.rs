@@ -61,7 +61,7 @@ fn what_is_in_memory_alone_is_tried_until_the_end_is_forced() {
         life.send(&world, &world.payloads(1));
         until(|| life.observations.writers[0].retries.get() >= 1).await;
         life.send(&world, &world.payloads(1));
-        life.writers[0].backlog.close();
+        life.close(0);
         until(|| life.observations.writers[0].retries.get() >= 4).await;
         world.redis.borrow_mut().begin();
         life.settled().await;
@@ -75,10 +75,10 @@ fn the_last_batch_in_memory_is_not_given_up_because_redis_is_away() {
     world(SpoolMode::Off, async |world| {
         world.redis.borrow_mut().end();
         let life = Life::start(&world);
-        until(|| life.writers[0].backlog.is_in_trouble()).await;
+        until(|| life.is_in_trouble(0)).await;
         // what came after the outage was noticed, and is still incoming at the end
         life.send(&world, &world.payloads(1));
-        life.writers[0].backlog.close();
+        life.close(0);
         until(|| life.channel().pending() == 0 || life.observations.writers[0].retries.get() >= 2).await;
         world.redis.borrow_mut().begin();
         life.settled().await;

@@ -1,15 +1,9 @@
 //! What is not stored when a process ends comes back in its next life, once and in order.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use tokio::time::timeout;
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::messages::EventBatch;
-use uw_websocket_actors::observation::{DropReason, Place};
+use uw_websocket_actors::observation::DropReason;
 use uw_websocket_actors::settings::{SpoolMode, WhenFull};
-use uw_websocket_actors::writer::mailbox::MailboxSender;
 
 use crate::world::{Life, STREAM, until, world};
 
@@ -52,7 +46,7 @@ fn more_than_memory_holds_is_read_from_the_disk_in_order() {
             life.send(&world, &world.large_payloads(1, LARGE));
         }
         life.spooled().await;
-        assert!(life.writers[0].backlog.ready_bytes() <= 8 * 1024 * 1024);
+        assert!(life.shard(0).queue.ready_bytes() <= 8 * 1024 * 1024);
         world.redis().resume();
         life.settled().await;
         world.assert_all_stored();
@@ -90,98 +84,9 @@ fn what_a_hung_redis_took_after_the_kill_is_not_written_twice() {
         for _ in 0..5 {
             life.send(&world, &world.payloads(2));
         }
-        until(|| life.writers[0].backlog.in_flight().is_some()).await;
+        until(|| life.is_writing()).await;
         life.spooled().await;
         life.kill().await;
-        world.redis().resume();
-        let life = Life::start(&world);
-        life.settled().await;
-        world.assert_all_stored();
-        life.stop().await;
-    });
-}
-
-#[test]
-fn an_overflow_brings_everything_to_the_disk_what_is_in_flight_first() {
-    for is_killed in [false, true] {
-        world(SpoolMode::Overflow, async |world| {
-            let life = Life::start(&world);
-            life.store(&world, 3).await;
-            assert_eq!(life.channel().held_in(Place::Disk), 0);
-            world.redis().hang();
-            life.send(&world, &world.payloads(2));
-            until(|| life.writers[0].backlog.in_flight().is_some()).await;
-            for _ in 0..40 {
-                life.send(&world, &world.large_payloads(1, LARGE));
-            }
-            life.spooled().await;
-            assert_eq!(life.channel().held_in(Place::Disk), 42);
-            let life = if is_killed {
-                life.kill().await;
-                world.redis().resume();
-                let life = Life::start(&world);
-                assert_eq!(life.channel().recovered.get(), 42);
-                life
-            } else {
-                world.redis().resume();
-                life
-            };
-            life.settled().await;
-            life.store(&world, 2).await;
-            world.assert_all_stored();
-            let observed = life.stop().await;
-            assert_eq!(observed.channels[0].dropped_in_all(), 0);
-        });
-    }
-}
-
-#[test]
-fn an_overflow_ends_when_the_backlog_is_written() {
-    world(SpoolMode::Overflow, async |world| {
-        world.redis.borrow_mut().end();
-        let life = Life::start(&world);
-        until(|| life.writers[0].backlog.is_in_trouble()).await;
-        for _ in 0..10 {
-            life.send(&world, &world.payloads(1));
-        }
-        life.spooled().await;
-        world.redis.borrow_mut().begin();
-        life.settled().await;
-        assert_eq!(life.own_disk().standing().await.unwrap().next, 10);
-        life.store(&world, 3).await;
-        assert_eq!(life.own_disk().standing().await.unwrap().next, 10);
-        world.assert_all_stored();
-        life.stop().await;
-    });
-}
-
-#[test]
-fn in_an_overflow_what_is_in_memory_reaches_the_disk_though_nothing_more_comes() {
-    world(SpoolMode::Overflow, async |world| {
-        let life = Life::start(&world);
-        life.store(&world, 1).await;
-        world.redis.borrow_mut().end();
-        life.send(&world, &world.payloads(1));
-        life.spooled().await;
-        assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
-        world.redis.borrow_mut().begin();
-        let life = Life::start(&world);
-        life.settled().await;
-        assert_eq!(world.stored_in(STREAM), [1]);
-        life.stop().await;
-    });
-}
-
-#[test]
-fn what_is_in_flight_at_the_end_of_an_overflowing_service_is_on_the_disk() {
-    world(SpoolMode::Overflow, async |world| {
-        let life = Life::start(&world);
-        life.store(&world, 1).await;
-        world.redis().hang();
-        life.send(&world, &world.payloads(1));
-        until(|| life.writers[0].backlog.in_flight().is_some()).await;
-        let observed = life.stop().await;
-        assert_eq!(observed.channels[0].dropped_in_all(), 0);
         world.redis().resume();
         let life = Life::start(&world);
         life.settled().await;
@@ -255,33 +160,29 @@ fn without_a_disk_the_newest_may_wait_instead() {
         world.spool.when_full = WhenFull::Block;
         world.redis.borrow_mut().end();
         let life = Life::start(&world);
-        let mailbox = life.mailbox(64);
-        let mut sender = mailbox.sender();
-        let mut waiting: VecDeque<EventBatch> = (0..2 * BEYOND_MEMORY)
-            .map(|_| life.batch(&world, (0, "SPY"), 1, &world.large_payloads(1, LARGE)))
-            .collect();
-        let still_waiting = async |sender: &mut MailboxSender, waiting: &mut VecDeque<EventBatch>| {
-            let all_sent = async {
-                while !waiting.is_empty() {
-                    sender.send_first(waiting).await;
-                }
-            };
-            timeout(Duration::from_secs(1), all_sent).await.is_err()
+        let lane = life.shard(0).inbox.lane(0);
+        // more than the inbox and the memory behind it hold
+        let most = 2 * BEYOND_MEMORY;
+        while world.sent() < most && lane.has_room() {
+            life.send(&world, &world.large_payloads(1, LARGE));
+            tokio::task::yield_now().await;
+        }
+        let held = || {
+            let observed = &life.observations.writers[0];
+            observed.bytes_in.get() - observed.bytes_out.get()
         };
-        assert!(still_waiting(&mut sender, &mut waiting).await, "the mailbox is full");
-        let observed = &life.observations.writers[0];
-        let lent = observed.bytes_in.get() - observed.bytes_out.get();
-        assert!((15 << 20..=17 << 20).contains(&lent), "{lent}");
-        assert!(life.writers[0].backlog.ready_bytes() <= 8 << 20);
+        until(|| !lane.has_room()).await;
+        assert!(world.sent() < most, "reading stops");
+        assert!((15 << 20..=17 << 20).contains(&held()), "{}", held());
+        assert!(life.shard(0).queue.ready_bytes() <= 8 << 20);
 
         world.redis.borrow_mut().begin();
-        until(|| life.channel().stored.get() > 0).await;
-        while !waiting.is_empty() {
-            sender.send_first(&mut waiting).await;
+        while world.sent() < most {
+            lane.room().await;
+            life.send(&world, &world.large_payloads(1, LARGE));
         }
         life.settled().await;
         world.assert_all_stored();
-        drop((sender, mailbox));
         assert_eq!(life.stop().await.channels[0].dropped_in_all(), 0);
     });
 }

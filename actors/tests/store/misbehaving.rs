@@ -1,9 +1,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use uw_websocket_actors::writer::store::Store;
 use uw_websocket_actors::writer::store::fault::StoreFault;
 
-use crate::redis::{address, transaction};
+use crate::redis::{Client, address, transaction};
 
 /// What a server does with a connection after its first question.
 #[derive(Clone, Copy)]
@@ -29,9 +28,9 @@ async fn serve(listener: TcpListener, answers: &[&[u8]], then: Then) {
     }
 }
 
-async fn server() -> (TcpListener, Store) {
+async fn server() -> (TcpListener, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let store = Store::new(address(&format!("redis://{}", listener.local_addr().unwrap())));
+    let store = Client::new(address(&format!("redis://{}", listener.local_addr().unwrap())));
     (listener, store)
 }
 
@@ -126,7 +125,7 @@ async fn nobody_at_the_address_is_unreachable() {
 #[tokio::test]
 async fn a_login_that_breaks_off_has_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut store = Store::new(address(&format!("redis://:secret@{}", listener.local_addr().unwrap())));
+    let mut store = Client::new(address(&format!("redis://:secret@{}", listener.local_addr().unwrap())));
     tokio::select! {
         answer = store.probe("uw") => assert!(matches!(answer, Err(StoreFault::Unreachable(_))), "{answer:?}"),
         () = serve(listener, &[b"+O"], Then::Close) => unreachable!(),

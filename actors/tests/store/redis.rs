@@ -9,10 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::settings::{RedisSettings, Secret};
-use uw_websocket_actors::writer::store::Store;
+use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::store::resp::Commands;
+use uw_websocket_actors::writer::store::{EntryStatus, Refused, Store};
 
 /// How long a test waits for what should take milliseconds.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
@@ -101,8 +103,8 @@ impl RedisServer {
     }
 
     /// A store over the Unix socket.
-    pub(crate) fn store(&self) -> Store {
-        Store::new(self.address())
+    pub(crate) fn store(&self) -> Client {
+        Client::new(self.address())
     }
 
     /// The address of the Unix socket.
@@ -162,6 +164,35 @@ fn launch(folder: &Path, port: u16, options: &[&str]) -> Child {
         .stderr(log)
         .spawn()
         .expect("redis-server is installed")
+}
+
+/// A client that opens a connection whenever it has none.
+#[derive(Debug)]
+pub(crate) struct Client(Store);
+
+impl Client {
+    pub(crate) fn new(address: Address) -> Client {
+        Client(Store::new(address))
+    }
+
+    pub(crate) async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
+        self.0.connection().await?.transact(commands).await
+    }
+
+    pub(crate) async fn last_ids(&mut self, streams: &[&str]) -> Result<Vec<EntryId>, StoreFault> {
+        self.0.connection().await?.last_ids(streams).await
+    }
+
+    pub(crate) async fn entry_statuses(
+        &mut self,
+        entries: &[(&str, EntryId, &[u8])],
+    ) -> Result<Vec<EntryStatus>, StoreFault> {
+        self.0.connection().await?.entry_statuses(entries).await
+    }
+
+    pub(crate) async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
+        self.0.connection().await?.probe(prefix).await
+    }
 }
 
 /// The address of a URL.

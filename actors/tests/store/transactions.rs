@@ -1,10 +1,10 @@
+use uw_websocket_actors::writer::store::Refused;
 use uw_websocket_actors::writer::store::fault::{Refusal, StoreFault};
-use uw_websocket_actors::writer::store::{Refused, Store};
 
-use crate::redis::{RedisServer, address, transaction};
+use crate::redis::{Client, RedisServer, address, transaction};
 
 /// Writes one entry under the first ID to `stream`.
-async fn write(store: &mut Store, stream: &str) -> Result<Vec<Refused>, StoreFault> {
+async fn write(store: &mut Client, stream: &str) -> Result<Vec<Refused>, StoreFault> {
     store.transact(&transaction(&[&["XADD", stream, "1-0", "payload", "p"]])).await
 }
 
@@ -78,9 +78,9 @@ async fn a_replica_refuses_all_until_it_is_none() {
 #[tokio::test]
 async fn a_connection_logs_in_and_chooses_its_database() {
     let redis = RedisServer::start_with(&["--requirepass", "pass/word"]);
-    let mut store = Store::new(address(&format!("redis://:pass%2Fword@127.0.0.1:{}/3", redis.port())));
+    let mut store = Client::new(address(&format!("redis://:pass%2Fword@127.0.0.1:{}/3", redis.port())));
     assert_eq!(write(&mut store, "a").await, Ok(Vec::new()));
-    let mut other = Store::new(address(&format!("redis://:pass%2Fword@127.0.0.1:{}", redis.port())));
+    let mut other = Client::new(address(&format!("redis://:pass%2Fword@127.0.0.1:{}", redis.port())));
     assert_eq!(other.last_ids(&["a"]).await.unwrap()[0].ms, 0);
     assert_eq!(store.last_ids(&["a"]).await.unwrap()[0].ms, 1);
 }
@@ -89,7 +89,7 @@ async fn a_connection_logs_in_and_chooses_its_database() {
 async fn a_user_logs_in_and_keeps_to_its_rights() {
     let redis = RedisServer::start();
     redis.command(&["ACL", "SETUSER", "uw", "on", ">secret", "~uw:*", "+@all"]);
-    let mut store = Store::new(address(&format!("redis://uw:secret@127.0.0.1:{}", redis.port())));
+    let mut store = Client::new(address(&format!("redis://uw:secret@127.0.0.1:{}", redis.port())));
     assert_eq!(write(&mut store, "uw:a").await, Ok(Vec::new()));
     assert_eq!(refusal(write(&mut store, "other").await), Refusal::NoAuth);
 }
@@ -98,7 +98,7 @@ async fn a_user_logs_in_and_keeps_to_its_rights() {
 async fn a_wrong_password_is_refused_and_never_said() {
     let redis = RedisServer::start_with(&["--requirepass", "right"]);
     for login in [":a-wrong-one@", "nobody:a-wrong-one@", ""] {
-        let mut store = Store::new(address(&format!("redis://{login}127.0.0.1:{}", redis.port())));
+        let mut store = Client::new(address(&format!("redis://{login}127.0.0.1:{}", redis.port())));
         let fault = write(&mut store, "a").await.unwrap_err();
         let said = format!("{fault} {fault:?} {store:?}");
         assert!(!said.contains("a-wrong-one"), "{said}");
@@ -109,7 +109,7 @@ async fn a_wrong_password_is_refused_and_never_said() {
 #[tokio::test]
 async fn a_password_that_nobody_asks_for_is_refused() {
     let redis = RedisServer::start();
-    let mut store = Store::new(address(&format!("redis://:needless@127.0.0.1:{}", redis.port())));
+    let mut store = Client::new(address(&format!("redis://:needless@127.0.0.1:{}", redis.port())));
     assert_eq!(refusal(write(&mut store, "a").await), Refusal::NoAuth);
 }
 
@@ -129,7 +129,7 @@ async fn what_redis_cannot_read_is_told_from_a_lost_connection() {
     redis.command(&["CONFIG", "SET", "proto-max-bulk-len", "1048576"]);
     let tcp = address(&format!("redis://127.0.0.1:{}", redis.port()));
     for address in [redis.address(), tcp] {
-        let mut store = Store::new(address);
+        let mut store = Client::new(address);
         for size in [1_100_000, 20_000_000] {
             let large = "x".repeat(size);
             let commands = transaction(&[

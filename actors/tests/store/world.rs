@@ -10,6 +10,7 @@ use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::connection::router::outlet;
@@ -18,17 +19,16 @@ use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::messages::EventBatch;
-use uw_websocket_actors::observation::{ChannelObservation, Observations, unix_micros};
+use uw_websocket_actors::messages::Delivery;
+use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterState, lock, unix_micros};
+use uw_websocket_actors::queue::disk::{Disk, DiskError};
+use uw_websocket_actors::queue::folders::{OpenFolders, StartParts, Started};
+use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{
     Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, Targets, WhenFull, WriterSettings,
 };
 use uw_websocket_actors::supervisor::Beats;
-use uw_websocket_actors::writer::backlog::Backlog;
-use uw_websocket_actors::writer::disk::{Disk, DiskError};
-use uw_websocket_actors::writer::mailbox::Mailbox;
-use uw_websocket_actors::writer::spools::{OpenSpools, Started};
-use uw_websocket_actors::writer::{Spools, WriterParts};
+use uw_websocket_actors::writer::WriterParts;
 
 use crate::redis::{RedisServer, SOON};
 
@@ -96,6 +96,11 @@ impl World {
         (first..first + count).map(|number| format!("{number:<size$}")).collect()
     }
 
+    /// How many payloads there have been.
+    pub(crate) fn sent(&self) -> u32 {
+        self.next.get()
+    }
+
     /// The numbers in a stream, in its order.
     pub(crate) fn stored_in(&self, stream: &str) -> Vec<u32> {
         self.redis().payloads(stream).iter().filter_map(|payload| payload.trim_end().parse().ok()).collect()
@@ -134,27 +139,27 @@ pub(crate) struct Life {
     pub(crate) observations: Arc<Observations>,
     pub(crate) gaps: GapBook,
     started: Started,
-    pub(crate) writers: Vec<WriterLife>,
+    writers: Vec<WriterLife>,
 }
 
-/// The part of a writer that takes batches in.
-struct Shell(Backlog);
+/// The part of a writer that is told of deliveries.
+struct Shell(Arc<Notify>);
 
 impl Actor for Shell {
     type Context = Context<Shell>;
 }
 
-impl Handler<EventBatch> for Shell {
+impl Handler<Delivery> for Shell {
     type Result = ();
 
-    fn handle(&mut self, batch: EventBatch, _: &mut Context<Shell>) {
-        self.0.push(batch).unwrap();
+    fn handle(&mut self, _: Delivery, _: &mut Context<Shell>) {
+        self.0.notify_one();
     }
 }
 
 /// A life of a writer.
-pub(crate) struct WriterLife {
-    pub(crate) backlog: Backlog,
+struct WriterLife {
+    deliveries: Arc<Notify>,
     work: JoinHandle<Result<(), DiskError>>,
 }
 
@@ -163,11 +168,18 @@ impl Life {
     pub(crate) fn start(world: &World) -> Life {
         let shards = world.writers.shards;
         let log = Logger::root(Discard, o!());
-        let spools = OpenSpools::open(&world.spool, shards, "test", &log).unwrap();
+        let folders = OpenFolders::open(&world.spool, shards, "test", &log).unwrap();
         let channels = [Channel::GexStrike, Channel::Price];
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
-        let started = spools.start(&observations, &log).unwrap();
+        let started = folders.start(&StartParts {
+            keys: &world.keys,
+            writers: &world.writers,
+            connections: 1,
+            observations: &observations,
+            log: &log,
+        });
+        let started = started.unwrap();
         let gaps = GapBook::new(Vec::new(), Arc::clone(&observations));
         let mut life = Life { observations, gaps, started, writers: Vec::new() };
         life.writers = (0..shards).map(|shard| life.writer(world, shard)).collect();
@@ -176,34 +188,52 @@ impl Life {
 
     fn writer(&self, world: &World, shard: usize) -> WriterLife {
         let parts = WriterParts {
-            shard,
-            mailbox: Mailbox::new(shard, world.writers.mailbox_capacity, Arc::clone(&self.observations)),
-            shell: None,
+            shard: self.shard(shard).clone(),
             address: world.redis().address(),
             keys: world.keys.clone(),
             retention: Retention::Off,
-            settings: world.writers.clone(),
-            spool: world.spool.clone(),
-            spools: Spools::clone(&self.started.spools[shard]),
             gaps: self.gaps.clone(),
             gate: LeaseGate::unguarded(),
             observations: Arc::clone(&self.observations),
             faults: world.faults.for_child("writer"),
             log: Logger::root(Discard, o!()),
         };
-        let backlog = Backlog::new(world.writers.transaction_size());
-        let work = spawn_local(parts.work(backlog.clone(), Beats::default()));
-        WriterLife { backlog, work }
+        let deliveries = Arc::new(Notify::new());
+        let shell = Shell(Arc::clone(&deliveries)).start().recipient();
+        self.shard(shard).open();
+        let work = spawn_local(parts.work(shell, Arc::clone(&deliveries), Beats::default()));
+        WriterLife { deliveries, work }
+    }
+
+    pub(crate) fn shard(&self, shard: usize) -> &Shard {
+        &self.started.shards[shard]
     }
 
     /// The disk queue of the first shard.
     pub(crate) fn own_disk(&self) -> Disk {
-        self.started.spools[0].own.clone().unwrap()
+        self.shard(0).queue.disk().unwrap().clone()
     }
 
     /// One of the queues that were left behind.
     pub(crate) fn old_disk(&self) -> Disk {
-        self.started.spools[0].old.disks()[0].disk.clone()
+        self.shard(0).generations.queues()[0].queue.disk().unwrap().clone()
+    }
+
+    /// Whether the writer of a shard has found out that Redis is away.
+    pub(crate) fn is_in_trouble(&self, shard: usize) -> bool {
+        lock(&self.observations.writers[shard].last_error).is_some()
+    }
+
+    /// Whether the first writer waits for Redis with a transaction.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.observations.writers[0].state.get() == WriterState::Writing
+    }
+
+    /// Nothing comes any more.
+    pub(crate) fn close(&self, shard: usize) {
+        self.shard(shard).inbox.close();
+        self.shard(shard).queue.hurry();
+        self.writers[shard].deliveries.notify_one();
     }
 
     pub(crate) fn channel(&self) -> &ChannelObservation {
@@ -231,46 +261,24 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
-        let batch = self.batch(world, (shard, symbol), session, payloads);
-        self.writers[shard].backlog.push(batch).unwrap();
-    }
-
-    pub(crate) fn batch(
-        &self,
-        world: &World,
-        (shard, symbol): (usize, &str),
-        session: i32,
-        payloads: &[impl AsRef<str>],
-    ) -> EventBatch {
         let outlets = vec![Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)))];
         let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
         let received_us = unix_micros();
         let read_at = ReadAt { unix_us: received_us, instant: Instant::now() };
-        let mut batch = EventBatch::new(read_at, Arc::clone(&self.observations));
+        let lane = self.shard(shard).inbox.lane(0);
         for payload in payloads {
             let field = payload.as_ref().chars().take(16).collect::<String>();
-            batch.push(Event {
+            let event = Event {
                 route: Arc::clone(&route),
                 payload: Bytes::copy_from_slice(payload.as_ref().as_bytes()),
                 received_us,
                 ordinal: 0,
                 cell: Some(Box::new(MapCell { field: field.into(), session, at_ms: 0 })),
                 ids: EntryIds::default(),
-            });
+            };
+            lane.push(event, read_at);
         }
-        batch
-    }
-
-    /// A mailbox of this capacity before the first shard.
-    pub(crate) fn mailbox(&self, capacity: usize) -> Arc<Mailbox> {
-        let mailbox = Mailbox::new(0, capacity, Arc::clone(&self.observations));
-        let backlog = self.writers[0].backlog.clone();
-        let shell = Shell::create(|context| {
-            context.set_mailbox_capacity(capacity + 1);
-            Shell(backlog)
-        });
-        mailbox.serve(shell.recipient());
-        mailbox
+        lane.flush();
     }
 
     /// Sends so many events one by one, and waits until all are stored or dropped.
@@ -308,15 +316,14 @@ impl Life {
     /// Ends the process as SIGTERM does.
     pub(crate) async fn stop(self) -> Arc<Observations> {
         self.observations.stopping.store(true, Relaxed);
-        self.writers.iter().for_each(|writer| writer.backlog.close());
+        (0..self.writers.len()).for_each(|shard| self.close(shard));
         self.end().await
     }
 
     /// Waits until all writers and the threads of their disk queues have ended. The books must balance then.
     async fn end(self) -> Arc<Observations> {
         let Life { observations, gaps, started, writers } = self;
-        for WriterLife { backlog, work } in writers {
-            drop(backlog);
+        for WriterLife { work, .. } in writers {
             match timeout(SOON, work).await.expect("the writer ends") {
                 Ok(worked) => worked.unwrap(),
                 Err(aborted) => assert!(aborted.is_cancelled(), "{aborted}"),

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slog::Logger;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
@@ -18,11 +17,11 @@ use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
 use crate::backoff::Backoff;
 use crate::events;
-use crate::lease::gate::LeaseGate;
+use crate::fault::FaultPoint;
 use crate::observation::SnapshotObservation;
 use crate::rest::Hash;
 use crate::sampled::Sampled;
-use crate::supervisor::Beat;
+use crate::writer::scope::Scope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::resp::{Commands, Reply};
@@ -59,9 +58,7 @@ const BEAT: Duration = Duration::from_secs(1);
 pub struct Flush {
     snapshots: Snapshots,
     store: Store,
-    gate: LeaseGate,
-    beat: Beat,
-    log: Logger,
+    scope: Scope,
     sessions: Sessions,
     bodies: Bodies,
     /// Over which connection all this is known.
@@ -108,19 +105,11 @@ enum Answer {
 impl Flush {
     /// Of what waits in `snapshots`, one of so many shards.
     #[must_use]
-    pub fn new(
-        snapshots: Snapshots,
-        (store, gate): (Store, LeaseGate),
-        shards: usize,
-        beat: Beat,
-        log: Logger,
-    ) -> Flush {
+    pub fn new(snapshots: Snapshots, store: Store, shards: usize, scope: Scope) -> Flush {
         Flush {
             snapshots,
             store,
-            gate,
-            beat,
-            log,
+            scope,
             sessions: Sessions::default(),
             bodies: Bodies::new(shards),
             connection: 0,
@@ -148,7 +137,7 @@ impl Flush {
                 () = self.until_done(work) => {}
                 () = snapshots.end_is_over() => return,
             }
-            if self.gate.is_lost() {
+            if self.scope.gate.is_lost() {
                 return;
             }
         }
@@ -161,7 +150,7 @@ impl Flush {
 
     async fn next(&mut self) -> Work {
         loop {
-            self.beat.beat();
+            self.scope.beat.beat();
             let now = Instant::now();
             let is_closed = self.snapshots.is_closed();
             let look = self.looked_at + LOOK_EVERY;
@@ -194,11 +183,11 @@ impl Flush {
     /// Does it, as often as it takes.
     async fn until_done(&mut self, work: Work) {
         loop {
-            self.beat.beat();
-            if self.gate.is_lost() {
+            self.scope.beat.beat();
+            if self.scope.gate.is_lost() {
                 return;
             }
-            if !self.gate.may_write() {
+            if !self.scope.gate.may_write() {
                 sleep(RETRY_FIRST).await;
                 continue;
             }
@@ -208,11 +197,12 @@ impl Flush {
                 Work::Owed => self.pay().await,
                 Work::End => return,
             };
+            self.scope.faults.reach(FaultPoint::SnapshotFlush).await;
             let Err(fault) = done else { return self.backoff.reset() };
             // of what was under way nobody knows whether it was written
             self.sessions.clear();
             if self.faults.is_due(Instant::now()) {
-                events::snapshots_wait(&self.log, &fault);
+                events::snapshots_wait(&self.scope.log, &fault);
             }
             sleep(self.backoff.next(&mut self.rng)).await;
         }
@@ -319,7 +309,7 @@ impl Flush {
     fn note_refused(&mut self, text: &str) {
         self.observed().refused.add(1);
         if self.refused.is_due(Instant::now()) {
-            events::snapshot_refused(&self.log, text);
+            events::snapshot_refused(&self.scope.log, text);
         }
     }
 
@@ -415,7 +405,7 @@ impl Flush {
             self.observed().unreadable.add(1);
         }
         if let Err(unreadable) = taken {
-            events::rest_body_unreadable(&self.log, key, &unreadable);
+            events::rest_body_unreadable(&self.scope.log, key, &unreadable);
         }
     }
 
@@ -428,7 +418,7 @@ impl Flush {
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
                 self.observed().untranslatable.add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
-                    events::event_untranslatable(&self.log, key, untranslatable);
+                    events::event_untranslatable(&self.scope.log, key, untranslatable);
                 }
             }
             yield_now().await;

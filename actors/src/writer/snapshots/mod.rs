@@ -24,8 +24,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
 
 use crate::event::Event;
-use crate::messages::EventBatch;
 use crate::observation::Observations;
+use crate::queue::batch::EventBatch;
 pub use flush::Flush;
 use pending::{Origin, Pending};
 
@@ -38,7 +38,7 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// At the end, what could not be written by then is left to the next process, which finds it in the disk queue.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What waits, shared by the drain, which enters it, and the flush, which writes it; cheap to clone.
+/// What waits, shared by the committer, which enters it, and the flush, which writes it; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Snapshots(Rc<Shared>);
 
@@ -47,7 +47,7 @@ struct Shared {
     pending: RefCell<Pending>,
     /// Wakes the flush.
     came: Notify,
-    /// Wakes the drain.
+    /// Wakes the committer.
     taken: Notify,
     /// When nothing came any more.
     closed_at: Cell<Option<Instant>>,
@@ -71,17 +71,14 @@ impl Snapshots {
         }))
     }
 
-    /// Enters the events of these batches that were stored.
-    pub async fn stored(&self, batches: &[EventBatch], is_stored: impl Fn(usize, usize) -> bool) {
-        if !self.has_room().await {
-            let events: usize = batches.iter().map(|batch| batch.events().len()).sum();
-            return self.0.observations.writers[self.0.shard].snapshots.skipped.add(events as u64);
+    /// Enters the events of a batch that were stored; without room they are counted and left out.
+    pub fn stored(&self, batch: &EventBatch, has_room: bool, is_stored: impl Fn(usize) -> bool) {
+        if !has_room {
+            let skipped = &self.0.observations.writers[self.0.shard].snapshots.skipped;
+            return skipped.add(batch.len() as u64);
         }
-        let events = batches.iter().enumerate().flat_map(|(batch_at, batch)| {
-            batch.events().iter().enumerate().map(move |(event_at, event)| (batch_at, event_at, event))
-        });
-        let stored = events.filter(|(batch, event, _)| is_stored(*batch, *event)).map(|(_, _, event)| event);
-        self.enter(Origin::Stored, stored);
+        let events = batch.events().iter().enumerate();
+        self.enter(Origin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
     }
 
     /// Enters events that were stored before and may be in the hashes already; in their order.
@@ -108,7 +105,7 @@ impl Snapshots {
     }
 
     /// Waits a while for room; whether there is some.
-    async fn has_room(&self) -> bool {
+    pub async fn has_room(&self) -> bool {
         let room = async {
             while self.0.pending.borrow().bytes() > MAX_PENDING {
                 self.0.taken.notified().await;

@@ -5,8 +5,8 @@ use super::hashes::{Known, Sessions};
 use super::pending::{News, Origin};
 use super::*;
 use crate::event::{EntryId, Route};
+use crate::queue::ids::Numbering;
 use crate::samples::{event, hash, only, outlet, parse, route, row};
-use crate::writer::ids::Numbering;
 use crate::writer::store::resp::Commands;
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";

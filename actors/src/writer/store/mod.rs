@@ -36,48 +36,23 @@ pub enum EntryStatus {
     Passed,
 }
 
-/// Redis, through one connection that is opened when it is needed.
+/// One connection to Redis. After a fault that concerns it, or an answer that did not come, nothing more goes over it.
 #[derive(Debug)]
-pub struct Store {
-    address: Address,
+pub struct Connection {
+    /// Gone once it must not be used any more.
     link: Option<Link>,
-    /// How many connections there have been.
-    generation: u64,
-    /// Whether what is asked must be asked over the present connection.
-    is_pinned: bool,
-    beat: Beat,
 }
 
-impl Store {
-    /// Redis at `address`.
+impl Connection {
+    /// Connects and logs in; proves progress by `beat` whenever Redis takes or gives some bytes.
+    pub async fn open(address: &Address, beat: &Beat) -> Result<Connection, StoreFault> {
+        Ok(Connection { link: Some(address.connect(beat).await?) })
+    }
+
+    /// Whether anything may go over it.
     #[must_use]
-    pub fn new(address: Address) -> Store {
-        Store { address, link: None, generation: 0, is_pinned: false, beat: Beat::default() }
-    }
-
-    /// Proves progress by `beat` whenever Redis takes or gives some bytes.
-    #[must_use]
-    pub fn with_beat(self, beat: Beat) -> Store {
-        Store { beat, ..self }
-    }
-
-    /// Connects if there is no connection, and numbers it: over a new one another Redis may answer, or the same one with less
-    /// than it had.
-    pub async fn connect(&mut self) -> Result<u64, StoreFault> {
-        if self.link.is_none() && self.is_pinned {
-            return Err(StoreFault::Unreachable("the connection is gone".into()));
-        }
-        if self.link.is_none() {
-            self.link = Some(self.address.connect(&self.beat).await?);
-            self.generation += 1;
-        }
-        Ok(self.generation)
-    }
-
-    /// From now on a connection that is lost stays lost, until this is called with `false`: what was learned over it may not
-    /// hold over the next one.
-    pub fn pin(&mut self, is_pinned: bool) {
-        self.is_pinned = is_pinned;
+    pub fn is_usable(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
@@ -110,14 +85,14 @@ impl Store {
 
     /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
     /// will be refused by itself.
-    pub async fn last_ids(&mut self, streams: &[&str]) -> Result<Vec<EntryId>, StoreFault> {
+    pub async fn last_ids(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<EntryId>, StoreFault> {
         Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
     }
 
-    async fn infos(&mut self, streams: &[&str]) -> Result<Vec<StreamInfo>, StoreFault> {
+    async fn infos(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<StreamInfo>, StoreFault> {
         let mut questions = Commands::default();
         for stream in streams {
-            questions.command(&[b"XINFO", b"STREAM", stream.as_bytes()]);
+            questions.command(&[b"XINFO", b"STREAM", stream.as_ref().as_bytes()]);
         }
         let mut infos = Vec::with_capacity(streams.len());
         self.ask(&questions, |reply| {
@@ -188,15 +163,30 @@ impl Store {
         .await
     }
 
+    /// Which server answers. One that does not say is nobody in particular.
+    pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
+        let mut questions = Commands::default();
+        questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
+        let mut identity = Identity::default();
+        self.ask(&questions, |reply| {
+            if let Reply::Bulk(Some(info)) = reply {
+                identity.read(&String::from_utf8_lossy(info));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(identity)
+    }
+
     /// Sends commands and gives each reply, in order, to `accept`; the first error that it returns is returned.
     pub(in crate::writer) async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        self.connect().await?;
+        // whoever stops waiting for the answer leaves a connection that nobody may use
         let Some(mut link) = self.link.take() else {
-            return Err(StoreFault::Unreachable("no connection".into()));
+            return Err(StoreFault::Unreachable("the connection is gone".into()));
         };
         let asked = link.ask(commands, accept).await;
         let is_usable = match &asked {
@@ -206,6 +196,78 @@ impl Store {
         };
         self.link = is_usable.then_some(link);
         asked
+    }
+}
+
+/// What a server says of itself: another process, or the same one with the data of another master, is another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    run_id: String,
+    master_replid: String,
+}
+
+impl Identity {
+    fn read(&mut self, info: &str) {
+        for line in info.lines() {
+            match line.split_once(':') {
+                Some(("run_id", id)) => id.trim().clone_into(&mut self.run_id),
+                Some(("master_replid", id)) => id.trim().clone_into(&mut self.master_replid),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Redis, through one connection after the other: each is opened when it is needed.
+#[derive(Debug)]
+pub struct Store {
+    address: Address,
+    connection: Option<Connection>,
+    /// How many connections there have been.
+    generation: u64,
+    beat: Beat,
+}
+
+impl Store {
+    /// Redis at `address`.
+    #[must_use]
+    pub fn new(address: Address) -> Store {
+        Store { address, connection: None, generation: 0, beat: Beat::default() }
+    }
+
+    /// Proves progress by `beat` whenever Redis takes or gives some bytes.
+    #[must_use]
+    pub fn with_beat(self, beat: Beat) -> Store {
+        Store { beat, ..self }
+    }
+
+    /// The present connection, or a new one.
+    pub async fn connection(&mut self) -> Result<&mut Connection, StoreFault> {
+        let present = self.connection.take().filter(Connection::is_usable);
+        let connection = match present {
+            Some(connection) => connection,
+            None => {
+                self.generation += 1;
+                Connection::open(&self.address, &self.beat).await?
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// The number of the present connection, or of a new one: over another, another Redis may answer, or the same one with
+    /// less than it had.
+    pub async fn connect(&mut self) -> Result<u64, StoreFault> {
+        self.connection().await?;
+        Ok(self.generation)
+    }
+
+    /// Asks over the present connection, or a new one.
+    pub(in crate::writer) async fn ask(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        self.connection().await?.ask(commands, accept).await
     }
 }
 

@@ -13,16 +13,18 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use thiserror::Error;
 
-use super::adoption::{Adopted, OldDisk};
-use super::disk::{Disk, DiskParts};
-use super::heal::Healing;
-use super::poison::Crashes;
-use super::{FIRST_ORDINAL, Spools};
+use super::disk::{Disk, DiskParts, Standing};
+use super::generations::{Generations, OldQueue};
+use super::inbox::Inbox;
+use super::losses;
+use super::shard::{FIRST_ORDINAL, Shard};
+use super::{Queue, QueueParts};
 use crate::event::{Channel, EntryId};
 use crate::events;
+use crate::ledger::gap::Gap;
 use crate::observation::Observations;
 use crate::quarantine::Quarantine;
-use crate::settings::{Fsync, SpoolMode, SpoolSettings};
+use crate::settings::{Fsync, KeySettings, SpoolMode, SpoolSettings, WriterSettings};
 use crate::spool::{Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders};
 
 /// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
@@ -46,7 +48,7 @@ pub enum OpenError {
 }
 
 /// Disk queues that were opened and recovered.
-pub struct OpenSpools {
+pub struct OpenFolders {
     settings: SpoolSettings,
     shards: usize,
     queues: Vec<(ShardFolder, Spool)>,
@@ -59,25 +61,37 @@ pub struct OpenSpools {
     predecessor: Option<String>,
 }
 
-/// Disk queues at work.
+/// Queues at work.
 pub struct Started {
-    /// What each shard's writer gets.
-    pub spools: Vec<Spools>,
-    /// By folder what was not as it should be, for the ledger.
-    pub damages: Vec<(String, Vec<Damage>)>,
+    /// What of each shard outlives its writers.
+    pub shards: Vec<Shard>,
     /// To be held until the end.
     pub lock: Option<SpoolLock>,
 }
 
-impl OpenSpools {
+/// What the queues are started with.
+pub struct StartParts<'s> {
+    /// What streams are called.
+    pub keys: &'s KeySettings,
+    /// How many shards, and their bounds.
+    pub writers: &'s WriterSettings,
+    /// How many connections deliver events.
+    pub connections: usize,
+    /// What others see.
+    pub observations: &'s Arc<Observations>,
+    /// The log.
+    pub log: &'s Logger,
+}
+
+impl OpenFolders {
     /// Opens and recovers every queue in the folder. With the disk queue off and no folder there is nothing to do.
     pub fn open(
         settings: &SpoolSettings,
         shards: usize,
         instance: &str,
         log: &Logger,
-    ) -> Result<OpenSpools, SpoolError> {
-        let mut opened = OpenSpools {
+    ) -> Result<OpenFolders, SpoolError> {
+        let mut opened = OpenFolders {
             settings: settings.clone(),
             shards,
             queues: Vec::new(),
@@ -142,48 +156,83 @@ impl OpenSpools {
     }
 
     /// Counts what was recovered, and starts the threads.
-    pub fn start(self, observations: &Arc<Observations>, log: &Logger) -> Result<Started, OpenError> {
+    pub fn start(self, parts: &StartParts<'_>) -> Result<Started, OpenError> {
+        let StartParts { writers, observations, log, .. } = parts;
         for channel in &observations.channels {
             let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
             channel.recover(events, FIRST_ORDINAL);
         }
-        let mut own: Vec<Option<Disk>> = vec![None; self.shards];
-        let mut old: Vec<OldDisk> = Vec::new();
-        let mut adopted: Vec<Vec<OldDisk>> = vec![Vec::new(); self.shards];
+        let channels: Vec<Channel> =
+            observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+        let of_damages =
+            |(folder, damages): &(String, Vec<Damage>)| losses::of_damages(damages, folder, &channels, log);
+        let losses: Vec<Gap> = self.damages.iter().flat_map(of_damages).collect();
+        let mut own: Vec<Option<Queue>> = vec![None; self.shards];
+        let mut old: Vec<OldQueue> = Vec::new();
+        let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
+        let (settings, highest) = (&self.settings, self.highest);
+        let queue = |disk, standing, is_old, shard| {
+            Queue::new(QueueParts {
+                disk,
+                standing,
+                is_old,
+                settings: settings.clone(),
+                size: writers.transaction_size(),
+                keys: parts.keys.clone(),
+                shard,
+                highest,
+                observations: Arc::clone(observations),
+                log: log.new(slog::o!("component" => "queue", "shard" => shard)),
+            })
+        };
         for (position, (folder, spool)) in self.queues.into_iter().enumerate() {
             let is_own = self.generation == Some(folder.generation);
             let shard = if is_own { folder.shard } else { position % self.shards };
+            let standing = Standing::of(&spool);
             let disk = Disk::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
                 retires: (!is_own).then(|| folder.path.clone()),
-                settings: self.settings.clone(),
+                settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
                 log: log.new(slog::o!("folder" => name_of(&folder))),
             })
             .map_err(OpenError::Threads)?;
+            let queue = queue(Some(disk), Some(standing), !is_own, shard);
             if is_own {
-                own[shard] = Some(disk);
+                own[shard] = Some(queue);
             } else {
-                let disk = OldDisk { generation: folder.generation, disk };
-                old.push(disk.clone());
-                adopted[shard].push(disk);
+                let queue = OldQueue { generation: folder.generation, queue };
+                old.push(queue.clone());
+                adopted[shard].push(queue);
             }
         }
-        let old = Adopted::new(old);
-        let healing = Healing::default();
-        let quarantine = Arc::new(Mutex::new(Quarantine::new(&self.settings.dir)));
-        let spools = own.into_iter().zip(adopted).map(|(own, adopted)| Spools {
-            own,
-            adopted,
-            old: old.clone(),
-            highest: self.highest,
-            quarantine: Arc::clone(&quarantine),
-            crashes: Crashes::default(),
-            healing: healing.clone(),
+        let generations = Generations::new(old);
+        let quarantine = Arc::new(Mutex::new(Quarantine::new(&settings.dir)));
+        let healing = Arc::default();
+        let shards = own.into_iter().zip(adopted).enumerate().map(|(position, (own, old))| {
+            let size = writers.transaction_size();
+            let capacity = writers.mailbox_capacity;
+            let observations = Arc::clone(observations);
+            Shard {
+                position,
+                shards: self.shards,
+                inbox: Inbox::new(position, parts.connections, capacity, size, observations),
+                queue: own.unwrap_or_else(|| queue(None, None, false, position)),
+                old,
+                generations: generations.clone(),
+                quarantine: Arc::clone(&quarantine),
+                suspects: Arc::default(),
+                healing: Arc::clone(&healing),
+                learnt: Arc::default(),
+            }
         });
-        Ok(Started { spools: spools.collect(), damages: self.damages, lock: self.lock })
+        let shards: Vec<Shard> = shards.collect();
+        if let Some(first) = shards.first() {
+            first.queue.note_losses(losses);
+        }
+        Ok(Started { shards, lock: self.lock })
     }
 }
 

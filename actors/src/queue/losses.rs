@@ -1,18 +1,37 @@
-//! What the disk did not give back, for the gap ledger, the books and the log.
+//! What a queue has lost, as gaps for the ledger.
 
 use std::collections::BTreeMap;
 
 use slog::Logger;
 
-use crate::event::Channel;
+use crate::event::{Channel, Family};
 use crate::events;
-use crate::ledger::book::GapBook;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
 use crate::spool::Damage;
 
-/// Enters lost records in the ledger and logs every damage. `channels` are those whose records may have been among them.
-pub fn report(damages: &[Damage], folder: &str, channels: &[Channel], gaps: &GapBook, log: &Logger) {
+/// Events that were dropped, by channel.
+pub fn of_channels(
+    channels: impl IntoIterator<Item = (String, u64)>,
+    between: (u64, u64),
+    reason: DropReason,
+) -> impl Iterator<Item = Gap> {
+    let reason = match reason {
+        DropReason::SpoolFull => GapReason::SpoolFull,
+        DropReason::SpoolCorrupt => GapReason::SpoolCorrupt,
+        DropReason::Rejected => GapReason::Rejected,
+        DropReason::Shutdown => GapReason::Shutdown,
+        DropReason::Crash => GapReason::Crash,
+    };
+    channels.into_iter().map(move |(channel, events)| {
+        Gap::new(family_of(&channel), vec![channel], between, reason).with_events(events)
+    })
+}
+
+/// Logs every damage of a disk queue; the gaps are those of damage that is a loss. `channels` are those whose records may
+/// have been among them.
+pub fn of_damages(damages: &[Damage], folder: &str, channels: &[Channel], log: &Logger) -> Vec<Gap> {
+    let mut gaps = Vec::new();
     for damage in damages {
         events::spool_damaged(log, damage);
         if !damage.is_loss() {
@@ -22,33 +41,33 @@ pub fn report(damages: &[Damage], folder: &str, channels: &[Channel], gaps: &Gap
         let to = damage.to_us.unwrap_or(now);
         let between = (damage.from_us.unwrap_or(to), to);
         let what = format!("{folder}/{}: {}: {}", damage.file, damage.kind, damage.detail);
-        for (family, topics, events) in concerned(damage, channels) {
+        gaps.extend(concerned(damage, channels).into_iter().map(|(family, topics, events)| {
             let gap = Gap::new(family, topics, between, GapReason::SpoolCorrupt).with_detail(&what);
-            gaps.note(match events {
+            match events {
                 Some(events) => gap.with_events(events),
                 None => gap,
-            });
-        }
+            }
+        }));
     }
+    gaps
 }
 
 /// The same of what was met while the queue is read, whose records are counted already.
-pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, gaps: &GapBook, log: &Logger) {
+pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, log: &Logger) -> Vec<Gap> {
     if damages.is_empty() {
-        return;
+        return Vec::new();
     }
     let channels: Vec<Channel> =
         observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-    report(damages, folder, &channels, gaps, log);
     for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
-        let channel = observations.channels.iter().find(|channel| channel.channel.name() == name);
-        if let Some(channel) = channel {
+        if let Some(channel) = observations.channel_named(name) {
             channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
         }
     }
+    of_damages(damages, folder, &channels, log)
 }
 
-type Concerned = (crate::event::Family, Vec<String>, Option<u64>);
+type Concerned = (Family, Vec<String>, Option<u64>);
 
 /// By family the channels, and how many events if that is known of them.
 fn concerned(damage: &Damage, channels: &[Channel]) -> Vec<Concerned> {

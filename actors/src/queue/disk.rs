@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,21 +17,22 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slog::Logger;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, oneshot};
 
 use crate::event::EntryId;
 use crate::events;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
-use crate::spool::{ASIDE, Chunk, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
+use crate::spool::{ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, StreamName};
 
-/// Jobs that wait at most: a writer's keeper and its drain ask one thing at a time each, and wait for the answer. An old
-/// queue is asked by all writers, at the start all at once; the settings allow 64.
-const JOBS: usize = 128;
+/// Jobs that wait at most. A queue has one question about writing and one about reading under way at a time; an old one is
+/// asked by all writers besides, at the start all at once; the settings allow 64.
+const JOBS: usize = 256;
 /// Files that wait to be synced at most; the same one may wait several times.
 const MAX_DIRTY: usize = 32;
-/// With `overflow`, the last IDs of what was never on the disk are written down so often: a small file for each shard.
+/// The last IDs of what was never on the disk are written down so often: a small file for each shard.
 const UNKEPT_EVERY: Duration = Duration::from_secs(1);
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
 const TURN: Duration = Duration::from_millis(100);
@@ -46,6 +46,9 @@ pub enum DiskError {
     /// Its thread has ended: a defect, the process has to start anew.
     #[error("the thread of the disk queue has ended")]
     Ended,
+    /// More questions wait than there are askers: a defect.
+    #[error("more than {JOBS} questions wait for the disk queue")]
+    Overrun,
 }
 
 /// Where the disk queue of a shard stands.
@@ -61,21 +64,45 @@ pub struct Standing {
     pub removed: std::collections::HashMap<Arc<str>, EntryId>,
 }
 
-/// Whether records are still to be appended: it is taken by the disk queue before it does so, or by the batch when it is
-/// dropped before, whoever is first. So a batch knows, when its writer dies, who answers for its events.
-#[derive(Clone, Debug, Default)]
-pub struct Ticket(Arc<AtomicBool>);
-
-impl Ticket {
-    /// Takes it; false if it was taken.
+impl Standing {
+    /// Where an opened one stands.
     #[must_use]
-    pub fn take(&self) -> bool {
-        !self.0.swap(true, AcqRel)
+    pub fn of(spool: &Spool) -> Standing {
+        Standing {
+            acknowledged: spool.acknowledged(),
+            next: spool.next_seq(),
+            kept_from: spool.kept_from(),
+            removed: spool.removed().clone(),
+        }
+    }
+}
+
+/// What a disk queue will say. It can be kept and asked for by whoever comes next: an answer is lost with it alone, and not
+/// with who waited for it.
+#[derive(Debug)]
+pub struct Answer<A>(Result<oneshot::Receiver<A>, DiskError>);
+
+impl<A> Answer<A> {
+    /// The answer, if it has come. After that there is none.
+    pub fn take(&mut self) -> Option<Result<A, DiskError>> {
+        match &mut self.0 {
+            Ok(answer) => match answer.try_recv() {
+                Ok(answer) => Some(Ok(answer)),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Closed) => Some(Err(DiskError::Ended)),
+            },
+            Err(unasked) => Some(Err(std::mem::replace(unasked, DiskError::Ended))),
+        }
+    }
+
+    /// Waits for the answer.
+    pub async fn wait(self) -> Result<A, DiskError> {
+        self.0?.await.map_err(|_| DiskError::Ended)
     }
 }
 
 enum Job {
-    Append(Records, Ticket, oneshot::Sender<(Records, Result<(), SpoolError>)>),
+    Append(Records, oneshot::Sender<Appended>),
     Read {
         from: u64,
         max_events: usize,
@@ -91,6 +118,9 @@ enum Job {
     Stand(oneshot::Sender<Standing>),
     Flush(oneshot::Sender<Result<(), SpoolError>>),
 }
+
+/// The records that were to be appended, for the use of their memory, and whether they were.
+pub type Appended = (Records, Result<(), SpoolError>);
 
 /// New IDs for the backlog of one stream.
 #[derive(Debug)]
@@ -123,6 +153,8 @@ pub struct Disk {
     stored: Arc<Mutex<Stored>>,
     /// Tells queues apart.
     folder: Arc<str>,
+    answered: Arc<Notify>,
+    damages: Arc<Mutex<Vec<Damage>>>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -161,11 +193,15 @@ impl Disk {
         let (jobs, inbox) = sync_channel(JOBS);
         let stored = Arc::new(Mutex::new(Stored::default()));
         let folder = Arc::from(parts.folder.as_str());
+        let answered = Arc::new(Notify::new());
+        let bell = Bell(Arc::clone(&answered));
         let (unsynced, to_sync) = sync_channel(1);
         let sync_log = parts.log.clone();
         thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
+        let damages = Arc::default();
         let thread = DiskThread {
             spool: parts.spool,
+            damages: Arc::clone(&damages),
             retires: parts.retires,
             settings: parts.settings,
             observations: parts.observations,
@@ -182,14 +218,25 @@ impl Disk {
             failures: Sampled::default(),
             log: parts.log,
         };
-        thread::Builder::new().name("spool".into()).spawn(move || thread.run(&inbox))?;
-        Ok(Disk { jobs, stored, folder })
+        thread::Builder::new().name("spool".into()).spawn(move || {
+            // dropped last, when all questions that are left have lost their answers
+            let bell = bell;
+            thread.run(&inbox, &bell);
+            drop(inbox);
+        })?;
+        Ok(Disk { jobs, stored, folder, answered, damages })
     }
 
     /// A queue that has a name and nothing behind it.
     #[cfg(test)]
     pub(crate) fn nowhere(folder: &str) -> Disk {
-        Disk { jobs: sync_channel(0).0, stored: Arc::default(), folder: folder.into() }
+        Disk {
+            jobs: sync_channel(0).0,
+            stored: Arc::default(),
+            folder: folder.into(),
+            answered: Arc::default(),
+            damages: Arc::default(),
+        }
     }
 
     /// The folder, which names the queue.
@@ -198,43 +245,55 @@ impl Disk {
         &self.folder
     }
 
-    /// The same, shared.
+    /// Rings whenever a question was answered.
     #[must_use]
-    pub fn name(&self) -> Arc<str> {
-        Arc::clone(&self.folder)
+    pub fn answered(&self) -> Arc<Notify> {
+        Arc::clone(&self.answered)
     }
 
-    /// Appends records, unless their ticket is taken first; gives them back, for the use of their memory.
-    pub async fn append(&self, records: Records, ticket: Ticket) -> (Records, Result<(), DiskError>) {
-        match self.ask(|answer| Job::Append(records, ticket, answer)).await {
-            Ok((records, appended)) => (records, appended.map_err(DiskError::from)),
-            Err(error) => (Records::default(), Err(error)),
-        }
+    /// Appends records.
+    pub fn append(&self, records: Records) -> Answer<Appended> {
+        self.ask(|answer| Job::Append(records, answer))
     }
 
     /// Reads records from a position on, at least one if there is one.
-    pub async fn read(&self, from: u64, max_events: usize, max_bytes: u64) -> Result<Chunk, DiskError> {
-        Ok(self.ask(|answer| Job::Read { from, max_events, max_bytes, answer }).await??)
+    pub fn read(&self, from: u64, max_events: usize, max_bytes: u64) -> Answer<Result<Chunk, SpoolError>> {
+        self.ask(|answer| Job::Read { from, max_events, max_bytes, answer })
     }
 
     /// Gives the backlog of a stream new IDs.
-    pub async fn reassign(&self, reassignment: Reassignment) -> Result<Reassigned, DiskError> {
-        Ok(self.ask(|answer| Job::Reassign(reassignment, answer)).await??)
+    pub fn reassign(&self, reassignment: Reassignment) -> Answer<Result<Reassigned, SpoolError>> {
+        self.ask(|answer| Job::Reassign(reassignment, answer))
     }
 
     /// Makes room by dropping the oldest records from `protected_below` on.
-    pub async fn drop_oldest(&self, protected_below: u64, bytes: u64) -> Result<Option<Dropped>, DiskError> {
-        Ok(self.ask(|answer| Job::DropOldest { protected_below, bytes, answer }).await??)
+    pub fn drop_oldest(
+        &self,
+        protected_below: u64,
+        bytes: u64,
+    ) -> Answer<Result<Option<Dropped>, SpoolError>> {
+        self.ask(|answer| Job::DropOldest { protected_below, bytes, answer })
+    }
+
+    /// Damage that was met by reading, each once, whoever read it.
+    #[must_use]
+    pub fn take_damages(&self) -> Vec<Damage> {
+        std::mem::take(&mut *lock(&self.damages))
+    }
+
+    /// Where the queue stands, for whoever does not wait.
+    pub fn ask_standing(&self) -> Answer<Standing> {
+        self.ask(Job::Stand)
     }
 
     /// Where the queue stands.
     pub async fn standing(&self) -> Result<Standing, DiskError> {
-        self.ask(Job::Stand).await
+        self.ask_standing().wait().await
     }
 
     /// Brings everything that is known to the disk, as before the end.
     pub async fn flush(&self) -> Result<(), DiskError> {
-        Ok(self.ask(Job::Flush).await??)
+        Ok(self.ask(Job::Flush).wait().await??)
     }
 
     /// Says that all records below are stored, and the last ID that their streams got by them.
@@ -249,18 +308,34 @@ impl Disk {
         lock(&self.stored).unkept.extend(lasts);
     }
 
-    async fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Result<A, DiskError> {
+    fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Answer<A> {
         let (answer, answered) = oneshot::channel();
-        match self.jobs.try_send(job(answer)) {
-            Ok(()) => answered.await.map_err(|_| DiskError::Ended),
-            // full: a defect, for everybody waits for the answer before asking again
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(DiskError::Ended),
-        }
+        Answer(match self.jobs.try_send(job(answer)) {
+            Ok(()) => Ok(answered),
+            Err(TrySendError::Full(_)) => Err(DiskError::Overrun),
+            Err(TrySendError::Disconnected(_)) => Err(DiskError::Ended),
+        })
+    }
+}
+
+/// Wakes whoever waits for an answer, at the latest when none comes any more.
+struct Bell(Arc<Notify>);
+
+impl Bell {
+    fn ring(&self) {
+        self.0.notify_waiters();
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.ring();
     }
 }
 
 struct DiskThread {
     spool: Spool,
+    damages: Arc<Mutex<Vec<Damage>>>,
     retires: Option<PathBuf>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
@@ -283,10 +358,13 @@ struct DiskThread {
 }
 
 impl DiskThread {
-    fn run(mut self, inbox: &Receiver<Job>) {
+    fn run(mut self, inbox: &Receiver<Job>, bell: &Bell) {
         loop {
             match inbox.recv_timeout(TURN) {
-                Ok(job) => self.work(job),
+                Ok(job) => {
+                    self.work(job);
+                    bell.ring();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -310,15 +388,17 @@ impl DiskThread {
     /// Nobody may wait for an answer any more; that is no failure of the disk.
     fn work(&mut self, job: Job) {
         let unheard = match job {
-            // nobody waits for an answer any more
-            Job::Append(_, ticket, _) if !ticket.take() => false,
-            Job::Append(records, _, answer) => {
+            Job::Append(records, answer) => {
                 self.take_stored(Instant::now());
                 let appended = self.append(&records);
                 answer.send((records, appended)).is_err()
             }
             Job::Read { from, max_events, max_bytes, answer } => {
-                answer.send(self.spool.read(from, max_events, max_bytes)).is_err()
+                let read = self.spool.read(from, max_events, max_bytes).map(|mut chunk| {
+                    lock(&self.damages).append(&mut chunk.damages);
+                    chunk
+                });
+                answer.send(read).is_err()
             }
             Job::Reassign(asked, answer) => {
                 self.take_stored(Instant::now());
@@ -332,7 +412,7 @@ impl DiskThread {
             }
             Job::Stand(answer) => {
                 self.take_stored(Instant::now());
-                answer.send(self.standing()).is_err()
+                answer.send(Standing::of(&self.spool)).is_err()
             }
             Job::Flush(answer) => {
                 self.take_stored(Instant::now());
@@ -351,15 +431,6 @@ impl DiskThread {
         match self.settings.fsync {
             Fsync::Always => self.spool.sync(),
             Fsync::Every(_) | Fsync::Never => Ok(()),
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        Standing {
-            acknowledged: self.spool.acknowledged(),
-            next: self.spool.next_seq(),
-            kept_from: self.spool.kept_from(),
-            removed: self.spool.removed().clone(),
         }
     }
 

@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::backlog::TransactionSize;
-use super::disk::Disk;
+use super::batch::{EventBatch, TransactionSize};
 use crate::calendar::SessionClock;
 use crate::connection::cell::map_cell;
 use crate::connection::facts::Facts;
 use crate::connection::router::outlet;
 use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
-use crate::messages::{EventBatch, OnDisk};
 use crate::observation::{Observations, unix_micros};
 use crate::settings::KeySettings;
 use crate::spool::Record;
@@ -23,7 +21,7 @@ const MAX_REMEMBERED: usize = 16_384;
 
 /// Makes events of records.
 #[derive(Debug)]
-pub struct Replay {
+pub struct Decoder {
     keys: KeySettings,
     shard: usize,
     size: TransactionSize,
@@ -33,7 +31,7 @@ pub struct Replay {
     name: String,
 }
 
-impl Replay {
+impl Decoder {
     /// For a shard, in batches that each fit into a transaction of `size`.
     #[must_use]
     pub fn new(
@@ -41,26 +39,24 @@ impl Replay {
         shard: usize,
         size: TransactionSize,
         observations: Arc<Observations>,
-    ) -> Replay {
+    ) -> Decoder {
         let (sessions, routes) = (SessionClock::default(), HashMap::default());
-        Replay { keys, shard, size, observations, sessions, routes, name: String::new() }
+        Decoder { keys, shard, size, observations, sessions, routes, name: String::new() }
     }
 
-    /// Batches of records that were read from `disk`, in their order.
-    pub fn batches(&mut self, disk: &Disk, records: Vec<Record>) -> Vec<EventBatch> {
-        let mut batches: Vec<EventBatch> = Vec::new();
+    /// Batches of consecutive records, in their order, with the numbers of their first ones.
+    pub fn batches(&mut self, records: impl IntoIterator<Item = Record>) -> Vec<(u64, EventBatch)> {
+        let mut batches: Vec<(u64, EventBatch)> = Vec::new();
         let mut next = 0;
         for record in records {
             let seq = record.seq;
             let Some(event) = self.event(record) else { continue };
             match batches.last_mut() {
-                Some(batch) if seq == next && !batch.is_sealed(self.size) => batch.add_read(event),
+                Some((_, batch)) if seq == next && !batch.is_sealed(self.size) => batch.push_shared(event),
                 _ => {
-                    let on_disk = OnDisk { disk: disk.clone(), first: seq };
-                    let read_at = read_at(event.received_us);
-                    let mut batch = EventBatch::from_disk(on_disk, read_at, Arc::clone(&self.observations));
-                    batch.add_read(event);
-                    batches.push(batch);
+                    let mut batch = EventBatch::new(read_at(event.received_us));
+                    batch.push_shared(event);
+                    batches.push((seq, batch));
                 }
             }
             next = seq + 1;

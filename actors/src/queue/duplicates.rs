@@ -50,15 +50,22 @@ impl Duplicates {
     }
 
     /// Whether the event equals one of the last [`WINDOW`] of its channel. From here on it is one of them itself.
-    pub fn is_duplicate(&mut self, channel: ChannelIndex, ordinal: u64, payload: &[u8]) -> bool {
-        let fingerprint = self.fingerprint(payload);
+    pub fn is_duplicate(
+        &mut self,
+        channel: ChannelIndex,
+        ordinal: u64,
+        symbol: Option<&str>,
+        payload: &[u8],
+    ) -> bool {
+        let fingerprint = self.fingerprint(symbol, payload);
         self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal))
     }
 
     /// What an event is told by.
     #[must_use]
-    pub fn fingerprint(&self, payload: &[u8]) -> u64 {
-        xxh3_64_with_seed(payload, self.seed)
+    pub fn fingerprint(&self, symbol: Option<&str>, payload: &[u8]) -> u64 {
+        let seed = symbol.map_or(self.seed, |symbol| xxh3_64_with_seed(symbol.as_bytes(), self.seed));
+        xxh3_64_with_seed(payload, seed)
     }
 
     /// Takes an event in that was seen in an earlier life, the oldest first.

@@ -6,8 +6,8 @@ use crate::samples::{RECEIVED_US, keys, observations};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 100 };
 
-fn replay() -> Replay {
-    Replay::new(keys(), 4, SIZE, observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5))
+fn decoder() -> Decoder {
+    Decoder::new(keys(), 4, SIZE, observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5))
 }
 
 /// A record for these symbols; an empty one is the full stream.
@@ -25,14 +25,12 @@ fn record(seq: u64, channel: &str, symbols: &[&str], payload: &str) -> Record {
 
 /// The numbers of the records of each batch.
 fn batches(records: Vec<Record>) -> Vec<Vec<u64>> {
-    let disk = Disk::nowhere("shard-4-of-5");
-    let batches = replay().batches(&disk, records);
-    let seqs = |batch: &EventBatch| {
-        let first = batch.on_disk().unwrap().first;
-        let range = batch.range().unwrap();
-        assert_eq!((range.from, &range.disk), (first, &disk));
+    let batches = decoder().batches(records);
+    let seqs = |(first, batch): &(u64, EventBatch)| {
         // the IDs tell which records these were
-        batch.events().iter().map(|event| event.ids.get(0).ms - 1000).collect()
+        let seqs: Vec<u64> = batch.events().iter().map(|event| event.ids.get(0).ms - 1000).collect();
+        assert_eq!(seqs.first(), Some(first));
+        seqs
     };
     batches.iter().map(seqs).collect()
 }
@@ -43,8 +41,8 @@ fn prices(seqs: impl IntoIterator<Item = u64>) -> Vec<Record> {
 
 #[test]
 fn an_event_comes_back_with_its_outlets_and_ids_for_this_shard() {
-    let mut replay = replay();
-    let event = replay.event(record(7, "news", &["", "SPY"], "{\"a\":1}")).unwrap();
+    let mut decoder = decoder();
+    let event = decoder.event(record(7, "news", &["", "SPY"], "{\"a\":1}")).unwrap();
     let streams: Vec<&str> = event.route.outlets.iter().map(|outlet| &*outlet.stream).collect();
     assert_eq!(streams, ["uw:ws:news", "uw:ws:news:SPY"]);
     assert_eq!((event.route.channel, event.route.shard), (ChannelIndex(1), 4));
@@ -56,8 +54,8 @@ fn an_event_comes_back_with_its_outlets_and_ids_for_this_shard() {
 #[test]
 fn streams_have_the_caps_and_prefix_of_today() {
     let keys = KeySettings { prefix: "desk".into(), maxlen: Some(17), ..keys() };
-    let mut replay = Replay::new(keys, 0, SIZE, observations(&["price"], 1));
-    let event = replay.event(record(0, "price", &["SPY"], "{}")).unwrap();
+    let mut decoder = Decoder::new(keys, 0, SIZE, observations(&["price"], 1));
+    let event = decoder.event(record(0, "price", &["SPY"], "{}")).unwrap();
     let outlet = &event.route.outlets[0];
     assert_eq!((&*outlet.stream, &*outlet.latest), ("desk:ws:price:SPY", "desk:ws:latest:price:SPY"));
     assert_eq!(outlet.maxlen, 17);
@@ -65,9 +63,9 @@ fn streams_have_the_caps_and_prefix_of_today() {
 
 #[test]
 fn events_with_the_same_outlets_share_a_route() {
-    let mut replay = replay();
+    let mut decoder = decoder();
     let mut route =
-        |channel: &str, symbols: &[&str]| replay.event(record(0, channel, symbols, "{}")).unwrap().route;
+        |channel: &str, symbols: &[&str]| decoder.event(record(0, channel, symbols, "{}")).unwrap().route;
     let spy = route("price", &["SPY"]);
     assert!(Arc::ptr_eq(&spy, &route("price", &["SPY"])));
     assert!(!Arc::ptr_eq(&spy, &route("price", &["QQQ"])));
@@ -80,18 +78,18 @@ fn events_with_the_same_outlets_share_a_route() {
 
 #[test]
 fn routes_are_remembered_within_a_bound() {
-    let mut replay = replay();
+    let mut decoder = decoder();
     for number in 0..=MAX_REMEMBERED {
-        replay.event(record(0, "price", &[&format!("S{number}")], "{}")).unwrap();
+        decoder.event(record(0, "price", &[&format!("S{number}")], "{}")).unwrap();
     }
-    assert_eq!(replay.routes.len(), 1);
+    assert_eq!(decoder.routes.len(), 1);
 }
 
 #[test]
 fn a_gex_row_sets_its_cell_as_when_it_came() {
-    let mut replay = replay();
+    let mut decoder = decoder();
     let mut cell = |channel: &str, payload: &str| {
-        let cell = replay.event(record(0, channel, &["SPY"], payload)).unwrap().cell;
+        let cell = decoder.event(record(0, channel, &["SPY"], payload)).unwrap().cell;
         cell.map(|cell| (cell.field.into_string(), cell.session))
     };
     let session = crate::calendar::day_of("2025-05-16").unwrap();
@@ -120,16 +118,4 @@ fn batches_are_as_large_as_transactions() {
 #[test]
 fn a_hole_in_the_numbers_begins_a_batch() {
     assert_eq!(batches(prices([0, 1, 3, 4, 9])), [vec![0, 1], vec![3, 4], vec![9]]);
-}
-
-#[test]
-fn what_was_read_back_is_on_the_disk_and_counts_as_it_did() {
-    let observations = observations(&["price"], 1);
-    observations.channels[0].recover(3, 0);
-    let mut replay = Replay::new(keys(), 0, SIZE, Arc::clone(&observations));
-    drop(replay.batches(&Disk::nowhere("shard-0-of-1"), prices(0..3)));
-    assert_eq!((observations.channels[0].pending(), observations.channels[0].dropped_in_all()), (3, 0));
-    let batches = replay.batches(&Disk::nowhere("shard-0-of-1"), prices(0..3));
-    batches[0].settle(|_| crate::observation::Fate::Stored);
-    assert_eq!((observations.channels[0].stored.get(), observations.audit()), (3, Vec::new()));
 }

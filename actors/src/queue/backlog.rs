@@ -1,0 +1,510 @@
+//! What a queue holds, in its order: batches in memory and stretches of records that are on disk alone. Pure.
+//!
+//! ```text
+//!  lent │ on disk, with a copy in memory or without │ in memory alone │ pending
+//!  ─────┴────────────────────────────────────────────┴─────────────────┴────────▶ newer
+//! ```
+//!
+//! What is *pending* is on its way to the disk and cannot be lent yet. It is followed by nothing else, and nothing on disk
+//! is behind something in memory: whatever is brought to the disk, it is the oldest first.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::{EventBatch, TransactionSize};
+use super::ids::next_id;
+use crate::event::{EntryId, Event};
+
+/// The place of an event in its queue: each event that is taken over has the next one, whatever medium it is on.
+pub type Position = u64;
+
+/// Consecutive events of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first one.
+    pub first: Position,
+    /// How many there are.
+    pub len: u64,
+}
+
+/// The oldest events of a queue, lent to whoever writes them: they stay in it until they are acknowledged.
+#[derive(Clone, Debug)]
+pub struct Lent {
+    /// The position of the first event.
+    pub first: Position,
+    /// The events, no more than one transaction takes.
+    pub batch: Arc<EventBatch>,
+    /// Whether they are on disk.
+    pub is_on_disk: bool,
+}
+
+impl Lent {
+    /// The position behind the last event.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.first + self.batch.len() as u64
+    }
+}
+
+/// What is next.
+#[derive(Debug)]
+pub(super) enum Front {
+    Lent(Lent),
+    /// It has to be read.
+    OnDisk(Range<u64>),
+    /// Pending, or nothing at all.
+    Nothing,
+}
+
+/// What left a queue.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) batch: Arc<EventBatch>,
+    /// The number of its first record; `None` if it was in memory alone.
+    pub(super) record: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Backlog {
+    size: TransactionSize,
+    items: VecDeque<Item>,
+    /// The position of the next event.
+    next: Position,
+    /// The position behind what is lent.
+    lent: Position,
+    /// Memory of the batches that may be lent.
+    ready_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Item {
+    Batch(Held),
+    OnDisk(Stretch),
+}
+
+#[derive(Debug)]
+struct Held {
+    first: Position,
+    medium: Medium,
+    batch: Arc<EventBatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Medium {
+    Pending,
+    Memory,
+    /// The number of the first record.
+    Disk(u64),
+}
+
+/// Records that are on disk alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stretch {
+    first: Position,
+    records: Range<u64>,
+}
+
+impl Backlog {
+    /// A backlog of these records, whose positions are their numbers.
+    pub(super) fn of_records(size: TransactionSize, records: Range<u64>) -> Backlog {
+        let next = records.end;
+        let mut backlog = Backlog { size, items: VecDeque::new(), next, lent: 0, ready_bytes: 0 };
+        backlog.add(Item::OnDisk(Stretch { first: records.start, records }));
+        backlog
+    }
+
+    /// Takes events over; they are pending.
+    pub(super) fn push(&mut self, batch: EventBatch) {
+        let first = self.next;
+        self.next += batch.len() as u64;
+        self.items.push_back(Item::Batch(Held { first, medium: Medium::Pending, batch: Arc::new(batch) }));
+    }
+
+    /// The position of the next event that is taken over.
+    pub(super) fn next(&self) -> Position {
+        self.next
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether everything is on disk.
+    pub(super) fn is_safe(&self) -> bool {
+        self.items.back().is_none_or(Item::is_on_disk)
+    }
+
+    /// Whether nothing is left but what is on disk alone.
+    pub(super) fn is_on_disk_alone(&self) -> bool {
+        self.items.iter().all(|item| matches!(item, Item::OnDisk(_)))
+    }
+
+    /// Memory of the batches that may be lent.
+    pub(super) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
+    /// Memory of the oldest pending batch.
+    pub(super) fn pending_bytes(&self) -> Option<usize> {
+        self.held().find(|held| held.medium == Medium::Pending).map(|held| held.batch.bytes())
+    }
+
+    /// What is not on disk: the oldest first, up to some memory, at least one batch if there is one.
+    pub(super) fn unkept(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &EventBatch)> {
+        let mut bytes = 0;
+        self.held()
+            .filter(|held| !held.is_on_disk())
+            .take_while(move |held| {
+                let is_first = bytes == 0;
+                bytes += held.batch.bytes();
+                is_first || bytes <= max_bytes
+            })
+            .map(|held| (held.span(), &*held.batch))
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Batch(held) => Some(held),
+            Item::OnDisk(_) => None,
+        })
+    }
+
+    /// These events, which were in memory alone, are on disk as records from `record` on. A copy stays while copies take no
+    /// more than `max_ready` bytes. Calls `kept` for each batch that is still here; returns the number behind the last record
+    /// of those that have left in the meantime.
+    pub(super) fn appended(
+        &mut self,
+        spans: &[Span],
+        mut record: u64,
+        max_ready: usize,
+        mut kept: impl FnMut(&EventBatch),
+    ) -> Option<u64> {
+        let at = self.items.iter().position(|item| !item.is_on_disk()).unwrap_or(self.items.len());
+        let mut rest = self.items.split_off(at).into_iter().peekable();
+        let mut left = None;
+        for span in spans {
+            let is_here = |item: &Item| matches!(item, Item::Batch(held) if held.first == span.first);
+            if let Some(Item::Batch(held)) = rest.next_if(is_here) {
+                kept(&held.batch);
+                if held.medium != Medium::Pending {
+                    self.ready_bytes -= held.batch.bytes();
+                }
+                let held = Held { medium: Medium::Disk(record), ..held };
+                let has_room = self.ready_bytes + held.batch.bytes() <= max_ready;
+                self.add(if has_room || self.is_lent(&held) {
+                    Item::Batch(held)
+                } else {
+                    Item::OnDisk(held.stretch(record))
+                });
+            } else {
+                left = Some(record + span.len);
+            }
+            record += span.len;
+        }
+        self.items.extend(rest);
+        left
+    }
+
+    /// The oldest pending batch may be lent though it is not on disk.
+    pub(super) fn bridge(&mut self) {
+        let Some(at) = self.items.iter().position(Item::is_pending) else { return };
+        let rest = self.items.split_off(at);
+        for (place, item) in rest.into_iter().enumerate() {
+            match item {
+                Item::Batch(held) if place == 0 => {
+                    self.add(Item::Batch(Held { medium: Medium::Memory, ..held }));
+                }
+                other => self.items.push_back(other),
+            }
+        }
+    }
+
+    /// Lends what is next.
+    pub(super) fn lend(&mut self) -> Front {
+        match self.items.front() {
+            Some(Item::Batch(held)) if held.medium != Medium::Pending => {
+                let lent =
+                    Lent { first: held.first, batch: Arc::clone(&held.batch), is_on_disk: held.is_on_disk() };
+                self.lent = lent.end();
+                Front::Lent(lent)
+            }
+            Some(Item::OnDisk(stretch)) => Front::OnDisk(stretch.records.clone()),
+            Some(Item::Batch(_)) | None => Front::Nothing,
+        }
+    }
+
+    /// Puts in what was read of the records that are next, from `from` up to `next`. What has been changed in the meantime is
+    /// to be read anew.
+    pub(super) fn put_read(&mut self, from: u64, batches: Vec<(u64, EventBatch)>, next: u64) {
+        let Some(Item::OnDisk(stretch)) = self.items.front() else { return };
+        if stretch.records.start != from {
+            return;
+        }
+        let stretch = stretch.clone();
+        let rest = stretch.behind(next);
+        self.items.pop_front();
+        if !rest.records.is_empty() {
+            self.items.push_front(Item::OnDisk(rest));
+        }
+        for (record, batch) in batches.into_iter().rev() {
+            self.ready_bytes += batch.bytes();
+            let first = stretch.position_of(record);
+            let held = Held { first, medium: Medium::Disk(record), batch: Arc::new(batch) };
+            self.items.push_front(Item::Batch(held));
+        }
+    }
+
+    /// Takes out what was lent from this position on.
+    pub(super) fn acknowledge(&mut self, first: Position) -> Option<Left> {
+        match self.items.front() {
+            Some(Item::Batch(held)) if held.first == first => {}
+            _ => return None,
+        }
+        let Some(Item::Batch(held)) = self.items.pop_front() else { return None };
+        self.ready_bytes -= held.batch.bytes();
+        Some(Left { record: held.record(), batch: held.batch })
+    }
+
+    /// The number behind the last record that is lent.
+    pub(super) fn lent_records(&self) -> u64 {
+        let lent = self.held().take_while(|held| self.is_lent(held));
+        lent.filter_map(|held| Some(held.record()? + held.batch.len() as u64)).last().unwrap_or_default()
+    }
+
+    fn is_lent(&self, held: &Held) -> bool {
+        held.first < self.lent
+    }
+
+    /// Lets go of the copies of what is on disk, but of those that are lent.
+    pub(super) fn forget_copies(&mut self) {
+        self.forget(|held, lent| held.first >= lent);
+    }
+
+    /// Lets go of all copies of what is on disk, as when it was changed there.
+    pub(super) fn forget_all_copies(&mut self) {
+        self.forget(|_, _| true);
+    }
+
+    fn forget(&mut self, which: impl Fn(&Held, Position) -> bool) {
+        let lent = self.lent;
+        for item in std::mem::take(&mut self.items) {
+            match item {
+                Item::Batch(held)
+                    if which(&held, lent)
+                        && let Some(record) = held.record() =>
+                {
+                    self.ready_bytes -= held.batch.bytes();
+                    self.add(Item::OnDisk(held.stretch(record)));
+                }
+                other => self.items.push_back(other),
+            }
+        }
+    }
+
+    /// These records are no longer on disk.
+    pub(super) fn drop_records(&mut self, dropped: Range<u64>) {
+        let overlaps = |held: &Held| {
+            held.record().is_some_and(|record| {
+                record < dropped.end && record + held.batch.len() as u64 > dropped.start
+            })
+        };
+        self.forget(|held, _| overlaps(held));
+        for item in std::mem::take(&mut self.items) {
+            let Item::OnDisk(stretch) = item else {
+                self.items.push_back(item);
+                continue;
+            };
+            let before = stretch.records.start..stretch.records.end.min(dropped.start);
+            let behind = stretch.behind(dropped.end);
+            for part in [Stretch { records: before, ..stretch }, behind] {
+                self.add(Item::OnDisk(part));
+            }
+        }
+    }
+
+    /// Takes out the oldest batches that are in memory alone and not lent, until this much memory is free.
+    pub(super) fn drop_memory(&mut self, bytes: usize) -> Vec<Arc<EventBatch>> {
+        let (mut dropped, mut freed) = (Vec::new(), 0);
+        for item in std::mem::take(&mut self.items) {
+            match item {
+                Item::Batch(held)
+                    if held.medium == Medium::Memory && !self.is_lent(&held) && freed < bytes =>
+                {
+                    freed += held.batch.bytes();
+                    dropped.push(held.batch);
+                }
+                other => self.items.push_back(other),
+            }
+        }
+        self.ready_bytes -= freed;
+        dropped
+    }
+
+    /// Takes out everything that is in memory alone, as at the end of the process.
+    pub(super) fn take_memory(&mut self) -> Vec<Arc<EventBatch>> {
+        self.lent = 0;
+        while self.items.iter().any(Item::is_pending) {
+            self.bridge();
+        }
+        self.drop_memory(usize::MAX)
+    }
+
+    /// Gives what is in memory alone and goes to this stream IDs that rise above `last`; one whose ID does so already keeps
+    /// it, and those in `skip` are left alone. Returns the last one.
+    pub(super) fn renumber(&mut self, stream: &str, skip: &HashSet<Position>, last: EntryId) -> EntryId {
+        self.renumber_where(stream, skip, last, |held| !held.is_on_disk())
+    }
+
+    /// The same for the copies of what is on disk too, where the records cannot be changed.
+    pub(super) fn renumber_copies(
+        &mut self,
+        stream: &str,
+        skip: &HashSet<Position>,
+        last: EntryId,
+    ) -> EntryId {
+        self.renumber_where(stream, skip, last, |_| true)
+    }
+
+    fn renumber_where(
+        &mut self,
+        stream: &str,
+        skip: &HashSet<Position>,
+        mut last: EntryId,
+        which: impl Fn(&Held) -> bool,
+    ) -> EntryId {
+        for item in &mut self.items {
+            let Item::Batch(held) = item else { continue };
+            let goes_there =
+                |event: &Event| event.route.outlets.iter().any(|outlet| &*outlet.stream == stream);
+            if !which(held) || !held.batch.events().iter().any(goes_there) {
+                continue;
+            }
+            let first = held.first;
+            for (position, event) in (first..).zip(Arc::make_mut(&mut held.batch).events_mut()) {
+                if !skip.contains(&position) {
+                    last = raise(event, stream, last);
+                }
+            }
+        }
+        last
+    }
+
+    /// The records of these positions.
+    pub(super) fn records_of(&self, positions: &HashSet<Position>) -> HashSet<u64> {
+        let record = |held: &Held, position: Position| {
+            let is_in = (held.first..held.first + held.batch.len() as u64).contains(&position);
+            is_in.then(|| held.record().map(|record| record + (position - held.first))).flatten()
+        };
+        positions.iter().filter_map(|at| self.held().find_map(|held| record(held, *at))).collect()
+    }
+
+    /// Adds an item at the end, as one with the last if it goes on there.
+    fn add(&mut self, item: Item) {
+        match (self.items.back_mut(), item) {
+            (_, Item::OnDisk(stretch)) if stretch.records.is_empty() => {}
+            (Some(Item::OnDisk(last)), Item::OnDisk(next)) if last.goes_on_in(&next) => {
+                last.records.end = next.records.end;
+            }
+            (last, Item::Batch(held)) => {
+                self.ready_bytes += held.batch.bytes();
+                let held = match last {
+                    Some(Item::Batch(last)) if last.first >= self.lent => last.absorb(held, self.size),
+                    _ => Some(held),
+                };
+                self.items.extend(held.map(Item::Batch));
+            }
+            (_, item) => self.items.push_back(item),
+        }
+    }
+}
+
+/// Raises the event's ID in a stream above `last` if it is not; returns the last one now. Where none is left it keeps its
+/// own, which nobody can write.
+fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
+    let Some(outlet) = event.route.outlets.iter().position(|outlet| &*outlet.stream == stream) else {
+        return last;
+    };
+    let own = event.ids.get(outlet);
+    if own > last {
+        return own;
+    }
+    let Ok(id) = next_id(last, event.received_us / 1000) else { return last };
+    event.ids.set(outlet, id);
+    id
+}
+
+impl Item {
+    fn is_on_disk(&self) -> bool {
+        match self {
+            Item::Batch(held) => held.is_on_disk(),
+            Item::OnDisk(_) => true,
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        matches!(self, Item::Batch(held) if held.medium == Medium::Pending)
+    }
+}
+
+impl Held {
+    fn record(&self) -> Option<u64> {
+        match self.medium {
+            Medium::Disk(record) => Some(record),
+            Medium::Pending | Medium::Memory => None,
+        }
+    }
+
+    fn is_on_disk(&self) -> bool {
+        self.record().is_some()
+    }
+
+    fn span(&self) -> Span {
+        Span { first: self.first, len: self.batch.len() as u64 }
+    }
+
+    fn stretch(&self, record: u64) -> Stretch {
+        Stretch { first: self.first, records: record..record + self.batch.len() as u64 }
+    }
+
+    /// Takes the next batch in if both are one behind the other on one medium, fit into a transaction, and nobody looks at
+    /// this one; else gives it back.
+    fn absorb(&mut self, next: Held, size: TransactionSize) -> Option<Held> {
+        let len = self.batch.len() as u64;
+        let goes_on = match (self.medium, next.medium) {
+            (Medium::Memory, Medium::Memory) => true,
+            (Medium::Disk(record), Medium::Disk(next)) => record + len == next,
+            _ => false,
+        };
+        if !goes_on || self.first + len != next.first || !self.batch.fits_before(&next.batch, size) {
+            return Some(next);
+        }
+        let Some(batch) = Arc::get_mut(&mut self.batch) else { return Some(next) };
+        match Arc::try_unwrap(next.batch) {
+            Ok(later) => {
+                batch.absorb(later);
+                None
+            }
+            Err(shared) => Some(Held { batch: shared, ..next }),
+        }
+    }
+}
+
+impl Stretch {
+    fn position_of(&self, record: u64) -> Position {
+        self.first + (record - self.records.start)
+    }
+
+    /// What is left of it from a record on.
+    fn behind(&self, record: u64) -> Stretch {
+        let start = record.clamp(self.records.start, self.records.end);
+        Stretch { first: self.position_of(start), records: start..self.records.end }
+    }
+
+    fn goes_on_in(&self, next: &Stretch) -> bool {
+        self.records.end == next.records.start && self.position_of(self.records.end) == next.first
+    }
+}
+
+#[cfg(test)]
+mod tests;

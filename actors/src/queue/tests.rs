@@ -1,0 +1,350 @@
+//! The queue against a list: whatever happens to the writers, the disk and the process, every event is lent until it is
+//! acknowledged, once and in order, under rising IDs.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::poll;
+use proptest::prelude::*;
+use slog::{Discard, o};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::disk::DiskParts;
+use super::*;
+use crate::event::Route;
+use crate::samples::{SIZE, event, observations, outlet, queue, read_at, route, spool_settings};
+use crate::spool::{Limits, Spool};
+
+/// What should take milliseconds hangs after so long.
+const HANGS: Duration = Duration::from_secs(60);
+const STREAMS: [&str; 2] = ["price:SPY", "price:QQQ"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// So many events for a stream come into the inbox.
+    Send(usize, u8),
+    /// A writer appends, and dies after so many polls.
+    Append(Option<u8>),
+    /// A writer peeks, perhaps with new IDs, and dies before it acknowledges.
+    Commit {
+        dies: bool,
+    },
+    /// Somebody else writes a higher ID to a stream.
+    Pass(usize),
+    Break,
+    Mend,
+    Restart,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => (0..STREAMS.len(), 1_u8..6).prop_map(|(stream, count)| Op::Send(stream, count)),
+        4 => prop::option::of(0_u8..4).prop_map(Op::Append),
+        5 => any::<bool>().prop_map(|dies| Op::Commit { dies }),
+        1 => (0..STREAMS.len()).prop_map(Op::Pass),
+        1 => Just(Op::Break),
+        1 => Just(Op::Mend),
+        1 => Just(Op::Restart),
+    ];
+    prop::collection::vec(op, 1..60)
+}
+
+struct World {
+    folder: TempDir,
+    observations: Arc<Observations>,
+    queue: Queue,
+    inbox: Arc<Inbox>,
+    routes: [Arc<Route>; 2],
+    /// Payloads in the order in which they were sent, and how many have been acknowledged.
+    sent: Vec<String>,
+    stored: usize,
+    /// The last ID of each stream in what stands for Redis.
+    redis: BTreeMap<String, EntryId>,
+    is_broken: bool,
+}
+
+/// Polls a future so often, or to its end.
+async fn live_for<F: Future>(polls: Option<u8>, future: F) -> Option<F::Output> {
+    let Some(polls) = polls else {
+        return Some(timeout(HANGS, future).await.expect("it hangs"));
+    };
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if let Poll::Ready(done) = poll!(future.as_mut()) {
+            return Some(done);
+        }
+        // the disk's thread may answer or not
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox>) {
+    // every append begins a segment, so that a folder that is gone is noticed at once
+    let limits =
+        Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };
+    let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
+    assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
+    let standing = Standing::of(&spool);
+    let disk = Disk::start(DiskParts {
+        spool,
+        folder: "shard".into(),
+        retires: None,
+        settings: spool_settings(),
+        observations: Arc::clone(observations),
+        shard: 0,
+        log: Logger::root(Discard, o!()),
+    });
+    let queue = queue(Some((disk.unwrap(), standing)), observations, WhenFull::DropOldest);
+    lock(&queue.0.state).numbering = Numbering::above(recovery.highest_id);
+    (queue, Inbox::new(0, 1, 64, SIZE, Arc::clone(observations)))
+}
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let observations = observations(&["price"], 1);
+        let (queue, inbox) = open(&folder, &observations);
+        World {
+            folder,
+            observations,
+            queue,
+            inbox,
+            routes: STREAMS.map(|name| route(0, vec![outlet(name, 0)])),
+            sent: Vec::new(),
+            stored: 0,
+            redis: BTreeMap::new(),
+            is_broken: false,
+        }
+    }
+
+    async fn run(&mut self, op: &Op) {
+        match op {
+            Op::Send(stream, count) => self.send(*stream, *count),
+            Op::Append(polls) => {
+                self.queue.accept(&self.inbox);
+                live_for(*polls, self.queue.keep()).await;
+            }
+            Op::Commit { dies } => self.commit(*dies).await,
+            Op::Pass(stream) => {
+                let last = self.redis.entry(format!("uw:ws:{}", STREAMS[*stream])).or_default();
+                last.ms = last.ms.max(crate::samples::RECEIVED_US / 1000) + 5;
+            }
+            Op::Break if !self.is_broken => {
+                self.is_broken = true;
+                std::fs::rename(self.shard(), self.folder.path().join("aside")).unwrap();
+                std::fs::write(self.shard(), "").unwrap();
+            }
+            Op::Mend => self.mend(),
+            Op::Restart if !self.is_broken => self.restart().await,
+            Op::Break | Op::Restart => {}
+        }
+    }
+
+    fn shard(&self) -> std::path::PathBuf {
+        self.folder.path().join("shard")
+    }
+
+    fn mend(&mut self) {
+        if std::mem::take(&mut self.is_broken) {
+            std::fs::remove_file(self.shard()).unwrap();
+            std::fs::rename(self.folder.path().join("aside"), self.shard()).unwrap();
+        }
+    }
+
+    fn send(&mut self, stream: usize, count: u8) {
+        let lane = self.inbox.lane(0);
+        for _ in 0..count {
+            let payload = format!("{{\"n\":{}}}", self.sent.len());
+            lane.push(event(&self.routes[stream], &payload, 0), read_at());
+            self.sent.push(payload);
+        }
+        lane.flush();
+    }
+
+    /// What a committer does: what is lent must come next, and what is behind its stream gets new IDs before it is written.
+    async fn commit(&mut self, dies: bool) {
+        let Some(Ok(Next::Write(lent))) = live_for(Some(20), self.queue.peek()).await else { return };
+        let expected = &self.sent[self.stored..self.stored + lent.batch.len()];
+        let found: Vec<&str> =
+            lent.batch.events().iter().map(|event| std::str::from_utf8(&event.payload).unwrap()).collect();
+        assert_eq!(found, expected);
+        let behind = lent.batch.events().iter().find(|event| {
+            let stream = &*event.route.outlets[0].stream;
+            event.ids.get(0) <= self.redis.get(stream).copied().unwrap_or_default()
+        });
+        if let Some(event) = behind {
+            let outlet = &event.route.outlets[0];
+            let above = self.redis[&*outlet.stream];
+            let polls = dies.then_some(1);
+            let of_stream = (event.route.channel, &**outlet);
+            live_for(polls, self.queue.reassign(of_stream, HashSet::new(), above)).await;
+            return;
+        }
+        if dies {
+            return;
+        }
+        for event in lent.batch.events() {
+            let last = self.redis.entry(event.route.outlets[0].stream.to_string()).or_default();
+            assert!(event.ids.get(0) > *last, "IDs rise");
+            *last = event.ids.get(0);
+        }
+        self.stored += lent.batch.len();
+        self.queue.ack(&lent, |_| Fate::Stored, Vec::new());
+    }
+
+    async fn append_all(&mut self) {
+        while self.queue.accept(&self.inbox) {
+            live_for(None, self.queue.keep()).await;
+        }
+        live_for(None, self.queue.keep()).await;
+    }
+
+    /// The process ends in order, and another one goes on.
+    async fn restart(&mut self) {
+        self.safe().await;
+        let (last, aside) = open_nowhere();
+        drop(std::mem::replace(&mut self.queue, last));
+        self.inbox = aside;
+        while Arc::strong_count(&self.observations) > 1 {
+            // its threads end
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.observations.audit(), []);
+        self.observations = observations(&["price"], 1);
+        self.observations.channels[0].recover((self.sent.len() - self.stored) as u64, 0);
+        (self.queue, self.inbox) = open(&self.folder, &self.observations);
+    }
+
+    /// Waits until everything is on disk.
+    async fn safe(&mut self) {
+        self.append_all().await;
+        let safe = async {
+            while !self.queue.is_safe() {
+                self.queue.keep().await;
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(HANGS, safe).await.expect("the disk works again");
+    }
+}
+
+/// Something to put in the place of a queue.
+fn open_nowhere() -> (Queue, Arc<Inbox>) {
+    let observations = observations(&["price"], 1);
+    (queue(None, &observations, WhenFull::Block), Inbox::new(0, 1, 1, SIZE, observations))
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn every_event_is_lent_until_it_is_acknowledged_once_and_in_order(ops in ops()) {
+        run(async {
+            let mut world = World::new();
+            for op in &ops {
+                world.run(op).await;
+            }
+            world.mend();
+            world.safe().await;
+            let all = async {
+                while world.stored < world.sent.len() {
+                    world.commit(false).await;
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(HANGS, all).await.expect("all are stored");
+            assert!(world.queue.is_empty());
+            assert_eq!(world.observations.audit(), []);
+            assert_eq!(world.observations.channels[0].pending(), 0);
+            assert_eq!(world.observations.channels[0].dropped_in_all(), 0);
+        });
+    }
+}
+
+fn deliver(world: &World, symbol: usize, payload: &str) {
+    let lane = world.inbox.lane(0);
+    lane.push(event(&world.routes[symbol], payload, 0), read_at());
+    lane.flush();
+}
+
+#[test]
+fn equal_bytes_of_two_symbols_are_two_events_and_of_one_a_duplicate() {
+    run(async {
+        let mut world = World::new();
+        for symbol in [0, 1, 0, 1] {
+            deliver(&world, symbol, "{\"close\":\"1\"}");
+        }
+        world.append_all().await;
+        let channel = &world.observations.channels[0];
+        assert_eq!((channel.duplicate.get(), channel.held_in(Place::Disk)), (2, 2));
+    });
+}
+
+#[test]
+fn what_a_dead_writer_had_taken_over_is_not_its_own_duplicate() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.queue.accept(&world.inbox);
+        live_for(Some(1), world.queue.keep()).await;
+        world.append_all().await;
+        assert_eq!(world.observations.channels[0].duplicate.get(), 0);
+        assert_eq!(world.observations.channels[0].held_in(Place::Disk), 1);
+    });
+}
+
+#[test]
+fn what_no_record_can_hold_is_handed_out_and_holds_nothing_up() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, &"x".repeat(5 * 1024 * 1024));
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        let unrecordable = world.queue.take_unrecordable();
+        assert_eq!(unrecordable.len(), 1);
+        assert!(matches!(unrecordable[0].1, Unrecordable::Payload(_)));
+        assert!(world.queue.is_safe() && world.queue.take_unrecordable().is_empty());
+    });
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_not_lent_changes_nothing() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!() };
+        let other = Lent { first: 17, ..lent.clone() };
+        world.queue.ack(&other, |_| Fate::Stored, Vec::new());
+        assert!(!world.queue.is_empty());
+        world.queue.ack(&lent, |_| Fate::Stored, Vec::new());
+        world.queue.ack(&lent, |_| Fate::Stored, Vec::new());
+        assert_eq!(world.observations.channels[0].stored.get(), 1);
+    });
+}
+
+#[test]
+fn what_is_in_memory_alone_ends_with_the_process_on_record() {
+    run(async {
+        let observations = observations(&["price"], 1);
+        let queue = queue(None, &observations, WhenFull::Block);
+        let inbox = Inbox::new(0, 1, 64, SIZE, Arc::clone(&observations));
+        let lane = inbox.lane(0);
+        lane.push(event(&route(0, vec![outlet("price:SPY", 0)]), "{}", 0), read_at());
+        lane.flush();
+        queue.accept(&inbox);
+        queue.keep().await;
+        assert_eq!(queue.abandon(DropReason::Shutdown), 1);
+        let losses = queue.take_losses();
+        assert_eq!((losses.len(), losses[0].events), (1, Some(1)));
+        assert_eq!(losses[0].reason, crate::ledger::gap::GapReason::Shutdown);
+        assert_eq!((observations.audit(), queue.take_losses()), (Vec::new(), Vec::new()));
+    });
+}

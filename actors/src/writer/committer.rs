@@ -1,0 +1,434 @@
+//! From the queue to Redis, in order, one transaction in flight: a loop over what the [session](super::session) allows.
+//!
+//! ```text
+//! Away ──open──▶ Connected ──reconcile──▶ Reconciled ──place, write, acknowledge──▶ Reconciled …
+//!   ▲                                          │
+//!   └───── a fault, or no answer ──────────────┘        another server: back to Connected
+//! ```
+//!
+//! What is lent is written again until its fate is known: a refusal wrote nothing, an unanswered one is looked up by the
+//! [`Reconciler`], and an entry that Redis refuses by itself gets a new ID or is put into [quarantine](super::poison).
+//! While Redis is away the queue grows.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::outage::{Outage, RETRY_MAX};
+use super::poison::Poison;
+use super::reconciler::{Placed, Reconciler};
+use super::scope::{BEAT, Scope};
+use super::session::{Connected, LOOK_EVERY, Reconciled, Session};
+use super::store::Refused;
+use super::store::fault::{Refusal, StoreFault};
+use super::store::link::Address;
+use super::streams::SlotIndex;
+use super::transaction::{Entry, Transaction};
+use crate::event::EntryId;
+use crate::events;
+use crate::fault::FaultPoint;
+use crate::observation::WriterState;
+use crate::queue::backlog::{Lent, Position};
+use crate::queue::disk::DiskError;
+use crate::queue::shard::Shard;
+use crate::queue::{Next, Queue};
+use crate::sampled::Sampled;
+
+/// While other shards write what was left in old queues, they are looked at this often.
+const OLD_LOOK: Duration = Duration::from_millis(20);
+/// Times that the entries of a batch get new IDs at most, against somebody who writes ever higher ones at the same time.
+const MAX_NEW_IDS: u32 = 8;
+
+/// Everything that writes for one writer.
+pub struct Committer {
+    /// What it writes.
+    pub shard: Shard,
+    /// Where Redis is.
+    pub address: Address,
+    /// What may be done with Redis now.
+    pub session: Session,
+    /// What is known of Redis.
+    pub reconciler: Reconciler,
+    /// What cannot be written.
+    pub poison: Poison,
+    /// Whether Redis is away.
+    pub outage: Outage,
+    /// What it works with.
+    pub scope: Scope,
+    /// What it remembers from one try to the next.
+    pub work: Work,
+}
+
+/// What is remembered from one try to the next.
+#[derive(Debug, Default)]
+pub struct Work {
+    transaction: Transaction,
+    /// How often the batch at a position has got new IDs.
+    renumbered: (Position, u32),
+    /// Events before this position are written one by one: Redis has hung up over one of them.
+    singly_below: Position,
+    /// Of the batch that is lent, the last entry that Redis took of each stream.
+    taken: Vec<(SlotIndex, EntryId)>,
+    looked_at: Option<Instant>,
+    disk_faults: Sampled,
+}
+
+/// The service ends, and what is not written is safe on the disk.
+#[derive(Debug)]
+struct Left;
+
+impl Committer {
+    /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
+    pub async fn run(mut self) {
+        self.look().await;
+        if matches!(self.write_everything().await, Err(Left)) {
+            events::backlog_left(&self.scope.log);
+        }
+        self.scope.observed().state.set(WriterState::Stopped);
+    }
+
+    async fn write_everything(&mut self) -> Result<(), Left> {
+        // older queues first, and all of them before anything new: a stream may have moved from any to any other
+        let (generations, own) = (self.shard.generations.clone(), self.shard.queue.clone());
+        for old in self.shard.old.clone() {
+            while !generations.is_turn_of(old.generation) {
+                self.pause(OLD_LOOK).await?;
+            }
+            self.drain(&old.queue).await?;
+            generations.finish(&old);
+        }
+        while !generations.are_over() {
+            self.pause(OLD_LOOK).await?;
+        }
+        self.drain(&own).await
+    }
+
+    /// Writes what a queue has until nothing comes any more.
+    async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
+        loop {
+            self.scope.beat.beat();
+            let next = tokio::select! {
+                biased;
+                next = queue.peek() => next,
+                () = sleep(BEAT) => {
+                    self.look_when_due().await;
+                    continue;
+                }
+            };
+            match next {
+                Ok(Next::Write(lent)) => self.write(queue, &lent).await?,
+                Ok(Next::End) => return Ok(()),
+                Err(error) => self.disk_failed(&error).await?,
+            }
+            self.note_losses(queue);
+        }
+    }
+
+    /// Tries once to write what is lent, and waits after a failure.
+    async fn write(&mut self, queue: &Queue, lent: &Lent) -> Result<(), Left> {
+        if self.outage.is_present() && lent.is_on_disk && self.may_leave() {
+            return Err(Left);
+        }
+        self.scope.faults.reach(FaultPoint::Peeked).await;
+        let mut session = self.ready().await?;
+        let tried = self.commit(&mut session, queue, lent).await;
+        if session.is_usable() {
+            self.session = Session::Reconciled(session);
+        }
+        match tried {
+            Ok(()) => Ok(()),
+            Err(fault) => self.retry_later(&fault).await,
+        }
+    }
+
+    // --- Redis ------------------------------------------------------------------------------------------------------
+
+    /// Waits for the lease, and for a connection over which Redis has all that it had.
+    async fn ready(&mut self) -> Result<Reconciled, Left> {
+        loop {
+            self.scope.beat.beat();
+            self.wait_for_lease().await?;
+            match self.advance().await {
+                // that may have taken longer than the lease is confirmed for
+                Ok(()) if self.scope.gate.may_write() => match std::mem::take(&mut self.session) {
+                    Session::Reconciled(session) => return Ok(session),
+                    other => self.session = other,
+                },
+                Ok(()) => {}
+                Err(fault) => self.retry_later(&fault).await?,
+            }
+        }
+    }
+
+    /// Takes the session one state further.
+    async fn advance(&mut self) -> Result<(), StoreFault> {
+        self.session = match std::mem::take(&mut self.session) {
+            Session::Away => Session::Connected(Connected::open(&self.address, &self.scope.beat).await?),
+            Session::Connected(session) => {
+                Session::Reconciled(session.reconcile(&mut self.reconciler).await?)
+            }
+            Session::Reconciled(session) if session.is_to_be_looked_at() => {
+                session.look(self.reconciler.prefix()).await?
+            }
+            reconciled @ Session::Reconciled(_) => reconciled,
+        };
+        Ok(())
+    }
+
+    async fn look_when_due(&mut self) {
+        if self.work.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.look().await;
+        }
+    }
+
+    /// Without events: asks once whether Redis takes writes, and sees to it that it has what it had.
+    async fn look(&mut self) {
+        self.work.looked_at = Some(Instant::now());
+        match self.try_look().await {
+            Ok(()) => self.outage.is_over(),
+            Err(fault) => drop(self.outage.failed(&fault)),
+        }
+    }
+
+    async fn try_look(&mut self) -> Result<(), StoreFault> {
+        if matches!(self.session, Session::Away) {
+            self.advance().await?;
+        }
+        match std::mem::take(&mut self.session) {
+            Session::Connected(session) => {
+                self.session = Session::Connected(session.probe(self.reconciler.prefix()).await?);
+                // what is to be written again needs the lease
+                if self.scope.gate.may_write() { self.advance().await } else { Ok(()) }
+            }
+            other => {
+                self.session = other;
+                self.advance().await
+            }
+        }
+    }
+
+    /// Waits until the lease is confirmed, and meanwhile tells whether Redis would take writes. When it is lost, what is
+    /// written here belongs to a later term.
+    async fn wait_for_lease(&mut self) -> Result<(), Left> {
+        while !self.scope.gate.may_write() {
+            self.scope.observed().state.set(WriterState::AwaitingLease);
+            self.pause(Duration::ZERO).await?;
+            let gate = self.scope.gate.clone();
+            tokio::select! {
+                held = gate.wait_until_held() => held.map_err(|_| Left)?,
+                () = sleep(BEAT / 10) => self.look_when_due().await,
+            }
+        }
+        self.scope.observed().state.set(WriterState::Writing);
+        Ok(())
+    }
+
+    /// Redis failed: waits before the next try, unless the service ends and nothing is lost by leaving.
+    async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
+        let wait = self.outage.failed(fault);
+        let observed = self.scope.observed();
+        observed.retries.add(1);
+        observed.state.set(WriterState::Retrying);
+        self.pause(wait).await
+    }
+
+    async fn disk_failed(&mut self, error: &DiskError) -> Result<(), Left> {
+        if self.work.disk_faults.is_due(Instant::now()) {
+            events::spool_unreadable(&self.scope.log, error);
+        }
+        self.pause(RETRY_MAX).await
+    }
+
+    /// Whether the service ends and everything is safe on the disk.
+    fn may_leave(&self) -> bool {
+        self.shard.queue.may_be_left()
+    }
+
+    /// Waits, unless the service ends and nothing is lost by leaving.
+    async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
+        let until = Instant::now() + wait;
+        loop {
+            self.scope.beat.beat();
+            if self.may_leave() {
+                return Err(Left);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(BEAT / 10)).await;
+        }
+    }
+
+    // --- one batch --------------------------------------------------------------------------------------------------
+
+    /// Tries once to bring what is lent to its end. If it comes back without an error and is not acknowledged, it is to be
+    /// lent anew.
+    async fn commit(
+        &mut self,
+        session: &mut Reconciled,
+        queue: &Queue,
+        lent: &Lent,
+    ) -> Result<(), StoreFault> {
+        let poison = &self.poison;
+        let wanted = |at: usize, outlet: usize| !poison.has_given_up(lent.first + at as u64, outlet);
+        let placed = self.reconciler.place(session.connection(), queue, lent, wanted).await?;
+        let entries = match placed {
+            Placed::Ready(entries, stored) => {
+                self.work.taken = stored;
+                entries
+            }
+            Placed::Renumbered => {
+                self.count_renumbering(lent);
+                return Ok(());
+            }
+        };
+        self.scope.observed().state.set(WriterState::Writing);
+        if self.work.renumbered.1 > MAX_NEW_IDS {
+            for entry in &entries {
+                self.poison.give_up(lent, entry, "somebody else writes ever higher ids");
+            }
+        } else if !self.write_entries(session, queue, lent, &entries).await? {
+            self.count_renumbering(lent);
+            return Ok(());
+        }
+        self.outage.is_over();
+        self.scope.faults.reach(FaultPoint::Answered).await;
+        self.acknowledge(queue, lent).await;
+        Ok(())
+    }
+
+    fn count_renumbering(&mut self, lent: &Lent) {
+        let (at, times) = &mut self.work.renumbered;
+        if *at != lent.first {
+            (*at, *times) = (lent.first, 0);
+        }
+        *times += 1;
+    }
+
+    /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
+    /// known; else they are to be placed anew.
+    async fn write_entries(
+        &mut self,
+        session: &mut Reconciled,
+        queue: &Queue,
+        lent: &Lent,
+        entries: &[Entry],
+    ) -> Result<bool, StoreFault> {
+        let name = queue.name();
+        if !self.poison.is_suspicious(name, lent) && lent.first >= self.work.singly_below {
+            let written = self.write_group(session, queue, lent, entries).await;
+            if is_unreadable(&written) {
+                self.work.singly_below = lent.end();
+            }
+            return written;
+        }
+        let mut all_known = true;
+        for event in entries.chunk_by(|one, next| one.at == next.at) {
+            let Some(first) = event.first() else { continue };
+            let at = lent.first + first.at as u64;
+            if self.poison.is_deadly(name, at) {
+                self.poison.give_up(lent, first, "its handling has crashed the writer twice");
+                continue;
+            }
+            let written = self.write_group(session, queue, lent, event).await;
+            if let Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) = &written {
+                self.poison.give_up(lent, first, text);
+            }
+            all_known &= written?;
+            self.poison.acquit(name, at);
+        }
+        Ok(all_known)
+    }
+
+    /// Writes entries in one transaction. Says whether the fate of each is known.
+    async fn write_group(
+        &mut self,
+        session: &mut Reconciled,
+        queue: &Queue,
+        lent: &Lent,
+        entries: &[Entry],
+    ) -> Result<bool, StoreFault> {
+        if entries.is_empty() && self.reconciler.writes_streams() {
+            return Ok(true);
+        }
+        {
+            let _handling = self.poison.handling(queue.name(), span_of(lent, entries));
+            self.scope.faults.strike_on(entries.iter().map(|entry| &entry.of(&lent.batch).0.payload[..]));
+            self.work.transaction.encode(&lent.batch, entries, &mut self.reconciler.streams);
+        }
+        self.reconciler.sends(lent);
+        let refused = session.transact(self.work.transaction.commands()).await?;
+        self.scope.observed().transactions.add(1);
+        Ok(self.note_answers(lent, entries, &refused))
+    }
+
+    /// Notes what Redis took; says whether the fate of each entry is known.
+    fn note_answers(&mut self, lent: &Lent, entries: &[Entry], refused: &[Refused]) -> bool {
+        let streams = &mut self.reconciler.streams;
+        if refused.is_empty() {
+            for entry in self.work.transaction.lasts().iter().map(|at| &entries[*at]) {
+                streams.wrote(entry.stream, entry.id);
+                self.work.taken.push((entry.stream, entry.id));
+            }
+            return true;
+        }
+        let mut refusals = refused.iter().peekable();
+        let mut all_known = true;
+        for (command, entry) in entries.iter().enumerate() {
+            match refusals.next_if(|refused| refused.command == command) {
+                None => {
+                    streams.wrote(entry.stream, entry.id);
+                    self.work.taken.push((entry.stream, entry.id));
+                }
+                Some(refused) if refused.refusal == Refusal::IdTooSmall => {
+                    streams.forget_last(entry.stream);
+                    all_known = false;
+                }
+                Some(refused) => self.poison.give_up(lent, entry, &refused.text),
+            }
+        }
+        all_known
+    }
+
+    /// All of what is lent has ended.
+    async fn acknowledge(&mut self, queue: &Queue, lent: &Lent) {
+        let (put_away, losses) = self.scope.beat.during(self.poison.put_away(lent, &self.scope.log)).await;
+        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
+        if let Some(snapshots) = &self.scope.snapshots {
+            let has_room = self.scope.beat.during(snapshots.has_room()).await;
+            let _handling = self.poison.handling(queue.name(), (lent.first, lent.end()));
+            snapshots.stored(&lent.batch, has_room, |at| put_away.is_stored(at));
+        }
+        self.poison.forget(queue.name(), lent);
+        let observed = self.scope.observed();
+        let events = lent.batch.len() as u64;
+        observed.events.add(events);
+        observed.latency.observe(lent.batch.read_at().instant.elapsed(), events);
+        let streams = &self.reconciler.streams;
+        let lasts = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
+        queue.ack(lent, |at| put_away.fate_of(at), lasts);
+        observed.state.set(WriterState::Idle);
+        self.scope.faults.reach(FaultPoint::Acknowledged).await;
+        if let Some(fault) = self.scope.faults.step() {
+            fault.strike().await;
+        }
+        self.reconciler.streams.bound();
+    }
+
+    fn note_losses(&self, queue: &Queue) {
+        queue.take_losses().into_iter().for_each(|loss| self.scope.gaps.note(loss));
+    }
+}
+
+fn is_unreadable<T>(written: &Result<T, StoreFault>) -> bool {
+    matches!(written, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }))
+}
+
+/// The positions of the events of these entries, and of those between them.
+fn span_of(lent: &Lent, entries: &[Entry]) -> (Position, Position) {
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => (lent.first + first.at as u64, lent.first + last.at as u64 + 1),
+        _ => (lent.first, lent.first),
+    }
+}

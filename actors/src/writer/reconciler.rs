@@ -1,0 +1,439 @@
+//! Where a writer stands with Redis, stream by stream: what Redis has, and where to resume above it.
+//!
+//! * Over each new connection, [`Reconciler::restore`]: a Redis that was restarted without persistence, or with a file a
+//!   second old, or replaced by a replica that was behind, has taken entries that it no longer has. Each stream's last ID
+//!   shows it. Records stay on disk for a while after they were stored, so that these are written again, under their own
+//!   IDs and in order; what is no longer on disk is lost and is entered in the gap ledger. Doing it twice does no harm.
+//! * Before each write, [`Reconciler::place`]: a stream's last ID is asked for when it is not known (over a new connection,
+//!   after an unknown outcome, when Redis refused an ID). Entries that are not above it are stored already, if they may have
+//!   been written before, or get new IDs, and with them the whole backlog of their stream: in its order, and on disk before
+//!   anything is sent, so that after a kill -9 the records say under which ID to look for each.
+//!
+//! Nothing here assumes that two streams live on one server.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tokio::sync::MutexGuard;
+use tokio::time::sleep;
+
+use super::scope::{BEAT, Scope};
+use super::store::fault::{Refusal, StoreFault};
+use super::store::{Connection, EntryStatus};
+use super::streams::{Plan, SlotIndex, Streams};
+use super::transaction::{Entry, Transaction};
+use crate::calendar::retention_cutoff;
+use crate::event::{EntryId, Family};
+use crate::events;
+use crate::fault::FaultPoint;
+use crate::ledger::gap::{Gap, GapReason, family_of};
+use crate::observation::unix_micros;
+use crate::queue::backlog::{Lent, Position};
+use crate::queue::batch::EventBatch;
+use crate::queue::shard::Shard;
+use crate::queue::{Kept, Queue, Stored};
+use crate::sampled::Sampled;
+use crate::settings::{KeySettings, Retention};
+
+/// Streams that are asked for at once.
+const ASKED_AT_ONCE: usize = 512;
+
+/// Up to which ID the loss of each stream's entries was entered in the ledger.
+type Noted = std::collections::HashMap<Arc<str>, EntryId>;
+
+/// Streams that Redis has fewer entries of than it had: its last ID, and what we know.
+type Shortened = HashMap<Arc<str>, (EntryId, Stored), RandomState>;
+
+/// A record, by its queue and number.
+type Key = (Arc<str>, u64);
+
+/// How the entries of a batch stand.
+#[derive(Debug)]
+pub enum Placed {
+    /// These are to be written, in order; all others are stored or given up. With the last stored ID of each stream of those.
+    Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
+    /// Some got new IDs: the batch is to be lent anew.
+    Renumbered,
+}
+
+/// What one life of a writer knows of Redis.
+pub struct Reconciler {
+    shard: Shard,
+    keys: KeySettings,
+    retention: Retention,
+    /// The streams; their last IDs are those of the present connection.
+    pub streams: Streams,
+    /// Events of the shard's own queue before this position may have been written already.
+    doubt: Position,
+    unreadable: Unreadable,
+    passed_ids: Sampled,
+    scope: Scope,
+}
+
+/// Records over which Redis hung up, and those that were among them: they are in quarantine.
+#[derive(Debug, Default)]
+struct Unreadable {
+    suspects: HashSet<Key>,
+    named: HashSet<Key>,
+}
+
+impl Reconciler {
+    /// A new life: an earlier one may have written all that is there.
+    #[must_use]
+    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Reconciler {
+        Reconciler {
+            doubt: shard.queue.end(),
+            shard,
+            keys,
+            retention,
+            streams: Streams::default(),
+            unreadable: Unreadable::default(),
+            passed_ids: Sampled::default(),
+            scope,
+        }
+    }
+
+    /// What all keys begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.keys.prefix
+    }
+
+    /// Whether there are streams at all; if not, a transaction is empty and tells that Redis is there.
+    #[must_use]
+    pub fn writes_streams(&self) -> bool {
+        self.keys.streams
+    }
+
+    /// What was lent is about to be sent: until it has ended it may be in Redis.
+    pub fn sends(&mut self, lent: &Lent) {
+        self.doubt = self.doubt.max(lent.end());
+    }
+
+    /// Whether an event may have been written before. What an earlier process left always may.
+    fn is_doubtful(&self, queue: &Queue, at: Position) -> bool {
+        queue.name() != self.shard.queue.name() || at < self.doubt
+    }
+
+    // --- before a write ---------------------------------------------------------------------------------------------
+
+    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`.
+    pub async fn place(
+        &mut self,
+        connection: &mut Connection,
+        queue: &Queue,
+        lent: &Lent,
+        wanted: impl Fn(usize, usize) -> bool,
+    ) -> Result<Placed, StoreFault> {
+        if !self.keys.streams {
+            return Ok(Placed::Ready(Vec::new(), Vec::new()));
+        }
+        self.ask_for_unknown(connection, &lent.batch).await?;
+        let Plan { entries, behind } = self.streams.plan(&lent.batch, wanted);
+        if behind.is_empty() {
+            return Ok(Placed::Ready(entries, Vec::new()));
+        }
+        self.scope.faults.reach(FaultPoint::Reconciling).await;
+        let stored = self.stored_of(connection, queue, lent, &behind).await?;
+        let positions: HashSet<Position> = stored.iter().map(|entry| lent.first + entry.at as u64).collect();
+        let mut late: Vec<&Entry> = behind.iter().filter(|entry| !stored.contains(entry)).collect();
+        late.dedup_by_key(|entry| entry.stream);
+        if late.is_empty() {
+            let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
+            return Ok(Placed::Ready(entries, lasts));
+        }
+        let mut renumbered = HashSet::new();
+        for entry in late {
+            if renumbered.insert(entry.stream) {
+                let (event, outlet) = entry.of(&lent.batch);
+                let above = self.streams.last(entry.stream);
+                if self.passed_ids.is_due(Instant::now()) {
+                    events::id_passed(&self.scope.log, &outlet.stream, above);
+                }
+                let of_stream = (event.route.channel, &**outlet);
+                self.scope.beat.during(queue.reassign(of_stream, positions.clone(), above)).await;
+            }
+        }
+        Ok(Placed::Renumbered)
+    }
+
+    /// Learns the last IDs of streams that are not known over this connection.
+    async fn ask_for_unknown(
+        &mut self,
+        connection: &mut Connection,
+        batch: &EventBatch,
+    ) -> Result<(), StoreFault> {
+        let unknown = self.streams.unknown(batch);
+        for streams in unknown.chunks(ASKED_AT_ONCE) {
+            self.scope.beat.beat();
+            let names: Vec<Arc<str>> =
+                streams.iter().map(|at| Arc::clone(&self.streams.get(*at).key)).collect();
+            let lasts = connection.last_ids(&names).await?;
+            for (stream, last) in streams.iter().zip(lasts) {
+                self.streams.learn(*stream, last);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of entries whose streams have gone past them, those that are stored.
+    async fn stored_of(
+        &mut self,
+        connection: &mut Connection,
+        queue: &Queue,
+        lent: &Lent,
+        behind: &[Entry],
+    ) -> Result<Vec<Entry>, StoreFault> {
+        let is_doubtful = |entry: &&Entry| self.is_doubtful(queue, lent.first + entry.at as u64);
+        let doubtful: Vec<Entry> = behind.iter().filter(is_doubtful).copied().collect();
+        if doubtful.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.scope.observed().unknown_outcomes.add(1);
+        let questions: Vec<_> = doubtful
+            .iter()
+            .map(|entry| {
+                let (event, outlet) = entry.of(&lent.batch);
+                (&*outlet.stream, entry.id, &event.payload[..])
+            })
+            .collect();
+        self.scope.beat.beat();
+        let statuses = connection.entry_statuses(&questions).await?;
+        let stored: Vec<Entry> = doubtful
+            .into_iter()
+            .zip(statuses)
+            .filter(|(_, status)| *status == EntryStatus::Stored)
+            .map(|(entry, _)| entry)
+            .collect();
+        events::outcome_looked_up(&self.scope.log, stored.len() == behind.len());
+        Ok(stored)
+    }
+
+    // --- over a new connection --------------------------------------------------------------------------------------
+
+    /// Sees to it that Redis has what it had when it was last connected.
+    pub async fn restore(&mut self, connection: &mut Connection) -> Result<(), StoreFault> {
+        self.streams.forget_lasts();
+        if !self.keys.streams {
+            return Ok(());
+        }
+        let healing = Arc::clone(&self.shard.healing);
+        let mut noted = self.turn_to_heal(&healing).await;
+        let queues = self.queues();
+        let mut kept = Vec::with_capacity(queues.len());
+        for queue in &queues {
+            kept.extend(self.scope.beat.during(queue.kept()).await);
+        }
+        let shortened = self.shortened(connection, &queues).await?;
+        if shortened.is_empty() {
+            return Ok(());
+        }
+        self.note_lost(&shortened, &mut noted);
+        self.write_again(connection, &shortened, kept, &mut noted).await?;
+        self.unreadable.suspects.clear();
+        Ok(())
+    }
+
+    /// All that may keep something of a stream of this shard, the oldest first.
+    fn queues(&self) -> Vec<Queue> {
+        let old = self.shard.generations.queues().iter().map(|old| old.queue.clone());
+        old.chain([self.shard.queue.clone()]).collect()
+    }
+
+    /// One writer at a time: what is kept of a stream may lie in old queues of several generations besides the shard's own.
+    /// Whoever comes next finds it done.
+    async fn turn_to_heal<'h>(&self, healing: &'h tokio::sync::Mutex<Noted>) -> MutexGuard<'h, Noted> {
+        loop {
+            self.scope.beat.beat();
+            tokio::select! {
+                turn = healing.lock() => return turn,
+                () = sleep(BEAT) => {}
+            }
+        }
+    }
+
+    async fn shortened(
+        &self,
+        connection: &mut Connection,
+        queues: &[Queue],
+    ) -> Result<Shortened, StoreFault> {
+        let mut known: HashMap<Arc<str>, Stored, RandomState> = HashMap::default();
+        for (stream, stored) in queues.iter().flat_map(Queue::stored) {
+            let all = known.entry(stream).or_default();
+            (all.last, all.unkept) = (all.last.max(stored.last), all.unkept.max(stored.unkept));
+        }
+        // a stream that was removed for its age has lost nothing
+        let oldest = self.oldest_wanted_ms();
+        let known: Vec<(Arc<str>, Stored)> =
+            known.into_iter().filter(|(_, stored)| stored.last.ms >= oldest).collect();
+        let mut shortened = Shortened::default();
+        for streams in known.chunks(ASKED_AT_ONCE) {
+            self.scope.beat.beat();
+            let names: Vec<Arc<str>> = streams.iter().map(|(stream, _)| Arc::clone(stream)).collect();
+            for ((stream, stored), last) in streams.iter().zip(connection.last_ids(&names).await?) {
+                if last < stored.last {
+                    shortened.insert(Arc::clone(stream), (last, *stored));
+                }
+            }
+        }
+        Ok(shortened)
+    }
+
+    fn oldest_wanted_ms(&self) -> u64 {
+        retention_cutoff(self.retention, unix_micros() / 1000).unwrap_or_default()
+    }
+
+    /// Enters what cannot be written again in the ledger, once.
+    fn note_lost(&self, shortened: &Shortened, noted: &mut Noted) {
+        let now = unix_micros() / 1000;
+        let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
+        let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
+        for (stream, (last, Stored { unkept: gone, .. })) in shortened {
+            let noted = noted.entry(Arc::clone(stream)).or_default();
+            if *gone <= (*last).max(*noted) || gone.ms < oldest {
+                continue;
+            }
+            *noted = *gone;
+            let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
+            let family = family_of(topic);
+            // behind an ID of the future the times of IDs say nothing
+            let to = gone.ms.min(now);
+            let from = if last.ms > to { oldest } else { last.ms.max(oldest) };
+            let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
+            gap.0.push(topic.to_owned());
+            (gap.1, gap.2) = (gap.1.min(from), gap.2.max(to));
+        }
+        for (family, (mut topics, from, to)) in gaps {
+            topics.sort_unstable();
+            // the last millisecond belongs to it
+            let between = (from * 1000, (to + 1) * 1000);
+            self.scope.gaps.note(Gap::new(family, topics, between, GapReason::RedisLost));
+        }
+    }
+
+    async fn write_again(
+        &mut self,
+        connection: &mut Connection,
+        shortened: &Shortened,
+        kept: Vec<Kept>,
+        noted: &mut Noted,
+    ) -> Result<(), StoreFault> {
+        let mut written = 0;
+        for mut kept in kept {
+            loop {
+                let from = kept.from();
+                let batches = match self.scope.beat.during(kept.read()).await {
+                    Ok(Some(batches)) => batches,
+                    Ok(None) => break,
+                    Err(error) => {
+                        events::spool_unreadable(&self.scope.log, &error);
+                        self.note_lost(&all_gone(shortened), noted);
+                        break;
+                    }
+                };
+                if let Some(gone) = self.gone_since(&kept, from).await {
+                    // its time was over before it could be read
+                    self.note_lost(&with(shortened, &gone), noted);
+                }
+                for (record, batch) in &batches {
+                    if !self.scope.gate.may_write() {
+                        return Err(StoreFault::Unreachable("the lease is not confirmed".into()));
+                    }
+                    let name = Arc::clone(kept.queue().name());
+                    written += self.write_batch_again(connection, (&name, *record), batch, shortened).await?;
+                }
+            }
+        }
+        events::redis_healed(&self.scope.log, shortened.len(), written);
+        Ok(())
+    }
+
+    /// What is known of the streams, if records from `from` on have been removed in the meantime.
+    async fn gone_since(&self, kept: &Kept, from: u64) -> Option<Vec<(Arc<str>, Stored)>> {
+        let now = self.scope.beat.during(kept.queue().kept()).await;
+        now.is_none_or(|now| now.from() > from).then(|| kept.queue().stored())
+    }
+
+    /// Writes the entries of a batch that Redis does not have; how many they were.
+    async fn write_batch_again(
+        &mut self,
+        connection: &mut Connection,
+        (queue, record): (&Arc<str>, u64),
+        batch: &EventBatch,
+        shortened: &Shortened,
+    ) -> Result<usize, StoreFault> {
+        let key = |at: usize| (Arc::clone(queue), record + at as u64);
+        let unreadable = &self.unreadable;
+        let is_missing = |at: usize, outlet: usize| {
+            let event = &batch.events()[at];
+            let stream = &event.route.outlets[outlet].stream;
+            let is_lost = shortened.get(stream).is_some_and(|(last, _)| event.ids.get(outlet) > *last);
+            is_lost && (unreadable.named.is_empty() || !unreadable.named.contains(&key(at)))
+        };
+        // their own IDs are above what Redis has of the shortened streams
+        let Plan { entries, behind } = self.streams.plan(batch, is_missing);
+        let entries: Vec<Entry> = {
+            let mut all = [entries, behind].concat();
+            all.sort_unstable_by_key(|entry| (entry.at, entry.outlet));
+            all
+        };
+        let singly = !self.unreadable.suspects.is_empty()
+            && entries.iter().any(|entry| self.unreadable.suspects.contains(&key(entry.at)));
+        let mut written = 0;
+        for group in entries.chunk_by(|one, next| !singly || one.at == next.at) {
+            self.scope.beat.beat();
+            let mut transaction = Transaction::default();
+            transaction.encode(batch, group, &mut self.streams);
+            let refused = match connection.transact(transaction.commands()).await {
+                Ok(refused) => refused,
+                Err(fault) => {
+                    if matches!(fault, StoreFault::Refused { refusal: Refusal::Unreadable, .. }) {
+                        self.unreadable.note(group, key);
+                    }
+                    return Err(fault);
+                }
+            };
+            if let Some(refused) = refused.first() {
+                // quarantined before, or somebody wrote higher ids into a stream that was just shortened
+                events::not_healed(&self.scope.log, refused.refusal, &refused.text);
+            }
+            written += group.len() - refused.len().min(group.len());
+        }
+        if let Some(snapshots) = &self.scope.snapshots {
+            // what Redis has forgotten of the streams it may have forgotten of the hashes
+            let events = entries.chunk_by(|one, next| one.at == next.at).filter_map(<[_]>::first);
+            snapshots.kept(events.map(|entry| entry.of(batch).0));
+        }
+        Ok(written)
+    }
+}
+
+impl Unreadable {
+    /// Redis has hung up over one of these. All begins anew over another connection: then they go one by one, and the one that
+    /// it is over is left out.
+    fn note(&mut self, entries: &[Entry], key: impl Fn(usize) -> Key) {
+        let is_one = entries.iter().all(|entry| Some(entry.at) == entries.first().map(|first| first.at));
+        let keys = entries.iter().map(|entry| key(entry.at));
+        if is_one { self.named.extend(keys) } else { self.suspects.extend(keys) }
+    }
+}
+
+/// Nobody knows which entries can still be written: none, then.
+fn all_gone(shortened: &Shortened) -> Shortened {
+    let gone = |(stream, (last, stored)): (&Arc<str>, &(EntryId, Stored))| {
+        (Arc::clone(stream), (*last, Stored { unkept: stored.last, ..*stored }))
+    };
+    shortened.iter().map(gone).collect()
+}
+
+/// The same streams with what is known of them now.
+fn with(shortened: &Shortened, now: &[(Arc<str>, Stored)]) -> Shortened {
+    let known = |(stream, stored): &(Arc<str>, Stored)| {
+        let (last, _) = shortened.get(stream)?;
+        Some((Arc::clone(stream), (*last, *stored)))
+    };
+    now.iter().filter_map(known).collect()
+}

@@ -1,0 +1,45 @@
+//! What all loops of one life of a writer work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::Logger;
+
+use super::snapshots::Snapshots;
+use crate::fault::ChildFaults;
+use crate::lease::gate::LeaseGate;
+use crate::ledger::book::GapBook;
+use crate::observation::{Observations, WriterObservation};
+use crate::supervisor::Beat;
+
+/// How often a wait proves progress.
+pub const BEAT: Duration = Duration::from_secs(1);
+
+/// What a loop works with; each has its own beat.
+#[derive(Clone)]
+pub struct Scope {
+    /// Which shard it is.
+    pub shard: usize,
+    /// Whether anything may be written.
+    pub gate: LeaseGate,
+    /// Where losses are entered.
+    pub gaps: GapBook,
+    /// Where stored events are entered for the hashes, if these are kept.
+    pub snapshots: Option<Snapshots>,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// Proves progress.
+    pub beat: Beat,
+    /// Test-only faults.
+    pub faults: ChildFaults,
+    /// Names the shard.
+    pub log: Logger,
+}
+
+impl Scope {
+    /// What others see of the writer.
+    #[must_use]
+    pub fn observed(&self) -> &WriterObservation {
+        &self.observations.writers[self.shard]
+    }
+}
