@@ -1,4 +1,5 @@
-//! Faults on request, for tests of the supervision: a chosen child panics, ends, freezes or blocks its thread.
+//! Faults on request, for tests of the supervision: a chosen child panics, ends, freezes or blocks its thread, at a named
+//! point of its work.
 //!
 //! Without the feature `fault-injection` a plan is empty, has no size and costs nothing, so that callers look the same.
 
@@ -7,6 +8,43 @@ use std::future::pending;
 use thiserror::Error;
 
 pub use self::plan::{ChildFaults, FaultPlan};
+use crate::labelled;
+
+labelled! {
+    /// Where in its work a child can be struck.
+    FaultPoint {
+        /// A step of the child's loop is done.
+        Step = "step",
+        /// A chunk was read from the socket, and nothing of it is taken in yet.
+        FramesRead = "frames_read",
+        /// In the middle of a chunk, a frame was taken in.
+        FrameTaken = "frame_taken",
+        /// All of a chunk is taken in, and nothing of it handed over.
+        ChunkTaken = "chunk_taken",
+        /// What was taken in is handed over to the inboxes of the writers.
+        Delivered = "delivered",
+        /// An inbox has no room, and the connection waits.
+        NoRoom = "no_room",
+        /// The writer got word of a delivery.
+        Delivery = "delivery",
+        /// The queue has taken events over, and nothing is asked of the disk yet.
+        Accepted = "accepted",
+        /// The disk was asked to append and has not answered.
+        AppendSent = "append_sent",
+        /// The disk has appended.
+        Appended = "appended",
+        /// The committer has what it will write.
+        Peeked = "peeked",
+        /// Redis has answered a transaction, and nothing is acknowledged.
+        Answered = "answered",
+        /// What Redis took is acknowledged.
+        Acknowledged = "acknowledged",
+        /// The fate of an unanswered transaction is looked up.
+        Reconciling = "reconciling",
+        /// The latest snapshots are written to their hashes.
+        SnapshotFlush = "snapshot_flush",
+    }
+}
 
 /// What happens to the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +60,29 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Lets the fault happen in the loop that awaits this. It returns for [`FaultKind::End`] only: ending is left to the
-    /// caller.
+    /// Lets the fault of a step happen in the loop that awaits this. It returns for [`FaultKind::End`] only: ending is left
+    /// to the caller.
     ///
     /// # Panics
     /// For [`FaultKind::Panic`].
     pub async fn strike(self) {
+        self.strike_loop(FaultPoint::Step).await;
+    }
+
+    async fn strike_loop(self, point: FaultPoint) {
+        match self {
+            FaultKind::Freeze => pending().await,
+            FaultKind::Panic | FaultKind::End | FaultKind::Block => self.strike_thread(point),
+        }
+    }
+
+    /// Where nothing can be awaited a freeze takes the thread along, like [`FaultKind::Block`].
+    fn strike_thread(self, point: FaultPoint) {
         match self {
             #[allow(clippy::panic, reason = "the fault that was asked for")]
-            FaultKind::Panic => panic!("a panic that the fault plan asked for"),
+            FaultKind::Panic => panic!("a panic that the fault plan asked for, at {point}"),
             FaultKind::End => {}
-            FaultKind::Freeze => pending().await,
-            FaultKind::Block => loop {
+            FaultKind::Freeze | FaultKind::Block => loop {
                 std::thread::park();
             },
         }
@@ -44,7 +93,7 @@ impl FaultKind {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidFault {
     /// A fault is not in the form that is documented on [`FaultPlan::parse`].
-    #[error("`{0}` is not a fault: CHILD:panic|end|freeze|block[:after=N][:times=N]")]
+    #[error("`{0}` is not a fault: CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]")]
     Syntax(String),
     /// The service was built without the feature `fault-injection`.
     #[error("this build cannot inject faults")]
@@ -56,7 +105,7 @@ mod plan {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    use super::{FaultKind, InvalidFault};
+    use super::{FaultKind, FaultPoint, InvalidFault};
 
     /// The faults that were asked for.
     #[derive(Clone, Debug, Default)]
@@ -66,18 +115,25 @@ mod plan {
     struct Fault {
         child: String,
         kind: FaultKind,
-        /// Steps that a life makes before the fault.
-        after: u64,
-        /// Strikes not at a step but at an event whose payload has this text.
-        on: Option<String>,
+        trigger: Trigger,
         /// How often the fault still strikes, over all lives of the child.
         left: Arc<AtomicU64>,
     }
 
+    #[derive(Clone, Debug)]
+    enum Trigger {
+        /// A life has passed the point so often before.
+        Point(FaultPoint, u64),
+        /// An event whose payload has this text is handled.
+        Payload(String),
+    }
+
     impl FaultPlan {
-        /// Reads `CHILD:panic|end|freeze|block[:after=N][:times=N][:on=TEXT]`, several separated by `;`. The fault strikes
-        /// after `N` steps of each life of the child (0), and so often over all its lives (1). With `on` it strikes when the
-        /// child handles an event whose payload has that text, and is a panic.
+        /// Reads `CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]`, several separated by `;`.
+        ///
+        /// The fault strikes at the point with that label (`step`), after `N` passes of it in each life of the child (0),
+        /// and so often over all its lives (1). To end is possible at a step only. With `on` a panic strikes when the child
+        /// handles an event whose payload has that text, wherever it is: then there is neither `at` nor `after`.
         pub fn parse(text: &str) -> Result<FaultPlan, InvalidFault> {
             let faults = text.split(';').map(str::trim).filter(|fault| !fault.is_empty());
             faults.map(Fault::parse).collect::<Result<_, _>>().map(FaultPlan)
@@ -87,7 +143,7 @@ mod plan {
         #[must_use]
         pub fn for_child(&self, child: &str) -> ChildFaults {
             let faults = self.0.iter().filter(|fault| fault.child == child);
-            ChildFaults { steps: 0, faults: faults.cloned().collect() }
+            ChildFaults { passes: Arc::default(), faults: faults.cloned().collect() }
         }
     }
 
@@ -111,33 +167,73 @@ mod plan {
                 "block" => FaultKind::Block,
                 _ => return None,
             };
-            let (mut after, mut times, mut on) = (0, 1, None);
+            let (mut at, mut after, mut times, mut on) = (None, None, 1, None);
             for option in parts {
                 match option.split_once('=')? {
-                    ("after", steps) => after = steps.parse().ok()?,
+                    ("at", label) => at = Some(point_of(label)?),
+                    ("after", passes) => after = Some(passes.parse().ok()?),
                     ("times", count) => times = count.parse().ok()?,
                     ("on", text) => on = Some(text.to_owned()),
                     _ => return None,
                 }
             }
-            Some(Fault { child, kind, after, on, left: Arc::new(AtomicU64::new(times)) })
+            let trigger = match (on, kind, at) {
+                (Some(text), FaultKind::Panic, None) if after.is_none() => Trigger::Payload(text),
+                (Some(_), ..) => return None,
+                (None, FaultKind::End, Some(point)) if point != FaultPoint::Step => return None,
+                (None, _, at) => Trigger::Point(at.unwrap_or(FaultPoint::Step), after.unwrap_or(0)),
+            };
+            Some(Fault { child, kind, trigger, left: Arc::new(AtomicU64::new(times)) })
         }
     }
 
-    /// The faults of one life of a child.
-    #[derive(Debug)]
+    fn point_of(label: &str) -> Option<FaultPoint> {
+        FaultPoint::ALL.iter().copied().find(|point| point.label() == label)
+    }
+
+    /// The faults of one life of a child; clones count together.
+    #[derive(Clone, Debug)]
     pub struct ChildFaults {
-        steps: u64,
-        faults: Vec<Fault>,
+        passes: Arc<[AtomicU64; FaultPoint::ALL.len()]>,
+        faults: Arc<[Fault]>,
     }
 
     impl ChildFaults {
-        /// Called once a step of the child's loop (a chunk of frames, a batch): the fault that strikes now.
-        pub fn step(&mut self) -> Option<FaultKind> {
-            let steps = self.steps;
-            self.steps += 1;
-            let mut due = self.faults.iter().filter(|fault| fault.on.is_none() && steps >= fault.after);
+        /// Counts a pass of a point: the fault that strikes now.
+        #[must_use]
+        pub fn at(&self, point: FaultPoint) -> Option<FaultKind> {
+            let passes = self.passes[point as usize].fetch_add(1, Relaxed);
+            let mut due = self.faults.iter().filter(
+                |fault| matches!(fault.trigger, Trigger::Point(at, after) if at == point && passes >= after),
+            );
             due.find(|fault| fault.is_left()).map(|fault| fault.kind)
+        }
+
+        /// Called once a step of the child's loop (a chunk of frames, a batch): the fault that strikes now. The only place
+        /// where [`FaultKind::End`] does.
+        #[must_use]
+        pub fn step(&self) -> Option<FaultKind> {
+            self.at(FaultPoint::Step)
+        }
+
+        /// Counts a pass of a point, and lets the fault that strikes now happen in whoever awaits this.
+        ///
+        /// # Panics
+        /// If a panic strikes.
+        pub async fn reach(&self, point: FaultPoint) {
+            if let Some(fault) = self.at(point) {
+                fault.strike_loop(point).await;
+            }
+        }
+
+        /// The same between awaits. A freeze blocks the thread there: code that awaits nothing cannot stand still without it.
+        ///
+        /// # Panics
+        /// If a panic strikes.
+        pub fn strike_at(&self, point: FaultPoint) {
+            if let Some(fault) = self.at(point) {
+                fault.strike_thread(point);
+            }
         }
 
         /// Called with the payloads that the child is about to handle.
@@ -145,7 +241,12 @@ mod plan {
         /// # Panics
         /// If one of them has the text of a fault: that is what it is for.
         pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
-            let poisons = || self.faults.iter().filter_map(|fault| Some((fault, fault.on.as_ref()?)));
+            let poisons = || {
+                self.faults.iter().filter_map(|fault| match &fault.trigger {
+                    Trigger::Payload(text) => Some((fault, text)),
+                    Trigger::Point(..) => None,
+                })
+            };
             if poisons().next().is_none() {
                 return;
             }
@@ -166,7 +267,9 @@ mod plan {
 
 #[cfg(not(feature = "fault-injection"))]
 mod plan {
-    use super::{FaultKind, InvalidFault};
+    use std::future::{Ready, ready};
+
+    use super::{FaultKind, FaultPoint, InvalidFault};
 
     /// No faults: the feature `fault-injection` is off.
     #[derive(Clone, Debug, Default)]
@@ -186,15 +289,33 @@ mod plan {
     }
 
     /// No faults.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Debug)]
     pub struct ChildFaults;
 
     impl ChildFaults {
         /// No fault.
         #[inline]
-        pub fn step(&mut self) -> Option<FaultKind> {
+        #[must_use]
+        pub fn at(&self, _: FaultPoint) -> Option<FaultKind> {
             None
         }
+
+        /// No fault.
+        #[inline]
+        #[must_use]
+        pub fn step(&self) -> Option<FaultKind> {
+            None
+        }
+
+        /// No fault.
+        #[inline]
+        pub fn reach(&self, _: FaultPoint) -> Ready<()> {
+            ready(())
+        }
+
+        /// No fault.
+        #[inline]
+        pub fn strike_at(&self, _: FaultPoint) {}
 
         /// No fault.
         #[inline]
@@ -204,13 +325,17 @@ mod plan {
 
 #[cfg(all(test, feature = "fault-injection"))]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use tokio::task::yield_now;
+
     use super::*;
 
     #[test]
     fn a_fault_strikes_after_its_steps_in_each_life_and_so_often_in_all() {
         let plan = FaultPlan::parse("trades:panic:after=2:times=2").unwrap();
         let life = || {
-            let mut faults = plan.for_child("trades");
+            let faults = plan.for_child("trades");
             (0..4).map(|_| faults.step()).collect::<Vec<_>>()
         };
         assert_eq!(life(), [None, None, Some(FaultKind::Panic), Some(FaultKind::Panic)]);
@@ -218,12 +343,67 @@ mod tests {
     }
 
     #[test]
+    fn each_life_counts_its_own_passes() {
+        let plan = FaultPlan::parse("writer-0:panic:at=peeked:after=1:times=2").unwrap();
+        for _ in 0..2 {
+            let life = plan.for_child("writer-0");
+            assert_eq!(life.at(FaultPoint::Peeked), None);
+            assert_eq!(life.at(FaultPoint::Peeked), Some(FaultKind::Panic));
+        }
+    }
+
+    #[test]
     fn a_plan_reaches_only_its_children() {
         let plan = FaultPlan::parse("trades:end; writer-0:freeze:after=1").unwrap();
         assert_eq!(plan.for_child("prices").step(), None);
         assert_eq!(plan.for_child("trades").step(), Some(FaultKind::End));
-        let mut writer = plan.for_child("writer-0");
+        let writer = plan.for_child("writer-0");
         assert_eq!([writer.step(), writer.step(), writer.step()], [None, Some(FaultKind::Freeze), None]);
+    }
+
+    #[test]
+    fn every_point_is_struck_by_its_name_and_passes_of_others_do_not_count() {
+        for point in FaultPoint::ALL.iter().copied() {
+            let plan = FaultPlan::parse(&format!("writer-0:panic:at={point}:after=1")).unwrap();
+            let faults = plan.for_child("writer-0");
+            for other in FaultPoint::ALL.iter().copied().filter(|other| *other != point) {
+                assert_eq!((faults.at(other), faults.at(other)), (None, None), "{other} for {point}");
+            }
+            assert_eq!((faults.at(point), faults.at(point)), (None, Some(FaultKind::Panic)), "{point}");
+        }
+    }
+
+    #[test]
+    fn clones_count_together() {
+        let one = FaultPlan::parse("writer-0:panic:at=answered:after=2").unwrap().for_child("writer-0");
+        let clone = one.clone();
+        assert_eq!((one.at(FaultPoint::Answered), clone.at(FaultPoint::Answered)), (None, None));
+        let struck = std::thread::spawn(move || clone.at(FaultPoint::Answered)).join().unwrap();
+        assert_eq!(struck, Some(FaultKind::Panic));
+        assert_eq!(one.at(FaultPoint::Answered), None, "it has struck as often as it was asked to");
+    }
+
+    #[test]
+    fn a_panic_strikes_between_awaits() {
+        let faults = FaultPlan::parse("writer-0:panic:at=accepted:after=1").unwrap().for_child("writer-0");
+        let pass = || catch_unwind(AssertUnwindSafe(|| faults.strike_at(FaultPoint::Accepted)));
+        assert!(pass().is_ok());
+        assert!(pass().is_err());
+        assert!(pass().is_ok(), "it has struck as often as it was asked to");
+    }
+
+    #[tokio::test]
+    async fn a_point_that_is_reached_panics_or_stands_still() {
+        let panics = FaultPlan::parse("writer-0:panic:at=delivery").unwrap().for_child("writer-0");
+        assert!(tokio::spawn(async move { panics.reach(FaultPoint::Delivery).await }).await.is_err());
+
+        let freezes = FaultPlan::parse("writer-0:freeze:at=delivery").unwrap().for_child("writer-0");
+        tokio::select! {
+            biased;
+            () = freezes.reach(FaultPoint::Delivery) => panic!("it goes on"),
+            () = yield_now() => {}
+        }
+        freezes.reach(FaultPoint::Delivery).await;
     }
 
     #[test]
@@ -235,9 +415,18 @@ mod tests {
             "trades:panic:after",
             "trades:panic:after=x",
             "trades:end:at=1",
+            "trades:panic:at=nowhere",
+            "trades:end:at=delivered",
+            "trades:freeze:on=text",
+            "trades:panic:on=text:at=delivered",
+            "trades:panic:on=text:after=1",
         ] {
             assert_eq!(FaultPlan::parse(text).unwrap_err(), InvalidFault::Syntax(text.to_owned()));
         }
-        assert!(FaultPlan::parse("").is_ok());
+        for text in
+            ["", "trades:end:at=step", "trades:block:at=delivered:after=1:times=2", "trades:panic:on=text"]
+        {
+            assert!(FaultPlan::parse(text).is_ok(), "{text}");
+        }
     }
 }
