@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::stage::{Living, Stage};
+use crate::support::has_passed;
 use crate::support::metrics::Metrics;
 
 /// Between two looks.
@@ -58,8 +59,8 @@ impl Watch {
             // it was ended meanwhile
             Err(_) if stage.living().is_none_or(|now| now.life != living.life) => return,
             Err(error) => {
-                let silent = self.answered_at.get_or_insert_with(Instant::now).elapsed();
-                if silent > SILENCE_LIMIT {
+                let answered_at = *self.answered_at.get_or_insert_with(Instant::now);
+                if has_passed(answered_at, SILENCE_LIMIT) {
                     stage.fail(format!("life {} does not answer: {error}", living.life));
                 }
                 return;
