@@ -71,6 +71,10 @@ impl Watch {
         if let Err(problem) = metrics.check_conservation() {
             stage.fail(format!("the books of life {} do not balance: {problem}", living.life));
         }
+        let lost = metrics.sum("uw_ws_events_dropped_total", &[("reason", "crash")]);
+        if lost > 0 {
+            stage.fail(format!("{lost} events of life {} died with an actor", living.life));
+        }
         self.count(living.life, &metrics);
         let resident = living.probe.peak_resident_bytes().unwrap_or_default();
         self.seen.worst_resident = self.seen.worst_resident.max(resident);
