@@ -11,6 +11,8 @@ BENCH_ARGS ?=
 # How long `make chaos` makes trouble (600) and `make reader` looks (60), and the seed of a run to be had again.
 SECONDS ?=
 SEED ?=
+# How often `make stress` runs the tests.
+RUNS ?=
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
 CHROMIUM ?=
 export CHROMIUM
@@ -25,7 +27,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test chaos reader screenshots lint audit demo uw-websocket bench drain image image-test clean
+.PHONY: help test stress chaos reader screenshots lint audit demo uw-websocket bench drain image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +41,10 @@ test: ## every test; installs redis-server, chromium and redis for Python when t
 	  echo "cargo-nextest is not installed: cargo test runs the tests"; \
 	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast); \
 	fi
+
+stress: ## `make test` RUNS=10 times beside three busy loops on two processors: what failed, and how long each took
+	cargo test --no-run $(CHECKED)
+	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
 chaos: ## everything that can go wrong, for SECONDS=600; SEED=7 does again what a run with that seed did
 	@config/install-tools.sh cc redis-server

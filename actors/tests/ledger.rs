@@ -1,6 +1,8 @@
 //! The gap ledger against a real `redis-server`: it may die at any step, and each gap is there once.
 #![cfg(test)]
 
+mod yardstick;
+
 use std::future::poll_fn;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ use uw_websocket_actors::ledger::post::Post;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Observations, unix_micros};
 use uw_websocket_actors::settings::{RedisSettings, Secret};
+
+use crate::yardstick::{has_passed, stretched};
 
 const SOON: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,7 +53,7 @@ impl RedisServer {
         let server = RedisServer { folder, child };
         let started = Instant::now();
         while UnixStream::connect(server.socket()).is_err() {
-            assert!(started.elapsed() < SOON, "redis-server does not answer");
+            assert!(!has_passed(started, SOON), "redis-server does not answer");
             std::thread::park_timeout(Duration::from_millis(5));
         }
         server
@@ -143,7 +147,7 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     let watch = second.join();
     second.clerk.turn().await;
     second.clerk.turn().await;
-    second.clerk.close(PATIENCE).await;
+    second.clerk.close(stretched(PATIENCE)).await;
     drop(watch);
     let gaps = stream(pool, prefix).await;
     let of_outage: Vec<&Gap> = gaps.iter().filter(|gap| gap.from_us == lost_at).collect();
@@ -224,7 +228,7 @@ async fn a_key_of_another_type_keeps_the_gaps_waiting() {
     process.clerk.turn().await;
     assert_eq!(process.observations.gaps.waiting(), 1);
     redis::cmd("DEL").arg("uw:ws:gaps").exec_async(connection).await.unwrap();
-    process.clerk.close(PATIENCE).await;
+    process.clerk.close(stretched(PATIENCE)).await;
     assert_eq!(stream(&pool, "uw").await, [gap(1)]);
 }
 
@@ -258,7 +262,7 @@ async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
     process.clerk.turn().await;
     assert_eq!(stream(&pool, "uw").await, [gap(1)]);
     process.clerk.book.note(gap(2));
-    process.clerk.close(Duration::from_millis(250)).await;
+    process.clerk.close(stretched(Duration::from_millis(250))).await;
     assert_eq!(stream(&pool, "uw").await, [gap(1), gap(2)]);
     drop(std::fs::File::open(&pipe).unwrap());
 }

@@ -6,10 +6,12 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod yardstick;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -17,14 +19,15 @@ use actix::{
 };
 use actix_rt::{Arbiter, System};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 use uw_websocket_actors::observation::{Observations, lock};
 use uw_websocket_actors::settings::RestartSettings;
 use uw_websocket_actors::supervisor::{
     Beat, ChildLife, ChildSpec, Drain, DrainReport, Escalation, GiveUpReason, Stop, Supervisor, Timing,
 };
 
-/// Longer than anything here takes on a busy machine.
+use crate::yardstick::{has_passed, stretched};
+
+/// Longer than anything here takes on a machine that does nothing else.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Children that crash go on for as long as the test likes.
@@ -33,9 +36,9 @@ const FORGIVING: RestartSettings = RestartSettings { intensity: 100, period: Dur
 fn quick() -> Timing {
     Timing {
         tick: Duration::from_millis(10),
-        suspect_limit: Duration::from_millis(200),
-        freeze_limit: Duration::from_millis(300),
-        block_limit: PATIENCE,
+        suspect_limit: stretched(Duration::from_millis(200)),
+        freeze_limit: stretched(Duration::from_millis(300)),
+        block_limit: stretched(PATIENCE),
         backoff_first: Duration::from_millis(5),
         backoff_max: Duration::from_millis(20),
     }
@@ -295,7 +298,7 @@ impl Family {
 
     async fn drain_within(&self, limit: Duration) -> Vec<String> {
         let DrainReport { unfinished } =
-            self.supervisor.send(Drain { deadline: Instant::now() + limit }).await.unwrap();
+            self.supervisor.send(Drain { deadline: tokio::time::Instant::now() + limit }).await.unwrap();
         unfinished
     }
 
@@ -306,15 +309,16 @@ impl Family {
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let began = Instant::now();
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(!has_passed(began, PATIENCE), "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
 fn run(test: impl Future<Output = ()>) {
-    System::new().block_on(async { tokio::time::timeout(PATIENCE * 2, test).await.expect("the test hangs") });
+    let limit = stretched(PATIENCE * 2);
+    System::new().block_on(async { tokio::time::timeout(limit, test).await.expect("the test hangs") });
 }
 
 // === restarts ===
@@ -380,8 +384,9 @@ fn a_frozen_child_is_restarted_alone_and_its_old_life_is_ended() {
 #[test]
 fn a_frozen_child_is_shown_as_stuck_until_it_is_replaced() {
     run(async {
-        let family = Family::start(&PAIR, FORGIVING, quick());
-        family.pass_rounds(quick().freeze_limit).await;
+        let timing = Timing { freeze_limit: stretched(Duration::from_secs(1)), ..quick() };
+        let family = Family::start(&PAIR, FORGIVING, timing);
+        family.pass_rounds(timing.freeze_limit).await;
         assert_eq!(family.stuck(), [""; 0]);
         family.tell("trades", Order::Freeze).await;
         eventually("it is seen", || family.stuck() == ["trades"]).await;
@@ -395,7 +400,7 @@ fn a_frozen_child_is_shown_as_stuck_until_it_is_replaced() {
 #[test]
 fn a_crashed_child_is_shown_as_restarting_until_it_lives_again() {
     run(async {
-        let backoff = Duration::from_millis(300);
+        let backoff = stretched(Duration::from_millis(300));
         let timing = Timing { backoff_first: backoff, backoff_max: backoff, ..quick() };
         let family = Family::start(&PAIR, FORGIVING, timing);
         let restarting = || lock(&family.observations.restarting).iter().cloned().collect::<Vec<_>>();
@@ -612,7 +617,8 @@ fn the_deadline_of_a_drain_terminates_who_is_left_and_names_them() {
         let members = [("writer-0", 0, true), ("trades", 1, false), ("prices", 1, true)];
         let family = Family::start(&members, FORGIVING, quick());
         let writer = family.life("writer-0", 1).await;
-        assert_eq!(family.drain_within(Duration::from_millis(50)).await, ["writer-0", "trades"]);
+        let limit = stretched(Duration::from_millis(500));
+        assert_eq!(family.drain_within(limit).await, ["writer-0", "trades"]);
         eventually("the end of the writer", || !writer.connected()).await;
         eventually("the end of the connection", || family.home.journal.has("trades ended")).await;
         assert!(family.home.journal.has("trades told to Terminate"));
@@ -645,7 +651,7 @@ fn a_second_drain_waits_for_the_same_end() {
 #[test]
 fn a_child_that_waits_for_its_restart_is_not_started_in_a_drain() {
     run(async {
-        let backoff = Duration::from_millis(500);
+        let backoff = stretched(Duration::from_millis(500));
         let timing = Timing { backoff_first: backoff, backoff_max: backoff, ..quick() };
         let family = Family::start(&PAIR, FORGIVING, timing);
         family.tell("trades", Order::End).await;

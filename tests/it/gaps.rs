@@ -202,13 +202,12 @@ fn a_connection_that_panics_is_missing_until_its_next_life_has_joined() {
     let service =
         setup(&feed, &redis).set("UW_WEBSOCKET_FAULT", "connection-prices:panic:after=4").start_ready();
     let before = now();
-    for n in 0..100 {
+    let mut n = 0;
+    wait_for("the connection crashes", SOON, || {
         feed.try_send("price:SPY", &payloads("price", "SPY", n, 1));
-        if service.count_logs("actor crashed") > 0 {
-            break;
-        }
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+        n += 1;
+        if service.count_logs("actor crashed") > 0 { Ok(()) } else { Err(format!("{n} events were sent")) }
+    });
     let gaps = wait_for_gaps(&redis, 1);
     assert_gap(&gaps[0], BOTH, "crash", (&before, &now()));
     service.wait_until_ready();

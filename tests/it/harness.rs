@@ -129,12 +129,12 @@ fn redis_speaks_tls_with_a_certificate_of_the_authority_only() {
 #[test]
 fn redis_loads_for_a_while_when_told_to() {
     let mut redis = RedisServer::start_durable();
-    faults::fill(&redis, 200);
+    faults::fill(&redis, 1_000);
     redis.kill9();
     redis.restart(&faults::LOAD_SLOWLY);
     assert_eq!(refusal(&redis), "LOADING");
     wait_until("it has loaded", SOON, || write(&redis).is_ok(), || "not yet".to_owned());
-    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 201);
+    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 1_001);
 }
 
 /// What the oracle says of a stream that holds these payloads where `1, 2, 3` were sent.

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal, entries};
 use crate::support::sample::payloads;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, has_passed, stretched, wait_for, wait_until};
 
 const OWNER: &str = "uw:ws:owner";
 const TOPICS: [&str; 5] = ["price:SPY", "option_trades:QQQ", "gex_strike:SPY", "flow-alerts", "news"];
@@ -60,8 +60,11 @@ fn a_second_instance_stands_by_and_joins_nothing() {
     let first = Service::start(&feed, &redis);
     let (name, joins) = (instance(&first), feed.joins().len());
     assert_eq!(owner(&redis).as_deref(), Some(&*name));
-    let left: u64 = redis.command(&["PTTL", OWNER]);
-    assert!((13_000..=15_000).contains(&left), "{left}");
+    wait_for("the lease is renewed", SOON, || {
+        let left: u64 = redis.command(&["PTTL", OWNER]);
+        assert!(left <= 15_000, "{left}");
+        if left >= 13_000 { Ok(()) } else { Err(left.to_string()) }
+    });
     assert_eq!(first.metrics().sum("uw_ws_lease_held", &[]), 1);
 
     let mut second = start_standby(&feed, &redis);
@@ -79,7 +82,7 @@ fn a_second_instance_stands_by_and_joins_nothing() {
 
     let asked = Instant::now();
     assert_eq!(second.terminate(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(2), "nothing to drain: {:?}", asked.elapsed());
+    assert!(!has_passed(asked, Duration::from_secs(2)), "nothing to drain: {:?}", asked.elapsed());
     assert_eq!(owner(&redis), Some(name), "the lease of the owner is left alone");
     first.finish();
 }
@@ -95,7 +98,7 @@ fn after_a_clean_stop_the_standby_takes_over_at_once() {
     assert_eq!(first.terminate(), Some(0));
     let took = time_until_joined(&feed, joins);
     println!("joined {took:?} after the end of the first");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < stretched(Duration::from_secs(5)), "{took:?}");
     assert_eq!(first.count_logs("lease released"), 1);
     second.wait_until_ready();
     second.wait_for_log("it took over", |record| record.msg == "took over");
@@ -111,10 +114,13 @@ fn after_a_kill_9_the_standby_takes_over_within_15_seconds() {
     let joins = feed.joins().len();
     let second = start_standby(&feed, &redis);
     first.signal(Signal::KILL);
-    let took = time_until_joined(&feed, joins);
+    let killed = Instant::now();
+    let left = Duration::from_millis(redis.command(&["PTTL", OWNER]));
+    time_until_joined(&feed, joins);
+    let took = killed.elapsed();
     println!("joined {took:?} after the kill");
-    assert!(took > Duration::from_secs(12), "the dead owner's lease is waited for: {took:?}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took > left, "the dead owner's lease is waited for: {took:?}, it had {left:?} left");
+    assert!(took < stretched(Duration::from_secs(20)), "{took:?}");
     second.wait_until_ready();
     assert_eq!(owner(&redis), Some(instance(&second)));
     second.finish();
@@ -195,7 +201,7 @@ fn a_redis_that_lost_the_lease_gives_it_back_to_its_owner() {
 #[test]
 fn an_owner_by_presumption_stands_by_when_redis_comes_back_with_another() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    redis.command::<()>(&["SET", OWNER, "another", "PX", "12000"]);
+    redis.command::<()>(&["SET", OWNER, "another"]);
     redis.kill9();
     let service = Setup::new(&feed, &redis).start();
     feed.wait_for_joins(&TOPICS);
@@ -207,7 +213,8 @@ fn an_owner_by_presumption_stands_by_when_redis_comes_back_with_another() {
     assert_stands_by(&service, "another");
     wait_until("it has left the feed", SOON, || feed.open_sessions() == 0, || "not".to_owned());
     assert_eq!(redis.command::<u64>(&["EXISTS", "uw:ws:price:SPY"]), 0, "nothing was written");
-    // and when that one dies it takes over
+    // and when that one has died it takes over
+    redis.command::<u64>(&["DEL", OWNER]);
     service.wait_for_log("it took over", |record| record.msg == "took over");
     service.wait_until_ready();
     service.finish();

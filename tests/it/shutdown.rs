@@ -8,10 +8,12 @@ use rustix::process::Signal;
 
 use crate::support::oracle::assert_streams_equal;
 use crate::support::sample::payloads;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup};
+use crate::support::{Feed, RedisServer, SOON, Setup, has_passed};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 const EVENTS: u64 = 3_000;
+/// `SHUTDOWN_TIMEOUT_SECONDS` for those who shall have as long as they need.
+const AS_LONG_AS_IT_TAKES: &str = "600";
 
 fn send(feed: &Feed) {
     feed.send_all("option_trades:SPY", &payloads("option_trades", "SPY", 0, EVENTS));
@@ -22,7 +24,8 @@ fn send(feed: &Feed) {
 #[track_caller]
 fn assert_drains_on(signal: Signal) {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let mut service = Service::start(&feed, &redis);
+    let setup = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES);
+    let mut service = setup.start_ready();
     send(&feed);
     service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
     service.signal(signal);
@@ -45,7 +48,8 @@ fn sigint_drains_and_exits_with_0() {
 #[test]
 fn without_a_disk_queue_a_drain_waits_for_a_redis_that_comes_back_in_time() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    let mut service = Setup::new(&feed, &redis).set("SPOOL_MODE", "off").start_ready();
+    let setup = Setup::new(&feed, &redis).set("SPOOL_MODE", "off");
+    let mut service = setup.set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
     redis.kill9();
     send(&feed);
     service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
@@ -66,7 +70,7 @@ fn without_redis_the_process_ends_within_the_limit_and_says_what_it_lost() {
     let asked = Instant::now();
     service.signal(Signal::TERM);
     assert_eq!(service.wait_for_exit(SOON), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(!has_passed(asked, Duration::from_secs(4)), "{:?}", asked.elapsed());
     let last = service.records().pop().unwrap();
     assert!(last.keys.values().any(|value| *value == 70), "the last line counts what was lost: {last:?}");
     service.assert_no_secret();
@@ -87,7 +91,7 @@ fn the_end_takes_less_than_two_seconds_more_than_the_deadline_whatever_clients_d
     let asked = Instant::now();
     service.signal(Signal::TERM);
     assert_eq!(service.wait_for_exit(SOON), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(!has_passed(asked, Duration::from_secs(3)), "{:?}", asked.elapsed());
     assert_eq!(service.records().pop().unwrap().msg, "stopped", "the last record");
     redis.resume();
 }
@@ -95,7 +99,8 @@ fn the_end_takes_less_than_two_seconds_more_than_the_deadline_whatever_clients_d
 #[test]
 fn a_second_signal_ends_at_once() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
-    let mut service = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", "60").start_ready();
+    let mut service =
+        Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
     redis.kill9();
     feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
     service.wait_for_metric("uw_ws_events_received_total", &[], 10);
@@ -116,5 +121,5 @@ fn a_service_without_feed_and_redis_ends_cleanly_too() {
     service.wait_for_metric("uw_ws_connection_attempts_total", &[], 5);
     let asked = Instant::now();
     assert_eq!(service.terminate(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(5), "nothing to drain: {:?}", asked.elapsed());
+    assert!(!has_passed(asked, Duration::from_secs(5)), "nothing to drain: {:?}", asked.elapsed());
 }

@@ -22,3 +22,5 @@ mod renumbering;
 mod start;
 mod transactions;
 mod world;
+#[path = "../yardstick/mod.rs"]
+mod yardstick;

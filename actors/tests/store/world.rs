@@ -31,6 +31,7 @@ use uw_websocket_actors::supervisor::Beats;
 use uw_websocket_actors::writer::WriterParts;
 
 use crate::redis::{RedisServer, SOON};
+use crate::yardstick::{has_passed, stretched};
 
 /// What the tests write to when the symbol does not matter.
 pub(crate) const STREAM: &str = "uw:ws:gex_strike:SPY";
@@ -300,7 +301,8 @@ impl Life {
 
     /// The writer crashed: waits for its end and starts it anew.
     pub(crate) async fn restart_crashed(&mut self, world: &World, shard: usize) -> JoinError {
-        let crash = timeout(SOON, &mut self.writers[shard].work).await.expect("the writer crashes");
+        let crash =
+            timeout(stretched(SOON), &mut self.writers[shard].work).await.expect("the writer crashes");
         self.writers[shard] = self.writer(world, shard);
         crash.unwrap_err()
     }
@@ -324,7 +326,7 @@ impl Life {
     async fn end(self) -> Arc<Observations> {
         let Life { observations, gaps, started, writers } = self;
         for WriterLife { work, .. } in writers {
-            match timeout(SOON, work).await.expect("the writer ends") {
+            match timeout(stretched(SOON), work).await.expect("the writer ends") {
                 Ok(worked) => worked.unwrap(),
                 Err(aborted) => assert!(aborted.is_cancelled(), "{aborted}"),
             }
@@ -341,11 +343,10 @@ impl Life {
 pub(crate) fn until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let wait = async {
-            while !condition() {
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        timeout(SOON, wait).await.unwrap_or_else(|_| panic!("waited in vain at {caller}"));
+        let began = Instant::now();
+        while !condition() {
+            assert!(!has_passed(began, SOON), "waited in vain at {caller}");
+            sleep(Duration::from_millis(2)).await;
+        }
     }
 }

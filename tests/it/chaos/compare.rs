@@ -7,7 +7,7 @@ use super::lives::Past;
 use super::plan::Plan;
 use super::run::FOREIGN;
 use super::summary::Totals;
-use super::traffic::{Frame, TARGETS, payload_of};
+use super::traffic::{CONNECTIONS, Frame, TARGETS, payload_of};
 use super::verdict::{Verdict, judge, judge_family};
 use super::watch::Seen;
 use crate::support::RedisServer;
@@ -39,9 +39,9 @@ pub(crate) fn compare(
     let gaps = ledger::gaps(redis);
     let comparison = Comparison { redis, gaps, offsets: plan.clock_offsets(), past, seen };
     let mut totals = Totals::default();
-    for journal in journals {
+    for (connection, journal) in CONNECTIONS.iter().zip(journals) {
         let missing = comparison.compare_family(journal, &mut totals)?;
-        judge_family(journal, &(&missing.unread | &missing.excused), &past.rough)?;
+        judge_family(journal, &(&missing.unread | &missing.excused), &past.rough_of(connection))?;
         comparison.compare_with_counts(journal, &missing)?;
         let events = journal.iter().filter(|frame| !frame.is_repeated).count() as u64;
         totals.sent += events;

@@ -1,12 +1,14 @@
 //! The gap ledger, as a reader of `ws:gaps` has it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::traffic::Frame;
-use crate::support::RedisServer;
+use crate::support::{RedisServer, stretched};
 
 /// The clock is read before a frame is written and after it was read; the ledger has the reader's.
-const TOLERANCE_US: i64 = 200_000;
+const TOLERANCE: Duration = Duration::from_millis(200);
 
 /// One interval of the ledger.
 #[derive(Clone, Debug)]
@@ -47,10 +49,11 @@ impl Gap {
     /// Whether the frame was sent within the interval. The service's clock may have been off by one of `offsets`.
     pub(crate) fn covers(&self, frame: &Frame, offsets: &[i64]) -> bool {
         let sent_us = i64::try_from(frame.at_us).unwrap();
+        let tolerance_us = i64::try_from(stretched(TOLERANCE).as_micros()).unwrap();
         self.is_about(frame.topic)
             && offsets.iter().any(|offset| {
                 let seen_us = sent_us + offset * 1_000_000;
-                (self.from_us - TOLERANCE_US..=self.to_us + TOLERANCE_US).contains(&seen_us)
+                (self.from_us - tolerance_us..=self.to_us + tolerance_us).contains(&seen_us)
             })
     }
 

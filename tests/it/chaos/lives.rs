@@ -1,6 +1,7 @@
 //! The lives of the service: one process after the other in the same folder, and what each left behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use deadpool_redis::redis::{Client, RedisResult};
@@ -38,13 +39,21 @@ pub(crate) struct Past {
     pub(crate) outputs: Vec<String>,
     /// The first session of each life.
     pub(crate) first_sessions: Vec<usize>,
-    /// Sessions that a crash may have ended.
-    pub(crate) rough: BTreeSet<usize>,
+    /// Sessions that a crash may have ended: of one connection, or of all.
+    rough: Vec<(Option<String>, Range<usize>)>,
+    /// How many actors died at each point of their work.
+    pub(crate) deaths: BTreeMap<String, u64>,
     /// Broken promises that the logs tell of.
     pub(crate) problems: Vec<String>,
 }
 
 impl Past {
+    /// Sessions of this connection that a crash may have ended.
+    pub(crate) fn rough_of(&self, connection: &str) -> BTreeSet<usize> {
+        let of_it = self.rough.iter().filter(|(name, _)| name.as_ref().is_none_or(|name| name == connection));
+        of_it.flat_map(|(_, sessions)| sessions.clone()).collect()
+    }
+
     /// The life that a session belongs to.
     pub(crate) fn life_of(&self, session: usize) -> usize {
         self.first_sessions.partition_point(|first| *first <= session).saturating_sub(1)
@@ -52,14 +61,12 @@ impl Past {
 }
 
 fn start(setup: &Setup, life: &Life) -> Service {
-    let mut setup = setup
+    setup
         .clone()
         .set("WRITER_SHARDS", &life.shards.to_string())
-        .set("WRITER_BATCH_MAX_EVENTS", &life.batch.to_string());
-    if let Some(fault) = &life.fault {
-        setup = setup.set("UW_WEBSOCKET_FAULT", fault);
-    }
-    setup.start()
+        .set("WRITER_BATCH_MAX_EVENTS", &life.batch.to_string())
+        .set("UW_WEBSOCKET_FAULT", &life.faults())
+        .start()
 }
 
 impl<'r> Lives<'r> {
@@ -146,13 +153,20 @@ impl<'r> Lives<'r> {
 
     /// Keeps what the life that has ended leaves.
     fn bury(&mut self, was_killed: bool) {
-        // without a disk queue an end without Redis loses what is in memory, of each topic another part
-        if was_killed || self.life.fault.is_some() {
-            self.past.rough.extend(self.first_session..self.feed.sessions());
+        let sessions = self.first_session..self.feed.sessions();
+        if was_killed {
+            self.past.rough.push((None, sessions.clone()));
         }
-        let problems = self.service.records();
-        let problems = problems.iter().filter_map(|record| problem(record, self.number));
-        self.past.problems.extend(problems);
+        // what a connection has read and not handed over dies with it, of each topic another part; with a writer dies nothing
+        for death in &self.life.deaths {
+            self.past.rough.push((Some(death.child.clone()), sessions.clone()));
+        }
+        for record in self.service.records() {
+            self.past.problems.extend(problem(&record, self.number));
+            if let Some(point) = point_of_death(&record) {
+                *self.past.deaths.entry(point).or_default() += 1;
+            }
+        }
         self.past.outputs.push(self.service.output());
         self.past.first_sessions.push(self.first_session);
     }
@@ -181,9 +195,18 @@ fn forget_owner(redis: &str) -> RedisResult<()> {
     deadpool_redis::redis::cmd("DEL").arg("uw:ws:owner").query(&mut connection)
 }
 
+/// What a panic of the fault plan says before it names the point.
+const ASKED_FOR: &str = "a panic that the fault plan asked for, at ";
+
+/// Where an actor died that was told to.
+fn point_of_death(record: &LogRecord) -> Option<String> {
+    let text = record.text("panic");
+    (record.msg == "a thread panicked").then(|| text.strip_prefix(ASKED_FOR).map(str::to_owned)).flatten()
+}
+
 /// What must not stand in a log.
 fn problem(record: &LogRecord, life: usize) -> Option<String> {
-    let was_asked_for = record.mentions("a panic that the fault plan asked for");
+    let was_asked_for = record.mentions(ASKED_FOR);
     let is_bad = (record.level == "critical" && !was_asked_for)
         || record.mentions("books do not balance")
         || (record.mentions("panicked") && !was_asked_for);

@@ -2,7 +2,7 @@
 //! a seed.
 //!
 //! The world of a run is real: a Redis, the service as a process that is killed and started again in one folder, and
-//! proxies on the lines between them. The feed is ours and journals every frame. When the trouble has ended and the
+//! proxies on the lines between them; its actors die at named points of their work. The feed is ours and journals every frame. When the trouble has ended and the
 //! service has caught up, every stream is compared with the journal; see [`verdict`] for what may be missing.
 //! The disk queue is always on: it is what the promise is made for.
 //!

@@ -1,19 +1,46 @@
 //! What a run does: drawn from its seed before anything starts, so that the same seed does the same again.
 //!
 //! Six lanes run side by side, each with actions of one kind one after the other: Redis, the line to it, the line to the
-//! feed, the service, the feed, the clock. So everything overlaps with everything but itself.
+//! feed, the service, the feed, the clock. So everything overlaps with everything but itself. And in each life of the service
+//! some of its actors die at some points of their work.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
+use uw_websocket_actors::fault::FaultPoint;
 
+use super::traffic::CONNECTIONS;
 use crate::support::faults::{Fault, REFUSALS};
 use crate::support::proxy::{Direction, Mode};
 
 /// Longer than the service waits for an answer of Redis: the outcome of what it asked is unknown to it.
 const BEYOND_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Where a writer dies, and after fewer passes than a life of some seconds makes.
+const WRITER_POINTS: [(FaultPoint, u32); 10] = [
+    (FaultPoint::Step, 100),
+    (FaultPoint::Delivery, 100),
+    (FaultPoint::Accepted, 100),
+    (FaultPoint::AppendSent, 100),
+    (FaultPoint::Appended, 100),
+    (FaultPoint::Peeked, 100),
+    (FaultPoint::Answered, 100),
+    (FaultPoint::Acknowledged, 100),
+    (FaultPoint::Reconciling, 3),
+    (FaultPoint::SnapshotFlush, 5),
+];
+
+/// The same for a connection.
+const CONNECTION_POINTS: [(FaultPoint, u32); 6] = [
+    (FaultPoint::Step, 200),
+    (FaultPoint::FramesRead, 200),
+    (FaultPoint::FrameTaken, 1_000),
+    (FaultPoint::ChunkTaken, 200),
+    (FaultPoint::Delivered, 200),
+    (FaultPoint::NoRoom, 3),
+];
 
 /// Everything that is drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,8 +150,17 @@ pub(crate) struct ClockOffset(pub(crate) i64);
 pub(crate) struct Life {
     pub(crate) shards: usize,
     pub(crate) batch: usize,
-    /// `UW_WEBSOCKET_FAULT`
-    pub(crate) fault: Option<String>,
+    pub(crate) deaths: Vec<Death>,
+}
+
+/// An actor panics at a point of its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Death {
+    pub(crate) child: String,
+    point: FaultPoint,
+    /// Passes of the point before it, in each life of the actor.
+    after: u32,
+    times: u32,
 }
 
 impl Plan {
@@ -301,12 +337,46 @@ impl FeedAction {
 
 impl Life {
     fn draw(rng: &mut Rng) -> Life {
-        let fault = match rng.u32(0..6) {
-            0 => Some(format!("connection-trades:panic:after={}", rng.u32(20..400))),
-            1 => Some(format!("writer-0:panic:after={}", rng.u32(5..100))),
-            _ => None,
+        let shards = rng.usize(1..5);
+        let batch = pick(rng, &[1, 16, 128, 512]);
+        Life { shards, batch, deaths: (0..rng.usize(1..4)).map(|_| Death::draw(rng, shards)).collect() }
+    }
+
+    /// `UW_WEBSOCKET_FAULT`
+    pub(crate) fn faults(&self) -> String {
+        self.deaths.iter().map(Death::to_string).collect::<Vec<_>>().join(";")
+    }
+}
+
+impl Death {
+    fn draw(rng: &mut Rng, shards: usize) -> Death {
+        let (child, points) = if rng.u32(0..5) < 3 {
+            (format!("writer-{}", rng.usize(0..shards)), &WRITER_POINTS[..])
+        } else {
+            (pick(rng, &CONNECTIONS).to_owned(), &CONNECTION_POINTS[..])
         };
-        Life { shards: rng.usize(1..5), batch: pick(rng, &[1, 16, 128, 512]), fault }
+        let (point, passes) = pick(rng, points);
+        Death { child, point, after: rng.u32(0..passes), times: rng.u32(1..4) }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Death { child, point, after, times } = self;
+        write!(f, "{child}:panic:at={point}:after={after}:times={times}")
+    }
+}
+
+#[test]
+fn every_point_is_one_of_a_writer_or_of_a_connection_and_every_life_can_be_asked_for() {
+    for point in FaultPoint::ALL {
+        let is_at = |points: &[(FaultPoint, u32)]| points.iter().any(|(at, _)| at == point);
+        assert!(is_at(&WRITER_POINTS) || is_at(&CONNECTION_POINTS), "{point}");
+    }
+    let mut rng = Rng::with_seed(7);
+    for _ in 0..100 {
+        let faults = Life::draw(&mut rng).faults();
+        uw_websocket_actors::fault::FaultPlan::parse(&faults).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

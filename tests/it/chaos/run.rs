@@ -150,7 +150,8 @@ pub(crate) fn run(plan: &Plan) {
         panic!("{error}\nwhat is left is in {}", folder.display())
     });
     fail_if_any(&[stage.failures(), past.problems.clone()].concat());
-    println!("{}", Summary { plan, totals, seen, lives: past.outputs.len(), counts: stage.record().counts });
+    let (lives, counts) = (past.outputs.len(), stage.record().counts);
+    println!("{}", Summary { plan, totals, seen, lives, deaths: past.deaths, counts });
 }
 
 #[track_caller]

@@ -25,6 +25,8 @@ pub(crate) struct Summary<'r> {
     pub(crate) totals: Totals,
     pub(crate) seen: Seen,
     pub(crate) lives: usize,
+    /// Of actors, by the point at which they struck.
+    pub(crate) deaths: BTreeMap<String, u64>,
     pub(crate) counts: BTreeMap<String, u64>,
 }
 
@@ -42,6 +44,7 @@ impl fmt::Display for Summary<'_> {
             ("events recovered at starts", seen.recovered),
             ("frames rejected", seen.rejected_frames),
             ("lives of the service", self.lives as u64),
+            ("deaths of actors", self.deaths.values().sum()),
             ("looks at the books", seen.looks),
             ("worst memory, MiB", seen.worst_resident >> 20),
             ("longest recovery, ms", u64::try_from(seen.longest_recovery.as_millis()).unwrap_or(u64::MAX)),
@@ -49,6 +52,9 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "seed {} went well", self.plan.seed)?;
         for (name, value) in rows {
             writeln!(f, "  {name:<36}{value:>10}")?;
+        }
+        for (point, times) in &self.deaths {
+            writeln!(f, "  death at {point:<27}{times:>10}")?;
         }
         for (kind, times) in &self.counts {
             writeln!(f, "  {kind:<36}{times:>10}")?;

@@ -35,6 +35,10 @@ struct Family {
     every: Duration,
 }
 
+/// The connections of the families, in their order, as the supervisor names them.
+pub(crate) const CONNECTIONS: [&str; FAMILIES.len()] =
+    ["connection-trades", "connection-gex", "connection-prices", "connection-flow", "connection-news"];
+
 const FAMILIES: [Family; 5] = [
     Family {
         topics: &[("option_trades:SPY", 160), ("option_trades:QQQ", 100), ("option_trades:IWM", 100)],

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::stage::{Living, Stage};
+use crate::support::has_passed;
 use crate::support::metrics::Metrics;
 
 /// Between two looks.
@@ -58,8 +59,8 @@ impl Watch {
             // it was ended meanwhile
             Err(_) if stage.living().is_none_or(|now| now.life != living.life) => return,
             Err(error) => {
-                let silent = self.answered_at.get_or_insert_with(Instant::now).elapsed();
-                if silent > SILENCE_LIMIT {
+                let answered_at = *self.answered_at.get_or_insert_with(Instant::now);
+                if has_passed(answered_at, SILENCE_LIMIT) {
                     stage.fail(format!("life {} does not answer: {error}", living.life));
                 }
                 return;
@@ -69,6 +70,10 @@ impl Watch {
         self.seen.looks += 1;
         if let Err(problem) = metrics.check_conservation() {
             stage.fail(format!("the books of life {} do not balance: {problem}", living.life));
+        }
+        let lost = metrics.sum("uw_ws_events_dropped_total", &[("reason", "crash")]);
+        if lost > 0 {
+            stage.fail(format!("{lost} events of life {} died with an actor", living.life));
         }
         self.count(living.life, &metrics);
         let resident = living.probe.peak_resident_bytes().unwrap_or_default();

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::wait::{SOON, wait_for};
+use super::{has_passed, stretched};
 
 /// Gives the browser its pipes, which it wants as the files 3 and 4.
 const WITH_PIPES: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#;
@@ -148,7 +149,7 @@ impl Browser {
         }
         let sent = write!(self.commands.borrow_mut(), "{message}\0");
         sent.unwrap_or_else(|error| panic!("{method}: {error}; {NO_BROWSER}"));
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + stretched(SOON);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = self.answers.recv_timeout(left);
@@ -270,8 +271,8 @@ impl Drop for Browser {
             }
         }
         drop(write!(self.commands.get_mut(), r#"{{"id":0,"method":"Browser.close"}}{}"#, '\0'));
-        let end = Instant::now() + SOON;
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && !has_passed(asked, SOON) {
             std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
         drop(self.child.kill());

@@ -14,8 +14,11 @@ pub(crate) mod service;
 pub(crate) mod tls;
 pub(crate) mod tool;
 pub(crate) mod wait;
+#[path = "../../../actors/tests/yardstick/mod.rs"]
+mod yardstick;
 
 pub(crate) use feed::Feed;
 pub(crate) use redis::RedisServer;
 pub(crate) use service::{Service, Setup};
 pub(crate) use wait::{SOON, wait_for, wait_until};
+pub(crate) use yardstick::{has_passed, stretched};

@@ -9,6 +9,7 @@ use deadpool_redis::redis::{Client, Connection, FromRedisValue, RedisResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::stretched;
 use super::tls::Certificates;
 use super::wait::{SOON, wait_for};
 
@@ -95,15 +96,15 @@ impl RedisServer {
 
     /// A connection of the test's own, over the Unix socket: it works whatever the ports ask for.
     pub(crate) fn connect(&self) -> RedisResult<Connection> {
-        let connection = Client::open(self.unix_url())?.get_connection_with_timeout(SOON)?;
-        connection.set_read_timeout(Some(SOON))?;
+        let connection = Client::open(self.unix_url())?.get_connection_with_timeout(stretched(SOON))?;
+        connection.set_read_timeout(Some(stretched(SOON)))?;
         Ok(connection)
     }
 
     /// A connection as another user than the default one, who needs no password.
     pub(crate) fn connect_as(&self, user: &str) -> RedisResult<Connection> {
         let url = format!("unix://{}?user={user}&pass=any", self.socket().display());
-        Client::open(url)?.get_connection_with_timeout(SOON)
+        Client::open(url)?.get_connection_with_timeout(stretched(SOON))
     }
 
     /// Runs one command and returns what the server says.

@@ -15,7 +15,7 @@ use super::logs::{Lines, LogRecord};
 use super::metrics::Metrics;
 use super::redis::PASSWORD;
 use super::wait::{SOON, wait_for};
-use super::{Feed, RedisServer};
+use super::{Feed, RedisServer, stretched};
 
 /// The token of every test; it may appear in nothing that the service writes.
 pub(crate) const TOKEN: &str = "a-token+that/nobody=may&see";
@@ -411,7 +411,7 @@ impl Probe {
 
 fn get(url: &str) -> Result<(u16, String), String> {
     let request = ureq::get(url).config().http_status_as_error(false);
-    let request = request.timeout_global(Some(HTTP_TIMEOUT)).build();
+    let request = request.timeout_global(Some(stretched(HTTP_TIMEOUT))).build();
     let mut response = request.call().map_err(|error| error.to_string())?;
     let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
     Ok((response.status().as_u16(), body))
