@@ -31,7 +31,7 @@ impl Queue {
         let mut queue = Queue { root, spool, _lock: lock };
         queue.append("price", &["{\"a\": 1}", "{\"a\":2}", "{\"a\":3}"]);
         queue.append("news", &["{\"headline\":\"one\"}", "no json"]);
-        queue.spool.acknowledge(1, &[], now);
+        queue.spool.acknowledge(1, &[], now).unwrap();
         queue.spool.persist_cursor().unwrap();
         queue
     }
@@ -220,7 +220,7 @@ fn a_record_that_is_being_written_is_no_damage() {
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
             queue.append("price", &[payload.as_str(); 20]);
             let (below, now) = (queue.spool.next_seq(), Instant::now());
-            queue.spool.acknowledge(below, &[], now);
+            queue.spool.acknowledge(below, &[], now).unwrap();
             queue.spool.sweep(now, Duration::ZERO).unwrap();
         }
         let (code, stdout, stderr) = verify.join().unwrap();

@@ -56,7 +56,7 @@ impl Records {
         &mut self,
         channel: &str,
         received_us: u64,
-        outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+        outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
         payload: &[u8],
     ) -> Result<(), Unrecordable> {
         let mark = Mark { seq: self.next_seq(), offset: self.bytes.len() as u64 };

@@ -161,7 +161,7 @@ fn a_damaged_middle_of_an_earlier_release() {
 
 #[test]
 fn records_that_an_earlier_release_was_dropping() {
-    assert_taken_over("dropping", Some("spool_full"));
+    assert_taken_over("dropping", Some("spool_corrupt"));
 }
 
 #[test]
