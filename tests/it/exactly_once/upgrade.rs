@@ -104,12 +104,11 @@ fn assert_taken_over(name: &str, reason: Option<&str>) {
     for (key, expected) in &expected {
         assert_eq!(entries(&redis, key), *expected, "{key}");
     }
-    match reason {
-        Some(reason) => wait_for_gap(&redis, reason),
-        None => {
-            let reasons = gap_reasons(&redis);
-            assert!(!reasons.iter().any(|reason| reason.starts_with("spool") || reason.starts_with("redis")));
-        }
+    if let Some(reason) = reason {
+        wait_for_gap(&redis, reason);
+    } else {
+        let reasons = gap_reasons(&redis);
+        assert!(!reasons.iter().any(|reason| reason.starts_with("spool") || reason.starts_with("redis")));
     }
     feed.send("news", NEWS);
     feed.send("price:SPY", r#"{"close":"1.5"}"#);
