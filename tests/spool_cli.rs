@@ -31,7 +31,7 @@ impl Queue {
         let mut queue = Queue { root, spool, _lock: lock };
         queue.append("price", &["{\"a\": 1}", "{\"a\":2}", "{\"a\":3}"]);
         queue.append("news", &["{\"headline\":\"one\"}", "no json"]);
-        queue.spool.acknowledge(1, &[], now);
+        queue.spool.acknowledge(1, &[], now).unwrap();
         queue.spool.persist_cursor().unwrap();
         queue
     }
@@ -220,10 +220,50 @@ fn a_record_that_is_being_written_is_no_damage() {
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
             queue.append("price", &[payload.as_str(); 20]);
             let (below, now) = (queue.spool.next_seq(), Instant::now());
-            queue.spool.acknowledge(below, &[], now);
+            queue.spool.acknowledge(below, &[], now).unwrap();
             queue.spool.sweep(now, Duration::ZERO).unwrap();
         }
         let (code, stdout, stderr) = verify.join().unwrap();
         assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     });
+}
+
+/// Of an earlier release: `actors/tests/fixtures/README.md` tells what the folders are.
+fn of_release(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("actors/tests/fixtures/spool-0.1.0").join(name)
+}
+
+fn tool(args: &[&str], dir: &Path) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
+    outcome(command.arg("spool").args(args).arg("--dir").arg(dir).env_clear().output().unwrap())
+}
+
+#[test]
+fn the_queue_of_an_earlier_release_is_read_as_it_read_it_itself() {
+    for (name, damage) in [
+        ("backlog", None),
+        ("removed", None),
+        ("shards", None),
+        ("torn", Some("torn_tail")),
+        ("damaged", Some("bad_bytes")),
+        ("dropping", Some("dropped")),
+        ("absent", None),
+    ] {
+        let folder = of_release(name);
+        let (code, stdout, stderr) = tool(&["export", "--all"], &folder.join("spool"));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{name}");
+        assert!(stdout == fs::read_to_string(folder.join("events.jsonl")).unwrap(), "{name}: {stdout}");
+        let (code, stdout, _) = tool(&["verify"], &folder.join("spool"));
+        assert_eq!(code, i32::from(damage.is_some()), "{name}: {stdout}");
+        let shown: Vec<&str> = stdout.lines().filter_map(|line| line.strip_prefix("  damage ")).collect();
+        let kinds: Vec<&str> = shown.iter().map(|line| line.trim().split(':').next().unwrap()).collect();
+        assert_eq!(kinds, Vec::from_iter(damage), "{name}: {stdout}");
+    }
+}
+
+#[test]
+fn a_rewriting_of_an_earlier_release_that_a_kill_interrupted_is_seen() {
+    let (code, stdout, stderr) = tool(&["inspect"], &of_release("reassign").join("spool"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("\n  rewriting "), "{stdout}");
 }

@@ -440,7 +440,8 @@ impl DiskThread {
         self.spool.note_unkept(&unkept);
         if below > 0 {
             let lasts: Vec<_> = lasts.into_iter().collect();
-            self.spool.acknowledge(below, &lasts, now);
+            let done = self.spool.acknowledge(below, &lasts, now);
+            self.report(done);
         }
     }
 
@@ -506,7 +507,10 @@ impl DiskThread {
     }
 
     fn show(&mut self) {
-        let oldest = self.spool.oldest_unacknowledged_us();
+        let oldest = self.spool.oldest_unacknowledged_us().unwrap_or_else(|error| {
+            self.report(Err(error));
+            None
+        });
         let Some(observed) = self.observations.writers.get(self.shard) else { return };
         let shown = (self.spool.unacknowledged(), self.spool.bytes());
         let (events, bytes) = std::mem::replace(&mut self.shown, shown);

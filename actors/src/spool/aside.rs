@@ -29,9 +29,8 @@ pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> i
     let mut at = offset;
     while at < end {
         let size = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-        let Some(part) = block.get_mut(..size) else { break };
-        let read = read_readable(&source, part, at)?;
-        io::Write::write_all(&mut target, part.get(..read).unwrap_or_default())?;
+        let read = read_readable(&source, &mut block[..size], at)?;
+        io::Write::write_all(&mut target, &block[..read])?;
         if read == 0 {
             break;
         }
@@ -44,13 +43,12 @@ pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> i
 pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
     let aside = folder.join(ASIDE);
     fs::create_dir_all(&aside)?;
-    let free = (0u32..).map(|n| if n == 0 { name.to_owned() } else { format!("{name}.{n}") });
-    for target in free.map(|name| aside.join(name)) {
-        if !target.try_exists()? {
-            return fs::rename(folder.join(name), target);
-        }
+    let (mut target, mut others) = (aside.join(name), 0u64);
+    while target.try_exists()? {
+        others += 1;
+        target = aside.join(format!("{name}.{others}"));
     }
-    Ok(())
+    fs::rename(folder.join(name), target)
 }
 
 /// What is here: names and bytes.

@@ -56,6 +56,7 @@ impl Cursor {
         let mut body = format!("acknowledged {}\nend {}\n", self.acknowledged, self.end);
         for (name, ranges) in [("absent", &self.absent), ("dropping", &self.dropping)] {
             for (from, to) in ranges.iter() {
+                // a `String` takes all
                 writeln!(body, "{name} {from} {to}").ok();
             }
         }
@@ -67,20 +68,21 @@ impl Cursor {
     }
 
     fn parse(body: &str) -> Option<Cursor> {
-        let mut cursor = Cursor::default();
+        let (mut cursor, mut acknowledged, mut end) = (Cursor::default(), None, None);
         for line in body.lines() {
             let mut words = line.split(' ');
             let name = words.next()?;
             let from: u64 = words.next()?.parse().ok()?;
             let to: Option<u64> = words.next().map(str::parse).transpose().ok()?;
             match (name, to) {
-                ("acknowledged", None) => cursor.acknowledged = from,
-                ("end", None) => cursor.end = from,
+                ("acknowledged", None) => acknowledged = Some(from),
+                ("end", None) => end = Some(from),
                 ("absent", Some(to)) => cursor.absent.insert(from, to),
                 ("dropping", Some(to)) => cursor.dropping.insert(from, to),
                 _ => return None,
             }
         }
+        (cursor.acknowledged, cursor.end) = (acknowledged?, end?);
         (cursor.acknowledged <= cursor.end).then_some(cursor)
     }
 }
@@ -90,6 +92,7 @@ const REMOVED_TITLE: &str = "uw-websocket spool removed 1";
 pub(super) fn encode_removed(removed: &Removed) -> String {
     let mut body = String::with_capacity(removed.len() * 48);
     for (stream, id) in removed {
+        // as above
         writeln!(body, "{id} {stream}").ok();
     }
     sealed(REMOVED_TITLE, &body)
@@ -197,6 +200,17 @@ mod tests {
             assert!(matches!(Cursor::load(folder.path()), Loaded::Bad(_)), "byte {at}");
             fs::write(&path, &text[..at]).unwrap();
             assert!(matches!(Cursor::load(folder.path()), Loaded::Bad(_)), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_position_that_is_not_all_there_is_bad() {
+        let folder = tempfile::tempdir().unwrap();
+        for body in
+            ["acknowledged 1\n", "end 1\n", "acknowledged 2\nend 1\n", "acknowledged 1\nend 1\nother 1\n"]
+        {
+            replace(folder.path(), CURSOR, &sealed(Cursor::TITLE, body)).unwrap();
+            assert!(matches!(Cursor::load(folder.path()), Loaded::Bad(_)), "{body}");
         }
     }
 

@@ -24,7 +24,7 @@ crate::labelled! {
         BadRemoved = "bad_removed",
         /// A file that is not ours. It was left alone.
         ForeignFile = "foreign_file",
-        /// The folder of what was set aside has reached its bound; the oldest copy in it was deleted.
+        /// The folder of what was set aside has reached its bound; the oldest copy in it was deleted, or cannot be.
         AsideFull = "aside_full",
     }
 }

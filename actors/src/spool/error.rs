@@ -35,6 +35,17 @@ pub enum SpoolError {
         /// The number that comes next.
         expected: u64,
     },
+    /// Records were acknowledged that were never appended.
+    #[error("all records below {below} are acknowledged, but {next_seq} comes next")]
+    NeverAppended {
+        /// The number given.
+        below: u64,
+        /// The number that comes next.
+        next_seq: u64,
+    },
+    /// What the queue knows of itself does not fit together: a defect of this program. Nothing was written or read.
+    #[error("the disk queue contradicts itself: {0}")]
+    Contradiction(&'static str),
     /// No id is left above the last one of a stream.
     #[error("no entry id is left above {last}")]
     Exhausted {

@@ -17,11 +17,13 @@ const FIXED: usize = 34;
 const OUTLET_FIXED: usize = 17;
 /// The vendor's longest channel has 17 bytes, and [`crate::event::Channel`] takes no more than these.
 const MAX_CHANNEL: usize = 64;
-/// An event goes to its full stream and 64 symbols at most; this leaves room for twice as many.
-const MAX_OUTLETS: usize = 128;
+/// What the count of them can express: the full stream and 254 symbols.
+const MAX_OUTLETS: usize = u8::MAX as usize;
 /// The longest payload: a message has at most 4 MiB. A record that announces more is damaged.
 const MAX_PAYLOAD: usize = 4 * 1024 * 1024 + 64 * 1024;
 const MAX_HEADER: usize = FIXED + MAX_CHANNEL + MAX_OUTLETS * (OUTLET_FIXED + Symbol::MAX_LEN);
+/// Its length is a u16.
+const _: () = assert!(MAX_HEADER <= u16::MAX as usize);
 /// The longest record.
 pub(super) const MAX_RECORD: usize = MAX_HEADER + MAX_PAYLOAD;
 
@@ -69,7 +71,7 @@ pub(super) fn encode<'o>(
     out: &mut Vec<u8>,
     (seq, received_us): (u64, u64),
     channel: &str,
-    outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+    outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
     payload: &[u8],
 ) -> Result<(), Unrecordable> {
     let start = out.len();
@@ -84,11 +86,11 @@ fn encode_fields<'o>(
     out: &mut Vec<u8>,
     (seq, received_us): (u64, u64),
     channel: &str,
-    outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+    outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
     payload: &[u8],
 ) -> Result<(), Unrecordable> {
     let start = out.len();
-    let (channel_len, count, payload_len) = check(channel, outlets.len(), payload)?;
+    let (channel_len, payload_len) = lengths(channel, payload)?;
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 2]);
     out.extend_from_slice(&payload_len.to_le_bytes());
@@ -96,55 +98,61 @@ fn encode_fields<'o>(
     out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
     out.extend_from_slice(&seq.to_le_bytes());
     out.extend_from_slice(&received_us.to_le_bytes());
-    out.extend_from_slice(&[channel_len, count]);
+    out.extend_from_slice(&[channel_len, 0]);
     out.extend_from_slice(channel.as_bytes());
+    let mut count = 0;
     for (symbol, id) in outlets {
+        count += 1;
+        // a symbol without a byte would be the full stream
+        let is_valid = symbol.is_none_or(Symbol::is_valid);
         let symbol = symbol.unwrap_or_default();
-        let valid = symbol.is_empty() || Symbol::is_valid(symbol);
-        let len = small(symbol.len(), Symbol::MAX_LEN).filter(|_| valid).ok_or(Unrecordable::Symbol)?;
+        let len = small(symbol.len(), Symbol::MAX_LEN).filter(|_| is_valid).ok_or(Unrecordable::Symbol)?;
         out.extend_from_slice(&id.ms.to_le_bytes());
         out.extend_from_slice(&id.seq.to_le_bytes());
         out.push(len);
         out.extend_from_slice(symbol.as_bytes());
     }
-    let header = out.get_mut(start..).unwrap_or_default();
-    // the parts are bounded, so their sum is below 64 KiB
-    let header_len = u16::try_from(header.len()).unwrap_or(u16::MAX);
+    let header = &mut out[start..];
+    let too_many = Unrecordable::Outlets(count);
+    header[33] = small(count, MAX_OUTLETS).ok_or(too_many)?;
+    let header_len = u16::try_from(header.len()).map_err(|_| Unrecordable::Outlets(count))?;
     header[2..4].copy_from_slice(&header_len.to_le_bytes());
     seal_header(header);
     out.extend_from_slice(payload);
     Ok(())
 }
 
-/// The lengths of a channel, its outlets and a payload as a record has them.
-pub(super) fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(u8, u8, u32), Unrecordable> {
+/// Whether a record can hold an event of this channel, with so many outlets of valid symbols.
+pub(super) fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
+    lengths(channel, payload)?;
+    small(outlets, MAX_OUTLETS).map(drop).ok_or(Unrecordable::Outlets(outlets))
+}
+
+/// The lengths of a channel and a payload as a record has them.
+fn lengths(channel: &str, payload: &[u8]) -> Result<(u8, u32), Unrecordable> {
     let channel_len = small(channel.len(), MAX_CHANNEL).ok_or(Unrecordable::Channel(channel.len()))?;
-    let outlets = small(outlets, MAX_OUTLETS).ok_or(Unrecordable::Outlets(outlets))?;
     let payload_len = u32::try_from(payload.len())
         .ok()
         .filter(|_| payload.len() <= MAX_PAYLOAD)
         .ok_or(Unrecordable::Payload(payload.len()))?;
-    Ok((channel_len, outlets, payload_len))
+    Ok((channel_len, payload_len))
 }
 
 fn small(len: usize, max: usize) -> Option<u8> {
     u8::try_from(len).ok().filter(|_| len <= max)
 }
 
-/// Writes the checksum of a record's header into it.
+/// Writes the checksum of a record's header, which has all of its fields, into it.
 fn seal_header(header: &mut [u8]) {
-    if let Some(crc) = header_crc(header)
-        && let Some(place) = header.get_mut(8..12)
-    {
-        place.copy_from_slice(&crc.to_le_bytes());
-    }
+    let crc = header_crc(header);
+    header[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn header_crc(header: &[u8]) -> Option<u32> {
+fn header_crc(header: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(header.get(..8)?);
-    hasher.update(header.get(12..)?);
-    Some(hasher.finalize())
+    hasher.update(&header[..8]);
+    hasher.update(&header[12..]);
+    hasher.finalize()
 }
 
 /// A record where it lies in a block.
@@ -159,11 +167,12 @@ pub(super) struct View<'b> {
     payload_crc: u32,
 }
 
-/// An outlet of a record, with the place of its id in the header.
+/// An outlet of a record, with the header and the place of its id there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OutletView<'b> {
     pub symbol: Option<&'b str>,
     pub id: EntryId,
+    header: &'b [u8],
     at: usize,
 }
 
@@ -213,8 +222,9 @@ pub(super) fn parse_header(bytes: &[u8]) -> Parsed<'_> {
 }
 
 impl<'b> View<'b> {
+    /// Reads a header of [`FIXED`] bytes or more.
     fn read(header: &'b [u8], payload_len: usize) -> Option<View<'b>> {
-        if header_crc(header)? != u32_at(header, 8)? {
+        if header_crc(header) != u32_at(header, 8)? {
             return None;
         }
         let channel = header.get(FIXED..FIXED + usize::from(*header.get(32)?))?;
@@ -251,7 +261,7 @@ impl<'b> View<'b> {
     /// The outlets in the order in which they were given.
     pub(super) fn outlets(&self) -> Outlets<'b> {
         let at = FIXED + self.channel.len();
-        Outlets { rest: self.header.get(at..).unwrap_or_default(), at }
+        Outlets { header: self.header, rest: self.header.get(at..).unwrap_or_default(), at }
     }
 
     /// The names of the streams that the record goes to, with its ids there.
@@ -259,14 +269,14 @@ impl<'b> View<'b> {
         let channel = self.channel;
         self.outlets().map(move |outlet| (StreamName { channel, symbol: outlet.symbol }, outlet.id))
     }
+}
 
-    /// The header with another id for one outlet, and a checksum that says so.
-    pub(super) fn header_with_id(&self, outlet: &OutletView<'_>, id: EntryId) -> Vec<u8> {
+impl OutletView<'_> {
+    /// The header of the record with another id here, and a checksum that says so.
+    pub(super) fn header_with_id(&self, id: EntryId) -> Vec<u8> {
         let mut header = self.header.to_vec();
-        if let Some(place) = header.get_mut(outlet.at..outlet.at + 16) {
-            place[..8].copy_from_slice(&id.ms.to_le_bytes());
-            place[8..].copy_from_slice(&id.seq.to_le_bytes());
-        }
+        header[self.at..self.at + 8].copy_from_slice(&id.ms.to_le_bytes());
+        header[self.at + 8..self.at + 16].copy_from_slice(&id.seq.to_le_bytes());
         seal_header(&mut header);
         header
     }
@@ -274,6 +284,7 @@ impl<'b> View<'b> {
 
 /// The outlets of a record; ends early where the bytes make no sense.
 pub(super) struct Outlets<'b> {
+    header: &'b [u8],
     rest: &'b [u8],
     at: usize,
 }
@@ -288,7 +299,8 @@ impl<'b> Iterator for Outlets<'b> {
         if !symbol.is_empty() && !Symbol::is_valid(symbol) {
             return None;
         }
-        let outlet = OutletView { symbol: (!symbol.is_empty()).then_some(symbol), id, at: self.at };
+        let symbol = (!symbol.is_empty()).then_some(symbol);
+        let outlet = OutletView { symbol, id, header: self.header, at: self.at };
         self.rest = self.rest.get(end..)?;
         self.at += end;
         Some(outlet)
@@ -317,7 +329,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 

@@ -112,8 +112,17 @@ pub fn shard_folders(dir: &Path) -> Result<Vec<ShardFolder>, SpoolError> {
     let mut folders = Vec::new();
     for entry in entries {
         let entry = entry.context("read", dir)?;
-        let folder = entry.file_name().to_str().and_then(|name| ShardFolder::parse(dir, name));
-        folders.extend(folder.filter(|folder| folder.path.is_dir()));
+        let Some(folder) = entry.file_name().to_str().and_then(|name| ShardFolder::parse(dir, name)) else {
+            continue;
+        };
+        match fs::metadata(&folder.path) {
+            Ok(metadata) if metadata.is_dir() => folders.push(folder),
+            // a file is nobody's, and neither is a link to nothing
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // it may have events
+            Err(error) => return Err(error).context("look at", &folder.path),
+        }
     }
     folders.sort_unstable();
     Ok(folders)
@@ -183,5 +192,18 @@ mod tests {
         let later = ShardFolder::in_generation(root.path(), 2, 0, 1);
         assert_eq!(shard_folders(root.path()).unwrap(), [of(0, 1), of(0, 2), of(1, 2), later]);
         assert_eq!(shard_folders(&root.path().join("none")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_shard_that_cannot_be_looked_at_is_not_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(root.path().join(target), root.path().join(name)).unwrap();
+        };
+        link("nothing", "shard-0-of-2");
+        assert_eq!(shard_folders(root.path()).unwrap(), []);
+        link("shard-1-of-2", "shard-1-of-2");
+        let error = shard_folders(root.path()).unwrap_err();
+        assert!(matches!(error, SpoolError::Io { action: "look at", .. }), "{error}");
     }
 }

@@ -12,7 +12,8 @@
 //!   owner asks for [`Spool::sync`].
 //! - The queue never grows beyond [`Limits::max_bytes`]; what that takes is the owner's choice: [`SpoolError::Full`] to
 //!   wait, [`Spool::drop_oldest`] to shed load.
-//! - Space comes back by deleting whole segments. There is no compaction.
+//! - Space comes back by deleting whole segments. There is no compaction, and no file is used again for other records,
+//!   though that would more than halve the cost of an append: to an earlier release, what is left of the old is damage.
 //! - Memory: some 100 bytes and an index of 16 bytes for 256 records, a segment; the last ids of the streams of
 //!   acknowledged segments; 32 768 streams of removed ones. Open files: the folder, the newest segment, the one being
 //!   read, and up to nine that wait to be synced.
@@ -40,6 +41,12 @@
 //! header    0xFA 0xCE | header length u16 | payload length u32 | header crc u32 | payload crc u32
 //!           number u64 | received µs u64 | channel length u8 | outlets u8 | channel | outlet …
 //! outlet    id ms u64 | id sequence u64 | symbol length u8 | symbol        (no symbol: the channel's full stream)
+//!
+//! redo      crc of the rest u32 | entry …
+//! entry     number of the segment u64 | place of the record in it u64 | header length u64 | header
+//!
+//! cursor    a title, then `acknowledged N`, `end N`, `absent FROM TO` …, `dropping FROM TO` …, `crc` of the lines above
+//! removed   a title, then `ID STREAM` …, `crc` of the lines above
 //! ```
 //!
 //! The header's checksum covers the header but for itself, so an id can be rewritten without the payload. 0xFA occurs in

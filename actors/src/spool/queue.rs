@@ -135,7 +135,9 @@ impl Spool {
             Some(file) => file,
             None => self.begin_segment(now)?,
         };
-        let Some(segment) = self.segments.back_mut() else { return Ok(()) };
+        let Some(segment) = self.segments.back_mut() else {
+            return Err(SpoolError::Contradiction("it writes to a segment that it does not have"));
+        };
         let path = segment.path(&self.folder);
         if let Err(error) = file.write_all_at(records.bytes(), segment.bytes) {
             let is_cut = file.set_len(segment.bytes).is_ok();
@@ -160,6 +162,7 @@ impl Spool {
         // a file of this name is what a failed write left: no known segment begins with the next number
         let file = File::create(&path).context("create", &path)?;
         if let Err(error) = file.write_all_at(&segment_header(segment.first), 0) {
+            // if it stays it is overwritten: the next try has the same name
             fs::remove_file(&path).ok();
             return Err(error).context("begin", &path);
         }
@@ -188,9 +191,18 @@ impl Spool {
 
     /// All records below `below` are stored. `lasts` has the last id of each stream that was written since the last
     /// acknowledgement, under the name that [`super::StreamName`] shows; where that spans segments it counts for each.
-    pub fn acknowledge(&mut self, below: u64, lasts: &[(Arc<str>, EntryId)], now: Instant) {
+    /// What is acknowledged already stays so, and what was never appended cannot be.
+    pub fn acknowledge(
+        &mut self,
+        below: u64,
+        lasts: &[(Arc<str>, EntryId)],
+        now: Instant,
+    ) -> Result<(), SpoolError> {
+        if below > self.next_seq {
+            return Err(SpoolError::NeverAppended { below, next_seq: self.next_seq });
+        }
         let from = self.cursor.acknowledged;
-        let below = below.clamp(from, self.next_seq);
+        let below = below.max(from);
         for segment in self.segments.iter_mut().take_while(|segment| segment.first < below) {
             if segment.end > from {
                 segment.note_lasts(lasts);
@@ -200,6 +212,7 @@ impl Spool {
             }
         }
         self.cursor.acknowledged = below;
+        Ok(())
     }
 
     /// Writes the position down, by a rename. Call it now and then: after a crash, what was acknowledged since is read

@@ -20,6 +20,11 @@ use crate::event::{EntryId, Symbol};
 /// Blocks are no smaller: the first record of a segment should fit without a second try.
 const MIN_BLOCK: u64 = 16 * 1024;
 
+/// Segments are looked for, then read; none is removed in between.
+const NO_SEGMENT: SpoolError = SpoolError::Contradiction("it reads a segment that it does not have");
+/// Without its symbol the event would go to the full stream.
+const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a symbol that was checked is none");
+
 /// An event as it was appended, but for ids that were assigned anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -73,35 +78,36 @@ impl Spool {
         let mut chunk = Chunk { next_seq: from_seq, ..Chunk::default() };
         while chunk.records.is_empty() && chunk.next_seq < self.next_seq {
             let index = self.segments.partition_point(|segment| segment.end <= chunk.next_seq);
-            match self.segments.get(index) {
-                Some(segment) => chunk.next_seq = chunk.next_seq.max(segment.first),
-                None => chunk.next_seq = self.next_seq,
-            }
+            let Some(segment) = self.segments.get(index) else {
+                // the last records were dropped or are missing
+                chunk.next_seq = self.next_seq;
+                break;
+            };
+            chunk.next_seq = chunk.next_seq.max(segment.first);
             self.read_segment(index, &mut chunk, (max_events.max(1), max_bytes))?;
         }
         chunk.damages.append(&mut self.found);
         Ok(chunk)
     }
 
-    /// Receive time of the oldest record that is not acknowledged, in Unix microseconds.
-    pub fn oldest_unacknowledged_us(&mut self) -> Option<u64> {
+    /// Receive time of the oldest record that is not acknowledged, in Unix microseconds; `None` if there is none.
+    pub fn oldest_unacknowledged_us(&mut self) -> Result<Option<u64>, SpoolError> {
         let acknowledged = self.cursor.acknowledged;
         if let Some((_, us)) = self.oldest.filter(|(seq, _)| *seq == acknowledged) {
-            return Some(us);
+            return Ok(Some(us));
         }
         let place = self.place.take();
         let chunk = self.read(acknowledged, 1, 0);
         self.place = place;
-        let chunk = chunk.ok()?;
+        let chunk = chunk?;
         self.found.extend(chunk.damages);
-        let us = chunk.records.first()?.received_us;
-        self.oldest = Some((acknowledged, us));
-        Some(us)
+        self.oldest = chunk.records.first().map(|record| (acknowledged, record.received_us));
+        Ok(self.oldest.map(|(_, us)| us))
     }
 
     /// The place of a record: where the last read ended, or a known one before it.
-    fn place_of(&mut self, index: usize, seq: u64) -> Result<Option<Place>, SpoolError> {
-        let Some(segment) = self.segments.get(index) else { return Ok(None) };
+    fn place_of(&mut self, index: usize, seq: u64) -> Result<Place, SpoolError> {
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
         let open = self.place.take().filter(|place| place.first == segment.first);
         let mark = match &open {
             Some(place) if place.seq == seq => Mark { seq, offset: place.offset },
@@ -109,7 +115,7 @@ impl Spool {
         };
         let path = segment.path(&self.folder);
         let file = open.map_or_else(|| File::open(&path), |place| Ok(place.file)).context("open", &path)?;
-        Ok(Some(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset }))
+        Ok(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset })
     }
 
     /// Reads from one segment until there is enough, or something, or the segment is at its end.
@@ -119,16 +125,17 @@ impl Spool {
         chunk: &mut Chunk,
         (max_events, max_bytes): (usize, u64),
     ) -> Result<(), SpoolError> {
-        let Some(mut place) = self.place_of(index, chunk.next_seq)? else { return Ok(()) };
-        let Some(segment) = self.segments.get(index) else { return Ok(()) };
+        let mut place = self.place_of(index, chunk.next_seq)?;
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
         let (end, bytes, path) = (segment.end, segment.bytes, segment.path(&self.folder));
         let mut size = block_size(segment, chunk.next_seq - place.seq, (max_events, max_bytes));
         while chunk.records.is_empty() && place.seq < end {
             let left = bytes.saturating_sub(place.offset);
-            let mut block = vec![0; usize::try_from(size.min(left)).unwrap_or_default()];
+            // more than memory can address is more than it can hold
+            let mut block = vec![0; usize::try_from(size.min(left)).unwrap_or(usize::MAX)];
             let read = read_readable(&place.file, &mut block, place.offset).context("read", &path)?;
             block.truncate(read);
-            match self.take_records(&Bytes::from(block), &mut place, (end, max_events), chunk) {
+            match self.take_records(&Bytes::from(block), &mut place, (end, max_events), chunk)? {
                 Stop::Short(needs) if needs as u64 <= bytes.saturating_sub(place.offset) => {
                     size = size.max(needs as u64);
                 }
@@ -148,45 +155,45 @@ impl Spool {
         place: &mut Place,
         (end, max_events): (u64, usize),
         chunk: &mut Chunk,
-    ) -> Stop {
+    ) -> Result<Stop, SpoolError> {
         let mut at = 0;
         while place.seq < end && chunk.records.len() < max_events {
             let view = match parse(block.get(at..).unwrap_or_default()) {
                 Parsed::Record(view) => view,
-                Parsed::Short(needs) => return Stop::Short(needs),
-                Parsed::BadPayload(_) | Parsed::Bad => return Stop::Bad,
+                Parsed::Short(needs) => return Ok(Stop::Short(needs)),
+                Parsed::BadPayload(_) | Parsed::Bad => return Ok(Stop::Bad),
             };
             let is_next = view.seq == place.seq || self.is_known_gap(place.seq, view.seq);
             if !is_next || view.seq >= end {
-                return Stop::Bad;
+                return Ok(Stop::Bad);
             }
             let size = view.size();
             if view.seq >= chunk.next_seq {
                 let payload = block.slice(at + view.header_len()..at + size);
-                chunk.records.push(self.record(&view, payload));
+                chunk.records.push(self.record(&view, payload)?);
             }
             at += size;
             place.offset += size as u64;
             place.seq = view.seq + 1;
         }
-        Stop::Enough
+        Ok(Stop::Enough)
     }
 
-    fn record(&mut self, view: &View<'_>, payload: Bytes) -> Record {
+    fn record(&mut self, view: &View<'_>, payload: Bytes) -> Result<Record, SpoolError> {
         if *self.last_channel != *view.channel {
             self.last_channel = view.channel.into();
         }
         let outlets = view.outlets().map(|outlet| {
-            // an outlet's symbol has been checked, so it is one
-            (outlet.symbol.and_then(|symbol| Symbol::parse(symbol).ok()), outlet.id)
+            let symbol = outlet.symbol.map(Symbol::parse).transpose();
+            symbol.map(|symbol| (symbol, outlet.id)).map_err(|_| NO_SYMBOL)
         });
-        Record {
+        Ok(Record {
             seq: view.seq,
             received_us: view.received_us,
             channel: Arc::clone(&self.last_channel),
-            outlets: outlets.collect(),
+            outlets: outlets.collect::<Result<_, _>>()?,
             payload,
-        }
+        })
     }
 
     fn is_known_gap(&self, from: u64, to: u64) -> bool {
@@ -195,7 +202,7 @@ impl Spool {
 
     /// Moves the place to the next good record, or to the end of the segment.
     fn pass_damage(&mut self, index: usize, place: &mut Place) -> Result<(), SpoolError> {
-        let Some(segment) = self.segments.get(index) else { return Ok(()) };
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
         let span = Span { offset: place.offset, seq: place.seq, len: segment.bytes, below: segment.end };
         let mut next = Mark { seq: segment.end, offset: segment.bytes };
         scan(&place.file, span, |met| {
@@ -216,7 +223,7 @@ impl Spool {
     /// Looks at a whole segment anew: what was damaged since it was written is reported once, with the channels that
     /// have fewer records than before.
     fn note_damage(&mut self, index: usize, file: &File) -> Result<(), SpoolError> {
-        let Some(segment) = self.segments.get_mut(index) else { return Ok(()) };
+        let segment = self.segments.get_mut(index).ok_or(NO_SEGMENT)?;
         let path = segment.path(&self.folder);
         let span = Span {
             offset: SEGMENT_HEADER as u64,
@@ -241,10 +248,15 @@ impl Spool {
             missing += new;
             absent.insert(stretch.expected, to);
             if new > 0 {
-                // the bytes stay where they are in any case; the copy is for the time after
-                aside::copy(&self.folder, &segment_name(segment.first), (stretch.offset, stretch.len)).ok();
                 let one = || damage_of(DamageKind::BadBytes, segment.first, stretch);
                 let sum = damage.get_or_insert_with(|| Damage { bytes: 0, from_us: *from_us, ..one() });
+                // the bytes stay where they are in any case; the copy is for the time after
+                let place = (stretch.offset, stretch.len);
+                if let Err(error) = aside::copy(&self.folder, &segment_name(segment.first), place) {
+                    let uncopied =
+                        format!("; {} bytes at {} are not copied aside: {error}", place.1, place.0);
+                    sum.detail.push_str(&uncopied);
+                }
                 sum.bytes += stretch.len;
                 sum.to_us = *to_us;
             }

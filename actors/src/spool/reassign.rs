@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::error::{Context as _, SpoolError};
-use super::format::{StreamName, View, u32_at, u64_at};
+use super::format::{StreamName, View, u64_at};
 use super::queue::Spool;
 use super::scan::{Met, Span, scan};
 use super::segment::segment_name;
@@ -92,54 +92,51 @@ fn rewritten(
         return Ok(None);
     }
     result.count += 1;
-    Ok(Some(view.header_with_id(&outlet, result.last)))
+    Ok(Some(outlet.header_with_id(result.last)))
 }
 
 /// Headers about to be rewritten. An entry is the segment, the place in it, the length, and the header.
 struct Redo<'f> {
     folder: &'f Path,
     is_durable: bool,
-    /// The checksum, then the entries.
-    bytes: Vec<u8>,
+    entries: Vec<u8>,
 }
 
 impl Redo<'_> {
     fn new(folder: &Path, is_durable: bool) -> Redo<'_> {
-        Redo { folder, is_durable, bytes: vec![0; 4] }
+        Redo { folder, is_durable, entries: Vec::new() }
     }
 
     fn add(&mut self, (segment, offset): (u64, u64), header: &[u8], file: &File) -> Result<(), SpoolError> {
-        self.bytes.extend_from_slice(&segment.to_le_bytes());
-        self.bytes.extend_from_slice(&offset.to_le_bytes());
-        self.bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
-        self.bytes.extend_from_slice(header);
-        if self.bytes.len() >= REDO_BYTES { self.apply(file) } else { Ok(()) }
+        self.entries.extend_from_slice(&segment.to_le_bytes());
+        self.entries.extend_from_slice(&offset.to_le_bytes());
+        self.entries.extend_from_slice(&(header.len() as u64).to_le_bytes());
+        self.entries.extend_from_slice(header);
+        if self.entries.len() >= REDO_BYTES { self.apply(file) } else { Ok(()) }
     }
 
     /// Rewrites the headers in their segment.
     fn apply(&mut self, file: &File) -> Result<(), SpoolError> {
         let path = self.folder.join(REDO);
-        if entries(&self.bytes).next().is_none() {
+        if self.entries.is_empty() {
             return Ok(());
         }
-        self.seal();
         self.write(&path).inspect_err(|_| drop(fs::remove_file(&path))).context("write", &path)?;
         let write = |entry: Entry<'_>| file.write_all_at(entry.header, entry.offset);
-        let written = entries(&self.bytes).try_for_each(write);
+        let written = entries(&self.entries).try_for_each(write);
         let synced = written.and_then(|()| if self.is_durable { file.sync_data() } else { Ok(()) });
         synced.and_then(|()| fs::remove_file(&path)).context("rewrite ids as told by", &path)?;
-        self.bytes.truncate(4);
+        self.entries.clear();
         Ok(())
     }
 
-    fn seal(&mut self) {
-        if let Some((crc, entries)) = self.bytes.split_first_chunk_mut() {
-            *crc = crc32fast::hash(entries).to_le_bytes();
-        }
+    /// What the file says: the checksum, then the entries.
+    fn content(&self) -> Vec<u8> {
+        [&crc32fast::hash(&self.entries).to_le_bytes()[..], &self.entries].concat()
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, &self.bytes)?;
+        fs::write(path, self.content())?;
         if self.is_durable { File::open(path)?.sync_all() } else { Ok(()) }
     }
 }
@@ -150,8 +147,7 @@ struct Entry<'b> {
     header: &'b [u8],
 }
 
-fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut rest = bytes.get(4..).unwrap_or_default();
+fn entries(mut rest: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     std::iter::from_fn(move || {
         let end = usize::try_from(u64_at(rest, 16)?).ok()?.checked_add(24)?;
         let header = rest.get(24..end)?;
@@ -168,8 +164,10 @@ pub(super) fn redo(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         bytes => bytes?,
     };
-    if u32_at(&bytes, 0) == bytes.get(4..).map(crc32fast::hash) {
-        for entry in entries(&bytes) {
+    if let Some((crc, planned)) = bytes.split_first_chunk()
+        && *crc == crc32fast::hash(planned).to_le_bytes()
+    {
+        for entry in entries(planned) {
             let segment = folder.join(segment_name(entry.segment));
             match File::options().read(true).write(true).open(segment) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -180,7 +178,7 @@ pub(super) fn redo(folder: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Rewrites one header, if its record is still in its place.
+/// Rewrites one header, if its record is still in its place. What the disk cannot give is a damage that the start finds.
 fn finish(file: &File, entry: &Entry<'_>) -> io::Result<()> {
     let mut present = vec![0; entry.header.len()];
     let read = file.read_exact_at(&mut present, entry.offset);
@@ -210,7 +208,6 @@ pub(super) mod tests {
             ControlFlow::Continue(())
         })
         .unwrap();
-        redo.seal();
-        redo.bytes
+        redo.content()
     }
 }

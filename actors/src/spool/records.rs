@@ -53,7 +53,7 @@ impl Records {
 
     /// Whether a record can hold an event of this channel, with so many outlets of valid symbols.
     pub fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
-        format::check(channel, outlets, payload).map(drop)
+        format::check(channel, outlets, payload)
     }
 
     /// Adds an event. An outlet without a symbol is the channel's full stream. On an error nothing is added.
@@ -61,7 +61,7 @@ impl Records {
         &mut self,
         channel: &str,
         received_us: u64,
-        outlets: impl ExactSizeIterator<Item = (Option<&'o str>, EntryId)>,
+        outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
         payload: &[u8],
     ) -> Result<(), Unrecordable> {
         let mark = Mark { seq: self.next_seq(), offset: self.bytes.len() as u64 };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::cursor::{self, CURSOR, Cursor, Removed};
-use super::damage::Damage;
+use super::damage::{Damage, DamageKind};
 use super::error::{Context as _, SpoolError, is_disk_full};
 use super::examine::{Examined, Finding, Remedy};
 use super::format::segment_header;
@@ -55,7 +55,10 @@ impl Spool {
             damages.extend(remedied(folder, finding));
         }
         // a folder that cannot be trimmed is no reason to refuse
-        damages.extend(aside::trim(folder).unwrap_or_default());
+        damages.extend(aside::trim(folder).unwrap_or_else(|error| {
+            let detail = format!("the oldest copies of bad bytes cannot be deleted: {error}");
+            Some(Damage::new(DamageKind::AsideFull, aside::ASIDE, detail))
+        }));
         for leftover in &examined.listing.leftovers {
             // whatever stays is overwritten when its name is used again
             fs::remove_file(folder.join(leftover)).ok();

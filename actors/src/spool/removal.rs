@@ -17,6 +17,9 @@ use super::records::Summary;
 use super::segment::Segment;
 use crate::event::EntryId;
 
+/// More segments were to go than there are.
+const GONE: SpoolError = SpoolError::Contradiction("it removes a segment that it does not have");
+
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -31,9 +34,9 @@ pub struct Swept {
 pub struct Dropped {
     /// How many, by channel.
     pub events: BTreeMap<String, u64>,
-    /// Oldest receive time, in Unix microseconds.
+    /// Oldest receive time, in Unix microseconds; 0 if `events` is empty, since all of them were damaged.
     pub from_us: u64,
-    /// Newest receive time.
+    /// Newest receive time, or 0.
     pub to_us: u64,
     /// Number of the first one.
     pub first_seq: u64,
@@ -106,7 +109,7 @@ impl Spool {
                 Err(error) if !error.is_full() => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            let Some(segment) = self.segments.front() else { break };
+            let segment = self.segments.front().ok_or(GONE)?;
             self.delete(segment)?;
             swept.segments += 1;
             swept.bytes += segment.bytes;
@@ -181,11 +184,17 @@ impl Spool {
         let mut dropped = Vec::new();
         let mut failure = None;
         for _ in 0..count {
-            let Some(segment) = self.segments.get(start) else { break };
-            if let Err(error) = self.delete(segment) {
-                failure = Some(error);
-                break;
-            }
+            let deleted = self.segments.get(start).ok_or(GONE).and_then(|segment| {
+                self.delete(segment)?;
+                Ok(segment)
+            });
+            let segment = match deleted {
+                Ok(segment) => segment,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
             self.bytes -= segment.bytes;
             self.cursor.absent.insert(segment.first, segment.end);
             dropped.extend(self.segments.remove(start));
@@ -195,6 +204,7 @@ impl Spool {
         (self.place, self.oldest) = (None, None);
         match (total(&dropped), failure) {
             (None, Some(error)) => Err(error),
+            // what is gone must be told of; the failure comes again with the next call
             (dropped, _) => Ok(dropped),
         }
     }

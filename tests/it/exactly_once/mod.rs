@@ -10,6 +10,7 @@ mod line;
 mod lives;
 mod memory;
 mod repeats;
+mod upgrade;
 
 use std::net::SocketAddr;
 

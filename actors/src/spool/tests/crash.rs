@@ -59,7 +59,7 @@ fn work(folder: &Path, seed: u64) {
             10..13 => {
                 let below = rng.u64(spool.acknowledged()..=spool.next_seq());
                 tell(format!("acknowledged {below}"));
-                spool.acknowledge(below, &[("price".into(), id(below, 0))], now);
+                spool.acknowledge(below, &[("price".into(), id(below, 0))], now).unwrap();
             }
             13..15 => spool.persist_cursor().unwrap(),
             15..17 => drop(spool.sweep(now, Duration::ZERO).unwrap()),

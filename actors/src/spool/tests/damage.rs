@@ -286,6 +286,21 @@ fn damage_met_while_reading_is_reported_once_with_its_channels() {
 }
 
 #[test]
+fn where_nothing_can_be_put_aside_it_is_said_and_the_queue_goes_on() {
+    let mut world = nine_records();
+    fs::write(world.folder().join(ASIDE), "in the way").unwrap();
+    assert_eq!(kinds(&world.open().damages), [DamageKind::AsideFull]);
+    let path = world.files(".seg")[1].clone();
+    flip(&path, bounds(&path)[1]);
+    let (records, damages) = world.read(0);
+    assert_eq!((records.len(), kinds(&damages)), (8, vec![DamageKind::BadBytes]));
+    assert!(damages[0].detail.contains("not copied aside"), "{damages:?}");
+    let damages = world.open().damages;
+    assert_eq!(kinds(&damages), [DamageKind::BadBytes, DamageKind::AsideFull]);
+    assert!(damages[0].detail.contains("it stays where it is"), "{damages:?}");
+}
+
+#[test]
 fn a_record_that_was_reported_as_damaged_is_read_once_its_bytes_are_good_again() {
     for restarts in [false, true] {
         let mut world = nine_records();

@@ -127,7 +127,7 @@ impl World {
 
     fn acknowledge(&mut self, below: u64) {
         let now = self.now;
-        self.spool().acknowledge(below, &[], now);
+        self.spool().acknowledge(below, &[], now).unwrap();
     }
 
     fn persist(&mut self) {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::writer::ids::next_id;
+use crate::queue::ids::next_id;
 
 const CHANNELS: [&str; 3] = ["a", "news", "price"];
 const SYMBOLS: [Option<&str>; 3] = [None, Some("SPY"), Some("QQQ")];
@@ -95,7 +95,7 @@ impl Model {
             Step::Acknowledge(count) => {
                 let below = (self.acknowledged + count).min(self.world.spool().next_seq());
                 let (lasts, now) = ([(Arc::from("a"), id(self.clock_ms, 0))], self.world.now);
-                self.world.spool().acknowledge(below, &lasts, now);
+                self.world.spool().acknowledge(below, &lasts, now).unwrap();
                 self.acknowledged = below;
             }
             Step::Persist => {
@@ -284,7 +284,7 @@ impl Model {
         let waiting = self.records.range(self.acknowledged..);
         assert_eq!(self.world.spool().unacknowledged(), waiting.clone().count() as u64);
         let oldest = waiting.map(|(_, record)| record.received_us).next();
-        assert_eq!(self.world.spool().oldest_unacknowledged_us(), oldest);
+        assert_eq!(self.world.spool().oldest_unacknowledged_us().unwrap(), oldest);
         let on_disk: u64 =
             self.world.files(".seg").iter().map(|path| fs::metadata(path).unwrap().len()).sum();
         assert_eq!(self.world.spool().bytes(), on_disk);

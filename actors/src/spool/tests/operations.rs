@@ -49,10 +49,67 @@ fn an_event_that_no_record_can_hold_is_refused_and_leaves_nothing() {
     assert_eq!(records.push("a", 0, none(), &huge), Err(Unrecordable::Payload(5 << 20)));
     assert_eq!(records.push("a", 0, [(Some("a b"), id(0, 0))].into_iter(), b""), Err(Unrecordable::Symbol));
     assert_eq!(
-        records.push("a", 0, vec![(None, id(0, 0)); 129].into_iter(), b""),
-        Err(Unrecordable::Outlets(129))
+        records.push("a", 0, vec![(None, id(0, 0)); 256].into_iter(), b""),
+        Err(Unrecordable::Outlets(256))
     );
+    assert_eq!(records.push("a", 0, [(Some(""), id(0, 0))].into_iter(), b""), Err(Unrecordable::Symbol));
     assert_eq!((records.len(), records.bytes()), (0, &b""[..]));
+}
+
+#[test]
+fn an_event_may_go_to_as_many_streams_as_a_byte_counts_with_the_longest_names() {
+    let mut world = World::new(ROOMY);
+    let symbols: Vec<String> = (0..254).map(|n| format!("{n:032}")).collect();
+    let all = || {
+        let symbols = symbols.iter().map(|symbol| Some(symbol.as_str()));
+        std::iter::once(None).chain(symbols).zip(0..).map(|(symbol, seq)| (symbol, id(7, seq)))
+    };
+    world.records.clear(0);
+    world.records.push(&"c".repeat(64), 1, all(), b"{}").unwrap();
+    let World { spool, records, now, .. } = &mut world;
+    spool.as_mut().unwrap().append(records, *now).unwrap();
+    for _ in 0..2 {
+        let (records, damages) = world.records(0);
+        assert_eq!((records.len(), damages), (1, vec![]));
+        let outlets = records[0].outlets.iter();
+        let read: Vec<_> = outlets.map(|(symbol, id)| (symbol.as_ref().map(Symbol::as_str), *id)).collect();
+        assert_eq!(read, all().collect::<Vec<_>>());
+        assert_eq!(world.open().damages, []);
+    }
+}
+
+#[test]
+fn what_was_never_appended_cannot_be_acknowledged() {
+    let mut world = World::new(ROOMY);
+    world.append("a", [1, 2]);
+    let now = world.now;
+    let error = world.spool().acknowledge(3, &[], now).unwrap_err();
+    assert!(matches!(error, SpoolError::NeverAppended { below: 3, next_seq: 2 }), "{error}");
+    assert_eq!((world.spool().acknowledged(), world.spool().unacknowledged()), (0, 2));
+    world.acknowledge(2);
+    world.acknowledge(1);
+    assert_eq!(world.spool().acknowledged(), 2);
+}
+
+#[test]
+fn records_without_a_segment_to_go_to_are_refused_and_the_next_ones_get_one() {
+    let mut world = World::new(ROOMY);
+    let elsewhere = File::create(world.root.path().join("elsewhere")).unwrap();
+    world.spool().writing = Some(elsewhere);
+    let error = world.try_append("a", [1]).unwrap_err();
+    assert!(matches!(error, SpoolError::Contradiction(_)), "{error}");
+    world.append("a", [2]);
+    assert_eq!(world.read(0).0, [(0, "2".into())]);
+}
+
+#[test]
+fn a_disk_that_does_not_tell_what_is_oldest_is_not_an_empty_one() {
+    let mut world = World::new(ROOMY);
+    assert_eq!(world.spool().oldest_unacknowledged_us().unwrap(), None);
+    world.append("a", [1]);
+    fs::remove_file(&world.files(".seg")[0]).unwrap();
+    let error = world.spool().oldest_unacknowledged_us().unwrap_err();
+    assert!(matches!(error, SpoolError::Io { action: "open", .. }), "{error}");
 }
 
 #[test]
@@ -80,7 +137,8 @@ fn a_kill_loses_nothing_and_reports_nothing() {
     assert_eq!((recovery.acknowledged, recovery.next_seq, recovery.kept_from), (4, 15, 0));
     assert_eq!(recovery.events, [("a".into(), 3), ("b".into(), 8)].into());
     assert_eq!(world.seqs(), (0..15).collect::<Vec<_>>());
-    assert_eq!((world.spool().unacknowledged(), world.spool().oldest_unacknowledged_us()), (11, Some(1000)));
+    assert_eq!(world.spool().unacknowledged(), 11);
+    assert_eq!(world.spool().oldest_unacknowledged_us().unwrap(), Some(1000));
 }
 
 #[test]
@@ -128,8 +186,8 @@ fn the_last_ids_of_removed_records_outlive_them() {
     world.append("a", [2]);
     world.append("a", [3]);
     let (name, now): (Arc<str>, _) = ("a:SPY".into(), world.now);
-    world.spool().acknowledge(1, &[(name.clone(), id(1, 1))], now);
-    world.spool().acknowledge(2, &[(name.clone(), id(2, 1))], now);
+    world.spool().acknowledge(1, &[(name.clone(), id(1, 1))], now).unwrap();
+    world.spool().acknowledge(2, &[(name.clone(), id(2, 1))], now).unwrap();
     world.spool().sweep(now, Duration::ZERO).unwrap();
     assert_eq!(world.spool().removed(), &[(name.clone(), id(2, 1))].into());
     world.acknowledge(3);
@@ -208,7 +266,7 @@ fn what_is_acknowledged_keeps_its_ids() {
     for ms in [10, 20, 30] {
         world.append("a", [ms]);
     }
-    world.spool().acknowledge(2, &[], Instant::now());
+    world.spool().acknowledge(2, &[], Instant::now()).unwrap();
     let result = world.spool().reassign(0, stream("a"), &HashSet::<u64>::new(), id(100, 7)).unwrap();
     assert_eq!(result, Reassigned { count: 1, last: id(100, 8) });
 }
