@@ -1,8 +1,10 @@
 //! Which events have come before.
 //!
-//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel. They are told
-//! apart by a keyed 64-bit fingerprint of the payload: that one event in so many is taken for another happens once in
-//! 10^14 events.
+//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel, and its symbol
+//! is the same: a `price` does not say whose it is, so those of two tickers may have equal payloads. The symbol is that
+//! of the event's route ([`crate::event::Route::symbol`]), which a record on disk tells as well; in a full stream the
+//! payload alone decides. Events are told apart by a keyed 64-bit fingerprint: that one in so many is taken for another
+//! happens once in 10^14 events.
 //!
 //! A shard sees a part of a channel's events, yet the window is one of the whole channel: every event brings its
 //! ordinal, its position among all events of the channel, and an entry is in the window by its ordinal. So a shard
@@ -50,15 +52,22 @@ impl Duplicates {
     }
 
     /// Whether the event equals one of the last [`WINDOW`] of its channel. From here on it is one of them itself.
-    pub fn is_duplicate(&mut self, channel: ChannelIndex, ordinal: u64, payload: &[u8]) -> bool {
-        let fingerprint = self.fingerprint(payload);
+    pub fn is_duplicate(
+        &mut self,
+        channel: ChannelIndex,
+        ordinal: u64,
+        symbol: Option<&str>,
+        payload: &[u8],
+    ) -> bool {
+        let fingerprint = self.fingerprint(symbol, payload);
         self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal))
     }
 
-    /// What an event is told by.
+    /// What an event is told by: its payload and the symbol of its route. `None` is a channel's full stream.
     #[must_use]
-    pub fn fingerprint(&self, payload: &[u8]) -> u64 {
-        xxh3_64_with_seed(payload, self.seed)
+    pub fn fingerprint(&self, symbol: Option<&str>, payload: &[u8]) -> u64 {
+        let of_payload = xxh3_64_with_seed(payload, self.seed);
+        symbol.map_or(of_payload, |symbol| xxh3_64_with_seed(symbol.as_bytes(), of_payload))
     }
 
     /// Takes an event in that was seen in an earlier life, the oldest first.

@@ -20,33 +20,54 @@ fn duplicates() -> Duplicates {
 }
 
 fn remember(seen: &mut Duplicates, ordinal: u64, payload: &[u8]) {
-    let fingerprint = seen.fingerprint(payload);
+    let fingerprint = seen.fingerprint(None, payload);
     seen.remember(PRICE, ordinal, fingerprint);
 }
 
 #[test]
 fn an_event_that_came_before_is_a_duplicate_and_an_amendment_is_not() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(PRICE, 0, br#"{"id":1,"size":5}"#));
-    assert!(!seen.is_duplicate(PRICE, 1, br#"{"id":1,"size":6}"#));
-    assert!(seen.is_duplicate(PRICE, 2, br#"{"id":1,"size":5}"#));
-    assert!(!seen.is_duplicate(PRICE, 3, b""));
-    assert!(seen.is_duplicate(PRICE, 4, b""));
+    assert!(!seen.is_duplicate(PRICE, 0, None, br#"{"id":1,"size":5}"#));
+    assert!(!seen.is_duplicate(PRICE, 1, None, br#"{"id":1,"size":6}"#));
+    assert!(seen.is_duplicate(PRICE, 2, None, br#"{"id":1,"size":5}"#));
+    assert!(!seen.is_duplicate(PRICE, 3, None, b""));
+    assert!(seen.is_duplicate(PRICE, 4, None, b""));
 }
 
 #[test]
 fn channels_are_compared_each_with_itself() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(PRICE, 0, b"1"));
-    assert!(!seen.is_duplicate(NEWS, 0, b"1"));
-    assert!(seen.is_duplicate(NEWS, 1, b"1"));
+    assert!(!seen.is_duplicate(PRICE, 0, None, b"1"));
+    assert!(!seen.is_duplicate(NEWS, 0, None, b"1"));
+    assert!(seen.is_duplicate(NEWS, 1, None, b"1"));
+}
+
+#[test]
+fn equal_payloads_of_two_symbols_are_two_events() {
+    let mut seen = duplicates();
+    let payload = br#"{"close":"500.82","time":1,"vol":7}"#;
+    for (ordinal, symbol) in [(0, Some("SPY")), (1, Some("QQQ")), (2, None), (3, Some(""))] {
+        assert!(!seen.is_duplicate(PRICE, ordinal, symbol, payload), "{symbol:?}");
+    }
+    for (ordinal, symbol) in [(4, Some("SPY")), (5, Some("QQQ")), (6, None), (7, Some(""))] {
+        assert!(seen.is_duplicate(PRICE, ordinal, symbol, payload), "{symbol:?} again");
+    }
+}
+
+#[test]
+fn what_is_remembered_of_one_symbol_is_not_known_of_another() {
+    let mut seen = duplicates();
+    let fingerprint = seen.fingerprint(Some("SPY"), b"1");
+    seen.remember(PRICE, 0, fingerprint);
+    assert!(!seen.is_duplicate(PRICE, 1, Some("QQQ"), b"1"));
+    assert!(seen.is_duplicate(PRICE, 2, Some("SPY"), b"1"));
 }
 
 #[test]
 fn trades_without_an_id_may_repeat_themselves() {
     let mut seen = duplicates();
     for (ordinal, channel) in [(0, LIT), (1, LIT), (0, OFF_LIT), (1, OFF_LIT)] {
-        assert!(!seen.is_duplicate(channel, ordinal, b"1"));
+        assert!(!seen.is_duplicate(channel, ordinal, None, b"1"));
     }
     assert_eq!(seen.bytes(), 0);
 }
@@ -54,56 +75,62 @@ fn trades_without_an_id_may_repeat_themselves() {
 #[test]
 fn an_unknown_channel_has_no_duplicates() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(ChannelIndex(9), 0, b"1") && !seen.is_duplicate(ChannelIndex(9), 1, b"1"));
+    assert!(
+        !seen.is_duplicate(ChannelIndex(9), 0, None, b"1")
+            && !seen.is_duplicate(ChannelIndex(9), 1, None, b"1")
+    );
 }
 
 #[test]
 fn the_window_is_counted_over_the_whole_channel() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(PRICE, 0, b"1"));
-    assert!(!seen.is_duplicate(PRICE, 1, b"2"));
+    assert!(!seen.is_duplicate(PRICE, 0, None, b"1"));
+    assert!(!seen.is_duplicate(PRICE, 1, None, b"2"));
     // all others went to another shard
-    assert!(seen.is_duplicate(PRICE, FAR, b"1"), "the last of the window");
-    assert!(!seen.is_duplicate(PRICE, FAR + 2, b"2"), "one beyond it");
-    assert!(seen.is_duplicate(PRICE, FAR + 3, b"2"), "and it is new from here on");
+    assert!(seen.is_duplicate(PRICE, FAR, None, b"1"), "the last of the window");
+    assert!(!seen.is_duplicate(PRICE, FAR + 2, None, b"2"), "one beyond it");
+    assert!(seen.is_duplicate(PRICE, FAR + 3, None, b"2"), "and it is new from here on");
 }
 
 #[test]
 fn a_duplicate_is_itself_one_of_the_last() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(PRICE, 0, b"1"));
-    assert!(seen.is_duplicate(PRICE, FAR - 1, b"1"));
-    assert!(seen.is_duplicate(PRICE, 2 * FAR - 2, b"1"));
-    assert!(!seen.is_duplicate(PRICE, 3 * FAR, b"1"));
+    assert!(!seen.is_duplicate(PRICE, 0, None, b"1"));
+    assert!(seen.is_duplicate(PRICE, FAR - 1, None, b"1"));
+    assert!(seen.is_duplicate(PRICE, 2 * FAR - 2, None, b"1"));
+    assert!(!seen.is_duplicate(PRICE, 3 * FAR, None, b"1"));
 }
 
 #[test]
 fn an_event_that_was_overtaken_is_a_duplicate_all_the_same() {
     let mut seen = duplicates();
-    assert!(!seen.is_duplicate(PRICE, 900, b"1"));
-    assert!(seen.is_duplicate(PRICE, 700, b"1"));
+    assert!(!seen.is_duplicate(PRICE, 900, None, b"1"));
+    assert!(seen.is_duplicate(PRICE, 700, None, b"1"));
 }
 
 #[test]
 fn what_is_remembered_is_known() {
     let mut seen = duplicates();
     remember(&mut seen, 10, b"1");
-    assert!(seen.is_duplicate(PRICE, 11, b"1"));
+    assert!(seen.is_duplicate(PRICE, 11, None, b"1"));
 }
 
 #[test]
 fn a_full_window_stays_full_and_small() {
     let mut seen = duplicates();
     for ordinal in 0..3 * FAR {
-        assert!(!seen.is_duplicate(PRICE, ordinal, &ordinal.to_le_bytes()));
+        assert!(!seen.is_duplicate(PRICE, ordinal, None, &ordinal.to_le_bytes()));
     }
     assert!(seen.bytes() < 2_200_000, "{} bytes", seen.bytes());
     let mut ordinal = 3 * FAR;
     for before in [FAR, FAR / 2, 3] {
-        assert!(seen.is_duplicate(PRICE, ordinal, &(ordinal - before).to_le_bytes()), "{before} before");
+        assert!(
+            seen.is_duplicate(PRICE, ordinal, None, &(ordinal - before).to_le_bytes()),
+            "{before} before"
+        );
         ordinal += 1;
     }
-    assert!(!seen.is_duplicate(PRICE, ordinal, &(ordinal - FAR - 1).to_le_bytes()), "one beyond");
+    assert!(!seen.is_duplicate(PRICE, ordinal, None, &(ordinal - FAR - 1).to_le_bytes()), "one beyond");
 }
 
 #[test]
@@ -141,7 +168,7 @@ proptest! {
         for (payload, later) in events {
             ordinal += later;
             let rule = last.insert(payload, ordinal).is_some_and(|then| ordinal - then <= FAR);
-            prop_assert_eq!(seen.is_duplicate(PRICE, ordinal, &[payload]), rule);
+            prop_assert_eq!(seen.is_duplicate(PRICE, ordinal, None, &[payload]), rule);
         }
     }
 
@@ -152,7 +179,7 @@ proptest! {
         let mut seen = duplicates();
         let mut came: Vec<(u16, u64)> = Vec::new();
         for (payload, ordinal) in events {
-            if seen.is_duplicate(PRICE, ordinal, &payload.to_le_bytes()) {
+            if seen.is_duplicate(PRICE, ordinal, None, &payload.to_le_bytes()) {
                 prop_assert!(came.iter().any(|(other, then)| *other == payload && then.abs_diff(ordinal) <= FAR));
             }
             came.push((payload, ordinal));
@@ -168,7 +195,7 @@ fn what_a_check_costs() {
     let mut payload = vec![b'x'; 760];
     let mut check = |ordinal: u64, repeats: u64| {
         payload[100..108].copy_from_slice(&(ordinal / repeats).to_le_bytes());
-        seen.is_duplicate(PRICE, ordinal, &payload)
+        seen.is_duplicate(PRICE, ordinal, None, &payload)
     };
     (0..2 * FAR).for_each(|ordinal| assert!(!check(ordinal, 1)));
     let rounds = 1_000_000;

@@ -126,7 +126,7 @@ impl Keeper {
     fn take_in(&mut self, mut batch: EventBatch) -> Option<EventBatch> {
         let duplicates = &mut self.duplicates;
         batch.remove_duplicates(|event| {
-            duplicates.is_duplicate(event.route.channel, event.ordinal, &event.payload)
+            duplicates.is_duplicate(event.route.channel, event.ordinal, event.route.symbol(), &event.payload)
         });
         let mut numbering = self.numbering.borrow_mut();
         batch.events_mut().iter_mut().for_each(|event| numbering.number(event));

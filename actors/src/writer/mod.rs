@@ -269,7 +269,8 @@ impl WriterParts {
                 for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
                     numbering.raise(&outlet.stream, *id);
                 }
-                remembered.add(event.route.channel, duplicates.fingerprint(&event.payload));
+                remembered
+                    .add(event.route.channel, duplicates.fingerprint(event.route.symbol(), &event.payload));
                 if is_stored && remembered.snapshots.is_some() {
                     stored.push(event);
                 }
