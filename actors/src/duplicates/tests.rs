@@ -19,6 +19,21 @@ fn duplicates() -> Duplicates {
     Duplicates::new(7, &channels)
 }
 
+impl Duplicates {
+    fn is_duplicate(
+        &mut self,
+        channel: ChannelIndex,
+        ordinal: u64,
+        symbol: Option<&str>,
+        payload: &[u8],
+    ) -> bool {
+        match self.mark([Arrival { channel, ordinal, symbol, payload }]) {
+            [is_duplicate] => *is_duplicate,
+            marks => panic!("{marks:?} for one event"),
+        }
+    }
+}
+
 fn remember(seen: &mut Duplicates, ordinal: u64, payload: &[u8]) {
     let fingerprint = seen.fingerprint(None, payload);
     seen.remember(PRICE, ordinal, fingerprint);
@@ -173,6 +188,27 @@ proptest! {
     }
 
     #[test]
+    fn events_together_are_marked_as_one_after_the_other(
+        events in prop::collection::vec((0_u8..5, 0_u64..2 * FAR, 0_usize..3, 0_u8..20), 0..200),
+        together in 1_usize..50,
+    ) {
+        let (mut all, mut each) = (duplicates(), duplicates());
+        for events in events.chunks(together) {
+            let payloads: Vec<[u8; 1]> = events.iter().map(|(.., payload)| [*payload]).collect();
+            let arrivals = || events.iter().zip(&payloads).map(|((channel, ordinal, symbol, _), payload)| {
+                let symbol = [None, Some("SPY"), Some("QQQ")][*symbol];
+                Arrival { channel: ChannelIndex(*channel), ordinal: *ordinal, symbol, payload }
+            });
+            let one_by_one: Vec<bool> = arrivals()
+                .map(|Arrival { channel, ordinal, symbol, payload }| {
+                    each.is_duplicate(channel, ordinal, symbol, payload)
+                })
+                .collect();
+            prop_assert_eq!(all.mark(arrivals()), one_by_one);
+        }
+    }
+
+    #[test]
     fn no_event_is_taken_for_another_in_whatever_order_they_come(
         events in prop::collection::vec((0_u16..2_000, 0_u64..2 * FAR), 1..400),
     ) {
@@ -191,19 +227,41 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn what_a_check_costs() {
-    let mut seen = duplicates();
-    let mut payload = vec![b'x'; 760];
-    let mut check = |ordinal: u64, repeats: u64| {
-        payload[100..108].copy_from_slice(&(ordinal / repeats).to_le_bytes());
-        seen.is_duplicate(PRICE, ordinal, None, &payload)
+    /// What the service moves through the caches for each event besides: its payload some eight times.
+    const ELSEWHERE: usize = 6_000;
+    const CACHE_LINE: usize = 64;
+    const BATCH: u64 = 64;
+    let mut elsewhere = vec![0_u8; 16 * 1024 * ELSEWHERE];
+    let mut places = (0..elsewhere.len() / CACHE_LINE).cycle();
+    let mut payloads = vec![vec![b'x'; 780]; usize::try_from(BATCH).unwrap()];
+    let mut measure = |name: &str, together: usize| {
+        let mut seen = duplicates();
+        let mut took = Vec::new();
+        for from in (0..6 * FAR).step_by(usize::try_from(BATCH).unwrap()) {
+            for (payload, ordinal) in payloads.iter_mut().zip(from..) {
+                payload[100..108].copy_from_slice(&ordinal.to_le_bytes());
+            }
+            for place in places.by_ref().take(payloads.len() * ELSEWHERE / CACHE_LINE) {
+                elsewhere[place * CACHE_LINE] = elsewhere[place * CACHE_LINE].wrapping_add(1);
+            }
+            let began = Instant::now();
+            for (payloads, from) in payloads.chunks(together).zip((from..).step_by(together)) {
+                let arrivals = payloads.iter().zip(from..).map(|(payload, ordinal)| Arrival {
+                    channel: PRICE,
+                    ordinal,
+                    symbol: Some("SPY"),
+                    payload,
+                });
+                assert!(seen.mark(arrivals).iter().all(|is_duplicate| !is_duplicate));
+            }
+            took.push(began.elapsed() / u32::try_from(BATCH).unwrap());
+        }
+        let full = took.len() / 2;
+        took[full..].sort();
+        println!("{name}: {:?} an event of 780 bytes, {} bytes", took[full + full / 2], seen.bytes());
     };
-    (0..2 * FAR).for_each(|ordinal| assert!(!check(ordinal, 1)));
-    let rounds = 1_000_000;
-    let began = Instant::now();
-    let found = (2 * FAR..2 * FAR + rounds).filter(|ordinal| check(*ordinal, 1)).count();
-    let (took, bytes) = (began.elapsed(), seen.bytes());
-    println!(
-        "{} ns a check of 760 bytes, {found} found, {bytes} bytes",
-        took.as_nanos() / u128::from(rounds)
-    );
+    for _ in 0..3 {
+        measure("one by one", 1);
+        measure("a batch of 64", 64);
+    }
 }

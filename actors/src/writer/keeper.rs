@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::backlog::{Backlog, InFlight};
 use super::disk::{Disk, DiskError, Ticket};
 use super::ids::Numbering;
-use crate::duplicates::Duplicates;
+use crate::duplicates::{Arrival, Duplicates};
 use crate::event::{Event, Symbol};
 use crate::events;
 use crate::ledger::book::GapBook;
@@ -124,10 +124,8 @@ impl Keeper {
 
     /// A batch without its duplicates and with its IDs; none if nothing is left.
     fn take_in(&mut self, mut batch: EventBatch) -> Option<EventBatch> {
-        let duplicates = &mut self.duplicates;
-        batch.remove_duplicates(|event| {
-            duplicates.is_duplicate(event.route.channel, event.ordinal, event.route.symbol(), &event.payload)
-        });
+        let mut marks = self.duplicates.mark(batch.events().iter().map(Arrival::from)).iter();
+        batch.remove_duplicates(|_| marks.next().is_some_and(|is_duplicate| *is_duplicate));
         let mut numbering = self.numbering.borrow_mut();
         batch.events_mut().iter_mut().for_each(|event| numbering.number(event));
         (!batch.events().is_empty()).then_some(batch)
