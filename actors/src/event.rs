@@ -306,6 +306,14 @@ pub struct Route {
     pub outlets: Vec<Arc<Outlet>>,
 }
 
+impl Route {
+    /// The symbol of the first outlet; `None` for the events of a full stream, whatever symbols they name.
+    #[must_use]
+    pub fn symbol(&self) -> Option<&str> {
+        self.outlets.first()?.symbol.as_ref().map(Symbol::as_str)
+    }
+}
+
 /// Position of a channel in the settings' list: what counters are indexed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelIndex(pub u8);

@@ -1,8 +1,10 @@
 //! Which events have come before.
 //!
-//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel. They are told
-//! apart by a keyed 64-bit fingerprint of the payload: that one event in so many is taken for another happens once in
-//! 10^14 events.
+//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel, and its symbol
+//! is the same: a `price` does not say whose it is, so those of two tickers may have equal payloads. The symbol is that
+//! of the event's route ([`crate::event::Route::symbol`]), which a record on disk tells as well; in a full stream the
+//! payload alone decides. Events are told apart by a keyed 64-bit fingerprint: that one in so many is taken for another
+//! happens once in 10^14 events.
 //!
 //! A shard sees a part of a channel's events, yet the window is one of the whole channel: every event brings its
 //! ordinal, its position among all events of the channel, and an entry is in the window by its ordinal. So a shard
@@ -16,7 +18,7 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::event::{Channel, ChannelIndex};
+use crate::event::{Channel, ChannelIndex, Event};
 
 /// So many events before it an event is compared with. The feed repeats itself within seconds, after a reconnect; this
 /// is minutes of the busiest channel. A full window takes 2.1 MB.
@@ -39,6 +41,38 @@ pub struct Duplicates {
     seed: u64,
     /// One for each channel; `None` for those that may repeat themselves.
     windows: Vec<Option<Window>>,
+    /// Of the events being marked; empty otherwise.
+    told: Vec<Told>,
+    /// Of the events marked last.
+    marks: Vec<bool>,
+}
+
+/// An event that may have come before.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'e> {
+    /// Its channel.
+    pub channel: ChannelIndex,
+    /// Its position among all events of the channel.
+    pub ordinal: u64,
+    /// The symbol of its route.
+    pub symbol: Option<&'e str>,
+    /// Its payload.
+    pub payload: &'e [u8],
+}
+
+impl<'e> From<&'e Event> for Arrival<'e> {
+    fn from(event: &'e Event) -> Arrival<'e> {
+        let Event { route, payload, ordinal, .. } = event;
+        Arrival { channel: route.channel, ordinal: *ordinal, symbol: route.symbol(), payload }
+    }
+}
+
+/// An event by what it is told by.
+#[derive(Debug)]
+struct Told {
+    channel: ChannelIndex,
+    ordinal: u64,
+    fingerprint: u64,
 }
 
 impl Duplicates {
@@ -46,26 +80,35 @@ impl Duplicates {
     #[must_use]
     pub fn new<'c>(seed: u64, channels: impl IntoIterator<Item = &'c Channel>) -> Duplicates {
         let window = |channel: &Channel| (!REPEATING.contains(&channel.name())).then(Window::default);
-        Duplicates { seed, windows: channels.into_iter().map(window).collect() }
+        let windows = channels.into_iter().map(window).collect();
+        Duplicates { seed, windows, told: Vec::new(), marks: Vec::new() }
     }
 
-    /// Whether the event equals one of the last [`WINDOW`] of its channel. From here on it is one of them itself.
-    pub fn is_duplicate(
-        &mut self,
-        channel: ChannelIndex,
-        ordinal: u64,
-        symbol: Option<&str>,
-        payload: &[u8],
-    ) -> bool {
-        let fingerprint = self.fingerprint(symbol, payload);
-        self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal))
+    /// Whether each of the events, in their order, equals one of the last [`WINDOW`] of its channel. From here on they are
+    /// themselves among the last.
+    pub fn mark<'e>(&mut self, events: impl IntoIterator<Item = Arrival<'e>>) -> &[bool] {
+        let mut told = std::mem::take(&mut self.told);
+        told.extend(events.into_iter().map(|event| Told {
+            channel: event.channel,
+            ordinal: event.ordinal,
+            fingerprint: self.fingerprint(event.symbol, event.payload),
+        }));
+        self.marks.clear();
+        // In a pass of its own: a look-up waits for memory, and the processor overlaps the waits of several that follow each
+        // other. Hashing a payload between two of them is too much work to look past.
+        for Told { channel, ordinal, fingerprint } in told.drain(..) {
+            let is_duplicate = self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal));
+            self.marks.push(is_duplicate);
+        }
+        self.told = told;
+        &self.marks
     }
 
-    /// What an event is told by.
+    /// What an event is told by: its payload and the symbol of its route. `None` is a channel's full stream.
     #[must_use]
     pub fn fingerprint(&self, symbol: Option<&str>, payload: &[u8]) -> u64 {
-        let seed = symbol.map_or(self.seed, |symbol| xxh3_64_with_seed(symbol.as_bytes(), self.seed));
-        xxh3_64_with_seed(payload, seed)
+        let of_payload = xxh3_64_with_seed(payload, self.seed);
+        symbol.map_or(of_payload, |symbol| xxh3_64_with_seed(symbol.as_bytes(), of_payload))
     }
 
     /// Takes an event in that was seen in an earlier life, the oldest first.

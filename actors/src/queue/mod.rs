@@ -45,7 +45,7 @@ use self::backlog::{Backlog, Front, Left, Lent, Position, Span};
 use self::batch::{EventBatch, TransactionSize};
 use self::decoder::Decoder;
 use self::disk::{Answer, Appended, Disk, DiskError, Reassignment, Standing};
-use self::duplicates::Duplicates;
+use self::duplicates::{Arrival, Duplicates};
 use self::ids::Numbering;
 use self::inbox::Inbox;
 use crate::error_chain::ErrorChain;
@@ -483,18 +483,13 @@ impl Queue {
                 state.note_stored(&outlet.stream, *id, true);
             }
         }
-        state.duplicates.fingerprint(symbol_of(event), &event.payload)
+        state.duplicates.fingerprint(event.route.symbol(), &event.payload)
     }
 
     /// Enters an event that came before among those that duplicates are looked for in, the oldest first.
     pub fn remember(&self, channel: ChannelIndex, ordinal: u64, fingerprint: u64) {
         lock(&self.0.state).duplicates.remember(channel, ordinal, fingerprint);
     }
-}
-
-/// What tells equal bytes of two topics apart: the symbol of the event's first stream, which its record has too.
-fn symbol_of(event: &Event) -> Option<&str> {
-    event.route.outlets.first()?.symbol.as_ref().map(Symbol::as_str)
 }
 
 impl Shared {
@@ -522,14 +517,21 @@ impl Shared {
     /// Ends the duplicates of a batch, and takes out what no record can hold.
     fn leave_out(&self, state: &mut State, batch: &mut EventBatch) {
         let State { duplicates, unrecordable, .. } = state;
+        let arrivals = batch.events().iter().map(|event| Arrival {
+            channel: event.route.channel,
+            ordinal: event.ordinal,
+            symbol: event.route.symbol(),
+            payload: &event.payload,
+        });
+        let mut duplicate = duplicates.mark(arrivals).iter();
         batch.retain(|event| {
             let channel = self.observations.channel(event.route.channel);
-            if duplicates.is_duplicate(event.route.channel, event.ordinal, symbol_of(event), &event.payload) {
+            if duplicate.next().copied().unwrap_or_default() {
                 channel.end(Place::Memory, Fate::Duplicate, 1);
                 return false;
             }
-            let recordable =
-                Records::check(channel.channel.name(), event.route.outlets.len(), &event.payload);
+            let outlets = event.route.outlets.len();
+            let recordable = Records::check(channel.channel.name(), outlets, &event.payload);
             if let (Some(_), Err(error)) = (&self.disk, recordable) {
                 unrecordable.push((event.clone(), error));
                 return false;

@@ -9,7 +9,7 @@ const KEY: &str = "uw:ws:option_trades:SPY";
 const TOPIC: &str = "option_trades:SPY";
 
 fn duplicates(service: &Service) -> u64 {
-    service.wait_until_settled().sum("uw_ws_events_duplicate_total", &[("channel", "option_trades")])
+    service.wait_until_settled().sum("uw_ws_events_duplicate_total", &[])
 }
 
 #[track_caller]
@@ -84,5 +84,45 @@ fn a_channel_whose_events_may_repeat_rightly_keeps_them_all() {
     service.wait_for_metric("uw_ws_events_stored_total", &[], 3);
     assert_stream_holds(&redis, "uw:ws:lit_trades", &thrice);
     assert_stream_holds(&redis, "uw:ws:lit_trades:SPY", &thrice);
+    service.finish();
+}
+
+#[test]
+fn equal_payloads_of_two_tickers_are_two_events() {
+    const KEYS: [(&str, &str); 2] = [("price:SPY", "uw:ws:price:SPY"), ("price:QQQ", "uw:ws:price:QQQ")];
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    // both tickers have their home in the only shard
+    let setup = Setup::new(&feed, &redis).set("WRITER_SHARDS", "1");
+    let mut service = setup.clone().start_ready();
+    let mut prices = payloads("price", "SPY", 0, 30);
+    assert_eq!(prices, payloads("price", "QQQ", 0, 30), "a price does not name its ticker");
+    let send = |prices: &[String]| {
+        feed.wait_for_joins(&KEYS.map(|(topic, _)| topic));
+        KEYS.iter().for_each(|(topic, _)| feed.send_all(topic, prices));
+    };
+    let assert_stored = |prices: &[String]| {
+        KEYS.iter().for_each(|(_, key)| assert_stream_holds(&redis, key, prices));
+    };
+    send(&prices);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 60);
+    assert_eq!(duplicates(&service), 0);
+    assert_stored(&prices);
+
+    let sessions = feed.sessions();
+    feed.cut_all();
+    wait_for_new_sessions(&feed, &service, sessions);
+    prices.extend(payloads("price", "SPY", 30, 30));
+    send(&prices);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 60 + 120);
+    assert_eq!(duplicates(&service), 60, "each ticker's own are known");
+    assert_stored(&prices);
+
+    service.kill9();
+    let service = start_again(&setup, &feed, &redis);
+    prices.extend(payloads("price", "SPY", 60, 30));
+    send(&prices);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 180);
+    assert_eq!(duplicates(&service), 120, "and known over a restart");
+    assert_stored(&prices);
     service.finish();
 }

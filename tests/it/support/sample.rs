@@ -21,10 +21,8 @@ pub(crate) fn payload(channel: &str, symbol: &str, n: u64) -> String {
     let at = *BEGAN_MS + n;
     match channel {
         "option_trades" => trade(symbol, n, at),
-        // no ticker inside: without a difference in volume the prices of two symbols would be one event twice
-        "price" => {
-            format!(r#"{{"close":"{}.82","time":{at},"vol":{}}}"#, 500 + n % 90, volume_of(symbol) + n)
-        }
+        // no ticker inside: those of two symbols are equal
+        "price" => format!(r#"{{"close":"{}.82","time":{at},"vol":{n}}}"#, 500 + n % 90),
         "gex" => format!(
             r#"{{"ticker":"{symbol}","timestamp":{at},"gamma_per_one_percent_move_oi":"-262444980.3100000001{n}","delta_per_one_percent_move_oi":"","price":"562.86","gamma_per_one_percent_move_dir":"-9372185.61"}}"#
         ),
@@ -78,10 +76,6 @@ fn alert(symbol: &str, n: u64, at: u64) -> String {
         uuid(n + 1_000_000),
         uuid(n)
     )
-}
-
-fn volume_of(symbol: &str) -> u64 {
-    symbol.bytes().fold(6, |volume, byte| (volume * 31 + u64::from(byte)) % 1_000_000) * 1_000_000
 }
 
 fn uuid(n: u64) -> String {
