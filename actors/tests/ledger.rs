@@ -21,6 +21,7 @@ use uw_websocket_actors::ledger::clerk::Clerk;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
 use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
 use uw_websocket_actors::ledger::post::Post;
+use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Observations, unix_micros};
 use uw_websocket_actors::settings::{RedisSettings, Secret};
@@ -304,6 +305,22 @@ async fn without_a_folder_the_state_is_in_redis() {
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
     drop(watch);
+}
+
+#[tokio::test]
+async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let places = |prefix: &str| {
+        let folder = Some(folder.path().to_owned());
+        Places { folder, pool: pool.clone(), prefix: prefix.to_owned() }
+    };
+    let mut process = Process::start(pool.clone(), "uw", None).await;
+    process.turn().await;
+    std::fs::write(folder.path().join("state.json"), "{").unwrap();
+    let missing = ledger::look(places("other"), unix_micros()).await;
+    assert!(matches!(missing, Err(ShelfError::Unusable { .. })), "{missing:?}");
+    assert_eq!(ledger::look(places("uw"), unix_micros()).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -80,8 +80,14 @@ impl GapBook {
     }
 
     /// What the actor of the connection at this position writes with, for one life of it.
+    ///
+    /// # Panics
+    ///
+    /// If the book has no such connection: its gaps would be written nowhere.
     #[must_use]
     pub fn watch(&self, position: usize) -> Watch {
+        let connections = lock(&self.pages).coverages.len();
+        assert!(position < connections, "the book has {connections} connections, not one at {position}");
         Watch { book: self.clone(), position, is_over: false }
     }
 
@@ -320,6 +326,12 @@ mod tests {
             assert_eq!(book.noted(), []);
             assert!(book.turn(now + FOLLOWS_WITHIN).ended.is_empty());
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "not one at 1")]
+    fn a_connection_that_the_book_does_not_know_has_no_side_of_it() {
+        book().watch(1).opened();
     }
 
     #[test]

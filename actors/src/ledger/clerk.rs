@@ -183,12 +183,20 @@ impl Clerk {
                 self.keep(life, DISK_PATIENCE).await;
             }
         }
-        if let Ok(json) = self.json(life) {
-            post.keep(&mut connection, &json).await?;
-        }
+        let json = match self.json(life) {
+            Ok(json) => json,
+            Err(error) => {
+                // without a copy no id is on record, and nothing may be sent
+                self.note_unkept(&error.into());
+                return Ok(());
+            }
+        };
+        post.keep(&mut connection, &json).await?;
         for _ in 0..AT_ONCE {
-            let Some(first) = self.waiting.first().filter(|first| first.id.is_some()) else { break };
-            match post.send(&mut connection, first).await? {
+            let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
+                break;
+            };
+            match post.send(&mut connection, first, id).await? {
                 Posted::Stored => {
                     self.waiting.pop();
                 }

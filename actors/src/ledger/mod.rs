@@ -88,10 +88,12 @@ pub async fn open(
     Clerk { book, shelf, post, gate, waiting, followed, observations, log, progress }
 }
 
-/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it.
+/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it. A state
+/// on disk that cannot be read matters only where there is none in Redis: who looks need not have the service's rights.
 pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> {
-    let on_disk = places.folder.map(|folder| Shelf::new(folder).read()).transpose().ok().flatten().flatten();
+    let on_disk = places.folder.map_or(Ok(None), |folder| Shelf::new(folder).read());
     let in_redis = shelf::read_copy(&places.pool, &places.prefix).await?;
+    let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
 }
 

@@ -35,6 +35,12 @@ pub enum SpoolError {
         /// The number that comes next.
         expected: u64,
     },
+    /// The queue has no such segment: an error of the program, and never a queue at its end.
+    #[error("the disk queue has no segment {position}")]
+    NoSegment {
+        /// Its position in the queue.
+        position: usize,
+    },
     /// No id is left above the last one of a stream.
     #[error("no entry id is left above {last}")]
     Exhausted {

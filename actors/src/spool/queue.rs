@@ -135,7 +135,8 @@ impl Spool {
             Some(file) => file,
             None => self.begin_segment(now)?,
         };
-        let Some(segment) = self.segments.back_mut() else { return Ok(()) };
+        let position = self.segments.len().saturating_sub(1);
+        let segment = self.segments.back_mut().ok_or(SpoolError::NoSegment { position })?;
         let path = segment.path(&self.folder);
         if let Err(error) = file.write_all_at(records.bytes(), segment.bytes) {
             let is_cut = file.set_len(segment.bytes).is_ok();

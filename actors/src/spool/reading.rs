@@ -73,10 +73,12 @@ impl Spool {
         let mut chunk = Chunk { next_seq: from_seq, ..Chunk::default() };
         while chunk.records.is_empty() && chunk.next_seq < self.next_seq {
             let index = self.segments.partition_point(|segment| segment.end <= chunk.next_seq);
-            match self.segments.get(index) {
-                Some(segment) => chunk.next_seq = chunk.next_seq.max(segment.first),
-                None => chunk.next_seq = self.next_seq,
-            }
+            let Some(segment) = self.segments.get(index) else {
+                // what follows is absent
+                chunk.next_seq = self.next_seq;
+                break;
+            };
+            chunk.next_seq = chunk.next_seq.max(segment.first);
             self.read_segment(index, &mut chunk, (max_events.max(1), max_bytes))?;
         }
         chunk.damages.append(&mut self.found);
@@ -99,17 +101,22 @@ impl Spool {
         Some(us)
     }
 
+    pub(super) fn segment(&self, position: usize) -> Result<&Segment, SpoolError> {
+        self.segments.get(position).ok_or(SpoolError::NoSegment { position })
+    }
+
     /// The place of a record: where the last read ended, or a known one before it.
-    fn place_of(&mut self, index: usize, seq: u64) -> Result<Option<Place>, SpoolError> {
-        let Some(segment) = self.segments.get(index) else { return Ok(None) };
-        let open = self.place.take().filter(|place| place.first == segment.first);
+    fn place_of(&mut self, index: usize, seq: u64) -> Result<Place, SpoolError> {
+        let open = self.place.take();
+        let segment = self.segment(index)?;
+        let open = open.filter(|place| place.first == segment.first);
         let mark = match &open {
             Some(place) if place.seq == seq => Mark { seq, offset: place.offset },
             _ => segment.mark_before(seq),
         };
         let path = segment.path(&self.folder);
         let file = open.map_or_else(|| File::open(&path), |place| Ok(place.file)).context("open", &path)?;
-        Ok(Some(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset }))
+        Ok(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset })
     }
 
     /// Reads from one segment until there is enough, or something, or the segment is at its end.
@@ -119,8 +126,8 @@ impl Spool {
         chunk: &mut Chunk,
         (max_events, max_bytes): (usize, u64),
     ) -> Result<(), SpoolError> {
-        let Some(mut place) = self.place_of(index, chunk.next_seq)? else { return Ok(()) };
-        let Some(segment) = self.segments.get(index) else { return Ok(()) };
+        let mut place = self.place_of(index, chunk.next_seq)?;
+        let segment = self.segment(index)?;
         let (end, bytes, path) = (segment.end, segment.bytes, segment.path(&self.folder));
         let mut size = block_size(segment, chunk.next_seq - place.seq, (max_events, max_bytes));
         while chunk.records.is_empty() && place.seq < end {
@@ -195,7 +202,7 @@ impl Spool {
 
     /// Moves the place to the next good record, or to the end of the segment.
     fn pass_damage(&mut self, index: usize, place: &mut Place) -> Result<(), SpoolError> {
-        let Some(segment) = self.segments.get(index) else { return Ok(()) };
+        let segment = self.segment(index)?;
         let span = Span { offset: place.offset, seq: place.seq, len: segment.bytes, below: segment.end };
         let mut next = Mark { seq: segment.end, offset: segment.bytes };
         scan(&place.file, span, |met| {
@@ -216,7 +223,7 @@ impl Spool {
     /// Looks at a whole segment anew: what was damaged since it was written is reported once, with the channels that
     /// have fewer records than before.
     fn note_damage(&mut self, index: usize, file: &File) -> Result<(), SpoolError> {
-        let Some(segment) = self.segments.get_mut(index) else { return Ok(()) };
+        let segment = self.segments.get_mut(index).ok_or(SpoolError::NoSegment { position: index })?;
         let path = segment.path(&self.folder);
         let span = Span {
             offset: SEGMENT_HEADER as u64,

@@ -106,11 +106,12 @@ impl Spool {
                 Err(error) if !error.is_full() => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            let Some(segment) = self.segments.front() else { break };
+            let segment = self.segment(0)?;
+            let bytes = segment.bytes;
             self.delete(segment)?;
             swept.segments += 1;
-            swept.bytes += segment.bytes;
-            self.bytes -= segment.bytes;
+            swept.bytes += bytes;
+            self.bytes -= bytes;
             self.segments.pop_front();
             if written.is_err() {
                 written = self.note_removal();
@@ -181,14 +182,15 @@ impl Spool {
         let mut dropped = Vec::new();
         let mut failure = None;
         for _ in 0..count {
-            let Some(segment) = self.segments.get(start) else { break };
-            if let Err(error) = self.delete(segment) {
+            if let Err(error) = self.segment(start).and_then(|segment| self.delete(segment)) {
                 failure = Some(error);
                 break;
             }
-            self.bytes -= segment.bytes;
-            self.cursor.absent.insert(segment.first, segment.end);
-            dropped.extend(self.segments.remove(start));
+            if let Some(segment) = self.segments.remove(start) {
+                self.bytes -= segment.bytes;
+                self.cursor.absent.insert(segment.first, segment.end);
+                dropped.push(segment);
+            }
         }
         // from now on the caller knows of them, and the next cursor says so
         self.cursor.dropping = Ranges::default();
