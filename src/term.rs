@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use actix_rt::{Arbiter, ArbiterHandle};
 use futures_util::future::join_all;
 use slog::{Logger, error, info, warn};
@@ -85,7 +85,10 @@ impl Term {
     pub async fn drain(&self, limit: Duration, log: &Logger) -> bool {
         let began = Instant::now();
         let drain = Drain { deadline: tokio::time::Instant::now() + limit };
-        let DrainReport { unfinished } = self.supervisor.send(drain).await.unwrap_or_default();
+        let report = self.supervisor.send(drain).await;
+        // nobody knows what its children do
+        let lost = |error: MailboxError| DrainReport { unfinished: vec![format!("supervisor ({error})")] };
+        let DrainReport { unfinished } = report.unwrap_or_else(lost);
         info!(log, "drained"; "elapsed_ms" => millis(began.elapsed()));
         if !unfinished.is_empty() {
             warn!(log, "drain incomplete"; "unfinished" => unfinished.join(","));

@@ -291,6 +291,8 @@ pub struct RestKey {
     pub key: Arc<str>,
     /// What is there.
     pub endpoint: Endpoint,
+    /// Whose it is.
+    pub symbol: Symbol,
     /// Whether it is made where REST has written none.
     pub may_create: bool,
 }

@@ -135,7 +135,7 @@ impl KeySettings {
             Targets::Symbols(_) => return None,
         };
         let key = format!("{}:rest:{}:{symbol}", self.prefix, endpoint.name());
-        Some(RestKey { key: key.into(), endpoint, may_create })
+        Some(RestKey { key: key.into(), endpoint, symbol: symbol.clone(), may_create })
     }
 
     /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default

@@ -21,7 +21,9 @@ use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::Watch;
 use uw_websocket_actors::ledger::clerk::Clerk;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
+use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
 use uw_websocket_actors::ledger::post::Post;
+use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Observations, unix_micros};
 use uw_websocket_actors::settings::{RedisSettings, Secret};
@@ -95,6 +97,19 @@ impl Process {
         Process { clerk, observations }
     }
 
+    async fn turn(&mut self) {
+        self.clerk.turn(unix_micros()).await;
+    }
+
+    /// A turn at a time at which no loss that was noted goes on.
+    async fn later_turn(&mut self) {
+        self.clerk.turn(unix_micros() + FOLLOWS_WITHIN).await;
+    }
+
+    async fn close(&mut self, patience: Duration) {
+        self.clerk.close(unix_micros(), patience).await;
+    }
+
     /// A session that is joined.
     fn join(&self) -> Watch {
         let watch = self.clerk.book.watch(0);
@@ -132,22 +147,22 @@ async fn stream(pool: &Pool, prefix: &str) -> Vec<Gap> {
 async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
     let mut first = Process::start(pool.clone(), prefix, folder).await;
     let watch = first.join();
-    first.clerk.turn().await;
+    first.turn().await;
     let lost_at = first.observations.connections[0].last_frame_at.get().unwrap();
     watch.lost(GapReason::Disconnect, "");
-    first.clerk.turn().await;
+    first.turn().await;
     watch.opened();
     watch.joined("news");
-    let has_ended = polled(first.clerk.turn(), polls).await;
+    let has_ended = polled(first.turn(), polls).await;
     drop((first, watch));
     // a write that has begun ends, unlike in a real death: on the one thread for it this comes after it
     tokio::task::spawn_blocking(|| ()).await.unwrap();
 
     let mut second = Process::start(pool.clone(), prefix, folder).await;
     let watch = second.join();
-    second.clerk.turn().await;
-    second.clerk.turn().await;
-    second.clerk.close(stretched(PATIENCE)).await;
+    second.turn().await;
+    second.turn().await;
+    second.close(stretched(PATIENCE)).await;
     drop(watch);
     let gaps = stream(pool, prefix).await;
     let of_outage: Vec<&Gap> = gaps.iter().filter(|gap| gap.from_us == lost_at).collect();
@@ -156,13 +171,46 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     has_ended
 }
 
-#[test]
-fn a_ledger_that_dies_at_any_step_has_every_gap_once() {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(die_at_every_step());
+/// Whatever becomes of a turn in which a loss goes on, and of the one in which it ends, its events are on record once.
+async fn die_during_a_loss(pool: &Pool, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
+    let mut first = Process::start(pool.clone(), prefix, folder).await;
+    let loss = |from, to| {
+        Gap::new(Family::News, vec!["news".into()], (from, to), GapReason::SpoolFull).with_events(1)
+    };
+    let now = unix_micros();
+    first.clerk.book.note_at(loss(2, 3), now);
+    first.clerk.turn(now).await;
+    first.clerk.book.note_at(loss(1, 2), now);
+    first.clerk.turn(now).await;
+    let has_ended = polled(first.later_turn(), polls).await;
+    drop(first);
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
+
+    let mut second = Process::start(pool.clone(), prefix, folder).await;
+    second.turn().await;
+    second.close(PATIENCE).await;
+    let gaps = stream(pool, prefix).await;
+    let losses: Vec<&Gap> = gaps.iter().filter(|gap| gap.reason == GapReason::SpoolFull).collect();
+    assert_eq!(losses, [&loss(1, 3).with_events(2)], "dead after {polls} polls");
+    has_ended
 }
 
-async fn die_at_every_step() {
+#[test]
+fn a_ledger_that_dies_at_any_step_has_every_gap_once() {
+    die_at_every_step(die_during_a_turn);
+}
+
+#[test]
+fn a_ledger_that_dies_at_any_step_has_every_loss_once() {
+    die_at_every_step(die_during_a_loss);
+}
+
+fn die_at_every_step(dies: impl AsyncFn(&Pool, &str, Option<&Path>, usize) -> bool) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(die_after_any_poll(dies));
+}
+
+async fn die_after_any_poll(dies: impl AsyncFn(&Pool, &str, Option<&Path>, usize) -> bool) {
     let redis = RedisServer::start();
     let pool = redis.pool();
     for with_folder in [true, false] {
@@ -171,7 +219,7 @@ async fn die_at_every_step() {
             let folder = tempfile::tempdir().unwrap();
             let prefix = format!("{with_folder}-{polls}");
             let folder = Some(folder.path()).filter(|_| with_folder);
-            if die_during_a_turn(&pool, &prefix, folder, polls).await {
+            if dies(&pool, &prefix, folder, polls).await {
                 break;
             }
             polls += 1;
@@ -188,7 +236,7 @@ async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
     let mut first = Process::start(pool.clone(), "uw", Some(folder.path())).await;
     first.clerk.book.note(gap(5));
     // ids are on record, the entry is written, and nobody hears of it
-    first.clerk.turn().await;
+    first.later_turn().await;
     let state = folder.path().join("state.json");
     let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
     assert_eq!(kept["waiting"].as_array().map(Vec::len), Some(1), "it leaves the state after Redis has it");
@@ -197,8 +245,21 @@ async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
     drop(first);
     let mut second = Process::start(pool.clone(), "uw", Some(folder.path())).await;
     assert_eq!(second.clerk.waiting.len(), 1);
-    second.clerk.turn().await;
+    second.turn().await;
     assert_eq!((second.clerk.waiting.len(), stream(&pool, "uw").await.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_loss_that_goes_on_at_the_end_is_written_before_it() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let now = unix_micros();
+    for _ in 0..3 {
+        process.clerk.book.note_at(gap(1), now);
+    }
+    process.close(PATIENCE).await;
+    assert_eq!(stream(&pool, "uw").await, [gap(1).with_events(3)]);
 }
 
 #[tokio::test]
@@ -209,7 +270,7 @@ async fn a_backlog_is_written_in_order_a_part_at_a_time() {
     let gaps: Vec<Gap> = (0..250).map(gap).collect();
     gaps.iter().cloned().for_each(|gap| process.clerk.book.note(gap));
     for written in [100, 200, 250] {
-        process.clerk.turn().await;
+        process.later_turn().await;
         assert_eq!(stream(&pool, "uw").await.len(), written);
     }
     assert_eq!(stream(&pool, "uw").await, gaps);
@@ -225,10 +286,10 @@ async fn a_key_of_another_type_keeps_the_gaps_waiting() {
     redis::cmd("SET").arg("uw:ws:gaps").arg("foreign").exec_async(connection).await.unwrap();
     let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
     process.clerk.book.note(gap(1));
-    process.clerk.turn().await;
+    process.later_turn().await;
     assert_eq!(process.observations.gaps.waiting(), 1);
     redis::cmd("DEL").arg("uw:ws:gaps").exec_async(connection).await.unwrap();
-    process.clerk.close(stretched(PATIENCE)).await;
+    process.close(stretched(PATIENCE)).await;
     assert_eq!(stream(&pool, "uw").await, [gap(1)]);
 }
 
@@ -238,16 +299,32 @@ async fn without_a_folder_the_state_is_in_redis() {
     let pool = redis.pool();
     let mut first = Process::start(pool.clone(), "uw", None).await;
     let watch = first.join();
-    first.clerk.turn().await;
+    first.turn().await;
     let alive_before = unix_micros();
     drop((first, watch));
     let mut second = Process::start(pool.clone(), "uw", None).await;
     let watch = second.join();
-    second.clerk.turn().await;
+    second.turn().await;
     let gaps = stream(&pool, "uw").await;
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
     drop(watch);
+}
+
+#[tokio::test]
+async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
+    let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let pool = redis.pool();
+    let places = |prefix: &str| {
+        let folder = Some(folder.path().to_owned());
+        Places { folder, pool: pool.clone(), prefix: prefix.to_owned() }
+    };
+    let mut process = Process::start(pool.clone(), "uw", None).await;
+    process.turn().await;
+    std::fs::write(folder.path().join("state.json"), "{").unwrap();
+    let missing = ledger::look(places("other"), unix_micros()).await;
+    assert!(matches!(missing, Err(ShelfError::Unusable { .. })), "{missing:?}");
+    assert_eq!(ledger::look(places("uw"), unix_micros()).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -259,15 +336,16 @@ async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
     process.clerk.book.note(gap(1));
-    process.clerk.turn().await;
+    process.later_turn().await;
     assert_eq!(stream(&pool, "uw").await, [gap(1)]);
     process.clerk.book.note(gap(2));
-    process.clerk.close(stretched(Duration::from_millis(250))).await;
+    process.close(stretched(Duration::from_millis(250))).await;
     assert_eq!(stream(&pool, "uw").await, [gap(1), gap(2)]);
     drop(std::fs::File::open(&pipe).unwrap());
 }
 
 fn gap(n: u64) -> Gap {
     let n = n * 1_000_000;
-    Gap::new(Family::News, vec!["news".into()], (n, n + 500_000), GapReason::Rejected).with_events(1)
+    // one of a kind: it does not become one with others
+    Gap::new(Family::News, vec![format!("news:{n}")], (n, n + 500_000), GapReason::Rejected).with_events(1)
 }

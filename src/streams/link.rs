@@ -37,6 +37,9 @@ pub enum LinkError {
     /// It does not answer, or says no.
     #[error("redis does not answer: {0}")]
     Redis(#[from] RedisError),
+    /// Its answer is none to what was asked.
+    #[error("redis answers with {0}")]
+    Unexpected(String),
 }
 
 /// The connection.
@@ -128,7 +131,9 @@ impl Link {
                 asked.cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1);
             }
             let last: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
-            ids.extend(last.iter().map(|entries| first_id(entries).unwrap_or_default()));
+            for entries in last {
+                ids.push(first_id(&entries)?.unwrap_or_default());
+            }
         }
         Ok(ids)
     }
@@ -151,8 +156,9 @@ impl Link {
             let answers: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
             let mut answers = answers.into_iter();
             while let (Some(entries), Some(first)) = (answers.next(), answers.next()) {
-                let first = first_id(&first);
-                pages.push(Page { entries: entries.into_iter().filter_map(read).collect(), first });
+                let first = first_id(&first)?;
+                let entries = entries.into_iter().map(read).collect::<Result<_, _>>()?;
+                pages.push(Page { entries, first });
             }
         }
         Ok(pages)
@@ -176,25 +182,31 @@ impl Link {
         let answer: Option<Vec<(String, Vec<RawEntry>)>> = read_them.query_async(&mut self.0).await?;
         // the streams of an answer stand in the order of the question
         let mut asked = places.iter().enumerate();
-        let numbered = answer.unwrap_or_default().into_iter().filter_map(|(key, entries)| {
-            let (number, _) = asked.find(|(_, place)| place.key == key)?;
-            Some((number, entries.into_iter().filter_map(read).collect()))
+        let numbered = answer.unwrap_or_default().into_iter().map(|(key, entries)| {
+            let (number, _) = asked
+                .find(|(_, place)| place.key == key)
+                .ok_or_else(|| LinkError::Unexpected(format!("the stream `{key}`, out of turn")))?;
+            Ok((number, entries.into_iter().map(read).collect::<Result<_, _>>()?))
         });
-        Ok(numbered.collect())
+        numbered.collect()
     }
 }
 
-fn first_id(entries: &[RawEntry]) -> Option<EntryId> {
-    entries.first()?.0.parse().ok()
+fn first_id(entries: &[RawEntry]) -> Result<Option<EntryId>, LinkError> {
+    entries.first().map(|(id, _)| parsed(id)).transpose()
 }
 
-fn read((id, fields): RawEntry) -> Option<(EntryId, Content)> {
+fn parsed(id: &str) -> Result<EntryId, LinkError> {
+    id.parse().map_err(|_| LinkError::Unexpected(format!("`{id}` for an id")))
+}
+
+fn read((id, fields): RawEntry) -> Result<(EntryId, Content), LinkError> {
     let content = match <[Vec<u8>; 2]>::try_from(fields) {
         Ok([name, payload]) if name == b"payload" => Content::Payload(payload),
         Ok(pair) => Content::Fields(texts(&pair)),
         Err(fields) => Content::Fields(texts(&fields)),
     };
-    Some((id.parse().ok()?, content))
+    Ok((parsed(&id)?, content))
 }
 
 fn texts(fields: &[Vec<u8>]) -> Vec<(String, String)> {

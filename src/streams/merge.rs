@@ -46,10 +46,8 @@ impl<E> Merge<E> {
 
     /// Takes nothing more from a lane; what waits in it still comes out.
     pub fn close(&mut self, lane: usize) {
-        if let Some(closed) = self.lanes.get_mut(lane) {
-            closed.is_closed = true;
-            self.hungry.remove(&lane);
-        }
+        self.lanes[lane].is_closed = true;
+        self.hungry.remove(&lane);
     }
 
     /// The lanes that must be supplied before anything comes out.
@@ -75,12 +73,15 @@ impl<E> Merge<E> {
     /// The id after which the next page of a lane begins.
     #[must_use]
     pub fn after(&self, lane: usize) -> EntryId {
-        self.lanes.get(lane).map(|lane| lane.after).unwrap_or_default()
+        self.lanes[lane].after
     }
 
     /// Puts a page into a lane. `has_more` says that there may be entries after it. What does not rise is left out.
     pub fn supply(&mut self, lane: usize, page: impl IntoIterator<Item = (EntryId, E)>, has_more: bool) {
-        let Some(supplied) = self.lanes.get_mut(lane).filter(|lane| !lane.is_closed) else { return };
+        let supplied = &mut self.lanes[lane];
+        if supplied.is_closed {
+            return;
+        }
         let was_empty = supplied.waiting.is_empty();
         for (id, entry) in page {
             if id > supplied.after {
@@ -105,7 +106,7 @@ impl<E> Merge<E> {
             return None;
         }
         let Reverse((_, number)) = self.heads.pop()?;
-        let lane = self.lanes.get_mut(number)?;
+        let lane = &mut self.lanes[number];
         let (id, entry) = lane.waiting.pop_front()?;
         match lane.waiting.front() {
             Some((next, _)) => self.heads.push(Reverse((*next, number))),

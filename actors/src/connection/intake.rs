@@ -141,7 +141,7 @@ impl Intake {
     fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
         let channel = self.observations.channel(index);
         channel.last_event_at.set(read_at.unix_us);
-        let Some(shape) = self.shapes.get_mut(usize::from(index.0)) else { return };
+        let shape = &mut self.shapes[usize::from(index.0)];
         let is_first = !shape.was_reported();
         if !shape.is_due(read_at.instant) {
             return;

@@ -74,21 +74,21 @@ enum Known {
 }
 
 impl Router {
-    /// A router for the topics that are joined.
+    /// A router for the topics that are joined, which are those of the settings' channels.
     #[must_use]
     pub fn new(plan: &PlanSettings, keys: &KeySettings, shards: usize, topics: &[Topic]) -> Router {
         let mut router = Router {
             channels: channels_of(plan),
             targets: plan.targets.clone(),
             keys: keys.clone(),
-            shards: shards.max(1),
+            shards,
             topics: HashMap::default(),
             by_symbol: HashMap::default(),
         };
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
             let known = match &topic.symbol {
-                Some(symbol) => Known::Fixed(router.route(index, &[Some(symbol.as_str())])),
+                Some(symbol) => Known::Fixed(router.route(index, Some(symbol.as_str()), &[])),
                 None => Known::Global(index),
             };
             router.topics.insert(topic.to_string().into(), known);
@@ -110,7 +110,7 @@ impl Router {
 
     fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>, payload_bytes: usize) -> Arc<Route> {
         // one symbol for a per-ticker channel: another's stream may have its home on another shard
-        let is_global = self.channel(index).is_none_or(|channel| channel.scope() == Scope::Global);
+        let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
             facts.symbol().into_iter().collect()
         } else {
@@ -129,10 +129,10 @@ impl Router {
         if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
             return Arc::clone(route);
         }
-        let has_full_stream = is_global || symbols.is_empty();
-        let full = has_full_stream.then_some(None);
-        let symbols: Vec<_> = full.into_iter().chain(symbols.into_iter().map(Some)).collect();
-        let route = self.route(index, &symbols);
+        let route = match symbols.split_first() {
+            Some((symbol, others)) if !is_global => self.route(index, Some(symbol), others),
+            _ => self.route(index, None, &symbols),
+        };
         if let Some(memory) = memory {
             if self.by_symbol.len() >= MAX_REMEMBERED {
                 self.by_symbol.clear();
@@ -149,14 +149,12 @@ impl Router {
         }
     }
 
-    fn route(&self, index: ChannelIndex, symbols: &[Option<&str>]) -> Arc<Route> {
-        let Some(channel) = self.channel(index) else {
-            return Arc::new(Route { channel: index, shard: 0, outlets: Vec::new() });
-        };
-        let outlets: Vec<_> =
-            symbols.iter().map(|symbol| Arc::new(outlet(&self.keys, channel, *symbol))).collect();
-        let shard = home_shard(channel, symbols.first().copied().flatten(), self.shards);
-        Arc::new(Route { channel: index, shard, outlets })
+    /// The route to the outlet of a symbol, or to the full stream, and to those of other symbols: it has one at least.
+    fn route(&self, index: ChannelIndex, first: Option<&str>, others: &[&str]) -> Arc<Route> {
+        let channel = self.channel(index);
+        let symbols = std::iter::once(first).chain(others.iter().copied().map(Some));
+        let outlets = symbols.map(|symbol| Arc::new(outlet(&self.keys, channel, symbol))).collect();
+        Arc::new(Route { channel: index, shard: home_shard(channel, first, self.shards), outlets })
     }
 
     fn index_of(&self, channel: &str) -> Option<ChannelIndex> {
@@ -164,8 +162,9 @@ impl Router {
         u8::try_from(position).ok().map(ChannelIndex)
     }
 
-    fn channel(&self, index: ChannelIndex) -> Option<&Channel> {
-        self.channels.get(usize::from(index.0))
+    /// The channel of an index that [`Router::index_of`] gave.
+    fn channel(&self, index: ChannelIndex) -> &Channel {
+        &self.channels[usize::from(index.0)]
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::coverage::{Coverage, Covered};
 use super::gap::{Gap, GapReason};
+use super::losses::Losses;
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
 
@@ -26,8 +27,10 @@ pub struct GapBook {
 struct Pages {
     /// By the position of the connection.
     coverages: Vec<Coverage>,
-    /// Gaps that were noted as they are.
-    noted: GapQueue,
+    /// Losses of events that may go on.
+    losses: Losses,
+    /// Gaps that are complete.
+    ended: GapQueue,
 }
 
 /// The book at one moment.
@@ -35,7 +38,7 @@ struct Pages {
 pub(super) struct Page {
     /// Gaps that have ended since the last one.
     pub(super) ended: GapQueue,
-    /// Gaps that have ended and wait for the last of their topics.
+    /// Gaps that wait for the last of their topics, and losses that may go on: as they would be if they had ended now.
     pub(super) ending: Vec<Gap>,
     /// How the topics are.
     pub(super) topics: Vec<Covered>,
@@ -46,32 +49,56 @@ impl GapBook {
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapBook {
         let coverages = connections.into_iter().map(Coverage::new).collect();
-        let pages = Pages { coverages, noted: GapQueue::default() };
+        let pages = Pages { coverages, losses: Losses::default(), ended: GapQueue::default() };
         GapBook { pages: Arc::new(Mutex::new(pages)), observations }
     }
 
-    /// Notes a complete gap, such as events that were dropped. Whoever drops many sums them up first: the book keeps
-    /// [`super::queue::MAX_WAITING`] gaps a second.
-    pub fn note(&self, gap: Gap) {
-        lock(&self.pages).noted.push(gap);
+    /// Notes a loss, such as events that were dropped. Those of a kind that follow each other become one gap, as
+    /// [`super::losses`] says, so nobody has to sum them up before.
+    pub fn note(&self, loss: Gap) {
+        self.note_at(loss, unix_micros());
     }
 
-    /// What was noted and is on no page yet.
+    /// Notes a loss at `now`, in Unix microseconds.
+    pub fn note_at(&self, loss: Gap, now: u64) {
+        let mut pages = lock(&self.pages);
+        for closed in pages.losses.note(loss, now) {
+            pages.ended.push(closed);
+        }
+    }
+
+    /// Records a gap that is complete.
+    pub(super) fn record(&self, gap: Gap) {
+        lock(&self.pages).ended.push(gap);
+    }
+
+    /// What was noted and is on no page yet; a loss that may go on as it is up to now.
     #[must_use]
     pub fn noted(&self) -> Vec<Gap> {
-        lock(&self.pages).noted.iter().map(|queued| queued.gap.clone()).collect()
+        let pages = lock(&self.pages);
+        pages.ended.iter().map(|queued| &queued.gap).chain(pages.losses.open()).cloned().collect()
     }
 
     /// What the actor of the connection at this position writes with, for one life of it.
+    ///
+    /// # Panics
+    ///
+    /// If the book has no such connection: its gaps would be written nowhere.
     #[must_use]
     pub fn watch(&self, position: usize) -> Watch {
+        let connections = lock(&self.pages).coverages.len();
+        assert!(position < connections, "the book has {connections} connections, not one at {position}");
         Watch { book: self.clone(), position, is_over: false }
     }
 
     /// Turns a page: takes what has ended, and sees how everything else is.
     pub(super) fn turn(&self, now: u64) -> Page {
         let mut pages = lock(&self.pages);
-        let mut page = Page { ended: std::mem::take(&mut pages.noted), ..Page::default() };
+        for loss in pages.losses.close_due(now) {
+            pages.ended.push(loss);
+        }
+        let mut page = Page { ended: std::mem::take(&mut pages.ended), ..Page::default() };
+        page.ending.extend(pages.losses.open().cloned());
         for coverage in &mut pages.coverages {
             coverage.tick(now);
             coverage.take_closed().into_iter().for_each(|gap| page.ended.push(gap));
@@ -81,9 +108,14 @@ impl GapBook {
         page
     }
 
-    /// Ends the book with the process: what a connection that could not say so received, it no longer does.
+    /// Ends the book with the process: what a connection that could not say so received, it no longer does, and no loss
+    /// goes on.
     pub(super) fn close(&self, now: u64) {
-        for (position, coverage) in lock(&self.pages).coverages.iter_mut().enumerate() {
+        let mut pages = lock(&self.pages);
+        for loss in pages.losses.close() {
+            pages.ended.push(loss);
+        }
+        for (position, coverage) in pages.coverages.iter_mut().enumerate() {
             let since = self.connection(position).and_then(|connection| connection.last_frame_at.get());
             coverage.lost(since.unwrap_or(now), now, GapReason::Shutdown, STOPPED);
         }
@@ -188,7 +220,10 @@ fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use GapReason::{RedisLost, Rejected, SpoolCorrupt, SpoolFull};
+
     use super::super::coverage::Reach;
+    use super::super::losses::FOLLOWS_WITHIN;
     use super::*;
     use crate::event::{Channel, Family, Topic};
     use crate::ledger::coverage::open_gaps;
@@ -274,16 +309,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_is_on_the_next_page_once() {
+    fn what_is_noted_is_on_every_page_until_it_has_ended_and_then_on_one_more() {
         let book = book();
-        for reason in
-            [GapReason::SpoolFull, GapReason::SpoolCorrupt, GapReason::RedisLost, GapReason::Rejected]
-        {
-            book.clone().note(Gap::new(Family::News, vec!["news".into()], (1, 2), reason).with_events(3));
-            let page = book.turn(unix_micros());
-            let gap = &page.ended.first().unwrap().gap;
-            assert_eq!((page.ended.len(), gap.reason, gap.events), (1, reason, Some(3)));
-            assert!(book.turn(unix_micros()).ended.is_empty());
+        let loss = |reason| Gap::new(Family::News, vec!["news".into()], (1, 2), reason).with_events(3);
+        for (nth, reason) in [SpoolFull, SpoolCorrupt, RedisLost, Rejected].into_iter().enumerate() {
+            let now = 10 * FOLLOWS_WITHIN * nth as u64;
+            book.clone().note_at(loss(reason), now);
+            for _ in 0..2 {
+                let page = book.turn(now);
+                assert_eq!((page.ending, page.ended.len()), (vec![loss(reason)], 0));
+                assert_eq!(book.noted(), [loss(reason)]);
+            }
+            let page = book.turn(now + FOLLOWS_WITHIN);
+            assert_eq!((page.ending, page.ended.len()), (vec![], 1));
+            assert_eq!(page.ended.first().unwrap().gap, loss(reason));
+            assert_eq!(book.noted(), []);
+            assert!(book.turn(now + FOLLOWS_WITHIN).ended.is_empty());
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "not one at 1")]
+    fn a_connection_that_the_book_does_not_know_has_no_side_of_it() {
+        book().watch(1).opened();
+    }
+
+    #[test]
+    fn a_loss_that_goes_on_ends_with_the_book() {
+        let book = book();
+        let loss = Gap::new(Family::News, vec!["news".into()], (1, 2), SpoolFull).with_events(3);
+        book.note_at(loss.clone(), 0);
+        book.close(1);
+        let page = book.turn(1);
+        assert_eq!((page.ending, page.ended.len()), (vec![], 1));
+        assert_eq!(page.ended.first().unwrap().gap, loss);
     }
 }

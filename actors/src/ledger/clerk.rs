@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::book::GapBook;
 use super::coverage::open_gaps;
-use super::life::Life;
+use super::life::{Followed, Life};
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
 use super::shelf::{Shelf, ShelfError};
 use crate::events;
 use crate::lease::gate::LeaseGate;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::Observations;
 use crate::sampled::Sampled;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
@@ -41,6 +41,8 @@ pub struct Clerk {
     pub gate: LeaseGate,
     /// Gaps that are not in Redis.
     pub waiting: GapQueue,
+    /// The processes whose state we have taken over.
+    pub followed: Followed,
     /// What others see.
     pub observations: Arc<Observations>,
     /// The log.
@@ -60,12 +62,13 @@ pub struct Progress {
 }
 
 impl Clerk {
-    /// A turn. Dropping it at any point loses nothing: what it took from the book is in the queue.
-    pub async fn turn(&mut self) {
+    /// A turn, at this time in Unix microseconds. Dropping it at any point loses nothing: what it took from the book is in
+    /// the queue.
+    pub async fn turn(&mut self, now: u64) {
         if self.progress.is_closed {
             return;
         }
-        let mut life = self.look(false);
+        let mut life = self.look(now, false);
         self.keep(&mut life, DISK_PATIENCE).await;
         if self.progress.rest > 0 {
             self.progress.rest -= 1;
@@ -76,10 +79,10 @@ impl Clerk {
 
     /// The last turn: nothing is received any more. Disk and Redis have `patience` each; what Redis does not take waits
     /// for the next process.
-    pub async fn close(&mut self, patience: Duration) {
+    pub async fn close(&mut self, now: u64, patience: Duration) {
         self.progress.is_closed = true;
-        self.book.close(unix_micros());
-        let mut life = self.look(true);
+        self.book.close(now);
+        let mut life = self.look(now, true);
         self.keep(&mut life, patience).await;
         let has_waited = !self.waiting.is_empty();
         let is_written = matches!(timeout(patience, self.write(&mut life)).await, Ok(true));
@@ -89,8 +92,7 @@ impl Clerk {
     }
 
     /// Takes what has ended from the book, and makes the state of everything.
-    fn look(&mut self, clean: bool) -> Life {
-        let now = unix_micros();
+    fn look(&mut self, now: u64, clean: bool) -> Life {
         let page = self.book.turn(now);
         for ended in page.ended.iter() {
             events::gap_recorded(&self.log, &self.observations.gaps, &ended.to_write(), ended.stands_for);
@@ -99,6 +101,7 @@ impl Clerk {
         self.observations.gaps.show(open_gaps(&page.topics), self.waiting.len());
         let mut life = Life::new(&self.observations.instance, now);
         life.clean = clean;
+        life.followed.clone_from(&self.followed);
         life.set(page.topics, page.ending);
         life
     }
@@ -180,12 +183,20 @@ impl Clerk {
                 self.keep(life, DISK_PATIENCE).await;
             }
         }
-        if let Ok(json) = self.json(life) {
-            post.keep(&mut connection, &json).await?;
-        }
+        let json = match self.json(life) {
+            Ok(json) => json,
+            Err(error) => {
+                // without a copy no id is on record, and nothing may be sent
+                self.note_unkept(&error.into());
+                return Ok(());
+            }
+        };
+        post.keep(&mut connection, &json).await?;
         for _ in 0..AT_ONCE {
-            let Some(first) = self.waiting.first().filter(|first| first.id.is_some()) else { break };
-            match post.send(&mut connection, first).await? {
+            let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
+                break;
+            };
+            match post.send(&mut connection, first, id).await? {
                 Posted::Stored => {
                     self.waiting.pop();
                 }

@@ -16,6 +16,12 @@ const FORMAT: u32 = 1;
 /// A process without a sign of life for so long is dead, in microseconds. One a second is usual; a disk or a Redis that
 /// hangs can delay it by some.
 const DEAD_AFTER: u64 = 10_000_000;
+/// Processes before that are remembered, the newest: more than the machines that take turns have, also when each is
+/// started a few times in between.
+const MAX_FOLLOWED: usize = 32;
+
+/// The processes whose state was taken over, each with the sign of life that it was taken over at, in Unix microseconds.
+pub type Followed = BTreeMap<String, u64>;
 
 /// A process as far as the ledger is concerned.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,10 +36,13 @@ pub struct Life {
     pub clean: bool,
     /// How each topic was.
     topics: BTreeMap<String, Kept>,
-    /// Gaps that have ended and wait for the last of their topics.
+    /// Gaps that wait for the last of their topics, and losses that may go on: as they are if nothing follows.
     ending: Vec<Gap>,
     /// Gaps that are not in Redis, as far as is known.
     pub waiting: GapQueue,
+    /// The processes before.
+    #[serde(default)]
+    pub(super) followed: Followed,
 }
 
 /// How a topic was.
@@ -75,10 +84,11 @@ impl Life {
             topics: BTreeMap::new(),
             ending: Vec::new(),
             waiting: GapQueue::default(),
+            followed: Followed::new(),
         }
     }
 
-    /// The same with its topics and the gaps that wait for some of them.
+    /// The same with its topics and the gaps that have not ended for certain.
     pub(super) fn set(&mut self, topics: Vec<Covered>, ending: Vec<Gap>) {
         self.ending = ending;
         self.topics = topics
@@ -169,17 +179,29 @@ impl Life {
             }
         }
         over.extend(self.ending);
-        Beginning { topics, over, waiting: self.waiting }
+        let mut followed = self.followed;
+        followed.insert(self.instance, self.alive_at);
+        while followed.len() > MAX_FOLLOWED
+            && let Some(oldest) = followed.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
+        {
+            followed.remove(&oldest);
+        }
+        Beginning { topics, over, waiting: self.waiting, followed }
     }
 
     /// Of the copies that were found the one with the newest sign of life. Of another process' copy, which is on our own
-    /// disk, the gaps that wait are not known to anybody else.
+    /// disk, the gaps that wait are not known to anybody else; those that were ending are known to who took over with the
+    /// same sign of life. If that process lived on, what was ending then may be told twice: that does less harm than to
+    /// forget what came later.
     #[must_use]
     pub fn newest(on_disk: Option<Life>, in_redis: Option<Life>) -> Option<Life> {
         match (on_disk, in_redis) {
             (Some(disk), Some(mut redis)) if redis.alive_at > disk.alive_at => {
                 if redis.instance != disk.instance {
                     redis.waiting.append(disk.waiting);
+                    if redis.followed.get(&disk.instance) < Some(&disk.alive_at) {
+                        redis.ending.extend(disk.ending);
+                    }
                 }
                 Some(redis)
             }
@@ -197,6 +219,8 @@ pub struct Beginning {
     pub over: Vec<Gap>,
     /// Gaps that were recorded before and are not in Redis.
     pub waiting: GapQueue,
+    /// The processes before.
+    pub followed: Followed,
 }
 
 impl Beginning {
@@ -204,7 +228,7 @@ impl Beginning {
     #[must_use]
     pub fn first(connections: &[Vec<String>]) -> Beginning {
         let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
-        Beginning { topics, over: Vec::new(), waiting: GapQueue::default() }
+        Beginning { topics, over: Vec::new(), waiting: GapQueue::default(), followed: Followed::new() }
     }
 }
 
@@ -255,7 +279,8 @@ mod tests {
         for (clean, reason) in [(false, GapReason::Crash), (true, GapReason::Shutdown)] {
             let mut life = Life { clean, ..life("a", 9) };
             life = Life::parse(&life.to_json().unwrap()).unwrap();
-            let Beginning { topics, over, waiting } = life.succeed(&plan, 20);
+            let Beginning { topics, over, waiting, followed } = life.succeed(&plan, 20);
+            assert_eq!(followed, Followed::from([("a".to_owned(), 9)]));
             let since = Some((9, reason));
             assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
             let gex = Some((3, GapReason::Unjoined));
@@ -298,6 +323,43 @@ mod tests {
         assert_eq!(pick(life("a", 9), life("b", 10)), (10, 2));
         assert_eq!(Life::newest(None, Some(life("a", 1))).unwrap().alive_at, 1);
         assert!(Life::newest(None, None).is_none());
+    }
+
+    #[test]
+    fn what_was_ending_is_told_by_who_took_over_or_by_who_comes_back() {
+        let endings = |disk: Life, redis: Life| Life::newest(Some(disk), Some(redis)).unwrap().ending.len();
+        let plan = [names(&["news"])];
+        // `b` took over from what `a` had in Redis at 9, and `c` from `b`
+        let mut b = Life::new("b", 20);
+        b.followed = life("a", 9).succeed(&plan, 10).followed;
+        let mut c = Life::new("c", 30);
+        c.followed = Life { followed: b.followed.clone(), ..Life::new("b", 20) }.succeed(&plan, 21).followed;
+        for successor in [b, c] {
+            let successor = || Life::parse(&successor.to_json().unwrap()).unwrap();
+            assert_eq!(endings(life("a", 9), successor()), 0);
+            // Redis did not have its last state
+            assert_eq!(endings(life("a", 10), successor()), 1);
+            assert_eq!(endings(life("d", 9), successor()), 1);
+        }
+    }
+
+    #[test]
+    fn the_newest_processes_before_are_remembered() {
+        let mut followed = Followed::new();
+        for n in 0..2 * MAX_FOLLOWED as u64 {
+            let life = Life { followed, ..Life::new(&format!("{}", n * 7919 % 101), n) };
+            followed = life.succeed(&[], n).followed;
+        }
+        let remembered = MAX_FOLLOWED as u64..2 * MAX_FOLLOWED as u64;
+        assert_eq!(followed.into_values().collect::<std::collections::BTreeSet<_>>(), remembered.collect());
+    }
+
+    #[test]
+    fn a_document_of_the_version_before_can_be_read() {
+        let json = String::from_utf8(life("a", 9).to_json().unwrap()).unwrap();
+        let before = json.replace(r#","followed":{}"#, "");
+        assert_ne!(json, before);
+        assert!(Life::parse(before.as_bytes()).unwrap().followed.is_empty());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! written to the stream `<p>:ws:gaps`, once, also over the death of the process and an absent Redis.
 //!
 //! [`gap`] is the vocabulary. Connections tell the [`book`] how their sessions go, and [`coverage`] makes gaps of that;
-//! others note theirs as they are. Once a second the [`clerk`] turns the page: what has ended joins the [`queue`], the
-//! state of everything ([`life`]) is kept on the [`shelf`], and then the [`post`] takes what waits to Redis.
+//! others note lost events, and [`losses`] makes one gap of those that follow each other. Once a second the [`clerk`]
+//! turns the page: what has ended joins the [`queue`], the state of everything ([`life`]), also of what has not, is kept
+//! on the [`shelf`], and then the [`post`] takes what waits to Redis.
 //!
 //! Exactly once: a gap leaves the book and enters the queue in one and the same replacement of the state; its id is in
 //! the state before it is sent; it leaves the state only after Redis has it.
@@ -13,6 +14,7 @@ pub mod clerk;
 pub mod coverage;
 pub mod gap;
 pub mod life;
+pub mod losses;
 pub mod observed;
 pub mod post;
 pub mod queue;
@@ -70,7 +72,7 @@ pub async fn open(
     };
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { topics, over, waiting } = if let Some(life) = Life::newest(on_disk, in_redis) {
+    let Beginning { topics, over, waiting, followed } = if let Some(life) = Life::newest(on_disk, in_redis) {
         events::ledger_continued(&log, &life);
         life.succeed(&topics, unix_micros())
     } else {
@@ -79,16 +81,19 @@ pub async fn open(
     };
     let book = GapBook::new(topics, Arc::clone(observations));
     for gap in over {
-        book.note(gap);
+        book.record(gap);
     }
     let (observations, post) = (Arc::clone(observations), Post::new(places.pool, &places.prefix));
-    Clerk { book, shelf, post, gate, waiting, observations, log, progress: Progress::default() }
+    let progress = Progress::default();
+    Clerk { book, shelf, post, gate, waiting, followed, observations, log, progress }
 }
 
-/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it.
+/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it. A state
+/// on disk that cannot be read matters only where there is none in Redis: who looks need not have the service's rights.
 pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> {
-    let on_disk = places.folder.map(|folder| Shelf::new(folder).read()).transpose().ok().flatten().flatten();
+    let on_disk = places.folder.map_or(Ok(None), |folder| Shelf::new(folder).read());
     let in_redis = shelf::read_copy(&places.pool, &places.prefix).await?;
+    let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
 }
 
@@ -119,7 +124,7 @@ impl Ledger {
     fn turn(&mut self, context: &mut Context<Ledger>) {
         // the turn before is not over: Redis hangs, or the disk
         let Ok(mut clerk) = Arc::clone(&self.clerk).try_lock_owned() else { return };
-        let turn = async move { clerk.turn().await };
+        let turn = async move { clerk.turn(unix_micros()).await };
         self.turn = context.spawn(turn.into_actor(self));
     }
 }
@@ -152,6 +157,6 @@ impl Handler<Close> for Ledger {
         // a turn that hangs would be waited for; to drop it loses nothing
         context.cancel_future(self.turn);
         let clerk = Arc::clone(&self.clerk);
-        Box::pin(async move { clerk.lock().await.close(close.patience).await })
+        Box::pin(async move { clerk.lock().await.close(unix_micros(), close.patience).await })
     }
 }

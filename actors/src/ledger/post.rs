@@ -97,8 +97,8 @@ impl Post {
         &self,
         connection: &mut Connection,
         queued: &Queued,
+        id: EntryId,
     ) -> Result<Posted, PostError> {
-        let Some(id) = queued.id else { return Ok(Posted::Passed) };
         let fields = queued.to_write().fields();
         let mut command = redis::cmd("XADD");
         command.arg(&self.stream).arg("MAXLEN").arg("~").arg(MAXLEN).arg(id.to_string());
@@ -139,8 +139,13 @@ impl Post {
     ) -> Result<Vec<(EntryId, Option<Gap>)>, PostError> {
         let mut connection = self.connect().await?;
         let entries = self.read(&mut connection, &format!("({after}"), "+", count).await?;
-        let gap = |entry: Entry| (entry.id.parse().unwrap_or_default(), Gap::of_fields(&entry.fields));
-        Ok(entries.into_iter().map(gap).collect())
+        // an id that were taken for zero would begin the ledger anew
+        let unreadable = |id: &str| PostError::Refused(format!("XRANGE with `{id}` for an id"));
+        let gap = |entry: Entry| {
+            let id = entry.id.parse().map_err(|_| unreadable(&entry.id))?;
+            Ok((id, Gap::of_fields(&entry.fields)))
+        };
+        entries.into_iter().map(gap).collect()
     }
 }
 

@@ -115,15 +115,18 @@ impl GapQueue {
     fn merge_oldest(&mut self) -> bool {
         let is_free = |queued: &Queued| queued.id.is_none();
         for position in 0..self.0.len() {
-            let Some(queued) = self.0.get(position).filter(|queued| is_free(queued)) else { continue };
-            let like = |other: &Queued| is_free(other) && other.gap.is_like(&queued.gap);
-            let Some(next) = self.0.iter().skip(position + 1).position(like) else { continue };
-            let Some(other) = self.0.remove(position + 1 + next) else { continue };
-            if let Some(queued) = self.0.get_mut(position) {
+            if !is_free(&self.0[position]) {
+                continue;
+            }
+            let like = |other: &Queued| is_free(other) && other.gap.is_like(&self.0[position].gap);
+            if let Some(next) = self.0.iter().skip(position + 1).position(like)
+                && let Some(other) = self.0.remove(position + 1 + next)
+            {
+                let queued = &mut self.0[position];
                 queued.gap.absorb(other.gap);
                 queued.stands_for = queued.stands_for.saturating_add(other.stands_for);
+                return true;
             }
-            return true;
         }
         false
     }
@@ -141,12 +144,15 @@ mod entry_id {
 
     #[allow(clippy::ref_option, reason = "the form that serde asks for")]
     pub(super) fn serialize<S: Serializer>(id: &Option<EntryId>, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&id.unwrap_or_default())
+        match id {
+            Some(id) => to.collect_str(id),
+            None => to.serialize_none(),
+        }
     }
 
     pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<EntryId>, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map(Some).map_err(serde::de::Error::custom)
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse()).transpose().map_err(serde::de::Error::custom)
     }
 }
 

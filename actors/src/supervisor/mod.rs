@@ -153,7 +153,7 @@ impl Supervisor {
     }
 
     fn start_child(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let child = &mut self.children[index];
         child.generation += 1;
         if child.generation > 1 {
             self.observations.count_restart(&child.spec.name);
@@ -204,7 +204,7 @@ impl Supervisor {
             .filter_map(|(index, child)| (child.count_silence() >= limit).then_some(index))
             .collect();
         for index in frozen {
-            let Some(child) = self.children.get_mut(index) else { continue };
+            let child = &self.children[index];
             if let ChildState::Running { stop, .. } = &child.state {
                 error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
                     "silent_ms" => millis(self.timing.tick * limit));
@@ -233,7 +233,7 @@ impl Supervisor {
 
     /// A child crashed or froze: starts it again after a back-off, or gives up.
     fn after_crash(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let child = &mut self.children[index];
         let now = Instant::now();
         if let ChildState::Running { since, .. } = child.state
             && now.duration_since(since) >= self.policy.period()
@@ -328,7 +328,7 @@ impl Handler<ChildEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: ChildEnded, ctx: &mut Context<Self>) {
-        let Some(child) = self.children.get_mut(ended.child) else { return };
+        let child = &mut self.children[ended.child];
         // the late end of a life that was given up, or that never began
         if ended.generation != child.generation || !child.is_running() {
             return;

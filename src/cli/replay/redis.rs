@@ -113,11 +113,9 @@ impl Reading {
             Some(link) => link,
             none => none.insert(Link::open(&self.source.redis).await?),
         };
-        let place = |lane: &usize| {
-            let key = self.streams.get(*lane)?.key.clone();
-            Some(Place { key, after: self.merge.after(*lane) })
-        };
-        let places: Vec<Place> = lanes.iter().filter_map(place).collect();
+        let place =
+            |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
+        let places: Vec<Place> = lanes.iter().map(place).collect();
         let count = page_size(self.streams.len());
         let pages = link.pages(&places, Some(before(self.source.wanted.to_ms)), count).await?;
         let start = before(self.source.wanted.from_ms);
@@ -138,7 +136,7 @@ impl Reading {
 
     /// The frame of an entry, unless it is none, not wanted, or a copy.
     fn frame(&mut self, lane: usize, id: EntryId, content: Content) -> Option<RecordedFrame> {
-        let (name, Content::Payload(payload)) = (&self.streams.get(lane)?.name, content) else { return None };
+        let (name, Content::Payload(payload)) = (&self.streams[lane].name, content) else { return None };
         let StreamName::Events(topic) = name else { return None };
         let is_copy = topic.channel.scope() == Scope::Global
             && !self.once.is_first(topic.channel.name(), &name.to_string(), &payload);

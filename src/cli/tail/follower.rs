@@ -162,7 +162,7 @@ impl<'f, W: Write> Follower<'f, W> {
 
     fn print_ready(&mut self) -> io::Result<ControlFlow<()>> {
         while let Some((lane, id, content)) = self.merge.next_entry() {
-            let Some(stream) = self.streams.get(lane) else { continue };
+            let stream = &self.streams[lane];
             if self.printer.print(&stream.name, id, &content)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -177,7 +177,7 @@ impl<'f, W: Write> Follower<'f, W> {
         let pages = link.pages(&self.places(lanes), None, count).await?;
         for (lane, page) in lanes.iter().zip(pages) {
             let after = self.merge.after(*lane);
-            let Some(stream) = self.streams.get_mut(*lane) else { continue };
+            let stream = &mut self.streams[*lane];
             if let Some(seconds) = stream.missing_seconds(after, &page) {
                 (self.tell)(&format!(
                     "{} was trimmed while it was not read: up to {seconds:.1} s of it may be missing",
@@ -201,16 +201,12 @@ impl<'f, W: Write> Follower<'f, W> {
         let asked_ms = now_ms();
         let arrived = link.wait(&self.places(&lanes), count).await?;
         for lane in &lanes {
-            if let Some(stream) = self.streams.get_mut(*lane) {
-                stream.complete_ms = asked_ms;
-            }
+            self.streams[*lane].complete_ms = asked_ms;
         }
         let is_busy = !arrived.is_empty();
         for (number, entries) in arrived {
-            let Some(lane) = lanes.get(number) else { continue };
-            if let Some(stream) = self.streams.get_mut(*lane) {
-                stream.was_read = true;
-            }
+            let lane = &lanes[number];
+            self.streams[*lane].was_read = true;
             let has_more = entries.len() >= count;
             self.merge.supply(*lane, entries, has_more);
         }
@@ -287,11 +283,10 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     fn places(&self, lanes: &[usize]) -> Vec<Place> {
-        let place = |lane: &usize| {
-            let key = self.streams.get(*lane)?.key.clone();
-            Some(Place { key, after: self.merge.after(*lane) })
-        };
-        lanes.iter().filter_map(place).collect()
+        // one for each: the answers are in the order of the places
+        let place =
+            |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
+        lanes.iter().map(place).collect()
     }
 }
 

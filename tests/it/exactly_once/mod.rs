@@ -12,6 +12,7 @@ mod memory;
 mod repeats;
 mod upgrade;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::support::oracle::assert_streams_equal;
@@ -79,13 +80,21 @@ fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
     service
 }
 
+/// The entries of the gap ledger, in order.
+fn gaps(redis: &RedisServer) -> Vec<BTreeMap<String, String>> {
+    let entries: Vec<(String, BTreeMap<String, String>)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
+    entries.into_iter().map(|(_, fields)| fields).collect()
+}
+
 /// The reasons in the gap ledger, in order.
 fn gap_reasons(redis: &RedisServer) -> Vec<String> {
-    let raw: Vec<(String, Vec<String>)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
-    let reason = |fields: &[String]| {
-        fields.chunks_exact(2).find(|pair| pair[0] == "reason").map(|pair| pair[1].clone())
-    };
-    raw.iter().filter_map(|(_, fields)| reason(fields)).collect()
+    gaps(redis).into_iter().map(|gap| gap["reason"].clone()).collect()
+}
+
+/// How many events the gap ledger says are lost for a reason.
+fn lost_events(redis: &RedisServer, reason: &str) -> u64 {
+    let gaps = gaps(redis).into_iter().filter(|gap| gap["reason"] == reason);
+    gaps.map(|gap| gap["events"].parse::<u64>().unwrap()).sum()
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::pending::RestEvent;
-use crate::event::{Outlet, RestKey, Symbol};
+use crate::event::{RestKey, Symbol};
 use crate::rest::{Body, Hash, Receipt, Unreadable, Untranslatable};
 
 /// Memory of all bodies of a service at most; beyond it those go that have had no event for longest. A session's series
@@ -61,13 +61,12 @@ impl Bodies {
         self.held.contains_key(key)
     }
 
-    /// Holds the body of an outlet, of which it is not known yet what Redis has.
-    pub(super) fn hold(&mut self, outlet: &Outlet, rest: &RestKey, now: Instant) {
-        let Some(ticker) = outlet.symbol.clone() else { return };
+    /// Holds the body of the outlet with this stream, of which it is not known yet what Redis has.
+    pub(super) fn hold(&mut self, rest: &RestKey, stream: Arc<str>, now: Instant) {
         let held = Held {
-            body: Body::new(rest.endpoint, ticker.as_str(), rest.may_create),
-            ticker,
-            stream: Arc::clone(&outlet.stream),
+            body: Body::new(rest.endpoint, rest.symbol.as_str(), rest.may_create),
+            ticker: rest.symbol.clone(),
+            stream,
             last_event: now,
             is_other_type: false,
         };

@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::Snapshots;
-use super::bodies::{Bodies, Found, Held};
+use super::bodies::{Bodies, Found};
 use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
@@ -91,6 +91,14 @@ enum Haste {
     WhenAffordable,
     /// It is: somebody has put older rows back, or this is the end.
     Now,
+}
+
+/// A body to be written, in the place of what was seen there.
+struct Wanted {
+    key: Arc<str>,
+    hash: Hash,
+    /// `fetched_at` as it was last seen.
+    seen: String,
 }
 
 /// How Redis took the write of a body.
@@ -320,7 +328,7 @@ impl Flush {
         for news in news {
             let Some(rest) = news.outlet.rest.as_ref().filter(|_| !news.rows.is_empty()) else { continue };
             if !self.bodies.holds(&rest.key) {
-                self.bodies.hold(&news.outlet, rest, now);
+                self.bodies.hold(rest, Arc::clone(&news.outlet.stream), now);
                 unknown.push(Arc::clone(&rest.key));
             }
             events.push((Arc::clone(&rest.key), &news.rows));
@@ -443,7 +451,7 @@ impl Flush {
                     break;
                 }
                 let answers = self.write_if_unchanged(&wanted).await?;
-                for ((key, hash), answer) in wanted.into_iter().zip(answers) {
+                for (Wanted { key, hash, .. }, answer) in wanted.into_iter().zip(answers) {
                     match answer {
                         Answer::Written => {
                             if let Some(held) = self.bodies.get(&key) {
@@ -475,11 +483,7 @@ impl Flush {
     }
 
     /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
-    async fn some_wanted(
-        &mut self,
-        keys: &mut impl Iterator<Item = Arc<str>>,
-        haste: Haste,
-    ) -> Vec<(Arc<str>, Hash)> {
+    async fn some_wanted(&mut self, keys: &mut impl Iterator<Item = Arc<str>>, haste: Haste) -> Vec<Wanted> {
         let (mut wanted, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK
             && let Some(key) = keys.next()
@@ -491,10 +495,13 @@ impl Flush {
                 }
                 continue;
             }
-            if let Some(hash) = self.bodies.get(&key).and_then(Held::wanted) {
+            if let Some(held) = self.bodies.get(&key)
+                && let Some(hash) = held.wanted()
+            {
+                let seen = held.seen().to_owned();
                 bytes += hash.payload.len();
                 self.budget.spend(hash.payload.len(), Instant::now());
-                wanted.push((key, hash));
+                wanted.push(Wanted { key, hash, seen });
                 yield_now().await;
             }
         }
@@ -502,14 +509,13 @@ impl Flush {
     }
 
     /// Writes bodies where nobody else has written since.
-    async fn write_if_unchanged(&mut self, wanted: &[(Arc<str>, Hash)]) -> Result<Vec<Answer>, StoreFault> {
+    async fn write_if_unchanged(&mut self, wanted: &[Wanted]) -> Result<Vec<Answer>, StoreFault> {
         let script = match self.script().await? {
             Ok(script) => script,
             Err(refused) => return Ok(wanted.iter().map(|_| Answer::Refused(refused.clone())).collect()),
         };
         let mut commands = Commands::default();
-        for (key, hash) in wanted {
-            let seen = self.bodies.get(key).map(|held| held.seen()).unwrap_or_default();
+        for Wanted { key, hash, seen } in wanted {
             let (payload, fetched_at) = (hash.payload.as_bytes(), hash.fetched_at.as_bytes());
             let (key, seen) = (key.as_bytes(), seen.as_bytes());
             commands.command(&[b"EVALSHA", script.as_bytes(), b"1", key, seen, payload, fetched_at]);
@@ -544,7 +550,7 @@ impl Flush {
             .ask(&load, |reply| {
                 name = match &reply {
                     Reply::Error(text) => Err(key_fault(text)?),
-                    reply => Ok(text(reply).unwrap_or_default()),
+                    reply => Ok(text(reply).ok_or_else(|| unexpected(reply))?),
                 };
                 Ok(())
             })
@@ -585,7 +591,7 @@ impl Flush {
         let bodies = &mut self.bodies;
         self.store
             .ask(&questions, |reply| {
-                let Some(key) = asked.next() else { return Ok(()) };
+                let key = asked.next().ok_or_else(|| unexpected(&reply))?;
                 let is_other_type = match &reply {
                     Reply::Error(text) => key_fault(text).map(|_| true)?,
                     _ => false,
@@ -611,6 +617,10 @@ fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
         StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
         fault => Err(fault),
     }
+}
+
+fn unexpected(reply: &Reply<'_>) -> StoreFault {
+    StoreFault::Unanswered(format!("unexpected reply: {}", reply.kind()))
 }
 
 fn text(reply: &Reply<'_>) -> Option<String> {

@@ -27,7 +27,7 @@ use crate::event::Event;
 use crate::observation::Observations;
 use crate::queue::batch::EventBatch;
 pub use flush::Flush;
-use pending::{Origin, Pending};
+use pending::{Entered, Origin, Pending};
 
 /// What waits to be written at most, by shard: a wave of gex rows of some symbols.
 const MAX_PENDING: usize = 8 * 1024 * 1024;
@@ -89,11 +89,12 @@ impl Snapshots {
     fn enter<'e>(&self, origin: Origin, events: impl Iterator<Item = &'e Event>) {
         let now = Instant::now();
         let mut pending = self.0.pending.borrow_mut();
-        let mut newest: HashMap<&str, (&Event, usize), RandomState> = HashMap::default();
+        let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
         for event in events {
             for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
-                newest.insert(&outlet.stream, (event, outlet_at));
-                pending.row(origin, (event, outlet_at), now);
+                let entered = (event, outlet, event.ids.get(outlet_at));
+                newest.insert(&outlet.stream, entered);
+                pending.row(origin, entered, now);
             }
         }
         for newest in newest.into_values() {

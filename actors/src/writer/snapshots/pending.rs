@@ -73,6 +73,9 @@ pub(super) struct RestEvent {
     at_ms: u64,
 }
 
+/// An event, one of its outlets, and its entry there.
+pub(super) type Entered<'e> = (&'e Event, &'e Arc<Outlet>, EntryId);
+
 /// All that waits.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -97,9 +100,7 @@ impl Pending {
     }
 
     /// Enters the newest event of an outlet.
-    pub(super) fn newest(&mut self, origin: Origin, (event, outlet_at): (&Event, usize), now: Instant) {
-        let Some(outlet) = event.route.outlets.get(outlet_at) else { return };
-        let id = event.ids.get(outlet_at);
+    pub(super) fn newest(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
         self.change(origin, outlet, now, |news| {
             let is_older = origin == Origin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
             if !is_older {
@@ -112,9 +113,7 @@ impl Pending {
     }
 
     /// Enters an event for the map of an outlet and its body of REST.
-    pub(super) fn row(&mut self, origin: Origin, (event, outlet_at): (&Event, usize), now: Instant) {
-        let Some(outlet) = event.route.outlets.get(outlet_at) else { return };
-        let id = event.ids.get(outlet_at);
+    pub(super) fn row(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
         if outlet.rest.is_none() && (outlet.map.is_none() || event.cell.is_none()) {
             return;
         }

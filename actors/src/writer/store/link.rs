@@ -193,6 +193,10 @@ impl Link {
     async fn send(&mut self, mut bytes: &[u8]) -> Result<(), StoreFault> {
         while !bytes.is_empty() {
             let sent = progress(&self.beat, self.socket.write(bytes)).await?;
+            if sent == 0 {
+                // to go on would be to try for ever
+                return Err(StoreFault::Unanswered("the connection takes nothing".into()));
+            }
             bytes = bytes.get(sent..).unwrap_or_default();
         }
         progress(&self.beat, self.socket.flush()).await
