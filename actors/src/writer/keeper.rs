@@ -1,8 +1,6 @@
 //! Between *incoming* and *ready*: duplicates out, IDs on, and, as `SPOOL_MODE` says, onto the disk first.
 //!
 //! * `always`: every batch is appended to the disk queue before the drain sees it.
-//! * `overflow`: batches stay in memory while Redis keeps up. Once it does not, whatever is in memory goes to the disk, in
-//!   order and what is in flight first, and everything behind it too until the drain has caught up.
 //! * `off`: memory alone.
 //!
 //! A disk that fails is gone round through memory and tried again. What is ready in memory has a bound; behind it come
@@ -38,8 +36,6 @@ const APPEND_BYTES: usize = 2 * 1024 * 1024;
 const READY_BYTES: usize = 8 * 1024 * 1024;
 /// The same of all shards together.
 const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
-/// With `overflow` what is ready stays in memory up to this: some hundred milliseconds of a busy feed.
-const OVERFLOW_BYTES: usize = 1024 * 1024;
 /// A disk that failed is tried again this often, and a full one looked at.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// How often a wait proves progress.
@@ -77,8 +73,6 @@ pub struct KeeperState {
     records: Records,
     /// The number of the next record.
     next: u64,
-    /// With `overflow`: whether everything goes to the disk until the drain has caught up.
-    is_spilling: bool,
     /// Since when the disk fails, and when it was tried last.
     failing: Option<(Instant, Instant)>,
     failures: Sampled,
@@ -134,25 +128,10 @@ impl Keeper {
     }
 
     async fn keep(&mut self, batches: Vec<EventBatch>) {
-        let spills = match self.settings.mode {
-            SpoolMode::Off => return self.keep_in_memory(batches).await,
-            SpoolMode::Always => true,
-            SpoolMode::Overflow => self.overflows(),
-        };
-        if spills {
-            self.keep_on_disk(batches).await;
-        } else {
-            for batch in batches {
-                self.ready_in_memory(batch);
-            }
+        match self.settings.mode {
+            SpoolMode::Off => self.keep_in_memory(batches).await,
+            SpoolMode::Always => self.keep_on_disk(batches).await,
         }
-    }
-
-    fn overflows(&mut self) -> bool {
-        let is_behind = self.backlog.is_in_trouble() || self.backlog.ready_bytes() > OVERFLOW_BYTES;
-        let has_caught_up = self.backlog.is_drained() && !self.backlog.is_in_trouble();
-        self.state.is_spilling = is_behind || (self.state.is_spilling && !has_caught_up);
-        self.state.is_spilling
     }
 
     /// Brings what is in memory alone to the disk, in its order; false if the disk fails. The disk never has what is newer

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::messages::EventBatch;
-use uw_websocket_actors::observation::{DropReason, Place};
+use uw_websocket_actors::observation::DropReason;
 use uw_websocket_actors::settings::{SpoolMode, WhenFull};
 use uw_websocket_actors::writer::mailbox::MailboxSender;
 
@@ -93,95 +93,6 @@ fn what_a_hung_redis_took_after_the_kill_is_not_written_twice() {
         until(|| life.writers[0].backlog.in_flight().is_some()).await;
         life.spooled().await;
         life.kill().await;
-        world.redis().resume();
-        let life = Life::start(&world);
-        life.settled().await;
-        world.assert_all_stored();
-        life.stop().await;
-    });
-}
-
-#[test]
-fn an_overflow_brings_everything_to_the_disk_what_is_in_flight_first() {
-    for is_killed in [false, true] {
-        world(SpoolMode::Overflow, async |world| {
-            let life = Life::start(&world);
-            life.store(&world, 3).await;
-            assert_eq!(life.channel().held_in(Place::Disk), 0);
-            world.redis().hang();
-            life.send(&world, &world.payloads(2));
-            until(|| life.writers[0].backlog.in_flight().is_some()).await;
-            for _ in 0..40 {
-                life.send(&world, &world.large_payloads(1, LARGE));
-            }
-            life.spooled().await;
-            assert_eq!(life.channel().held_in(Place::Disk), 42);
-            let life = if is_killed {
-                life.kill().await;
-                world.redis().resume();
-                let life = Life::start(&world);
-                assert_eq!(life.channel().recovered.get(), 42);
-                life
-            } else {
-                world.redis().resume();
-                life
-            };
-            life.settled().await;
-            life.store(&world, 2).await;
-            world.assert_all_stored();
-            let observed = life.stop().await;
-            assert_eq!(observed.channels[0].dropped_in_all(), 0);
-        });
-    }
-}
-
-#[test]
-fn an_overflow_ends_when_the_backlog_is_written() {
-    world(SpoolMode::Overflow, async |world| {
-        world.redis.borrow_mut().end();
-        let life = Life::start(&world);
-        until(|| life.writers[0].backlog.is_in_trouble()).await;
-        for _ in 0..10 {
-            life.send(&world, &world.payloads(1));
-        }
-        life.spooled().await;
-        world.redis.borrow_mut().begin();
-        life.settled().await;
-        assert_eq!(life.own_disk().standing().await.unwrap().next, 10);
-        life.store(&world, 3).await;
-        assert_eq!(life.own_disk().standing().await.unwrap().next, 10);
-        world.assert_all_stored();
-        life.stop().await;
-    });
-}
-
-#[test]
-fn in_an_overflow_what_is_in_memory_reaches_the_disk_though_nothing_more_comes() {
-    world(SpoolMode::Overflow, async |world| {
-        let life = Life::start(&world);
-        life.store(&world, 1).await;
-        world.redis.borrow_mut().end();
-        life.send(&world, &world.payloads(1));
-        life.spooled().await;
-        assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
-        world.redis.borrow_mut().begin();
-        let life = Life::start(&world);
-        life.settled().await;
-        assert_eq!(world.stored_in(STREAM), [1]);
-        life.stop().await;
-    });
-}
-
-#[test]
-fn what_is_in_flight_at_the_end_of_an_overflowing_service_is_on_the_disk() {
-    world(SpoolMode::Overflow, async |world| {
-        let life = Life::start(&world);
-        life.store(&world, 1).await;
-        world.redis().hang();
-        life.send(&world, &world.payloads(1));
-        until(|| life.writers[0].backlog.in_flight().is_some()).await;
-        let observed = life.stop().await;
-        assert_eq!(observed.channels[0].dropped_in_all(), 0);
         world.redis().resume();
         let life = Life::start(&world);
         life.settled().await;

@@ -68,27 +68,6 @@ fn a_whole_backlog_on_disk_and_in_memory_gets_new_ids_that_the_next_life_knows()
 }
 
 #[test]
-fn a_backlog_in_memory_is_renumbered_before_it_is_brought_to_the_disk() {
-    world(SpoolMode::Overflow, async |world| {
-        let life = Life::start(&world);
-        life.store(&world, 1).await;
-        world.redis().hang();
-        for _ in 0..10 {
-            life.send(&world, &world.payloads(100));
-        }
-        tokio::task::yield_now().await;
-        world.redis().resume();
-        pass(&world, 7);
-        for _ in 0..10 {
-            life.send(&world, &world.payloads(100));
-        }
-        life.settled().await;
-        world.assert_all_stored();
-        life.stop().await;
-    });
-}
-
-#[test]
 fn a_backlog_is_passed_again_and_again_while_it_is_written() {
     world(SpoolMode::Always, async |mut world| {
         world.writers.batch_max_events = 10;

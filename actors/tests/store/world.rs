@@ -196,11 +196,6 @@ impl Life {
         WriterLife { backlog, work }
     }
 
-    /// The disk queue of the first shard.
-    pub(crate) fn own_disk(&self) -> Disk {
-        self.started.spools[0].own.clone().unwrap()
-    }
-
     /// One of the queues that were left behind.
     pub(crate) fn old_disk(&self) -> Disk {
         self.started.spools[0].old.disks()[0].disk.clone()

@@ -16,12 +16,12 @@ use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_until};
 const ON_DISK_WITHIN: Duration = Duration::from_millis(100);
 
 /// What one life after the other is started with.
-const LIVES: [[(&str, &str); 3]; 5] = [
-    [("WRITER_SHARDS", "2"), ("WRITER_BATCH_MAX_EVENTS", "512"), ("SPOOL_MODE", "always")],
-    [("WRITER_SHARDS", "4"), ("WRITER_BATCH_MAX_EVENTS", "16"), ("SPOOL_MODE", "always")],
-    [("WRITER_SHARDS", "1"), ("WRITER_BATCH_MAX_EVENTS", "1"), ("SPOOL_MODE", "overflow")],
-    [("WRITER_SHARDS", "3"), ("WRITER_BATCH_MAX_EVENTS", "128"), ("SPOOL_MODE", "always")],
-    [("WRITER_SHARDS", "1"), ("WRITER_BATCH_MAX_EVENTS", "512"), ("SPOOL_MODE", "overflow")],
+const LIVES: [[(&str, &str); 2]; 5] = [
+    [("WRITER_SHARDS", "2"), ("WRITER_BATCH_MAX_EVENTS", "512")],
+    [("WRITER_SHARDS", "4"), ("WRITER_BATCH_MAX_EVENTS", "16")],
+    [("WRITER_SHARDS", "1"), ("WRITER_BATCH_MAX_EVENTS", "1")],
+    [("WRITER_SHARDS", "3"), ("WRITER_BATCH_MAX_EVENTS", "128")],
+    [("WRITER_SHARDS", "1"), ("WRITER_BATCH_MAX_EVENTS", "512")],
 ];
 
 fn with(setup: &Setup, life: &[(&str, &str)]) -> Setup {
