@@ -225,13 +225,16 @@ impl Keeper {
             }
         };
         if appended.is_ok() {
+            let observed = &self.observations.writers[self.shard];
             let mut first = self.state.next;
             for batch in batches {
+                let events = batch.events().len() as u64;
                 // what was in flight may be stored by now
                 if !batch.has_ended() {
+                    observed.append_latency.observe(batch.read_at().instant.elapsed(), events);
                     batch.spooled(OnDisk { disk: disk.clone(), first });
                 }
-                first += batch.events().len() as u64;
+                first += events;
             }
             self.state.next = first;
         }
