@@ -66,7 +66,7 @@ fn status_shows_the_observations() {
     assert_eq!((&writer["state"], &writer["events_per_transaction"]), (&json!("writing"), &json!(2.5)));
     assert_eq!(
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
-        (&json!(0.005), &json!(0.05))
+        (&json!(0.004), &json!(0.05))
     );
     let spool = json!({
         "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "append_p50_seconds": 0.001,

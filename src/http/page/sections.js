@@ -205,7 +205,6 @@ const spool = new Table(
     { head: 'Shard', cell: (writer) => `${writer.shard}` },
     { head: 'Waiting', number: true, cell: ({ spool }) => count(spool.events) },
     { head: 'On disk', number: true, cell: ({ spool }) => bytes(spool.bytes) },
-    { head: 'p99 ≤', number: true, cell: ({ spool }) => latency(spool.append_p99_seconds, spool.appended > 0) },
     { head: 'Oldest', number: true, cell: ({ spool }) => age(spool.oldest_seconds) },
     { head: 'Empty in', number: true, cell: emptyIn },
   ],
