@@ -215,9 +215,6 @@ labelled! {
     SpoolMode {
         /// Every event, before it goes to Redis. The disk pays with an append for each batch; a kill -9 costs nothing.
         Always = "always",
-        /// Those that Redis does not take at once. A kill -9 costs the events that are in memory, milliseconds of them
-        /// while Redis keeps up.
-        Overflow = "overflow",
         /// None. A kill -9 costs whatever waits in memory, and a long outage of Redis costs what does not fit there.
         Off = "off",
     }

@@ -102,7 +102,7 @@ impl Plan {
     pub(crate) fn events_of(&self, contender: Contender) -> u64 {
         match contender {
             Contender::Python => self.python_events.unwrap_or(self.events),
-            Contender::Floor | Contender::Service | Contender::Overflow | Contender::Off => self.events,
+            Contender::Floor | Contender::Service | Contender::Off => self.events,
         }
     }
 }

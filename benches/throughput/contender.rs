@@ -19,8 +19,6 @@ pub(crate) enum Contender {
     Floor,
     /// `uw-websocket run` with its default settings: `SPOOL_MODE=always`.
     Service,
-    /// The same with `SPOOL_MODE=overflow`.
-    Overflow,
     /// The same with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
     Off,
     /// A good Python client.
@@ -29,15 +27,14 @@ pub(crate) enum Contender {
 
 impl Contender {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Contender; 5] =
-        [Contender::Floor, Contender::Service, Contender::Overflow, Contender::Off, Contender::Python];
+    pub(crate) const ALL: [Contender; 4] =
+        [Contender::Floor, Contender::Service, Contender::Off, Contender::Python];
 
     /// The name on the command line and in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Contender::Floor => "floor",
             Contender::Service => "service",
-            Contender::Overflow => "overflow",
             Contender::Off => "off",
             Contender::Python => "python",
         }
@@ -49,7 +46,6 @@ impl Contender {
         let mut command = match self {
             Contender::Floor => floor(bench, feed)?,
             Contender::Service => service(bench, feed, "always"),
-            Contender::Overflow => service(bench, feed, "overflow"),
             Contender::Off => {
                 // the feed is faster than Redis: all of it is to be written
                 let mut command = service(bench, feed, "off");

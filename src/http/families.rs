@@ -210,6 +210,13 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| series.latencies(&snapshot.observations.writers),
     ),
     family(
+        "uw_ws_append_latency_seconds",
+        Histogram,
+        &["shard"],
+        "From the read of a frame to the end of its append to the disk queue, one observation an event",
+        |snapshot, series| series.latency_per_shard(snapshot, |writer| &writer.append_latency),
+    ),
+    family(
         "uw_ws_mailbox_wait_seconds_total",
         Counter,
         &["shard"],

@@ -15,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEnc
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use uw_websocket_actors::observation::{
-    ConnectionObservation, LATENCY_BOUNDS, Observations, WriterObservation, unix_micros,
+    ConnectionObservation, LATENCY_BOUNDS, Latency, Observations, WriterObservation, unix_micros,
 };
 
 pub use super::families::FAMILIES;
@@ -180,15 +180,37 @@ impl Series<'_> {
 
     /// Writes the latencies of all writers as one histogram.
     pub(super) fn latencies(&mut self, writers: &[WriterObservation]) -> fmt::Result {
-        let mut buckets: Vec<(f64, u64)> =
-            LATENCY_BOUNDS.into_iter().chain([f64::MAX]).map(|bound| (bound, 0)).collect(); // MAX is written `+Inf`
-        for writer in writers {
-            for ((_, total), count) in buckets.iter_mut().zip(writer.latency.buckets()) {
-                *total += count;
-            }
-        }
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = writers.iter().map(|writer| writer.latency.sum_seconds()).sum();
-        self.encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        histogram(&mut self.encoder, writers.iter().map(|writer| &writer.latency))
     }
+
+    /// Writes one histogram a shard.
+    pub(super) fn latency_per_shard(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        latency: fn(&WriterObservation) -> &Latency,
+    ) -> fmt::Result {
+        let mut writers = snapshot.observations.writers.iter().enumerate();
+        writers.try_for_each(|(shard, writer)| {
+            let shard = shard.to_string();
+            let labels: Vec<_> = self.labels.iter().copied().zip([&*shard]).collect();
+            histogram(&mut self.encoder.encode_family(&labels)?, [latency(writer)].into_iter())
+        })
+    }
+}
+
+/// Writes the sum of some histograms.
+fn histogram<'l>(
+    encoder: &mut MetricEncoder<'_>,
+    latencies: impl Iterator<Item = &'l Latency> + Clone,
+) -> fmt::Result {
+    let mut buckets: Vec<(f64, u64)> =
+        LATENCY_BOUNDS.into_iter().chain([f64::MAX]).map(|bound| (bound, 0)).collect(); // MAX is written `+Inf`
+    for latency in latencies.clone() {
+        for ((_, total), count) in buckets.iter_mut().zip(latency.buckets()) {
+            *total += count;
+        }
+    }
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    let sum = latencies.map(Latency::sum_seconds).sum();
+    encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }

@@ -25,8 +25,7 @@ pub(super) fn spool(
     writers: Option<&WriterSettings>,
     checks: &mut Checks,
 ) -> Option<SpoolSettings> {
-    let mode =
-        checks.read("SPOOL_MODE", &raw.spool_mode, |text| one_of(text, SpoolMode::ALL, SpoolMode::label));
+    let mode = checks.read("SPOOL_MODE", &raw.spool_mode, mode);
     let keep = checks.seconds("SPOOL_KEEP", &raw.spool_keep, &KEEP);
     let max_bytes = max_bytes(raw, writers, checks);
     let when_full = checks
@@ -53,6 +52,16 @@ fn max_bytes(raw: &RawSettings, writers: Option<&WriterSettings>, checks: &mut C
         let (least, share) = (units::shown_size(least), units::shown_size(SHARE_MIN));
         Err(format!("must be at least {least}: it is split over WRITER_SHARDS, and each needs {share}"))
     })
+}
+
+/// `overflow` was a mode of earlier builds: whoever still names it is told how to go on.
+fn mode(text: &str) -> Result<SpoolMode, String> {
+    if text.eq_ignore_ascii_case("overflow") {
+        let reason = "was removed; write always (every event on disk first), or off (memory alone): a backlog on disk is \
+                      safe and goes on being written with either";
+        return Err(reason.to_owned());
+    }
+    one_of(text, SpoolMode::ALL, SpoolMode::label)
 }
 
 fn fsync(text: &str) -> Result<Fsync, String> {
@@ -87,6 +96,17 @@ mod tests {
         for text in ["0", "1ms", "2m", "sometimes", ""] {
             assert!(fsync(text).unwrap_err().ends_with("or always, or never"), "{text}");
         }
+    }
+
+    #[test]
+    fn whoever_names_the_mode_that_was_removed_is_told_what_to_write_and_that_nothing_is_lost() {
+        let reason = mode("Overflow").unwrap_err();
+        for told in
+            ["was removed", "write always", "or off", "a backlog on disk is safe and goes on being written"]
+        {
+            assert!(reason.contains(told), "{reason}");
+        }
+        assert_eq!(mode("on"), Err("must be one of always, off".to_owned()));
     }
 
     #[test]

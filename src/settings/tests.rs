@@ -73,7 +73,7 @@ fn the_caps_reach_the_streams() {
 fn the_disk_queue_is_as_it_is_set() {
     let spool = load(&[
         ("SPOOL_DIR", "/var/spool"),
-        ("SPOOL_MODE", "overflow"),
+        ("SPOOL_MODE", "off"),
         ("SPOOL_KEEP", "0"),
         ("SPOOL_MAX_BYTES", "512MiB"),
         ("SPOOL_WHEN_FULL", "block"),
@@ -81,7 +81,7 @@ fn the_disk_queue_is_as_it_is_set() {
     ])
     .actors
     .spool;
-    assert_eq!((spool.dir.to_str(), spool.mode), (Some("/var/spool"), SpoolMode::Overflow));
+    assert_eq!((spool.dir.to_str(), spool.mode), (Some("/var/spool"), SpoolMode::Off));
     assert_eq!((spool.keep, spool.max_bytes), (Duration::ZERO, 512 << 20));
     assert_eq!((spool.when_full, spool.fsync), (WhenFull::Block, Fsync::Never));
     assert_eq!(spool.max_bytes_of_shard(2), 256 << 20);

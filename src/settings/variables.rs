@@ -126,7 +126,7 @@ pub const VARIABLES: &[Variable] = &[
     plain(
         "SPOOL_MODE",
         "always",
-        "`always`: every event is on disk before it goes to Redis (a kill -9 loses none); `overflow`: only when Redis is slow or away; `off`: memory alone",
+        "`always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory alone",
     ),
     plain(
         "SPOOL_KEEP",

@@ -29,6 +29,8 @@ fn metrics_show_the_observations() {
     observations.writers[0].latency.observe(Duration::from_micros(400), 5);
     observations.writers[1].latency.observe(Duration::from_secs(2), 1);
     observations.writers[1].latency.observe(Duration::from_secs(500), 1);
+    observations.writers[1].append_latency.observe(Duration::from_micros(200), 7);
+    observations.writers[1].append_latency.observe(Duration::from_micros(4_500), 2);
     observations.writers[1].mailbox_wait_us.add(1_500_000);
     observations.writers[1].batches_in.add(9);
     observations.writers[1].batches_out.add(7);
@@ -74,6 +76,13 @@ fn metrics_show_the_observations() {
         "uw_ws_store_latency_seconds_bucket{le=\"+Inf\"} 7",
         "uw_ws_store_latency_seconds_count 7",
         "uw_ws_store_latency_seconds_sum 502.002",
+        "# TYPE uw_ws_append_latency_seconds histogram",
+        "uw_ws_append_latency_seconds_count{shard=\"0\"} 0",
+        "uw_ws_append_latency_seconds_bucket{le=\"0.00025\",shard=\"1\"} 7",
+        "uw_ws_append_latency_seconds_bucket{le=\"0.004\",shard=\"1\"} 7",
+        "uw_ws_append_latency_seconds_bucket{le=\"0.005\",shard=\"1\"} 9",
+        "uw_ws_append_latency_seconds_count{shard=\"1\"} 9",
+        "uw_ws_append_latency_seconds_sum{shard=\"1\"} 0.0104",
         "uw_ws_mailbox_wait_seconds_total{shard=\"1\"} 1.5",
         "uw_ws_mailbox_batches{shard=\"1\"} 2",
         "uw_ws_writer_state{shard=\"0\",state=\"idle\"} 1",
@@ -110,6 +119,7 @@ fn metrics_have_the_names_of_the_contract() {
         ("uw_ws_connection_state", &["connection"]),
         ("uw_ws_actor_restarts_total", &["actor"]),
         ("uw_ws_store_latency_seconds", &[]),
+        ("uw_ws_append_latency_seconds", &["shard"]),
         ("uw_ws_mailbox_wait_seconds_total", &["shard"]),
         ("uw_ws_redis_up", &[]),
     ];

@@ -35,6 +35,8 @@ fn status_shows_the_observations() {
     writer.events.add(5);
     writer.latency.observe(Duration::from_millis(4), 99);
     writer.latency.observe(Duration::from_millis(40), 9);
+    writer.append_latency.observe(Duration::from_micros(700), 99);
+    writer.append_latency.observe(Duration::from_millis(6), 9);
     writer.spool_events.set(7);
     writer.spool_bytes.set(8_000);
 
@@ -65,10 +67,11 @@ fn status_shows_the_observations() {
     assert_eq!((&writer["state"], &writer["events_per_transaction"]), (&json!("writing"), &json!(2.5)));
     assert_eq!(
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
-        (&json!(0.005), &json!(0.05))
+        (&json!(0.004), &json!(0.05))
     );
     let spool = json!({
-        "events": 7, "bytes": 8000, "oldest_seconds": null, "drain_seconds": null, "error": null
+        "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "append_p50_seconds": 0.001,
+        "append_p99_seconds": 0.0075, "drain_seconds": null, "error": null
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);

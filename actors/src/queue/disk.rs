@@ -32,7 +32,8 @@ use crate::spool::{ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, Sp
 const JOBS: usize = 256;
 /// Files that wait to be synced at most; the same one may wait several times.
 const MAX_DIRTY: usize = 32;
-/// The last IDs of what was never on the disk are written down so often: a small file for each shard.
+/// After a bypass of a failing disk, the last IDs of what was never on it are written down so often: a small file for each
+/// shard.
 const UNKEPT_EVERY: Duration = Duration::from_secs(1);
 /// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
 const TURN: Duration = Duration::from_millis(100);

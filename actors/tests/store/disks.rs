@@ -27,28 +27,26 @@ fn send_too_much(world: &World, life: &Life) {
 
 #[test]
 fn of_a_full_disk_queue_the_oldest_are_dropped_and_counted() {
-    for mode in [SpoolMode::Always] {
-        world(mode, async |mut world| {
-            small_disk(&mut world, WhenFull::DropOldest);
-            world.redis.borrow_mut().end();
-            let life = Life::start(&world);
-            until(|| life.is_in_trouble(0)).await;
-            send_too_much(&world, &life);
-            life.spooled().await;
-            let dropped = life.channel().dropped(DropReason::SpoolFull).get();
-            assert!(dropped > 0);
-            let noted = life.gaps.noted();
-            let in_ledger = noted.iter().filter(|gap| gap.reason == GapReason::SpoolFull);
-            assert_eq!(in_ledger.filter_map(|gap| gap.events).sum::<u64>(), dropped);
-            world.redis.borrow_mut().begin();
-            life.settled().await;
-            let stored = world.stored_in(STREAM);
-            assert_eq!(stored.len() as u64 + dropped, u64::from(TOO_MANY));
-            assert!(stored.is_sorted(), "{stored:?}");
-            assert_eq!(stored.last(), Some(&(TOO_MANY - 1)));
-            life.stop().await;
-        });
-    }
+    world(SpoolMode::Always, async |mut world| {
+        small_disk(&mut world, WhenFull::DropOldest);
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        until(|| life.is_in_trouble(0)).await;
+        send_too_much(&world, &life);
+        life.spooled().await;
+        let dropped = life.channel().dropped(DropReason::SpoolFull).get();
+        assert!(dropped > 0);
+        let noted = life.gaps.noted();
+        let in_ledger = noted.iter().filter(|gap| gap.reason == GapReason::SpoolFull);
+        assert_eq!(in_ledger.filter_map(|gap| gap.events).sum::<u64>(), dropped);
+        world.redis.borrow_mut().begin();
+        life.settled().await;
+        let stored = world.stored_in(STREAM);
+        assert_eq!(stored.len() as u64 + dropped, u64::from(TOO_MANY));
+        assert!(stored.is_sorted(), "{stored:?}");
+        assert_eq!(stored.last(), Some(&(TOO_MANY - 1)));
+        life.stop().await;
+    });
 }
 
 #[test]
@@ -104,29 +102,27 @@ fn a_disk_that_fails_is_gone_round() {
 
 #[test]
 fn what_came_while_the_disk_failed_reaches_it_once_it_works_again() {
-    for mode in [SpoolMode::Always] {
-        world(mode, async |world| {
-            world.redis().hang();
-            let life = Life::start(&world);
-            break_disk(&world);
-            life.send(&world, &world.payloads(2));
-            until(|| life.is_writing()).await;
-            for _ in 0..24 {
-                life.send(&world, &world.large_payloads(1, LARGE));
-            }
-            until(|| is_faulty(&life)).await;
-            assert_eq!(life.channel().held_in(Place::Disk), 0);
-            mend_disk(&world);
-            life.spooled().await;
-            assert_eq!(life.channel().held_in(Place::Disk), 26);
-            life.send(&world, &world.payloads(2));
-            life.spooled().await;
-            assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
-            world.redis().resume();
-            let life = Life::start(&world);
-            life.settled().await;
-            world.assert_all_stored();
-            life.stop().await;
-        });
-    }
+    world(SpoolMode::Always, async |world| {
+        world.redis().hang();
+        let life = Life::start(&world);
+        break_disk(&world);
+        life.send(&world, &world.payloads(2));
+        until(|| life.is_writing()).await;
+        for _ in 0..24 {
+            life.send(&world, &world.large_payloads(1, LARGE));
+        }
+        until(|| is_faulty(&life)).await;
+        assert_eq!(life.channel().held_in(Place::Disk), 0);
+        mend_disk(&world);
+        life.spooled().await;
+        assert_eq!(life.channel().held_in(Place::Disk), 26);
+        life.send(&world, &world.payloads(2));
+        life.spooled().await;
+        assert_eq!(life.kill().await.channels[0].dropped_in_all(), 0);
+        world.redis().resume();
+        let life = Life::start(&world);
+        life.settled().await;
+        world.assert_all_stored();
+        life.stop().await;
+    });
 }

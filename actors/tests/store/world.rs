@@ -210,11 +210,6 @@ impl Life {
         &self.started.shards[shard]
     }
 
-    /// The disk queue of the first shard.
-    pub(crate) fn own_disk(&self) -> Disk {
-        self.shard(0).queue.disk().unwrap().clone()
-    }
-
     /// One of the queues that were left behind.
     pub(crate) fn old_disk(&self) -> Disk {
         self.shard(0).generations.queues()[0].queue.disk().unwrap().clone()

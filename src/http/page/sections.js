@@ -29,15 +29,17 @@ export function showFigures(status) {
   showFacts(byId('figures'), [
     ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
-    ['stored within (p99)', worstLatency(writers)],
+    ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended, spool.append_p99_seconds])],
+    ['stored within (p99)', worst(writers, (writer) => [writer.events, writer.latency_p99_seconds])],
     ['waiting on disk', count(waiting)],
     ['Redis', status.redis_up ? bytes(redis.used_bytes) : { text: 'away', mark: 'bad' }],
     ['gaps open', status.gaps.open.length > 0 ? { text: count(status.gaps.open.length), mark: 'warn' } : '0'],
   ]);
 }
 
-function worstLatency(writers) {
-  const latencies = writers.filter((writer) => writer.events > 0).map((writer) => writer.latency_p99_seconds);
+/** The greatest latency of the writers that have one: `read` gives the events that it is of, and itself. */
+function worst(writers, read) {
+  const latencies = writers.map(read).flatMap(([events, seconds]) => (events > 0 ? [seconds] : []));
   const isBeyond = latencies.includes(null);
   return latency(isBeyond || latencies.length === 0 ? null : Math.max(...latencies), isBeyond);
 }

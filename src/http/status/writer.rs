@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{SnapshotObservation, WriterObservation, lock};
+use uw_websocket_actors::observation::{Latency, SnapshotObservation, WriterObservation, lock};
 
 use crate::http::history::Writing;
 use crate::http::snapshot::{Snapshot, depth};
@@ -72,6 +72,12 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// Age of the oldest of its events.
     pub oldest_seconds: Option<f64>,
+    /// Events that were appended to it.
+    pub appended: u64,
+    /// Half of them were on disk at most this long after their frame was read.
+    pub append_p50_seconds: Option<f64>,
+    /// So were 99 % of them. `null` also above the greatest bound of the histogram, 120 s.
+    pub append_p99_seconds: Option<f64>,
     /// In how many seconds it is empty, if it goes on shrinking as in the last whole step; `null` while it does not.
     pub drain_seconds: Option<f64>,
     /// Why the disk does not take appends.
@@ -86,7 +92,6 @@ impl WriterStatus {
         snapshot: &Snapshot<'_>,
     ) -> WriterStatus {
         let (transactions, events) = (writer.transactions.get(), writer.events.get());
-        let quantile = |q| writer.latency.quantile(q).filter(|bound| bound.is_finite()); // JSON has no infinity
         WriterStatus {
             shard,
             state: writer.state.get().label(),
@@ -100,8 +105,8 @@ impl WriterStatus {
             events_per_transaction: (transactions > 0).then(|| events as f64 / transactions as f64),
             retries: writer.retries.get(),
             unknown_outcomes: writer.unknown_outcomes.get(),
-            latency_p50_seconds: quantile(0.5),
-            latency_p99_seconds: quantile(0.99),
+            latency_p50_seconds: quantile(&writer.latency, 0.5),
+            latency_p99_seconds: quantile(&writer.latency, 0.99),
             last_error: lock(&writer.last_error).clone(),
             spool: SpoolStatus::of(writer, writing, snapshot),
             snapshots: SnapshotStatus::of(&writer.snapshots),
@@ -129,8 +134,16 @@ impl SpoolStatus {
             events,
             bytes: writer.spool_bytes.get(),
             oldest_seconds: writer.spool_oldest.get().map(|at| snapshot.seconds_since(at)),
+            appended: writer.append_latency.count(),
+            append_p50_seconds: quantile(&writer.append_latency, 0.5),
+            append_p99_seconds: quantile(&writer.append_latency, 0.99),
             drain_seconds: drained.filter(|_| events > 0).map(|drained| events as f64 / drained),
             error: lock(&writer.spool_fault).clone(),
         }
     }
+}
+
+/// JSON has no infinity: a quantile above every bound is none.
+fn quantile(latency: &Latency, q: f64) -> Option<f64> {
+    latency.quantile(q).filter(|bound| bound.is_finite())
 }
