@@ -342,8 +342,6 @@ pub struct WriterObservation {
     pub append_latency: Latency,
     /// From the read of a frame to the reply of Redis.
     pub latency: Latency,
-    /// From the read of a frame to the moment when it is on disk.
-    pub append_latency: Latency,
     /// Its hashes.
     pub snapshots: SnapshotObservation,
     /// Events in the disk queue that Redis has not taken.
@@ -425,7 +423,6 @@ impl WriterObservation {
             mailbox_wait_us: Count::default(),
             append_latency: Latency::default(),
             latency: Latency::default(),
-            append_latency: Latency::default(),
             snapshots: SnapshotObservation::default(),
             spool_events: Gauge::default(),
             spool_bytes: Gauge::default(),

@@ -151,7 +151,7 @@ impl Inbox {
 
     /// Takes the oldest delivered batches out, up to some memory, at least one if there is one. What waits in the lanes
     /// moves up.
-    pub(super) fn take(&self, max_bytes: usize) -> Vec<EventBatch> {
+    pub(crate) fn take(&self, max_bytes: usize) -> Vec<EventBatch> {
         let mut held = lock(&self.held);
         let mut bytes = 0;
         let fits = |batch: &&EventBatch| {
