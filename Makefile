@@ -27,7 +27,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test stress chaos reader screenshots lint audit demo uw-websocket bench drain image image-test clean
+.PHONY: help test stress chaos reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ bench: ## how many events a second, and at what cost (BENCH_ARGS="--help" for it
 drain: ## how fast a backlog of a million events on disk empties once Redis is back
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
+
+profile: ## what the service spends its processor time on: a flame graph and the hottest functions, in target/profile
+	@config/install-tools.sh cc redis-server perf
+	RUSTFLAGS="$(RUSTFLAGS) -C force-frame-pointers=yes" cargo bench --profile profiling --bench throughput -- profile
 
 image: ## the container image
 	docker build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

@@ -11,6 +11,7 @@ packages_of() {
     curl) echo curl ;;
     chromium) echo chromium fonts-inter ;; # without any font it draws no text
     make) echo make ;;
+    perf) echo linux-perf ;;
     pngquant) echo pngquant ;;
     redis-server) echo redis-server redis-tools ;;
     python3-redis) echo python3 python3-redis ;;

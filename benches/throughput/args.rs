@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,11 +8,15 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::contender::Contender;
 
+/// Below so many events a second a run lasts twice as long.
+const SPARSE: u32 = 500;
+
 /// Compares the service with the leanest possible client (the floor) and with a good Python client.
 #[derive(Parser)]
 #[command(
     name = "throughput",
-    after_help = "Example: cargo bench --bench throughput -- --quick --only floor,service"
+    after_help = "Examples:\n  cargo bench --bench throughput -- --quick --only floor,service\n  cargo bench --bench \
+                  throughput -- --only floor,service --before ../older/target/release/uw-websocket"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -40,6 +45,19 @@ pub(crate) enum Mode {
     },
     /// Fill the disk queue while Redis is away, and measure how fast it empties
     Drain(Backlog),
+    /// Sample what the service spends its processor time on at full speed
+    Profile(Sampling),
+}
+
+/// How the service is sampled.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Sampling {
+    /// Seconds of the samples
+    #[arg(long, default_value_t = 15)]
+    pub(crate) seconds: u64,
+    /// Samples a second of each core; a prime number, so as not to keep step with timers
+    #[arg(long, default_value_t = 997)]
+    pub(crate) frequency: u32,
 }
 
 /// What the disk queue is filled with.
@@ -71,18 +89,27 @@ pub(crate) struct Plan {
     /// Leave the Python client out
     #[arg(long)]
     pub(crate) skip_python: bool,
-    /// Seconds of each latency run; 0 leaves them out
+    /// Events a second of the runs at a fixed rate
+    #[arg(long, value_delimiter = ',', default_value = "200,1000,5000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rates: Vec<u32>,
+    /// Seconds of each run at a fixed rate, twice as many below 500 events a second; 0 leaves these runs out
     #[arg(long, default_value_t = 10)]
-    pub(crate) latency_seconds: u64,
-    /// Events a second of the latency runs
+    pub(crate) rate_seconds: u64,
+    /// Events a second of the runs with and without snapshots
     #[arg(long, default_value_t = 5_000)]
-    pub(crate) latency_rate: u64,
+    pub(crate) snapshot_rate: u32,
+    /// Leave the runs with and without snapshots out
+    #[arg(long)]
+    pub(crate) skip_snapshots: bool,
     /// One short round, to see that everything works; its figures say little
     #[arg(long)]
     pub(crate) quick: bool,
     /// Another build of uw-websocket, as the service and as the simulator
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_uw-websocket"))]
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_uw-websocket"), value_parser = program)]
     pub(crate) binary: PathBuf,
+    /// A build of uw-websocket to compare the service with: it runs beside it as `before`
+    #[arg(long, value_parser = program)]
+    pub(crate) before: Option<PathBuf>,
 }
 
 impl Plan {
@@ -92,7 +119,11 @@ impl Plan {
             self.rounds = 1;
             self.events = self.events.min(100_000);
             self.python_events = Some(self.python_events.unwrap_or(20_000).min(20_000));
-            self.latency_seconds = self.latency_seconds.min(2);
+            self.rate_seconds = self.rate_seconds.min(2);
+        }
+        if self.before.is_some() {
+            let service = self.only.iter().position(|contender| *contender == Contender::Service);
+            self.only.insert(service.unwrap_or(self.only.len()), Contender::Before);
         }
         self.only.retain(|contender| !(self.skip_python && *contender == Contender::Python));
         self
@@ -102,7 +133,17 @@ impl Plan {
     pub(crate) fn events_of(&self, contender: Contender) -> u64 {
         match contender {
             Contender::Python => self.python_events.unwrap_or(self.events),
-            Contender::Floor | Contender::Service | Contender::Off => self.events,
+            Contender::Floor | Contender::Before | Contender::Service | Contender::Off => self.events,
         }
     }
+
+    /// Seconds of a run at so many events a second: where few come, more of them make the figures steady.
+    pub(crate) fn seconds_at(&self, rate: u32) -> u64 {
+        if rate < SPARSE { 2 * self.rate_seconds } else { self.rate_seconds }
+    }
+}
+
+/// The absolute path of a program, which is started in another folder than this one.
+fn program(path: &str) -> io::Result<PathBuf> {
+    std::fs::canonicalize(path)
 }

@@ -17,6 +17,9 @@ use crate::process::{Running, free_address};
 pub(crate) enum Contender {
     /// The leanest client that one can write.
     Floor,
+    /// The service of the build that `--before` names.
+    #[value(skip)]
+    Before,
     /// `uw-websocket run` with its default settings: `SPOOL_MODE=always`.
     Service,
     /// The same with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
@@ -27,34 +30,46 @@ pub(crate) enum Contender {
 
 impl Contender {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Contender; 4] =
-        [Contender::Floor, Contender::Service, Contender::Off, Contender::Python];
+    pub(crate) const ALL: [Contender; 5] =
+        [Contender::Floor, Contender::Before, Contender::Service, Contender::Off, Contender::Python];
 
     /// The name on the command line and in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Contender::Floor => "floor",
+            Contender::Before => "before",
             Contender::Service => "service",
             Contender::Off => "off",
             Contender::Python => "python",
         }
     }
 
-    /// Starts the client on `feed` with `folder` as its working directory and no environment but `PATH` and its
-    /// own settings.
-    pub(crate) fn start(self, bench: &Bench, feed: SocketAddr, folder: &Path) -> Result<Running, Failure> {
-        let mut command = match self {
+    /// Whether it tells others of itself over HTTP.
+    pub(crate) fn has_http(self) -> bool {
+        matches!(self, Contender::Before | Contender::Service | Contender::Off)
+    }
+
+    /// The client on `feed`, with no environment but `PATH` and its own settings.
+    pub(crate) fn command(self, bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
+        Ok(match self {
             Contender::Floor => floor(bench, feed)?,
-            Contender::Service => service(bench, feed, "always"),
+            Contender::Before => {
+                service(bench.plan.before.as_ref().unwrap_or(&bench.plan.binary), bench, feed)
+            }
+            Contender::Service => service(&bench.plan.binary, bench, feed),
             Contender::Off => {
+                let mut command = service(&bench.plan.binary, bench, feed);
                 // the feed is faster than Redis: all of it is to be written
-                let mut command = service(bench, feed, "off");
-                command.env("SPOOL_WHEN_FULL", "block");
+                command.env("SPOOL_MODE", "off").env("SPOOL_WHEN_FULL", "block");
                 command
             }
             Contender::Python => python(bench, feed),
-        };
-        Running::start(self.name(), command.current_dir(folder), folder)
+        })
+    }
+
+    /// Starts the client on `feed` with `folder` as its working directory.
+    pub(crate) fn start(self, bench: &Bench, feed: SocketAddr, folder: &Path) -> Result<Running, Failure> {
+        Running::start(self.name(), self.command(bench, feed)?.current_dir(folder), folder)
     }
 }
 
@@ -66,8 +81,8 @@ fn floor(bench: &Bench, feed: SocketAddr) -> Result<Command, Failure> {
 }
 
 /// The service with its default settings but for where things are.
-pub(crate) fn service(bench: &Bench, feed: SocketAddr, spool_mode: &str) -> Command {
-    let mut command = bare(&bench.plan.binary);
+pub(crate) fn service(binary: &Path, bench: &Bench, feed: SocketAddr) -> Command {
+    let mut command = bare(binary);
     command
         .arg("run")
         .env("UNUSUAL_WHALES_API_TOKEN", "bench")
@@ -76,7 +91,6 @@ pub(crate) fn service(bench: &Bench, feed: SocketAddr, spool_mode: &str) -> Comm
         .env("REDIS_URL", format!("redis://{}/0", bench.redis.address()))
         .env("TARGET_SYMBOLS", &bench.symbols)
         .env("CHANNELS", "option_trades")
-        .env("SPOOL_MODE", spool_mode)
         .env("HTTP_ADDR", "off")
         .env("LOG_FORMAT", "json");
     command

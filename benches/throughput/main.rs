@@ -2,8 +2,9 @@
 //!
 //! All three listen to the same simulator and store the same events in the same private Redis, one after the other in
 //! interleaved rounds, because one machine's speed varies more over minutes than clients differ. What is measured, and
-//! how, stands in [`run`] (throughput) and [`latency`]; what the floor leaves out in [`floor`]. `make drain` measures how
-//! the service alone gets rid of a backlog on disk: [`drain`].
+//! how, stands in [`run`] (full speed) and [`steady`] (fixed rates); what the floor leaves out in [`floor`]. `make drain`
+//! measures how the service alone gets rid of a backlog on disk ([`drain`]); `make profile` what it spends its time on
+//! ([`profile`]).
 
 mod args;
 mod bench;
@@ -11,15 +12,17 @@ mod contender;
 mod drain;
 mod failure;
 mod floor;
-mod latency;
 mod machine;
 mod patience;
 mod process;
+mod profile;
 mod python;
+mod reader;
 mod redis;
 mod report;
 mod run;
 mod snapshots;
+mod steady;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
             floor::run(feed, redis, &symbols).doing("being the floor")
         }
         Some(Mode::Drain(backlog)) => drain::run(plan, backlog),
+        Some(Mode::Profile(sampling)) => profile::run(plan, sampling),
         None if bench => compare(plan.settled()),
         None => {
             // `cargo test --all-targets` runs every benchmark once, to see that it starts
@@ -66,9 +70,9 @@ fn compare(mut plan: Plan) -> Result<(), Failure> {
     let mut bench = Bench::start(plan, &target, interpreter)?;
     let machine = Machine::describe(bench.redis.version()?);
     let runs = throughput(&mut bench)?;
-    let latencies = latencies(&mut bench)?;
+    let steady = steady_runs(&mut bench)?;
     let snapshots = snapshots_of(&mut bench)?;
-    let report = Report::new(machine, runs, latencies, snapshots);
+    let report = Report::new(machine, runs, steady, snapshots);
     report.print();
     report.save(&target.join("throughput.json"))
 }
@@ -105,7 +109,8 @@ fn throughput(bench: &mut Bench) -> Result<Vec<run::Outcome>, Failure> {
 /// The service with and without snapshots, in interleaved rounds.
 fn snapshots_of(bench: &mut Bench) -> Result<Vec<snapshots::Outcome>, Failure> {
     let mut outcomes = Vec::new();
-    if bench.plan.latency_seconds > 0 && bench.plan.only.contains(&Contender::Service) {
+    let plan = &bench.plan;
+    if plan.rate_seconds > 0 && !plan.skip_snapshots && plan.only.contains(&Contender::Service) {
         for _ in 0..bench.plan.rounds {
             for with_snapshots in [true, false] {
                 outcomes.push(snapshots::measure(bench, with_snapshots)?);
@@ -115,16 +120,26 @@ fn snapshots_of(bench: &mut Bench) -> Result<Vec<snapshots::Outcome>, Failure> {
     Ok(outcomes)
 }
 
-/// Latency is compared with the floor alone: the Python client's is that of its queue.
-fn latencies(bench: &mut Bench) -> Result<Vec<latency::Latency>, Failure> {
-    if bench.plan.latency_seconds == 0 {
-        return Ok(Vec::new());
+/// Interleaved like the runs at full speed. The Python client is left out: its latency is that of its queue.
+fn steady_runs(bench: &mut Bench) -> Result<Vec<steady::Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    if bench.plan.rate_seconds == 0 {
+        return Ok(outcomes);
     }
-    let mut latencies = Vec::new();
-    for contender in [Contender::Floor, Contender::Service] {
-        if bench.plan.only.contains(&contender) {
-            latencies.push(latency::measure(bench, contender)?);
+    let only = bench.plan.only.clone().into_iter().filter(|contender| *contender != Contender::Python);
+    for round in 1..=bench.plan.rounds {
+        for rate in bench.plan.rates.clone() {
+            for contender in only.clone() {
+                let outcome = steady::measure(bench, contender, rate)?;
+                println!(
+                    "round {round} {:<8} {rate:>6} events/s: {:.1} CPU s per million, p99 {:.2} ms",
+                    contender.name(),
+                    outcome.cpu_seconds_per_million(),
+                    outcome.latency.p99_ms
+                );
+                outcomes.push(outcome);
+            }
         }
     }
-    Ok(latencies)
+    Ok(outcomes)
 }

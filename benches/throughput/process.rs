@@ -49,6 +49,11 @@ impl Running {
         Ok(Running { name: name.to_owned(), child, log })
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails with the end of the log if the process has ended.
     pub(crate) fn check_alive(&mut self) -> Result<(), Failure> {
         let Some(status) = self.child.try_wait().doing("looking after a process")? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! One latency run: a feed at a fixed rate, one client, and a reader that notes when each event is visible in Redis.
+//! A reader that notes when each event is visible in Redis.
 //!
 //! The feed writes into every event when it sent it. The reader blocks in `XREAD` on all streams over a connection of
 //! its own and takes the clock as soon as a reply is there. What it measures is therefore the way feed → client →
@@ -9,8 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use deadpool_redis::redis::{Connection, Value, cmd};
 use serde::Serialize;
 
-use crate::bench::Bench;
-use crate::contender::{Contender, Feed, Pace};
 use crate::failure::Failure;
 use crate::patience::check_interrupted;
 use crate::process::Running;
@@ -20,17 +18,6 @@ use crate::redis::entry;
 const BLOCK_MS: u32 = 200;
 /// A client that stores nothing for so long will not store the rest.
 const STALL_PATIENCE: Duration = Duration::from_secs(20);
-
-/// From the send of an event to its arrival at a reader, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Latency {
-    /// The client.
-    pub(crate) contender: Contender,
-    /// Events seen.
-    pub(crate) events: usize,
-    #[serde(flatten)]
-    pub(crate) quantiles: Quantiles,
-}
 
 /// Delays, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -54,21 +41,6 @@ impl Quantiles {
         };
         Quantiles { p50_ms: quantile_ms(50), p99_ms: quantile_ms(99), max_ms: quantile_ms(100) }
     }
-}
-
-/// Lets `contender` store the events of a feed at the plan's rate, and times each.
-pub(crate) fn measure(bench: &mut Bench, contender: Contender) -> Result<Latency, Failure> {
-    let events = bench.plan.latency_rate * bench.plan.latency_seconds;
-    let folder = bench.run_folder()?;
-    bench.redis.reset()?;
-    let mut reader = Reader::new(bench.redis.connect()?, &bench.topics);
-    let pace = Pace { events, rate: Some(bench.plan.latency_rate), stamped: true };
-    let feed = Feed::start(bench, pace, folder.path())?;
-    let mut client = contender.start(bench, feed.address, folder.path())?;
-    let delays = reader.read_all(usize::try_from(events).unwrap_or(usize::MAX), &mut client)?;
-    client.stop()?;
-    feed.running.stop()?;
-    Ok(Latency { contender, events: delays.len(), quantiles: Quantiles::of(delays) })
 }
 
 /// Follows all streams from their beginning.

@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use crate::contender::Contender;
 use crate::failure::{Doing, Failure};
-use crate::latency::{Latency, Quantiles};
 use crate::machine::Machine;
 use crate::run::Outcome;
-use crate::snapshots;
+use crate::{snapshots, steady};
 
 /// Everything that was measured.
 #[derive(Serialize)]
@@ -19,9 +18,11 @@ pub(crate) struct Report {
     machine: Machine,
     summaries: Vec<Summary>,
     ratios: Vec<Ratio>,
-    latencies: Vec<Latency>,
+    steady: Vec<SteadySummary>,
+    steady_ratios: Vec<SteadyRatio>,
     snapshots: Vec<snapshots::Outcome>,
     runs: Vec<Outcome>,
+    steady_runs: Vec<steady::Outcome>,
 }
 
 /// The runs of one client.
@@ -46,6 +47,31 @@ struct Ratio {
     more_cpu_seconds: f64,
 }
 
+/// The runs of one client at one rate.
+#[derive(Clone, Copy, Serialize)]
+struct SteadySummary {
+    contender: Contender,
+    rate: u32,
+    runs: usize,
+    events_per_run: usize,
+    cpu_seconds_per_million: Spread,
+    redis_cpu_seconds_per_million: Spread,
+    p50_ms: Spread,
+    p99_ms: Spread,
+    max_ms: Spread,
+    append_p99_ms: Option<Spread>,
+}
+
+/// The service beside another client at one rate, by medians.
+#[derive(Clone, Copy, Serialize)]
+struct SteadyRatio {
+    to: Contender,
+    rate: u32,
+    cpu_seconds_per_million: f64,
+    p50: f64,
+    p99: f64,
+}
+
 #[derive(Clone, Copy, Serialize)]
 struct Spread {
     median: f64,
@@ -58,13 +84,25 @@ impl Report {
     pub(crate) fn new(
         machine: Machine,
         runs: Vec<Outcome>,
-        latencies: Vec<Latency>,
+        steady_runs: Vec<steady::Outcome>,
         snapshots: Vec<snapshots::Outcome>,
     ) -> Report {
         let summaries: Vec<_> = Contender::ALL.iter().filter_map(|of| Summary::new(*of, &runs)).collect();
         let ratios = ratios(&summaries);
+        let steady = steady_summaries(&steady_runs);
+        let steady_ratios = steady_ratios(&steady);
         let measured_at = jiff::Timestamp::now().to_string();
-        Report { measured_at, machine, summaries, ratios, latencies, snapshots, runs }
+        Report {
+            measured_at,
+            machine,
+            summaries,
+            ratios,
+            steady,
+            steady_ratios,
+            snapshots,
+            runs,
+            steady_runs,
+        }
     }
 
     /// Prints the tables.
@@ -93,14 +131,34 @@ impl Report {
                 to.name()
             );
         }
-        if !self.latencies.is_empty() {
-            println!("\n{:<9}{:>12}{:>12}{:>12}{:>12}", "client", "events", "p50 ms", "p99 ms", "max ms");
-        }
-        for Latency { contender, events, quantiles: Quantiles { p50_ms, p99_ms, max_ms } } in &self.latencies
-        {
-            println!("{:<9}{events:>12}{p50_ms:>12.3}{p99_ms:>12.3}{max_ms:>12.3}", contender.name());
-        }
+        self.print_steady();
         self.print_snapshots();
+    }
+
+    /// Fixed rates, by medians.
+    fn print_steady(&self) {
+        if !self.steady.is_empty() {
+            println!(
+                "\n{:>8} {:<9}{:>24}{:>10}{:>10}{:>10}{:>18}{:>16}",
+                "events/s",
+                "client",
+                "CPU s/M (min–max)",
+                "p50 ms",
+                "p99 ms",
+                "max ms",
+                "on disk p99 ≤ ms",
+                "Redis CPU s/M"
+            );
+        }
+        for summary in &self.steady {
+            summary.print();
+        }
+        for SteadyRatio { to, rate, cpu_seconds_per_million, p50, p99 } in &self.steady_ratios {
+            println!(
+                "{rate:>8} service / {:<9}{cpu_seconds_per_million:.2} × the CPU, {p50:.2} × the p50, {p99:.2} × the p99",
+                to.name()
+            );
+        }
     }
 
     /// All channels over three symbols at a fixed rate, by medians.
@@ -201,4 +259,66 @@ fn ratios(summaries: &[Summary]) -> Vec<Ratio> {
         more_cpu_seconds: service.cpu_seconds_per_million.median - other.cpu_seconds_per_million.median,
     };
     others.map(ratio).collect()
+}
+
+/// In the order of the rates, and of the clients within a rate.
+fn steady_summaries(runs: &[steady::Outcome]) -> Vec<SteadySummary> {
+    let mut rates: Vec<u32> = runs.iter().map(|run| run.rate).collect();
+    rates.sort_unstable();
+    rates.dedup();
+    let of_rate = |rate| Contender::ALL.iter().filter_map(move |of| SteadySummary::new(*of, rate, runs));
+    rates.into_iter().flat_map(of_rate).collect()
+}
+
+impl SteadySummary {
+    /// Nothing without runs.
+    fn new(contender: Contender, rate: u32, runs: &[steady::Outcome]) -> Option<SteadySummary> {
+        let own = runs.iter().filter(|run| run.contender == contender && run.rate == rate);
+        let own: Vec<_> = own.copied().collect();
+        let spread = |figure: fn(&steady::Outcome) -> f64| Spread::of(own.iter().map(figure).collect());
+        Some(SteadySummary {
+            contender,
+            rate,
+            runs: own.len(),
+            events_per_run: own.first()?.events,
+            cpu_seconds_per_million: spread(steady::Outcome::cpu_seconds_per_million)?,
+            redis_cpu_seconds_per_million: spread(steady::Outcome::redis_cpu_seconds_per_million)?,
+            p50_ms: spread(|run| run.latency.p50_ms)?,
+            p99_ms: spread(|run| run.latency.p99_ms)?,
+            max_ms: spread(|run| run.latency.max_ms)?,
+            append_p99_ms: Spread::of(own.iter().filter_map(|run| run.append_p99_ms).collect()),
+        })
+    }
+
+    fn print(&self) {
+        println!(
+            "{:>8} {:<9}{:>24}{:>10.3}{:>10.3}{:>10.3}{:>18}{:>16.1}",
+            self.rate,
+            self.contender.name(),
+            self.cpu_seconds_per_million.text(1),
+            self.p50_ms.median,
+            self.p99_ms.median,
+            self.max_ms.median,
+            self.append_p99_ms.map_or_else(|| "–".to_owned(), |append| append.text(2)),
+            self.redis_cpu_seconds_per_million.median,
+        );
+    }
+}
+
+fn steady_ratios(summaries: &[SteadySummary]) -> Vec<SteadyRatio> {
+    let services = summaries.iter().filter(|summary| summary.contender == Contender::Service);
+    let beside = |service: &SteadySummary| {
+        let (service, summaries) = (*service, summaries.iter());
+        let others = summaries
+            .filter(move |other| other.rate == service.rate && other.contender != Contender::Service);
+        others.map(move |other| SteadyRatio {
+            to: other.contender,
+            rate: service.rate,
+            cpu_seconds_per_million: service.cpu_seconds_per_million.median
+                / other.cpu_seconds_per_million.median,
+            p50: service.p50_ms.median / other.p50_ms.median,
+            p99: service.p99_ms.median / other.p99_ms.median,
+        })
+    };
+    services.flat_map(beside).collect()
 }

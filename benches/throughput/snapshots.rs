@@ -2,7 +2,7 @@
 //! rate, beside bodies of REST of the usual size.
 //!
 //! The processor time is that of the whole service from the first event to the last one; the latency is that of the
-//! streams, seen by a reader, as in [`latency`](crate::latency).
+//! streams, seen by a reader, as in [`reader`](crate::reader).
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use uw_websocket_actors::event::Symbol;
 use crate::bench::Bench;
 use crate::contender::service;
 use crate::failure::{Doing, Failure};
-use crate::latency::{Quantiles, Reader};
 use crate::patience::wait_for;
 use crate::process::Running;
+use crate::reader::{Quantiles, Reader};
 
 const SYMBOLS: [&str; 3] = ["SPY", "QQQ", "IWM"];
 const PER_TICKER: [&str; 5] = ["option_trades", "price", "gex", "gex_strike", "gex_strike_expiry"];
@@ -55,7 +55,7 @@ impl Outcome {
     }
 }
 
-/// One run at the rate and for the seconds of the plan's latency runs.
+/// One run at the plan's rate of these runs.
 pub(crate) fn measure(bench: &mut Bench, with_snapshots: bool) -> Result<Outcome, Failure> {
     let folder = bench.run_folder()?;
     bench.redis.reset()?;
@@ -64,9 +64,9 @@ pub(crate) fn measure(bench: &mut Bench, with_snapshots: bool) -> Result<Outcome
         PER_TICKER.iter().flat_map(|channel| SYMBOLS.map(|symbol| format!("{channel}:{symbol}")));
     let topics: Vec<String> = GLOBAL.iter().map(ToString::to_string).chain(per_ticker).collect();
     let mut reader = Reader::new(bench.redis.connect()?, &topics);
-    let events = bench.plan.latency_rate * bench.plan.latency_seconds;
+    let events = u64::from(bench.plan.snapshot_rate) * bench.plan.seconds_at(bench.plan.snapshot_rate);
     let feed = feed(bench, events)?;
-    let mut command = service(bench, feed.addr(), "always");
+    let mut command = service(&bench.plan.binary, bench, feed.addr());
     command.env("TARGET_SYMBOLS", SYMBOLS.join(",")).env_remove("CHANNELS");
     command.env("STORE_TO_REDIS", if with_snapshots { "true" } else { "false" });
     let mut client = Running::start("service", command.current_dir(folder.path()), folder.path())?;
@@ -85,9 +85,8 @@ pub(crate) fn measure(bench: &mut Bench, with_snapshots: bool) -> Result<Outcome
 }
 
 fn feed(bench: &Bench, events: u64) -> Result<SimulatorHandle, Failure> {
-    let rate = u32::try_from(bench.plan.latency_rate).unwrap_or(u32::MAX);
     let options = SimulatorOptions {
-        rate: Rate::PerSecond(rate),
+        rate: Rate::PerSecond(bench.plan.snapshot_rate),
         symbols: SYMBOLS.iter().filter_map(|symbol| Symbol::parse(symbol).ok()).collect(),
         events: Some(events),
         stamp: true,
