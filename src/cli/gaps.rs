@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
 use uw_websocket_actors::control;
+use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::event::{EntryId, Family};
 use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::coverage::open_gaps;
@@ -66,6 +67,10 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
             complain(&settings.redactor.redact(&error));
             Exit::Unreachable
         }
+        Err(Stop::State(error)) => {
+            complain(&settings.redactor.redact(&error));
+            Exit::Failed
+        }
     }
 }
 
@@ -96,6 +101,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
 /// Why printing ended before the end.
 enum Stop {
     Redis(String),
+    State(String),
     Pipe,
 }
 
@@ -113,7 +119,8 @@ impl From<PostError> for Stop {
 
 impl From<ShelfError> for Stop {
     fn from(error: ShelfError) -> Stop {
-        Stop::Redis(error.to_string())
+        let text = ErrorChain::new(&error).to_string();
+        if matches!(error, ShelfError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
     }
 }
 

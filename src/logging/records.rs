@@ -291,7 +291,12 @@ pub const RECORDS: &[Record] = &[
     record("info", "actor ended", "actor, generation", "a child that was told to"),
     record("warning", "actor did not end in time", "actor", "it is told to end at once"),
     record("info", "drained", "elapsed_ms", "all children have ended, at the end or when the lease was lost"),
-    record("warning", "drain incomplete", "unfinished", "not all within `SHUTDOWN_TIMEOUT_SECONDS`"),
+    record(
+        "warning",
+        "drain incomplete",
+        "unfinished",
+        "not all within `SHUTDOWN_TIMEOUT_SECONDS`, or the supervisor does not say",
+    ),
     record("warning", "ledger not closed in time", "", "a disk hangs: the next start will find a crash"),
     record("info", "lease released", "", "at the end: another instance may take over"),
     record("warning", "lease not released", "error", "at the end: it runs out within 15 s"),
