@@ -3,8 +3,8 @@
 //! The feed's frames are `["<topic>",{…payload…}]`; a top-level object is a notice from the server. The usual form is
 //! split by a scan for the quote that ends the topic (10 ns); whatever the scan does not expect (blanks, escapes, other
 //! shapes) goes through a full parse. A payload found by the scan is not validated here: [`super::facts`] does that in
-//! the one pass that reads it, the bound on its depth included, and for what it refuses [`classify`] says what was wrong
-//! with the whole frame.
+//! the one pass that reads it, UTF-8 and the bound on its depth included, and for what it refuses [`classify`] says what
+//! was wrong with the whole frame.
 
 use std::borrow::Cow;
 
@@ -24,19 +24,20 @@ pub enum Envelope<'f> {
     Message {
         /// The channel as it was joined.
         topic: Cow<'f, str>,
-        /// An object, byte for byte, if it is JSON.
-        payload: &'f str,
+        /// An object, byte for byte, if it is JSON in UTF-8.
+        payload: &'f [u8],
     },
     /// A top-level object.
     Notice(&'f str),
 }
 
-/// Splits a frame. The payload of a message need not be JSON nor of bounded depth before [`super::facts`] has read it.
+/// Splits a frame. The payload of a message need be neither UTF-8 nor JSON nor of bounded depth before [`super::facts`] has
+/// read it.
 pub fn split(frame: &[u8]) -> Result<Envelope<'_>, Rejection> {
-    let text = std::str::from_utf8(frame).map_err(|_| Rejection::InvalidUtf8)?;
-    match scan(text) {
-        Some((topic, payload)) => Ok(Envelope::Message { topic: Cow::Borrowed(topic), payload }),
-        None => parse(text),
+    let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| Rejection::InvalidUtf8);
+    match scan(frame) {
+        Some((topic, payload)) => Ok(Envelope::Message { topic: Cow::Borrowed(utf8(topic)?), payload }),
+        None => parse(utf8(frame)?),
     }
 }
 
@@ -52,12 +53,12 @@ pub fn classify(frame: &[u8]) -> Rejection {
 }
 
 /// `["topic",{…}]` without blanks and escapes outside of the payload.
-fn scan(text: &str) -> Option<(&str, &str)> {
-    let rest = text.strip_prefix("[\"")?;
-    let quote = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+fn scan(frame: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = frame.strip_prefix(b"[\"")?;
+    let quote = memchr::memchr2(b'"', b'\\', rest)?;
     let (topic, rest) = rest.split_at_checked(quote)?;
-    let payload = rest.strip_prefix("\",")?.strip_suffix(']')?;
-    (payload.starts_with('{') && payload.ends_with('}')).then_some((topic, payload))
+    let payload = rest.strip_prefix(b"\",")?.strip_suffix(b"]")?;
+    (payload.starts_with(b"{") && payload.ends_with(b"}")).then_some((topic, payload))
 }
 
 fn parse(text: &str) -> Result<Envelope<'_>, Rejection> {
@@ -73,7 +74,7 @@ fn parse(text: &str) -> Result<Envelope<'_>, Rejection> {
     }
     match serde_json::from_str::<(Text<'_>, &RawValue)>(text) {
         Ok((Text(topic), payload)) if payload.get().starts_with('{') => {
-            Ok(Envelope::Message { topic, payload: payload.get() })
+            Ok(Envelope::Message { topic, payload: payload.get().as_bytes() })
         }
         Ok(_) => Err(Rejection::WrongShape),
         Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => Err(Rejection::WrongShape),
@@ -112,17 +113,16 @@ mod tests {
     use crate::connection::facts::Facts;
 
     /// What a frame is once its payload was read, as the intake does it.
-    fn verdict(frame: &str) -> Result<(), Rejection> {
-        match split(frame.as_bytes())? {
-            Envelope::Message { payload, .. } => {
-                Facts::read(payload).map(drop).map_err(|_| classify(frame.as_bytes()))
-            }
+    fn verdict(frame: impl AsRef<[u8]>) -> Result<(), Rejection> {
+        let frame = frame.as_ref();
+        match split(frame)? {
+            Envelope::Message { payload, .. } => Facts::read(payload).map(drop).map_err(|_| classify(frame)),
             Envelope::Notice(_) => Ok(()),
         }
     }
 
     fn message<'f>(topic: &'f str, payload: &'f str) -> Envelope<'f> {
-        Envelope::Message { topic: Cow::Borrowed(topic), payload }
+        Envelope::Message { topic: Cow::Borrowed(topic), payload: payload.as_bytes() }
     }
 
     #[test]
@@ -147,7 +147,19 @@ mod tests {
     fn names_what_is_wrong() {
         assert_eq!(split(b"hello"), Err(Rejection::NotJson));
         assert_eq!(split(b""), Err(Rejection::NotJson));
-        assert_eq!(split(b"[\"a\",{\"x\":\"\xff\"}]"), Err(Rejection::InvalidUtf8));
+        for not_utf8 in [
+            &b"[\"a\",{\"x\":\"\xff\"}]"[..],
+            b"[\"a\",{\"\xff\":1}]",
+            b"[\"a\",{\"x\":\xff}]",
+            b"[\"a\",{\"x\":[\"\xff\",}]",
+            b"[\"\xff\",{\"x\":1}]",
+            b"[\"\xff\",{\"x\"}]",
+            b"[\"a\",\"\xff\"]",
+            b"{\"error\":\"\xff\"}",
+            b"\xff",
+        ] {
+            assert_eq!(verdict(not_utf8), Err(Rejection::InvalidUtf8), "{}", not_utf8.escape_ascii());
+        }
         for wrong in ["[]", "42", r#"["a",[1]]"#, r#"["a",{},{}]"#, r#"["a","{}"]"#, "[1,{}]"] {
             assert_eq!(verdict(wrong), Err(Rejection::WrongShape), "{wrong}");
         }

@@ -34,25 +34,27 @@ pub struct Facts<'p> {
 }
 
 impl<'p> Facts<'p> {
-    /// Parses and validates a payload.
-    pub fn read(payload: &'p str) -> Result<Facts<'p>, NotAnObject> {
+    /// Parses and validates a payload, its UTF-8 included.
+    pub fn read(payload: &'p (impl AsRef<[u8]> + ?Sized)) -> Result<Facts<'p>, NotAnObject> {
         let mut facts = Facts::default();
-        json::members(payload, |name, value| facts.take(name, value)).map(|()| facts).ok_or(NotAnObject)
+        json::members(payload.as_ref(), |name, value| facts.take(name, value))
+            .map(|()| facts)
+            .ok_or(NotAnObject)
     }
 
     /// Takes a member in, if it is a fact. A name with half a character in it is none.
     #[inline]
     fn take(&mut self, name: Text<'p>, value: Value<'p>) {
-        match name.decode().as_deref().unwrap_or_default() {
-            "ticker" => self.ticker = text(value),
-            "underlying_symbol" => self.underlying_symbol = text(value),
-            "symbol" => self.symbol = text(value),
-            "tickers" => self.tickers = texts(value),
-            "strike" => self.strike = text(value),
-            "expiry" => self.expiry = text(value),
-            "timestamp" => self.timestamp = integer(value),
-            "status" => (self.status, self.has_status) = (text(value), true),
-            "response" => self.has_response = true,
+        match name.bytes().as_deref().unwrap_or_default() {
+            b"ticker" => self.ticker = text(value),
+            b"underlying_symbol" => self.underlying_symbol = text(value),
+            b"symbol" => self.symbol = text(value),
+            b"tickers" => self.tickers = texts(value),
+            b"strike" => self.strike = text(value),
+            b"expiry" => self.expiry = text(value),
+            b"timestamp" => self.timestamp = integer(value),
+            b"status" => (self.status, self.has_status) = (text(value), true),
+            b"response" => self.has_response = true,
             _ => {}
         }
     }
@@ -75,7 +77,7 @@ impl<'p> Facts<'p> {
 fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Text(text) => text.decode(),
-        Value::Number(number) => integer(value).map(|_| Cow::Borrowed(number.as_str())),
+        Value::Number(number) => integer(value).and(number.as_str()).map(Cow::Borrowed),
         Value::Array(_) | Value::Other => None,
     }
 }
@@ -83,7 +85,7 @@ fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
 /// A number without fraction and exponent that fits; negative zero is no integer.
 fn integer(value: Value<'_>) -> Option<i64> {
     let Value::Number(number) = value else { return None };
-    Some(number.as_str()).filter(|digits| *digits != "-0")?.parse().ok()
+    number.as_str().filter(|digits| *digits != "-0")?.parse().ok()
 }
 
 /// The strings of an array.

@@ -90,7 +90,7 @@ impl Intake {
             Routing::To(route) => {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
-                let payload = frame.slice_ref(payload.as_bytes());
+                let payload = frame.slice_ref(payload);
                 let received_us = read_at.unix_us;
                 Taken::Event(Event {
                     route,
@@ -120,11 +120,11 @@ impl Intake {
         Taken::Nothing
     }
 
-    fn answer(&self, topic: &str, status: &str, payload: &str) -> Taken {
+    fn answer(&self, topic: &str, status: &str, payload: &[u8]) -> Taken {
         if status == "ok" {
             return Taken::Acknowledged(topic.to_owned());
         }
-        Taken::Refused(topic.to_owned(), self.excerpt(payload.as_bytes()))
+        Taken::Refused(topic.to_owned(), self.excerpt(payload))
     }
 
     /// The beginning of an input without secrets.
@@ -138,7 +138,7 @@ impl Intake {
         map_cell(channel, facts, read_at.unix_us, &mut self.sessions)
     }
 
-    fn note_arrival(&mut self, index: ChannelIndex, payload: &str, read_at: ReadAt) {
+    fn note_arrival(&mut self, index: ChannelIndex, payload: &[u8], read_at: ReadAt) {
         let channel = self.observations.channel(index);
         channel.last_event_at.set(read_at.unix_us);
         let shape = &mut self.shapes[usize::from(index.0)];
@@ -149,7 +149,9 @@ impl Intake {
         if is_first {
             events::first_frame(&self.log, channel.channel.name(), payload.len());
         }
-        if let Err(error) = TypedEvent::parse(&channel.channel, payload) {
+        // a copy of nothing: its facts were read, so it is UTF-8
+        let payload = String::from_utf8_lossy(payload);
+        if let Err(error) = TypedEvent::parse(&channel.channel, &payload) {
             channel.drifted.add(1);
             let error = self.excerpt(ErrorChain::new(&error).to_string().as_bytes());
             events::shape_drifted(&self.log, channel.channel.name(), &error);

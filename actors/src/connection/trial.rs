@@ -75,7 +75,7 @@ fn answer(frame: &[u8], topic: &str) -> Option<Result<(), TrialError>> {
             let facts = Facts::read(payload).ok()?;
             Some(match facts.join_status()? {
                 "ok" => Ok(()),
-                _ => Err(TrialError::Refused(payload.to_owned())),
+                _ => Err(TrialError::Refused(String::from_utf8_lossy(payload).into_owned())),
             })
         }
         Envelope::Message { .. } => None,

@@ -7,29 +7,45 @@ use crate::connection::envelope::MAX_DEPTH;
 /// Deepest nesting inside of the object, which itself stands in the array of the frame.
 pub(super) const MAX_NESTED: usize = MAX_DEPTH - 2;
 
+/// Whether a text has nothing but ASCII in its strings. It never has outside of them.
+#[derive(Default)]
+pub(super) struct Charset {
+    /// All bytes that were seen.
+    seen: u64,
+}
+
+impl Charset {
+    pub(super) fn is_ascii(&self) -> bool {
+        self.seen & (EACH * 0x80) == 0
+    }
+}
+
+/// A word with each of its bytes 1.
+const EACH: u64 = u64::MAX / 0xFF;
+
 /// The text from the quote on that ends a string, and whether there were escapes before it.
 #[inline(always)]
-pub(super) fn closing_quote(string: &[u8]) -> Option<(&[u8], bool)> {
-    let rest = after_plain(string);
+pub(super) fn closing_quote<'p>(string: &'p [u8], charset: &mut Charset) -> Option<(&'p [u8], bool)> {
+    let rest = after_plain(string, charset);
     match rest {
         [b'"', ..] => Some((rest, false)),
-        [b'\\', ..] => Some((closing_quote_after_escapes(rest)?, true)),
+        [b'\\', ..] => Some((closing_quote_after_escapes(rest, charset)?, true)),
         _ => None,
     }
 }
 
 #[cold]
-fn closing_quote_after_escapes(mut rest: &[u8]) -> Option<&[u8]> {
+fn closing_quote_after_escapes<'p>(mut rest: &'p [u8], charset: &mut Charset) -> Option<&'p [u8]> {
     loop {
         rest = match rest {
             [b'"', ..] => return Some(rest),
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', behind @ ..] => {
-                after_plain(behind)
+                after_plain(behind, charset)
             }
             [b'\\', b'u', a, b, c, d, behind @ ..]
                 if [a, b, c, d].iter().all(|byte| byte.is_ascii_hexdigit()) =>
             {
-                after_plain(behind)
+                after_plain(behind, charset)
             }
             _ => return None,
         };
@@ -38,16 +54,19 @@ fn closing_quote_after_escapes(mut rest: &[u8]) -> Option<&[u8]> {
 
 /// The text from the first quote, backslash or control character on.
 #[inline(always)]
-fn after_plain(text: &[u8]) -> &[u8] {
+fn after_plain<'p>(text: &'p [u8], charset: &mut Charset) -> &'p [u8] {
     let mut rest = text;
     while let Some((word, behind)) = rest.split_first_chunk() {
-        let found = specials(u64::from_le_bytes(*word));
+        let word = u64::from_le_bytes(*word);
+        charset.seen |= word;
+        let found = specials(word);
         if found != 0 {
             return rest.get(found.trailing_zeros() as usize / 8..).unwrap_or_default();
         }
         rest = behind;
     }
-    while let [b' '..=b'!' | b'#'..=b'[' | b']'.., behind @ ..] = rest {
+    while let [byte @ (b' '..=b'!' | b'#'..=b'[' | b']'..), behind @ ..] = rest {
+        charset.seen |= u64::from(*byte);
         rest = behind;
     }
     rest
@@ -56,7 +75,6 @@ fn after_plain(text: &[u8]) -> &[u8] {
 /// Sets the highest bit of the first byte that is a quote, a backslash or a control character, and none before it.
 #[inline]
 fn specials(word: u64) -> u64 {
-    const EACH: u64 = u64::MAX / 0xFF;
     // to flip this bit puts the quote next to the control characters: these are all that are below 0x21 then
     let quote_or_control = (word ^ (EACH * 0x02)).wrapping_sub(EACH * 0x21);
     let backslash = (word ^ (EACH * 0x5C)).wrapping_sub(EACH);
@@ -101,20 +119,20 @@ pub(super) fn after_word(rest: &[u8]) -> Option<&[u8]> {
 
 /// An object or an array with all that is in it.
 #[inline(never)]
-pub(super) fn after_nested(mut rest: &[u8]) -> Option<&[u8]> {
+pub(super) fn after_nested<'p>(mut rest: &'p [u8], charset: &mut Charset) -> Option<&'p [u8]> {
     let mut open = Nesting::default();
     loop {
         // here a value begins
         rest = after_blanks(rest);
         rest = match rest {
-            [b'"', string @ ..] => closing_quote(string)?.0.get(1..)?,
+            [b'"', string @ ..] => closing_quote(string, charset)?.0.get(1..)?,
             [b'-' | b'0'..=b'9', ..] => after_number(rest)?,
             [bracket @ (b'{' | b'['), inside @ ..] => {
                 let is_object = *bracket == b'{';
                 open.enter(is_object)?;
                 let inside = after_blanks(inside);
                 if !matches!((is_object, inside), (true, [b'}', ..]) | (false, [b']', ..])) {
-                    rest = if is_object { after_name(inside)? } else { inside };
+                    rest = if is_object { after_name(inside, charset)? } else { inside };
                     continue;
                 }
                 inside
@@ -125,7 +143,7 @@ pub(super) fn after_nested(mut rest: &[u8]) -> Option<&[u8]> {
         loop {
             rest = after_blanks(rest);
             if let [b',', behind @ ..] = rest {
-                rest = if open.is_object() { after_name(behind)? } else { behind };
+                rest = if open.is_object() { after_name(behind, charset)? } else { behind };
                 break;
             }
             rest = after(if open.is_object() { b'}' } else { b']' }, rest)?;
@@ -167,18 +185,23 @@ impl Nesting {
 
 /// The name of a member with its colon.
 #[inline(always)]
-fn after_name(rest: &[u8]) -> Option<&[u8]> {
-    let (quote, _) = closing_quote(after(b'"', rest)?)?;
+fn after_name<'p>(rest: &'p [u8], charset: &mut Charset) -> Option<&'p [u8]> {
+    let (quote, _) = closing_quote(after(b'"', rest)?, charset)?;
     after(b':', quote.get(1..)?)
 }
 
 /// A byte, with the blanks before it.
 #[inline(always)]
 pub(super) fn after(wanted: u8, rest: &[u8]) -> Option<&[u8]> {
-    match after_blanks(rest) {
+    match rest {
         [first, behind @ ..] if *first == wanted => Some(behind),
-        _ => None,
+        _ => after_blanks_and(wanted, rest),
     }
+}
+
+#[cold]
+fn after_blanks_and(wanted: u8, rest: &[u8]) -> Option<&[u8]> {
+    after_blanks(rest).split_first().filter(|(first, _)| **first == wanted).map(|(_, behind)| behind)
 }
 
 #[inline(always)]

@@ -6,26 +6,28 @@ use serde::de::IgnoredAny;
 use super::skip::MAX_NESTED;
 use super::*;
 
-fn is_accepted(text: &str) -> bool {
-    members(text, |_, _| ()).is_some()
+fn is_accepted(text: impl AsRef<[u8]>) -> bool {
+    members(text.as_ref(), |_, _| ()).is_some()
 }
 
-/// Whether the text is an object by `serde_json`, looked into no further than needed.
-fn is_object(text: &str) -> bool {
+/// Whether the text is UTF-8 and an object by `serde_json`, looked into no further than needed.
+fn is_object(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
     serde_json::from_str::<IgnoredAny>(text).is_ok() && text.trim_ascii_start().starts_with('{')
 }
 
-fn judge(text: &str) {
-    assert_eq!(is_accepted(text), is_object(text), "{text:?}");
+fn judge(text: impl AsRef<[u8]>) {
+    let text = text.as_ref();
+    assert_eq!(is_accepted(text), is_object(text), "{}", text.escape_ascii());
 }
 
 /// Judges a value wherever one may stand.
 fn judge_everywhere(value: &str) {
-    judge(&format!(r#"{{"a":{value}}}"#));
-    judge(&format!(r#"{{"a": {value} ,"b":0}}"#));
-    judge(&format!(r#"{{"a":[{value}]}}"#));
-    judge(&format!(r#"{{"a":[0,{{"b":[],"c":{value}}}]}}"#));
-    judge(&format!(r#"{{"a":{value}"#));
+    judge(format!(r#"{{"a":{value}}}"#));
+    judge(format!(r#"{{"a": {value} ,"b":0}}"#));
+    judge(format!(r#"{{"a":[{value}]}}"#));
+    judge(format!(r#"{{"a":[0,{{"b":[],"c":{value}}}]}}"#));
+    judge(format!(r#"{{"a":{value}"#));
 }
 
 #[test]
@@ -49,12 +51,36 @@ fn strings_are_those_of_json_at_every_offset_in_a_word() {
     for odd in &inside {
         for before in 0..9 {
             let string = format!("\"{}{odd}tail\"", "x".repeat(before));
-            judge(&format!("{{{string}:0}}"));
+            judge(format!("{{{string}:0}}"));
             judge_everywhere(&string);
-            judge(&format!("{{\"{}{odd}", "x".repeat(before)));
+            judge(format!("{{\"{}{odd}", "x".repeat(before)));
         }
     }
     assert!(is_accepted(r#"{"a":"\uD834"}"#) && !is_accepted("{\"a\":\"\n\"}"));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_wherever_it_stands() {
+    // whole words, the bytes behind the last one, behind an escape, in names and inside of arrays
+    for outline in [
+        r##"{"#":1}"##,
+        r##"{"a":"#"}"##,
+        r##"{"a":["#"]}"##,
+        r##"{"a":{"#":0}}"##,
+        r##"{"a":"\n#"}"##,
+        r##"{"a":#}"##,
+        "#",
+    ] {
+        for odd in [&b"\xff"[..], b"\xc3", b"\xc3\xa9", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"\x80", b"e"] {
+            for (before, behind) in (0..18).flat_map(|before| [0, 1, 7, 8, 16].map(|behind| (before, behind)))
+            {
+                let (head, tail) = outline.split_once('#').unwrap();
+                let filled = [&b"x".repeat(before), odd, &b"x".repeat(behind)].concat();
+                judge([head.as_bytes(), &filled, tail.as_bytes()].concat());
+            }
+        }
+    }
+    assert!(is_accepted("{\"a\":\"\u{e9}\"}") && !is_accepted(b"{\"a\":\"\xe9\"}"));
 }
 
 #[test]
@@ -123,9 +149,9 @@ fn nests_as_deep_as_a_frame_may() {
     let arrays = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let objects = |depth: usize| format!(r#"{{"a":{}0{}}}"#, r#"{"b":"#.repeat(depth), "}".repeat(depth));
     for nested in [arrays, objects] {
-        assert!(is_accepted(&nested(MAX_NESTED)));
-        assert!(!is_accepted(&nested(MAX_NESTED + 1)));
-        assert!(!is_accepted(&nested(1_000_000)));
+        assert!(is_accepted(nested(MAX_NESTED)));
+        assert!(!is_accepted(nested(MAX_NESTED + 1)));
+        assert!(!is_accepted(nested(1_000_000)));
     }
 }
 
@@ -133,10 +159,10 @@ fn nests_as_deep_as_a_frame_may() {
 fn hands_out_every_member_in_order() {
     let text = r#" { "a" : "x\n" , "b":-1.5e3,"":[1, "y", {"c":["z"]}],"d\u0065":{"a":1},"a":null} "#;
     let mut found = Vec::new();
-    members(text, |name, value| {
+    members(text.as_bytes(), |name, value| {
         let value = match value {
             Value::Text(text) => format!("text {:?}", text.decode().unwrap()),
-            Value::Number(number) => format!("number {}", number.as_str()),
+            Value::Number(number) => format!("number {}", number.as_str().unwrap()),
             Value::Array(array) => {
                 let mut kinds = String::new();
                 items(array, |item| {
@@ -147,7 +173,7 @@ fn hands_out_every_member_in_order() {
                         Value::Other => 'o',
                     });
                 });
-                format!("array {} {kinds}", array.as_str())
+                format!("array {} {kinds}", array.as_str().unwrap())
             }
             Value::Other => "other".to_owned(),
         };
@@ -173,8 +199,8 @@ proptest! {
     #[test]
     fn any_text_of_meaningful_characters_is_judged_alike(inside in "[\\[\\]{}\",:\\\\ntrue0.\\-+E1 \n]{0,24}") {
         judge(&inside);
-        judge(&format!("{{{inside}}}"));
-        judge(&format!("{{\"a\":{inside}}}"));
+        judge(format!("{{{inside}}}"));
+        judge(format!("{{\"a\":{inside}}}"));
     }
 
     #[test]
@@ -194,7 +220,7 @@ proptest! {
                 _ => {}
             }
         }
-        judge(&String::from_utf8_lossy(&bytes));
+        judge(&bytes);
     }
 }
 
