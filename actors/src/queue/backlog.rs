@@ -297,7 +297,8 @@ impl Backlog {
                     self.ready_bytes -= held.batch.bytes();
                     self.add(Item::OnDisk(held.stretch(record)));
                 }
-                other => self.items.push_back(other),
+                Item::OnDisk(stretch) => self.add(Item::OnDisk(stretch)),
+                held => self.items.push_back(held),
             }
         }
     }

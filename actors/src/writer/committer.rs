@@ -358,7 +358,11 @@ impl Committer {
             self.work.transaction.encode(&lent.batch, entries, &mut self.reconciler.streams);
         }
         self.reconciler.sends(lent);
-        let refused = session.transact(self.work.transaction.commands()).await?;
+        let answer = session.transact(self.work.transaction.commands()).await;
+        if matches!(answer, Err(StoreFault::Unanswered(_))) {
+            self.scope.observed().unknown_outcomes.add(1);
+        }
+        let refused = answer?;
         self.scope.observed().transactions.add(1);
         Ok(self.note_answers(lent, entries, &refused))
     }

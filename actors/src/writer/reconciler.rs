@@ -192,7 +192,6 @@ impl Reconciler {
         if doubtful.is_empty() {
             return Ok(Vec::new());
         }
-        self.scope.observed().unknown_outcomes.add(1);
         let questions: Vec<_> = doubtful
             .iter()
             .map(|entry| {

@@ -181,6 +181,7 @@ fn without_a_disk_the_newest_may_wait_instead() {
             lane.room().await;
             life.send(&world, &world.large_payloads(1, LARGE));
         }
+        drop(lane);
         life.settled().await;
         world.assert_all_stored();
         assert_eq!(life.stop().await.channels[0].dropped_in_all(), 0);
