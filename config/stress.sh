@@ -29,7 +29,7 @@ end_all() {
     kill -TERM -- "-$job" 2>/dev/null || true
   done
   wait
-}
+} 2>/dev/null
 trap end_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

@@ -43,8 +43,22 @@ fn assert_survives(end: impl Fn(&mut Service)) {
     }
     redis.restart(&[]);
     forget_owner(&redis);
+    wait_until_it_owns(&redis, &service);
     send(&feed, 10);
     assert_all_is_there(service, &feed, &redis);
+}
+
+/// A Redis that comes back names the owner that it knew. Whoever asks it before that one is forgotten stands by for a while.
+#[track_caller]
+fn wait_until_it_owns(redis: &RedisServer, service: &Service) {
+    let instance = service.status()["instance"].as_str().unwrap().to_owned();
+    wait_for("the lease is its own", SOON, || {
+        match redis.command::<Option<String>>(&["GET", "uw:ws:owner"]) {
+            Some(owner) if owner == instance => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    service.wait_until_ready();
 }
 
 #[test]
