@@ -118,9 +118,9 @@ fn draw(stacks: &[u8], path: &Path) -> Result<(), Failure> {
     fs::write(path, picture).doing(format!("writing {}", path.display()))
 }
 
-/// How many samples were in a function itself, and in it or in what it calls.
+/// How much of the time was in a function itself, and in it or in what it calls: each sample stands for its period.
 #[derive(Clone, Copy, Default)]
-struct Samples {
+struct Share {
     own: u64,
     total: u64,
 }
@@ -129,7 +129,7 @@ struct Samples {
 fn table(stacks: &[u8]) -> String {
     let text = String::from_utf8_lossy(stacks);
     let mut threads: HashMap<&str, u64, RandomState> = HashMap::default();
-    let mut functions: HashMap<&str, Samples, RandomState> = HashMap::default();
+    let mut functions: HashMap<&str, Share, RandomState> = HashMap::default();
     let mut all = 0;
     for (stack, count) in text.lines().filter_map(|line| line.rsplit_once(' ')) {
         let Ok(count) = count.parse::<u64>() else { continue };
@@ -146,18 +146,18 @@ fn table(stacks: &[u8]) -> String {
             functions.entry(function).or_default().total += count;
         }
     }
-    let percent = |samples: u64| samples as f64 * 100.0 / all.max(1) as f64;
+    let percent = |share: u64| share as f64 * 100.0 / all.max(1) as f64;
     let mut threads: Vec<_> = threads.into_iter().collect();
-    threads.sort_by_key(|(name, samples)| (std::cmp::Reverse(*samples), *name));
+    threads.sort_by_key(|(name, share)| (std::cmp::Reverse(*share), *name));
     let mut functions: Vec<_> = functions.into_iter().collect();
-    functions.sort_by_key(|(name, samples)| (std::cmp::Reverse(samples.own), *name));
-    let mut table = format!("{all} samples\n\n     %  thread\n");
+    functions.sort_by_key(|(name, share)| (std::cmp::Reverse(share.own), *name));
+    let mut table = String::from("\n     %  thread\n");
     // writing to a `String` cannot fail
-    for (name, samples) in threads {
-        writeln!(table, "{:>6.2}  {name}", percent(samples)).ok();
+    for (name, share) in threads {
+        writeln!(table, "{:>6.2}  {name}", percent(share)).ok();
     }
     table.push_str("\nself %  total %  function ([k]: in the kernel)\n");
-    for (name, Samples { own, total }) in functions.into_iter().take(HOTTEST) {
+    for (name, Share { own, total }) in functions.into_iter().take(HOTTEST) {
         writeln!(table, "{:>6.2}  {:>7.2}  {name}", percent(own), percent(total)).ok();
     }
     table

@@ -139,7 +139,7 @@ impl Report {
     fn print_steady(&self) {
         if !self.steady.is_empty() {
             println!(
-                "\n{:>8} {:<9}{:>24}{:>10}{:>10}{:>10}{:>18}{:>16}",
+                "\n{:>8} {:<9}{:>24}{:>10}{:>10}{:>10}{:>22}{:>16}",
                 "events/s",
                 "client",
                 "CPU s/M (min–max)",
@@ -292,7 +292,7 @@ impl SteadySummary {
 
     fn print(&self) {
         println!(
-            "{:>8} {:<9}{:>24}{:>10.3}{:>10.3}{:>10.3}{:>18}{:>16.1}",
+            "{:>8} {:<9}{:>24}{:>10.3}{:>10.3}{:>10.3}{:>22}{:>16.1}",
             self.rate,
             self.contender.name(),
             self.cpu_seconds_per_million.text(1),
