@@ -8,7 +8,7 @@ use super::{
 };
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal};
 use crate::support::sample::payloads;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
 /// What one life after the other is started with.
 const LIVES: [[(&str, &str); 2]; 5] = [
