@@ -31,7 +31,7 @@ pub mod inbox;
 pub mod losses;
 pub mod shard;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, lock};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, SpoolSettings, WhenFull};
-use crate::spool::{Dropped, Reassigned, Records, SpoolError, Unrecordable};
+use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
 
 /// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits longer behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
@@ -347,12 +347,9 @@ impl Queue {
     pub fn take_losses(&self) -> Vec<Gap> {
         let mut losses = std::mem::take(&mut *lock(&self.0.losses));
         if let Some(disk) = &self.0.disk {
-            losses.extend(losses::settle(
-                &disk.take_damages(),
-                disk.folder(),
-                &self.0.observations,
-                &self.0.log,
-            ));
+            let mut damages = disk.take_damages();
+            damages.iter_mut().for_each(|damage| self.0.spare_copies(damage));
+            losses.extend(losses::settle(&damages, disk.folder(), &self.0.observations, &self.0.log));
         }
         losses
     }
@@ -493,6 +490,20 @@ impl Queue {
 }
 
 impl Shared {
+    /// Events of which a copy is in memory are not lost by damage.
+    fn spare_copies(&self, damage: &mut Damage) {
+        if damage.records.is_empty() {
+            return;
+        }
+        let state = lock(&self.state);
+        let mut spared: BTreeMap<String, u64> = BTreeMap::new();
+        for event in state.backlog.copies_of(&damage.records) {
+            let name = self.observations.channel(event.route.channel).channel.name();
+            *spared.entry(name.to_owned()).or_default() += 1;
+        }
+        damage.spare(&spared);
+    }
+
     fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
     }
@@ -855,7 +866,9 @@ impl Shared {
             }
             Err(error) => {
                 // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
-                events::spool_not_renumbered(&self.log, stream, &error);
+                if state.failures.is_due(Instant::now()) {
+                    events::spool_not_renumbered(&self.log, stream, &error);
+                }
                 state.backlog.renumber_copies(stream, skip, above)
             }
         };
@@ -915,10 +928,16 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The same with what is not stored yet, but no more than the newest `max` records.
+    /// The same with what is not stored yet.
     #[must_use]
-    pub fn with_backlog(self, max: u64) -> Kept {
-        Kept { from: self.from.max(self.next.saturating_sub(max)), to: self.next, ..self }
+    pub fn with_backlog(self) -> Kept {
+        Kept { to: self.next, ..self }
+    }
+
+    /// No more than the newest `max` records of it.
+    #[must_use]
+    pub fn newest(self, max: u64) -> Kept {
+        Kept { from: self.from.max(self.to.saturating_sub(max)), ..self }
     }
 
     /// The queue that keeps it.

@@ -77,6 +77,17 @@ pub struct Work {
 #[derive(Debug)]
 struct Left;
 
+impl Work {
+    /// How often what is lent has got new IDs.
+    fn renumberings_of(&self, lent: &Lent) -> u32 {
+        if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
+    }
+
+    fn count_renumbering(&mut self, lent: &Lent) {
+        self.renumbered = (lent.first, self.renumberings_of(lent) + 1);
+    }
+}
+
 impl Committer {
     /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
     pub async fn run(mut self) {
@@ -272,38 +283,34 @@ impl Committer {
     ) -> Result<(), StoreFault> {
         let poison = &self.poison;
         let wanted = |at: usize, outlet: usize| !poison.has_given_up(lent.first + at as u64, outlet);
-        let placed = self.reconciler.place(session.connection(), queue, lent, wanted).await?;
+        let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
+        let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
         let entries = match placed {
             Placed::Ready(entries, stored) => {
                 self.work.taken = stored;
                 entries
             }
             Placed::Renumbered => {
-                self.count_renumbering(lent);
+                self.work.count_renumbering(lent);
+                return Ok(());
+            }
+            Placed::Stuck(entries) => {
+                for entry in &entries {
+                    let last = self.reconciler.streams.last(entry.stream);
+                    self.poison.give_up(lent, entry, &format!("no entry id can be had above {last}"));
+                }
                 return Ok(());
             }
         };
         self.scope.observed().state.set(WriterState::Writing);
-        if self.work.renumbered.1 > MAX_NEW_IDS {
-            for entry in &entries {
-                self.poison.give_up(lent, entry, "somebody else writes ever higher ids");
-            }
-        } else if !self.write_entries(session, queue, lent, &entries).await? {
-            self.count_renumbering(lent);
+        if !self.write_entries(session, queue, lent, &entries).await? {
+            self.work.count_renumbering(lent);
             return Ok(());
         }
         self.outage.is_over();
         self.scope.faults.reach(FaultPoint::Answered).await;
         self.acknowledge(queue, lent).await;
         Ok(())
-    }
-
-    fn count_renumbering(&mut self, lent: &Lent) {
-        let (at, times) = &mut self.work.renumbered;
-        if *at != lent.first {
-            (*at, *times) = (lent.first, 0);
-        }
-        *times += 1;
     }
 
     /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is

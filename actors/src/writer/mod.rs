@@ -154,12 +154,7 @@ impl WriterParts {
         let hashes = async {
             if knows_hashes && snapshots.is_some() {
                 // what the earlier life had entered went with it
-                let kept = |event: &_, is_stored| {
-                    if is_stored {
-                        enter(event)
-                    }
-                };
-                shard.visit(&observations, &beat, kept).await?;
+                shard.visit(&observations, &beat, false, |event, _| enter(event)).await?;
             }
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;

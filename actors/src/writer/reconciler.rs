@@ -33,6 +33,7 @@ use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::unix_micros;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
+use crate::queue::ids::next_id;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::sampled::Sampled;
@@ -57,6 +58,8 @@ pub enum Placed {
     Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
     /// Some got new IDs: the batch is to be lent anew.
     Renumbered,
+    /// These have fallen behind their streams and cannot get new IDs, or not once more.
+    Stuck(Vec<Entry>),
 }
 
 /// What one life of a writer knows of Redis.
@@ -120,12 +123,13 @@ impl Reconciler {
 
     // --- before a write ---------------------------------------------------------------------------------------------
 
-    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`.
+    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`. New IDs are given if `renumbers`.
     pub async fn place(
         &mut self,
         connection: &mut Connection,
         queue: &Queue,
         lent: &Lent,
+        renumbers: bool,
         wanted: impl Fn(usize, usize) -> bool,
     ) -> Result<Placed, StoreFault> {
         if !self.keys.streams {
@@ -139,14 +143,18 @@ impl Reconciler {
         self.scope.faults.reach(FaultPoint::Reconciling).await;
         let stored = self.stored_of(connection, queue, lent, &behind).await?;
         let positions: HashSet<Position> = stored.iter().map(|entry| lent.first + entry.at as u64).collect();
-        let mut late: Vec<&Entry> = behind.iter().filter(|entry| !stored.contains(entry)).collect();
-        late.dedup_by_key(|entry| entry.stream);
+        let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
         if late.is_empty() {
             let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, lasts));
         }
+        let is_stuck = |entry: &Entry| !renumbers || next_id(self.streams.last(entry.stream), 0).is_err();
+        let stuck: Vec<Entry> = late.iter().filter(|entry| is_stuck(entry)).copied().collect();
+        if !stuck.is_empty() {
+            return Ok(Placed::Stuck(stuck));
+        }
         let mut renumbered = HashSet::new();
-        for entry in late {
+        for entry in &late {
             if renumbered.insert(entry.stream) {
                 let (event, outlet) = entry.of(&lent.batch);
                 let above = self.streams.last(entry.stream);
