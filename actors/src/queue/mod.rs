@@ -152,7 +152,8 @@ struct State {
     fault: Option<DiskFault>,
     /// Since when the disk queue is full and room is waited for.
     full_since: Option<Instant>,
-    unrecordable: Vec<(Event, Unrecordable)>,
+    /// Events that no record can hold: a few, for a frame has at most 4 MiB.
+    unrecordable: VecDeque<(Event, Unrecordable)>,
     failures: Sampled,
     overflows: Sampled,
 }
@@ -234,7 +235,7 @@ impl Queue {
             question: None,
             fault: None,
             full_since: None,
-            unrecordable: Vec::new(),
+            unrecordable: VecDeque::new(),
             failures: Sampled::default(),
             overflows: Sampled::default(),
         };
@@ -278,8 +279,9 @@ impl Queue {
         let mut transit = Transit { batches: inbox.take(APPEND_BYTES).into(), shared: &self.0 };
         let is_news = !transit.batches.is_empty();
         while let Some(batch) = transit.batches.front_mut() {
-            self.0.leave_out(state, batch);
+            self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
+            self.0.leave_out_unrecordable(state, batch);
             // nothing can go wrong between the two
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
                 state.backlog.push(batch);
@@ -335,7 +337,7 @@ impl Queue {
         state.supply == Supply::Closed && state.backlog.is_safe()
     }
 
-    /// Ends what is in memory alone, as at the end of the process; how many events that were.
+    /// Ends what is in memory alone, as at the end of a term; how many events that were.
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
         let batches = state.backlog.take_memory();
@@ -359,10 +361,17 @@ impl Queue {
         lock(&self.0.losses).extend(losses);
     }
 
-    /// Events that no record can hold, each once. They are counted as in memory; the caller ends them.
+    /// An event that no record can hold; the same again until it is [ended](Queue::end_unrecordable).
     #[must_use]
-    pub fn take_unrecordable(&self) -> Vec<(Event, Unrecordable)> {
-        std::mem::take(&mut lock(&self.0.state).unrecordable)
+    pub fn unrecordable(&self) -> Option<(Event, Unrecordable)> {
+        lock(&self.0.state).unrecordable.front().cloned()
+    }
+
+    /// Ends the event that no record can hold.
+    pub fn end_unrecordable(&self, fate: Fate) {
+        if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
+            self.0.observations.channel(event.route.channel).end(Place::Memory, fate, 1);
+        }
     }
 
     // --- peek -------------------------------------------------------------------------------------------------------
@@ -525,29 +534,27 @@ impl Shared {
         stream.strip_prefix(&*self.prefix).map_or_else(|| Arc::clone(stream), Arc::from)
     }
 
-    /// Ends the duplicates of a batch, and takes out what no record can hold.
-    fn leave_out(&self, state: &mut State, batch: &mut EventBatch) {
-        let State { duplicates, unrecordable, .. } = state;
-        let arrivals = batch.events().iter().map(|event| Arrival {
-            channel: event.route.channel,
-            ordinal: event.ordinal,
-            symbol: event.route.symbol(),
-            payload: &event.payload,
-        });
-        let mut duplicate = duplicates.mark(arrivals).iter();
+    /// Ends the duplicates of a batch.
+    fn leave_out_duplicates(&self, state: &mut State, batch: &mut EventBatch) {
+        let mut marks = state.duplicates.mark(batch.events().iter().map(Arrival::from)).iter();
         batch.retain(|event| {
-            let channel = self.observations.channel(event.route.channel);
-            if duplicate.next().copied().unwrap_or_default() {
-                channel.end(Place::Memory, Fate::Duplicate, 1);
-                return false;
+            let is_duplicate = marks.next().is_some_and(|is_duplicate| *is_duplicate);
+            if is_duplicate {
+                self.observations.channel(event.route.channel).end(Place::Memory, Fate::Duplicate, 1);
             }
-            let outlets = event.route.outlets.len();
-            let recordable = Records::check(channel.channel.name(), outlets, &event.payload);
-            if let (Some(_), Err(error)) = (&self.disk, recordable) {
-                unrecordable.push((event.clone(), error));
-                return false;
-            }
-            true
+            !is_duplicate
+        });
+    }
+
+    /// Takes out what no record can hold: it is no fault of the disk.
+    fn leave_out_unrecordable(&self, state: &mut State, batch: &mut EventBatch) {
+        if self.disk.is_none() {
+            return;
+        }
+        batch.retain(|event| {
+            let channel = self.observations.channel(event.route.channel).channel.name();
+            let checked = Records::check(channel, event.route.outlets.len(), &event.payload);
+            checked.map_err(|error| state.unrecordable.push_back((event.clone(), error))).is_ok()
         });
     }
 

@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    /// Ends what is in memory alone, as at the end of the process; how many events that were.
+    /// Ends what is in memory alone, as at the end of a term; how many events that were.
     #[must_use]
     pub fn abandon(&self) -> u64 {
         // what the disk did not take in time, wherever it is

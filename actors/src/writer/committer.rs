@@ -92,7 +92,7 @@ impl Committer {
     /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
     pub async fn run(mut self) {
         self.look().await;
-        if matches!(self.write_everything().await, Err(Left)) {
+        if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
             events::backlog_left(&self.scope.log);
         }
         self.scope.observed().state.set(WriterState::Stopped);
@@ -405,7 +405,6 @@ impl Committer {
     /// All of what is lent has ended.
     async fn acknowledge(&mut self, queue: &Queue, lent: &Lent) {
         let (put_away, losses) = self.scope.beat.during(self.poison.put_away(lent, &self.scope.log)).await;
-        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
         if let Some(snapshots) = &self.scope.snapshots {
             let has_room = self.scope.beat.during(snapshots.has_room()).await;
             let _handling = self.poison.handling(queue.name(), (lent.first, lent.end()));
@@ -419,6 +418,7 @@ impl Committer {
         let streams = &self.reconciler.streams;
         let lasts = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
         queue.ack(lent, |at| put_away.fate_of(at), lasts);
+        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
         observed.state.set(WriterState::Idle);
         self.scope.faults.reach(FaultPoint::Acknowledged).await;
         if let Some(fault) = self.scope.faults.step() {
