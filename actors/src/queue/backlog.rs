@@ -151,7 +151,7 @@ impl Backlog {
     }
 
     /// What is not on disk: the oldest first, up to some memory, at least one batch if there is one.
-    pub(super) fn unkept(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &EventBatch)> {
+    pub(super) fn unkept(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &Arc<EventBatch>)> {
         let mut bytes = 0;
         self.held()
             .filter(|held| !held.is_on_disk())
@@ -160,7 +160,7 @@ impl Backlog {
                 bytes += held.batch.bytes();
                 is_first || bytes <= max_bytes
             })
-            .map(|held| (held.span(), &*held.batch))
+            .map(|held| (held.span(), &held.batch))
     }
 
     fn held(&self) -> impl Iterator<Item = &Held> {

@@ -145,8 +145,6 @@ struct State {
     stored: HashMap<Arc<str>, Stored, RandomState>,
     /// The number of the next record.
     next_record: u64,
-    /// The memory of the last records, used again for the next.
-    records: Records,
     /// What the disk was asked that changes it. One thing at a time; whoever comes next hears the answer.
     question: Option<Question>,
     fault: Option<DiskFault>,
@@ -231,7 +229,6 @@ impl Queue {
             duplicates: Duplicates::new(fastrand::u64(..), channels),
             numbering: Numbering::above(highest),
             stored: HashMap::default(),
-            records: Records::default(),
             question: None,
             fault: None,
             full_since: None,
@@ -575,7 +572,7 @@ impl Shared {
     }
 
     /// Goes on bringing what was taken over to where it may be lent from. Nothing is asked of the disk at the moment.
-    fn step(&self) -> Step {
+    fn step(self: &Arc<Self>) -> Step {
         let state = &mut *lock(&self.state);
         let now = Instant::now();
         if state.backlog.is_safe() {
@@ -591,29 +588,29 @@ impl Shared {
                 state.question = Some(Question::Standing { answer: disk.ask_standing() });
                 Step::Asked
             }
-            Some(_) | None => self.ask_append(state, disk),
+            Some(_) | None => {
+                let shared = Arc::clone(self);
+                let answer = disk.append(Box::new(move |records| shared.collect(records)));
+                state.question = Some(Question::Append { spans: Vec::new(), answer });
+                Step::Asked
+            }
         }
     }
 
-    /// Asks the disk to append what it does not have, the oldest first.
-    fn ask_append(&self, state: &mut State, disk: &Disk) -> Step {
-        let mut records = std::mem::take(&mut state.records);
-        records.clear(state.next_record);
-        let mut spans = Vec::new();
-        let mut unrecordable = None;
-        for (span, batch) in state.backlog.unkept(APPEND_BYTES) {
-            for event in batch.events() {
-                unrecordable = self.record(&mut records, event).err().or(unrecordable);
+    /// Gives the disk's thread, when it comes to that, what it does not have, the oldest first.
+    fn collect(&self, records: &mut Records) -> Result<(), Unrecordable> {
+        let batches: Vec<Arc<EventBatch>> = {
+            let state = &mut *lock(&self.state);
+            records.clear(state.next_record);
+            let (unkept, batches) =
+                state.backlog.unkept(APPEND_BYTES).map(|(span, batch)| (span, Arc::clone(batch))).unzip();
+            if let Some(Question::Append { spans, .. }) = &mut state.question {
+                *spans = unkept;
             }
-            spans.push(span);
-        }
-        if let Some(error) = unrecordable {
-            // all were checked when they were taken over: a defect, and nothing is lost by it but the disk
-            self.failed(state, &error);
-            return self.bridge(state);
-        }
-        state.question = Some(Question::Append { spans, answer: disk.append(records) });
-        Step::Asked
+            batches
+        };
+        // not while others wait for the lock
+        batches.iter().flat_map(|batch| batch.events()).try_for_each(|event| self.record(records, event))
     }
 
     fn record(&self, records: &mut Records, event: &Event) -> Result<(), Unrecordable> {
@@ -653,11 +650,10 @@ impl Shared {
     }
 
     fn appended(&self, state: &mut State, spans: &[Span], appended: Result<Appended, DiskError>) {
-        let error = match appended {
-            Ok((records, Ok(()))) => {
+        match appended.flatten() {
+            Ok(()) => {
                 let first = state.next_record;
                 state.next_record += spans.iter().map(|span| span.len).sum::<u64>();
-                state.records = records;
                 let observed = self.observed();
                 let left = state.backlog.appended(spans, first, self.max_ready_bytes(), |batch| {
                     observed.append_latency.observe(batch.read_at().instant.elapsed(), batch.len() as u64);
@@ -670,19 +666,11 @@ impl Shared {
                     disk.acknowledge(below, []);
                 }
                 self.works(state);
-                return self.changed.notify_waiters();
+                self.changed.notify_waiters();
             }
-            Ok((records, Err(error))) => {
-                let bytes = records.bytes().len() as u64;
-                state.records = records;
-                if matches!(error, SpoolError::Full { .. }) && self.make_room(state, bytes) {
-                    return;
-                }
-                DiskError::Spool(error)
-            }
-            Err(error) => error,
-        };
-        self.failed(state, &error);
+            Err(DiskError::Spool(SpoolError::Full { needed, .. })) if self.make_room(state, needed) => {}
+            Err(error) => self.failed(state, &error),
+        }
     }
 
     /// The disk queue is full: makes room, or says that it is to be waited for; false if there is none to be had.
