@@ -278,18 +278,19 @@ impl Committer {
                 self.work.taken = stored;
                 entries
             }
-            Placed::Renumbered => {
-                self.count_renumbering(lent);
+            Placed::Renumbered(late) => {
+                if self.is_renumbered_too_often(lent) {
+                    self.give_up(lent, &late, "somebody else writes ever higher ids");
+                }
+                return Ok(());
+            }
+            Placed::Exhausted(entries) => {
+                self.give_up(lent, &entries, "its stream has no higher id left");
                 return Ok(());
             }
         };
         self.scope.observed().state.set(WriterState::Writing);
-        if self.work.renumbered.1 > MAX_NEW_IDS {
-            for entry in &entries {
-                self.poison.give_up(lent, entry, "somebody else writes ever higher ids");
-            }
-        } else if !self.write_entries(session, queue, lent, &entries).await? {
-            self.count_renumbering(lent);
+        if !self.write_entries(session, queue, lent, &entries).await? {
             return Ok(());
         }
         self.outage.is_over();
@@ -298,12 +299,17 @@ impl Committer {
         Ok(())
     }
 
-    fn count_renumbering(&mut self, lent: &Lent) {
+    fn give_up(&mut self, lent: &Lent, entries: &[Entry], reason: &str) {
+        entries.iter().for_each(|entry| self.poison.give_up(lent, entry, reason));
+    }
+
+    fn is_renumbered_too_often(&mut self, lent: &Lent) -> bool {
         let (at, times) = &mut self.work.renumbered;
         if *at != lent.first {
             (*at, *times) = (lent.first, 0);
         }
         *times += 1;
+        *times > MAX_NEW_IDS
     }
 
     /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is

@@ -33,6 +33,7 @@ use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::unix_micros;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
+use crate::queue::ids::next_id;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::sampled::Sampled;
@@ -55,8 +56,10 @@ type Key = (Arc<str>, u64);
 pub enum Placed {
     /// These are to be written, in order; all others are stored or given up. With the last stored ID of each stream of those.
     Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
-    /// Some got new IDs: the batch is to be lent anew.
-    Renumbered,
+    /// These, and what is behind them in their streams, got new IDs: the batch is to be lent anew.
+    Renumbered(Vec<Entry>),
+    /// Above the last IDs of their streams there is none for these.
+    Exhausted(Vec<Entry>),
 }
 
 /// What one life of a writer knows of Redis.
@@ -138,26 +141,41 @@ impl Reconciler {
         }
         self.scope.faults.reach(FaultPoint::Reconciling).await;
         let stored = self.stored_of(connection, queue, lent, &behind).await?;
-        let positions: HashSet<Position> = stored.iter().map(|entry| lent.first + entry.at as u64).collect();
-        let mut late: Vec<&Entry> = behind.iter().filter(|entry| !stored.contains(entry)).collect();
-        late.dedup_by_key(|entry| entry.stream);
+        let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
         if late.is_empty() {
             let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, lasts));
         }
+        let exhausted: Vec<Entry> =
+            late.iter().filter(|entry| self.is_exhausted(lent, entry)).copied().collect();
+        if !exhausted.is_empty() {
+            return Ok(Placed::Exhausted(exhausted));
+        }
         let mut renumbered = HashSet::new();
-        for entry in late {
+        for entry in &late {
             if renumbered.insert(entry.stream) {
-                let (event, outlet) = entry.of(&lent.batch);
-                let above = self.streams.last(entry.stream);
-                if self.passed_ids.is_due(Instant::now()) {
-                    events::id_passed(&self.scope.log, &outlet.stream, above);
-                }
-                let of_stream = (event.route.channel, &**outlet);
-                self.scope.beat.during(queue.reassign(of_stream, positions.clone(), above)).await;
+                self.renumber(queue, lent, entry, &stored).await;
             }
         }
-        Ok(Placed::Renumbered)
+        Ok(Placed::Renumbered(late))
+    }
+
+    /// Whether the stream of an entry has come to its end.
+    fn is_exhausted(&self, lent: &Lent, entry: &Entry) -> bool {
+        next_id(self.streams.last(entry.stream), entry.of(&lent.batch).0.received_us / 1000).is_err()
+    }
+
+    /// Gives an entry and what is behind it in its stream IDs above the last one, but for those of its batch that are stored.
+    async fn renumber(&mut self, queue: &Queue, lent: &Lent, entry: &Entry, stored: &[Entry]) {
+        let (event, outlet) = entry.of(&lent.batch);
+        let above = self.streams.last(entry.stream);
+        if self.passed_ids.is_due(Instant::now()) {
+            events::id_passed(&self.scope.log, &outlet.stream, above);
+        }
+        // an event may be stored in one of its streams and late in another
+        let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
+        let skip = of_stream.map(|stored| lent.first + stored.at as u64).collect();
+        self.scope.beat.during(queue.reassign((event.route.channel, outlet), skip, above)).await;
     }
 
     /// Learns the last IDs of streams that are not known over this connection.
