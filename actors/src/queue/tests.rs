@@ -348,3 +348,24 @@ fn what_is_in_memory_alone_ends_with_the_process_on_record() {
         assert_eq!((observations.audit(), queue.take_losses()), (Vec::new(), Vec::new()));
     });
 }
+
+#[test]
+fn new_ids_for_several_streams_leave_alone_what_is_stored_in_each() {
+    run(async {
+        let mut world = World::new();
+        for (number, symbol) in [0, 1, 0, 1].into_iter().enumerate() {
+            deliver(&world, symbol, &format!("{{\"n\":{number}}}"));
+        }
+        world.append_all().await;
+        let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!() };
+        assert_eq!(lent.batch.len(), 4);
+        let above = EntryId { ms: crate::samples::RECEIVED_US / 1000 + 5, seq: 0 };
+        for (stored, stream) in [0, 1].into_iter().zip(&world.routes) {
+            let of_stream = (ChannelIndex(0), &*stream.outlets[0]);
+            live_for(None, world.queue.reassign(of_stream, HashSet::from([stored]), above)).await;
+        }
+        let Ok(Next::Write(again)) = world.queue.peek().await else { panic!() };
+        let is_above = |event: &Event| event.ids.get(0) > above;
+        assert_eq!(again.batch.events().iter().map(is_above).collect::<Vec<_>>(), [false, false, true, true]);
+    });
+}
