@@ -369,3 +369,13 @@ fn new_ids_for_several_streams_leave_alone_what_is_stored_in_each() {
         assert_eq!(again.batch.events().iter().map(is_above).collect::<Vec<_>>(), [false, false, true, true]);
     });
 }
+
+#[test]
+fn what_a_dead_connection_had_not_delivered_is_taken_over_at_the_end() {
+    run(async {
+        let world = World::new();
+        world.inbox.lane(0).push(event(&world.routes[0], "{}", 0), read_at());
+        assert!(world.queue.accept(&world.inbox));
+        assert!(!world.queue.accept(&world.inbox));
+    });
+}
