@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slog::Logger;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
 use self::backlog::{Backlog, Front, Left, Lent, Position, Span};
@@ -66,6 +66,9 @@ const READY_BYTES: usize = 8 * 1024 * 1024;
 const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
 /// A disk that failed is tried again this often, and a full one looked at.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// Whoever has the disk's turn for so long may stand still, as on a blocked thread. At the end of the process others bring its
+/// events to the disk, and have little time.
+const TURN_PATIENCE: Duration = Duration::from_millis(50);
 /// Events read from the disk at once: some transactions, so that Redis does not wait for each.
 const READ_EVENTS: usize = 2048;
 /// The same in bytes.
@@ -118,7 +121,8 @@ struct Shared {
     losses: Mutex<Vec<Gap>>,
     /// Rings when something was appended, answered or acknowledged.
     changed: Arc<Notify>,
-    /// Whose turn it is to have the disk changed. Fair: new IDs for a stream do not wait for the end of a busy feed.
+    /// Whose turn it is to have the disk changed. Fair: new IDs for a stream do not wait for the end of a busy feed. It is a
+    /// matter of order alone: that one thing is asked at a time, the state sees to.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -292,7 +296,7 @@ impl Queue {
     /// nothing; whoever calls it next goes on.
     pub async fn keep(&self) {
         loop {
-            let turn = self.0.turn.lock().await;
+            let turn = self.0.turn().await;
             self.0.answered().await;
             let changed = self.0.changed.notified();
             match self.0.step() {
@@ -436,9 +440,15 @@ impl Queue {
         skip: HashSet<Position>,
         above: EntryId,
     ) {
-        let _turn = self.0.turn.lock().await;
-        self.0.answered().await;
-        self.0.ask_reassign(&mut lock(&self.0.state), (index, outlet), skip, above);
+        let _turn = self.0.turn().await;
+        loop {
+            self.0.answered().await;
+            let state = &mut *lock(&self.0.state);
+            if state.question.is_none() {
+                self.0.ask_reassign(state, (index, outlet), skip, above);
+                break;
+            }
+        }
         self.0.answered().await;
     }
 
@@ -540,6 +550,10 @@ impl Shared {
         });
     }
 
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        timeout(TURN_PATIENCE, self.turn.lock()).await.ok()
+    }
+
     /// Waits until the disk has answered what it was asked.
     async fn answered(&self) {
         loop {
@@ -556,12 +570,15 @@ impl Shared {
         }
     }
 
-    /// Goes on bringing what was taken over to where it may be lent from. Nothing is asked of the disk at the moment.
+    /// Goes on bringing what was taken over to where it may be lent from.
     fn step(&self) -> Step {
         let state = &mut *lock(&self.state);
         let now = Instant::now();
         if state.backlog.is_safe() {
             return Step::Done;
+        }
+        if state.question.is_some() {
+            return Step::Asked;
         }
         let Some(disk) = &self.disk else { return self.bridge(state) };
         if state.waits_for_room(now) {

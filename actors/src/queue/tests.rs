@@ -379,3 +379,16 @@ fn what_a_dead_connection_had_not_delivered_is_taken_over_at_the_end() {
         assert!(!world.queue.accept(&world.inbox));
     });
 }
+
+#[test]
+fn a_writer_that_stands_still_holds_up_nobody_who_brings_its_events_to_the_disk() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        let queue = world.queue.clone();
+        let stands_still = queue.0.turn.lock().await;
+        world.append_all().await;
+        assert!(world.queue.is_safe());
+        drop(stands_still);
+    });
+}
