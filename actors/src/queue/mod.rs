@@ -807,8 +807,8 @@ impl Shared {
     fn lend(&self) -> Result<Option<Next>, std::ops::Range<u64>> {
         let state = &mut *lock(&self.state);
         self.hear(state);
-        if matches!(state.question, Some(Question::Reassign { .. })) {
-            // the copies are out of date
+        if matches!(state.question, Some(Question::Reassign { .. } | Question::MakeRoom { .. })) {
+            // the copies are out of date, or what is next is being dropped
             return Ok(None);
         }
         let ends = matches!(state.supply, Supply::Closed | Supply::Old) && state.backlog.is_empty()

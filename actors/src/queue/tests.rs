@@ -392,3 +392,16 @@ fn a_writer_that_stands_still_holds_up_nobody_who_brings_its_events_to_the_disk(
         drop(stands_still);
     });
 }
+
+#[test]
+fn what_the_disk_may_be_dropping_is_not_lent() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        lock(&world.queue.0.state).question = Some(Question::MakeRoom { answer: Answer::never() });
+        assert!(poll!(pin!(world.queue.peek())).is_pending());
+        lock(&world.queue.0.state).question = None;
+        assert!(matches!(world.queue.peek().await, Ok(Next::Write(_))));
+    });
+}
