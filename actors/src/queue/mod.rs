@@ -156,7 +156,8 @@ struct State {
     fault: Option<DiskFault>,
     /// Since when the disk queue is full and room is waited for.
     full_since: Option<Instant>,
-    unrecordable: Vec<(Event, Unrecordable)>,
+    /// What no record can hold, the oldest first.
+    unrecordable: VecDeque<(Event, Unrecordable)>,
     failures: Sampled,
     overflows: Sampled,
 }
@@ -238,7 +239,7 @@ impl Queue {
             question: None,
             fault: None,
             full_since: None,
-            unrecordable: Vec::new(),
+            unrecordable: VecDeque::new(),
             failures: Sampled::default(),
             overflows: Sampled::default(),
         };
@@ -342,8 +343,10 @@ impl Queue {
     /// Ends what is in memory alone, as at the end of the process; how many events that were.
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
+        let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
+        self.0.drop_events(&unrecordable, reason);
         let batches = state.backlog.take_memory();
-        self.0.drop_batches(&batches, reason)
+        unrecordable.len() as u64 + self.0.drop_batches(&batches, reason)
     }
 
     /// Losses that are to be entered in the ledger, each once.
@@ -366,10 +369,17 @@ impl Queue {
         lock(&self.0.losses).extend(losses);
     }
 
-    /// Events that no record can hold, each once. They are counted as in memory; the caller ends them.
+    /// An event that no record can hold; the same again until it [has ended](Queue::end_unrecordable).
     #[must_use]
-    pub fn take_unrecordable(&self) -> Vec<(Event, Unrecordable)> {
-        std::mem::take(&mut lock(&self.0.state).unrecordable)
+    pub fn unrecordable(&self) -> Option<(Event, Unrecordable)> {
+        lock(&self.0.state).unrecordable.front().cloned()
+    }
+
+    /// Ends the event that [`Queue::unrecordable`] handed out.
+    pub fn end_unrecordable(&self, fate: Fate) {
+        if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
+            self.0.observations.channel(event.route.channel).end(Place::Memory, fate, 1);
+        }
     }
 
     // --- peek -------------------------------------------------------------------------------------------------------
@@ -543,7 +553,7 @@ impl Shared {
             let outlets = event.route.outlets.len();
             let recordable = Records::check(channel.channel.name(), outlets, &event.payload);
             if let (Some(_), Err(error)) = (&self.disk, recordable) {
-                unrecordable.push((event.clone(), error));
+                unrecordable.push_back((event.clone(), error));
                 return false;
             }
             true
@@ -758,22 +768,22 @@ impl Shared {
 
     /// Ends batches that were in memory alone; how many events they had.
     fn drop_batches(&self, batches: &[Arc<EventBatch>], reason: DropReason) -> u64 {
-        batches.iter().for_each(|batch| self.drop_batch(batch, reason));
+        batches.iter().for_each(|batch| self.drop_events(batch.events(), reason));
         batches.iter().map(|batch| batch.len() as u64).sum()
     }
 
-    fn drop_batch(&self, batch: &EventBatch, reason: DropReason) {
+    fn drop_events(&self, events: &[Event], reason: DropReason) {
         let mut channels: Vec<(String, u64)> = Vec::new();
-        for event in batch.events() {
+        for event in events {
             let channel = self.observations.channel(event.route.channel);
             channel.end(Place::Memory, Fate::Dropped(reason), 1);
             let name = channel.channel.name();
             match channels.iter_mut().find(|(known, _)| known == name) {
-                Some((_, events)) => *events += 1,
+                Some((_, count)) => *count += 1,
                 None => channels.push((name.to_owned(), 1)),
             }
         }
-        let times = batch.events().iter().map(|event| event.received_us);
+        let times = events.iter().map(|event| event.received_us);
         let between = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
         lock(&self.losses).extend(losses::of_channels(channels, between, reason));
     }
@@ -891,7 +901,7 @@ struct Transit<'q> {
 impl Drop for Transit<'_> {
     fn drop(&mut self) {
         for batch in self.batches.drain(..) {
-            self.shared.drop_batch(&batch, DropReason::Crash);
+            self.shared.drop_events(batch.events(), DropReason::Crash);
         }
     }
 }

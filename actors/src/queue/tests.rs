@@ -307,10 +307,8 @@ fn what_no_record_can_hold_is_handed_out_and_holds_nothing_up() {
         deliver(&world, 0, &"x".repeat(5 * 1024 * 1024));
         deliver(&world, 0, "{}");
         world.append_all().await;
-        let unrecordable = world.queue.take_unrecordable();
-        assert_eq!(unrecordable.len(), 1);
-        assert!(matches!(unrecordable[0].1, Unrecordable::Payload(_)));
-        assert!(world.queue.is_safe() && world.queue.take_unrecordable().is_empty());
+        assert!(matches!(world.queue.unrecordable(), Some((_, Unrecordable::Payload(_)))));
+        assert!(world.queue.is_safe());
     });
 }
 
@@ -403,5 +401,25 @@ fn what_the_disk_may_be_dropping_is_not_lent() {
         assert!(poll!(pin!(world.queue.peek())).is_pending());
         lock(&world.queue.0.state).question = None;
         assert!(matches!(world.queue.peek().await, Ok(Next::Write(_))));
+    });
+}
+
+#[test]
+fn what_no_record_can_hold_is_handed_out_until_it_has_ended() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, &"x".repeat(5 * 1024 * 1024));
+        world.append_all().await;
+        assert!(world.queue.unrecordable().is_some());
+        assert!(world.queue.unrecordable().is_some(), "whoever had it may have died");
+        world.queue.end_unrecordable(Fate::Quarantined);
+        assert!(world.queue.unrecordable().is_none());
+        assert_eq!(world.observations.channels[0].quarantined.get(), 1);
+
+        deliver(&world, 0, &"y".repeat(5 * 1024 * 1024));
+        world.append_all().await;
+        assert_eq!(world.queue.abandon(DropReason::Shutdown), 1);
+        assert_eq!((world.observations.audit(), world.queue.take_losses().len()), (Vec::new(), 1));
+        assert_eq!(world.observations.channels[0].pending(), 0);
     });
 }

@@ -101,7 +101,7 @@ impl<T> Context<T> for io::Result<T> {
 }
 
 /// An event that no record can hold. What reaches a writer is within these bounds.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unrecordable {
     /// The channel's name.
     #[error("a channel name of {0} bytes is too long for a record")]

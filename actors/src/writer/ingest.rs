@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::poison::Poison;
 use super::scope::{BEAT, Scope};
 use crate::fault::FaultPoint;
-use crate::observation::Place;
 use crate::queue::shard::Shard;
 
 /// Takes over what is delivered to a shard.
@@ -71,11 +70,11 @@ impl Ingest {
         kept.await;
         faults.reach(FaultPoint::Appended).await;
         queue.take_losses().into_iter().for_each(|loss| self.scope.gaps.note(loss));
-        for (event, error) in queue.take_unrecordable() {
+        while let Some((event, error)) = queue.unrecordable() {
             let (fate, losses) =
                 self.poison.put_event_away(&event, &error.to_string(), &self.scope.log).await;
             losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
-            self.scope.observations.channel(event.route.channel).end(Place::Memory, fate, 1);
+            queue.end_unrecordable(fate);
         }
     }
 }
