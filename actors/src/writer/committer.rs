@@ -126,7 +126,9 @@ impl Committer {
 
     /// Tries once to write what is lent, and waits after a failure.
     async fn write(&mut self, queue: &Queue, lent: &Lent) -> Result<(), Left> {
-        if self.outage.is_present() && lent.is_on_disk && self.may_leave() {
+        // an old queue may be as large as the disk
+        let is_old = queue.name() != self.shard.queue.name();
+        if lent.is_on_disk && (is_old || self.outage.is_present()) && self.may_leave() {
             return Err(Left);
         }
         self.scope.faults.reach(FaultPoint::Peeked).await;

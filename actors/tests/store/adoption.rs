@@ -92,6 +92,22 @@ fn what_was_left_behind_twice_is_written_in_its_order() {
 }
 
 #[test]
+fn what_was_left_behind_is_left_again_at_the_end_and_written_by_the_next_life() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        world.redis.borrow_mut().begin();
+        let ended = Life::start(&world).stop().await;
+        assert!(ended.channels[0].pending() > 0, "the end does not wait for a backlog that is on disk");
+        let life = Life::start(&world);
+        life.settled().await;
+        assert!(world.stored_in(SPY).into_iter().eq(0..50));
+        assert!(world.stored_in(QQQ).into_iter().eq(100..150));
+        life.stop().await;
+    });
+}
+
+#[test]
 fn all_of_the_most_writers_may_ask_an_old_queue_at_once() {
     world(SpoolMode::Always, async |mut world| {
         leave_behind(&mut world).await;
