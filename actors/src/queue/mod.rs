@@ -824,6 +824,10 @@ impl Shared {
         let ends = matches!(state.supply, Supply::Closed | Supply::Old) && state.backlog.is_empty()
             || state.supply == Supply::Closed && state.backlog.is_on_disk_alone();
         if ends {
+            if let (Supply::Old, Some(disk)) = (state.supply, &self.disk) {
+                // also what was there and could not be read
+                disk.acknowledge(state.next_record, []);
+            }
             return Ok(Some(Next::End));
         }
         match state.backlog.lend() {

@@ -423,3 +423,33 @@ fn what_no_record_can_hold_is_handed_out_until_it_has_ended() {
         assert_eq!(world.observations.channels[0].pending(), 0);
     });
 }
+
+#[test]
+fn what_cannot_be_read_of_an_old_queue_is_no_longer_there() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        let disk = world.queue.disk().unwrap().clone();
+        let old = Queue::new(QueueParts {
+            disk: Some(disk.clone()),
+            standing: Some(disk.standing().await.unwrap()),
+            is_old: true,
+            settings: spool_settings(),
+            size: SIZE,
+            keys: crate::samples::keys(),
+            shard: 0,
+            highest: EntryId::default(),
+            observations: Arc::clone(&world.observations),
+            log: Logger::root(Discard, o!()),
+        });
+        for entry in std::fs::read_dir(world.shard()).unwrap() {
+            let segment = entry.unwrap().path();
+            let length = std::fs::read(&segment).unwrap().len();
+            std::fs::write(&segment, vec![0; length]).unwrap();
+        }
+        assert!(matches!(live_for(None, old.peek()).await, Some(Ok(Next::End))));
+        assert_eq!(old.take_losses().len(), 1);
+        assert_eq!(disk.standing().await.unwrap().acknowledged, 1);
+    });
+}
