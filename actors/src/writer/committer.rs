@@ -105,22 +105,28 @@ impl Committer {
 
     /// Writes what a queue has until nothing comes any more.
     async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
+        (self.work.renumbered, self.work.singly_below) = ((0, 0), 0);
         loop {
-            self.scope.beat.beat();
-            let next = tokio::select! {
-                biased;
-                next = queue.peek() => next,
-                () = sleep(BEAT) => {
-                    self.look_when_due().await;
-                    continue;
-                }
-            };
-            match next {
+            match self.peek(queue).await {
                 Ok(Next::Write(lent)) => self.write(queue, &lent).await?,
                 Ok(Next::End) => return Ok(()),
                 Err(error) => self.disk_failed(&error).await?,
             }
             self.note_losses(queue);
+        }
+    }
+
+    /// Waits for what is next, and looks after Redis meanwhile.
+    async fn peek(&mut self, queue: &Queue) -> Result<Next, DiskError> {
+        // one and the same wait: a disk that takes longer than a beat to read would be asked again and again
+        let mut next = std::pin::pin!(queue.peek());
+        loop {
+            self.scope.beat.beat();
+            tokio::select! {
+                biased;
+                next = &mut next => return next,
+                () = sleep(BEAT) => self.look_when_due().await,
+            }
         }
     }
 
@@ -343,8 +349,11 @@ impl Committer {
             if let Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) = &written {
                 self.poison.give_up(lent, first, text);
             }
-            all_known &= written?;
-            self.poison.acquit(name, at);
+            if written? {
+                self.poison.acquit(name, at);
+            } else {
+                all_known = false;
+            }
         }
         Ok(all_known)
     }
@@ -359,6 +368,10 @@ impl Committer {
     ) -> Result<bool, StoreFault> {
         if entries.is_empty() && self.reconciler.writes_streams() {
             return Ok(true);
+        }
+        if !self.scope.gate.may_write() {
+            // to find out what to write may have taken longer than the lease is confirmed for
+            return Ok(false);
         }
         {
             let _handling = self.poison.handling(queue.name(), span_of(lent, entries));
