@@ -233,7 +233,12 @@ pub const RECORDS: &[Record] = &[
         "stream, last_id",
         "somebody else wrote a higher id, ours go on above it; the first in a minute",
     ),
-    record("error", "batch lost", "", "a batch came to a writer that had ended; it is counted as dropped"),
+    record(
+        "error",
+        "unknown acknowledgement",
+        "position",
+        "a writer has ended what its queue had not lent: a defect; nothing is lost by it",
+    ),
     record("warning", "gap recorded", "family, reason, seconds, events, channels", "every gap of the ledger"),
     record(
         "info",
