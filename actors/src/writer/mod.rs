@@ -152,6 +152,7 @@ impl WriterParts {
             }
         };
         let hashes = async {
+            let mut entered = Ok(());
             if knows_hashes && snapshots.is_some() {
                 // what the earlier life had entered went with it
                 let kept = |event: &_, is_stored| {
@@ -159,11 +160,11 @@ impl WriterParts {
                         enter(event)
                     }
                 };
-                shard.visit(&observations, &beat, kept).await?;
+                entered = shard.visit(&observations, &beat, kept).await;
             }
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;
-            Ok::<(), DiskError>(())
+            entered
         };
         let ((), (), entered) = tokio::join!(ingest.run(), committed, hashes);
         entered?;
