@@ -1,8 +1,9 @@
 //! The end of the service, step by step, within one deadline:
 //!
-//! 1. the connections stop reading, close their sockets and forward what they hold;
-//! 2. the writers write what they hold;
-//! 3. whoever is left at the deadline is told to end at once, and what it held is counted as dropped;
+//! 1. the connections stop reading and close their sockets; what they have read lies in the inboxes;
+//! 2. the writers bring it to the disk and write it if Redis is there;
+//! 3. whoever is left at the deadline is told to end at once; what is not on disk then is brought there, and what the disk
+//!    does not take is counted as dropped and entered in the ledger;
 //! 4. the gap ledger is closed: what is missed from now on begins here;
 //! 5. the lease is given back: from now on another instance may write;
 //! 6. the HTTP side ends, and the last record says what became of every event.
@@ -29,8 +30,8 @@ use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::term::Term;
 
-/// After the deadline: how long children that were told to end at once may take to be dropped, so that what they held
-/// is counted. They need no more than one turn of their thread.
+/// After the deadline: how long children that were told to end at once may take to be dropped, so that they count nothing
+/// while the books are looked at. They need no more than one turn of their thread.
 const LAST_COUNT: Duration = Duration::from_millis(500);
 
 /// The signals that end the service.
@@ -81,7 +82,6 @@ impl Parts {
         let drained = async {
             if let Some(term) = &self.term {
                 term.drain(self.timeout, &self.log).await;
-                term.abandon(&self.log);
                 self.count_the_last().await;
                 term.close_ledger(&self.log).await;
             }
@@ -102,7 +102,7 @@ impl Parts {
         exit
     }
 
-    /// Waits until those that were told to end at once have counted what they held.
+    /// Waits until those that were told to end at once count nothing any more, and looks at the books for the last time.
     async fn count_the_last(&self) {
         let until = Instant::now() + LAST_COUNT;
         while !self.is_counted() && Instant::now() < until {

@@ -46,6 +46,17 @@ impl Remains {
         drop(timeout_at(deadline.into(), settled).await);
     }
 
+    /// What is in memory alone ends with the term, while its ledger can have that on record: nobody knows when the next one
+    /// begins, or whether there is one.
+    fn abandon(&self, log: &Logger) {
+        for shard in &self.shards {
+            let events = shard.abandon();
+            if events > 0 {
+                error!(log, "events in memory lost"; "shard" => shard.position, "events" => events);
+            }
+        }
+    }
+
     fn note_losses(&self) {
         let losses = self.shards.iter().flat_map(|shard| shard.queue.take_losses());
         losses.for_each(|loss| self.gaps.note(loss));
@@ -95,19 +106,9 @@ impl Term {
         }
         self.data.stop();
         self.remains.settle((began + limit).max(Instant::now() + SETTLE)).await;
+        self.remains.abandon(log);
         self.remains.note_losses();
         unfinished.is_empty()
-    }
-
-    /// The process ends: what is in memory alone ends with it, on record.
-    pub fn abandon(&self, log: &Logger) {
-        for shard in &self.remains.shards {
-            let events = shard.abandon();
-            if events > 0 {
-                error!(log, "events in memory lost"; "shard" => shard.position, "events" => events);
-            }
-        }
-        self.remains.note_losses();
     }
 
     /// Closes the ledger, when nothing is received or counted any more: what is missed from now on begins here.

@@ -220,33 +220,33 @@ pub const FAMILIES: &[Family] = &[
         "uw_ws_mailbox_wait_seconds_total",
         Counter,
         &["shard"],
-        "Time that senders waited for room in the mailbox of a writer",
+        "Time that connections waited for room in the inbox of a shard",
         |snapshot, series| series.per_shard(snapshot, |writer| writer.mailbox_wait_us.get() as f64 / 1e6),
     ),
     family(
         "uw_ws_mailbox_batches",
         Gauge,
         &["shard"],
-        "Batches that wait for a writer or are being written",
+        "Batches in the inbox of a shard, which its queue has not taken over",
         |snapshot, series| {
             series.per_shard(snapshot, |writer| depth(&writer.batches_in, &writer.batches_out))
         },
     ),
-    family("uw_ws_mailbox_bytes", Gauge, &["shard"], "Payload bytes of these batches", |snapshot, series| {
+    family("uw_ws_mailbox_bytes", Gauge, &["shard"], "Memory of these batches", |snapshot, series| {
         series.per_shard(snapshot, |writer| depth(&writer.bytes_in, &writer.bytes_out))
     }),
     family(
         "uw_ws_writer_batches_total",
         Counter,
         &["shard"],
-        "Batches that entered the mailbox of a writer",
+        "Batches that were delivered into the inbox of a shard",
         |snapshot, series| series.per_shard(snapshot, |writer| writer.batches_in.get()),
     ),
     family(
         "uw_ws_writer_bytes_total",
         Counter,
         &["shard"],
-        "Payload bytes that entered the mailbox of a writer",
+        "Memory of the batches that were delivered into the inbox of a shard",
         |snapshot, series| series.per_shard(snapshot, |writer| writer.bytes_in.get()),
     ),
     family(

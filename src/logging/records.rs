@@ -127,7 +127,7 @@ pub const RECORDS: &[Record] = &[
         "an event off its documented shape; it is stored all the same",
     ),
     record("warning", "frame rejected", "kind, excerpt, bytes, count", "the first of each kind in a minute"),
-    record("warning", "reading stopped", "", "for a second there was no room in a writer's mailbox"),
+    record("warning", "reading stopped", "", "for a second there was no room in the inbox of a shard"),
     record("info", "reading resumed", "", "there is room again"),
     record("warning", "disconnected", "reason, session_s, retry_in_ms", "a session ended without our wish"),
     record(
@@ -202,6 +202,12 @@ pub const RECORDS: &[Record] = &[
     record("warning", "old disk queue not removed", "error", "the same, but for its folder"),
     record("info", "backlog left on disk", "", "at the end: the next start goes on with it"),
     record("error", "disk queue ended", "error", "its thread is gone: a defect"),
+    record(
+        "error",
+        "unknown acknowledgement",
+        "position",
+        "a writer acknowledged what its queue had not lent: a defect of ours; it is passed over",
+    ),
     record("debug", "answer of the disk queue unheard", "", "a writer ended while it waited"),
     record(
         "warning",
@@ -232,12 +238,6 @@ pub const RECORDS: &[Record] = &[
         "stream ahead",
         "stream, last_id",
         "somebody else wrote a higher id, ours go on above it; the first in a minute",
-    ),
-    record(
-        "error",
-        "unknown acknowledgement",
-        "position",
-        "a writer has ended what its queue had not lent: a defect; nothing is lost by it",
     ),
     record("warning", "gap recorded", "family, reason, seconds, events, channels", "every gap of the ledger"),
     record(
@@ -301,6 +301,12 @@ pub const RECORDS: &[Record] = &[
         "drain incomplete",
         "unfinished",
         "not all within `SHUTDOWN_TIMEOUT_SECONDS`, or the supervisor does not say",
+    ),
+    record(
+        "error",
+        "events in memory lost",
+        "shard, events",
+        "at the end: what neither Redis nor the disk took in time; counted as dropped for `shutdown`",
     ),
     record("warning", "ledger not closed in time", "", "a disk hangs: the next start will find a crash"),
     record("info", "lease released", "", "at the end: another instance may take over"),

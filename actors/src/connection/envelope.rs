@@ -170,13 +170,13 @@ mod tests {
         let nested = |depth: usize| format!("[\"a\",{{\"x\":{}{}}}]", "[".repeat(depth), "]".repeat(depth));
         let blank = |depth| nested(depth).replace(",{", ", {");
         for depth in [MAX_DEPTH - 1, 100_000] {
-            assert_eq!(verdict(&nested(depth)), Err(Rejection::TooDeep));
-            assert_eq!(verdict(&blank(depth)), Err(Rejection::TooDeep));
+            assert_eq!(verdict(nested(depth)), Err(Rejection::TooDeep));
+            assert_eq!(verdict(blank(depth)), Err(Rejection::TooDeep));
             assert_eq!(split("[".repeat(depth + 2).as_bytes()), Err(Rejection::TooDeep));
             assert_eq!(split("{\"a\":".repeat(depth + 2).as_bytes()), Err(Rejection::TooDeep));
         }
-        assert_eq!(verdict(&nested(MAX_DEPTH - 2)), Ok(()));
-        assert_eq!(verdict(&blank(MAX_DEPTH - 2)), Ok(()));
+        assert_eq!(verdict(nested(MAX_DEPTH - 2)), Ok(()));
+        assert_eq!(verdict(blank(MAX_DEPTH - 2)), Ok(()));
         let flat = format!("[\"a\",{{\"x\":\"{}\",\"y\":[{}[]]}}]", "[{\\\"".repeat(200), "[],".repeat(200));
         assert_eq!(verdict(&flat), Ok(()));
     }

@@ -13,7 +13,7 @@ use crate::labelled;
 labelled! {
     /// Why an event that was read did not reach Redis.
     DropReason {
-        /// The actor that held it in memory crashed.
+        /// A panic struck while it went from the inbox into the queue. Nothing is known that panics there: a defect.
         Crash = "crash",
         /// Redis refuses it for a reason that will not go away.
         Rejected = "rejected",

@@ -397,6 +397,16 @@ impl Backlog {
         positions.iter().filter_map(|at| self.items.iter().find_map(|item| record(item, *at))).collect()
     }
 
+    /// The events among these records of which there is a copy in memory.
+    pub(super) fn copies_of<'b>(&'b self, records: &'b [Range<u64>]) -> impl Iterator<Item = &'b Event> {
+        self.held().filter_map(|held| Some((held.record()?, held))).flat_map(|(record, held)| {
+            let numbered = (record..).zip(held.batch.events());
+            numbered
+                .filter(|(record, _)| records.iter().any(|range| range.contains(record)))
+                .map(|(_, event)| event)
+        })
+    }
+
     /// Adds an item at the end, as one with the last if it goes on there.
     fn add(&mut self, item: Item) {
         match (self.items.back_mut(), item) {

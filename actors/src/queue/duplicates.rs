@@ -24,10 +24,6 @@ use crate::event::{Channel, ChannelIndex, Event};
 /// is minutes of the busiest channel. A full window takes 2.1 MB.
 pub const WINDOW: u32 = 100_000;
 
-/// Channels whose events carry no id and may repeat for good reason: two trades of the same size at the same price in
-/// the same moment are two trades, and look like one event that came twice.
-const REPEATING: [&str; 2] = ["lit_trades", "off_lit_trades"];
-
 /// Entries that leave a window when one enters, at most: it shrinks when its channel's events go to other shards, and
 /// no single event pays for that.
 const MAX_LEAVING: usize = 2;
@@ -77,9 +73,13 @@ struct Told {
 
 impl Duplicates {
     /// Knows no event yet. The seed is to be chosen at random, so that nobody can make events that look equal.
+    ///
+    /// Only of the channels that are known in detail it is known that their events have an identity: an id, or a key with
+    /// a time. Those of others may repeat rightly: two trades of one size at one price in one moment are two trades, and a
+    /// volatility may come back to what it was.
     #[must_use]
     pub fn new<'c>(seed: u64, channels: impl IntoIterator<Item = &'c Channel>) -> Duplicates {
-        let window = |channel: &Channel| (!REPEATING.contains(&channel.name())).then(Window::default);
+        let window = |channel: &Channel| (!matches!(channel, Channel::Other(_))).then(Window::default);
         let windows = channels.into_iter().map(window).collect();
         Duplicates { seed, windows, told: Vec::new(), marks: Vec::new() }
     }

@@ -31,7 +31,7 @@ pub mod inbox;
 pub mod losses;
 pub mod shard;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, lock};
 use crate::sampled::Sampled;
 use crate::settings::{KeySettings, SpoolSettings, WhenFull};
-use crate::spool::{Dropped, Reassigned, Records, SpoolError, Unrecordable};
+use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
 
 /// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits longer behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
@@ -156,7 +156,7 @@ struct State {
     fault: Option<DiskFault>,
     /// Since when the disk queue is full and room is waited for.
     full_since: Option<Instant>,
-    /// What no record can hold, the oldest first.
+    /// Events that no record can hold: a few, for a frame has at most 4 MiB.
     unrecordable: VecDeque<(Event, Unrecordable)>,
     failures: Sampled,
     overflows: Sampled,
@@ -283,8 +283,9 @@ impl Queue {
         let mut transit = Transit { batches: inbox.take(APPEND_BYTES).into(), shared: &self.0 };
         let is_news = !transit.batches.is_empty();
         while let Some(batch) = transit.batches.front_mut() {
-            self.0.leave_out(state, batch);
+            self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
+            self.0.leave_out_unrecordable(state, batch);
             // nothing can go wrong between the two
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
                 state.backlog.push(batch);
@@ -340,7 +341,7 @@ impl Queue {
         state.supply == Supply::Closed && state.backlog.is_safe()
     }
 
-    /// Ends what is in memory alone, as at the end of the process; how many events that were.
+    /// Ends what is in memory alone, as at the end of a term; how many events that were.
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
         let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
@@ -354,12 +355,9 @@ impl Queue {
     pub fn take_losses(&self) -> Vec<Gap> {
         let mut losses = std::mem::take(&mut *lock(&self.0.losses));
         if let Some(disk) = &self.0.disk {
-            losses.extend(losses::settle(
-                &disk.take_damages(),
-                disk.folder(),
-                &self.0.observations,
-                &self.0.log,
-            ));
+            let mut damages = disk.take_damages();
+            damages.iter_mut().for_each(|damage| self.0.spare_copies(damage));
+            losses.extend(losses::settle(&damages, disk.folder(), &self.0.observations, &self.0.log));
         }
         losses
     }
@@ -369,13 +367,13 @@ impl Queue {
         lock(&self.0.losses).extend(losses);
     }
 
-    /// An event that no record can hold; the same again until it [has ended](Queue::end_unrecordable).
+    /// An event that no record can hold; the same again until it is [ended](Queue::end_unrecordable).
     #[must_use]
     pub fn unrecordable(&self) -> Option<(Event, Unrecordable)> {
         lock(&self.0.state).unrecordable.front().cloned()
     }
 
-    /// Ends the event that [`Queue::unrecordable`] handed out.
+    /// Ends the event that no record can hold.
     pub fn end_unrecordable(&self, fate: Fate) {
         if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
             self.0.observations.channel(event.route.channel).end(Place::Memory, fate, 1);
@@ -513,6 +511,20 @@ impl Queue {
 }
 
 impl Shared {
+    /// Events of which a copy is in memory are not lost by damage.
+    fn spare_copies(&self, damage: &mut Damage) {
+        if damage.records.is_empty() {
+            return;
+        }
+        let state = lock(&self.state);
+        let mut spared: BTreeMap<String, u64> = BTreeMap::new();
+        for event in state.backlog.copies_of(&damage.records) {
+            let name = self.observations.channel(event.route.channel).channel.name();
+            *spared.entry(name.to_owned()).or_default() += 1;
+        }
+        damage.spare(&spared);
+    }
+
     fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
     }
@@ -534,29 +546,27 @@ impl Shared {
         stream.strip_prefix(&*self.prefix).map_or_else(|| Arc::clone(stream), Arc::from)
     }
 
-    /// Ends the duplicates of a batch, and takes out what no record can hold.
-    fn leave_out(&self, state: &mut State, batch: &mut EventBatch) {
-        let State { duplicates, unrecordable, .. } = state;
-        let arrivals = batch.events().iter().map(|event| Arrival {
-            channel: event.route.channel,
-            ordinal: event.ordinal,
-            symbol: event.route.symbol(),
-            payload: &event.payload,
-        });
-        let mut duplicate = duplicates.mark(arrivals).iter();
+    /// Ends the duplicates of a batch.
+    fn leave_out_duplicates(&self, state: &mut State, batch: &mut EventBatch) {
+        let mut marks = state.duplicates.mark(batch.events().iter().map(Arrival::from)).iter();
         batch.retain(|event| {
-            let channel = self.observations.channel(event.route.channel);
-            if duplicate.next().copied().unwrap_or_default() {
-                channel.end(Place::Memory, Fate::Duplicate, 1);
-                return false;
+            let is_duplicate = marks.next().is_some_and(|is_duplicate| *is_duplicate);
+            if is_duplicate {
+                self.observations.channel(event.route.channel).end(Place::Memory, Fate::Duplicate, 1);
             }
-            let outlets = event.route.outlets.len();
-            let recordable = Records::check(channel.channel.name(), outlets, &event.payload);
-            if let (Some(_), Err(error)) = (&self.disk, recordable) {
-                unrecordable.push_back((event.clone(), error));
-                return false;
-            }
-            true
+            !is_duplicate
+        });
+    }
+
+    /// Takes out what no record can hold: it is no fault of the disk.
+    fn leave_out_unrecordable(&self, state: &mut State, batch: &mut EventBatch) {
+        if self.disk.is_none() {
+            return;
+        }
+        batch.retain(|event| {
+            let channel = self.observations.channel(event.route.channel).channel.name();
+            let checked = Records::check(channel, event.route.outlets.len(), &event.payload);
+            checked.map_err(|error| state.unrecordable.push_back((event.clone(), error))).is_ok()
         });
     }
 
@@ -886,7 +896,9 @@ impl Shared {
             }
             Err(error) => {
                 // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
-                events::spool_not_renumbered(&self.log, stream, &error);
+                if state.failures.is_due(Instant::now()) {
+                    events::spool_not_renumbered(&self.log, stream, &error);
+                }
                 state.backlog.renumber_copies(stream, skip, above)
             }
         };
@@ -946,10 +958,16 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The same with what is not stored yet, but no more than the newest `max` records.
+    /// The same with what is not stored yet.
     #[must_use]
-    pub fn with_backlog(self, max: u64) -> Kept {
-        Kept { from: self.from.max(self.next.saturating_sub(max)), to: self.next, ..self }
+    pub fn with_backlog(self) -> Kept {
+        Kept { to: self.next, ..self }
+    }
+
+    /// No more than the newest `max` records of it.
+    #[must_use]
+    pub fn newest(self, max: u64) -> Kept {
+        Kept { from: self.from.max(self.to.saturating_sub(max)), ..self }
     }
 
     /// The queue that keeps it.

@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    /// Ends what is in memory alone, as at the end of the process; how many events that were.
+    /// Ends what is in memory alone, as at the end of a term; how many events that were.
     #[must_use]
     pub fn abandon(&self) -> u64 {
         // what the disk did not take in time, wherever it is
@@ -87,7 +87,7 @@ impl Shard {
     ) -> Result<(), DiskError> {
         let learn = async {
             let mut memories = Memories::new(observations);
-            self.visit(observations, beat, |event, is_stored| {
+            self.visit(observations, beat, true, |event, is_stored| {
                 memories.add(event.route.channel, self.queue.learn(event, is_stored));
                 if is_stored {
                     stored(event);
@@ -106,17 +106,19 @@ impl Shard {
         self.learnt.initialized()
     }
 
-    /// Visits the newest events of this shard that any disk has, in the order of the queues, with whether they are stored.
+    /// Visits the events of this shard that any disk keeps, in the order of the queues, with whether they are stored: the
+    /// newest of all, or of those that are stored.
     pub async fn visit(
         &self,
         observations: &Observations,
         beat: &Beat,
+        with_backlog: bool,
         mut visit: impl FnMut(&Event, bool),
     ) -> Result<(), DiskError> {
         let old = self.generations.queues().iter().map(|old| &old.queue);
         for queue in old.chain([&self.queue]) {
             let Some(kept) = beat.during(queue.kept()).await else { continue };
-            let mut kept = kept.with_backlog(REMEMBERED_RECORDS);
+            let mut kept = if with_backlog { kept.with_backlog() } else { kept }.newest(REMEMBERED_RECORDS);
             loop {
                 let batches = match beat.during(kept.read()).await {
                     Ok(Some(batches)) => batches,

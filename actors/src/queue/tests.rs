@@ -307,8 +307,14 @@ fn what_no_record_can_hold_is_handed_out_and_holds_nothing_up() {
         deliver(&world, 0, &"x".repeat(5 * 1024 * 1024));
         deliver(&world, 0, "{}");
         world.append_all().await;
-        assert!(matches!(world.queue.unrecordable(), Some((_, Unrecordable::Payload(_)))));
-        assert!(world.queue.is_safe());
+        for _ in 0..2 {
+            let (_, error) = world.queue.unrecordable().expect("it stays until it is ended");
+            assert!(matches!(error, Unrecordable::Payload(_)));
+        }
+        world.queue.end_unrecordable(Fate::Quarantined);
+        assert!(world.queue.is_safe() && world.queue.unrecordable().is_none());
+        assert_eq!(world.observations.channels[0].quarantined.get(), 1);
+        assert_eq!(world.observations.audit(), []);
     });
 }
 

@@ -1,6 +1,7 @@
 //! What is found that should not be so. Damage is reported, counted and passed over; it never stops the queue.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 crate::labelled! {
     /// What is wrong.
@@ -42,6 +43,8 @@ pub struct Damage {
     pub bytes: u64,
     /// Unacknowledged events that are lost by it and were not reported before; `None` is an unknown number.
     pub events: Option<u64>,
+    /// The numbers of their records, where it is known.
+    pub records: Vec<Range<u64>>,
     /// Receive time of the last good record before, in Unix microseconds.
     pub from_us: Option<u64>,
     /// Receive time of the next good record after it.
@@ -61,10 +64,21 @@ impl Damage {
             offset: 0,
             bytes: 0,
             events: Some(0),
+            records: Vec::new(),
             from_us: None,
             to_us: None,
             channels: BTreeMap::new(),
             detail: detail.into(),
+        }
+    }
+
+    /// Leaves out events that are not lost by it after all, by channel.
+    pub fn spare(&mut self, events: &BTreeMap<String, u64>) {
+        self.events = self.events.map(|lost| lost.saturating_sub(events.values().sum()));
+        for (channel, spared) in events {
+            if let Some(lost) = self.channels.get_mut(channel) {
+                *lost = lost.saturating_sub(*spared);
+            }
         }
     }
 

@@ -238,7 +238,7 @@ impl Spool {
         })
         .context("read", &path)?;
         let mut damage: Option<Damage> = None;
-        let (mut events, mut missing) = (0, 0);
+        let (mut events, mut missing, mut records) = (0, 0, Vec::new());
         for (stretch, from_us, to_us) in &reading.stretches {
             let to = stretch.next.unwrap_or(segment.end);
             let unacknowledged = stretch.expected.max(self.cursor.acknowledged).min(to);
@@ -246,6 +246,7 @@ impl Spool {
             let new = (to - stretch.expected) - absent.covered(stretch.expected, to);
             events += (to - unacknowledged) - absent.covered(unacknowledged, to);
             missing += new;
+            records.push(unacknowledged..to);
             absent.insert(stretch.expected, to);
             if new > 0 {
                 let one = || damage_of(DamageKind::BadBytes, segment.first, stretch);
@@ -266,6 +267,7 @@ impl Spool {
         segment.summary = reading.segment.summary;
         self.found.extend(damage.map(|damage| Damage {
             events: Some(events),
+            records,
             channels: if events == missing { lost } else { damage.channels.clone() },
             ..damage
         }));

@@ -77,11 +77,22 @@ pub struct Work {
 #[derive(Debug)]
 struct Left;
 
+impl Work {
+    /// How often what is lent has got new IDs.
+    fn renumberings_of(&self, lent: &Lent) -> u32 {
+        if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
+    }
+
+    fn count_renumbering(&mut self, lent: &Lent) {
+        self.renumbered = (lent.first, self.renumberings_of(lent) + 1);
+    }
+}
+
 impl Committer {
     /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
     pub async fn run(mut self) {
         self.look().await;
-        if matches!(self.write_everything().await, Err(Left)) {
+        if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
             events::backlog_left(&self.scope.log);
         }
         self.scope.observed().state.set(WriterState::Stopped);
@@ -280,20 +291,22 @@ impl Committer {
     ) -> Result<(), StoreFault> {
         let poison = &self.poison;
         let wanted = |at: usize, outlet: usize| !poison.has_given_up(lent.first + at as u64, outlet);
-        let placed = self.reconciler.place(session.connection(), queue, lent, wanted).await?;
+        let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
+        let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
         let entries = match placed {
             Placed::Ready(entries, stored) => {
                 self.work.taken = stored;
                 entries
             }
-            Placed::Renumbered(late) => {
-                if self.is_renumbered_too_often(lent) {
-                    self.give_up(lent, &late, "somebody else writes ever higher ids");
-                }
+            Placed::Renumbered => {
+                self.work.count_renumbering(lent);
                 return Ok(());
             }
-            Placed::Exhausted(entries) => {
-                self.give_up(lent, &entries, "its stream has no higher id left");
+            Placed::Stuck(entries) => {
+                for entry in &entries {
+                    let last = self.reconciler.streams.last(entry.stream);
+                    self.poison.give_up(lent, entry, &format!("no entry id can be had above {last}"));
+                }
                 return Ok(());
             }
         };
@@ -305,19 +318,6 @@ impl Committer {
         self.scope.faults.reach(FaultPoint::Answered).await;
         self.acknowledge(queue, lent).await;
         Ok(())
-    }
-
-    fn give_up(&mut self, lent: &Lent, entries: &[Entry], reason: &str) {
-        entries.iter().for_each(|entry| self.poison.give_up(lent, entry, reason));
-    }
-
-    fn is_renumbered_too_often(&mut self, lent: &Lent) -> bool {
-        let (at, times) = &mut self.work.renumbered;
-        if *at != lent.first {
-            (*at, *times) = (lent.first, 0);
-        }
-        *times += 1;
-        *times > MAX_NEW_IDS
     }
 
     /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
@@ -419,7 +419,6 @@ impl Committer {
     /// All of what is lent has ended.
     async fn acknowledge(&mut self, queue: &Queue, lent: &Lent) {
         let (put_away, losses) = self.scope.beat.during(self.poison.put_away(lent, &self.scope.log)).await;
-        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
         if let Some(snapshots) = &self.scope.snapshots {
             let has_room = self.scope.beat.during(snapshots.has_room()).await;
             let _handling = self.poison.handling(queue.name(), (lent.first, lent.end()));
@@ -433,6 +432,7 @@ impl Committer {
         let streams = &self.reconciler.streams;
         let lasts = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
         queue.ack(lent, |at| put_away.fate_of(at), lasts);
+        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
         observed.state.set(WriterState::Idle);
         self.scope.faults.reach(FaultPoint::Acknowledged).await;
         if let Some(fault) = self.scope.faults.step() {

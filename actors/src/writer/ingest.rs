@@ -73,8 +73,8 @@ impl Ingest {
         while let Some((event, error)) = queue.unrecordable() {
             let (fate, losses) =
                 self.poison.put_event_away(&event, &error.to_string(), &self.scope.log).await;
-            losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
             queue.end_unrecordable(fate);
+            losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
         }
     }
 }

@@ -155,12 +155,7 @@ impl WriterParts {
             let mut entered = Ok(());
             if knows_hashes && snapshots.is_some() {
                 // what the earlier life had entered went with it
-                let kept = |event: &_, is_stored| {
-                    if is_stored {
-                        enter(event)
-                    }
-                };
-                entered = shard.visit(&observations, &beat, kept).await;
+                entered = shard.visit(&observations, &beat, false, |event, _| enter(event)).await;
             }
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;

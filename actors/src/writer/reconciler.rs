@@ -56,10 +56,10 @@ type Key = (Arc<str>, u64);
 pub enum Placed {
     /// These are to be written, in order; all others are stored or given up. With the last stored ID of each stream of those.
     Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
-    /// These, and what is behind them in their streams, got new IDs: the batch is to be lent anew.
-    Renumbered(Vec<Entry>),
-    /// Above the last IDs of their streams there is none for these.
-    Exhausted(Vec<Entry>),
+    /// Some got new IDs: the batch is to be lent anew.
+    Renumbered,
+    /// These have fallen behind their streams and cannot get new IDs, or not once more.
+    Stuck(Vec<Entry>),
 }
 
 /// What one life of a writer knows of Redis.
@@ -123,12 +123,13 @@ impl Reconciler {
 
     // --- before a write ---------------------------------------------------------------------------------------------
 
-    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`.
+    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`. New IDs are given if `renumbers`.
     pub async fn place(
         &mut self,
         connection: &mut Connection,
         queue: &Queue,
         lent: &Lent,
+        renumbers: bool,
         wanted: impl Fn(usize, usize) -> bool,
     ) -> Result<Placed, StoreFault> {
         if !self.keys.streams {
@@ -146,10 +147,10 @@ impl Reconciler {
             let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, lasts));
         }
-        let exhausted: Vec<Entry> =
-            late.iter().filter(|entry| self.is_exhausted(lent, entry)).copied().collect();
-        if !exhausted.is_empty() {
-            return Ok(Placed::Exhausted(exhausted));
+        let is_stuck = |entry: &Entry| !renumbers || next_id(self.streams.last(entry.stream), 0).is_err();
+        let stuck: Vec<Entry> = late.iter().filter(|entry| is_stuck(entry)).copied().collect();
+        if !stuck.is_empty() {
+            return Ok(Placed::Stuck(stuck));
         }
         let mut renumbered = HashSet::new();
         for entry in &late {
@@ -157,12 +158,7 @@ impl Reconciler {
                 self.renumber(queue, lent, entry, &stored).await;
             }
         }
-        Ok(Placed::Renumbered(late))
-    }
-
-    /// Whether the stream of an entry has come to its end.
-    fn is_exhausted(&self, lent: &Lent, entry: &Entry) -> bool {
-        next_id(self.streams.last(entry.stream), entry.of(&lent.batch).0.received_us / 1000).is_err()
+        Ok(Placed::Renumbered)
     }
 
     /// Gives an entry and what is behind it in its stream IDs above the last one, but for those of its batch that are stored.

@@ -128,7 +128,8 @@ fn an_old_queue_that_ends_while_it_is_visited_is_no_failure() {
         until(|| (0..2).all(|shard| life.shard(shard).has_learnt())).await;
         let (shard, beat, seen) = (life.shard(0).clone(), Beat::default(), Cell::new(0));
         {
-            let mut visit = pin!(shard.visit(&life.observations, &beat, |_, _| seen.set(seen.get() + 1)));
+            let mut visit =
+                pin!(shard.visit(&life.observations, &beat, true, |_, _| seen.set(seen.get() + 1)));
             while seen.get() == 0 {
                 assert!(visit.as_mut().now_or_never().is_none());
                 yield_now().await;

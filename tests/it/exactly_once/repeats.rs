@@ -77,13 +77,20 @@ fn an_amended_event_is_stored_beside_the_first() {
 #[test]
 fn a_channel_whose_events_may_repeat_rightly_keeps_them_all() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let service = Setup::new(&feed, &redis).set("CHANNELS", "lit_trades").start_ready();
+    let service =
+        Setup::new(&feed, &redis).set("CHANNELS", "lit_trades,iv_term_structure,a_new_one").start_ready();
     let trade = r#"{"symbol":"SPY","price":"500.1","size":100}"#.to_owned();
     let thrice = [trade.clone(), trade.clone(), trade];
+    let [low, high] = ["0.21", "0.22"].map(|iv| format!(r#"{{"ticker":"SPY","iv":"{iv}"}}"#));
+    let back_again = [low.clone(), high, low];
     feed.send_all("lit_trades", &thrice);
-    service.wait_for_metric("uw_ws_events_stored_total", &[], 3);
+    feed.send_all("iv_term_structure", &back_again);
+    feed.send_all("a_new_one", &thrice);
+    service.wait_for_metric("uw_ws_events_stored_total", &[], 9);
     assert_stream_holds(&redis, "uw:ws:lit_trades", &thrice);
     assert_stream_holds(&redis, "uw:ws:lit_trades:SPY", &thrice);
+    assert_stream_holds(&redis, "uw:ws:iv_term_structure:SPY", &back_again);
+    assert_stream_holds(&redis, "uw:ws:a_new_one", &thrice);
     service.finish();
 }
 

@@ -10,12 +10,12 @@ use super::*;
 const PRICE: ChannelIndex = ChannelIndex(0);
 const NEWS: ChannelIndex = ChannelIndex(1);
 const LIT: ChannelIndex = ChannelIndex(2);
-const OFF_LIT: ChannelIndex = ChannelIndex(3);
+const IV: ChannelIndex = ChannelIndex(3);
 const FAR: u64 = WINDOW as u64;
 
 fn duplicates() -> Duplicates {
     let channels =
-        ["price", "news", "lit_trades", "off_lit_trades"].map(|name| Channel::parse(name).unwrap());
+        ["price", "news", "lit_trades", "iv_term_structure"].map(|name| Channel::parse(name).unwrap());
     Duplicates::new(7, &channels)
 }
 
@@ -81,7 +81,7 @@ fn what_is_remembered_of_one_symbol_is_not_known_of_another() {
 #[test]
 fn trades_without_an_id_may_repeat_themselves() {
     let mut seen = duplicates();
-    for (ordinal, channel) in [(0, LIT), (1, LIT), (0, OFF_LIT), (1, OFF_LIT)] {
+    for (ordinal, channel) in [(0, LIT), (1, LIT), (0, IV), (1, IV)] {
         assert!(!seen.is_duplicate(channel, ordinal, None, b"1"));
     }
     assert_eq!(seen.bytes(), 0);
