@@ -422,7 +422,14 @@ impl Committer {
         if let Some(snapshots) = &self.scope.snapshots {
             let has_room = self.scope.beat.during(snapshots.has_room()).await;
             let _handling = self.poison.handling(queue.name(), (lent.first, lent.end()));
-            snapshots.stored(&lent.batch, has_room, |at| put_away.is_stored(at));
+            let is_suspicious = self.poison.is_suspicious(queue.name(), lent);
+            let is_deadly =
+                |at: usize| is_suspicious && self.poison.is_deadly(queue.name(), lent.first + at as u64);
+            // one that kills here is in its stream, and stays out of the hashes
+            let is_shown = |at: usize| put_away.is_stored(at) && !is_deadly(at);
+            let shown = lent.batch.events().iter().enumerate().filter(|(at, _)| is_shown(*at));
+            self.scope.faults.strike_on(shown.map(|(_, event)| &event.payload[..]));
+            snapshots.stored(&lent.batch, has_room, is_shown);
         }
         self.poison.forget(queue.name(), lent);
         let observed = self.scope.observed();
