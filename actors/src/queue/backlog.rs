@@ -5,8 +5,8 @@
 //!  ─────┴────────────────────────────────────────────┴─────────────────┴────────▶ newer
 //! ```
 //!
-//! What is *pending* is on its way to the disk and cannot be lent yet. It is followed by nothing else, and nothing on disk
-//! is behind something in memory: whatever is brought to the disk, it is the oldest first.
+//! What is *pending* is on its way to the disk and cannot be lent yet. Nothing else follows it, and nothing on disk is
+//! behind something in memory: the oldest is always brought to the disk first.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;

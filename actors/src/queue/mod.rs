@@ -12,7 +12,7 @@
 //! * **peek** lends what is next. Nothing leaves the queue before it is acknowledged.
 //! * **ack** ends what was lent, event by event, and settles the books.
 //!
-//! A disk that fails is gone round through memory and tried again; so positions in the queue are not the numbers of records.
+//! A disk that fails is bypassed through memory and tried again; so positions in the queue are not the numbers of records.
 //! What is in memory has a bound; behind it come stretches on the disk, and where there is no disk, [`WhenFull`] decides.
 //!
 //! Beside it: [`inbox`] (what is handed over), [`backlog`] (what is held, pure), [`disk`] (the thread), [`decoder`] (records →
@@ -57,7 +57,7 @@ use crate::sampled::Sampled;
 use crate::settings::{KeySettings, SpoolSettings, WhenFull};
 use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
 
-/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits longer behind it.
+/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
 /// What is ready in memory, of one shard: two transactions of the largest weight, so that the committer never waits for the
 /// disk while Redis keeps up.
@@ -286,7 +286,7 @@ impl Queue {
             self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
             self.0.leave_out_unrecordable(state, batch);
-            // nothing can go wrong between the two
+            // nothing awaits or panics between taking it out and pushing it
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
                 state.backlog.push(batch);
             }
