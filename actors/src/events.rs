@@ -23,6 +23,11 @@ use crate::spool::{Damage, SpoolError};
 use crate::time::{iso_utc, millis};
 use crate::writer::store::fault::{Refusal, StoreFault};
 
+/// A defect: the same was done before the service started.
+pub(crate) fn connection_without_tls(log: &Logger, error: &crate::tls::TlsError) {
+    error!(log, "connection without tls"; ErrorChain::new(error));
+}
+
 pub(crate) fn connecting(log: &Logger, attempt: u64, delay: Duration) {
     info!(log, "connecting"; "attempt" => attempt, "delay_ms" => millis(delay));
 }

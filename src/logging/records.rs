@@ -106,6 +106,12 @@ pub const RECORDS: &[Record] = &[
     record("error", "HTTP side ended by a panic", "", "the same, by a panic"),
     record("warning", "HTTP side does not end", "", "at the end, which does not wait for it"),
     record("critical", "cannot listen for signals", "error", "at start; exit 70"),
+    record(
+        "error",
+        "connection without tls",
+        "error",
+        "a connection cannot set up TLS: a defect; it counts as a crash",
+    ),
     record("info", "connecting", "attempt, delay_ms", "every attempt of a connection"),
     record("info", "connected", "joins", "a handshake was accepted"),
     record("warning", "handshake failed", "attempt, error, retry_in_ms", "it was not"),

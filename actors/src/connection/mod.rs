@@ -35,6 +35,7 @@ use slog::Logger;
 use tokio::sync::watch;
 use transport::FeedConnector;
 
+use crate::events;
 use crate::fault::ChildFaults;
 use crate::ledger::book::GapBook;
 use crate::observation::Observations;
@@ -122,9 +123,15 @@ impl Actor for Connection {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        // the certificates were read before the service started, so that this cannot fail for the settings
-        let Some(Ok(listener)) = self.parts.take().map(|parts| self.listener(parts)) else {
-            return context.stop();
+        let Some(parts) = self.parts.take() else { return context.stop() };
+        let log = parts.log.clone();
+        let listener = match self.listener(parts) {
+            Ok(listener) => listener,
+            Err(error) => {
+                // the certificates were read before the service started, so that this cannot fail for the settings
+                events::connection_without_tls(&log, &error);
+                return context.stop();
+            }
         };
         let ended = listener.run().into_actor(self).map(|(), connection, context| {
             if *connection.draining.borrow() {

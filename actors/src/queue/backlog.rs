@@ -5,8 +5,8 @@
 //!  ─────┴────────────────────────────────────────────┴─────────────────┴────────▶ newer
 //! ```
 //!
-//! What is *pending* is on its way to the disk and cannot be lent yet. It is followed by nothing else, and nothing on disk
-//! is behind something in memory: whatever is brought to the disk, it is the oldest first.
+//! What is *pending* is on its way to the disk and cannot be lent yet. Nothing else follows it, and nothing on disk is
+//! behind something in memory: the oldest is always brought to the disk first.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
@@ -393,11 +393,8 @@ impl Backlog {
 
     /// The records of these positions.
     pub(super) fn records_of(&self, positions: &HashSet<Position>) -> HashSet<u64> {
-        let record = |held: &Held, position: Position| {
-            let is_in = (held.first..held.first + held.batch.len() as u64).contains(&position);
-            is_in.then(|| held.record().map(|record| record + (position - held.first))).flatten()
-        };
-        positions.iter().filter_map(|at| self.held().find_map(|held| record(held, *at))).collect()
+        let record = |item: &Item, position: Position| item.stretch()?.record_of(position);
+        positions.iter().filter_map(|at| self.items.iter().find_map(|item| record(item, *at))).collect()
     }
 
     /// The events among these records of which there is a copy in memory.
@@ -446,6 +443,14 @@ fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
 }
 
 impl Item {
+    /// Where it is on disk, with a copy in memory or without.
+    fn stretch(&self) -> Option<Stretch> {
+        match self {
+            Item::Batch(held) => held.record().map(|record| held.stretch(record)),
+            Item::OnDisk(stretch) => Some(stretch.clone()),
+        }
+    }
+
     fn is_on_disk(&self) -> bool {
         match self {
             Item::Batch(held) => held.is_on_disk(),
@@ -504,6 +509,11 @@ impl Held {
 impl Stretch {
     fn position_of(&self, record: u64) -> Position {
         self.first + (record - self.records.start)
+    }
+
+    fn record_of(&self, position: Position) -> Option<u64> {
+        let record = self.records.start + position.checked_sub(self.first)?;
+        self.records.contains(&record).then_some(record)
     }
 
     /// What is left of it from a record on.

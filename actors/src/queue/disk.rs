@@ -105,6 +105,14 @@ impl<A> Answer<A> {
         }
     }
 
+    /// One that does not come while the test lasts.
+    #[cfg(test)]
+    pub(crate) fn never() -> Answer<A> {
+        let (asked, answer) = oneshot::channel();
+        std::mem::forget(asked);
+        Answer(Ok(answer))
+    }
+
     /// Waits for the answer.
     pub async fn wait(self) -> Result<A, DiskError> {
         self.0?.await.map_err(|_| DiskError::Ended)

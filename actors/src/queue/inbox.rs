@@ -149,10 +149,11 @@ impl Inbox {
         Lane { inbox: Arc::clone(self), connection }
     }
 
-    /// Takes the oldest delivered batches out, up to some memory, at least one if there is one. What waits in the lanes
-    /// moves up.
+    /// Takes the oldest batches out, up to some memory, at least one if there is one. What waits in the lanes moves up, also
+    /// what a connection that died did not come to deliver.
     pub(crate) fn take(&self, max_bytes: usize) -> Vec<EventBatch> {
         let mut held = lock(&self.held);
+        self.move_up(&mut held);
         let mut bytes = 0;
         let fits = |batch: &&EventBatch| {
             bytes += batch.bytes();

@@ -12,7 +12,7 @@
 //! * **peek** lends what is next. Nothing leaves the queue before it is acknowledged.
 //! * **ack** ends what was lent, event by event, and settles the books.
 //!
-//! A disk that fails is gone round through memory and tried again; so positions in the queue are not the numbers of records.
+//! A disk that fails is bypassed through memory and tried again; so positions in the queue are not the numbers of records.
 //! What is in memory has a bound; behind it come stretches on the disk, and where there is no disk, [`WhenFull`] decides.
 //!
 //! Beside it: [`inbox`] (what is handed over), [`backlog`] (what is held, pure), [`disk`] (the thread), [`decoder`] (records →
@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use slog::Logger;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
 
 use self::backlog::{Backlog, Front, Left, Lent, Position, Span};
@@ -57,7 +57,7 @@ use crate::sampled::Sampled;
 use crate::settings::{KeySettings, SpoolSettings, WhenFull};
 use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
 
-/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits longer behind it.
+/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
 /// What is ready in memory, of one shard: two transactions of the largest weight, so that the committer never waits for the
 /// disk while Redis keeps up.
@@ -66,6 +66,9 @@ const READY_BYTES: usize = 8 * 1024 * 1024;
 const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
 /// A disk that failed is tried again this often, and a full one looked at.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// Whoever has the disk's turn for so long may stand still, as on a blocked thread. At the end of the process others bring its
+/// events to the disk, and have little time.
+const TURN_PATIENCE: Duration = Duration::from_millis(50);
 /// Events read from the disk at once: some transactions, so that Redis does not wait for each.
 const READ_EVENTS: usize = 2048;
 /// The same in bytes.
@@ -118,7 +121,8 @@ struct Shared {
     losses: Mutex<Vec<Gap>>,
     /// Rings when something was appended, answered or acknowledged.
     changed: Arc<Notify>,
-    /// Whose turn it is to have the disk changed. Fair: new IDs for a stream do not wait for the end of a busy feed.
+    /// Whose turn it is to have the disk changed. Fair: new IDs for a stream do not wait for the end of a busy feed. It is a
+    /// matter of order alone: that one thing is asked at a time, the state sees to.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -279,7 +283,7 @@ impl Queue {
             self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
             self.0.leave_out_unrecordable(state, batch);
-            // nothing can go wrong between the two
+            // nothing awaits or panics between taking it out and pushing it
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
                 state.backlog.push(batch);
             }
@@ -291,7 +295,7 @@ impl Queue {
     /// nothing; whoever calls it next goes on.
     pub async fn keep(&self) {
         loop {
-            let turn = self.0.turn.lock().await;
+            let turn = self.0.turn().await;
             self.0.answered().await;
             let changed = self.0.changed.notified();
             match self.0.step() {
@@ -337,8 +341,10 @@ impl Queue {
     /// Ends what is in memory alone, as at the end of a term; how many events that were.
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
+        let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
+        self.0.drop_events(&unrecordable, reason);
         let batches = state.backlog.take_memory();
-        self.0.drop_batches(&batches, reason)
+        unrecordable.len() as u64 + self.0.drop_batches(&batches, reason)
     }
 
     /// Losses that are to be entered in the ledger, each once.
@@ -439,9 +445,15 @@ impl Queue {
         skip: HashSet<Position>,
         above: EntryId,
     ) {
-        let _turn = self.0.turn.lock().await;
-        self.0.answered().await;
-        self.0.ask_reassign(&mut lock(&self.0.state), (index, outlet), skip, above);
+        let _turn = self.0.turn().await;
+        loop {
+            self.0.answered().await;
+            let state = &mut *lock(&self.0.state);
+            if state.question.is_none() {
+                self.0.ask_reassign(state, (index, outlet), skip, above);
+                break;
+            }
+        }
         self.0.answered().await;
     }
 
@@ -555,6 +567,10 @@ impl Shared {
         });
     }
 
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        timeout(TURN_PATIENCE, self.turn.lock()).await.ok()
+    }
+
     /// Waits until the disk has answered what it was asked.
     async fn answered(&self) {
         loop {
@@ -577,6 +593,9 @@ impl Shared {
         let now = Instant::now();
         if state.backlog.is_safe() {
             return Step::Done;
+        }
+        if state.question.is_some() {
+            return Step::Asked;
         }
         let Some(disk) = &self.disk else { return self.bridge(state) };
         if state.waits_for_room(now) {
@@ -747,22 +766,22 @@ impl Shared {
 
     /// Ends batches that were in memory alone; how many events they had.
     fn drop_batches(&self, batches: &[Arc<EventBatch>], reason: DropReason) -> u64 {
-        batches.iter().for_each(|batch| self.drop_batch(batch, reason));
+        batches.iter().for_each(|batch| self.drop_events(batch.events(), reason));
         batches.iter().map(|batch| batch.len() as u64).sum()
     }
 
-    fn drop_batch(&self, batch: &EventBatch, reason: DropReason) {
+    fn drop_events(&self, events: &[Event], reason: DropReason) {
         let mut channels: Vec<(String, u64)> = Vec::new();
-        for event in batch.events() {
+        for event in events {
             let channel = self.observations.channel(event.route.channel);
             channel.end(Place::Memory, Fate::Dropped(reason), 1);
             let name = channel.channel.name();
             match channels.iter_mut().find(|(known, _)| known == name) {
-                Some((_, events)) => *events += 1,
+                Some((_, count)) => *count += 1,
                 None => channels.push((name.to_owned(), 1)),
             }
         }
-        let times = batch.events().iter().map(|event| event.received_us);
+        let times = events.iter().map(|event| event.received_us);
         let between = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
         lock(&self.losses).extend(losses::of_channels(channels, between, reason));
     }
@@ -796,13 +815,17 @@ impl Shared {
     fn lend(&self) -> Result<Option<Next>, std::ops::Range<u64>> {
         let state = &mut *lock(&self.state);
         self.hear(state);
-        if matches!(state.question, Some(Question::Reassign { .. })) {
-            // the copies are out of date
+        if matches!(state.question, Some(Question::Reassign { .. } | Question::MakeRoom { .. })) {
+            // the copies are out of date, or what is next is being dropped
             return Ok(None);
         }
         let ends = matches!(state.supply, Supply::Closed | Supply::Old) && state.backlog.is_empty()
             || state.supply == Supply::Closed && state.backlog.is_on_disk_alone();
         if ends {
+            if let (Supply::Old, Some(disk)) = (state.supply, &self.disk) {
+                // also what was there and could not be read
+                disk.acknowledge(state.next_record, []);
+            }
             return Ok(Some(Next::End));
         }
         match state.backlog.lend() {
@@ -882,7 +905,7 @@ struct Transit<'q> {
 impl Drop for Transit<'_> {
     fn drop(&mut self) {
         for batch in self.batches.drain(..) {
-            self.shared.drop_batch(&batch, DropReason::Crash);
+            self.shared.drop_events(batch.events(), DropReason::Crash);
         }
     }
 }

@@ -119,7 +119,13 @@ impl Shard {
         for queue in old.chain([&self.queue]) {
             let Some(kept) = beat.during(queue.kept()).await else { continue };
             let mut kept = if with_backlog { kept.with_backlog() } else { kept }.newest(REMEMBERED_RECORDS);
-            while let Some(batches) = beat.during(kept.read()).await? {
+            loop {
+                let batches = match beat.during(kept.read()).await {
+                    Ok(Some(batches)) => batches,
+                    // an old queue that is empty ends, also while it is visited
+                    Ok(None) | Err(DiskError::Ended) => break,
+                    Err(error) => return Err(error),
+                };
                 for (first, batch) in &batches {
                     for (record, event) in (*first..).zip(batch.events()) {
                         if self.is_home_of(event, observations) {

@@ -352,3 +352,110 @@ fn what_is_in_memory_alone_ends_with_the_process_on_record() {
         assert_eq!((observations.audit(), queue.take_losses()), (Vec::new(), Vec::new()));
     });
 }
+
+#[test]
+fn new_ids_for_several_streams_leave_alone_what_is_stored_in_each() {
+    run(async {
+        let mut world = World::new();
+        for (number, symbol) in [0, 1, 0, 1].into_iter().enumerate() {
+            deliver(&world, symbol, &format!("{{\"n\":{number}}}"));
+        }
+        world.append_all().await;
+        let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!() };
+        assert_eq!(lent.batch.len(), 4);
+        let above = EntryId { ms: crate::samples::RECEIVED_US / 1000 + 5, seq: 0 };
+        for (stored, stream) in [0, 1].into_iter().zip(&world.routes) {
+            let of_stream = (ChannelIndex(0), &*stream.outlets[0]);
+            live_for(None, world.queue.reassign(of_stream, HashSet::from([stored]), above)).await;
+        }
+        let Ok(Next::Write(again)) = world.queue.peek().await else { panic!() };
+        let is_above = |event: &Event| event.ids.get(0) > above;
+        assert_eq!(again.batch.events().iter().map(is_above).collect::<Vec<_>>(), [false, false, true, true]);
+    });
+}
+
+#[test]
+fn what_a_dead_connection_had_not_delivered_is_taken_over_at_the_end() {
+    run(async {
+        let world = World::new();
+        world.inbox.lane(0).push(event(&world.routes[0], "{}", 0), read_at());
+        assert!(world.queue.accept(&world.inbox));
+        assert!(!world.queue.accept(&world.inbox));
+    });
+}
+
+#[test]
+fn a_writer_that_stands_still_holds_up_nobody_who_brings_its_events_to_the_disk() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        let queue = world.queue.clone();
+        let stands_still = queue.0.turn.lock().await;
+        world.append_all().await;
+        assert!(world.queue.is_safe());
+        drop(stands_still);
+    });
+}
+
+#[test]
+fn what_the_disk_may_be_dropping_is_not_lent() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        lock(&world.queue.0.state).question = Some(Question::MakeRoom { answer: Answer::never() });
+        assert!(poll!(pin!(world.queue.peek())).is_pending());
+        lock(&world.queue.0.state).question = None;
+        assert!(matches!(world.queue.peek().await, Ok(Next::Write(_))));
+    });
+}
+
+#[test]
+fn what_no_record_can_hold_is_handed_out_until_it_has_ended() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, &"x".repeat(5 * 1024 * 1024));
+        world.append_all().await;
+        assert!(world.queue.unrecordable().is_some());
+        assert!(world.queue.unrecordable().is_some(), "whoever had it may have died");
+        world.queue.end_unrecordable(Fate::Quarantined);
+        assert!(world.queue.unrecordable().is_none());
+        assert_eq!(world.observations.channels[0].quarantined.get(), 1);
+
+        deliver(&world, 0, &"y".repeat(5 * 1024 * 1024));
+        world.append_all().await;
+        assert_eq!(world.queue.abandon(DropReason::Shutdown), 1);
+        assert_eq!((world.observations.audit(), world.queue.take_losses().len()), (Vec::new(), 1));
+        assert_eq!(world.observations.channels[0].pending(), 0);
+    });
+}
+
+#[test]
+fn what_cannot_be_read_of_an_old_queue_is_no_longer_there() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        let disk = world.queue.disk().unwrap().clone();
+        let old = Queue::new(QueueParts {
+            disk: Some(disk.clone()),
+            standing: Some(disk.standing().await.unwrap()),
+            is_old: true,
+            settings: spool_settings(),
+            size: SIZE,
+            keys: crate::samples::keys(),
+            shard: 0,
+            highest: EntryId::default(),
+            observations: Arc::clone(&world.observations),
+            log: Logger::root(Discard, o!()),
+        });
+        for entry in std::fs::read_dir(world.shard()).unwrap() {
+            let segment = entry.unwrap().path();
+            let length = std::fs::read(&segment).unwrap().len();
+            std::fs::write(&segment, vec![0; length]).unwrap();
+        }
+        assert!(matches!(live_for(None, old.peek()).await, Some(Ok(Next::End))));
+        assert_eq!(old.take_losses().len(), 1);
+        assert_eq!(disk.standing().await.unwrap().acknowledged, 1);
+    });
+}

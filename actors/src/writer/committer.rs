@@ -116,17 +116,9 @@ impl Committer {
 
     /// Writes what a queue has until nothing comes any more.
     async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
+        (self.work.renumbered, self.work.singly_below) = ((0, 0), 0);
         loop {
-            self.scope.beat.beat();
-            let next = tokio::select! {
-                biased;
-                next = queue.peek() => next,
-                () = sleep(BEAT) => {
-                    self.look_when_due().await;
-                    continue;
-                }
-            };
-            match next {
+            match self.peek(queue).await {
                 Ok(Next::Write(lent)) => self.write(queue, &lent).await?,
                 Ok(Next::End) => return Ok(()),
                 Err(error) => self.disk_failed(&error).await?,
@@ -135,9 +127,25 @@ impl Committer {
         }
     }
 
+    /// Waits for what is next, and looks after Redis meanwhile.
+    async fn peek(&mut self, queue: &Queue) -> Result<Next, DiskError> {
+        // one and the same wait: a disk that takes longer than a beat to read would be asked again and again
+        let mut next = std::pin::pin!(queue.peek());
+        loop {
+            self.scope.beat.beat();
+            tokio::select! {
+                biased;
+                next = &mut next => return next,
+                () = sleep(BEAT) => self.look_when_due().await,
+            }
+        }
+    }
+
     /// Tries once to write what is lent, and waits after a failure.
     async fn write(&mut self, queue: &Queue, lent: &Lent) -> Result<(), Left> {
-        if self.outage.is_present() && lent.is_on_disk && self.may_leave() {
+        // an old queue may be as large as the disk
+        let is_old = queue.name() != self.shard.queue.name();
+        if lent.is_on_disk && (is_old || self.outage.is_present()) && self.may_leave() {
             return Err(Left);
         }
         self.scope.faults.reach(FaultPoint::Peeked).await;
@@ -304,7 +312,6 @@ impl Committer {
         };
         self.scope.observed().state.set(WriterState::Writing);
         if !self.write_entries(session, queue, lent, &entries).await? {
-            self.work.count_renumbering(lent);
             return Ok(());
         }
         self.outage.is_over();
@@ -342,8 +349,11 @@ impl Committer {
             if let Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) = &written {
                 self.poison.give_up(lent, first, text);
             }
-            all_known &= written?;
-            self.poison.acquit(name, at);
+            if written? {
+                self.poison.acquit(name, at);
+            } else {
+                all_known = false;
+            }
         }
         Ok(all_known)
     }
@@ -358,6 +368,10 @@ impl Committer {
     ) -> Result<bool, StoreFault> {
         if entries.is_empty() && self.reconciler.writes_streams() {
             return Ok(true);
+        }
+        if !self.scope.gate.may_write() {
+            // to find out what to write may have taken longer than the lease is confirmed for
+            return Ok(false);
         }
         {
             let _handling = self.poison.handling(queue.name(), span_of(lent, entries));
@@ -408,7 +422,14 @@ impl Committer {
         if let Some(snapshots) = &self.scope.snapshots {
             let has_room = self.scope.beat.during(snapshots.has_room()).await;
             let _handling = self.poison.handling(queue.name(), (lent.first, lent.end()));
-            snapshots.stored(&lent.batch, has_room, |at| put_away.is_stored(at));
+            let is_suspicious = self.poison.is_suspicious(queue.name(), lent);
+            let is_deadly =
+                |at: usize| is_suspicious && self.poison.is_deadly(queue.name(), lent.first + at as u64);
+            // one that kills here is in its stream, and stays out of the hashes
+            let is_shown = |at: usize| put_away.is_stored(at) && !is_deadly(at);
+            let shown = lent.batch.events().iter().enumerate().filter(|(at, _)| is_shown(*at));
+            self.scope.faults.strike_on(shown.map(|(_, event)| &event.payload[..]));
+            snapshots.stored(&lent.batch, has_room, is_shown);
         }
         self.poison.forget(queue.name(), lent);
         let observed = self.scope.observed();

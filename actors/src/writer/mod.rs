@@ -152,13 +152,14 @@ impl WriterParts {
             }
         };
         let hashes = async {
+            let mut entered = Ok(());
             if knows_hashes && snapshots.is_some() {
                 // what the earlier life had entered went with it
-                shard.visit(&observations, &beat, false, |event, _| enter(event)).await?;
+                entered = shard.visit(&observations, &beat, false, |event, _| enter(event)).await;
             }
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;
-            Ok::<(), DiskError>(())
+            entered
         };
         let ((), (), entered) = tokio::join!(ingest.run(), committed, hashes);
         entered?;

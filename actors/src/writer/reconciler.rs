@@ -142,7 +142,6 @@ impl Reconciler {
         }
         self.scope.faults.reach(FaultPoint::Reconciling).await;
         let stored = self.stored_of(connection, queue, lent, &behind).await?;
-        let positions: HashSet<Position> = stored.iter().map(|entry| lent.first + entry.at as u64).collect();
         let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
         if late.is_empty() {
             let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
@@ -156,16 +155,23 @@ impl Reconciler {
         let mut renumbered = HashSet::new();
         for entry in &late {
             if renumbered.insert(entry.stream) {
-                let (event, outlet) = entry.of(&lent.batch);
-                let above = self.streams.last(entry.stream);
-                if self.passed_ids.is_due(Instant::now()) {
-                    events::id_passed(&self.scope.log, &outlet.stream, above);
-                }
-                let of_stream = (event.route.channel, &**outlet);
-                self.scope.beat.during(queue.reassign(of_stream, positions.clone(), above)).await;
+                self.renumber(queue, lent, entry, &stored).await;
             }
         }
         Ok(Placed::Renumbered)
+    }
+
+    /// Gives an entry and what is behind it in its stream IDs above the last one, but for those of its batch that are stored.
+    async fn renumber(&mut self, queue: &Queue, lent: &Lent, entry: &Entry, stored: &[Entry]) {
+        let (event, outlet) = entry.of(&lent.batch);
+        let above = self.streams.last(entry.stream);
+        if self.passed_ids.is_due(Instant::now()) {
+            events::id_passed(&self.scope.log, &outlet.stream, above);
+        }
+        // an event may be stored in one of its streams and late in another
+        let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
+        let skip = of_stream.map(|stored| lent.first + stored.at as u64).collect();
+        self.scope.beat.during(queue.reassign((event.route.channel, outlet), skip, above)).await;
     }
 
     /// Learns the last IDs of streams that are not known over this connection.

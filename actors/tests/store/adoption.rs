@@ -1,14 +1,21 @@
 //! Disk queues of another number of shards are written before anything new, and disappear.
 
+use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
+use tokio::task::yield_now;
 use uw_websocket_actors::settings::SpoolMode;
+use uw_websocket_actors::supervisor::Beat;
 
 use crate::world::{Life, World, until, world};
 
 const SPY: &str = "uw:ws:gex_strike:SPY";
 const QQQ: &str = "uw:ws:gex_strike:QQQ";
+/// A read takes 2048 records at most.
+const MORE_THAN_TWO_READS: u32 = 5000;
 
 fn folders(world: &World) -> Vec<String> {
     let entries = std::fs::read_dir(&world.spool.dir).unwrap();
@@ -87,6 +94,52 @@ fn what_was_left_behind_twice_is_written_in_its_order() {
         assert!(world.stored_in(QQQ).into_iter().eq(100..150));
         assert!(world.stored_in(SPY).into_iter().eq(0..51));
         until(|| folders(&world) == ["shard-0-of-2-2", "shard-1-of-2-2"]).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_was_left_behind_is_left_again_at_the_end_and_written_by_the_next_life() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        world.redis.borrow_mut().begin();
+        let ended = Life::start(&world).stop().await;
+        assert!(ended.channels[0].pending() > 0, "the end does not wait for a backlog that is on disk");
+        let life = Life::start(&world);
+        life.settled().await;
+        assert!(world.stored_in(SPY).into_iter().eq(0..50));
+        assert!(world.stored_in(QQQ).into_iter().eq(100..150));
+        life.stop().await;
+    });
+}
+
+#[test]
+fn an_old_queue_that_ends_while_it_is_visited_is_no_failure() {
+    world(SpoolMode::Always, async |mut world| {
+        world.spool.keep = Duration::from_millis(10);
+        world.redis.borrow_mut().end();
+        let life = Life::start(&world);
+        life.send(&world, &world.payloads(MORE_THAN_TWO_READS));
+        life.spooled().await;
+        life.kill().await;
+        world.writers.shards = 2;
+        let life = Life::start(&world);
+        until(|| (0..2).all(|shard| life.shard(shard).has_learnt())).await;
+        let (shard, beat, seen) = (life.shard(0).clone(), Beat::default(), Cell::new(0));
+        {
+            let mut visit =
+                pin!(shard.visit(&life.observations, &beat, true, |_, _| seen.set(seen.get() + 1)));
+            while seen.get() == 0 {
+                assert!(visit.as_mut().now_or_never().is_none());
+                yield_now().await;
+            }
+            world.redis.borrow_mut().begin();
+            until(|| folders(&world) == ["shard-0-of-2-1", "shard-1-of-2-1"]).await;
+            visit.await.unwrap();
+        }
+        assert!((1..MORE_THAN_TWO_READS).contains(&seen.get()), "{}", seen.get());
+        drop(shard);
         life.stop().await;
     });
 }

@@ -70,6 +70,32 @@ fn an_event_that_crashes_its_writer_twice_is_quarantined_and_the_others_are_stor
 }
 
 #[test]
+fn an_event_that_crashes_its_writer_after_it_was_stored_is_left_out_of_the_hashes() {
+    world(SpoolMode::Always, async |mut world| {
+        Life::start(&world).stop().await;
+        let cursor = world.cursor(0);
+        let life = Life::start(&world);
+        life.send(&world, &["\"deadly\""]);
+        life.settled().await;
+        life.kill().await;
+
+        world.set_cursor(0, &cursor);
+        world.faults = FaultPlan::parse("writer:panic:times=9:on=deadly").unwrap();
+        let mut life = Life::start(&world);
+        for _ in 0..2 {
+            assert!(life.restart_crashed(&world, 0).await.is_panic());
+        }
+        life.settled().await;
+        life.store(&world, 5).await;
+        world.assert_all_stored();
+        let payloads = world.redis().payloads(STREAM);
+        assert_eq!(payloads.iter().filter(|payload| *payload == "\"deadly\"").count(), 1);
+        assert_eq!((life.channel().stored.get(), life.channel().quarantined.get()), (6, 0));
+        life.stop().await;
+    });
+}
+
+#[test]
 fn events_in_quarantine_are_not_met_again_by_the_next_life() {
     world(SpoolMode::Always, async |world| {
         world.redis().command(&["SET", STREAM, "text"]);

@@ -1,5 +1,6 @@
 //! A stream that has gone past the IDs of a backlog: everything is stored once, in order, above what is there.
 
+use uw_websocket_actors::quarantine;
 use uw_websocket_actors::settings::SpoolMode;
 
 use crate::world::{Life, STREAM, World, until, world};
@@ -86,4 +87,46 @@ fn a_backlog_is_passed_again_and_again_while_it_is_written() {
         world.assert_all_stored();
         life.stop().await;
     });
+}
+
+#[test]
+fn an_event_whose_streams_were_not_all_passed_is_stored_once_in_each() {
+    for mode in [SpoolMode::Always, SpoolMode::Off] {
+        world(mode, async |world| {
+            let life = Life::start(&world);
+            life.store(&world, 1).await;
+            life.send_to(&world, 0, "QQQ", &["before"]);
+            life.settled().await;
+            pass(&world, 7);
+            life.send_to_each(&world, (0, &["QQQ", "SPY"]), 1, &["1", "2"]);
+            life.settled().await;
+            assert_eq!(world.redis().payloads(STREAM), ["0", "foreign", "1", "2"]);
+            assert_eq!(world.redis().payloads(OTHER), ["before", "1", "2"]);
+            assert_eq!(life.stop().await.channels[0].quarantined.get(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_has_no_higher_id_holds_nothing_up() {
+    for mode in [SpoolMode::Always, SpoolMode::Off] {
+        world(mode, async |world| {
+            let highest = format!("{}-{}", u64::MAX, u64::MAX);
+            world.redis().command(&["XADD", STREAM, &highest, "payload", "foreign"]);
+            let life = Life::start(&world);
+            life.send(&world, &["\"a\"", "\"b\""]);
+            life.send_to(&world, 0, "QQQ", &["\"c\"", "\"d\""]);
+            life.send(&world, &["\"e\""]);
+            life.settled().await;
+            assert_eq!(world.redis().payloads(STREAM), ["foreign"]);
+            assert_eq!(world.redis().payloads(OTHER), ["\"c\"", "\"d\""]);
+            assert_eq!((life.channel().quarantined.get(), life.channel().stored.get()), (3, 2));
+            if mode == SpoolMode::Always {
+                let events = quarantine::list(&world.spool.dir).unwrap().events;
+                let payloads: Vec<&str> = events.iter().map(|event| event.payload.get()).collect();
+                assert_eq!(payloads, ["\"a\"", "\"b\"", "\"e\""]);
+            }
+            life.stop().await;
+        });
+    }
 }

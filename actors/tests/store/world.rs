@@ -257,7 +257,19 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
-        let outlets = vec![Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)))];
+        self.send_to_each(world, (shard, &[symbol]), session, payloads);
+    }
+
+    /// The same, each row into the streams of all these symbols.
+    pub(crate) fn send_to_each(
+        &self,
+        world: &World,
+        (shard, symbols): (usize, &[&str]),
+        session: i32,
+        payloads: &[impl AsRef<str>],
+    ) {
+        let outlet = |symbol: &&str| Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)));
+        let outlets = symbols.iter().map(outlet).collect();
         let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
         let received_us = unix_micros();
         let read_at = ReadAt { unix_us: received_us, instant: Instant::now() };
