@@ -140,11 +140,6 @@ impl WriterParts {
             work: Work::default(),
             shard: shard.clone(),
         };
-        let flush = snapshots.clone().map(|snapshots| {
-            let scope = scope();
-            let store = Store::new(address).with_beat(scope.beat.clone());
-            Flush::new(snapshots, store, shard.shards, scope)
-        });
         let committed = async {
             committer.run().await;
             if let Some(snapshots) = &snapshots {
@@ -161,6 +156,12 @@ impl WriterParts {
                 };
                 shard.visit(&observations, &beat, kept).await?;
             }
+            // its loop owes no beats before it runs
+            let flush = snapshots.clone().map(|snapshots| {
+                let scope = scope();
+                let store = Store::new(address).with_beat(scope.beat.clone());
+                Flush::new(snapshots, store, shard.shards, scope)
+            });
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;
             Ok::<(), DiskError>(())
