@@ -110,11 +110,19 @@ fn assert_connection_is_on_record(point: FaultPoint, after: u32, settings: &[(&s
         Setup::new(&feed, &redis).set("CHANNELS", CHANNELS).set("TARGET_SYMBOLS", &chaos::TARGETS.join(","));
     let setup = settings.iter().fold(setup, |setup, (name, value)| setup.set(name, value));
     let service = dying(setup, CONNECTION, point, after).start_ready();
-    let traffic = Traffic::new(100);
+    // bursts alone, each when the one before was read: what dies unread was sent but a moment before the last frame
+    let traffic = Traffic::new(0);
     std::thread::scope(|scope| {
         let _ends = Ends(&traffic);
         traffic.spawn(scope, &feed);
-        outlive(&service, CONNECTION, point, || traffic.order(Order::Burst(20)));
+        let mut before = None;
+        outlive(&service, CONNECTION, point, || {
+            let received = service.metrics().sum("uw_ws_events_received_total", &[]);
+            if before.replace(received) == Some(received) {
+                traffic.order(Order::Burst(50));
+                traffic.order(Order::Marker);
+            }
+        });
         catch_up(&service, &redis, &traffic);
     });
     assert_nothing_is_lost(&service);
@@ -130,8 +138,10 @@ fn assert_connection_is_on_record(point: FaultPoint, after: u32, settings: &[(&s
     let totals = compare(&[0], &redis, &traffic.journals(), &Past::default(), &seen);
     println!("{}", totals.unwrap_or_else(|error| panic!("{error}")).unread);
     let gaps = gaps(&redis);
-    let is_its_own = |gap: &BTreeMap<String, String>| gap["reason"] == "crash" && gap["family"] == "trades";
-    assert!(!gaps.is_empty() && gaps.iter().all(is_its_own), "{gaps:?}");
+    let is_its_own = |gap: &&BTreeMap<String, String>| gap["reason"] == "crash" && gap["family"] == "trades";
+    assert!(gaps.iter().any(|gap| is_its_own(&gap)), "{gaps:?}");
+    // where there is no room, there may be none for a while
+    assert!(gaps.iter().all(|gap| is_its_own(&gap) || gap["reason"] == "blocked"), "{gaps:?}");
 }
 
 #[test]
