@@ -140,11 +140,6 @@ impl WriterParts {
             work: Work::default(),
             shard: shard.clone(),
         };
-        let flush = snapshots.clone().map(|snapshots| {
-            let scope = scope();
-            let store = Store::new(address).with_beat(scope.beat.clone());
-            Flush::new(snapshots, store, shard.shards, scope)
-        });
         let committed = async {
             committer.run().await;
             if let Some(snapshots) = &snapshots {
@@ -157,6 +152,12 @@ impl WriterParts {
                 // what the earlier life had entered went with it
                 entered = shard.visit(&observations, &beat, false, |event, _| enter(event)).await;
             }
+            // its loop owes no beats before it runs
+            let flush = snapshots.clone().map(|snapshots| {
+                let scope = scope();
+                let store = Store::new(address).with_beat(scope.beat.clone());
+                Flush::new(snapshots, store, shard.shards, scope)
+            });
             drop(beat);
             OptionFuture::from(flush.map(Flush::run)).await;
             entered

@@ -12,12 +12,13 @@ use uw_websocket_actors::supervisor::Beat;
 
 use crate::world::{Life, World, until, world};
 
-const SPY: &str = "uw:ws:gex_strike:SPY";
-const QQQ: &str = "uw:ws:gex_strike:QQQ";
+pub(crate) const SPY: &str = "uw:ws:gex_strike:SPY";
+pub(crate) const QQQ: &str = "uw:ws:gex_strike:QQQ";
 /// A read takes 2048 records at most.
 const MORE_THAN_TWO_READS: u32 = 5000;
 
-fn folders(world: &World) -> Vec<String> {
+/// The folders of shards that there are.
+pub(crate) fn folders(world: &World) -> Vec<String> {
     let entries = std::fs::read_dir(&world.spool.dir).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.starts_with("shard-")).collect();
@@ -26,7 +27,7 @@ fn folders(world: &World) -> Vec<String> {
 }
 
 /// A life of two shards that has written nothing.
-async fn leave_behind(world: &mut World) {
+pub(crate) async fn leave_behind(world: &mut World) {
     world.spool.keep = Duration::from_millis(10);
     world.writers.shards = 2;
     world.redis.borrow_mut().end();

@@ -8,11 +8,12 @@ use uw_websocket_actors::settings::{SpoolMode, WhenFull};
 
 use crate::world::{Life, STREAM, World, until, world};
 
-const LARGE: usize = 60_000;
+/// Bytes of a large event.
+pub(crate) const LARGE: usize = 60_000;
 /// Twice as much as the disk queue of these tests takes.
-const TOO_MANY: u32 = 128;
+pub(crate) const TOO_MANY: u32 = 128;
 
-fn small_disk(world: &mut World, when_full: WhenFull) {
+pub(crate) fn small_disk(world: &mut World, when_full: WhenFull) {
     world.spool.max_bytes = 4 * 1024 * 1024;
     world.spool.when_full = when_full;
     // what is in flight is not dropped
@@ -65,17 +66,17 @@ fn for_room_in_a_full_disk_queue_the_newest_wait() {
 }
 
 /// Takes the disk away from a life that has not written to it yet.
-fn break_disk(world: &World) {
+pub(crate) fn break_disk(world: &World) {
     fs::rename(world.shard_folder(0), world.aside()).unwrap();
     fs::write(world.shard_folder(0), "").unwrap();
 }
 
-fn mend_disk(world: &World) {
+pub(crate) fn mend_disk(world: &World) {
     fs::remove_file(world.shard_folder(0)).unwrap();
     fs::rename(world.aside(), world.shard_folder(0)).unwrap();
 }
 
-fn is_faulty(life: &Life) -> bool {
+pub(crate) fn is_faulty(life: &Life) -> bool {
     lock(&life.observations.writers[0].spool_fault).is_some()
 }
 

@@ -8,6 +8,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
 mod adoption;
+mod deaths;
 mod disks;
 mod drain;
 mod forecast;

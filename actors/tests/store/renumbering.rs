@@ -1,14 +1,16 @@
 //! A stream that has gone past the IDs of a backlog: everything is stored once, in order, above what is there.
 
+use uw_websocket_actors::observation::Place;
 use uw_websocket_actors::quarantine;
 use uw_websocket_actors::settings::SpoolMode;
 
+use crate::disks::{break_disk, is_faulty, mend_disk};
 use crate::world::{Life, STREAM, World, until, world};
 
 const OTHER: &str = "uw:ws:gex_strike:QQQ";
 
 /// Somebody else writes an ID far in the future, and so many more of them a while later.
-fn pass(world: &World, seq: u32) {
+pub(crate) fn pass(world: &World, seq: u32) {
     world.redis().command(&["XADD", STREAM, &format!("99999999999999-{seq}"), "payload", "foreign"]);
 }
 
@@ -129,4 +131,39 @@ fn a_stream_that_has_no_higher_id_holds_nothing_up() {
             life.stop().await;
         });
     }
+}
+
+/// The disk must get the new IDs, or the next life would not know what is stored.
+#[test]
+fn a_backlog_that_got_new_ids_in_memory_alone_takes_them_to_a_disk_that_works_again() {
+    world(SpoolMode::Always, async |world| {
+        Life::start(&world).stop().await;
+        let cursor = world.cursor(0);
+        let life = Life::start(&world);
+        pass(&world, 7);
+        // what is in the stream can be asked for, and nothing can be written
+        world.redis().command(&["CONFIG", "SET", "maxmemory", "1"]);
+        break_disk(&world);
+        for _ in 0..10 {
+            life.send(&world, &world.payloads(1));
+        }
+        until(|| is_faulty(&life) && life.observations.writers[0].retries.get() >= 2).await;
+        assert_eq!(life.channel().held_in(Place::Disk), 0);
+        mend_disk(&world);
+        life.spooled().await;
+        assert_eq!(life.channel().held_in(Place::Disk), 10);
+        world.redis().command(&["CONFIG", "SET", "maxmemory", "0"]);
+        life.settled().await;
+        world.assert_all_stored();
+        let entries = world.redis().entries(STREAM);
+        assert!(entries.iter().all(|(id, _)| id.starts_with("99999999999999-")), "{entries:?}");
+        life.kill().await;
+
+        world.set_cursor(0, &cursor);
+        let life = Life::start(&world);
+        assert_eq!(life.channel().recovered.get(), 10);
+        life.settled().await;
+        assert_eq!(world.redis().entries(STREAM), entries);
+        life.stop().await;
+    });
 }

@@ -314,6 +314,17 @@ impl Life {
         crash.unwrap_err()
     }
 
+    /// Whether the writer of a shard has died.
+    pub(crate) fn is_dead(&self, shard: usize) -> bool {
+        self.writers[shard].work.is_finished()
+    }
+
+    /// Ends the writer of a shard at whatever it waits for, and starts it anew.
+    pub(crate) async fn replace_writer(&mut self, world: &World, shard: usize) {
+        self.writers[shard].work.abort();
+        assert!(self.restart_crashed(world, shard).await.is_cancelled());
+    }
+
     /// Ends the process as a kill does, as far as one can within a process.
     pub(crate) async fn kill(self) -> Arc<Observations> {
         for writer in &self.writers {

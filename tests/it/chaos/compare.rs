@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::{self, Gap};
 use super::lives::Past;
-use super::plan::Plan;
 use super::run::FOREIGN;
 use super::summary::Totals;
 use super::traffic::{CONNECTIONS, Frame, TARGETS, payload_of};
@@ -16,7 +15,7 @@ use crate::support::oracle::{entries, streams_of};
 struct Comparison<'r> {
     redis: &'r RedisServer,
     gaps: Vec<Gap>,
-    offsets: Vec<i64>,
+    offsets: &'r [i64],
     past: &'r Past,
     seen: &'r Seen,
 }
@@ -28,16 +27,17 @@ struct Missing {
     excused: BTreeSet<u64>,
 }
 
-/// Compares; the error is the first promise that was broken.
+/// Compares; the error is the first promise that was broken. The service's clock may have been off by one of `offsets`, in
+/// seconds.
 pub(crate) fn compare(
-    plan: &Plan,
+    offsets: &[i64],
     redis: &RedisServer,
     journals: &[Vec<Frame>],
     past: &Past,
     seen: &Seen,
 ) -> Result<Totals, String> {
     let gaps = ledger::gaps(redis);
-    let comparison = Comparison { redis, gaps, offsets: plan.clock_offsets(), past, seen };
+    let comparison = Comparison { redis, gaps, offsets, past, seen };
     let mut totals = Totals::default();
     for (connection, journal) in CONNECTIONS.iter().zip(journals) {
         let missing = comparison.compare_family(journal, &mut totals)?;
@@ -106,7 +106,7 @@ impl Comparison<'_> {
     }
 
     fn is_known(&self, frame: &Frame, is_right: impl Fn(&Gap) -> bool) -> bool {
-        self.gaps.iter().any(|gap| is_right(gap) && gap.covers(frame, &self.offsets))
+        self.gaps.iter().any(|gap| is_right(gap) && gap.covers(frame, self.offsets))
     }
 
     /// What the service said it had read is there, or was a duplicate.

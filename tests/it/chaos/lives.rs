@@ -199,7 +199,7 @@ fn forget_owner(redis: &str) -> RedisResult<()> {
 const ASKED_FOR: &str = "a panic that the fault plan asked for, at ";
 
 /// Where an actor died that was told to.
-fn point_of_death(record: &LogRecord) -> Option<String> {
+pub(crate) fn point_of_death(record: &LogRecord) -> Option<String> {
     let text = record.text("panic");
     (record.msg == "a thread panicked").then(|| text.strip_prefix(ASKED_FOR).map(str::to_owned)).flatten()
 }

@@ -23,7 +23,13 @@ mod watch;
 
 use std::time::Duration;
 
+// what one death of one actor is judged by, too
+pub(crate) use compare::compare;
+pub(crate) use lives::{Past, point_of_death};
 use plan::Plan;
+pub(crate) use run::catch_up;
+pub(crate) use traffic::{CHANNELS, Order, TARGETS, Traffic};
+pub(crate) use watch::Seen;
 
 /// The time of trouble of the runs that every `make test` does; catching up and comparing come on top.
 const SHORT: Duration = Duration::from_secs(15);

@@ -144,7 +144,7 @@ pub(crate) fn run(plan: &Plan) {
         drop(ends_all);
         (past, watching.join().expect("the watch ends in order"))
     });
-    let judged = compare(plan, &redis, &traffic.journals(), &past, &seen);
+    let judged = compare(&plan.clock_offsets(), &redis, &traffic.journals(), &past, &seen);
     let totals = judged.unwrap_or_else(|error| {
         let folder = remains::keep(plan, &redis, &past, &traffic.journals());
         panic!("{error}\nwhat is left is in {}", folder.display())
@@ -161,7 +161,7 @@ fn fail_if_any(failures: &[String]) {
 
 /// Lets the service catch up: a last event of each topic must arrive, and nothing may be pending.
 #[track_caller]
-fn catch_up(service: &Service, redis: &RedisServer, traffic: &Traffic) {
+pub(crate) fn catch_up(service: &Service, redis: &RedisServer, traffic: &Traffic) {
     wait_for("the service is ready again", CATCH_UP, || service.ready());
     traffic.be_quiet();
     let before: BTreeMap<_, _> = traffic.last_events().into_iter().collect();

@@ -3,6 +3,7 @@
 //! What [`crate::chaos`] does at random and all at once is done here alone and at the worst moment. Refusals of a Redis
 //! that answers are in [`crate::redis_faults`].
 
+mod deaths;
 mod disk;
 mod foreign;
 mod forgetting;
