@@ -105,7 +105,11 @@ impl Beat {
         let mut work = pin!(work);
         loop {
             match timeout(WAITING_BEAT, &mut work).await {
-                Ok(done) => return done,
+                Ok(done) => {
+                    // many short waits are as long as a long one
+                    self.beat();
+                    return done;
+                }
                 Err(_) => self.beat(),
             }
         }
@@ -221,6 +225,24 @@ mod tests {
         let beat = beats.beat();
         let waited = async {
             beat.during(tokio::time::sleep(Duration::from_secs(60))).await;
+        };
+        let watched = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(2_500)).await;
+                assert!(beats.take());
+            }
+        };
+        tokio::join!(waited, watched);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_short_waits_are_progress_like_a_long_one() {
+        let beats = Beats::default();
+        let beat = beats.beat();
+        let waited = async {
+            for _ in 0..120 {
+                beat.during(tokio::time::sleep(Duration::from_millis(500))).await;
+            }
         };
         let watched = async {
             for _ in 0..20 {
