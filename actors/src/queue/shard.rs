@@ -87,10 +87,17 @@ impl Shard {
     ) -> Result<(), DiskError> {
         let learn = async {
             let mut memories = Memories::new(observations);
-            self.visit(observations, beat, true, |event, is_stored| {
-                memories.add(event.route.channel, self.queue.learn(event, is_stored));
+            self.visit(observations, beat, true, |event, is_stored, is_home| {
                 if is_stored {
-                    stored(event);
+                    // of all streams: this shard may write what an old queue has of another's, and must not write it over what
+                    // Redis has lost
+                    self.queue.learn_stored(event);
+                }
+                if is_home {
+                    memories.add(event.route.channel, self.queue.learn(event));
+                    if is_stored {
+                        stored(event);
+                    }
                 }
             })
             .await?;
@@ -106,14 +113,14 @@ impl Shard {
         self.learnt.initialized()
     }
 
-    /// Visits the events of this shard that any disk keeps, in the order of the queues, with whether they are stored: the
-    /// newest of all, or of those that are stored.
+    /// Visits the events that the old queues and this shard's own keep, in the order of the queues: the newest of all, or of
+    /// those that are stored. With whether they are stored, and whether this shard is their home now.
     pub async fn visit(
         &self,
         observations: &Observations,
         beat: &Beat,
         with_backlog: bool,
-        mut visit: impl FnMut(&Event, bool),
+        mut visit: impl FnMut(&Event, bool, bool),
     ) -> Result<(), DiskError> {
         let old = self.generations.queues().iter().map(|old| &old.queue);
         for queue in old.chain([&self.queue]) {
@@ -128,9 +135,7 @@ impl Shard {
                 };
                 for (first, batch) in &batches {
                     for (record, event) in (*first..).zip(batch.events()) {
-                        if self.is_home_of(event, observations) {
-                            visit(event, kept.is_stored(record));
-                        }
+                        visit(event, kept.is_stored(record), self.is_home_of(event, observations));
                     }
                 }
             }
