@@ -3,14 +3,18 @@
 use super::{COUNT, TARGETS, send};
 use crate::support::oracle::{assert_stream_holds, assert_streams_equal, entries};
 use crate::support::sample::payloads;
-use crate::support::{Feed, RedisServer, Service, Setup};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
 /// The greatest id that there is: nothing can be above it.
 const GREATEST: &str = "18446744073709551615-18446744073709551615";
 const FOREIGN: &str = r#"{"foreign":true}"#;
 
 fn write(redis: &RedisServer, key: &str, id: &str) {
-    redis.command::<String>(&["XADD", key, id, "payload", FOREIGN]);
+    // one that was restarted loads its data first
+    wait_for("somebody else has written", SOON, || {
+        let written = redis.try_command::<String>(&["XADD", key, id, "payload", FOREIGN]);
+        written.map(drop).map_err(|error| error.to_string())
+    });
 }
 
 /// An id so far in the future.
@@ -43,6 +47,7 @@ fn ids_go_on_above_a_foreign_entry_of_the_future_whenever_it_was_written() {
         }
     }
     send(&feed, 6);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 7 * 6 * COUNT);
     let metrics = service.wait_until_settled();
     let (prices, alerts) = (&feed.sent()["price:SPY"], &feed.sent()["flow-alerts"]);
     assert_holds_ours(&redis, KEYS[0], prices);
@@ -68,6 +73,7 @@ fn a_backlog_on_disk_gets_ids_above_a_foreign_entry_that_came_while_redis_was_aw
     write(&redis, "uw:ws:price:SPY", &ahead(3_600_000));
     let service = super::start_again(&setup, &feed, &redis);
     send(&feed, 2);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 6 * COUNT);
     service.wait_until_settled();
     assert_holds_ours(&redis, "uw:ws:price:SPY", &feed.sent()["price:SPY"]);
     assert_stream_holds(&redis, "uw:ws:gex:QQQ", &feed.sent()["gex:QQQ"]);

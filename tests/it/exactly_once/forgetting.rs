@@ -76,6 +76,7 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     redis.restart(&[]);
     send(&feed, 1);
     wait_for_gap(&redis, "redis_lost");
+    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * 6 * super::COUNT);
     service.wait_until_settled();
     let stored: Vec<_> = entries(&redis, "uw:ws:price:SPY").into_iter().map(|entry| entry.payload).collect();
     let sent = &feed.sent()["price:SPY"];
