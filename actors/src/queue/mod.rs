@@ -490,20 +490,15 @@ impl Queue {
 
     /// Learns of an event that came before: its IDs, and what it is told by among duplicates.
     #[must_use]
-    pub fn learn(&self, event: &Event) -> u64 {
+    pub fn learn(&self, event: &Event, is_stored: bool) -> u64 {
         let state = &mut *lock(&self.0.state);
         for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
             state.numbering.raise(&outlet.stream, *id);
+            if is_stored {
+                state.note_stored(&outlet.stream, *id, true);
+            }
         }
         state.duplicates.fingerprint(event.route.symbol(), &event.payload)
-    }
-
-    /// Learns that Redis has taken an event that is kept.
-    pub fn learn_stored(&self, event: &Event) {
-        let state = &mut *lock(&self.0.state);
-        for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
-            state.note_stored(&outlet.stream, *id, true);
-        }
     }
 
     /// Enters an event that came before among those that duplicates are looked for in, the oldest first.

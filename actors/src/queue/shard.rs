@@ -87,17 +87,10 @@ impl Shard {
     ) -> Result<(), DiskError> {
         let learn = async {
             let mut memories = Memories::new(observations);
-            self.visit(observations, beat, true, |event, is_stored, is_home| {
+            self.visit(observations, beat, true, |event, is_stored| {
+                memories.add(event.route.channel, self.queue.learn(event, is_stored));
                 if is_stored {
-                    // of all streams: this shard may write what an old queue has of another's, and must not write it over what
-                    // Redis has lost
-                    self.queue.learn_stored(event);
-                }
-                if is_home {
-                    memories.add(event.route.channel, self.queue.learn(event));
-                    if is_stored {
-                        stored(event);
-                    }
+                    stored(event);
                 }
             })
             .await?;
@@ -113,14 +106,14 @@ impl Shard {
         self.learnt.initialized()
     }
 
-    /// Visits the events that the old queues and this shard's own keep, in the order of the queues: the newest of all, or of
-    /// those that are stored. With whether they are stored, and whether this shard is their home now.
+    /// Visits the events of this shard that any disk keeps, in the order of the queues, with whether they are stored: the
+    /// newest of all, or of those that are stored.
     pub async fn visit(
         &self,
         observations: &Observations,
         beat: &Beat,
         with_backlog: bool,
-        mut visit: impl FnMut(&Event, bool, bool),
+        mut visit: impl FnMut(&Event, bool),
     ) -> Result<(), DiskError> {
         let old = self.generations.queues().iter().map(|old| &old.queue);
         for queue in old.chain([&self.queue]) {
@@ -135,7 +128,9 @@ impl Shard {
                 };
                 for (first, batch) in &batches {
                     for (record, event) in (*first..).zip(batch.events()) {
-                        visit(event, kept.is_stored(record), self.is_home_of(event, observations));
+                        if self.is_home_of(event, observations) {
+                            visit(event, kept.is_stored(record));
+                        }
                     }
                 }
             }

@@ -149,13 +149,8 @@ impl WriterParts {
         let hashes = async {
             let mut entered = Ok(());
             if knows_hashes && snapshots.is_some() {
-                let enter_own = |event: &_, _, is_home| {
-                    if is_home {
-                        enter(event);
-                    }
-                };
                 // what the earlier life had entered went with it
-                entered = shard.visit(&observations, &beat, false, enter_own).await;
+                entered = shard.visit(&observations, &beat, false, |event, _| enter(event)).await;
             }
             // its loop owes no beats before it runs
             let flush = snapshots.clone().map(|snapshots| {
