@@ -88,6 +88,8 @@ pub struct QueueParts {
     pub disk: Option<Disk>,
     /// The records that are there: those below the first number are stored.
     pub standing: Option<Standing>,
+    /// The highest ID of each stream among stored records that are there.
+    pub kept: std::collections::HashMap<Arc<str>, EntryId>,
     /// Whether it is what an earlier process left: nothing is ever appended to it.
     pub is_old: bool,
     /// How the disk is used.
@@ -222,8 +224,19 @@ impl Queue {
     /// A queue over a disk, or in memory alone.
     #[must_use]
     pub fn new(parts: QueueParts) -> Queue {
-        let QueueParts { disk, standing, is_old, settings, size, keys, shard, highest, observations, log } =
-            parts;
+        let QueueParts {
+            disk,
+            standing,
+            kept,
+            is_old,
+            settings,
+            size,
+            keys,
+            shard,
+            highest,
+            observations,
+            log,
+        } = parts;
         let records = standing.as_ref().map_or(0..0, |standing| standing.acknowledged..standing.next);
         let channels = observations.channels.iter().map(|channel| &channel.channel);
         let mut state = State {
@@ -243,6 +256,10 @@ impl Queue {
         let prefix = keys.stream_prefix();
         for (name, id) in standing.into_iter().flat_map(|standing| standing.removed) {
             state.note_stored(&format!("{prefix}{name}").into(), id, false);
+        }
+        // of all streams, wherever they are at home now: whoever writes to one from here has to see what Redis lost of it
+        for (name, id) in kept {
+            state.note_stored(&format!("{prefix}{name}").into(), id, true);
         }
         Queue(Arc::new(Shared {
             name: disk.as_ref().map_or_else(|| format!("memory-{shard}").into(), |disk| disk.folder().into()),

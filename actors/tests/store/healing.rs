@@ -72,6 +72,30 @@ fn a_redis_that_forgot_while_no_service_ran_is_healed_by_the_next_life() {
 }
 
 #[test]
+fn what_redis_forgot_of_a_stream_is_written_before_what_other_shards_left_of_it() {
+    world(SpoolMode::Always, async |mut world| {
+        let symbols = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
+        let life = Life::start(&world);
+        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["1"]));
+        life.settled().await;
+        world.redis.borrow_mut().end();
+        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["2"]));
+        life.spooled().await;
+        life.kill().await;
+        // most are at home elsewhere now
+        world.writers.shards = 4;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        for symbol in symbols {
+            assert_eq!(world.redis().payloads(&format!("uw:ws:gex_strike:{symbol}")), ["1", "2"], "{symbol}");
+        }
+        assert_eq!(life.gaps(GapReason::RedisLost), 0);
+        life.stop().await;
+    });
+}
+
+#[test]
 fn what_is_no_longer_kept_is_on_record_as_lost_once() {
     world(SpoolMode::Always, async |mut world| {
         keep_briefly(&mut world);
