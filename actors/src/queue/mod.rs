@@ -444,8 +444,12 @@ impl Queue {
 
     /// What the disk keeps of what was stored: records and the highest ID of each stream that is no longer there.
     pub async fn kept(&self) -> Option<Kept> {
-        // one that has ended keeps nothing
-        let standing = self.0.disk.as_ref()?.standing().await.ok()?;
+        let standing = self.0.disk.as_ref()?.standing().await;
+        let Ok(standing) = standing else {
+            // one that has ended keeps nothing
+            lock(&self.0.state).stored.values_mut().for_each(|stored| stored.unkept = stored.last);
+            return None;
+        };
         for (name, id) in standing.removed {
             let stream = format!("{}{name}", self.0.prefix).into();
             lock(&self.0.state).note_stored(&stream, id, false);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::settings::SpoolMode;
 
+use crate::adoption::{folders, leave_behind};
 use crate::world::{Life, STREAM, World, until, world};
 
 /// Keeps stored records so briefly that a test can wait for their removal.
@@ -130,6 +131,24 @@ fn what_was_removed_in_an_earlier_life_is_on_record_as_lost() {
         world.redis.borrow_mut().begin();
         let life = Life::start(&world);
         until(|| life.gaps(GapReason::RedisLost) == 1).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_an_old_queue_kept_until_its_end_is_on_record_as_lost() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        until(|| folders(&world) == ["shard-0-of-1-1"]).await;
+        world.redis.borrow_mut().end();
+        world.redis.borrow_mut().begin();
+        until(|| life.gaps(GapReason::RedisLost) == 1).await;
+        let gap = life.gaps.noted().pop().unwrap();
+        assert_eq!(gap.channels, ["gex_strike:QQQ", "gex_strike:SPY"]);
         life.stop().await;
     });
 }
