@@ -105,6 +105,7 @@ pub(crate) fn queue(
     Queue::new(QueueParts {
         disk,
         standing,
+        kept: std::collections::HashMap::new(),
         is_old: false,
         settings: SpoolSettings { when_full, ..spool_settings() },
         size: SIZE,

@@ -4,7 +4,7 @@
 //! generations, or all of them when the disk queue is off now, are adopted: written first, the oldest generation before the
 //! next, and removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -171,10 +171,11 @@ impl OpenFolders {
         let mut old: Vec<OldQueue> = Vec::new();
         let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
         let (settings, highest) = (&self.settings, self.highest);
-        let queue = |disk, standing, is_old, shard| {
+        let queue = |disk, standing, kept, is_old, shard| {
             Queue::new(QueueParts {
                 disk,
                 standing,
+                kept,
                 is_old,
                 settings: settings.clone(),
                 size: writers.transaction_size(),
@@ -188,7 +189,7 @@ impl OpenFolders {
         for (position, (folder, spool)) in self.queues.into_iter().enumerate() {
             let is_own = self.generation == Some(folder.generation);
             let shard = if is_own { folder.shard } else { position % self.shards };
-            let standing = Standing::of(&spool);
+            let (standing, kept) = (Standing::of(&spool), spool.kept());
             let disk = Disk::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
@@ -199,7 +200,7 @@ impl OpenFolders {
                 log: log.new(slog::o!("folder" => name_of(&folder))),
             })
             .map_err(OpenError::Threads)?;
-            let queue = queue(Some(disk), Some(standing), !is_own, shard);
+            let queue = queue(Some(disk), Some(standing), kept, !is_own, shard);
             if is_own {
                 own[shard] = Some(queue);
             } else {
@@ -219,7 +220,7 @@ impl OpenFolders {
                 position,
                 shards: self.shards,
                 inbox: Inbox::new(position, parts.connections, capacity, size, observations),
-                queue: own.unwrap_or_else(|| queue(None, None, false, position)),
+                queue: own.unwrap_or_else(|| queue(None, None, HashMap::new(), false, position)),
                 old,
                 generations: generations.clone(),
                 quarantine: Arc::clone(&quarantine),

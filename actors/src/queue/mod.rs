@@ -88,6 +88,8 @@ pub struct QueueParts {
     pub disk: Option<Disk>,
     /// The records that are there: those below the first number are stored.
     pub standing: Option<Standing>,
+    /// The highest ID of each stream among stored records that are there.
+    pub kept: std::collections::HashMap<Arc<str>, EntryId>,
     /// Whether it is what an earlier process left: nothing is ever appended to it.
     pub is_old: bool,
     /// How the disk is used.
@@ -222,8 +224,19 @@ impl Queue {
     /// A queue over a disk, or in memory alone.
     #[must_use]
     pub fn new(parts: QueueParts) -> Queue {
-        let QueueParts { disk, standing, is_old, settings, size, keys, shard, highest, observations, log } =
-            parts;
+        let QueueParts {
+            disk,
+            standing,
+            kept,
+            is_old,
+            settings,
+            size,
+            keys,
+            shard,
+            highest,
+            observations,
+            log,
+        } = parts;
         let records = standing.as_ref().map_or(0..0, |standing| standing.acknowledged..standing.next);
         let channels = observations.channels.iter().map(|channel| &channel.channel);
         let mut state = State {
@@ -243,6 +256,10 @@ impl Queue {
         let prefix = keys.stream_prefix();
         for (name, id) in standing.into_iter().flat_map(|standing| standing.removed) {
             state.note_stored(&format!("{prefix}{name}").into(), id, false);
+        }
+        // of all streams, wherever they are at home now: whoever writes to one from here has to see what Redis lost of it
+        for (name, id) in kept {
+            state.note_stored(&format!("{prefix}{name}").into(), id, true);
         }
         Queue(Arc::new(Shared {
             name: disk.as_ref().map_or_else(|| format!("memory-{shard}").into(), |disk| disk.folder().into()),
@@ -427,8 +444,12 @@ impl Queue {
 
     /// What the disk keeps of what was stored: records and the highest ID of each stream that is no longer there.
     pub async fn kept(&self) -> Option<Kept> {
-        // one that has ended keeps nothing
-        let standing = self.0.disk.as_ref()?.standing().await.ok()?;
+        let standing = self.0.disk.as_ref()?.standing().await;
+        let Ok(standing) = standing else {
+            // one that has ended keeps nothing
+            lock(&self.0.state).stored.values_mut().for_each(|stored| stored.unkept = stored.last);
+            return None;
+        };
         for (name, id) in standing.removed {
             let stream = format!("{}{name}", self.0.prefix).into();
             lock(&self.0.state).note_stored(&stream, id, false);

@@ -440,6 +440,7 @@ fn what_cannot_be_read_of_an_old_queue_is_no_longer_there() {
         let old = Queue::new(QueueParts {
             disk: Some(disk.clone()),
             standing: Some(disk.standing().await.unwrap()),
+            kept: std::collections::HashMap::new(),
             is_old: true,
             settings: spool_settings(),
             size: SIZE,

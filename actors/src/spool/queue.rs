@@ -1,6 +1,6 @@
 //! The queue itself: appending at its end, acknowledging at its beginning, and its position.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -100,6 +100,17 @@ impl Spool {
     pub fn unacknowledged(&self) -> u64 {
         let (from, to) = (self.cursor.acknowledged, self.next_seq);
         to - from - self.cursor.absent.covered(from, to)
+    }
+
+    /// The highest id of any acknowledged record that is still on disk, by stream.
+    #[must_use]
+    pub fn kept(&self) -> HashMap<Arc<str>, EntryId> {
+        let mut kept: HashMap<Arc<str>, EntryId> = HashMap::new();
+        for (stream, id) in self.segments.iter().flat_map(|segment| &segment.lasts) {
+            let last = kept.entry(Arc::clone(stream)).or_default();
+            *last = (*last).max(*id);
+        }
+        kept
     }
 
     /// The highest id of any removed record, by stream.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::settings::SpoolMode;
 
+use crate::adoption::{folders, leave_behind};
 use crate::world::{Life, STREAM, World, until, world};
 
 /// Keeps stored records so briefly that a test can wait for their removal.
@@ -72,6 +73,30 @@ fn a_redis_that_forgot_while_no_service_ran_is_healed_by_the_next_life() {
 }
 
 #[test]
+fn what_redis_forgot_of_a_stream_is_written_before_what_other_shards_left_of_it() {
+    world(SpoolMode::Always, async |mut world| {
+        let symbols = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
+        let life = Life::start(&world);
+        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["1"]));
+        life.settled().await;
+        world.redis.borrow_mut().end();
+        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["2"]));
+        life.spooled().await;
+        life.kill().await;
+        // most are at home elsewhere now
+        world.writers.shards = 4;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        for symbol in symbols {
+            assert_eq!(world.redis().payloads(&format!("uw:ws:gex_strike:{symbol}")), ["1", "2"], "{symbol}");
+        }
+        assert_eq!(life.gaps(GapReason::RedisLost), 0);
+        life.stop().await;
+    });
+}
+
+#[test]
 fn what_is_no_longer_kept_is_on_record_as_lost_once() {
     world(SpoolMode::Always, async |mut world| {
         keep_briefly(&mut world);
@@ -106,6 +131,24 @@ fn what_was_removed_in_an_earlier_life_is_on_record_as_lost() {
         world.redis.borrow_mut().begin();
         let life = Life::start(&world);
         until(|| life.gaps(GapReason::RedisLost) == 1).await;
+        life.stop().await;
+    });
+}
+
+#[test]
+fn what_an_old_queue_kept_until_its_end_is_on_record_as_lost() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 1;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        until(|| folders(&world) == ["shard-0-of-1-1"]).await;
+        world.redis.borrow_mut().end();
+        world.redis.borrow_mut().begin();
+        until(|| life.gaps(GapReason::RedisLost) == 1).await;
+        let gap = life.gaps.noted().pop().unwrap();
+        assert_eq!(gap.channels, ["gex_strike:QQQ", "gex_strike:SPY"]);
         life.stop().await;
     });
 }
