@@ -320,7 +320,7 @@ pub struct WriterObservation {
     pub redis_up: AtomicBool,
     /// Why Redis did not.
     pub last_error: Mutex<Option<String>>,
-    /// Batches that entered the mailbox.
+    /// Batches that entered the inbox.
     pub batches_in: Count,
     /// Batches that left it for good.
     pub batches_out: Count,
@@ -336,7 +336,7 @@ pub struct WriterObservation {
     pub retries: Count,
     /// Transactions whose outcome was unknown and had to be looked up.
     pub unknown_outcomes: Count,
-    /// Microseconds that senders waited for room in the mailbox.
+    /// Microseconds that connections waited for room in the inbox.
     pub mailbox_wait_us: Count,
     /// From the read of a frame to the end of the append to the disk queue.
     pub append_latency: Latency,

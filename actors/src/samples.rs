@@ -1,6 +1,6 @@
 //! Small worlds for the unit tests of this crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -132,7 +132,7 @@ pub(crate) fn spool_settings() -> SpoolSettings {
 /// An empty queue of an earlier generation.
 pub(crate) fn old_queue(generation: u64, name: &str) -> OldQueue {
     let disk = Disk::nowhere(name);
-    let standing = Standing { acknowledged: 0, next: 0, kept_from: 0, removed: Default::default() };
+    let standing = Standing { acknowledged: 0, next: 0, kept_from: 0, removed: HashMap::default() };
     let queue = queue(Some((disk, standing)), &observations(&["price"], 1), WhenFull::DropOldest);
     OldQueue { generation, queue }
 }

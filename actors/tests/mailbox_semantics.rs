@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use actix::dev::SendError;
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Context, Handler, MailboxError,
-    Message, ResponseFuture, Running, WrapFuture,
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Message, ResponseFuture,
+    Running, WrapFuture,
 };
 use actix_rt::System;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 
 const CAPACITY: usize = 4;
@@ -77,13 +76,12 @@ macro_rules! message {
 }
 
 message!(Note(usize) -> ());
-message!(Credit(OwnedSemaphorePermit) -> ());
+message!(Started -> ());
 message!(Panic -> ());
 message!(PanicInFuture -> ());
 message!(End -> ());
 message!(Hold(Arc<()>) -> ());
 message!(Concurrent(usize) -> ());
-message!(Atomic(usize) -> ());
 
 impl Handler<Note> for Probe {
     type Result = ();
@@ -93,12 +91,10 @@ impl Handler<Note> for Probe {
     }
 }
 
-impl Handler<Credit> for Probe {
+impl Handler<Started> for Probe {
     type Result = ();
 
-    fn handle(&mut self, Credit(permit): Credit, _: &mut Context<Self>) {
-        drop(permit);
-    }
+    fn handle(&mut self, _: Started, _: &mut Context<Self>) {}
 }
 
 impl Handler<Panic> for Probe {
@@ -167,33 +163,19 @@ impl Handler<Concurrent> for Probe {
     }
 }
 
-impl Handler<Atomic> for Probe {
-    type Result = AtomicResponse<Self, ()>;
-
-    fn handle(&mut self, Atomic(turns): Atomic, _: &mut Context<Self>) -> AtomicResponse<Self, ()> {
-        let noted =
-            work(turns).into_actor(self).map(move |(), probe, _| probe.seen.lock().unwrap().push(turns));
-        AtomicResponse::new(Box::pin(noted))
-    }
-}
-
 /// An actor that has been started, and what it sees. Nothing runs between two awaits: all actors are on this thread.
 async fn probe() -> (Addr<Probe>, Arc<Mutex<Vec<usize>>>) {
     let seen = Arc::default();
     let probe = Probe { seen: Arc::clone(&seen), ends: None }.start();
-    probe.send(Credit(a_permit())).await.unwrap();
+    probe.send(Started).await.unwrap();
     (probe, seen)
 }
 
 async fn mortal_probe() -> (Addr<Probe>, Arc<Ends>) {
     let ends = Arc::<Ends>::default();
     let probe = Probe { seen: Arc::default(), ends: Some(Arc::clone(&ends)) }.start();
-    probe.send(Credit(a_permit())).await.unwrap();
+    probe.send(Started).await.unwrap();
     (probe, ends)
-}
-
-fn a_permit() -> OwnedSemaphorePermit {
-    Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
 }
 
 /// Lets the actors of this thread handle what they have.
@@ -208,7 +190,7 @@ fn run(test: impl Future<Output = ()>) {
     System::new().block_on(async { tokio::time::timeout(HANG, test).await.unwrap() });
 }
 
-// === bounds: why batches travel with credits ===
+// === bounds: why the inbox has them, and no message carries an event ===
 
 #[test]
 fn do_send_ignores_the_capacity() {
@@ -278,56 +260,7 @@ fn a_closed_mailbox_gives_the_message_back_and_fails_a_send() {
     });
 }
 
-// === credits: a permit in a message is free again whatever becomes of the message ===
-
-/// Sends a permit to an actor and lets `end` happen before it is handled.
-async fn credit_after(end: impl AsyncFnOnce(&Addr<Probe>)) -> usize {
-    let (credits, (probe, _)) = (Arc::new(Semaphore::new(1)), probe().await);
-    end(&probe).await;
-    probe.do_send(Credit(Arc::clone(&credits).acquire_owned().await.unwrap()));
-    settle().await;
-    credits.available_permits()
-}
-
-#[test]
-fn a_credit_is_free_again_when_its_message_was_handled() {
-    run(async { assert_eq!(credit_after(async |_| {}).await, 1) });
-}
-
-#[test]
-fn a_credit_is_free_again_when_its_message_is_queued_behind_a_panic() {
-    run(async { assert_eq!(credit_after(async |probe| probe.do_send(Panic)).await, 1) });
-}
-
-#[test]
-fn a_credit_is_free_again_when_its_message_is_queued_behind_a_stop() {
-    run(async { assert_eq!(credit_after(async |probe| probe.do_send(End)).await, 1) });
-}
-
-#[test]
-fn a_credit_is_free_again_when_its_actor_was_dead_before() {
-    run(async {
-        let end = async |probe: &Addr<Probe>| {
-            probe.do_send(End);
-            settle().await;
-            assert!(!probe.connected());
-        };
-        assert_eq!(credit_after(end).await, 1);
-    });
-}
-
-#[test]
-fn a_credit_in_a_mailbox_is_not_free_while_its_actor_waits() {
-    run(async {
-        let (credits, (probe, _)) = (Arc::new(Semaphore::new(1)), probe().await);
-        probe.do_send(Atomic(usize::MAX));
-        probe.do_send(Credit(Arc::clone(&credits).acquire_owned().await.unwrap()));
-        settle().await;
-        assert_eq!(credits.available_permits(), 0);
-    });
-}
-
-// === order: why a writer's streams stay in order ===
+// === order: messages to an actor are handled in turn, the futures of handlers are not ===
 
 #[test]
 fn one_sender_is_handled_in_the_order_of_its_sends() {
@@ -355,19 +288,6 @@ fn handlers_that_return_a_future_overtake_each_other() {
         }
         settle().await;
         assert_eq!(*seen.lock().unwrap(), [10, 20, 30]);
-    });
-}
-
-#[test]
-fn handlers_that_answer_atomically_do_not_and_hold_the_mailbox() {
-    run(async {
-        let (probe, seen) = probe().await;
-        for turns in [30, 20, 10] {
-            probe.do_send(Atomic(turns));
-        }
-        probe.do_send(Note(0));
-        settle().await;
-        assert_eq!(*seen.lock().unwrap(), [30, 20, 10, 0]);
     });
 }
 

@@ -27,8 +27,8 @@ const JOINS: RangeInclusive<usize> = 1..=1_000;
 const HANDSHAKES: RangeInclusive<u32> = 1..=6_000;
 /// Writers: each has a Redis connection of its own.
 const SHARDS: RangeInclusive<usize> = 1..=64;
-/// Batches in a mailbox: bytes bound it as well.
-const MAILBOX: RangeInclusive<usize> = 1..=65_536;
+/// Batches in an inbox: bytes bound it as well.
+const INBOX: RangeInclusive<usize> = 1..=65_536;
 /// Events in a transaction: Redis serves nobody else while it runs one.
 const BATCH: RangeInclusive<usize> = 1..=10_000;
 /// Crashes in a period: more are a crash loop by any measure.
@@ -219,7 +219,7 @@ fn warn_about_channels(plan: Option<&PlanSettings>, caps: Option<&[(Channel, u64
 
 fn writers(raw: &RawSettings, checks: &mut Checks) -> Option<WriterSettings> {
     let shards = checks.count("WRITER_SHARDS", &raw.writer_shards, SHARDS);
-    let mailbox_capacity = checks.count("WRITER_MAILBOX_CAPACITY", &raw.writer_mailbox_capacity, MAILBOX);
+    let mailbox_capacity = checks.count("WRITER_MAILBOX_CAPACITY", &raw.writer_mailbox_capacity, INBOX);
     let batch_max_events = checks.count("WRITER_BATCH_MAX_EVENTS", &raw.writer_batch_max_events, BATCH);
     Some(WriterSettings {
         shards: shards?,

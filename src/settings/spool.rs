@@ -10,7 +10,7 @@ use super::checks::Checks;
 use super::raw::RawSettings;
 use super::units;
 
-/// A shard's share of the disk queue, at least: less than what its mailbox holds in memory would be no queue behind it.
+/// A shard's share of the disk queue, at least: less than what its inbox holds in memory would be no queue behind it.
 const SHARE_MIN: u64 = 16 * 1024 * 1024;
 /// The whole disk queue: more than any disk that this runs on is a slip of the pen.
 const MAX_BYTES: RangeInclusive<u64> = SHARE_MIN..=64 << 40;

@@ -108,9 +108,9 @@ fn a_writer_that_panics_is_restarted_and_what_it_held_is_counted() {
 }
 
 #[test]
-fn a_writer_whose_drain_freezes_is_restarted_and_nothing_is_lost() {
+fn a_writer_whose_committer_freezes_is_restarted_and_nothing_is_lost() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    // its keeper and the snapshots beside it get on
+    // its ingest and the snapshots beside it get on
     let service = setup(&feed, &redis, "writer-0:freeze:after=2").set("WRITER_SHARDS", "1").start_ready();
     let sent = send_until(&feed, "price", || restarts(&service, "writer-0") > 0);
     let last = payload("price", "SPY", sent);

@@ -139,7 +139,7 @@ impl Coverage {
     pub fn blocked(&mut self, since: u64) {
         self.write_all();
         for covered in self.topics.iter_mut().filter(|covered| covered.reach == Reach::Receiving) {
-            let detail = "no room in the mailboxes of the writers".to_owned();
+            let detail = "no room in the inbox of a shard".to_owned();
             covered.reach = Reach::Missing(Outage { since, reason: GapReason::Blocked, detail });
         }
     }

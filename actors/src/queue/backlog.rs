@@ -298,7 +298,7 @@ impl Backlog {
                     self.add(Item::OnDisk(held.stretch(record)));
                 }
                 Item::OnDisk(stretch) => self.add(Item::OnDisk(stretch)),
-                held => self.items.push_back(held),
+                held @ Item::Batch(_) => self.items.push_back(held),
             }
         }
     }

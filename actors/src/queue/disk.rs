@@ -276,21 +276,25 @@ impl Disk {
     }
 
     /// Appends records.
+    #[must_use]
     pub fn append(&self, records: Collect) -> Answer<Appended> {
         self.ask(|answer| Job::Append(records, answer))
     }
 
     /// Reads records from a position on, at least one if there is one.
+    #[must_use]
     pub fn read(&self, from: u64, max_events: usize, max_bytes: u64) -> Answer<Result<Chunk, SpoolError>> {
         self.ask(|answer| Job::Read { from, max_events, max_bytes, answer })
     }
 
     /// Gives the backlog of a stream new IDs.
+    #[must_use]
     pub fn reassign(&self, reassignment: Reassignment) -> Answer<Result<Reassigned, SpoolError>> {
         self.ask(|answer| Job::Reassign(reassignment, answer))
     }
 
     /// Makes room by dropping the oldest records from `protected_below` on.
+    #[must_use]
     pub fn drop_oldest(
         &self,
         protected_below: u64,

@@ -30,6 +30,7 @@ pub fn of_channels(
 
 /// Logs every damage of a disk queue; the gaps are those of damage that is a loss. `channels` are those whose records may
 /// have been among them.
+#[must_use]
 pub fn of_damages(damages: &[Damage], folder: &str, channels: &[Channel], log: &Logger) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for damage in damages {

@@ -356,6 +356,7 @@ impl Queue {
     }
 
     /// Ends what is in memory alone, as at the end of a term; how many events that were.
+    #[must_use]
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
         let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
@@ -370,7 +371,9 @@ impl Queue {
         let mut losses = std::mem::take(&mut *lock(&self.0.losses));
         if let Some(disk) = &self.0.disk {
             let mut damages = disk.take_damages();
-            damages.iter_mut().for_each(|damage| self.0.spare_copies(damage));
+            for damage in &mut damages {
+                self.0.spare_copies(damage);
+            }
             losses.extend(losses::settle(&damages, disk.folder(), &self.0.observations, &self.0.log));
         }
         losses
@@ -787,7 +790,9 @@ impl Shared {
 
     /// Ends batches that were in memory alone; how many events they had.
     fn drop_batches(&self, batches: &[Arc<EventBatch>], reason: DropReason) -> u64 {
-        batches.iter().for_each(|batch| self.drop_events(batch.events(), reason));
+        for batch in batches {
+            self.drop_events(batch.events(), reason);
+        }
         batches.iter().map(|batch| batch.len() as u64).sum()
     }
 

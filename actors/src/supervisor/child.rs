@@ -207,15 +207,15 @@ mod tests {
     #[test]
     fn a_loop_that_gets_on_does_not_hide_one_that_does_not() {
         let beats = Beats::default();
-        let (drain, keeper) = (beats.beat(), beats.beat());
-        drain.beat();
+        let (committer, ingest) = (beats.beat(), beats.beat());
+        committer.beat();
         assert!(!beats.take());
-        drain.beat();
-        keeper.beat();
+        committer.beat();
+        ingest.beat();
         assert!(beats.take());
-        drain.beat();
+        committer.beat();
         assert!(!beats.take());
-        drop(keeper);
+        drop(ingest);
         assert!(beats.take(), "a loop that has ended owes nothing");
     }
 

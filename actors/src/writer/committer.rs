@@ -439,7 +439,9 @@ impl Committer {
         let streams = &self.reconciler.streams;
         let lasts = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
         queue.ack(lent, |at| put_away.fate_of(at), lasts);
-        losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
+        for loss in losses {
+            self.scope.gaps.note(loss);
+        }
         observed.state.set(WriterState::Idle);
         self.scope.faults.reach(FaultPoint::Acknowledged).await;
         if let Some(fault) = self.scope.faults.step() {

@@ -74,7 +74,9 @@ impl Ingest {
             let (fate, losses) =
                 self.poison.put_event_away(&event, &error.to_string(), &self.scope.log).await;
             queue.end_unrecordable(fate);
-            losses.into_iter().for_each(|loss| self.scope.gaps.note(loss));
+            for loss in losses {
+                self.scope.gaps.note(loss);
+            }
         }
     }
 }

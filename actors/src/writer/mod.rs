@@ -140,7 +140,7 @@ impl WriterParts {
             work: Work::default(),
             shard: shard.clone(),
         };
-        let committed = async {
+        let commits = async {
             committer.run().await;
             if let Some(snapshots) = &snapshots {
                 snapshots.close();
@@ -162,7 +162,7 @@ impl WriterParts {
             OptionFuture::from(flush.map(Flush::run)).await;
             entered
         };
-        let ((), (), entered) = tokio::join!(ingest.run(), committed, hashes);
+        let ((), (), entered) = tokio::join!(ingest.run(), commits, hashes);
         entered?;
         match shard.queue.disk() {
             Some(disk) => beats.beat().during(disk.flush()).await,

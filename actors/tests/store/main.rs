@@ -1,4 +1,4 @@
-//! The port to Redis and the drain behind it, against a real `redis-server` and against servers that misbehave.
+//! The port to Redis and the writer before it, against a real `redis-server` and against servers that misbehave.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,9 +8,9 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
 mod adoption;
+mod committer;
 mod deaths;
 mod disks;
-mod drain;
 mod forecast;
 mod healing;
 mod janitor;

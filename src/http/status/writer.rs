@@ -22,7 +22,7 @@ pub struct WriterStatus {
     pub batches_waiting: u64,
     /// Payload bytes of these batches.
     pub bytes_waiting: u64,
-    /// How long senders waited for room in its mailbox, all together.
+    /// How long connections waited for room in its inbox, all together.
     pub mailbox_wait_seconds: f64,
     /// Transactions that Redis took.
     pub transactions: u64,

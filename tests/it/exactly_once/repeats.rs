@@ -105,10 +105,14 @@ fn equal_payloads_of_two_tickers_are_two_events() {
     assert_eq!(prices, payloads("price", "QQQ", 0, 30), "a price does not name its ticker");
     let send = |prices: &[String]| {
         feed.wait_for_joins(&KEYS.map(|(topic, _)| topic));
-        KEYS.iter().for_each(|(topic, _)| feed.send_all(topic, prices));
+        for (topic, _) in KEYS {
+            feed.send_all(topic, prices);
+        }
     };
     let assert_stored = |prices: &[String]| {
-        KEYS.iter().for_each(|(_, key)| assert_stream_holds(&redis, key, prices));
+        for (_, key) in KEYS {
+            assert_stream_holds(&redis, key, prices);
+        }
     };
     send(&prices);
     service.wait_for_metric("uw_ws_events_received_total", &[], 60);

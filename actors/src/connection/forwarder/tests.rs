@@ -3,7 +3,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::queue::batch::TransactionSize;
+use crate::queue::batch::{EventBatch, TransactionSize};
 use crate::queue::inbox::Inbox;
 use crate::samples::{event, observations, outlet, read_at, route};
 
@@ -24,7 +24,7 @@ fn push(forwarder: &Forwarder, shard: usize, payload: &str) {
 
 fn taken(inbox: &Inbox) -> Vec<String> {
     let batches = inbox.take(usize::MAX);
-    let events = batches.iter().flat_map(|batch| batch.events());
+    let events = batches.iter().flat_map(EventBatch::events);
     events.map(|event| String::from_utf8(event.payload.to_vec()).unwrap()).collect()
 }
 
@@ -40,7 +40,9 @@ fn each_event_goes_to_its_shard() {
 #[test]
 fn one_full_lane_stops_the_reading_until_it_has_room() {
     let (forwarder, inboxes) = world(2);
-    ["1", "2", "3", "4"].iter().for_each(|payload| push(&forwarder, 0, payload));
+    for payload in ["1", "2", "3", "4"] {
+        push(&forwarder, 0, payload);
+    }
     assert!(!forwarder.has_room() && forwarder.room().now_or_never().is_none());
     taken(&inboxes[0]);
     assert!(forwarder.has_room() && forwarder.room().now_or_never().is_some());

@@ -21,7 +21,9 @@ fn empty() -> Backlog {
 /// A backlog of these batches, on disk from record 0 on.
 fn on_disk(batches: &[&[&str]]) -> Backlog {
     let mut backlog = empty();
-    batches.iter().for_each(|payloads| backlog.push(of(payloads)));
+    for payloads in batches {
+        backlog.push(of(payloads));
+    }
     append(&mut backlog, 0, ROOM);
     backlog
 }
@@ -101,7 +103,9 @@ fn nothing_is_added_to_what_is_lent() {
 #[test]
 fn beyond_the_memory_are_stretches_that_are_read() {
     let mut backlog = empty();
-    ["1", "2", "3"].iter().for_each(|payload| backlog.push(of(&[payload])));
+    for payload in ["1", "2", "3"] {
+        backlog.push(of(&[payload]));
+    }
     let one = of(&["1"]).bytes();
     append(&mut backlog, 0, one);
     assert_eq!(backlog.ready_bytes(), one);
@@ -147,8 +151,8 @@ fn a_failing_disk_is_gone_round_in_order_and_caught_up() {
     let spans: Vec<Span> = backlog.unkept(ROOM).map(|(span, _)| span).collect();
     assert_eq!(backlog.acknowledge(lent.first).unwrap().record, None);
     let mut kept = Vec::new();
-    let left = backlog.appended(&spans, 3, ROOM, |batch| kept.push(payloads(batch).join(",")));
-    assert_eq!((left, kept), (Some(4), vec!["5".into(), "6".into()]));
+    let behind = backlog.appended(&spans, 3, ROOM, |batch| kept.push(payloads(batch).join(",")));
+    assert_eq!((behind, kept), (Some(4), vec!["5".into(), "6".into()]));
     let lent = lend(&mut backlog);
     assert_eq!((lent.first, payloads(&lent.batch), lent.is_on_disk), (4, vec!["5", "6"], true));
     assert_eq!(backlog.acknowledge(lent.first).unwrap().record, Some(4));

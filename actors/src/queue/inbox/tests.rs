@@ -44,7 +44,9 @@ impl World {
 
     /// Pushes events and flushes.
     fn send(&self, connection: usize, payloads: &[&str]) {
-        payloads.iter().for_each(|payload| self.push(connection, payload));
+        for payload in payloads {
+            self.push(connection, payload);
+        }
         self.inbox.lane(connection).flush();
     }
 

@@ -244,12 +244,11 @@ impl Store {
     /// The present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut Connection, StoreFault> {
         let present = self.connection.take().filter(Connection::is_usable);
-        let connection = match present {
-            Some(connection) => connection,
-            None => {
-                self.generation += 1;
-                Connection::open(&self.address, &self.beat).await?
-            }
+        let connection = if let Some(connection) = present {
+            connection
+        } else {
+            self.generation += 1;
+            Connection::open(&self.address, &self.beat).await?
         };
         Ok(self.connection.insert(connection))
     }

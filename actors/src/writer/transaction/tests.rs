@@ -91,7 +91,9 @@ fn streams_are_unknown_until_they_are_learnt_and_when_they_are_forgotten() {
     let batch = batch([event(&both, "1", 0), event(&both, "2", 0)]);
     let unknown = streams.unknown(&batch);
     assert_eq!(unknown.iter().map(|at| &*streams.get(*at).key).collect::<Vec<_>>(), ["uw:ws:a", "uw:ws:b"]);
-    unknown.iter().for_each(|at| streams.learn(*at, EntryId { ms: 1, seq: 0 }));
+    for at in &unknown {
+        streams.learn(*at, EntryId { ms: 1, seq: 0 });
+    }
     assert!(streams.unknown(&batch).is_empty());
     streams.forget_last(unknown[1]);
     assert_eq!(streams.unknown(&batch), unknown[1..]);
