@@ -59,8 +59,10 @@ use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordabl
 
 /// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
-/// What is ready in memory, of one shard: two transactions of the largest weight, so that the committer never waits for the
-/// disk while Redis keeps up.
+/// Copies of what is on disk, of one shard: ten usual transactions of 512 trades. While Redis keeps up there are fewer, and
+/// what lies behind them is read from the page cache.
+const COPIED_BYTES: usize = 4 * 1024 * 1024;
+/// What is ready in memory alone, of one shard: two transactions of the largest weight.
 const READY_BYTES: usize = 8 * 1024 * 1024;
 /// The same of all shards together.
 const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
@@ -70,9 +72,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// events to the disk, and have little time.
 const TURN_PATIENCE: Duration = Duration::from_millis(50);
 /// Events read from the disk at once: some transactions, so that Redis does not wait for each.
-const READ_EVENTS: usize = 2048;
+const READ_EVENTS: usize = 1024;
 /// The same in bytes.
-const READ_BYTES: u64 = 4 * 1024 * 1024;
+const READ_BYTES: u64 = 1024 * 1024;
 /// Streams whose last stored ID is remembered at most; beyond it all are forgotten, and what Redis loses of them is not
 /// noticed. Twice what routers remember.
 const MAX_STREAMS: usize = 32_768;
@@ -558,8 +560,9 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    fn max_ready_bytes(&self) -> usize {
-        READY_BYTES.min(READY_BYTES_OF_ALL / self.observations.writers.len().max(1))
+    /// The bound of a shard, if `bytes` is that of one among few.
+    fn share_of(&self, bytes: usize) -> usize {
+        bytes.min(READY_BYTES_OF_ALL / self.observations.writers.len().max(1))
     }
 
     /// A stream's name as the disk queue has it: without the prefix.
@@ -698,7 +701,7 @@ impl Shared {
                 let first = state.next_record;
                 state.next_record += spans.iter().map(|span| span.len).sum::<u64>();
                 let observed = self.observed();
-                let left = state.backlog.appended(spans, first, self.max_ready_bytes(), |batch| {
+                let left = state.backlog.appended(spans, first, self.share_of(COPIED_BYTES), |batch| {
                     observed.append_latency.observe(batch.read_at().instant.elapsed(), batch.len() as u64);
                     for event in batch.events() {
                         self.observations.channel(event.route.channel).spool(1);
@@ -763,7 +766,7 @@ impl Shared {
     fn bridge(&self, state: &mut State) -> Step {
         while let Some(bytes) = state.backlog.pending_bytes() {
             let is_over = |backlog: &Backlog| {
-                backlog.ready_bytes() > 0 && backlog.ready_bytes() + bytes > self.max_ready_bytes()
+                backlog.ready_bytes() > 0 && backlog.ready_bytes() + bytes > self.share_of(READY_BYTES)
             };
             if is_over(&state.backlog) {
                 // what is on the disk can be read from there again
