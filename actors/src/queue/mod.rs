@@ -59,9 +59,9 @@ use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordabl
 
 /// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
-/// Copies of what is on disk, of one shard: ten usual transactions of 512 trades. While Redis keeps up there are fewer, and
+/// Copies of what is on disk, of one shard: five usual transactions of 512 trades. While Redis keeps up there are fewer, and
 /// what lies behind them is read from the page cache.
-const COPIED_BYTES: usize = 4 * 1024 * 1024;
+const COPIED_BYTES: usize = 2 * 1024 * 1024;
 /// What is ready in memory alone, of one shard: two transactions of the largest weight.
 const READY_BYTES: usize = 8 * 1024 * 1024;
 /// The same of all shards together.
