@@ -77,10 +77,14 @@ fn what_redis_forgot_of_a_stream_is_written_before_what_other_shards_left_of_it(
     world(SpoolMode::Always, async |mut world| {
         let symbols = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
         let life = Life::start(&world);
-        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["1"]));
+        for symbol in symbols {
+            life.send_to(&world, 0, symbol, &["1"]);
+        }
         life.settled().await;
         world.redis.borrow_mut().end();
-        symbols.iter().for_each(|symbol| life.send_to(&world, 0, symbol, &["2"]));
+        for symbol in symbols {
+            life.send_to(&world, 0, symbol, &["2"]);
+        }
         life.spooled().await;
         life.kill().await;
         // most are at home elsewhere now

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::plan::{ClockOffset, FeedAction, Foreign, LineAction, RedisAction, Step};
+use super::ledger::{self, Gap};
+use super::plan::{ClockOffset, FeedAction, Foreign, LineAction, Persistence, Plan, RedisAction, Step};
 use super::stage::Stage;
 use super::traffic::{Order, Traffic};
 use crate::support::faults::{LOAD_SLOWLY, fill};
@@ -40,14 +41,18 @@ fn play<A: Debug>(stage: &Stage, lane: &str, steps: &[Step<A>], mut act: impl Fn
 }
 
 /// What is done to Redis itself.
-pub(crate) fn redis(stage: &Stage, redis: &mut RedisServer, steps: &[Step<RedisAction>]) {
-    play(stage, "redis", steps, |step| match step.action {
+pub(crate) fn redis(stage: &Stage, redis: &mut RedisServer, plan: &Plan) {
+    play(stage, "redis", &plan.redis, |step| match step.action {
         RedisAction::Kill => {
+            if plan.persistence == Persistence::Nothing {
+                stage.note_gaps(last_gaps(redis));
+            }
             redis.kill9();
             stage.rest(step.lasts);
             redis.restart(&[]);
         }
         RedisAction::Forget { bytes } => {
+            stage.note_gaps(last_gaps(redis));
             redis.kill9();
             cut_log(&redis.folder(), bytes);
             stage.rest(step.lasts);
@@ -94,6 +99,14 @@ pub(crate) fn wait_until_loaded(redis: &RedisServer) {
     wait_for("Redis has loaded", SOON * 4, || {
         redis.try_command::<u64>(&["DBSIZE"]).map_err(|error| error.to_string())
     });
+}
+
+/// The ledger as it is when Redis ends: an entry that Redis forgets is not written again, and whoever follows the ledger has
+/// it.
+fn last_gaps(redis: &RedisServer) -> Vec<Gap> {
+    // nothing is written behind what is read
+    redis.command::<()>(&["CLIENT", "PAUSE", "600000", "WRITE"]);
+    ledger::gaps(redis)
 }
 
 /// Takes the end off the log, as a crash of the machine would.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{Client, RedisResult};
 
+use super::ledger::Gap;
 use super::plan::{Life, ServiceAction, Step};
 use super::stage::{Living, Stage};
 use crate::support::logs::LogRecord;
@@ -43,6 +44,8 @@ pub(crate) struct Past {
     rough: Vec<(Option<String>, Range<usize>)>,
     /// How many actors died at each point of their work.
     pub(crate) deaths: BTreeMap<String, u64>,
+    /// What Redis forgot of the ledger.
+    pub(crate) forgotten_gaps: Vec<Gap>,
     /// Broken promises that the logs tell of.
     pub(crate) problems: Vec<String>,
 }

@@ -126,7 +126,7 @@ pub(crate) fn run(plan: &Plan) {
         let mut lives = Lives::begin(&stage, &feed, redis.unix_url(), setup, plan.first_life.clone());
         std::thread::scope(|lanes| {
             let stage = &stage;
-            lanes.spawn(|| stage.play(|| lanes::redis(stage, &mut redis, &plan.redis)));
+            lanes.spawn(|| stage.play(|| lanes::redis(stage, &mut redis, plan)));
             lanes.spawn(|| {
                 stage.play(|| lanes::line(stage, "redis line", &redis_line, &plan.redis_line, plan.seed));
             });
@@ -140,7 +140,8 @@ pub(crate) fn run(plan: &Plan) {
         fail_if_any(&stage.failures());
         catch_up(lives.service(), &redis, &traffic);
         fail_if_any(&stage.failures());
-        let past = lives.end();
+        let mut past = lives.end();
+        past.forgotten_gaps = stage.record().forgotten_gaps;
         drop(ends_all);
         (past, watching.join().expect("the watch ends in order"))
     });

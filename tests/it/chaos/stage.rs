@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use super::ledger::Gap;
 use crate::support::service::Probe;
 
 /// Between two looks at whether the run is over.
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) acts: Vec<(Duration, String)>,
     /// How often each kind of action was done.
     pub(crate) counts: BTreeMap<String, u64>,
+    /// What was in the ledger before Redis forgot it: whoever follows the ledger has it.
+    pub(crate) forgotten_gaps: Vec<Gap>,
     /// Actions that have begun and not ended.
     active: usize,
     /// When the last of them ended.
@@ -88,6 +91,11 @@ impl Stage {
         record.acts.push((self.began.elapsed(), format!("{lane}: ended")));
         record.active -= 1;
         record.healed_at = Some(Instant::now());
+    }
+
+    /// Notes what Redis is about to forget of the ledger.
+    pub(crate) fn note_gaps(&self, gaps: Vec<Gap>) {
+        self.record.lock().unwrap().forgotten_gaps.extend(gaps);
     }
 
     /// When the last action ended, if none is under way.
