@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -184,10 +185,16 @@ fn what_is_not_read_because_redis_takes_nothing_is_a_gap() {
     let mark = mark(&feed, &redis, 0);
     let fault = Fault::OutOfMemory.begin(&redis);
     let events = payloads("price", "SPY", 1, 100_000);
-    feed.send_all("price:SPY", &events);
+    let feed = Arc::new(feed);
+    // more than the queue and the sockets take: the sender waits until the service reads again
+    let sender = std::thread::spawn({
+        let feed = Arc::clone(&feed);
+        move || feed.send_all("price:SPY", &events)
+    });
     service.wait_for_log("the stop", |record| record.msg == "reading stopped");
     let stopped = now();
     fault.end(&redis);
+    sender.join().unwrap();
     let gaps = wait_for_gaps(&redis, 1);
     assert_gap(&gaps[0], BOTH, "blocked", (&mark, &now()));
     assert_begins_with_the_last_frame(&gaps[0], &mark, &stopped);
