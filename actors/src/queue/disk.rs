@@ -4,7 +4,7 @@
 //! place and taken from there at the thread's next turn. Between jobs the thread keeps the cursor file, removes what was
 //! acknowledged long enough ago, and hands written files to a second thread that waits for the platter.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use thiserror::Error;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 
-use crate::event::EntryId;
+use crate::connection::router::home_shard;
+use crate::event::{Channel, EntryId};
 use crate::events;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
@@ -190,14 +191,45 @@ impl PartialEq for Disk {
     }
 }
 
+/// How an old queue ends.
+pub struct Retirement {
+    /// The folder: it is removed.
+    pub folder: PathBuf,
+    /// Today's queues, by shard. What the last IDs were stays known in that of each stream's home: should Redis lose them, a
+    /// later process has to see it.
+    pub heirs: Vec<Disk>,
+}
+
+impl Retirement {
+    /// Tells the heirs what was removed; they answer when they have written it down.
+    fn bequeath(&self, removed: &std::collections::HashMap<Arc<str>, EntryId>) -> Vec<Written> {
+        let mut told = BTreeSet::new();
+        for (name, id) in removed {
+            let (channel, symbol) =
+                name.split_once(':').map_or((&**name, None), |(channel, symbol)| (channel, Some(symbol)));
+            let Ok(channel) = Channel::parse(channel) else { continue };
+            if self.heirs.is_empty() {
+                break;
+            }
+            let home = home_shard(&channel, symbol, self.heirs.len());
+            self.heirs[home].note_unkept([(Arc::clone(name), *id)]);
+            told.insert(home);
+        }
+        told.into_iter().map(|home| self.heirs[home].ask(Job::Flush)).collect()
+    }
+}
+
+/// Whether everything is on the disk.
+type Written = Answer<Result<(), SpoolError>>;
+
 /// What a disk queue's thread works with.
 pub struct DiskParts {
     /// The queue.
     pub spool: Spool,
     /// Names it in logs.
     pub folder: String,
-    /// The folder, if it is to be removed once all of it is stored and kept long enough.
-    pub retires: Option<PathBuf>,
+    /// What is done once all of it is stored and kept long enough, if the queue is to end then.
+    pub retirement: Option<Retirement>,
     /// How long stored records stay, and when they reach the platter.
     pub settings: SpoolSettings,
     /// What others see of it.
@@ -226,7 +258,8 @@ impl Disk {
             appended_at: Instant::now(),
             lingering: None,
             damages: Arc::clone(&damages),
-            retires: parts.retires,
+            retirement: parts.retirement,
+            inheritance: None,
             settings: parts.settings,
             observations: parts.observations,
             shard: parts.shard,
@@ -369,7 +402,9 @@ struct DiskThread {
     /// An append that waits for more, and until when.
     lingering: Option<(Job, Instant)>,
     damages: Arc<Mutex<Vec<Damage>>>,
-    retires: Option<PathBuf>,
+    retirement: Option<Retirement>,
+    /// Answers of heirs that are still to come, once they were told.
+    inheritance: Option<Vec<Written>>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
@@ -469,8 +504,8 @@ impl DiskThread {
             Job::Flush(answer) => {
                 self.take_stored(Instant::now());
                 let noted = self.persist_unkept();
-                self.report(noted);
-                answer.send(self.spool.persist_cursor().and_then(|()| self.spool.sync())).is_err()
+                let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
+                answer.send(noted.and(kept)).is_err()
             }
         };
         if unheard {
@@ -500,9 +535,22 @@ impl DiskThread {
         }
     }
 
-    /// The folder of an old queue that has nothing left.
-    fn retired(&self) -> Option<PathBuf> {
-        self.retires.clone().filter(|_| self.spool.kept_from() == self.spool.next_seq())
+    /// The folder of an old queue that has nothing left, when its heirs know what it knew.
+    fn retired(&mut self) -> Option<PathBuf> {
+        let is_empty = self.spool.kept_from() == self.spool.next_seq();
+        let retirement = self.retirement.as_ref().filter(|_| is_empty)?;
+        let answers = self.inheritance.get_or_insert_with(|| retirement.bequeath(self.spool.removed()));
+        while let Some(answer) = answers.last_mut() {
+            match answer.take()? {
+                Ok(Ok(())) => drop(answers.pop()),
+                // told anew at the next turn, or by the next process
+                Ok(Err(_)) | Err(_) => {
+                    self.inheritance = None;
+                    return None;
+                }
+            }
+        }
+        Some(retirement.folder.clone())
     }
 
     /// What is done ten times a second.
@@ -528,7 +576,11 @@ impl DiskThread {
 
     /// Writes down what was stored without having been on the disk.
     fn persist_unkept(&mut self) -> Result<(), SpoolError> {
-        if std::mem::take(&mut self.has_unkept) { self.spool.persist_removed() } else { Ok(()) }
+        if self.has_unkept {
+            self.spool.persist_removed()?;
+            self.has_unkept = false;
+        }
+        Ok(())
     }
 
     /// Writes the cursor down if it has moved.

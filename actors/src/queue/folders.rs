@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use thiserror::Error;
 
-use super::disk::{Disk, DiskParts, Standing};
+use super::disk::{Disk, DiskParts, Retirement, Standing};
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
 use super::losses;
@@ -186,14 +186,21 @@ impl OpenFolders {
                 log: log.new(slog::o!("component" => "queue", "shard" => shard)),
             })
         };
-        for (position, (folder, spool)) in self.queues.into_iter().enumerate() {
-            let is_own = self.generation == Some(folder.generation);
-            let shard = if is_own { folder.shard } else { position % self.shards };
+        // the oldest first, today's last
+        let (todays, olds): (Vec<_>, Vec<_>) =
+            self.queues.into_iter().partition(|(folder, _)| self.generation == Some(folder.generation));
+        let todays = todays.into_iter().map(|(folder, spool)| (folder.shard, folder, spool, true));
+        let olds = olds.into_iter().enumerate();
+        let olds = olds.map(|(position, (folder, spool))| (position % self.shards, folder, spool, false));
+        for (shard, folder, spool, is_own) in todays.chain(olds) {
             let (standing, kept) = (Standing::of(&spool), spool.kept());
             let disk = Disk::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
-                retires: (!is_own).then(|| folder.path.clone()),
+                retirement: (!is_own).then(|| Retirement {
+                    folder: folder.path.clone(),
+                    heirs: own.iter().flatten().filter_map(Queue::disk).cloned().collect(),
+                }),
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,

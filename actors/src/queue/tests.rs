@@ -91,7 +91,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
     let disk = Disk::start(DiskParts {
         spool,
         folder: "shard".into(),
-        retires: None,
+        retirement: None,
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,

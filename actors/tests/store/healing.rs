@@ -158,6 +158,30 @@ fn what_an_old_queue_kept_until_its_end_is_on_record_as_lost() {
 }
 
 #[test]
+fn what_an_old_queue_kept_until_its_end_is_known_to_the_next_life() {
+    world(SpoolMode::Always, async |mut world| {
+        leave_behind(&mut world).await;
+        world.writers.shards = 3;
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        life.settled().await;
+        until(|| folders(&world) == ["shard-0-of-3-1", "shard-1-of-3-1", "shard-2-of-3-1"]).await;
+        life.stop().await;
+        world.redis.borrow_mut().end();
+        world.redis.borrow_mut().begin();
+        let life = Life::start(&world);
+        let lost = || {
+            let gaps = life.gaps.noted().into_iter().filter(|gap| gap.reason == GapReason::RedisLost);
+            let mut lost: Vec<String> = gaps.flat_map(|gap| gap.channels).collect();
+            lost.sort();
+            lost
+        };
+        until(|| lost() == ["gex_strike:QQQ", "gex_strike:SPY"]).await;
+        life.stop().await;
+    });
+}
+
+#[test]
 fn what_was_never_on_disk_is_on_record_as_lost() {
     world(SpoolMode::Off, async |world| {
         let life = Life::start(&world);

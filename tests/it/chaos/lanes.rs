@@ -50,6 +50,8 @@ pub(crate) fn redis(stage: &Stage, redis: &mut RedisServer, plan: &Plan) {
             redis.kill9();
             stage.rest(step.lasts);
             redis.restart(&[]);
+            // a long log takes longer than the pause before the next action
+            wait_until_loaded(redis);
         }
         RedisAction::Forget { bytes } => {
             stage.note_gaps(last_gaps(redis));
@@ -57,6 +59,7 @@ pub(crate) fn redis(stage: &Stage, redis: &mut RedisServer, plan: &Plan) {
             cut_log(&redis.folder(), bytes);
             stage.rest(step.lasts);
             redis.restart(&[]);
+            wait_until_loaded(redis);
         }
         RedisAction::Load => {
             // each command of a log that was not rewritten would be delayed, too
