@@ -135,9 +135,13 @@ impl Backlog {
         self.items.back().is_none_or(Item::is_on_disk)
     }
 
-    /// Whether nothing is left but what is on disk alone.
-    pub(super) fn is_on_disk_alone(&self) -> bool {
-        self.items.iter().all(|item| matches!(item, Item::OnDisk(_)))
+    /// How many records are left, if nothing is but what is on disk alone.
+    pub(super) fn left_on_disk(&self) -> Option<u64> {
+        let records = self.items.iter().map(|item| match item {
+            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
+            Item::Batch(_) => None,
+        });
+        records.sum()
     }
 
     /// Memory of the batches that may be lent.

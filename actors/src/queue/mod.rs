@@ -75,6 +75,9 @@ const TURN_PATIENCE: Duration = Duration::from_millis(50);
 const READ_EVENTS: usize = 1024;
 /// The same in bytes.
 const READ_BYTES: u64 = 1024 * 1024;
+/// Records on disk alone that are still written at the end of the process: what comes within a moment of a busy feed, and
+/// takes Redis less than a second. More is a backlog, and the next process has it as well.
+const WRITTEN_AT_END: u64 = 65_536;
 /// Streams whose last stored ID is remembered at most; beyond it all are forgotten, and what Redis loses of them is not
 /// noticed. Twice what routers remember.
 const MAX_STREAMS: usize = 32_768;
@@ -137,7 +140,7 @@ enum Supply {
     Live,
     /// The shard is closing: nobody waits for room any more.
     Closing,
-    /// Nothing comes any more, and what is on disk alone is left to the next process.
+    /// Nothing comes any more, and a backlog on the disk is left to the next process.
     Closed,
     /// An earlier process left it: nothing comes, and all of it is to be written.
     Old,
@@ -849,7 +852,8 @@ impl Shared {
             return Ok(None);
         }
         let ends = matches!(state.supply, Supply::Closed | Supply::Old) && state.backlog.is_empty()
-            || state.supply == Supply::Closed && state.backlog.is_on_disk_alone();
+            || state.supply == Supply::Closed
+                && state.backlog.left_on_disk().is_some_and(|records| records > WRITTEN_AT_END);
         if ends {
             if let (Supply::Old, Some(disk)) = (state.supply, &self.disk) {
                 // also what was there and could not be read
