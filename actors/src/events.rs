@@ -19,7 +19,7 @@ use crate::ledger::shelf::ShelfError;
 use crate::observation::{ChannelObservation, Rejection, Violation};
 use crate::queue::disk::DiskError;
 use crate::rest::{Unreadable, Untranslatable};
-use crate::spool::{Damage, SpoolError};
+use crate::spool::Damage;
 use crate::time::{iso_utc, millis};
 use crate::writer::store::fault::{Refusal, StoreFault};
 
@@ -192,7 +192,7 @@ pub(crate) fn spool_damaged(log: &Logger, damage: &Damage) {
     }
 }
 
-pub(crate) fn spool_neglected(log: &Logger, error: &SpoolError) {
+pub(crate) fn spool_neglected(log: &Logger, error: &DiskError) {
     warn!(log, "disk queue not kept up"; ErrorChain::new(error));
 }
 

@@ -541,14 +541,15 @@ impl DiskThread {
         let retirement = self.retirement.as_ref().filter(|_| is_empty)?;
         let answers = self.inheritance.get_or_insert_with(|| retirement.bequeath(self.spool.removed()));
         while let Some(answer) = answers.last_mut() {
-            match answer.take()? {
-                Ok(Ok(())) => drop(answers.pop()),
+            if let Err(error) = answer.take()?.and_then(|written| written.map_err(DiskError::from)) {
                 // told anew at the next turn, or by the next process
-                Ok(Err(_)) | Err(_) => {
-                    self.inheritance = None;
-                    return None;
+                self.inheritance = None;
+                if self.failures.is_due(Instant::now()) {
+                    events::spool_neglected(&self.log, &error);
                 }
+                return None;
             }
+            answers.pop();
         }
         Some(retirement.folder.clone())
     }
@@ -631,7 +632,7 @@ impl DiskThread {
         if let Err(error) = done
             && self.failures.is_due(Instant::now())
         {
-            events::spool_neglected(&self.log, &error);
+            events::spool_neglected(&self.log, &error.into());
         }
     }
 }
