@@ -319,6 +319,26 @@ fn what_no_record_can_hold_is_handed_out_and_holds_nothing_up() {
 }
 
 #[test]
+fn at_the_end_a_moment_on_disk_is_written_and_a_backlog_is_left() {
+    run(async {
+        let mut world = World::new();
+        deliver(&world, 0, "{}");
+        world.append_all().await;
+        world.sent.push("{}".to_owned());
+        world.restart().await;
+        world.queue.close();
+        let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!("it is read") };
+        assert_eq!(lent.batch.len(), 1);
+        let backlog = |records| Backlog::of_records(SIZE, 0..records);
+        for (records, is_left) in [(WRITTEN_AT_END, false), (WRITTEN_AT_END + 1, true)] {
+            lock(&world.queue.0.state).backlog = backlog(records);
+            let next = world.queue.0.lend();
+            assert_eq!(matches!(next, Ok(Some(Next::End))), is_left, "{records} records");
+        }
+    });
+}
+
+#[test]
 fn an_acknowledgement_of_what_was_not_lent_changes_nothing() {
     run(async {
         let mut world = World::new();
