@@ -10,7 +10,8 @@ The rules, for a value read from t0 to t1:
    newer rows back over it. In trouble (the service or Redis is away, as the harness says) it is excused until HEAL seconds
    after the end of the trouble. Time in which this script itself stood still is added.
 4. Any other value may have lost nothing (`fetched_at` is no older, `bodies.lost` finds nothing) against
-   - the last value that rule 4 was applied to, and
+   - the last value that rule 4 was applied to (the time of REST's answer that is put back may be before that of an event
+     that it has), and
    - if it is the service's, the last write of the fetcher that had ended before t0: the service builds on what it finds
      and never overwrites it with a stale copy.
    What the service knew died with it if it was killed: if the fetcher wrote while the service was away, the first of the two
@@ -137,7 +138,10 @@ class Reader:
         self.note_healing(key, plain, end)
         before = self.counted.get(key)
         if before is not None and not self.trouble.forgot(writes, before.at):
-            self.compare(endpoint, key, value, before.fetched_at, before.data, "what was there before")
+            # REST's answer that is put back over an older one has its own time, which may be before that of an event in it
+            is_put_back = plain is None and self.is_answer(writes, value)
+            fetched_at = value.fetched_at if is_put_back else before.fetched_at
+            self.compare(endpoint, key, value, fetched_at, before.data, "what was there before")
         if plain is None:
             last = last_ended(writes, begin)
             if last is not None:
@@ -169,6 +173,10 @@ class Reader:
             return None
         self.seen[key] = Value(fields["payload"], fetched_at, data, end)
         return self.seen[key]
+
+    def is_answer(self, writes, value):
+        text = value.fetched_at.isoformat()
+        return any((write.payload, write.fetched_at) == (value.payload, text) for write in writes)
 
     def plain_write(self, writes, value, begin, end):
         text = value.fetched_at.isoformat()
