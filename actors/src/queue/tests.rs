@@ -19,6 +19,8 @@ use crate::spool::{Limits, Spool};
 
 /// What should take milliseconds hangs after so long.
 const HANGS: Duration = Duration::from_secs(60);
+/// The disk may have answered by then, or not.
+const SOME_POLLS: u8 = 20;
 const STREAMS: [&str; 2] = ["price:SPY", "price:QQQ"];
 
 #[derive(Clone, Debug)]
@@ -127,7 +129,7 @@ impl World {
                 self.queue.accept(&self.inbox);
                 live_for(*polls, self.queue.keep()).await;
             }
-            Op::Commit { dies } => self.commit(*dies).await,
+            Op::Commit { dies } => self.commit(Some(SOME_POLLS), *dies).await,
             Op::Pass(stream) => {
                 let last = self.redis.entry(format!("uw:ws:{}", STREAMS[*stream])).or_default();
                 last.ms = last.ms.max(crate::samples::RECEIVED_US / 1000) + 5;
@@ -165,8 +167,8 @@ impl World {
     }
 
     /// What a committer does: what is lent must come next, and what is behind its stream gets new IDs before it is written.
-    async fn commit(&mut self, dies: bool) {
-        let Some(Ok(Next::Write(lent))) = live_for(Some(20), self.queue.peek()).await else { return };
+    async fn commit(&mut self, polls: Option<u8>, dies: bool) {
+        let Some(Ok(Next::Write(lent))) = live_for(polls, self.queue.peek()).await else { return };
         let expected = &self.sent[self.stored..self.stored + lent.batch.len()];
         let found: Vec<&str> =
             lent.batch.events().iter().map(|event| std::str::from_utf8(&event.payload).unwrap()).collect();
@@ -255,7 +257,8 @@ proptest! {
             world.safe().await;
             let all = async {
                 while world.stored < world.sent.len() {
-                    world.commit(false).await;
+                    // one and the same wait: whoever gives up and asks again only makes the disk's answer later
+                    world.commit(None, false).await;
                     tokio::task::yield_now().await;
                 }
             };
