@@ -151,9 +151,7 @@ pub struct Reassignment {
     pub channel: String,
     /// `None` is the channel's full stream.
     pub symbol: Option<String>,
-    /// From this record on.
-    pub from: u64,
-    /// But for these, which are stored.
+    /// But for these records, which are stored.
     pub skip: HashSet<u64>,
     /// New IDs are above this one.
     pub above: EntryId,
@@ -454,10 +452,7 @@ impl DiskThread {
         if let Some((job, _)) = self.lingering.take() {
             self.work(job);
         }
-        self.take_stored(Instant::now());
-        let noted = self.persist_unkept();
-        self.report(noted);
-        let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
+        let kept = self.flush();
         self.report(kept);
     }
 
@@ -490,7 +485,7 @@ impl DiskThread {
             Job::Reassign(asked, answer) => {
                 self.take_stored(Instant::now());
                 let stream = StreamName { channel: &asked.channel, symbol: asked.symbol.as_deref() };
-                let reassigned = self.spool.reassign(asked.from, stream, &asked.skip, asked.above);
+                let reassigned = self.spool.reassign(0, stream, &asked.skip, asked.above);
                 answer.send(reassigned).is_err()
             }
             Job::DropOldest { protected_below, bytes, answer } => {
@@ -501,12 +496,7 @@ impl DiskThread {
                 self.take_stored(Instant::now());
                 answer.send(Standing::of(&self.spool)).is_err()
             }
-            Job::Flush(answer) => {
-                self.take_stored(Instant::now());
-                let noted = self.persist_unkept();
-                let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
-                answer.send(noted.and(kept)).is_err()
-            }
+            Job::Flush(answer) => answer.send(self.flush()).is_err(),
         };
         if unheard {
             events::spool_answer_unheard(&self.log);
@@ -573,6 +563,14 @@ impl DiskThread {
             self.hand_over();
         }
         self.show();
+    }
+
+    /// Brings everything that is known to the disk, each part though another fails.
+    fn flush(&mut self) -> Result<(), SpoolError> {
+        self.take_stored(Instant::now());
+        let noted = self.persist_unkept();
+        let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
+        noted.and(kept)
     }
 
     /// Writes down what was stored without having been on the disk.
