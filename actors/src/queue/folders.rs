@@ -186,7 +186,7 @@ impl OpenFolders {
                 log: log.new(slog::o!("component" => "queue", "shard" => shard)),
             })
         };
-        // the oldest first, today's last
+        // today's first: the old ones have them as heirs
         let (todays, olds): (Vec<_>, Vec<_>) =
             self.queues.into_iter().partition(|(folder, _)| self.generation == Some(folder.generation));
         let todays = todays.into_iter().map(|(folder, spool)| (folder.shard, folder, spool, true));

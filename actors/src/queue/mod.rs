@@ -896,7 +896,6 @@ impl Shared {
         let answer = disk.reassign(Reassignment {
             channel: self.observations.channel(index).channel.name().to_owned(),
             symbol: outlet.symbol.as_ref().map(ToString::to_string),
-            from: 0,
             skip: state.backlog.records_of(&skip),
             above,
         });

@@ -115,8 +115,7 @@ impl Shard {
         with_backlog: bool,
         mut visit: impl FnMut(&Event, bool),
     ) -> Result<(), DiskError> {
-        let old = self.generations.queues().iter().map(|old| &old.queue);
-        for queue in old.chain([&self.queue]) {
+        for queue in self.queues() {
             let Some(kept) = beat.during(queue.kept()).await else { continue };
             let mut kept = if with_backlog { kept.with_backlog() } else { kept }.newest(REMEMBERED_RECORDS);
             loop {
@@ -136,6 +135,11 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    /// All queues that may keep something of this shard's streams, the oldest first.
+    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.generations.queues().iter().map(|old| &old.queue).chain([&self.queue])
     }
 
     fn is_home_of(&self, event: &Event, observations: &Observations) -> bool {

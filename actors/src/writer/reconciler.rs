@@ -181,16 +181,25 @@ impl Reconciler {
         batch: &EventBatch,
     ) -> Result<(), StoreFault> {
         let unknown = self.streams.unknown(batch);
-        for streams in unknown.chunks(ASKED_AT_ONCE) {
-            self.scope.beat.beat();
-            let names: Vec<Arc<str>> =
-                streams.iter().map(|at| Arc::clone(&self.streams.get(*at).key)).collect();
-            let lasts = connection.last_ids(&names).await?;
-            for (stream, last) in streams.iter().zip(lasts) {
-                self.streams.learn(*stream, last);
-            }
+        let names: Vec<Arc<str>> = unknown.iter().map(|at| Arc::clone(&self.streams.get(*at).key)).collect();
+        for (stream, last) in unknown.into_iter().zip(self.last_ids(connection, &names).await?) {
+            self.streams.learn(stream, last);
         }
         Ok(())
+    }
+
+    /// The last IDs of streams, in their order.
+    async fn last_ids(
+        &self,
+        connection: &mut Connection,
+        names: &[Arc<str>],
+    ) -> Result<Vec<EntryId>, StoreFault> {
+        let mut lasts = Vec::with_capacity(names.len());
+        for names in names.chunks(ASKED_AT_ONCE) {
+            self.scope.beat.beat();
+            lasts.extend(connection.last_ids(names).await?);
+        }
+        Ok(lasts)
     }
 
     /// Of entries whose streams have gone past them, those that are stored.
@@ -235,12 +244,11 @@ impl Reconciler {
         }
         let healing = Arc::clone(&self.shard.healing);
         let mut noted = self.turn_to_heal(&healing).await;
-        let queues = self.queues();
-        let mut kept = Vec::with_capacity(queues.len());
-        for queue in &queues {
+        let mut kept = Vec::new();
+        for queue in self.shard.queues() {
             kept.extend(self.scope.beat.during(queue.kept()).await);
         }
-        let shortened = self.shortened(connection, &queues).await?;
+        let shortened = self.shortened(connection).await?;
         if shortened.is_empty() {
             return Ok(());
         }
@@ -248,12 +256,6 @@ impl Reconciler {
         self.write_again(connection, &shortened, kept, &mut noted).await?;
         self.unreadable.suspects.clear();
         Ok(())
-    }
-
-    /// All that may keep something of a stream of this shard, the oldest first.
-    fn queues(&self) -> Vec<Queue> {
-        let old = self.shard.generations.queues().iter().map(|old| old.queue.clone());
-        old.chain([self.shard.queue.clone()]).collect()
     }
 
     /// One writer at a time: what is kept of a stream may lie in old queues of several generations besides the shard's own.
@@ -268,13 +270,9 @@ impl Reconciler {
         }
     }
 
-    async fn shortened(
-        &self,
-        connection: &mut Connection,
-        queues: &[Queue],
-    ) -> Result<Shortened, StoreFault> {
+    async fn shortened(&self, connection: &mut Connection) -> Result<Shortened, StoreFault> {
         let mut known: HashMap<Arc<str>, Stored, RandomState> = HashMap::default();
-        for (stream, stored) in queues.iter().flat_map(Queue::stored) {
+        for (stream, stored) in self.shard.queues().flat_map(Queue::stored) {
             let all = known.entry(stream).or_default();
             (all.last, all.unkept) = (all.last.max(stored.last), all.unkept.max(stored.unkept));
         }
@@ -283,13 +281,10 @@ impl Reconciler {
         let known: Vec<(Arc<str>, Stored)> =
             known.into_iter().filter(|(_, stored)| stored.last.ms >= oldest).collect();
         let mut shortened = Shortened::default();
-        for streams in known.chunks(ASKED_AT_ONCE) {
-            self.scope.beat.beat();
-            let names: Vec<Arc<str>> = streams.iter().map(|(stream, _)| Arc::clone(stream)).collect();
-            for ((stream, stored), last) in streams.iter().zip(connection.last_ids(&names).await?) {
-                if last < stored.last {
-                    shortened.insert(Arc::clone(stream), (last, *stored));
-                }
+        let names: Vec<Arc<str>> = known.iter().map(|(stream, _)| Arc::clone(stream)).collect();
+        for ((stream, stored), last) in known.into_iter().zip(self.last_ids(connection, &names).await?) {
+            if last < stored.last {
+                shortened.insert(stream, (last, stored));
             }
         }
         Ok(shortened)
