@@ -87,9 +87,16 @@ struct Process {
 
 impl Process {
     async fn start(pool: Pool, prefix: &str, folder: Option<&Path>) -> Process {
-        let topics = vec![Topic { channel: Channel::News, symbol: None }];
+        let topics = vec![Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let plans = [("news", &topics[..])];
-        let observations = Observations::new("test".into(), "0", &[Channel::News], &plans, 1, Arc::default());
+        let observations = Observations::new(
+            "test".into(),
+            "0",
+            &[Channel::parse("news").unwrap()],
+            &plans,
+            1,
+            Arc::default(),
+        );
         let observations = Arc::new(observations);
         let places = Places { folder: folder.map(Path::to_owned), pool, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];

@@ -79,7 +79,7 @@ impl Duplicates {
     /// volatility may come back to what it was.
     #[must_use]
     pub fn new<'c>(seed: u64, channels: impl IntoIterator<Item = &'c Channel>) -> Duplicates {
-        let window = |channel: &Channel| (!matches!(channel, Channel::Other(_))).then(Window::default);
+        let window = |channel: &Channel| channel.spec().map(|_| Window::default());
         let windows = channels.into_iter().map(window).collect();
         Duplicates { seed, windows, told: Vec::new(), marks: Vec::new() }
     }

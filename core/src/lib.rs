@@ -3,6 +3,7 @@
 //! Nothing here knows an actor, a socket, Redis, a log or the wall clock; the manifest holds the crate to it. In the order of
 //! an event's way:
 //!
+//! * [`channel`]: the one table of what is known of each channel
 //! * [`plan`]: which connection joins which topics
 //! * [`feed`]: frame → topic and payload → fields
 //! * [`routing`]: fields → the streams and hashes of an [`event`], and the shard that writes them
@@ -13,6 +14,7 @@
 //! * [`calendar`] and [`time`]: trading sessions, and times as text
 
 pub mod calendar;
+pub mod channel;
 pub mod duplicates;
 pub mod event;
 pub mod feed;

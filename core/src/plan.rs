@@ -230,8 +230,10 @@ mod tests {
     #[test]
     fn a_topic_of_its_own_is_joined_once_beside_its_channel() {
         let mut own = settings(&["option_trades"], 1, 5, 50);
-        let topic =
-            |symbol| Topic { channel: Channel::OptionTrades, symbol: Some(Symbol::parse(symbol).unwrap()) };
+        let topic = |symbol| Topic {
+            channel: Channel::parse("option_trades").unwrap(),
+            symbol: Some(Symbol::parse(symbol).unwrap()),
+        };
         own.channels.extend([ChannelChoice::Topic(topic("SPXW")), ChannelChoice::Topic(topic("S0"))]);
         assert_eq!(plan(&own).unwrap()[0].topics, [topic("S0"), topic("SPXW")]);
     }

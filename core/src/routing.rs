@@ -186,7 +186,7 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
 pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
-    let has_map = matches!(channel, Channel::GexStrike | Channel::GexStrikeExpiry) && symbol.is_some();
+    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Outlet {
         rest: keys.rest_key(channel, symbol.as_ref()),

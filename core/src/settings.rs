@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{Channel, Endpoint, RestKey, Symbol, Topic};
+use crate::event::{Channel, RestKey, Symbol, Topic};
 
 /// A text that never shows itself: not in logs, errors, panics or `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +67,9 @@ pub struct PlanSettings {
     pub max_joins_per_connection: usize,
 }
 
+/// Default cap of the streams of a channel that is not known in detail.
+const UNKNOWN_CAP: u64 = 5_000;
+
 /// What is written to Redis, and where.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
@@ -97,7 +100,7 @@ impl KeySettings {
     /// are kept fresh that REST has written, for nobody has asked for the others.
     #[must_use]
     pub fn rest_key(&self, channel: &Channel, symbol: Option<&Symbol>) -> Option<RestKey> {
-        let (endpoint, symbol) = (Endpoint::of(channel)?, symbol?);
+        let (endpoint, symbol) = (channel.spec()?.body?, symbol?);
         let may_create = match &self.targets {
             Targets::WholeMarket => false,
             Targets::Symbols(symbols) if symbols.contains(symbol) => true,
@@ -107,16 +110,12 @@ impl KeySettings {
         Some(RestKey { key: key.into(), endpoint, symbol: symbol.clone(), may_create })
     }
 
-    /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default
-    /// (sized in the contract by the usual rate of the channel); `0` is none.
+    /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default; `0` is
+    /// none.
     #[must_use]
     pub fn maxlen_of(&self, channel: &Channel) -> u64 {
         let own = self.maxlen_by_channel.iter().find(|(named, _)| named == channel).map(|(_, cap)| *cap);
-        own.or(self.maxlen).unwrap_or(match channel {
-            Channel::News => 20_000,
-            Channel::Other(_) => 5_000,
-            _ => 100_000,
-        })
+        own.or(self.maxlen).unwrap_or(channel.spec().map_or(UNKNOWN_CAP, |spec| spec.cap))
     }
 }
 

@@ -131,7 +131,14 @@ mod tests {
     use uw_websocket_core::event::Channel;
 
     fn observations() -> Observations {
-        Observations::new("test".to_owned(), "0", &[Channel::Price], &[], 0, std::sync::Arc::default())
+        Observations::new(
+            "test".to_owned(),
+            "0",
+            &[Channel::parse("price").unwrap()],
+            &[],
+            0,
+            std::sync::Arc::default(),
+        )
     }
 
     #[test]

@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn the_settings_choose_their_channels_and_symbols() {
         let channel = |name: &str| ChannelChoice::Channel(Channel::parse(name).unwrap());
-        let topic = Topic { channel: Channel::OptionTrades, symbol: Symbol::parse("SPXW").ok() };
+        let topic =
+            Topic { channel: Channel::parse("option_trades").unwrap(), symbol: Symbol::parse("SPXW").ok() };
         let mut plan = PlanSettings {
             channels: vec![channel("news"), channel("gex"), ChannelChoice::Topic(topic)],
             targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),

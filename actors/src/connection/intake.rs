@@ -7,8 +7,8 @@ use crate::excerpt::excerpt;
 use bytes::Bytes;
 use slog::{Logger, info, warn};
 use uw_websocket_core::calendar::SessionClock;
+use uw_websocket_core::channel::shape;
 use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
-use uw_websocket_core::feed::channels::TypedEvent;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::feed::envelope::{self, Envelope};
 use uw_websocket_core::feed::map_cell::map_cell;
@@ -153,7 +153,7 @@ impl Intake {
         }
         // a copy of nothing: its facts were read, so it is UTF-8
         let payload = String::from_utf8_lossy(payload);
-        if let Err(error) = TypedEvent::parse(&channel.channel, &payload) {
+        if let Err(error) = shape::check(&channel.channel, &payload) {
             channel.drifted.add(1);
             let error = self.excerpt(ErrorChain::new(&error).to_string().as_bytes());
             warn!(self.log, "shape drifted"; "channel" => channel.channel.name(), "error" => &error);

@@ -223,7 +223,7 @@ mod tests {
             channel: channel.clone(),
             symbol: Some(Symbol::parse(symbol).unwrap()),
         };
-        let [gex, price] = [Channel::Gex, Channel::Price];
+        let [gex, price] = [Channel::parse("gex").unwrap(), Channel::parse("price").unwrap()];
         let (gex_1, gex_2) = ([topic(&gex, "SPY")], [topic(&gex, "QQQ")]);
         let prices = [topic(&price, "SPY")];
         let plan = [("gex", &gex_1[..]), ("gex-2", &gex_2[..]), ("prices", &prices[..])];

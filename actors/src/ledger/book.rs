@@ -229,11 +229,11 @@ mod tests {
     use uw_websocket_core::event::{Channel, Family, Topic};
 
     fn book() -> GapBook {
-        let topics = [Topic { channel: Channel::News, symbol: None }];
+        let topics = [Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let observations = Observations::new(
             "test".into(),
             "0",
-            &[Channel::News],
+            &[Channel::parse("news").unwrap()],
             &[("news", &topics[..])],
             1,
             Arc::default(),

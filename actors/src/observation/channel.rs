@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn channel() -> ChannelObservation {
-        ChannelObservation::new(Channel::Price)
+        ChannelObservation::new(Channel::parse("price").unwrap())
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         let channel = channel();
         channel.receive();
         channel.stored.add(1);
-        let twice = Violation { channel: Channel::Price, came: 1, accounted: 2 };
+        let twice = Violation { channel: Channel::parse("price").unwrap(), came: 1, accounted: 2 };
         assert_eq!(channel.audit(), Some(twice));
         channel.in_memory.left.add(1);
         assert_eq!(channel.audit(), None);

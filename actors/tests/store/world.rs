@@ -169,7 +169,7 @@ impl Life {
         let shards = world.writers.shards;
         let log = Logger::root(Discard, o!());
         let folders = OpenFolders::open(&world.spool, shards, "test", &log).unwrap();
-        let channels = [Channel::GexStrike, Channel::Price];
+        let channels = [Channel::parse("gex_strike").unwrap(), Channel::parse("price").unwrap()];
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
         let started = folders.start(&StartParts {
@@ -267,7 +267,9 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
-        let outlet = |symbol: &&str| Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)));
+        let outlet = |symbol: &&str| {
+            Arc::new(outlet(&world.keys, &Channel::parse("gex_strike").unwrap(), Some(symbol)))
+        };
         let outlets = symbols.iter().map(outlet).collect();
         let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
         let received_us = unix_micros();

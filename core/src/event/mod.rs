@@ -4,8 +4,6 @@
 //! a [`Route`]: the [`Outlet`]s in Redis that the event is written to, and the shard that writes them. The payload
 //! itself stays the bytes that came off the wire.
 
-mod channel;
-mod endpoint;
 mod entry_id;
 mod route;
 mod topic;
@@ -15,11 +13,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use channel::{Channel, Family, InvalidChannel, Scope};
-pub use endpoint::Endpoint;
 pub use entry_id::{EntryId, EntryIds, InvalidEntryId};
 pub use route::{ChannelIndex, Outlet, RestKey, Route};
 pub use topic::{InvalidSymbol, Symbol, Topic};
+
+pub use crate::channel::{Channel, Endpoint, Family, InvalidChannel, Scope};
 
 /// A field of a `ws:map:` hash that an event sets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
 use super::topic::Symbol;
+use crate::channel::Endpoint;
 
 /// One place in Redis that an event goes to: a stream and the hash of its newest event, for a channel and perhaps a
 /// symbol. Equal outlets have equal `stream` keys.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::channel::Channel;
+use crate::channel::Channel;
 
 /// A ticker that may become part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,8 @@
 
 use crate::calendar;
 use crate::calendar::SessionClock;
-use crate::event::{Channel, MapCell};
+use crate::channel::{Channel, MapKey};
+use crate::event::MapCell;
 use crate::feed::routing_fields::Facts;
 
 /// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
@@ -16,19 +17,21 @@ pub fn map_cell(
     received_us: u64,
     sessions: &mut SessionClock,
 ) -> Option<Box<MapCell>> {
+    let (key, _) = channel.spec()?.map?;
     let strike = facts.strike.as_deref()?;
     // a row from the future would make the map refuse all others
     let received = received_us / 1000;
     let at_ms = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(received);
     let session = sessions.session_date(at_ms.min(received));
-    let field = if *channel == Channel::GexStrikeExpiry {
-        let expiry = facts.expiry.as_deref()?;
-        if calendar::day_of(expiry).is_some_and(|day| day < session) {
-            return None;
+    let field = match key {
+        MapKey::Strike => strike.to_owned(),
+        MapKey::ExpiryAndStrike => {
+            let expiry = facts.expiry.as_deref()?;
+            if calendar::day_of(expiry).is_some_and(|day| day < session) {
+                return None;
+            }
+            format!("{expiry}:{strike}")
         }
-        format!("{expiry}:{strike}")
-    } else {
-        strike.to_owned()
     };
     (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session, at_ms }))
 }

@@ -17,7 +17,7 @@ use clap::Args;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use uw_websocket_actors::observation::unix_micros;
-use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::event::{Scope, Symbol, Topic};
 use uw_websocket_core::settings::Secret;
 
 use self::file::Contents;
@@ -218,8 +218,8 @@ impl ReplayArgs {
 
 /// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
 fn topic_of(stream: &Topic) -> String {
-    match &stream.channel {
-        channel @ (Channel::FlowAlerts | Channel::News) => channel.to_string(),
+    match stream.channel.spec() {
+        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
         _ => stream.to_string(),
     }
 }

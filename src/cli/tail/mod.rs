@@ -1,6 +1,6 @@
 //! `uw-websocket tail`.
 
-mod facts;
+mod cells;
 mod follower;
 mod line;
 mod printer;

@@ -51,7 +51,7 @@ impl World {
         let channels = CHANNELS.map(|name| Channel::parse(name).unwrap());
         let spy = Symbol::parse("SPY").unwrap();
         let topics = channels.clone().map(|channel| {
-            let symbol = (channel != Channel::News).then(|| spy.clone());
+            let symbol = (channel != Channel::parse("news").unwrap()).then(|| spy.clone());
             Topic { channel, symbol }
         });
         let plan = PlanSettings {
@@ -202,7 +202,7 @@ fn the_first_frame_of_each_channel_is_logged_and_a_drifted_shape_counted() {
 fn the_text_of_a_drifted_shape_is_cut_and_redacted() {
     for length in EXCERPT - TOKEN.len()..EXCERPT + 2 {
         let mut world = World::new();
-        world.event(&format!(r#"["price:SPY",{{"time":"{}{TOKEN}"}}]"#, "y".repeat(length)));
+        world.event(&format!(r#"["price:SPY",{{"close":"1","time":"{}{TOKEN}"}}]"#, "y".repeat(length)));
         let record = world.logged("shape drifted").join("");
         assert!(record.contains("yyy") && !record.contains("ya-"), "{length}: {record}");
         assert!(record.len() <= "shape drifted channel=price error=".len() + EXCERPT, "{record}");

@@ -1,11 +1,13 @@
-//! The facts of a payload that matter to people, channel by channel.
+//! The cells of a line: what the table of channels says is shown of a payload.
 //!
 //! Lenient: a field of an unexpected type counts as absent. A payload without the fields that its channel is about is shown
 //! as the JSON that it is.
 
 use anstyle::{AnsiColor, Effects, Style};
 use serde_json::{Map, Value};
-use uw_websocket_core::event::Channel;
+use uw_websocket_core::channel::Channel;
+use uw_websocket_core::channel::spec::{Column, Emphasis};
+use uw_websocket_core::snapshots::occ::OccSymbol;
 
 use super::line::{Line, escaped, plain, short};
 
@@ -18,134 +20,66 @@ const STRONG: Style = Style::new().effects(Effects::BOLD);
 
 /// As wide as `SPXW 2025-05-16 5950.5 C`.
 const CONTRACT: usize = 24;
-/// As wide as the longest rule that is known, `RepeatedHitsDescendingFill`.
-const RULE: usize = 26;
 /// As wide as a short number.
 const SHORT: usize = 6;
 
 /// A payload's members.
-pub(super) struct Facts<'p>(&'p Map<String, Value>);
+struct Members<'p>(&'p Map<String, Value>);
 
-/// Adds the facts of a payload to a line; `false` if it has none of those that its channel is about.
+/// Adds the cells of a payload's columns to a line; `false` if it has none of the fields that its channel is about.
 pub(super) fn add(line: &mut Line, channel: &Channel, payload: &Value) -> bool {
-    let Value::Object(members) = payload else { return false };
-    let facts = Facts(members);
-    let added = match channel {
-        Channel::FlowAlerts => alert(line, &facts),
-        Channel::OptionTrades => trade(line, &facts),
-        Channel::Price => price(line, &facts),
-        Channel::Gex => gex(line, &facts),
-        Channel::GexStrike | Channel::GexStrikeExpiry => strike(line, &facts),
-        Channel::News => news(line, &facts),
-        Channel::Other(_) => None,
+    let (Value::Object(members), Some(spec)) = (payload, channel.spec()) else { return false };
+    let members = Members(members);
+    let has_subject = match spec.columns.iter().find(|column| spec.subject.contains(&column.field())) {
+        Some(column) => spec.subject.iter().any(|field| members.has(*column, field)),
+        None => false,
     };
-    added.is_some()
+    if has_subject {
+        spec.columns.iter().for_each(|column| members.add(line, *column));
+    }
+    has_subject
 }
 
 /// The symbol that a payload names.
 pub(super) fn symbol(payload: &Value) -> Option<String> {
     let Value::Object(members) = payload else { return None };
-    ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Facts(members).text(name))
+    ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name))
 }
 
-fn alert(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    let contract = facts.contract("option_chain")?;
-    line.left(STRONG, &contract, CONTRACT);
-    line.left(PLAIN, &facts.text("rule_name").unwrap_or_default(), RULE);
-    line.right(PLAIN, &facts.short("total_size"), SHORT);
-    line.right(STRONG, &facts.money("total_premium"), SHORT + 1);
-    let (ask, bid) = (facts.share("total_ask_side_prem"), facts.share("total_bid_side_prem"));
+/// A named number whose sign is its colour.
+fn signed<'l>(line: &'l mut Line, name: &str, number: Option<f64>) -> &'l mut Line {
+    let style = match number {
+        Some(number) if number > 0.0 => GOOD,
+        Some(number) if number < 0.0 => BAD,
+        _ => PLAIN,
+    };
+    let shown = number.map_or_else(absent, short);
+    line.left(style, &format!("{name} {shown:>SHORT$}"), 0)
+}
+
+/// How a whole is divided; the greater part gives the colour.
+fn shares(line: &mut Line, ask: Option<f64>, bid: Option<f64>) -> &mut Line {
     let lean = match (ask, bid) {
         (Some(ask), Some(bid)) if ask > bid => GOOD,
         (Some(ask), Some(bid)) if ask < bid => BAD,
         _ => PLAIN,
     };
-    line.left(lean, &format!("ask {:>4} bid {:>4}", percent(ask), percent(bid)), 0);
-    for (field, word) in [
-        ("has_sweep", "sweep"),
-        ("has_floor", "floor"),
-        ("has_multileg", "multileg"),
-        ("all_opening_trades", "opening"),
-    ] {
-        line.word(MARK, if facts.flag(field) { word } else { "" });
-    }
-    Some(())
+    line.left(lean, &format!("ask {:>4} bid {:>4}", percent(ask), percent(bid)), 0)
 }
 
-fn trade(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    let contract = facts.contract("option_symbol")?;
-    let tags = facts.words("tags");
+/// The side of a trade, in the colour of its lean.
+fn side<'l>(line: &'l mut Line, tags: &[String]) -> &'l mut Line {
     let side = tags.iter().find_map(|tag| tag.strip_suffix("_side").filter(|side| !side.is_empty()));
     let lean = match tags.iter().map(String::as_str).find(|tag| matches!(*tag, "bullish" | "bearish")) {
         Some("bullish") => GOOD,
         Some(_) => BAD,
         None => PLAIN,
     };
-    line.left(STRONG, &contract, CONTRACT);
-    line.left(lean, side.unwrap_or("-"), "ask".len());
-    line.right(PLAIN, &facts.short("size"), SHORT);
-    line.left(
-        PLAIN,
-        &format!("@ {}", facts.price("price").unwrap_or_else(|| "-".to_owned())),
-        "@ 123.45".len(),
-    );
-    line.right(STRONG, &facts.money("premium"), SHORT + 1);
-    let volatility = facts.number("implied_volatility").map(|iv| format!("IV {:.1}%", iv * 100.0));
-    line.left(PLAIN, &volatility.unwrap_or_default(), "IV 123.4%".len());
-    let others: Vec<&str> = tags.iter().map(String::as_str).filter(|tag| !tag.ends_with("_side")).collect();
-    line.word(FAINT, &others.join(" "));
-    line.word(BAD, if facts.flag("canceled") { "canceled" } else { "" });
-    Some(())
+    line.left(lean, side.unwrap_or("-"), "ask".len())
 }
 
-fn price(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    line.right(STRONG, &facts.price("close")?, "12345.67".len());
-    line.left(FAINT, &labelled("volume", &facts.short("vol")), 0);
-    Some(())
-}
-
-fn gex(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    let gamma = |kind: &str| facts.number(&format!("gamma_per_one_percent_move_{kind}"));
-    let (oi, vol) = (gamma("oi"), gamma("vol"));
-    oi.or(vol)?;
-    line.right(STRONG, &facts.price("price").unwrap_or_else(|| "-".to_owned()), "12345.67".len());
-    for (name, value) in [("gamma oi", oi), ("vol", vol), ("dir", gamma("dir"))] {
-        signed(line, name, value);
-    }
-    Some(())
-}
-
-fn strike(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    let strike = facts.decimal("strike")?;
-    if let Some(expiry) = facts.text("expiry") {
-        line.left(PLAIN, &expiry, "2025-05-16".len());
-    }
-    line.right(STRONG, &strike, "12345.5".len());
-    signed(line, "gamma oi call", facts.number("call_gamma_oi"));
-    signed(line, "put", facts.number("put_gamma_oi"));
-    signed(line, "vol call", facts.number("call_gamma_vol"));
-    signed(line, "put", facts.number("put_gamma_vol"));
-    line.word(FAINT, &labelled("price", &facts.price("price").unwrap_or_default()));
-    Some(())
-}
-
-fn news(line: &mut Line, facts: &Facts<'_>) -> Option<()> {
-    let headline = facts.text("headline")?;
-    line.left(FAINT, &facts.text("source").unwrap_or_default(), "social-media".len());
-    line.word(MARK, &facts.words("tickers").join(","));
-    line.word(PLAIN, &headline);
-    Some(())
-}
-
-/// A named number whose sign is its colour.
-fn signed(line: &mut Line, name: &str, number: Option<f64>) {
-    let style = match number {
-        Some(number) if number > 0.0 => GOOD,
-        Some(number) if number < 0.0 => BAD,
-        _ => PLAIN,
-    };
-    let shown = number.map_or_else(|| "-".to_owned(), short);
-    line.left(style, &format!("{name} {shown:>SHORT$}"), 0);
+fn absent() -> String {
+    "-".to_owned()
 }
 
 fn labelled(name: &str, value: &str) -> String {
@@ -153,10 +87,57 @@ fn labelled(name: &str, value: &str) -> String {
 }
 
 fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
+    share.map_or_else(absent, |share| format!("{:.0}%", share * 100.0))
 }
 
-impl Facts<'_> {
+impl Members<'_> {
+    /// Whether a field holds what the column that is about it shows.
+    fn has(&self, column: Column, field: &str) -> bool {
+        match column {
+            Column::Contract(_) | Column::Word(_) => self.text(field).is_some(),
+            _ => self.number(field).is_some(),
+        }
+    }
+
+    fn add(&self, line: &mut Line, column: Column) {
+        match column {
+            Column::Contract(name) => line.left(STRONG, &self.contract(name).unwrap_or_default(), CONTRACT),
+            Column::Text(name, width, emphasis) => {
+                let style = if emphasis == Emphasis::Faint { FAINT } else { PLAIN };
+                line.left(style, &self.text(name).unwrap_or_default(), width)
+            }
+            Column::Word(name) => line.word(PLAIN, &self.text(name).unwrap_or_default()),
+            Column::Exact(name, width) => line.right(STRONG, &self.price(name).unwrap_or_else(absent), width),
+            Column::At(name) => {
+                let price = self.price(name).unwrap_or_else(absent);
+                line.left(PLAIN, &format!("@ {price}"), "@ 123.45".len())
+            }
+            Column::Plain(name, width) => line.right(STRONG, &self.decimal(name).unwrap_or_default(), width),
+            Column::Short(name) => line.right(PLAIN, &self.short(name), SHORT),
+            Column::Money(name) => line.right(STRONG, &self.money(name), SHORT + 1),
+            Column::Percent(label, name) => {
+                let share = self.number(name).map(|share| format!("{label} {:.1}%", share * 100.0));
+                line.left(PLAIN, &share.unwrap_or_default(), "IV 123.4%".len())
+            }
+            Column::Signed(label, name) => signed(line, label, self.number(name)),
+            Column::Labelled(label, name) => line.word(FAINT, &labelled(label, &self.short(name))),
+            Column::LabelledPrice(label, name) => {
+                line.word(FAINT, &labelled(label, &self.price(name).unwrap_or_default()))
+            }
+            Column::Shares(whole, ask, bid) => shares(line, self.share(ask, whole), self.share(bid, whole)),
+            Column::Side(name) => side(line, &self.words(name)),
+            Column::Tags(name) => {
+                let tags = self.words(name);
+                let others: Vec<&str> =
+                    tags.iter().map(String::as_str).filter(|tag| !tag.ends_with("_side")).collect();
+                line.word(FAINT, &others.join(" "))
+            }
+            Column::Words(name) => line.word(MARK, &self.words(name).join(",")),
+            Column::Flag(name, word) => line.word(MARK, if self.flag(name) { word } else { "" }),
+            Column::Alarm(name, word) => line.word(BAD, if self.flag(name) { word } else { "" }),
+        };
+    }
+
     /// A text that is not empty, or a number as it is written.
     fn text(&self, name: &str) -> Option<String> {
         match self.0.get(name)? {
@@ -204,9 +185,9 @@ impl Facts<'_> {
         words.filter_map(Value::as_str).map(|word| escaped(word).into_owned()).collect()
     }
 
-    /// A premium as its share of the whole.
-    fn share(&self, name: &str) -> Option<f64> {
-        let whole = self.number("total_premium").filter(|whole| *whole > 0.0)?;
+    /// A number as its share of a whole.
+    fn share(&self, name: &str, whole: &str) -> Option<f64> {
+        let whole = self.number(whole).filter(|whole| *whole > 0.0)?;
         self.number(name).map(|part| part / whole)
     }
 
@@ -219,29 +200,14 @@ impl Facts<'_> {
 
 /// `TSLA250516C00352500` as `TSLA 2025-05-16 352.5 C`.
 fn contract(symbol: &str) -> Option<String> {
-    /// Of date, side and strike.
-    const TAIL: usize = 15;
-    let (root, tail) = symbol.split_at_checked(symbol.len().checked_sub(TAIL)?)?;
-    let (date, tail) = tail.split_at_checked(6)?;
-    let (side, strike) = tail.split_at_checked(1)?;
-    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if !is_number(date) || !is_number(strike) || !matches!(side, "C" | "P") || root.is_empty() {
-        return None;
-    }
-    let (year, day) = date.split_at_checked(2)?;
-    let (month, day) = day.split_at_checked(2)?;
-    let (whole, thousandths) = strike.split_at_checked(5)?;
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        digits => digits,
-    };
-    let strike = format!("{whole}.{thousandths}");
-    Some(format!("{} 20{year}-{month}-{day} {} {side}", root.trim(), plain(&strike)))
+    let OccSymbol { root, expiry, is_call, strike } = OccSymbol::parse(symbol).ok()?;
+    Some(format!("{root} {expiry} {strike} {}", if is_call { "C" } else { "P" }))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uw_websocket_core::channel::table;
 
     use super::*;
 
@@ -323,8 +289,8 @@ mod tests {
     ];
 
     #[test]
-    fn what_its_channel_is_not_about_has_no_facts() {
-        for channel in Channel::KNOWN {
+    fn what_its_channel_is_not_about_has_no_cells() {
+        for channel in Channel::known() {
             for payload in ["{}", "[]", "7", r#"{"option_chain":"","close":null,"strike":[],"headline":{}}"#]
             {
                 assert_eq!(shown(channel.name(), payload), None, "{channel} {payload}");
@@ -347,7 +313,7 @@ mod tests {
             let members: Vec<String> =
                 names.iter().zip(&values).map(|(name, value)| format!("\"{name}\":{}", odd[*value])).collect();
             let payload = format!("{{{}}}", members.join(","));
-            if let Some(shown) = shown(Channel::KNOWN[channel].name(), &payload) {
+            if let Some(shown) = shown(table::KNOWN[channel].name, &payload) {
                 prop_assert!(!shown.contains(char::is_control));
             }
         }

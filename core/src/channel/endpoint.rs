@@ -1,7 +1,5 @@
 //! The endpoints of REST whose bodies events keep fresh.
 
-use super::channel::Channel;
-
 /// The endpoints of REST whose bodies the feed keeps fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -19,18 +17,6 @@ impl Endpoint {
     /// All of them.
     pub const ALL: [Endpoint; 4] =
         [Endpoint::FlowAlerts, Endpoint::StockState, Endpoint::SpotExposures, Endpoint::SpotExposuresStrike];
-
-    /// The endpoint whose bodies a channel's events keep fresh. The fetcher has none for the other channels.
-    #[must_use]
-    pub fn of(channel: &Channel) -> Option<Endpoint> {
-        match channel {
-            Channel::FlowAlerts => Some(Endpoint::FlowAlerts),
-            Channel::Price => Some(Endpoint::StockState),
-            Channel::Gex => Some(Endpoint::SpotExposures),
-            Channel::GexStrike => Some(Endpoint::SpotExposuresStrike),
-            _ => None,
-        }
-    }
 
     /// Its name in keys.
     #[must_use]
