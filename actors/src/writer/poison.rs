@@ -14,7 +14,7 @@ use slog::{Logger, error};
 use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
 use uw_websocket_core::quarantine::{self, Quarantine, QuarantineError};
 
-use super::transaction::Entry;
+use super::streams::Entry;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};

@@ -4,19 +4,19 @@
 //! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
 //! merged into that and the write is tried again.
 
-use slog::warn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slog::warn;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uw_websocket_core::snapshots::Hash;
 
-use super::Snapshots;
 use super::bodies::{Bodies, Found};
 use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
+use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
 use crate::observation::SnapshotObservation;
@@ -152,8 +152,7 @@ impl Flush {
     }
 
     fn observed(&self) -> &SnapshotObservation {
-        let shared = &self.snapshots.0;
-        &shared.observations.writers[shared.shard].snapshots
+        self.snapshots.observed()
     }
 
     async fn next(&mut self) -> Work {
@@ -171,20 +170,17 @@ impl Flush {
             if is_owed && (is_closed || self.budget.is_open(now)) {
                 return Work::Owed;
             }
-            let shared = &self.snapshots.0;
-            let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
+            let due = self.snapshots.take_due(now, is_closed, MAX_AT_ONCE);
             if !due.is_empty() {
-                self.snapshots.note_bytes();
-                shared.taken.notify_one();
                 return Work::Write(due);
             }
             if is_closed {
                 return Work::End;
             }
-            let due = shared.pending.borrow().next_due().unwrap_or(now + BEAT);
+            let due = self.snapshots.next_due().unwrap_or(now + BEAT);
             let owed = if is_owed { self.budget.opens_at() } else { look };
             let wait = due.min(look).min(owed).saturating_duration_since(now);
-            timeout(wait, shared.came.notified()).await.ok();
+            self.snapshots.wait_for_more(wait).await;
         }
     }
 
@@ -231,11 +227,7 @@ impl Flush {
         self.connect().await?;
         self.write_hashes(news).await?;
         self.write_bodies(news).await?;
-        let now = Instant::now();
-        let mut pending = self.snapshots.0.pending.borrow_mut();
-        for news in news {
-            pending.written(&news.outlet.stream, now);
-        }
+        self.snapshots.written(news.iter().map(|news| &news.outlet.stream), Instant::now());
         Ok(())
     }
 
@@ -368,13 +360,9 @@ impl Flush {
 
     /// These bodies were written: they rest for the interval.
     fn rest(&mut self, written: &[Arc<str>]) {
-        let now = Instant::now();
-        let mut pending = self.snapshots.0.pending.borrow_mut();
-        for key in written {
-            if let Some(held) = self.bodies.get(key) {
-                pending.written(&held.stream, now);
-            }
-        }
+        let stream = |key: &Arc<str>| Some(Arc::clone(&self.bodies.get(key)?.stream));
+        let streams: Vec<Arc<str>> = written.iter().filter_map(stream).collect();
+        self.snapshots.written(&streams, Instant::now());
     }
 
     /// Reads bodies as they are in Redis.

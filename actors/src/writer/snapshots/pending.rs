@@ -31,7 +31,7 @@ pub enum Origin {
 
 /// What has come for the hashes of one outlet.
 #[derive(Debug)]
-pub(super) struct News {
+pub struct News {
     /// Which hashes.
     pub(super) outlet: Arc<Outlet>,
     /// Whether they may hold it already.
