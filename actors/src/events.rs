@@ -7,20 +7,21 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use slog::{Logger, debug, error, info, warn};
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::snapshots::{Unreadable, Untranslatable};
+use uw_websocket_core::spool::Damage;
+use uw_websocket_core::time::{iso_utc, millis};
 
 use crate::error_chain::ErrorChain;
-use crate::event::EntryId;
 use crate::janitor::Swept;
 use crate::lease::key::KeyError;
 use crate::ledger::gap::Gap;
 use crate::ledger::life::Life;
 use crate::ledger::observed::GapObservation;
 use crate::ledger::shelf::ShelfError;
-use crate::observation::{ChannelObservation, Rejection, Violation};
+use crate::observation::{ChannelObservation, Violation};
 use crate::queue::disk::DiskError;
-use crate::rest::{Unreadable, Untranslatable};
-use crate::spool::Damage;
-use crate::time::{iso_utc, millis};
 use crate::writer::store::fault::{Refusal, StoreFault};
 
 /// A defect: the same was done before the service started.

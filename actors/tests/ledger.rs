@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use deadpool_redis::{Pool, redis};
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
-use uw_websocket_actors::connection::plan::ConnectionPlan;
 use uw_websocket_actors::control;
-use uw_websocket_actors::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::Watch;
 use uw_websocket_actors::ledger::clerk::Clerk;
@@ -26,7 +24,10 @@ use uw_websocket_actors::ledger::post::Post;
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Observations, unix_micros};
-use uw_websocket_actors::settings::{RedisSettings, Secret};
+use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
+use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::settings::Secret;
 
 use crate::yardstick::{has_passed, stretched};
 

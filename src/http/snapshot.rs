@@ -128,7 +128,7 @@ fn parse_resident(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uw_websocket_actors::event::Channel;
+    use uw_websocket_core::event::Channel;
 
     fn observations() -> Observations {
         Observations::new("test".to_owned(), "0", &[Channel::Price], &[], 0, std::sync::Arc::default())

@@ -39,7 +39,7 @@ impl Source {
 mod tests {
     use std::time::Duration;
 
-    use uw_websocket_actors::event::{Channel, Symbol, Topic};
+    use uw_websocket_core::event::{Channel, Symbol, Topic};
 
     use super::*;
     use crate::http::history::{KEPT, STEP};

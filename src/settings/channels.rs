@@ -1,8 +1,8 @@
 //! The lists of channels and symbols. An error is what would be valid, for all bad items of a list; it repeats an item
 //! as it was written and whole, so that a secret in the wrong place is still recognised and masked.
 
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
-use uw_websocket_actors::settings::{ChannelChoice, Targets};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::settings::{ChannelChoice, Targets};
 
 /// Most items of `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;

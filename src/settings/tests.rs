@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::{Fsync, Retention, SpoolMode, SpoolSettings, Targets, WhenFull};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::settings::{Retention, Targets};
 
 use super::*;
 

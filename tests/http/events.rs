@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use uw_websocket::http::HttpSide;
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::Observations;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use super::{PATIENCE, get, in_order, request, start};
 use crate::yardstick::{has_passed, stretched};

@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use crate::yardstick::{has_passed, stretched};
 

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::excerpt::excerpt;
 use bytes::Bytes;
 use slog::Logger;
+use uw_websocket_core::calendar::SessionClock;
+use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
+use uw_websocket_core::feed::channels::TypedEvent;
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::feed::envelope::{self, Envelope};
+use uw_websocket_core::feed::map_cell::map_cell;
+use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::routing::{Router, Routing};
 
-use super::cell::map_cell;
-use super::channels::TypedEvent;
-use super::envelope::{self, Envelope};
-use super::facts::Facts;
-use super::router::{Router, Routing};
-use crate::calendar::SessionClock;
 use crate::error_chain::ErrorChain;
-use crate::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use crate::events;
-use crate::excerpt::excerpt;
-use crate::observation::{Observations, Rejection};
+use crate::observation::Observations;
 use crate::sampled::Sampled;
 
 /// How much is logged of what came from outside.

@@ -16,23 +16,22 @@ use slog::Logger;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
+use uw_websocket_core::calendar::{self, MarketState};
+use uw_websocket_core::event::ReadAt;
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::plan::ConnectionPlan;
 
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
 use super::intake::{Intake, Taken};
-use super::plan::ConnectionPlan;
 use super::reconnect::ReconnectPolicy;
 use super::session::{Acknowledged, Death, Due, Session};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
-use crate::calendar::{self, MarketState};
-use crate::event::ReadAt;
 use crate::events;
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::book::Watch;
 use crate::ledger::gap::GapReason;
-use crate::observation::{
-    ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
-};
+use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
 

@@ -5,18 +5,11 @@
 //! shards). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
 //! [`handshakes`] (when to open the next). The [`listener`] puts them together; this shell starts and stops it.
 
-pub mod cell;
-pub mod channels;
-pub mod envelope;
-pub mod facts;
 pub mod forwarder;
 pub mod handshakes;
 pub mod intake;
-mod json;
 pub mod listener;
-pub mod plan;
 pub mod reconnect;
-pub mod router;
 pub mod session;
 pub mod transport;
 pub mod trial;
@@ -28,12 +21,12 @@ use forwarder::Forwarder;
 use handshakes::HandshakeLimiter;
 use intake::Intake;
 use listener::Listener;
-use plan::ConnectionPlan;
 use reconnect::ReconnectPolicy;
-use router::Router;
 use slog::Logger;
 use tokio::sync::watch;
 use transport::FeedConnector;
+use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::routing::Router;
 
 use crate::events;
 use crate::fault::ChildFaults;

@@ -14,9 +14,10 @@ mod measured;
 
 use std::time::Duration;
 
+use uw_websocket_core::event::{Channel, Scope};
+use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
+
 pub use self::measured::{Measured, measure};
-use crate::event::{Channel, Scope};
-use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
 
 /// Symbols of the whole market that count as full.
 pub const MARKET_SYMBOLS: u64 = 500;
@@ -104,7 +105,7 @@ impl Forecast {
         retention: Retention,
         measured: &Measured,
     ) -> Forecast {
-        let channels: Vec<_> = crate::connection::router::channels_of(plan)
+        let channels: Vec<_> = uw_websocket_core::routing::channels_of(plan)
             .into_iter()
             .map(|channel| ChannelForecast::new(channel, plan, keys, retention, measured))
             .collect();

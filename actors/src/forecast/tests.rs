@@ -1,6 +1,7 @@
+use uw_websocket_core::event::{Symbol, Topic};
+
 use super::*;
-use crate::event::{Symbol, Topic};
-use crate::samples;
+use uw_websocket_core::fixtures;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -25,7 +26,7 @@ fn plan(channels: &[&str], targets: &str) -> PlanSettings {
 
 /// Event streams alone, with one cap.
 fn keys(maxlen: u64) -> KeySettings {
-    KeySettings { maxlen: Some(maxlen), snapshots: false, ..samples::keys() }
+    KeySettings { maxlen: Some(maxlen), snapshots: false, ..fixtures::keys() }
 }
 
 fn forecast(channels: &[&str], targets: &str, keys: &KeySettings, retention: Retention) -> Forecast {

@@ -15,12 +15,12 @@ use cadence::Cadence;
 use deadpool_redis::{Pool, redis};
 use slog::Logger;
 use tokio::sync::watch;
+use uw_websocket_core::calendar::{self, MarketState};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::time::iso_utc;
 
-use crate::calendar::{self, MarketState};
-use crate::event::Channel;
 use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
-use crate::time::iso_utc;
 use crate::{control, events};
 
 /// How often observations are looked at.
@@ -206,7 +206,7 @@ impl Actor for Herald {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Symbol, Topic};
+    use uw_websocket_core::event::{Symbol, Topic};
 
     #[test]
     fn a_channel_is_live_with_the_connections_that_carry_it() {

@@ -25,14 +25,14 @@ use deadpool_redis::{Pool, PoolError, redis};
 use slog::Logger;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+use uw_websocket_core::calendar::retention_cutoff;
+use uw_websocket_core::settings::Retention;
 
 use self::pace::Pace;
 use self::sweep::Sweep;
-use crate::calendar::retention_cutoff;
 use crate::events;
 use crate::observation::{Observations, unix_micros};
 use crate::sampled::Sampled;
-use crate::settings::Retention;
 
 /// Between two rounds: entries live for hours, so a minute more is nothing, and a round over a few dozen keys costs
 /// Redis less than a millisecond.

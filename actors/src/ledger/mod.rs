@@ -33,8 +33,8 @@ use post::Post;
 use shelf::{Shelf, ShelfError};
 use slog::Logger;
 use tokio::sync::Mutex;
+use uw_websocket_core::plan::ConnectionPlan;
 
-use crate::connection::plan::ConnectionPlan;
 use crate::events;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Observations, unix_micros};

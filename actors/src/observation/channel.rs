@@ -6,9 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::labelled;
+
 use super::{Count, Moment};
-use crate::event::Channel;
-use crate::labelled;
 
 labelled! {
     /// Why an event that was read did not reach Redis.

@@ -19,16 +19,16 @@ use slog::Logger;
 use thiserror::Error;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
+use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::routing::home_shard;
+use uw_websocket_core::spool::{
+    ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, StreamName, Unrecordable,
+};
 
-use crate::connection::router::home_shard;
-use crate::event::{Channel, EntryId};
 use crate::events;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
-use crate::spool::{
-    ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, StreamName, Unrecordable,
-};
 
 /// Jobs that wait at most. A queue has one question about writing and one about reading under way at a time; an old one is
 /// asked by all writers besides, at the start all at once; the settings allow 64.

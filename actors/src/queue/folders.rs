@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 
 use slog::Logger;
 use thiserror::Error;
+use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::quarantine::Quarantine;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::spool::{
+    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
+};
 
 use super::disk::{Disk, DiskParts, Retirement, Standing};
 use super::generations::{Generations, OldQueue};
@@ -19,13 +25,10 @@ use super::inbox::Inbox;
 use super::losses;
 use super::shard::{FIRST_ORDINAL, Shard};
 use super::{Queue, QueueParts};
-use crate::event::{Channel, EntryId};
 use crate::events;
 use crate::ledger::gap::Gap;
 use crate::observation::Observations;
-use crate::quarantine::Quarantine;
-use crate::settings::{Fsync, KeySettings, SpoolMode, SpoolSettings, WriterSettings};
-use crate::spool::{Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders};
+use crate::settings::{Fsync, SpoolMode, SpoolSettings, WriterSettings};
 
 /// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
 /// these bounds.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use slog::Logger;
+use uw_websocket_core::event::{Channel, Family};
+use uw_websocket_core::spool::Damage;
 
-use crate::event::{Channel, Family};
 use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
-use crate::spool::Damage;
 
 /// Events that were dropped, by channel.
 pub fn of_channels(

@@ -28,11 +28,11 @@ use actix_rt::ArbiterHandle;
 use slog::{Logger, error, info, warn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use uw_websocket_core::time::millis;
 
 use crate::backoff::Backoff;
 use crate::observation::{Observations, lock};
 use crate::settings::RestartSettings;
-use crate::time::millis;
 
 use self::data_thread::{DataThread, ThreadHealth};
 

@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use uw_websocket_core::event::EntryId;
 
 use super::outage::{Outage, RETRY_MAX};
 use super::poison::Poison;
@@ -24,7 +25,6 @@ use super::store::fault::{Refusal, StoreFault};
 use super::store::link::Address;
 use super::streams::SlotIndex;
 use super::transaction::{Entry, Transaction};
-use crate::event::EntryId;
 use crate::events;
 use crate::fault::FaultPoint;
 use crate::observation::WriterState;

@@ -29,6 +29,7 @@ use actix::prelude::*;
 use futures_util::future::OptionFuture;
 use slog::Logger;
 use tokio::sync::Notify;
+use uw_websocket_core::settings::{KeySettings, Retention};
 
 use self::committer::{Committer, Work};
 use self::ingest::Ingest;
@@ -48,7 +49,6 @@ use crate::messages::Delivery;
 use crate::observation::Observations;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
-use crate::settings::{KeySettings, Retention};
 use crate::supervisor::{Beats, ChildLife, Stop};
 
 /// What a writer is made of; its factory makes it anew at each start.

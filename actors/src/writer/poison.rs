@@ -11,14 +11,14 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use slog::Logger;
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
+use uw_websocket_core::quarantine::{self, Quarantine, QuarantineError};
 
 use super::transaction::Entry;
 use crate::error_chain::ErrorChain;
-use crate::event::{ChannelIndex, EntryId, Event, Outlet};
 use crate::events;
 use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};
-use crate::quarantine::{self, Quarantine, QuarantineError};
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::losses;
 use crate::sampled::Sampled;

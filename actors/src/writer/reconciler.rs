@@ -19,25 +19,25 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
+use uw_websocket_core::calendar::retention_cutoff;
+use uw_websocket_core::event::{EntryId, Family};
+use uw_websocket_core::ids::next_id;
+use uw_websocket_core::settings::{KeySettings, Retention};
 
 use super::scope::{BEAT, Scope};
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{Connection, EntryStatus};
 use super::streams::{Plan, SlotIndex, Streams};
 use super::transaction::{Entry, Transaction};
-use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family};
 use crate::events;
 use crate::fault::FaultPoint;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::unix_micros;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
-use crate::queue::ids::next_id;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::sampled::Sampled;
-use crate::settings::{KeySettings, Retention};
 
 /// Streams that are asked for at once.
 const ASKED_AT_ONCE: usize = 512;

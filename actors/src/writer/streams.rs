@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::event::{EntryId, Outlet};
 
 use super::store::resp::Commands;
 use super::transaction::Entry;
-use crate::event::{EntryId, Outlet};
 use crate::queue::batch::EventBatch;
 
 /// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use uw_websocket_core::event::{EntryId, Event, Outlet};
+
 use super::store::resp::{Commands, id_text};
 use super::streams::{SlotIndex, Streams};
-use crate::event::{EntryId, Event, Outlet};
 use crate::queue::batch::EventBatch;
 
 /// What is kept of a command buffer between transactions: a usual transaction of 512 trades.

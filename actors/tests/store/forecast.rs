@@ -1,9 +1,10 @@
 //! The sizes that the forecast goes by, measured again.
 
 use uw_websocket_actors::control;
-use uw_websocket_actors::event::{Channel, Symbol};
 use uw_websocket_actors::forecast::{Measured, Usual, measure};
-use uw_websocket_actors::settings::{ChannelChoice, PlanSettings, RedisSettings, Secret, Targets};
+use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::event::{Channel, Symbol};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
 
 use crate::redis::RedisServer;
 

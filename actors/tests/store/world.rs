@@ -13,8 +13,6 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
-use uw_websocket_actors::connection::router::outlet;
-use uw_websocket_actors::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::GapBook;
@@ -24,11 +22,12 @@ use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterS
 use uw_websocket_actors::queue::disk::{Disk, DiskError};
 use uw_websocket_actors::queue::folders::{OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
-use uw_websocket_actors::settings::{
-    Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, Targets, WhenFull, WriterSettings,
-};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
 use uw_websocket_actors::supervisor::Beats;
 use uw_websocket_actors::writer::WriterParts;
+use uw_websocket_core::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
+use uw_websocket_core::routing::outlet;
+use uw_websocket_core::settings::{KeySettings, Retention, Targets};
 
 use crate::redis::{RedisServer, SOON};
 use crate::yardstick::{has_passed, stretched};

@@ -5,7 +5,7 @@
 
 use anstyle::{AnsiColor, Effects, Style};
 use serde_json::{Map, Value};
-use uw_websocket_actors::event::Channel;
+use uw_websocket_core::event::Channel;
 
 use super::line::{Line, escaped, plain, short};
 

@@ -12,8 +12,8 @@ use regex_lite::Regex;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::ledger::gap::Gap;
+use uw_websocket_core::event::EntryId;
 
 use super::facts;
 use super::line::Line;

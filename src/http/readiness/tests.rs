@@ -1,6 +1,7 @@
+use uw_websocket_core::event::{Channel, Topic};
+
 use super::*;
 use std::sync::Arc;
-use uw_websocket_actors::event::{Channel, Topic};
 
 fn ready() -> Observations {
     let topics = [Channel::FlowAlerts, Channel::News].map(|channel| Topic { channel, symbol: None });

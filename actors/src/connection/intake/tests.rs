@@ -2,13 +2,14 @@ use std::fmt::Write;
 use std::sync::Mutex;
 
 use slog::{Drain, KV, OwnedKVList, Record, o};
+use uw_websocket_core::calendar;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::feed::map_cell::MAX_FIELD;
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::*;
-use crate::calendar;
-use crate::connection::cell::MAX_FIELD;
-use crate::event::{Channel, Symbol, Topic};
-use crate::samples::{RECEIVED_US, keys, observations, read_at};
-use crate::settings::{ChannelChoice, PlanSettings, Targets};
+use crate::samples::observations;
+use uw_websocket_core::fixtures::{RECEIVED_US, keys, read_at};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 const CHANNELS: [&str; 4] = ["price", "news", "gex_strike", "gex_strike_expiry"];

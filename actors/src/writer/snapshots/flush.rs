@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
+use uw_websocket_core::snapshots::Hash;
 
 use super::Snapshots;
 use super::bodies::{Bodies, Found};
@@ -19,7 +20,6 @@ use crate::backoff::Backoff;
 use crate::events;
 use crate::fault::FaultPoint;
 use crate::observation::SnapshotObservation;
-use crate::rest::Hash;
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;

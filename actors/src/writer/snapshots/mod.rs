@@ -22,8 +22,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
+use uw_websocket_core::event::Event;
 
-use crate::event::Event;
 use crate::observation::Observations;
 use crate::queue::batch::EventBatch;
 pub use flush::Flush;

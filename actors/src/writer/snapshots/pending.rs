@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::event::{EntryId, Event, MapCell, Outlet};
+use uw_websocket_core::event::{EntryId, Event, MapCell, Outlet};
 
 /// Times of writing that are remembered before those that do not matter any more are forgotten.
 const REMEMBERED_TIMES: usize = 1_024;

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use uw_websocket_core::event::{EntryId, Route};
+use uw_websocket_core::ids::Numbering;
+
 use super::hashes::{Known, Sessions};
 use super::pending::{News, Origin};
 use super::*;
-use crate::event::{EntryId, Route};
-use crate::queue::ids::Numbering;
-use crate::samples::{event, hash, only, outlet, parse, route, row};
+use crate::samples::{hash, only, parse};
 use crate::writer::store::resp::Commands;
+use uw_websocket_core::fixtures::{event, outlet, route, row};
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";
 const INTERVAL: Duration = Duration::from_millis(250);

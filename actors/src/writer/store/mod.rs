@@ -10,8 +10,8 @@ pub mod resp;
 use fault::{Refusal, StoreFault};
 use link::{Address, Link};
 use resp::{Commands, Reply, id_text};
+use uw_websocket_core::event::EntryId;
 
-use crate::event::EntryId;
 use crate::supervisor::Beat;
 
 /// A command of a transaction that Redis refused while it took the others.

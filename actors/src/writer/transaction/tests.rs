@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use uw_websocket_core::event::Route;
+use uw_websocket_core::ids::Numbering;
 
 use super::*;
-use crate::event::Route;
-use crate::queue::ids::Numbering;
-use crate::samples::{batch, event, only, outlet, parse, route};
+use crate::samples::{batch, only, parse};
 use crate::writer::streams::Plan;
+use uw_websocket_core::fixtures::{event, outlet, route};
 
 /// What a transaction is made of: the IDs and the streams that a writer knows.
 #[derive(Default)]
