@@ -25,7 +25,10 @@ fn document() -> (String, String, String) {
 
 #[test]
 fn the_documentation_has_the_table_of_settings() {
-    assert!(document().1 == variables::markdown(), "docs/settings.md is out of date: see the top of this file");
+    assert!(
+        document().1 == variables::markdown(),
+        "docs/settings.md is out of date: see the top of this file"
+    );
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn the_example_with_all_lines_in_force_gives_the_defaults() {
 #[ignore = "writes docs/settings.md and config/example.env"]
 fn regenerate() {
     let (before, _, after) = document();
-    fs::write(root().join("docs/settings.md"), format!("{before}{BEGIN}{}{END}{after}", variables::markdown()))
-        .unwrap();
+    fs::write(
+        root().join("docs/settings.md"),
+        format!("{before}{BEGIN}{}{END}{after}", variables::markdown()),
+    )
+    .unwrap();
     fs::write(root().join("config/example.env"), variables::example_env()).unwrap();
 }
