@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
+use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::rights::rules;
 
 use super::{file, items, text, yaml};
@@ -97,18 +98,38 @@ fn compose_runs_the_image_as_it_is_made() {
     assert!(is_in(&redis["volumes"], "./redis.conf:/usr/local/etc/redis/redis.conf:ro"));
     assert!(is_in(&redis["command"], "/usr/local/etc/redis/redis.conf"));
     assert!(is_in(&redis["command"], "/run/secrets/redis_users") && is_in(&redis["secrets"], "redis_users"));
+    // readers reach Redis, over loopback or a network of their own, and not the HTTP side of the service
+    assert!(is_in(&redis["ports"], "127.0.0.1:6379:6379"));
+    assert!(is_in(&redis["networks"], "default") && is_in(&redis["networks"], "readers"));
+    assert!(compose["networks"].get("readers").is_some() && service.get("networks").is_none());
+}
+
+/// What a reader may do: read what is under the prefix, and follow the event streams and the ledger as a group. A group
+/// could be made on any key that is missing, the lease included, so it is granted for these keys alone.
+fn reader_rules() -> String {
+    let channels = Channel::KNOWN.iter().map(Channel::name).chain(["gaps"]);
+    let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
+    format!(
+        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +type \
+         +unwatch +xinfo|groups +xinfo|stream +xlen +xrange +xread +xrevrange \
+         ({} -@all +xack +xautoclaim +xgroup|create +xpending +xreadgroup)",
+        streams.join(" ")
+    )
 }
 
 #[test]
-fn the_user_of_compose_has_the_rights_of_the_service() {
-    let rules = rules("uw");
+fn the_users_of_compose_have_their_rights_and_no_others() {
+    let (service, reader) = (rules("uw"), reader_rules());
     // `default` keeps its rights, and nobody can be it: Redis loads its append-only file as this user, and a Redis without
-    // the mend of 2025 would refuse every transaction in it, which is all that the service writes
+    // the mend of 2025 would refuse every transaction in it, which is all that the service writes. Nobody has
+    // `+@connection`: CLIENT PAUSE and CLIENT KILL are in it.
     let expected = format!(
         "user default off ~* &* +@all\n\
          user health on nopass resetkeys -@all +ping\n\
-         user fetcher on >CHOOSE-ANOTHER-PASSWORD resetkeys ~uw:rest:* -@all +@connection +@read +hset +xadd\n\
-         user uw on >CHOOSE-A-PASSWORD {rules}\n"
+         user fetcher on >CHOOSE-ANOTHER-PASSWORD resetkeys ~uw:rest:* -@all +@read -@dangerous +client|getname \
+         +client|id +client|setname +echo +hset +ping +select +xadd\n\
+         user reader on >CHOOSE-A-READER-PASSWORD {reader}\n\
+         user uw on >CHOOSE-A-PASSWORD {service}\n"
     );
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/redis-users.acl");
     if std::env::var_os("UPDATE_DOCS").is_some() {
