@@ -45,7 +45,7 @@ const DANGEROUS: [&str; 22] = [
 ];
 
 /// Redis with the configuration and the users of `config/`, each with its own name as password.
-fn configured() -> (RedisServer, TempDir) {
+pub(crate) fn configured() -> (RedisServer, TempDir) {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users.acl");
@@ -62,16 +62,16 @@ fn configured() -> (RedisServer, TempDir) {
     (RedisServer::start_with(&[&options[..], &of_test].concat(), None), folder)
 }
 
-fn url_of(redis: &RedisServer, user: &str) -> String {
+pub(crate) fn url_of(redis: &RedisServer, user: &str) -> String {
     redis.url().replace("redis://", &format!("redis://{user}:{user}@"))
 }
 
-fn connect_as(redis: &RedisServer, user: &str) -> Connection {
+pub(crate) fn connect_as(redis: &RedisServer, user: &str) -> Connection {
     Client::open(url_of(redis, user)).unwrap().get_connection().unwrap()
 }
 
 /// Gives a command, its words parted by blanks.
-fn give(connection: &mut Connection, command: &str) -> RedisResult<Value> {
+pub(crate) fn give(connection: &mut Connection, command: &str) -> RedisResult<Value> {
     let mut words = command.split(' ');
     cmd(words.next().unwrap()).arg(words.collect::<Vec<_>>()).query(connection)
 }
