@@ -1,11 +1,13 @@
-//! `compose.yaml`, `kubernetes.yaml`, `redis-users.acl`: they agree with the image and with the settings.
+//! `compose.yaml`, `kubernetes.yaml`, `uw-websocket.service`, `redis-users.acl`: they agree with the image and with the settings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
 use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::rights::rules;
@@ -196,4 +198,56 @@ fn kubernetes_asks_and_confines_the_container() {
     let labels = &manifest["Deployment"]["spec"]["template"]["metadata"]["labels"];
     assert_eq!(manifest["Service"]["spec"]["selector"], *labels);
     assert_eq!(manifest["Deployment"]["spec"]["selector"]["matchLabels"], *labels);
+}
+
+/// The values of a key of the unit.
+fn unit_values(unit: &str, key: &str) -> Vec<String> {
+    let values = unit.lines().filter_map(|line| line.split_once('=').filter(|(name, _)| *name == key));
+    values.map(|(_, value)| value.to_owned()).collect()
+}
+
+#[test]
+fn systemd_stops_and_restarts_the_service_as_it_ends() {
+    let unit = file("config/uw-websocket.service");
+    let only = |key: &str| {
+        let values = unit_values(&unit, key);
+        let [value] = values.as_slice() else { panic!("{key}: {values:?}") };
+        value.clone()
+    };
+    let settings = check_settings(
+        &BTreeMap::from([("UNUSUAL_WHALES_API_TOKEN_FILE".to_owned(), String::new())]),
+        &|_| true,
+    );
+    assert!(seconds(&only("TimeoutStopSec").into()) > settings.shutdown_timeout);
+    let incurable = [Exit::WrongCommandLine, Exit::TokenRefused, Exit::BadSettings];
+    let incurable = incurable.map(|exit| (exit as u8).to_string()).join(" ");
+    assert_eq!((only("Restart"), only("RestartPreventExitStatus")), ("on-failure".to_owned(), incurable));
+    let state = format!("/var/lib/{}", only("StateDirectory"));
+    let guide = file("docs/deployment.md");
+    for told in
+        [format!("SPOOL_DIR={state}/spool"), only("WorkingDirectory"), only("ExecStart"), only("User")]
+    {
+        assert!(guide.contains(&told), "docs/deployment.md does not say {told}");
+    }
+    for (key, value) in
+        [("ProtectSystem", "strict"), ("NoNewPrivileges", "yes"), ("CapabilityBoundingSet", "")]
+    {
+        assert_eq!(only(key), value, "{key}");
+    }
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("uw-websocket.service");
+    let unit = file("config/uw-websocket.service");
+    let program = unit.replace("/usr/local/bin/uw-websocket", env!("CARGO_BIN_EXE_uw-websocket"));
+    fs::write(&path, program).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+        eprintln!("skipped: systemd-analyze is not installed, the unit is not verified");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let about_us: Vec<&str> = said.lines().filter(|line| line.contains("uw-websocket.service")).collect();
+    assert!(about_us.is_empty(), "{about_us:#?}");
 }
