@@ -1,11 +1,11 @@
-//! The service with a user of Redis who has the rights that `docs/redis-keys.md` names, and no other.
+//! The service with a user of Redis who has the rights that docs/deployment.md names, and no other.
 
 use std::fs;
 use std::path::Path;
 
 use deadpool_redis::redis::Value;
+use uw_websocket_actors::event::Family;
 use uw_websocket_actors::rights::rules;
-use uw_websocket_core::event::Family;
 
 use crate::support::feed::Feed;
 use crate::support::oracle::assert_streams_equal;
@@ -16,10 +16,10 @@ const BEGIN: &str = "<!-- rights -->\n";
 const END: &str = "<!-- /rights -->";
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 
-/// What `docs/redis-keys.md` says is enough, as the words of one command.
+/// What docs/deployment.md says is enough, as the words of one command.
 fn documented() -> Vec<String> {
     let command = format!("ACL SETUSER uw on >a-long-password {}", rules("uw"));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/redis-keys.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deployment.md");
     let document = fs::read_to_string(&path).unwrap();
     let (before, rest) = document.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
