@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use uw_websocket_actors::connection::channels::TypedEvent;
-use uw_websocket_actors::event::{Channel, Scope};
 use uw_websocket_actors::forecast::Usual;
-use uw_websocket_actors::queue::duplicates::WINDOW;
-use uw_websocket_actors::rest::Endpoint;
-use uw_websocket_actors::settings::{KeySettings, Targets};
+use uw_websocket_core::duplicates::WINDOW;
+use uw_websocket_core::event::Endpoint;
+use uw_websocket_core::event::{Channel, Scope};
+use uw_websocket_core::feed::channels::TypedEvent;
+use uw_websocket_core::settings::{KeySettings, Targets};
 
 const BEGIN: &str = "<!-- channels -->\n";
 const END: &str = "<!-- /channels -->";

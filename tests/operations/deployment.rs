@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
-use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::rights::rules;
+use uw_websocket_core::event::Channel;
 
 use super::{file, items, text, yaml};
 
