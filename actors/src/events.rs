@@ -1,6 +1,6 @@
 //! What the log says: every record of the event path in one place, with its level and its keys.
 //!
-//! Messages are constant and values are keys, so that a log can be searched and counted; the README lists them. Nothing
+//! Messages are constant and values are keys, so that a log can be searched and counted; `docs/logs.md` lists them. Nothing
 //! is logged for each frame above trace.
 
 use std::fmt::Display;
