@@ -16,7 +16,6 @@ pub mod settings;
 pub mod writer;
 
 pub mod auditor;
-pub mod events;
 pub mod forecast;
 pub mod herald;
 pub mod janitor;

@@ -19,10 +19,11 @@ mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
+use uw_websocket_core::time::millis;
 
 use actix::prelude::*;
 use deadpool_redis::{Pool, PoolError, redis};
-use slog::Logger;
+use slog::{Logger, info, warn};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use uw_websocket_core::calendar::retention_cutoff;
@@ -30,7 +31,6 @@ use uw_websocket_core::settings::Retention;
 
 use self::pace::Pace;
 use self::sweep::Sweep;
-use crate::events;
 use crate::observation::{Observations, unix_micros};
 use crate::sampled::Sampled;
 
@@ -101,12 +101,14 @@ impl Sweeper {
         let mut swept = Swept::default();
         let ended = self.sweep(now_ms, &mut swept).await;
         if swept != Swept::default() {
-            events::old_entries_removed(&self.parts.log, swept, began.elapsed());
+            info!(self.parts.log, "old entries removed";
+                "streams" => swept.streams, "entries" => swept.entries, "keys" => swept.keys,
+                "elapsed_ms" => millis(began.elapsed()));
         }
         if let Err(error) = &ended
             && self.failures.is_due(Instant::now().into_std())
         {
-            events::age_limit_not_applied(&self.parts.log, error);
+            warn!(self.parts.log, "age limit not applied"; "error" => %error);
         }
         ended.map(|()| swept)
     }

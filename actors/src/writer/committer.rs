@@ -10,6 +10,7 @@
 //! [`Reconciler`], and an entry that Redis refuses by itself gets a new ID or is put into [quarantine](super::poison).
 //! While Redis is away the queue grows.
 
+use slog::{error, info};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -25,7 +26,7 @@ use super::store::fault::{Refusal, StoreFault};
 use super::store::link::Address;
 use super::streams::SlotIndex;
 use super::transaction::{Entry, Transaction};
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
 use crate::observation::WriterState;
 use crate::queue::backlog::{Lent, Position};
@@ -93,7 +94,7 @@ impl Committer {
     pub async fn run(mut self) {
         self.look().await;
         if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
-            events::backlog_left(&self.scope.log);
+            info!(self.scope.log, "backlog left on disk");
         }
         self.scope.observed().state.set(WriterState::Stopped);
     }
@@ -253,7 +254,7 @@ impl Committer {
 
     async fn disk_failed(&mut self, error: &DiskError) -> Result<(), Left> {
         if self.work.disk_faults.is_due(Instant::now()) {
-            events::spool_unreadable(&self.scope.log, error);
+            error!(self.scope.log, "disk queue unreadable"; ErrorChain::new(error));
         }
         self.pause(RETRY_MAX).await
     }

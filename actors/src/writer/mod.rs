@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::future::OptionFuture;
-use slog::Logger;
+use slog::{Logger, error};
 use tokio::sync::Notify;
 use uw_websocket_core::settings::{KeySettings, Retention};
 
@@ -41,7 +41,7 @@ use self::session::Session;
 use self::snapshots::{Flush, Snapshots};
 use self::store::Store;
 use self::store::link::Address;
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
@@ -183,7 +183,7 @@ impl Actor for Writer {
         let work = parts.work(writer, Arc::clone(&self.deliveries), self.life.beats().clone());
         let ended = work.into_actor(self).map(|worked, writer, context| {
             if let Err(error) = worked {
-                events::spool_ended(&writer.log, &error);
+                error!(writer.log, "disk queue ended"; ErrorChain::new(&error));
             }
             if writer.shard.inbox.is_exhausted() {
                 writer.life.finish();

@@ -5,7 +5,7 @@
 //! evening all of the day is there, with the n sessions before it. At every moment at least the last n completed
 //! sessions are kept: while the present one is on they are the n before it, afterwards it is one more.
 
-use super::{session_date, session_hours};
+use super::sessions::{session_date, session_hours};
 use crate::settings::Retention;
 use crate::time::millis;
 
@@ -33,7 +33,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::tests::{at, recent};
+    use super::super::sessions::tests::{at, recent};
     use super::*;
 
     #[track_caller]

@@ -5,7 +5,8 @@ use super::object::{
     Object, ObjectText, count_value, decimal_value, flag_value, nullable_text_value, quoted, text_value,
 };
 use super::occ::OccSymbol;
-use super::{Receipt, Unreadable, Untranslatable, heap_bytes, times};
+use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
+use super::times;
 
 /// Alerts of a body at most, as REST has them.
 const MAX_ROWS: usize = 100;

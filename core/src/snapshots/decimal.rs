@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::heap_bytes;
+use super::parts::heap_bytes;
 
 /// Largest exponent that is written out: prices, greeks and volumes have at most some twenty digits.
 const MAX_EXPONENT: u32 = 64;

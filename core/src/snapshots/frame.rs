@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::Unreadable;
 use super::object::{Object, ObjectText};
+use super::parts::Unreadable;
 
 /// A body without its `data`.
 #[derive(Debug, Default)]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
-use super::{Receipt, Unreadable, Untranslatable, times};
+use super::parts::{Receipt, Unreadable, Untranslatable};
+use super::times;
 use crate::calendar::{SessionClock, session_date};
 
 /// Rows of a body at most; the least recent events go first. A session at ten seconds a row has 2 340, a ticker some

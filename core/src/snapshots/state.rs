@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
-use super::{Receipt, Unreadable, Untranslatable, heap_bytes, times};
+use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
+use super::times;
 use crate::calendar::{SessionClock, session_date};
 
 /// Seconds with prices that are remembered, to be put over a newer body of REST: more than a pass of the fetcher takes.

@@ -10,6 +10,7 @@ mod story;
 mod world;
 
 use super::*;
+use crate::event::Endpoint;
 use decimal::Decimal;
 use samples::came_at;
 

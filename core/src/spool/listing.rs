@@ -8,8 +8,7 @@ use std::path::Path;
 use super::aside::ASIDE;
 use super::cursor::{CURSOR, REMOVED, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
-use super::reassign::REDO;
-use super::segment::{parse_segment_name, segment_name};
+use super::segment::{REDO, parse_segment_name, segment_name};
 
 /// A file whose name is that of a segment.
 pub(super) struct Listed {

@@ -12,7 +12,6 @@ use super::cursor::{self, CURSOR, Cursor, Removed};
 use super::damage::Damage;
 use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, segment_header};
-use super::reading::Place;
 use super::records::Records;
 use super::segment::Segment;
 use crate::event::EntryId;
@@ -68,6 +67,16 @@ pub(super) struct Unsynced {
     sealed: VecDeque<(u64, File)>,
     newest: bool,
     pub(super) dir: bool,
+}
+
+/// The place of a record in an open file.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The segment.
+    pub(super) first: u64,
+    pub(super) file: File,
+    pub(super) seq: u64,
+    pub(super) offset: u64,
 }
 
 impl Spool {

@@ -11,7 +11,7 @@ use super::damage::{Damage, DamageKind};
 use super::error::{Context as _, SpoolError};
 use super::examine::{Reading, damage_of};
 use super::format::{Parsed, SEGMENT_HEADER, View, parse};
-use super::queue::Spool;
+use super::queue::{Place, Spool};
 use super::records::Mark;
 use super::scan::{Met, Span, read_readable, scan};
 use super::segment::{Segment, segment_name};
@@ -49,16 +49,6 @@ pub struct Chunk {
     pub next_seq: u64,
     /// Damage met since the last read, each once.
     pub damages: Vec<Damage>,
-}
-
-/// The place of a record in an open file.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// The segment.
-    pub(super) first: u64,
-    file: File,
-    seq: u64,
-    offset: u64,
 }
 
 /// Why no more records came from a block.

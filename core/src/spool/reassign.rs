@@ -15,12 +15,10 @@ use super::error::{Context as _, SpoolError};
 use super::format::{StreamName, View, u64_at};
 use super::queue::Spool;
 use super::scan::{Met, Span, scan};
-use super::segment::segment_name;
+use super::segment::{REDO, segment_name};
 use crate::event::EntryId;
 use crate::ids::{Exhausted, next_id};
 
-/// Name of the file with what is being rewritten.
-pub(super) const REDO: &str = "reassign.redo";
 /// Headers are rewritten this many bytes at a time: some ten thousand records.
 const REDO_BYTES: usize = 1024 * 1024;
 /// Bytes of a header that no new id changes, before and after its checksum.

@@ -10,6 +10,9 @@ use super::format::{SEGMENT_HEADER, StreamName};
 use super::records::{Mark, Records, Summary};
 use crate::event::EntryId;
 
+/// Name of the file with what is being rewritten.
+pub(super) const REDO: &str = "reassign.redo";
+
 const ENDING: &str = ".seg";
 /// Digits of the number in a segment's name, so that names sort as the numbers do.
 const DIGITS: usize = 20;

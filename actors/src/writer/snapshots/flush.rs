@@ -4,6 +4,7 @@
 //! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
 //! merged into that and the write is tried again.
 
+use slog::warn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,6 @@ use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
 use crate::backoff::Backoff;
-use crate::events;
 use crate::fault::FaultPoint;
 use crate::observation::SnapshotObservation;
 use crate::sampled::Sampled;
@@ -210,7 +210,8 @@ impl Flush {
             // of what was under way nobody knows whether it was written
             self.sessions.clear();
             if self.faults.is_due(Instant::now()) {
-                events::snapshots_wait(&self.scope.log, &fault);
+                warn!(self.scope.log, "snapshots wait for redis";
+                    "reason" => fault.label(), "error" => %fault);
             }
             sleep(self.backoff.next(&mut self.rng)).await;
         }
@@ -317,7 +318,7 @@ impl Flush {
     fn note_refused(&mut self, text: &str) {
         self.observed().refused.add(1);
         if self.refused.is_due(Instant::now()) {
-            events::snapshot_refused(&self.scope.log, text);
+            warn!(self.scope.log, "snapshot refused"; "error" => text);
         }
     }
 
@@ -413,7 +414,7 @@ impl Flush {
             self.observed().unreadable.add(1);
         }
         if let Err(unreadable) = taken {
-            events::rest_body_unreadable(&self.scope.log, key, &unreadable);
+            warn!(self.scope.log, "rest body left alone"; "key" => key, "error" => %unreadable);
         }
     }
 
@@ -426,7 +427,7 @@ impl Flush {
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
                 self.observed().untranslatable.add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
-                    events::event_untranslatable(&self.scope.log, key, untranslatable);
+                    warn!(self.scope.log, "event not in rest body"; "key" => key, "error" => %untranslatable);
                 }
             }
             yield_now().await;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::super::decimal::Decimal;
 use super::super::object::{Object, ObjectText, decimal_value, quoted, text_value};
-use super::super::{Receipt, heap_bytes, times};
+use super::super::parts::{Receipt, heap_bytes};
+use super::super::times;
 
 /// What tells a row from others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
