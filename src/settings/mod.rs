@@ -40,6 +40,9 @@ pub use sections::log_level;
 pub use sources::{Origin, Sources};
 pub use variables::{Kind, Preset, VARIABLES, Variable};
 
+/// The token; its twin for a file begins with the same name.
+const TOKEN: &str = "UNUSUAL_WHALES_API_TOKEN";
+
 /// Everything the process is told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,14 +98,27 @@ pub enum LogFormat {
 impl Settings {
     /// Reads and checks everything; all mistakes are reported together.
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
+        let merged = Merged::read(sources);
+        let redactor = Arc::new(Redactor::new(&secrets(&merged)));
+        Settings::of(merged, &redactor, true)
+    }
+
+    /// The same for a command that does not ask the feed: the token may be missing or wrong, and is left out.
+    pub fn load_without_token(sources: &Sources) -> Result<Settings, SettingsErrors> {
         let mut merged = Merged::read(sources);
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
+        merged.values.remove(TOKEN);
+        merged.mistakes.retain(|mistake| !mistake.subject.starts_with(TOKEN));
+        Settings::of(merged, &redactor, false)
+    }
+
+    fn of(mut merged: Merged, redactor: &Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
         let mut checks = Checks {
             mistakes: std::mem::take(&mut merged.mistakes),
             warnings: std::mem::take(&mut merged.warnings),
         };
         let settings = match RawSettings::read(&merged) {
-            Ok(raw) => check(&raw, &merged, redactor.clone(), &mut checks),
+            Ok(raw) => check(&raw, &merged, Arc::clone(redactor), asks_feed, &mut checks),
             Err(error) => {
                 checks.mistake("settings", error.to_string());
                 None
@@ -112,7 +128,7 @@ impl Settings {
             Some(settings) if checks.mistakes.is_empty() => Ok(settings),
             settings => {
                 let doubts = settings.map_or(checks.warnings, |settings| settings.warnings);
-                Err(errors(checks.mistakes, doubts, &redactor))
+                Err(errors(checks.mistakes, doubts, redactor))
             }
         }
     }
@@ -134,10 +150,11 @@ fn check(
     raw: &RawSettings,
     merged: &Merged,
     redactor: Arc<Redactor>,
+    asks_feed: bool,
     checks: &mut Checks,
 ) -> Option<Settings> {
     let enabled = checks.boolean("ENABLE_WEBSOCKET", &raw.enable_websocket);
-    let actors = sections::actors(raw, enabled == Some(true), checks);
+    let actors = sections::actors(raw, asks_feed && enabled == Some(true), checks);
     let shutdown_timeout = sections::shutdown_timeout(raw, checks);
     let http = sections::http(raw, checks);
     let log = sections::log(raw, checks);
@@ -156,7 +173,7 @@ fn check(
 }
 
 fn secrets(merged: &Merged) -> Vec<Secret> {
-    let token = merged.text("UNUSUAL_WHALES_API_TOKEN").map(|token| Secret::new(token.to_owned()));
+    let token = merged.text(TOKEN).map(|token| Secret::new(token.to_owned()));
     let redis = merged.text("REDIS_URL").map(urls::redis_secrets).unwrap_or_default();
     token.into_iter().chain(redis).collect()
 }
