@@ -2,6 +2,7 @@
 //! `UPDATE_DOCS=1` rewrites the table of channels.
 #![cfg(test)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +40,7 @@ fn fields(spec: &ChannelSpec) -> String {
     let mut table = String::from("| Field | Type | Present | Meaning |\n|---|---|---|---|\n");
     for Field { name, kind, is_optional, meaning } in spec.fields() {
         let present = if *is_optional { "optional" } else { "always" };
-        table += &format!("| `{name}` | {} | {present} | {meaning} |\n", kind.label());
+        writeln!(table, "| `{name}` | {} | {present} | {meaning} |", kind.label()).unwrap();
     }
     table
 }
@@ -98,16 +99,19 @@ fn channels() -> String {
         let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
         let body =
             spec.body.map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
-        table += &format!(
-            "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} | {body} |\n",
+        writeln!(
+            table,
+            "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} | {body} |",
             channel.family(),
             grouped(bytes),
             grouped(cap),
-        );
+        )
+        .unwrap();
     }
     let (other, cap) =
         (Channel::parse("trading_halts").unwrap(), cap_of(&Channel::parse("trading_halts").unwrap()));
-    table += &format!("| any other | | `{}` | unknown | unknown | {} | | |\n", other.family(), grouped(cap));
+    writeln!(table, "| any other | | `{}` | unknown | unknown | {} | | |", other.family(), grouped(cap))
+        .unwrap();
     table
 }
 
