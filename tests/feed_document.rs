@@ -86,28 +86,27 @@ fn grouped(number: u64) -> String {
 }
 
 fn channels() -> String {
-    let mut table = String::from(
-        "| Channel | Scope | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
-    for channel in Channel::KNOWN {
-        let scope = if channel.scope() == Scope::Global { "global" } else { "ticker" };
-        let (Usual { rate, bytes, .. }, cap) = (Usual::of(&channel).unwrap(), cap_of(&channel));
-        let hours = cap as f64 / rate / 3_600.0;
-        let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
-        let body = Endpoint::of(&channel)
-            .map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
-        table += &format!(
-            "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} | {body} |\n",
-            channel.family(),
-            grouped(bytes),
-            grouped(cap),
-        );
-    }
-    let (other, cap) =
-        (Channel::parse("trading_halts").unwrap(), cap_of(&Channel::parse("trading_halts").unwrap()));
-    table += &format!("| any other | | `{}` | unknown | unknown | {} | | |\n", other.family(), grouped(cap));
-    table
+    let head = "| Channel | Scope | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
+                |---|---|---|---|---|---|---|---|\n";
+    let other = Channel::parse("trading_halts").unwrap();
+    let (family, cap) = (other.family(), grouped(cap_of(&other)));
+    let last = format!("| any other | | `{family}` | unknown | unknown | {cap} | | |\n");
+    head.to_owned() + &Channel::KNOWN.iter().map(row).collect::<String>() + &last
+}
+
+fn row(channel: &Channel) -> String {
+    let scope = if channel.scope() == Scope::Global { "global" } else { "ticker" };
+    let (Usual { rate, bytes, .. }, cap) = (Usual::of(channel).unwrap(), cap_of(channel));
+    let hours = cap as f64 / rate / 3_600.0;
+    let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
+    let body = Endpoint::of(channel).map(|endpoint| format!(" `uw:rest:{}:<SYMBOL>`", endpoint.name()));
+    format!(
+        "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} |{} |\n",
+        channel.family(),
+        grouped(bytes),
+        grouped(cap),
+        body.unwrap_or_default(),
+    )
 }
 
 #[test]

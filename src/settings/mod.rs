@@ -99,7 +99,7 @@ impl Settings {
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
         let merged = Merged::read(sources);
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
-        Settings::of(merged, redactor, true)
+        Settings::of(merged, &redactor, true)
     }
 
     /// The same for a command that does not ask the feed: the token may be missing or wrong, and is left out.
@@ -108,10 +108,10 @@ impl Settings {
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
         merged.values.remove(TOKEN);
         merged.mistakes.retain(|mistake| !mistake.subject.starts_with(TOKEN));
-        Settings::of(merged, redactor, false)
+        Settings::of(merged, &redactor, false)
     }
 
-    fn of(mut merged: Merged, redactor: Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
+    fn of(mut merged: Merged, redactor: &Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
         let mut checks = Checks {
             mistakes: std::mem::take(&mut merged.mistakes),
             warnings: std::mem::take(&mut merged.warnings),
@@ -127,7 +127,7 @@ impl Settings {
             Some(settings) if checks.mistakes.is_empty() => Ok(settings),
             settings => {
                 let doubts = settings.map_or(checks.warnings, |settings| settings.warnings);
-                Err(errors(checks.mistakes, doubts, &redactor))
+                Err(errors(checks.mistakes, doubts, redactor))
             }
         }
     }
