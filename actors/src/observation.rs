@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::event::{Channel, ChannelIndex, Topic};
+use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::labelled;
+
 use crate::ledger::observed::GapObservation;
-use crate::{labelled, skew};
+use crate::skew;
 
 mod lease;
 mod redis;
@@ -96,30 +99,6 @@ impl Moment {
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     skew::skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
-}
-
-labelled! {
-    /// Why a frame is not an event.
-    Rejection {
-        /// The frame is neither an array of channel and payload nor an object.
-        WrongShape = "wrong_shape",
-        /// The frame is not JSON.
-        NotJson = "not_json",
-        /// The frame is not valid UTF-8.
-        InvalidUtf8 = "invalid_utf8",
-        /// Brackets nest deeper than any event of the feed.
-        TooDeep = "too_deep",
-        /// The frame, or the message made of its fragments, is larger than the bound.
-        TooLarge = "too_large",
-        /// A binary frame; the feed speaks text.
-        Binary = "binary",
-        /// An event of a channel that the settings do not name.
-        UnknownChannel = "unknown_channel",
-        /// A top-level object from the server.
-        ServerNotice = "server_notice",
-        /// The acknowledgement of a join with a status other than `ok`.
-        JoinRefused = "join_refused",
-    }
 }
 
 labelled! {

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use std::fmt;
 
-use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
+use uw_websocket_actors::observation::{ConnectionState, LeaseState, WriterState, lock};
+use uw_websocket_core::calendar::{MarketState, market_state};
+use uw_websocket_core::feed::envelope::Rejection;
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};

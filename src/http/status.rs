@@ -12,11 +12,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::calendar;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap};
 use uw_websocket_actors::ledger::observed::GapObservation;
-use uw_websocket_actors::observation::{LeaseState, Observations, RedisFacts, Rejection, lock};
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_actors::observation::{LeaseState, Observations, RedisFacts, lock};
+use uw_websocket_core::calendar;
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::time::iso_utc;
 
 pub use self::channel::{ChannelStatus, Totals};
 pub use self::connection::ConnectionStatus;

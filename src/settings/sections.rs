@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use slog::Level;
-use uw_websocket_actors::connection::plan::{self, PlanError};
-use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::settings::{
-    ActorSettings, ChannelChoice, FeedSettings, KeySettings, PlanSettings, RedisSettings, RestartSettings,
-    Secret, WriterSettings,
+    ActorSettings, FeedSettings, RedisSettings, RestartSettings, WriterSettings,
 };
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::plan::{self, PlanError};
+use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Secret};
 
 use super::checks::Checks;
 use super::raw::RawSettings;

@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use uw_websocket_core::labelled;
+
 use super::StateCell;
-use crate::labelled;
 
 labelled! {
     /// What this instance is, beside others with the same prefix.
