@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use deadpool_redis::redis::cmd;
 use rustix::process::Signal;
 use tempfile::TempDir;
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::configured::{configured, connect_as, give, url_of};
 use crate::support::python::interpreter;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
-use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::rights::rules;
+use uw_websocket_core::channel::table::KNOWN;
 
 use super::{file, items, text, yaml};
 
@@ -109,7 +109,7 @@ fn compose_runs_the_image_as_it_is_made() {
 /// What a reader may do: read what is under the prefix, and follow the event streams and the ledger as a group. A group
 /// could be made on any key that is missing, the lease included, so it is granted for these keys alone.
 fn reader_rules() -> String {
-    let channels = Channel::KNOWN.iter().map(Channel::name).chain(["gaps"]);
+    let channels = KNOWN.iter().map(|spec| spec.name).chain(["gaps"]);
     let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
     format!(
         "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +type \
