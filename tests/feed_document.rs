@@ -1,20 +1,26 @@
-//! `docs/feed.md` says of each channel what the table in `core` says, and shows an event that is as described.
-//! `UPDATE_DOCS=1` rewrites its tables.
+//! `docs/feed.md` says of each channel what the code knows of it: scope, family, cap, size and rate, and every field.
+//! `UPDATE_DOCS=1` rewrites the table of channels.
 #![cfg(test)]
 
-use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use uw_websocket_core::channel::spec::{ChannelSpec, Field, Kind};
+use uw_websocket_actors::forecast::Usual;
+use uw_websocket_core::channel::shape;
+use uw_websocket_core::channel::spec::{ChannelSpec, Field, Kind, Scope};
 use uw_websocket_core::channel::table::KNOWN;
-use uw_websocket_core::channel::{Channel, MapKey, Scope, shape};
 use uw_websocket_core::duplicates::WINDOW;
+use uw_websocket_core::event::Channel;
+
 use uw_websocket_core::settings::{KeySettings, Targets};
 
-fn path() -> PathBuf {
+const BEGIN: &str = "<!-- channels -->\n";
+const END: &str = "<!-- /channels -->";
+
+fn path() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/feed.md")
 }
 
@@ -22,32 +28,47 @@ fn document() -> String {
     fs::read_to_string(path()).unwrap()
 }
 
-/// The document before, in and after a table; its mark stands there once.
+/// What stands between two texts, of which the first is there once.
 #[track_caller]
-fn parts<'d>(document: &'d str, mark: &str) -> (&'d str, &'d str, &'d str) {
-    let begin = format!("<!-- {mark} -->\n");
-    let end = format!("<!-- /{} -->", mark.split(' ').next().unwrap());
-    assert_eq!(document.matches(&begin).count(), 1, "{begin}");
-    let (before, rest) = document.split_once(&begin).unwrap();
-    let (table, after) = rest.split_once(&end).unwrap();
-    (before, table, after)
+fn between<'d>(document: &'d str, begin: &str, end: &str) -> &'d str {
+    assert_eq!(document.matches(begin).count(), 1, "{begin}");
+    document.split_once(begin).unwrap().1.split_once(end).unwrap().0
 }
 
-/// The document with another table at a mark.
-fn with_table(document: &str, mark: &str, table: &str) -> String {
-    let (before, _, after) = parts(document, mark);
-    let name = mark.split(' ').next().unwrap();
-    format!("{before}<!-- {mark} -->\n{table}<!-- /{name} -->{after}")
+/// The table of a channel's fields.
+fn fields(spec: &ChannelSpec) -> String {
+    let mut table = String::from("| Field | Type | Present | Meaning |\n|---|---|---|---|\n");
+    for Field { name, kind, is_optional, meaning } in spec.fields() {
+        let present = if *is_optional { "optional" } else { "always" };
+        writeln!(table, "| `{name}` | {} | {present} | {meaning} |", kind.label()).unwrap();
+    }
+    table
 }
 
+/// Whether a value is what the type's name says: sums in a data frame depend on it.
+fn fits(field: &Field, value: &Value) -> bool {
+    let is_decimal = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
+    match field.kind {
+        Kind::Text | Kind::OneOf(_) => value.is_string() || field.is_optional && value.is_null(),
+        Kind::Decimal => value.as_str().is_some_and(is_decimal),
+        Kind::Count | Kind::Millis => value.is_u64(),
+        Kind::Number => value.is_number(),
+        Kind::Flag => value.is_boolean(),
+        Kind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
+    }
+}
+
+/// The example of a channel.
 fn example(document: &str, spec: &ChannelSpec) -> Map<String, Value> {
-    let (_, _, after) = parts(document, &format!("fields {}", spec.name));
-    let example = after.split_once("```json\n").unwrap().1.split_once("\n```").unwrap().0;
-    serde_json::from_str(example).unwrap()
+    let rest = document.split_once(&begin_of(spec)).unwrap().1;
+    serde_json::from_str(rest.split_once("```json\n").unwrap().1.split_once("\n```").unwrap().0).unwrap()
 }
 
-/// The default cap of a channel that is not in the table.
-fn cap_of_others() -> u64 {
+fn begin_of(spec: &ChannelSpec) -> String {
+    format!("<!-- fields {} -->\n", spec.name)
+}
+
+fn cap_of(channel: &Channel) -> u64 {
     let keys = KeySettings {
         prefix: "uw".into(),
         snapshots: true,
@@ -57,7 +78,7 @@ fn cap_of_others() -> u64 {
         maxlen: None,
         maxlen_by_channel: Vec::new(),
     };
-    keys.maxlen_of(&Channel::parse("unknown-channel").unwrap())
+    keys.maxlen_of(channel)
 }
 
 /// A number with blanks between its thousands.
@@ -66,89 +87,65 @@ fn grouped(number: u64) -> String {
 }
 
 fn channels() -> String {
-    let head = "| Channel | Scope | Family | Entries per second | Bytes per entry | Cap | Hours | Hashes besides `uw:ws:latest:` |\n\
-                |---|---|---|---|---|---|---|---|\n";
-    let last = format!("| any other | | `other` | unknown | unknown | {} | | |\n", grouped(cap_of_others()));
-    head.to_owned() + &KNOWN.into_iter().map(channel).collect::<String>() + &last
-}
-
-fn channel(spec: &ChannelSpec) -> String {
-    let ChannelSpec { name, family, rate, .. } = spec;
-    let scope = if spec.scope == Scope::Global { "global" } else { "ticker" };
-    let hours = spec.cap as f64 / rate / 3_600.0;
-    let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
-    let map = spec.map.map(|(key, _)| match key {
-        MapKey::Strike => format!("`uw:ws:map:{name}:<SYMBOL>` by `<strike>`"),
-        MapKey::ExpiryAndStrike => format!("`uw:ws:map:{name}:<SYMBOL>` by `<expiry>:<strike>`"),
-    });
-    let body = spec.body.map(|endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
-    let hashes: Vec<String> = map.into_iter().chain(body).collect();
-    format!(
-        "| [`{name}`](#{name}) | {scope} | `{family}` | {rate} | {} | {} | {hours} | {} |\n",
-        grouped(spec.entry_bytes),
-        grouped(spec.cap),
-        hashes.join(", "),
-    )
-}
-
-fn fields(spec: &ChannelSpec) -> String {
-    let head = "| Field | Type | Present | Meaning |\n|---|---|---|---|\n";
-    head.to_owned() + &spec.fields().map(field).collect::<String>()
-}
-
-fn field(field: &Field) -> String {
-    let presence = if field.is_optional { "may be absent or `null`" } else { "always" };
-    format!("| `{}` | {} | {presence} | {} |\n", field.name, field.kind.json(), field.meaning)
-}
-
-/// Whether a value is written as the document says, which is stricter than what the service lets pass.
-fn fits(kind: Kind, value: &Value) -> bool {
-    match kind {
-        Kind::Text => value.is_string(),
-        Kind::OneOf(values) => value.as_str().is_some_and(|text| values.contains(&text)),
-        Kind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
-        Kind::Decimal => value.as_str().is_some_and(|text| text.is_empty() || text.parse::<f64>().is_ok()),
-        Kind::Number => value.is_number(),
-        Kind::Count | Kind::Millis => value.is_u64(),
-        Kind::Flag => value.is_boolean(),
+    let mut table = String::from(
+        "| Channel | Scope | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for spec in KNOWN {
+        let channel = Channel::Known(spec);
+        let scope = if channel.scope() == Scope::Global { "global" } else { "ticker" };
+        let (Usual { rate, bytes, .. }, cap) = (Usual::of(&channel).unwrap(), cap_of(&channel));
+        let hours = cap as f64 / rate / 3_600.0;
+        let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
+        let body =
+            spec.body.map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
+        writeln!(
+            table,
+            "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} | {body} |",
+            channel.family(),
+            grouped(bytes),
+            grouped(cap),
+        )
+        .unwrap();
     }
+    let (other, cap) =
+        (Channel::parse("trading_halts").unwrap(), cap_of(&Channel::parse("trading_halts").unwrap()));
+    writeln!(table, "| any other | | `{}` | unknown | unknown | {} | | |", other.family(), grouped(cap))
+        .unwrap();
+    table
 }
 
 #[test]
 fn the_tables_are_those_of_the_code() {
-    let document = document();
-    let mut expected = with_table(&document, "channels", &channels());
-    for spec in KNOWN {
-        expected = with_table(&expected, &format!("fields {}", spec.name), &fields(spec));
+    let mut document = document();
+    let fields = KNOWN.map(|spec| (begin_of(spec), "<!-- /fields -->", fields(spec)));
+    for (begin, end, table) in [(BEGIN.to_owned(), END, channels())].into_iter().chain(fields) {
+        let shown = between(&document, &begin, end);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            document = document.replacen(&format!("{begin}{shown}{end}"), &format!("{begin}{table}{end}"), 1);
+        } else {
+            assert_eq!(shown, table, "UPDATE_DOCS=1 cargo test --test feed_document rewrites it");
+        }
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path(), expected).unwrap();
-    } else {
-        assert!(document == expected, "docs/feed.md is out of date: UPDATE_DOCS=1 rewrites its tables");
+        fs::write(path(), &document).unwrap();
     }
     assert!(document.contains(&format!("one of the last {} of", grouped(WINDOW.into()))));
 }
 
 #[test]
-fn every_type_is_explained() {
-    let document = document();
-    let (_, types, _) = parts(&document, "types");
-    let explained: BTreeSet<&str> = types.lines().filter_map(|row| row.split('`').nth(1)).collect();
-    let used: BTreeSet<&str> =
-        KNOWN.into_iter().flat_map(ChannelSpec::fields).map(|field| field.kind.json()).collect();
-    assert_eq!(explained, used);
-}
-
-#[test]
-fn the_example_of_each_channel_is_as_described() {
+fn the_examples_are_what_the_tables_say() {
     let document = document();
     for spec in KNOWN {
         let event = example(&document, spec);
-        shape::check(&Channel::Known(spec), &serde_json::to_string(&event).unwrap()).unwrap();
+        let payload = serde_json::to_string(&event).unwrap();
+        shape::check(&Channel::Known(spec), &payload).unwrap_or_else(|error| panic!("{}", error.drift));
         for field in spec.fields() {
-            let is_described =
-                event.get(field.name).map_or(field.is_optional, |value| fits(field.kind, value));
-            assert!(is_described, "{}: {} is no {}", spec.name, field.name, field.kind.json());
+            let Some(value) = event.get(field.name) else {
+                assert!(field.is_optional, "{}: {} is not in the example", spec.name, field.name);
+                continue;
+            };
+            assert!(fits(field, value), "{}: {} is no {:?}: {value}", spec.name, field.name, field.kind);
         }
         for name in event.keys() {
             assert!(spec.fields().any(|field| field.name == name), "{}: {name} is not described", spec.name);

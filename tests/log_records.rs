@@ -1,4 +1,4 @@
-//! The list of log records, the code and the README say the same.
+//! The list of log records, the code and `docs/logs.md` say the same.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -113,10 +113,10 @@ fn the_list_has_every_record_that_is_written_and_no_other() {
 }
 
 #[test]
-fn the_readme_shows_the_list() {
-    let path = root().join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
+fn the_documentation_shows_the_list() {
+    let path = root().join("docs/logs.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();

@@ -118,7 +118,7 @@ impl Settings {
             warnings: std::mem::take(&mut merged.warnings),
         };
         let settings = match RawSettings::read(&merged) {
-            Ok(raw) => check(&raw, &merged, redactor.clone(), asks_feed, &mut checks),
+            Ok(raw) => check(&raw, &merged, Arc::clone(redactor), asks_feed, &mut checks),
             Err(error) => {
                 checks.mistake("settings", error.to_string());
                 None

@@ -1,4 +1,4 @@
-//! The table of all variables: what the README, `config/example.env`, the check for unknown names and the
+//! The table of all variables: what `docs/settings.md`, `config/example.env`, the check for unknown names and the
 //! `settings` command are made of. A new setting is a line here and a field in `raw::RawSettings`.
 
 use std::fmt::Write as _;
@@ -188,7 +188,7 @@ impl Variable {
     }
 }
 
-/// The table of the README.
+/// Renders the table of `docs/settings.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut table = String::from("| Variable | Default | Meaning |\n|---|---|---|\n");

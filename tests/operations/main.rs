@@ -11,6 +11,7 @@
 mod alerts;
 mod dashboard;
 mod deployment;
+mod documents;
 mod runbook;
 
 use std::collections::BTreeSet;
