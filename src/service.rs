@@ -40,7 +40,7 @@ use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::memory;
-use crate::settings::Settings;
+use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
 use crate::term::{Remains, Term};
 use crate::turns::{End, Turns};
@@ -193,7 +193,7 @@ fn instance() -> String {
 
 impl Service {
     async fn serve(self, settings: &Settings, mut signals: Signals) -> Exit {
-        let http = match settings.http.addr.map(|addr| self.http(addr)).transpose() {
+        let http = match self.http(&settings.http) {
             Ok(http) => http,
             Err(exit) => return exit,
         };
@@ -218,7 +218,7 @@ impl Service {
         let parts = shutdown::Parts {
             term,
             lease,
-            http,
+            http: Some(http),
             observations: self.observations,
             timeout: settings.shutdown_timeout,
             log: self.log,
@@ -275,9 +275,9 @@ impl Service {
         Janitor::new(parts).start();
     }
 
-    fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
+    fn http(&self, settings: &HttpSettings) -> Result<HttpSide, Exit> {
         let log = self.log.new(o!("component" => "http"));
-        HttpSide::start(addr, Arc::clone(&self.observations), log).map_err(|error| {
+        HttpSide::start(settings, &self.observations, &log).map_err(|error| {
             crit!(self.log, "bad settings"; ErrorChain::new(&error));
             Exit::BadSettings
         })

@@ -7,7 +7,7 @@ use std::fmt;
 
 use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
+use uw_websocket_actors::observation::{ConnectionState, HttpRefusal, LeaseState, Rejection, WriterState, lock};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};
@@ -420,6 +420,17 @@ pub const FAMILIES: &[Family] = &[
         &[],
         "Log records lost because the log could not keep up",
         |snapshot, series| series.only(snapshot.observations.log_records_dropped.load(Relaxed)),
+    ),
+    family(
+        "uw_ws_http_refused_total",
+        Counter,
+        &["reason"],
+        "Clients that the HTTP side refused",
+        |snapshot, series| {
+            HttpRefusal::ALL.iter().try_for_each(|reason| {
+                series.labelled(&[reason.label()], snapshot.observations.http.refused(*reason).get())
+            })
+        },
     ),
     family("uw_ws_build_info", Gauge, &["version"], "1; the version of the service", |snapshot, series| {
         series.labelled(&[snapshot.observations.version], 1_u32)

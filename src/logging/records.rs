@@ -96,6 +96,7 @@ pub const RECORDS: &[Record] = &[
         "at start: the settings can come to more than its `maxmemory`",
     ),
     record("info", "http listening", "addr", "at start, with the address that was bound"),
+    record("info", "probes listening", "addr", "at start, with the address that was bound for the probes"),
     record(
         "info",
         "status subscriber cut",

@@ -23,7 +23,7 @@ struct Listener(BufReader<TcpStream>);
 
 impl Listener {
     fn new(side: &HttpSide) -> Listener {
-        let mut socket = TcpStream::connect(side.local_addr()).unwrap();
+        let mut socket = TcpStream::connect(side.local_addr().unwrap()).unwrap();
         socket.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
         socket.write_all(b"GET /api/events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         Listener(BufReader::new(socket))

@@ -7,7 +7,8 @@ use anstyle::{AnsiColor, Effects, Style};
 use serde_json::{Map, Value};
 use uw_websocket_actors::event::Channel;
 
-use super::line::{Line, escaped, plain, short};
+use super::line::{Line, plain, short};
+use crate::escape::escaped;
 
 const PLAIN: Style = Style::new();
 const GOOD: Style = AnsiColor::Green.on_default();

@@ -44,6 +44,7 @@ impl Setup {
             .set("WEBSOCKET_RECONNECT_MAX_SECONDS", "1s")
             .set("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000")
             .set("HTTP_ADDR", "127.0.0.1:0")
+            .set("PROBE_ADDR", "127.0.0.1:0")
             .set("LOG_FORMAT", "json")
     }
 
@@ -175,6 +176,14 @@ impl Service {
     pub(crate) fn http(&self) -> String {
         let record = self.wait_for_log("`http listening`", |record| record.msg == "http listening");
         format!("http://{}", record.text("addr"))
+    }
+
+    /// The code and body of `/healthz` at the address of the probes.
+    #[track_caller]
+    pub(crate) fn probe_health(&self) -> (u16, String) {
+        let record = self.wait_for_log("`probes listening`", |record| record.msg == "probes listening");
+        let url = format!("http://{}/healthz", record.text("addr"));
+        get(&url).unwrap_or_else(|error| panic!("GET {url}: {error}"))
     }
 
     /// The code and body that the path answers with.

@@ -1,0 +1,131 @@
+//! The connections of a listener, of which there may be so many.
+//!
+//! A new one is always let in while any of the others waits for its client: for the head of a request, or for the client
+//! to take more of its answer. The one that has waited longest gives way.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Slots {
+    capacity: usize,
+    taken: RefCell<Vec<Rc<State>>>,
+}
+
+/// The place of a connection, free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Rc<Slots>,
+    state: Rc<State>,
+}
+
+/// A new connection that is let in.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) slot: Slot,
+    /// Whether another one gave way.
+    pub(super) has_evicted: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Since when the connection waits for its client.
+    waiting_since: Cell<Option<Instant>>,
+    is_evicted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Slots {
+    pub(super) fn new(capacity: usize) -> Rc<Slots> {
+        Rc::new(Slots { capacity, taken: RefCell::default() })
+    }
+
+    /// Takes a slot for a connection that waits for its client from `now` on; `None` if all are taken and no other
+    /// waits.
+    pub(super) fn take(self: &Rc<Slots>, now: Instant) -> Option<Admission> {
+        let state = Rc::new(State {
+            waiting_since: Cell::new(Some(now)),
+            is_evicted: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        let slot = Slot { slots: Rc::clone(self), state: Rc::clone(&state) };
+        let mut taken = self.taken.borrow_mut();
+        if taken.len() < self.capacity {
+            taken.push(state);
+            return Some(Admission { slot, has_evicted: false });
+        }
+        let waiting = taken.iter_mut().filter(|state| state.waiting_since.get().is_some());
+        let oldest = waiting.min_by_key(|state| state.waiting_since.get())?;
+        let evicted = std::mem::replace(oldest, state);
+        evicted.is_evicted.set(true);
+        if let Some(waker) = evicted.waker.take() {
+            waker.wake();
+        }
+        Some(Admission { slot, has_evicted: true })
+    }
+}
+
+impl Slot {
+    /// Says from when on the connection waits for its client; `None` when it does not.
+    pub(super) fn wait_since(&self, since: Option<Instant>) {
+        self.state.waiting_since.set(since);
+    }
+
+    /// Fails once the connection has to give way; until then it will be woken when it has to.
+    pub(super) fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        if self.state.is_evicted.get() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let mut waker = self.state.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.taken.borrow_mut().retain(|state| !Rc::ptr_eq(state, &self.state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn is_evicted(slot: &Slot) -> bool {
+        slot.check(&Context::from_waker(Waker::noop())).is_err()
+    }
+
+    #[test]
+    fn the_one_that_waits_longest_gives_way() {
+        let (slots, start) = (Slots::new(3), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let [first, second, third] = [1, 2, 3].map(|n| slots.take(at(n)).unwrap().slot);
+        first.wait_since(None);
+        third.wait_since(Some(at(1)));
+        let fourth = slots.take(at(4)).unwrap();
+        assert!(fourth.has_evicted);
+        assert_eq!([&first, &second, &third].map(is_evicted), [false, false, true]);
+        drop(third);
+        let fifth = slots.take(at(5)).unwrap().slot;
+        assert_eq!([&first, &second, &fifth].map(is_evicted), [false, true, false]);
+    }
+
+    #[test]
+    fn who_is_served_gives_way_to_nobody() {
+        let slots = Slots::new(1);
+        let served = slots.take(Instant::now()).unwrap().slot;
+        served.wait_since(None);
+        assert!(slots.take(Instant::now()).is_none());
+        drop(served);
+        assert!(slots.take(Instant::now()).is_some_and(|admission| !admission.has_evicted));
+    }
+}
