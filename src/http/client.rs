@@ -1,8 +1,9 @@
 //! The socket of a client, which bounds what the client can make it cost.
 //!
-//! A connection is for one request. What follows its head is thrown away and never parsed, so that a client has one
-//! answer under way at most; beyond [`READ_LIMIT`] nothing is read. A client that takes nothing of its answer for
-//! [`WRITE_PATIENCE`] is cut: actix-http itself would wait for ever.
+//! A connection is for one request: what is read ends with its head, so that nothing behind it is parsed and a client has
+//! one answer under way at most. A client that takes nothing of its answer for [`WRITE_PATIENCE`] is cut: actix-http
+//! itself would wait for ever. At the end what the client has sent besides is thrown away, since a close with unread bytes
+//! is a reset, which may overtake the answer.
 
 use std::future::Future as _;
 use std::io;
@@ -21,6 +22,8 @@ use super::slots::Slot;
 pub(super) const READ_LIMIT: usize = 16 << 10;
 /// Longest time without any progress of an answer: a client that is there takes milliseconds.
 pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// For the client to close when its answer is sent: it does once it has it.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that are read at once: a head fits.
 const READ_SIZE: usize = 2 << 10;
 
@@ -34,35 +37,48 @@ pub(super) struct Client {
     left: usize,
     /// Runs while the client takes nothing.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Runs from the end of the answer on.
+    farewell: Option<Pin<Box<Sleep>>>,
 }
 
 impl Client {
     pub(super) fn new(socket: TcpStream, slot: Slot) -> Client {
-        Client { socket, slot, head: HeadEnd::default(), left: READ_LIMIT, patience: None }
+        Client { socket, slot, head: HeadEnd::default(), left: READ_LIMIT, patience: None, farewell: None }
     }
 
-    /// Reads the next bytes of the head; an empty result is the end of what is read.
-    fn poll_head(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Reads at most so many bytes, within [`READ_LIMIT`]; none at the end.
+    fn poll_bytes<'b>(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &'b mut [u8; READ_SIZE],
+        most: usize,
+    ) -> Poll<io::Result<&'b [u8]>> {
+        let most = most.min(self.left).min(READ_SIZE);
+        if most == 0 {
+            return Poll::Ready(Ok(&[]));
+        }
+        let mut read = ReadBuf::new(&mut bytes[..most]);
+        ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
+        let length = read.filled().len();
+        self.left -= length;
+        Poll::Ready(Ok(&bytes[..length]))
+    }
+
+    /// Waits until the client closes too, but not for ever.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; READ_SIZE];
         loop {
-            let room = if self.head.is_found() { READ_SIZE } else { into.remaining() };
-            let mut read = ReadBuf::new(&mut bytes);
-            let mut read = read.take(room.min(self.left));
-            ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
-            let read = read.filled();
-            self.left -= read.len();
-            if !self.head.is_found() {
-                let length = self.head.search(read);
-                if self.head.is_found() {
-                    self.slot.wait_since(None);
-                }
-                into.put_slice(&read[..length]);
-                return Poll::Ready(Ok(()));
-            }
-            if read.is_empty() {
-                return Poll::Ready(Ok(()));
+            match self.poll_bytes(context, &mut bytes, READ_SIZE) {
+                Poll::Ready(Ok(&[]) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
             }
         }
+        let farewell = self.farewell.get_or_insert_with(|| {
+            self.slot.wait_since(Some(Instant::now()));
+            Box::pin(sleep(FAREWELL))
+        });
+        farewell.as_mut().poll(context)
     }
 }
 
@@ -74,7 +90,17 @@ impl AsyncRead for Client {
     ) -> Poll<io::Result<()>> {
         let client = self.get_mut();
         client.slot.check(context)?;
-        client.poll_head(context, into)
+        if client.head.is_found() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut bytes = [0; READ_SIZE];
+        let read = ready!(client.poll_bytes(context, &mut bytes, into.remaining()))?;
+        let length = client.head.search(read);
+        if client.head.is_found() {
+            client.slot.wait_since(None);
+        }
+        into.put_slice(&read[..length]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -100,6 +126,9 @@ impl AsyncWrite for Client {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        let client = self.get_mut();
+        client.slot.check(context)?;
+        ready!(Pin::new(&mut client.socket).poll_shutdown(context))?;
+        client.poll_farewell(context).map(Ok)
     }
 }

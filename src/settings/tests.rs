@@ -131,6 +131,8 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("RESTART_PERIOD_SECONDS", "0"),
         ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
         ("HTTP_ADDR", "localhost"),
+        ("PROBE_ADDR", "localhost:80"),
+        ("HTTP_ALLOWED_HOSTS", "*"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("KEY_PREFIX", "a:b"),
