@@ -101,7 +101,9 @@ fn percent(byte: u8, text: &[u8]) -> Option<usize> {
 
 /// The number in so many hexadecimal digits, in upper or lower case.
 fn hex(text: &[u8], digits: usize) -> Option<u32> {
-    text.get(..digits)?.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
+    text.get(..digits)?
+        .iter()
+        .try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }
 
 /// `text` with the value of each `token=` masked, up to the next character that cannot be part of one in a URL.

@@ -247,7 +247,10 @@ fn the_healthcheck_is_0_only_if_the_service_says_200() {
 fn the_healthcheck_asks_over_the_loopback_where_the_service_listens_on_all_addresses() {
     let (addr, server) = answer_once("HTTP/1.1 200 OK\r\n\r\n");
     let everywhere = addr.replace("127.0.0.1", "0.0.0.0");
-    assert_eq!(program(&["healthcheck"]).env(&[("PROBE_ADDR", "off"), ("HTTP_ADDR", &everywhere)]).run().0, 0);
+    assert_eq!(
+        program(&["healthcheck"]).env(&[("PROBE_ADDR", "off"), ("HTTP_ADDR", &everywhere)]).run().0,
+        0
+    );
     server.join().unwrap();
 }
 
@@ -257,8 +260,12 @@ fn the_healthcheck_is_1_where_nobody_listens() {
     let (code, _, stderr) = program(&["healthcheck"]).env(&[("PROBE_ADDR", &free)]).run();
     assert_eq!(code, 1);
     assert!(stderr.contains("does not answer"), "{stderr}");
-    let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", "off"), ("PROBE_ADDR", "off")]).run();
-    assert_eq!((code, stderr.as_str()), (1, "uw-websocket: PROBE_ADDR and HTTP_ADDR are off: nobody can be asked\n"));
+    let (code, _, stderr) =
+        program(&["healthcheck"]).env(&[("HTTP_ADDR", "off"), ("PROBE_ADDR", "off")]).run();
+    assert_eq!(
+        (code, stderr.as_str()),
+        (1, "uw-websocket: PROBE_ADDR and HTTP_ADDR are off: nobody can be asked\n")
+    );
 }
 
 #[test]
@@ -340,7 +347,8 @@ fn no_peer_and_no_file_controls_the_terminal() {
     assert!(stderr.contains("\\u{1b}[2J"), "{stderr}");
     server.join().unwrap();
 
-    let (_, stdout, stderr) = program(&["settings"]).env(&[("LOG_DIR", HOSTILE), ("SPOOL_DIR", HOSTILE)]).run();
+    let (_, stdout, stderr) =
+        program(&["settings"]).env(&[("LOG_DIR", HOSTILE), ("SPOOL_DIR", HOSTILE)]).run();
     assert_harmless(&(stdout + &stderr));
     let (_, stdout, stderr) = program(&["settings"]).env(&[("TARGET_SYMBOLS", HOSTILE)]).run();
     assert_harmless(&(stdout + &stderr));

@@ -64,9 +64,10 @@ enum Command {
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
     )]
     Settings,
-    /// Ask a running service for its health, at PROBE_ADDR or, if that is off, at HTTP_ADDR
+    /// Ask a running service for its health, at the address of the settings for probes
     #[command(
-        after_help = "Exit code 0 if it is healthy, else 1; also 1 if both addresses are off, since nobody can be asked.\n\n\
+        after_help = "Asks at PROBE_ADDR or, if that is off, at HTTP_ADDR.\n\
+        Exit code 0 if it is healthy, else 1; also 1 if both addresses are off, since nobody can be asked.\n\n\
         Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
     )]
     Healthcheck,

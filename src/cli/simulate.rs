@@ -251,7 +251,10 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
 /// Prints lines and flushes; a reader that went away is no error.
 fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
     let mut out = io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| write_line(&mut out, format_args!("{line}"))).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
+        .and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimulateError::Output(error)),
         _ => Ok(()),

@@ -125,8 +125,9 @@ fn verify(folders: &[ShardFolder], out: &mut impl Write) -> Result<Exit, SpoolFa
         let verdict = if damages > 0 { "damaged" } else { "ok" };
         // whether somebody reads it or not, the exit code tells
         let (path, segments) = (folder.path.display(), survey.segments);
-        write_line(out, format_args!("{path}: {verdict}, {events} events in {segments} segments")).and_then(|()| inspect::damages(&survey, out))
-        .ok();
+        write_line(out, format_args!("{path}: {verdict}, {events} events in {segments} segments"))
+            .and_then(|()| inspect::damages(&survey, out))
+            .ok();
     }
     Ok(exit)
 }

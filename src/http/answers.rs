@@ -116,13 +116,14 @@ mod tests {
 
     #[test]
     fn a_body_comes_in_pieces() {
-        let body = Bytes::from_iter((0..3 * PIECE / 2).map(|n| u8::try_from(n % 251).unwrap()));
+        let body: Bytes = (0..3 * PIECE / 2).map(|n| u8::try_from(n % 251).unwrap()).collect();
         let mut pieces = Pieces { body: body.clone().boxed(), chunk: Bytes::new() };
         assert_eq!(pieces.size(), BodySize::Sized(body.len() as u64));
-        let mut next = || match Pin::new(&mut pieces).poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
-            Poll::Ready(piece) => piece.map(Result::unwrap),
-            Poll::Pending => panic!("it is all there"),
-        };
+        let mut next =
+            || match Pin::new(&mut pieces).poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
+                Poll::Ready(piece) => piece.map(Result::unwrap),
+                Poll::Pending => panic!("it is all there"),
+            };
         let got: Vec<Bytes> = std::iter::from_fn(&mut next).collect();
         assert_eq!(got.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE, PIECE / 2]);
         assert_eq!(got.concat(), body);

@@ -7,7 +7,9 @@ use std::fmt;
 
 use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, HttpRefusal, LeaseState, Rejection, WriterState, lock};
+use uw_websocket_actors::observation::{
+    ConnectionState, HttpRefusal, LeaseState, Rejection, WriterState, lock,
+};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};

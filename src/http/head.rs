@@ -49,8 +49,11 @@ mod tests {
         ] {
             let mut end = HeadEnd::default();
             let whole = head.to_owned() + rest;
-            let taken: usize =
-                whole.as_bytes().chunks(1).map_while(|byte| (!end.is_found()).then(|| end.search(byte))).sum();
+            let taken: usize = whole
+                .as_bytes()
+                .chunks(1)
+                .map_while(|byte| (!end.is_found()).then(|| end.search(byte)))
+                .sum();
             assert_eq!((taken, end.is_found()), (head.len(), true), "{head:?}");
             assert_eq!(HeadEnd::default().search(whole.as_bytes()), head.len());
         }

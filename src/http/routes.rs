@@ -158,6 +158,6 @@ fn unreadable() -> HttpResponse {
 }
 
 fn unknown_path(paths: &[(&str, &str)]) -> HttpResponse {
-    let list: String = paths.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
-    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{list}"))
+    let list: Vec<String> = paths.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
+    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{}", list.concat()))
 }

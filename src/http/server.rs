@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive};
-use actix_service::{IntoServiceFactory as _, Service, ServiceFactory as _, ServiceFactoryExt as _, map_config};
+use actix_service::{
+    IntoServiceFactory as _, Service, ServiceFactory as _, ServiceFactoryExt as _, map_config,
+};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::error::Error;

@@ -80,8 +80,10 @@ fn lines_for_people_have_utc_milliseconds_and_no_colours_unless_asked() {
 
 #[test]
 fn control_characters_from_outside_are_escaped_for_people() {
-    let text =
-        logged(Format::Term { colours: false }, |log| info!(log, "refused"; "text" => "a\nb\x1b[2J\u{9b}\u{202e}c"));
+    let text = logged(
+        Format::Term { colours: false },
+        |log| info!(log, "refused"; "text" => "a\nb\x1b[2J\u{9b}\u{202e}c"),
+    );
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains(r"text: a\nb\u{1b}[2J\u{9b}\u{202e}c"), "{text}");
 }
@@ -212,10 +214,7 @@ impl Write for Broken {
 #[test]
 fn an_output_that_fails_is_counted_and_does_not_stop_the_other() {
     let memory = Memory::default();
-    let outputs = vec![
-        Format::Json.output(Broken),
-        Format::Json.output(memory.clone()),
-    ];
+    let outputs = vec![Format::Json.output(Broken), Format::Json.output(memory.clone())];
     let logging = Logging::over(outputs, Level::Info, "test", &Arc::default());
     info!(logging.log, "one");
     info!(logging.log, "two");

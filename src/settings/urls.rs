@@ -74,7 +74,8 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
     let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
     let written = url.password().map(str::to_owned);
     let lone_user = Some(url.username()).filter(|user| url.password().is_none() && *user != DEFAULT_USER);
-    let values = url.query_pairs().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.into_owned());
+    let values =
+        url.query_pairs().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.into_owned());
     let found = written.into_iter().chain(decoded).chain(lone_user.map(str::to_owned)).chain(values);
     found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
 }
@@ -125,7 +126,9 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_HOST && name.bytes().all(is_legal);
     let names = text.split(',').map(str::trim);
     if !names.clone().all(|name| is_name(&name)) {
-        return Err("must be a comma list of host names without ports or `*`, such as uw-websocket".to_owned());
+        return Err(
+            "must be a comma list of host names without ports or `*`, such as uw-websocket".to_owned()
+        );
     }
     Ok(names.map(str::to_ascii_lowercase).collect())
 }
@@ -156,7 +159,14 @@ mod tests {
 
     #[test]
     fn loopback_is_recognised() {
-        for text in ["ws://localhost:1", "ws://127.0.0.9", "ws://[::1]/", "ws://a.localhost", "redis://127.0.0.1", "redis://[::1]"] {
+        for text in [
+            "ws://localhost:1",
+            "ws://127.0.0.9",
+            "ws://[::1]/",
+            "ws://a.localhost",
+            "redis://127.0.0.1",
+            "redis://[::1]",
+        ] {
             assert!(is_loopback(&Url::parse(text).unwrap()), "{text}");
         }
         assert!(!is_loopback(&Url::parse("ws://feed.example").unwrap()));

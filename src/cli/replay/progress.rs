@@ -100,7 +100,10 @@ fn moment(unix_ms: u64) -> String {
 /// Prints lines and flushes; a reader that went away is no error.
 fn print_lines(lines: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| write_line(&mut out, format_args!("{line}"))).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
+        .and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

@@ -39,7 +39,12 @@ fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Res
     write_line(out, format_args!("shard {} of {}: {}", folder.shard, folder.of, folder.path.display()))?;
     write_line(out, format_args!("  segments        {} with {} bytes", survey.segments, survey.bytes))?;
     let (from, below) = (survey.kept_from, survey.next_seq);
-    write_line(out, format_args!("  events          {events}, of which {waiting} unacknowledged; numbers {from} to below {below}"))?;
+    write_line(
+        out,
+        format_args!(
+            "  events          {events}, of which {waiting} unacknowledged; numbers {from} to below {below}"
+        ),
+    )?;
     if let Some((oldest, newest)) = survey.times {
         write_line(out, format_args!("  received        {} to {}", iso_utc(oldest), iso_utc(newest)))?;
     }
@@ -57,7 +62,10 @@ fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Res
 /// What is not as it should be.
 pub(super) fn damages(survey: &Survey, out: &mut impl Write) -> io::Result<()> {
     if survey.is_rewriting {
-        write_line(out, format_args!("  rewriting       ids are being rewritten, or the next start finishes that"))?;
+        write_line(
+            out,
+            format_args!("  rewriting       ids are being rewritten, or the next start finishes that"),
+        )?;
     }
     for damage in &survey.damages {
         line("damage", damage, out)?;
@@ -74,7 +82,8 @@ fn line(title: &str, damage: &Damage, out: &mut impl Write) -> io::Result<()> {
     let place = if file.is_empty() { String::new() } else { format!(" {file}:") };
     let after = damage.from_us.map(|from| format!(", after {}", iso_utc(from))).unwrap_or_default();
     let before = damage.to_us.map(|to| format!(", before {}", iso_utc(to))).unwrap_or_default();
-    let text = format_args!("  {title:<15} {kind}:{place} {detail}; {events} unacknowledged events{after}{before}");
+    let text =
+        format_args!("  {title:<15} {kind}:{place} {detail}; {events} unacknowledged events{after}{before}");
     write_line(out, text)
 }
 
