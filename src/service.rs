@@ -2,7 +2,7 @@
 //! with its children → HTTP, and then waiting for the end.
 //!
 //! Threads: the main one runs the supervisor, the herald, the janitor, the lease, the ledger and the signals; one arbiter runs all
-//! connections and writers; each disk queue has two; the HTTP side and the log have their own.
+//! connections and writers; each disk queue has two; each address of the HTTP side and the log have their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -22,8 +22,8 @@ use super::slots::Slot;
 pub(super) const READ_LIMIT: usize = 16 << 10;
 /// Longest time without any progress of an answer: a client that is there takes milliseconds.
 pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// For the client to close when its answer is sent: it does once it has it.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// For the client to close after its answer: it does once it has read it.
+const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read at once: a head fits.
 const READ_SIZE: usize = 2 << 10;
 
@@ -38,12 +38,12 @@ pub(super) struct Client {
     /// Runs while the client takes nothing.
     patience: Option<Pin<Box<Sleep>>>,
     /// Runs from the end of the answer on.
-    farewell: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Client {
     pub(super) fn new(socket: TcpStream, slot: Slot) -> Client {
-        Client { socket, slot, head: HeadEnd::default(), left: READ_LIMIT, patience: None, farewell: None }
+        Client { socket, slot, head: HeadEnd::default(), left: READ_LIMIT, patience: None, linger: None }
     }
 
     /// Reads at most so many bytes, within [`READ_LIMIT`]; none at the end.
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// Waits until the client closes too, but not for ever.
-    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; READ_SIZE];
         loop {
             match self.poll_bytes(context, &mut bytes, READ_SIZE) {
@@ -74,11 +74,11 @@ impl Client {
                 Poll::Pending => break,
             }
         }
-        let farewell = self.farewell.get_or_insert_with(|| {
+        let linger = self.linger.get_or_insert_with(|| {
             self.slot.wait_since(Some(Instant::now()));
-            Box::pin(sleep(FAREWELL))
+            Box::pin(sleep(LINGER))
         });
-        farewell.as_mut().poll(context)
+        linger.as_mut().poll(context)
     }
 }
 
@@ -129,6 +129,6 @@ impl AsyncWrite for Client {
         let client = self.get_mut();
         client.slot.check(context)?;
         ready!(Pin::new(&mut client.socket).poll_shutdown(context))?;
-        client.poll_farewell(context).map(Ok)
+        client.poll_linger(context).map(Ok)
     }
 }

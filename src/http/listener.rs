@@ -1,19 +1,25 @@
 //! An address that is listened on, by a thread of its own.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use slog::{Logger, error, warn};
 use tokio::sync::oneshot;
 
 use super::HttpError;
+use super::client::READ_LIMIT;
 use super::server::{Site, serve};
 
 /// For the thread to end at the stop; it does in milliseconds unless the machine stands still, and then the end of the
 /// process does not wait for it.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Bytes of an answer that the system holds for a client; most answers fit. The system takes twice as much memory.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// A running listener. It stops when it is dropped.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ impl Listener {
         let bind_error = |source| HttpError::Bind { addr, purpose: site.kind.purpose(), source };
         let listener = TcpListener::bind(addr).map_err(bind_error)?;
         let local_addr = listener.local_addr().map_err(bind_error)?;
+        bound_buffers(&listener).map_err(bind_error)?;
         let (stop, stopped) = oneshot::channel();
         let (alive, ended) = mpsc::channel();
         let (name, log) = (site.kind.purpose().to_lowercase(), site.log.clone());
@@ -56,6 +63,14 @@ impl Listener {
     pub(super) fn tell_to_stop(&mut self) {
         self.stop.take();
     }
+}
+
+/// Bounds the buffers of the system for every connection that is accepted: their memory is charged to the service's
+/// container, and left alone they grow to megabytes for a client that does not read.
+fn bound_buffers(listener: &TcpListener) -> io::Result<()> {
+    set_socket_send_buffer_size(listener, SEND_BUFFER)?;
+    set_socket_recv_buffer_size(listener, READ_LIMIT)?;
+    Ok(())
 }
 
 impl Drop for Listener {

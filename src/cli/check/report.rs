@@ -96,8 +96,8 @@ impl<W: Write> Report<W> {
             Mark::Failed(exit) => self.worst = worse(self.worst, exit),
         }
         let sign = if self.is_coloured { format!("{colour}{sign}\x1b[0m") } else { sign.to_owned() };
-        let text = self.shown(&finding.text);
-        self.write(&format!("  {sign} {:<SUBJECT$}  {text}", finding.subject));
+        let (subject, text) = (self.shown(&finding.subject), self.shown(&finding.text));
+        self.write(&format!("  {sign} {subject:<SUBJECT$}  {text}"));
         if let Some(advice) = &finding.advice {
             self.write(&format!("    {:<SUBJECT$}  → {}", "", self.shown(advice)));
         }
