@@ -65,11 +65,9 @@ enum Command {
     )]
     Settings,
     /// Ask a running service for its health, at the address of the settings for probes
-    #[command(
-        after_help = "Asks at PROBE_ADDR or, if that is off, at HTTP_ADDR.\n\
+    #[command(after_help = "Asks at PROBE_ADDR or, if that is off, at HTTP_ADDR.\n\
         Exit code 0 if it is healthy, else 1; also 1 if both addresses are off, since nobody can be asked.\n\n\
-        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
-    )]
+        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]")]
     Healthcheck,
     /// Print the completions of a shell
     #[command(

@@ -1,27 +1,31 @@
 //! The socket of a client, which bounds what the client can make it cost.
 //!
 //! A connection is for one request: what is read ends with its head, so that nothing behind it is parsed and a client has
-//! one answer under way at most. A client that takes nothing of its answer for [`WRITE_PATIENCE`] is cut: actix-http
-//! itself would wait for ever. At the end what the client has sent besides is thrown away, since a close with unread bytes
-//! is a reset, which may overtake the answer.
+//! one answer under way at most. A client that owes the head of its request or takes nothing of its answer for some seconds
+//! is cut: actix-http itself would wait for ever. At the end what the client has sent besides is thrown away, since a close
+//! with unread bytes is a reset, which may overtake the answer.
 
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use actix_rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use uw_websocket_actors::observation::{HttpRefusal, Observations};
 
 use super::head::HeadEnd;
 use super::slots::Slot;
 
 /// Bytes that are read of a client. A browser that has many cookies for `localhost` sends some kilobytes.
 pub(super) const READ_LIMIT: usize = 16 << 10;
+/// Longest time for the head of a request, which fits a packet or two: a client that is slower holds a place for nothing.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest time without any progress of an answer: a client that is there takes milliseconds.
-pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// For the client to close after its answer: it does once it has read it.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read at once: a head fits.
@@ -32,18 +36,38 @@ const READ_SIZE: usize = 2 << 10;
 pub(super) struct Client {
     socket: TcpStream,
     slot: Slot,
+    observations: Arc<Observations>,
     head: HeadEnd,
     /// Bytes that may still be read.
     left: usize,
-    /// Runs while the client takes nothing.
+    /// Runs while the client owes the head of a request, takes nothing of its answer, or does not close.
     patience: Option<Pin<Box<Sleep>>>,
-    /// Runs from the end of the answer on.
-    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Client {
-    pub(super) fn new(socket: TcpStream, slot: Slot) -> Client {
-        Client { socket, slot, head: HeadEnd::default(), left: READ_LIMIT, patience: None, linger: None }
+    pub(super) fn new(socket: TcpStream, slot: Slot, observations: Arc<Observations>) -> Client {
+        let patience = Some(Box::pin(sleep(READ_PATIENCE)));
+        Client { socket, slot, observations, head: HeadEnd::default(), left: READ_LIMIT, patience }
+    }
+
+    /// Begins or goes on to wait for the client.
+    fn poll_patience(&mut self, context: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let patience = self.patience.get_or_insert_with(|| {
+            self.slot.wait_since(Some(Instant::now()));
+            Box::pin(sleep(limit))
+        });
+        patience.as_mut().poll(context)
+    }
+
+    /// Ends the wait: the client has done its part.
+    fn end_patience(&mut self) {
+        self.patience = None;
+        self.slot.wait_since(None);
+    }
+
+    fn refuse(&self, reason: HttpRefusal) -> io::Error {
+        self.observations.http.refused(reason).add(1);
+        io::ErrorKind::TimedOut.into()
     }
 
     /// Reads at most so many bytes, within [`READ_LIMIT`]; none at the end.
@@ -74,11 +98,7 @@ impl Client {
                 Poll::Pending => break,
             }
         }
-        let linger = self.linger.get_or_insert_with(|| {
-            self.slot.wait_since(Some(Instant::now()));
-            Box::pin(sleep(LINGER))
-        });
-        linger.as_mut().poll(context)
+        self.poll_patience(context, LINGER)
     }
 }
 
@@ -94,10 +114,16 @@ impl AsyncRead for Client {
             return Poll::Ready(Ok(()));
         }
         let mut bytes = [0; READ_SIZE];
-        let read = ready!(client.poll_bytes(context, &mut bytes, into.remaining()))?;
+        let Poll::Ready(read) = client.poll_bytes(context, &mut bytes, into.remaining()) else {
+            ready!(client.poll_patience(context, READ_PATIENCE));
+            return Poll::Ready(Err(client.refuse(HttpRefusal::Head)));
+        };
+        let read = read?;
         let length = client.head.search(read);
         if client.head.is_found() {
-            client.slot.wait_since(None);
+            client.end_patience();
+        } else if client.left == 0 {
+            return Poll::Ready(Err(client.refuse(HttpRefusal::Head)));
         }
         into.put_slice(&read[..length]);
         Poll::Ready(Ok(()))
@@ -109,16 +135,11 @@ impl AsyncWrite for Client {
         let client = self.get_mut();
         client.slot.check(context)?;
         if let Poll::Ready(written) = Pin::new(&mut client.socket).poll_write(context, bytes) {
-            client.patience = None;
-            client.slot.wait_since(None);
+            client.end_patience();
             return Poll::Ready(written);
         }
-        let patience = client.patience.get_or_insert_with(|| {
-            client.slot.wait_since(Some(Instant::now()));
-            Box::pin(sleep(WRITE_PATIENCE))
-        });
-        ready!(patience.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        ready!(client.poll_patience(context, WRITE_PATIENCE));
+        Poll::Ready(Err(client.refuse(HttpRefusal::Stalled)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

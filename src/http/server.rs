@@ -33,8 +33,6 @@ use super::routes::{probe_routes, routes};
 use super::slots::{Admission, Slots};
 use super::source::Source;
 
-/// For the head of a request, which fits a packet or two: a client that is slower holds a place for nothing.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the end of a connection: what a client does not take by then is lost.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Before the next connection is accepted when the system cannot hand one over: it will not be able to a moment later.
@@ -78,8 +76,7 @@ impl Kind {
 
 /// Serves until `stopped` resolves, which it also does when its sender is dropped.
 ///
-/// A connection is for one request: actix-http bounds the time of the first head of a connection alone, and a new
-/// connection costs nothing at the pace of probes, scrapers and pages.
+/// A connection is for one request: a new one costs nothing at the pace of probes, scrapers and pages.
 pub(super) fn serve(listener: TcpListener, site: Site, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     actix_rt::System::new().block_on(async {
@@ -128,7 +125,8 @@ async fn answer(
         .map_err(|error: Error| error.error_response());
     let http = HttpService::build()
         .keep_alive(KeepAlive::Disabled)
-        .client_request_timeout(REQUEST_TIMEOUT)
+        // the socket has a limit of its own
+        .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .h1_write_buffer_size(PIECE)
         .h1(map_config(app, |()| AppConfig::default()));
@@ -143,7 +141,7 @@ async fn accept<S>(
     listener: &tokio::net::TcpListener,
     http: &S,
     slots: &Rc<Slots>,
-    observations: &Observations,
+    observations: &Arc<Observations>,
 ) -> Infallible
 where
     S: Service<(Client, Option<SocketAddr>), Response = (), Error = DispatchError>,
@@ -162,7 +160,8 @@ where
                     if has_evicted {
                         refused(HttpRefusal::Evicted);
                     }
-                    actix_rt::spawn(http.call((Client::new(socket, slot), Some(address))).map(drop));
+                    let client = Client::new(socket, slot, Arc::clone(observations));
+                    actix_rt::spawn(http.call((client, Some(address))).map(drop));
                 }
             },
         }

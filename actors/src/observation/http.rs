@@ -14,6 +14,10 @@ labelled! {
         Accept = "accept",
         /// The `Host` header had a name that is not allowed.
         Host = "host",
+        /// The head of the request was too long, or not there in time.
+        Head = "head",
+        /// The client took nothing of its answer for too long.
+        Stalled = "stalled",
         /// The answers under way took all the room that there is for them.
         Answers = "answers",
     }
