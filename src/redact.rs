@@ -126,6 +126,9 @@ fn without_token_values(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn redactor(secret: &str) -> Redactor {
@@ -178,6 +181,25 @@ mod tests {
     #[test]
     fn text_without_secrets_is_not_copied() {
         assert!(matches!(redactor("s3cr3t").redact("plain"), Cow::Borrowed("plain")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_encoding_of_single_bytes_hides_a_secret(
+            secret in "[!-$&-\\[\\]-~]{8,40}", encodings in vec(0..6, 40), around in "[é x]{0,5}"
+        ) {
+            let encode = |(byte, encoding): (u8, &i32)| match encoding {
+                0 => format!("%{byte:02X}"),
+                1 => format!("%{byte:02x}"),
+                2 => format!("%25{byte:02x}"),
+                3 => format!("%2525{byte:02X}"),
+                4 => format!("\\u{byte:04x}"),
+                _ => char::from(byte).to_string(),
+            };
+            let echo: String = secret.bytes().zip(&encodings).map(encode).collect();
+            let redacted = redactor(&secret).redact(&format!("{around}{echo}{around}")).into_owned();
+            prop_assert!(redacted.contains(MASK) && !redacted.contains(&echo), "{}", redacted);
+        }
     }
 
     #[test]
