@@ -1,5 +1,5 @@
-//! Keeps text from outside from controlling a terminal: what the feed, Redis, HTTP peers and files hold is shown with
-//! escapes in place of the characters that would move the cursor, begin another line or show text in another order.
+//! Keeps text of the feed, of Redis, of HTTP peers and of files from controlling a terminal: characters that would move the
+//! cursor, begin another line or reorder text are shown as escapes.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -7,8 +7,8 @@ use std::io;
 
 use serde::Serialize;
 
-/// Whether a terminal obeys the character or shows text in another order because of it, or whether it is invisible and
-/// may hide text: C0, DEL and C1; marks of direction; separators of lines; characters without a width.
+/// Returns whether a character controls a terminal, reorders text or is invisible: C0, DEL and C1; bidirectional marks;
+/// line separators; characters without a width.
 #[must_use]
 pub fn controls(c: char) -> bool {
     c.is_control()
@@ -24,12 +24,12 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     replaced(text, |c, out| out.extend(c.escape_default()))
 }
 
-/// Escapes the same characters in a JSON text as `\u001b`; its meaning and its length in lines, one, do not change.
+/// Escapes the same characters in JSON as `\u001b`; its meaning does not change, and it is one line.
 #[must_use]
 pub fn json_escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |c, out| {
         if c < ' ' {
-            // JSON allows it between tokens alone, where a blank means the same
+            // JSON allows it only between tokens, where a blank is equivalent
             return out.push(' ');
         }
         for unit in c.encode_utf16(&mut [0; 2]) {

@@ -69,7 +69,7 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// The length of the secret at the beginning of `text`, in whatever encoding each of its bytes is.
+/// Returns the length of the secret at the beginning of `text`, each of whose bytes may be encoded.
 fn echo(secret: &str, text: &[u8]) -> Option<usize> {
     if text.starts_with(secret.as_bytes()) {
         return Some(secret.len());
@@ -77,7 +77,7 @@ fn echo(secret: &str, text: &[u8]) -> Option<usize> {
     secret.bytes().try_fold(0, |at, byte| Some(at + encoded(byte, text.get(at..)?)?))
 }
 
-/// The length of `byte` at the beginning of `text`: `%2B`, that encoded again (`%252B`), `\u002b`, `\/`, a `+` for a
+/// Returns the length of `byte` at the beginning of `text`: `%2B`, that encoded again (`%252B`), `\u002b`, `\/`, a `+` for a
 /// blank, or the byte itself.
 fn encoded(byte: u8, text: &[u8]) -> Option<usize> {
     let plain = |text: &[u8]| (text.first() == Some(&byte)).then_some(1);
@@ -90,7 +90,7 @@ fn encoded(byte: u8, text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The same after a `%`, which may itself have been encoded as `%25`.
+/// Does the same after a `%`, which may itself be encoded as `%25`.
 fn percent(byte: u8, text: &[u8]) -> Option<usize> {
     match hex(text, 2)? {
         value if value == u32::from(byte) => Some(2),
@@ -99,7 +99,7 @@ fn percent(byte: u8, text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The number in so many hexadecimal digits, in upper or lower case.
+/// Parses a number of so many hexadecimal digits.
 fn hex(text: &[u8], digits: usize) -> Option<u32> {
     text.get(..digits)?
         .iter()

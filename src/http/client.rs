@@ -1,9 +1,9 @@
-//! The socket of a client, which bounds what the client can make it cost.
+//! The socket of a client, with bounds on its bytes and its time.
 //!
-//! A connection is for one request: what is read ends with its head, so that nothing behind it is parsed and a client has
-//! one answer under way at most. A client that owes the head of its request or takes nothing of its answer for some seconds
-//! is cut: actix-http itself would wait for ever. At the end what the client has sent besides is thrown away, since a close
-//! with unread bytes is a reset, which may overtake the answer.
+//! A connection is for one request: reading ends with its head, so that nothing behind it is parsed and a client has at most
+//! one answer under way. A client that does not complete the head of its request or does not read its answer for some
+//! seconds is cut: actix-http itself would wait forever for the latter. Before the close, further bytes of the client are
+//! discarded, since a close with unread bytes is a reset, which may overtake the answer.
 
 use std::future::Future as _;
 use std::io;
@@ -20,15 +20,15 @@ use uw_websocket_actors::observation::{HttpRefusal, Observations};
 use super::head::HeadEnd;
 use super::slots::Slot;
 
-/// Bytes that are read of a client. A browser that has many cookies for `localhost` sends some kilobytes.
+/// Bytes read from a client. A browser with many cookies for `localhost` sends some kilobytes.
 pub(super) const READ_LIMIT: usize = 16 << 10;
-/// Longest time for the head of a request, which fits a packet or two: a client that is slower holds a place for nothing.
+/// Longest time for the head of a request, which fits a packet or two: a slower client only holds a slot.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// Longest time without any progress of an answer: a client that is there takes milliseconds.
+/// Longest time without progress of an answer: a working client takes milliseconds.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// For the client to close after its answer: it does once it has read it.
+/// Longest wait for the client to close after its answer, as it does once it has read it.
 const LINGER: Duration = Duration::from_secs(1);
-/// Bytes that are read at once: a head fits.
+/// Bytes per read: a head fits.
 const READ_SIZE: usize = 2 << 10;
 
 /// The socket.
@@ -38,9 +38,9 @@ pub(super) struct Client {
     slot: Slot,
     observations: Arc<Observations>,
     head: HeadEnd,
-    /// Bytes that may still be read.
+    /// Bytes left of [`READ_LIMIT`].
     left: usize,
-    /// Runs while the client owes the head of a request, takes nothing of its answer, or does not close.
+    /// Runs while the server waits for the client: for the head, for a read of the answer, for the close.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -50,7 +50,7 @@ impl Client {
         Client { socket, slot, observations, head: HeadEnd::default(), left: READ_LIMIT, patience }
     }
 
-    /// Begins or goes on to wait for the client.
+    /// Starts the timer or continues with it; ready when the client was too slow.
     fn poll_patience(&mut self, context: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let patience = self.patience.get_or_insert_with(|| {
             self.slot.wait_since(Some(Instant::now()));
@@ -59,7 +59,7 @@ impl Client {
         patience.as_mut().poll(context)
     }
 
-    /// Ends the wait: the client has done its part.
+    /// Stops the timer: the client has made progress.
     fn end_patience(&mut self) {
         self.patience = None;
         self.slot.wait_since(None);
@@ -70,7 +70,7 @@ impl Client {
         io::ErrorKind::TimedOut.into()
     }
 
-    /// Reads at most so many bytes, within [`READ_LIMIT`]; none at the end.
+    /// Reads up to `most` bytes, within [`READ_LIMIT`]; none at the end.
     fn poll_bytes<'b>(
         &mut self,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl Client {
         Poll::Ready(Ok(&bytes[..length]))
     }
 
-    /// Waits until the client closes too, but not for ever.
+    /// Discards bytes until the client closes too, for at most [`LINGER`].
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; READ_SIZE];
         loop {

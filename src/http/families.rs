@@ -427,7 +427,7 @@ pub const FAMILIES: &[Family] = &[
         "uw_ws_http_refused_total",
         Counter,
         &["reason"],
-        "Clients that the HTTP side refused",
+        "Connections and requests that the HTTP side refused or cut",
         |snapshot, series| {
             HttpRefusal::ALL.iter().try_for_each(|reason| {
                 series.labelled(&[reason.label()], snapshot.observations.http.refused(*reason).get())

@@ -28,21 +28,21 @@ pub(super) fn common_headers() -> DefaultHeaders {
 
 /// The names under which the service answers.
 ///
-/// A page of any site can make the browser ask a service that only the browser's machine or network reaches: the owner of
-/// the site lets its name resolve to the address of the service, and the browser takes what it reads there for the site's
-/// (DNS rebinding). The `Host` header tells: it has the site's name. An address is no name that anybody could do this
-/// with, `localhost` neither, and all other names are the operator's to list, on whatever address is listened.
+/// The page of any site can make the browser read a service that only the browser's machine or network reaches: the owner
+/// of the site lets its name resolve to the address of the service, and the browser attributes the answers to the site
+/// (DNS rebinding). The `Host` header reveals it: it holds the site's name. Neither `localhost` nor an IP address can be
+/// abused like this; all other names must be listed by the operator, whatever address is bound.
 #[derive(Debug)]
 pub(super) struct Hosts(Vec<String>);
 
 impl Hosts {
-    /// `localhost`, IP addresses, and these names, with any port.
+    /// Admits `localhost`, IP addresses and these names, with any port.
     pub(super) fn new(allowed: &[String]) -> Hosts {
         Hosts(allowed.to_vec())
     }
 
     fn admit(&self, headers: &HeaderMap) -> bool {
-        // a browser always sends the header; who leaves it out is none
+        // a browser always sends the header
         headers.get_all(header::HOST).all(|host| host.to_str().is_ok_and(|host| self.admit_host(host)))
     }
 

@@ -1,7 +1,7 @@
-//! Where the head of a request ends.
+//! Finds the end of the head of a request.
 
-/// Finds the end of the first head in a stream of bytes: the first empty line after one that is not empty. A line ends
-/// with a line feed, before which a carriage return may stand, as the parser of actix-http reads it.
+/// Searches a stream of bytes for the first empty line after one that is not empty. A line ends with a line feed, optionally
+/// after a carriage return, as for httparse, the parser of actix-http.
 #[derive(Debug, Default)]
 pub(super) struct HeadEnd {
     has_begun: bool,
@@ -15,7 +15,7 @@ impl HeadEnd {
         self.is_found
     }
 
-    /// The number of the next bytes that belong to the head.
+    /// Returns how many of the next bytes belong to the head.
     pub(super) fn search(&mut self, bytes: &[u8]) -> usize {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {

@@ -1,4 +1,4 @@
-//! An address that is listened on, by a thread of its own.
+//! An address and the thread that serves it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,11 +14,10 @@ use super::HttpError;
 use super::client::READ_LIMIT;
 use super::server::{Site, serve};
 
-/// For the thread to end at the stop; it does in milliseconds unless the machine stands still, and then the end of the
-/// process does not wait for it.
+/// Longest wait for the end of the thread, which takes milliseconds unless the machine stands still.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Bytes of an answer that the system holds for a client; most answers fit. The system takes twice as much memory.
+/// Bytes of an answer in the send buffer of the kernel, which doubles the number for its own needs; most answers fit.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// A running listener. It stops when it is dropped.
@@ -34,7 +33,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens on `addr` (port 0 chooses one) and serves `site` from then on.
+    /// Binds `addr` (port 0 chooses one) and serves `site` from then on.
     pub(super) fn start(addr: SocketAddr, site: Site) -> Result<Listener, HttpError> {
         let bind_error = |source| HttpError::Bind { addr, purpose: site.kind.purpose(), source };
         let listener = TcpListener::bind(addr).map_err(bind_error)?;
@@ -44,7 +43,7 @@ impl Listener {
         let (alive, ended) = mpsc::channel();
         let (name, log) = (site.kind.purpose().to_lowercase(), site.log.clone());
         let serve = move || {
-            let _alive = alive; // whose end tells ours, even by a panic
+            let _alive = alive; // dropped at the end of the thread, also by a panic
             let log = site.log.clone();
             if let Err(err) = serve(listener, site, stopped) {
                 error!(log, "HTTP side ended"; "error" => %err);
@@ -59,14 +58,14 @@ impl Listener {
         self.local_addr
     }
 
-    /// Tells the server to stop, and does not wait.
+    /// Tells the server to stop without waiting for it.
     pub(super) fn tell_to_stop(&mut self) {
         self.stop.take();
     }
 }
 
-/// Bounds the buffers of the system for every connection that is accepted: their memory is charged to the service's
-/// container, and left alone they grow to megabytes for a client that does not read.
+/// Bounds the kernel's buffers of every accepted connection: their memory is charged to the container of the service, and by
+/// default they grow to megabytes for a client that does not read.
 fn bound_buffers(listener: &TcpListener) -> io::Result<()> {
     set_socket_send_buffer_size(listener, SEND_BUFFER)?;
     set_socket_recv_buffer_size(listener, READ_LIMIT)?;

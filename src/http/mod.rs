@@ -1,9 +1,9 @@
 //! The HTTP side: health, readiness, metrics and status, for probes, scrapers and people.
 //!
-//! It sees the service through [`Observations`] alone. Its two listeners, one for everything and one for the probes alone,
-//! live on a thread each with an actix system of its own, so that nothing that one does or suffers can hold up an event or
-//! the other. Whatever clients do is bounded, see `server`, `slots`, `client` and `answers`. It answers while the service
-//! drains and is meant to be stopped last.
+//! It reads the state of the service from [`Observations`] alone. Its two listeners, one for everything and one for the
+//! probes alone, run on a thread and an actix system each, so that their clients delay neither events nor each other. All
+//! costs of clients are bounded, see `server`, `slots`, `client` and `answers`. It answers during the drain and is to be
+//! stopped last.
 
 mod answers;
 mod client;
@@ -68,7 +68,7 @@ pub enum HttpError {
 // === impl HttpSide ===
 
 impl HttpSide {
-    /// Listens on the addresses that are set (port 0 chooses one) and answers from then on.
+    /// Binds the addresses of the settings (port 0 chooses one) and answers from then on.
     ///
     /// # Errors
     /// An address is taken or not ours, or the system has no thread left.
@@ -118,7 +118,7 @@ impl HttpSide {
 
 impl Drop for HttpSide {
     fn drop(&mut self) {
-        // both at once: each of them then waits for its thread
+        // both before the first one waits for its thread
         self.http.iter_mut().chain(&mut self.probes).for_each(Listener::tell_to_stop);
     }
 }

@@ -1,4 +1,4 @@
-//! The server of a listener, and what all of its clients together may make it cost.
+//! The server of a listener: accepts connections within its bounds and answers them.
 
 use std::convert::Infallible;
 use std::io;
@@ -33,21 +33,19 @@ use super::routes::{probe_routes, routes};
 use super::slots::{Admission, Slots};
 use super::source::Source;
 
-/// For the end of a connection: what a client does not take by then is lost.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Before the next connection is accepted when the system cannot hand one over: it will not be able to a moment later.
+/// Pause after the system could not hand over a connection, for lack of file descriptors: an immediate retry would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener is for.
+/// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Everything, for people, scrapers and programs.
     Http,
-    /// The probes alone: nobody else can take the connections that they need.
+    /// Liveness and readiness alone, out of reach of other clients.
     Probes,
 }
 
-/// What a listener serves.
+/// Everything that a listener serves with.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) kind: Kind,
@@ -64,8 +62,8 @@ impl Kind {
         }
     }
 
-    /// Connections at a time: far more than browsers, probes and scrapers need; and less than 16 MiB if each has all its
-    /// buffers full.
+    /// Most connections at a time: far more than browsers, probes and scrapers need, and less than 16 MiB with all buffers
+    /// of each one full.
     fn connections(self) -> usize {
         match self {
             Kind::Http => 256,
@@ -104,7 +102,7 @@ pub(super) fn serve(listener: TcpListener, site: Site, stopped: oneshot::Receive
     })
 }
 
-/// Accepts connections and answers them until `stopped` resolves. Those that are open then go on until the thread ends.
+/// Accepts connections and answers them until `stopped` resolves. Open ones then last until the thread ends.
 async fn answer(
     listener: tokio::net::TcpListener,
     site: Site,
@@ -125,9 +123,9 @@ async fn answer(
         .map_err(|error: Error| error.error_response());
     let http = HttpService::build()
         .keep_alive(KeepAlive::Disabled)
-        // the socket has a limit of its own
+        // off: `Client` has its own limits, which are counted
         .client_request_timeout(Duration::ZERO)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .client_disconnect_timeout(Duration::ZERO)
         .h1_write_buffer_size(PIECE)
         .h1(map_config(app, |()| AppConfig::default()));
     let http = http.new_service(()).await.map_err(|()| io::Error::other("the paths cannot be set up"))?;
@@ -165,7 +163,7 @@ where
                 }
             },
         }
-        // who gave way closes before the next one comes, and a flood of connections does not hold up the answers
+        // an evicted connection closes before the next one is accepted, and a flood of them does not delay answers
         yield_now().await;
     }
 }

@@ -1,7 +1,7 @@
-//! The connections of a listener, of which there may be so many.
+//! Bounds the number of connections of a listener.
 //!
-//! A new one is always let in while any of the others waits for its client: for the head of a request, or for the client
-//! to take more of its answer. The one that has waited longest gives way.
+//! At the limit a new connection evicts the one that has waited longest for its client, be it for the head of a request,
+//! for a read of the answer, or for the close. It is refused only if every other one is being served.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,31 +9,31 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-/// The connections.
+/// The connections of a listener.
 #[derive(Debug)]
 pub(super) struct Slots {
     capacity: usize,
     taken: RefCell<Vec<Rc<State>>>,
 }
 
-/// The place of a connection, free again when this is dropped.
+/// The slot of a connection, freed on drop.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Rc<Slots>,
     state: Rc<State>,
 }
 
-/// A new connection that is let in.
+/// A slot for a new connection.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) slot: Slot,
-    /// Whether another one gave way.
+    /// Whether another connection was evicted for it.
     pub(super) has_evicted: bool,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Since when the connection waits for its client.
+    /// When the connection began to wait for its client, if it does.
     waiting_since: Cell<Option<Instant>>,
     is_evicted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -44,8 +44,8 @@ impl Slots {
         Rc::new(Slots { capacity, taken: RefCell::default() })
     }
 
-    /// Takes a slot for a connection that waits for its client from `now` on; `None` if all are taken and no other
-    /// waits.
+    /// Takes a slot for a connection that waits for its client from `now` on; `None` if all are taken by connections that
+    /// are being served.
     pub(super) fn take(self: &Rc<Slots>, now: Instant) -> Option<Admission> {
         let state = Rc::new(State {
             waiting_since: Cell::new(Some(now)),
@@ -70,12 +70,12 @@ impl Slots {
 }
 
 impl Slot {
-    /// Says from when on the connection waits for its client; `None` when it does not.
+    /// Sets when the connection began to wait for its client; `None` while it is being served.
     pub(super) fn wait_since(&self, since: Option<Instant>) {
         self.state.waiting_since.set(since);
     }
 
-    /// Fails once the connection has to give way; until then it will be woken when it has to.
+    /// Fails once the connection is evicted; until then registers the task to be woken at that moment.
     pub(super) fn check(&self, context: &Context<'_>) -> io::Result<()> {
         if self.state.is_evicted.get() {
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_waits_longest_gives_way() {
+    fn the_one_that_waits_longest_is_evicted() {
         let (slots, start) = (Slots::new(3), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let [first, second, third] = [1, 2, 3].map(|n| slots.take(at(n)).unwrap().slot);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_served_gives_way_to_nobody() {
+    fn a_connection_being_served_is_never_evicted() {
         let slots = Slots::new(1);
         let served = slots.take(Instant::now()).unwrap().slot;
         served.wait_since(None);

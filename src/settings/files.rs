@@ -20,7 +20,7 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
     }
 }
 
-/// Whether a text is a path beyond doubt: of a file that exists, or in a named folder that does.
+/// Returns whether a text is a path beyond doubt: of an existing file, or within an existing folder other than the root.
 pub(super) fn is_path(path: &Path) -> bool {
     let is_named_folder = |folder: &Path| folder.file_name().is_some() && folder.is_dir();
     path.exists() || path.parent().is_some_and(is_named_folder)

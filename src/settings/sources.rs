@@ -183,7 +183,7 @@ impl Given {
     }
 }
 
-/// A file that gives no secret. Its name is shown only where it cannot be the secret itself, put there by mistake.
+/// Reports an unreadable file; its name only if that cannot be the secret itself, given in place of a path.
 fn unreadable(twin: &str, path: &str, reason: String, name: &str) -> SettingsError {
     if files::is_path(Path::new(path)) {
         return SettingsError::with_value(twin, path, reason);

@@ -9,10 +9,10 @@ use uw_websocket_actors::settings::Secret;
 
 use crate::redact::MASK;
 
-/// Longest name of a host, as of DNS.
+/// Longest host name of DNS, in bytes.
 const MAX_HOST: usize = 253;
 
-/// The user of Redis that everybody is who names none.
+/// The user of a connection to Redis that names none.
 const DEFAULT_USER: &str = "default";
 
 /// Reads the feed's URL, which must not carry a secret of its own: the token has its variable.
@@ -67,7 +67,8 @@ fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
     url.into_connection_info().map_err(|error| format!("is not a valid Redis URL: {error}"))
 }
 
-/// What of a Redis URL must never be shown: its password, as written and decoded, and what may be one.
+/// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
+/// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
     let connection = redis_connection(text).ok();
     let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
@@ -80,14 +81,13 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
     found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
 }
 
-/// Whether a URL of Redis lets a password, or what may be one, be read on the way: a host that is not this machine
-/// without TLS.
+/// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.
 pub(super) fn exposes_password(text: &str) -> bool {
     let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
-/// Whether the value of a query parameter may be shown: of those of a Redis URL these hold no secret.
+/// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
 fn is_harmless(name: &str) -> bool {
     matches!(name, "db" | "protocol")
 }
@@ -108,6 +108,10 @@ pub(super) fn masked(text: &str) -> String {
     };
     if is_doubtful || is_hidden.is_err() {
         return MASK.to_owned();
+    }
+    let database = url.path().trim_start_matches('/');
+    if matches!(url.scheme(), "redis" | "rediss") && !database.bytes().all(|b| b.is_ascii_digit()) {
+        url.set_path(MASK);
     }
     if url.query().is_some() {
         let shown = |(name, value): (Cow<'_, str>, Cow<'_, str>)| match &*value {
@@ -209,6 +213,7 @@ mod tests {
         assert_eq!(masked("unix:///tmp/s?db=1&pass=hidden"), "unix:///tmp/s?db=1&pass=***");
         assert_eq!(masked("redis://h/0"), "redis://h/0");
         assert_eq!(masked("redis://hidden@h/0"), "redis://***@h/0");
+        assert_eq!(masked("redis://h/hidden"), "redis://h/***");
         assert_eq!(masked("redis://default@h/0"), "redis://default@h/0");
         assert_eq!(masked("unix:///tmp/s?db=1&auth=hidden&hidden"), "unix:///tmp/s?db=1&auth=***&***");
         for text in

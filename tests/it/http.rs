@@ -11,7 +11,7 @@ use crate::support::sample::{payload, payloads};
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
 /// What 256 connections with all their buffers full may take, and what the allocator adds to that.
-const PIPELINES_TAKE: u64 = 40 << 20;
+const PIPELINES_TAKE: u64 = 24 << 20;
 /// What hangs is to be seen within this.
 const SEEN: Duration = Duration::from_secs(30);
 
