@@ -18,6 +18,7 @@ use actix_web::error::Error;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig};
 use futures_util::FutureExt as _;
+use rustix::io::Errno;
 use slog::Logger;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -33,7 +34,7 @@ use super::routes::{probe_routes, routes};
 use super::slots::{Admission, Slots};
 use super::source::Source;
 
-/// Pause after the system could not hand over a connection, for lack of file descriptors: an immediate retry would spin.
+/// Pause after the system could not hand over a connection: an immediate retry could spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The purpose of a listener.
@@ -148,9 +149,11 @@ where
     let refused = |reason| observations.http.refused(reason).add(1);
     loop {
         match listener.accept().await {
-            Err(_) => {
+            Err(error) => {
                 refused(HttpRefusal::Accept);
-                sleep(ACCEPT_PAUSE).await;
+                if !(is_out_of_files(&error) && slots.evict()) {
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
             Ok((socket, address)) => match slots.take(Instant::now()) {
                 None => refused(HttpRefusal::Full),
@@ -166,6 +169,11 @@ where
         // an evicted connection closes before the next one is accepted, and a flood of them does not delay answers
         yield_now().await;
     }
+}
+
+/// Returns whether the process or the system has no file descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Notes the rates and sends the status once a second. A second in which the thread did not run is not made up for.

@@ -53,19 +53,25 @@ impl Slots {
             waker: RefCell::default(),
         });
         let slot = Slot { slots: Rc::clone(self), state: Rc::clone(&state) };
-        let mut taken = self.taken.borrow_mut();
-        if taken.len() < self.capacity {
-            taken.push(state);
-            return Some(Admission { slot, has_evicted: false });
+        let has_evicted = self.taken.borrow().len() >= self.capacity;
+        if has_evicted && !self.evict() {
+            return None;
         }
-        let waiting = taken.iter_mut().filter(|state| state.waiting_since.get().is_some());
-        let oldest = waiting.min_by_key(|state| state.waiting_since.get())?;
-        let evicted = std::mem::replace(oldest, state);
+        self.taken.borrow_mut().push(state);
+        Some(Admission { slot, has_evicted })
+    }
+
+    /// Evicts the connection that has waited longest for its client; `false` if none waits.
+    pub(super) fn evict(&self) -> bool {
+        let mut taken = self.taken.borrow_mut();
+        let waiting = taken.iter().enumerate().filter(|(_, state)| state.waiting_since.get().is_some());
+        let oldest = waiting.min_by_key(|(_, state)| state.waiting_since.get()).map(|(at, _)| at);
+        let Some(evicted) = oldest.map(|at| taken.swap_remove(at)) else { return false };
         evicted.is_evicted.set(true);
         if let Some(waker) = evicted.waker.take() {
             waker.wake();
         }
-        Some(Admission { slot, has_evicted: true })
+        true
     }
 }
 

@@ -92,19 +92,44 @@ fn who_does_not_read_the_answers_is_cut() {
     }
 }
 
-#[test]
-fn the_system_holds_a_small_part_of_an_answer_that_is_not_read() {
+/// A service with the largest plan, whose status has more bytes than the buffers of a connection.
+fn with_large_status() -> Arc<Observations> {
     let topics: Vec<_> = (0..10_000)
         .map(|n| Topic { channel: Channel::Price, symbol: Some(Symbol::parse(&format!("S{n}")).unwrap()) })
         .collect();
     let plan = [("prices", &topics[..])];
-    let observations =
-        Observations::new("host-1".to_owned(), "1.2.3", &[Channel::Price], &plan, 1, Arc::default());
-    let observations = Arc::new(observations);
-    let side = start(&observations);
-    let mut client = connect(&side);
+    Arc::new(Observations::new("host-1".to_owned(), "1.2.3", &[Channel::Price], &plan, 1, Arc::default()))
+}
+
+/// Asks for the status and reads nothing of it.
+fn ask_for_status(side: &HttpSide) -> TcpStream {
+    let mut client = connect(side);
     set_socket_recv_buffer_size(&client, 4 << 10).unwrap();
     client.write_all(b"GET /api/status HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    client
+}
+
+#[test]
+fn answers_that_are_not_read_take_a_bounded_memory_together() {
+    let observations = with_large_status();
+    let side = start(&observations);
+    let clients: Vec<_> = (0..60).map(|_| ask_for_status(&side)).collect();
+    let refusal = get(&side, "/api/status");
+    assert_eq!((refusal.status, refusal.header("retry-after")), (503, "1"));
+    assert!(observations.http.refused(HttpRefusal::Answers).get() > 0);
+    assert_eq!((get(&side, "/healthz").status, get(&side, "/page.js").status), (200, 200));
+    drop(clients);
+    let begin = Instant::now();
+    while get(&side, "/api/status").status != 200 {
+        assert!(!has_passed(begin, PATIENCE), "the memory is not given back");
+    }
+}
+
+#[test]
+fn the_system_holds_a_small_part_of_an_answer_that_is_not_read() {
+    let observations = with_large_status();
+    let side = start(&observations);
+    let mut client = ask_for_status(&side);
     let begin = Instant::now();
     while observations.http.refused(HttpRefusal::Stalled).get() == 0 {
         assert!(!has_passed(begin, CUT), "it is not cut");

@@ -161,3 +161,15 @@ fn silent_connections_starve_no_probe() {
     assert!(service.metrics().sum("uw_ws_http_refused_total", &[("reason", "evicted")]) >= 1_000);
     service.finish();
 }
+
+#[test]
+fn silent_connections_starve_no_probe_where_file_descriptors_are_few() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let http = service.http();
+    service.leave_files(20);
+    let silent = crowd(http.strip_prefix("http://").unwrap(), 60, b"");
+    assert_eq!(service.get("/healthz").0, 200);
+    assert!(service.metrics().sum("uw_ws_http_refused_total", &[("reason", "accept")]) >= 1);
+    drop(silent);
+}

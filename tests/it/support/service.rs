@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -310,6 +310,13 @@ impl Service {
     pub(crate) fn kill9(&mut self) {
         self.signal(Signal::KILL);
         assert_eq!(self.wait_for_exit(SOON), None, "the process was killed");
+    }
+
+    /// Leaves the process so many file descriptors more than it has open.
+    pub(crate) fn leave_files(&self, more: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let limit = Rlimit { current: Some(open + more), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
     /// Sends a signal.
