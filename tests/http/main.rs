@@ -33,7 +33,7 @@ use uw_websocket_core::event::{Channel, Symbol, Topic};
 use crate::yardstick::{has_passed, stretched};
 
 /// For any single answer, on a machine that does nothing else; far above what one takes, below the server's own timeouts.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 struct Answer {
     status: u16,
