@@ -3,16 +3,13 @@
 //! Everything here waits in one place at a time and proves its progress while it waits. What a frame means is decided
 //! by the pure neighbours; this is where their answers meet the socket.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use uw_websocket_core::time::millis;
 
 use actix_http::ws;
 use bytes::Bytes;
-use futures_util::{SinkExt, Stream};
+use futures_util::SinkExt;
 use slog::{Logger, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -22,6 +19,7 @@ use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
+use super::chunk::{CHUNK, Left, Unreadable, closed, next_chunk};
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
 use super::intake::{Intake, Taken};
@@ -35,10 +33,6 @@ use crate::observation::{ConnectionObservation, ConnectionState, Observations, l
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
 
-/// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
-const CHUNK: usize = 512;
-/// Text in these frames: the largest that is known have 3.6 KiB, and 512 of the largest that are allowed have 2 GiB.
-const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for our goodbye: at the end of the process what is left of the time belongs to the writers.
@@ -443,56 +437,4 @@ fn lost(reason: String) -> End {
 
 pub(super) fn join_frame(topic: &str) -> String {
     serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()
-}
-
-fn closed(reason: Option<ws::CloseReason>) -> String {
-    match reason {
-        None => "closed by the peer without a code".into(),
-        Some(reason) => {
-            let code = u16::from(reason.code);
-            let text = reason.description.filter(|text| !text.is_empty());
-            let text = text.map(|text| format!(": {text}")).unwrap_or_default();
-            format!("closed by the peer with code {code}{text}")
-        }
-    }
-}
-
-/// Why no more can be read.
-enum Unreadable {
-    Ended,
-    Socket(SocketError),
-}
-
-/// Whether the socket has more than was read.
-enum Left {
-    Nothing,
-    Perhaps,
-}
-
-/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an
-/// error are in `chunk` when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
-async fn next_chunk(
-    socket: &mut FeedSocket,
-    assembler: &mut Assembler,
-    chunk: &mut Vec<Incoming>,
-) -> Result<Left, Unreadable> {
-    poll_fn(|context| {
-        let mut bytes = 0;
-        while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
-            match Pin::new(&mut *socket).poll_next(context) {
-                Poll::Pending if chunk.is_empty() => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(Left::Nothing)),
-                Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
-                Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
-                    Ok(message) => {
-                        bytes += message.as_ref().map_or(0, Incoming::text_len);
-                        chunk.extend(message);
-                    }
-                    Err(error) => return Poll::Ready(Err(Unreadable::Socket(error))),
-                },
-            }
-        }
-        Poll::Ready(Ok(Left::Perhaps))
-    })
-    .await
 }

@@ -27,10 +27,10 @@ use super::store::{Connection, EntryStatus};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
 use crate::fault::FaultPoint;
+use crate::queue::Queue;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
-use crate::queue::Queue;
 use crate::sampled::Sampled;
 
 /// How the entries of a batch stand.
