@@ -11,6 +11,8 @@
 mod alerts;
 mod dashboard;
 mod deployment;
+#[path = "../log_table/mod.rs"]
+mod log_table;
 mod runbook;
 
 use std::collections::BTreeSet;
