@@ -17,7 +17,7 @@ mod routes;
 mod server;
 pub mod snapshot;
 mod source;
-pub mod status;
+mod status;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -11,7 +11,7 @@ use uw_websocket_actors::observation::Observations;
 use super::events::{Events, SUBSCRIBERS};
 use super::guard::TEXT;
 use super::health::health;
-use super::metrics::{self, Metrics};
+use super::metrics;
 use super::page::{ASSETS, Asset};
 use super::readiness::readiness;
 use super::source::Source;
@@ -30,7 +30,7 @@ pub const PATHS: [(&str, &str); 6] = [
     ("/api/events", "the same once a second as server-sent events"),
 ];
 
-/// Adds the paths to an application whose data holds [`Observations`], [`Metrics`], [`Source`] and [`Events`].
+/// Adds the paths to an application whose data holds [`Observations`], [`Source`] and [`Events`].
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(readable("/healthz", healthz))
@@ -82,8 +82,8 @@ async fn readyz(observations: Data<Observations>) -> HttpResponse {
     }
 }
 
-async fn scrape(metrics: Data<Metrics>) -> HttpResponse {
-    match metrics.render() {
+async fn scrape(observations: Data<Observations>) -> HttpResponse {
+    match metrics::render(&observations) {
         Ok(answer) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(answer),
         Err(_) => unreadable(),
     }

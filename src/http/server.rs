@@ -21,7 +21,6 @@ use uw_websocket_actors::observation::Observations;
 use super::client::Client;
 use super::events::{self, Events};
 use super::guard::{Names, common_headers, refuse};
-use super::metrics::Metrics;
 use super::routes::routes;
 use super::source::Source;
 
@@ -49,7 +48,6 @@ pub(super) fn serve(
     log: Logger,
 ) -> io::Result<()> {
     let names = Data::new(Names::of(listener.local_addr()?));
-    let metrics = Data::new(Metrics::new(observations.clone()));
     let source = Data::new(Source::new(observations.clone(), Instant::now()));
     let events = Data::new(Events::new(log));
     let (clock_source, ended_events) = (source.clone(), events.clone());
@@ -58,7 +56,6 @@ pub(super) fn serve(
         let app = App::new()
             .app_data(names.clone())
             .app_data(observations.clone())
-            .app_data(metrics.clone())
             .app_data(source.clone())
             .app_data(events.clone())
             .wrap(from_fn(refuse))

@@ -136,7 +136,7 @@ fn every_series_belongs_to_a_described_family() {
     observations.channels[0].last_event_at.set_now();
     let side = start(&observations);
     let answer = get(&side, "/metrics");
-    for family in FAMILIES {
+    for family in FAMILIES.iter() {
         let (name, kind) = (family.name, family.kind.name());
         answer.assert_line(&format!("# TYPE {name} {kind}"));
         assert!(name.starts_with("uw_ws_"), "{name}");

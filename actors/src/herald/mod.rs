@@ -112,7 +112,7 @@ impl Herald {
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
                 events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
             }
-            channel.silent.store(cadence.is_silent(), Relaxed);
+            channel.silent.set(cadence.is_silent());
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
 
 use crate::event::Event;
-use crate::observation::Observations;
+use crate::observation::{Observations, SnapshotTrouble};
 use crate::queue::batch::EventBatch;
 pub use flush::Flush;
 use pending::{Entered, Origin, Pending};
@@ -74,8 +74,8 @@ impl Snapshots {
     /// Enters the events of a batch that were stored; without room they are counted and left out.
     pub fn stored(&self, batch: &EventBatch, has_room: bool, is_stored: impl Fn(usize) -> bool) {
         if !has_room {
-            let skipped = &self.0.observations.writers[self.0.shard].snapshots.skipped;
-            return skipped.add(batch.len() as u64);
+            let troubles = &self.0.observations.writers[self.0.shard].snapshots.troubles;
+            return troubles.of(SnapshotTrouble::Skipped).add(batch.len() as u64);
         }
         let events = batch.events().iter().enumerate();
         self.enter(Origin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
