@@ -26,7 +26,7 @@ pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
 fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let sourced = merged.values.get(variable.name);
     let value = sourced.map(|sourced| match variable.kind {
-        Kind::Plain => shown(&sourced.text, usize::MAX),
+        Kind::Plain | Kind::Url => shown(&sourced.text, usize::MAX),
         Kind::Secret => MASK.to_owned(),
         Kind::SecretUrl => urls::masked(&sourced.text),
     });

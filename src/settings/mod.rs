@@ -1,8 +1,7 @@
 //! The settings: read once at start from the environment and `.env`, checked as a whole.
 //!
-//! [`Sources`] → one flat struct of texts (envy) → the checked, nested [`Settings`]. Either everything is right, or
-//! [`SettingsErrors`] names every mistake. Adding a setting is a line in [`variables`], a field in `raw` and a check in
-//! `sections`.
+//! [`Sources`] → one flat struct of texts (envy) → one of values, checked against each other → the nested [`Settings`].
+//! Either everything is right, or [`SettingsErrors`] names every mistake. A setting is a row of the table in [`variables`].
 
 mod channels;
 mod checks;
@@ -10,7 +9,7 @@ mod dotenv;
 mod effective;
 mod files;
 mod mistake;
-mod raw;
+mod needs;
 mod retention;
 mod sections;
 mod sources;
@@ -19,6 +18,7 @@ mod suggestions;
 pub mod units;
 mod urls;
 pub mod variables;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,14 +30,14 @@ use uw_websocket_actors::settings::{ActorSettings, Secret};
 
 use crate::redact::Redactor;
 use checks::Checks;
-use raw::RawSettings;
 use sources::Merged;
 
 pub use effective::EffectiveValue;
 pub use mistake::{SettingsError, SettingsErrors, SettingsWarning};
-pub use sections::log_level;
 pub use sources::{Origin, Sources};
 pub use variables::{Kind, Preset, VARIABLES, Variable};
+use variables::Values;
+pub use words::log_level;
 
 /// Everything the process is told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -100,19 +100,15 @@ impl Settings {
             mistakes: std::mem::take(&mut merged.mistakes),
             warnings: std::mem::take(&mut merged.warnings),
         };
-        let settings = match RawSettings::read(&merged) {
-            Ok(raw) => check(&raw, &merged, redactor.clone(), &mut checks),
-            Err(error) => {
-                checks.mistake("settings", error.to_string());
-                None
+        // fails only if the table and its texts disagree, which every test of the settings excludes
+        let texts =
+            envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
+        let values = texts.ok().map(|texts| Values::read(texts, &mut checks));
+        match values.and_then(|values| settings(&values, &merged, redactor.clone())) {
+            Some(settings) if checks.mistakes.is_empty() => {
+                Ok(Settings { warnings: checks.warnings, ..settings })
             }
-        };
-        match settings {
-            Some(settings) if checks.mistakes.is_empty() => Ok(settings),
-            settings => {
-                let doubts = settings.map_or(checks.warnings, |settings| settings.warnings);
-                Err(errors(checks.mistakes, doubts, &redactor))
-            }
+            _ => Err(errors(checks.mistakes, checks.warnings, &redactor)),
         }
     }
 }
@@ -129,26 +125,15 @@ fn errors(mistakes: Vec<SettingsError>, doubts: Vec<SettingsWarning>, redactor: 
     SettingsErrors(mistakes)
 }
 
-fn check(
-    raw: &RawSettings,
-    merged: &Merged,
-    redactor: Arc<Redactor>,
-    checks: &mut Checks,
-) -> Option<Settings> {
-    let enabled = checks.boolean("ENABLE_WEBSOCKET", &raw.enable_websocket);
-    let actors = sections::actors(raw, enabled == Some(true), checks);
-    let shutdown_timeout = sections::shutdown_timeout(raw, checks);
-    let http = sections::http(raw, checks);
-    let log = sections::log(raw, checks);
-    let environment = sections::environment(raw, checks);
+fn settings(values: &Values, merged: &Merged, redactor: Arc<Redactor>) -> Option<Settings> {
     Some(Settings {
-        enabled: enabled?,
-        environment: environment?,
-        actors: actors?,
-        http: http?,
-        log: log?,
-        shutdown_timeout: shutdown_timeout?,
-        warnings: std::mem::take(&mut checks.warnings),
+        enabled: values.enable_websocket?,
+        environment: values.environment.clone()?,
+        actors: values.actors()?,
+        http: values.http()?,
+        log: values.log()?,
+        shutdown_timeout: values.shutdown_timeout_seconds?,
+        warnings: Vec::new(),
         effective: effective::values(merged),
         redactor,
     })

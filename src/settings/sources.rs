@@ -104,6 +104,11 @@ impl Merged {
         Merged { values, mistakes, warnings }
     }
 
+    /// Every text with its variable.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (String, String)> {
+        self.values.iter().map(|(name, sourced)| ((*name).to_owned(), sourced.text.clone()))
+    }
+
     /// The text of a variable, if it has one.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|sourced| sourced.text.as_str())
