@@ -28,12 +28,12 @@ use crate::skew;
 use metric::observed;
 
 pub(crate) use cells::unlocked;
-pub use cells::{Count, Counts, Flag, Gauge, Micros, Moment, StateCell};
+pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation, Rejection};
 pub use latency::{LATENCY_BOUNDS, Latency};
 pub use lease::{LeaseObservation, LeaseState};
-pub use metric::{Kind, Metric, Reading};
+pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{RedisFacts, RedisObservation};
 pub use writer::{SnapshotKind, SnapshotObservation, SnapshotTrouble, WriterObservation, WriterState};
 
@@ -64,7 +64,7 @@ observed! {
         /// The service's version.
         pub version: &'static str,
         /// Frames that are no events.
-        rejected: Counts<Rejection> = "uw_ws_frames_rejected_total" by "kind",
+        rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
         /// Starts of an actor after its first; absent before one.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
@@ -125,7 +125,7 @@ impl Observations {
         Observations {
             instance,
             version,
-            rejected: Counts::default(),
+            rejected: CountsBy::default(),
             restarts: Mutex::default(),
             log_records_dropped,
             started_at,

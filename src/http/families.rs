@@ -6,34 +6,37 @@ use std::time::Instant;
 use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
-    ChannelObservation, ConnectionObservation, JanitorObservation, Kind, Latency, LeaseState, Metric,
-    Observations, Reading, SnapshotObservation, WriterObservation, lock, unix_micros,
+    ChannelObservation, ConnectionObservation, JanitorObservation, Latency, LeaseState, Metric, MetricKind,
+    MetricValue, Observations, SnapshotObservation, WriterObservation, lock, unix_micros,
 };
 
 use super::readiness::readiness;
 use super::snapshot::{Snapshot, resident_bytes};
 
 /// A metric family: one name, its meaning, and how its series are read.
-pub struct Family {
+pub struct MetricFamily {
     /// The name as it is scraped.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Names of the labels of each of its series.
     pub labels: Vec<&'static str>,
     /// What it says, without a final period.
     pub help: &'static str,
-    read: Box<Read>,
+    read: ReadMetric,
 }
 
-/// Reads a metric of each part: the value of the label that names the part, if there is such a label, and the metric.
-type Read = dyn Fn(&Snapshot<'_>) -> Vec<(String, Reading)> + Send + Sync;
+/// Something of each part of a kind, with the value of the label that names the part; an empty one where none does.
+type ByPart<T> = Vec<(String, T)>;
 
-/// The parts of a kind, each with its name.
-type Parts<P> = for<'s> fn(&'s Snapshot<'_>) -> Vec<(String, &'s P)>;
+/// Reads the metric of each part.
+type ReadMetric = Box<dyn Fn(&Snapshot<'_>) -> ByPart<MetricValue> + Send + Sync>;
+
+/// The parts of a kind.
+type PartsOf<P> = for<'s> fn(&'s Snapshot<'_>) -> ByPart<&'s P>;
 
 /// Every family, in the order of the answer: the way of an event first, then the service as a whole.
-pub static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
+pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let channels = ChannelObservation::metrics().chain(&OF_CHANNEL);
     let connections = ConnectionObservation::metrics().chain(&OF_CONNECTION);
     let writers = WriterObservation::metrics().chain(&OF_WRITER);
@@ -62,9 +65,9 @@ pub static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
 fn each<P: 'static>(
     label: Option<&'static str>,
     metrics: impl Iterator<Item = &'static Metric<P>>,
-    parts: Parts<P>,
-) -> Vec<Family> {
-    let family = |metric: &'static Metric<P>| Family {
+    parts: PartsOf<P>,
+) -> Vec<MetricFamily> {
+    let family = |metric: &'static Metric<P>| MetricFamily {
         name: metric.name,
         kind: metric.kind,
         labels: label.into_iter().chain(metric.label).collect(),
@@ -76,52 +79,54 @@ fn each<P: 'static>(
     metrics.map(family).collect()
 }
 
-fn shards<'s>(snapshot: &'s Snapshot<'_>) -> Vec<(String, &'s WriterObservation)> {
+fn shards<'s>(snapshot: &'s Snapshot<'_>) -> ByPart<&'s WriterObservation> {
     (0..).zip(&snapshot.observations.writers).map(|(n, writer): (u32, _)| (n.to_string(), writer)).collect()
 }
 
-fn only<P>(part: &P) -> Vec<(String, &P)> {
+fn only<P>(part: &P) -> ByPart<&P> {
     vec![(String::new(), part)]
 }
 
-impl Family {
-    /// The present values, each with the value of the label that names its part.
-    pub(super) fn read(&self, snapshot: &Snapshot<'_>) -> Vec<(String, Reading)> {
+impl MetricFamily {
+    /// The present values.
+    pub(super) fn read(&self, snapshot: &Snapshot<'_>) -> ByPart<MetricValue> {
         (self.read)(snapshot)
     }
 }
 
-const fn gauge<P: 'static>(name: &'static str, help: &'static str, read: fn(&P) -> Reading) -> Metric<P> {
-    Metric { name, kind: Kind::Gauge, label: None, help, read }
+const fn gauge<P: 'static>(name: &'static str, help: &'static str, read: fn(&P) -> MetricValue) -> Metric<P> {
+    Metric { name, kind: MetricKind::Gauge, label: None, help, read }
 }
 
-fn flag(is_so: bool) -> Reading {
-    Reading::Whole(u64::from(is_so))
+fn flag(is_so: bool) -> MetricValue {
+    MetricValue::Whole(u64::from(is_so))
 }
 
 static OF_CHANNEL: [Metric<ChannelObservation>; 1] =
     [gauge("uw_ws_events_pending", "Events that came and have not ended yet", |channel| {
-        Reading::Whole(channel.pending())
+        MetricValue::Whole(channel.pending())
     })];
 
 static OF_CONNECTION: [Metric<ConnectionObservation>; 1] =
     [gauge("uw_ws_connection_joins", "Joins acknowledged in the present session", |connection| {
-        Reading::Whole(connection.joined() as u64)
+        MetricValue::Whole(connection.joined() as u64)
     })];
 
 static OF_WRITER: [Metric<WriterObservation>; 4] = [
     gauge(
         "uw_ws_mailbox_batches",
         "Batches in the inbox of a shard, which its queue has not taken over",
-        |writer| Reading::Whole(writer.batches_waiting()),
+        |writer| MetricValue::Whole(writer.batches_waiting()),
     ),
-    gauge("uw_ws_mailbox_bytes", "Memory of these batches", |writer| Reading::Whole(writer.bytes_waiting())),
+    gauge("uw_ws_mailbox_bytes", "Memory of these batches", |writer| {
+        MetricValue::Whole(writer.bytes_waiting())
+    }),
     gauge(
         "uw_ws_spool_oldest_seconds",
         "Age of the oldest event in the disk queue; 0 without one",
         |writer| {
             let age = writer.spool_oldest.get().map_or(0, |at| unix_micros().saturating_sub(at));
-            Reading::Real(age as f64 / 1e6)
+            MetricValue::Real(age as f64 / 1e6)
         },
     ),
     gauge("uw_ws_spool_up", "1 while the disk takes the events of a shard, else 0", |writer| {
@@ -132,13 +137,13 @@ static OF_WRITER: [Metric<WriterObservation>; 4] = [
 static OF_SERVICE: [Metric<Observations>; 7] = [
     Metric {
         name: "uw_ws_store_latency_seconds",
-        kind: Kind::Histogram,
+        kind: MetricKind::Histogram,
         label: None,
         help: "From the read of a frame to the reply of Redis, one observation an event",
         read: |observations| {
             let all = Latency::default();
             observations.writers.iter().for_each(|writer| all.add(&writer.latency));
-            Reading::Histogram(all)
+            MetricValue::Histogram(all)
         },
     },
     gauge("uw_ws_market_open", "1 while the exchange has a session, by its calendar", |_| {
@@ -160,12 +165,12 @@ static OF_SERVICE: [Metric<Observations>; 7] = [
     Metric {
         label: Some("version"),
         ..gauge("uw_ws_build_info", "1; the version of the service", |observations: &Observations| {
-            Reading::ByLabel(vec![(observations.version.into(), 1)])
+            MetricValue::ByLabel(vec![(observations.version.into(), 1)])
         })
     },
     gauge(
         "uw_ws_process_resident_memory_bytes",
         "Resident memory of the process; absent where the system does not tell",
-        |_| resident_bytes().map_or(Reading::Absent, Reading::Whole),
+        |_| resident_bytes().map_or(MetricValue::Absent, MetricValue::Whole),
     ),
 ];

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use uw_websocket_actors::observation::{LATENCY_BOUNDS, Latency, Observations, Reading, unix_micros};
+use uw_websocket_actors::observation::{LATENCY_BOUNDS, Latency, MetricValue, Observations, unix_micros};
 
-pub use super::families::{FAMILIES, Family};
+pub use super::families::{FAMILIES, MetricFamily};
 use super::snapshot::Snapshot;
-pub use uw_websocket_actors::observation::Kind;
+pub use uw_websocket_actors::observation::MetricKind;
 
 /// The media type of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -16,7 +16,7 @@ pub fn render(observations: &Observations) -> Result<String, fmt::Error> {
     let snapshot = Snapshot::take(observations, unix_micros());
     let mut text = String::new();
     for family in FAMILIES.iter() {
-        let Family { name, kind, help, .. } = family;
+        let MetricFamily { name, kind, help, .. } = family;
         write!(text, "# HELP {name} {help}\n# TYPE {name} {}\n", kind.name())?;
         for (part, reading) in family.read(&snapshot) {
             series(&mut text, family, &part, reading)?;
@@ -26,20 +26,20 @@ pub fn render(observations: &Observations) -> Result<String, fmt::Error> {
 }
 
 /// Writes the series of a part. The last of the family's labels is that of the reading, if it has one.
-fn series(text: &mut String, family: &Family, part: &str, reading: Reading) -> fmt::Result {
+fn series(text: &mut String, family: &MetricFamily, part: &str, reading: MetricValue) -> fmt::Result {
     let labels: Vec<_> = family.labels.iter().copied().zip([part]).collect();
     match reading {
-        Reading::Absent => Ok(()),
-        Reading::Whole(number) => sample(text, family.name, &labels, number),
+        MetricValue::Absent => Ok(()),
+        MetricValue::Whole(number) => sample(text, family.name, &labels, number),
         // with a decimal point, as the bounds of histograms
-        Reading::Real(number) => sample(text, family.name, &labels, format_args!("{number:?}")),
-        Reading::ByLabel(numbers) => numbers.iter().try_for_each(|(value, number)| {
+        MetricValue::Real(number) => sample(text, family.name, &labels, format_args!("{number:?}")),
+        MetricValue::ByLabel(numbers) => numbers.iter().try_for_each(|(value, number)| {
             let parts = (family.labels.len() > 1).then_some(part);
             let values = parts.into_iter().chain([&**value]);
             let labels: Vec<_> = family.labels.iter().copied().zip(values).collect();
             sample(text, family.name, &labels, number)
         }),
-        Reading::Histogram(latency) => histogram(text, family.name, &labels, &latency),
+        MetricValue::Histogram(latency) => histogram(text, family.name, &labels, &latency),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Collects every mistake, so that all of them are reported in one go.
 
-use super::Kind;
+use super::Secrecy;
 use super::mistake::{SettingsError, SettingsWarning};
 use super::urls;
 
@@ -16,15 +16,15 @@ impl Checks {
     pub(super) fn read<T>(
         &mut self,
         name: &str,
-        kind: Kind,
+        secrecy: Secrecy,
         text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = text?;
-        let mistake = |reason| match kind {
-            Kind::Plain => SettingsError::with_value(name, text, reason),
-            Kind::Url | Kind::SecretUrl => SettingsError::with_value(name, &urls::masked(text), reason),
-            Kind::Secret => SettingsError::new(name, reason),
+        let mistake = |reason| match secrecy {
+            Secrecy::Plain => SettingsError::with_value(name, text, reason),
+            Secrecy::Url | Secrecy::SecretUrl => SettingsError::with_value(name, &urls::masked(text), reason),
+            Secrecy::Secret => SettingsError::new(name, reason),
         };
         parse(text).map_err(|reason| self.mistakes.push(mistake(reason))).ok()
     }

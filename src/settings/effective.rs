@@ -5,7 +5,7 @@ use std::fmt;
 use super::mistake::shown;
 use super::sources::{Merged, Origin};
 use super::urls;
-use super::variables::{Kind, Preset, VARIABLES, Variable};
+use super::variables::{Preset, Secrecy, VARIABLES, Variable};
 use crate::redact::MASK;
 
 /// One variable as it took effect. Shows as a line of a `.env` file.
@@ -25,10 +25,10 @@ pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
 
 fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let sourced = merged.values.get(variable.name);
-    let value = sourced.map(|sourced| match variable.kind {
-        Kind::Plain | Kind::Url => shown(&sourced.text, usize::MAX),
-        Kind::Secret => MASK.to_owned(),
-        Kind::SecretUrl => urls::masked(&sourced.text),
+    let value = sourced.map(|sourced| match variable.secrecy {
+        Secrecy::Plain | Secrecy::Url => shown(&sourced.text, usize::MAX),
+        Secrecy::Secret => MASK.to_owned(),
+        Secrecy::SecretUrl => urls::masked(&sourced.text),
     });
     EffectiveValue {
         name: variable.name,

@@ -35,8 +35,8 @@ use sources::Merged;
 pub use effective::EffectiveValue;
 pub use mistake::{SettingsError, SettingsErrors, SettingsWarning};
 pub use sources::{Origin, Sources};
-pub use variables::{Kind, Preset, VARIABLES, Variable};
-use variables::Values;
+use variables::VariableValues;
+pub use variables::{Preset, Secrecy, VARIABLES, Variable};
 pub use words::log_level;
 
 /// Everything the process is told. `Debug` shows no secret.
@@ -103,7 +103,7 @@ impl Settings {
         // fails only if the table and its texts disagree, which every test of the settings excludes
         let texts =
             envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
-        let values = texts.ok().map(|texts| Values::read(texts, &mut checks));
+        let values = texts.ok().map(|texts| VariableValues::read(texts, &mut checks));
         match values.and_then(|values| settings(&values, &merged, redactor.clone())) {
             Some(settings) if checks.mistakes.is_empty() => {
                 Ok(Settings { warnings: checks.warnings, ..settings })
@@ -125,7 +125,7 @@ fn errors(mistakes: Vec<SettingsError>, doubts: Vec<SettingsWarning>, redactor: 
     SettingsErrors(mistakes)
 }
 
-fn settings(values: &Values, merged: &Merged, redactor: Arc<Redactor>) -> Option<Settings> {
+fn settings(values: &VariableValues, merged: &Merged, redactor: Arc<Redactor>) -> Option<Settings> {
     Some(Settings {
         enabled: values.enable_websocket?,
         environment: values.environment.clone()?,

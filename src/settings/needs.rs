@@ -6,11 +6,11 @@ use uw_websocket_actors::event::Channel;
 use uw_websocket_actors::settings::{ChannelChoice, PlanSettings};
 
 use super::checks::Checks;
-use super::variables::Values;
+use super::variables::VariableValues;
 use super::{channels, spool, units, urls};
 
 /// A disabled service needs no token.
-pub(super) fn required_if_enabled(values: &Values, checks: &mut Checks) {
+pub(super) fn required_if_enabled(values: &VariableValues, checks: &mut Checks) {
     const NAME: &str = "UNUSUAL_WHALES_API_TOKEN";
     // it is not missing if it, or its file, could not be read
     let is_noted = checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(NAME));
@@ -20,7 +20,7 @@ pub(super) fn required_if_enabled(values: &Values, checks: &mut Checks) {
 }
 
 /// The token goes to the feed.
-pub(super) fn encrypted_beyond_this_machine(values: &Values, checks: &mut Checks) {
+pub(super) fn encrypted_beyond_this_machine(values: &VariableValues, checks: &mut Checks) {
     let Some(url) = &values.unusual_whales_websocket_url else { return };
     if url.scheme() == "ws" && !urls::is_loopback(url) {
         let advice = "ws:// sends the token unencrypted over the network; use wss://";
@@ -29,7 +29,7 @@ pub(super) fn encrypted_beyond_this_machine(values: &Values, checks: &mut Checks
 }
 
 /// All joins fit on the sockets, and none is made twice. Channels that are probably misspelt are doubtful.
-pub(super) fn joins_that_fit(values: &Values, checks: &mut Checks) {
+pub(super) fn joins_that_fit(values: &VariableValues, checks: &mut Checks) {
     let Some(plan) = values.plan() else { return };
     if let Err(error) = plan::plan(&plan) {
         let name = match error {
@@ -47,7 +47,7 @@ pub(super) fn joins_that_fit(values: &Values, checks: &mut Checks) {
 }
 
 /// A cap is of a channel that is listened to.
-pub(super) fn channels_of_caps(values: &Values, checks: &mut Checks) {
+pub(super) fn channels_of_caps(values: &VariableValues, checks: &mut Checks) {
     let (Some(plan), Some(caps)) = (values.plan(), &values.redis_stream_maxlen_by_channel) else { return };
     for (channel, _) in caps {
         if !chosen(&plan).any(|chosen| chosen == channel) {
@@ -64,7 +64,7 @@ fn chosen(plan: &PlanSettings) -> impl Iterator<Item = &Channel> {
     })
 }
 
-pub(super) fn something_to_write(values: &Values, checks: &mut Checks) {
+pub(super) fn something_to_write(values: &VariableValues, checks: &mut Checks) {
     if (values.store_to_redis, values.enable_history_streams) == (Some(false), Some(false)) {
         let reason = "is false and so is STORE_TO_REDIS: nothing would be kept; set one of them to true";
         checks.mistake("ENABLE_HISTORY_STREAMS", reason);
@@ -72,7 +72,7 @@ pub(super) fn something_to_write(values: &Values, checks: &mut Checks) {
 }
 
 /// The longest delay is at least the first.
-pub(super) fn first_delay(values: &Values, checks: &mut Checks) {
+pub(super) fn first_delay(values: &VariableValues, checks: &mut Checks) {
     if let (Some(first), Some(max)) =
         (values.websocket_reconnect_seconds, values.websocket_reconnect_max_seconds)
         && max < first
@@ -83,7 +83,7 @@ pub(super) fn first_delay(values: &Values, checks: &mut Checks) {
 }
 
 /// The disk queue is split evenly over the shards, and each share must be of use.
-pub(super) fn share_of_each_writer(values: &Values, checks: &mut Checks) {
+pub(super) fn share_of_each_writer(values: &VariableValues, checks: &mut Checks) {
     let (Some(bytes), Some(shards)) = (values.spool_max_bytes, values.writer_shards) else { return };
     let least = spool::SHARE_MIN * shards as u64;
     if bytes < least {
@@ -94,7 +94,7 @@ pub(super) fn share_of_each_writer(values: &Values, checks: &mut Checks) {
     }
 }
 
-pub(super) fn compiled_log_level(values: &Values, checks: &mut Checks) {
+pub(super) fn compiled_log_level(values: &VariableValues, checks: &mut Checks) {
     if values.log_level == Some(Level::Trace) && cfg!(not(debug_assertions)) {
         checks.warn("LOG_LEVEL", "trace is compiled into development builds only; debug is used");
     }

@@ -6,10 +6,10 @@ use uw_websocket_actors::settings::{
     SpoolSettings, WriterSettings,
 };
 
-use super::variables::Values;
+use super::variables::VariableValues;
 use super::{HttpSettings, LogSettings};
 
-impl Values {
+impl VariableValues {
     pub(super) fn actors(&self) -> Option<ActorSettings> {
         Some(ActorSettings {
             plan: self.plan()?,

@@ -25,7 +25,7 @@ pub struct Variable {
     /// What holds when it is not set.
     pub preset: Preset,
     /// Whether its value may be shown.
-    pub kind: Kind,
+    pub secrecy: Secrecy,
     /// What it means, in Markdown, on one line.
     pub summary: &'static str,
 }
@@ -41,7 +41,7 @@ pub enum Preset {
 
 /// Whether a value may be shown. Both kinds of secret can also be read from the file that `<name>_FILE` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Secrecy {
     /// Shown as it is.
     Plain,
     /// A URL without a secret, shown as it is; a mistake in it is shown without what looks like one.
@@ -52,41 +52,41 @@ pub enum Kind {
     SecretUrl,
 }
 
-/// Makes of each row, `field: type = "NAME", what holds when it is not set, kind, parser` and the check against other
+/// Makes of each row, `field: type = "NAME", what holds when it is not set, secrecy, parser` and the check against other
 /// variables that it `needs`: the entry of [`VARIABLES`], whose summary is the doc comment; the text that envy reads; and the
 /// value. A parser fails with what would be valid.
 macro_rules! variables {
     ($(
         $(#[doc = $summary:literal])+
-        $field:ident: $type:ty = $name:literal, $preset:ident($text:literal), $kind:ident, $parse:expr
+        $field:ident: $type:ty = $name:literal, $preset:ident($text:literal), $secrecy:ident, $parse:expr
             $(, needs $needs:ident)?;
     )*) => {
         /// Every setting, in the order of the documentation.
         pub const VARIABLES: &[Variable] = &[$(Variable {
             name: $name,
             preset: Preset::$preset($text),
-            kind: Kind::$kind,
+            secrecy: Secrecy::$secrecy,
             summary: concat!($($summary),+).trim_ascii(),
         },)*];
 
         /// Every variable as the text that was given, or that holds in its place.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct Texts {
+        pub(super) struct VariableTexts {
             $(pub $field: Option<String>,)*
         }
 
         /// Every variable as it was read; `None` is a mistake that was noted, or a variable that has no value.
-        pub(super) struct Values {
-            pub texts: Texts,
+        pub(super) struct VariableValues {
+            pub texts: VariableTexts,
             $(pub $field: Option<$type>,)*
         }
 
-        impl Values {
+        impl VariableValues {
             /// Reads every variable, then checks them against each other.
-            pub(super) fn read(texts: Texts, checks: &mut Checks) -> Values {
-                let values = Values {
-                    $($field: checks.read($name, Kind::$kind, texts.$field.as_deref(), $parse),)*
+            pub(super) fn read(texts: VariableTexts, checks: &mut Checks) -> VariableValues {
+                let values = VariableValues {
+                    $($field: checks.read($name, Secrecy::$secrecy, texts.$field.as_deref(), $parse),)*
                     texts,
                 };
                 $($(needs::$needs(&values, checks);)?)*
@@ -264,7 +264,7 @@ impl Variable {
     /// `<name>_FILE`, for the secrets.
     #[must_use]
     pub fn file_twin(&self) -> Option<String> {
-        matches!(self.kind, Kind::Secret | Kind::SecretUrl).then(|| format!("{}_FILE", self.name))
+        matches!(self.secrecy, Secrecy::Secret | Secrecy::SecretUrl).then(|| format!("{}_FILE", self.name))
     }
 }
 

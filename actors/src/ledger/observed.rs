@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::gap::{Gap, GapReason, OpenGap};
 use crate::observation::metric::observed;
-use crate::observation::{Count, Counts, Gauge, lock, unlocked};
+use crate::observation::{Count, CountsBy, Gauge, lock, unlocked};
 
 /// Gaps that are shown: a screen of them; the stream in Redis has the others.
 const RECENT: usize = 20;
@@ -18,7 +18,7 @@ observed! {
     pub struct GapObservation {
         /// Gaps recorded in the ledger.
         #[serde(rename = "total_by_reason")]
-        recorded: Counts<GapReason> = "uw_ws_gaps_total" by "reason",
+        recorded: CountsBy<GapReason> = "uw_ws_gaps_total" by "reason",
         /// The newest gaps, oldest first.
         #[serde(serialize_with = "newest_first")]
         recent: Mutex<VecDeque<Gap>>,

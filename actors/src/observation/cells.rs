@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Serialize, Serializer};
 
-use super::metric::{Kind, Measured, Reading};
+use super::metric::{AsMetric, MetricKind, MetricValue};
 use super::{lock, unix_micros};
 use crate::labelled::Labelled;
 use crate::time::iso_utc;
 
 /// An atomic number whose copy is another one, with the same value.
 #[derive(Debug, Default)]
-pub(super) struct Cell(AtomicU64);
+pub(super) struct Number(AtomicU64);
 
-impl Cell {
+impl Number {
     pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -35,15 +35,15 @@ impl Cell {
     }
 }
 
-impl Clone for Cell {
-    fn clone(&self) -> Cell {
-        Cell(AtomicU64::new(self.get()))
+impl Clone for Number {
+    fn clone(&self) -> Number {
+        Number(AtomicU64::new(self.get()))
     }
 }
 
 /// A count that only grows.
 #[derive(Clone, Debug, Default)]
-pub struct Count(Cell);
+pub struct Count(Number);
 
 impl Count {
     /// Adds `n`.
@@ -72,7 +72,7 @@ pub(super) fn depth(entered: &Count, left: &Count) -> u64 {
 
 /// Microseconds that only grow; shown in seconds.
 #[derive(Clone, Debug, Default)]
-pub struct Micros(Cell);
+pub struct Micros(Number);
 
 impl Micros {
     /// Adds so many microseconds.
@@ -95,7 +95,7 @@ impl Micros {
 
 /// A number that goes up and down.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Cell);
+pub struct Gauge(Number);
 
 impl Gauge {
     /// Sets the number.
@@ -117,7 +117,7 @@ impl Gauge {
 
 /// A yes or no, shown as 1 or 0 in metrics.
 #[derive(Clone, Debug, Default)]
-pub struct Flag(Cell);
+pub struct Flag(Number);
 
 impl Flag {
     /// Sets it.
@@ -134,7 +134,7 @@ impl Flag {
 
 /// A moment in Unix microseconds; zero is "never".
 #[derive(Clone, Debug, Default)]
-pub struct Moment(Cell);
+pub struct Moment(Number);
 
 impl Moment {
     /// Sets the moment.
@@ -161,9 +161,9 @@ impl Moment {
 
 /// One count for each value of `L`.
 #[derive(Clone, Debug)]
-pub struct Counts<L>(Vec<Count>, PhantomData<L>);
+pub struct CountsBy<L>(Vec<Count>, PhantomData<L>);
 
-impl<L: Labelled> Counts<L> {
+impl<L: Labelled> CountsBy<L> {
     /// The count of a value.
     #[must_use]
     pub fn of(&self, value: L) -> &Count {
@@ -181,9 +181,9 @@ impl<L: Labelled> Counts<L> {
     }
 }
 
-impl<L: Labelled> Default for Counts<L> {
-    fn default() -> Counts<L> {
-        Counts(L::ALL.iter().map(|_| Count::default()).collect(), PhantomData)
+impl<L: Labelled> Default for CountsBy<L> {
+    fn default() -> CountsBy<L> {
+        CountsBy(L::ALL.iter().map(|_| Count::default()).collect(), PhantomData)
     }
 }
 
@@ -212,10 +212,10 @@ impl<S> Default for StateCell<S> {
 
 macro_rules! measured {
     ($($cell:ty: $kind:ident, |$value:ident| $reading:expr;)*) => {$(
-        impl Measured for $cell {
-            const KIND: Kind = Kind::$kind;
+        impl AsMetric for $cell {
+            const KIND: MetricKind = MetricKind::$kind;
 
-            fn read(&self) -> Reading {
+            fn read(&self) -> MetricValue {
                 let $value = self;
                 $reading
             }
@@ -224,34 +224,34 @@ macro_rules! measured {
 }
 
 measured! {
-    Count: Counter, |count| Reading::Whole(count.get());
-    Micros: Counter, |micros| Reading::Real(micros.seconds());
-    Gauge: Gauge, |gauge| Reading::Whole(gauge.get());
-    Flag: Gauge, |flag| Reading::Whole(u64::from(flag.get()));
-    usize: Gauge, |number| Reading::Whole(*number as u64);
-    Moment: Gauge, |moment| moment.get().map_or(Reading::Absent, |at| Reading::Real(at as f64 / 1e6));
-    Arc<AtomicU64>: Counter, |count| Reading::Whole(count.load(Relaxed));
+    Count: Counter, |count| MetricValue::Whole(count.get());
+    Micros: Counter, |micros| MetricValue::Real(micros.seconds());
+    Gauge: Gauge, |gauge| MetricValue::Whole(gauge.get());
+    Flag: Gauge, |flag| MetricValue::Whole(u64::from(flag.get()));
+    usize: Gauge, |number| MetricValue::Whole(*number as u64);
+    Moment: Gauge, |moment| moment.get().map_or(MetricValue::Absent, |at| MetricValue::Real(at as f64 / 1e6));
+    Arc<AtomicU64>: Counter, |count| MetricValue::Whole(count.load(Relaxed));
     Mutex<BTreeMap<String, u64>>: Counter, |counts| {
-        Reading::ByLabel(lock(counts).iter().map(|(label, count)| (label.clone().into(), *count)).collect())
+        MetricValue::ByLabel(lock(counts).iter().map(|(label, count)| (label.clone().into(), *count)).collect())
     };
 }
 
-impl<L: Labelled> Measured for Counts<L> {
-    const KIND: Kind = Kind::Counter;
+impl<L: Labelled> AsMetric for CountsBy<L> {
+    const KIND: MetricKind = MetricKind::Counter;
 
-    fn read(&self) -> Reading {
-        Reading::ByLabel(self.by_label().map(|(label, count)| (label.into(), count)).collect())
+    fn read(&self) -> MetricValue {
+        MetricValue::ByLabel(self.by_label().map(|(label, count)| (label.into(), count)).collect())
     }
 }
 
 /// A series for each state: 1 for the present one, 0 for the others.
-impl<S: Labelled> Measured for StateCell<S> {
-    const KIND: Kind = Kind::Gauge;
+impl<S: Labelled> AsMetric for StateCell<S> {
+    const KIND: MetricKind = MetricKind::Gauge;
 
-    fn read(&self) -> Reading {
+    fn read(&self) -> MetricValue {
         let present = self.get();
         let series = S::ALL.iter().map(|state| (state.label().into(), u64::from(*state == present)));
-        Reading::ByLabel(series.collect())
+        MetricValue::ByLabel(series.collect())
     }
 }
 
@@ -274,7 +274,7 @@ serialized! {
     Moment: |moment| moment.get().map(iso_utc);
 }
 
-impl<L: Labelled> Serialize for Counts<L> {
+impl<L: Labelled> Serialize for CountsBy<L> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.by_label())
     }

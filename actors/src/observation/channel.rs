@@ -8,9 +8,9 @@ use std::sync::atomic::{Ordering, fence};
 
 use serde::Serialize;
 
-use super::cells::{Cell, depth};
+use super::cells::{Number, depth};
 use super::metric::observed;
-use super::{Count, Counts, Flag, Moment};
+use super::{Count, CountsBy, Flag, Moment};
 use crate::event::Channel;
 use crate::labelled;
 
@@ -86,7 +86,7 @@ observed! {
         /// Events in the quarantine file.
         pub quarantined: Count = "uw_ws_events_quarantined_total",
         /// Events that were read and lost.
-        dropped: Counts<DropReason> = "uw_ws_events_dropped_total" by "reason",
+        dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
         /// Times that an event was found to be counted twice or not at all.
         #[serde(skip)]
         pub violations: Count = "uw_ws_conservation_violations_total",
@@ -105,7 +105,7 @@ observed! {
         spooled: Held,
         /// The ordinal of the next event.
         #[serde(skip)]
-        next_ordinal: Cell,
+        next_ordinal: Number,
     }
 }
 
@@ -130,14 +130,14 @@ impl ChannelObservation {
             duplicate: Count::default(),
             filtered: Count::default(),
             quarantined: Count::default(),
-            dropped: Counts::default(),
+            dropped: CountsBy::default(),
             violations: Count::default(),
             drifted: Count::default(),
             silent: Flag::default(),
             last_event_at: Moment::default(),
             in_memory: Held::default(),
             spooled: Held::default(),
-            next_ordinal: Cell::default(),
+            next_ordinal: Number::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::metric::{Kind, Measured, Reading};
+use super::metric::{AsMetric, MetricKind, MetricValue};
 use super::{Count, Micros};
 
 /// Upper bounds of the latency histograms in seconds: from a fast local batch to the end of a Redis restart. They are
@@ -71,10 +71,10 @@ impl Latency {
     }
 }
 
-impl Measured for Latency {
-    const KIND: Kind = Kind::Histogram;
+impl AsMetric for Latency {
+    const KIND: MetricKind = MetricKind::Histogram;
 
-    fn read(&self) -> Reading {
-        Reading::Histogram(self.clone())
+    fn read(&self) -> MetricValue {
+        MetricValue::Histogram(self.clone())
     }
 }

@@ -6,7 +6,7 @@ use super::Latency;
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows; starts again from zero with the process.
     Counter,
     /// Goes up and down.
@@ -15,14 +15,14 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// The type's name in the text format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
@@ -33,18 +33,18 @@ pub struct Metric<P: 'static> {
     /// The name as it is scraped.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The label that tells the series of one part apart, where it has several.
     pub label: Option<&'static str>,
     /// What it says, without a final period.
     pub help: &'static str,
     /// Reads it.
-    pub read: fn(&P) -> Reading,
+    pub read: fn(&P) -> MetricValue,
 }
 
 /// A metric at one moment.
 #[derive(Debug)]
-pub enum Reading {
+pub enum MetricValue {
     /// No series yet.
     Absent,
     /// A whole number.
@@ -58,12 +58,12 @@ pub enum Reading {
 }
 
 /// A field that can be a metric.
-pub(crate) trait Measured {
+pub(crate) trait AsMetric {
     /// The type of the metric.
-    const KIND: Kind;
+    const KIND: MetricKind;
 
     /// Reads it.
-    fn read(&self) -> Reading;
+    fn read(&self) -> MetricValue;
 }
 
 /// The help of a metric from the doc comment of its field: without the period at its end.
@@ -91,10 +91,10 @@ macro_rules! observed {
     (@row $part:ident $field:ident $type:ty, $doc:expr, $name:literal, $label:expr) => {
         Some($crate::observation::Metric {
             name: $name,
-            kind: <$type as $crate::observation::metric::Measured>::KIND,
+            kind: <$type as $crate::observation::metric::AsMetric>::KIND,
             label: $label,
             help: $crate::observation::metric::help($doc),
-            read: |part: &$part| $crate::observation::metric::Measured::read(&part.$field),
+            read: |part: &$part| $crate::observation::metric::AsMetric::read(&part.$field),
         })
     };
     (
@@ -150,12 +150,12 @@ mod tests {
         part.counted.add(part.hidden);
         let metrics: Vec<_> = Part::metrics().collect();
         let [counted, state] = metrics[..] else { panic!("two metrics: {metrics:?}") };
-        assert_eq!((counted.name, counted.kind, counted.label), ("counted_total", Kind::Counter, None));
+        assert_eq!((counted.name, counted.kind, counted.label), ("counted_total", MetricKind::Counter, None));
         assert_eq!(counted.help, "Something that counts");
-        assert!(matches!((counted.read)(&part), Reading::Whole(3)));
-        assert_eq!((state.name, state.kind, state.label), ("state", Kind::Gauge, Some("is")));
+        assert!(matches!((counted.read)(&part), MetricValue::Whole(3)));
+        assert_eq!((state.name, state.kind, state.label), ("state", MetricKind::Gauge, Some("is")));
         assert_eq!(state.help, "A label makes several series, each with its state!");
-        let Reading::ByLabel(states) = (state.read)(&part) else { panic!("no labels") };
+        let MetricValue::ByLabel(states) = (state.read)(&part) else { panic!("no labels") };
         assert_eq!(states, [("unconfirmed".into(), 1), ("held".into(), 0), ("standby".into(), 0)]);
     }
 }

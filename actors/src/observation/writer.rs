@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::cells::{depth, unlocked};
 use super::metric::observed;
-use super::{Count, Counts, Gauge, Latency, Micros, Moment, StateCell};
+use super::{Count, CountsBy, Gauge, Latency, Micros, Moment, StateCell};
 use crate::labelled;
 
 labelled! {
@@ -132,12 +132,12 @@ observed! {
     #[derive(Debug, Default, Serialize)]
     pub struct SnapshotObservation {
         /// Writes of `ws:latest:` and `rest:` hashes, and cells of `ws:map:` hashes written.
-        pub writes: Counts<SnapshotKind> = "uw_ws_snapshot_writes_total" by "kind",
+        pub writes: CountsBy<SnapshotKind> = "uw_ws_snapshot_writes_total" by "kind",
         /// Bodies under `rest:` that were written because somebody else had written older rows.
         pub healed: Count = "uw_ws_snapshot_healed_total",
         /// What did not go straight: `conflict` and `put_off` are tried again; `refused` by Redis; `unreadable` bodies
         /// are left alone; `untranslatable` and `skipped` events are in their streams alone.
-        pub troubles: Counts<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
+        pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of what waits to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
         /// Memory of the bodies of REST that are held.
