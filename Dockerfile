@@ -7,18 +7,22 @@ WORKDIR /build
 # The dependencies in a layer of their own: it is built again only when a manifest or the lock file changes. Empty
 # sources stand where the manifests look for them, the measurement's included.
 COPY Cargo.toml Cargo.lock ./
+COPY core/Cargo.toml core/
 COPY actors/Cargo.toml actors/
-RUN mkdir -p src actors/src benches tests/it \
- && touch src/lib.rs actors/src/lib.rs tests/it/main.rs \
+COPY simulator/Cargo.toml simulator/
+RUN mkdir -p src core/src actors/src simulator/src benches tests/it \
+ && touch src/lib.rs core/src/lib.rs actors/src/lib.rs simulator/src/lib.rs tests/it/main.rs \
  && echo 'fn main() {}' | tee src/main.rs >benches/throughput.rs \
  && cargo build --release --locked --bin uw-websocket
 
 # COPY keeps the times of the files, and the empty sources were compiled later than that: without the touch cargo would
 # take them for built. The revision is for `--version`; named above, it would cost the layer of the dependencies.
 COPY src src
+COPY core core
 COPY actors actors
+COPY simulator simulator
 ARG REVISION=
-RUN touch src/lib.rs src/main.rs actors/src/lib.rs \
+RUN touch src/lib.rs src/main.rs core/src/lib.rs actors/src/lib.rs simulator/src/lib.rs \
  && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
  && mkdir -p state/spool
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::process::{getegid, geteuid};
 use uw_websocket_actors::queue::folders::OpenError;
-use uw_websocket_actors::spool::SpoolError;
+use uw_websocket_core::spool::SpoolError;
 
 /// The way out of `error`.
 pub(crate) fn advice(error: &OpenError) -> String {

@@ -11,7 +11,6 @@ pub mod refusal;
 pub mod service;
 pub mod settings;
 pub mod shutdown;
-pub mod simulator;
 pub mod streams;
 pub mod term;
 pub mod turns;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 /// What stands in a secret's place.
 pub const MASK: &str = "***";

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::lease::LeaseKeeper;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
-use uw_websocket_actors::time::millis;
+use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
 use crate::http::HttpSide;

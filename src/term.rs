@@ -13,7 +13,7 @@ use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::{Close, Ledger};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
-use uw_websocket_actors::time::millis;
+use uw_websocket_core::time::millis;
 
 /// A running term.
 pub struct Term {

@@ -11,7 +11,7 @@ use tokio::time::interval;
 use uw_websocket_actors::lease::Role;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::{Observations, lock};
-use uw_websocket_actors::time::millis;
+use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
 use crate::refusal::every_connection_refused;

@@ -2,11 +2,11 @@
 
 use deadpool_redis::Pool;
 use thiserror::Error;
-use uw_websocket_actors::connection::plan::{self, ConnectionPlan, PlanError};
 use uw_websocket_actors::control;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::tls::{self, TlsError};
 use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_core::plan::{self, ConnectionPlan, PlanError};
 
 /// The sockets and the two ways to Redis.
 pub(crate) struct Ways {

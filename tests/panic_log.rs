@@ -8,7 +8,7 @@ use std::thread;
 use slog::{Drain as _, Logger, o};
 use uw_websocket::logging::log_panics;
 use uw_websocket::redact::Redactor;
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);

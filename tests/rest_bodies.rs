@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use uw_websocket_actors::event::EntryId;
-use uw_websocket_actors::rest::{Body, Endpoint, Receipt};
+use uw_websocket_core::event::Endpoint;
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::snapshots::{Body, Receipt};
 
 const BEGIN: &str = "<!-- bodies -->\n";
 const END: &str = "<!-- /bodies -->";

@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use uw_websocket_actors::event::EntryId;
-use uw_websocket_actors::spool::{Limits, Records, ShardFolder, Spool, SpoolLock};
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::spool::{Limits, Records, ShardFolder, Spool, SpoolLock};
 
 const LIMITS: Limits =
     Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use slog::Logger;
+use slog::{Logger, error};
 
-use crate::events;
 use crate::observation::{Observations, Violation};
 
 /// How often it looks: a mistake is found while what led to it is still in the log, at the cost of some additions.
@@ -40,7 +39,9 @@ impl Auditor {
             }
             if let Some(violation) = violation {
                 channel.violations.add(1);
-                events::books_do_not_balance(&self.log, &violation);
+                error!(self.log, "books do not balance";
+                    "channel" => violation.channel.name(), "came" => violation.came,
+                    "accounted" => violation.accounted);
             }
         }
     }

@@ -6,9 +6,9 @@
 use std::future::pending;
 
 use thiserror::Error;
+use uw_websocket_core::labelled;
 
 pub use self::plan::{ChildFaults, FaultPlan};
-use crate::labelled;
 
 labelled! {
     /// Where in its work a child can be struck.

@@ -10,18 +10,12 @@
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
 pub mod connection;
-pub mod event;
 pub mod messages;
 pub mod queue;
-pub mod rest;
 pub mod settings;
-pub mod spool;
 pub mod writer;
 
-pub mod quarantine;
-
 pub mod auditor;
-pub mod events;
 pub mod forecast;
 pub mod herald;
 pub mod janitor;
@@ -32,16 +26,13 @@ pub mod rights;
 pub mod supervisor;
 
 pub mod backoff;
-pub mod calendar;
 pub mod control;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
 mod glob;
-pub mod labelled;
 pub mod sampled;
 mod skew;
-pub mod time;
 pub mod tls;
 
 #[cfg(test)]

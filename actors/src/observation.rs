@@ -22,7 +22,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::event::{Channel, ChannelIndex, Topic};
+use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
+use uw_websocket_core::feed::envelope::Rejection;
+
 use crate::ledger::observed::GapObservation;
 use crate::skew;
 use metric::observed;
@@ -30,7 +32,7 @@ use metric::observed;
 pub(crate) use cells::unlocked;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
-pub use connection::{ConnectionObservation, ConnectionState, JoinObservation, Rejection};
+pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use latency::{LATENCY_BOUNDS, Latency};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};

@@ -4,78 +4,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use slog::{Discard, Logger, o};
+use uw_websocket_core::event::{Channel, EntryId, Event};
+use uw_websocket_core::fixtures::{keys, read_at};
 
-use crate::event::{Channel, ChannelIndex, EntryId, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
 use crate::observation::Observations;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::{EventBatch, TransactionSize};
 use crate::queue::disk::{Disk, Standing};
 use crate::queue::generations::OldQueue;
 use crate::queue::{Queue, QueueParts};
-use crate::settings::{Fsync, KeySettings, SpoolMode, SpoolSettings, Targets, WhenFull};
-
-/// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
-pub(crate) const RECEIVED_US: u64 = 1_747_419_592_926_001;
+use crate::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
 
 /// Observations of these channels and of so many shards.
 pub(crate) fn observations(channels: &[&str], shards: usize) -> Arc<Observations> {
     let channels: Vec<Channel> = channels.iter().map(|name| Channel::parse(name).unwrap()).collect();
     Arc::new(Observations::new("test".into(), "0", &channels, &[], shards, Arc::new(AtomicU64::new(0))))
-}
-
-/// Streams and snapshots under `uw`.
-pub(crate) fn keys() -> KeySettings {
-    KeySettings {
-        prefix: "uw".into(),
-        snapshots: true,
-        snapshot_interval: Duration::ZERO,
-        targets: Targets::Symbols(["SPY", "QQQ"].iter().map(|name| Symbol::parse(name).unwrap()).collect()),
-        streams: true,
-        maxlen: None,
-        maxlen_by_channel: Vec::new(),
-    }
-}
-
-/// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
-pub(crate) fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
-    let (channel, symbol) =
-        name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
-    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-    Arc::new(Outlet {
-        rest: keys().rest_key(&Channel::parse(channel).unwrap(), symbol.as_ref()),
-        symbol,
-        stream: format!("uw:ws:{name}").into(),
-        latest: format!("uw:ws:latest:{name}").into(),
-        map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
-        maxlen,
-    })
-}
-
-/// A route of the first channel on a shard.
-pub(crate) fn route(shard: usize, outlets: Vec<Arc<Outlet>>) -> Arc<Route> {
-    Arc::new(Route { channel: ChannelIndex(0), shard, outlets })
-}
-
-/// An event received so many milliseconds after [`RECEIVED_US`].
-pub(crate) fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
-    Event {
-        route: Arc::clone(route),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
-        received_us: RECEIVED_US + after_ms * 1000,
-        ordinal: 0,
-        cell: None,
-        ids: EntryIds::default(),
-    }
-}
-
-/// A gex row.
-pub(crate) fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) -> Event {
-    let cell = Some(Box::new(MapCell { field: field.into(), session, at_ms: 0 }));
-    Event { cell, ..event(route, payload, 0) }
 }
 
 /// A batch of events.
@@ -135,11 +81,6 @@ pub(crate) fn old_queue(generation: u64, name: &str) -> OldQueue {
     let standing = Standing { acknowledged: 0, next: 0, kept_from: 0, removed: HashMap::default() };
     let queue = queue(Some((disk, standing)), &observations(&["price"], 1), WhenFull::DropOldest);
     OldQueue { generation, queue }
-}
-
-/// A moment of reading: [`RECEIVED_US`].
-pub(crate) fn read_at() -> ReadAt {
-    ReadAt { unix_us: RECEIVED_US, instant: Instant::now() }
 }
 
 /// Reads commands as Redis would: arrays of strings, and nothing behind them.

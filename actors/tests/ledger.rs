@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use deadpool_redis::{Pool, redis};
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
-use uw_websocket_actors::connection::plan::ConnectionPlan;
 use uw_websocket_actors::control;
-use uw_websocket_actors::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::Watch;
 use uw_websocket_actors::ledger::clerk::Clerk;
@@ -26,7 +24,10 @@ use uw_websocket_actors::ledger::post::Post;
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Observations, unix_micros};
-use uw_websocket_actors::settings::{RedisSettings, Secret};
+use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
+use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::settings::Secret;
 
 use crate::yardstick::{has_passed, stretched};
 
@@ -86,9 +87,16 @@ struct Process {
 
 impl Process {
     async fn start(pool: Pool, prefix: &str, folder: Option<&Path>) -> Process {
-        let topics = vec![Topic { channel: Channel::News, symbol: None }];
+        let topics = vec![Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let plans = [("news", &topics[..])];
-        let observations = Observations::new("test".into(), "0", &[Channel::News], &plans, 1, Arc::default());
+        let observations = Observations::new(
+            "test".into(),
+            "0",
+            &[Channel::parse("news").unwrap()],
+            &plans,
+            1,
+            Arc::default(),
+        );
         let observations = Arc::new(observations);
         let places = Places { folder: folder.map(Path::to_owned), pool, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];

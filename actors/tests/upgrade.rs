@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use uw_websocket_actors::event::Symbol;
-use uw_websocket_actors::spool::{
+use uw_websocket_core::event::Symbol;
+use uw_websocket_core::spool::{
     DamageKind, Limits, Record, Records, ShardFolder, Spool, StreamName, shard_folders,
 };
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::time::iso_utc;
 
 const LIMITS: Limits = Limits {
     segment_bytes: 1 << 20,

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions, Spread, event_number};
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions, Spread, event_number};
 
 use crate::args::{Backlog, Plan};
 use crate::bench::Bench;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{Connection, cmd};
 use serde::Serialize;
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
-use uw_websocket_actors::event::Symbol;
+use uw_websocket_core::event::Symbol;
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::bench::Bench;
 use crate::contender::service;

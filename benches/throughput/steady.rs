@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::bench::Bench;
 use crate::contender::Contender;

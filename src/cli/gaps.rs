@@ -8,14 +8,14 @@ use serde::Serialize;
 use tokio::time::sleep;
 use uw_websocket_actors::control;
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::event::{EntryId, Family};
 use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::post::{Post, PostError};
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::observation::unix_micros;
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::event::{EntryId, Family};
+use uw_websocket_core::time::iso_utc;
 
 use super::complain;
 use crate::exit::Exit;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use uw_websocket_actors::event::EntryId;
+use uw_websocket_core::event::EntryId;
 
 use crate::settings::units;
 

@@ -10,12 +10,12 @@ use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
-use uw_websocket_actors::event::Symbol;
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::event::Symbol;
+use uw_websocket_core::settings::Secret;
 
 use super::complain;
 use crate::exit::Exit;
-use crate::simulator::{
+use uw_websocket_simulator::{
     Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
 };
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use thiserror::Error;
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::spool::{Damage, DamageKind, ShardFolder, SpoolError, Survey, shard_folders};
+use uw_websocket_core::spool::{Damage, DamageKind, ShardFolder, SpoolError, Survey, shard_folders};
 
 use super::complain;
 use crate::exit::Exit;

@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ChannelObservation, ConnectionObservation, JanitorObservation, Latency, LeaseState, Metric, MetricKind,
     MetricValue, Observations, SnapshotObservation, WriterObservation, lock, unix_micros,
 };
+use uw_websocket_core::calendar::{MarketState, market_state};
 
 use super::readiness::readiness;
 use super::snapshot::{Snapshot, resident_bytes};

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
-use uw_websocket_actors::labelled;
 use uw_websocket_actors::observation::{
     ConnectionObservation, ConnectionState, LeaseState, Observations, WriterObservation, lock,
 };
+use uw_websocket_core::labelled;
 
 use super::health::health;
 

@@ -47,13 +47,20 @@ fn parse_resident(status: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::event::Channel;
     use uw_websocket_actors::observation::DropReason;
+    use uw_websocket_core::event::Channel;
 
     use super::*;
 
     fn observations() -> Observations {
-        Observations::new("test".to_owned(), "0", &[Channel::Price], &[], 0, std::sync::Arc::default())
+        Observations::new(
+            "test".to_owned(),
+            "0",
+            &[Channel::parse("price").unwrap()],
+            &[],
+            0,
+            std::sync::Arc::default(),
+        )
     }
 
     #[test]

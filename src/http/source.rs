@@ -39,20 +39,20 @@ impl Source {
 mod tests {
     use std::time::Duration;
 
-    use uw_websocket_actors::event::{Channel, Symbol, Topic};
+    use uw_websocket_core::event::{Channel, Symbol, Topic};
 
     use super::*;
     use crate::http::history::{KEPT, STEP};
 
     /// The default settings: seven channels, five connections, three symbols, two shards; all rates known.
     fn full_source() -> Source {
-        let [flow, news] = [Channel::FlowAlerts, Channel::News];
+        let [flow, news] = [Channel::parse("flow-alerts").unwrap(), Channel::parse("news").unwrap()];
         let steady = [
-            Channel::OptionTrades,
-            Channel::Price,
-            Channel::Gex,
-            Channel::GexStrike,
-            Channel::GexStrikeExpiry,
+            Channel::parse("option_trades").unwrap(),
+            Channel::parse("price").unwrap(),
+            Channel::parse("gex").unwrap(),
+            Channel::parse("gex_strike").unwrap(),
+            Channel::parse("gex_strike_expiry").unwrap(),
         ];
         let of_symbols = |channel: &Channel| {
             ["SPY", "QQQ", "IWM"].map(|symbol| Topic {

@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::calendar;
 use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts, lock};
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::calendar;
+use uw_websocket_core::time::iso_utc;
 
 use self::channel::{ChannelStatus, totals};
 use self::connection::ConnectionStatus;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use slog::{debug, error, info};
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 use super::*;
 

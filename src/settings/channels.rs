@@ -1,8 +1,8 @@
 //! The lists of channels and symbols. An error is what would be valid, for all bad items of a list; it repeats an item
 //! as it was written and whole, so that a secret in the wrong place is still recognised and masked.
 
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
-use uw_websocket_actors::settings::{ChannelChoice, Targets};
+use uw_websocket_core::event::{Channel, Scope, Symbol, Topic};
+use uw_websocket_core::settings::{ChannelChoice, Targets};
 
 /// Most items of `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
@@ -55,7 +55,7 @@ pub(super) fn caps(text: &str) -> Result<Vec<(Channel, u64)>, String> {
 pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
     let Channel::Other(name) = channel else { return None };
     let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
-    let best = Channel::KNOWN.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let best = Channel::known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(&best) >= SLIP).then_some(best)
 }
 
@@ -64,7 +64,7 @@ fn choice(item: &str) -> Result<ChannelChoice, String> {
         return Ok(ChannelChoice::Channel(channel(item)?));
     };
     let channel = channel(name.trim())?;
-    if matches!(channel, Channel::FlowAlerts | Channel::News) {
+    if channel.spec().is_some_and(|spec| spec.scope == Scope::Global) {
         return Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"));
     }
     Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol(ticker.trim())?), channel }))
@@ -80,8 +80,8 @@ fn channel(name: &str) -> Result<Channel, String> {
         ));
     }
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
-    match Channel::KNOWN.iter().find(|known| plain(known.name()) == plain(name)) {
-        Some(known) if *known != channel => Err(format!("`{name}` is spelt `{known}`")),
+    match Channel::known().find(|known| plain(known.name()) == plain(name)) {
+        Some(known) if known != channel => Err(format!("`{name}` is spelt `{known}`")),
         _ => Ok(channel),
     }
 }
@@ -201,7 +201,10 @@ mod tests {
     #[test]
     fn caps_are_pairs() {
         let parsed = caps("option_trades=200000, news = 1000").unwrap();
-        assert_eq!(parsed, [(Channel::OptionTrades, 200_000), (Channel::News, 1_000)]);
+        assert_eq!(
+            parsed,
+            [(Channel::parse("option_trades").unwrap(), 200_000), (Channel::parse("news").unwrap(), 1_000)]
+        );
     }
 
     #[test]
@@ -222,8 +225,11 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_noticed() {
-        assert_eq!(probably_meant(&Channel::parse("option_trade").unwrap()), Some(Channel::OptionTrades));
+        assert_eq!(
+            probably_meant(&Channel::parse("option_trade").unwrap()),
+            Some(Channel::parse("option_trades").unwrap())
+        );
         assert_eq!(probably_meant(&Channel::parse("lit_trades").unwrap()), None);
-        assert_eq!(probably_meant(&Channel::News), None);
+        assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);
     }
 }

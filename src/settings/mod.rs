@@ -26,7 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slog::Level;
-use uw_websocket_actors::settings::{ActorSettings, Secret};
+use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_core::settings::Secret;
 
 use crate::redact::Redactor;
 use checks::Checks;

@@ -1,9 +1,9 @@
 //! What a variable needs of the others. A value that could not be read is not looked at: its mistake was noted.
 
 use slog::Level;
-use uw_websocket_actors::connection::plan::{self, PlanError};
-use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::{ChannelChoice, PlanSettings};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::plan::{self, PlanError};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings};
 
 use super::checks::Checks;
 use super::variables::VariableValues;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use uw_websocket_actors::settings::Retention;
+use uw_websocket_core::settings::Retention;
 
 /// Trading days: thirty of them are six weeks.
 const SESSIONS: RangeInclusive<usize> = 1..=30;

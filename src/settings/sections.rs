@@ -2,9 +2,9 @@
 //! be read, which was noted.
 
 use uw_websocket_actors::settings::{
-    ActorSettings, FeedSettings, KeySettings, PlanSettings, RedisSettings, RestartSettings, Secret,
-    SpoolSettings, WriterSettings,
+    ActorSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings, WriterSettings,
 };
+use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
 use super::variables::VariableValues;
 use super::{HttpSettings, LogSettings};

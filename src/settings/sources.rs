@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 use super::mistake::{SettingsError, SettingsWarning};
 use super::variables::{Preset, VARIABLES, Variable};

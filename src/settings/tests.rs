@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::{Fsync, Retention, SpoolMode, SpoolSettings, Targets, WhenFull};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::settings::{Retention, Targets};
 
 use super::*;
 
@@ -47,7 +48,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((feed.ping_interval, feed.handshakes_per_minute), (Duration::from_secs(20), 100));
     assert_eq!(redis.url.reveal(), "redis://localhost:6379/0");
     assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));
-    assert_eq!(keys.maxlen_of(&Channel::News), 20_000);
+    assert_eq!(keys.maxlen_of(&Channel::parse("news").unwrap()), 20_000);
     assert_eq!(*retention, Retention::Sessions(1));
     assert_eq!((writers.shards, writers.mailbox_capacity, writers.batch_max_events), (2, 64, 512));
     let defaults = SpoolSettings {
@@ -66,7 +67,10 @@ fn the_defaults_are_those_of_the_contract() {
 fn the_caps_reach_the_streams() {
     let keys =
         load(&[("REDIS_STREAM_MAXLEN", "0"), ("REDIS_STREAM_MAXLEN_BY_CHANNEL", "news=7")]).actors.keys;
-    assert_eq!((keys.maxlen_of(&Channel::News), keys.maxlen_of(&Channel::Price)), (7, 0));
+    assert_eq!(
+        (keys.maxlen_of(&Channel::parse("news").unwrap()), keys.maxlen_of(&Channel::parse("price").unwrap())),
+        (7, 0)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
 use url::{Host, Url};
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use slog::Level;
 use url::Url;
-use uw_websocket_actors::event::Channel;
-use uw_websocket_actors::settings::{ChannelChoice, Fsync, Retention, Secret, SpoolMode, Targets, WhenFull};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
 
 use super::checks::Checks;
 use super::{LogFormat, channels, files, needs, retention, spool, units, urls, words};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use slog::Level;
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 use super::LogFormat;
 

@@ -8,10 +8,10 @@ use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::control;
-use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::time::millis;
 use uw_websocket_actors::writer::store::link::AddressError;
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::time::millis;
 
 use super::MAX_STREAMS;
 use super::name::StreamName;

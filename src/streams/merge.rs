@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
-use uw_websocket_actors::event::EntryId;
+use uw_websocket_core::event::EntryId;
 
 /// The lanes.
 #[derive(Debug)]

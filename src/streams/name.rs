@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 /// The gap ledger: the only stream of ours that is no channel's, and yet worth following.
 pub const GAPS: &str = "gaps";

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use thiserror::Error;
-use uw_websocket_actors::event::{Scope, Symbol, Topic};
-use uw_websocket_actors::settings::{ChannelChoice, PlanSettings, Targets};
+use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::name::{GAPS, StreamName};
 
@@ -127,7 +127,7 @@ fn is_like(glob: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::event::Channel;
+    use uw_websocket_core::event::Channel;
 
     use super::*;
 
@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn the_settings_choose_their_channels_and_symbols() {
         let channel = |name: &str| ChannelChoice::Channel(Channel::parse(name).unwrap());
-        let topic = Topic { channel: Channel::OptionTrades, symbol: Symbol::parse("SPXW").ok() };
+        let topic =
+            Topic { channel: Channel::parse("option_trades").unwrap(), symbol: Symbol::parse("SPXW").ok() };
         let mut plan = PlanSettings {
             channels: vec![channel("news"), channel("gex"), ChannelChoice::Topic(topic)],
             targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use uw_websocket::http::HttpSide;
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::Observations;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use super::{PATIENCE, get, in_order, request, start};
 use crate::yardstick::{has_passed, stretched};
@@ -138,11 +138,20 @@ fn streams_end_properly_when_the_side_stops() {
 fn a_listener_that_does_not_read_is_cut_and_the_others_go_on() {
     // a status that fills the buffers of the system within seconds
     let topics: Vec<_> = (0..20_000)
-        .map(|n| Topic { channel: Channel::Price, symbol: Some(Symbol::parse(&format!("S{n}")).unwrap()) })
+        .map(|n| Topic {
+            channel: Channel::parse("price").unwrap(),
+            symbol: Some(Symbol::parse(&format!("S{n}")).unwrap()),
+        })
         .collect();
     let plan = [("prices", &topics[..])];
-    let observations =
-        Observations::new("host-1".to_owned(), "1.2.3", &[Channel::Price], &plan, 1, Arc::default());
+    let observations = Observations::new(
+        "host-1".to_owned(),
+        "1.2.3",
+        &[Channel::parse("price").unwrap()],
+        &plan,
+        1,
+        Arc::default(),
+    );
     let side = start(&observations.into());
     let idle: Vec<_> = (0..SUBSCRIBERS - 1).map(|_| Listener::new(&side)).collect();
     let mut reader = Listener::new(&side);

@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use crate::yardstick::{has_passed, stretched};
 
@@ -84,11 +84,13 @@ fn get(side: &HttpSide, path: &str) -> Answer {
 
 /// A service of two connections and two shards with everything in order.
 fn in_order() -> Arc<Observations> {
-    let flow = [Topic { channel: Channel::FlowAlerts, symbol: None }];
-    let prices = ["SPY", "QQQ"]
-        .map(|symbol| Topic { channel: Channel::Price, symbol: Some(Symbol::parse(symbol).unwrap()) });
+    let flow = [Topic { channel: Channel::parse("flow-alerts").unwrap(), symbol: None }];
+    let prices = ["SPY", "QQQ"].map(|symbol| Topic {
+        channel: Channel::parse("price").unwrap(),
+        symbol: Some(Symbol::parse(symbol).unwrap()),
+    });
     let plan = [("flow", &flow[..]), ("prices", &prices[..])];
-    let channels = [Channel::FlowAlerts, Channel::Price];
+    let channels = [Channel::parse("flow-alerts").unwrap(), Channel::parse("price").unwrap()];
     let observations = Observations::new("host-1".to_owned(), "1.2.3", &channels, &plan, 2, Arc::default());
     for connection in &observations.connections {
         connection.state.set(ConnectionState::Live);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::TcpListener;
 
-use uw_websocket::simulator::{Simulator, SimulatorOptions};
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
+use uw_websocket_simulator::{Simulator, SimulatorOptions};
 
 use crate::support::feed::{Ack, Refusal};
 use crate::support::service::TOKEN;

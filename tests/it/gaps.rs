@@ -47,7 +47,7 @@ fn wait_for_gaps(redis: &RedisServer, count: usize) -> Vec<Entry> {
 /// The wall clock as the ledger has it.
 fn now() -> String {
     let now = uw_websocket_actors::observation::unix_micros();
-    uw_websocket_actors::time::iso_utc(now)
+    uw_websocket_core::time::iso_utc(now)
 }
 
 /// The one entry that there is: of these channels, for this reason, begun and ended between these moments.
@@ -64,7 +64,7 @@ fn assert_gap(entry: &Entry, channels: &str, reason: &str, (from, to): (&str, &s
         "{from} {entry:?} {to}"
     );
     assert!(!entry.values().any(|value| value.contains("a-token")), "{entry:?}");
-    let to_ms = uw_websocket_actors::time::parse_iso(field("to")).unwrap() / 1000;
+    let to_ms = uw_websocket_core::time::parse_iso(field("to")).unwrap() / 1000;
     assert!(field("id").starts_with(&format!("{to_ms}-")), "{entry:?}");
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::support::logs::Lines;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use deadpool_redis::redis::Value;
-use uw_websocket_actors::event::Family;
 use uw_websocket_actors::rights::rules;
+use uw_websocket_core::event::Family;
 
 use crate::support::feed::Feed;
 use crate::support::oracle::assert_streams_equal;

@@ -1,7 +1,7 @@
 //! Lively traffic of the product's own simulator, thousands of events of all shapes, while things go wrong around it.
 //! Every event has a number, so that each of them can be found once and in order.
 
-use uw_websocket::simulator::{
+use uw_websocket_simulator::{
     Kind, Misbehaviour, OddFrame, Rate, Simulator, SimulatorHandle, SimulatorOptions, event_number,
 };
 

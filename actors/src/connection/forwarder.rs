@@ -3,7 +3,8 @@
 //! A lane is filled while the connection takes in what its socket had, and is flushed then, so that an idle feed waits for
 //! nothing. What is in a lane is the inbox's: the connection may die.
 
-use crate::event::{Event, ReadAt};
+use uw_websocket_core::event::{Event, ReadAt};
+
 use crate::queue::inbox::Lane;
 
 /// The lanes of a connection.

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use slog::Logger;
-
-use super::cell::map_cell;
-use super::channels::TypedEvent;
-use super::envelope::{self, Envelope};
-use super::facts::Facts;
-use super::router::{Router, Routing};
-use crate::calendar::SessionClock;
-use crate::error_chain::ErrorChain;
-use crate::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
-use crate::events;
 use crate::excerpt::excerpt;
-use crate::observation::{Observations, Rejection};
+use bytes::Bytes;
+use slog::{Logger, info, warn};
+use uw_websocket_core::calendar::SessionClock;
+use uw_websocket_core::channel::shape;
+use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::feed::envelope::{self, Envelope};
+use uw_websocket_core::feed::map_cell::map_cell;
+use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::routing::{Router, Routing};
+
+use crate::error_chain::ErrorChain;
+use crate::observation::Observations;
 use crate::sampled::Sampled;
 
 /// How much is logged of what came from outside.
@@ -115,7 +115,9 @@ impl Intake {
         self.observations.rejected(kind).add(1);
         if self.rejections[kind as usize].is_due(Instant::now()) {
             let count = self.observations.rejected(kind).get();
-            events::frame_rejected(&self.log, kind, &self.excerpt(input), input.len(), count);
+            warn!(self.log, "frame rejected";
+                "kind" => %kind, "excerpt" => &self.excerpt(input), "bytes" => input.len(),
+                "count" => count);
         }
         Taken::Nothing
     }
@@ -147,14 +149,14 @@ impl Intake {
             return;
         }
         if is_first {
-            events::first_frame(&self.log, channel.channel.name(), payload.len());
+            info!(self.log, "first frame"; "channel" => channel.channel.name(), "bytes" => payload.len());
         }
         // a copy of nothing: its facts were read, so it is UTF-8
         let payload = String::from_utf8_lossy(payload);
-        if let Err(error) = TypedEvent::parse(&channel.channel, &payload) {
+        if let Err(error) = shape::check(&channel.channel, &payload) {
             channel.drifted.add(1);
             let error = self.excerpt(ErrorChain::new(&error).to_string().as_bytes());
-            events::shape_drifted(&self.log, channel.channel.name(), &error);
+            warn!(self.log, "shape drifted"; "channel" => channel.channel.name(), "error" => &error);
         }
     }
 }

@@ -8,31 +8,30 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use uw_websocket_core::time::millis;
 
 use actix_http::ws;
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream};
-use slog::Logger;
+use slog::{Logger, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
+use uw_websocket_core::calendar::{self, MarketState};
+use uw_websocket_core::event::ReadAt;
+use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::plan::ConnectionPlan;
 
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
 use super::intake::{Intake, Taken};
-use super::plan::ConnectionPlan;
 use super::reconnect::ReconnectPolicy;
 use super::session::{Acknowledged, Death, Due, Session};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
-use crate::calendar::{self, MarketState};
-use crate::event::ReadAt;
-use crate::events;
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::book::Watch;
 use crate::ledger::gap::GapReason;
-use crate::observation::{
-    ConnectionObservation, ConnectionState, Observations, Rejection, lock, unix_micros,
-};
+use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
 
@@ -174,7 +173,7 @@ impl Listener {
         observed.attempts.add(1);
         observed.state.set(ConnectionState::Connecting);
         let attempt = observed.attempts.get();
-        events::connecting(&self.log, attempt, waited);
+        info!(self.log, "connecting"; "attempt" => attempt, "delay_ms" => millis(waited));
         attempt
     }
 
@@ -182,10 +181,15 @@ impl Listener {
         let delay = self.policy.after_handshake(error, &mut self.rng);
         let observed = self.observed();
         *lock(&observed.last_error) = Some(error.to_string());
+        let retry_in_ms = millis(delay);
         if error.is_token_refused() {
             observed.refused.add(1);
+            error!(self.log, "token refused";
+                "attempt" => attempt, "error" => %error, "retry_in_ms" => retry_in_ms);
+        } else {
+            warn!(self.log, "handshake failed";
+                "attempt" => attempt, "error" => %error, "retry_in_ms" => retry_in_ms);
         }
-        events::handshake_failed(&self.log, attempt, error, delay);
         delay
     }
 
@@ -197,7 +201,8 @@ impl Listener {
         for join in lock(&observed.joins).iter_mut() {
             join.acknowledged = false;
         }
-        events::disconnected(&self.log, &reason, lasted, delay);
+        warn!(self.log, "disconnected";
+            "reason" => &reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
         *lock(&observed.last_error) = Some(reason);
         delay
     }
@@ -217,7 +222,7 @@ impl Listener {
         for join in lock(&observed.joins).iter_mut() {
             (join.acknowledged, join.refused) = (false, None);
         }
-        events::connected(&self.log, topics.len());
+        info!(self.log, "connected"; "joins" => topics.len());
 
         let end = self.listen(&mut socket, &mut session).await;
         if matches!(end, End::Drained) {
@@ -292,7 +297,8 @@ impl Listener {
                 Due::Join(position) => {
                     let topic = session.topic(position);
                     if session.times_sent(position) > 1 {
-                        events::join_repeated(&self.log, topic, session.times_sent(position));
+                        warn!(self.log, "join repeated";
+                            "topic" => topic, "times" => session.times_sent(position));
                         // the answer may lie unread in the socket
                         if self.blocked.is_none() {
                             self.watch.overdue(topic);
@@ -321,7 +327,7 @@ impl Listener {
             session.resume(now);
             if let Some((_, true)) = self.blocked.take() {
                 self.watch.resumed();
-                events::reading_resumed(&self.log);
+                info!(self.log, "reading resumed");
             }
         } else {
             session.pause();
@@ -329,7 +335,7 @@ impl Listener {
             if !*is_logged && now.duration_since(*since) >= BLOCK_LOGGED_AFTER {
                 *is_logged = true;
                 self.watch.blocked(now.duration_since(*since));
-                events::reading_stopped(&self.log);
+                warn!(self.log, "reading stopped");
             }
         }
         self.observed().state.set(match (reads, session.is_joined()) {
@@ -372,7 +378,7 @@ impl Listener {
             Taken::Acknowledged(topic) => {
                 if session.acknowledge(&topic) == Acknowledged::Joined {
                     self.watch.joined(&topic);
-                    events::subscribed(&self.log, &topic);
+                    info!(self.log, "subscribed"; "topic" => &topic);
                 }
                 self.note_join(&topic, true, None);
             }
@@ -387,7 +393,7 @@ impl Listener {
         let counts = session.refuse(topic);
         if counts && self.note_join(topic, false, Some(text.to_owned())) {
             self.observations.rejected(Rejection::JoinRefused).add(1);
-            events::join_refused(&self.log, topic, text);
+            warn!(self.log, "join refused"; "topic" => topic, "text" => text);
         } else {
             self.intake.reject(Rejection::JoinRefused, frame);
         }

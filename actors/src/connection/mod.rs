@@ -1,22 +1,15 @@
 //! A connection: the actor that owns one socket to the feed and what is joined on it.
 //!
-//! In the order of an event: [`transport`] (socket → message), [`envelope`] (frame → topic and payload), [`facts`]
-//! (payload → what decides its way), [`router`] (→ route), [`intake`] (all of that), [`forwarder`] (→ inboxes of the
-//! shards). Beside it: [`plan`] (what is joined where), [`session`] (what is due on an open socket), [`reconnect`] and
-//! [`handshakes`] (when to open the next). The [`listener`] puts them together; this shell starts and stops it.
+//! In the order of an event: [`transport`] (socket → message), [`intake`] (message → event and its route, by the pure
+//! [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards). Beside it:
+//! [`session`] (what is due on an open socket), [`reconnect`] and [`handshakes`] (when to open the next), [`trial`] (one
+//! handshake and one join, for `check`). The [`listener`] is the loop over them; the actor here starts and stops it.
 
-pub mod cell;
-pub mod channels;
-pub mod envelope;
-pub mod facts;
 pub mod forwarder;
 pub mod handshakes;
 pub mod intake;
-mod json;
 pub mod listener;
-pub mod plan;
 pub mod reconnect;
-pub mod router;
 pub mod session;
 pub mod transport;
 pub mod trial;
@@ -28,14 +21,14 @@ use forwarder::Forwarder;
 use handshakes::HandshakeLimiter;
 use intake::Intake;
 use listener::Listener;
-use plan::ConnectionPlan;
 use reconnect::ReconnectPolicy;
-use router::Router;
-use slog::Logger;
+use slog::{Logger, error};
 use tokio::sync::watch;
 use transport::FeedConnector;
+use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::routing::Router;
 
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::ledger::book::GapBook;
 use crate::observation::Observations;
@@ -129,7 +122,7 @@ impl Actor for Connection {
             Ok(listener) => listener,
             Err(error) => {
                 // the certificates were read before the service started, so that this cannot fail for the settings
-                events::connection_without_tls(&log, &error);
+                error!(log, "connection without tls"; ErrorChain::new(&error));
                 return context.stop();
             }
         };

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use crate::excerpt::excerpt;
 use actix_codec::{Decoder, Encoder, Framed};
 use actix_http::ws;
 use actix_rt::time::timeout;
@@ -15,9 +16,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use thiserror::Error;
+use uw_websocket_core::settings::Secret;
 
-use crate::excerpt::excerpt;
-use crate::settings::{FeedSettings, Secret};
+use crate::settings::FeedSettings;
 use crate::tls::{self, TlsError};
 
 /// Largest message that is taken. The largest known frame has 3.6 KiB; others in the field allow the same 4 MiB.

@@ -6,9 +6,9 @@ use actix_http::ws;
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
+use uw_websocket_core::feed::envelope::{self, Envelope};
+use uw_websocket_core::feed::routing_fields::Facts;
 
-use super::envelope::{self, Envelope};
-use super::facts::Facts;
 use super::listener::join_frame;
 use super::transport::{Assembler, FeedSocket, Incoming};
 

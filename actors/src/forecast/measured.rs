@@ -3,8 +3,8 @@
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
 
-use crate::event::{Channel, Scope, Symbol};
-use crate::settings::{PlanSettings, Targets};
+use uw_websocket_core::event::{Channel, Scope, Symbol};
+use uw_websocket_core::settings::{PlanSettings, Targets};
 
 /// Symbols whose streams are looked at: the first ones of the settings, or the busiest tickers of the whole market.
 const SYMBOLS: usize = 3;
@@ -47,7 +47,7 @@ pub async fn measure(
     plan: &PlanSettings,
 ) -> RedisResult<Measured> {
     let mut measured = Measured { maxmemory: maxmemory(connection).await?, ..Measured::default() };
-    for channel in crate::connection::router::channels_of(plan) {
+    for channel in uw_websocket_core::routing::channels_of(plan) {
         let streams = streams(prefix, &channel, &plan.targets);
         let mut asked = redis::pipe();
         asked.ignore_errors();

@@ -14,9 +14,10 @@ mod measured;
 
 use std::time::Duration;
 
+use uw_websocket_core::event::{Channel, Scope};
+use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
+
 pub use self::measured::{Measured, measure};
-use crate::event::{Channel, Scope};
-use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
 
 /// Symbols of the whole market that count as full.
 pub const MARKET_SYMBOLS: u64 = 500;
@@ -46,18 +47,9 @@ impl Usual {
     /// What is usual of a channel, if it is known.
     #[must_use]
     pub fn of(channel: &Channel) -> Option<Usual> {
-        let (rate, bytes, cells) = match channel {
-            Channel::FlowAlerts => (2.0, 2_100, 1),
-            Channel::OptionTrades => (80.0, 1_030, 1),
-            Channel::Price => (0.6, 92, 1),
-            Channel::Gex => (0.6, 690, 1),
-            Channel::GexStrike => (40.0, 1_030, 1 + 400),
-            // a wave of rows has up to 4 000 of them
-            Channel::GexStrikeExpiry => (100.0, 1_160, 1 + 4_000),
-            Channel::News => (0.03, 260, 1),
-            Channel::Other(_) => return None,
-        };
-        Some(Usual { rate, bytes, cells })
+        let spec = channel.spec()?;
+        let rows = spec.map.map_or(0, |(_, rows)| rows);
+        Some(Usual { rate: spec.rate, bytes: spec.entry_bytes, cells: 1 + rows })
     }
 }
 
@@ -104,7 +96,7 @@ impl Forecast {
         retention: Retention,
         measured: &Measured,
     ) -> Forecast {
-        let channels: Vec<_> = crate::connection::router::channels_of(plan)
+        let channels: Vec<_> = uw_websocket_core::routing::channels_of(plan)
             .into_iter()
             .map(|channel| ChannelForecast::new(channel, plan, keys, retention, measured))
             .collect();

@@ -1,6 +1,7 @@
+use uw_websocket_core::event::{Symbol, Topic};
+
 use super::*;
-use crate::event::{Symbol, Topic};
-use crate::samples;
+use uw_websocket_core::fixtures;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -25,7 +26,7 @@ fn plan(channels: &[&str], targets: &str) -> PlanSettings {
 
 /// Event streams alone, with one cap.
 fn keys(maxlen: u64) -> KeySettings {
-    KeySettings { maxlen: Some(maxlen), snapshots: false, ..samples::keys() }
+    KeySettings { maxlen: Some(maxlen), snapshots: false, ..fixtures::keys() }
 }
 
 fn forecast(channels: &[&str], targets: &str, keys: &KeySettings, retention: Retention) -> Forecast {
@@ -109,8 +110,8 @@ fn hashes_count_as_entries_and_streams_that_are_off_do_not() {
 #[test]
 fn bytes_that_were_measured_count_more_than_usual_ones() {
     let mut measured = Measured::default();
-    measured.note(Channel::Price, 10_000, 500 * 10_000);
-    measured.note(Channel::Gex, 10, 10_000_000);
+    measured.note(Channel::parse("price").unwrap(), 10_000, 500 * 10_000);
+    measured.note(Channel::parse("gex").unwrap(), 10, 10_000_000);
     let plan = plan(&["price", "gex"], "SPY");
     let forecast = Forecast::new(&plan, &keys(100), Retention::Off, &measured);
     let [price, gex] = &forecast.channels[..] else { panic!("two channels") };

@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use cadence::Cadence;
 use deadpool_redis::{Pool, redis};
-use slog::Logger;
+use slog::{Logger, debug, info, warn};
 use tokio::sync::watch;
+use uw_websocket_core::calendar::{self, MarketState};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::time::iso_utc;
 
-use crate::calendar::{self, MarketState};
-use crate::event::Channel;
+use crate::control;
 use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
-use crate::time::iso_utc;
-use crate::{control, events};
 
 /// How often observations are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,11 +97,16 @@ impl Herald {
 
     fn log_counts(&mut self) {
         for channel in &self.observations.channels {
-            events::channel_counts(&self.log, channel);
+            info!(self.log, "channel counts";
+                "channel" => channel.channel.name(), "received" => channel.received.get(),
+        "recovered" => channel.recovered.get(), "stored" => channel.stored.get(),
+        "duplicate" => channel.duplicate.get(), "filtered" => channel.filtered.get(),
+        "quarantined" => channel.quarantined.get(), "dropped" => channel.dropped_in_all(),
+        "pending" => channel.pending());
         }
         let dropped = self.observations.log_records_dropped.load(Relaxed);
         if dropped > self.log_drops_reported {
-            events::log_records_dropped(&self.log, dropped - self.log_drops_reported);
+            warn!(self.log, "log records dropped"; "count" => dropped - self.log_drops_reported);
             self.log_drops_reported = dropped;
         }
     }
@@ -110,7 +115,9 @@ impl Herald {
         for (channel, cadence) in self.observations.channels.iter().zip(&mut self.cadences) {
             let is_expected = market_is_open && is_live(&self.observations, &channel.channel);
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
-                events::channel_silent(&self.log, channel.channel.name(), silence.lasted, silence.usual);
+                warn!(self.log, "channel silent";
+                    "channel" => channel.channel.name(), "silent_s" => silence.lasted.as_secs(),
+                    "usual_s" => silence.usual.as_secs());
             }
             channel.silent.set(cadence.is_silent());
         }
@@ -128,7 +135,9 @@ impl Herald {
                 && session >= SILENT_SOCKET;
             let is_remarkable = market_is_open && delivers && is_silent;
             if is_remarkable && !*reported {
-                events::socket_without_events(&self.log, &connection.name, session);
+                warn!(self.log, "socket without events";
+                    "connection" => &connection.name, "session_s" => session.as_secs(),
+        "advice" => "some tokens feed one socket only: lower WEBSOCKET_MAX_CONNECTIONS");
             }
             *reported = is_remarkable || (*reported && is_silent);
         }
@@ -168,7 +177,7 @@ impl Herald {
             };
             // the writers tell of a Redis that is away; the status is written again in a few seconds
             if let Err(error) = written.await {
-                events::status_unwritten(&log, &error);
+                debug!(log, "status not written"; "error" => %error);
             }
         };
         context.spawn(write.into_actor(self));
@@ -206,7 +215,7 @@ impl Actor for Herald {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Symbol, Topic};
+    use uw_websocket_core::event::{Symbol, Topic};
 
     #[test]
     fn a_channel_is_live_with_the_connections_that_carry_it() {
@@ -214,7 +223,7 @@ mod tests {
             channel: channel.clone(),
             symbol: Some(Symbol::parse(symbol).unwrap()),
         };
-        let [gex, price] = [Channel::Gex, Channel::Price];
+        let [gex, price] = [Channel::parse("gex").unwrap(), Channel::parse("price").unwrap()];
         let (gex_1, gex_2) = ([topic(&gex, "SPY")], [topic(&gex, "QQQ")]);
         let prices = [topic(&price, "SPY")];
         let plan = [("gex", &gex_1[..]), ("gex-2", &gex_2[..]), ("prices", &prices[..])];

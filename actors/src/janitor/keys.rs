@@ -1,6 +1,7 @@
 //! Which keys the janitor may touch: by their names, those that writers write.
 
-use crate::event::{Channel, Symbol};
+use uw_websocket_core::event::{Channel, Symbol};
+
 use crate::glob::literal;
 
 /// A key of the service that grows old.

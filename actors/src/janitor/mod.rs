@@ -17,53 +17,26 @@ mod keys;
 mod pace;
 mod sweep;
 
-use std::sync::Arc;
 use std::time::Duration;
+use uw_websocket_core::time::millis;
 
 use actix::prelude::*;
-use deadpool_redis::{Pool, PoolError, redis};
-use slog::Logger;
+use deadpool_redis::{PoolError, redis};
+use slog::{info, warn};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+use uw_websocket_core::calendar::retention_cutoff;
+use uw_websocket_core::settings::Retention;
 
 use self::pace::Pace;
 use self::sweep::Sweep;
-use crate::calendar::retention_cutoff;
-use crate::events;
-use crate::observation::{Observations, unix_micros};
+pub use self::sweep::{JanitorParts, Swept};
+use crate::observation::unix_micros;
 use crate::sampled::Sampled;
-use crate::settings::Retention;
 
 /// Between two rounds: entries live for hours, so a minute more is nothing, and a round over a few dozen keys costs
 /// Redis less than a millisecond.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
-
-/// What a janitor is made of.
-pub struct JanitorParts {
-    /// Where Redis is; a round holds one connection.
-    pub pool: Pool,
-    /// `KEY_PREFIX`.
-    pub prefix: String,
-    /// `STREAM_RETENTION`.
-    pub retention: Retention,
-    /// Whether this instance may write to Redis at this moment; asked before every step that may remove something.
-    pub may_write: Box<dyn Fn() -> bool>,
-    /// Where it counts what went.
-    pub observations: Arc<Observations>,
-    /// Its log.
-    pub log: Logger,
-}
-
-/// What a round removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Streams that were trimmed.
-    pub streams: u64,
-    /// Entries that were trimmed.
-    pub entries: u64,
-    /// Keys that were removed whole.
-    pub keys: u64,
-}
 
 /// Why a round ended early.
 #[derive(Debug, Error)]
@@ -101,12 +74,14 @@ impl Sweeper {
         let mut swept = Swept::default();
         let ended = self.sweep(now_ms, &mut swept).await;
         if swept != Swept::default() {
-            events::old_entries_removed(&self.parts.log, swept, began.elapsed());
+            info!(self.parts.log, "old entries removed";
+                "streams" => swept.streams, "entries" => swept.entries, "keys" => swept.keys,
+                "elapsed_ms" => millis(began.elapsed()));
         }
         if let Err(error) = &ended
             && self.failures.is_due(Instant::now().into_std())
         {
-            events::age_limit_not_applied(&self.parts.log, error);
+            warn!(self.parts.log, "age limit not applied"; "error" => %error);
         }
         ended.map(|()| swept)
     }

@@ -1,12 +1,44 @@
 //! One round over the keys.
 
+use std::sync::Arc;
+
+use deadpool_redis::Pool;
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
+use slog::Logger;
 use tokio::time::{Instant, sleep};
+use uw_websocket_core::settings::Retention;
 
 use super::keys::{AgingKey, pattern};
 use super::pace::Pace;
-use super::{JanitorParts, Swept};
+use crate::observation::Observations;
+
+/// What a janitor is made of.
+pub struct JanitorParts {
+    /// Where Redis is; a round holds one connection.
+    pub pool: Pool,
+    /// `KEY_PREFIX`.
+    pub prefix: String,
+    /// `STREAM_RETENTION`.
+    pub retention: Retention,
+    /// Whether this instance may write to Redis at this moment; asked before every step that may remove something.
+    pub may_write: Box<dyn Fn() -> bool>,
+    /// Where it counts what went.
+    pub observations: Arc<Observations>,
+    /// Its log.
+    pub log: Logger,
+}
+
+/// What a round removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Streams that were trimmed.
+    pub streams: u64,
+    /// Entries that were trimmed.
+    pub entries: u64,
+    /// Keys that were removed whole.
+    pub keys: u64,
+}
 
 /// What a `SCAN` looks at: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;

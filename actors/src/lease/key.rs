@@ -9,9 +9,9 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisError, RedisResult};
 use deadpool_redis::{Connection, Pool, PoolError};
 use thiserror::Error;
+use uw_websocket_core::time::millis;
 
 use super::core::{Answer, TTL};
-use crate::time::millis;
 
 /// Renews our key; takes one that was given back, or is of the predecessor `ARGV[4]`, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
 /// many milliseconds are left to it.

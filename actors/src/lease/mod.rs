@@ -16,9 +16,10 @@ pub mod key;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use uw_websocket_core::time::millis;
 
 use deadpool_redis::Pool;
-use slog::Logger;
+use slog::{Logger, info, warn};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -27,7 +28,7 @@ use self::clock::Uptime;
 use self::core::{ABSENCE, Answer, Lease};
 use self::gate::LeaseGate;
 use self::key::{KeyError, LeaseKey};
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::observation::{LeaseState, Observations, lock};
 use crate::sampled::Sampled;
 
@@ -152,7 +153,7 @@ impl Claimant {
             Err(error) => {
                 self.lease.unanswered();
                 if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
-                    events::lease_unconfirmed(&self.log, &error);
+                    warn!(self.log, "lease unconfirmed"; ErrorChain::new(&error));
                 }
                 if matches!(error, KeyError::Rights { .. }) { Err(error) } else { Ok(()) }
             }
@@ -173,12 +174,12 @@ impl Claimant {
     fn tell(&mut self, now: Uptime) {
         let is_held = self.lease.is_held(now);
         if is_held && !self.told.held {
-            events::lease_held(&self.log);
+            info!(self.log, "lease held");
         }
         self.told.held = is_held;
         let is_absent = self.lease.awaits_absence();
         if is_absent && !self.told.absent {
-            events::lease_absent(&self.log, ABSENCE);
+            warn!(self.log, "lease missing"; "wait_ms" => millis(ABSENCE));
         }
         self.told.absent = is_absent;
         let owner = self.lease.owner();
@@ -225,9 +226,9 @@ impl Claimant {
             return;
         }
         match self.key.release().await {
-            Ok(was_ours) if was_ours => events::lease_released(&self.log),
+            Ok(was_ours) if was_ours => info!(self.log, "lease released"),
             Ok(_) => {}
-            Err(error) => events::lease_not_released(&self.log, &error),
+            Err(error) => warn!(self.log, "lease not released"; ErrorChain::new(&error)),
         }
     }
 }

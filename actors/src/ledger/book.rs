@@ -225,15 +225,15 @@ mod tests {
     use super::super::coverage::Reach;
     use super::super::losses::FOLLOWS_WITHIN;
     use super::*;
-    use crate::event::{Channel, Family, Topic};
     use crate::ledger::coverage::open_gaps;
+    use uw_websocket_core::event::{Channel, Family, Topic};
 
     fn book() -> GapBook {
-        let topics = [Topic { channel: Channel::News, symbol: None }];
+        let topics = [Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let observations = Observations::new(
             "test".into(),
             "0",
-            &[Channel::News],
+            &[Channel::parse("news").unwrap()],
             &[("news", &topics[..])],
             1,
             Arc::default(),

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slog::Logger;
+use slog::{Logger, error, warn};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::book::GapBook;
 use super::coverage::open_gaps;
+use super::gap::Gap;
 use super::life::{Followed, Life};
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
 use super::shelf::{Shelf, ShelfError};
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
 use crate::observation::Observations;
 use crate::sampled::Sampled;
@@ -91,11 +92,18 @@ impl Clerk {
         }
     }
 
+    /// Records a gap that stands for `count` of them: in the log, in the counts and for the status.
+    fn record(&self, gap: &Gap, count: u32) {
+        self.observations.gaps.record(gap.clone(), count);
+        warn!(self.log, "gap recorded"; "family" => gap.family.name(), "reason" => gap.reason.label(),
+            "seconds" => gap.seconds(), "events" => gap.events, "channels" => gap.channels.join(","));
+    }
+
     /// Takes what has ended from the book, and makes the state of everything.
     fn look(&mut self, now: u64, clean: bool) -> Life {
         let page = self.book.turn(now);
         for ended in page.ended.iter() {
-            events::gap_recorded(&self.log, &self.observations.gaps, &ended.to_write(), ended.stands_for);
+            self.record(&ended.to_write(), ended.stands_for);
         }
         self.waiting.append(page.ended);
         self.observations.gaps.show(open_gaps(&page.topics), self.waiting.len());
@@ -143,7 +151,7 @@ impl Clerk {
 
     fn note_unkept(&mut self, error: &ShelfError) {
         if self.progress.unkept.is_due(Instant::now()) {
-            events::ledger_unkept(&self.log, error);
+            error!(self.log, "state of the ledger not kept"; ErrorChain::new(error));
         }
     }
 
@@ -167,7 +175,7 @@ impl Clerk {
         if let Err(PostError::Refused(text)) = &written
             && self.progress.refused.is_due(Instant::now())
         {
-            events::ledger_refused(&self.log, text);
+            warn!(self.log, "gaps wait for redis"; "error" => text);
         }
         written.is_ok()
     }

@@ -14,8 +14,9 @@
 //! it. A topic that was never received has no gap before its first session, unless a process died that may have begun to
 //! receive it.
 
+use uw_websocket_core::event::Family;
+
 use super::gap::{Gap, GapReason, OpenGap};
-use crate::event::Family;
 
 /// How long a gap waits for the last of its topics, in microseconds: as long as a join may take to be acknowledged.
 pub const STRAGGLERS: u64 = 30_000_000;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::event::{Channel, Family};
 use crate::excerpt::excerpt;
-use crate::labelled;
-use crate::time::{iso_utc, parse_iso};
+use uw_websocket_core::event::{Channel, Family};
+use uw_websocket_core::labelled;
+use uw_websocket_core::time::{iso_utc, parse_iso};
 
 /// Longest `detail`: a line for a person, and what the feed or Redis said is part of it.
 const DETAIL: usize = 300;

@@ -240,7 +240,7 @@ fn new(topic: impl AsRef<str>) -> Covered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Family;
+    use uw_websocket_core::event::Family;
 
     fn life(instance: &str, alive_at: u64) -> Life {
         let missing = Outage { since: 3, reason: GapReason::Unjoined, detail: "refused: no plan".into() };

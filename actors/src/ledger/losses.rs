@@ -84,8 +84,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::Family;
     use crate::ledger::gap::GapReason;
+    use uw_websocket_core::event::Family;
 
     const MS: u64 = 1000;
     const S: u64 = 1_000_000;

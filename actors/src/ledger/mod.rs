@@ -22,6 +22,7 @@ pub mod shelf;
 
 use std::sync::Arc;
 use std::time::Duration;
+use uw_websocket_core::time::iso_utc;
 
 use actix::prelude::*;
 use book::GapBook;
@@ -31,11 +32,11 @@ use deadpool_redis::Pool;
 use life::{Beginning, Life};
 use post::Post;
 use shelf::{Shelf, ShelfError};
-use slog::Logger;
+use slog::{Logger, error, info};
 use tokio::sync::Mutex;
+use uw_websocket_core::plan::ConnectionPlan;
 
-use crate::connection::plan::ConnectionPlan;
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Observations, unix_micros};
 
@@ -73,10 +74,11 @@ pub async fn open(
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
     let Beginning { topics, over, waiting, followed } = if let Some(life) = Life::newest(on_disk, in_redis) {
-        events::ledger_continued(&log, &life);
+        info!(log, "ledger continued"; "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at),
+        "clean" => life.clean, "waiting" => life.waiting.len());
         life.succeed(&topics, unix_micros())
     } else {
-        events::ledger_begun(&log, has_redis);
+        info!(log, "ledger begun"; "redis" => has_redis);
         Beginning::first(&topics)
     };
     let book = GapBook::new(topics, Arc::clone(observations));
@@ -99,7 +101,7 @@ pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> 
 
 fn known(read: Result<Option<Life>, ShelfError>, shelf: Option<&Shelf>, log: &Logger) -> Option<Life> {
     read.unwrap_or_else(|error| {
-        events::ledger_unreadable(log, &error);
+        error!(log, "state of the ledger not readable"; ErrorChain::new(&error));
         if let (ShelfError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
             // if that fails too, the next write replaces it
             shelf.set_aside().ok();

@@ -6,10 +6,10 @@
 use deadpool_redis::redis::{self, RedisError, Value};
 use deadpool_redis::{Connection, Pool, PoolError};
 use thiserror::Error;
+use uw_websocket_core::event::EntryId;
 
 use super::gap::Gap;
 use super::queue::Queued;
-use crate::event::EntryId;
 use crate::writer::store::fault::Refusal;
 
 /// Entries that the stream keeps, about.

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uw_websocket_core::event::EntryId;
 
 use super::gap::Gap;
-use crate::event::EntryId;
 
 /// Gaps that wait at most: an hour without Redis in which every one of ten connections is lost once a minute. They are
 /// written to disk once a second, half a megabyte at worst. Beyond it the oldest of a kind become one.
@@ -161,8 +161,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::Family;
     use crate::ledger::gap::GapReason;
+    use uw_websocket_core::event::Family;
 
     fn gap(family: Family, from_us: u64, to_us: u64) -> Gap {
         Gap::new(family, vec![family.name().to_owned()], (from_us, to_us), GapReason::Disconnect)

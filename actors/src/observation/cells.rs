@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, Ordering::Relaxed, fence}
 use std::sync::{Arc, Mutex};
 
 use serde::{Serialize, Serializer};
+use uw_websocket_core::labelled::Labelled;
+use uw_websocket_core::time::iso_utc;
 
 use super::metric::{AsMetric, MetricKind, MetricValue};
 use super::{lock, unix_micros};
-use crate::labelled::Labelled;
-use crate::time::iso_utc;
 
 /// An atomic number whose copy is another one, with the same value.
 #[derive(Debug, Default)]

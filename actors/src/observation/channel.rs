@@ -7,12 +7,12 @@
 use std::sync::atomic::{Ordering, fence};
 
 use serde::Serialize;
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::labelled;
 
 use super::cells::{Number, depth};
 use super::metric::observed;
 use super::{Count, CountsBy, Flag, Moment};
-use crate::event::Channel;
-use crate::labelled;
 
 labelled! {
     /// Why an event that was read did not reach Redis.
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     fn channel() -> ChannelObservation {
-        ChannelObservation::new(Channel::Price)
+        ChannelObservation::new(Channel::parse("price").unwrap())
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
         let channel = channel();
         channel.receive();
         channel.stored.add(1);
-        let twice = Violation { channel: Channel::Price, came: 1, accounted: 2 };
+        let twice = Violation { channel: Channel::parse("price").unwrap(), came: 1, accounted: 2 };
         assert_eq!(channel.audit(), Some(twice));
         channel.in_memory.left.add(1);
         assert_eq!(channel.audit(), None);

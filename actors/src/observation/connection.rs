@@ -3,36 +3,12 @@
 use std::sync::Mutex;
 
 use serde::Serialize;
+use uw_websocket_core::event::{Channel, Topic};
+use uw_websocket_core::labelled;
 
 use super::cells::unlocked;
 use super::metric::observed;
 use super::{Count, Moment, StateCell, lock};
-use crate::event::{Channel, Topic};
-use crate::labelled;
-
-labelled! {
-    /// Why a frame is not an event.
-    Rejection {
-        /// The frame is neither an array of channel and payload nor an object.
-        WrongShape = "wrong_shape",
-        /// The frame is not JSON.
-        NotJson = "not_json",
-        /// The frame is not valid UTF-8.
-        InvalidUtf8 = "invalid_utf8",
-        /// Brackets nest deeper than any event of the feed.
-        TooDeep = "too_deep",
-        /// The frame, or the message made of its fragments, is larger than the bound.
-        TooLarge = "too_large",
-        /// A binary frame; the feed speaks text.
-        Binary = "binary",
-        /// An event of a channel that the settings do not name.
-        UnknownChannel = "unknown_channel",
-        /// A top-level object from the server.
-        ServerNotice = "server_notice",
-        /// The acknowledgement of a join with a status other than `ok`.
-        JoinRefused = "join_refused",
-    }
-}
 
 labelled! {
     /// What a connection is doing.

@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
+use uw_websocket_core::labelled;
 
 use super::StateCell;
 use super::cells::unlocked;
-use crate::labelled;
 
 labelled! {
     /// What this instance is, beside others with the same prefix.

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
+use uw_websocket_core::labelled;
 
 use super::cells::{depth, unlocked};
 use super::metric::observed;
 use super::{Count, CountsBy, Gauge, Latency, Micros, Moment, StateCell};
-use crate::labelled;
 
 labelled! {
     /// What a writer is doing.

@@ -12,9 +12,10 @@ use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use uw_websocket_core::event::{EntryId, Event};
+use uw_websocket_core::ids::next_id;
+
 use super::batch::{EventBatch, TransactionSize};
-use super::ids::next_id;
-use crate::event::{EntryId, Event};
 
 /// The place of an event in its queue: each event that is taken over has the next one, whatever medium it is on.
 pub type Position = u64;

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::event::{Event, ReadAt};
+use uw_websocket_core::event::{Event, ReadAt};
 
 /// What one transaction takes at most.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,8 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{batch, event, outlet, route};
+    use crate::samples::batch;
+    use uw_websocket_core::fixtures::{event, outlet, route};
 
     /// Three events with 6 bytes.
     fn three() -> EventBatch {

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::calendar::SessionClock;
+use uw_websocket_core::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
+use uw_websocket_core::feed::map_cell::map_cell;
+use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::routing::outlet;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::spool::Record;
 
 use super::batch::{EventBatch, TransactionSize};
-use crate::calendar::SessionClock;
-use crate::connection::cell::map_cell;
-use crate::connection::facts::Facts;
-use crate::connection::router::outlet;
-use crate::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
 use crate::observation::{Observations, unix_micros};
-use crate::settings::KeySettings;
-use crate::spool::Record;
 
 /// Routes that are remembered at most; as many as routers remember.
 const MAX_REMEMBERED: usize = 16_384;

@@ -15,20 +15,20 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use slog::Logger;
+use slog::{Logger, debug, info, warn};
 use thiserror::Error;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
+use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::routing::home_shard;
+use uw_websocket_core::spool::{
+    ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, StreamName, Unrecordable,
+};
 
-use crate::connection::router::home_shard;
-use crate::event::{Channel, EntryId};
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
-use crate::spool::{
-    ASIDE, Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, StreamName, Unrecordable,
-};
 
 /// Jobs that wait at most. A queue has one question about writing and one about reading under way at a time; an old one is
 /// asked by all writers besides, at the start all at once; the settings allow 64.
@@ -445,7 +445,10 @@ impl DiskThread {
                 self.turn(now);
                 if let Some(folder) = self.retired() {
                     self.show();
-                    return events::spool_retired(&self.log, remove(&folder));
+                    return match remove(&folder) {
+                        Ok(()) => info!(self.log, "old disk queue done"),
+                        Err(error) => warn!(self.log, "old disk queue not removed"; "error" => %error),
+                    };
                 }
             }
         }
@@ -499,7 +502,7 @@ impl DiskThread {
             Job::Flush(answer) => answer.send(self.flush()).is_err(),
         };
         if unheard {
-            events::spool_answer_unheard(&self.log);
+            debug!(self.log, "answer of the disk queue unheard");
         }
     }
 
@@ -535,7 +538,7 @@ impl DiskThread {
                 // told anew at the next turn, or by the next process
                 self.inheritance = None;
                 if self.failures.is_due(Instant::now()) {
-                    events::spool_neglected(&self.log, &error);
+                    warn!(self.log, "disk queue not kept up"; ErrorChain::new(&error));
                 }
                 return None;
             }
@@ -600,7 +603,7 @@ impl DiskThread {
             Ok(dirty) => files.extend(dirty),
             Err(error) => {
                 if self.failures.is_due(Instant::now()) {
-                    events::spool_not_synced(&self.log, &error);
+                    warn!(self.log, "disk queue not synced"; "error" => %error);
                 }
             }
         }
@@ -630,7 +633,7 @@ impl DiskThread {
         if let Err(error) = done
             && self.failures.is_due(Instant::now())
         {
-            events::spool_neglected(&self.log, &error.into());
+            warn!(self.log, "disk queue not kept up"; ErrorChain::new(&error));
         }
     }
 }
@@ -650,7 +653,7 @@ fn sync_files(files: &Receiver<Vec<File>>, log: &Logger) {
             if let Err(error) = file.sync_data()
                 && failures.is_due(Instant::now())
             {
-                events::spool_not_synced(log, &error);
+                warn!(log, "disk queue not synced"; "error" => %error);
             }
         }
     }

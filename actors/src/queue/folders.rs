@@ -9,9 +9,16 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use uw_websocket_core::time::millis;
 
-use slog::Logger;
+use slog::{Logger, info};
 use thiserror::Error;
+use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::quarantine::Quarantine;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::spool::{
+    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
+};
 
 use super::disk::{Disk, DiskParts, Retirement, Standing};
 use super::generations::{Generations, OldQueue};
@@ -19,13 +26,9 @@ use super::inbox::Inbox;
 use super::losses;
 use super::shard::{FIRST_ORDINAL, Shard};
 use super::{Queue, QueueParts};
-use crate::event::{Channel, EntryId};
-use crate::events;
 use crate::ledger::gap::Gap;
 use crate::observation::Observations;
-use crate::quarantine::Quarantine;
-use crate::settings::{Fsync, KeySettings, SpoolMode, SpoolSettings, WriterSettings};
-use crate::spool::{Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders};
+use crate::settings::{Fsync, SpoolMode, SpoolSettings, WriterSettings};
 
 /// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
 /// these bounds.
@@ -134,7 +137,10 @@ impl OpenFolders {
         };
         let (spool, recovery) = Spool::open(&folder.path, limits, began)?;
         let Recovery { events, highest_id, damages, .. } = recovery;
-        events::spool_opened(log, &name_of(&folder), events.values().sum(), spool.bytes(), began.elapsed());
+        info!(log, "disk queue opened";
+            "folder" => &name_of(&folder), "events" => events.values().sum::<u64>(),
+            "bytes" => spool.bytes(),
+        "elapsed_ms" => millis(began.elapsed()));
         for (channel, events) in events {
             *self.events.entry(channel).or_default() += events;
         }

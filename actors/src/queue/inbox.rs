@@ -15,9 +15,9 @@ use std::time::Instant;
 
 use actix::Recipient;
 use tokio::sync::{Notify, watch};
+use uw_websocket_core::event::{Event, ReadAt};
 
 use super::batch::{EventBatch, TransactionSize};
-use crate::event::{Event, ReadAt};
 use crate::messages::Delivery;
 use crate::observation::{Observations, WriterObservation, lock};
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use slog::Logger;
+use slog::{Logger, error, warn};
+use uw_websocket_core::event::{Channel, Family};
+use uw_websocket_core::spool::Damage;
 
-use crate::event::{Channel, Family};
-use crate::events;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
-use crate::spool::Damage;
 
 /// Events that were dropped, by channel.
 pub fn of_channels(
@@ -28,13 +27,26 @@ pub fn of_channels(
     })
 }
 
+fn log_damage(damage: &Damage, log: &Logger) {
+    let events = damage.events.map_or_else(|| "unknown".to_owned(), |events| events.to_string());
+    if damage.is_loss() {
+        error!(log, "disk queue damaged";
+            "kind" => %damage.kind, "file" => &damage.file, "bytes" => damage.bytes, "events" => events,
+            "detail" => &damage.detail);
+    } else {
+        warn!(log, "disk queue odd";
+            "kind" => %damage.kind, "file" => &damage.file, "bytes" => damage.bytes,
+            "detail" => &damage.detail);
+    }
+}
+
 /// Logs every damage of a disk queue; the gaps are those of damage that is a loss. `channels` are those whose records may
 /// have been among them.
 #[must_use]
 pub fn of_damages(damages: &[Damage], folder: &str, channels: &[Channel], log: &Logger) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for damage in damages {
-        events::spool_damaged(log, damage);
+        log_damage(damage, log);
         if !damage.is_loss() {
             continue;
         }

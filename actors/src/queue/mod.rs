@@ -16,17 +16,15 @@
 //! What is in memory has a bound; behind it come stretches on the disk, and where there is no disk, [`WhenFull`] decides.
 //!
 //! Beside it: [`inbox`] (what is handed over), [`backlog`] (what is held, pure), [`disk`] (the thread), [`decoder`] (records →
-//! events), [`duplicates`], [`ids`], [`losses`], [`folders`] (all queues at the start), [`generations`] (queues that other
-//! settings left), [`shard`] (what of a shard outlives its writer).
+//! events), [`losses`], [`folders`] (all queues at startup), [`generations`] (queues that other settings left), [`shard`]
+//! (what of a shard outlives its writer).
 
 pub mod backlog;
 pub mod batch;
 pub mod decoder;
 pub mod disk;
-pub mod duplicates;
 pub mod folders;
 pub mod generations;
-pub mod ids;
 pub mod inbox;
 pub mod losses;
 pub mod shard;
@@ -37,25 +35,25 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use slog::Logger;
+use slog::{Logger, error, info};
 use tokio::sync::{MutexGuard, Notify};
 use tokio::time::timeout;
+use uw_websocket_core::duplicates::{Arrival, Duplicates};
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet, Symbol};
+use uw_websocket_core::ids::Numbering;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
 
 use self::backlog::{Backlog, Front, Left, Lent, Position, Span};
 use self::batch::{EventBatch, TransactionSize};
 use self::decoder::Decoder;
 use self::disk::{Answer, Appended, Disk, DiskError, Reassignment, Standing};
-use self::duplicates::{Arrival, Duplicates};
-use self::ids::Numbering;
 use self::inbox::Inbox;
 use crate::error_chain::ErrorChain;
-use crate::event::{ChannelIndex, EntryId, Event, Outlet, Symbol};
-use crate::events;
 use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, Place, WriterObservation, lock};
 use crate::sampled::Sampled;
-use crate::settings::{KeySettings, SpoolSettings, WhenFull};
-use crate::spool::{Damage, Dropped, Reassigned, Records, SpoolError, Unrecordable};
+use crate::settings::{SpoolSettings, WhenFull};
 
 /// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
 const APPEND_BYTES: usize = 2 * 1024 * 1024;
@@ -494,7 +492,7 @@ impl Queue {
         let shared = &*self.0;
         let state = &mut *lock(&shared.state);
         let Some(Left { batch, record }) = state.backlog.acknowledge(lent.first) else {
-            return events::unknown_acknowledgement(&shared.log, lent.first);
+            return error!(shared.log, "unknown acknowledgement"; "position" => lent.first);
         };
         let place = if record.is_some() { Place::Disk } else { Place::Memory };
         for (at, event) in batch.events().iter().enumerate() {
@@ -820,14 +818,14 @@ impl Shared {
 
     fn note_overflow(&self, state: &mut State, events: u64) {
         if state.overflows.is_due(Instant::now()) {
-            events::spool_full(&self.log, events);
+            error!(self.log, "disk queue full"; "dropped" => events);
         }
     }
 
     fn works(&self, state: &mut State) {
         if let Some(fault) = state.fault.take() {
             *lock(&self.observed().spool_fault) = None;
-            events::spool_works_again(&self.log, fault.since.elapsed());
+            info!(self.log, "disk queue works again"; "after_s" => fault.since.elapsed().as_secs_f64());
         }
     }
 
@@ -837,7 +835,8 @@ impl Shared {
         state.fault = Some(DiskFault { since, retry_at: now + RETRY_EVERY, is_known: false });
         let error = ErrorChain::new(error).to_string();
         if state.failures.is_due(now) {
-            events::spool_fails(&self.log, &error, now.duration_since(since));
+            error!(self.log, "disk queue fails";
+                "error" => &error, "for_s" => now.duration_since(since).as_secs());
         }
         *lock(&self.observed().spool_fault) = Some(error);
         self.changed.notify_waiters();
@@ -917,7 +916,8 @@ impl Shared {
             Err(error) => {
                 // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
                 if state.failures.is_due(Instant::now()) {
-                    events::spool_not_renumbered(&self.log, stream, &error);
+                    error!(self.log, "disk queue not renumbered";
+                        "stream" => stream, ErrorChain::new(&error));
                 }
                 state.backlog.renumber_copies(stream, skip, above)
             }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Symbol};
+use uw_websocket_core::quarantine::Quarantine;
+use uw_websocket_core::routing::home_shard;
 
 use super::Queue;
 use super::disk::DiskError;
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
-use crate::connection::router::home_shard;
-use crate::event::{ChannelIndex, EntryId, Event, Symbol};
 use crate::observation::{DropReason, Observations};
-use crate::quarantine::Quarantine;
 use crate::supervisor::Beat;
 use crate::writer::poison::Suspects;
 

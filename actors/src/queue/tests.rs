@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use slog::{Discard, o};
 use tempfile::TempDir;
 use tokio::time::sleep;
+use uw_websocket_core::event::Route;
+use uw_websocket_core::spool::{Limits, Spool};
 
 use super::disk::DiskParts;
 use super::*;
-use crate::event::Route;
-use crate::samples::{SIZE, event, observations, outlet, queue, read_at, route, spool_settings};
-use crate::spool::{Limits, Spool};
+use crate::samples::{SIZE, observations, queue, spool_settings};
+use uw_websocket_core::fixtures::{event, outlet, read_at, route};
 
 /// What should take milliseconds hangs after so long.
 const HANGS: Duration = Duration::from_secs(60);
@@ -132,7 +133,7 @@ impl World {
             Op::Commit { dies } => self.commit(Some(SOME_POLLS), *dies).await,
             Op::Pass(stream) => {
                 let last = self.redis.entry(format!("uw:ws:{}", STREAMS[*stream])).or_default();
-                last.ms = last.ms.max(crate::samples::RECEIVED_US / 1000) + 5;
+                last.ms = last.ms.max(uw_websocket_core::fixtures::RECEIVED_US / 1000) + 5;
             }
             Op::Break if !self.is_broken => {
                 self.is_broken = true;
@@ -386,7 +387,7 @@ fn new_ids_for_several_streams_leave_alone_what_is_stored_in_each() {
         world.append_all().await;
         let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!() };
         assert_eq!(lent.batch.len(), 4);
-        let above = EntryId { ms: crate::samples::RECEIVED_US / 1000 + 5, seq: 0 };
+        let above = EntryId { ms: uw_websocket_core::fixtures::RECEIVED_US / 1000 + 5, seq: 0 };
         for (stored, stream) in [0, 1].into_iter().zip(&world.routes) {
             let of_stream = (ChannelIndex(0), &*stream.outlets[0]);
             live_for(None, world.queue.reassign(of_stream, HashSet::from([stored]), above)).await;
@@ -467,7 +468,7 @@ fn what_cannot_be_read_of_an_old_queue_is_no_longer_there() {
             is_old: true,
             settings: spool_settings(),
             size: SIZE,
-            keys: crate::samples::keys(),
+            keys: uw_websocket_core::fixtures::keys(),
             shard: 0,
             highest: EntryId::default(),
             observations: Arc::clone(&world.observations),

@@ -14,64 +14,35 @@
 //! a panic.
 
 mod child;
+mod child_state;
 mod data_thread;
 mod drain;
+mod escalation;
 mod restart_policy;
 mod timing;
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture, WrapFuture};
 use actix_rt::ArbiterHandle;
 use slog::{Logger, error, info, warn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use uw_websocket_core::time::millis;
 
 use crate::backoff::Backoff;
 use crate::observation::{Observations, lock};
 use crate::settings::RestartSettings;
-use crate::time::millis;
 
+use self::child_state::{Child, ChildState};
 use self::data_thread::{DataThread, ThreadHealth};
 
 pub use self::child::{Beat, Beats, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
 pub use self::drain::{Drain, DrainReport};
+pub use self::escalation::{Escalation, GiveUpReason};
 pub use self::restart_policy::{RestartPolicy, Verdict};
 pub use self::timing::Timing;
-
-/// Why the supervisor gave up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GiveUpReason {
-    /// More crashes than the intensity within the period.
-    TooManyCrashes,
-    /// The data thread ran nothing for [`Timing::block_limit`]; a restarted child would not run either.
-    ThreadBlocked,
-    /// The data thread has ended.
-    ThreadEnded,
-}
-
-impl fmt::Display for GiveUpReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            GiveUpReason::TooManyCrashes => "too many crashes",
-            GiveUpReason::ThreadBlocked => "data thread blocked",
-            GiveUpReason::ThreadEnded => "data thread ended",
-        })
-    }
-}
-
-/// The supervisor has given up; its parent decides. Sent at most once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Escalation {
-    /// The child that crashed last; `None` when the thread of all of them is the reason.
-    pub child: Option<String>,
-    /// Crashes of all children in the period, with the last one.
-    pub crashes: usize,
-    /// Why it gave up.
-    pub reason: GiveUpReason,
-}
 
 /// Owns the children. Started on the main thread's system; see the module.
 #[derive(Debug)]
@@ -98,21 +69,6 @@ enum Phase {
     Draining { stage: u8 },
     /// All have ended, or were told to end at once.
     Drained,
-}
-
-#[derive(Debug)]
-struct Child {
-    spec: ChildSpec,
-    generation: u64,
-    backoff: Backoff,
-    state: ChildState,
-}
-
-#[derive(Debug)]
-enum ChildState {
-    Running { since: Instant, beats: Beats, stop: Recipient<Stop>, silent_rounds: u32 },
-    Waiting { restart: SpawnHandle },
-    Ended,
 }
 
 impl Supervisor {
@@ -205,12 +161,10 @@ impl Supervisor {
             .collect();
         for index in frozen {
             let child = &self.children[index];
-            if let ChildState::Running { stop, .. } = &child.state {
-                error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
-                    "silent_ms" => millis(self.timing.tick * limit));
-                tell(stop, Stop::Terminate);
-                self.after_crash(index, ctx);
-            }
+            error!(self.log, "actor frozen"; "actor" => &child.spec.name, "generation" => child.generation,
+                "silent_ms" => millis(self.timing.tick * limit));
+            child.tell(Stop::Terminate);
+            self.after_crash(index, ctx);
         }
     }
 
@@ -285,31 +239,58 @@ impl Supervisor {
             }
         }
     }
-}
 
-impl Child {
-    fn new(spec: ChildSpec, timing: Timing) -> Child {
-        let backoff = Backoff::new(timing.backoff_first, timing.backoff_max);
-        Child { spec, generation: 0, backoff, state: ChildState::Ended }
-    }
-
-    fn is_running(&self) -> bool {
-        matches!(self.state, ChildState::Running { .. })
-    }
-
-    /// Rounds in a row without a beat; 0 for a child that is not running.
-    fn silent_rounds(&self) -> u32 {
-        match self.state {
-            ChildState::Running { silent_rounds, .. } => silent_rounds,
-            ChildState::Waiting { .. } | ChildState::Ended => 0,
+    /// Goes on with a drain: tells the highest stage that still lives to drain, if it was not told yet.
+    fn drain_next_stage(&mut self) {
+        let Phase::Draining { stage: present } = self.phase else { return };
+        match self.highest_stage() {
+            Some(stage) if stage < present => self.drain_stage(stage),
+            Some(_) => {}
+            None => self.end_drain(),
         }
     }
 
-    /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.
-    fn count_silence(&mut self) -> u32 {
-        let ChildState::Running { beats, silent_rounds, .. } = &mut self.state else { return 0 };
-        *silent_rounds = if beats.take() { 0 } else { silent_rounds.saturating_add(1) };
-        *silent_rounds
+    fn begin_drain(&mut self, ctx: &mut Context<Supervisor>) {
+        if self.phase == Phase::Supervising {
+            // whatever is stuck ends with the drain
+            lock(&self.observations.stuck).clear();
+        }
+        self.cancel_restarts(ctx);
+        match self.highest_stage() {
+            Some(stage) => self.drain_stage(stage),
+            None => self.end_drain(),
+        }
+    }
+
+    fn drain_stage(&mut self, stage: u8) {
+        info!(self.log, "stage draining"; "stage" => stage);
+        self.phase = Phase::Draining { stage };
+        for child in self.children.iter().filter(|child| child.spec.stage == stage) {
+            child.tell(Stop::Drain);
+        }
+    }
+
+    /// Tells whoever still lives to end at once.
+    fn end_drain(&mut self) {
+        self.phase = Phase::Drained;
+        for child in self.children.iter().filter(|child| child.is_running()) {
+            warn!(self.log, "actor did not end in time"; "actor" => &child.spec.name);
+            child.tell(Stop::Terminate);
+        }
+        let report = self.drain_report();
+        for waiter in self.drain_waiters.drain(..) {
+            // whoever asked may have stopped waiting
+            drop(waiter.send(report.clone()));
+        }
+    }
+
+    fn highest_stage(&self) -> Option<u8> {
+        self.children.iter().filter(|child| child.is_running()).map(|child| child.spec.stage).max()
+    }
+
+    fn drain_report(&self) -> DrainReport {
+        let living = self.children.iter().filter(|child| child.is_running());
+        DrainReport { unfinished: living.map(|child| child.spec.name.clone()).collect() }
     }
 }
 
@@ -345,8 +326,23 @@ impl Handler<ChildEnded> for Supervisor {
     }
 }
 
-/// Sends a command, whatever the capacity of the mailbox: a child that is behind must hear it all the same.
-fn tell(stop: &Recipient<Stop>, command: Stop) {
-    #[allow(clippy::disallowed_methods, reason = "two commands a life at most, and none may be lost")]
-    stop.do_send(command);
+impl Handler<Drain> for Supervisor {
+    type Result = ResponseActFuture<Self, DrainReport>;
+
+    fn handle(&mut self, drain: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        let (waiter, report) = oneshot::channel();
+        self.drain_waiters.push(waiter);
+        match self.phase {
+            Phase::Supervising | Phase::GivenUp => self.begin_drain(ctx),
+            Phase::Draining { .. } => {}
+            Phase::Drained => self.end_drain(),
+        }
+        ctx.run_later(drain.deadline.saturating_duration_since(Instant::now()), |supervisor, _| {
+            if matches!(supervisor.phase, Phase::Draining { .. }) {
+                supervisor.end_drain();
+            }
+        });
+        // the waiter lives in the actor and this future is dropped with it: there is always a report
+        Box::pin(report.into_actor(self).map(|report, _, _| report.unwrap_or_default()))
+    }
 }

@@ -10,9 +10,11 @@
 //! [`Reconciler`], and an entry that Redis refuses by itself gets a new ID or is put into [quarantine](super::poison).
 //! While Redis is away the queue grows.
 
+use slog::{error, info};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use uw_websocket_core::event::EntryId;
 
 use super::outage::{Outage, RETRY_MAX};
 use super::poison::Poison;
@@ -22,10 +24,10 @@ use super::session::{Connected, LOOK_EVERY, Reconciled, Session};
 use super::store::Refused;
 use super::store::fault::{Refusal, StoreFault};
 use super::store::link::Address;
+use super::streams::Entry;
 use super::streams::SlotIndex;
-use super::transaction::{Entry, Transaction};
-use crate::event::EntryId;
-use crate::events;
+use super::transaction::Transaction;
+use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
 use crate::observation::WriterState;
 use crate::queue::backlog::{Lent, Position};
@@ -93,7 +95,7 @@ impl Committer {
     pub async fn run(mut self) {
         self.look().await;
         if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
-            events::backlog_left(&self.scope.log);
+            info!(self.scope.log, "backlog left on disk");
         }
         self.scope.observed().state.set(WriterState::Stopped);
     }
@@ -253,7 +255,7 @@ impl Committer {
 
     async fn disk_failed(&mut self, error: &DiskError) -> Result<(), Left> {
         if self.work.disk_faults.is_due(Instant::now()) {
-            events::spool_unreadable(&self.scope.log, error);
+            error!(self.scope.log, "disk queue unreadable"; ErrorChain::new(error));
         }
         self.pause(RETRY_MAX).await
     }

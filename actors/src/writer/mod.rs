@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::future::OptionFuture;
-use slog::Logger;
+use slog::{Logger, error};
 use tokio::sync::Notify;
+use uw_websocket_core::settings::{KeySettings, Retention};
 
 use self::committer::{Committer, Work};
 use self::ingest::Ingest;
@@ -37,10 +38,11 @@ use self::poison::Poison;
 use self::reconciler::Reconciler;
 use self::scope::Scope;
 use self::session::Session;
-use self::snapshots::{Flush, Snapshots};
+use self::snapshots::flush::Flush;
+use self::snapshots::table::Snapshots;
 use self::store::Store;
 use self::store::link::Address;
-use crate::events;
+use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
@@ -48,7 +50,6 @@ use crate::messages::Delivery;
 use crate::observation::Observations;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
-use crate::settings::{KeySettings, Retention};
 use crate::supervisor::{Beats, ChildLife, Stop};
 
 /// What a writer is made of; its factory makes it anew at each start.
@@ -183,7 +184,7 @@ impl Actor for Writer {
         let work = parts.work(writer, Arc::clone(&self.deliveries), self.life.beats().clone());
         let ended = work.into_actor(self).map(|worked, writer, context| {
             if let Err(error) = worked {
-                events::spool_ended(&writer.log, &error);
+                error!(writer.log, "disk queue ended"; ErrorChain::new(&error));
             }
             if writer.shard.inbox.is_exhausted() {
                 writer.life.finish();

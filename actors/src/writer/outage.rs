@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use slog::Logger;
+use slog::{Logger, info, warn};
 
 use super::store::fault::StoreFault;
 use crate::backoff::Backoff;
-use crate::events;
 use crate::observation::{Observations, WriterObservation, lock};
 
 /// Between tries while Redis is away: soon enough that a restart of Redis is hardly noticed, and seldom enough that a
@@ -62,7 +61,8 @@ impl Outage {
         observed.redis_up.store(true, Relaxed);
         if let Some(outage) = self.present.take() {
             *lock(&self.observed().last_error) = None;
-            events::redis_back(&self.log, outage.since.elapsed(), outage.tries);
+            info!(self.log, "redis back";
+                "after_s" => outage.since.elapsed().as_secs_f64(), "tries" => outage.tries);
         }
     }
 
@@ -77,7 +77,9 @@ impl Outage {
         let is_news = outage.label != fault.label();
         if is_news || now.duration_since(outage.logged_at) >= LOG_EVERY {
             (outage.label, outage.logged_at) = (fault.label(), now);
-            events::redis_unavailable(&self.log, fault, now.duration_since(outage.since), outage.tries);
+            warn!(self.log, "redis unavailable";
+                "kind" => fault.label(), "error" => %fault,
+                "for_s" => now.duration_since(outage.since).as_secs(), "tries" => outage.tries);
         }
         self.backoff.next(&mut self.rng)
     }

@@ -10,15 +10,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
-use slog::Logger;
+use slog::{Logger, error};
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
+use uw_websocket_core::quarantine::{self, Quarantine, QuarantineError};
 
-use super::transaction::Entry;
+use super::streams::Entry;
 use crate::error_chain::ErrorChain;
-use crate::event::{ChannelIndex, EntryId, Event, Outlet};
-use crate::events;
 use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};
-use crate::quarantine::{self, Quarantine, QuarantineError};
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::losses;
 use crate::sampled::Sampled;
@@ -159,7 +158,7 @@ impl Poison {
         if let Some((_, first)) = poisoned.first()
             && self.refusals.is_due(Instant::now())
         {
-            events::event_rejected(log, &first.stream, &first.reason);
+            error!(log, "event rejected"; "stream" => &first.stream, "reason" => &first.reason);
         }
         let losses = self.losses(&poisoned);
         let fates = self.write(poisoned, log).await;
@@ -221,7 +220,7 @@ impl Poison {
             Err(error) => (ats.into_iter().map(|at| (at, lost)).collect(), Some(error.to_string())),
         };
         if let Some(error) = failure {
-            events::quarantine_fails(log, &error);
+            error!(log, "quarantine fails"; "error" => &error);
         }
         fates
     }

@@ -11,6 +11,7 @@
 //!
 //! Nothing here assumes that two streams live on one server.
 
+use slog::{error, warn};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,25 +20,26 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
+use uw_websocket_core::calendar::retention_cutoff;
+use uw_websocket_core::event::{EntryId, Family};
+use uw_websocket_core::ids::next_id;
+use uw_websocket_core::settings::{KeySettings, Retention};
 
 use super::scope::{BEAT, Scope};
 use super::store::fault::{Refusal, StoreFault};
 use super::store::{Connection, EntryStatus};
+use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
-use super::transaction::{Entry, Transaction};
-use crate::calendar::retention_cutoff;
-use crate::event::{EntryId, Family};
-use crate::events;
+use super::transaction::Transaction;
+use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::unix_micros;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
-use crate::queue::ids::next_id;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::sampled::Sampled;
-use crate::settings::{KeySettings, Retention};
 
 /// Streams that are asked for at once.
 const ASKED_AT_ONCE: usize = 512;
@@ -166,7 +168,7 @@ impl Reconciler {
         let (event, outlet) = entry.of(&lent.batch);
         let above = self.streams.last(entry.stream);
         if self.passed_ids.is_due(Instant::now()) {
-            events::id_passed(&self.scope.log, &outlet.stream, above);
+            warn!(self.scope.log, "stream ahead"; "stream" => &outlet.stream, "last_id" => %above);
         }
         // an event may be stored in one of its streams and late in another
         let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
@@ -230,7 +232,7 @@ impl Reconciler {
             .filter(|(_, status)| *status == EntryStatus::Stored)
             .map(|(entry, _)| entry)
             .collect();
-        events::outcome_looked_up(&self.scope.log, stored.len() == behind.len());
+        warn!(self.scope.log, "transaction looked up"; "stored" => stored.len() == behind.len());
         Ok(stored)
     }
 
@@ -337,7 +339,7 @@ impl Reconciler {
                     Ok(Some(batches)) => batches,
                     Ok(None) => break,
                     Err(error) => {
-                        events::spool_unreadable(&self.scope.log, &error);
+                        error!(self.scope.log, "disk queue unreadable"; ErrorChain::new(&error));
                         self.note_lost(&all_gone(shortened), noted);
                         break;
                     }
@@ -355,7 +357,8 @@ impl Reconciler {
                 }
             }
         }
-        events::redis_healed(&self.scope.log, shortened.len(), written);
+        warn!(self.scope.log, "redis had lost entries";
+            "streams" => shortened.len(), "written_again" => written);
         Ok(())
     }
 
@@ -406,7 +409,8 @@ impl Reconciler {
             };
             if let Some(refused) = refused.first() {
                 // quarantined before, or somebody wrote higher ids into a stream that was just shortened
-                events::not_healed(&self.scope.log, refused.refusal, &refused.text);
+                warn!(self.scope.log, "entry not written again";
+                    "kind" => refused.refusal.label(), "error" => &refused.text);
             }
             written += group.len() - refused.len().min(group.len());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slog::Logger;
 
-use super::snapshots::Snapshots;
+use super::snapshots::table::Snapshots;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;

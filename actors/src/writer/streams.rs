@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::event::{EntryId, Event, Outlet};
 
 use super::store::resp::Commands;
-use super::transaction::Entry;
-use crate::event::{EntryId, Outlet};
 use crate::queue::batch::EventBatch;
 
 /// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
@@ -40,6 +39,31 @@ pub struct Streams {
     index: HashMap<Arc<str>, SlotIndex, RandomState>,
     slots: Vec<StreamSlot>,
     plans: u64,
+}
+
+/// An entry to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Of which event of the batch.
+    pub at: usize,
+    /// Which of its outlets.
+    pub outlet: usize,
+    /// Which stream that is.
+    pub stream: SlotIndex,
+    /// Under which ID.
+    pub id: EntryId,
+}
+
+impl Entry {
+    /// The event and the outlet, in the batch that the entry was made of.
+    ///
+    /// # Panics
+    /// If it was made of another one, which would shift all answers of Redis against their entries.
+    #[must_use]
+    pub fn of<'b>(&self, batch: &'b EventBatch) -> (&'b Event, &'b Arc<Outlet>) {
+        let event = &batch.events()[self.at];
+        (event, &event.route.outlets[self.outlet])
+    }
 }
 
 /// What a batch comes to.

@@ -3,40 +3,12 @@
 //! For every event one `XADD` with its ID into each of its streams. Only the last one into a stream carries the cap: inside
 //! a transaction nobody sees the stream between. Without streams a transaction is empty, and tells that Redis is there.
 
-use std::sync::Arc;
-
 use super::store::resp::{Commands, id_text};
-use super::streams::{SlotIndex, Streams};
-use crate::event::{EntryId, Event, Outlet};
+use super::streams::{Entry, Streams};
 use crate::queue::batch::EventBatch;
 
 /// What is kept of a command buffer between transactions: a usual transaction of 512 trades.
 const KEEP_BYTES: usize = 512 * 1024;
-
-/// An entry to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Of which event of the batch.
-    pub at: usize,
-    /// Which of its outlets.
-    pub outlet: usize,
-    /// Which stream that is.
-    pub stream: SlotIndex,
-    /// Under which ID.
-    pub id: EntryId,
-}
-
-impl Entry {
-    /// The event and the outlet, in the batch that the entry was made of.
-    ///
-    /// # Panics
-    /// If it was made of another one, which would shift all answers of Redis against their entries.
-    #[must_use]
-    pub fn of<'b>(&self, batch: &'b EventBatch) -> (&'b Event, &'b Arc<Outlet>) {
-        let event = &batch.events()[self.at];
-        (event, &event.route.outlets[self.outlet])
-    }
-}
 
 /// The commands of one transaction; its memory is used again for the next.
 #[derive(Debug, Default)]

@@ -11,7 +11,8 @@ use tokio::task::spawn_blocking;
 use uw_websocket_actors::control;
 use uw_websocket_actors::janitor::{JanitorParts, SweepError, Sweeper, Swept};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::settings::{RedisSettings, Retention, Secret};
+use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::settings::{Retention, Secret};
 
 use crate::redis::RedisServer;
 

@@ -1,5 +1,5 @@
-use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::writer::store::EntryStatus;
+use uw_websocket_core::event::EntryId;
 
 use crate::redis::RedisServer;
 

@@ -2,8 +2,8 @@
 
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::quarantine;
 use uw_websocket_actors::settings::SpoolMode;
+use uw_websocket_core::quarantine;
 
 use crate::world::{Life, STREAM, world};
 

@@ -9,12 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use uw_websocket_actors::event::EntryId;
-use uw_websocket_actors::settings::{RedisSettings, Secret};
+use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::store::resp::Commands;
 use uw_websocket_actors::writer::store::{EntryStatus, Refused, Store};
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::settings::Secret;
 
 use crate::yardstick::{has_passed, stretched};
 

@@ -1,8 +1,8 @@
 //! A stream that has gone past the IDs of a backlog: everything is stored once, in order, above what is there.
 
 use uw_websocket_actors::observation::Place;
-use uw_websocket_actors::quarantine;
 use uw_websocket_actors::settings::SpoolMode;
+use uw_websocket_core::quarantine;
 
 use crate::disks::{break_disk, is_faulty, mend_disk};
 use crate::world::{Life, STREAM, World, until, world};

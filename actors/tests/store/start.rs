@@ -4,9 +4,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use uw_websocket_actors::control::{self, CheckError};
-use uw_websocket_actors::settings::{RedisSettings, Secret};
+use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::store::resp::{self, Reply};
+use uw_websocket_core::settings::Secret;
 
 /// Answers as a Redis of `version` would: `XADD … NOMKSTREAM` is unknown before 6.2.
 async fn answer(mut socket: TcpStream, version: &str) {

@@ -13,8 +13,6 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
-use uw_websocket_actors::connection::router::outlet;
-use uw_websocket_actors::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::GapBook;
@@ -24,11 +22,12 @@ use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterS
 use uw_websocket_actors::queue::disk::{Disk, DiskError};
 use uw_websocket_actors::queue::folders::{OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
-use uw_websocket_actors::settings::{
-    Fsync, KeySettings, Retention, SpoolMode, SpoolSettings, Targets, WhenFull, WriterSettings,
-};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
 use uw_websocket_actors::supervisor::Beats;
 use uw_websocket_actors::writer::WriterParts;
+use uw_websocket_core::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
+use uw_websocket_core::routing::outlet;
+use uw_websocket_core::settings::{KeySettings, Retention, Targets};
 
 use crate::redis::{RedisServer, SOON};
 use crate::yardstick::{has_passed, stretched};
@@ -170,7 +169,7 @@ impl Life {
         let shards = world.writers.shards;
         let log = Logger::root(Discard, o!());
         let folders = OpenFolders::open(&world.spool, shards, "test", &log).unwrap();
-        let channels = [Channel::GexStrike, Channel::Price];
+        let channels = [Channel::parse("gex_strike").unwrap(), Channel::parse("price").unwrap()];
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
         let started = folders.start(&StartParts {
@@ -268,7 +267,9 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
-        let outlet = |symbol: &&str| Arc::new(outlet(&world.keys, &Channel::GexStrike, Some(symbol)));
+        let outlet = |symbol: &&str| {
+            Arc::new(outlet(&world.keys, &Channel::parse("gex_strike").unwrap(), Some(symbol)))
+        };
         let outlets = symbols.iter().map(outlet).collect();
         let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
         let received_us = unix_micros();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::time::iso_utc;
 
 use super::redis::Reply;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 use uw_websocket_actors::settings::{SpoolMode, SpoolSettings};
-use uw_websocket_actors::spool::{SpoolError, look_at_lock};
+use uw_websocket_core::spool::{SpoolError, look_at_lock};
 
 use super::plan::mebibytes;
 use super::report::{Finding, Report};
@@ -114,7 +114,7 @@ fn bytes_in(dir: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use uw_websocket_actors::settings::{Fsync, WhenFull};
-    use uw_websocket_actors::spool::SpoolLock;
+    use uw_websocket_core::spool::SpoolLock;
 
     use super::super::report::Mark;
     use super::*;

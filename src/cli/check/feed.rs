@@ -8,10 +8,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use uw_websocket_actors::connection::plan::ConnectionPlan;
 use uw_websocket_actors::connection::transport::{FeedConnector, FeedSocket, HandshakeError};
 use uw_websocket_actors::connection::trial;
 use uw_websocket_actors::settings::FeedSettings;
+use uw_websocket_core::plan::ConnectionPlan;
 
 use super::redis::Owner;
 use super::report::{Finding, Report};

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use uw_websocket_actors::connection::plan::ConnectionPlan;
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS};
-use uw_websocket_actors::settings::{PlanSettings, Retention};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::settings::{PlanSettings, Retention};
 
 use super::report::Report;
 

@@ -146,7 +146,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::settings::Secret;
+    use uw_websocket_core::settings::Secret;
 
     use super::*;
 

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use uw_websocket_actors::event::{EntryId, Scope};
-use uw_websocket_actors::time::parse_iso;
+use uw_websocket_core::event::{EntryId, Scope};
+use uw_websocket_core::time::parse_iso;
 
 use super::once::Once;
 use super::{Wanted, topic_of};
-use crate::simulator::{RecordedFrame, RecordedFrames};
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
+use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// What a file holds, as far as must be known before it is sent.
 #[derive(Clone, Debug)]

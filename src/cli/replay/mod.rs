@@ -16,9 +16,9 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 use tokio::runtime::Builder;
-use uw_websocket_actors::event::{Channel, Symbol, Topic};
 use uw_websocket_actors::observation::unix_micros;
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::settings::Secret;
 
 use self::file::Contents;
 use self::progress::Progress;
@@ -28,9 +28,9 @@ use super::moments::Moment;
 use super::{complain, until_signal};
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::simulator::{RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions};
 use crate::streams::link::LinkError;
 use crate::streams::selection::Pattern;
+use uw_websocket_simulator::{RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions};
 
 /// A client with several connections and many topics joins for a second or two; its joins are milliseconds apart, its
 /// handshakes less than this.
@@ -218,8 +218,8 @@ impl ReplayArgs {
 
 /// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
 fn topic_of(stream: &Topic) -> String {
-    match &stream.channel {
-        channel @ (Channel::FlowAlerts | Channel::News) => channel.to_string(),
+    match stream.channel.spec() {
+        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
         _ => stream.to_string(),
     }
 }

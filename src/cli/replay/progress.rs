@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::time::iso_utc;
 
-use crate::simulator::{Counts, SimulatorHandle};
+use uw_websocket_simulator::{Counts, SimulatorHandle};
 
 /// Between two looks.
 pub(super) const BEAT: Duration = Duration::from_millis(100);

@@ -4,17 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::stream::{StreamExt as _, try_unfold};
-use uw_websocket_actors::event::{EntryId, Scope};
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::event::{EntryId, Scope};
 
 use super::once::Once;
 use super::{Wanted, topic_of};
-use crate::simulator::{RecordedFrame, RecordedFrames};
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
 use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
+use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// Streams whose next pages are asked for in one go.
 const SUPPLIED_AT_ONCE: usize = 1000;

@@ -1,7 +1,7 @@
 //! Which events of a recording are sent.
 
-use uw_websocket_actors::connection::facts::Facts;
-use uw_websocket_actors::event::Symbol;
+use uw_websocket_core::event::Symbol;
+use uw_websocket_core::feed::routing_fields::Facts;
 
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;

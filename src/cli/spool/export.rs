@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use uw_websocket_actors::spool::{RecordView, ShardFolder, visit_records};
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::spool::{RecordView, ShardFolder, visit_records};
+use uw_websocket_core::time::iso_utc;
 
 use super::SpoolFailure;
 use crate::exit::Exit;

@@ -6,8 +6,8 @@ use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
 
 use serde_json::Value;
-use uw_websocket_actors::spool::{Damage, ShardFolder, Survey};
-use uw_websocket_actors::time::iso_utc;
+use uw_websocket_core::spool::{Damage, ShardFolder, Survey};
+use uw_websocket_core::time::iso_utc;
 
 use super::{SpoolFailure, survey};
 use crate::exit::Exit;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep};
-use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_core::event::EntryId;
 
 use super::printer::Printer;
 use crate::streams::link::{Content, Link, LinkError, Page, Place};

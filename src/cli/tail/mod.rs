@@ -1,6 +1,6 @@
 //! `uw-websocket tail`.
 
-mod facts;
+mod cells;
 mod follower;
 mod line;
 mod printer;
@@ -16,7 +16,7 @@ use terminal_size::{Width, terminal_size_of};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use uw_websocket_actors::observation::unix_micros;
-use uw_websocket_actors::settings::Secret;
+use uw_websocket_core::settings::Secret;
 
 use self::follower::{Follower, Stop, Wish};
 use self::printer::{Form, Printer};

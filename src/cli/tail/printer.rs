@@ -12,10 +12,10 @@ use regex_lite::Regex;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use uw_websocket_actors::event::EntryId;
 use uw_websocket_actors::ledger::gap::Gap;
+use uw_websocket_core::event::EntryId;
 
-use super::facts;
+use super::cells;
 use super::line::Line;
 use crate::streams::link::Content;
 use crate::streams::name::StreamName;
@@ -138,9 +138,9 @@ fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &Ti
         }
         (StreamName::Events(topic), _) => {
             let payload: Value = serde_json::from_str(text).unwrap_or_default();
-            let symbol = name.symbol().map(str::to_owned).or_else(|| facts::symbol(&payload));
+            let symbol = name.symbol().map(str::to_owned).or_else(|| cells::symbol(&payload));
             line.left(PLAIN, symbol.as_deref().unwrap_or("-"), SYMBOL);
-            if facts::add(&mut line, &topic.channel, &payload) {
+            if cells::add(&mut line, &topic.channel, &payload) {
                 return line;
             }
         }

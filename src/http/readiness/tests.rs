@@ -1,12 +1,20 @@
+use uw_websocket_core::event::{Channel, Topic};
+
 use super::*;
 use std::sync::Arc;
-use uw_websocket_actors::event::{Channel, Topic};
 
 fn ready() -> Observations {
-    let topics = [Channel::FlowAlerts, Channel::News].map(|channel| Topic { channel, symbol: None });
+    let topics = [Channel::parse("flow-alerts").unwrap(), Channel::parse("news").unwrap()]
+        .map(|channel| Topic { channel, symbol: None });
     let plan = [("flow", &topics[..])];
-    let observations =
-        Observations::new("test".to_owned(), "0", &[Channel::FlowAlerts], &plan, 1, Arc::default());
+    let observations = Observations::new(
+        "test".to_owned(),
+        "0",
+        &[Channel::parse("flow-alerts").unwrap()],
+        &plan,
+        1,
+        Arc::default(),
+    );
     observations.connections[0].state.set(ConnectionState::Live);
     lock(&observations.connections[0].joins).iter_mut().for_each(|join| join.acknowledged = true);
     observations.writers[0].redis_up.store(true, Relaxed);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use uw_websocket::simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
+use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use super::{ALL_IS_WELL, open, wait_for_headline};
 use crate::support::browser::{Browser, DESK, PHONE};

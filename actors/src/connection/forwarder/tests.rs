@@ -5,7 +5,8 @@ use futures_util::FutureExt;
 use super::*;
 use crate::queue::batch::{EventBatch, TransactionSize};
 use crate::queue::inbox::Inbox;
-use crate::samples::{event, observations, outlet, read_at, route};
+use crate::samples::observations;
+use uw_websocket_core::fixtures::{event, outlet, read_at, route};
 
 const SIZE: TransactionSize = TransactionSize { events: 2, weight: 1000 };
 

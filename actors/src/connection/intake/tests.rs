@@ -2,13 +2,14 @@ use std::fmt::Write;
 use std::sync::Mutex;
 
 use slog::{Drain, KV, OwnedKVList, Record, o};
+use uw_websocket_core::calendar;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::feed::map_cell::MAX_FIELD;
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::*;
-use crate::calendar;
-use crate::connection::cell::MAX_FIELD;
-use crate::event::{Channel, Symbol, Topic};
-use crate::samples::{RECEIVED_US, keys, observations, read_at};
-use crate::settings::{ChannelChoice, PlanSettings, Targets};
+use crate::samples::observations;
+use uw_websocket_core::fixtures::{RECEIVED_US, keys, read_at};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 const CHANNELS: [&str; 4] = ["price", "news", "gex_strike", "gex_strike_expiry"];
@@ -50,7 +51,7 @@ impl World {
         let channels = CHANNELS.map(|name| Channel::parse(name).unwrap());
         let spy = Symbol::parse("SPY").unwrap();
         let topics = channels.clone().map(|channel| {
-            let symbol = (channel != Channel::News).then(|| spy.clone());
+            let symbol = (channel != Channel::parse("news").unwrap()).then(|| spy.clone());
             Topic { channel, symbol }
         });
         let plan = PlanSettings {
@@ -201,7 +202,7 @@ fn the_first_frame_of_each_channel_is_logged_and_a_drifted_shape_counted() {
 fn the_text_of_a_drifted_shape_is_cut_and_redacted() {
     for length in EXCERPT - TOKEN.len()..EXCERPT + 2 {
         let mut world = World::new();
-        world.event(&format!(r#"["price:SPY",{{"time":"{}{TOKEN}"}}]"#, "y".repeat(length)));
+        world.event(&format!(r#"["price:SPY",{{"close":"1","time":"{}{TOKEN}"}}]"#, "y".repeat(length)));
         let record = world.logged("shape drifted").join("");
         assert!(record.contains("yyy") && !record.contains("ya-"), "{length}: {record}");
         assert!(record.len() <= "shape drifted channel=price error=".len() + EXCERPT, "{record}");

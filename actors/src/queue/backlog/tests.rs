@@ -1,6 +1,8 @@
+use uw_websocket_core::event::Route;
+
 use super::*;
-use crate::event::Route;
-use crate::samples::{batch, event, outlet, route};
+use crate::samples::batch;
+use uw_websocket_core::fixtures::{event, outlet, route};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 1000 };
 const ROOM: usize = usize::MAX;

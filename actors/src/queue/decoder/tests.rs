@@ -1,8 +1,9 @@
 use bytes::Bytes;
+use uw_websocket_core::event::EntryId;
 
 use super::*;
-use crate::event::EntryId;
-use crate::samples::{RECEIVED_US, keys, observations};
+use crate::samples::observations;
+use uw_websocket_core::fixtures::{RECEIVED_US, keys};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 100 };
 
@@ -92,7 +93,7 @@ fn a_gex_row_sets_its_cell_as_when_it_came() {
         let cell = decoder.event(record(0, channel, &["SPY"], payload)).unwrap().cell;
         cell.map(|cell| (cell.field.into_string(), cell.session))
     };
-    let session = crate::calendar::day_of("2025-05-16").unwrap();
+    let session = uw_websocket_core::calendar::day_of("2025-05-16").unwrap();
     assert_eq!(cell("gex_strike", r#"{"strike":"600"}"#), Some(("600".into(), session)));
     let row = r#"{"strike":"600","expiry":"2025-06-20"}"#;
     assert_eq!(cell("gex_strike_expiry", row), Some(("2025-06-20:600".into(), session)));

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::samples::{event, observations, outlet, read_at, route};
+use crate::samples::observations;
+use uw_websocket_core::fixtures::{event, outlet, read_at, route};
 
 /// A batch has three events at most.
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 1 << 20 };

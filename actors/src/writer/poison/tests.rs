@@ -5,8 +5,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ledger::gap::GapReason;
-use crate::samples::{RECEIVED_US, event, lent, observations, outlet, route};
+use crate::samples::{lent, observations};
 use crate::writer::streams::Streams;
+use uw_websocket_core::fixtures::{RECEIVED_US, event, outlet, route};
 
 /// What outlives a writer.
 struct World {

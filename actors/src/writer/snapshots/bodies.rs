@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::event::{RestKey, Symbol};
+use uw_websocket_core::snapshots::{Body, Hash, Receipt, Unreadable, Untranslatable};
 
 use super::pending::RestEvent;
-use crate::event::{RestKey, Symbol};
-use crate::rest::{Body, Hash, Receipt, Unreadable, Untranslatable};
 
 /// Memory of all bodies of a service at most; beyond it those go that have had no event for longest. A session's series
 /// of a ticker has half a megabyte, the others some dozens of kilobytes.

@@ -7,19 +7,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slog::warn;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
+use uw_websocket_core::snapshots::Hash;
 
-use super::Snapshots;
 use super::bodies::{Bodies, Found};
 use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
+use super::table::Snapshots;
 use crate::backoff::Backoff;
-use crate::events;
 use crate::fault::FaultPoint;
 use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
-use crate::rest::Hash;
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
@@ -152,8 +152,7 @@ impl Flush {
     }
 
     fn observed(&self) -> &SnapshotObservation {
-        let shared = &self.snapshots.0;
-        &shared.observations.writers[shared.shard].snapshots
+        self.snapshots.observed()
     }
 
     async fn next(&mut self) -> Work {
@@ -171,20 +170,17 @@ impl Flush {
             if is_owed && (is_closed || self.budget.is_open(now)) {
                 return Work::Owed;
             }
-            let shared = &self.snapshots.0;
-            let due = shared.pending.borrow_mut().take_due(now, is_closed, MAX_AT_ONCE);
+            let due = self.snapshots.take_due(now, is_closed, MAX_AT_ONCE);
             if !due.is_empty() {
-                self.snapshots.note_bytes();
-                shared.taken.notify_one();
                 return Work::Write(due);
             }
             if is_closed {
                 return Work::End;
             }
-            let due = shared.pending.borrow().next_due().unwrap_or(now + BEAT);
+            let due = self.snapshots.next_due().unwrap_or(now + BEAT);
             let owed = if is_owed { self.budget.opens_at() } else { look };
             let wait = due.min(look).min(owed).saturating_duration_since(now);
-            timeout(wait, shared.came.notified()).await.ok();
+            self.snapshots.wait_for_more(wait).await;
         }
     }
 
@@ -210,7 +206,8 @@ impl Flush {
             // of what was under way nobody knows whether it was written
             self.sessions.clear();
             if self.faults.is_due(Instant::now()) {
-                events::snapshots_wait(&self.scope.log, &fault);
+                warn!(self.scope.log, "snapshots wait for redis";
+                    "reason" => fault.label(), "error" => %fault);
             }
             sleep(self.backoff.next(&mut self.rng)).await;
         }
@@ -230,11 +227,7 @@ impl Flush {
         self.connect().await?;
         self.write_hashes(news).await?;
         self.write_bodies(news).await?;
-        let now = Instant::now();
-        let mut pending = self.snapshots.0.pending.borrow_mut();
-        for news in news {
-            pending.written(&news.outlet.stream, now);
-        }
+        self.snapshots.written(news.iter().map(|news| &news.outlet.stream), Instant::now());
         Ok(())
     }
 
@@ -317,7 +310,7 @@ impl Flush {
     fn note_refused(&mut self, text: &str) {
         self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
         if self.refused.is_due(Instant::now()) {
-            events::snapshot_refused(&self.scope.log, text);
+            warn!(self.scope.log, "snapshot refused"; "error" => text);
         }
     }
 
@@ -367,13 +360,9 @@ impl Flush {
 
     /// These bodies were written: they rest for the interval.
     fn rest(&mut self, written: &[Arc<str>]) {
-        let now = Instant::now();
-        let mut pending = self.snapshots.0.pending.borrow_mut();
-        for key in written {
-            if let Some(held) = self.bodies.get(key) {
-                pending.written(&held.stream, now);
-            }
-        }
+        let stream = |key: &Arc<str>| Some(Arc::clone(&self.bodies.get(key)?.stream));
+        let streams: Vec<Arc<str>> = written.iter().filter_map(stream).collect();
+        self.snapshots.written(&streams, Instant::now());
     }
 
     /// Reads bodies as they are in Redis.
@@ -413,7 +402,7 @@ impl Flush {
             self.observed().troubles.of(SnapshotTrouble::Unreadable).add(1);
         }
         if let Err(unreadable) = taken {
-            events::rest_body_unreadable(&self.scope.log, key, &unreadable);
+            warn!(self.scope.log, "rest body left alone"; "key" => key, "error" => %unreadable);
         }
     }
 
@@ -426,7 +415,7 @@ impl Flush {
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
                 self.observed().troubles.of(SnapshotTrouble::Untranslatable).add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
-                    events::event_untranslatable(&self.scope.log, key, untranslatable);
+                    warn!(self.scope.log, "event not in rest body"; "key" => key, "error" => %untranslatable);
                 }
             }
             yield_now().await;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::calendar::session_date;
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::time::iso_utc;
 
 use super::pending::{Newest, News, Origin};
-use crate::calendar::session_date;
-use crate::connection::facts::Facts;
-use crate::event::EntryId;
 use crate::observation::unix_micros;
-use crate::time::iso_utc;
 use crate::writer::store::resp::{Commands, id_text};
 
 /// Maps whose sessions are remembered at most; beyond it all are looked up again. As many as streams are.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::event::{EntryId, Event, MapCell, Outlet};
+use uw_websocket_core::event::{EntryId, Event, MapCell, Outlet};
 
 /// Times of writing that are remembered before those that do not matter any more are forgotten.
 const REMEMBERED_TIMES: usize = 1_024;
@@ -31,7 +31,7 @@ pub enum Origin {
 
 /// What has come for the hashes of one outlet.
 #[derive(Debug)]
-pub(super) struct News {
+pub struct News {
     /// Which hashes.
     pub(super) outlet: Arc<Outlet>,
     /// Whether they may hold it already.

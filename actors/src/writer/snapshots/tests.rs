@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use uw_websocket_core::event::{EntryId, Event, Route};
+use uw_websocket_core::fixtures::{event, outlet, route, row};
+use uw_websocket_core::ids::Numbering;
 
 use super::hashes::{Known, Sessions};
 use super::pending::{News, Origin};
-use super::*;
-use crate::event::{EntryId, Route};
-use crate::queue::ids::Numbering;
-use crate::samples::{event, hash, only, outlet, parse, route, row};
+use super::table::Snapshots;
+use crate::samples::{hash, only, parse};
 use crate::writer::store::resp::Commands;
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";
@@ -35,7 +38,7 @@ impl World {
     }
 
     fn take(&self) -> Vec<News> {
-        self.snapshots.0.pending.borrow_mut().take_due(Instant::now(), true, ALL)
+        self.snapshots.take_due(Instant::now(), true, ALL)
     }
 
     /// The commands for all that waits, when `known` is in the hashes of the newest events.
@@ -88,13 +91,13 @@ fn a_key_rests_for_the_interval_after_it_was_written() {
     let spy = spy();
     world.enter(Origin::Stored, vec![event(&spy, "1", 0)]);
     let now = Instant::now();
-    let take = |world: &World, at| world.snapshots.0.pending.borrow_mut().take_due(at, false, ALL).len();
+    let take = |world: &World, at| world.snapshots.take_due(at, false, ALL).len();
     assert_eq!(take(&world, now), 1, "the first is due at once");
-    world.snapshots.0.pending.borrow_mut().written(&spy.outlets[0].stream, now);
+    world.snapshots.written([&spy.outlets[0].stream], now);
     world.enter(Origin::Stored, vec![event(&spy, "2", 1)]);
     world.enter(Origin::Stored, vec![event(&spy, "3", 2)]);
     assert_eq!(take(&world, now + INTERVAL / 2), 0);
-    assert_eq!(world.snapshots.0.pending.borrow().next_due(), Some(now + INTERVAL));
+    assert_eq!(world.snapshots.next_due(), Some(now + INTERVAL));
     assert_eq!(take(&world, now + INTERVAL), 1);
 }
 
@@ -190,7 +193,7 @@ fn kept_events_come_before_those_that_were_stored_just_now() {
 fn what_waits_does_not_grow_with_the_rate_and_is_nothing_when_it_is_taken() {
     let mut world = World::new();
     let spy = spy();
-    let bytes = |world: &World| world.snapshots.0.pending.borrow().bytes();
+    let bytes = |world: &World| world.snapshots.observed().pending_bytes.get();
     world.enter(Origin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
     let before = bytes(&world);
     for _ in 0..10 {

@@ -10,8 +10,8 @@ pub mod resp;
 use fault::{Refusal, StoreFault};
 use link::{Address, Link};
 use resp::{Commands, Reply, id_text};
+use uw_websocket_core::event::EntryId;
 
-use crate::event::EntryId;
 use crate::supervisor::Beat;
 
 /// A command of a transaction that Redis refused while it took the others.
@@ -179,7 +179,7 @@ impl Connection {
     }
 
     /// Sends commands and gives each reply, in order, to `accept`; the first error that it returns is returned.
-    pub(in crate::writer) async fn ask(
+    pub async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
@@ -261,7 +261,7 @@ impl Store {
     }
 
     /// Asks over the present connection, or a new one.
-    pub(in crate::writer) async fn ask(
+    pub async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,

@@ -85,7 +85,7 @@ impl Commands {
 
 /// Formats an entry ID into a short buffer.
 #[must_use]
-pub fn id_text(id: crate::event::EntryId) -> IdText {
+pub fn id_text(id: uw_websocket_core::event::EntryId) -> IdText {
     let mut text = IdText { bytes: [0; 41], length: 0 };
     let mut cursor = &mut text.bytes[..];
     // two u64 and a dash have at most 41 digits: it cannot fail
@@ -208,7 +208,7 @@ fn number(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EntryId;
+    use uw_websocket_core::event::EntryId;
 
     #[test]
     fn commands_are_arrays_of_strings() {

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use uw_websocket_core::event::EntryId;
 
 use proptest::prelude::*;
+use uw_websocket_core::event::Route;
+use uw_websocket_core::fixtures::{event, outlet, route};
+use uw_websocket_core::ids::Numbering;
 
 use super::*;
-use crate::event::Route;
-use crate::queue::ids::Numbering;
-use crate::samples::{batch, event, only, outlet, parse, route};
+use crate::samples::{batch, only, parse};
 use crate::writer::streams::Plan;
 
 /// What a transaction is made of: the IDs and the streams that a writer knows.

@@ -1,0 +1,153 @@
+//! What an age limit keeps at a moment.
+//!
+//! The *present session* is the one that opened last: it stays the present one after its close, overnight, and over a
+//! weekend or holiday, until the next one opens. So the limit moves at an open and at no other moment, and in the
+//! evening all of the day is there, with the n sessions before it. At every moment at least the last n completed
+//! sessions are kept: while the present one is on they are the n before it, afterwards it is one more.
+
+use super::sessions::{session_date, session_hours};
+use crate::settings::Retention;
+use crate::time::millis;
+
+/// Days in which the sessions are looked for: thirty sessions and the present one lie within some 46.
+const LOOK_BACK_DAYS: i32 = 75;
+
+/// The moment since which everything is kept, both in Unix milliseconds; `None` when nothing may go.
+#[must_use]
+pub fn retention_cutoff(retention: Retention, now_ms: u64) -> Option<u64> {
+    match retention {
+        Retention::Off => None,
+        Retention::Span(span) => now_ms.checked_sub(millis(span)),
+        Retention::Sessions(before_present) => {
+            let today = session_date(now_ms);
+            let dates = (0..LOOK_BACK_DAYS).map(|days| today.saturating_sub(days));
+            let opens = dates.filter_map(session_hours).map(|hours| hours.start);
+            opens.filter(|open| *open <= now_ms).nth(before_present)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::sessions::tests::{at, recent};
+    use super::*;
+
+    #[track_caller]
+    fn keeps(sessions: usize, now: &str, since: &str) {
+        let cutoff = retention_cutoff(Retention::Sessions(sessions), at(now));
+        assert_eq!(cutoff, Some(at(since)), "{sessions}d at {now}");
+    }
+
+    #[test]
+    fn in_a_session_the_one_before_it_is_kept_from_its_open() {
+        keeps(1, "2026-11-19T12:00-05:00", "2026-11-18T09:30-05:00");
+        keeps(2, "2026-11-19T12:00-05:00", "2026-11-17T09:30-05:00");
+    }
+
+    #[test]
+    fn the_limit_moves_at_the_open_and_at_no_other_moment() {
+        keeps(1, "2026-11-20T09:29:59.999-05:00", "2026-11-18T09:30-05:00");
+        for now in [
+            "2026-11-20T09:30-05:00",
+            "2026-11-20T15:59:59.999-05:00",
+            "2026-11-20T16:00-05:00",
+            "2026-11-21T00:00-05:00",
+            "2026-11-22T12:00-05:00",
+            "2026-11-23T09:29:59.999-05:00",
+        ] {
+            keeps(1, now, "2026-11-19T09:30-05:00");
+        }
+        keeps(1, "2026-11-23T09:30-05:00", "2026-11-20T09:30-05:00");
+    }
+
+    #[test]
+    fn days_without_a_session_do_not_count() {
+        // Good Friday, Independence Day on a Friday (observed the day before) and on a Sunday, a day of mourning
+        keeps(1, "2024-04-01T10:00-04:00", "2024-03-28T09:30-04:00");
+        keeps(1, "2025-04-21T10:00-04:00", "2025-04-17T09:30-04:00");
+        keeps(1, "2026-04-06T10:00-04:00", "2026-04-02T09:30-04:00");
+        keeps(1, "2027-03-29T10:00-04:00", "2027-03-25T09:30-04:00");
+        keeps(1, "2026-07-06T10:00-04:00", "2026-07-02T09:30-04:00");
+        keeps(1, "2027-07-06T10:00-04:00", "2027-07-02T09:30-04:00");
+        keeps(1, "2025-01-10T10:00-05:00", "2025-01-08T09:30-05:00");
+        keeps(2, "2024-06-20T10:00-04:00", "2024-06-17T09:30-04:00");
+    }
+
+    #[test]
+    fn a_session_that_closes_early_counts_as_one() {
+        keeps(1, "2024-07-05T10:00-04:00", "2024-07-03T09:30-04:00");
+        keeps(1, "2025-07-07T10:00-04:00", "2025-07-03T09:30-04:00");
+        keeps(1, "2024-11-30T12:00-05:00", "2024-11-27T09:30-05:00");
+        keeps(1, "2025-12-01T10:00-05:00", "2025-11-28T09:30-05:00");
+        keeps(1, "2024-12-26T10:00-05:00", "2024-12-24T09:30-05:00");
+        keeps(1, "2026-11-27T13:00-05:00", "2026-11-25T09:30-05:00");
+        keeps(1, "2026-12-28T10:00-05:00", "2026-12-24T09:30-05:00");
+    }
+
+    #[test]
+    fn the_open_follows_new_yorks_clock() {
+        keeps(1, "2024-03-11T10:00-04:00", "2024-03-08T09:30-05:00");
+        keeps(1, "2025-11-03T10:00-05:00", "2025-10-31T09:30-04:00");
+        keeps(2, "2026-03-09T09:30-04:00", "2026-03-05T09:30-05:00");
+        keeps(1, "2027-11-08T10:00-05:00", "2027-11-05T09:30-04:00");
+    }
+
+    #[test]
+    fn a_year_ends_as_a_month_does() {
+        keeps(1, "2024-01-02T10:00-05:00", "2023-12-29T09:30-05:00");
+        keeps(1, "2025-01-01T12:00-05:00", "2024-12-30T09:30-05:00");
+        keeps(2, "2026-01-02T10:00-05:00", "2025-12-30T09:30-05:00");
+        keeps(1, "2027-01-04T10:00-05:00", "2026-12-31T09:30-05:00");
+    }
+
+    #[test]
+    fn thirty_days_are_six_weeks_and_the_holidays_in_them() {
+        keeps(30, "2026-11-20T12:00-05:00", "2026-10-09T09:30-04:00");
+        keeps(30, "2025-01-10T12:00-05:00", "2024-11-25T09:30-05:00");
+    }
+
+    #[test]
+    fn plain_time_is_plain() {
+        let hours = |hours: u64| Retention::Span(Duration::from_secs(3_600 * hours));
+        let saturday = at("2026-11-21T12:00-05:00");
+        assert_eq!(retention_cutoff(hours(6), saturday), Some(saturday - 6 * 3_600_000));
+        assert_eq!(retention_cutoff(hours(6), 1_000), None, "there is nothing before 1970");
+        assert_eq!(retention_cutoff(Retention::Off, saturday), None);
+    }
+
+    #[test]
+    fn clocks_that_are_far_off_are_survived() {
+        for now in [0, 1, 86_400_000, u64::MAX / 2, u64::MAX] {
+            for sessions in [1, 30, usize::MAX] {
+                let cutoff = retention_cutoff(Retention::Sessions(sessions), now);
+                assert!(cutoff.is_none_or(|cutoff| cutoff <= now), "{sessions}d at {now}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn at_least_the_last_n_completed_sessions_are_kept_and_at_most_one_more(
+            now in recent(),
+            n in 1_usize..=30,
+        ) {
+            let cutoff = retention_cutoff(Retention::Sessions(n), now).unwrap();
+            let dates = session_date(cutoff)..=session_date(now);
+            let sessions: Vec<_> = dates.filter_map(session_hours).collect();
+            prop_assert_eq!(sessions[0].start, cutoff, "a session is kept from its open");
+            let completed = sessions.iter().filter(|hours| hours.end <= now).count();
+            let is_on = sessions.iter().any(|hours| hours.contains(&now));
+            prop_assert_eq!(completed, if is_on { n } else { n + 1 });
+        }
+
+        #[test]
+        fn the_limit_never_goes_back(now in recent(), later in 0_u64..10 * 86_400_000, n in 1_usize..=30) {
+            let cutoff = |now| retention_cutoff(Retention::Sessions(n), now).unwrap();
+            prop_assert!(cutoff(now) <= cutoff(now + later));
+        }
+    }
+}

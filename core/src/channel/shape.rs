@@ -1,0 +1,105 @@
+//! Whether an event has the documented shape of its channel.
+//!
+//! The service stores payloads as they came and needs no such check for that. It checks one now and then (the first of a
+//! channel, then a sample) to notice early when the vendor's shape drifts from the table. Fields that the table does not list
+//! are allowed: the vendor adds some at any time.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::Channel;
+use super::spec::{Field, Kind};
+
+/// A payload that does not have the shape of its channel's events.
+#[derive(Debug, Error)]
+#[error("an event of {channel} does not have the documented shape")]
+pub struct ShapeError {
+    /// The channel.
+    pub channel: Channel,
+    /// What is missing or of another type.
+    #[source]
+    pub drift: Drift,
+}
+
+/// How a payload differs from the table.
+#[derive(Debug, Error)]
+pub enum Drift {
+    /// It is not a JSON object; of a channel that is not in the table, not JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A documented field is absent.
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    /// A field is written in another way.
+    #[error("field `{field}`: `{value}` is not {expected}")]
+    Retyped {
+        /// The field.
+        field: &'static str,
+        /// Its value, whole: whoever shows it removes secrets before cutting it.
+        value: String,
+        /// How it was expected.
+        expected: &'static str,
+    },
+}
+
+/// Checks a payload, the second item of a data frame.
+pub fn check(channel: &Channel, payload: &str) -> Result<(), ShapeError> {
+    let checked = match channel {
+        Channel::Known(spec) => members(payload).and_then(|members| {
+            spec.fields().try_for_each(|field| check_field(field, members.get(field.name).copied()))
+        }),
+        Channel::Other(_) => serde_json::from_str::<&RawValue>(payload).map(drop).map_err(Drift::from),
+    };
+    checked.map_err(|drift| ShapeError { channel: channel.clone(), drift })
+}
+
+fn members(payload: &str) -> Result<HashMap<Cow<'_, str>, &RawValue>, Drift> {
+    Ok(serde_json::from_str(payload)?)
+}
+
+fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
+    let json = match value.map(RawValue::get) {
+        None | Some("null") if field.is_optional => return Ok(()),
+        None => return Err(Drift::Missing(field.name)),
+        Some(json) => json,
+    };
+    let (is_expected, expected) = match field.kind {
+        Kind::Text => (text(json).is_some(), "a text"),
+        Kind::OneOf(values) => (text(json).is_some_and(|text| values.contains(&&*text)), "one of its values"),
+        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of texts"),
+        // the feed has changed one way of writing numbers into the other before, and both are read
+        Kind::Decimal | Kind::Number => (is_decimal(json), "a decimal number"),
+        Kind::Count | Kind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
+        Kind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
+    };
+    if is_expected {
+        return Ok(());
+    }
+    let value = text(json).map_or_else(|| json.to_owned(), Cow::into_owned);
+    Err(Drift::Retyped { field: field.name, value, expected })
+}
+
+fn text(json: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str(json).ok()
+}
+
+/// A JSON number, a text that has the form of one (`+`, `.5` and `1.` were never seen), or a missing value.
+fn is_decimal(json: &str) -> bool {
+    let quoted = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted.unwrap_or(json) {
+        "" => true,
+        "null" => quoted.is_none(),
+        digits => {
+            let bytes = digits.as_bytes();
+            bytes.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
+                && bytes.last().is_some_and(u8::is_ascii_digit)
+                && serde_json::from_str::<&RawValue>(digits).is_ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The one table of the channels that the service knows in detail.
+//!
+//! Sources: the vendor's documentation and published examples, captures of May and September 2025, and reports of other users of
+//! the feed. What the documentation shows of a channel (`docs/feed.md`), what its events are checked against, what they cost,
+//! how they are joined, and what `tail` prints all follow from here.
+
+use super::endpoint::Endpoint;
+use super::fields;
+use super::spec::{ChannelSpec, Column, Emphasis, Family, MapKey, Scope};
+
+/// The channels, in the order of the documentation.
+pub static KNOWN: [&ChannelSpec; 7] =
+    [&FLOW_ALERTS, &OPTION_TRADES, &PRICE, &GEX, &GEX_STRIKE, &GEX_STRIKE_EXPIRY, &NEWS];
+
+/// Alerts arrive 5 to 16 s after the last trade of their cluster, in small bursts.
+pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
+    name: "flow-alerts",
+    about: "a cluster of option trades that one of the vendor's rules noticed",
+    family: Family::Flow,
+    scope: Scope::Global,
+    cap: 100_000,
+    rate: 2.0,
+    entry_bytes: 2_100,
+    map: None,
+    body: Some(Endpoint::FlowAlerts),
+    subject: &["option_chain"],
+    columns: &[
+        Column::Contract("option_chain"),
+        Column::Text("rule_name", "RepeatedHitsDescendingFill".len(), Emphasis::None),
+        Column::Short("total_size"),
+        Column::Money("total_premium"),
+        Column::Shares("total_premium", "total_ask_side_prem", "total_bid_side_prem"),
+        Column::Flag("has_sweep", "sweep"),
+        Column::Flag("has_floor", "floor"),
+        Column::Flag("has_multileg", "multileg"),
+        Column::Flag("all_opening_trades", "opening"),
+    ],
+    fields: &[fields::ALERT],
+};
+
+/// Trades have no order but that of their arrival. How a cancelled trade shows is not known.
+pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
+    name: "option_trades",
+    about: "an option trade",
+    family: Family::Trades,
+    scope: Scope::PerTicker,
+    cap: 100_000,
+    rate: 80.0,
+    entry_bytes: 1_030,
+    map: None,
+    body: None,
+    subject: &["option_symbol"],
+    columns: &[
+        Column::Contract("option_symbol"),
+        Column::Side("tags"),
+        Column::Short("size"),
+        Column::At("price"),
+        Column::Money("premium"),
+        Column::Percent("IV", "implied_volatility"),
+        Column::Tags("tags"),
+        Column::Alarm("canceled", "canceled"),
+    ],
+    fields: &[fields::TRADE],
+};
+
+/// About 34 per minute for SPY, after hours too.
+pub static PRICE: ChannelSpec = ChannelSpec {
+    name: "price",
+    about: "the price of an underlying",
+    family: Family::Prices,
+    scope: Scope::PerTicker,
+    cap: 100_000,
+    rate: 0.6,
+    entry_bytes: 92,
+    map: None,
+    body: Some(Endpoint::StockState),
+    subject: &["close"],
+    columns: &[Column::Exact("close", 8), Column::Labelled("volume", "vol")],
+    fields: &[fields::PRICE],
+};
+
+/// One frame every 10 s or more often, in dollars for a move of one percent. The endings say what a value is computed from:
+/// `_oi` from open interest, `_vol` from the session's volume, `_dir` from the volume with its side.
+pub static GEX: ChannelSpec = ChannelSpec {
+    name: "gex",
+    about: "the exposure of a ticker's option dealers",
+    family: Family::Gex,
+    scope: Scope::PerTicker,
+    cap: 100_000,
+    rate: 0.6,
+    entry_bytes: 690,
+    map: None,
+    body: Some(Endpoint::SpotExposures),
+    subject: &["gamma_per_one_percent_move_oi", "gamma_per_one_percent_move_vol"],
+    columns: &[
+        Column::Exact("price", 8),
+        Column::Signed("gamma oi", "gamma_per_one_percent_move_oi"),
+        Column::Signed("vol", "gamma_per_one_percent_move_vol"),
+        Column::Signed("dir", "gamma_per_one_percent_move_dir"),
+    ],
+    fields: &[fields::GEX],
+};
+
+/// One frame per strike, all strikes in a burst. Rows are restated within the session (late prints, cancels): the last one
+/// holds. Rows of one burst may differ in their time, and rarely traded strikes can be hours old.
+pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
+    name: "gex_strike",
+    about: "the exposure of a ticker's option dealers at one strike",
+    family: Family::Gex,
+    scope: Scope::PerTicker,
+    cap: 100_000,
+    rate: 40.0,
+    entry_bytes: 1_030,
+    map: Some((MapKey::Strike, 400)),
+    body: Some(Endpoint::SpotExposuresStrike),
+    subject: &["strike"],
+    columns: STRIKE_COLUMNS,
+    fields: &[fields::STRIKE],
+};
+
+/// Waves of up to 4 000 rows within a second, every 10 to 30 s; there is no first wave at the join.
+pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
+    name: "gex_strike_expiry",
+    about: "the exposure of a ticker's option dealers at one strike of one expiry",
+    family: Family::Gex,
+    scope: Scope::PerTicker,
+    cap: 100_000,
+    rate: 100.0,
+    entry_bytes: 1_160,
+    map: Some((MapKey::ExpiryAndStrike, 4_000)),
+    body: None,
+    subject: &["strike"],
+    columns: STRIKE_COLUMNS,
+    fields: &[fields::EXPIRY, fields::STRIKE],
+};
+
+/// About one per minute, off hours too. A headline has no ID.
+pub static NEWS: ChannelSpec = ChannelSpec {
+    name: "news",
+    about: "a headline",
+    family: Family::News,
+    scope: Scope::Global,
+    cap: 20_000,
+    rate: 0.03,
+    entry_bytes: 260,
+    map: None,
+    body: None,
+    subject: &["headline"],
+    columns: &[
+        Column::Text("source", "social-media".len(), Emphasis::Faint),
+        Column::Words("tickers"),
+        Column::Word("headline"),
+    ],
+    fields: &[fields::NEWS],
+};
+
+const STRIKE_COLUMNS: &[Column] = &[
+    Column::Word("expiry"),
+    Column::Plain("strike", 7),
+    Column::Signed("gamma oi call", "call_gamma_oi"),
+    Column::Signed("put", "put_gamma_oi"),
+    Column::Signed("vol call", "call_gamma_vol"),
+    Column::Signed("put", "put_gamma_vol"),
+    Column::LabelledPrice("price", "price"),
+];

@@ -1,0 +1,88 @@
+//! IDs of stream entries.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The ID of a stream entry: `<milliseconds>-<sequence>`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// Unix time in milliseconds, as far as the clock went forward.
+    pub ms: u64,
+    /// Number within the millisecond.
+    pub seq: u64,
+}
+
+/// A text that is not `<milliseconds>-<sequence>`.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is not a stream entry id")]
+pub struct InvalidEntryId(String);
+
+impl std::str::FromStr for EntryId {
+    type Err = InvalidEntryId;
+
+    fn from_str(text: &str) -> Result<EntryId, InvalidEntryId> {
+        let parsed = text.split_once('-').and_then(|(ms, seq)| Some((ms.parse().ok()?, seq.parse().ok()?)));
+        let (ms, seq) = parsed.ok_or_else(|| InvalidEntryId(text.chars().take(64).collect()))?;
+        Ok(EntryId { ms, seq })
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+/// The stream entries of one event, in the order of its outlets. Nearly every event has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryIds {
+    /// Of the only outlet; zero before the writer has numbered the event.
+    One(EntryId),
+    /// Of several outlets.
+    Many(Box<[EntryId]>),
+}
+
+impl Default for EntryIds {
+    fn default() -> EntryIds {
+        EntryIds::One(EntryId::default())
+    }
+}
+
+impl EntryIds {
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[EntryId] {
+        match self {
+            EntryIds::One(id) => std::slice::from_ref(id),
+            EntryIds::Many(ids) => ids,
+        }
+    }
+
+    /// The ID for the outlet at a position.
+    #[must_use]
+    pub fn get(&self, outlet: usize) -> EntryId {
+        self.as_slice().get(outlet).copied().unwrap_or_default()
+    }
+
+    /// Changes the ID for the outlet at a position.
+    pub fn set(&mut self, outlet: usize, id: EntryId) {
+        let ids = match self {
+            EntryIds::One(only) => std::slice::from_mut(only),
+            EntryIds::Many(ids) => ids,
+        };
+        if let Some(place) = ids.get_mut(outlet) {
+            *place = id;
+        }
+    }
+}
+
+impl FromIterator<EntryId> for EntryIds {
+    fn from_iter<I: IntoIterator<Item = EntryId>>(ids: I) -> EntryIds {
+        let mut ids = ids.into_iter();
+        match (ids.next(), ids.next()) {
+            (first, None) => EntryIds::One(first.unwrap_or_default()),
+            (first, second) => EntryIds::Many(first.into_iter().chain(second).chain(ids).collect()),
+        }
+    }
+}

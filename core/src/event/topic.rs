@@ -1,0 +1,69 @@
+//! What a channel is joined for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::channel::Channel;
+
+/// A ticker that may become part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(Arc<str>);
+
+/// A text that may not become part of a Redis key.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is not a symbol: 1 to 32 of A-Z 0-9 . - _ /")]
+pub struct InvalidSymbol(String);
+
+impl Symbol {
+    /// The longest symbol.
+    pub const MAX_LEN: usize = 32;
+
+    /// Checks a symbol; it is not upper-cased here.
+    pub fn parse(text: &str) -> Result<Symbol, InvalidSymbol> {
+        if Symbol::is_valid(text) {
+            Ok(Symbol(text.into()))
+        } else {
+            Err(InvalidSymbol(text.chars().take(Symbol::MAX_LEN).collect()))
+        }
+    }
+
+    /// Whether `text` may become part of a key.
+    #[must_use]
+    pub fn is_valid(text: &str) -> bool {
+        let legal =
+            |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b'/');
+        !text.is_empty() && text.len() <= Symbol::MAX_LEN && text.bytes().all(legal)
+    }
+
+    /// The symbol's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A channel as it is joined and as the feed's frames name it: `option_trades:SPY`, `news`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic {
+    /// The channel.
+    pub channel: Channel,
+    /// The ticker it is joined for; `None` is the channel's global form.
+    pub symbol: Option<Symbol>,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.symbol {
+            Some(symbol) => write!(f, "{}:{symbol}", self.channel),
+            None => self.channel.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Small events and settings for unit tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "only tests see this module, with names that are valid"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
+use crate::settings::{KeySettings, Targets};
+
+/// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
+pub const RECEIVED_US: u64 = 1_747_419_592_926_001;
+
+/// Streams and snapshots under `uw`.
+#[must_use]
+pub fn keys() -> KeySettings {
+    KeySettings {
+        prefix: "uw".into(),
+        snapshots: true,
+        snapshot_interval: Duration::ZERO,
+        targets: Targets::Symbols(["SPY", "QQQ"].iter().map(|name| Symbol::parse(name).unwrap()).collect()),
+        streams: true,
+        maxlen: None,
+        maxlen_by_channel: Vec::new(),
+    }
+}
+
+/// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
+#[must_use]
+pub fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
+    let (channel, symbol) =
+        name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
+    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
+    Arc::new(Outlet {
+        rest: keys().rest_key(&Channel::parse(channel).unwrap(), symbol.as_ref()),
+        symbol,
+        stream: format!("uw:ws:{name}").into(),
+        latest: format!("uw:ws:latest:{name}").into(),
+        map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
+        maxlen,
+    })
+}
+
+/// A route of the first channel on a shard.
+#[must_use]
+pub fn route(shard: usize, outlets: Vec<Arc<Outlet>>) -> Arc<Route> {
+    Arc::new(Route { channel: ChannelIndex(0), shard, outlets })
+}
+
+/// An event received so many milliseconds after [`RECEIVED_US`].
+#[must_use]
+pub fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
+    Event {
+        route: Arc::clone(route),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        received_us: RECEIVED_US + after_ms * 1000,
+        ordinal: 0,
+        cell: None,
+        ids: EntryIds::default(),
+    }
+}
+
+/// A gex row.
+#[must_use]
+pub fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) -> Event {
+    let cell = Some(Box::new(MapCell { field: field.into(), session, at_ms: 0 }));
+    Event { cell, ..event(route, payload, 0) }
+}
+
+/// A moment of reading: [`RECEIVED_US`].
+#[must_use]
+pub fn read_at() -> ReadAt {
+    ReadAt { unix_us: RECEIVED_US, instant: Instant::now() }
+}

@@ -1,0 +1,309 @@
+//! From a topic and the facts of a payload to a [`Route`]: which streams and hashes, which shard.
+//!
+//! * A topic with a symbol has one outlet, the symbol's own.
+//! * A channel that is global by nature has its full stream, and one outlet for every symbol of the event that is a
+//!   target. All its events have one home shard, so that an event crosses one boundary and one transaction stores it.
+//! * A per-ticker channel that is joined in its global form has the outlet of the event's symbol alone; an event whose
+//!   symbol cannot be part of a key goes to the channel's full stream, so that nothing is lost.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::event::{Channel, ChannelIndex, Outlet, Route, Scope, Symbol, Topic};
+use crate::feed::routing_fields::Facts;
+use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
+
+/// Routes and outlets that are remembered at most. The vendor lists some 6 000 tickers with options; above the bound
+/// everything is forgotten and built again, so a hostile feed costs time but no memory.
+const MAX_REMEMBERED: usize = 16_384;
+
+/// Symbols of one event that get an entry of their own. No known headline names more than a handful; the full stream
+/// has the event in any case, and a hostile frame cannot multiply itself.
+const MAX_SYMBOLS: usize = 64;
+
+/// The same in bytes, for payloads far above the 4 KiB of the largest that is known.
+const MAX_SPREAD_BYTES: usize = 1024 * 1024;
+
+/// The channels of the settings, each once, in their order: the meaning of [`ChannelIndex`].
+#[must_use]
+pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
+    let mut channels: Vec<Channel> = Vec::new();
+    for choice in &plan.channels {
+        let channel = match choice {
+            ChannelChoice::Channel(channel) => channel,
+            ChannelChoice::Topic(topic) => &topic.channel,
+        };
+        if !channels.contains(channel) {
+            channels.push(channel.clone());
+        }
+    }
+    channels
+}
+
+/// Where an event goes.
+#[derive(Debug)]
+pub enum Routing {
+    /// To these outlets.
+    To(Arc<Route>),
+    /// Its channel is ours, but neither its topic nor its symbol is.
+    NoTarget(ChannelIndex),
+    /// The settings do not name its channel.
+    UnknownChannel,
+}
+
+/// Makes routes and remembers them.
+#[derive(Debug)]
+pub struct Router {
+    channels: Vec<Channel>,
+    targets: Targets,
+    keys: KeySettings,
+    shards: usize,
+    topics: HashMap<Box<str>, Known, RandomState>,
+    by_symbol: HashMap<(ChannelIndex, Box<str>), Arc<Route>, RandomState>,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Debug)]
+enum Known {
+    /// All its events go one way.
+    Fixed(Arc<Route>),
+    /// The payload decides.
+    Global(ChannelIndex),
+}
+
+impl Router {
+    /// A router for the topics that are joined, which are those of the settings' channels.
+    #[must_use]
+    pub fn new(plan: &PlanSettings, keys: &KeySettings, shards: usize, topics: &[Topic]) -> Router {
+        let mut router = Router {
+            channels: channels_of(plan),
+            targets: plan.targets.clone(),
+            keys: keys.clone(),
+            shards,
+            topics: HashMap::default(),
+            by_symbol: HashMap::default(),
+        };
+        for topic in topics {
+            let Some(index) = router.index_of(topic.channel.name()) else { continue };
+            let known = match &topic.symbol {
+                Some(symbol) => Known::Fixed(router.route(index, Some(symbol.as_str()), &[])),
+                None => Known::Global(index),
+            };
+            router.topics.insert(topic.to_string().into(), known);
+        }
+        router
+    }
+
+    /// Chooses the route of an event.
+    pub fn route_of(&mut self, topic: &str, facts: &Facts<'_>, payload_bytes: usize) -> Routing {
+        match self.topics.get(topic) {
+            Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
+            Some(Known::Global(index)) => Routing::To(self.spread(*index, facts, payload_bytes)),
+            None => {
+                let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+                self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
+            }
+        }
+    }
+
+    fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>, payload_bytes: usize) -> Arc<Route> {
+        // one symbol for a per-ticker channel: another's stream may have its home on another shard
+        let is_global = self.channel(index).scope() == Scope::Global;
+        let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
+            facts.symbol().into_iter().collect()
+        } else {
+            facts.tickers.iter().map(AsRef::as_ref).collect()
+        };
+        symbols.retain(|symbol| self.is_target(symbol));
+        symbols.sort_unstable();
+        symbols.dedup();
+        symbols.truncate((MAX_SPREAD_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
+
+        let memory = match symbols[..] {
+            [] => Some((index, Box::from(""))),
+            [symbol] => Some((index, symbol.into())),
+            _ => None,
+        };
+        if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
+            return Arc::clone(route);
+        }
+        let route = match symbols.split_first() {
+            Some((symbol, others)) if !is_global => self.route(index, Some(symbol), others),
+            _ => self.route(index, None, &symbols),
+        };
+        if let Some(memory) = memory {
+            if self.by_symbol.len() >= MAX_REMEMBERED {
+                self.by_symbol.clear();
+            }
+            self.by_symbol.insert(memory, Arc::clone(&route));
+        }
+        route
+    }
+
+    fn is_target(&self, symbol: &str) -> bool {
+        match &self.targets {
+            Targets::WholeMarket => Symbol::is_valid(symbol),
+            Targets::Symbols(symbols) => symbols.iter().any(|target| target.as_str() == symbol),
+        }
+    }
+
+    /// The route to the outlet of a symbol, or to the full stream, and to those of other symbols: it has one at least.
+    fn route(&self, index: ChannelIndex, first: Option<&str>, others: &[&str]) -> Arc<Route> {
+        let channel = self.channel(index);
+        let symbols = std::iter::once(first).chain(others.iter().copied().map(Some));
+        let outlets = symbols.map(|symbol| Arc::new(outlet(&self.keys, channel, symbol))).collect();
+        Arc::new(Route { channel: index, shard: home_shard(channel, first, self.shards), outlets })
+    }
+
+    fn index_of(&self, channel: &str) -> Option<ChannelIndex> {
+        let position = self.channels.iter().position(|known| known.name() == channel)?;
+        u8::try_from(position).ok().map(ChannelIndex)
+    }
+
+    /// The channel of an index that [`Router::index_of`] gave.
+    fn channel(&self, index: ChannelIndex) -> &Channel {
+        &self.channels[usize::from(index.0)]
+    }
+}
+
+/// The shard of an event by its channel and first symbol: the same in every run and on every machine, whatever the keys
+/// begin with.
+#[must_use]
+pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
+    let mut home = crc32fast::Hasher::new();
+    home.update(channel.name().as_bytes());
+    if let (Scope::PerTicker, Some(symbol)) = (channel.scope(), symbol) {
+        home.update(b":");
+        home.update(symbol.as_bytes());
+    }
+    home.finalize() as usize % shards
+}
+
+/// The outlet of a channel for a symbol that was checked, or its full stream.
+#[must_use]
+pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
+    let prefix = &keys.prefix;
+    let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
+    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
+    let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
+    Outlet {
+        rest: keys.rest_key(channel, symbol.as_ref()),
+        symbol,
+        stream: format!("{prefix}:ws:{channel}{suffix}").into(),
+        latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
+        map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
+        maxlen: keys.maxlen_of(channel),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn router(channels: &[&str], targets: &str, topics: &[&str]) -> Router {
+        let plan = PlanSettings {
+            channels: channels.iter().map(|c| ChannelChoice::Channel(Channel::parse(c).unwrap())).collect(),
+            targets: match targets {
+                "*" => Targets::WholeMarket,
+                list => Targets::Symbols(list.split(',').map(|s| Symbol::parse(s).unwrap()).collect()),
+            },
+            max_connections: 5,
+            max_joins_per_connection: 50,
+        };
+        let keys = KeySettings {
+            prefix: "uw".into(),
+            snapshots: true,
+            snapshot_interval: Duration::ZERO,
+            targets: plan.targets.clone(),
+            streams: true,
+            maxlen: None,
+            maxlen_by_channel: Vec::new(),
+        };
+        let topics: Vec<Topic> = topics
+            .iter()
+            .map(|topic| {
+                let (channel, symbol) = topic.split_once(':').map_or((*topic, None), |(c, s)| (c, Some(s)));
+                let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
+                Topic { channel: Channel::parse(channel).unwrap(), symbol }
+            })
+            .collect();
+        Router::new(&plan, &keys, 2, &topics)
+    }
+
+    fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
+        match router.route_of(topic, &Facts::read(payload).unwrap(), payload.len()) {
+            Routing::To(route) => route.outlets.iter().map(|outlet| outlet.stream.to_string()).collect(),
+            Routing::NoTarget(_) => vec!["no target".into()],
+            Routing::UnknownChannel => vec!["unknown".into()],
+        }
+    }
+
+    #[test]
+    fn the_topics_symbol_wins_over_the_payloads() {
+        let mut router = router(&["option_trades"], "SPXW", &["option_trades:SPXW"]);
+        let payload = r#"{"underlying_symbol":"SPX"}"#;
+        assert_eq!(streams(&mut router, "option_trades:SPXW", payload), ["uw:ws:option_trades:SPXW"]);
+    }
+
+    #[test]
+    fn a_global_channel_goes_to_its_full_stream_and_to_the_targets_it_names() {
+        let mut router = router(&["flow-alerts", "news"], "SPY,QQQ", &["flow-alerts", "news"]);
+        assert_eq!(
+            streams(&mut router, "flow-alerts", r#"{"ticker":"SPY"}"#),
+            ["uw:ws:flow-alerts", "uw:ws:flow-alerts:SPY"]
+        );
+        assert_eq!(streams(&mut router, "flow-alerts", r#"{"ticker":"DIA"}"#), ["uw:ws:flow-alerts"]);
+        assert_eq!(
+            streams(&mut router, "news", r#"{"tickers":["SPY","AAPL","QQQ","SPY"]}"#),
+            ["uw:ws:news", "uw:ws:news:QQQ", "uw:ws:news:SPY"]
+        );
+    }
+
+    #[test]
+    fn every_event_of_a_global_channel_has_one_shard() {
+        let mut router = router(&["flow-alerts"], "*", &["flow-alerts"]);
+        let mut shards: Vec<usize> = (0..100)
+            .map(|n| {
+                let payload = format!(r#"{{"ticker":"T{n}"}}"#);
+                match router.route_of("flow-alerts", &Facts::read(&payload).unwrap(), payload.len()) {
+                    Routing::To(route) => route.shard,
+                    other => unreachable!("{other:?}"),
+                }
+            })
+            .collect();
+        shards.dedup();
+        assert_eq!(shards.len(), 1);
+    }
+
+    #[test]
+    fn the_whole_market_has_streams_by_symbol_and_a_refuge_for_bad_symbols() {
+        let mut router = router(&["gex_strike"], "*", &["gex_strike"]);
+        assert_eq!(streams(&mut router, "gex_strike", r#"{"ticker":"BRK.B"}"#), ["uw:ws:gex_strike:BRK.B"]);
+        for bad in [r#"{"ticker":"a b"}"#, r#"{"ticker":"*"}"#, r#"{"x":1}"#, r#"{"ticker":"\n"}"#] {
+            assert_eq!(streams(&mut router, "gex_strike", bad), ["uw:ws:gex_strike"], "{bad}");
+        }
+        let tickers = r#"{"ticker":"SPY","tickers":["AAPL","SPY"]}"#;
+        assert_eq!(streams(&mut router, "gex_strike", tickers), ["uw:ws:gex_strike:SPY"]);
+    }
+
+    #[test]
+    fn tells_a_topic_without_target_from_an_unknown_channel() {
+        let mut router = router(&["price"], "SPY", &["price:SPY"]);
+        assert_eq!(streams(&mut router, "price:AAPL", "{}"), ["no target"]);
+        assert_eq!(streams(&mut router, "lit_trades", "{}"), ["unknown"]);
+    }
+
+    #[test]
+    fn remembers_a_bounded_number_of_symbols() {
+        let mut router = router(&["price"], "*", &["price"]);
+        for n in 0..MAX_REMEMBERED + 10 {
+            let payload = format!(r#"{{"ticker":"T{n}"}}"#);
+            assert_eq!(streams(&mut router, "price", &payload), [format!("uw:ws:price:T{n}")]);
+        }
+        assert!(router.by_symbol.len() <= MAX_REMEMBERED);
+    }
+}

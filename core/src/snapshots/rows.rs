@@ -1,0 +1,214 @@
+//! Bodies with one row for each time or each strike: `spot_exposures` and `spot_exposures_strike`.
+//!
+//! What is shown is a function of the newest REST body and of the events since, in whatever order they came: so a
+//! replay, a repetition and a late write of the fetcher all come to the same.
+
+mod row;
+
+use std::collections::BTreeMap;
+
+use self::row::{Dated, Event, Key, Row, Since};
+use super::object::Object;
+use super::parts::{Receipt, Unreadable, Untranslatable};
+use super::times;
+use crate::calendar::{SessionClock, session_date};
+
+/// Rows of a body at most; the least recent events go first. A session at ten seconds a row has 2 340, a ticker some
+/// hundreds of strikes.
+const MAX_ROWS: usize = 4_096;
+/// A body of REST has one row a minute and is some seconds behind. Where REST has gone on, rows of events are shown as
+/// far back as this from its newest row: longer than a pass of the fetcher takes (98.5 s), and short enough that its
+/// series is not filled up with ours.
+const OVERLAP_US: i64 = 10 * 60 * 1_000_000;
+/// Rows of events are remembered as far back as this: REST's next answer may come from a cache and be behind its last.
+const KEPT_US: i64 = 2 * OVERLAP_US;
+/// A row in its map, whose nodes are half empty when rows come in their order.
+const ROW_BYTES: usize = 2 * size_of::<(Key, Row)>();
+
+/// Which rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By time, of one session, oldest first.
+    Series,
+    /// By strike, lowest first.
+    Strikes,
+}
+
+/// The rows of a body.
+#[derive(Debug)]
+pub(super) struct Rows {
+    kind: Kind,
+    ticker: Box<str>,
+    by_key: BTreeMap<Key, Row>,
+    /// When REST answered.
+    base_us: i64,
+    /// The newest row of REST.
+    base_newest_us: Option<i64>,
+    /// The session of the newest row.
+    session: i32,
+    /// Memory of the texts.
+    text_bytes: usize,
+}
+
+impl Rows {
+    pub(super) fn new(kind: Kind, ticker: &str) -> Rows {
+        Rows {
+            kind,
+            ticker: ticker.into(),
+            by_key: BTreeMap::new(),
+            base_us: 0,
+            base_newest_us: None,
+            session: i32::MIN,
+            text_bytes: 0,
+        }
+    }
+
+    /// Takes these rows of REST, answered at `base_us`, in place of earlier ones.
+    pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), Unreadable> {
+        let mut sessions = SessionClock::default();
+        let base =
+            texts.iter().map(|text| self.base_row(text, &mut sessions)).collect::<Result<Vec<_>, _>>()?;
+        let old = std::mem::take(&mut self.by_key);
+        let newest = base.iter().map(|(_, row)| row).max_by_key(|row| row.at_us);
+        self.base_us = base_us;
+        self.base_newest_us = newest.map(|row| row.at_us);
+        self.session = newest.map_or(i32::MIN, |row| row.session);
+        self.by_key = base.into_iter().map(|(key, row)| (key, Row::of_rest(row))).collect();
+        self.text_bytes = self.by_key.values().map(Row::text_bytes).sum();
+        for (key, row) in old {
+            if let Some(event) = row.event {
+                self.place(key, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn base_row(&self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
+        let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
+        let at_us = object.text("time").and_then(|time| times::parse(&time));
+        let (key, at_us) = match self.kind {
+            Kind::Series => {
+                let at_us = at_us.ok_or(Unreadable("a row has no `time`"))?;
+                (Key::Time(at_us), at_us)
+            }
+            Kind::Strikes => {
+                let strike = object.decimal("strike").ok_or(Unreadable("a row has no `strike`"))?;
+                (Key::Strike(strike), at_us.unwrap_or_default())
+            }
+        };
+        Ok((key, Dated { at_us, session: sessions.session_date(millis(at_us)), text: text.into() }))
+    }
+
+    /// Takes the row of an event in.
+    pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
+        let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
+        let at_us = object
+            .integer("timestamp")
+            .and_then(|ms| times::event_us(ms, receipt.received_us))
+            .ok_or(Untranslatable("its `timestamp` is missing or far from its receipt"))?;
+        let key = match self.kind {
+            Kind::Series => Key::Time(at_us),
+            Kind::Strikes => {
+                Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is no number"))?)
+            }
+        };
+        let session = session_date(millis(at_us));
+        let text = match self.kind {
+            Kind::Series => row::of_series(&self.ticker, &object, at_us),
+            Kind::Strikes => row::of_strikes(&self.ticker, &object, at_us, session),
+        };
+        self.place(key, Event { row: Dated { at_us, session, text }, receipt });
+        Ok(())
+    }
+
+    /// Puts an event's row where it belongs, if it belongs anywhere.
+    fn place(&mut self, key: Key, event: Event) {
+        let is_over = self.is_over(&event.row);
+        if is_over && self.by_key.get(&key).is_none_or(|row| row.of_base().is_none()) {
+            return;
+        }
+        if event.row.session > self.session {
+            self.turn_to(event.row.session);
+        }
+        let row = self.by_key.entry(key).or_default();
+        if row.event.as_ref().is_some_and(|known| known.order() > event.order()) {
+            return;
+        }
+        self.text_bytes -= row.text_bytes();
+        row.event = Some(event);
+        row.merge(self.base_us);
+        if is_over && !row.is_merged() {
+            row.event = None;
+        }
+        self.text_bytes += row.text_bytes();
+        if self.by_key.len() > MAX_ROWS {
+            self.drop_oldest_event();
+        }
+    }
+
+    /// Whether the series has gone on so far that the row of an event cannot become news again.
+    fn is_over(&self, row: &Dated) -> bool {
+        let is_far_behind = self.base_newest_us.is_some_and(|newest| row.at_us < newest - KEPT_US);
+        self.kind == Kind::Series && (row.session < self.session || is_far_behind)
+    }
+
+    /// How old the rows of events are at most where REST has none.
+    fn since(&self) -> Since {
+        let at_us = match self.kind {
+            Kind::Series => self.base_newest_us.map_or(i64::MIN, |newest| newest - OVERLAP_US),
+            Kind::Strikes => i64::MIN,
+        };
+        Since { session: self.session, at_us }
+    }
+
+    /// A new session has begun: the series of the last one are over.
+    fn turn_to(&mut self, session: i32) {
+        self.session = session;
+        if self.kind == Kind::Series {
+            let rest =
+                std::mem::take(&mut self.by_key).into_iter().filter_map(|(key, row)| Some((key, row.base?)));
+            self.by_key = rest.map(|(key, row)| (key, Row::of_rest(row))).collect();
+            self.text_bytes = self.by_key.values().map(Row::text_bytes).sum();
+        }
+    }
+
+    fn drop_oldest_event(&mut self) {
+        let of_events = self.by_key.iter().filter(|(_, row)| row.base.is_none());
+        let oldest = of_events.min_by_key(|(_, row)| row.event.as_ref().map(Event::order));
+        if let Some(key) = oldest.map(|(key, _)| key.clone())
+            && let Some(row) = self.by_key.remove(&key)
+        {
+            self.text_bytes -= row.text_bytes();
+        }
+    }
+
+    /// The rows as they are shown, in their order. Without news they are REST's; beside news a series has none of an
+    /// earlier session.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
+        let (has_news, since) = (self.has_news(), self.since());
+        let is_over = move |row: &Row| self.kind == Kind::Series && row.is_before(since.session);
+        self.by_key.values().filter_map(move |row| match has_news {
+            true if is_over(row) => None,
+            true => row.shown(since),
+            false => row.of_base(),
+        })
+    }
+
+    /// Whether rows of events are shown.
+    pub(super) fn has_news(&self) -> bool {
+        let since = self.since();
+        self.by_key.values().any(|row| row.is_news(since))
+    }
+
+    /// Memory that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.text_bytes + self.by_key.len() * ROW_BYTES
+    }
+}
+
+fn millis(at_us: i64) -> u64 {
+    u64::try_from(at_us / 1000).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What files a shard's folder has, and what they say they are.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use super::aside::ASIDE;
+use super::cursor::{CURSOR, REMOVED, TEMPORARY};
+use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
+use super::segment::{REDO, parse_segment_name, segment_name};
+
+/// A file whose name is that of a segment.
+pub(super) struct Listed {
+    /// The number in its name.
+    pub first: u64,
+    pub len: u64,
+    pub header: SegmentHeader,
+}
+
+/// The files of a folder.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// In the order of their numbers.
+    pub segments: Vec<Listed>,
+    /// Files that an interrupted operation left: to be deleted.
+    pub leftovers: Vec<String>,
+    /// Whether a rewriting of ids was interrupted.
+    pub has_redo: bool,
+    /// Files that are not ours.
+    pub foreign: Vec<String>,
+}
+
+impl Listing {
+    pub(super) fn read(folder: &Path) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match listing.add(folder, name, entry.file_type()?.is_file()) {
+                // removed meanwhile by a running service
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                added => added?,
+            }
+        }
+        listing.foreign.sort_unstable();
+        listing.segments.sort_unstable_by_key(|file| file.first);
+        // segments that were begun when the process was killed: they cannot hold a record
+        while let Some(begun) = listing.segments.pop_if(|last| last.len <= SEGMENT_HEADER as u64) {
+            listing.leftovers.push(segment_name(begun.first));
+        }
+        Ok(listing)
+    }
+
+    fn add(&mut self, folder: &Path, name: String, is_file: bool) -> io::Result<()> {
+        let is_small = |name: &str| [CURSOR, REMOVED].contains(&name);
+        match parse_segment_name(&name).filter(|_| is_file) {
+            Some(first) => {
+                let file = File::open(folder.join(&name))?;
+                let len = file.metadata()?.len();
+                let mut bytes = [0; SEGMENT_HEADER];
+                // a header that cannot be read is no header
+                let read = file.read_exact_at(&mut bytes, 0);
+                let header = read.map_or(SegmentHeader::Bad, |()| parse_segment_header(&bytes));
+                self.segments.push(Listed { first, len, header });
+            }
+            None if is_small(&name) || name == ASIDE => {}
+            None if name == REDO => self.has_redo = true,
+            None if name.strip_suffix(TEMPORARY).is_some_and(is_small) => self.leftovers.push(name),
+            None => self.foreign.push(name),
+        }
+        Ok(())
+    }
+}
+
+/// The number that ends the `nth` of these files: the first one of the next that is what its name says.
+pub(super) fn below(files: &[Listed], nth: usize) -> u64 {
+    let later = files.get(nth + 1..).unwrap_or_default();
+    later.iter().find(|file| file.is_certain()).map_or(u64::MAX, |file| file.first)
+}
+
+impl Listed {
+    /// Whether the file is what its name says, in this version or a later one.
+    pub(super) fn is_certain(&self) -> bool {
+        match self.header {
+            SegmentHeader::Ours(first) | SegmentHeader::Newer { first, .. } => first == self.first,
+            SegmentHeader::Bad => false,
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Reading records back, in order, a block at a time.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::aside;
+use super::damage::{Damage, DamageKind};
+use super::error::{Context as _, SpoolError};
+use super::examine::{Reading, damage_of};
+use super::format::{Parsed, SEGMENT_HEADER, View, parse};
+use super::queue::{Place, Spool};
+use super::records::Mark;
+use super::scan::{Met, Span, read_readable, scan};
+use super::segment::{Segment, segment_name};
+use crate::event::{EntryId, Symbol};
+
+/// Blocks are no smaller: the first record of a segment should fit without a second try.
+const MIN_BLOCK: u64 = 16 * 1024;
+
+/// Segments are looked for, then read; none is removed in between.
+const NO_SEGMENT: SpoolError = SpoolError::Contradiction("it reads a segment that it does not have");
+/// Without its symbol the event would go to the full stream.
+const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a symbol that was checked is none");
+
+/// An event as it was appended, but for ids that were assigned anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number in the shard.
+    pub seq: u64,
+    /// When its frame was read, in Unix microseconds.
+    pub received_us: u64,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Where it goes, with its ids there; `None` is the channel's full stream.
+    pub outlets: Vec<(Option<Symbol>, EntryId)>,
+    /// The payload: a slice of the block that was read, which lives as long as any payload of it.
+    pub payload: Bytes,
+}
+
+/// Consecutive records.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The records, rising by one but for what was dropped or is damaged.
+    pub records: Vec<Record>,
+    /// Where to read on.
+    pub next_seq: u64,
+    /// Damage met since the last read, each once.
+    pub damages: Vec<Damage>,
+}
+
+/// Why no more records came from a block.
+enum Stop {
+    /// There are as many as were wanted.
+    Enough,
+    /// The next record needs so many bytes.
+    Short(usize),
+    /// The next bytes are not the next record.
+    Bad,
+}
+
+impl Spool {
+    /// Reads records from `from_seq` on, acknowledged ones too while they are kept: `max_events` and about `max_bytes` at
+    /// most, but at least one if there is any. A chunk without records has come to the end of the queue.
+    pub fn read(&mut self, from_seq: u64, max_events: usize, max_bytes: u64) -> Result<Chunk, SpoolError> {
+        let mut chunk = Chunk { next_seq: from_seq, ..Chunk::default() };
+        while chunk.records.is_empty() && chunk.next_seq < self.next_seq {
+            let index = self.segments.partition_point(|segment| segment.end <= chunk.next_seq);
+            let Some(segment) = self.segments.get(index) else {
+                // the last records were dropped or are missing
+                chunk.next_seq = self.next_seq;
+                break;
+            };
+            chunk.next_seq = chunk.next_seq.max(segment.first);
+            self.read_segment(index, &mut chunk, (max_events.max(1), max_bytes))?;
+        }
+        chunk.damages.append(&mut self.found);
+        Ok(chunk)
+    }
+
+    /// Receive time of the oldest record that is not acknowledged, in Unix microseconds; `None` if there is none.
+    pub fn oldest_unacknowledged_us(&mut self) -> Result<Option<u64>, SpoolError> {
+        let acknowledged = self.cursor.acknowledged;
+        if let Some((_, us)) = self.oldest.filter(|(seq, _)| *seq == acknowledged) {
+            return Ok(Some(us));
+        }
+        let place = self.place.take();
+        let chunk = self.read(acknowledged, 1, 0);
+        self.place = place;
+        let chunk = chunk?;
+        self.found.extend(chunk.damages);
+        self.oldest = chunk.records.first().map(|record| (acknowledged, record.received_us));
+        Ok(self.oldest.map(|(_, us)| us))
+    }
+
+    /// The place of a record: where the last read ended, or a known one before it.
+    fn place_of(&mut self, index: usize, seq: u64) -> Result<Place, SpoolError> {
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
+        let open = self.place.take().filter(|place| place.first == segment.first);
+        let mark = match &open {
+            Some(place) if place.seq == seq => Mark { seq, offset: place.offset },
+            _ => segment.mark_before(seq),
+        };
+        let path = segment.path(&self.folder);
+        let file = open.map_or_else(|| File::open(&path), |place| Ok(place.file)).context("open", &path)?;
+        Ok(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset })
+    }
+
+    /// Reads from one segment until there is enough, or something, or the segment is at its end.
+    fn read_segment(
+        &mut self,
+        index: usize,
+        chunk: &mut Chunk,
+        (max_events, max_bytes): (usize, u64),
+    ) -> Result<(), SpoolError> {
+        let mut place = self.place_of(index, chunk.next_seq)?;
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
+        let (end, bytes, path) = (segment.end, segment.bytes, segment.path(&self.folder));
+        let mut size = block_size(segment, chunk.next_seq - place.seq, (max_events, max_bytes));
+        while chunk.records.is_empty() && place.seq < end {
+            let left = bytes.saturating_sub(place.offset);
+            // more than memory can address is more than it can hold
+            let mut block = vec![0; usize::try_from(size.min(left)).unwrap_or(usize::MAX)];
+            let read = read_readable(&place.file, &mut block, place.offset).context("read", &path)?;
+            block.truncate(read);
+            match self.take_records(&Bytes::from(block), &mut place, (end, max_events), chunk)? {
+                Stop::Short(needs) if needs as u64 <= bytes.saturating_sub(place.offset) => {
+                    size = size.max(needs as u64);
+                }
+                Stop::Enough => {}
+                Stop::Short(_) | Stop::Bad => self.pass_damage(index, &mut place)?,
+            }
+            chunk.next_seq = chunk.next_seq.max(place.seq);
+        }
+        self.place = Some(place);
+        Ok(())
+    }
+
+    /// Adds the records of a block, and moves the place behind them.
+    fn take_records(
+        &mut self,
+        block: &Bytes,
+        place: &mut Place,
+        (end, max_events): (u64, usize),
+        chunk: &mut Chunk,
+    ) -> Result<Stop, SpoolError> {
+        let mut at = 0;
+        while place.seq < end && chunk.records.len() < max_events {
+            let view = match parse(block.get(at..).unwrap_or_default()) {
+                Parsed::Record(view) => view,
+                Parsed::Short(needs) => return Ok(Stop::Short(needs)),
+                Parsed::BadPayload(_) | Parsed::Bad => return Ok(Stop::Bad),
+            };
+            let is_next = view.seq == place.seq || self.is_known_gap(place.seq, view.seq);
+            if !is_next || view.seq >= end {
+                return Ok(Stop::Bad);
+            }
+            let size = view.size();
+            if view.seq >= chunk.next_seq {
+                let payload = block.slice(at + view.header_len()..at + size);
+                chunk.records.push(self.record(&view, payload)?);
+            }
+            at += size;
+            place.offset += size as u64;
+            place.seq = view.seq + 1;
+        }
+        Ok(Stop::Enough)
+    }
+
+    fn record(&mut self, view: &View<'_>, payload: Bytes) -> Result<Record, SpoolError> {
+        if *self.last_channel != *view.channel {
+            self.last_channel = view.channel.into();
+        }
+        let outlets = view.outlets().map(|outlet| {
+            let symbol = outlet.symbol.map(Symbol::parse).transpose();
+            symbol.map(|symbol| (symbol, outlet.id)).map_err(|_| NO_SYMBOL)
+        });
+        Ok(Record {
+            seq: view.seq,
+            received_us: view.received_us,
+            channel: Arc::clone(&self.last_channel),
+            outlets: outlets.collect::<Result<_, _>>()?,
+            payload,
+        })
+    }
+
+    fn is_known_gap(&self, from: u64, to: u64) -> bool {
+        to > from && self.cursor.absent.covered(from, to) == to - from
+    }
+
+    /// Moves the place to the next good record, or to the end of the segment.
+    fn pass_damage(&mut self, index: usize, place: &mut Place) -> Result<(), SpoolError> {
+        let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
+        let span = Span { offset: place.offset, seq: place.seq, len: segment.bytes, below: segment.end };
+        let mut next = Mark { seq: segment.end, offset: segment.bytes };
+        scan(&place.file, span, |met| {
+            if let Met::Record(offset, view) = met {
+                next = Mark { seq: view.seq, offset };
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .context("read", &segment.path(&self.folder))?;
+        if !self.is_known_gap(place.seq, next.seq) {
+            self.note_damage(index, &place.file)?;
+        }
+        (place.seq, place.offset) = (next.seq, next.offset);
+        Ok(())
+    }
+
+    /// Looks at a whole segment anew: what was damaged since it was written is reported once, with the channels that
+    /// have fewer records than before.
+    fn note_damage(&mut self, index: usize, file: &File) -> Result<(), SpoolError> {
+        let segment = self.segments.get_mut(index).ok_or(NO_SEGMENT)?;
+        let path = segment.path(&self.folder);
+        let span = Span {
+            offset: SEGMENT_HEADER as u64,
+            seq: segment.first,
+            len: segment.bytes,
+            below: segment.end,
+        };
+        let mut reading = Reading::new(segment.first, 0, segment.created);
+        scan(file, span, |met| {
+            reading.take(met);
+            ControlFlow::Continue(())
+        })
+        .context("read", &path)?;
+        let mut damage: Option<Damage> = None;
+        let (mut events, mut missing, mut records) = (0, 0, Vec::new());
+        for (stretch, from_us, to_us) in &reading.stretches {
+            let to = stretch.next.unwrap_or(segment.end);
+            let unacknowledged = stretch.expected.max(self.cursor.acknowledged).min(to);
+            let absent = &mut self.cursor.absent;
+            let new = (to - stretch.expected) - absent.covered(stretch.expected, to);
+            events += (to - unacknowledged) - absent.covered(unacknowledged, to);
+            missing += new;
+            records.push(unacknowledged..to);
+            absent.insert(stretch.expected, to);
+            if new > 0 {
+                let one = || damage_of(DamageKind::BadBytes, segment.first, stretch);
+                let sum = damage.get_or_insert_with(|| Damage { bytes: 0, from_us: *from_us, ..one() });
+                // the bytes stay where they are in any case; the copy is for the time after
+                let place = (stretch.offset, stretch.len);
+                if let Err(error) = aside::copy(&self.folder, &segment_name(segment.first), place) {
+                    let uncopied =
+                        format!("; {} bytes at {} are not copied aside: {error}", place.1, place.0);
+                    sum.detail.push_str(&uncopied);
+                }
+                sum.bytes += stretch.len;
+                sum.to_us = *to_us;
+            }
+        }
+        self.oldest = None;
+        let lost = segment.summary.less(&reading.segment.summary);
+        segment.summary = reading.segment.summary;
+        self.found.extend(damage.map(|damage| Damage {
+            events: Some(events),
+            records,
+            channels: if events == missing { lost } else { damage.channels.clone() },
+            ..damage
+        }));
+        Ok(())
+    }
+}
+
+/// Bytes to read for so many records after `skip` others, by the segment's average; a quarter more, as sizes vary.
+fn block_size(segment: &Segment, skip: u64, (max_events, max_bytes): (usize, u64)) -> u64 {
+    let average = segment.bytes / (segment.end - segment.first).max(1);
+    let events = skip.saturating_add(max_events as u64);
+    let wanted = events.saturating_mul(average + average / 4);
+    wanted.min(max_bytes.saturating_add(skip * average)).max(MIN_BLOCK)
+}

@@ -1,0 +1,64 @@
+//! The present time in the forms in which events hold it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+use super::template::decimal;
+
+/// A time, written once for all events that are sent together.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) millis: [u8; 13],
+    pub(super) second_millis: [u8; 13],
+    pub(super) micros: [u8; 16],
+    pub(super) iso: [u8; 20],
+    second: u64,
+}
+
+impl Moment {
+    /// The present.
+    pub(super) fn now() -> Moment {
+        Moment::at(unix_micros())
+    }
+
+    /// A time in Unix microseconds.
+    pub(super) fn at(unix_us: u64) -> Moment {
+        let mut moment = Moment {
+            millis: [b'0'; 13],
+            second_millis: [b'0'; 13],
+            micros: [b'0'; 16],
+            iso: *b"1970-01-01T00:00:00Z",
+            second: 0,
+        };
+        moment.set(unix_us);
+        moment
+    }
+
+    /// Becomes the present.
+    pub(super) fn refresh(&mut self) {
+        self.set(unix_micros());
+    }
+
+    fn set(&mut self, unix_us: u64) {
+        decimal(&mut self.micros, unix_us);
+        decimal(&mut self.millis, unix_us / 1000);
+        let second = unix_us / 1_000_000;
+        if second == self.second {
+            return;
+        }
+        self.second = second;
+        decimal(&mut self.second_millis, second * 1000);
+        let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
+        let text = timestamp.map(|timestamp| timestamp.to_string()).unwrap_or_default();
+        if text.len() == self.iso.len() {
+            self.iso.copy_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// Reads the wall clock, in Unix microseconds.
+pub(super) fn unix_micros() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}

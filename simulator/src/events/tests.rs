@@ -1,0 +1,177 @@
+use serde_json::Value;
+use uw_websocket_core::channel::shape;
+use uw_websocket_core::event::Channel;
+
+use super::*;
+
+const CHANNELS: [(&str, usize); 12] = [
+    ("option_trades", 35),
+    ("flow-alerts", 36),
+    ("price", 4),
+    ("gex", 14),
+    ("gex_strike", 28),
+    ("gex_strike_expiry", 29),
+    ("news", 5),
+    ("lit_trades", 19),
+    ("off_lit_trades", 19),
+    ("net_flow", 6),
+    ("market_tide", 7),
+    ("something_new", 4),
+];
+
+fn scene() -> Scene {
+    Scene::new(7, false)
+}
+
+fn made(maker: &mut EventMaker, number: u64, scene: &Scene) -> Value {
+    serde_json::from_slice(maker.make(number, number.wrapping_mul(0x9E37_79B9_7F4A_7C15), scene)).unwrap()
+}
+
+#[test]
+fn every_event_is_json_with_the_documented_number_of_fields_and_its_number() {
+    let scene = scene();
+    for (channel, fields) in CHANNELS {
+        let mut maker = EventMaker::new(channel, "SPY", &scene);
+        for number in [1, 2, 899_999_999_999, 77] {
+            let event = made(&mut maker, number, &scene);
+            assert_eq!(event.as_object().unwrap().len(), fields, "{channel}");
+            assert_eq!(event_number(channel, maker.newest()), Some(number), "{channel}");
+        }
+    }
+}
+
+/// The drift check of the service must be silent on the simulator, or a soak run shows nothing by it.
+#[test]
+fn every_event_has_the_shape_of_its_channel_however_it_is_altered() {
+    let scene = scene();
+    for (name, _) in CHANNELS {
+        let channel = Channel::parse(name).unwrap();
+        let parse = |payload: &[u8]| {
+            let payload = std::str::from_utf8(payload).unwrap();
+            shape::check(&channel, payload).unwrap_or_else(|error| {
+                panic!(
+                    "{error}: {}
+{payload}",
+                    error.drift
+                )
+            });
+        };
+        let mut maker = EventMaker::new(name, "SPY", &scene);
+        for number in 1..50 {
+            parse(maker.make(number, number.wrapping_mul(0x9E37_79B9_7F4A_7C15), &scene));
+        }
+        for alteration in Alteration::ALL.iter().copied() {
+            let mut maker = EventMaker::new(name, "SPY", &scene);
+            maker.alter(&[(alteration, 1)], &scene);
+            parse(maker.make(1, 7, &scene));
+        }
+    }
+}
+
+#[test]
+fn the_fields_have_the_documented_types() {
+    let scene = scene();
+    for (channel, field, is_right) in [
+        ("option_trades", "executed_at", Value::is_u64 as fn(&Value) -> bool),
+        ("option_trades", "premium", Value::is_string),
+        ("option_trades", "size", Value::is_u64),
+        ("option_trades", "tags", Value::is_array),
+        ("flow-alerts", "total_premium", Value::is_f64),
+        ("flow-alerts", "bid", Value::is_string),
+        ("flow-alerts", "has_sweep", Value::is_boolean),
+        ("price", "close", Value::is_string),
+        ("price", "vol", Value::is_u64),
+        ("gex", "timestamp", Value::is_u64),
+        ("gex_strike", "strike", Value::is_string),
+        ("gex_strike_expiry", "expiry", Value::is_string),
+        ("news", "timestamp", Value::is_string),
+        ("news", "tickers", Value::is_array),
+    ] {
+        let event = made(&mut EventMaker::new(channel, "SPY", &scene), 5, &scene);
+        assert!(is_right(&event[field]), "{channel}.{field}: {}", event[field]);
+    }
+}
+
+#[test]
+fn a_trade_agrees_with_itself() {
+    let scene = scene();
+    let mut maker = EventMaker::new("option_trades", "SPY", &scene);
+    let mut volume = 0;
+    for number in 1..1000 {
+        let event = made(&mut maker, number, &scene);
+        let decimal = |field: &str| event[field].as_str().unwrap().parse::<f64>().unwrap();
+        let premium = event["size"].as_u64().unwrap() as f64 * decimal("price") * 100.0;
+        assert!((premium - decimal("premium")).abs() < 0.01);
+        assert!(event["volume"].as_u64().unwrap() > volume);
+        volume = event["volume"].as_u64().unwrap();
+    }
+}
+
+#[test]
+fn a_trade_has_the_size_of_the_benchmark() {
+    let scene = scene();
+    let mut maker = EventMaker::new("option_trades", "SPY", &scene);
+    let frame = "[\"option_trades:SPY\",]".len() + maker.make(1, 1, &scene).len();
+    assert!((774..=794).contains(&frame), "{frame}");
+}
+
+#[test]
+fn rows_go_over_strikes_and_expiries() {
+    let scene = scene();
+    let mut maker = EventMaker::new("gex_strike_expiry", "SPY", &scene);
+    let cell = |event: &Value| format!("{}{}", event["expiry"], event["strike"]);
+    let cells: std::collections::HashSet<_> =
+        (1..4001).map(|number| cell(&made(&mut maker, number, &scene))).collect();
+    assert_eq!(cells.len(), 4000);
+}
+
+#[test]
+fn an_amendment_has_the_number_and_other_contents() {
+    let scene = scene();
+    for channel in ["option_trades", "gex_strike", "flow-alerts"] {
+        let mut maker = EventMaker::new(channel, "SPY", &scene);
+        let first = maker.make(9, 1, &scene).to_vec();
+        let second = maker.amend(9, 0xFFFF_FFFF_FFFF, &scene).to_vec();
+        assert_ne!(first, second);
+        assert_eq!(event_number(channel, &second), Some(9));
+    }
+}
+
+#[test]
+fn alterations_keep_the_event_json_with_its_number() {
+    let scene = scene();
+    for (channel, alteration, shows) in [
+        ("price", Alteration::PriceWithoutTicker, r#"{"close""#),
+        ("flow-alerts", Alteration::AlertIntegers, r#""total_bid_side_prem":0,"#),
+        ("flow-alerts", Alteration::NullRule, r#""rule_name":null"#),
+        ("option_trades", Alteration::BlankDecimals, r#""underlying_price":"""#),
+        ("gex_strike", Alteration::BlankDecimals, r#""call_vanna_vol":"""#),
+        ("gex", Alteration::UnknownFields, r#""future_flag":true"#),
+    ] {
+        let mut maker = EventMaker::new(channel, "SPY", &scene);
+        maker.alter(&[(alteration, 2)], &scene);
+        made(&mut maker, 1, &scene);
+        assert!(!String::from_utf8_lossy(maker.newest()).contains(shows), "{channel}");
+        made(&mut maker, 2, &scene);
+        assert!(String::from_utf8_lossy(maker.newest()).contains(shows), "{channel}");
+        assert_eq!(event_number(channel, maker.newest()), Some(2));
+    }
+}
+
+#[test]
+fn a_stamp_is_the_send_time_in_microseconds() {
+    let before = super::moment::unix_micros();
+    let scene = Scene::new(7, true);
+    let event = made(&mut EventMaker::new("news", "SPY", &scene), 1, &scene);
+    assert!(event["sent_us"].as_u64().unwrap() >= before);
+}
+
+#[test]
+fn a_seed_decides_everything_but_the_time() {
+    let event = |seed| {
+        let scene = Scene::new(seed, false);
+        made(&mut EventMaker::new("option_trades", "SPY", &scene), 1, &scene)["id"].clone()
+    };
+    assert_eq!(event(7), event(7));
+    assert_ne!(event(7), event(8));
+}

@@ -1,0 +1,323 @@
+//! The events for everything that is joined: which topic comes next, and who gets it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use uw_websocket_core::event::{Channel, Symbol};
+
+use crate::events::{self, EventMaker, Scene};
+use crate::misbehaviour::Alteration;
+use crate::options::{SimulatorOptions, Spread};
+use crate::session::{Room, Session};
+
+/// Bytes of a session that may be unwritten before it takes no more events: a large write, and small enough to stay in
+/// the processor's cache. What a pausing client needs besides is in the buffers of the kernel.
+pub(super) const OUTBOX_LIMIT: usize = 256 * 1024;
+/// Picks in the schedule; every topic has at least one.
+const SCHEDULE: u64 = 4096;
+/// Picks of topics without room before all topics are looked through.
+const MAX_MISSES: usize = 64;
+/// Events that share a reading of the clock.
+const EVENTS_PER_MOMENT: u64 = 32;
+
+/// What became of an attempt to make an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It was made and delivered, or dropped on request.
+    Sent,
+    /// One of its receivers has no room.
+    Full,
+    /// Nobody can take it.
+    Nobody,
+}
+
+/// One channel and symbol, and who joined it.
+#[derive(Debug)]
+struct Source {
+    maker: EventMaker,
+    channel: usize,
+    deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug)]
+struct Delivery {
+    session: Rc<Session>,
+    /// `["topic",` as the session joined it.
+    prefix: Vec<u8>,
+}
+
+/// Makes events and hands them to sessions.
+#[derive(Debug)]
+pub(super) struct Feed {
+    scene: Scene,
+    rng: fastrand::Rng,
+    sources: Vec<Source>,
+    /// By channel and symbol; empty where there is none.
+    by_name: HashMap<(String, String), usize>,
+    schedule: Vec<usize>,
+    cursor: usize,
+    /// The sources of the schedule, each once.
+    steady: Vec<usize>,
+    wave_sources: Vec<usize>,
+    /// Names and numbers of events of the channels.
+    channels: Vec<(String, u64)>,
+    alterations: Vec<(Alteration, u64)>,
+    duplicate_every: Option<u64>,
+    amend_every: Option<u64>,
+    number: u64,
+    duplicates: u64,
+    amendments: u64,
+}
+
+impl Feed {
+    pub(super) fn new(options: &SimulatorOptions) -> Feed {
+        Feed {
+            scene: Scene::new(options.seed, options.stamp),
+            rng: fastrand::Rng::with_seed(options.seed),
+            sources: Vec::new(),
+            by_name: HashMap::new(),
+            schedule: Vec::new(),
+            cursor: 0,
+            steady: Vec::new(),
+            wave_sources: Vec::new(),
+            channels: Vec::new(),
+            alterations: Vec::new(),
+            duplicate_every: None,
+            amend_every: None,
+            number: 0,
+            duplicates: 0,
+            amendments: 0,
+        }
+    }
+
+    /// Sets which events take another form.
+    pub(super) fn alter(&mut self, alterations: Vec<(Alteration, u64)>) {
+        let every = |wanted| alterations.iter().find(|(kind, _)| *kind == wanted).map(|(_, every)| *every);
+        self.duplicate_every = every(Alteration::Duplicate);
+        self.amend_every = every(Alteration::Amendment);
+        for source in &mut self.sources {
+            source.maker.alter(&alterations, &self.scene);
+        }
+        self.alterations = alterations;
+    }
+
+    /// Takes over who joined what.
+    pub(super) fn arrange(&mut self, sessions: &[Rc<Session>], options: &SimulatorOptions) {
+        for source in &mut self.sources {
+            source.deliveries.clear();
+        }
+        for session in sessions {
+            for topic in session.topics() {
+                self.subscribe(session, &topic, options);
+            }
+        }
+        let joined = |index: &usize| !self.sources[*index].deliveries.is_empty();
+        let joined: Vec<usize> = (0..self.sources.len()).filter(joined).collect();
+        let waves = options.waves.is_some();
+        let in_waves =
+            |index: &usize| waves && self.channels[self.sources[*index].channel].0.starts_with("gex_strike");
+        let (wave_sources, steady): (Vec<usize>, Vec<usize>) = joined.into_iter().partition(in_waves);
+        self.wave_sources = wave_sources;
+        self.schedule = match options.spread {
+            Spread::Even => steady.clone(),
+            Spread::Skewed => self.skewed(&steady),
+        };
+        self.steady = steady;
+        self.cursor = 0;
+    }
+
+    /// Adds the session to every source that `topic` stands for.
+    fn subscribe(&mut self, session: &Rc<Session>, topic: &str, options: &SimulatorOptions) {
+        let (channel, symbol) =
+            topic.split_once(':').map_or((topic, None), |(channel, symbol)| (channel, Some(symbol)));
+        let wanted =
+            options.channels_only.is_empty() || options.channels_only.iter().any(|only| only == channel);
+        if !wanted || Channel::parse(channel).is_err() {
+            return;
+        }
+        match symbol {
+            Some(symbol) if events::is_per_ticker(channel) && Symbol::is_valid(symbol) => {
+                self.deliver_to(session, topic, (channel, symbol));
+            }
+            Some(_) => {}
+            None if events::has_symbols(channel) => {
+                for symbol in &options.symbols {
+                    self.deliver_to(session, topic, (channel, symbol.as_str()));
+                }
+            }
+            None => self.deliver_to(session, topic, (channel, "")),
+        }
+    }
+
+    fn deliver_to(&mut self, session: &Rc<Session>, topic: &str, (channel, symbol): (&str, &str)) {
+        let prefix = envelope(topic);
+        let index = self.source(channel, symbol);
+        self.sources[index].deliveries.push(Delivery { session: Rc::clone(session), prefix });
+    }
+
+    fn source(&mut self, channel: &str, symbol: &str) -> usize {
+        let name = (channel.to_owned(), symbol.to_owned());
+        if let Some(index) = self.by_name.get(&name) {
+            return *index;
+        }
+        let mut maker = EventMaker::new(channel, symbol, &self.scene);
+        maker.alter(&self.alterations, &self.scene);
+        let channel = self.channel(channel);
+        self.sources.push(Source { maker, channel, deliveries: Vec::new() });
+        self.by_name.insert(name, self.sources.len() - 1);
+        self.sources.len() - 1
+    }
+
+    /// The place of a channel's count.
+    fn channel(&mut self, name: &str) -> usize {
+        self.channels.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.channels.push((name.to_owned(), 0));
+            self.channels.len() - 1
+        })
+    }
+
+    /// Every source as often as is usual for its channel and its rank in it, shuffled.
+    fn skewed(&mut self, sources: &[usize]) -> Vec<usize> {
+        let mut ranks = vec![0_u64; self.channels.len()];
+        let mut shares = Vec::with_capacity(sources.len());
+        let mut of_channel = vec![0_u64; self.channels.len()];
+        for source in sources {
+            let channel = self.sources[*source].channel;
+            ranks[channel] += 1;
+            let share = 1_000_000 / ranks[channel];
+            of_channel[channel] += share;
+            shares.push((*source, channel, share));
+        }
+        let rate = |channel: usize| u64::from(events::usual_rate(&self.channels[channel].0));
+        let present = (0..self.channels.len()).filter(|channel| ranks[*channel] > 0);
+        let total: u64 = present.map(rate).sum::<u64>().max(1);
+        let mut schedule = Vec::new();
+        for (source, channel, share) in shares {
+            let picks = SCHEDULE * rate(channel) * share / (total * of_channel[channel]);
+            schedule.extend((0..picks.max(1)).map(|_| source));
+        }
+        self.rng.shuffle(&mut schedule);
+        schedule
+    }
+
+    /// Whether anybody joined anything that has events.
+    pub(super) fn has_listeners(&self) -> bool {
+        !self.schedule.is_empty() || !self.wave_sources.is_empty()
+    }
+
+    /// How many sources have their events in waves.
+    pub(super) fn wave_sources(&self) -> usize {
+        self.wave_sources.len()
+    }
+
+    /// Brings the time of the next events up to now.
+    pub(super) fn refresh(&mut self) {
+        self.scene.refresh();
+    }
+
+    /// Makes the next event of the schedule; if its receivers have no room, none is made.
+    #[inline]
+    pub(super) fn next(&mut self) -> Offer {
+        let Some(source) = self.schedule.get(self.cursor).copied() else { return Offer::Nobody };
+        self.cursor += 1;
+        if self.cursor == self.schedule.len() {
+            self.cursor = 0;
+        }
+        self.offer(source)
+    }
+
+    /// Makes an event for anyone who has room.
+    #[inline]
+    pub(super) fn next_with_room(&mut self) -> Offer {
+        for _ in 0..MAX_MISSES {
+            if self.next() == Offer::Sent {
+                return Offer::Sent;
+            }
+        }
+        for index in 0..self.steady.len() {
+            if self.offer(self.steady[index]) == Offer::Sent {
+                return Offer::Sent;
+            }
+        }
+        Offer::Full
+    }
+
+    /// Makes a row of a wave for its `index`-th source.
+    pub(super) fn row(&mut self, index: usize) -> Offer {
+        self.wave_sources.get(index).copied().map_or(Offer::Nobody, |source| self.offer(source))
+    }
+
+    #[inline]
+    fn offer(&mut self, index: usize) -> Offer {
+        let source = &mut self.sources[index];
+        let mut receivers = 0;
+        for delivery in &source.deliveries {
+            match delivery.session.room(OUTBOX_LIMIT) {
+                Room::Full => return Offer::Full,
+                Room::Yes | Room::Drops => receivers += 1,
+                Room::Gone => {}
+            }
+        }
+        if receivers == 0 {
+            return Offer::Nobody;
+        }
+        self.number += 1;
+        if self.number.is_multiple_of(EVENTS_PER_MOMENT) {
+            self.scene.refresh();
+        }
+        self.channels[source.channel].1 += 1;
+        let payload = source.maker.make(self.number, self.rng.u64(..), &self.scene);
+        deliver(&source.deliveries, payload);
+        if self.duplicate_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
+            self.duplicates += 1;
+            deliver(&source.deliveries, source.maker.newest());
+        }
+        if self.amend_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
+            self.amendments += 1;
+            let payload = source.maker.amend(self.number, self.rng.u64(..), &self.scene);
+            deliver(&source.deliveries, payload);
+        }
+        Offer::Sent
+    }
+
+    /// Counts an event that did not come from here.
+    pub(super) fn count(&mut self, topic: &str) {
+        let channel = self.channel(topic.split_once(':').map_or(topic, |(channel, _)| channel));
+        self.number += 1;
+        self.channels[channel].1 += 1;
+    }
+
+    /// Events so far.
+    pub(super) fn events(&self) -> u64 {
+        self.number
+    }
+
+    /// Events so far by channel, for those that had any.
+    pub(super) fn by_channel(&self) -> BTreeMap<String, u64> {
+        self.channels.iter().filter(|(_, events)| *events > 0).cloned().collect()
+    }
+
+    /// Events that were sent twice, and events that were amended.
+    pub(super) fn repeats(&self) -> (u64, u64) {
+        (self.duplicates, self.amendments)
+    }
+}
+
+/// The start of a frame: `["topic",`.
+pub(super) fn envelope(topic: &str) -> Vec<u8> {
+    let mut prefix = b"[".to_vec();
+    prefix.extend_from_slice(serde_json::Value::from(topic).to_string().as_bytes());
+    prefix.push(b',');
+    prefix
+}
+
+#[inline]
+fn deliver(deliveries: &[Delivery], payload: &[u8]) {
+    for delivery in deliveries {
+        match delivery.session.room(usize::MAX) {
+            Room::Drops => delivery.session.drop_event(),
+            Room::Yes | Room::Full => delivery.session.deliver(&delivery.prefix, payload),
+            Room::Gone => {}
+        }
+    }
+}

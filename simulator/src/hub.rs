@@ -1,0 +1,318 @@
+//! The state of a running simulator. It lives on the simulator's own thread; others reach it by calls that run there.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::counts::Counts;
+use crate::feed::{Feed, OUTBOX_LIMIT, envelope};
+use crate::handshake::{HandshakeRequest, Refusal};
+use crate::misbehaviour::{Alteration, Kind, Misbehaviour};
+use crate::options::{Rate, SimulatorOptions};
+use crate::session::{Room, Session};
+
+/// A misbehaviour and the handshakes before it was set.
+#[derive(Debug)]
+struct Order {
+    misbehaviour: Misbehaviour,
+    handshakes_before: u64,
+}
+
+impl Order {
+    /// Whether it is for the connection of the `handshake`-th handshake.
+    fn is_for(&self, handshake: u64) -> bool {
+        self.misbehaviour.window.holds(handshake.checked_sub(self.handshakes_before).filter(|n| *n > 0))
+    }
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Farewell {
+    /// The code of the close frame.
+    pub(super) code: u16,
+    /// For a client to take what is unwritten and to end its side.
+    pub(super) session: Duration,
+    /// For all of them, when the simulator ends.
+    pub(super) all: Duration,
+}
+
+impl Farewell {
+    /// RFC 6455 §7.4.1: the server goes away, and does not wait long.
+    pub(super) const GOING_AWAY: Farewell =
+        Farewell { code: 1001, session: Duration::from_secs(1), all: Duration::from_millis(500) };
+    /// The normal end: everything was sent, and a slow client may have megabytes of it yet to read.
+    pub(super) const FINISHED: Farewell =
+        Farewell { code: 1000, session: Duration::from_secs(60), all: Duration::from_secs(60) };
+}
+
+/// The state of a running simulator.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) options: SimulatorOptions,
+    pub(super) feed: RefCell<Feed>,
+    sessions: RefCell<Vec<Rc<Session>>>,
+    orders: RefCell<Vec<Order>>,
+    /// Of refused handshakes and of sessions that are over.
+    past: RefCell<Counts>,
+    ignored_joins: Cell<u64>,
+    last_request: RefCell<Option<HandshakeRequest>>,
+    pub(super) rate: Cell<Rate>,
+    pub(super) is_paused: Cell<bool>,
+    /// Whether a recording came to its end.
+    pub(super) is_played: Cell<bool>,
+    /// Why it ended early.
+    pub(super) failure: RefCell<Option<String>>,
+    /// The time of the newest frame of a recording that has one.
+    pub(super) played_ms: Cell<Option<u64>>,
+    /// Frames of a recording that nobody had joined.
+    unheard: Cell<u64>,
+    /// How sessions end when the simulator does.
+    pub(super) farewell: Cell<Farewell>,
+    /// Whether the feed does not know yet who joined what.
+    is_stale: Cell<bool>,
+    /// Something changed that decides whether and how fast events are made.
+    pub(super) changed: Notify,
+    /// A session has room again.
+    pub(super) room: Notify,
+    /// A session is over.
+    pub(super) left: Notify,
+}
+
+impl Hub {
+    pub(super) fn new(options: SimulatorOptions) -> Hub {
+        let hub = Hub {
+            feed: RefCell::new(Feed::new(&options)),
+            sessions: RefCell::default(),
+            orders: RefCell::default(),
+            past: RefCell::default(),
+            ignored_joins: Cell::new(0),
+            last_request: RefCell::default(),
+            rate: Cell::new(options.rate),
+            is_paused: Cell::new(false),
+            is_played: Cell::new(false),
+            failure: RefCell::default(),
+            played_ms: Cell::new(None),
+            unheard: Cell::new(0),
+            farewell: Cell::new(Farewell::GOING_AWAY),
+            is_stale: Cell::new(false),
+            changed: Notify::new(),
+            room: Notify::new(),
+            left: Notify::new(),
+            options,
+        };
+        hub.set_misbehaviours(hub.options.misbehaviours.clone());
+        hub
+    }
+
+    /// Replaces what is wrong; windows count from here.
+    pub(super) fn set_misbehaviours(&self, misbehaviours: Vec<Misbehaviour>) {
+        self.orders.borrow_mut().clear();
+        self.ignored_joins.set(0);
+        self.add_misbehaviours(misbehaviours);
+    }
+
+    /// Adds to what is wrong; the windows of the new ones count from here.
+    pub(super) fn add_misbehaviours(&self, misbehaviours: Vec<Misbehaviour>) {
+        let handshakes_before = self.past.borrow().handshakes;
+        let order = |misbehaviour| Order { misbehaviour, handshakes_before };
+        self.orders.borrow_mut().extend(misbehaviours.into_iter().map(order));
+        let alteration = |order: &Order| match order.misbehaviour.kind {
+            Kind::Alter(alteration, every) => Some((alteration, every)),
+            _ => None,
+        };
+        let alterations: Vec<(Alteration, u64)> =
+            self.orders.borrow().iter().filter_map(alteration).collect();
+        self.feed.borrow_mut().alter(alterations);
+        for session in self.sessions.borrow().iter() {
+            session.misbehave(self.kinds_for(session.number));
+        }
+        self.changed.notify_one();
+    }
+
+    fn kinds_for(&self, handshake: u64) -> Vec<Kind> {
+        let orders = self.orders.borrow();
+        orders
+            .iter()
+            .filter(|order| order.is_for(handshake))
+            .map(|order| order.misbehaviour.kind.clone())
+            .collect()
+    }
+
+    /// Decides about a request: a session, or the reason why not.
+    pub(super) fn admit(&self, request: &HandshakeRequest) -> Result<Session, Refusal> {
+        let mut past = self.past.borrow_mut();
+        past.handshakes += 1;
+        self.last_request.replace(Some(request.clone()));
+        let number = past.handshakes;
+        let kinds = self.kinds_for(number);
+        let decision = self.refusal(request, &kinds);
+        past.refused += u64::from(decision.is_some());
+        match decision {
+            Some(refusal) => Err(refusal),
+            None => Ok(Session::new(number, request.path() != "/socket", kinds)),
+        }
+    }
+
+    fn refusal(&self, request: &HandshakeRequest, kinds: &[Kind]) -> Option<Refusal> {
+        let ordered = kinds.iter().find_map(|kind| match kind {
+            Kind::Refuse { status, retry_after } => Some(Refusal::new(*status, *retry_after)),
+            _ => None,
+        });
+        if ordered.is_some() {
+            return ordered;
+        }
+        // the vendor's documentation lives under /api, and its route upgrades too
+        if !matches!(request.path(), "/socket" | "/api/socket") {
+            return Some(Refusal::new(404, None));
+        }
+        let token = request.token().filter(|token| !token.is_empty());
+        let is_good = match (&self.options.token, &token) {
+            (Some(expected), Some(token)) => token == expected.reveal(),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        (!is_good).then(Refusal::bad_token)
+    }
+
+    pub(super) fn enter(&self, session: &Rc<Session>) {
+        self.sessions.borrow_mut().push(Rc::clone(session));
+    }
+
+    pub(super) fn leave(&self, session: &Rc<Session>) {
+        self.sessions.borrow_mut().retain(|open| !Rc::ptr_eq(open, session));
+        self.past.borrow_mut().add(session.counts());
+        self.rearrange();
+        self.room.notify_one();
+        self.left.notify_waiters();
+    }
+
+    /// Makes the feed look again who joined what, before its next event.
+    pub(super) fn rearrange(&self) {
+        self.is_stale.set(true);
+        self.changed.notify_one();
+    }
+
+    /// Whether a join is one of those that are not answered.
+    pub(super) fn ignores_join(&self, session: &Session) -> bool {
+        let limit = session.find(|kind| match kind {
+            Kind::IgnoreJoins(joins) => Some(*joins),
+            _ => None,
+        });
+        let is_ignored = limit.is_some_and(|joins| self.ignored_joins.get() < joins);
+        self.ignored_joins.set(self.ignored_joins.get() + u64::from(is_ignored));
+        is_ignored
+    }
+
+    /// Counts a join that was acknowledged.
+    pub(super) fn count_join(&self) {
+        self.past.borrow_mut().joins += 1;
+        self.rearrange();
+    }
+
+    /// Joins that were acknowledged.
+    pub(super) fn joins(&self) -> u64 {
+        self.past.borrow().joins
+    }
+
+    /// Whether no session holds back what it got: it was written, or is being written.
+    pub(super) fn is_written(&self) -> bool {
+        self.sessions.borrow().iter().all(|session| session.room(1) != Room::Full)
+    }
+
+    /// Whether events may be sent at all now.
+    pub(super) fn may_send(&self) -> bool {
+        if self.is_stale.replace(false) {
+            self.feed.borrow_mut().arrange(&self.sessions.borrow(), &self.options);
+        }
+        !self.is_paused.get()
+            && self.past.borrow().joins >= self.options.start_after_joins
+            && self.events_left() > 0
+    }
+
+    /// Whether anybody joined anything.
+    pub(super) fn has_joins(&self) -> bool {
+        self.sessions.borrow().iter().any(|session| !session.topics().is_empty())
+    }
+
+    /// Events that may still be made.
+    pub(super) fn events_left(&self) -> u64 {
+        self.options.events.map_or(u64::MAX, |events| events.saturating_sub(self.feed.borrow().events()))
+    }
+
+    /// Sends one event to everyone who joined its topic or the global form of its channel; `false` if one of them has
+    /// no room, and then nobody got it.
+    pub(super) fn play(&self, topic: &str, payload: &[u8]) -> bool {
+        let receivers = self.listeners(topic);
+        if receivers.iter().any(|(session, _)| session.room(OUTBOX_LIMIT) == Room::Full) {
+            return false;
+        }
+        if receivers.is_empty() {
+            self.unheard.set(self.unheard.get() + 1);
+        } else {
+            self.feed.borrow_mut().count(topic);
+        }
+        for (session, joined) in receivers {
+            match session.room(OUTBOX_LIMIT) {
+                Room::Drops => session.drop_event(),
+                Room::Yes | Room::Full => session.deliver(&envelope(joined), payload),
+                Room::Gone => {}
+            }
+        }
+        true
+    }
+
+    /// Sends one event at once, whether there is room or not. Returns how many got it.
+    pub(super) fn send(&self, topic: &str, payload: &[u8]) -> usize {
+        let receivers = self.listeners(topic);
+        if !receivers.is_empty() {
+            self.feed.borrow_mut().count(topic);
+        }
+        for (session, joined) in &receivers {
+            session.deliver(&envelope(joined), payload);
+        }
+        receivers.len()
+    }
+
+    /// Who joined a topic, once for each form in which it was joined.
+    fn listeners<'a>(&self, topic: &'a str) -> Vec<(Rc<Session>, &'a str)> {
+        let global = topic.split_once(':').map(|(channel, _)| channel);
+        let forms = [Some(topic), global];
+        let sessions = self.sessions.borrow();
+        let joined = sessions.iter().flat_map(|session| {
+            forms
+                .into_iter()
+                .flatten()
+                .filter(|form| session.has_joined(form))
+                .map(|form| (Rc::clone(session), form))
+        });
+        joined.collect()
+    }
+
+    /// Does something with every open session, and returns how many there are.
+    pub(super) fn each_session(&self, act: impl Fn(&Session)) -> usize {
+        let sessions = self.sessions.borrow();
+        sessions.iter().for_each(|session| act(session));
+        sessions.len()
+    }
+
+    /// The topics of every open session.
+    pub(super) fn topics(&self) -> Vec<Vec<String>> {
+        self.sessions.borrow().iter().map(|session| session.topics()).collect()
+    }
+
+    pub(super) fn last_request(&self) -> Option<HandshakeRequest> {
+        self.last_request.borrow().clone()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = self.past.borrow().clone();
+        for session in self.sessions.borrow().iter() {
+            counts.add(session.counts());
+        }
+        let feed = self.feed.borrow();
+        (counts.duplicates, counts.amendments) = feed.repeats();
+        Counts { events: feed.events(), by_channel: feed.by_channel(), unheard: self.unheard.get(), ..counts }
+    }
+}

@@ -1,0 +1,314 @@
+//! What a feed can do wrong, on request.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+use uw_websocket_core::labelled;
+
+/// One thing that is wrong, and for which connections.
+///
+/// As text: `KIND[=ARGUMENT][@N|@N..]`, see [`Kind`] for the kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misbehaviour {
+    /// What is wrong.
+    pub kind: Kind,
+    /// For which connections.
+    pub window: Window,
+}
+
+/// The handshakes, counted from the moment when a misbehaviour was set, whose connections it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Every one, and the connections that are open already.
+    All,
+    /// `@N`: the first N.
+    First(u64),
+    /// `@N..`: those after the first N.
+    After(u64),
+}
+
+/// What is wrong. In the text forms `N` counts events of the connection, and arguments in brackets may be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `refuse=STATUS[,RETRY_AFTER]`: the handshake is refused; the second number is sent as `Retry-After` seconds.
+    Refuse {
+        /// 401 has the vendor's text about the missing scope.
+        status: u16,
+        /// Seconds.
+        retry_after: Option<u32>,
+    },
+    /// `brief[=MS]`: accepted, served, and closed cleanly after so long (500 ms).
+    Brief(Duration),
+    /// `silent`: accepted; pings are answered; no acknowledgement and no event ever comes.
+    Silent,
+    /// `no-pong`: pings are not answered.
+    NoPong,
+    /// `freeze=N`: after N events the connection neither reads nor writes, and does not even notice its end.
+    Freeze(u64),
+    /// `ignore-joins=N`: the first N joins of the simulator are not answered.
+    IgnoreJoins(u64),
+    /// `refuse-topic=TOPIC[,REASON]`: its join is answered with an error.
+    RefuseTopic {
+        /// The topic as it is joined.
+        topic: String,
+        /// The text of the reason.
+        reason: String,
+    },
+    /// `notice[=TEXT]`: after the first join comes the object `{"error":TEXT}`.
+    Notice(String),
+    /// `close=CODE[,N]`: a close frame after N events (0).
+    Close {
+        /// RFC 6455 §7.4.
+        code: u16,
+        /// Events of the connection before it.
+        after: u64,
+    },
+    /// `cut=N`: after N events half a frame is sent and the TCP connection ended.
+    Cut(u64),
+    /// `oversized=BYTES[,N]`: after N events (0) a frame of so many bytes is announced, of which few come.
+    Oversized {
+        /// The announced length.
+        bytes: u64,
+        /// Events of the connection before it.
+        after: u64,
+    },
+    /// `server-pings[=MS]`: the server pings, too (1000 ms).
+    ServerPings(Duration),
+    /// `drop-when-slow[=BYTES]`: events for a connection with so much unsent (1 MiB) are dropped and counted.
+    DropWhenSlow(usize),
+    /// `<odd frame>[=N]`: one more frame after every N-th event (100), that is not an event: see [`OddFrame`].
+    Odd(OddFrame, u64),
+    /// `<alteration>[=N]`: every N-th event (10) of a topic is sent in another form: see [`Alteration`].
+    Alter(Alteration, u64),
+}
+
+labelled! {
+    /// A frame that is not an event.
+    OddFrame {
+        /// Reserved bit set.
+        ReservedBit = "rsv",
+        /// Text that is not UTF-8.
+        InvalidUtf8 = "invalid-utf8",
+        /// Text that is not JSON.
+        NotJson = "not-json",
+        /// 100 000 nested arrays in place of the payload.
+        DeeplyNested = "deep",
+        /// The payload is an array of objects.
+        ArrayPayload = "array-payload",
+        /// JSON that is neither an envelope nor an object, in turn of several forms.
+        WrongShape = "wrong-shape",
+        /// An envelope in a binary frame.
+        Binary = "binary",
+        /// An event of a channel that nobody joined.
+        UnknownChannel = "unknown-channel",
+        /// A symbol that may not become part of a key.
+        BadSymbol = "bad-symbol",
+        /// An event with a payload of 1 MiB.
+        Huge = "huge",
+        /// A top-level object.
+        Notice = "notices",
+    }
+}
+
+labelled! {
+    /// Another form of a good event.
+    Alteration {
+        /// The same event twice.
+        Duplicate = "duplicate",
+        /// The event, and then another one with the same id and other contents.
+        Amendment = "amendment",
+        /// In three fragments.
+        Fragments = "fragments",
+        /// In three fragments with pings between them.
+        FragmentsWithPings = "fragments-with-pings",
+        /// `price` without `ticker`.
+        PriceWithoutTicker = "price-without-ticker",
+        /// `flow-alerts` with integers in place of floats.
+        AlertIntegers = "alert-integers",
+        /// `flow-alerts` whose `rule_name` is null.
+        NullRule = "null-rule",
+        /// Empty strings in place of decimals.
+        BlankDecimals = "blank-decimals",
+        /// Fields that are not documented.
+        UnknownFields = "unknown-fields",
+    }
+}
+
+/// A text that is not a misbehaviour.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum InvalidMisbehaviour {
+    /// The kind is not known.
+    #[error("`{0}` is not a kind of misbehaviour")]
+    UnknownKind(String),
+    /// The argument or the window does not fit the kind.
+    #[error("`{0}` has an argument that does not fit")]
+    BadArgument(String),
+}
+
+impl Misbehaviour {
+    /// Wrong for every connection.
+    #[must_use]
+    pub fn new(kind: Kind) -> Misbehaviour {
+        Misbehaviour { kind, window: Window::All }
+    }
+
+    /// Only for the next `n` handshakes.
+    #[must_use]
+    pub fn first(kind: Kind, n: u64) -> Misbehaviour {
+        Misbehaviour { kind, window: Window::First(n) }
+    }
+
+    /// Only after the next `n` handshakes.
+    #[must_use]
+    pub fn after(kind: Kind, n: u64) -> Misbehaviour {
+        Misbehaviour { kind, window: Window::After(n) }
+    }
+}
+
+impl Window {
+    /// Whether it holds the `n`-th handshake (from 1) since it was set; `None` is one before.
+    pub(super) fn holds(self, n: Option<u64>) -> bool {
+        match (self, n) {
+            (Window::All, _) => true,
+            (Window::First(first), Some(n)) => n <= first,
+            (Window::After(first), Some(n)) => n > first,
+            (Window::First(_) | Window::After(_), None) => false,
+        }
+    }
+}
+
+impl FromStr for Misbehaviour {
+    type Err = InvalidMisbehaviour;
+
+    fn from_str(text: &str) -> Result<Misbehaviour, InvalidMisbehaviour> {
+        let bad = || InvalidMisbehaviour::BadArgument(text.to_owned());
+        let (kind, window) = match text.rsplit_once('@') {
+            None => (text, Window::All),
+            Some((kind, window)) => match window.strip_suffix("..") {
+                Some(n) => (kind, Window::After(n.parse().map_err(|_| bad())?)),
+                None => (kind, Window::First(window.parse().map_err(|_| bad())?)),
+            },
+        };
+        let (name, argument) = match kind.split_once('=') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (kind, None),
+        };
+        Ok(Misbehaviour { kind: Kind::parse(name, argument)?.ok_or_else(bad)?, window })
+    }
+}
+
+impl Kind {
+    /// `None` for an argument that does not fit.
+    fn parse(name: &str, argument: Option<&str>) -> Result<Option<Kind>, InvalidMisbehaviour> {
+        if let Some(odd) = OddFrame::ALL.iter().find(|odd| odd.label() == name) {
+            return Ok(period(argument, 100).map(|every| Kind::Odd(*odd, every)));
+        }
+        if let Some(alteration) = Alteration::ALL.iter().find(|alteration| alteration.label() == name) {
+            return Ok(period(argument, 10).map(|every| Kind::Alter(*alteration, every)));
+        }
+        let text = argument.unwrap_or_default();
+        let (head, tail) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
+        let after = || tail.map_or(Some(0), |tail| tail.parse().ok());
+        Ok(match name {
+            "refuse" => refusal(head, tail),
+            "brief" => millis(argument, 500).map(Kind::Brief),
+            "silent" => argument.is_none().then_some(Kind::Silent),
+            "no-pong" => argument.is_none().then_some(Kind::NoPong),
+            "freeze" => text.parse().ok().map(Kind::Freeze),
+            "ignore-joins" => text.parse().ok().map(Kind::IgnoreJoins),
+            "refuse-topic" => refused_topic(head, tail),
+            "notice" => Some(Kind::Notice(argument.unwrap_or("connection limit reached").to_owned())),
+            "close" => head.parse().ok().and_then(|code| Some(Kind::Close { code, after: after()? })),
+            "cut" => text.parse().ok().map(Kind::Cut),
+            "oversized" => {
+                head.parse().ok().and_then(|bytes| Some(Kind::Oversized { bytes, after: after()? }))
+            }
+            "server-pings" => millis(argument, 1000).map(Kind::ServerPings),
+            "drop-when-slow" => {
+                argument.map_or(Some(1 << 20), |text| text.parse().ok()).map(Kind::DropWhenSlow)
+            }
+            _ => return Err(InvalidMisbehaviour::UnknownKind(name.to_owned())),
+        })
+    }
+}
+
+/// A number of events; never zero.
+fn period(argument: Option<&str>, usual: u64) -> Option<u64> {
+    argument.map_or(Some(usual), |text| text.parse().ok().filter(|every| *every > 0))
+}
+
+fn millis(argument: Option<&str>, usual: u64) -> Option<Duration> {
+    argument.map_or(Some(usual), |text| text.parse().ok().filter(|ms| *ms > 0)).map(Duration::from_millis)
+}
+
+fn refusal(status: &str, retry_after: Option<&str>) -> Option<Kind> {
+    let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
+    let retry_after = match retry_after {
+        Some(seconds) => Some(seconds.parse().ok()?),
+        None => None,
+    };
+    Some(Kind::Refuse { status, retry_after })
+}
+
+fn refused_topic(topic: &str, reason: Option<&str>) -> Option<Kind> {
+    let reason = reason.unwrap_or("your plan does not include this channel").to_owned();
+    (!topic.is_empty()).then(|| Kind::RefuseTopic { topic: topic.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Misbehaviour) {
+        assert_eq!(text.parse(), Ok(expected));
+    }
+
+    #[test]
+    fn every_kind_has_a_text_form() {
+        check("refuse=429,7", Misbehaviour::new(Kind::Refuse { status: 429, retry_after: Some(7) }));
+        check("refuse=503@3", Misbehaviour::first(Kind::Refuse { status: 503, retry_after: None }, 3));
+        check("refuse=401@2..", Misbehaviour::after(Kind::Refuse { status: 401, retry_after: None }, 2));
+        check("brief", Misbehaviour::new(Kind::Brief(Duration::from_millis(500))));
+        check("brief=90", Misbehaviour::new(Kind::Brief(Duration::from_millis(90))));
+        check("silent", Misbehaviour::new(Kind::Silent));
+        check("no-pong", Misbehaviour::new(Kind::NoPong));
+        check("freeze=5", Misbehaviour::new(Kind::Freeze(5)));
+        check("ignore-joins=1", Misbehaviour::new(Kind::IgnoreJoins(1)));
+        let (topic, reason) = ("gex:SPY".to_owned(), "no".to_owned());
+        check("refuse-topic=gex:SPY,no", Misbehaviour::new(Kind::RefuseTopic { topic, reason }));
+        check("notice=stop", Misbehaviour::new(Kind::Notice("stop".to_owned())));
+        check("close=1008,4", Misbehaviour::new(Kind::Close { code: 1008, after: 4 }));
+        check("close=1001", Misbehaviour::new(Kind::Close { code: 1001, after: 0 }));
+        check("cut=10@1", Misbehaviour::first(Kind::Cut(10), 1));
+        let bytes = 1 << 30;
+        check("oversized=1073741824", Misbehaviour::new(Kind::Oversized { bytes, after: 0 }));
+        check("server-pings", Misbehaviour::new(Kind::ServerPings(Duration::from_secs(1))));
+        check("drop-when-slow=4096", Misbehaviour::new(Kind::DropWhenSlow(4096)));
+        for odd in OddFrame::ALL {
+            check(odd.label(), Misbehaviour::new(Kind::Odd(*odd, 100)));
+        }
+        for alteration in Alteration::ALL {
+            check(&format!("{}=3", alteration.label()), Misbehaviour::new(Kind::Alter(*alteration, 3)));
+        }
+    }
+
+    #[test]
+    fn a_wrong_text_says_what_is_wrong() {
+        let unknown = "explode".parse::<Misbehaviour>().unwrap_err();
+        assert_eq!(unknown.to_string(), "`explode` is not a kind of misbehaviour");
+        for text in ["refuse=200", "refuse", "duplicate=0", "silent=1", "cut@x", "close=a", "refuse-topic"] {
+            let error = text.parse::<Misbehaviour>().unwrap_err();
+            assert_eq!(error, InvalidMisbehaviour::BadArgument(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_window_counts_handshakes_since_it_was_set() {
+        assert!(Window::All.holds(None));
+        assert!(Window::First(2).holds(Some(2)) && !Window::First(2).holds(Some(3)));
+        assert!(Window::After(2).holds(Some(3)) && !Window::After(2).holds(Some(2)));
+        assert!(!Window::First(2).holds(None) && !Window::After(2).holds(None));
+    }
+}
