@@ -1,4 +1,4 @@
-# The user's face of the project: `make help`.
+# Commands for users and developers: `make help`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,7 +8,7 @@ SHELL := /bin/bash
 CHECKED := --workspace --features fault-injection
 # Arguments of the measurement: make bench BENCH_ARGS="--events 200000"
 BENCH_ARGS ?=
-# How long `make chaos` makes trouble (600) and `make reader` looks (60), and the seed of a run to be had again.
+# Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
 # How often `make stress` runs the tests.
@@ -17,6 +17,10 @@ RUNS ?=
 CHROMIUM ?=
 export CHROMIUM
 BROWSER = $(or $(CHROMIUM),chromium)
+# Where `make install` puts the binary: $(PREFIX)/bin, below $(DESTDIR) for packagers.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINARY = $(or $(CARGO_TARGET_DIR),target)/release/uw-websocket
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
@@ -27,12 +31,12 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help test stress chaos reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
-help: ## this text
+help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## every test; installs redis-server, chromium and redis for Python when they are missing
+test: ## run every test; installs redis-server, Chromium and redis for Python if they are missing
 	@config/install-tools.sh cc redis-server python3-redis $(BROWSER)
 	cargo test --doc $(CHECKED)
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -42,26 +46,26 @@ test: ## every test; installs redis-server, chromium and redis for Python when t
 	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast); \
 	fi
 
-stress: ## `make test` RUNS=10 times beside three busy loops on two processors: what failed, and how long each took
+stress: ## run `make test` RUNS=10 times beside three busy loops on two processors; report failures and durations
 	cargo test --no-run $(CHECKED)
 	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
-chaos: ## everything that can go wrong, for SECONDS=600; SEED=7 does again what a run with that seed did
+chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of that seed
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture chaos::long_run
 
-reader: ## a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
+reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis
 	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture rest_reader::long_run
 
-screenshots: ## the pictures of the status page in docs/, in twelve minutes: they show ten of them
+screenshots: ## take the pictures of the status page in docs/; takes twelve minutes, because they show ten
 	@config/install-tools.sh cc redis-server pngquant $(BROWSER)
 	cargo test --features fault-injection --test it -- --ignored --exact --nocapture page::screenshots::screenshots
 	pngquant --force --ext .png --strip --speed 1 docs/status-page*.png
 
-lint: ## form, clippy, documentation; scripts and dependencies when their tools are installed
+lint: ## check formatting, clippy and rustdoc; scripts and dependencies if their tools are installed
 	cargo fmt --all --check
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -77,13 +81,22 @@ lint: ## form, clippy, documentation; scripts and dependencies when their tools 
 	  echo "cargo-deny is not installed: bans, licences and sources of the dependencies are not checked"; \
 	fi
 
-audit: ## the dependencies against the published advisories (cargo-deny and the network)
+audit: ## check the dependencies against the published advisories (needs cargo-deny and the network)
 	cargo deny check advisories
 
-demo: ## the service against a simulated feed and a Redis of its own; Ctrl-C ends it and leaves nothing
+build: ## build the release binary, target/release/uw-websocket
+	@config/install-tools.sh cc
+	cargo build --release --locked --bin uw-websocket
+	@echo "built $(BINARY)"
+
+install: ## install the binary of `make build` as PREFIX/bin/uw-websocket (PREFIX=/usr/local)
+	@if [ ! -x "$(BINARY)" ]; then echo "there is no $(BINARY): run \`make build\` first" >&2; exit 1; fi
+	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/uw-websocket"
+
+demo: ## run the service with a simulated feed and a private Redis; Ctrl-C ends all and leaves nothing behind
 	@exec config/demo.sh
 
-uw-websocket: ## the service with the settings of .env, logging to the terminal and to logs/
+uw-websocket: ## run the service with the settings of .env; logs to the terminal and to logs/
 	@if [ ! -f .env ]; then \
 	  echo "there is no .env: cp config/example.env .env, then put your token there and set ENABLE_WEBSOCKET=true" >&2; \
 	  exit 1; \
@@ -92,24 +105,24 @@ uw-websocket: ## the service with the settings of .env, logging to the terminal 
 	cargo build --release --locked --bin uw-websocket
 	@LOG_DIR="$(LOG_DIR)" exec cargo run --quiet --release --locked --bin uw-websocket
 
-bench: ## how many events a second, and at what cost (BENCH_ARGS="--help" for its options)
+bench: ## measure events per second and their cost (BENCH_ARGS="--help" lists the options)
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- $(BENCH_ARGS)
 
-drain: ## how fast a backlog of a million events on disk empties once Redis is back
+drain: ## measure how fast a backlog of a million events on disk is written once Redis is back
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
 
-profile: ## what the service spends its processor time on: a flame graph and the hottest functions, in target/profile
+profile: ## sample where the service spends CPU time: a flame graph and the hottest functions, in target/profile
 	@config/install-tools.sh cc redis-server perf
 	RUSTFLAGS="$(RUSTFLAGS) -C force-frame-pointers=yes" cargo bench --profile profiling --bench throughput -- profile
 
-image: ## the container image
+image: ## build the container image
 	docker build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
 
-image-test: ## the container image, built and tried for real (needs a running Docker engine)
+image-test: ## build the container image and test it (needs a running Docker engine)
 	@config/install-tools.sh curl make redis-server
 	@config/image-test.sh
 
-clean: ## remove what was built; logs/, data/ and .env stay
+clean: ## remove build output; logs/, data/ and .env stay
 	cargo clean

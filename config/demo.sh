@@ -3,7 +3,7 @@
 # temporary folder. Shows the events arriving. Ctrl-C (or SIGTERM) ends every part and removes the folder.
 #
 #   DEMO_SECONDS=20        end by itself; fails if no event was stored
-#   DEMO_RATE=200          events a second that the feed sends
+#   DEMO_RATE=200          events per second that the feed sends
 #   DEMO_BINARY=PATH       use this binary instead of building one
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ readonly rate=${DEMO_RATE:-200}
 readonly seconds=${DEMO_SECONDS:-}
 readonly start_limit=30      # seconds that a part may take to start on a busy machine
 readonly stop_limit=12       # the service drains for 8 seconds at most, Docker would wait for 10
+readonly kind_limit=60       # seconds to wait for an event of each kind; the rarest comes every few seconds
 readonly refresh=2           # seconds between two lines of counts
 readonly stream_cap=10000    # bounds the demo's Redis to some 200 MB, however long it runs
 readonly streams=(flow-alerts:SPY option_trades:SPY price:SPY gex:SPY gex_strike:SPY gex_strike_expiry:SPY news)
@@ -116,6 +117,21 @@ newest() {
   printf '  %-22s %-18s %.100s…\n' "$1" "${entry[0]}" "${entry[2]}"
 }
 
+# The newest event of each stream, as soon as there is one.
+one_of_each() {
+  local stream empty pending=("${streams[@]}") deadline=$((SECONDS + kind_limit))
+  while [ "${#pending[@]}" -gt 0 ] && [ "$SECONDS" -lt "$deadline" ]; do
+    alive "$service_pid" || fail "the service ended" "$dir/service.log"
+    empty=()
+    for stream in "${pending[@]}"; do
+      if [ "$(redis EXISTS "uw:ws:$stream")" = 1 ]; then newest "$stream"; else empty+=("$stream"); fi
+    done
+    pending=("${empty[@]}")
+    rest 0.1
+  done
+  [ "${#pending[@]}" -eq 0 ] || say "no event within $kind_limit s: ${pending[*]}"
+}
+
 counts() {
   local stream row
   printf -v row '%(%H:%M:%S)T' -1
@@ -140,7 +156,7 @@ config/install-tools.sh redis-server
 binary=${DEMO_BINARY:-}
 if [ -z "$binary" ]; then
   config/install-tools.sh cc
-  say "building (the first time takes some minutes)"
+  say "building (the first build takes some minutes)"
   start cargo build --locked --bin uw-websocket
   wait "$pid"
   binary=${CARGO_TARGET_DIR:-target}/debug/uw-websocket
@@ -149,6 +165,7 @@ binary=$(realpath "$binary")
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uw-websocket-demo.XXXXXX")
 
+say "starting a private Redis, a simulated feed and the service"
 redis_port=$(free_port)
 start redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$dir" --save '' --appendonly no >"$dir/redis.log" 2>&1
 redis_pid=$pid
@@ -165,7 +182,7 @@ start service >"$dir/service.log" 2>&1
 service_pid=$pid
 eventually "$service_pid" "the service" "$dir/service.log" stored
 
-say "events arrive; http://$http/ shows how things stand. Look at them from another terminal:"
+say "events are arriving. The status page is http://$http/. From another terminal:"
 cat <<LOOK
 
   redis-cli -p $redis_port XREVRANGE uw:ws:flow-alerts:SPY + - COUNT 5
@@ -178,7 +195,7 @@ cat <<LOOK
 
 LOOK
 say "one event of each kind:"
-for stream in "${streams[@]}"; do newest "$stream"; done
+one_of_each
 printf '\n'
 say "entries in each stream (cap $stream_cap); Ctrl-C ends everything"
 heading

@@ -1,4 +1,4 @@
-//! The README's table of log records is written by hand; it lists exactly what the code writes.
+//! The table of `docs/logs.md` is written by hand; it lists exactly the records that the code writes.
 #![cfg(test)]
 
 mod log_table;
@@ -91,7 +91,7 @@ fn record(level: &str, code: &str) -> Option<(String, String, String)> {
 }
 
 #[test]
-fn the_readme_has_every_record_that_is_written_and_no_other() {
+fn the_documentation_has_every_record_that_is_written_and_no_other() {
     let rows = documented();
     let listed: BTreeSet<_> =
         rows.iter().map(|row| (row.level.clone(), row.message.clone(), row.keys.join(", "))).collect();

@@ -1,4 +1,4 @@
-//! The README's examples of REST bodies are what the code makes of them.
+//! The examples of REST bodies in `docs/snapshots.md` are what the code makes of them.
 #![cfg(test)]
 
 use std::fmt::Write as _;
@@ -76,11 +76,11 @@ fn section(example: &Example) -> String {
 }
 
 #[test]
-fn the_readme_shows_what_becomes_of_rest_bodies() {
+fn the_documentation_shows_what_becomes_of_rest_bodies() {
     let examples: String = EXAMPLES.iter().map(section).collect();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/snapshots.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{before}{BEGIN}{examples}{END}{after}")).unwrap();

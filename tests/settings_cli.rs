@@ -99,21 +99,58 @@ fn a_disabled_service_says_so_and_ends_cleanly() {
 
 #[test]
 fn bad_settings_are_78_with_one_line_each_for_every_command() {
-    for command in ["run", "check", "settings", "healthcheck"] {
+    for command in ["run", "check", "settings", "healthcheck", "tail", "gaps", "replay"] {
         let bad = [("ENABLE_WEBSOCKET", "true"), ("WEBSOCKET_MAX_CONNECTIONS", "50"), ("HTTP_ADDR", "here")];
         let (code, stdout, stderr) = program(&[command]).env(&bad).run();
         assert_eq!((code, stdout.as_str()), (78, ""));
-        let lines: Vec<&str> = stderr.lines().collect();
-        assert_eq!(lines.len(), 3, "{stderr}");
-        assert!(lines[0].starts_with("uw-websocket: UNUSUAL_WHALES_API_TOKEN: is required"), "{stderr}");
+        let mut lines: Vec<&str> = stderr.lines().collect();
+        if ["run", "check", "settings"].contains(&command) {
+            assert!(
+                lines.remove(0).starts_with("uw-websocket: UNUSUAL_WHALES_API_TOKEN: is required"),
+                "{stderr}"
+            );
+        }
+        let [connections, address] = lines[..] else { panic!("{command}: {stderr}") };
         assert_eq!(
-            lines[1],
+            connections,
             "uw-websocket: WEBSOCKET_MAX_CONNECTIONS=50: must be a whole number from 1 to 10"
         );
         assert!(
-            lines[2].starts_with("uw-websocket: HTTP_ADDR=here: must be an IP address with a port"),
+            address.starts_with("uw-websocket: HTTP_ADDR=here: must be an IP address with a port"),
             "{stderr}"
         );
+    }
+}
+
+#[test]
+fn commands_that_do_not_ask_the_feed_want_no_token() {
+    let tokens = [
+        ("UNUSUAL_WHALES_API_TOKEN", ""),
+        ("UNUSUAL_WHALES_API_TOKEN", "not a token"),
+        ("UNUSUAL_WHALES_API_TOKEN_FILE", "/nonexistent/token"),
+    ];
+    for token in tokens {
+        let with_token = [("ENABLE_WEBSOCKET", "true"), token];
+        // nobody listens on port 1: each command comes as far as that
+        for (args, expected) in [
+            (&["tail"][..], 69),
+            (&["gaps"], 69),
+            (&["replay"], 69),
+            (&["healthcheck"], 1),
+            (&["spool", "inspect"], 1),
+        ] {
+            let (code, stdout, stderr) = program(args)
+                .env(&with_token)
+                .env(&[("REDIS_URL", "redis://127.0.0.1:1/0"), ("HTTP_ADDR", "127.0.0.1:1")])
+                .run();
+            assert_eq!((code, stdout.as_str()), (expected, ""), "{args:?} {token:?}: {stderr}");
+            assert!(!stderr.contains("TOKEN"), "{args:?} {token:?}: {stderr}");
+        }
+        for command in ["run", "check", "settings"] {
+            let (code, _, stderr) = program(&[command]).env(&with_token).run();
+            assert_eq!(code, 78, "{command} {token:?}");
+            assert!(stderr.contains("UNUSUAL_WHALES_API_TOKEN"), "{command} {token:?}: {stderr}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The README's table and `config/example.env` say what the program does. Both are written by
+//! The table of `docs/settings.md` and `config/example.env` say what the program does. Both are written by
 //! `cargo test --test settings_documents -- --ignored regenerate`.
 #![cfg(test)]
 
@@ -15,17 +15,20 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README before, in and after its table of settings.
-fn readme() -> (String, String, String) {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("README.md has a line <!-- settings -->");
-    let (table, after) = rest.split_once(END).expect("README.md has a line <!-- /settings -->");
+/// `docs/settings.md` before, in and after its table.
+fn document() -> (String, String, String) {
+    let text = fs::read_to_string(root().join("docs/settings.md")).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("docs/settings.md has a line <!-- settings -->");
+    let (table, after) = rest.split_once(END).expect("docs/settings.md has a line <!-- /settings -->");
     (before.to_owned(), table.to_owned(), after.to_owned())
 }
 
 #[test]
-fn the_readme_has_the_table_of_settings() {
-    assert!(readme().1 == variables::markdown(), "README.md is out of date: see the top of this file");
+fn the_documentation_has_the_table_of_settings() {
+    assert!(
+        document().1 == variables::markdown(),
+        "docs/settings.md is out of date: see the top of this file"
+    );
 }
 
 #[test]
@@ -67,10 +70,13 @@ fn the_example_with_all_lines_in_force_gives_the_defaults() {
 }
 
 #[test]
-#[ignore = "writes README.md and config/example.env"]
+#[ignore = "writes docs/settings.md and config/example.env"]
 fn regenerate() {
-    let (before, _, after) = readme();
-    fs::write(root().join("README.md"), format!("{before}{BEGIN}{}{END}{after}", variables::markdown()))
-        .unwrap();
+    let (before, _, after) = document();
+    fs::write(
+        root().join("docs/settings.md"),
+        format!("{before}{BEGIN}{}{END}{after}", variables::markdown()),
+    )
+    .unwrap();
     fs::write(root().join("config/example.env"), variables::example_env()).unwrap();
 }

@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
-use crate::settings::{Settings, Sources, log_level};
+use crate::settings::{Settings, SettingsErrors, Sources, log_level};
 use crate::version::VERSION;
 
 /// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
@@ -92,21 +92,27 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         first_process::end_on_signals();
     }
     match command {
-        Command::Run => with_settings(&sources, run::run),
-        Command::Check(args) => with_settings(&sources, |settings| check::run(&args, &settings)),
+        Command::Run => with_settings(Settings::load(&sources), run::run),
+        Command::Check(args) => {
+            with_settings(Settings::load(&sources), |settings| check::run(&args, &settings))
+        }
         Command::Simulate(args) => simulate::run(*args),
         Command::Replay(args) => {
             let sources = sources.with_redis(args.redis.as_ref());
-            with_settings(&sources, |settings| replay::run(*args, &settings))
+            with_settings(Settings::load_without_token(&sources), |settings| replay::run(*args, &settings))
         }
         Command::Tail(args) => {
             let sources = sources.with_redis(args.redis.as_ref());
-            with_settings(&sources, |settings| tail::run(*args, settings))
+            with_settings(Settings::load_without_token(&sources), |settings| tail::run(*args, settings))
         }
-        Command::Gaps(args) => with_settings(&sources, |settings| gaps::run(&args, &settings)),
+        Command::Gaps(args) => {
+            with_settings(Settings::load_without_token(&sources), |settings| gaps::run(&args, &settings))
+        }
         Command::Spool(args) => spool::run(&args, &sources),
-        Command::Settings => with_settings(&sources, |settings| show::run(&settings)),
-        Command::Healthcheck => with_settings(&sources, |settings| healthcheck::run(&settings.http)),
+        Command::Settings => with_settings(Settings::load(&sources), |settings| show::run(&settings)),
+        Command::Healthcheck => {
+            with_settings(Settings::load_without_token(&sources), |settings| healthcheck::run(&settings.http))
+        }
         Command::Completions { shell } => completions(shell),
     }
 }
@@ -134,8 +140,8 @@ fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
 }
 
 /// Runs a command that needs the settings; with mistakes in them it does not come to that.
-fn with_settings(sources: &Sources, command: impl FnOnce(Settings) -> Exit) -> Exit {
-    match Settings::load(sources) {
+fn with_settings(loaded: Result<Settings, SettingsErrors>, command: impl FnOnce(Settings) -> Exit) -> Exit {
+    match loaded {
         Ok(settings) => command(settings),
         Err(mistakes) => {
             complain(&mistakes.to_string());

@@ -5,8 +5,9 @@ use super::mistake::{SettingsError, SettingsWarning};
 use super::urls;
 
 /// The mistakes and warnings found so far.
-#[derive(Default)]
 pub(super) struct Checks {
+    /// Whether the settings are for a command that asks the feed.
+    pub asks_feed: bool,
     pub mistakes: Vec<SettingsError>,
     pub warnings: Vec<SettingsWarning>,
 }

@@ -40,6 +40,9 @@ use variables::VariableValues;
 pub use variables::{Preset, Secrecy, VARIABLES, Variable};
 pub use words::log_level;
 
+/// The token; its twin for a file begins with the same name.
+const TOKEN: &str = "UNUSUAL_WHALES_API_TOKEN";
+
 /// Everything the process is told. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,9 +98,23 @@ pub enum LogFormat {
 impl Settings {
     /// Reads and checks everything; all mistakes are reported together.
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
+        let merged = Merged::read(sources);
+        let redactor = Arc::new(Redactor::new(&secrets(&merged)));
+        Settings::of(merged, &redactor, true)
+    }
+
+    /// The same for a command that does not ask the feed: the token may be missing or wrong, and is left out.
+    pub fn load_without_token(sources: &Sources) -> Result<Settings, SettingsErrors> {
         let mut merged = Merged::read(sources);
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
+        merged.values.remove(TOKEN);
+        merged.mistakes.retain(|mistake| !mistake.subject.starts_with(TOKEN));
+        Settings::of(merged, &redactor, false)
+    }
+
+    fn of(mut merged: Merged, redactor: &Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
         let mut checks = Checks {
+            asks_feed,
             mistakes: std::mem::take(&mut merged.mistakes),
             warnings: std::mem::take(&mut merged.warnings),
         };
@@ -105,11 +122,11 @@ impl Settings {
         let texts =
             envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
         let values = texts.ok().map(|texts| VariableValues::read(texts, &mut checks));
-        match values.and_then(|values| settings(&values, &merged, redactor.clone())) {
+        match values.and_then(|values| settings(&values, &merged, Arc::clone(redactor))) {
             Some(settings) if checks.mistakes.is_empty() => {
                 Ok(Settings { warnings: checks.warnings, ..settings })
             }
-            _ => Err(errors(checks.mistakes, checks.warnings, &redactor)),
+            _ => Err(errors(checks.mistakes, checks.warnings, redactor)),
         }
     }
 }
@@ -141,7 +158,7 @@ fn settings(values: &VariableValues, merged: &Merged, redactor: Arc<Redactor>) -
 }
 
 fn secrets(merged: &Merged) -> Vec<Secret> {
-    let token = merged.text("UNUSUAL_WHALES_API_TOKEN").map(|token| Secret::new(token.to_owned()));
+    let token = merged.text(TOKEN).map(|token| Secret::new(token.to_owned()));
     let redis = merged.text("REDIS_URL").map(urls::redis_secrets).unwrap_or_default();
     token.into_iter().chain(redis).collect()
 }

@@ -7,15 +7,16 @@ use uw_websocket_core::settings::{ChannelChoice, PlanSettings};
 
 use super::checks::Checks;
 use super::variables::VariableValues;
-use super::{channels, spool, units, urls};
+use super::{TOKEN, channels, spool, units, urls};
 
-/// A disabled service needs no token.
+/// A disabled service needs no token, nor does a command that does not ask the feed.
 pub(super) fn required_if_enabled(values: &VariableValues, checks: &mut Checks) {
-    const NAME: &str = "UNUSUAL_WHALES_API_TOKEN";
+    let is_needed = checks.asks_feed && values.enable_websocket == Some(true);
     // it is not missing if it, or its file, could not be read
-    let is_noted = checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(NAME));
-    if values.enable_websocket == Some(true) && values.unusual_whales_api_token.is_none() && !is_noted {
-        checks.mistake(NAME, "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it");
+    let is_noted = checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(TOKEN));
+    if is_needed && values.unusual_whales_api_token.is_none() && !is_noted {
+        checks
+            .mistake(TOKEN, "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The table of all variables: what the documentation, `config/example.env`, the check for unknown names and the
+//! The table of all variables: what `docs/settings.md`, `config/example.env`, the check for unknown names and the
 //! `settings` command are made of, and how each value is read. A new setting is a row here, and a line in `sections` where
 //! its value goes.
 
@@ -269,7 +269,7 @@ impl Variable {
     }
 }
 
-/// The table of the README.
+/// Renders the table of `docs/settings.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut table = String::from("| Variable | Default | Meaning |\n|---|---|---|\n");

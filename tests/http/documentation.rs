@@ -11,7 +11,7 @@ const UPDATE_DOCS: &str = "UPDATE_DOCS";
 
 #[test]
 fn the_documentation_has_the_tables() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/http.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let tables = [("paths", paths_table()), ("reasons", reasons_table()), ("metrics", metrics_table())];
     let updated = tables.iter().fold(text.clone(), |text, (name, table)| with_table(&text, name, table));

@@ -154,10 +154,29 @@ fn a_replay_says_why_it_cannot_be() {
 }
 
 #[test]
-fn a_replay_that_waits_for_joins_ends_on_a_signal() {
+fn a_replay_without_events_ends_and_says_what_it_looked_for() {
+    let redis = RedisServer::start();
+    redis.command::<String>(&["XADD", "uw:ws:news", "1-0", "payload", r#"{"tickers":["SPY"]}"#]);
+    for (args, told) in [
+        (&["--from", "2026-01-01"][..], "from 2026-01-01T00:00:00 to "),
+        (&["--to", "1970-01-01T00:00:00Z"], "from 1970-01-01T00:00:00 to 1970-01-01T00:00:00"),
+        (&["--symbols", "QQQ"], "from 1970-01-01T00:00:00 to "),
+    ] {
+        let mut replay = Tool::start(&[&["replay"], args].concat(), &redis);
+        assert_eq!(replay.wait_for_exit(), Some(1), "{args:?}");
+        let said = replay.stderr();
+        assert!(said.contains("no event is recorded of that in 1 stream(s) "), "{said}");
+        assert!(said.contains(told), "{said}");
+        assert_eq!(replay.stdout(), [""; 0], "{args:?}");
+    }
+}
+
+#[test]
+fn a_replay_that_waits_for_joins_says_so_and_ends_on_a_signal() {
     let redis = RedisServer::start();
     redis.command::<String>(&["XADD", "uw:ws:news", "1-0", "payload", "{}"]);
-    let (mut replay, _) = start(&[], &redis);
+    let (mut replay, _) = start(&["--wait-joins", "3"], &redis);
+    replay.wait_for_word("waiting for clients to join: 0 of 3 joins");
     replay.signal(Signal::INT);
     assert_eq!(replay.wait_for_exit(), Some(0), "{}", replay.stderr());
     assert_eq!(replay.stdout()[1], "0 events in 0.0 s, 0/s, interrupted");

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::support::logs::Lines;
+use crate::support::python::interpreter;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rest_reader");
@@ -24,19 +25,6 @@ const VERDICT: Duration = Duration::from_secs(60);
 /// What the simulator makes beside the events of the script. Prices are the script's alone: a stock has one.
 const CHANNELS: &str = "option_trades,gex_strike_expiry,gex_strike,gex,flow-alerts,news";
 const EVENTS_A_SECOND: u32 = 150;
-
-/// An interpreter that has redis-py. The first Python of the path may be another one than that of the system's packages.
-fn interpreter() -> String {
-    let asked = std::env::var_os("PYTHON").and_then(|python| python.into_string().ok());
-    let candidates = asked.into_iter().chain(["python3".to_owned(), "/usr/bin/python3".to_owned()]);
-    let has_redis = |python: &String| {
-        let output = Command::new(python).args(["-B", "-c", "import redis"]).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let missing = "this test plays a Python fetcher and needs python3 with the package `redis`: run \
-                   config/install-tools.sh python3-redis, or name an interpreter that has it by PYTHON";
-    candidates.into_iter().find(has_redis).expect(missing)
-}
 
 /// The running script; killed with the value.
 struct Script {

@@ -1,4 +1,4 @@
-//! The service with a user of Redis who has the rights that the README names, and no other.
+//! The service with a user of Redis who has the rights that docs/deployment.md names, and no other.
 
 use std::fs;
 use std::path::Path;
@@ -16,12 +16,12 @@ const BEGIN: &str = "<!-- rights -->\n";
 const END: &str = "<!-- /rights -->";
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 
-/// What the README says is enough, as the words of one command.
+/// What docs/deployment.md says is enough, as the words of one command.
 fn documented() -> Vec<String> {
     let command = format!("ACL SETUSER uw on >a-long-password {}", rules("uw"));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deployment.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
     let expected = format!("```\n{command}\n```\n");
     if std::env::var_os("UPDATE_DOCS").is_some() {

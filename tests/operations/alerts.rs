@@ -35,7 +35,7 @@ fn every_alert_reads_metrics_that_exist_and_says_what_to_do() {
             assert!(text(&annotations[annotation]).len() > 10, "{name} has no {annotation}");
             check_template(text(&annotations[annotation]), expression);
         }
-        assert_eq!(text(&annotations["runbook"]), format!("config/RUNBOOK.md#{}", name.to_lowercase()));
+        assert_eq!(text(&annotations["runbook"]), format!("docs/runbook.md#{}", name.to_lowercase()));
     }
 }
 

@@ -1,13 +1,16 @@
-//! `compose.yaml`, `kubernetes.yaml`, `redis-users.acl`: they agree with the image and with the settings.
+//! `compose.yaml`, `kubernetes.yaml`, `uw-websocket.service`, `redis-users.acl`: they agree with the image and with the settings.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Secrecy, Settings, Sources, VARIABLES};
 use uw_websocket_actors::rights::rules;
+use uw_websocket_core::channel::table::KNOWN;
 
 use super::{file, items, text, yaml};
 
@@ -98,18 +101,38 @@ fn compose_runs_the_image_as_it_is_made() {
     assert!(is_in(&redis["volumes"], "./redis.conf:/usr/local/etc/redis/redis.conf:ro"));
     assert!(is_in(&redis["command"], "/usr/local/etc/redis/redis.conf"));
     assert!(is_in(&redis["command"], "/run/secrets/redis_users") && is_in(&redis["secrets"], "redis_users"));
+    // readers reach Redis, over loopback or a network of their own, and not the HTTP side of the service
+    assert!(is_in(&redis["ports"], "127.0.0.1:6379:6379"));
+    assert!(is_in(&redis["networks"], "default") && is_in(&redis["networks"], "readers"));
+    assert!(compose["networks"].get("readers").is_some() && service.get("networks").is_none());
+}
+
+/// What a reader may do: read what is under the prefix, and follow the event streams and the ledger as a group. A group
+/// could be made on any key that is missing, the lease included, so it is granted for these keys alone.
+fn reader_rules() -> String {
+    let channels = KNOWN.iter().map(|spec| spec.name).chain(["gaps"]);
+    let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
+    format!(
+        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +type \
+         +unwatch +xinfo|groups +xinfo|stream +xlen +xrange +xread +xrevrange \
+         ({} -@all +xack +xautoclaim +xgroup|create +xpending +xreadgroup)",
+        streams.join(" ")
+    )
 }
 
 #[test]
-fn the_user_of_compose_has_the_rights_of_the_service() {
-    let rules = rules("uw");
+fn the_users_of_compose_have_their_rights_and_no_others() {
+    let (service, reader) = (rules("uw"), reader_rules());
     // `default` keeps its rights, and nobody can be it: Redis loads its append-only file as this user, and a Redis without
-    // the mend of 2025 would refuse every transaction in it, which is all that the service writes
+    // the mend of 2025 would refuse every transaction in it, which is all that the service writes. Nobody has
+    // `+@connection`: CLIENT PAUSE and CLIENT KILL are in it.
     let expected = format!(
         "user default off ~* &* +@all\n\
          user health on nopass resetkeys -@all +ping\n\
-         user fetcher on >CHOOSE-ANOTHER-PASSWORD resetkeys ~uw:rest:* -@all +@connection +@read +hset +xadd\n\
-         user uw on >CHOOSE-A-PASSWORD {rules}\n"
+         user fetcher on >CHOOSE-ANOTHER-PASSWORD resetkeys ~uw:rest:* -@all +@read -@dangerous +client|getname \
+         +client|id +client|setname +echo +hset +ping +select +xadd\n\
+         user reader on >CHOOSE-A-READER-PASSWORD {reader}\n\
+         user uw on >CHOOSE-A-PASSWORD {service}\n"
     );
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/redis-users.acl");
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -176,4 +199,56 @@ fn kubernetes_asks_and_confines_the_container() {
     let labels = &manifest["Deployment"]["spec"]["template"]["metadata"]["labels"];
     assert_eq!(manifest["Service"]["spec"]["selector"], *labels);
     assert_eq!(manifest["Deployment"]["spec"]["selector"]["matchLabels"], *labels);
+}
+
+/// The values of a key of the unit.
+fn unit_values(unit: &str, key: &str) -> Vec<String> {
+    let values = unit.lines().filter_map(|line| line.split_once('=').filter(|(name, _)| *name == key));
+    values.map(|(_, value)| value.to_owned()).collect()
+}
+
+#[test]
+fn systemd_stops_and_restarts_the_service_as_it_ends() {
+    let unit = file("config/uw-websocket.service");
+    let only = |key: &str| {
+        let values = unit_values(&unit, key);
+        let [value] = values.as_slice() else { panic!("{key}: {values:?}") };
+        value.clone()
+    };
+    let settings = check_settings(
+        &BTreeMap::from([("UNUSUAL_WHALES_API_TOKEN_FILE".to_owned(), String::new())]),
+        &|_| true,
+    );
+    assert!(seconds(&only("TimeoutStopSec").into()) > settings.shutdown_timeout);
+    let incurable = [Exit::WrongCommandLine, Exit::TokenRefused, Exit::BadSettings];
+    let incurable = incurable.map(|exit| (exit as u8).to_string()).join(" ");
+    assert_eq!((only("Restart"), only("RestartPreventExitStatus")), ("on-failure".to_owned(), incurable));
+    let state = format!("/var/lib/{}", only("StateDirectory"));
+    let guide = file("docs/deployment.md");
+    for told in
+        [format!("SPOOL_DIR={state}/spool"), only("WorkingDirectory"), only("ExecStart"), only("User")]
+    {
+        assert!(guide.contains(&told), "docs/deployment.md does not say {told}");
+    }
+    for (key, value) in
+        [("ProtectSystem", "strict"), ("NoNewPrivileges", "yes"), ("CapabilityBoundingSet", "")]
+    {
+        assert_eq!(only(key), value, "{key}");
+    }
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("uw-websocket.service");
+    let unit = file("config/uw-websocket.service");
+    let program = unit.replace("/usr/local/bin/uw-websocket", env!("CARGO_BIN_EXE_uw-websocket"));
+    fs::write(&path, program).unwrap();
+    let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+        eprintln!("skipped: systemd-analyze is not installed, the unit is not verified");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let about_us: Vec<&str> = said.lines().filter(|line| line.contains("uw-websocket.service")).collect();
+    assert!(about_us.is_empty(), "{about_us:#?}");
 }

@@ -11,6 +11,7 @@
 mod alerts;
 mod dashboard;
 mod deployment;
+mod documents;
 #[path = "../log_table/mod.rs"]
 mod log_table;
 mod runbook;

@@ -1,4 +1,4 @@
-//! `RUNBOOK.md`.
+//! `docs/runbook.md`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::{alerts, file, text};
 use crate::log_table::documented;
 
 fn headings() -> Vec<String> {
-    file("config/RUNBOOK.md").lines().filter_map(|line| Some(line.strip_prefix("## ")?.to_owned())).collect()
+    file("docs/runbook.md").lines().filter_map(|line| Some(line.strip_prefix("## ")?.to_owned())).collect()
 }
 
 #[test]
@@ -30,19 +30,19 @@ fn codes() -> Vec<String> {
 }
 
 #[test]
-fn every_exit_code_has_its_paragraph_and_its_row_in_the_readme() {
+fn every_exit_code_has_its_paragraph_and_its_row_among_the_commands() {
     let described =
         headings().into_iter().filter_map(|line| Some(line.strip_prefix("Exit code ")?.to_owned()));
     assert_eq!(described.collect::<Vec<_>>(), codes());
-    let readme = file("README.md");
+    let commands = file("docs/commands.md");
     for code in codes() {
-        assert!(readme.contains(&format!("\n| {code} | ")), "no row for {code}");
+        assert!(commands.contains(&format!("\n| {code} | ")), "no row for {code}");
     }
 }
 
 #[test]
 fn what_the_runbook_names_is_there() {
-    let runbook = file("config/RUNBOOK.md");
+    let runbook = file("docs/runbook.md");
     let named =
         runbook.split(['`', '\n']).filter_map(|code| code.split_once("uw-websocket ")).map(|(_, rest)| rest);
     let commands: BTreeSet<&str> = named

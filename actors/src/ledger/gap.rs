@@ -39,7 +39,7 @@ labelled! {
 }
 
 impl GapReason {
-    /// What the reason means, for the README.
+    /// What the reason means, for `docs/gaps.md`.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

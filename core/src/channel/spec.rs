@@ -142,17 +142,15 @@ impl ChannelSpec {
 }
 
 impl Kind {
-    /// The JSON type, for the documentation.
+    /// The type's name in `docs/feed.md`.
     #[must_use]
-    pub const fn json(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
-            Kind::Text => "text",
-            Kind::OneOf(_) => "text (one of)",
-            Kind::Texts => "array of text",
-            Kind::Decimal => "text (decimal)",
+            Kind::Text | Kind::OneOf(_) => "text",
+            Kind::Texts => "list of text",
+            Kind::Decimal => "decimal text",
             Kind::Number => "number",
-            Kind::Count => "integer",
-            Kind::Millis => "integer (Unix ms)",
+            Kind::Count | Kind::Millis => "integer",
             Kind::Flag => "boolean",
         }
     }

@@ -124,9 +124,10 @@ fn refused(error: &CheckError) -> Finding {
         _ => error.to_string(),
     };
     let (exit, advice) = match error {
-        CheckError::Credentials(_) => {
-            (Exit::BadSettings, "put user and password into REDIS_URL, and allow what the README names")
-        }
+        CheckError::Credentials(_) => (
+            Exit::BadSettings,
+            "put user and password into REDIS_URL, and grant the rights listed in docs/deployment.md",
+        ),
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };

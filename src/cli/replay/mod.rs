@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::stream::StreamExt as _;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use uw_websocket_actors::observation::unix_micros;
@@ -44,7 +45,8 @@ const MAX_SPEED: u32 = 1000;
     after_help = "Events are sent in the order of their ids, each once, byte for byte: those of a global channel to whoever \
     joined it, the others to whoever joined CHANNEL:SYMBOL or CHANNEL. What nobody has joined is passed over. A client \
     that reads slowly slows the replay down and loses nothing.\n\
-    Exit code 0 when all is sent and the clients are closed, 69 if Redis is not reachable or goes away meanwhile.\n\n\
+    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 69 if Redis is not \
+    reachable or goes away meanwhile. No API token is needed.\n\n\
     Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
     Example: uw-websocket tail news --no-follow --json > news.jsonl; uw-websocket replay --file news.jsonl --speed max"
 )]
@@ -111,12 +113,21 @@ enum ReplayError {
     File(PathBuf, io::Error),
     #[error("nothing is recorded of that: there is no such stream")]
     Nothing,
+    #[error("no event is recorded of that in {streams} stream(s) from {from} to {to}")]
+    NoEvent { streams: usize, from: String, to: String },
     #[error("cannot start on {0}: {1}")]
     Start(SocketAddr, io::Error),
     #[error("cannot go on: {0}")]
     Unreadable(String),
     #[error("input or output failed: {0}")]
     Io(#[from] io::Error),
+}
+
+impl ReplayError {
+    fn no_event(wanted: &Wanted, streams: usize) -> ReplayError {
+        let (from, to) = (progress::moment(wanted.from_ms), progress::moment(wanted.to_ms));
+        ReplayError::NoEvent { streams, from, to }
+    }
 }
 
 /// Serves until everything is sent, or a signal comes.
@@ -133,10 +144,10 @@ pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
 
 fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
     let (recording, last_ms) = args.recording(settings)?;
-    let listen = args.listen;
+    let (listen, joins) = (args.listen, args.start_after_joins());
     let simulator =
         Simulator::start(args.options(recording)).map_err(|error| ReplayError::Start(listen, error))?;
-    let mut progress = Progress::begin(&simulator, last_ms)?;
+    let mut progress = Progress::begin(&simulator, last_ms, joins)?;
     let ended = until_signal(played(&simulator, &mut progress))?;
     // it answers nothing any more when it has ended
     let (failure, counts) = (simulator.failure(), simulator.counts());
@@ -196,20 +207,31 @@ impl ReplayArgs {
         let tell: Tell = Arc::new(move |text| complain(&redactor.redact(text)));
         let (redis, prefix) = (settings.actors.redis.clone(), settings.actors.keys.prefix.clone());
         let source = Source { redis, prefix, wanted, tell };
-        let found = Builder::new_current_thread().enable_all().build()?.block_on(source.look())?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let found = runtime.block_on(source.look())?;
         if found.names.is_empty() {
             return Err(ReplayError::Nothing);
+        }
+        // a client would join and wait for what never comes
+        let first = runtime.block_on(source.clone().events(found.clone()).next());
+        let first = first.transpose().map_err(|error| ReplayError::Unreadable(error.to_string()))?;
+        if first.is_none() {
+            return Err(ReplayError::no_event(&source.wanted, found.names.len()));
         }
         let last_ms = found.last_ms;
         let open = move || Ok(source.clone().events(found.clone()));
         Ok((Recording::new(open, self.speed.0, false), Some(last_ms)))
     }
 
+    fn start_after_joins(&self) -> u64 {
+        self.wait_joins.unwrap_or(1)
+    }
+
     fn options(self, recording: Recording) -> SimulatorOptions {
         SimulatorOptions {
             listen: self.listen,
+            start_after_joins: self.start_after_joins(),
             token: self.token,
-            start_after_joins: self.wait_joins.unwrap_or(1),
             recording: Some(recording),
             ..SimulatorOptions::default()
         }

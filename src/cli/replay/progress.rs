@@ -20,6 +20,8 @@ const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
 pub(super) struct Progress {
     is_terminal: bool,
     last_ms: Option<u64>,
+    /// The joins that it begins after.
+    joins: u64,
     first_ms: Option<u64>,
     /// When the first event went out, as far as was seen.
     began: Option<Instant>,
@@ -28,10 +30,14 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Says where the clients are to connect.
-    pub(super) fn begin(simulator: &SimulatorHandle, last_ms: Option<u64>) -> io::Result<Progress> {
+    pub(super) fn begin(
+        simulator: &SimulatorHandle,
+        last_ms: Option<u64>,
+        joins: u64,
+    ) -> io::Result<Progress> {
         print_lines(&[format!("listening on {}", simulator.url())])?;
         let is_terminal = io::stderr().is_terminal();
-        Ok(Progress { is_terminal, last_ms, first_ms: None, began: None, shown: None })
+        Ok(Progress { is_terminal, last_ms, joins, first_ms: None, began: None, shown: None })
     }
 
     /// Shows how far it is, if it is time for that.
@@ -48,7 +54,7 @@ impl Progress {
         }
         let counts = simulator.counts();
         let line = match simulator.played_ms() {
-            None => format!("{} joins; waiting", counts.joins),
+            None => format!("waiting for clients to join: {} of {} joins", counts.joins, self.joins),
             Some(at_ms) => {
                 let seconds = (now - before).as_secs_f64().max(0.001);
                 let rate = (counts.events - events_before) as f64 / seconds;
@@ -92,7 +98,7 @@ impl Progress {
 }
 
 /// A time to the second, in UTC.
-fn moment(unix_ms: u64) -> String {
+pub(super) fn moment(unix_ms: u64) -> String {
     iso_utc(unix_ms.saturating_mul(1000)).chars().take(TO_SECONDS).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The pictures of the README: `make screenshots`.
+//! The pictures of the status page in `docs/`: `make screenshots`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -8,6 +8,7 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod oracle;
 pub(crate) mod proxy;
+pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod service;

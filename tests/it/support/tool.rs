@@ -32,7 +32,12 @@ impl Tool {
 
     /// Starts a command.
     pub(crate) fn start(args: &[&str], redis: &RedisServer) -> Tool {
-        let (folder, mut command) = Tool::command(args, redis);
+        let (folder, command) = Tool::command(args, redis);
+        Tool::spawn(folder, command)
+    }
+
+    /// Starts a program of any kind, whose output is piped; the folder lives as long as the value.
+    pub(crate) fn spawn(folder: TempDir, mut command: Command) -> Tool {
         let mut child = command.spawn().unwrap();
         let (stdout, stderr) = (Lines::default(), Lines::default());
         let readers =
