@@ -6,7 +6,7 @@
 //! A value is declared once, in the struct of its part of the service: metrics, their documentation and the status are
 //! made from there, see [`Metric`].
 
-mod cells;
+pub(crate) mod cells;
 mod channel;
 mod connection;
 mod latency;
@@ -17,19 +17,19 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde::Serialize;
-
 use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
 use crate::ledger::observed::GapObservation;
-use crate::skew;
+use cells::unlocked;
 use metric::observed;
 
-pub(crate) use cells::unlocked;
+pub use crate::skew::unix_micros;
+pub use crate::sync::lock;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
@@ -38,13 +38,6 @@ pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{RedisFacts, RedisObservation};
 pub use writer::{SnapshotKind, SnapshotObservation, SnapshotTrouble, WriterObservation, WriterState};
-
-/// The wall clock in Unix microseconds.
-#[must_use]
-pub fn unix_micros() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    skew::skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
-}
 
 observed! {
     /// The janitor.
@@ -182,9 +175,4 @@ impl Observations {
     pub fn count_restart(&self, child: &str) {
         *lock(&self.restarts).entry(child.to_owned()).or_default() += 1;
     }
-}
-
-/// Locks a mutex of this module; a panic of another holder leaves its plain values readable.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,10 @@
 //! Collects every mistake, so that all of them are reported in one go.
 
-use super::Secrecy;
+use std::collections::BTreeMap;
+
 use super::mistake::{SettingsError, SettingsWarning};
 use super::urls;
+use super::variable::Secrecy;
 
 /// The mistakes and warnings found so far.
 pub(super) struct Checks {
@@ -10,18 +12,31 @@ pub(super) struct Checks {
     pub asks_feed: bool,
     pub mistakes: Vec<SettingsError>,
     pub warnings: Vec<SettingsWarning>,
+    /// The texts that were read and may be shown.
+    plain: BTreeMap<&'static str, String>,
 }
 
 impl Checks {
+    pub(super) fn new(
+        asks_feed: bool,
+        mistakes: Vec<SettingsError>,
+        warnings: Vec<SettingsWarning>,
+    ) -> Checks {
+        Checks { asks_feed, mistakes, warnings, plain: BTreeMap::new() }
+    }
+
     /// Reads the text of a variable, if there is one. Answers `None` after it has noted a mistake, too.
     pub(super) fn read<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         secrecy: Secrecy,
         text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = text?;
+        if secrecy == Secrecy::Plain {
+            self.plain.insert(name, text.to_owned());
+        }
         let mistake = |reason| match secrecy {
             Secrecy::Plain => SettingsError::with_value(name, text, reason),
             Secrecy::Url | Secrecy::SecretUrl => SettingsError::with_value(name, &urls::masked(text), reason),
@@ -30,9 +45,10 @@ impl Checks {
         parse(text).map_err(|reason| self.mistakes.push(mistake(reason))).ok()
     }
 
-    /// Notes a mistake in a value that may be shown.
-    pub(super) fn mistake_in(&mut self, name: &str, text: Option<&str>, reason: String) {
-        self.mistakes.push(SettingsError::with_value(name, text.unwrap_or_default(), reason));
+    /// Notes a mistake in a text that was read and may be shown.
+    pub(super) fn mistake_in(&mut self, name: &str, reason: String) {
+        let text = self.plain.get(name).map_or("", String::as_str);
+        self.mistakes.push(SettingsError::with_value(name, text, reason));
     }
 
     /// Notes a mistake that no single text shows.

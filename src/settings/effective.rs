@@ -5,7 +5,8 @@ use std::fmt;
 use super::mistake::shown;
 use super::sources::{Merged, Origin};
 use super::urls;
-use super::variables::{Preset, Secrecy, VARIABLES, Variable};
+use super::variable::{Preset, Secrecy, Variable};
+use super::variables::VARIABLES;
 use crate::redact::MASK;
 
 /// One variable as it took effect. Shows as a line of a `.env` file.

@@ -12,32 +12,33 @@ mod mistake;
 mod needs;
 mod retention;
 mod sections;
+mod service;
 mod sources;
 mod spool;
 mod suggestions;
 pub mod units;
 mod urls;
+mod variable;
 pub mod variables;
 mod words;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::Level;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::Redactor;
 use checks::Checks;
 use sources::Merged;
+use variables::VariableValues;
 
 pub use effective::EffectiveValue;
 pub use mistake::{SettingsError, SettingsErrors, SettingsWarning};
+pub use service::{HttpSettings, LogFormat, LogSettings};
 pub use sources::{Origin, Sources};
-use variables::VariableValues;
-pub use variables::{Preset, Secrecy, VARIABLES, Variable};
+pub use variable::{Preset, Secrecy, Variable};
+pub use variables::VARIABLES;
 pub use words::log_level;
 
 /// The token; its twin for a file begins with the same name.
@@ -66,35 +67,6 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
 }
 
-/// The HTTP side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HttpSettings {
-    /// `HTTP_ADDR`; `None` is `off`.
-    pub addr: Option<SocketAddr>,
-}
-
-/// The log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// `LOG_FORMAT`.
-    pub format: LogFormat,
-    /// `LOG_LEVEL` or `--log-level`.
-    pub level: Level,
-    /// `LOG_DIR`: the folder of the log file, if there is to be one.
-    pub dir: Option<PathBuf>,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people on a terminal, else JSON.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Term,
-}
-
 impl Settings {
     /// Reads and checks everything; all mistakes are reported together.
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
@@ -113,15 +85,13 @@ impl Settings {
     }
 
     fn of(mut merged: Merged, redactor: &Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
-        let mut checks = Checks {
-            asks_feed,
-            mistakes: std::mem::take(&mut merged.mistakes),
-            warnings: std::mem::take(&mut merged.warnings),
-        };
+        let (mistakes, warnings) =
+            (std::mem::take(&mut merged.mistakes), std::mem::take(&mut merged.warnings));
+        let mut checks = Checks::new(asks_feed, mistakes, warnings);
         // fails only if the table and its texts disagree, which every test of the settings excludes
         let texts =
             envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
-        let values = texts.ok().map(|texts| VariableValues::read(texts, &mut checks));
+        let values = texts.ok().map(|texts| VariableValues::read(&texts, &mut checks));
         match values.and_then(|values| settings(&values, &merged, Arc::clone(redactor))) {
             Some(settings) if checks.mistakes.is_empty() => {
                 Ok(Settings { warnings: checks.warnings, ..settings })

@@ -6,8 +6,8 @@ use uw_websocket_actors::settings::{
 };
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
+use super::service::{HttpSettings, LogSettings};
 use super::variables::VariableValues;
-use super::{HttpSettings, LogSettings};
 
 impl VariableValues {
     pub(super) fn actors(&self) -> Option<ActorSettings> {

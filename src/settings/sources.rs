@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use uw_websocket_core::settings::Secret;
 
 use super::mistake::{SettingsError, SettingsWarning};
-use super::variables::{Preset, VARIABLES, Variable};
+use super::variable::{Preset, Variable};
+use super::variables::VARIABLES;
 use super::{dotenv, files, suggestions};
 
 /// What the settings are read from. Nothing else is looked at, so tests need no process environment.

@@ -16,86 +16,9 @@ use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
 
 use super::checks::Checks;
-use super::{LogFormat, channels, files, needs, retention, spool, units, urls, words};
-
-/// One setting.
-#[derive(Debug)]
-pub struct Variable {
-    /// The name in the environment.
-    pub name: &'static str,
-    /// What holds when it is not set.
-    pub preset: Preset,
-    /// Whether its value may be shown.
-    pub secrecy: Secrecy,
-    /// What it means, in Markdown, on one line.
-    pub summary: &'static str,
-}
-
-/// What holds when a variable is not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// This text, as if it had been set.
-    Value(&'static str),
-    /// No value; the text says what that means.
-    Unset(&'static str),
-}
-
-/// Whether a value may be shown. Both kinds of secret can also be read from the file that `<name>_FILE` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrecy {
-    /// Shown as it is.
-    Plain,
-    /// A URL without a secret, shown as it is; a mistake in it is shown without what looks like one.
-    Url,
-    /// Never shown.
-    Secret,
-    /// A URL, shown without its password.
-    SecretUrl,
-}
-
-/// Makes of each row, `field: type = "NAME", what holds when it is not set, secrecy, parser` and the check against other
-/// variables that it `needs`: the entry of [`VARIABLES`], whose summary is the doc comment; the text that envy reads; and the
-/// value. A parser fails with what would be valid.
-macro_rules! variables {
-    ($(
-        $(#[doc = $summary:literal])+
-        $field:ident: $type:ty = $name:literal, $preset:ident($text:literal), $secrecy:ident, $parse:expr
-            $(, needs $needs:ident)?;
-    )*) => {
-        /// Every setting, in the order of the documentation.
-        pub const VARIABLES: &[Variable] = &[$(Variable {
-            name: $name,
-            preset: Preset::$preset($text),
-            secrecy: Secrecy::$secrecy,
-            summary: concat!($($summary),+).trim_ascii(),
-        },)*];
-
-        /// Every variable as the text that was given, or that holds in its place.
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub(super) struct VariableTexts {
-            $(pub $field: Option<String>,)*
-        }
-
-        /// Every variable as it was read; `None` is a mistake that was noted, or a variable that has no value.
-        pub(super) struct VariableValues {
-            pub texts: VariableTexts,
-            $(pub $field: Option<$type>,)*
-        }
-
-        impl VariableValues {
-            /// Reads every variable, then checks them against each other.
-            pub(super) fn read(texts: VariableTexts, checks: &mut Checks) -> VariableValues {
-                let values = VariableValues {
-                    $($field: checks.read($name, Secrecy::$secrecy, texts.$field.as_deref(), $parse),)*
-                    texts,
-                };
-                $($(needs::$needs(&values, checks);)?)*
-                values
-            }
-        }
-    };
-}
+use super::service::LogFormat;
+use super::variable::{Preset, Secrecy, Variable, variables};
+use super::{channels, files, needs, retention, spool, units, urls, words};
 
 /// Every interval: a shorter one is a busy loop, a longer one means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -125,14 +48,14 @@ fn interval(text: &str) -> Result<Duration, String> {
 variables! {
     /// API token; or `UNUSUAL_WHALES_API_TOKEN_FILE`, a path to read it from (Docker or Kubernetes secret)
     unusual_whales_api_token: Secret = "UNUSUAL_WHALES_API_TOKEN",
-        Unset("required"), Secret, words::token, needs required_if_enabled;
+        Unset("required"), Secret, words::token, needs required_if_enabled(enable_websocket);
 
     /// when false: say so and exit 0. The container image sets it to true
     enable_websocket: bool = "ENABLE_WEBSOCKET", Value("false"), Plain, units::boolean;
 
     /// the feed, `wss://` or `ws://`; the token is added to its query
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
-        Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine;
+        Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
 
     /// comma list of tickers; `*` is the whole market (the global form of each channel)
     target_symbols: Targets = "TARGET_SYMBOLS", Value("SPY,QQQ,IWM"), Plain, channels::targets;
@@ -141,7 +64,7 @@ variables! {
     /// one more ticker
     channels: Vec<ChannelChoice> = "CHANNELS",
         Value("flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news"), Plain, channels::choices,
-        needs joins_that_fit;
+        needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection);
 
     /// `redis://`, `rediss://` (TLS) with user, password and database, or `unix://`; or `REDIS_URL_FILE`, a path to
     /// read it from
@@ -155,7 +78,7 @@ variables! {
 
     /// write the event streams; this and `STORE_TO_REDIS` cannot both be false
     enable_history_streams: bool = "ENABLE_HISTORY_STREAMS",
-        Value("true"), Plain, units::boolean, needs something_to_write;
+        Value("true"), Plain, units::boolean, needs something_to_write(store_to_redis);
 
     /// if set, the cap of every stream by count; `0` is no cap
     redis_stream_maxlen: u64 = "REDIS_STREAM_MAXLEN",
@@ -163,7 +86,7 @@ variables! {
 
     /// caps of single channels, e.g. `option_trades=200000,news=1000`
     redis_stream_maxlen_by_channel: Vec<(Channel, u64)> = "REDIS_STREAM_MAXLEN_BY_CHANNEL",
-        Unset("empty"), Plain, channels::caps, needs channels_of_caps;
+        Unset("empty"), Plain, channels::caps, needs channels_of_caps(channels);
 
     /// age limit: `1d` to `30d` keep so many completed trading sessions and all since, `90m` or `6h` plain time; `off`
     /// is none
@@ -178,7 +101,7 @@ variables! {
 
     /// longest reconnect delay
     websocket_reconnect_max_seconds: Duration = "WEBSOCKET_RECONNECT_MAX_SECONDS",
-        Value("60"), Plain, interval, needs first_delay;
+        Value("60"), Plain, interval, needs first_delay(websocket_reconnect_seconds);
 
     /// time between pings; no pong within it means a dead connection
     websocket_ping_seconds: Duration = "WEBSOCKET_PING_SECONDS", Value("20"), Plain, interval;
@@ -216,7 +139,7 @@ variables! {
 
     /// size limit of the disk queue; at least `16MiB` for each writer
     spool_max_bytes: u64 = "SPOOL_MAX_BYTES",
-        Value("4GiB"), Plain, spool::max_bytes, needs share_of_each_writer;
+        Value("4GiB"), Plain, spool::max_bytes, needs share_of_each_writer(writer_shards);
 
     /// the oldest events are dropped and counted; or `block`: the sockets are not read until there is room
     spool_when_full: WhenFull = "SPOOL_WHEN_FULL", Value("drop_oldest"), Plain, spool::when_full;
@@ -240,7 +163,7 @@ variables! {
     log_format: LogFormat = "LOG_FORMAT", Value("auto"), Plain, words::log_format;
 
     /// `trace`, `debug`, `info`, `warning`, `error` or `critical`; `--log-level` overrides it
-    log_level: Level = "LOG_LEVEL", Value("info"), Plain, words::log_level, needs compiled_log_level;
+    log_level: Level = "LOG_LEVEL", Value("info"), Plain, words::log_level, needs compiled_log_level();
 
     /// folder to write `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) to as well
     log_dir: PathBuf = "LOG_DIR", Unset("empty"), Plain, words::path;
@@ -260,14 +183,6 @@ pub(super) const FETCHER_ONLY: &[&str] = &[
     "REQUEST_TIMEOUT_SECONDS",
     "RATE_LIMIT_LEEWAY_SECONDS",
 ];
-
-impl Variable {
-    /// `<name>_FILE`, for the secrets.
-    #[must_use]
-    pub fn file_twin(&self) -> Option<String> {
-        matches!(self.secrecy, Secrecy::Secret | Secrecy::SecretUrl).then(|| format!("{}_FILE", self.name))
-    }
-}
 
 /// Renders the table of `docs/settings.md`.
 #[must_use]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use slog::Level;
 use uw_websocket_core::settings::Secret;
 
-use super::LogFormat;
+use super::service::LogFormat;
 
 /// Longest `KEY_PREFIX` and `ENVIRONMENT`, in bytes: they are repeated in every key and line.
 const MAX_NAME: usize = 64;

@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::gap::{Gap, GapReason, OpenGap};
+use crate::observation::cells::{Count, CountsBy, Gauge, unlocked};
 use crate::observation::metric::observed;
-use crate::observation::{Count, CountsBy, Gauge, lock, unlocked};
+use crate::sync::lock;
 
 /// Gaps that are shown: a screen of them; the stream in Redis has the others.
 const RECENT: usize = 20;

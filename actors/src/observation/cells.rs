@@ -1,16 +1,15 @@
 //! The values that the observations are made of: written by one actor, read by any thread, with relaxed atomics.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, Ordering::Relaxed, fence};
-use std::sync::{Arc, Mutex};
 
 use serde::{Serialize, Serializer};
 use uw_websocket_core::labelled::Labelled;
 use uw_websocket_core::time::iso_utc;
 
-use super::metric::{AsMetric, MetricKind, MetricValue};
-use super::{lock, unix_micros};
+use crate::skew::unix_micros;
+use crate::sync::lock;
 
 /// An atomic number whose copy is another one, with the same value.
 #[derive(Debug, Default)]
@@ -176,7 +175,8 @@ impl<L: Labelled> CountsBy<L> {
         self.0.iter().map(Count::get).sum()
     }
 
-    fn by_label(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    /// Each count with the label of its value.
+    pub(super) fn by_label(&self) -> impl Iterator<Item = (&'static str, u64)> {
         L::ALL.iter().zip(&self.0).map(|(value, count)| (value.label(), count.get()))
     }
 }
@@ -207,51 +207,6 @@ impl<S: Labelled> StateCell<S> {
 impl<S> Default for StateCell<S> {
     fn default() -> StateCell<S> {
         StateCell(AtomicU8::new(0), PhantomData)
-    }
-}
-
-macro_rules! measured {
-    ($($cell:ty: $kind:ident, |$value:ident| $reading:expr;)*) => {$(
-        impl AsMetric for $cell {
-            const KIND: MetricKind = MetricKind::$kind;
-
-            fn read(&self) -> MetricValue {
-                let $value = self;
-                $reading
-            }
-        }
-    )*};
-}
-
-measured! {
-    Count: Counter, |count| MetricValue::Whole(count.get());
-    Micros: Counter, |micros| MetricValue::Real(micros.seconds());
-    Gauge: Gauge, |gauge| MetricValue::Whole(gauge.get());
-    Flag: Gauge, |flag| MetricValue::Whole(u64::from(flag.get()));
-    usize: Gauge, |number| MetricValue::Whole(*number as u64);
-    Moment: Gauge, |moment| moment.get().map_or(MetricValue::Absent, |at| MetricValue::Real(at as f64 / 1e6));
-    Arc<AtomicU64>: Counter, |count| MetricValue::Whole(count.load(Relaxed));
-    Mutex<BTreeMap<String, u64>>: Counter, |counts| {
-        MetricValue::ByLabel(lock(counts).iter().map(|(label, count)| (label.clone().into(), *count)).collect())
-    };
-}
-
-impl<L: Labelled> AsMetric for CountsBy<L> {
-    const KIND: MetricKind = MetricKind::Counter;
-
-    fn read(&self) -> MetricValue {
-        MetricValue::ByLabel(self.by_label().map(|(label, count)| (label.into(), count)).collect())
-    }
-}
-
-/// A series for each state: 1 for the present one, 0 for the others.
-impl<S: Labelled> AsMetric for StateCell<S> {
-    const KIND: MetricKind = MetricKind::Gauge;
-
-    fn read(&self) -> MetricValue {
-        let present = self.get();
-        let series = S::ALL.iter().map(|state| (state.label().into(), u64::from(*state == present)));
-        MetricValue::ByLabel(series.collect())
     }
 }
 

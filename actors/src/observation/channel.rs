@@ -10,9 +10,8 @@ use serde::Serialize;
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::labelled;
 
-use super::cells::{Number, depth};
+use super::cells::{Count, CountsBy, Flag, Moment, Number, depth};
 use super::metric::observed;
-use super::{Count, CountsBy, Flag, Moment};
 
 labelled! {
     /// Why an event that was read did not reach Redis.

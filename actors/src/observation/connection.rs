@@ -6,9 +6,9 @@ use serde::Serialize;
 use uw_websocket_core::event::{Channel, Topic};
 use uw_websocket_core::labelled;
 
-use super::cells::unlocked;
+use super::cells::{Count, Moment, StateCell, unlocked};
 use super::metric::observed;
-use super::{Count, Moment, StateCell, lock};
+use crate::sync::lock;
 
 labelled! {
     /// What a connection is doing.

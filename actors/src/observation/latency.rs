@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::metric::{AsMetric, MetricKind, MetricValue};
-use super::{Count, Micros};
+use super::cells::{Count, Micros};
 
 /// Upper bounds of the latency histograms in seconds: from a fast local batch to the end of a Redis restart. They are
 /// narrow up to 10 ms, for an event is promised to be on disk within 5.
@@ -68,13 +67,5 @@ impl Latency {
             }
         }
         None
-    }
-}
-
-impl AsMetric for Latency {
-    const KIND: MetricKind = MetricKind::Histogram;
-
-    fn read(&self) -> MetricValue {
-        MetricValue::Histogram(self.clone())
     }
 }

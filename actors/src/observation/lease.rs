@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 use uw_websocket_core::labelled;
 
-use super::StateCell;
-use super::cells::unlocked;
+use super::cells::{StateCell, unlocked};
 
 labelled! {
     /// What this instance is, beside others with the same prefix.

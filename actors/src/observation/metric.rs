@@ -1,8 +1,15 @@
 //! What a metric is, and how a part of the service declares its metrics.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
-use super::Latency;
+use uw_websocket_core::labelled::Labelled;
+
+use super::cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
+use super::latency::Latency;
+use crate::sync::lock;
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,52 @@ pub(crate) trait AsMetric {
     fn read(&self) -> MetricValue;
 }
 
+macro_rules! measured {
+    ($($cell:ty: $kind:ident, |$value:ident| $reading:expr;)*) => {$(
+        impl AsMetric for $cell {
+            const KIND: MetricKind = MetricKind::$kind;
+
+            fn read(&self) -> MetricValue {
+                let $value = self;
+                $reading
+            }
+        }
+    )*};
+}
+
+measured! {
+    Count: Counter, |count| MetricValue::Whole(count.get());
+    Micros: Counter, |micros| MetricValue::Real(micros.seconds());
+    Gauge: Gauge, |gauge| MetricValue::Whole(gauge.get());
+    Flag: Gauge, |flag| MetricValue::Whole(u64::from(flag.get()));
+    usize: Gauge, |number| MetricValue::Whole(*number as u64);
+    Moment: Gauge, |moment| moment.get().map_or(MetricValue::Absent, |at| MetricValue::Real(at as f64 / 1e6));
+    Latency: Histogram, |latency| MetricValue::Histogram(latency.clone());
+    Arc<AtomicU64>: Counter, |count| MetricValue::Whole(count.load(Relaxed));
+    Mutex<BTreeMap<String, u64>>: Counter, |counts| {
+        MetricValue::ByLabel(lock(counts).iter().map(|(label, count)| (label.clone().into(), *count)).collect())
+    };
+}
+
+impl<L: Labelled> AsMetric for CountsBy<L> {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn read(&self) -> MetricValue {
+        MetricValue::ByLabel(self.by_label().map(|(label, count)| (label.into(), count)).collect())
+    }
+}
+
+/// A series for each state: 1 for the present one, 0 for the others.
+impl<S: Labelled> AsMetric for StateCell<S> {
+    const KIND: MetricKind = MetricKind::Gauge;
+
+    fn read(&self) -> MetricValue {
+        let present = self.get();
+        let series = S::ALL.iter().map(|state| (state.label().into(), u64::from(*state == present)));
+        MetricValue::ByLabel(series.collect())
+    }
+}
+
 /// The help of a metric from the doc comment of its field: without the period at its end.
 pub(crate) const fn help(doc: &'static str) -> &'static str {
     let doc = doc.trim_ascii();
@@ -89,7 +142,7 @@ macro_rules! observed {
         observed!(@row $part $field $type, $doc, $name, Some($label))
     };
     (@row $part:ident $field:ident $type:ty, $doc:expr, $name:literal, $label:expr) => {
-        Some($crate::observation::Metric {
+        Some($crate::observation::metric::Metric {
             name: $name,
             kind: <$type as $crate::observation::metric::AsMetric>::KIND,
             label: $label,
@@ -113,12 +166,12 @@ macro_rules! observed {
         )*}
 
         impl $part {
-            const METRICS: &'static [Option<$crate::observation::Metric<$part>>] = &[$(
+            const METRICS: &'static [Option<$crate::observation::metric::Metric<$part>>] = &[$(
                 observed!(@metric $part $field $type, concat!($($doc),+), $($name $($label)?)?),
             )*];
 
             /// The metrics among its fields, in their order.
-            $part_vis fn metrics() -> impl Iterator<Item = &'static $crate::observation::Metric<$part>> {
+            $part_vis fn metrics() -> impl Iterator<Item = &'static $crate::observation::metric::Metric<$part>> {
                 Self::METRICS.iter().flatten()
             }
         }
@@ -130,15 +183,16 @@ pub(crate) use observed;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::lease::LeaseState;
 
     observed! {
         #[derive(Debug, Default)]
         struct Part {
             /// Something that
             /// counts.
-            counted: crate::observation::Count = "counted_total",
+            counted: Count = "counted_total",
             /// A label makes several series, each with its state!
-            state: crate::observation::StateCell<crate::observation::LeaseState> = "state" by "is",
+            state: StateCell<LeaseState> = "state" by "is",
             /// Nothing for a metric.
             hidden: u64,
         }

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 use uw_websocket_core::labelled;
 
-use super::cells::{depth, unlocked};
+use super::cells::{Count, CountsBy, Gauge, Micros, Moment, StateCell, depth, unlocked};
+use super::latency::Latency;
 use super::metric::observed;
-use super::{Count, CountsBy, Gauge, Latency, Micros, Moment, StateCell};
 
 labelled! {
     /// What a writer is doing.
