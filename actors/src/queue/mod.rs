@@ -17,7 +17,7 @@
 //!
 //! Of the [`Queue`], `shared` is what its users share under one lock: [`backlog`] (what is held, by position, pure),
 //! `persistence` (what is asked of the disk, and its answers), `stored` (what Redis has), [`books`]. [`inbox`] is what is
-//! handed over, [`batch`] the unit of all of it, [`disk`] the thread of the disk queue, [`decoder`] and `kept` read it back.
+//! handed over, [`batch`] the unit of all of it, [`disk`] asks the disk queue and [`disk_thread`] answers, [`decoder`] and `kept` read it back.
 //! [`folders`] opens all queues at startup, [`generations`] are those that other settings left, [`losses`] becomes gaps, and
 //! [`shard`] is what outlives a writer.
 
@@ -26,6 +26,7 @@ pub mod batch;
 pub mod books;
 pub mod decoder;
 pub mod disk;
+pub mod disk_thread;
 pub mod folders;
 pub mod generations;
 mod handle;
@@ -33,6 +34,7 @@ pub mod inbox;
 mod kept;
 pub mod losses;
 mod persistence;
+pub mod retirement;
 pub mod shard;
 mod shared;
 mod stored;

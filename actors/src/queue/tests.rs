@@ -18,7 +18,8 @@ use uw_websocket_core::ids::Numbering;
 use uw_websocket_core::spool::{Limits, Spool, Unrecordable};
 
 use super::backlog::{Backlog, Lent};
-use super::disk::{Disk, DiskParts, Standing};
+use super::disk::Standing;
+use super::disk_thread::{self, DiskParts};
 use super::inbox::Inbox;
 use super::shared::WRITTEN_AT_END;
 use super::*;
@@ -99,7 +100,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
     let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
     assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
     let standing = Standing::of(&spool);
-    let disk = Disk::start(DiskParts {
+    let disk = disk_thread::start(DiskParts {
         spool,
         folder: "shard".into(),
         retirement: None,
