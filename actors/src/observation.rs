@@ -9,6 +9,7 @@
 pub(crate) mod cells;
 mod channel;
 mod connection;
+mod http;
 mod latency;
 mod lease;
 pub(crate) mod metric;
@@ -33,6 +34,7 @@ pub use crate::sync::lock;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
+pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{LATENCY_BOUNDS, Latency};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
@@ -87,6 +89,9 @@ observed! {
         pub janitor: JanitorObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
+        /// The clients of the HTTP side.
+        #[serde(skip)]
+        pub http: HttpObservation,
         /// When the supervisor last made its round; before the first, when the process started. Decides whether the
         /// service is healthy, so it is told by the clock that nobody sets.
         #[serde(skip)]
@@ -131,6 +136,7 @@ impl Observations {
             redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
             gaps: GapObservation::default(),
+            http: HttpObservation::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             restarting: Mutex::default(),
             stuck: Mutex::default(),

@@ -27,9 +27,11 @@ pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
 fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let sourced = merged.values.get(variable.name);
     let value = sourced.map(|sourced| match variable.secrecy {
-        Secrecy::Plain | Secrecy::Url => shown(&sourced.text, usize::MAX),
         Secrecy::Secret => MASK.to_owned(),
-        Secrecy::SecretUrl => urls::masked(&sourced.text),
+        Secrecy::Url | Secrecy::SecretUrl => urls::masked(&sourced.text),
+        // a URL does not belong there, and may hold a secret
+        Secrecy::Plain if sourced.text.contains("://") => urls::masked(&sourced.text),
+        Secrecy::Plain => shown(&sourced.text, usize::MAX),
     });
     EffectiveValue {
         name: variable.name,

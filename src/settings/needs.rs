@@ -31,6 +31,12 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     }
 }
 
+pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, checks: &mut Checks) {
+    if redis.is_some_and(|url| urls::exposes_password(url.reveal())) {
+        checks.warn("REDIS_URL", "redis:// sends the password unencrypted over the network; use rediss://");
+    }
+}
+
 /// All joins fit on the sockets, and none is made twice. Channels that are probably misspelt are doubtful.
 pub(super) fn joins_that_fit(
     channels: Option<&Vec<ChannelChoice>>,

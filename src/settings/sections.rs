@@ -76,7 +76,11 @@ impl VariableValues {
     }
 
     pub(super) fn http(&self) -> Option<HttpSettings> {
-        Some(HttpSettings { addr: self.http_addr? })
+        Some(HttpSettings {
+            addr: self.http_addr?,
+            probe_addr: self.probe_addr?,
+            allowed_hosts: self.http_allowed_hosts.clone().unwrap_or_default(),
+        })
     }
 
     pub(super) fn log(&self) -> Option<LogSettings> {

@@ -27,7 +27,7 @@ pub enum Preset {
 pub enum Secrecy {
     /// Shown as it is.
     Plain,
-    /// A URL without a secret, shown as it is; a mistake in it is shown without what looks like one.
+    /// A URL without a secret of its own, shown without what may be one: a key may stand in its query.
     Url,
     /// Never shown.
     Secret,

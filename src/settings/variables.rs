@@ -68,7 +68,8 @@ variables! {
 
     /// `redis://`, `rediss://` (TLS) with user, password and database, or `unix://`; or `REDIS_URL_FILE`, a path to
     /// read it from
-    redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis;
+    redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
+        needs password_encrypted_beyond_this_machine();
 
     /// file with one more root certificate (PEM) to trust, for the feed and for Redis
     tls_ca_file: Vec<u8> = "TLS_CA_FILE", Unset("empty"), Plain, |path| files::root_certificates(Path::new(path));
@@ -158,6 +159,14 @@ variables! {
 
     /// address of the status page, health and metrics; `off` is none. The container image sets `0.0.0.0:9464`
     http_addr: Option<SocketAddr> = "HTTP_ADDR", Value("127.0.0.1:9464"), Plain, urls::http;
+
+    /// address of `/healthz` and `/readyz` alone, which no other client can keep busy; `healthcheck` asks there; `off`
+    /// is none
+    probe_addr: Option<SocketAddr> = "PROBE_ADDR", Value("127.0.0.1:9465"), Plain, urls::http;
+
+    /// comma list of names under which both addresses may be asked, besides `localhost` and IP addresses; a request for
+    /// another name is refused
+    http_allowed_hosts: Vec<String> = "HTTP_ALLOWED_HOSTS", Unset("empty"), Plain, urls::hosts;
 
     /// `json` (one object a line), `term` (for people), `auto`: `term` on a terminal, else `json`
     log_format: LogFormat = "LOG_FORMAT", Value("auto"), Plain, words::log_format;
