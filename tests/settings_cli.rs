@@ -315,8 +315,11 @@ fn a_secret_where_a_path_belongs_is_refused_without_being_shown() {
     ] {
         for command in ["settings", "run", "check", "healthcheck"] {
             let (code, stdout, stderr) = program(&[command]).env(&[(name, value)]).run();
-            assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
-            assert!(stderr.starts_with(&format!("uw-websocket: {name}: ")), "{stderr}");
+            // one that asks the service alone wants no token
+            if command != "healthcheck" || name != "UNUSUAL_WHALES_API_TOKEN_FILE" {
+                assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
+                assert!(stderr.starts_with(&format!("uw-websocket: {name}: ")), "{stderr}");
+            }
             assert!(!stderr.contains("hidden") && !stderr.contains("token="), "{stderr}");
         }
     }
