@@ -22,7 +22,7 @@ mod server;
 mod slots;
 pub mod snapshot;
 mod source;
-pub mod status;
+mod status;
 
 use std::io;
 use std::net::SocketAddr;

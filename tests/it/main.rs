@@ -16,6 +16,8 @@ mod harness;
 mod http;
 mod joins;
 mod lease;
+#[path = "../log_table/mod.rs"]
+mod log_table;
 mod logs;
 mod malformed;
 mod page;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use uw_websocket::exit::Exit;
-use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
+use uw_websocket::settings::{Secrecy, Settings, Sources, VARIABLES};
 use uw_websocket_actors::rights::rules;
 use uw_websocket_core::channel::table::KNOWN;
 
@@ -65,14 +65,15 @@ fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -
     let mut environment = vec![(OsString::from("ENABLE_WEBSOCKET"), OsString::from("true"))];
     for (name, value) in variables {
         let twin = name.strip_suffix("_FILE").and_then(|name| VARIABLES.iter().find(|v| v.name == name));
-        let known = VARIABLES.iter().any(|variable| variable.name == name && variable.kind == Kind::Plain);
+        let known =
+            VARIABLES.iter().any(|variable| variable.name == name && variable.secrecy == Secrecy::Plain);
         assert!(known || twin.is_some(), "{name} is no setting that may stand in the open");
         let value = if let Some(twin) = twin {
             assert!(mounted(value), "{value} is not mounted");
             let path = secrets.path().join(name);
             fs::write(
                 &path,
-                if twin.kind == Kind::SecretUrl { "redis://uw:secret@redis:6379/0" } else { "t0ken" },
+                if twin.secrecy == Secrecy::SecretUrl { "redis://uw:secret@redis:6379/0" } else { "t0ken" },
             )
             .unwrap();
             path.into_os_string()

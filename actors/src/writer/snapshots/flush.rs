@@ -19,7 +19,7 @@ use super::pending::{News, RestEvent};
 use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
-use crate::observation::SnapshotObservation;
+use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
@@ -256,8 +256,8 @@ impl Flush {
             }
         }
         self.send(&commands).await?;
-        self.observed().cells.add(cells as u64);
-        self.observed().latest.add(latest);
+        self.observed().writes.of(SnapshotKind::Map).add(cells as u64);
+        self.observed().writes.of(SnapshotKind::Latest).add(latest);
         Ok(())
     }
 
@@ -308,7 +308,7 @@ impl Flush {
     }
 
     fn note_refused(&mut self, text: &str) {
-        self.observed().refused.add(1);
+        self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
         if self.refused.is_due(Instant::now()) {
             warn!(self.scope.log, "snapshot refused"; "error" => text);
         }
@@ -399,7 +399,7 @@ impl Flush {
         let Some(held) = self.bodies.get(key) else { return };
         let taken = held.found(found);
         if held.is_foreign() {
-            self.observed().unreadable.add(1);
+            self.observed().troubles.of(SnapshotTrouble::Unreadable).add(1);
         }
         if let Err(unreadable) = taken {
             warn!(self.scope.log, "rest body left alone"; "key" => key, "error" => %unreadable);
@@ -413,7 +413,7 @@ impl Flush {
             let Some(held) = self.bodies.get(key) else { return };
             let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
-                self.observed().untranslatable.add(merged.len() as u64);
+                self.observed().troubles.of(SnapshotTrouble::Untranslatable).add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
                     warn!(self.scope.log, "event not in rest body"; "key" => key, "error" => %untranslatable);
                 }
@@ -449,7 +449,7 @@ impl Flush {
                             written.push(key);
                         }
                         Answer::Conflict(found) => {
-                            self.observed().conflicts.add(1);
+                            self.observed().troubles.of(SnapshotTrouble::Conflict).add(1);
                             self.take_in(&key, &found);
                             for (_, events) in events.iter().filter(|(of, _)| *of == key) {
                                 self.merge(&key, events, false).await;
@@ -466,8 +466,8 @@ impl Flush {
             }
             keys = conflicts;
         }
-        self.observed().bodies.add(written.len() as u64);
-        self.observed().put_off.add(keys.len() as u64);
+        self.observed().writes.of(SnapshotKind::Rest).add(written.len() as u64);
+        self.observed().troubles.of(SnapshotTrouble::PutOff).add(keys.len() as u64);
         Ok(written)
     }
 
