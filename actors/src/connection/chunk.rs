@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use actix_http::ws;
+use bytes::Bytes;
 use futures_util::Stream as _;
 
 use super::transport::{Assembler, FeedSocket, Incoming, SocketError};
@@ -16,13 +17,27 @@ const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Why no more can be read.
 pub enum Unreadable {
+    /// The peer has closed the connection without saying so.
     Ended,
+    /// The socket failed, or what came breaks the protocol.
     Socket(SocketError),
+}
+
+/// What the control frames of a chunk ask for.
+pub enum Asked {
+    /// Nothing.
+    Nothing,
+    /// A pong with this content.
+    Pong(Bytes),
+    /// The end of the session.
+    Close(Option<ws::CloseReason>),
 }
 
 /// Whether the socket has more than was read.
 pub enum Left {
+    /// Nothing.
     Nothing,
+    /// The bounds of a chunk were reached.
     Perhaps,
 }
 
@@ -55,6 +70,7 @@ pub async fn next_chunk(
 }
 
 /// Why the peer closed, in words.
+#[must_use]
 pub fn closed(reason: Option<ws::CloseReason>) -> String {
     match reason {
         None => "closed by the peer without a code".into(),

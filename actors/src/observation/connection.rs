@@ -102,4 +102,41 @@ impl ConnectionObservation {
     pub fn joined(&self) -> usize {
         lock(&self.joins).iter().filter(|join| join.acknowledged).count()
     }
+
+    /// An attempt begins; which one it is.
+    pub fn attempt_begins(&self) -> u64 {
+        self.attempts.add(1);
+        self.state.set(ConnectionState::Connecting);
+        self.attempts.get()
+    }
+
+    /// A handshake was accepted.
+    pub fn session_begins(&self) {
+        self.accepted.add(1);
+        self.session_since.set_now();
+        self.last_event_at.clear();
+        *lock(&self.last_error) = None;
+        for join in lock(&self.joins).iter_mut() {
+            (join.acknowledged, join.refused) = (false, None);
+        }
+    }
+
+    /// The session was lost.
+    pub fn session_lost(&self, reason: &str) {
+        self.disconnects.add(1);
+        self.session_since.clear();
+        for join in lock(&self.joins).iter_mut() {
+            join.acknowledged = false;
+        }
+        *lock(&self.last_error) = Some(reason.to_owned());
+    }
+
+    /// The feed has answered a join; says whether that changes anything.
+    pub fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) -> bool {
+        let mut joins = lock(&self.joins);
+        let Some(join) = joins.iter_mut().find(|join| join.topic == topic) else { return false };
+        let is_news = join.acknowledged != acknowledged || join.refused != refused;
+        (join.acknowledged, join.refused) = (acknowledged, refused);
+        is_news
+    }
 }
