@@ -253,6 +253,10 @@ pub(crate) fn ledger_refused(log: &Logger, error: &str) {
     warn!(log, "gaps wait for redis"; "error" => error);
 }
 
+pub(crate) fn gaps_written_again(log: &Logger, entries: usize, older_lost: bool) {
+    warn!(log, "redis had lost gaps"; "written_again" => entries, "older_lost" => older_lost);
+}
+
 pub(crate) fn log_records_dropped(log: &Logger, count: u64) {
     warn!(log, "log records dropped"; "count" => count);
 }

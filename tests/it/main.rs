@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod configured;
 mod exactly_once;
+mod forgotten_gaps;
 mod gaps;
 mod harness;
 mod http;

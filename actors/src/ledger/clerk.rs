@@ -13,9 +13,10 @@ use super::life::{Followed, Life};
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
 use super::shelf::{Shelf, ShelfError};
+use super::written::Written;
 use crate::events;
 use crate::lease::gate::LeaseGate;
-use crate::observation::Observations;
+use crate::observation::{Observations, unix_micros};
 use crate::sampled::Sampled;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
@@ -43,6 +44,8 @@ pub struct Clerk {
     pub waiting: GapQueue,
     /// The processes whose state we have taken over.
     pub followed: Followed,
+    /// Entries that Redis has confirmed.
+    pub written: Written,
     /// What others see.
     pub observations: Arc<Observations>,
     /// The log.
@@ -55,6 +58,8 @@ pub struct Clerk {
 #[derive(Debug, Default)]
 pub struct Progress {
     writing: Option<JoinHandle<Result<(), ShelfError>>>,
+    /// The connection over which Redis was seen to have what it had.
+    restored_over: Option<u64>,
     rest: u32,
     is_closed: bool,
     unkept: Sampled,
@@ -113,7 +118,10 @@ impl Clerk {
         if !self.is_written(patience).await {
             return;
         }
-        match self.json(life) {
+        std::mem::swap(&mut life.written, &mut self.written);
+        let json = self.json(life);
+        std::mem::swap(&mut life.written, &mut self.written);
+        match json {
             Ok(json) => self.progress.writing = Some(spawn_blocking(move || disk.write(&json))),
             Err(error) => return self.note_unkept(&error.into()),
         }
@@ -173,10 +181,13 @@ impl Clerk {
     }
 
     async fn try_write(&mut self, life: &mut Life) -> Result<(), PostError> {
-        let post = self.post.clone();
-        let mut connection = post.connect().await?;
+        let connection = self.post.connect().await?;
+        if self.progress.restored_over != Some(connection) {
+            self.restore().await?;
+            self.progress.restored_over = Some(connection);
+        }
         if self.waiting.needs_ids(AT_ONCE) {
-            let last = post.last_id(&mut connection).await?;
+            let last = self.post.last_id().await?;
             self.waiting.number(last, AT_ONCE);
             // an id is on record before it is used: here, or in the copy below
             if !self.disk_hangs() {
@@ -191,14 +202,16 @@ impl Clerk {
                 return Ok(());
             }
         };
-        post.keep(&mut connection, &json).await?;
+        self.post.keep(&json).await?;
         for _ in 0..AT_ONCE {
             let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
                 break;
             };
-            match post.send(&mut connection, first, id).await? {
+            let gap = first.to_write();
+            match self.post.send(&gap, id).await? {
                 Posted::Stored => {
                     self.waiting.pop();
+                    self.written.push(id, gap, unix_micros());
                 }
                 Posted::Passed => {
                     // they get ids above the foreign one at the next turn; none of them was sent
@@ -206,6 +219,23 @@ impl Clerk {
                     break;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that Redis has the entries that it has confirmed. It gets them again under their own ids, in their order,
+    /// and so each once, however often this is tried.
+    async fn restore(&mut self) -> Result<(), PostError> {
+        let last = self.post.last_id().await?;
+        let missing = self.written.above(last);
+        for entry in &missing {
+            if self.post.send(&entry.gap, entry.id).await? == Posted::Passed {
+                // somebody else has just written a higher id: what is left cannot be written under its own
+                break;
+            }
+        }
+        if !missing.is_empty() {
+            events::gaps_written_again(&self.log, missing.len(), self.written.has_lost_older(last));
         }
         Ok(())
     }
