@@ -16,9 +16,11 @@ use crate::event::{Channel, ChannelIndex, Topic};
 use crate::ledger::observed::GapObservation;
 use crate::{labelled, skew};
 
+mod distrust;
 mod lease;
 mod redis;
 
+pub use distrust::Distrust;
 pub use lease::{LeaseObservation, LeaseState};
 pub use redis::{RedisFacts, RedisObservation};
 
@@ -478,6 +480,7 @@ pub struct Observations {
     /// The gap ledger.
     pub gaps: GapObservation,
     rejected: Vec<Count>,
+    distrusted: Vec<Count>,
 }
 
 impl Observations {
@@ -514,6 +517,7 @@ impl Observations {
             log_records_dropped,
             gaps: GapObservation::default(),
             rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),
+            distrusted: Distrust::ALL.iter().map(|_| Count::default()).collect(),
         }
     }
 
@@ -533,6 +537,12 @@ impl Observations {
     #[must_use]
     pub fn rejected(&self, kind: Rejection) -> &Count {
         &self.rejected[kind as usize]
+    }
+
+    /// Values from outside that were not taken as they were, for this reason.
+    #[must_use]
+    pub fn distrusted(&self, reason: Distrust) -> &Count {
+        &self.distrusted[reason as usize]
     }
 
     /// Every channel whose books do not balance; exact only on the thread that counts, see [`ChannelObservation::audit`].

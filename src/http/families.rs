@@ -7,7 +7,7 @@ use std::fmt;
 
 use uw_websocket_actors::calendar::{MarketState, market_state};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, LeaseState, Rejection, WriterState, lock};
+use uw_websocket_actors::observation::{ConnectionState, Distrust, LeaseState, Rejection, WriterState, lock};
 
 use super::metrics::Kind::{self, Counter, Gauge, Histogram};
 use super::metrics::{Family, Series};
@@ -143,6 +143,17 @@ pub const FAMILIES: &[Family] = &[
         |snapshot, series| {
             Rejection::ALL.iter().try_for_each(|kind| {
                 series.labelled(&[kind.label()], snapshot.observations.rejected(*kind).get())
+            })
+        },
+    ),
+    family(
+        "uw_ws_distrusted_total",
+        Counter,
+        &["kind"],
+        "Values from outside that were not taken as they were: `too_large` ones were not read, `future` times count as now",
+        |snapshot, series| {
+            Distrust::ALL.iter().try_for_each(|kind| {
+                series.labelled(&[kind.label()], snapshot.observations.distrusted(*kind).get())
             })
         },
     ),

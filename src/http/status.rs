@@ -15,7 +15,7 @@ use serde::Serialize;
 use uw_websocket_actors::calendar;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap};
 use uw_websocket_actors::ledger::observed::GapObservation;
-use uw_websocket_actors::observation::{LeaseState, Observations, RedisFacts, Rejection, lock};
+use uw_websocket_actors::observation::{Distrust, LeaseState, Observations, RedisFacts, Rejection, lock};
 use uw_websocket_actors::time::iso_utc;
 
 pub use self::channel::{ChannelStatus, Totals};
@@ -71,6 +71,8 @@ pub struct Status<'a> {
     pub restarts: BTreeMap<String, u64>,
     /// Frames that are no events, by kind.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Values from outside that were not taken as they were, by kind.
+    pub distrusted: BTreeMap<&'static str, u64>,
     /// The gap ledger.
     pub gaps: GapStatus,
     /// Log records lost because the log could not keep up.
@@ -154,6 +156,7 @@ impl<'a> Status<'a> {
         let started_at = observations.started_at.get();
         let newest = snapshot.channels.iter().filter_map(|counts| counts.last_event_at).max();
         let rejected = |kind: &Rejection| (kind.label(), observations.rejected(*kind).get());
+        let distrusted = |kind: &Distrust| (kind.label(), observations.distrusted(*kind).get());
         Status {
             instance: &observations.instance,
             version: observations.version,
@@ -182,6 +185,7 @@ impl<'a> Status<'a> {
                 .collect(),
             restarts: lock(&observations.restarts).clone(),
             rejected: Rejection::ALL.iter().map(rejected).collect(),
+            distrusted: Distrust::ALL.iter().map(distrusted).collect(),
             gaps: GapStatus::of(&observations.gaps),
             log_records_dropped: observations.log_records_dropped.load(Relaxed),
             resident_bytes: snapshot.resident_bytes,

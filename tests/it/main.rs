@@ -11,6 +11,7 @@ mod configured;
 mod exactly_once;
 mod forgotten_gaps;
 mod gaps;
+mod giants;
 mod harness;
 mod http;
 mod joins;

@@ -38,7 +38,7 @@ use tokio::sync::Mutex;
 use crate::connection::plan::ConnectionPlan;
 use crate::events;
 use crate::lease::gate::LeaseGate;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::{Distrust, Observations, unix_micros};
 use crate::writer::store::link::Address;
 
 /// Between two turns, and so between two signs of life.
@@ -65,10 +65,10 @@ pub async fn open(
     log: Logger,
 ) -> Clerk {
     let shelf = places.folder.map(Shelf::new);
-    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), &log));
+    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), observations, &log));
     let has_redis = gate.may_write();
     let in_redis = if has_redis {
-        known(shelf::read_copy(&places.address, &places.prefix).await, None, &log)
+        known(shelf::read_copy(&places.address, &places.prefix).await, None, observations, &log)
     } else {
         None
     };
@@ -100,8 +100,16 @@ pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> 
     Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
 }
 
-fn known(read: Result<Option<Life>, ShelfError>, shelf: Option<&Shelf>, log: &Logger) -> Option<Life> {
+fn known(
+    read: Result<Option<Life>, ShelfError>,
+    shelf: Option<&Shelf>,
+    observations: &Observations,
+    log: &Logger,
+) -> Option<Life> {
     read.unwrap_or_else(|error| {
+        if matches!(error, ShelfError::TooLarge { .. }) {
+            observations.distrusted(Distrust::TooLarge).add(1);
+        }
         events::ledger_unreadable(log, &error);
         if let (ShelfError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
             // if that fails too, the next write replaces it

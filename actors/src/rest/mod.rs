@@ -46,6 +46,8 @@ pub enum Endpoint {
 #[error("{0}")]
 pub struct Unreadable(&'static str);
 
+const TOO_LARGE: Unreadable = Unreadable("it is larger than any answer of REST");
+
 /// An event that cannot become part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
@@ -202,10 +204,20 @@ impl Body {
             self.standing = Standing::Doubtful;
             return Ok(());
         }
-        self.rebase(ticker, payload, fetched_at).inspect_err(|_| {
-            (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
-            self.offered = None;
-        })
+        self.rebase(ticker, payload, fetched_at).inspect_err(|_| self.leave_alone())
+    }
+
+    /// Takes in that the hash holds more than can be read. It is left alone until there is another body.
+    pub fn found_too_large(&mut self, fetched_at: &str) -> Unreadable {
+        fetched_at.clone_into(&mut self.seen);
+        self.held = None;
+        self.leave_alone();
+        TOO_LARGE
+    }
+
+    fn leave_alone(&mut self) {
+        (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
+        self.offered = None;
     }
 
     fn found_none(&mut self, ticker: &str) {
@@ -354,7 +366,7 @@ impl Content {
 
     fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
         if payload.len() > MAX_BODY {
-            return Err(Unreadable("it is larger than any answer of REST"));
+            return Err(TOO_LARGE);
         }
         let (frame, data) = frame::split(payload)?;
         match self {

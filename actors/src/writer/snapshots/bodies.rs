@@ -45,6 +45,11 @@ pub(super) enum Found {
     Hash(Hash),
     /// Something that is no hash.
     OtherType,
+    /// A body that is too large to be read.
+    TooLarge {
+        /// When it was fetched, or what stands for that.
+        fetched_at: String,
+    },
 }
 
 impl Bodies {
@@ -122,6 +127,7 @@ impl Held {
             Found::Hash(hash) => {
                 self.body.found(self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
             }
+            Found::TooLarge { fetched_at } => Err(self.body.found_too_large(fetched_at)),
             // no body is empty
             Found::OtherType => self.body.found(self.ticker.as_str(), Some(("", ""))),
         };

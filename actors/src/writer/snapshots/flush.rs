@@ -1,7 +1,7 @@
 //! Writes the hashes when they are due, and looks whether the fetcher has put an older body back.
 //!
 //! The fetcher writes bodies with a plain `HSET` at any time and knows nothing of us. So ours are written by a script that
-//! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
+//! compares `fetched_at` with what was last seen before it writes. If somebody else has written meanwhile, the events are
 //! merged into that and the write is tried again.
 
 use std::sync::Arc;
@@ -15,23 +15,19 @@ use super::bodies::{Bodies, Found};
 use super::budget::Budget;
 use super::hashes::{Known, Sessions};
 use super::pending::{News, RestEvent};
+use super::questions::{
+    self, BODY, LATEST, MAX_ROW, MAX_TEXT, WRITE_BODY, key_fault, text, too_long, unexpected,
+};
 use crate::backoff::Backoff;
 use crate::events;
 use crate::fault::FaultPoint;
-use crate::observation::SnapshotObservation;
-use crate::rest::Hash;
+use crate::observation::{Distrust, SnapshotObservation};
+use crate::rest::{Hash, MAX_BODY};
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
-use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
-
-/// Writes a body unless somebody else has written one since: then answers with that.
-const WRITE_BODY: &str = "\
-local at = redis.call('HGET', KEYS[1], 'fetched_at') or ''
-if at ~= ARGV[1] then return redis.call('HMGET', KEYS[1], 'payload', 'fetched_at') end
-redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
-return 1";
 
 /// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
 /// look has to be repeated.
@@ -44,8 +40,8 @@ const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
 const CHUNK: usize = 256 * 1024;
 /// A body that takes no more memory than this never waits for the budget: it holds up nobody.
 const SMALL: usize = 256 * 1024;
-/// Bodies that are read at once.
-const READ_AT_ONCE: usize = 8;
+/// Bodies that are asked for at once. Each is taken in where it lies, before the next one is read.
+const READ_AT_ONCE: usize = 4;
 /// Events that are merged before others get their turn on this thread: some hundred microseconds.
 const MERGED_AT_ONCE: usize = 64;
 /// Between tries while Redis is away or refuses.
@@ -101,11 +97,20 @@ struct Wanted {
     seen: String,
 }
 
+/// What the first look at `fetched_at` of a body says.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// Its length; zero where there is none.
+    Bytes(i64),
+    /// The key holds no hash.
+    OtherType,
+}
+
 /// How Redis took the write of a body.
 #[derive(Debug)]
 enum Answer {
     Written,
-    Conflict(Found),
+    Conflict,
     NoScript,
     Refused(String),
 }
@@ -271,26 +276,35 @@ impl Flush {
     /// What the hashes of the newest events hold.
     async fn newest_of(&mut self, news: &[&News]) -> Result<Vec<Known>, StoreFault> {
         let mut questions = Commands::default();
+        questions.expect(LATEST);
         for news in news {
-            questions.command(&[b"HMGET", news.outlet.latest.as_bytes(), b"stream_id", b"payload"]);
+            // only rows tell a session
+            let max_row = if news.outlet.map.is_some() { MAX_ROW } else { 0 };
+            let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
+            questions::read(&mut questions, &news.outlet.latest, fields);
         }
-        let mut known = Vec::with_capacity(news.len());
+        let (mut known, mut too_large) = (Vec::with_capacity(news.len()), 0);
+        let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
+                let has_map = asked.next().is_some_and(|news| news.outlet.map.is_some());
                 known.push(match &reply {
-                    Reply::Array(Some(fields)) => Known {
-                        id: fields.first().and_then(text).and_then(|id| id.parse().ok()),
-                        payload: match fields.get(1) {
-                            Some(Reply::Bulk(Some(payload))) => Some(payload.to_vec()),
+                    Reply::Array(Some(fields)) => {
+                        let is_large = |at| matches!(fields.get(at), Some(Reply::Integer(_)));
+                        too_large += u64::from(is_large(0) || has_map && is_large(1));
+                        let payload = match fields.get(1) {
+                            Some(Reply::Bulk(payload)) => *payload,
                             _ => None,
-                        },
-                    },
+                        };
+                        Known::new(fields.first().and_then(text).and_then(|id| id.parse().ok()), payload)
+                    }
                     Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
                     _ => Known::default(),
                 });
                 Ok(())
             })
             .await?;
+        self.scope.observations.distrusted(Distrust::TooLarge).add(too_large);
         Ok(known)
     }
 
@@ -380,23 +394,19 @@ impl Flush {
     async fn read(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
         for keys in keys.chunks(READ_AT_ONCE) {
             let mut questions = Commands::default();
+            questions.expect(BODY);
             for key in keys {
-                questions.command(&[b"HMGET", key.as_bytes(), b"payload", b"fetched_at"]);
+                questions::read(&mut questions, key, [("payload", MAX_BODY), ("fetched_at", MAX_TEXT)]);
             }
-            let mut all = Vec::with_capacity(keys.len());
+            let (mut asked, scope, bodies) = (keys.iter(), &self.scope, &mut self.bodies);
             self.store
                 .ask(&questions, |reply| {
-                    all.push(match &reply {
-                        Reply::Error(text) => key_fault(text).map(|_| Found::OtherType)?,
-                        reply => hash_of(reply),
-                    });
+                    let key = asked.next().ok_or_else(|| unexpected(&reply))?;
+                    take_in(bodies, key, &questions::body(&reply)?, scope);
                     Ok(())
                 })
                 .await?;
-            for (key, found) in keys.iter().zip(all) {
-                self.take_in(key, &found);
-                yield_now().await;
-            }
+            yield_now().await;
         }
         Ok(())
     }
@@ -404,17 +414,6 @@ impl Flush {
     fn bound_bodies(&mut self) {
         let bytes = self.bodies.bound(Instant::now());
         self.observed().held_bytes.set(bytes as u64);
-    }
-
-    fn take_in(&mut self, key: &str, found: &Found) {
-        let Some(held) = self.bodies.get(key) else { return };
-        let taken = held.found(found);
-        if held.is_foreign() {
-            self.observed().unreadable.add(1);
-        }
-        if let Err(unreadable) = taken {
-            events::rest_body_unreadable(&self.scope.log, key, &unreadable);
-        }
     }
 
     /// Merges events into a body.
@@ -443,7 +442,7 @@ impl Flush {
     ) -> Result<Vec<Arc<str>>, StoreFault> {
         let mut written = Vec::new();
         for _ in 0..MAX_TRIES {
-            let mut conflicts = Vec::new();
+            let (mut conflicts, mut unwritten) = (Vec::new(), Vec::new());
             let mut rest = std::mem::take(&mut keys).into_iter();
             loop {
                 let wanted = self.some_wanted(&mut rest, haste).await;
@@ -459,23 +458,21 @@ impl Flush {
                             }
                             written.push(key);
                         }
-                        Answer::Conflict(found) => {
-                            self.observed().conflicts.add(1);
-                            self.take_in(&key, &found);
-                            for (_, events) in events.iter().filter(|(of, _)| *of == key) {
-                                self.merge(&key, events, false).await;
-                            }
-                            conflicts.push(key);
-                        }
-                        Answer::NoScript => conflicts.push(key),
+                        Answer::Conflict => conflicts.push(key),
+                        Answer::NoScript => unwritten.push(key),
                         Answer::Refused(text) => self.note_refused(&text),
                     }
                 }
             }
-            if conflicts.is_empty() {
+            self.observed().conflicts.add(conflicts.len() as u64);
+            self.read(&conflicts).await?;
+            for (key, events) in events.iter().filter(|(key, _)| conflicts.contains(key)) {
+                self.merge(key, events, false).await;
+            }
+            keys = [conflicts, unwritten].concat();
+            if keys.is_empty() {
                 break;
             }
-            keys = conflicts;
         }
         self.observed().bodies.add(written.len() as u64);
         self.observed().put_off.add(keys.len() as u64);
@@ -517,17 +514,19 @@ impl Flush {
         let mut commands = Commands::default();
         for Wanted { key, hash, seen } in wanted {
             let (payload, fetched_at) = (hash.payload.as_bytes(), hash.fetched_at.as_bytes());
-            let (key, seen) = (key.as_bytes(), seen.as_bytes());
-            commands.command(&[b"EVALSHA", script.as_bytes(), b"1", key, seen, payload, fetched_at]);
+            let (key, seen, max_time) = (key.as_bytes(), seen.as_bytes(), MAX_TEXT.to_string());
+            let (script, max_time) = (script.as_bytes(), max_time.as_bytes());
+            commands.command(&[b"EVALSHA", script, b"1", key, seen, payload, fetched_at, max_time]);
         }
         let mut answers = Vec::with_capacity(wanted.len());
         self.store
             .ask(&commands, |reply| {
                 answers.push(match &reply {
+                    Reply::Integer(0) => Answer::Conflict,
                     Reply::Integer(_) => Answer::Written,
                     Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
                     Reply::Error(text) => Answer::Refused(key_fault(text)?),
-                    reply => Answer::Conflict(hash_of(reply)),
+                    reply => return Err(unexpected(reply)),
                 });
                 Ok(())
             })
@@ -582,66 +581,83 @@ impl Flush {
 
     /// The bodies that somebody else has written.
     async fn changed(&mut self, keys: &[Arc<str>]) -> Result<Vec<Arc<str>>, StoreFault> {
+        let looks = self.lengths(keys).await?;
+        let is_short =
+            |look: &Look| matches!(look, Look::Bytes(bytes) if (1..=MAX_TEXT as i64).contains(bytes));
+        let short = || keys.iter().zip(&looks).filter(|(_, look)| is_short(look)).map(|(key, _)| key);
+        let mut changed = Vec::new();
+        for (key, look) in keys.iter().zip(&looks).filter(|(_, look)| !is_short(look)) {
+            let (time, is_other_type) = match look {
+                Look::OtherType => (None, true),
+                Look::Bytes(0) => (None, false),
+                Look::Bytes(bytes) => (Some(too_long(*bytes)), false),
+            };
+            self.note_if_changed(key, time.as_deref(), is_other_type, &mut changed);
+        }
         let mut questions = Commands::default();
-        for key in keys {
+        for key in short() {
             questions.command(&[b"HGET", key.as_bytes(), b"fetched_at"]);
         }
-        let mut changed = Vec::new();
-        let mut asked = keys.iter();
-        let bodies = &mut self.bodies;
+        let mut times = Vec::with_capacity(questions.count());
         self.store
             .ask(&questions, |reply| {
-                let key = asked.next().ok_or_else(|| unexpected(&reply))?;
-                let is_other_type = match &reply {
-                    Reply::Error(text) => key_fault(text).map(|_| true)?,
-                    _ => false,
-                };
-                if bodies
-                    .get(key)
-                    .is_some_and(|held| held.has_changed(text(&reply).as_deref(), is_other_type))
-                {
-                    changed.push(Arc::clone(key));
-                }
+                times.push(match &reply {
+                    Reply::Error(text) => key_fault(text).map(|_| (None, true))?,
+                    reply => (text(reply), false),
+                });
                 Ok(())
             })
             .await?;
+        for (key, (time, is_other_type)) in short().zip(times) {
+            self.note_if_changed(key, time.as_deref(), is_other_type, &mut changed);
+        }
         Ok(changed)
     }
-}
 
-/// The words of a refusal that is about its key and will not go away; an error for any other.
-fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
-    match StoreFault::refused(text) {
-        StoreFault::Refused { refusal: Refusal::WrongType | Refusal::Other, text } => Ok(text),
-        // rights that are lacking for this kind of key do not come by waiting
-        StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
-        fault => Err(fault),
+    fn note_if_changed(
+        &mut self,
+        key: &Arc<str>,
+        time: Option<&str>,
+        is_other_type: bool,
+        to: &mut Vec<Arc<str>>,
+    ) {
+        if self.bodies.get(key).is_some_and(|held| held.has_changed(time, is_other_type)) {
+            to.push(Arc::clone(key));
+        }
+    }
+
+    /// How long the times of these bodies are.
+    async fn lengths(&mut self, keys: &[Arc<str>]) -> Result<Vec<Look>, StoreFault> {
+        let mut questions = Commands::default();
+        for key in keys {
+            questions.command(&[b"HSTRLEN", key.as_bytes(), b"fetched_at"]);
+        }
+        let mut looks = Vec::with_capacity(keys.len());
+        self.store
+            .ask(&questions, |reply| {
+                looks.push(match &reply {
+                    Reply::Error(text) => key_fault(text).map(|_| Look::OtherType)?,
+                    Reply::Integer(bytes) => Look::Bytes(*bytes),
+                    reply => return Err(unexpected(reply)),
+                });
+                Ok(())
+            })
+            .await?;
+        Ok(looks)
     }
 }
 
-fn unexpected(reply: &Reply<'_>) -> StoreFault {
-    StoreFault::Unanswered(format!("unexpected reply: {}", reply.kind()))
-}
-
-fn text(reply: &Reply<'_>) -> Option<String> {
-    match reply {
-        Reply::Bulk(Some(text)) => Some(String::from_utf8_lossy(text).into_owned()),
-        _ => None,
+/// Takes in what is at the key of a body.
+fn take_in(bodies: &mut Bodies, key: &str, found: &Found, scope: &Scope) {
+    let Some(held) = bodies.get(key) else { return };
+    let taken = held.found(found);
+    if held.is_foreign() {
+        scope.observed().snapshots.unreadable.add(1);
     }
-}
-
-/// The answer to `HMGET payload fetched_at`. A payload that is no text is as unreadable as none.
-fn hash_of(reply: &Reply<'_>) -> Found {
-    let Reply::Array(Some(fields)) = reply else { return Found::OtherType };
-    let (payload, fetched_at) = (fields.first(), fields.get(1));
-    let is_there = |field: Option<&Reply<'_>>| matches!(field, Some(Reply::Bulk(Some(_))));
-    if !is_there(payload) && !is_there(fetched_at) {
-        return Found::Nothing;
+    if matches!(found, Found::TooLarge { .. }) {
+        scope.observations.distrusted(Distrust::TooLarge).add(1);
     }
-    let payload = match payload {
-        Some(Reply::Bulk(Some(payload))) => std::str::from_utf8(payload).unwrap_or_default(),
-        _ => "",
-    };
-    let fetched_at = fetched_at.and_then(text).unwrap_or_default();
-    Found::Hash(Hash { payload: payload.to_owned(), fetched_at })
+    if let Err(unreadable) = taken {
+        events::rest_body_unreadable(&scope.log, key, &unreadable);
+    }
 }

@@ -12,6 +12,7 @@ mod budget;
 mod flush;
 mod hashes;
 pub mod pending;
+mod questions;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
