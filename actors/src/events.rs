@@ -145,6 +145,10 @@ pub(crate) fn event_untranslatable(log: &Logger, key: &str, error: &Untranslatab
     warn!(log, "event not in rest body"; "key" => key, "error" => %error);
 }
 
+pub(crate) fn time_ahead(log: &Logger, place: &str, times: u64) {
+    warn!(log, "time of the future"; "place" => place, "times" => times);
+}
+
 pub(crate) fn id_passed(log: &Logger, stream: &str, last: EntryId) {
     warn!(log, "stream ahead"; "stream" => stream, "last_id" => %last);
 }

@@ -24,7 +24,7 @@ use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
 use uw_websocket_actors::ledger::post::Post;
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
-use uw_websocket_actors::observation::{Observations, unix_micros};
+use uw_websocket_actors::observation::{Distrust, Observations, unix_micros};
 use uw_websocket_actors::settings::{RedisSettings, Secret};
 use uw_websocket_actors::writer::store::link::Address;
 
@@ -72,9 +72,18 @@ impl RedisServer {
 
     /// Runs a command of the test's own.
     fn command(&self, words: &[&str]) {
+        self.query::<redis::Value>(words);
+    }
+
+    /// What a command answers with.
+    fn text(&self, words: &[&str]) -> String {
+        self.query(words)
+    }
+
+    fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(format!("unix://{}", self.socket().display())).unwrap();
         let (name, arguments) = words.split_first().unwrap();
-        redis::cmd(name).arg(arguments).exec(&mut client.get_connection().unwrap()).unwrap();
+        redis::cmd(name).arg(arguments).query(&mut client.get_connection().unwrap()).unwrap()
     }
 }
 
@@ -314,6 +323,61 @@ async fn without_a_folder_the_state_is_in_redis() {
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
     drop(watch);
+}
+
+/// The state in Redis with every time in it of 2099, also in the ids.
+async fn poison_state(redis: &RedisServer, address: &Address) {
+    let mut process = Process::start(address.clone(), "uw", None).await;
+    process.clerk.book.note(gap(7));
+    let watch = process.join();
+    // Redis does not take the gap, and has the state with the id
+    redis.command(&["SET", "uw:ws:gaps", "foreign"]);
+    process.later_turn().await;
+    drop((process, watch));
+    let state = redis.text(&["GET", "uw:ws:ledger"]);
+    let mut state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    state["alive_at"] = "2099-01-01T00:00:00.000000+00:00".into();
+    state["waiting"][0]["id"] = "4070908800000-0".into();
+    redis.command(&["SET", "uw:ws:ledger", &state.to_string()]);
+    redis.command(&["DEL", "uw:ws:gaps"]);
+}
+
+#[tokio::test]
+async fn a_state_of_the_future_writes_gaps_of_now() {
+    let redis = RedisServer::start();
+    let address = redis.address();
+    poison_state(&redis, &address).await;
+    let before = unix_micros();
+    let mut process = Process::start(address.clone(), "uw", None).await;
+    assert!(process.observations.distrusted(Distrust::Future).get() > 0);
+    let watch = process.join();
+    process.turn().await;
+    process.turn().await;
+    let entries = Post::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
+    let now = unix_micros();
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    for (id, gap) in entries {
+        let gap = gap.unwrap();
+        assert!(id.ms <= now / 1000 && gap.to_us <= now, "{id} {gap:?}");
+        assert!(gap == self::gap(7) || gap.from_us >= before, "{gap:?}");
+    }
+    drop(watch);
+}
+
+#[tokio::test]
+async fn a_state_that_names_more_than_a_service_does_is_not_used() {
+    let redis = RedisServer::start();
+    let address = redis.address();
+    let mut first = Process::start(address.clone(), "uw", None).await;
+    first.turn().await;
+    drop(first);
+    let state = redis.text(&["GET", "uw:ws:ledger"]);
+    let long = state.replace(r#""instance":"test""#, &format!(r#""instance":"{}""#, "x".repeat(1 << 20)));
+    assert_ne!(long, state);
+    redis.command(&["SET", "uw:ws:ledger", &long]);
+    let places = Places { folder: None, address, prefix: "uw".into() };
+    let read = ledger::look(places, unix_micros()).await;
+    assert!(matches!(read, Err(ShelfError::Unusable { .. })), "{read:?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::shelf::{Shelf, ShelfError};
 use super::written::Written;
 use crate::events;
 use crate::lease::gate::LeaseGate;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::{Distrust, Observations, unix_micros};
 use crate::sampled::Sampled;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
@@ -227,6 +227,11 @@ impl Clerk {
     /// and so each once, however often this is tried.
     async fn restore(&mut self) -> Result<(), PostError> {
         let last = self.post.last_id().await?;
+        let future = self.waiting.forget_future_ids(last, unix_micros());
+        if future > 0 {
+            self.observations.distrusted(Distrust::Future).add(future);
+            events::time_ahead(&self.log, "ids of the ledger", future);
+        }
         let missing = self.written.above(last);
         for entry in &missing {
             if self.post.send(&entry.gap, entry.id).await? == Posted::Passed {

@@ -11,6 +11,7 @@ use super::coverage::{Covered, Outage, Reach};
 use super::gap::{Gap, GapReason, family_of, moment, reason};
 use super::queue::GapQueue;
 use super::written::Written;
+use crate::time::hold_back;
 
 /// The form of the document. One with a higher number was written by a newer version and is not read.
 const FORMAT: u32 = 1;
@@ -20,6 +21,11 @@ const DEAD_AFTER: u64 = 10_000_000;
 /// Processes before that are remembered, the newest: more than the machines that take turns have, also when each is
 /// started a few times in between.
 const MAX_FOLLOWED: usize = 32;
+
+/// Longest name of an instance or a topic; ours have some dozens of bytes.
+const MAX_NAME: usize = 256;
+/// Topics at most: far more than the vendor's sockets take.
+const MAX_TOPICS: usize = 16_384;
 
 /// The processes whose state was taken over, each with the sign of life that it was taken over at, in Unix microseconds.
 pub type Followed = BTreeMap<String, u64>;
@@ -71,6 +77,9 @@ pub enum LifeError {
     /// It is no such document, or a part of it.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
+    /// No service has written it.
+    #[error("{0}")]
+    Foreign(&'static str),
     /// It has another form.
     #[error("it has the form {0}, which only a newer version can read")]
     Newer(u32),
@@ -118,9 +127,38 @@ impl Life {
             format: u32,
         }
         match serde_json::from_slice(json)? {
-            Form { format: FORMAT } => Ok(serde_json::from_slice(json)?),
+            Form { format: FORMAT } => serde_json::from_slice::<Life>(json)?.checked(),
             Form { format } => Err(LifeError::Newer(format)),
         }
+    }
+
+    /// What goes into logs and gaps is no longer than a service makes it.
+    fn checked(self) -> Result<Life, LifeError> {
+        if self.instance.len() > MAX_NAME {
+            return Err(LifeError::Foreign("its `instance` is longer than any name"));
+        }
+        if self.topics.len() > MAX_TOPICS || self.topics.keys().any(|topic| topic.len() > MAX_NAME) {
+            return Err(LifeError::Foreign("it has more topics than can be joined, or longer ones"));
+        }
+        Ok(self)
+    }
+
+    /// Takes what claims to be of the future as of `now`; how many times that were.
+    pub fn hold_back(&mut self, now: u64) -> u64 {
+        let mut ahead = 0;
+        let mut hold = |at: &mut u64| ahead += u64::from(hold_back(at, now));
+        hold(&mut self.alive_at);
+        self.followed.values_mut().for_each(&mut hold);
+        for kept in self.topics.values_mut() {
+            if let Kept::Missing { since, .. } = kept {
+                hold(since);
+            }
+        }
+        for gap in self.ending.iter_mut().chain(self.waiting.gaps_mut()) {
+            hold(&mut gap.from_us);
+            hold(&mut gap.to_us);
+        }
+        ahead
     }
 
     /// The document.

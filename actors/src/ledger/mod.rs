@@ -67,11 +67,17 @@ pub async fn open(
     let shelf = places.folder.map(Shelf::new);
     let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), observations, &log));
     let has_redis = gate.may_write();
-    let in_redis = if has_redis {
+    let mut in_redis = if has_redis {
         known(shelf::read_copy(&places.address, &places.prefix).await, None, observations, &log)
     } else {
         None
     };
+    if let Some(future) =
+        in_redis.as_mut().map(|life| life.hold_back(unix_micros())).filter(|times| *times > 0)
+    {
+        observations.distrusted(Distrust::Future).add(future);
+        events::time_ahead(&log, "ws:ledger", future);
+    }
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
     let Beginning { topics, over, waiting, followed, written } =
@@ -95,7 +101,8 @@ pub async fn open(
 /// on disk that cannot be read matters only where there is none in Redis: who looks need not have the service's rights.
 pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> {
     let on_disk = places.folder.map_or(Ok(None), |folder| Shelf::new(folder).read());
-    let in_redis = shelf::read_copy(&places.address, &places.prefix).await?;
+    let mut in_redis = shelf::read_copy(&places.address, &places.prefix).await?;
+    in_redis.as_mut().map(|life| life.hold_back(now));
     let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
 }

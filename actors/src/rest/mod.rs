@@ -24,6 +24,7 @@ use alerts::Alerts;
 use frame::Frame;
 use rows::{Kind, Rows};
 use state::StockState;
+use times::Present;
 
 /// Largest body that is kept fresh; those of REST have some hundred kilobytes.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -88,6 +89,8 @@ pub struct Body {
     offered: Option<u64>,
     /// Whether a body may be made where REST has none.
     may_create: bool,
+    /// Times of answers of REST that claimed to be of the future.
+    ahead: u64,
 }
 
 /// Of the newest answer of REST, what is not in the content.
@@ -178,6 +181,7 @@ impl Body {
             held: None,
             offered: None,
             may_create,
+            ahead: 0,
         }
     }
 
@@ -187,12 +191,17 @@ impl Body {
         &self.seen
     }
 
-    /// Takes in what the hash holds, unless that is older than what is known: then it is to be written again. A hash that
+    /// Takes in what the hash holds at `now_us`, unless that is older than what is known: then it is to be written again. A hash that
     /// is gone takes with it what was known.
     ///
     /// # Errors
     /// The body is not the endpoint's. It is left alone until there is another one.
-    pub fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
+    pub fn found_at(
+        &mut self,
+        now_us: i64,
+        ticker: &str,
+        hash: Option<(&str, &str)>,
+    ) -> Result<(), Unreadable> {
         let Some((payload, fetched_at)) = hash else {
             self.found_none(ticker);
             return Ok(());
@@ -204,7 +213,7 @@ impl Body {
             self.standing = Standing::Doubtful;
             return Ok(());
         }
-        self.rebase(ticker, payload, fetched_at).inspect_err(|_| self.leave_alone())
+        self.rebase(ticker, payload, fetched_at, now_us).inspect_err(|_| self.leave_alone())
     }
 
     /// Takes in that the hash holds more than can be read. It is left alone until there is another body.
@@ -235,8 +244,18 @@ impl Body {
         self.newest_event_us = 0;
     }
 
-    fn rebase(&mut self, ticker: &str, payload: &str, fetched_at: &str) -> Result<(), Unreadable> {
-        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+    fn rebase(
+        &mut self,
+        ticker: &str,
+        payload: &str,
+        fetched_at: &str,
+        now_us: i64,
+    ) -> Result<(), Unreadable> {
+        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+        let mut present = Present::at(now_us, now_us);
+        let fetched_us = present.hold_back(stated_us);
+        self.ahead += present.ahead;
+        let fetched_at = if fetched_us == stated_us { fetched_at } else { &times::isoformat(fetched_us) };
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             // what cannot be read is left alone however old it is
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
@@ -246,10 +265,19 @@ impl Body {
         if self.is_foreign() {
             self.forget_events(ticker);
         }
+        if let Some(present) = self.content.present() {
+            (present.now_us, present.as_of_us) = (now_us, fetched_us);
+        }
         let frame = self.content.rebase(payload, fetched_us)?;
         self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
         self.standing = Standing::Changed;
         Ok(())
+    }
+
+    /// How many times that were taken in since the last call claimed to be of the future.
+    pub fn take_ahead(&mut self) -> u64 {
+        let of_content = self.content.present().map_or(0, |present| std::mem::take(&mut present.ahead));
+        std::mem::take(&mut self.ahead) + of_content
     }
 
     /// Takes an event in. A body that is left alone takes none.
@@ -384,6 +412,15 @@ impl Content {
             Content::Rows(rows) => rows.add(payload, receipt),
             Content::State(state) => state.add(payload, receipt),
             Content::Foreign => Ok(()),
+        }
+    }
+
+    fn present(&mut self) -> Option<&mut Present> {
+        match self {
+            Content::Alerts(alerts) => Some(&mut alerts.present),
+            Content::Rows(rows) => Some(&mut rows.present),
+            Content::State(state) => Some(&mut state.present),
+            Content::Foreign => None,
         }
     }
 

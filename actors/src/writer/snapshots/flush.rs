@@ -19,11 +19,13 @@ use super::questions::{
     self, BODY, LATEST, MAX_ROW, MAX_TEXT, WRITE_BODY, key_fault, text, too_long, unexpected,
 };
 use crate::backoff::Backoff;
+use crate::event::EntryId;
 use crate::events;
 use crate::fault::FaultPoint;
-use crate::observation::{Distrust, SnapshotObservation};
+use crate::observation::{Distrust, SnapshotObservation, unix_micros};
 use crate::rest::{Hash, MAX_BODY};
 use crate::sampled::Sampled;
+use crate::time::hold_back;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
@@ -69,6 +71,7 @@ pub struct Flush {
     rng: fastrand::Rng,
     refused: Sampled,
     untranslatable: Sampled,
+    ahead: Sampled,
     faults: Sampled,
 }
 
@@ -134,6 +137,7 @@ impl Flush {
             rng: fastrand::Rng::new(),
             refused: Sampled::default(),
             untranslatable: Sampled::default(),
+            ahead: Sampled::default(),
             faults: Sampled::default(),
         }
     }
@@ -283,7 +287,7 @@ impl Flush {
             let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
             questions::read(&mut questions, &news.outlet.latest, fields);
         }
-        let (mut known, mut too_large) = (Vec::with_capacity(news.len()), 0);
+        let (mut known, mut too_large, mut of_the_future) = (Vec::with_capacity(news.len()), 0, 0);
         let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
@@ -296,7 +300,15 @@ impl Flush {
                             Some(Reply::Bulk(payload)) => *payload,
                             _ => None,
                         };
-                        Known::new(fields.first().and_then(text).and_then(|id| id.parse().ok()), payload)
+                        let mut id: Option<EntryId> =
+                            fields.first().and_then(text).and_then(|id| id.parse().ok());
+                        if let Some(id) = &mut id {
+                            let (mut at_us, now_us) = (id.ms.saturating_mul(1000), unix_micros());
+                            if hold_back(&mut at_us, now_us) {
+                                (id.ms, of_the_future) = (at_us / 1000, of_the_future + 1);
+                            }
+                        }
+                        Known::new(id, payload)
                     }
                     Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
                     _ => Known::default(),
@@ -305,6 +317,7 @@ impl Flush {
             })
             .await?;
         self.scope.observations.distrusted(Distrust::TooLarge).add(too_large);
+        note_ahead(of_the_future, "ws:latest", &mut self.ahead, &self.scope);
         Ok(known)
     }
 
@@ -398,11 +411,12 @@ impl Flush {
             for key in keys {
                 questions::read(&mut questions, key, [("payload", MAX_BODY), ("fetched_at", MAX_TEXT)]);
             }
-            let (mut asked, scope, bodies) = (keys.iter(), &self.scope, &mut self.bodies);
+            let (mut asked, scope, bodies, ahead) =
+                (keys.iter(), &self.scope, &mut self.bodies, &mut self.ahead);
             self.store
                 .ask(&questions, |reply| {
                     let key = asked.next().ok_or_else(|| unexpected(&reply))?;
-                    take_in(bodies, key, &questions::body(&reply)?, scope);
+                    take_in(bodies, key, &questions::body(&reply)?, ahead, scope);
                     Ok(())
                 })
                 .await?;
@@ -422,6 +436,10 @@ impl Flush {
         for some in events.chunks(MERGED_AT_ONCE) {
             let Some(held) = self.bodies.get(key) else { return };
             let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
+            let of_the_future = held.take_ahead();
+            if counts {
+                note_ahead(of_the_future, key, &mut self.ahead, &self.scope);
+            }
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
                 self.observed().untranslatable.add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
@@ -648,9 +666,11 @@ impl Flush {
 }
 
 /// Takes in what is at the key of a body.
-fn take_in(bodies: &mut Bodies, key: &str, found: &Found, scope: &Scope) {
+fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut Sampled, scope: &Scope) {
     let Some(held) = bodies.get(key) else { return };
-    let taken = held.found(found);
+    let now_us = i64::try_from(unix_micros()).unwrap_or(i64::MAX);
+    let taken = held.found(found, now_us);
+    note_ahead(held.take_ahead(), key, ahead, scope);
     if held.is_foreign() {
         scope.observed().snapshots.unreadable.add(1);
     }
@@ -659,5 +679,13 @@ fn take_in(bodies: &mut Bodies, key: &str, found: &Found, scope: &Scope) {
     }
     if let Err(unreadable) = taken {
         events::rest_body_unreadable(&scope.log, key, &unreadable);
+    }
+}
+
+/// Counts times that claimed to be of the future, and says so once in a while.
+fn note_ahead(times: u64, place: &str, said: &mut Sampled, scope: &Scope) {
+    scope.observations.distrusted(Distrust::Future).add(times);
+    if times > 0 && said.is_due(Instant::now()) {
+        events::time_ahead(&scope.log, place, times);
     }
 }
