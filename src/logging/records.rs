@@ -181,6 +181,12 @@ pub const RECORDS: &[Record] = &[
         "streams, written_again",
         "after a connection: what is kept on the disk was written again",
     ),
+    record(
+        "warning",
+        "redis had lost gaps",
+        "written_again, older_lost",
+        "after a connection: entries of the ledger were written again; whether it lost some that are no longer kept",
+    ),
     record("warning", "entry not written again", "kind, error", "Redis refuses it"),
     record("error", "disk queue fails", "error, for_s", "events go on through memory, within its bound"),
     record("info", "disk queue works again", "after_s", "the end of that"),
@@ -244,6 +250,12 @@ pub const RECORDS: &[Record] = &[
         "stream ahead",
         "stream, last_id",
         "somebody else wrote a higher id, ours go on above it; the first in a minute",
+    ),
+    record(
+        "warning",
+        "time of the future",
+        "place, times",
+        "more than 5 minutes ahead of our clock; it counts as now; the first in a minute",
     ),
     record("warning", "gap recorded", "family, reason, seconds, events, channels", "every gap of the ledger"),
     record(

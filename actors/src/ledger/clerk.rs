@@ -18,6 +18,7 @@ use crate::events;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
 use crate::sampled::Sampled;
+use crate::writer::store::Identity;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
 const AT_ONCE: usize = 100;
@@ -58,8 +59,8 @@ pub struct Clerk {
 #[derive(Debug, Default)]
 pub struct Progress {
     writing: Option<JoinHandle<Result<(), ShelfError>>>,
-    /// The connection over which Redis was seen to have what it had.
-    restored_over: Option<u64>,
+    /// The connection over which Redis was seen to have what it had, and which Redis that was.
+    restored_over: Option<(u64, Identity)>,
     rest: u32,
     is_closed: bool,
     unkept: Sampled,
@@ -181,10 +182,11 @@ impl Clerk {
     }
 
     async fn try_write(&mut self, life: &mut Life) -> Result<(), PostError> {
-        let connection = self.post.connect().await?;
-        if self.progress.restored_over != Some(connection) {
+        // behind a proxy another server may answer over the same connection
+        let server = Some(self.post.connect().await?);
+        if self.progress.restored_over != server {
             self.restore().await?;
-            self.progress.restored_over = Some(connection);
+            self.progress.restored_over = server;
         }
         if self.waiting.needs_ids(AT_ONCE) {
             let last = self.post.last_id().await?;

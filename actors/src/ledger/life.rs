@@ -2,6 +2,8 @@
 //! topic was, and the gaps that are not in Redis yet. One document, replaced as a whole, so that no gap is in it twice
 //! or not at all, whenever the process dies.
 
+mod doubts;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,6 @@ use super::coverage::{Covered, Outage, Reach};
 use super::gap::{Gap, GapReason, family_of, moment, reason};
 use super::queue::GapQueue;
 use super::written::Written;
-use crate::time::hold_back;
 
 /// The form of the document. One with a higher number was written by a newer version and is not read.
 const FORMAT: u32 = 1;
@@ -21,11 +22,6 @@ const DEAD_AFTER: u64 = 10_000_000;
 /// Processes before that are remembered, the newest: more than the machines that take turns have, also when each is
 /// started a few times in between.
 const MAX_FOLLOWED: usize = 32;
-
-/// Longest name of an instance or a topic; ours have some dozens of bytes.
-const MAX_NAME: usize = 256;
-/// Topics at most: far more than the vendor's sockets take.
-const MAX_TOPICS: usize = 16_384;
 
 /// The processes whose state was taken over, each with the sign of life that it was taken over at, in Unix microseconds.
 pub type Followed = BTreeMap<String, u64>;
@@ -130,35 +126,6 @@ impl Life {
             Form { format: FORMAT } => serde_json::from_slice::<Life>(json)?.checked(),
             Form { format } => Err(LifeError::Newer(format)),
         }
-    }
-
-    /// What goes into logs and gaps is no longer than a service makes it.
-    fn checked(self) -> Result<Life, LifeError> {
-        if self.instance.len() > MAX_NAME {
-            return Err(LifeError::Foreign("its `instance` is longer than any name"));
-        }
-        if self.topics.len() > MAX_TOPICS || self.topics.keys().any(|topic| topic.len() > MAX_NAME) {
-            return Err(LifeError::Foreign("it has more topics than can be joined, or longer ones"));
-        }
-        Ok(self)
-    }
-
-    /// Takes what claims to be of the future as of `now`; how many times that were.
-    pub fn hold_back(&mut self, now: u64) -> u64 {
-        let mut ahead = 0;
-        let mut hold = |at: &mut u64| ahead += u64::from(hold_back(at, now));
-        hold(&mut self.alive_at);
-        self.followed.values_mut().for_each(&mut hold);
-        for kept in self.topics.values_mut() {
-            if let Kept::Missing { since, .. } = kept {
-                hold(since);
-            }
-        }
-        for gap in self.ending.iter_mut().chain(self.waiting.gaps_mut()) {
-            hold(&mut gap.from_us);
-            hold(&mut gap.to_us);
-        }
-        ahead
     }
 
     /// The document.

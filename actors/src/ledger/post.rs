@@ -10,7 +10,7 @@ use crate::event::EntryId;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
-use crate::writer::store::{EntryStatus, Store};
+use crate::writer::store::{EntryStatus, Identity, Store};
 
 /// Entries that the stream keeps, about.
 const MAXLEN: u64 = 100_000;
@@ -48,9 +48,10 @@ pub enum Posted {
 impl From<StoreFault> for PostError {
     fn from(fault: StoreFault) -> PostError {
         match fault {
-            StoreFault::Refused { refusal: Refusal::Loading, text } => PostError::Away(text),
-            StoreFault::Refused { text, .. } => PostError::Refused(text),
-            StoreFault::Unreachable(text) | StoreFault::Unanswered(text) => PostError::Away(text),
+            StoreFault::Refused { refusal, text } if refusal != Refusal::Loading => PostError::Refused(text),
+            StoreFault::Refused { text, .. }
+            | StoreFault::Unreachable(text)
+            | StoreFault::Unanswered(text) => PostError::Away(text),
         }
     }
 }
@@ -63,16 +64,17 @@ impl Post {
         Post { store: Store::new(address), stream, state }
     }
 
-    /// Connects if need be. The number of the connection: over another one, Redis may have less than it had.
-    pub(super) async fn connect(&mut self) -> Result<u64, PostError> {
-        Ok(self.store.connect().await?)
+    /// Connects if need be. The number of the connection, and who answers: another one may have less than Redis had.
+    pub(super) async fn connect(&mut self) -> Result<(u64, Identity), PostError> {
+        let number = self.store.connect().await?;
+        Ok((number, self.store.connection().await?.identity().await?))
     }
 
     /// Replaces the copy of the state.
     pub(super) async fn keep(&mut self, json: &[u8]) -> Result<(), PostError> {
         let mut set = Commands::default();
         set.command(&[b"SET", self.state.as_bytes(), json]);
-        Ok(self.store.ask(&set, done).await?)
+        Ok(self.store.ask(&set, |reply| done(&reply)).await?)
     }
 
     /// The highest id that the stream has had.
@@ -90,7 +92,7 @@ impl Post {
         let head: [&[u8]; 6] = [b"XADD", stream, b"MAXLEN", b"~", cap.as_bytes(), text.as_ref()];
         let mut add = Commands::default();
         add.command(&[&head[..], &fields].concat());
-        match self.store.ask(&add, done).await {
+        match self.store.ask(&add, |reply| done(&reply)).await {
             Ok(()) => Ok(Posted::Stored),
             Err(StoreFault::Refused { refusal: Refusal::IdTooSmall, .. }) => {
                 let asked = [(&*self.stream, id, &fields[..])];
@@ -132,8 +134,8 @@ impl Post {
     }
 }
 
-fn done(reply: Reply<'_>) -> Result<(), StoreFault> {
-    if matches!(reply, Reply::Error(_)) { Err(refused(&reply)) } else { Ok(()) }
+fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
+    if matches!(reply, Reply::Error(_)) { Err(refused(reply)) } else { Ok(()) }
 }
 
 fn refused(reply: &Reply<'_>) -> StoreFault {

@@ -9,6 +9,7 @@
 //! examples of frames, and the fetcher's own writes.
 
 mod alerts;
+mod content;
 pub mod decimal;
 mod frame;
 mod object;
@@ -20,10 +21,8 @@ mod times;
 use thiserror::Error;
 
 use crate::event::{Channel, EntryId};
-use alerts::Alerts;
+use content::Content;
 use frame::Frame;
-use rows::{Kind, Rows};
-use state::StockState;
 use times::Present;
 
 /// Largest body that is kept fresh; those of REST have some hundred kilobytes.
@@ -112,15 +111,6 @@ enum Standing {
     Doubtful,
     /// What was wanted is being written, and nothing has come since.
     Offered,
-}
-
-#[derive(Debug)]
-enum Content {
-    Alerts(Alerts),
-    State(StockState),
-    Rows(Rows),
-    /// What is there is not the endpoint's; it is left alone.
-    Foreign,
 }
 
 // === impl Receipt ===
@@ -334,12 +324,7 @@ impl Body {
             None if has_news && self.may_create => &Frame::default(),
             _ => return None,
         };
-        let payload = match &self.content {
-            Content::Alerts(alerts) => frame.around_rows(alerts.shown()),
-            Content::Rows(rows) => frame.around_rows(rows.shown()),
-            Content::State(state) => frame.around(&state.shown()?),
-            Content::Foreign => return None,
-        };
+        let payload = self.content.shown(frame)?;
         let newest_us = if has_news { self.newest_event_us } else { 0 };
         let fetched_at = match &self.base {
             Some(base) if base.fetched_us >= newest_us => base.fetched_at.clone(),
@@ -360,13 +345,7 @@ impl Body {
     /// Memory that it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let content = match &self.content {
-            Content::Alerts(alerts) => alerts.bytes(),
-            Content::Rows(rows) => rows.bytes(),
-            Content::State(state) => state.bytes(),
-            Content::Foreign => 0,
-        };
-        size_of::<Body>() + content + self.base.as_ref().map_or(0, |base| base.frame.bytes())
+        size_of::<Body>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())
     }
 }
 
@@ -378,60 +357,6 @@ fn fingerprint(payload: &str, fetched_at: &str) -> u64 {
 /// Memory that a text of this length takes: allocators round up, and keep a word of their own.
 fn heap_bytes(len: usize) -> usize {
     if len == 0 { 0 } else { (len + size_of::<usize>()).next_multiple_of(16).max(32) }
-}
-
-// === impl Content ===
-
-impl Content {
-    fn new(endpoint: Endpoint, ticker: &str) -> Content {
-        match endpoint {
-            Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
-            Endpoint::StockState => Content::State(StockState::default()),
-            Endpoint::SpotExposures => Content::Rows(Rows::new(Kind::Series, ticker)),
-            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(Kind::Strikes, ticker)),
-        }
-    }
-
-    fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
-        if payload.len() > MAX_BODY {
-            return Err(TOO_LARGE);
-        }
-        let (frame, data) = frame::split(payload)?;
-        match self {
-            Content::Alerts(alerts) => alerts.rebase(&frame::rows(data)?)?,
-            Content::Rows(rows) => rows.rebase(&frame::rows(data)?, fetched_us)?,
-            Content::State(state) => state.rebase(data, fetched_us)?,
-            Content::Foreign => {}
-        }
-        Ok(frame)
-    }
-
-    fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
-        match self {
-            Content::Alerts(alerts) => alerts.add(payload, receipt),
-            Content::Rows(rows) => rows.add(payload, receipt),
-            Content::State(state) => state.add(payload, receipt),
-            Content::Foreign => Ok(()),
-        }
-    }
-
-    fn present(&mut self) -> Option<&mut Present> {
-        match self {
-            Content::Alerts(alerts) => Some(&mut alerts.present),
-            Content::Rows(rows) => Some(&mut rows.present),
-            Content::State(state) => Some(&mut state.present),
-            Content::Foreign => None,
-        }
-    }
-
-    fn has_news(&self) -> bool {
-        match self {
-            Content::Alerts(alerts) => alerts.has_news(),
-            Content::Rows(rows) => rows.has_news(),
-            Content::State(state) => state.has_news(),
-            Content::Foreign => false,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 
 /// How far ahead of now a time may be.
-const MAX_AHEAD_US: i64 = crate::time::MAX_AHEAD_US as i64;
+const MAX_AHEAD_US: i64 = crate::time::MAX_AHEAD_US.cast_signed();
 /// How far behind its receipt an event may be dated. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
 const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
 

@@ -32,11 +32,11 @@ pub(crate) fn gaps(redis: &RedisServer) -> Vec<Gap> {
 
 /// What the ledger tells in all, now and before Redis forgot of it. Of this, the newest that the service keeps must be there
 /// again, each once; whoever follows the ledger has the older ones.
-pub(crate) fn with_forgotten(present: Vec<Gap>, forgotten: &[Gap]) -> Result<Vec<Gap>, String> {
+pub(crate) fn with_forgotten(present: &[Gap], forgotten: &[Gap]) -> Result<Vec<Gap>, String> {
     if !present.is_sorted_by(|a, b| a.id < b.id) {
         return Err("the ids of the ledger do not rise".into());
     }
-    let mut all = present.clone();
+    let mut all = present.to_vec();
     for gap in forgotten {
         if !all.contains(gap) {
             all.push(gap.clone());
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn what_redis_forgot_must_be_there_again_as_far_as_it_is_kept() {
         let count = MAX_WRITTEN as u64;
-        assert_eq!(with_forgotten(gaps(1..=3), &gaps(1..=2)).unwrap(), gaps(1..=3));
-        with_forgotten(gaps(3..=3), &gaps(1..=2)).unwrap_err();
-        assert_eq!(with_forgotten(gaps(3..=count + 2), &gaps(1..=2)).unwrap(), gaps(1..=count + 2));
-        with_forgotten([gaps(1..=1), gaps(1..=1)].concat(), &[]).unwrap_err();
+        assert_eq!(with_forgotten(&gaps(1..=3), &gaps(1..=2)).unwrap(), gaps(1..=3));
+        with_forgotten(&gaps(3..=3), &gaps(1..=2)).unwrap_err();
+        assert_eq!(with_forgotten(&gaps(3..=count + 2), &gaps(1..=2)).unwrap(), gaps(1..=count + 2));
+        with_forgotten(&[gaps(1..=1), gaps(1..=1)].concat(), &[]).unwrap_err();
     }
 }

@@ -13,6 +13,7 @@ mod flush;
 mod hashes;
 pub mod pending;
 mod questions;
+mod reading;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -43,7 +43,7 @@ pub(super) fn read(questions: &mut Commands, key: &str, fields: [(&str, usize); 
 }
 
 /// Stands for a time that is too long to be one.
-pub(super) fn too_long(bytes: i64) -> String {
+pub(super) fn too_long(bytes: impl std::fmt::Display) -> String {
     format!("{bytes} bytes")
 }
 
