@@ -265,7 +265,7 @@ impl Service {
         }
         let observations = Arc::clone(&self.observations);
         let parts = JanitorParts {
-            pool: self.pool.clone(),
+            address: self.address.clone(),
             prefix: settings.keys.prefix.clone(),
             retention: settings.retention,
             may_write: Box::new(move || role.borrow().may_write() && !observations.stopping.load(Relaxed)),

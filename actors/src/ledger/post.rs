@@ -125,8 +125,12 @@ impl Post {
         let mut entries = Vec::new();
         self.store
             .ask(&range, |reply| {
-                let Reply::Array(Some(found)) = &reply else { return Err(refused(&reply)) };
-                entries = found.iter().map(entry).collect::<Option<_>>().ok_or_else(|| refused(&reply))?;
+                let Reply::Array(Some(found)) = &reply else { return Err(StoreFault::answered(&reply)) };
+                entries = found
+                    .iter()
+                    .map(entry)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| StoreFault::answered(&reply))?;
                 Ok(())
             })
             .await?;
@@ -135,14 +139,7 @@ impl Post {
 }
 
 fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
-    if matches!(reply, Reply::Error(_)) { Err(refused(reply)) } else { Ok(()) }
-}
-
-fn refused(reply: &Reply<'_>) -> StoreFault {
-    match reply {
-        Reply::Error(text) => StoreFault::refused(text),
-        other => StoreFault::Unanswered(format!("unexpected reply: {}", other.kind())),
-    }
+    if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
 }
 
 /// An entry: its id, which would begin the ledger anew if it were taken for zero, and the gap if it is one of ours.

@@ -144,7 +144,7 @@ async fn length(store: &mut Store, key: &str) -> Result<u64, StoreFault> {
                 length = u64::try_from(bytes).unwrap_or_default();
                 Ok(())
             }
-            reply => Err(fault_of(&reply)),
+            reply => Err(StoreFault::answered(&reply)),
         })
         .await?;
     Ok(length)
@@ -159,17 +159,10 @@ async fn value(store: &mut Store, key: &str) -> Result<Option<Vec<u8>>, StoreFau
                 value = found.map(<[u8]>::to_vec);
                 Ok(())
             }
-            reply => Err(fault_of(&reply)),
+            reply => Err(StoreFault::answered(&reply)),
         })
         .await?;
     Ok(value)
-}
-
-fn fault_of(reply: &Reply<'_>) -> StoreFault {
-    match reply {
-        Reply::Error(text) => StoreFault::refused(text),
-        other => StoreFault::Unanswered(format!("unexpected reply: {}", other.kind())),
-    }
 }
 
 #[cfg(test)]

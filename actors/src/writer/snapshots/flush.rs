@@ -15,7 +15,7 @@ use super::bodies::Bodies;
 use super::budget::Budget;
 use super::hashes::Sessions;
 use super::pending::{News, RestEvent};
-use super::questions::{MAX_TEXT, WRITE_BODY, key_fault, text, unexpected};
+use super::questions::{MAX_TEXT, WRITE_BODY, key_fault, text};
 use crate::backoff::Backoff;
 use crate::events;
 use crate::fault::FaultPoint;
@@ -463,7 +463,7 @@ impl Flush {
                     Reply::Integer(_) => Answer::Written,
                     Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
                     Reply::Error(text) => Answer::Refused(key_fault(text)?),
-                    reply => return Err(unexpected(reply)),
+                    reply => return Err(StoreFault::answered(reply)),
                 });
                 Ok(())
             })
@@ -486,7 +486,7 @@ impl Flush {
             .ask(&load, |reply| {
                 name = match &reply {
                     Reply::Error(text) => Err(key_fault(text)?),
-                    reply => Ok(text(reply).ok_or_else(|| unexpected(reply))?),
+                    reply => Ok(text(reply).ok_or_else(|| StoreFault::answered(reply))?),
                 };
                 Ok(())
             })

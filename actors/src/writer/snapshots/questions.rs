@@ -57,10 +57,6 @@ pub(super) fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
     }
 }
 
-pub(super) fn unexpected(reply: &Reply<'_>) -> StoreFault {
-    StoreFault::Unanswered(format!("unexpected reply: {}", reply.kind()))
-}
-
 pub(super) fn text(reply: &Reply<'_>) -> Option<String> {
     match reply {
         Reply::Bulk(Some(text)) => Some(String::from_utf8_lossy(text).into_owned()),
@@ -73,7 +69,7 @@ pub(super) fn body(reply: &Reply<'_>) -> Result<Found, StoreFault> {
     let parts = match reply {
         Reply::Error(text) => return key_fault(text).map(|_| Found::OtherType),
         Reply::Array(Some(parts)) => &parts[..],
-        other => return Err(unexpected(other)),
+        other => return Err(StoreFault::answered(other)),
     };
     Ok(match parts {
         [Reply::Bulk(None), Reply::Bulk(None)] => Found::Nothing,
@@ -86,6 +82,6 @@ pub(super) fn body(reply: &Reply<'_>) -> Result<Found, StoreFault> {
         [Reply::Integer(_), fetched_at] => {
             Found::TooLarge { fetched_at: text(fetched_at).unwrap_or_default() }
         }
-        _ => return Err(unexpected(reply)),
+        _ => return Err(StoreFault::answered(reply)),
     })
 }

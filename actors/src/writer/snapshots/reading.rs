@@ -8,7 +8,7 @@ use super::bodies::{Bodies, Found};
 use super::flush::{Flush, note_ahead};
 use super::hashes::Known;
 use super::pending::News;
-use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long, unexpected};
+use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long};
 use crate::event::EntryId;
 use crate::events;
 use crate::observation::{Distrust, unix_micros};
@@ -88,7 +88,7 @@ impl Flush {
                 (keys.iter(), &self.scope, &mut self.bodies, &mut self.ahead);
             self.store
                 .ask(&questions, |reply| {
-                    let key = asked.next().ok_or_else(|| unexpected(&reply))?;
+                    let key = asked.next().ok_or_else(|| StoreFault::answered(&reply))?;
                     take_in(bodies, key, &questions::body(&reply)?, ahead, scope);
                     Ok(())
                 })
@@ -156,7 +156,7 @@ impl Flush {
                 looks.push(match &reply {
                     Reply::Error(text) => key_fault(text).map(|_| Look::OtherType)?,
                     Reply::Integer(bytes) => Look::Bytes(usize::try_from(*bytes).unwrap_or_default()),
-                    reply => return Err(unexpected(reply)),
+                    reply => return Err(StoreFault::answered(reply)),
                 });
                 Ok(())
             })

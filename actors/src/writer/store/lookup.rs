@@ -73,8 +73,7 @@ impl Connection {
         self.ask(&questions, |reply| {
             infos.push(match &reply {
                 Reply::Error(text) if is_no_stream(text) => StreamInfo::default(),
-                Reply::Error(text) => return Err(StoreFault::refused(text)),
-                reply => StreamInfo::of(reply).ok_or_else(|| unexpected(reply))?,
+                reply => StreamInfo::of(reply).ok_or_else(|| StoreFault::answered(reply))?,
             });
             Ok(())
         })
@@ -111,8 +110,7 @@ impl Connection {
         self.ask(&questions, |reply| {
             found.push(match &reply {
                 Reply::Error(text) if is_no_stream(text) => Found::default(),
-                Reply::Error(text) => return Err(StoreFault::refused(text)),
-                reply => Found::of(reply).ok_or_else(|| unexpected(reply))?,
+                reply => Found::of(reply).ok_or_else(|| StoreFault::answered(reply))?,
             });
             Ok(())
         })
@@ -156,8 +154,4 @@ fn is_no_stream(text: &[u8]) -> bool {
 fn id_of(reply: &Reply<'_>) -> Option<EntryId> {
     let Reply::Bulk(Some(text)) = reply else { return None };
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn unexpected(reply: &Reply<'_>) -> StoreFault {
-    StoreFault::Unanswered(format!("unexpected reply: {}", reply.kind()))
 }
