@@ -9,6 +9,7 @@
 pub(crate) mod cells;
 mod channel;
 mod connection;
+mod distrust;
 mod http;
 mod latency;
 mod lease;
@@ -34,6 +35,7 @@ pub use crate::sync::lock;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Fate, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
+pub use distrust::Distrust;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{LATENCY_BOUNDS, Latency};
 pub use lease::{LeaseObservation, LeaseState};
@@ -62,6 +64,8 @@ observed! {
         pub version: &'static str,
         /// Frames that are no events.
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
+        /// Values from outside that were not taken as they were: `too_large` ones were not read, `future` times count as now.
+        distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
         /// Starts of an actor after its first; absent before one.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
@@ -126,6 +130,7 @@ impl Observations {
             instance,
             version,
             rejected: CountsBy::default(),
+            distrusted: CountsBy::default(),
             restarts: Mutex::default(),
             log_records_dropped,
             started_at,
@@ -160,6 +165,12 @@ impl Observations {
     #[must_use]
     pub fn rejected(&self, kind: Rejection) -> &Count {
         self.rejected.of(kind)
+    }
+
+    /// Values from outside that were not taken as they were, for this reason.
+    #[must_use]
+    pub fn distrusted(&self, reason: Distrust) -> &Count {
+        self.distrusted.of(reason)
     }
 
     /// Every channel whose books do not balance; exact only on the thread that counts, see [`ChannelObservation::audit`].

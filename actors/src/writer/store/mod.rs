@@ -5,12 +5,13 @@
 
 pub mod fault;
 pub mod link;
+mod lookup;
 pub mod resp;
 
 use fault::{Refusal, StoreFault};
 use link::{Address, Link};
-use resp::{Commands, Reply, id_text};
-use uw_websocket_core::event::EntryId;
+pub use lookup::EntryStatus;
+use resp::{Commands, Reply};
 
 use crate::supervisor::Beat;
 
@@ -23,17 +24,6 @@ pub struct Refused {
     pub refusal: Refusal,
     /// In its own words.
     pub text: String,
-}
-
-/// What Redis has under an ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryStatus {
-    /// The same payload, or the stream has been trimmed beyond the ID: it was stored.
-    Stored,
-    /// Nothing, and the ID can be written.
-    Absent,
-    /// Nothing or another payload, and the stream has gone past the ID: it cannot be written any more.
-    Passed,
 }
 
 /// One connection to Redis. After a fault that concerns it, or an answer that did not come, nothing more goes over it.
@@ -81,73 +71,6 @@ impl Connection {
         })
         .await?;
         Ok(refused)
-    }
-
-    /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
-    /// will be refused by itself.
-    pub async fn last_ids(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<EntryId>, StoreFault> {
-        Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
-    }
-
-    async fn infos(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<StreamInfo>, StoreFault> {
-        let mut questions = Commands::default();
-        for stream in streams {
-            questions.command(&[b"XINFO", b"STREAM", stream.as_ref().as_bytes()]);
-        }
-        let mut infos = Vec::with_capacity(streams.len());
-        self.ask(&questions, |reply| {
-            infos.push(match reply {
-                Reply::Array(Some(fields)) => stream_info(&fields)
-                    .ok_or_else(|| StoreFault::Unanswered("XINFO STREAM without last-generated-id".into()))?,
-                Reply::Error(text) if text == b"ERR no such key" || text.starts_with(b"WRONGTYPE") => {
-                    StreamInfo::default()
-                }
-                Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
-            });
-            Ok(())
-        })
-        .await?;
-        Ok(infos)
-    }
-
-    /// What became of entries: stream, ID and payload of each.
-    pub async fn entry_statuses(
-        &mut self,
-        entries: &[(&str, EntryId, &[u8])],
-    ) -> Result<Vec<EntryStatus>, StoreFault> {
-        let streams: Vec<&str> = entries.iter().map(|(stream, ..)| *stream).collect();
-        let infos = self.infos(&streams).await?;
-        let mut questions = Commands::default();
-        for (stream, id, _) in entries {
-            // the entry itself, or the first one after it
-            let id = id_text(*id);
-            questions.command(&[b"XRANGE", stream.as_bytes(), id.as_ref(), id.as_ref()]);
-            questions.command(&[b"XRANGE", stream.as_bytes(), b"-", b"+", b"COUNT", b"1"]);
-        }
-        let mut found: Vec<Option<(EntryId, Vec<u8>)>> = Vec::with_capacity(entries.len() * 2);
-        self.ask(&questions, |reply| {
-            found.push(match reply {
-                Reply::Array(Some(entries)) => entries.first().and_then(id_and_payload),
-                Reply::Error(text) if text.starts_with(b"WRONGTYPE") => None,
-                Reply::Error(text) => return Err(StoreFault::refused(text)),
-                other => return Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
-            });
-            Ok(())
-        })
-        .await?;
-        let statuses =
-            entries.iter().zip(infos).zip(found.chunks(2)).map(|(((_, id, payload), info), found)| {
-                let (same, first) =
-                    (found.first().and_then(Option::as_ref), found.get(1).and_then(Option::as_ref));
-                match (same, first) {
-                    (Some((_, stored)), _) if stored == payload => EntryStatus::Stored,
-                    (None, _) if info.last < *id => EntryStatus::Absent,
-                    (None, Some((first, _))) if first > id && info.was_trimmed => EntryStatus::Stored,
-                    _ => EntryStatus::Passed,
-                }
-            });
-        Ok(statuses.collect())
     }
 
     /// Asks whether Redis takes writes: an entry for a stream that does not exist and is not to be made. A `PING` would be
@@ -268,38 +191,4 @@ impl Store {
     ) -> Result<(), StoreFault> {
         self.connection().await?.ask(commands, accept).await
     }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct StreamInfo {
-    last: EntryId,
-    /// Whether entries have left it. Before Redis 7 it does not say so; then they may have.
-    was_trimmed: bool,
-}
-
-fn stream_info(fields: &[Reply<'_>]) -> Option<StreamInfo> {
-    let field = |name: &[u8]| {
-        fields.chunks_exact(2).find_map(|pair| match pair {
-            [Reply::Bulk(Some(found)), value] if *found == name => Some(value),
-            _ => None,
-        })
-    };
-    let number = |name: &[u8]| match field(name) {
-        Some(Reply::Integer(number)) => Some(*number),
-        _ => None,
-    };
-    let Some(Reply::Bulk(Some(last))) = field(b"last-generated-id") else { return None };
-    let was_trimmed = number(b"entries-added").is_none_or(|added| Some(added) != number(b"length"));
-    Some(StreamInfo { last: std::str::from_utf8(last).ok()?.parse().ok()?, was_trimmed })
-}
-
-fn id_and_payload(entry: &Reply<'_>) -> Option<(EntryId, Vec<u8>)> {
-    let Reply::Array(Some(parts)) = entry else { return None };
-    let [Reply::Bulk(Some(id)), Reply::Array(Some(fields))] = &parts[..] else { return None };
-    let id = std::str::from_utf8(id).ok()?.parse().ok()?;
-    let payload = fields.chunks_exact(2).find_map(|pair| match pair {
-        [Reply::Bulk(Some(b"payload")), Reply::Bulk(Some(payload))] => Some(payload.to_vec()),
-        _ => None,
-    });
-    Some((id, payload.unwrap_or_default()))
 }
