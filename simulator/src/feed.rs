@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use uw_websocket_core::event::{Channel, Symbol};
 
-use crate::events::{self, EventMaker, Scene};
+use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
 use crate::options::{SimulatorOptions, Spread};
 use crate::session::{Room, Session};
@@ -72,7 +72,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(options: &SimulatorOptions) -> Feed {
         Feed {
-            scene: Scene::new(options.seed, options.stamp),
+            scene: Scene::new(options.stamp),
             rng: fastrand::Rng::with_seed(options.seed),
             sources: Vec::new(),
             by_name: HashMap::new(),
@@ -114,8 +114,7 @@ impl Feed {
         let joined = |index: &usize| !self.sources[*index].deliveries.is_empty();
         let joined: Vec<usize> = (0..self.sources.len()).filter(joined).collect();
         let waves = options.waves.is_some();
-        let in_waves =
-            |index: &usize| waves && self.channels[self.sources[*index].channel].0.starts_with("gex_strike");
+        let in_waves = |index: &usize| waves && is_in_rows(&self.channels[self.sources[*index].channel].0);
         let (wave_sources, steady): (Vec<usize>, Vec<usize>) = joined.into_iter().partition(in_waves);
         self.wave_sources = wave_sources;
         self.schedule = match options.spread {
@@ -136,11 +135,11 @@ impl Feed {
             return;
         }
         match symbol {
-            Some(symbol) if events::is_per_ticker(channel) && Symbol::is_valid(symbol) => {
+            Some(symbol) if Sample::of(channel).is_per_ticker() && Symbol::is_valid(symbol) => {
                 self.deliver_to(session, topic, (channel, symbol));
             }
             Some(_) => {}
-            None if events::has_symbols(channel) => {
+            None if Sample::of(channel).has_symbols() => {
                 for symbol in &options.symbols {
                     self.deliver_to(session, topic, (channel, symbol.as_str()));
                 }
@@ -188,7 +187,7 @@ impl Feed {
             of_channel[channel] += share;
             shares.push((*source, channel, share));
         }
-        let rate = |channel: usize| u64::from(events::usual_rate(&self.channels[channel].0));
+        let rate = |channel: usize| u64::from(Sample::of(&self.channels[channel].0).rate);
         let present = (0..self.channels.len()).filter(|channel| ranks[*channel] > 0);
         let total: u64 = present.map(rate).sum::<u64>().max(1);
         let mut schedule = Vec::new();
@@ -301,6 +300,11 @@ impl Feed {
     pub(super) fn repeats(&self) -> (u64, u64) {
         (self.duplicates, self.amendments)
     }
+}
+
+/// Whether the channel restates a table row by row, which the feed does in bursts.
+fn is_in_rows(channel: &str) -> bool {
+    Channel::parse(channel).is_ok_and(|channel| channel.spec().is_some_and(|spec| spec.map.is_some()))
 }
 
 /// The start of a frame: `["topic",`.

@@ -19,7 +19,7 @@ use crate::hub::{Farewell, Hub};
 use crate::misbehaviour::{Misbehaviour, OddFrame};
 use crate::options::{Rate, SimulatorOptions};
 use crate::session::Ending;
-use crate::{pacing, recorded, server};
+use crate::{pacing, playback, server};
 
 /// Something to do on the simulator's thread.
 type Call = Box<dyn FnOnce(&Hub) + Send>;
@@ -40,7 +40,7 @@ impl Simulator {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         if let Some(recording) = &options.recording {
-            recording.check()?;
+            drop(recording.open()?);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
@@ -75,7 +75,7 @@ async fn serve(
         match recording {
             None => pacing::generate(player).await,
             Some(recording) => {
-                let ended = recorded::play(Rc::clone(&player), recording).await;
+                let ended = playback::play(Rc::clone(&player), recording).await;
                 // a recording that becomes unreadable ends there
                 player.failure.replace(ended.err().map(|error| error.to_string()));
                 player.is_played.set(true);

@@ -8,13 +8,9 @@
 //! event to event over all channels. An event is made only when each of its receivers has room for it, so a slow
 //! client slows the simulator down and loses nothing, unless [`Kind::DropWhenSlow`] is set.
 //!
-//! The number is, for
-//! - `option_trades`, `flow-alerts`: the last 12 hexadecimal digits of `id`;
-//! - `price`: `vol` above 100 000 000 000; likewise `volume` of `lit_trades`, `off_lit_trades` and channels that have
-//!   no shape of their own here;
-//! - `gex`: the 12 digits after the point of `gamma_per_one_percent_move_oi`; of `call_gamma_oi` for `gex_strike` and
-//!   `gex_strike_expiry`, `net_call_prem` for `net_flow`, `net_call_premium` for `market_tide`;
-//! - `news`: the last 12 digits of `headline`.
+//! The number is, in the field that `events::samples` names for the channel, the last 12 hexadecimal digits of an `id`, the
+//! 12 digits after the point of a decimal or at the end of a text, or what a session volume is above 100 000 000 000. A
+//! channel without a sample has it in `volume`.
 //!
 //! It runs on a thread of its own, so a blocking test can use it as well as an asynchronous one. Deliberately absent:
 //! TLS, compression, replay after a reconnection (the vendor has none).
@@ -31,7 +27,8 @@ mod misbehaviour;
 mod odd;
 mod options;
 mod pacing;
-mod recorded;
+mod playback;
+mod recording;
 mod server;
 mod session;
 
@@ -41,7 +38,7 @@ pub use handle::{Simulator, SimulatorHandle};
 pub use handshake::HandshakeRequest;
 pub use misbehaviour::{Alteration, InvalidMisbehaviour, Kind, Misbehaviour, OddFrame, Window};
 pub use options::{InvalidRate, Rate, SimulatorOptions, Spread, Waves};
-pub use recorded::{InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording};
+pub use recording::{InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording};
 
 #[cfg(test)]
 mod tests;

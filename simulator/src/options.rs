@@ -9,7 +9,7 @@ use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
 use crate::misbehaviour::Misbehaviour;
-use crate::recorded::Recording;
+use crate::recording::Recording;
 
 /// How many events are made, over all topics and sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use crate::frames::{self, Opcode};
-use crate::misbehaviour::{Alteration, Kind};
+use crate::misbehaviour::{Alteration, Kind, OddFrame};
 use crate::odd;
 
 /// Whether a session takes one more event.
@@ -235,7 +235,7 @@ impl Session {
     }
 
     /// Appends a frame that is not an event.
-    pub(super) fn send_odd(&self, odd: crate::OddFrame) {
+    pub(super) fn send_odd(&self, odd: OddFrame) {
         let number = self.odd_frames.get() + 1;
         self.odd_frames.set(number);
         let topics = self.topics.borrow();

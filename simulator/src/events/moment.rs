@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use super::template::decimal;
+use super::digits::decimal;
 
 /// A time, written once for all events that are sent together.
 #[derive(Debug)]

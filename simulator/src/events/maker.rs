@@ -1,0 +1,119 @@
+//! Makes the events of one channel and symbol.
+
+use jiff::civil::Weekday;
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+
+use super::alter::alter;
+use super::frame::{PatchedFrame, Values};
+use super::moment::Moment;
+use super::samples::{Patch, Sample, TICKER};
+use crate::misbehaviour::Alteration;
+
+/// What the events of all topics share.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    moment: Moment,
+    /// Dates of the coming Fridays.
+    expiries: Vec<String>,
+    stamp: bool,
+}
+
+/// As many as an active ticker has.
+const EXPIRIES: i64 = 42;
+
+impl Scene {
+    /// Begins now. With `stamp`, every event has the field `sent_us`.
+    pub(crate) fn new(stamp: bool) -> Scene {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let friday = today.nth_weekday(1, Weekday::Friday).unwrap_or(today);
+        let week = |n: i64| friday.saturating_add((7 * n).days()).to_string();
+        Scene { moment: Moment::now(), expiries: (0..EXPIRIES).map(week).collect(), stamp }
+    }
+
+    /// Brings the time of the next events up to now.
+    pub(crate) fn refresh(&mut self) {
+        self.moment.refresh();
+    }
+
+    /// A payload ready to be rendered.
+    fn frame(&self, sample: &Sample, mut payload: String) -> PatchedFrame {
+        if self.stamp && payload.pop().is_some() {
+            payload.push_str(r#","sent_us":1000000000000000}"#);
+        }
+        let varying = sample.varying.iter().copied();
+        PatchedFrame::new(payload, varying.chain([sample.number, ("sent_us", Patch::Micros)]))
+    }
+}
+
+/// Makes the events of one channel and symbol.
+#[derive(Debug)]
+pub(crate) struct EventMaker {
+    sample: &'static Sample,
+    /// The sample's payload with the symbol in place of the sample's ticker.
+    payload: String,
+    frame: PatchedFrame,
+    /// Used in place of `frame` for every n-th event.
+    altered: Vec<(u64, PatchedFrame)>,
+    /// Which of `altered` the newest event came from.
+    newest: Option<usize>,
+    made: u64,
+    traded: u64,
+}
+
+impl EventMaker {
+    /// A maker for `channel`; `symbol` is empty where the channel has none.
+    pub(crate) fn new(channel: &str, symbol: &str, scene: &Scene) -> EventMaker {
+        let sample = Sample::of(channel);
+        let payload = sample.payload.replace(TICKER, symbol);
+        let frame = scene.frame(sample, payload.clone());
+        EventMaker { sample, payload, frame, altered: Vec::new(), newest: None, made: 0, traded: 0 }
+    }
+
+    /// Sets which events take another form.
+    pub(crate) fn alter(&mut self, alterations: &[(Alteration, u64)], scene: &Scene) {
+        let frame = |(alteration, every): &(Alteration, u64)| {
+            let payload = alter(self.sample, &self.payload, *alteration)?;
+            Some((*every, scene.frame(self.sample, payload)))
+        };
+        self.altered = alterations.iter().filter_map(frame).collect();
+        self.newest = None;
+    }
+
+    /// How many events were made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// Makes the event `number`.
+    #[inline]
+    pub(crate) fn make(&mut self, number: u64, chance: u64, scene: &Scene) -> &[u8] {
+        self.made += 1;
+        self.newest = self.altered.iter().position(|(every, _)| self.made.is_multiple_of(*every));
+        self.amend(number, chance, scene)
+    }
+
+    /// Makes the newest event once more, with the same number and other contents.
+    #[inline]
+    pub(crate) fn amend(&mut self, number: u64, chance: u64, scene: &Scene) -> &[u8] {
+        let size = 20 + chance % 80;
+        self.traded += size;
+        let frame = match self.newest {
+            None => &mut self.frame,
+            Some(index) => &mut self.altered[index].1,
+        };
+        frame.render(&Values {
+            number,
+            moment: &scene.moment,
+            expiries: &scene.expiries,
+            size,
+            traded: self.traded,
+            row: self.made,
+            chance,
+        })
+    }
+
+    /// The newest event.
+    pub(crate) fn newest(&self) -> &[u8] {
+        self.newest.map_or(&self.frame, |index| &self.altered[index].1).bytes()
+    }
+}
