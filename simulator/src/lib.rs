@@ -1,19 +1,18 @@
 //! A feed server that speaks the vendor's protocol, for tests, demonstrations and benchmarks.
 //!
-//! It promises what is known of the real feed: the token in the query, joins by text frames only, acknowledgements in
-//! order with data between them, the cap of joins on a connection and its notice, one frame an event in the documented
-//! shapes, waves of gex rows. On request it misbehaves ([`Misbehaviour`]).
+//! It behaves as the real feed is known to: the token is in the query, only text frames join, acknowledgements come in
+//! order with events between them, a join above the limit of a connection is answered by a notice, each event is one frame
+//! of the documented shape, and gex rows come in waves. On request it misbehaves ([`Misbehaviour`]).
 //!
-//! Every event that it makes is different from all others and holds a number ([`event_number`]) that rises by one from
-//! event to event over all channels. An event is made only when each of its receivers has room for it, so a slow
-//! client slows the simulator down and loses nothing, unless [`Kind::DropWhenSlow`] is set.
+//! Every event differs from all others and holds a number ([`event_number`]) that rises by one with each event over all
+//! channels. An event is made only when each of its receivers has room for it: a slow client slows the simulator down and
+//! loses nothing, unless [`Kind::DropWhenSlow`] is set.
 //!
-//! The number is, in the field that `events::samples` names for the channel, the last 12 hexadecimal digits of an `id`, the
-//! 12 digits after the point of a decimal or at the end of a text, or what a session volume is above 100 000 000 000. A
-//! channel without a sample has it in `volume`.
+//! `events::samples` names the field that holds the number of each channel: the last 12 hexadecimal digits of a UUID, the last
+//! 12 digits of a decimal or a text, or a session volume minus 100 000 000 000. A channel without a sample has it in `volume`.
 //!
-//! It runs on a thread of its own, so a blocking test can use it as well as an asynchronous one. Deliberately absent:
-//! TLS, compression, replay after a reconnection (the vendor has none).
+//! It runs on its own thread, so blocking and asynchronous tests can both use it. It has no TLS and no compression, and like
+//! the vendor no replay after a reconnection.
 
 mod counts;
 mod events;

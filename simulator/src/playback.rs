@@ -1,4 +1,4 @@
-//! Sends a recording to whoever joined its channels.
+//! Sends a recording to the sessions that joined its topics.
 
 use std::io;
 use std::rc::Rc;
@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::hub::Hub;
 use crate::recording::{RecordedPace, Recording};
 
-/// The longest wait for a client to read before it is asked again whether it has room.
+/// Interval at which a client without room is checked again.
 const ROOM_CHECK: Duration = Duration::from_millis(20);
-/// Frames sent at full speed before others get their turn.
+/// Frames at full speed before other tasks get their turn.
 const ROUND: u32 = 64;
 
-/// Sends a recording; ends with its end.
+/// Sends a recording to its end, or forever if it repeats. Fails if a frame cannot be read.
 pub(super) async fn play(hub: Rc<Hub>, recording: Recording) -> io::Result<()> {
     settle(&hub, recording.settle).await;
     loop {
@@ -40,7 +40,7 @@ pub(super) async fn play(hub: Rc<Hub>, recording: Recording) -> io::Result<()> {
     }
 }
 
-/// Waits until somebody has joined, and nobody for so long again.
+/// Waits until a client has joined and no further join came for `quiet`.
 async fn settle(hub: &Hub, quiet: Duration) {
     let mut before = 0;
     while !quiet.is_zero() && (hub.joins() == 0 || hub.joins() > before) {
@@ -49,7 +49,7 @@ async fn settle(hub: &Hub, quiet: Duration) {
     }
 }
 
-/// Waits until events may be sent and somebody listens; the recording's clock stands still meanwhile.
+/// Waits until events may be sent and a topic is joined; the recording's clock stops meanwhile.
 async fn wait_for_turn(hub: &Hub, clock: &mut RecordedClock) {
     let stopped = Instant::now();
     while !hub.may_send() || !hub.has_joins() {
@@ -58,17 +58,17 @@ async fn wait_for_turn(hub: &Hub, clock: &mut RecordedClock) {
     }
 }
 
-/// Turns the times of frames into times of sending.
+/// Converts the times of frames into times of sending.
 struct RecordedClock {
     pace: RecordedPace,
     start: Instant,
-    /// The first time of this part of the recording, and the latest.
+    /// First and latest time of the current part of the recording, Unix milliseconds.
     part: Option<(u64, u64)>,
     frames: u32,
     stops: Duration,
 }
 
-/// Frames of several sources are out of order by less. A greater step back is where another recording begins.
+/// Frames of several sources are out of order by less; a larger step back starts another recording.
 const STEP_BACK_MS: u64 = 60_000;
 
 impl RecordedClock {
@@ -80,7 +80,7 @@ impl RecordedClock {
         self.stops = stop;
     }
 
-    /// When to send the next frame, which is of this time; `None` is at once.
+    /// Returns when to send the next frame; `None` means at once.
     fn due(&mut self, time_ms: Option<u64>) -> Option<Instant> {
         self.start += std::mem::take(&mut self.stops);
         self.frames = self.frames.wrapping_add(1);
@@ -94,7 +94,7 @@ impl RecordedClock {
                 let (first, latest) = self.part.unwrap_or((time, time));
                 let sent_in = |ms: u64| Duration::from_millis(ms) / times;
                 if time + STEP_BACK_MS < latest {
-                    // the next recording follows at once
+                    // the next recording follows without a pause
                     self.start += sent_in(latest - first);
                     self.part = Some((time, time));
                     return Some(self.start);
@@ -110,7 +110,7 @@ impl RecordedClock {
 mod tests {
     use super::*;
 
-    /// When frames of these times are sent, in milliseconds after the first.
+    /// Returns when frames are sent, in milliseconds after the first.
     fn sent(times: u32, recorded_ms: &[Option<u64>]) -> Vec<Option<u128>> {
         let mut clock = RecordedClock::start(RecordedPace::Original(times));
         let start = clock.start;

@@ -14,12 +14,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// How fast a recording is sent.
+/// Pace of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedPace {
-    /// As the times of its frames say, this many times as fast.
+    /// By the times of the frames, this many times faster.
     Original(u32),
-    /// This many frames a second.
+    /// Frames per second.
     PerSecond(u32),
     /// As fast as the clients read.
     Max,
@@ -51,27 +51,27 @@ impl FromStr for RecordedPace {
 /// An event of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedFrame {
-    /// The topic in its envelope.
+    /// Topic of the envelope.
     pub topic: String,
-    /// The payload's JSON, byte for byte.
+    /// JSON payload, byte for byte.
     pub payload: Vec<u8>,
-    /// When it was received, in Unix milliseconds; where that is not known, its time fields (`executed_at`, `timestamp`,
-    /// `time`, `tape_time`) say when it happened.
+    /// Time of receipt in Unix milliseconds. If unknown, the time fields of the payload are used (`executed_at`,
+    /// `timestamp`, `time`, `tape_time`).
     pub received_ms: Option<u64>,
 }
 
-/// The frames of a recording in their order. They are asked for on the simulator's thread, one after the other.
+/// Frames of a recording in order, polled on the simulator's thread.
 pub type RecordedFrames = LocalBoxStream<'static, io::Result<RecordedFrame>>;
 
-/// A recording, and how it is sent.
+/// A recording and how to send it.
 #[derive(Clone)]
 pub struct Recording {
     open: Arc<dyn Fn() -> io::Result<RecordedFrames> + Send + Sync>,
-    /// How fast.
+    /// Its pace.
     pub pace: RecordedPace,
-    /// Whether it begins again at its end.
+    /// Whether it starts over at its end.
     pub repeat: bool,
-    /// It begins when somebody has joined, and nobody for so long again.
+    /// Time without a further join before it starts; it never starts before the first join.
     pub settle: Duration,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Debug for Recording {
 }
 
 impl Recording {
-    /// Frames from anywhere; `open` is called for every repetition, on the simulator's thread.
+    /// Takes frames from any source; `open` is called for every repetition, on the simulator's thread.
     #[must_use]
     pub fn new(
         open: impl Fn() -> io::Result<RecordedFrames> + Send + Sync + 'static,
@@ -94,12 +94,12 @@ impl Recording {
         Recording { open: Arc::new(open), pace, repeat, settle: Duration::ZERO }
     }
 
-    /// The frames from the beginning.
+    /// Opens the recording at its beginning.
     pub(super) fn open(&self) -> io::Result<RecordedFrames> {
         (self.open)()
     }
 
-    /// The frames of a file, one a line; acknowledgements and lines that are no events are left out.
+    /// Takes the frames of a file, one per line; acknowledgements and lines that are not events are left out.
     #[must_use]
     pub fn of_file(path: PathBuf, pace: RecordedPace, repeat: bool) -> Recording {
         let open = move || -> io::Result<RecordedFrames> {
@@ -112,7 +112,7 @@ impl Recording {
 }
 
 impl RecordedFrame {
-    /// Reads a text frame; `None` for anything but an event.
+    /// Parses a text frame; returns `None` for anything but an event.
     #[must_use]
     pub fn parse(line: &str) -> Option<RecordedFrame> {
         let (topic, payload): (String, &RawValue) = serde_json::from_str(line.trim()).ok()?;
@@ -121,7 +121,7 @@ impl RecordedFrame {
         is_event.then(|| RecordedFrame { topic, payload: payload.into(), received_ms: None })
     }
 
-    /// When it was received, or else happened, in Unix milliseconds, if that is known.
+    /// Returns the time of receipt, or else of the event, in Unix milliseconds.
     pub(super) fn time_ms(&self) -> Option<u64> {
         if self.received_ms.is_some() {
             return self.received_ms;
@@ -135,7 +135,7 @@ impl RecordedFrame {
     }
 }
 
-/// What tells an acknowledgement from an event: it has both fields, no event has.
+/// An acknowledgement has both fields; no event has.
 #[derive(Deserialize)]
 struct Ack {
     #[serde(rename = "status")]

@@ -1,10 +1,10 @@
-//! Other forms of good payloads, made by changing the text of a channel's sample.
+//! Alters samples into other forms of valid events.
 
 use super::frame::value_of;
 use super::samples::Sample;
 use crate::misbehaviour::Alteration;
 
-/// The altered payload; `None` if the alteration does not concern the channel.
+/// Alters a payload; returns `None` if the alteration does not apply to the channel.
 pub(super) fn alter(sample: &Sample, payload: &str, alteration: Alteration) -> Option<String> {
     match (alteration, sample.channel) {
         (Alteration::PriceWithoutTicker, "price") => {

@@ -1,5 +1,5 @@
-//! A sample whose varying fields are overwritten in place, so that an event costs a few dozen bytes of formatting and one
-//! copy, and no allocation.
+//! Overwrites the varying fields of a sample in place: an event costs a few dozen bytes of formatting, one copy and no
+//! allocation.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use super::digits::{decimal, hex};
 use super::moment::Moment;
 use super::samples::{CUMULATIVE_BASE, PRICE_CENTS, Patch};
 
-/// Strikes of one expiry: from 100 to 999.5 in steps of a half.
+/// Strikes per expiry: 100 to 999.5 in steps of a half.
 const STRIKES: u64 = 1800;
-/// Session volumes begin here, so that they have eight digits.
+/// First session volume: the smallest of eight digits.
 const FIRST_VOLUME: u64 = 10_000_000;
-/// Volumes of eight digits; past the last one they begin again.
+/// Number of volumes of eight digits, after which they start over.
 const VOLUMES: u64 = 90_000_000;
 
-/// The contents of one event.
+/// Values of an event.
 #[derive(Debug)]
 pub(super) struct Values<'a> {
     pub(super) number: u64,
@@ -24,14 +24,14 @@ pub(super) struct Values<'a> {
     pub(super) expiries: &'a [String],
     /// Contracts of the trade, 20 to 99.
     pub(super) size: u64,
-    /// Contracts of all trades so far.
+    /// Contracts of all trades.
     pub(super) traded: u64,
     /// Position in the table of strikes and expiries.
     pub(super) row: u64,
     pub(super) chance: u64,
 }
 
-/// A payload with the ranges that every event overwrites.
+/// A payload and the ranges that every event overwrites.
 #[derive(Debug)]
 pub(super) struct PatchedFrame {
     bytes: Vec<u8>,
@@ -39,7 +39,7 @@ pub(super) struct PatchedFrame {
 }
 
 impl PatchedFrame {
-    /// Finds the fields in the payload; one that an alteration removed or emptied is not patched.
+    /// Locates the fields in the payload. A field that an alteration removed or emptied is not overwritten.
     pub(super) fn new(
         payload: String,
         fields: impl IntoIterator<Item = (&'static str, Patch)>,
@@ -64,7 +64,7 @@ impl PatchedFrame {
     }
 }
 
-/// The range of a top-level field's JSON value.
+/// Locates the JSON value of a top-level field.
 pub(super) fn value_of(payload: &str, field: &str) -> Option<Range<usize>> {
     let key = format!("\"{field}\":");
     let start = payload.find(&key)? + key.len();
@@ -73,7 +73,7 @@ pub(super) fn value_of(payload: &str, field: &str) -> Option<Range<usize>> {
     Some(start..start + value.get().len())
 }
 
-/// The range that a patch overwrites; `None` if the field is absent or shorter than the patch.
+/// Locates the bytes that a patch overwrites; `None` if the field is absent or too short.
 pub(super) fn place_of(payload: &str, field: &str, patch: Patch) -> Option<Range<usize>> {
     let value = value_of(payload, field)?;
     let quotes = usize::from(payload.as_bytes().get(value.start) == Some(&b'"'));
@@ -102,7 +102,7 @@ fn write(patch: Patch, out: &mut [u8], values: &Values<'_>) {
     }
 }
 
-/// Writes a strike as `<three digits>.<one digit>`; the point is the sample's.
+/// Writes a strike as `DDD.D`; the point is already in the sample.
 fn strike(out: &mut [u8], halves: u64) {
     let (whole, fraction) = out.split_at_mut(3);
     decimal(whole, 100 + halves / 2);

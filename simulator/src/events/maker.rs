@@ -9,7 +9,7 @@ use super::moment::Moment;
 use super::samples::{Patch, Sample, TICKER};
 use crate::misbehaviour::Alteration;
 
-/// What the events of all topics share.
+/// State shared by the events of all topics.
 #[derive(Debug)]
 pub(crate) struct Scene {
     moment: Moment,
@@ -18,11 +18,11 @@ pub(crate) struct Scene {
     stamp: bool,
 }
 
-/// As many as an active ticker has.
+/// Expiries of an active ticker.
 const EXPIRIES: i64 = 42;
 
 impl Scene {
-    /// Begins now. With `stamp`, every event has the field `sent_us`.
+    /// Starts at the current time. With `stamp`, every event has the field `sent_us`.
     pub(crate) fn new(stamp: bool) -> Scene {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let friday = today.nth_weekday(1, Weekday::Friday).unwrap_or(today);
@@ -30,12 +30,12 @@ impl Scene {
         Scene { moment: Moment::now(), expiries: (0..EXPIRIES).map(week).collect(), stamp }
     }
 
-    /// Brings the time of the next events up to now.
+    /// Updates the time of the next events.
     pub(crate) fn refresh(&mut self) {
         self.moment.refresh();
     }
 
-    /// A payload ready to be rendered.
+    /// Prepares a payload of the sample for rendering.
     fn frame(&self, sample: &Sample, mut payload: String) -> PatchedFrame {
         if self.stamp && payload.pop().is_some() {
             payload.push_str(r#","sent_us":1000000000000000}"#);
@@ -54,50 +54,50 @@ pub(crate) struct EventMaker {
     frame: PatchedFrame,
     /// Used in place of `frame` for every n-th event.
     altered: Vec<(u64, PatchedFrame)>,
-    /// Which of `altered` the newest event came from.
-    newest: Option<usize>,
+    /// Which of `altered` the latest event came from.
+    latest: Option<usize>,
     made: u64,
     traded: u64,
 }
 
 impl EventMaker {
-    /// A maker for `channel`; `symbol` is empty where the channel has none.
+    /// Creates a maker; `symbol` is empty for a channel without symbols.
     pub(crate) fn new(channel: &str, symbol: &str, scene: &Scene) -> EventMaker {
         let sample = Sample::of(channel);
         let payload = sample.payload.replace(TICKER, symbol);
         let frame = scene.frame(sample, payload.clone());
-        EventMaker { sample, payload, frame, altered: Vec::new(), newest: None, made: 0, traded: 0 }
+        EventMaker { sample, payload, frame, altered: Vec::new(), latest: None, made: 0, traded: 0 }
     }
 
-    /// Sets which events take another form.
+    /// Sets the alterations, each with its period in events.
     pub(crate) fn alter(&mut self, alterations: &[(Alteration, u64)], scene: &Scene) {
         let frame = |(alteration, every): &(Alteration, u64)| {
             let payload = alter(self.sample, &self.payload, *alteration)?;
             Some((*every, scene.frame(self.sample, payload)))
         };
         self.altered = alterations.iter().filter_map(frame).collect();
-        self.newest = None;
+        self.latest = None;
     }
 
-    /// How many events were made.
+    /// Number of events made.
     pub(crate) fn made(&self) -> u64 {
         self.made
     }
 
-    /// Makes the event `number`.
+    /// Makes an event; `chance` decides what is random in it.
     #[inline]
     pub(crate) fn make(&mut self, number: u64, chance: u64, scene: &Scene) -> &[u8] {
         self.made += 1;
-        self.newest = self.altered.iter().position(|(every, _)| self.made.is_multiple_of(*every));
+        self.latest = self.altered.iter().position(|(every, _)| self.made.is_multiple_of(*every));
         self.amend(number, chance, scene)
     }
 
-    /// Makes the newest event once more, with the same number and other contents.
+    /// Makes the latest event again: with the same number, other contents come from `chance`.
     #[inline]
     pub(crate) fn amend(&mut self, number: u64, chance: u64, scene: &Scene) -> &[u8] {
         let size = 20 + chance % 80;
         self.traded += size;
-        let frame = match self.newest {
+        let frame = match self.latest {
             None => &mut self.frame,
             Some(index) => &mut self.altered[index].1,
         };
@@ -112,8 +112,8 @@ impl EventMaker {
         })
     }
 
-    /// The newest event.
-    pub(crate) fn newest(&self) -> &[u8] {
-        self.newest.map_or(&self.frame, |index| &self.altered[index].1).bytes()
+    /// The latest event.
+    pub(crate) fn latest(&self) -> &[u8] {
+        self.latest.map_or(&self.frame, |index| &self.altered[index].1).bytes()
     }
 }

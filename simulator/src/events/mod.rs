@@ -1,7 +1,7 @@
 //! The events of a simulator: realistic, distinct, numbered, and cheap.
 //!
-//! `samples` holds one payload per channel and says which of its fields vary. `frame` overwrites these in place, `alter`
-//! makes other forms of a sample, `number` reads back the number of an event, and `maker` ties them together.
+//! `samples` is the table of payloads, one per channel, with the fields that vary. `frame` overwrites these fields in place,
+//! `alter` changes a sample into another form, and `number` reads the number of an event back. `maker` combines them.
 
 mod alter;
 mod digits;

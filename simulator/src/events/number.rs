@@ -1,12 +1,11 @@
-//! The event number: what a test finds again in every event that was made.
+//! Reads the number of an event back from its payload.
 
 use serde_json::Value;
 
 use super::samples::{CUMULATIVE_BASE, Patch, Sample};
 
-/// The number of an event that a `Simulator` made, from the channel's name (or its topic) and the payload.
-/// Numbers begin at 1 and rise by 1 with every event of a simulator, over all its channels.
-/// `None` for anything else.
+/// Reads the number of an event that a simulator made, from its channel or topic and its payload. Numbers start at 1 and rise
+/// by 1 with every event of a simulator, over all channels. Returns `None` for any other event.
 #[must_use]
 pub fn event_number(topic: &str, payload: &[u8]) -> Option<u64> {
     let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);

@@ -4,18 +4,18 @@
 
 use uw_websocket_core::channel::{Channel, Scope};
 
-/// What every event overwrites in a field of its sample: so many bytes at its start, or at its end.
+/// Overwrites bytes at the start or at the end of a field, for every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patch {
-    /// The event number, twelve hexadecimal digits at the end: of a UUID.
+    /// The event number as twelve hexadecimal digits at the end, of a UUID.
     NumberHex,
-    /// The event number, twelve digits at the end: of a decimal or a text.
+    /// The event number as twelve digits at the end, of a decimal or a text.
     Number,
-    /// The event number above [`CUMULATIVE_BASE`]: a session volume of twelve digits.
+    /// The event number plus [`CUMULATIVE_BASE`]: a session volume of twelve digits.
     Cumulative,
     /// The time in Unix milliseconds.
     Millis,
-    /// The time in Unix milliseconds, whole seconds.
+    /// The time in Unix milliseconds, truncated to seconds.
     SecondMillis,
     /// The time in Unix microseconds.
     Micros,
@@ -25,25 +25,25 @@ pub(crate) enum Patch {
     Size,
     /// US dollars of a trade at [`PRICE_CENTS`], five digits.
     Premium,
-    /// Contracts of the session so far, eight digits.
+    /// Contracts of the session, eight digits.
     Volume,
-    /// A strike, five characters; the next event has the next one.
+    /// A strike of five characters, the next one for every event.
     Strike,
-    /// An expiry; the next one follows when all strikes are through.
+    /// An expiry, the next one after all strikes.
     Expiry,
-    /// So many digits of chance at the end.
+    /// This many random digits at the end.
     Chance(usize),
 }
 
-/// The session volume that the event number is added to: wide enough never to change its width.
+/// Added to the event number in a session volume, so that it always has twelve digits.
 pub(super) const CUMULATIVE_BASE: u64 = 100_000_000_000;
-/// The price of a contract in the samples.
+/// Price of a contract in the samples of `option_trades` and `flow-alerts`, per share.
 pub(super) const PRICE_CENTS: u64 = 650;
-/// The ticker of the samples; each event has its symbol instead.
+/// Ticker of the samples, replaced by the symbol of the events.
 pub(super) const TICKER: &str = "SPY";
 
 impl Patch {
-    /// The number of bytes.
+    /// Number of bytes.
     pub(super) fn width(self) -> usize {
         match self {
             Patch::NumberHex | Patch::Number | Patch::Cumulative => 12,
@@ -63,24 +63,24 @@ impl Patch {
     }
 }
 
-/// The events of a channel.
+/// Sample payload of a channel.
 #[derive(Debug)]
 pub(crate) struct Sample {
-    /// The channel; empty for any that has no sample.
+    /// Name of the channel; empty in [`OTHER`].
     pub(super) channel: &'static str,
     /// Usual events per 100 seconds over all symbols.
     pub(crate) rate: u32,
     pub(super) payload: &'static str,
-    /// The field that holds the event number.
+    /// Field of the event number.
     pub(super) number: (&'static str, Patch),
-    /// The other fields that differ from event to event.
+    /// Other fields that differ from event to event.
     pub(super) varying: &'static [(&'static str, Patch)],
     /// Decimals that the vendor was seen to leave empty.
     pub(super) sometimes_blank: &'static [&'static str],
 }
 
 impl Sample {
-    /// The sample of a channel, or else the one of channels without a sample.
+    /// Finds the sample of a channel, or [`OTHER`].
     pub(crate) fn of(channel: &str) -> &'static Sample {
         SAMPLES.iter().find(|sample| sample.channel == channel).unwrap_or(&OTHER)
     }
@@ -89,12 +89,12 @@ impl Sample {
         self.channel.is_empty()
     }
 
-    /// Whether the channel's global form has events of many symbols.
+    /// Whether a join without a symbol brings events of many symbols.
     pub(crate) fn has_symbols(&self) -> bool {
         !self.is_other() && self.payload.contains(TICKER)
     }
 
-    /// Whether `channel:SYMBOL` has events.
+    /// Whether a join with a symbol brings events.
     pub(crate) fn is_per_ticker(&self) -> bool {
         let is_known = |channel: Channel| channel.scope() == Scope::PerTicker;
         self.is_other() || Channel::parse(self.channel).is_ok_and(is_known)
@@ -246,7 +246,7 @@ pub(super) static SAMPLES: &[Sample] = &[
     },
 ];
 
-/// The events of a channel without a sample.
+/// Payload of any other channel.
 pub(super) static OTHER: Sample = Sample {
     channel: "",
     rate: 100,

@@ -28,7 +28,7 @@ fn every_event_is_json_with_its_number() {
         let mut maker = EventMaker::new(channel, "SPY", &scene);
         for number in [1, 2, 899_999_999_999, 77] {
             made(&mut maker, number, &scene);
-            assert_eq!(event_number(channel, maker.newest()), Some(number), "{channel}");
+            assert_eq!(event_number(channel, maker.latest()), Some(number), "{channel}");
         }
     }
 }
@@ -166,10 +166,10 @@ fn alterations_keep_the_event_json_with_its_number() {
         let mut maker = EventMaker::new(channel, "SPY", &scene);
         maker.alter(&[(alteration, 2)], &scene);
         made(&mut maker, 1, &scene);
-        assert!(!String::from_utf8_lossy(maker.newest()).contains(shows), "{channel}");
+        assert!(!String::from_utf8_lossy(maker.latest()).contains(shows), "{channel}");
         made(&mut maker, 2, &scene);
-        assert!(String::from_utf8_lossy(maker.newest()).contains(shows), "{channel}");
-        assert_eq!(event_number(channel, maker.newest()), Some(2));
+        assert!(String::from_utf8_lossy(maker.latest()).contains(shows), "{channel}");
+        assert_eq!(event_number(channel, maker.latest()), Some(2));
     }
 }
 
