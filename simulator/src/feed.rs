@@ -17,7 +17,7 @@ pub(super) const OUTBOX_LIMIT: usize = 256 * 1024;
 const SCHEDULE: u64 = 4096;
 /// Schedule entries without room before every topic is tried.
 const MAX_MISSES: usize = 64;
-/// Events per reading of the clock, which costs about as much as an event.
+/// Events per reading of the clock; at full speed they are made within microseconds.
 const EVENTS_PER_MOMENT: u64 = 32;
 
 /// Outcome of an attempt to make an event.

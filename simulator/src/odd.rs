@@ -3,7 +3,7 @@
 use crate::frames::{self, Opcode};
 use crate::misbehaviour::OddFrame;
 
-/// Nesting that exceeds the limit of every parser.
+/// Nesting deeper than any parser should follow.
 const DEPTH: usize = 100_000;
 /// Payload of a huge event, in bytes.
 const HUGE: usize = 1 << 20;

@@ -42,7 +42,7 @@ pub(super) struct Session {
     kinds: RefCell<Vec<Kind>>,
     /// Whether `kinds` is not empty; spares every event a borrow.
     misbehaves: Cell<bool>,
-    /// Whether it was opened on the documentation's path, where the vendor answers only pings.
+    /// Whether it was opened on the documentation's path, where it answers only pings.
     is_on_docs_path: bool,
     events: Cell<u64>,
     /// Value of `events` when `kinds` was set: faults due after a number of events count from there.

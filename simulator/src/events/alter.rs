@@ -1,6 +1,6 @@
 //! Alters samples into other forms of valid events.
 
-use super::frame::value_of;
+use super::patch::value_of;
 use super::samples::Sample;
 use crate::misbehaviour::Alteration;
 

@@ -4,9 +4,9 @@ use jiff::civil::Weekday;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use super::alter::alter;
-use super::frame::{PatchedFrame, Values};
 use super::moment::Moment;
-use super::samples::{Patch, Sample, TICKER};
+use super::patch::{Patch, PatchedPayload, Values};
+use super::samples::{Sample, TICKER};
 use crate::misbehaviour::Alteration;
 
 /// State shared by the events of all topics.
@@ -36,12 +36,12 @@ impl Scene {
     }
 
     /// Prepares a payload of the sample for rendering.
-    fn frame(&self, sample: &Sample, mut payload: String) -> PatchedFrame {
+    fn patched(&self, sample: &Sample, mut payload: String) -> PatchedPayload {
         if self.stamp && payload.pop().is_some() {
             payload.push_str(r#","sent_us":1000000000000000}"#);
         }
         let varying = sample.varying.iter().copied();
-        PatchedFrame::new(payload, varying.chain([sample.number, ("sent_us", Patch::Micros)]))
+        PatchedPayload::new(payload, varying.chain([sample.number, ("sent_us", Patch::Micros)]))
     }
 }
 
@@ -51,9 +51,9 @@ pub(crate) struct EventMaker {
     sample: &'static Sample,
     /// The sample's payload with the symbol in place of the sample's ticker.
     payload: String,
-    frame: PatchedFrame,
-    /// Used in place of `frame` for every n-th event.
-    altered: Vec<(u64, PatchedFrame)>,
+    usual: PatchedPayload,
+    /// Used in place of `usual` for every n-th event.
+    altered: Vec<(u64, PatchedPayload)>,
     /// Which of `altered` the latest event came from.
     latest: Option<usize>,
     made: u64,
@@ -65,17 +65,17 @@ impl EventMaker {
     pub(crate) fn new(channel: &str, symbol: &str, scene: &Scene) -> EventMaker {
         let sample = Sample::of(channel);
         let payload = sample.payload.replace(TICKER, symbol);
-        let frame = scene.frame(sample, payload.clone());
-        EventMaker { sample, payload, frame, altered: Vec::new(), latest: None, made: 0, traded: 0 }
+        let usual = scene.patched(sample, payload.clone());
+        EventMaker { sample, payload, usual, altered: Vec::new(), latest: None, made: 0, traded: 0 }
     }
 
     /// Sets the alterations, each with its period in events.
     pub(crate) fn alter(&mut self, alterations: &[(Alteration, u64)], scene: &Scene) {
-        let frame = |(alteration, every): &(Alteration, u64)| {
+        let altered = |(alteration, every): &(Alteration, u64)| {
             let payload = alter(self.sample, &self.payload, *alteration)?;
-            Some((*every, scene.frame(self.sample, payload)))
+            Some((*every, scene.patched(self.sample, payload)))
         };
-        self.altered = alterations.iter().filter_map(frame).collect();
+        self.altered = alterations.iter().filter_map(altered).collect();
         self.latest = None;
     }
 
@@ -97,11 +97,11 @@ impl EventMaker {
     pub(crate) fn amend(&mut self, number: u64, chance: u64, scene: &Scene) -> &[u8] {
         let size = 20 + chance % 80;
         self.traded += size;
-        let frame = match self.latest {
-            None => &mut self.frame,
+        let payload = match self.latest {
+            None => &mut self.usual,
             Some(index) => &mut self.altered[index].1,
         };
-        frame.render(&Values {
+        payload.render(&Values {
             number,
             moment: &scene.moment,
             expiries: &scene.expiries,
@@ -114,6 +114,6 @@ impl EventMaker {
 
     /// The latest event.
     pub(crate) fn latest(&self) -> &[u8] {
-        self.latest.map_or(&self.frame, |index| &self.altered[index].1).bytes()
+        self.latest.map_or(&self.usual, |index| &self.altered[index].1).bytes()
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::samples::{CUMULATIVE_BASE, Patch, Sample};
+use super::patch::{CUMULATIVE_BASE, Patch};
+use super::samples::Sample;
 
 /// Reads the number of an event that a simulator made, from its channel or topic and its payload. Numbers start at 1 and rise
 /// by 1 with every event of a simulator, over all channels. Returns `None` for any other event.

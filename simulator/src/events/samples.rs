@@ -4,64 +4,10 @@
 
 use uw_websocket_core::channel::{Channel, Scope};
 
-/// Overwrites bytes at the start or at the end of a field, for every event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patch {
-    /// The event number as twelve hexadecimal digits at the end, of a UUID.
-    NumberHex,
-    /// The event number as twelve digits at the end, of a decimal or a text.
-    Number,
-    /// The event number plus [`CUMULATIVE_BASE`]: a session volume of twelve digits.
-    Cumulative,
-    /// The time in Unix milliseconds.
-    Millis,
-    /// The time in Unix milliseconds, truncated to seconds.
-    SecondMillis,
-    /// The time in Unix microseconds.
-    Micros,
-    /// The time as ISO 8601, UTC, whole seconds.
-    Iso,
-    /// Contracts of a trade, two digits.
-    Size,
-    /// US dollars of a trade at [`PRICE_CENTS`], five digits.
-    Premium,
-    /// Contracts of the session, eight digits.
-    Volume,
-    /// A strike of five characters, the next one for every event.
-    Strike,
-    /// An expiry, the next one after all strikes.
-    Expiry,
-    /// This many random digits at the end.
-    Chance(usize),
-}
+use super::patch::Patch;
 
-/// Added to the event number in a session volume, so that it always has twelve digits.
-pub(super) const CUMULATIVE_BASE: u64 = 100_000_000_000;
-/// Price of a contract in the samples of `option_trades` and `flow-alerts`, per share.
-pub(super) const PRICE_CENTS: u64 = 650;
 /// Ticker of the samples, replaced by the symbol of the events.
 pub(super) const TICKER: &str = "SPY";
-
-impl Patch {
-    /// Number of bytes.
-    pub(super) fn width(self) -> usize {
-        match self {
-            Patch::NumberHex | Patch::Number | Patch::Cumulative => 12,
-            Patch::Millis | Patch::SecondMillis => 13,
-            Patch::Micros => 16,
-            Patch::Iso => 20,
-            Patch::Size => 2,
-            Patch::Premium | Patch::Strike => 5,
-            Patch::Volume => 8,
-            Patch::Expiry => 10,
-            Patch::Chance(digits) => digits,
-        }
-    }
-
-    pub(super) fn is_at_end(self) -> bool {
-        matches!(self, Patch::NumberHex | Patch::Number | Patch::Chance(_))
-    }
-}
 
 /// Sample payload of a channel.
 #[derive(Debug)]

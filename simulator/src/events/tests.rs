@@ -3,7 +3,7 @@ use uw_websocket_core::channel::shape;
 use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::Channel;
 
-use super::frame::{place_of, value_of};
+use super::patch::{place_of, value_of};
 use super::samples::{OTHER, SAMPLES};
 use super::*;
 use crate::misbehaviour::Alteration;

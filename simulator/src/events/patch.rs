@@ -7,7 +7,63 @@ use serde_json::value::RawValue;
 
 use super::digits::{decimal, hex};
 use super::moment::Moment;
-use super::samples::{CUMULATIVE_BASE, PRICE_CENTS, Patch};
+
+/// Overwrites bytes at the start or at the end of a field, for every event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patch {
+    /// The event number as twelve hexadecimal digits at the end, of a UUID.
+    NumberHex,
+    /// The event number as twelve digits at the end, of a decimal or a text.
+    Number,
+    /// The event number plus [`CUMULATIVE_BASE`]: a session volume of twelve digits.
+    Cumulative,
+    /// The time in Unix milliseconds.
+    Millis,
+    /// The time in Unix milliseconds, truncated to seconds.
+    SecondMillis,
+    /// The time in Unix microseconds.
+    Micros,
+    /// The time as ISO 8601, UTC, whole seconds.
+    Iso,
+    /// Contracts of a trade, two digits.
+    Size,
+    /// US dollars of a trade at [`PRICE_CENTS`], five digits.
+    Premium,
+    /// Contracts of the session, eight digits.
+    Volume,
+    /// A strike of five characters, the next one for every event.
+    Strike,
+    /// An expiry, the next one after all strikes.
+    Expiry,
+    /// This many random digits at the end.
+    Chance(usize),
+}
+
+/// Added to the event number in a session volume, so that it always has twelve digits.
+pub(super) const CUMULATIVE_BASE: u64 = 100_000_000_000;
+/// Price of a contract in the samples of `option_trades` and `flow-alerts`, per share.
+pub(super) const PRICE_CENTS: u64 = 650;
+
+impl Patch {
+    /// Number of bytes.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Patch::NumberHex | Patch::Number | Patch::Cumulative => 12,
+            Patch::Millis | Patch::SecondMillis => 13,
+            Patch::Micros => 16,
+            Patch::Iso => 20,
+            Patch::Size => 2,
+            Patch::Premium | Patch::Strike => 5,
+            Patch::Volume => 8,
+            Patch::Expiry => 10,
+            Patch::Chance(digits) => digits,
+        }
+    }
+
+    pub(super) fn is_at_end(self) -> bool {
+        matches!(self, Patch::NumberHex | Patch::Number | Patch::Chance(_))
+    }
+}
 
 /// Strikes per expiry: 100 to 999.5 in steps of a half.
 const STRIKES: u64 = 1800;
@@ -33,20 +89,20 @@ pub(super) struct Values<'a> {
 
 /// A payload and the ranges that every event overwrites.
 #[derive(Debug)]
-pub(super) struct PatchedFrame {
+pub(super) struct PatchedPayload {
     bytes: Vec<u8>,
     patches: Vec<(Range<usize>, Patch)>,
 }
 
-impl PatchedFrame {
+impl PatchedPayload {
     /// Locates the fields in the payload. A field that an alteration removed or emptied is not overwritten.
     pub(super) fn new(
         payload: String,
         fields: impl IntoIterator<Item = (&'static str, Patch)>,
-    ) -> PatchedFrame {
+    ) -> PatchedPayload {
         let place = |(field, patch): (&str, Patch)| Some((place_of(&payload, field, patch)?, patch));
         let patches = fields.into_iter().filter_map(place).collect();
-        PatchedFrame { patches, bytes: payload.into_bytes() }
+        PatchedPayload { patches, bytes: payload.into_bytes() }
     }
 
     /// Overwrites the varying fields.
@@ -132,8 +188,8 @@ mod tests {
             row: STRIKES + 3,
             chance: 123_456_789 << 16,
         };
-        let mut frame = PatchedFrame::new(payload.to_owned(), [("x", patch)]);
-        assert_eq!(frame.render(&values), expected.as_bytes());
+        let mut patched = PatchedPayload::new(payload.to_owned(), [("x", patch)]);
+        assert_eq!(patched.render(&values), expected.as_bytes());
     }
 
     #[test]
