@@ -41,8 +41,10 @@ COPY --from=build --chown=65532:65532 /build/state /var/lib/uw-websocket
 
 # by number: Kubernetes cannot tell from a name that it is not root
 USER 65532:65532
+# the probes on the loopback, where HEALTHCHECK asks; an orchestrator that asks from outside sets another address
 ENV ENABLE_WEBSOCKET=true \
     HTTP_ADDR=0.0.0.0:9464 \
+    PROBE_ADDR=127.0.0.1:9465 \
     SPOOL_DIR=/var/lib/uw-websocket/spool
 VOLUME /var/lib/uw-websocket/spool
 EXPOSE 9464

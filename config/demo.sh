@@ -98,6 +98,7 @@ service() {
     REDIS_URL="redis://127.0.0.1:$redis_port/0" \
     REDIS_STREAM_MAXLEN="$stream_cap" \
     HTTP_ADDR="$http" \
+    PROBE_ADDR=off \
     LOG_FORMAT=term \
     "$binary"
 }

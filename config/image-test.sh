@@ -115,6 +115,7 @@ service() {
   docker create --name "$run-$name" --network host --read-only --cap-drop ALL --security-opt no-new-privileges \
     --memory "${memory_limit}m" --env UNUSUAL_WHALES_API_TOKEN --env REDIS_URL="redis://127.0.0.1:$redis_port/0" \
     --env UNUSUAL_WHALES_WEBSOCKET_URL="ws://127.0.0.1:$feed_port/socket" --env HTTP_ADDR="127.0.0.1:$http_port" \
+    --env PROBE_ADDR="127.0.0.1:$probe_port" \
     --env TARGET_SYMBOLS=SPY,QQQ --env CHANNELS=option_trades,price --env WEBSOCKET_RECONNECT_SECONDS=0.2 \
     "$@" "$image" >/dev/null 2>"$dir/warnings"
 }
@@ -325,7 +326,7 @@ if [ -z "${TEST_IMAGE:-}" ]; then
   passed "built in $((SECONDS - began)) s"
 fi
 
-redis_port=$(free_port) feed_port=$(free_port) http_port=$(free_port)
+redis_port=$(free_port) feed_port=$(free_port) http_port=$(free_port) probe_port=$(free_port)
 redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$dir" --save '' --appendonly no >"$dir/redis.log" 2>&1 &
 redis_pid=$!
 eventually "redis-server answers" redis_is_ours

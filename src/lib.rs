@@ -2,6 +2,7 @@
 
 pub mod cli;
 mod disk_advice;
+pub mod escape;
 pub mod exit;
 pub mod http;
 pub mod logging;

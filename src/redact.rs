@@ -18,43 +18,92 @@ const TOKEN_PARAMETER: &str = "token=";
 /// Replaces the registered secrets, and the value of every `token=`, wherever they stand.
 #[derive(Default)]
 pub struct Redactor {
-    /// Every form in which a secret may appear, longest first so that no rest of a longer one remains.
-    forms: Vec<String>,
+    /// Longest first, so that no rest of a longer one remains.
+    secrets: Vec<String>,
 }
 
 impl Redactor {
-    /// A redactor for these secrets, in their plain, percent-encoded and JSON-escaped forms.
+    /// Makes a redactor that finds these secrets as they are, percent-encoded once or more, and escaped as in JSON.
     #[must_use]
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Redactor {
-        let mut forms: Vec<String> = Vec::new();
-        for secret in secrets.into_iter().map(Secret::reveal).filter(|text| text.len() >= SHORTEST_SECRET) {
-            forms.push(secret.to_owned());
-            forms.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
-            let json = serde_json::Value::from(secret).to_string();
-            forms.push(json.trim_matches('"').to_owned());
-        }
-        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
-        Redactor { forms }
+        let secrets = secrets.into_iter().map(Secret::reveal).filter(|text| text.len() >= SHORTEST_SECRET);
+        let mut secrets: Vec<String> = secrets.map(str::to_owned).collect();
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        secrets.dedup();
+        Redactor { secrets }
     }
 
     /// `text` without secrets.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut clean = without_token_values(text);
-        for form in &self.forms {
-            if clean.contains(form.as_str()) {
-                clean = Cow::Owned(clean.replace(form.as_str(), MASK));
-            }
+        let clean = without_token_values(text);
+        match self.without_secrets(&clean) {
+            Some(masked) => Cow::Owned(masked),
+            None => clean,
         }
-        clean
+    }
+
+    /// `None` if there is no secret in the text.
+    fn without_secrets(&self, text: &str) -> Option<String> {
+        let (mut masked, mut kept_from, mut at) = (None, 0, 0);
+        while at < text.len() {
+            let rest = &text.as_bytes()[at..];
+            let Some(length) = self.secrets.iter().find_map(|secret| echo(secret, rest)) else {
+                at += 1;
+                continue;
+            };
+            let masked = masked.get_or_insert_with(String::new);
+            // a secret never begins within a character; if it did, text would be lost and no secret shown
+            masked.push_str(text.get(kept_from..at).unwrap_or_default());
+            masked.push_str(MASK);
+            at += length;
+            kept_from = at;
+        }
+        masked.map(|masked| masked + text.get(kept_from..).unwrap_or_default())
     }
 }
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redactor").field("forms", &self.forms.len()).finish()
+        f.debug_struct("Redactor").field("secrets", &self.secrets.len()).finish()
     }
+}
+
+/// Returns the length of the secret at the beginning of `text`, each of whose bytes may be encoded.
+fn echo(secret: &str, text: &[u8]) -> Option<usize> {
+    if text.starts_with(secret.as_bytes()) {
+        return Some(secret.len());
+    }
+    secret.bytes().try_fold(0, |at, byte| Some(at + encoded(byte, text.get(at..)?)?))
+}
+
+/// Returns the length of `byte` at the beginning of `text`: `%2B`, that encoded again (`%252B`), `\u002b`, `\/`, a `+` for a
+/// blank, or the byte itself.
+fn encoded(byte: u8, text: &[u8]) -> Option<usize> {
+    let plain = |text: &[u8]| (text.first() == Some(&byte)).then_some(1);
+    match text {
+        [b'%', rest @ ..] => percent(byte, rest).map(|length| 1 + length).or_else(|| plain(text)),
+        [b'\\', b'u', rest @ ..] if hex(rest, 4) == Some(u32::from(byte)) => Some(6),
+        [b'\\', rest @ ..] if matches!(byte, b'"' | b'\\' | b'/') => plain(rest).map(|length| 1 + length),
+        [b'+', ..] if byte == b' ' => Some(1),
+        _ => plain(text),
+    }
+}
+
+/// Does the same after a `%`, which may itself be encoded as `%25`.
+fn percent(byte: u8, text: &[u8]) -> Option<usize> {
+    match hex(text, 2)? {
+        value if value == u32::from(byte) => Some(2),
+        0x25 => percent(byte, text.get(2..)?).map(|length| 2 + length),
+        _ => None,
+    }
+}
+
+/// Parses a number of so many hexadecimal digits.
+fn hex(text: &[u8], digits: usize) -> Option<u32> {
+    text.get(..digits)?
+        .iter()
+        .try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }
 
 /// `text` with the value of each `token=` masked, up to the next character that cannot be part of one in a URL.
@@ -77,6 +126,9 @@ fn without_token_values(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn redactor(secret: &str) -> Redactor {
@@ -96,6 +148,23 @@ mod tests {
     }
 
     #[test]
+    fn an_echo_is_masked_however_it_is_encoded() {
+        let redactor = redactor("a+b/~c=d&e");
+        for echo in [
+            "a+b/~c=d&e",
+            "a%2Bb%2F%7Ec%3Dd%26e",
+            "a%2bb%2f%7ec%3dd%26e",
+            "a%2Bb/~c%3Dd&e",
+            "%61%2B%62%2F%7E%63%3D%64%26%65",
+            "a%252Bb%252F~c%253Dd%2526e",
+            r"a\u002bb\/~c=d\u0026e",
+        ] {
+            assert_eq!(redactor.redact(&format!("<{echo}>")), format!("<{MASK}>"), "{echo}");
+        }
+        assert_eq!(redactor.redact("a+b/~c=d%2"), "a+b/~c=d%2");
+    }
+
+    #[test]
     fn a_token_parameter_is_masked_without_being_registered() {
         let redactor = Redactor::default();
         assert_eq!(redactor.redact("wss://h/s?token=abc&x=1 token=d"), "wss://h/s?token=***&x=1 token=***");
@@ -112,6 +181,25 @@ mod tests {
     #[test]
     fn text_without_secrets_is_not_copied() {
         assert!(matches!(redactor("s3cr3t").redact("plain"), Cow::Borrowed("plain")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_encoding_of_single_bytes_hides_a_secret(
+            secret in "[!-$&-\\[\\]-~]{8,40}", encodings in vec(0..6, 40), around in "[é x]{0,5}"
+        ) {
+            let encode = |(byte, encoding): (u8, &i32)| match encoding {
+                0 => format!("%{byte:02X}"),
+                1 => format!("%{byte:02x}"),
+                2 => format!("%25{byte:02x}"),
+                3 => format!("%2525{byte:02X}"),
+                4 => format!("\\u{byte:04x}"),
+                _ => char::from(byte).to_string(),
+            };
+            let echo: String = secret.bytes().zip(&encodings).map(encode).collect();
+            let redacted = redactor(&secret).redact(&format!("{around}{echo}{around}")).into_owned();
+            prop_assert!(redacted.contains(MASK) && !redacted.contains(&echo), "{}", redacted);
+        }
     }
 
     #[test]

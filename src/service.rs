@@ -2,7 +2,7 @@
 //! with its children → HTTP, and then waiting for the end.
 //!
 //! Threads: the main one runs the supervisor, the herald, the janitor, the lease, the ledger and the signals; one arbiter runs all
-//! connections and writers; each disk queue has two; the HTTP side and the log have their own.
+//! connections and writers; each disk queue has two; each address of the HTTP side and the log have their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,7 +41,7 @@ use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::memory;
-use crate::settings::Settings;
+use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
 use crate::term::{Remains, Term};
 use crate::turns::{End, Turns};
@@ -194,7 +194,7 @@ fn instance() -> String {
 
 impl Service {
     async fn serve(self, settings: &Settings, mut signals: Signals) -> Exit {
-        let http = match settings.http.addr.map(|addr| self.http(addr)).transpose() {
+        let http = match self.http(&settings.http) {
             Ok(http) => http,
             Err(exit) => return exit,
         };
@@ -219,7 +219,7 @@ impl Service {
         let parts = shutdown::Parts {
             term,
             lease,
-            http,
+            http: Some(http),
             observations: self.observations,
             timeout: settings.shutdown_timeout,
             log: self.log,
@@ -276,9 +276,9 @@ impl Service {
         Janitor::new(parts).start();
     }
 
-    fn http(&self, addr: std::net::SocketAddr) -> Result<HttpSide, Exit> {
+    fn http(&self, settings: &HttpSettings) -> Result<HttpSide, Exit> {
         let log = self.log.new(o!("component" => "http"));
-        HttpSide::start(addr, Arc::clone(&self.observations), log).map_err(|error| {
+        HttpSide::start(settings, &self.observations, &log).map_err(|error| {
             crit!(self.log, "bad settings"; ErrorChain::new(&error));
             Exit::BadSettings
         })

@@ -64,7 +64,7 @@ pub struct Parts {
     pub term: Option<Term>,
     /// The lease.
     pub lease: LeaseKeeper,
-    /// The HTTP side, if there is one.
+    /// The HTTP side.
     pub http: Option<HttpSide>,
     /// What became of the events.
     pub observations: Arc<Observations>,

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use tempfile::TempDir;
+use uw_websocket::escape::controls;
 
 const TOKEN: &str = "t0ken-of-tests";
 
@@ -169,13 +170,13 @@ fn a_bad_line_of_the_dotenv_file_is_78_without_its_value() {
 fn settings_are_printed_in_order_with_their_origin_and_without_secrets() {
     let (code, stdout, stderr) = program(&["--log-level", "debug", "settings"])
         .env(&[("UNUSUAL_WHALES_API_TOKEN", TOKEN), ("ENVIRONMENT", TOKEN)])
-        .dotenv("REDIS_URL=redis://user:hidden-pw@redis.example:1/2\nTARGET_SYMBOLS=spy,TSLA\n")
+        .dotenv("REDIS_URL=rediss://user:hidden-pw@redis.example:1/2\nTARGET_SYMBOLS=spy,TSLA\n")
         .run();
     assert_eq!((code, stderr.as_str()), (0, ""));
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines[0], "UNUSUAL_WHALES_API_TOKEN=*** # environment");
     for line in [
-        "REDIS_URL=redis://user:***@redis.example:1/2 # .env",
+        "REDIS_URL=rediss://user:***@redis.example:1/2 # .env",
         "TARGET_SYMBOLS=spy,TSLA # .env",
         "LOG_LEVEL=debug # command line",
         "WRITER_SHARDS=2 # default",
@@ -246,7 +247,7 @@ fn a_closed_pipe_is_no_panic() {
 }
 
 /// Answers one request with `answer` and gives the request's first line.
-fn answer_once(answer: &'static str) -> (String, thread::JoinHandle<String>) {
+fn answer_once(answer: impl AsRef<[u8]> + Send + 'static) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let server = thread::spawn(move || {
@@ -257,7 +258,7 @@ fn answer_once(answer: &'static str) -> (String, thread::JoinHandle<String>) {
             stream.read_exact(&mut byte).unwrap();
             request.push(byte[0]);
         }
-        stream.write_all(answer.as_bytes()).unwrap();
+        stream.write_all(answer.as_ref()).unwrap();
         String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
     });
     (addr, server)
@@ -272,7 +273,7 @@ fn the_healthcheck_is_0_only_if_the_service_says_200() {
         ("", 1),
     ] {
         let (addr, server) = answer_once(answer);
-        let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", &addr)]).run();
+        let (code, _, stderr) = program(&["healthcheck"]).env(&[("PROBE_ADDR", &addr)]).run();
         assert_eq!(code, expected, "{answer}: {stderr}");
         assert_eq!(stderr.is_empty(), expected == 0, "{stderr}");
         assert_eq!(server.join().unwrap(), "GET /healthz HTTP/1.1");
@@ -283,16 +284,126 @@ fn the_healthcheck_is_0_only_if_the_service_says_200() {
 fn the_healthcheck_asks_over_the_loopback_where_the_service_listens_on_all_addresses() {
     let (addr, server) = answer_once("HTTP/1.1 200 OK\r\n\r\n");
     let everywhere = addr.replace("127.0.0.1", "0.0.0.0");
-    assert_eq!(program(&["healthcheck"]).env(&[("HTTP_ADDR", &everywhere)]).run().0, 0);
+    assert_eq!(
+        program(&["healthcheck"]).env(&[("PROBE_ADDR", "off"), ("HTTP_ADDR", &everywhere)]).run().0,
+        0
+    );
     server.join().unwrap();
 }
 
 #[test]
 fn the_healthcheck_is_1_where_nobody_listens() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", &free)]).run();
+    let (code, _, stderr) = program(&["healthcheck"]).env(&[("PROBE_ADDR", &free)]).run();
     assert_eq!(code, 1);
     assert!(stderr.contains("does not answer"), "{stderr}");
-    let (code, _, stderr) = program(&["healthcheck"]).env(&[("HTTP_ADDR", "off")]).run();
-    assert_eq!((code, stderr.as_str()), (1, "uw-websocket: HTTP_ADDR is off: nobody can be asked\n"));
+    let (code, _, stderr) =
+        program(&["healthcheck"]).env(&[("HTTP_ADDR", "off"), ("PROBE_ADDR", "off")]).run();
+    assert_eq!(
+        (code, stderr.as_str()),
+        (1, "uw-websocket: PROBE_ADDR and HTTP_ADDR are off: nobody can be asked\n")
+    );
+}
+
+#[test]
+fn a_secret_where_a_path_belongs_is_refused_without_being_shown() {
+    for (name, value) in [
+        ("REDIS_URL_FILE", "redis://user:hidden@redis.example:6379/0"),
+        ("UNUSUAL_WHALES_API_TOKEN_FILE", "hidden-token"),
+        ("UNUSUAL_WHALES_API_TOKEN_FILE", "/hidden+token"),
+        ("UNUSUAL_WHALES_API_TOKEN_FILE", "hidden/token="),
+    ] {
+        for command in ["settings", "run", "check", "healthcheck"] {
+            let (code, stdout, stderr) = program(&[command]).env(&[(name, value)]).run();
+            // one that asks the service alone wants no token
+            if command != "healthcheck" || name != "UNUSUAL_WHALES_API_TOKEN_FILE" {
+                assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
+                assert!(stderr.starts_with(&format!("uw-websocket: {name}: ")), "{stderr}");
+            }
+            assert!(!stderr.contains("hidden") && !stderr.contains("token="), "{stderr}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").display().to_string();
+    let (_, _, stderr) = program(&["settings"]).env(&[("REDIS_URL_FILE", &path)]).run();
+    assert!(stderr.contains(&path), "the path of a folder that exists is shown: {stderr}");
+}
+
+#[test]
+fn settings_show_of_a_url_what_cannot_be_a_secret() {
+    let secret = "s3cr3t-of-redis";
+    for url in [
+        format!("redis://{secret}@redis.example:1/2"),
+        format!("redis://{secret}:@redis.example"),
+        format!("redis://user:{secret}@redis.example?sslkey={secret}"),
+        format!("unix:///tmp/s?db=1&auth={secret}"),
+        format!("unix:///tmp/s?{secret}"),
+    ] {
+        let (code, stdout, stderr) = program(&["settings"]).env(&[("REDIS_URL", &url)]).run();
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.contains("REDIS_URL=") && !(stdout + &stderr).contains(secret), "{url}");
+    }
+    let feed = format!("wss://feed.example/socket?api_key={secret}");
+    let (_, stdout, _) = program(&["settings"]).env(&[("UNUSUAL_WHALES_WEBSOCKET_URL", &feed)]).run();
+    assert!(stdout.contains("wss://feed.example/socket?api_key=*** # env"), "{stdout}");
+}
+
+#[test]
+fn a_password_over_an_unencrypted_network_is_a_warning() {
+    let warning = |url: &str| {
+        let (code, _, stderr) = program(&["settings"]).env(&[("REDIS_URL", url)]).run();
+        assert_eq!(code, 0, "{stderr}");
+        stderr
+    };
+    for url in ["redis://u:secret@redis.example", "redis://:secret@10.0.0.1", "redis://secret@[fd00::1]"] {
+        assert!(warning(url).starts_with("uw-websocket: REDIS_URL: redis:// sends the password"), "{url}");
+    }
+    for url in [
+        "redis://redis.example",
+        "rediss://u:secret@redis.example",
+        "redis://u:secret@localhost",
+        "redis://u:secret@127.0.0.1:1",
+        "redis://u:secret@[::1]",
+        "unix:///tmp/s?pass=secret",
+    ] {
+        assert_eq!(warning(url), "", "{url}");
+    }
+}
+
+/// A clear screen, a title, a colour by C1, another line, text that runs backwards.
+const HOSTILE: &str = "\u{1b}[2J\u{7}\u{9b}31m\r\u{202e}\u{2066}\u{200f}\u{61c}\u{7f}";
+
+#[track_caller]
+fn assert_harmless(text: &str) {
+    assert!(!text.lines().any(|line| line.contains(controls)), "{text:?}");
+}
+
+#[test]
+fn no_peer_and_no_file_controls_the_terminal() {
+    let (addr, server) = answer_once(format!("HTTP/1.1 500 {HOSTILE}\r\n\r\n"));
+    let (code, _, stderr) = program(&["healthcheck"]).env(&[("PROBE_ADDR", &addr)]).run();
+    assert_eq!(code, 1);
+    assert_harmless(&stderr);
+    assert!(stderr.contains("\\u{1b}[2J"), "{stderr}");
+    server.join().unwrap();
+
+    let (_, stdout, stderr) =
+        program(&["settings"]).env(&[("LOG_DIR", HOSTILE), ("SPOOL_DIR", HOSTILE)]).run();
+    assert_harmless(&(stdout + &stderr));
+    let (_, stdout, stderr) = program(&["settings"]).env(&[("TARGET_SYMBOLS", HOSTILE)]).run();
+    assert_harmless(&(stdout + &stderr));
+
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join(HOSTILE);
+    fs::create_dir_all(&dir).unwrap();
+    let line = serde_json::json!({ "quarantined_at": HOSTILE, "reason": HOSTILE, "channel": HOSTILE });
+    fs::write(dir.join("quarantine.jsonl"), line.to_string()).unwrap();
+    for command in ["inspect", "verify", "export"] {
+        let dir = dir.to_str().unwrap();
+        let (code, stdout, stderr) = program(&["spool", command, "--dir", dir]).run();
+        assert_eq!(code, 0, "{stderr}");
+        assert_harmless(&(stdout + &stderr));
+    }
+    let (_, _, stderr) = program(&["spool", "inspect", "--dir", HOSTILE]).run();
+    assert_harmless(&stderr);
 }

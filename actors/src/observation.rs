@@ -19,9 +19,11 @@ use uw_websocket_core::labelled;
 use crate::ledger::observed::GapObservation;
 use crate::skew;
 
+mod http;
 mod lease;
 mod redis;
 
+pub use http::{HttpObservation, HttpRefusal};
 pub use lease::{LeaseObservation, LeaseState};
 pub use redis::{RedisFacts, RedisObservation};
 
@@ -456,6 +458,8 @@ pub struct Observations {
     pub log_records_dropped: Arc<AtomicU64>,
     /// The gap ledger.
     pub gaps: GapObservation,
+    /// The clients of the HTTP side.
+    pub http: HttpObservation,
     rejected: Vec<Count>,
 }
 
@@ -492,6 +496,7 @@ impl Observations {
             stopping: AtomicBool::new(false),
             log_records_dropped,
             gaps: GapObservation::default(),
+            http: HttpObservation::default(),
             rejected: Rejection::ALL.iter().map(|_| Count::default()).collect(),
         }
     }

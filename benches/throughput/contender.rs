@@ -92,6 +92,7 @@ pub(crate) fn service(binary: &Path, bench: &Bench, feed: SocketAddr) -> Command
         .env("TARGET_SYMBOLS", &bench.symbols)
         .env("CHANNELS", "option_trades")
         .env("HTTP_ADDR", "off")
+        .env("PROBE_ADDR", "off")
         .env("LOG_FORMAT", "json");
     command
 }

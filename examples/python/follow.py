@@ -26,6 +26,13 @@ def warn_if_trimmed(client, last, entries):
         print(f"trimmed: up to {missing:.1f} s are missing after {last}", file=sys.stderr)
 
 
+def save(last):
+    """A crash leaves the old position or the new one, never half of it."""
+    new = POSITION.with_suffix(".new")
+    new.write_text(last)
+    new.replace(POSITION)
+
+
 def follow(client, last):
     while True:
         for _, entries in client.xread({STREAM: last}, count=500, block=2000):
@@ -34,7 +41,7 @@ def follow(client, last):
                 trade = json.loads(fields["payload"])
                 print(entry_id, trade["option_symbol"], trade["size"], trade["price"])
             last = entries[-1][0]
-            POSITION.write_text(last)
+            save(last)
 
 
 def main():

@@ -18,6 +18,7 @@ use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::iso_utc;
 
 use super::complain;
+use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
 use crate::service::ledger_places;
 use crate::settings::{Settings, units};
@@ -198,16 +199,15 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn json(&mut self, line: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, line)?;
-        writeln!(self.out)
+        write_json_line(&mut self.out, line)
     }
 
     fn row(&mut self, columns: [&str; 8]) -> io::Result<()> {
         if self.rows == 0 {
-            writeln!(self.out, "{}", aligned(HEAD))?;
+            write_line(&mut self.out, format_args!("{}", aligned(HEAD)))?;
         }
         self.rows += 1;
-        writeln!(self.out, "{}", aligned(columns))
+        write_line(&mut self.out, format_args!("{}", aligned(columns)))
     }
 }
 

@@ -18,10 +18,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest status line that is read.
 const MAX_STATUS_LINE: u64 = 256;
 
-/// Asks `/healthz` and says what it answered if that is not 200.
+/// Asks `/healthz` at the address for probes, else at that of the HTTP side, and prints any answer but 200.
 pub(super) fn run(http: &HttpSettings) -> Exit {
-    let Some(addr) = http.addr else {
-        complain("HTTP_ADDR is off: nobody can be asked");
+    let Some(addr) = http.probe_addr.or(http.addr) else {
+        complain("PROBE_ADDR and HTTP_ADDR are off: nobody can be asked");
         return Exit::Failed;
     };
     let asked = actix_rt::Runtime::new().and_then(|runtime| runtime.block_on(ask(reachable(addr))));

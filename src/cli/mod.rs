@@ -20,6 +20,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::{Settings, SettingsErrors, Sources, log_level};
 use crate::version::VERSION;
@@ -63,11 +64,10 @@ enum Command {
         after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
     )]
     Settings,
-    /// Ask a running service for its health, at the address of the settings
-    #[command(
-        after_help = "Exit code 0 if it is healthy, else 1; also 1 if HTTP_ADDR is off, since nobody can be asked.\n\n\
-        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]"
-    )]
+    /// Ask a running service for its health, at the address of the settings for probes
+    #[command(after_help = "Asks at PROBE_ADDR or, if that is off, at HTTP_ADDR.\n\
+        Exit code 0 if it is healthy, else 1; also 1 if both addresses are off, since nobody can be asked.\n\n\
+        Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]")]
     Healthcheck,
     /// Print the completions of a shell
     #[command(
@@ -144,7 +144,7 @@ fn with_settings(loaded: Result<Settings, SettingsErrors>, command: impl FnOnce(
     match loaded {
         Ok(settings) => command(settings),
         Err(mistakes) => {
-            complain(&mistakes.to_string());
+            mistakes.0.iter().for_each(|mistake| complain(&mistake.to_string()));
             Exit::BadSettings
         }
     }
@@ -160,11 +160,8 @@ fn explain(answer: &clap::Error) -> Exit {
     }
 }
 
-/// Writes to stderr, each line with our name.
+/// Writes a line to stderr, after our name.
 fn complain(text: &str) {
-    let mut stderr = io::stderr().lock();
-    for line in text.lines() {
-        // there is no other place to report that stderr is closed
-        writeln!(stderr, "uw-websocket: {line}").ok();
-    }
+    // there is no other place to report that stderr is closed
+    write_line(&mut io::stderr().lock(), format_args!("uw-websocket: {text}")).ok();
 }

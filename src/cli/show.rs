@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::Settings;
 
@@ -17,7 +18,7 @@ pub(super) fn run(settings: &Settings) -> Exit {
 
 fn print(settings: &Settings, out: &mut impl Write) -> io::Result<()> {
     for value in &settings.effective {
-        writeln!(out, "{}", settings.redactor.redact(&value.to_string()))?;
+        write_line(out, format_args!("{}", settings.redactor.redact(&value.to_string())))?;
     }
     out.flush()
 }

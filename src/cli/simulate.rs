@@ -14,6 +14,7 @@ use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
 use super::complain;
+use crate::escape::write_line;
 use crate::exit::Exit;
 use uw_websocket_simulator::{
     Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
@@ -250,7 +251,10 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
 /// Prints lines and flushes; a reader that went away is no error.
 fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
     let mut out = io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
+        .and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimulateError::Output(error)),
         _ => Ok(()),

@@ -13,6 +13,7 @@ use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_core::spool::{Damage, DamageKind, ShardFolder, SpoolError, Survey, shard_folders};
 
 use super::complain;
+use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::Sources;
 
@@ -123,14 +124,10 @@ fn verify(folders: &[ShardFolder], out: &mut impl Write) -> Result<Exit, SpoolFa
         let events: u64 = survey.channels.values().map(|counted| counted.events).sum();
         let verdict = if damages > 0 { "damaged" } else { "ok" };
         // whether somebody reads it or not, the exit code tells
-        writeln!(
-            out,
-            "{}: {verdict}, {events} events in {} segments",
-            folder.path.display(),
-            survey.segments
-        )
-        .and_then(|()| inspect::damages(&survey, out))
-        .ok();
+        let (path, segments) = (folder.path.display(), survey.segments);
+        write_line(out, format_args!("{path}: {verdict}, {events} events in {segments} segments"))
+            .and_then(|()| inspect::damages(&survey, out))
+            .ok();
     }
     Ok(exit)
 }

@@ -50,25 +50,24 @@ impl Events {
         Events { places: Arc::new(Semaphore::new(SUBSCRIBERS as usize)), queues: Mutex::default(), log }
     }
 
-    /// A stream that begins with `status`; `None` when all places are taken.
-    pub(super) fn subscribe(&self, status: &[u8]) -> Option<Subscription> {
+    /// A stream that begins with this message; `None` when all places are taken.
+    pub(super) fn subscribe(&self, first: Bytes) -> Option<Subscription> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (queue, messages) = mpsc::channel(QUEUE);
         // a new queue has room
-        queue.try_send([RETRY.as_bytes(), &message(status)].concat().into()).ok()?;
+        queue.try_send(first).ok()?;
         lock(&self.queues).push(queue);
         Some(Subscription { messages, _place: place })
     }
 
-    /// Sends what `status` makes to everybody; it is asked only if there is anybody.
-    pub(super) fn publish(&self, status: impl FnOnce() -> Option<Vec<u8>>) {
+    /// Sends the message that `make` makes to everybody; it is asked only if there is anybody.
+    pub(super) fn publish(&self, make: impl FnOnce() -> Option<Bytes>) {
         let mut queues = lock(&self.queues);
         queues.retain(|queue| !queue.is_closed());
         if queues.is_empty() {
             return;
         }
-        let Some(status) = status() else { return };
-        let message = message(&status);
+        let Some(message) = make() else { return };
         queues.retain(|queue| match queue.try_send(message.clone()) {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
@@ -88,9 +87,14 @@ impl Events {
     }
 }
 
-/// JSON has no line breaks of its own, so that it is one line of data.
-fn message(status: &[u8]) -> Bytes {
-    [b"data: ", status, b"\n\n"].concat().into()
+/// The message of a status. JSON has no line breaks of its own, so that it is one line of data.
+pub(super) fn message(status: &[u8]) -> Vec<u8> {
+    [b"data: ", status, b"\n\n"].concat()
+}
+
+/// The first message of a stream.
+pub(super) fn first_message(status: &[u8]) -> Vec<u8> {
+    [RETRY.as_bytes(), &message(status)].concat()
 }
 
 impl Stream for Subscription {
@@ -111,6 +115,10 @@ mod tests {
         Events::new(Logger::root(Discard, o!()))
     }
 
+    fn first() -> Bytes {
+        first_message(b"{}").into()
+    }
+
     fn sent(subscription: &mut Subscription) -> Vec<String> {
         let messages = std::iter::from_fn(|| subscription.messages.try_recv().ok());
         messages.map(|message| String::from_utf8(message.to_vec()).unwrap()).collect()
@@ -119,11 +127,11 @@ mod tests {
     #[test]
     fn everybody_gets_the_same_and_it_is_made_once() {
         let events = events();
-        let (mut one, mut two) = (events.subscribe(b"{}").unwrap(), events.subscribe(b"{}").unwrap());
+        let (mut one, mut two) = (events.subscribe(first()).unwrap(), events.subscribe(first()).unwrap());
         let mut made = 0;
         events.publish(|| {
             made += 1;
-            Some(b"{1}".to_vec())
+            Some(message(b"{1}").into())
         });
         assert_eq!(made, 1);
         assert_eq!(sent(&mut one), ["retry: 2000\ndata: {}\n\n", "data: {1}\n\n"]);
@@ -134,16 +142,16 @@ mod tests {
     fn nothing_is_made_for_nobody() {
         let events = events();
         events.publish(|| panic!("made for nobody"));
-        drop(events.subscribe(b"{}"));
+        drop(events.subscribe(first()));
         events.publish(|| panic!("made for one who has gone"));
     }
 
     #[test]
     fn who_does_not_read_is_cut_and_the_others_go_on() {
         let events = events();
-        let (mut idle, mut reader) = (events.subscribe(b"{}").unwrap(), events.subscribe(b"{}").unwrap());
+        let (mut idle, mut reader) = (events.subscribe(first()).unwrap(), events.subscribe(first()).unwrap());
         for _ in 0..5 {
-            events.publish(|| Some(b"{}".to_vec()));
+            events.publish(|| Some(message(b"{}").into()));
             sent(&mut reader);
         }
         assert_eq!(sent(&mut idle).len(), QUEUE);
@@ -153,20 +161,20 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_its_stream_is_dropped() {
         let events = events();
-        let all: Vec<_> = (0..SUBSCRIBERS).map(|_| events.subscribe(b"{}").unwrap()).collect();
-        assert!(events.subscribe(b"{}").is_none());
+        let all: Vec<_> = (0..SUBSCRIBERS).map(|_| events.subscribe(first()).unwrap()).collect();
+        assert!(events.subscribe(first()).is_none());
         drop(all);
-        assert!(events.subscribe(b"{}").is_some());
+        assert!(events.subscribe(first()).is_some());
     }
 
     #[test]
     fn at_the_end_every_stream_ends_and_none_begins() {
         let events = events();
-        let mut stream = events.subscribe(b"{}").unwrap();
+        let mut stream = events.subscribe(first()).unwrap();
         actix_rt::System::new().block_on(events.end());
         assert_eq!(sent(&mut stream).len(), 1);
         assert!(stream.messages.is_closed());
         drop(stream);
-        assert!(events.subscribe(b"{}").is_none());
+        assert!(events.subscribe(first()).is_none());
     }
 }

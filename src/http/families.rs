@@ -6,7 +6,7 @@ use std::time::Instant;
 use std::fmt;
 
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, LeaseState, WriterState, lock};
+use uw_websocket_actors::observation::{ConnectionState, HttpRefusal, LeaseState, WriterState, lock};
 use uw_websocket_core::calendar::{MarketState, market_state};
 use uw_websocket_core::feed::envelope::Rejection;
 
@@ -421,6 +421,17 @@ pub const FAMILIES: &[Family] = &[
         &[],
         "Log records lost because the log could not keep up",
         |snapshot, series| series.only(snapshot.observations.log_records_dropped.load(Relaxed)),
+    ),
+    family(
+        "uw_ws_http_refused_total",
+        Counter,
+        &["reason"],
+        "Connections and requests that the HTTP side refused or cut",
+        |snapshot, series| {
+            HttpRefusal::ALL.iter().try_for_each(|reason| {
+                series.labelled(&[reason.label()], snapshot.observations.http.refused(*reason).get())
+            })
+        },
     ),
     family("uw_ws_build_info", Gauge, &["version"], "1; the version of the service", |snapshot, series| {
         series.labelled(&[snapshot.observations.version], 1_u32)

@@ -1,6 +1,6 @@
 //! What is refused before any path is looked at, and the headers of every answer.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::{DefaultHeaders, Next};
 use actix_web::web::Data;
+use uw_websocket_actors::observation::{HttpRefusal, Observations};
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -25,46 +26,35 @@ pub(super) fn common_headers() -> DefaultHeaders {
         .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
 }
 
-/// Under which names the service answers.
+/// The names under which the service answers.
 ///
-/// On a loopback address only local programs ask, but a page of any site can make the browser one of them: its owner
-/// lets the site's name resolve to 127.0.0.1, and the browser takes what it reads here for that site's (DNS rebinding).
-/// The `Host` header tells: it has the site's name. On any other address the name is the operator's to choose (a
-/// container's, a service's, a proxy's), and who may ask is the network's to say, so nothing is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    /// `localhost` and loopback addresses, with any port.
-    Loopback,
-    /// Any.
-    Any,
-}
+/// The page of any site can make the browser read a service that only the browser's machine or network reaches: the owner
+/// of the site lets its name resolve to the address of the service, and the browser attributes the answers to the site
+/// (DNS rebinding). The `Host` header reveals it: it holds the site's name. Neither `localhost` nor an IP address can be
+/// abused like this; all other names must be listed by the operator, whatever address is bound.
+#[derive(Debug)]
+pub(super) struct Hosts(Vec<String>);
 
-impl Names {
-    /// For a server that listens on `addr`.
-    pub(super) fn of(addr: SocketAddr) -> Names {
-        if addr.ip().to_canonical().is_loopback() { Names::Loopback } else { Names::Any }
+impl Hosts {
+    /// Admits `localhost`, IP addresses and these names, with any port.
+    pub(super) fn new(allowed: &[String]) -> Hosts {
+        Hosts(allowed.to_vec())
     }
 
-    fn admit(self, headers: &HeaderMap) -> bool {
-        // a browser always sends the header; who leaves it out is none
-        self == Names::Any
-            || headers.get_all(header::HOST).all(|host| host.to_str().is_ok_and(is_loopback_name))
+    fn admit(&self, headers: &HeaderMap) -> bool {
+        // a browser always sends the header
+        headers.get_all(header::HOST).all(|host| host.to_str().is_ok_and(|host| self.admit_host(host)))
     }
-}
 
-/// Whether a `Host` header names this machine by itself.
-fn is_loopback_name(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => {
-            let is_loopback =
-                address.parse::<Ipv6Addr>().is_ok_and(|address| address.to_canonical().is_loopback());
-            return is_loopback && is_port(port);
+    fn admit_host(&self, host: &str) -> bool {
+        if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return address.parse::<Ipv6Addr>().is_ok() && is_port(port);
         }
-        None => host.split_at(host.find(':').unwrap_or(host.len())),
-    };
-    let is_loopback = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-    is_loopback && is_port(port)
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let is_allowed = || self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
+        let is_ours = name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok();
+        (is_ours || is_allowed()) && is_port(port)
+    }
 }
 
 /// Whether this is nothing, or a colon and a port.
@@ -77,9 +67,12 @@ pub(super) async fn refuse(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let names = request.app_data::<Data<Names>>().map_or(Names::Loopback, |names| ***names);
-    let refusal = if !names.admit(request.headers()) {
-        let why = "this service listens on a loopback address and answers only as localhost or by that address: \
+    let is_admitted = request.app_data::<Data<Hosts>>().is_some_and(|hosts| hosts.admit(request.headers()));
+    let refusal = if !is_admitted {
+        if let Some(observations) = request.app_data::<Data<Observations>>() {
+            observations.http.refused(HttpRefusal::Host).add(1);
+        }
+        let why = "this service answers as localhost, by an IP address, and under the names of HTTP_ALLOWED_HOSTS: \
                    the Host header has another name\n";
         (StatusCode::MISDIRECTED_REQUEST, why)
     } else if announces_body(request.headers()) {
@@ -102,50 +95,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_names_are_ours() {
+    fn addresses_localhost_and_listed_names_are_ours() {
+        let hosts = Hosts::new(&["uw-websocket".to_owned(), "status.example".to_owned()]);
         for host in [
             "localhost",
             "LocalHost:9464",
             "127.0.0.1",
-            "127.0.0.1:80",
             "127.9.9.9:1",
+            "0.0.0.0",
+            "10.0.0.1:80",
             "[::1]",
             "[::1]:9464",
-            "[::ffff:127.0.0.1]:1",
+            "[::2]",
+            "[::ffff:10.0.0.1]:1",
+            "uw-websocket:9464",
+            "Status.Example",
         ] {
-            assert!(is_loopback_name(host), "{host}");
+            assert!(hosts.admit_host(host), "{host}");
         }
         for host in [
             "",
             "evil.example",
             "localhost.evil.example",
+            "status.example.evil.example",
             "evil.example:127.0.0.1",
             "127.0.0.1.evil.example",
             "127.0.0.1:80:80",
             "127.0.0.1:",
             "127.1",
-            "0.0.0.0",
-            "10.0.0.1",
+            "2130706433",
+            "0x7f000001",
             "::1",
             "[::1",
             "[::1]x",
-            "[::2]",
-            "[::ffff:10.0.0.1]",
+            "[::g]",
+            "[evil.example]",
             "localhost:x",
             "localhost:99999",
+            "localhost.",
             " localhost",
         ] {
-            assert!(!is_loopback_name(host), "{host}");
+            assert!(!hosts.admit_host(host), "{host}");
         }
-    }
-
-    #[test]
-    fn names_are_checked_on_loopback_addresses_alone() {
-        let names = |addr: &str| Names::of(addr.parse().unwrap());
-        assert_eq!(names("127.0.0.1:9464"), Names::Loopback);
-        assert_eq!(names("[::1]:9464"), Names::Loopback);
-        assert_eq!(names("[::ffff:127.0.0.1]:9464"), Names::Loopback);
-        assert_eq!(names("0.0.0.0:9464"), Names::Any);
-        assert_eq!(names("192.168.1.2:9464"), Names::Any);
     }
 }

@@ -3,38 +3,55 @@
 use std::future::ready;
 use std::time::Instant;
 
-use actix_web::http::header::{ContentType, IfNoneMatch};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentType, IfNoneMatch, RETRY_AFTER, TryIntoHeaderValue};
 use actix_web::web::{self, Data, Header, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpResponse, HttpResponseBuilder, Resource, Responder};
 use uw_websocket_actors::observation::Observations;
 
-use super::events::{Events, SUBSCRIBERS};
+use super::answers::Answers;
+use super::events::{Events, SUBSCRIBERS, first_message};
 use super::guard::TEXT;
 use super::health::health;
 use super::metrics::{self, Metrics};
 use super::page::{ASSETS, Asset};
 use super::readiness::readiness;
 use super::source::Source;
+use crate::escape;
+
+const HEALTHZ: (&str, &str) =
+    ("/healthz", "200 while the supervisor and what it watches make progress, else 503");
+const READYZ: (&str, &str) = (
+    "/readyz",
+    "200 when every join is acknowledged, the lease is held, and Redis and the disk take writes, else 503; \
+     a JSON list of what is missing",
+);
 
 /// The paths and what they are, as the answer to an unknown path lists them.
 pub const PATHS: [(&str, &str); 6] = [
     ("/", "the status page"),
-    ("/healthz", "200 while the supervisor and what it watches make progress, else 503"),
-    (
-        "/readyz",
-        "200 when every join is acknowledged, the lease is held, and Redis and the disk take writes, else 503; \
-         a JSON list of what is missing",
-    ),
+    HEALTHZ,
+    READYZ,
     ("/metrics", "Prometheus text"),
     ("/api/status", "the state of everything as JSON"),
     ("/api/events", "the same once a second as server-sent events"),
 ];
 
-/// Adds the paths to an application whose data holds [`Observations`], [`Metrics`], [`Source`] and [`Events`].
-pub(super) fn routes(config: &mut ServiceConfig) {
+/// The paths of the probes' own listener.
+const PROBE_PATHS: [(&str, &str); 2] = [HEALTHZ, READYZ];
+
+/// Adds the paths of the probes to an application whose data holds [`Observations`] and [`Answers`].
+pub(super) fn probe_routes(config: &mut ServiceConfig) {
     config
         .service(readable("/healthz", healthz))
         .service(readable("/readyz", readyz))
+        .default_service(web::to(|| ready(unknown_path(&PROBE_PATHS))));
+}
+
+/// Adds all paths to an application whose data holds [`Metrics`], [`Source`] and [`Events`] besides.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    probe_routes(config);
+    config
         .service(readable("/metrics", scrape))
         .service(readable("/api/status", status))
         .service(
@@ -42,7 +59,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
                 .route(web::get().to(listen))
                 .route(web::head().to(listen_to_nothing)),
         )
-        .default_service(web::to(unknown_path));
+        .default_service(web::to(|| ready(unknown_path(&PATHS))));
     for asset in &ASSETS {
         config.service(file(asset));
     }
@@ -73,32 +90,51 @@ async fn healthz(observations: Data<Observations>) -> HttpResponse {
     }
 }
 
-async fn readyz(observations: Data<Observations>) -> HttpResponse {
+async fn readyz(observations: Data<Observations>, answers: Data<Answers>) -> HttpResponse {
     let reasons = readiness(&observations, Instant::now());
-    if reasons.is_empty() {
-        HttpResponse::Ok().json(reasons)
-    } else {
-        HttpResponse::ServiceUnavailable().json(reasons)
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match escape::json(&reasons) {
+        Ok(reasons) => held(&answers, status, ContentType::json(), reasons.into_bytes()),
+        Err(_) => unreadable(),
     }
 }
 
-async fn scrape(metrics: Data<Metrics>) -> HttpResponse {
+async fn scrape(metrics: Data<Metrics>, answers: Data<Answers>) -> HttpResponse {
     match metrics.render() {
-        Ok(answer) => HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(answer),
+        Ok(text) => held(&answers, StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
         Err(_) => unreadable(),
     }
 }
 
-async fn status(source: Data<Source>) -> HttpResponse {
+async fn status(source: Data<Source>, answers: Data<Answers>) -> HttpResponse {
     match source.json() {
-        Ok(status) => HttpResponse::Ok().content_type(ContentType::json()).body(status),
+        Ok(status) => held(&answers, StatusCode::OK, ContentType::json(), status),
         Err(_) => unreadable(),
     }
 }
 
-async fn listen(source: Data<Source>, events: Data<Events>) -> HttpResponse {
+/// An answer that takes its part of the room for answers.
+fn held(
+    answers: &Answers,
+    status: StatusCode,
+    content_type: impl TryIntoHeaderValue,
+    body: Vec<u8>,
+) -> HttpResponse {
+    match answers.hold(body) {
+        Some(body) => HttpResponse::build(status).content_type(content_type).body(body),
+        None => busy(),
+    }
+}
+
+fn busy() -> HttpResponse {
+    let why = "other clients do not take their answers, and there is no room for another one: ask again\n";
+    HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).content_type(TEXT).body(why)
+}
+
+async fn listen(source: Data<Source>, answers: Data<Answers>, events: Data<Events>) -> HttpResponse {
     let Ok(status) = source.json() else { return unreadable() };
-    match events.subscribe(&status) {
+    let Some(first) = answers.hold(first_message(&status)) else { return busy() };
+    match events.subscribe(first) {
         Some(messages) => event_stream().streaming(messages),
         None => HttpResponse::ServiceUnavailable()
             .content_type(TEXT)
@@ -121,7 +157,7 @@ fn unreadable() -> HttpResponse {
     HttpResponse::InternalServerError().content_type(TEXT).body("a value does not fit the format\n")
 }
 
-async fn unknown_path() -> HttpResponse {
-    let list = PATHS.map(|(path, what)| format!("  {path:<12} {what}\n")).concat();
-    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{list}"))
+fn unknown_path(paths: &[(&str, &str)]) -> HttpResponse {
+    let list: Vec<String> = paths.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
+    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{}", list.concat()))
 }

@@ -8,6 +8,7 @@ use uw_websocket_actors::observation::{Observations, lock, unix_micros};
 use super::history::{Counts, History};
 use super::snapshot::Snapshot;
 use super::status::Status;
+use crate::escape;
 
 /// Makes the status.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ impl Source {
     /// The present status as JSON, on one line.
     pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
         let history = lock(&self.history);
-        serde_json::to_vec(&Status::of(&Snapshot::take(&self.observations, unix_micros()), &history))
+        let status = Status::of(&Snapshot::take(&self.observations, unix_micros()), &history);
+        escape::json(&status).map(String::into_bytes)
     }
 }
 

@@ -7,8 +7,10 @@ use slog::{FnValue, Level, PushFnValue, Record, o};
 use slog_json::Json;
 use slog_term::FullFormat;
 
+use super::lines::WholeLines;
 use super::outputs::Output;
 use super::people::Lines;
+use crate::escape::json_escaped;
 
 /// The look of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +32,10 @@ impl Format {
     /// A drain that writes such lines to `out`.
     pub(super) fn output(self, out: impl Write + Send + 'static) -> Output {
         match self {
-            Format::Json => Box::new(json(out)),
+            Format::Json => Box::new(json(WholeLines::new(out, json_escaped))),
             Format::Term { colours } => Box::new(
-                FullFormat::new(Lines::new(out, colours))
+                // escaped by value: the colours must stay
+                FullFormat::new(Lines::new(WholeLines::new(out, |line| line.into()), colours))
                     .use_custom_timestamp(|out| write!(out, "{:.3}", Timestamp::now()))
                     .use_original_order()
                     .build(),

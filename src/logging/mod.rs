@@ -28,7 +28,6 @@ use thiserror::Error;
 use crate::redact::Redactor;
 use crate::settings::{LogFormat, LogSettings};
 use format::Format;
-use lines::WholeLines;
 use outputs::{CountLost, Output, Outputs};
 use redacted::Redacted;
 
@@ -79,11 +78,11 @@ impl Logging {
             LogFormat::Auto if !is_terminal => Format::Json,
             LogFormat::Auto | LogFormat::Term => Format::Term { colours: is_terminal },
         };
-        let mut outputs = vec![format.output(WholeLines::new(io::stdout()))];
+        let mut outputs = vec![format.output(io::stdout())];
         if let Some(dir) = &settings.dir {
             let failed = |source| LoggingError::File { dir: dir.display().to_string(), source };
             let file = file::create(dir, jiff::Timestamp::now()).map_err(failed)?;
-            outputs.push(format.without_colours().output(WholeLines::new(file)));
+            outputs.push(format.without_colours().output(file));
         }
         Ok(Logging::over(outputs, settings.level, environment, redactor))
     }

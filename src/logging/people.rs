@@ -1,11 +1,12 @@
-//! Lines for people: colours on a terminal, and no control characters from outside, which could fake other lines or
-//! move the cursor.
+//! Lines for people: colours on a terminal, and text from outside escaped.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 
 use slog::{Level, OwnedKVList, Record};
 use slog_term::{Decorator, RecordDecorator};
+
+use crate::escape::escaped;
 
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
@@ -55,11 +56,8 @@ impl<W: Write> Line<'_, W> {
 
 impl<W: Write> Write for Line<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        if self.is_foreign && text.contains(char::is_control) {
-            let escape =
-                |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-            self.out.write_all(text.chars().map(escape).collect::<String>().as_bytes())?;
+        if self.is_foreign {
+            self.out.write_all(escaped(&String::from_utf8_lossy(bytes)).as_bytes())?;
         } else {
             self.out.write_all(bytes)?;
         }

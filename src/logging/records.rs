@@ -106,6 +106,7 @@ pub const RECORDS: &[Record] = &[
         "at startup: the settings can take more than its `maxmemory`",
     ),
     record("info", "http listening", "addr", "at startup, with the bound address"),
+    record("info", "probes listening", "addr", "at startup, with the bound address of the probes"),
     record(
         "info",
         "status subscriber cut",

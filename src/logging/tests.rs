@@ -41,7 +41,7 @@ fn logged(format: Format, write: impl FnOnce(&Logger)) -> String {
 fn logged_with(secret: &str, format: Format, write: impl FnOnce(&Logger)) -> String {
     let memory = Memory::default();
     let redactor = Arc::new(Redactor::new(&[Secret::new(secret.to_owned())]));
-    let output = format.output(WholeLines::new(memory.clone()));
+    let output = format.output(memory.clone());
     let logging = Logging::over(vec![output], Level::Info, "test", &redactor);
     write(&logging.log);
     drop(logging);
@@ -80,10 +80,22 @@ fn lines_for_people_have_utc_milliseconds_and_no_colours_unless_asked() {
 
 #[test]
 fn control_characters_from_outside_are_escaped_for_people() {
-    let text =
-        logged(Format::Term { colours: false }, |log| info!(log, "refused"; "text" => "a\nb\x1b[2J\u{9b}c"));
+    let text = logged(
+        Format::Term { colours: false },
+        |log| info!(log, "refused"; "text" => "a\nb\x1b[2J\u{9b}\u{202e}c"),
+    );
     assert_eq!(text.lines().count(), 1);
-    assert!(text.contains(r"text: a\nb\u{1b}[2J\u{9b}c"), "{text}");
+    assert!(text.contains(r"text: a\nb\u{1b}[2J\u{9b}\u{202e}c"), "{text}");
+}
+
+#[test]
+fn control_characters_from_outside_are_escaped_in_json() {
+    let hostile = "a\nb\u{1b}[2J\u{7f}\u{9b}\u{202e}c";
+    let text = logged(Format::Json, |log| info!(log, "refused {hostile}"; "text" => hostile));
+    assert!(text.contains(r#""text":"a\nb\u001b[2J\u007f\u009b\u202ec""#), "{text}");
+    assert!(!text.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{text}");
+    let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&object["text"], &object["msg"]), (&hostile.into(), &format!("refused {hostile}").into()));
 }
 
 #[test]
@@ -159,7 +171,7 @@ impl Write for Stuck {
 fn a_full_queue_loses_records_and_counts_them_without_blocking() {
     let (entered, has_entered) = channel();
     let (let_go, release) = channel();
-    let output = Format::Json.output(WholeLines::new(Stuck { entered, release }));
+    let output = Format::Json.output(Stuck { entered, release });
     let logging = Logging::over(vec![output], Level::Info, "test", &Arc::default());
     info!(logging.log, "held");
     has_entered.recv().unwrap();
@@ -174,7 +186,7 @@ fn a_full_queue_loses_records_and_counts_them_without_blocking() {
 fn an_output_that_hangs_does_not_hold_up_the_end() {
     let (entered, has_entered) = channel();
     let (_let_go, release) = channel();
-    let output = Format::Json.output(WholeLines::new(Stuck { entered, release }));
+    let output = Format::Json.output(Stuck { entered, release });
     let logging = Logging::over(vec![output], Level::Info, "test", &Arc::default());
     info!(logging.log, "held");
     has_entered.recv().unwrap();
@@ -202,10 +214,7 @@ impl Write for Broken {
 #[test]
 fn an_output_that_fails_is_counted_and_does_not_stop_the_other() {
     let memory = Memory::default();
-    let outputs = vec![
-        Format::Json.output(WholeLines::new(Broken)),
-        Format::Json.output(WholeLines::new(memory.clone())),
-    ];
+    let outputs = vec![Format::Json.output(Broken), Format::Json.output(memory.clone())];
     let logging = Logging::over(outputs, Level::Info, "test", &Arc::default());
     info!(logging.log, "one");
     info!(logging.log, "two");

@@ -26,9 +26,11 @@ pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
 fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let sourced = merged.values.get(variable.name);
     let value = sourced.map(|sourced| match variable.kind {
-        Kind::Plain => shown(&sourced.text, usize::MAX),
         Kind::Secret => MASK.to_owned(),
         Kind::SecretUrl => urls::masked(&sourced.text),
+        // a key of the vendor's may be in the query
+        Kind::Plain if sourced.text.contains("://") => urls::masked(&sourced.text),
+        Kind::Plain => shown(&sourced.text, usize::MAX),
     });
     EffectiveValue {
         name: variable.name,

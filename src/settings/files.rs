@@ -20,6 +20,12 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
     }
 }
 
+/// Returns whether a text is a path beyond doubt: of an existing file, or within an existing folder other than the root.
+pub(super) fn is_path(path: &Path) -> bool {
+    let is_named_folder = |folder: &Path| folder.file_name().is_some() && folder.is_dir();
+    path.exists() || path.parent().is_some_and(is_named_folder)
+}
+
 /// A PEM file that holds at least one certificate, all of them fit to be trusted.
 pub(super) fn root_certificates(path: &Path) -> Result<Vec<u8>, String> {
     let pem = contents(path)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::escape::escaped;
 use crate::redact::Redactor;
 
 /// Longest part of a value that is shown, and of a reason: reasons may repeat a value and give advice besides.
@@ -57,17 +58,12 @@ impl SettingsError {
     }
 }
 
-/// A text on one line: control characters escaped, and cut after `chars`.
+/// A text on one line: cut after `chars`, and escaped.
 pub(super) fn shown(value: &str, chars: usize) -> String {
-    let mut shown: String = value
-        .chars()
-        .take(chars)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect();
-    if value.chars().nth(chars).is_some() {
-        shown.push('…');
+    match value.char_indices().nth(chars) {
+        Some((end, _)) => escaped(value.split_at(end).0).into_owned() + "…",
+        None => escaped(value).into_owned(),
     }
-    shown
 }
 
 impl fmt::Display for SettingsError {

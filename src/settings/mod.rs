@@ -67,10 +67,14 @@ pub struct Settings {
 }
 
 /// The HTTP side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpSettings {
     /// `HTTP_ADDR`; `None` is `off`.
     pub addr: Option<SocketAddr>,
+    /// `PROBE_ADDR`; `None` is `off`.
+    pub probe_addr: Option<SocketAddr>,
+    /// `HTTP_ALLOWED_HOSTS`: names that may be asked for, in lower case, besides `localhost` and addresses.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The log.

@@ -40,6 +40,8 @@ pub(super) struct RawSettings {
     pub restart_period_seconds: String,
     pub shutdown_timeout_seconds: String,
     pub http_addr: String,
+    pub probe_addr: String,
+    pub http_allowed_hosts: Option<String>,
     pub log_format: String,
     pub log_level: String,
     pub log_dir: Option<String>,

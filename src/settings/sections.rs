@@ -46,7 +46,7 @@ pub(super) fn actors(raw: &RawSettings, enabled: bool, checks: &mut Checks) -> O
     });
     let plan = plan(raw, checks);
     let feed = feed(raw, enabled, extra_root_pem.clone().flatten(), checks);
-    let redis_url = checks.url("REDIS_URL", &raw.redis_url, urls::redis);
+    let redis_url = redis_url(raw, checks);
     let keys = keys(raw, plan.as_ref(), checks);
     let retention = checks.read("STREAM_RETENTION", &raw.stream_retention, retention::retention);
     let writers = writers(raw, checks);
@@ -146,6 +146,14 @@ fn feed_url(raw: &RawSettings, checks: &mut Checks) -> Option<url::Url> {
     Some(url)
 }
 
+fn redis_url(raw: &RawSettings, checks: &mut Checks) -> Option<Secret> {
+    let url = checks.url("REDIS_URL", &raw.redis_url, urls::redis)?;
+    if urls::exposes_password(&raw.redis_url) {
+        checks.warn("REDIS_URL", "redis:// sends the password unencrypted over the network; use rediss://");
+    }
+    Some(url)
+}
+
 fn reconnects(raw: &RawSettings, checks: &mut Checks) -> (Option<Duration>, Option<Duration>) {
     let first = checks.seconds("WEBSOCKET_RECONNECT_SECONDS", &raw.websocket_reconnect_seconds, &INTERVALS);
     let name = "WEBSOCKET_RECONNECT_MAX_SECONDS";
@@ -239,7 +247,10 @@ pub(super) fn shutdown_timeout(raw: &RawSettings, checks: &mut Checks) -> Option
 }
 
 pub(super) fn http(raw: &RawSettings, checks: &mut Checks) -> Option<HttpSettings> {
-    Some(HttpSettings { addr: checks.read("HTTP_ADDR", &raw.http_addr, urls::http)? })
+    let addr = checks.read("HTTP_ADDR", &raw.http_addr, urls::http);
+    let probe_addr = checks.read("PROBE_ADDR", &raw.probe_addr, urls::http);
+    let hosts = checks.read_optional("HTTP_ALLOWED_HOSTS", raw.http_allowed_hosts.as_ref(), urls::hosts);
+    Some(HttpSettings { addr: addr?, probe_addr: probe_addr?, allowed_hosts: hosts?.unwrap_or_default() })
 }
 
 pub(super) fn log(raw: &RawSettings, checks: &mut Checks) -> Option<LogSettings> {

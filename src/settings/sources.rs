@@ -174,13 +174,21 @@ impl Given {
                 match files::secret(Path::new(path)) {
                     Ok(text) => Some(Sourced { text, origin: Origin::File }),
                     Err(reason) => {
-                        mistakes.push(SettingsError::with_value(&twin, path, reason));
+                        mistakes.push(unreadable(&twin, path, reason, name));
                         None
                     }
                 }
             }
         }
     }
+}
+
+/// Reports an unreadable file; its name only if that cannot be the secret itself, given in place of a path.
+fn unreadable(twin: &str, path: &str, reason: String, name: &str) -> SettingsError {
+    if files::is_path(Path::new(path)) {
+        return SettingsError::with_value(twin, path, reason);
+    }
+    SettingsError::new(twin, format!("{reason}; a path belongs here, the secret itself in {name}"))
 }
 
 fn utf8<'v>(name: &str, value: &'v Value, mistakes: &mut Vec<SettingsError>) -> Option<&'v str> {

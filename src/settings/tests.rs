@@ -135,6 +135,8 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("RESTART_PERIOD_SECONDS", "0"),
         ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
         ("HTTP_ADDR", "localhost"),
+        ("PROBE_ADDR", "localhost:80"),
+        ("HTTP_ALLOWED_HOSTS", "*"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("KEY_PREFIX", "a:b"),
@@ -199,11 +201,11 @@ fn a_secret_and_its_file_together_are_one_mistake() {
 
 #[test]
 fn an_unreadable_secret_file_is_one_mistake_with_its_path() {
-    let pairs = [ENABLED, ("UNUSUAL_WHALES_API_TOKEN_FILE", "/nonexistent/token")];
+    let pairs = [ENABLED, ("UNUSUAL_WHALES_API_TOKEN_FILE", "/dev/nonexistent")];
     let text = Settings::load(&sources(&pairs)).unwrap_err().to_string();
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(
-        text.starts_with("UNUSUAL_WHALES_API_TOKEN_FILE=/nonexistent/token: the file cannot be read"),
+        text.starts_with("UNUSUAL_WHALES_API_TOKEN_FILE=/dev/nonexistent: the file cannot be read"),
         "{text}"
     );
 }

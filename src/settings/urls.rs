@@ -1,12 +1,19 @@
 //! The addresses of the feed, of Redis and of our own HTTP side. An error is what would be valid.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
 use url::{Host, Url};
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
+
+/// Longest host name of DNS, in bytes.
+const MAX_HOST: usize = 253;
+
+/// The user of a connection to Redis that names none.
+const DEFAULT_USER: &str = "default";
 
 /// Reads the feed's URL, which must not carry a secret of its own: the token has its variable.
 pub(super) fn feed(text: &str) -> Result<Url, String> {
@@ -28,7 +35,12 @@ pub(super) fn feed(text: &str) -> Result<Url, String> {
 /// Whether what is sent there never leaves this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        // of a scheme that is not the web's, an IPv4 address is a name
+        Some(Host::Domain(name)) => {
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -55,37 +67,77 @@ fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
     url.into_connection_info().map_err(|error| format!("is not a valid Redis URL: {error}"))
 }
 
-/// What of a Redis URL must never be shown: its password, as written and decoded.
+/// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
+/// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
-    let written = Url::parse(text).ok().and_then(|url| url.password().map(str::to_owned));
     let connection = redis_connection(text).ok();
     let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
-    written.into_iter().chain(decoded).map(Secret::new).collect()
+    let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
+    let written = url.password().map(str::to_owned);
+    let lone_user = Some(url.username()).filter(|user| url.password().is_none() && *user != DEFAULT_USER);
+    let values =
+        url.query_pairs().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.into_owned());
+    let found = written.into_iter().chain(decoded).chain(lone_user.map(str::to_owned)).chain(values);
+    found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
 }
 
-/// A URL that may be shown. Where it is unclear what is a password and what is not, nothing of it may.
+/// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.
+pub(super) fn exposes_password(text: &str) -> bool {
+    let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
+    Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
+}
+
+/// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
+fn is_harmless(name: &str) -> bool {
+    matches!(name, "db" | "protocol")
+}
+
+/// A URL that may be shown. Where it is unclear what is a password and what is not, nothing of it may: a user without a
+/// password is often a password, and so may be any parameter.
 pub(super) fn masked(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
     let after_host = [Some(url.path()), url.query(), url.fragment()];
     let is_doubtful =
         url.cannot_be_a_base() || after_host.into_iter().flatten().any(|part| part.contains('@'));
-    if is_doubtful || (url.password().is_some() && url.set_password(Some(MASK)).is_err()) {
+    let is_hidden = if url.password().is_some() {
+        url.set_password(Some(MASK))
+    } else if matches!(url.username(), "" | DEFAULT_USER) {
+        Ok(())
+    } else {
+        url.set_username(MASK)
+    };
+    if is_doubtful || is_hidden.is_err() {
         return MASK.to_owned();
     }
+    let database = url.path().trim_start_matches('/');
+    if matches!(url.scheme(), "redis" | "rediss") && !database.bytes().all(|b| b.is_ascii_digit()) {
+        url.set_path(MASK);
+    }
     if url.query().is_some() {
-        let is_secret = |name: &str| name.contains("pass") || name.eq_ignore_ascii_case("token");
-        let pairs: Vec<String> = url
-            .query_pairs()
-            .map(|(name, value)| {
-                format!("{name}={}", if is_secret(&name.to_ascii_lowercase()) { MASK } else { &value })
-            })
-            .collect();
+        let shown = |(name, value): (Cow<'_, str>, Cow<'_, str>)| match &*value {
+            "" => MASK.to_owned(),
+            value => format!("{name}={}", if is_harmless(&name) { value } else { MASK }),
+        };
+        let pairs: Vec<String> = url.query_pairs().map(shown).collect();
         url.set_query(Some(&pairs.join("&")));
     }
     url.into()
 }
 
-/// Reads `HTTP_ADDR`; `off` is none.
+/// Reads a list of host names.
+pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
+    let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_HOST && name.bytes().all(is_legal);
+    let names = text.split(',').map(str::trim);
+    if !names.clone().all(|name| is_name(&name)) {
+        return Err(
+            "must be a comma list of host names without ports or `*`, such as uw-websocket".to_owned()
+        );
+    }
+    Ok(names.map(str::to_ascii_lowercase).collect())
+}
+
+/// Reads `HTTP_ADDR` or `PROBE_ADDR`; `off` is none.
 pub(super) fn http(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
@@ -96,6 +148,8 @@ pub(super) fn http(text: &str) -> Result<Option<SocketAddr>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -109,7 +163,14 @@ mod tests {
 
     #[test]
     fn loopback_is_recognised() {
-        for text in ["ws://localhost:1", "ws://127.0.0.9", "ws://[::1]/", "ws://a.localhost"] {
+        for text in [
+            "ws://localhost:1",
+            "ws://127.0.0.9",
+            "ws://[::1]/",
+            "ws://a.localhost",
+            "redis://127.0.0.1",
+            "redis://[::1]",
+        ] {
             assert!(is_loopback(&Url::parse(text).unwrap()), "{text}");
         }
         assert!(!is_loopback(&Url::parse("ws://feed.example").unwrap()));
@@ -137,10 +198,13 @@ mod tests {
 
     #[test]
     fn a_redis_password_is_found_in_all_forms() {
-        let found = |text| redis_secrets(text).iter().map(|s| s.reveal().to_owned()).collect::<Vec<_>>();
-        assert_eq!(found("redis://:p%40ss@h"), ["p%40ss", "p@ss"]);
-        assert_eq!(found("unix:///tmp/s?pass=hidden"), ["hidden"]);
-        assert!(found("redis://h").is_empty());
+        let found = |text| redis_secrets(text).iter().map(|s| s.reveal().to_owned()).collect::<BTreeSet<_>>();
+        let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(found("redis://:p%40ss@h"), set(&["p%40ss", "p@ss"]));
+        for text in ["unix:///tmp/s?pass=hidden", "redis://hidden@h", "redis://h?auth=hidden&db=1"] {
+            assert_eq!(found(text), set(&["hidden"]), "{text}");
+        }
+        assert!(found("redis://h").is_empty() && found("redis://default@h").is_empty());
     }
 
     #[test]
@@ -148,10 +212,22 @@ mod tests {
         assert_eq!(masked("rediss://u:p%40ss@h:1/2"), "rediss://u:***@h:1/2");
         assert_eq!(masked("unix:///tmp/s?db=1&pass=hidden"), "unix:///tmp/s?db=1&pass=***");
         assert_eq!(masked("redis://h/0"), "redis://h/0");
+        assert_eq!(masked("redis://hidden@h/0"), "redis://***@h/0");
+        assert_eq!(masked("redis://h/hidden"), "redis://h/***");
+        assert_eq!(masked("redis://default@h/0"), "redis://default@h/0");
+        assert_eq!(masked("unix:///tmp/s?db=1&auth=hidden&hidden"), "unix:///tmp/s?db=1&auth=***&***");
         for text in
             ["hidden", "u:hidden@h:1", "redis://u:12/hidden@h", "redis://u:1?hidden@h", "redis://:hi/dden@h"]
         {
             assert_eq!(masked(text), "***", "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_have_neither_ports_nor_wildcards() {
+        assert_eq!(hosts("uw-websocket, Status.Example").unwrap(), ["uw-websocket", "status.example"]);
+        for text in ["", ",", "a,,b", "a:80", "*", "*.example", "http://a", "a b", "[::1]"] {
+            assert!(hosts(text).is_err(), "{text}");
         }
     }
 

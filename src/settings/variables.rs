@@ -157,6 +157,16 @@ pub const VARIABLES: &[Variable] = &[
         "address of the status page, health and metrics; `off` is none. The container image sets `0.0.0.0:9464`",
     ),
     plain(
+        "PROBE_ADDR",
+        "127.0.0.1:9465",
+        "address of `/healthz` and `/readyz` alone, which no other client can keep busy; `healthcheck` asks there; `off` is none",
+    ),
+    unset(
+        "HTTP_ALLOWED_HOSTS",
+        "empty",
+        "comma list of names under which both addresses may be asked, besides `localhost` and IP addresses; a request for another name is refused",
+    ),
+    plain(
         "LOG_FORMAT",
         "auto",
         "`json` (one object a line), `term` (for people), `auto`: `term` on a terminal, else `json`",

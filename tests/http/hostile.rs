@@ -2,18 +2,23 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use serde_json::json;
 use uw_websocket::http::HttpSide;
+use uw_websocket_actors::observation::{HttpRefusal, Observations};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
-use super::{PATIENCE, get, in_order, start, start_on};
+use super::{PATIENCE, get, in_order, request_at, start, start_on};
 use crate::yardstick::{has_passed, stretched};
 
 /// Until a client that gets nowhere is cut: the server's own patience is 5 s.
 const CUT: Duration = Duration::from_secs(9);
 
 fn connect(side: &HttpSide) -> TcpStream {
-    let client = TcpStream::connect(side.local_addr()).unwrap();
+    let client = TcpStream::connect(side.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
     client.set_write_timeout(Some(stretched(PATIENCE))).unwrap();
     client
@@ -62,6 +67,16 @@ fn a_second_request_is_a_second_connection() {
 }
 
 #[test]
+fn requests_behind_the_first_one_are_not_parsed() {
+    let side = start(&in_order());
+    for end in ["\r\n", "\n"] {
+        let request = format!("GET /healthz HTTP/1.1{end}host: localhost{end}{end}");
+        let answers = exchange(&side, request.repeat((16 << 10) / request.len()).as_bytes());
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    }
+}
+
+#[test]
 fn who_does_not_read_the_answers_is_cut() {
     let side = start(&in_order());
     let mut client = connect(&side);
@@ -75,6 +90,65 @@ fn who_does_not_read_the_answers_is_cut() {
         assert!(!has_passed(begin, CUT), "it is not cut");
         std::thread::park_timeout(Duration::from_millis(50));
     }
+}
+
+/// A service with the largest plan, whose status has more bytes than the buffers of a connection.
+fn with_large_status() -> Arc<Observations> {
+    let topics: Vec<_> = (0..10_000)
+        .map(|n| Topic {
+            channel: Channel::parse("price").unwrap(),
+            symbol: Some(Symbol::parse(&format!("S{n}")).unwrap()),
+        })
+        .collect();
+    let plan = [("prices", &topics[..])];
+    Arc::new(Observations::new(
+        "host-1".to_owned(),
+        "1.2.3",
+        &[Channel::parse("price").unwrap()],
+        &plan,
+        1,
+        Arc::default(),
+    ))
+}
+
+/// Asks for the status and reads nothing of it.
+fn ask_for_status(side: &HttpSide) -> TcpStream {
+    let mut client = connect(side);
+    set_socket_recv_buffer_size(&client, 4 << 10).unwrap();
+    client.write_all(b"GET /api/status HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    client
+}
+
+#[test]
+fn answers_that_are_not_read_take_a_bounded_memory_together() {
+    let observations = with_large_status();
+    let side = start(&observations);
+    // a third more than the bound allows
+    let clients: Vec<_> = (0..30).map(|_| ask_for_status(&side)).collect();
+    let refusal = get(&side, "/api/status");
+    assert_eq!((refusal.status, refusal.header("retry-after")), (503, "1"));
+    assert!(observations.http.refused(HttpRefusal::Answers).get() > 0);
+    assert_eq!((get(&side, "/healthz").status, get(&side, "/page.js").status), (200, 200));
+    drop(clients);
+    let begin = Instant::now();
+    while get(&side, "/api/status").status != 200 {
+        assert!(!has_passed(begin, PATIENCE), "the memory is not given back");
+    }
+}
+
+#[test]
+fn the_system_holds_a_small_part_of_an_answer_that_is_not_read() {
+    let observations = with_large_status();
+    let side = start(&observations);
+    let mut client = ask_for_status(&side);
+    let begin = Instant::now();
+    while observations.http.refused(HttpRefusal::Stalled).get() == 0 {
+        assert!(!has_passed(begin, CUT), "it is not cut");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let held = read_to_the_end(&mut client).len();
+    let whole = get(&side, "/api/status").body.len();
+    assert!(whole > 500_000 && held < 300_000, "{held} of {whole} bytes");
 }
 
 #[test]
@@ -138,7 +212,7 @@ fn a_page_of_another_site_is_told_nothing() {
     for path in ["/", "/healthz", "/api/status", "/nothing"] {
         let answer = ask(path, "rebound.example:9464");
         assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
-        assert!(answer.contains("content-security-policy: ") && answer.contains("answers only as localhost"));
+        assert!(answer.contains("content-security-policy: ") && answer.contains("HTTP_ALLOWED_HOSTS"));
     }
     assert!(ask("/healthz", "localhost:1").starts_with("HTTP/1.1 200 "));
     assert!(ask("/healthz", "[::1]").starts_with("HTTP/1.1 200 "));
@@ -147,10 +221,58 @@ fn a_page_of_another_site_is_told_nothing() {
 }
 
 #[test]
-fn on_an_address_that_others_reach_the_name_is_theirs_to_choose() {
-    let side = start_on([0, 0, 0, 0], &in_order());
-    let mut client = TcpStream::connect(("127.0.0.1", side.local_addr().port())).unwrap();
-    client.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
-    client.write_all(b"GET /healthz HTTP/1.1\r\nhost: uw-websocket.monitoring.svc\r\n\r\n").unwrap();
-    assert!(read_to_the_end(&mut client).starts_with("HTTP/1.1 200 "));
+fn names_are_checked_on_every_address() {
+    let observations = in_order();
+    let side = start_on([0, 0, 0, 0], &observations);
+    for address in [side.local_addr(), side.probe_addr()] {
+        let ask = |host: &str| {
+            let mut client = TcpStream::connect(("127.0.0.1", address.unwrap().port())).unwrap();
+            client.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
+            client.write_all(format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).unwrap();
+            read_to_the_end(&mut client)
+        };
+        for host in ["rebound.example:9464", "uw-websocket", "example"] {
+            assert!(ask(host).starts_with("HTTP/1.1 421 "), "{host}");
+        }
+        for host in ["Status.Example:80", "localhost", "10.1.2.3:9464", "[fd00::1]:9464"] {
+            assert!(ask(host).starts_with("HTTP/1.1 200 "), "{host}");
+        }
+    }
+    assert_eq!(observations.http.refused(HttpRefusal::Host).get(), 6);
+}
+
+#[test]
+fn probes_have_an_address_of_their_own_with_nothing_else() {
+    let observations = in_order();
+    let side = start(&observations);
+    let get = |path: &str| request_at(side.probe_addr().unwrap(), "GET", path, "");
+    assert_eq!((get("/healthz").status, &*get("/healthz").body), (200, "ok"));
+    assert_eq!((get("/readyz").status, get("/readyz").json()), (200, json!([])));
+    let unknown = get("/api/status");
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.body.contains("/readyz") && !unknown.body.contains("/metrics"), "{}", unknown.body);
+}
+
+#[test]
+fn the_oldest_idle_connection_gives_way_to_a_new_one() {
+    let observations = in_order();
+    let side = start(&observations);
+    let mut oldest = connect(&side);
+    let idle: Vec<_> = (0..600).map(|_| connect(&side)).collect();
+    assert_eq!(get(&side, "/healthz").status, 200);
+    // 0 is a close, an error a reset
+    assert_eq!(oldest.read(&mut [0; 64]).unwrap_or_default(), 0);
+    assert!(observations.http.refused(HttpRefusal::Evicted).get() > 300);
+    assert_eq!(observations.http.refused(HttpRefusal::Full).get(), 0);
+    drop(idle);
+}
+
+#[test]
+fn a_silent_connection_is_closed() {
+    let observations = in_order();
+    let side = start(&observations);
+    let mut silent = connect(&side);
+    silent.set_read_timeout(Some(stretched(CUT))).unwrap();
+    assert_eq!(read_to_the_end(&mut silent), "");
+    assert_eq!(observations.http.refused(HttpRefusal::Head).get(), 1);
 }

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use slog::{Discard, Logger, o};
 use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
+use uw_websocket::settings::HttpSettings;
 use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 
@@ -66,7 +67,11 @@ fn agent() -> ureq::Agent {
 }
 
 fn request(side: &HttpSide, method: &str, path: &str, body: &str) -> Answer {
-    let uri = format!("http://{}{path}", side.local_addr());
+    request_at(side.local_addr().unwrap(), method, path, body)
+}
+
+fn request_at(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
+    let uri = format!("http://{address}{path}");
     let request = ureq::http::Request::builder().method(method).uri(uri);
     let answer = if body.is_empty() {
         agent().run(request.body(()).unwrap())
@@ -113,8 +118,13 @@ fn start(observations: &Arc<Observations>) -> HttpSide {
 }
 
 fn start_on(address: [u8; 4], observations: &Arc<Observations>) -> HttpSide {
-    let free_port = SocketAddr::from((address, 0));
-    HttpSide::start(free_port, observations.clone(), Logger::root(Discard, o!())).unwrap()
+    let free_port = Some(SocketAddr::from((address, 0)));
+    let settings = HttpSettings {
+        addr: free_port,
+        probe_addr: free_port,
+        allowed_hosts: vec!["status.example".to_owned()],
+    };
+    HttpSide::start(&settings, observations, &Logger::root(Discard, o!())).unwrap()
 }
 
 #[test]
@@ -185,7 +195,7 @@ fn an_unknown_path_is_told_the_known_ones() {
 #[test]
 fn a_request_body_is_refused_unread() {
     let side = start(&in_order());
-    let mut client = TcpStream::connect(side.local_addr()).unwrap();
+    let mut client = TcpStream::connect(side.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
     client
         .write_all(b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
@@ -199,15 +209,21 @@ fn a_request_body_is_refused_unread() {
 fn an_address_that_is_taken_is_named_at_once() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
-    let err = HttpSide::start(addr, in_order(), Logger::root(Discard, o!())).unwrap_err();
-    assert_eq!(err.to_string(), format!("cannot listen on {addr} for HTTP"));
-    assert!(std::error::Error::source(&err).unwrap().to_string().contains("in use"));
+    let (addr, probe_addr) = (Some(addr), Some(addr));
+    for (settings, purpose) in [
+        (HttpSettings { addr, ..HttpSettings::default() }, "HTTP"),
+        (HttpSettings { probe_addr, ..HttpSettings::default() }, "probes"),
+    ] {
+        let err = HttpSide::start(&settings, &in_order(), &Logger::root(Discard, o!())).unwrap_err();
+        assert_eq!(err.to_string(), format!("cannot listen on {} for {purpose}", addr.unwrap()));
+        assert!(std::error::Error::source(&err).unwrap().to_string().contains("in use"));
+    }
 }
 
 #[test]
 fn stop_waits_for_no_client() {
     let side = start(&in_order());
-    let mut slow = TcpStream::connect(side.local_addr()).unwrap();
+    let mut slow = TcpStream::connect(side.local_addr().unwrap()).unwrap();
     slow.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
     // more answers than the system's buffers hold, of which it reads nothing before the stop
     slow.write_all("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(5_000).as_bytes()).ok();
@@ -220,7 +236,7 @@ fn stop_waits_for_no_client() {
 #[test]
 fn stop_ends_idle_connections_and_frees_the_port() {
     let side = start(&in_order());
-    let addr = side.local_addr();
+    let addr = side.local_addr().unwrap();
     let mut idle = TcpStream::connect(addr).unwrap();
     idle.set_read_timeout(Some(stretched(PATIENCE))).unwrap();
     idle.write_all(b"HEAD /hea").unwrap();

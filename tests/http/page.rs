@@ -11,7 +11,8 @@ fn the_page_is_sent_once_and_confirmed_from_then_on() {
     let tag = page.header("etag");
 
     let ask_again = |known: &str| {
-        let request = agent().get(format!("http://{}/", side.local_addr())).header("if-none-match", known);
+        let request =
+            agent().get(format!("http://{}/", side.local_addr().unwrap())).header("if-none-match", known);
         let mut answer = request.call().unwrap();
         assert_eq!(answer.headers()["etag"], tag);
         assert_eq!(answer.headers()["cache-control"], "no-cache");

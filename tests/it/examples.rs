@@ -14,7 +14,7 @@ use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions}
 use crate::configured::{configured, connect_as, give, url_of};
 use crate::support::python::interpreter;
 use crate::support::tool::Tool;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python");
 /// What follows of a stream is compared over so many events.
@@ -132,17 +132,19 @@ fn the_newest_state_is_printed() {
 fn a_reader_goes_on_where_it_stopped_and_says_what_was_trimmed() {
     let stage = Stage::begin();
     let folder = tempfile::tempdir().unwrap();
+    let position = folder.path().join("follow.position");
     let mut printed = Vec::new();
     for _ in 0..2 {
         let example = stage.example("follow", folder.path());
         example.wait_for_lines(EVENTS);
+        wait_until("a position is saved", SOON, || position.exists(), || example.stderr());
         printed.extend(kill(example));
     }
     // a page that was begun is read again
     let ids = ids_of(&printed);
     assert_eq!(ids, stage.first_ids(ids.len()));
 
-    let last = fs::read_to_string(folder.path().join("follow.position")).unwrap();
+    let last = fs::read_to_string(&position).unwrap();
     stage.trim_beyond(ids.len());
     let example = stage.example("follow", folder.path());
     example.wait_for_word(&format!("are missing after {last}"));

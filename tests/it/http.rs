@@ -1,6 +1,6 @@
 //! The HTTP side of the real service: what it says when parts of it hang, and what its clients cannot do to it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::support::attack::{head, send};
 use crate::support::sample::{payload, payloads};
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
+/// What 256 connections with all their buffers full may take, and what the allocator adds to that.
+const PIPELINES_TAKE: u64 = 24 << 20;
 /// What hangs is to be seen within this.
 const SEEN: Duration = Duration::from_secs(30);
 
@@ -108,4 +110,66 @@ fn clients_that_send_on_and_on_cost_nothing() {
     assert!(used < quiet + Duration::from_millis(300), "{used:?} in three seconds, without them {quiet:?}");
     feed.send("price:SPY", &payload("price", "SPY", 1));
     service.finish();
+}
+
+/// Sends the same to the service over many connections and reads nothing.
+fn crowd(address: &str, connections: usize, request: &[u8]) -> Vec<TcpStream> {
+    let connect = || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        // a service that has heard enough reads no further
+        drop(client.write_all(request));
+        client
+    };
+    (0..connections).map(|_| connect()).collect()
+}
+
+#[test]
+fn pipelines_of_clients_that_do_not_read_take_no_memory() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let http = service.http();
+    let address = http.strip_prefix("http://").unwrap();
+    for path in ["/vendor/uPlot.iife.min.js", "/api/status", "/metrics"] {
+        let request = head(&format!("GET {path}"), "");
+        let pipeline = request.repeat((16 << 10) / request.len());
+        let before = service.resident_bytes();
+        let clients = crowd(address, 256, &pipeline);
+        assert_eq!(service.get("/healthz").0, 200);
+        drop(clients);
+        let grown = service.peak_resident_bytes().saturating_sub(before);
+        assert!(grown < PIPELINES_TAKE, "{path}: {} MiB more", grown >> 20);
+    }
+    service.finish();
+}
+
+#[test]
+fn silent_connections_starve_no_probe() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let http = service.http();
+    let address = http.strip_prefix("http://").unwrap().to_owned();
+    let crowding = std::thread::spawn(move || crowd(&address, 1_500, b""));
+    let mut asked = 0;
+    while asked < 5 || !crowding.is_finished() {
+        assert_eq!((service.get("/healthz").0, service.probe_health().0), (200, 200));
+        asked += 1;
+    }
+    let silent = crowding.join().unwrap();
+    assert_eq!((service.get("/healthz").0, service.probe_health().0), (200, 200));
+    drop(silent);
+    assert!(service.metrics().sum("uw_ws_http_refused_total", &[("reason", "evicted")]) >= 1_000);
+    service.finish();
+}
+
+#[test]
+fn silent_connections_starve_no_probe_where_file_descriptors_are_few() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let http = service.http();
+    service.leave_files(20);
+    let silent = crowd(http.strip_prefix("http://").unwrap(), 60, b"");
+    assert_eq!(service.get("/healthz").0, 200);
+    assert!(service.metrics().sum("uw_ws_http_refused_total", &[("reason", "accept")]) >= 1);
+    drop(silent);
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Kind, Preset, Settings, Sources, VARIABLES};
 use uw_websocket_actors::rights::rules;
@@ -29,10 +30,31 @@ fn spool_dir() -> String {
     let dir = instruction("VOLUME");
     let variables = instruction("ENV");
     assert!(variables.split_whitespace().any(|word| word == format!("SPOOL_DIR={dir}")), "{variables}");
-    assert!(
-        variables.split_whitespace().any(|word| word.starts_with("HTTP_ADDR=") && word.ends_with(&port()))
-    );
     dir
+}
+
+/// The value of a variable of the image.
+fn image_variable(name: &str) -> String {
+    let variables = instruction("ENV");
+    let value = variables.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {name} in {variables}")).to_owned()
+}
+
+#[test]
+fn the_health_check_of_the_image_asks_where_no_other_client_comes() {
+    assert!(instruction("HEALTHCHECK").ends_with(r#"CMD ["/usr/local/bin/uw-websocket", "healthcheck"]"#));
+    let probes: SocketAddr = image_variable("PROBE_ADDR").parse().unwrap();
+    assert!(probes.ip().is_loopback(), "{probes}");
+    assert_eq!(image_variable("HTTP_ADDR"), format!("0.0.0.0:{}", port()));
+    assert_ne!(probes.port().to_string(), port());
+}
+
+#[test]
+fn prometheus_asks_by_a_name_that_is_allowed() {
+    let targets = &yaml("config/prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"];
+    let (name, asked) = text(&targets[0]).split_once(':').unwrap();
+    assert_eq!(asked, port());
+    assert_eq!(yaml("config/compose.yaml")["services"][name]["environment"]["HTTP_ALLOWED_HOSTS"], name);
 }
 
 /// Loads what the service would be told; secrets come from files of the test in place of those that are mounted.
@@ -60,7 +82,10 @@ fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -
     }
     let settings =
         Settings::load(&Sources { environment, dotenv: None, log_level: None, redis_url: None }).unwrap();
-    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    // the files whose Redis is on another host have one without TLS, and say what that means
+    let warnings: Vec<&str> = settings.warnings.iter().map(|warning| warning.variable.as_str()).collect();
+    let expected: &[&str] = if variables.contains_key("REDIS_URL_FILE") { &["REDIS_URL"] } else { &[] };
+    assert_eq!(warnings, expected, "{:?}", settings.warnings);
     settings
 }
 
@@ -88,6 +113,7 @@ fn compose_runs_the_image_as_it_is_made() {
             && compose["volumes"].get("spool").is_some()
     );
     assert!(is_in(&service["ports"], &format!("127.0.0.1:{port}:{port}", port = port())));
+    assert!(settings.http.probe_addr.is_some_and(|probes| probes.ip().is_loopback()));
     assert_eq!(service["depends_on"]["redis"]["condition"], "service_healthy");
     for (name, user) in [("uw-websocket", "65532:65532"), ("redis", "redis")] {
         let service = &compose["services"][name];
@@ -177,6 +203,13 @@ fn kubernetes_runs_the_image_as_it_is_made() {
     let size = text(&manifest["PersistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"]);
     let size: u64 = size.strip_suffix("Gi").unwrap().parse().unwrap();
     assert!(size << 30 > settings.actors.spool.max_bytes, "{size}");
+    let probes = settings.http.probe_addr.unwrap();
+    assert_eq!(
+        (container["ports"][1]["name"].as_str(), &container["ports"][1]["containerPort"]),
+        (Some("probes"), &probes.port().into())
+    );
+    assert!(!probes.ip().is_loopback(), "the kubelet asks from outside of the pod");
+    assert_eq!(manifest["Service"]["metadata"]["name"], settings.http.allowed_hosts[0]);
 }
 
 #[test]
@@ -190,7 +223,7 @@ fn kubernetes_asks_and_confines_the_container() {
     for (probe, path) in
         [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
     {
-        assert_eq!(container[probe]["httpGet"]["path"], path);
+        assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "probes" }));
         assert!(paths.iter().any(|(known, _)| *known == path));
     }
     assert_eq!((&pod["restartPolicy"], &pod["enableServiceLinks"]), (&"Always".into(), &false.into()));

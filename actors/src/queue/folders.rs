@@ -20,10 +20,12 @@ use uw_websocket_core::spool::{
     Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
 };
 
-use super::disk::{Disk, DiskParts, Retirement, Standing};
+use super::disk::Standing;
+use super::disk_thread::{self, DiskParts};
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
 use super::losses;
+use super::retirement::Retirement;
 use super::shard::{FIRST_ORDINAL, Shard};
 use super::{Queue, QueueParts};
 use crate::ledger::gap::Gap;
@@ -200,7 +202,7 @@ impl OpenFolders {
         let olds = olds.map(|(position, (folder, spool))| (position % self.shards, folder, spool, false));
         for (shard, folder, spool, is_own) in todays.chain(olds) {
             let (standing, kept) = (Standing::of(&spool), spool.kept());
-            let disk = Disk::start(DiskParts {
+            let disk = disk_thread::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
                 retirement: (!is_own).then(|| Retirement {

@@ -1,22 +1,31 @@
 //! The queue against a list: whatever happens to the writers, the disk and the process, every event is lent until it is
 //! acknowledged, once and in order, under rising IDs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use proptest::prelude::*;
-use slog::{Discard, o};
+use slog::{Discard, Logger, o};
 use tempfile::TempDir;
-use tokio::time::sleep;
-use uw_websocket_core::event::Route;
-use uw_websocket_core::spool::{Limits, Spool};
+use tokio::time::{sleep, timeout};
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Route};
+use uw_websocket_core::fixtures::{event, keys, outlet, read_at, route};
+use uw_websocket_core::ids::Numbering;
+use uw_websocket_core::spool::{Limits, Spool, Unrecordable};
 
-use super::disk::DiskParts;
+use super::backlog::{Backlog, Lent};
+use super::disk::Standing;
+use super::disk_thread::{self, DiskParts};
+use super::inbox::Inbox;
+use super::shared::WRITTEN_AT_END;
 use super::*;
+use crate::observation::{DropReason, Fate, Observations, Place, lock};
 use crate::samples::{SIZE, observations, queue, spool_settings};
-use uw_websocket_core::fixtures::{event, outlet, read_at, route};
+use crate::settings::WhenFull;
 
 /// What should take milliseconds hangs after so long.
 const HANGS: Duration = Duration::from_secs(60);
@@ -91,7 +100,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
     let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
     assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
     let standing = Standing::of(&spool);
-    let disk = Disk::start(DiskParts {
+    let disk = disk_thread::start(DiskParts {
         spool,
         folder: "shard".into(),
         retirement: None,
@@ -427,9 +436,9 @@ fn what_the_disk_may_be_dropping_is_not_lent() {
         let mut world = World::new();
         deliver(&world, 0, "{}");
         world.append_all().await;
-        lock(&world.queue.0.state).question = Some(Question::MakeRoom { answer: Answer::never() });
+        lock(&world.queue.0.state).persistence.make_room_for_ever();
         assert!(poll!(pin!(world.queue.peek())).is_pending());
-        lock(&world.queue.0.state).question = None;
+        lock(&world.queue.0.state).persistence.forget_question();
         assert!(matches!(world.queue.peek().await, Ok(Next::Write(_))));
     });
 }
@@ -468,7 +477,7 @@ fn what_cannot_be_read_of_an_old_queue_is_no_longer_there() {
             is_old: true,
             settings: spool_settings(),
             size: SIZE,
-            keys: uw_websocket_core::fixtures::keys(),
+            keys: keys(),
             shard: 0,
             highest: EntryId::default(),
             observations: Arc::clone(&world.observations),

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum GiveUpReason {
     /// More crashes than the intensity within the period.
     TooManyCrashes,
-    /// The data thread ran nothing for [`Timing::block_limit`]; a restarted child would not run either.
+    /// The data thread ran nothing for [`Timing::block_limit`](super::Timing::block_limit); a restarted child would not run either.
     ThreadBlocked,
     /// The data thread has ended.
     ThreadEnded,

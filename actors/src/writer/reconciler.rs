@@ -248,7 +248,8 @@ impl Reconciler {
         let mut noted = self.turn_to_heal(&healing).await;
         let mut kept = Vec::new();
         for queue in self.shard.queues() {
-            kept.extend(self.scope.beat.during(queue.kept()).await);
+            let kept_by_it = self.scope.beat.during(queue.kept()).await;
+            kept.extend(kept_by_it.map(|kept| (queue.clone(), kept)));
         }
         let shortened = self.shortened(connection).await?;
         if shortened.is_empty() {
@@ -328,11 +329,11 @@ impl Reconciler {
         &mut self,
         connection: &mut Connection,
         shortened: &Shortened,
-        kept: Vec<Kept>,
+        kept: Vec<(Queue, Kept)>,
         noted: &mut Noted,
     ) -> Result<(), StoreFault> {
         let mut written = 0;
-        for mut kept in kept {
+        for (queue, mut kept) in kept {
             loop {
                 let from = kept.from();
                 let batches = match self.scope.beat.during(kept.read()).await {
@@ -344,7 +345,7 @@ impl Reconciler {
                         break;
                     }
                 };
-                if let Some(gone) = self.gone_since(&kept, from).await {
+                if let Some(gone) = self.gone_since(&queue, from).await {
                     // its time was over before it could be read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
@@ -352,8 +353,8 @@ impl Reconciler {
                     if !self.scope.gate.may_write() {
                         return Err(StoreFault::Unreachable("the lease is not confirmed".into()));
                     }
-                    let name = Arc::clone(kept.queue().name());
-                    written += self.write_batch_again(connection, (&name, *record), batch, shortened).await?;
+                    let place = (queue.name(), *record);
+                    written += self.write_batch_again(connection, place, batch, shortened).await?;
                 }
             }
         }
@@ -363,9 +364,9 @@ impl Reconciler {
     }
 
     /// What is known of the streams, if records from `from` on have been removed in the meantime.
-    async fn gone_since(&self, kept: &Kept, from: u64) -> Option<Vec<(Arc<str>, Stored)>> {
-        let now = self.scope.beat.during(kept.queue().kept()).await;
-        now.is_none_or(|now| now.from() > from).then(|| kept.queue().stored())
+    async fn gone_since(&self, queue: &Queue, from: u64) -> Option<Vec<(Arc<str>, Stored)>> {
+        let now = self.scope.beat.during(queue.kept()).await;
+        now.is_none_or(|now| now.from() > from).then(|| queue.stored())
     }
 
     /// Writes the entries of a batch that Redis does not have; how many they were.

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 
+use crate::escape::escaped;
 use crate::exit::Exit;
 use crate::redact::Redactor;
 
@@ -95,8 +96,8 @@ impl<W: Write> Report<W> {
             Mark::Failed(exit) => self.worst = worse(self.worst, exit),
         }
         let sign = if self.is_coloured { format!("{colour}{sign}\x1b[0m") } else { sign.to_owned() };
-        let text = self.shown(&finding.text);
-        self.write(&format!("  {sign} {:<SUBJECT$}  {text}", finding.subject));
+        let (subject, text) = (self.shown(&finding.subject), self.shown(&finding.text));
+        self.write(&format!("  {sign} {subject:<SUBJECT$}  {text}"));
         if let Some(advice) = &finding.advice {
             self.write(&format!("    {:<SUBJECT$}  → {}", "", self.shown(advice)));
         }
@@ -117,13 +118,13 @@ impl<W: Write> Report<W> {
         self.worst
     }
 
-    /// On one line, without secrets, and cut only after that.
+    /// Redacts, escapes and only then cuts a text.
     fn shown(&self, text: &str) -> String {
         let clean = self.redactor.redact(text);
-        let one_line: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let one_line = escaped(&clean);
         match one_line.char_indices().nth(TEXT_MAX) {
             Some((end, _)) => one_line.split_at(end).0.to_owned() + "…",
-            None => one_line,
+            None => one_line.into_owned(),
         }
     }
 
@@ -166,7 +167,7 @@ mod tests {
         report.add(&Finding::fine("answers", "version 7.0.15"));
         report.add(&Finding::doubt("clock", "s3cr3t\nis ahead", "set s3cr3t"));
         report.row("a  b  ");
-        let expected = "\nRedis  redis://***\n  ✓ answers         version 7.0.15\n  ! clock           *** is ahead\n\
+        let expected = "\nRedis  redis://***\n  ✓ answers         version 7.0.15\n  ! clock           ***\\nis ahead\n\
                                       \x20                   → set ***\n    a  b\n";
         assert_eq!(text(&report), expected);
     }

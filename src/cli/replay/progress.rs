@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use uw_websocket_core::time::iso_utc;
 
+use crate::escape::write_line;
 use uw_websocket_simulator::{Counts, SimulatorHandle};
 
 /// Between two looks.
@@ -105,7 +106,10 @@ pub(super) fn moment(unix_ms: u64) -> String {
 /// Prints lines and flushes; a reader that went away is no error.
 fn print_lines(lines: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
+        .and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

@@ -9,6 +9,7 @@ use uw_websocket_core::spool::{RecordView, ShardFolder, visit_records};
 use uw_websocket_core::time::iso_utc;
 
 use super::SpoolFailure;
+use crate::escape::write_json_line;
 use crate::exit::Exit;
 
 /// One line.
@@ -74,6 +75,5 @@ fn write_line(folder: &ShardFolder, record: &RecordView<'_>, out: &mut impl Writ
             Payload::Json,
         ),
     };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    write_json_line(out, &line)
 }

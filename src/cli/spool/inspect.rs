@@ -10,6 +10,7 @@ use uw_websocket_core::spool::{Damage, ShardFolder, Survey};
 use uw_websocket_core::time::iso_utc;
 
 use super::{SpoolFailure, survey};
+use crate::escape::write_line;
 use crate::exit::Exit;
 
 /// The events that are given up, one a line.
@@ -23,7 +24,7 @@ pub(super) fn inspect(
     out: &mut impl Write,
 ) -> Result<Exit, SpoolFailure> {
     if folders.is_empty() {
-        writeln!(out, "no shard in {}", dir.display())?;
+        write_line(out, format_args!("no shard in {}", dir.display()))?;
     }
     for folder in folders {
         shard(folder, &survey(folder)?, out)?;
@@ -35,23 +36,25 @@ pub(super) fn inspect(
 fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Result<()> {
     let events: u64 = survey.channels.values().map(|counted| counted.events).sum();
     let waiting: u64 = survey.channels.values().map(|counted| counted.unacknowledged).sum();
-    writeln!(out, "shard {} of {}: {}", folder.shard, folder.of, folder.path.display())?;
-    writeln!(out, "  segments        {} with {} bytes", survey.segments, survey.bytes)?;
-    write!(out, "  events          {events}, of which {waiting} unacknowledged")?;
-    writeln!(out, "; numbers {} to below {}", survey.kept_from, survey.next_seq)?;
+    write_line(out, format_args!("shard {} of {}: {}", folder.shard, folder.of, folder.path.display()))?;
+    write_line(out, format_args!("  segments        {} with {} bytes", survey.segments, survey.bytes))?;
+    let (from, below) = (survey.kept_from, survey.next_seq);
+    write_line(
+        out,
+        format_args!(
+            "  events          {events}, of which {waiting} unacknowledged; numbers {from} to below {below}"
+        ),
+    )?;
     if let Some((oldest, newest)) = survey.times {
-        writeln!(out, "  received        {} to {}", iso_utc(oldest), iso_utc(newest))?;
+        write_line(out, format_args!("  received        {} to {}", iso_utc(oldest), iso_utc(newest)))?;
     }
     for (channel, counted) in &survey.channels {
-        writeln!(
-            out,
-            "  {channel:<15} {}, of which {} unacknowledged",
-            counted.events, counted.unacknowledged
-        )?;
+        let (events, waiting) = (counted.events, counted.unacknowledged);
+        write_line(out, format_args!("  {channel:<15} {events}, of which {waiting} unacknowledged"))?;
     }
     damages(survey, out)?;
     for (name, bytes) in &survey.aside {
-        writeln!(out, "  set aside       {name}, {bytes} bytes")?;
+        write_line(out, format_args!("  set aside       {name}, {bytes} bytes"))?;
     }
     Ok(())
 }
@@ -59,7 +62,10 @@ fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Res
 /// What is not as it should be.
 pub(super) fn damages(survey: &Survey, out: &mut impl Write) -> io::Result<()> {
     if survey.is_rewriting {
-        writeln!(out, "  rewriting       ids are being rewritten, or the next start finishes that")?;
+        write_line(
+            out,
+            format_args!("  rewriting       ids are being rewritten, or the next start finishes that"),
+        )?;
     }
     for damage in &survey.damages {
         line("damage", damage, out)?;
@@ -74,21 +80,18 @@ fn line(title: &str, damage: &Damage, out: &mut impl Write) -> io::Result<()> {
     let events = damage.events.map_or_else(|| "an unknown number of".to_owned(), |events| events.to_string());
     let Damage { kind, file, detail, .. } = damage;
     let place = if file.is_empty() { String::new() } else { format!(" {file}:") };
-    write!(out, "  {title:<15} {kind}:{place} {detail}; {events} unacknowledged events")?;
-    if let Some(from) = damage.from_us {
-        write!(out, ", after {}", iso_utc(from))?;
-    }
-    if let Some(to) = damage.to_us {
-        write!(out, ", before {}", iso_utc(to))?;
-    }
-    writeln!(out)
+    let after = damage.from_us.map(|from| format!(", after {}", iso_utc(from))).unwrap_or_default();
+    let before = damage.to_us.map(|to| format!(", before {}", iso_utc(to))).unwrap_or_default();
+    let text =
+        format_args!("  {title:<15} {kind}:{place} {detail}; {events} unacknowledged events{after}{before}");
+    write_line(out, text)
 }
 
 /// The last events that were given up.
 fn quarantine(path: &Path, out: &mut impl Write) -> io::Result<()> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return writeln!(out, "{} cannot be read: {error}", path.display()),
+        Err(error) => return write_line(out, format_args!("{} cannot be read: {error}", path.display())),
         Ok(file) => file,
     };
     let (mut lines, mut last) = (0u64, VecDeque::new());
@@ -100,9 +103,9 @@ fn quarantine(path: &Path, out: &mut impl Write) -> io::Result<()> {
             last.pop_front();
         }
     }
-    writeln!(out, "{}: {lines} lines; the last:", path.display())?;
+    write_line(out, format_args!("{}: {lines} lines; the last:", path.display()))?;
     for line in &last {
-        writeln!(out, "  {}", brief(line))?;
+        write_line(out, format_args!("  {}", brief(line)))?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use uw_websocket_core::channel::Channel;
 use uw_websocket_core::channel::spec::{Column, Emphasis};
 use uw_websocket_core::snapshots::occ::OccSymbol;
 
-use super::line::{Line, escaped, plain, short};
+use super::line::{Line, plain, short};
+use crate::escape::escaped;
 
 const PLAIN: Style = Style::new();
 const GOOD: Style = AnsiColor::Green.on_default();

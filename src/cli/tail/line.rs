@@ -1,12 +1,11 @@
-//! A line for people: cells in columns, in colours, cut to the terminal.
-//!
-//! What comes from outside cannot control the terminal: characters that could are written as escapes.
+//! A line for people: cells in columns, in colours, cut to the terminal. The text of each cell is escaped.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::escape::escaped;
 
 /// Between two cells.
 const GAP: &str = "  ";
@@ -90,28 +89,6 @@ fn beginning(text: &str, room: usize) -> &str {
         used > room
     });
     too_far.map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
-}
-
-/// The text with every character that a terminal would obey, or that would show the text in another order, as an escape.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_dangerous) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_dangerous(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// C0, DEL and C1; line separators; marks of direction; what has no width and may hide something.
-fn is_dangerous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{feff}')
 }
 
 /// A number in at most six characters: `0.42`, `341`, `36.5K`, `-262M`, `6.93B`.
@@ -208,7 +185,7 @@ mod tests {
         fn no_line_is_wider_than_the_terminal_or_controls_it(text in ".*", width in 1_usize..60, coloured: bool) {
             let shown = line(&text).render(Some(width), false);
             prop_assert!(shown.width() <= width, "{shown}");
-            prop_assert!(!shown.contains(is_dangerous));
+            prop_assert!(!shown.contains(crate::escape::controls));
             let styled = line(&text).render(Some(width), coloured);
             let bare = styled.replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
             prop_assert_eq!(bare.trim_end(), shown.trim_end());

@@ -52,7 +52,7 @@ pub(super) struct TailArgs {
     /// End at the end of what is there; begins at the beginning unless --since says otherwise
     #[arg(long)]
     no_follow: bool,
-    /// One JSON object a line, with the payload byte for byte
+    /// One JSON object per line, with the payload as it came; only what controls a terminal becomes a \u escape
     #[arg(long)]
     json: bool,
     /// Times of the local time zone in place of UTC

@@ -17,6 +17,7 @@ use uw_websocket_core::event::EntryId;
 
 use super::cells;
 use super::line::Line;
+use crate::escape::write_json_line;
 use crate::streams::link::Content;
 use crate::streams::name::StreamName;
 
@@ -88,8 +89,7 @@ impl<W: Write> Printer<W> {
             let (channel, symbol) = (name.channel(), name.symbol());
             let object =
                 Object { stream: name.key(&self.prefix), id: id.to_string(), channel, symbol, payload };
-            serde_json::to_writer(&mut self.out, &object)?;
-            self.out.write_all(b"\n")?;
+            write_json_line(&mut self.out, &object)?;
         } else {
             let line = line(name, id, content, &text(&payload), &self.form.zone);
             writeln!(self.out, "{}", line.render((self.form.width)(), self.form.coloured))?;

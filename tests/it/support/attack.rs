@@ -32,6 +32,7 @@ impl Attack {
             head("GET /", &format!("x: {}\r\n", "x".repeat(200_000))),
             [head("POST /readyz", "content-length: 500000\r\n"), vec![b'{'; 500_000]].concat(),
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(10),
+            Vec::new(),
         ];
         let over = Arc::new(AtomicBool::new(false));
         let clients = requests.map(|request| {

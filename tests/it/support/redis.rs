@@ -117,10 +117,14 @@ impl RedisServer {
         command.query(&mut self.connect()?)
     }
 
-    /// Runs one command that must succeed.
+    /// Runs one command that must succeed, once a server that was just started has loaded what it had.
     #[track_caller]
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        wait_for("redis-server has loaded", SOON, || match self.try_command(words) {
+            Err(error) if error.code() == Some("LOADING") => Err(error.to_string()),
+            Ok(answer) => Ok(answer),
+            Err(error) => panic!("{words:?}: {error}"),
+        })
     }
 
     /// Sets a setting of the running server.

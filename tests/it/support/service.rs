@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,6 +44,7 @@ impl Setup {
             .set("WEBSOCKET_RECONNECT_MAX_SECONDS", "1s")
             .set("RATE_LIMIT_REQUESTS_PER_MINUTE", "1000")
             .set("HTTP_ADDR", "127.0.0.1:0")
+            .set("PROBE_ADDR", "127.0.0.1:0")
             .set("LOG_FORMAT", "json")
     }
 
@@ -177,6 +178,14 @@ impl Service {
         format!("http://{}", record.text("addr"))
     }
 
+    /// The code and body of `/healthz` at the address of the probes.
+    #[track_caller]
+    pub(crate) fn probe_health(&self) -> (u16, String) {
+        let record = self.wait_for_log("`probes listening`", |record| record.msg == "probes listening");
+        let url = format!("http://{}/healthz", record.text("addr"));
+        get(&url).unwrap_or_else(|error| panic!("GET {url}: {error}"))
+    }
+
     /// The code and body that the path answers with.
     pub(crate) fn try_get(&self, path: &str) -> Result<(u16, String), String> {
         get(&format!("{}{path}", self.http()))
@@ -301,6 +310,13 @@ impl Service {
     pub(crate) fn kill9(&mut self) {
         self.signal(Signal::KILL);
         assert_eq!(self.wait_for_exit(SOON), None, "the process was killed");
+    }
+
+    /// Leaves the process so many file descriptors more than it has open.
+    pub(crate) fn leave_files(&self, more: u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let limit = Rlimit { current: Some(open + more), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
     /// Sends a signal.

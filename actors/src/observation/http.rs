@@ -1,0 +1,44 @@
+//! Counts of the HTTP side.
+
+use super::Count;
+use uw_websocket_core::labelled;
+
+labelled! {
+    /// Reasons why the HTTP side refused or cut a client.
+    HttpRefusal {
+        /// The connection had waited longest for its client when a new one needed its slot.
+        Evicted = "evicted",
+        /// Every slot was held by a connection being served: the new one was closed.
+        Full = "full",
+        /// The system had no file descriptor for a new connection.
+        Accept = "accept",
+        /// The `Host` header holds a name that is not allowed.
+        Host = "host",
+        /// The head of the request was too long or too late.
+        Head = "head",
+        /// The client did not read its answer for too long.
+        Stalled = "stalled",
+        /// The answers under way took all memory reserved for them.
+        Answers = "answers",
+    }
+}
+
+/// Counts of the HTTP side.
+#[derive(Debug)]
+pub struct HttpObservation {
+    refused: Vec<Count>,
+}
+
+impl HttpObservation {
+    /// Returns the count of refusals for `reason`.
+    #[must_use]
+    pub fn refused(&self, reason: HttpRefusal) -> &Count {
+        &self.refused[reason as usize]
+    }
+}
+
+impl Default for HttpObservation {
+    fn default() -> HttpObservation {
+        HttpObservation { refused: HttpRefusal::ALL.iter().map(|_| Count::default()).collect() }
+    }
+}

@@ -1,0 +1,93 @@
+//! The books of a queue: what its events came to, and the losses that are not in the ledger yet.
+
+use std::sync::{Arc, Mutex};
+
+use uw_websocket_core::event::{ChannelIndex, Event};
+use uw_websocket_core::spool::Dropped;
+
+use super::batch::EventBatch;
+use super::losses;
+use crate::ledger::gap::Gap;
+use crate::observation::{
+    ChannelObservation, DropReason, Fate, Observations, Place, WriterObservation, lock,
+};
+
+/// Where a queue counts.
+#[derive(Debug)]
+pub struct Books {
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// The shard whose observation shows the queue.
+    pub shard: usize,
+    losses: Mutex<Vec<Gap>>,
+}
+
+impl Books {
+    /// Of a queue of a shard.
+    #[must_use]
+    pub fn new(observations: Arc<Observations>, shard: usize) -> Books {
+        Books { observations, shard, losses: Mutex::default() }
+    }
+
+    /// What others see of the shard.
+    #[must_use]
+    pub fn observed(&self) -> &WriterObservation {
+        &self.observations.writers[self.shard]
+    }
+
+    /// The counts of a channel.
+    #[must_use]
+    pub fn channel(&self, index: ChannelIndex) -> &ChannelObservation {
+        self.observations.channel(index)
+    }
+
+    /// Enters losses that are to go to the ledger.
+    pub fn note(&self, losses: impl IntoIterator<Item = Gap>) {
+        lock(&self.losses).extend(losses);
+    }
+
+    /// The losses, each once.
+    #[must_use]
+    pub fn take(&self) -> Vec<Gap> {
+        std::mem::take(&mut *lock(&self.losses))
+    }
+
+    /// Ends batches that were in memory alone; how many events they had.
+    pub fn drop_batches(&self, batches: &[Arc<EventBatch>], reason: DropReason) -> u64 {
+        for batch in batches {
+            self.drop_events(batch.events(), reason);
+        }
+        batches.iter().map(|batch| batch.len() as u64).sum()
+    }
+
+    /// Ends events that were in memory alone.
+    pub fn drop_events(&self, events: &[Event], reason: DropReason) {
+        let mut channels: Vec<(String, u64)> = Vec::new();
+        for event in events {
+            let channel = self.channel(event.route.channel);
+            channel.end(Place::Memory, Fate::Dropped(reason), 1);
+            let name = channel.channel.name();
+            match channels.iter_mut().find(|(known, _)| known == name) {
+                Some((_, count)) => *count += 1,
+                None => channels.push((name.to_owned(), 1)),
+            }
+        }
+        let times = events.iter().map(|event| event.received_us);
+        let between = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
+        self.note(losses::of_channels(channels, between, reason));
+    }
+
+    /// Ends events that the disk queue dropped to make room, by channel; how many they were.
+    pub fn drop_oldest(&self, dropped: Dropped) -> u64 {
+        for (name, events) in &dropped.events {
+            // all that are on disk at startup are counted
+            if let Some(channel) = self.observations.channel_named(name) {
+                channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolFull), *events);
+            }
+        }
+        let events = dropped.events.values().sum();
+        let between = (dropped.from_us, dropped.to_us);
+        self.note(losses::of_channels(dropped.events, between, DropReason::SpoolFull));
+        events
+    }
+}

@@ -1,0 +1,357 @@
+//! The queue as its users see it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use slog::{Logger, error};
+use tokio::time::timeout;
+use uw_websocket_core::duplicates::Duplicates;
+use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
+use uw_websocket_core::ids::Numbering;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::spool::Unrecordable;
+
+use super::backlog::{Backlog, Left, Lent, Position};
+use super::batch::TransactionSize;
+use super::books::Books;
+use super::decoder::Decoder;
+use super::disk::{Disk, DiskError, Standing};
+use super::inbox::Inbox;
+use super::kept::{DiskReader, Kept};
+use super::losses;
+use super::persistence::{APPEND_BYTES, Persistence, RETRY_EVERY, Step};
+use super::shared::{Next, Shared, State, Supply, Transit};
+use super::stored::{Stored, StoredStreams};
+use crate::ledger::gap::Gap;
+use crate::observation::{DropReason, Fate, Observations, Place, lock};
+use crate::settings::SpoolSettings;
+
+/// A queue; cheap to clone. All its methods may be called from any thread, but only one writer at a time may append, and
+/// only one may peek and ack.
+#[derive(Clone, Debug)]
+pub struct Queue(pub(super) Arc<Shared>);
+
+/// What a queue is made of.
+pub struct QueueParts {
+    /// Its disk, unless it is in memory alone.
+    pub disk: Option<Disk>,
+    /// The records that are there: those below the first number are stored.
+    pub standing: Option<Standing>,
+    /// The highest ID of each stream among stored records that are there.
+    pub kept: std::collections::HashMap<Arc<str>, EntryId>,
+    /// Whether it is what an earlier process left: nothing is ever appended to it.
+    pub is_old: bool,
+    /// How the disk is used.
+    pub settings: SpoolSettings,
+    /// What is lent at most at once.
+    pub size: TransactionSize,
+    /// What the streams are called.
+    pub keys: KeySettings,
+    /// The shard whose observation shows it.
+    pub shard: usize,
+    /// All IDs that it gives are above this one.
+    pub highest: EntryId,
+    /// What others see.
+    pub observations: Arc<Observations>,
+    /// Names it.
+    pub log: Logger,
+}
+
+impl Queue {
+    /// A queue over a disk, or in memory alone.
+    #[must_use]
+    pub fn new(parts: QueueParts) -> Queue {
+        let prefix = parts.keys.stream_prefix();
+        let key = |name: &Arc<str>| format!("{prefix}{name}").into();
+        let mut stored = StoredStreams::default();
+        for (name, id) in parts.standing.iter().flat_map(|standing| &standing.removed) {
+            stored.note(&key(name), *id, false);
+        }
+        // of all streams, wherever they are at home now: whoever writes to one from here has to see what Redis lost of it
+        for (name, id) in &parts.kept {
+            stored.note(&key(name), *id, true);
+        }
+        let records = parts.standing.map_or(0..0, |standing| standing.acknowledged..standing.next);
+        let (disk, shard, observations) = (parts.disk, parts.shard, parts.observations);
+        let state = State {
+            persistence: Persistence::new(disk.clone(), parts.settings.when_full, records.end),
+            backlog: Backlog::of_records(parts.size, records),
+            supply: if parts.is_old { Supply::Old } else { Supply::Live },
+            duplicates: Duplicates::new(
+                fastrand::u64(..),
+                observations.channels.iter().map(|channel| &channel.channel),
+            ),
+            numbering: Numbering::above(parts.highest),
+            stored,
+            unrecordable: VecDeque::new(),
+        };
+        let decoder = Decoder::new(parts.keys, shard, parts.size, Arc::clone(&observations));
+        Queue(Arc::new(Shared {
+            name: disk.as_ref().map_or_else(|| format!("memory-{shard}").into(), |disk| disk.folder().into()),
+            changed: disk.as_ref().map_or_else(Arc::default, Disk::answered),
+            reader: disk.map(|disk| Arc::new(DiskReader::new(disk, decoder))),
+            prefix,
+            books: Books::new(observations, shard),
+            log: parts.log,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Names the queue among those of the process.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// Its disk, unless it is in memory alone.
+    #[must_use]
+    pub fn disk(&self) -> Option<&Disk> {
+        self.0.disk()
+    }
+
+    // --- append -----------------------------------------------------------------------------------------------------
+
+    /// Takes over what was delivered; says whether there was something. From here on it is the queue's.
+    pub fn accept(&self, inbox: &Inbox) -> bool {
+        let state = &mut *lock(&self.0.state);
+        let mut transit = Transit { batches: inbox.take(APPEND_BYTES).into(), books: &self.0.books };
+        let is_news = !transit.batches.is_empty();
+        while let Some(batch) = transit.batches.front_mut() {
+            self.0.leave_out_duplicates(state, batch);
+            batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
+            self.0.leave_out_unrecordable(state, batch);
+            // nothing awaits or panics between taking it out and pushing it
+            if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
+                state.backlog.push(batch);
+            }
+        }
+        is_news
+    }
+
+    /// Waits until all that was taken over may be lent: it is on disk, or in memory where the disk fails. Cancelling it loses
+    /// nothing; whoever calls it next goes on.
+    pub async fn keep(&self) {
+        loop {
+            let turn = self.0.turn().await;
+            self.0.answered().await;
+            let changed = self.0.changed.notified();
+            let (step, is_news) = self.0.step();
+            if is_news {
+                self.0.changed.notify_waiters();
+            }
+            match step {
+                Step::Done => return,
+                Step::Asked => self.0.answered().await,
+                Step::Room => {
+                    drop(turn);
+                    // the time is a bound of the wait alone
+                    drop(timeout(RETRY_EVERY, changed).await);
+                }
+            }
+        }
+    }
+
+    /// Whether everything that it has is on disk.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        lock(&self.0.state).backlog.is_safe()
+    }
+
+    /// More may come, in a new life of the writer.
+    pub fn open(&self) {
+        self.0.change_supply(Supply::Live);
+    }
+
+    /// The shard is closing: what is to be kept is not held up for want of room any more.
+    pub fn hurry(&self) {
+        self.0.change_supply(Supply::Closing);
+    }
+
+    /// Nothing comes any more.
+    pub fn close(&self) {
+        self.0.change_supply(Supply::Closed);
+    }
+
+    /// Whether nothing comes any more and everything is on disk, so that it may be left there.
+    #[must_use]
+    pub fn may_be_left(&self) -> bool {
+        let state = lock(&self.0.state);
+        state.supply == Supply::Closed && state.backlog.is_safe()
+    }
+
+    /// Ends what is in memory alone, as at the end of a term; how many events that were.
+    #[must_use]
+    pub fn abandon(&self, reason: DropReason) -> u64 {
+        let state = &mut *lock(&self.0.state);
+        let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
+        self.0.books.drop_events(&unrecordable, reason);
+        let batches = state.backlog.take_memory();
+        unrecordable.len() as u64 + self.0.books.drop_batches(&batches, reason)
+    }
+
+    /// Losses that are to be entered in the ledger, each once.
+    #[must_use]
+    pub fn take_losses(&self) -> Vec<Gap> {
+        let mut losses = self.0.books.take();
+        if let Some(disk) = self.0.disk() {
+            let mut damages = disk.take_damages();
+            for damage in &mut damages {
+                self.0.spare_copies(damage);
+            }
+            losses.extend(losses::settle(&damages, disk.folder(), &self.0.books.observations, &self.0.log));
+        }
+        losses
+    }
+
+    /// Losses that are to be entered in the ledger, found by others.
+    pub fn note_losses(&self, losses: Vec<Gap>) {
+        self.0.books.note(losses);
+    }
+
+    /// An event that no record can hold; the same again until it is [ended](Queue::end_unrecordable).
+    #[must_use]
+    pub fn unrecordable(&self) -> Option<(Event, Unrecordable)> {
+        lock(&self.0.state).unrecordable.front().cloned()
+    }
+
+    /// Ends the event that no record can hold.
+    pub fn end_unrecordable(&self, fate: Fate) {
+        if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
+            self.0.books.channel(event.route.channel).end(Place::Memory, fate, 1);
+        }
+    }
+
+    // --- peek -------------------------------------------------------------------------------------------------------
+
+    /// Waits for what is to be written next, and lends it; the same again until it is acknowledged. Cancelling it loses
+    /// nothing.
+    pub async fn peek(&self) -> Result<Next, DiskError> {
+        loop {
+            // from here on no change is missed
+            let changed = self.0.changed.notified();
+            let records = match self.0.lend() {
+                Ok(Some(next)) => return Ok(next),
+                Ok(None) => {
+                    changed.await;
+                    continue;
+                }
+                Err(records) => records,
+            };
+            let Some(reader) = &self.0.reader else { return Ok(Next::End) };
+            let (batches, next) = reader.read(records.start, records.end).await?;
+            lock(&self.0.state).backlog.put_read(records.start, batches, next);
+        }
+    }
+
+    /// Memory of what may be lent, in bytes: it has a bound, whatever waits.
+    #[must_use]
+    pub fn ready_bytes(&self) -> usize {
+        lock(&self.0.state).backlog.ready_bytes()
+    }
+
+    /// Whether nothing is left in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0.state).backlog.is_empty()
+    }
+
+    /// The position of the next event that is taken over: all that are here are before it.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        lock(&self.0.state).backlog.next()
+    }
+
+    /// What of a stream Redis has taken from this queue.
+    #[must_use]
+    pub fn stored(&self) -> Vec<(Arc<str>, Stored)> {
+        lock(&self.0.state).stored.all()
+    }
+
+    /// What the disk keeps of what was stored: records and the highest ID of each stream that is no longer there.
+    pub async fn kept(&self) -> Option<Kept> {
+        let reader = self.0.reader.as_ref()?;
+        let Ok(standing) = reader.disk().standing().await else {
+            // one that has ended keeps nothing
+            lock(&self.0.state).stored.disk_is_gone();
+            return None;
+        };
+        for (name, id) in &standing.removed {
+            let stream = format!("{}{name}", self.0.prefix).into();
+            lock(&self.0.state).stored.note(&stream, *id, false);
+        }
+        Some(Kept::new(Arc::clone(reader), &standing))
+    }
+
+    /// Gives the backlog of a stream IDs above `above`, but for the events in `skip`, which are stored. What is lent is to be
+    /// lent anew. Where the disk fails, copies in memory have them alone; the rest is found when it is its turn.
+    pub async fn reassign(
+        &self,
+        (index, outlet): (ChannelIndex, &Outlet),
+        skip: HashSet<Position>,
+        above: EntryId,
+    ) {
+        let _turn = self.0.turn().await;
+        loop {
+            self.0.answered().await;
+            let state = &mut *lock(&self.0.state);
+            if !state.persistence.is_asked() {
+                let channel = self.0.books.channel(index).channel.name();
+                self.0.persist(state, |persistence, work| {
+                    persistence.reassign(work, (channel, outlet), skip, above);
+                });
+                break;
+            }
+        }
+        self.0.answered().await;
+    }
+
+    // --- ack --------------------------------------------------------------------------------------------------------
+
+    /// Ends what was lent: `fate` says of each event, by its place in the batch, what became of it, and `lasts` which last
+    /// entries Redis took of their streams.
+    pub fn ack(&self, lent: &Lent, fate: impl Fn(usize) -> Fate, lasts: Vec<(Arc<str>, EntryId)>) {
+        let shared = &*self.0;
+        let state = &mut *lock(&shared.state);
+        let Some(Left { batch, record }) = state.backlog.acknowledge(lent.first) else {
+            return error!(shared.log, "unknown acknowledgement"; "position" => lent.first);
+        };
+        let place = if record.is_some() { Place::Disk } else { Place::Memory };
+        for (at, event) in batch.events().iter().enumerate() {
+            shared.books.channel(event.route.channel).end(place, fate(at), 1);
+        }
+        for (stream, id) in &lasts {
+            state.stored.note(stream, *id, record.is_some());
+        }
+        if let Some(disk) = shared.disk() {
+            let names = lasts.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
+            match record {
+                Some(record) => disk.acknowledge(record + batch.len() as u64, names),
+                // what was never on the disk cannot be written again from there: should Redis lose it, that is to be known
+                None => disk.note_unkept(names),
+            }
+        }
+        state.persistence.has_room();
+        shared.changed.notify_waiters();
+    }
+
+    // --- what an earlier process knew -------------------------------------------------------------------------------
+
+    /// Learns of an event that came before: its IDs, and what it is told by among duplicates.
+    #[must_use]
+    pub fn learn(&self, event: &Event, is_stored: bool) -> u64 {
+        let state = &mut *lock(&self.0.state);
+        for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
+            state.numbering.raise(&outlet.stream, *id);
+            if is_stored {
+                state.stored.note(&outlet.stream, *id, true);
+            }
+        }
+        state.duplicates.fingerprint(event.route.symbol(), &event.payload)
+    }
+
+    /// Enters an event that came before among those that duplicates are looked for in, the oldest first.
+    pub fn remember(&self, channel: ChannelIndex, ordinal: u64, fingerprint: u64) {
+        lock(&self.0.state).duplicates.remember(channel, ordinal, fingerprint);
+    }
+}

@@ -1,0 +1,391 @@
+//! How a queue brings to its disk what it has taken over, and goes round a disk that fails.
+//!
+//! One thing at a time is asked of the disk. The question stays here, so that whoever comes next hears its answer: who asked
+//! may have died.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slog::{Logger, error, info};
+use uw_websocket_core::event::{EntryId, Outlet};
+use uw_websocket_core::ids::Numbering;
+use uw_websocket_core::spool::{Dropped, Reassigned, Records, SpoolError};
+
+use super::backlog::{Backlog, Position, Span};
+use super::batch::EventBatch;
+use super::books::Books;
+use super::disk::{Answer, Appended, Collect, Disk, DiskError, Reassignment, Standing};
+use crate::error_chain::ErrorChain;
+use crate::observation::{DropReason, lock};
+use crate::sampled::Sampled;
+use crate::settings::WhenFull;
+
+/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
+pub(super) const APPEND_BYTES: usize = 2 * 1024 * 1024;
+/// Copies of what is on disk, per shard: five usual transactions of 512 trades. While Redis keeps up there are fewer, and
+/// what lies behind them is read from the page cache.
+const COPIED_BYTES: usize = 2 * 1024 * 1024;
+/// What is ready in memory alone, per shard: two transactions of the largest weight.
+const READY_BYTES: usize = 8 * 1024 * 1024;
+/// The same of all shards together.
+const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
+/// A disk that failed is tried again this often, and a full one looked at.
+pub(super) const RETRY_EVERY: Duration = Duration::from_millis(200);
+
+/// How an append goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// All may be lent.
+    Done,
+    /// The disk was asked.
+    Asked,
+    /// It waits for room.
+    Room,
+}
+
+/// What the persistence of a queue works on.
+pub(super) struct Work<'q> {
+    /// What the queue holds.
+    pub backlog: &'q mut Backlog,
+    /// Gives out the IDs.
+    pub numbering: &'q mut Numbering,
+    /// Whether it may be waited for room: not while the shard is closing.
+    pub may_wait: bool,
+    /// Where it counts.
+    pub books: &'q Books,
+    /// Where it logs.
+    pub log: &'q Logger,
+}
+
+/// Where a queue stands with its disk.
+#[derive(Debug)]
+pub(super) struct Persistence {
+    disk: Option<Disk>,
+    when_full: WhenFull,
+    /// The number of the next record.
+    next_record: u64,
+    question: Option<Question>,
+    fault: Option<DiskFault>,
+    /// Since when the disk queue is full and room is waited for.
+    full_since: Option<Instant>,
+    failures: Sampled,
+    overflows: Sampled,
+}
+
+/// What the disk was asked that changes it.
+#[derive(Debug)]
+enum Question {
+    Append {
+        spans: Vec<Span>,
+        answer: Answer<Appended>,
+    },
+    MakeRoom {
+        answer: Answer<Result<Option<Dropped>, SpoolError>>,
+    },
+    /// After a failure: what could not be synced may be there all the same.
+    Standing {
+        answer: Answer<Standing>,
+    },
+    Reassign {
+        stream: Arc<str>,
+        skip: HashSet<Position>,
+        above: EntryId,
+        answer: Answer<Result<Reassigned, SpoolError>>,
+    },
+}
+
+/// The disk does not take appends.
+#[derive(Debug)]
+struct DiskFault {
+    since: Instant,
+    /// When it is tried again.
+    retry_at: Instant,
+    /// Whether it has said since what is there.
+    is_known: bool,
+}
+
+/// Nothing in a full disk queue may be given up.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk queue is full of what is being written")]
+struct NoRoom;
+
+impl Persistence {
+    /// Over a disk, or in memory alone.
+    #[must_use]
+    pub(super) fn new(disk: Option<Disk>, when_full: WhenFull, next_record: u64) -> Persistence {
+        Persistence {
+            disk,
+            when_full,
+            next_record,
+            question: None,
+            fault: None,
+            full_since: None,
+            failures: Sampled::default(),
+            overflows: Sampled::default(),
+        }
+    }
+
+    /// The number of the next record.
+    #[must_use]
+    pub(super) fn next_record(&self) -> u64 {
+        self.next_record
+    }
+
+    /// Whether an answer is to come.
+    #[must_use]
+    pub(super) fn is_asked(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// Whether what is on disk is changing: the copies are out of date, or what is next is being dropped.
+    #[must_use]
+    pub(super) fn is_changing(&self) -> bool {
+        matches!(self.question, Some(Question::Reassign { .. } | Question::MakeRoom { .. }))
+    }
+
+    /// Something has left the disk queue: there may be room.
+    pub(super) fn has_room(&mut self) {
+        self.full_since = None;
+    }
+
+    /// Goes on bringing what was taken over to where it may be lent from; `collect` makes the records of an append when the
+    /// disk comes to it. Says whether anything became ready.
+    pub(super) fn step(&mut self, work: &mut Work<'_>, collect: impl FnOnce() -> Collect) -> (Step, bool) {
+        let now = Instant::now();
+        if work.backlog.is_safe() {
+            return (Step::Done, false);
+        }
+        if self.question.is_some() {
+            return (Step::Asked, false);
+        }
+        let Some(disk) = &self.disk else { return self.bypass(work) };
+        // whether the disk queue was full a moment ago, and nothing has left it since
+        let is_full = |since: Instant| now.duration_since(since) < RETRY_EVERY;
+        if work.may_wait && self.full_since.is_some_and(is_full) {
+            return (Step::Room, false);
+        }
+        self.question = Some(match &self.fault {
+            Some(fault) if now < fault.retry_at => return self.bypass(work),
+            Some(fault) if !fault.is_known => Question::Standing { answer: disk.ask_standing() },
+            Some(_) | None => Question::Append { spans: Vec::new(), answer: disk.append(collect()) },
+        });
+        (Step::Asked, false)
+    }
+
+    /// Chooses, on the disk's thread, what an append takes, the oldest first.
+    pub(super) fn collect(&mut self, backlog: &Backlog, records: &mut Records) -> Vec<Arc<EventBatch>> {
+        records.clear(self.next_record);
+        let (unkept, batches) =
+            backlog.unkept(APPEND_BYTES).map(|(span, batch)| (span, Arc::clone(batch))).unzip();
+        if let Some(Question::Append { spans, .. }) = &mut self.question {
+            *spans = unkept;
+        }
+        batches
+    }
+
+    /// Asks for new IDs on disk; without one gives them at once.
+    pub(super) fn reassign(
+        &mut self,
+        work: &mut Work<'_>,
+        (channel, outlet): (&str, &Outlet),
+        skip: HashSet<Position>,
+        above: EntryId,
+    ) {
+        let Some(disk) = &self.disk else {
+            let last = work.backlog.renumber(&outlet.stream, &skip, above);
+            return work.numbering.raise(&outlet.stream, last);
+        };
+        let answer = disk.reassign(Reassignment {
+            channel: channel.to_owned(),
+            symbol: outlet.symbol.as_ref().map(ToString::to_string),
+            skip: work.backlog.records_of(&skip),
+            above,
+        });
+        self.question = Some(Question::Reassign { stream: Arc::clone(&outlet.stream), skip, above, answer });
+    }
+
+    /// Applies the answer to what the disk was asked, if it has come; says whether it has.
+    pub(super) fn hear(&mut self, work: &mut Work<'_>) -> bool {
+        let Some(mut question) = self.question.take() else { return false };
+        let is_heard = match &mut question {
+            Question::Append { spans, answer } => {
+                answer.take().map(|appended| self.appended(work, spans, appended.flatten()))
+            }
+            Question::MakeRoom { answer } => {
+                answer.take().map(|dropped| self.made_room(work, dropped.and_then(|dropped| Ok(dropped?))))
+            }
+            Question::Standing { answer } => answer.take().map(|standing| self.stands(work, standing)),
+            Question::Reassign { stream, skip, above, answer } => answer.take().map(|reassigned| {
+                let reassigned = reassigned.and_then(|reassigned| Ok(reassigned?));
+                self.reassigned(work, stream, skip, (*above, reassigned));
+            }),
+        };
+        if is_heard.is_none() {
+            self.question = Some(question);
+        }
+        is_heard.is_some()
+    }
+
+    /// Asks for room, without an answer while the test lasts.
+    #[cfg(test)]
+    pub(super) fn make_room_for_ever(&mut self) {
+        self.question = Some(Question::MakeRoom { answer: Answer::never() });
+    }
+
+    /// Ends [`Persistence::make_room_for_ever`].
+    #[cfg(test)]
+    pub(super) fn forget_question(&mut self) {
+        self.question = None;
+    }
+
+    fn stands(&mut self, work: &Work<'_>, standing: Result<Standing, DiskError>) {
+        match standing {
+            Ok(standing) => {
+                self.next_record = standing.next;
+                if let Some(fault) = &mut self.fault {
+                    fault.is_known = true;
+                }
+            }
+            Err(error) => self.failed(work, &error),
+        }
+    }
+
+    fn appended(&mut self, work: &mut Work<'_>, spans: &[Span], appended: Result<(), DiskError>) {
+        match appended {
+            Ok(()) => {
+                let first = self.next_record;
+                self.next_record += spans.iter().map(|span| span.len).sum::<u64>();
+                let books = work.books;
+                let left = work.backlog.appended(spans, first, share_of(COPIED_BYTES, books), |batch| {
+                    let latency = &books.observed().append_latency;
+                    latency.observe(batch.read_at().instant.elapsed(), batch.len() as u64);
+                    for event in batch.events() {
+                        books.channel(event.route.channel).spool(1);
+                    }
+                });
+                if let (Some(below), Some(disk)) = (left, &self.disk) {
+                    // it was stored from memory in the meantime
+                    disk.acknowledge(below, []);
+                }
+                self.works(work);
+            }
+            Err(DiskError::Spool(SpoolError::Full { needed, .. })) if self.make_room(work, needed) => {}
+            Err(error) => self.failed(work, &error),
+        }
+    }
+
+    /// The disk queue is full: makes room, or says that it is to be waited for; false if there is none to be had.
+    fn make_room(&mut self, work: &mut Work<'_>, bytes: u64) -> bool {
+        match (self.when_full, &self.disk) {
+            (WhenFull::Block, _) => {
+                self.full_since = work.may_wait.then(Instant::now);
+                work.may_wait
+            }
+            (WhenFull::DropOldest, Some(disk)) => {
+                work.backlog.forget_copies();
+                // what is lent may be stored already: it stays
+                let answer = disk.drop_oldest(work.backlog.lent_records(), bytes);
+                self.question = Some(Question::MakeRoom { answer });
+                true
+            }
+            (WhenFull::DropOldest, None) => false,
+        }
+    }
+
+    fn made_room(&mut self, work: &mut Work<'_>, dropped: Result<Option<Dropped>, DiskError>) {
+        match dropped {
+            Ok(Some(dropped)) => {
+                work.backlog.drop_records(dropped.first_seq..dropped.last_seq + 1);
+                let events = work.books.drop_oldest(dropped);
+                self.note_overflow(work, events);
+            }
+            Ok(None) => self.failed(work, &NoRoom),
+            Err(error) => self.failed(work, &error),
+        }
+    }
+
+    /// Makes what is pending ready in memory, within its bound; says whether anything became ready.
+    fn bypass(&mut self, work: &mut Work<'_>) -> (Step, bool) {
+        let share = share_of(READY_BYTES, work.books);
+        let mut is_news = false;
+        while let Some(bytes) = work.backlog.pending_bytes() {
+            let is_over =
+                |backlog: &Backlog| backlog.ready_bytes() > 0 && backlog.ready_bytes() + bytes > share;
+            if is_over(work.backlog) {
+                // what is on the disk can be read from there again
+                work.backlog.forget_copies();
+            }
+            if is_over(work.backlog) {
+                if self.when_full == WhenFull::DropOldest {
+                    let dropped = work.backlog.drop_memory(bytes);
+                    if !dropped.is_empty() {
+                        let events = work.books.drop_batches(&dropped, DropReason::SpoolFull);
+                        self.note_overflow(work, events);
+                        continue;
+                    }
+                }
+                if work.may_wait {
+                    return (Step::Room, is_news);
+                }
+            }
+            work.backlog.bridge();
+            is_news = true;
+        }
+        (Step::Done, is_news)
+    }
+
+    fn reassigned(
+        &mut self,
+        work: &mut Work<'_>,
+        stream: &Arc<str>,
+        skip: &HashSet<Position>,
+        (above, reassigned): (EntryId, Result<Reassigned, DiskError>),
+    ) {
+        let last = match reassigned {
+            Ok(Reassigned { last, .. }) => {
+                work.backlog.forget_all_copies();
+                work.backlog.renumber(stream, skip, last)
+            }
+            Err(error) => {
+                // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
+                if self.failures.is_due(Instant::now()) {
+                    error!(work.log, "disk queue not renumbered";
+                        "stream" => stream, ErrorChain::new(&error));
+                }
+                work.backlog.renumber_copies(stream, skip, above)
+            }
+        };
+        work.numbering.raise(stream, last);
+    }
+
+    fn note_overflow(&mut self, work: &Work<'_>, events: u64) {
+        if self.overflows.is_due(Instant::now()) {
+            error!(work.log, "disk queue full"; "dropped" => events);
+        }
+    }
+
+    fn works(&mut self, work: &Work<'_>) {
+        if let Some(fault) = self.fault.take() {
+            *lock(&work.books.observed().spool_fault) = None;
+            info!(work.log, "disk queue works again"; "after_s" => fault.since.elapsed().as_secs_f64());
+        }
+    }
+
+    fn failed<E: std::error::Error + 'static>(&mut self, work: &Work<'_>, error: &E) {
+        let now = Instant::now();
+        let since = self.fault.as_ref().map_or(now, |fault| fault.since);
+        self.fault = Some(DiskFault { since, retry_at: now + RETRY_EVERY, is_known: false });
+        let error = ErrorChain::new(error).to_string();
+        if self.failures.is_due(now) {
+            error!(work.log, "disk queue fails";
+                "error" => &error, "for_s" => now.duration_since(since).as_secs());
+        }
+        *lock(&work.books.observed().spool_fault) = Some(error);
+    }
+}
+
+/// The bound of a shard, if `bytes` is that of one among few.
+fn share_of(bytes: usize, books: &Books) -> usize {
+    bytes.min(READY_BYTES_OF_ALL / books.observations.writers.len().max(1))
+}

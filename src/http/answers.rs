@@ -1,0 +1,131 @@
+//! Bounds the memory of the answers under way, over all clients of a listener.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uw_websocket_actors::observation::{HttpRefusal, Observations};
+
+/// Bytes of all answers that are rendered and not sent yet. The status of the largest plan, ten sockets with a thousand
+/// joins each, has less than one MiB.
+pub(super) const ANSWER_BYTES: usize = 16 << 20;
+/// Bytes that a connection copies to its write buffer at once: the rest of an answer stays in the one place that all its
+/// recipients share.
+pub(super) const PIECE: usize = 8 << 10;
+
+/// The memory left for answers.
+#[derive(Debug)]
+pub(super) struct Answers {
+    room: Arc<Semaphore>,
+    observations: Arc<Observations>,
+}
+
+/// An answer and the permit for its memory.
+struct Held {
+    body: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Answers {
+    pub(super) fn new(observations: Arc<Observations>) -> Answers {
+        Answers { room: Arc::new(Semaphore::new(ANSWER_BYTES)), observations }
+    }
+
+    /// Reserves memory for an answer until its last clone is dropped; `None`, which is counted, if none is left.
+    pub(super) fn hold(&self, body: Vec<u8>) -> Option<Bytes> {
+        let room = u32::try_from(body.capacity()).ok();
+        let room = room.and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
+        if room.is_none() {
+            self.observations.http.refused(HttpRefusal::Answers).add(1);
+        }
+        Some(Bytes::from_owner(Held { body, _room: room? }))
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// A body that is cut into pieces.
+struct Pieces {
+    body: BoxBody,
+    /// The rest of its last chunk.
+    chunk: Bytes,
+}
+
+/// Cuts every answer into pieces of [`PIECE`] bytes.
+pub(super) async fn in_pieces(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let answer = next.call(request).await?;
+    Ok(answer.map_body(|_, body| Pieces { body: body.boxed(), chunk: Bytes::new() }.boxed()))
+}
+
+impl MessageBody for Pieces {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let Pieces { body, chunk } = self.get_mut();
+        while chunk.is_empty() {
+            match ready!(Pin::new(&mut *body).poll_next(context)) {
+                Some(Ok(next)) => *chunk = next,
+                end => return Poll::Ready(end),
+            }
+        }
+        Poll::Ready(Some(Ok(chunk.split_to(chunk.len().min(PIECE)))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers() -> Answers {
+        let observations = Observations::new("test".to_owned(), "0", &[], &[], 0, Arc::default());
+        Answers::new(Arc::new(observations))
+    }
+
+    #[test]
+    fn answers_have_room_until_they_are_sent() {
+        let answers = answers();
+        let most = answers.hold(vec![0; ANSWER_BYTES - 10]).unwrap();
+        let last = most.slice(..1);
+        assert!(answers.hold(vec![0; 11]).is_none());
+        assert!(answers.hold(vec![0; 10]).is_some());
+        assert_eq!(answers.observations.http.refused(HttpRefusal::Answers).get(), 1);
+        drop(most);
+        assert!(answers.hold(vec![0; 11]).is_none(), "a piece is still being sent");
+        drop(last);
+        assert!(answers.hold(vec![0; ANSWER_BYTES]).is_some());
+    }
+
+    #[test]
+    fn a_body_comes_in_pieces() {
+        let body: Bytes = (0..3 * PIECE / 2).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let mut pieces = Pieces { body: body.clone().boxed(), chunk: Bytes::new() };
+        assert_eq!(pieces.size(), BodySize::Sized(body.len() as u64));
+        let mut next =
+            || match Pin::new(&mut pieces).poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
+                Poll::Ready(piece) => piece.map(Result::unwrap),
+                Poll::Pending => panic!("it is all there"),
+            };
+        let got: Vec<Bytes> = std::iter::from_fn(&mut next).collect();
+        assert_eq!(got.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE, PIECE / 2]);
+        assert_eq!(got.concat(), body);
+    }
+}

@@ -1,0 +1,88 @@
+//! An address and the thread that serves it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use slog::{Logger, error, warn};
+use tokio::sync::oneshot;
+
+use super::HttpError;
+use super::client::READ_LIMIT;
+use super::server::{Site, serve};
+
+/// Longest wait for the end of the thread, which takes milliseconds unless the machine stands still.
+const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Bytes of an answer in the send buffer of the kernel, which doubles the number for its own needs; most answers fit.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// A running listener. It stops when it is dropped.
+#[derive(Debug)]
+pub(super) struct Listener {
+    local_addr: SocketAddr,
+    log: Logger,
+    /// Dropped to stop the server.
+    stop: Option<oneshot::Sender<()>>,
+    /// Closed by the thread when it ends.
+    ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Binds `addr` (port 0 chooses one) and serves `site` from then on.
+    pub(super) fn start(addr: SocketAddr, site: Site) -> Result<Listener, HttpError> {
+        let bind_error = |source| HttpError::Bind { addr, purpose: site.kind.purpose(), source };
+        let listener = TcpListener::bind(addr).map_err(bind_error)?;
+        let local_addr = listener.local_addr().map_err(bind_error)?;
+        bound_buffers(&listener).map_err(bind_error)?;
+        let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = mpsc::channel();
+        let (name, log) = (site.kind.purpose().to_lowercase(), site.log.clone());
+        let serve = move || {
+            let _alive = alive; // dropped at the end of the thread, also by a panic
+            let log = site.log.clone();
+            if let Err(err) = serve(listener, site, stopped) {
+                error!(log, "HTTP side ended"; "error" => %err);
+            }
+        };
+        let thread = thread::Builder::new().name(name).spawn(serve).map_err(HttpError::Thread)?;
+        Ok(Listener { local_addr, log, stop: Some(stop), ended, thread: Some(thread) })
+    }
+
+    /// The address with the port that was chosen.
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Tells the server to stop without waiting for it.
+    pub(super) fn tell_to_stop(&mut self) {
+        self.stop.take();
+    }
+}
+
+/// Bounds the kernel's buffers of every accepted connection: their memory is charged to the container of the service, and by
+/// default they grow to megabytes for a client that does not read.
+fn bound_buffers(listener: &TcpListener) -> io::Result<()> {
+    set_socket_send_buffer_size(listener, SEND_BUFFER)?;
+    set_socket_recv_buffer_size(listener, READ_LIMIT)?;
+    Ok(())
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.tell_to_stop();
+        match self.ended.recv_timeout(JOIN_TIMEOUT) {
+            Err(mpsc::RecvTimeoutError::Timeout) => warn!(self.log, "HTTP side does not end"),
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let ended = self.thread.take().map(JoinHandle::join);
+                if let Some(Err(_)) = ended {
+                    error!(self.log, "HTTP side ended by a panic");
+                }
+            }
+        }
+    }
+}
