@@ -5,7 +5,7 @@
 
 use uw_websocket_core::event::EntryId;
 
-use super::Connection;
+use super::connection::Connection;
 use super::fault::StoreFault;
 use super::resp::{Commands, Reply, id_text};
 
