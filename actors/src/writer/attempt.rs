@@ -19,6 +19,7 @@ use crate::sampled::Sampled;
 /// What is remembered from one try to the next.
 #[derive(Debug, Default)]
 pub struct Work {
+    /// The commands; their memory is used again.
     pub transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     pub renumbered: (Position, u32),
@@ -26,7 +27,9 @@ pub struct Work {
     pub singly_below: Position,
     /// Of the batch that is lent, the last entry that Redis took of each stream.
     pub taken: Vec<(SlotIndex, EntryId)>,
+    /// When Redis was last looked at without events to write.
     pub looked_at: Option<Instant>,
+    /// Bounds the log of a disk that cannot be read.
     pub disk_faults: Sampled,
 }
 
