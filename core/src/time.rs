@@ -1,25 +1,25 @@
-//! Times as people, logs and the keys in Redis have them.
+//! Times as text in logs and Redis keys.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Unix microseconds as `2026-01-02T03:04:05.000006+00:00`, as Python's `isoformat()` writes them but for the
-/// microseconds, which are always there. A time that the calendar cannot hold counts as its last one.
+/// Formats Unix microseconds as `2026-01-02T03:04:05.000006+00:00`: Python's `isoformat()`, but always with
+/// microseconds. A time beyond the calendar's range is clamped to its end.
 #[must_use]
 pub fn iso_utc(unix_us: u64) -> String {
     let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
-/// Reads what [`iso_utc`] writes, and any other ISO 8601 time with its offset, as Unix microseconds.
+/// Parses the output of [`iso_utc`], or any other ISO 8601 time with an offset, as Unix microseconds.
 #[must_use]
 pub fn parse_iso(text: &str) -> Option<u64> {
     let at: Timestamp = text.parse().ok()?;
     u64::try_from(at.as_microsecond()).ok()
 }
 
-/// A duration in whole milliseconds, as log records have it.
+/// Returns whole milliseconds, as used in log records; saturates.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Which field of a `ws:map:` hash a gex row sets.
+//! The `ws:map:` hash field of a gex row.
 
 use crate::calendar;
 use crate::calendar::SessionClock;
@@ -6,11 +6,11 @@ use crate::channel::{Channel, MapKey};
 use crate::event::MapCell;
 use crate::feed::routing_fields::Facts;
 
-/// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
+/// Maximum length of a map field; strikes have about a dozen digits, an expiry adds ten characters.
 pub const MAX_FIELD: usize = 64;
 
-/// The field that a row of `channel`, received at `received_us`, sets in the channel's map, if the row names its place. A
-/// row of an expiry that was past when it was made has none.
+/// Returns the map field of a row of `channel` received at `received_us`. `None` if the channel has no map, the row
+/// lacks its strike or expiry, the expiry was already past at the row's time, or the field is too long.
 pub fn map_cell(
     channel: &Channel,
     facts: &Facts<'_>,
@@ -19,7 +19,7 @@ pub fn map_cell(
 ) -> Option<Box<MapCell>> {
     let (key, _) = channel.spec()?.map?;
     let strike = facts.strike.as_deref()?;
-    // a row from the future would make the map refuse all others
+    // a session date in the future would make the map reject all other rows
     let received = received_us / 1000;
     let at_ms = facts.timestamp.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(received);
     let session = sessions.session_date(at_ms.min(received));
