@@ -44,7 +44,7 @@ pub struct Quarantine {
 pub struct Poison<'e> {
     /// Time of giving up, in Unix microseconds.
     pub at_us: u64,
-    /// The last error.
+    /// The cause of giving up, such as the error of Redis.
     pub reason: &'e str,
     /// Channel name.
     pub channel: &'e str,
@@ -61,7 +61,7 @@ pub struct Poison<'e> {
 pub struct Quarantined {
     /// Time of giving up, ISO 8601 in UTC.
     pub at: String,
-    /// The last error.
+    /// The cause of giving up, such as the error of Redis.
     pub reason: String,
     /// Channel name.
     pub channel: String,

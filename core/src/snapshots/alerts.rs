@@ -8,33 +8,32 @@ use super::occ::OccSymbol;
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
 use super::times;
 
-/// Alerts of a body at most, as REST has them.
+/// Maximum number of alerts in a body, the same as in REST.
 const MAX_ROWS: usize = 100;
-/// How far the times of one alert in REST and on the feed may be apart: the feed has milliseconds of its last trade, REST
-/// of its own making.
+/// Maximum difference between the times of one alert in REST and on the feed: the feed states the last trade in
+/// milliseconds, REST the alert's creation.
 const SAME_WITHIN_US: u64 = 30 * 1_000_000;
 
-/// The alerts of a body.
 #[derive(Debug)]
 pub(super) struct Alerts {
     ticker: Box<str>,
-    /// REST's own, in its order.
+    /// REST's alerts, in REST's order.
     base: Vec<Alert>,
-    /// Of events, newest first.
+    /// Alerts of events, newest first.
     events: Vec<Alert>,
 }
 
 #[derive(Debug)]
 struct Alert {
     created_us: i64,
-    /// `None` for REST's.
+    /// `None` for alerts of REST.
     receipt: Option<Receipt>,
-    /// Without one it is like no other.
+    /// An alert without an identity matches no other.
     identity: Option<Identity>,
     text: Box<str>,
 }
 
-/// What two accounts of one alert have in common, besides their times. What differs most stands first.
+/// The fields, besides the times, in which the two representations of an alert agree; the most selective first.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     premium: Decimal,
@@ -48,13 +47,13 @@ impl Alerts {
         Alerts { ticker: ticker.into(), base: Vec::new(), events: Vec::new() }
     }
 
-    /// Takes these rows of REST in place of earlier ones.
+    /// Replaces REST's rows.
     pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), Unreadable> {
         self.base = texts.iter().map(|text| base_row(text)).collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Takes the alert of an event in. Of the accounts of one moment the last is kept.
+    /// Adds the alert of an event. Of several versions with the same time the last is kept.
     pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let alert = translate(&self.ticker, payload, receipt)?;
         let is_account = |known: &Alert| known.created_us == alert.created_us && known.is_same(&alert);
@@ -70,17 +69,17 @@ impl Alerts {
         Ok(())
     }
 
-    /// The alerts as they are shown, in their order.
+    /// Iterates over the merged alerts, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
         self.merged().into_iter().map(|alert| &*alert.text)
     }
 
-    /// Whether alerts of events are shown.
+    /// Whether the merged alerts include events.
     pub(super) fn has_news(&self) -> bool {
         self.merged().iter().any(|alert| alert.receipt.is_some())
     }
 
-    /// REST's alerts and those that it has not.
+    /// Merges REST's alerts with those that REST lacks.
     fn merged(&self) -> Vec<&Alert> {
         let mut merged: Vec<&Alert> = self.base.iter().chain(self.news()).collect();
         merged.sort_by_key(|alert| std::cmp::Reverse(alert.created_us));
@@ -88,7 +87,7 @@ impl Alerts {
         if merged.iter().any(|alert| alert.receipt.is_some()) { merged } else { self.base.iter().collect() }
     }
 
-    /// The alerts of events, newest first. Of one alert REST's account is shown, else the one that was received last.
+    /// Returns the alerts of events that REST lacks, newest first; of several versions the one received last.
     fn news(&self) -> Vec<&Alert> {
         let mut accounts: Vec<&Alert> =
             self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event))).collect();
@@ -103,19 +102,19 @@ impl Alerts {
         news
     }
 
-    /// Memory that they hold.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.base.iter().chain(&self.events).map(Alert::bytes).sum()
     }
 }
 
 impl Alert {
-    /// Of two alerts the newer one is greater.
+    /// Sort key: a newer alert is greater.
     fn age(&self) -> (i64, Option<Receipt>) {
         (self.created_us, self.receipt)
     }
 
-    /// Of two accounts the one that came later is greater.
+    /// Sort key: a later version is greater.
     fn account(&self) -> (Option<Receipt>, i64) {
         (self.receipt, self.created_us)
     }
@@ -160,7 +159,7 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
     })
 }
 
-/// An event as a row of REST.
+/// Converts an event to a REST row.
 fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
@@ -204,7 +203,7 @@ fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Unt
 type Translate = fn(&str) -> Option<std::borrow::Cow<'_, str>>;
 
 enum Field {
-    /// Has the same name on the feed, and perhaps another type.
+    /// Same name on the feed, possibly of another type.
     Same(&'static str, Translate),
     Ticker,
     CreatedAt,
@@ -213,7 +212,7 @@ enum Field {
     Rule,
 }
 
-/// What a row of REST has behind its `type`, in REST's order, but for `iv_start` and `iv_end`, which the feed does not
+/// The fields of a REST row after `type`, in REST's order, without `iv_start` and `iv_end`, which the feed does not
 /// carry.
 const FIELDS: &[Field] = &[
     Field::Ticker,

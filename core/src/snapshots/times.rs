@@ -1,38 +1,40 @@
-//! Times as REST bodies and the fetcher write them.
+//! Times in the formats of REST bodies and of the fetcher.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// How far ahead of its receipt an event may be dated. Clocks differ by seconds; one from the far future would be the
-/// newest for ever.
+/// Maximum time of an event after its receipt. Clocks differ by seconds; an event from the far future would stay
+/// the newest forever.
 const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
-/// How far behind it. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
+/// Maximum time of an event before its receipt. Rows of rarely traded strikes are hours old; seconds mistaken for
+/// milliseconds would be in 1970.
 const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
 
-/// When an event is dated, in Unix microseconds, if the time that it states can be true of one that was received then.
+/// Returns the event's time in Unix microseconds, if it is plausible for the time of receipt.
 pub(super) fn event_us(stated_ms: i64, received_us: i64) -> Option<i64> {
     let possible = received_us.saturating_sub(MAX_BEHIND_US)..=received_us.saturating_add(MAX_AHEAD_US);
     stated_ms.checked_mul(1000).filter(|at_us| *at_us > 0 && possible.contains(at_us))
 }
 
-/// `2025-10-03T20:13:07.102593Z`, as rows have it.
+/// Formats `2025-10-03T20:13:07.102593Z`, as in rows.
 pub(super) fn micros(unix_us: i64) -> String {
     at(unix_us).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// `2025-10-03T23:58:43Z`, as `tape_time` has it.
+/// Formats `2025-10-03T23:58:43Z`, as in `tape_time`.
 pub(super) fn seconds(unix_us: i64) -> String {
     at(unix_us).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// `2025-10-04T21:46:54.515417+00:00`, as Python's `datetime.isoformat()` has it: without a fraction where it is zero.
+/// Formats `2025-10-04T21:46:54.515417+00:00`, as Python's `datetime.isoformat()`: without a fraction if it is
+/// zero.
 pub(super) fn isoformat(unix_us: i64) -> String {
     let form =
         if unix_us % 1_000_000 == 0 { "%Y-%m-%dT%H:%M:%S+00:00" } else { "%Y-%m-%dT%H:%M:%S%.6f+00:00" };
     at(unix_us).strftime(form).to_string()
 }
 
-/// Reads any of these as Unix microseconds; a time without an offset counts as UTC.
+/// Parses any of these formats as Unix microseconds; a time without an offset is UTC.
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at.as_microsecond());
@@ -41,7 +43,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     Some(Offset::UTC.to_timestamp(civil).ok()?.as_microsecond())
 }
 
-/// The date of days since 1970-01-01, as `YYYY-MM-DD`.
+/// Formats days since 1970-01-01 as `YYYY-MM-DD`.
 pub(super) fn date(days: i32) -> String {
     at(i64::from(days) * 86_400_000_000).strftime("%Y-%m-%d").to_string()
 }
