@@ -32,7 +32,7 @@ impl Decimal {
         Some(Decimal::plain(is_negative, &whole, &fraction))
     }
 
-    /// Whether [`Decimal::parse`] accepts the text; allocates nothing.
+    /// Whether [`Decimal::parse`] accepts the text.
     #[must_use]
     pub fn is_number(text: &str) -> bool {
         Parts::of(text).is_some()

@@ -159,7 +159,7 @@ impl Rows {
         Since { session: self.session, at_us }
     }
 
-    /// Starts a new session; series of the previous one are discarded.
+    /// Starts a new session; a series drops the events of the previous one.
     fn turn_to(&mut self, session: i32) {
         self.session = session;
         if self.kind == Kind::Series {
