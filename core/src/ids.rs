@@ -14,7 +14,7 @@ use crate::event::{EntryId, Event};
 
 /// No ID is available above the last one of a stream.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("no entry id is left above {last}")]
+#[error("no entry ID is available above {last}")]
 pub struct Exhausted {
     /// The stream's last ID.
     pub last: EntryId,

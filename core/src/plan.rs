@@ -39,8 +39,8 @@ pub enum PlanError {
     },
     /// A channel is joined for all symbols and again for one whose events are stored.
     #[error(
-        "CHANNELS joins {channel} for all symbols, and {topic} besides: every such event would come and be stored twice; \
-         leave {topic} out"
+        "CHANNELS joins {channel} for all symbols and {topic} as well: every such event would be received and stored \
+         twice; leave {topic} out"
     )]
     JoinedTwice {
         /// The redundant topic.

@@ -67,9 +67,11 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         Some(json) => json,
     };
     let (is_expected, expected) = match field.kind {
-        Kind::Text => (text(json).is_some(), "a text"),
-        Kind::OneOf(values) => (text(json).is_some_and(|text| values.contains(&&*text)), "one of its values"),
-        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of texts"),
+        Kind::Text => (text(json).is_some(), "a string"),
+        Kind::OneOf(values) => {
+            (text(json).is_some_and(|text| values.contains(&&*text)), "one of the known values")
+        }
+        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of strings"),
         // the vendor has switched between the two ways of writing numbers before; both are accepted
         Kind::Decimal | Kind::Number => (is_decimal(json), "a decimal number"),
         Kind::Count | Kind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),

@@ -15,7 +15,7 @@ pub struct EntryId {
 
 /// A string that is not a stream entry ID.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a stream entry id")]
+#[error("`{0}` is not a stream entry ID")]
 pub struct InvalidEntryId(String);
 
 impl std::str::FromStr for EntryId {

@@ -163,8 +163,8 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
 fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
-    let contract =
-        OccSymbol::parse(&contract).map_err(|_| Untranslatable("its `option_chain` is no option symbol"))?;
+    let contract = OccSymbol::parse(&contract)
+        .map_err(|_| Untranslatable("its `option_chain` is not an option symbol"))?;
     let created_us = object
         .integer("executed_at")
         .or_else(|| object.integer("end_time"))
@@ -195,7 +195,7 @@ fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Unt
     }
     let identity = identity(&object, "rule_name");
     if identity.is_none() {
-        return Err(Untranslatable("its `total_size` or `total_premium` is no number"));
+        return Err(Untranslatable("its `total_size` or `total_premium` is not a number"));
     }
     Ok(Alert { created_us, receipt: Some(receipt), identity, text: row.end() })
 }

@@ -131,7 +131,7 @@ impl Body {
     }
 
     fn rebase(&mut self, ticker: &str, payload: &str, fetched_at: &str) -> Result<(), Unreadable> {
-        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is not a time"))?;
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             // an unreadable hash is left untouched, however old
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
@@ -255,7 +255,7 @@ impl Content {
 
     fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
         if payload.len() > MAX_BODY {
-            return Err(Unreadable("it is larger than any answer of REST"));
+            return Err(Unreadable("it exceeds the maximum size"));
         }
         let (frame, data) = frame::split(payload)?;
         match self {

@@ -107,7 +107,7 @@ impl Rows {
         let key = match self.kind {
             Kind::Series => Key::Time(at_us),
             Kind::Strikes => {
-                Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is no number"))?)
+                Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is not a number"))?)
             }
         };
         let session = session_date(millis(at_us));

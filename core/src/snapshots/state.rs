@@ -75,7 +75,7 @@ impl StockState {
             .integer("time")
             .and_then(|ms| times::event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `time` is missing or far from its receipt"))?;
-        let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is no number"))?;
+        let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is not a number"))?;
         let prices = Prices::of(price, object.decimal("vol"), at_us, receipt);
         let second = at_us.div_euclid(SECOND_US);
         match self.seconds.get_mut(&second) {

@@ -158,7 +158,7 @@ fn load<T>(path: &Path, title: &str, parse: impl FnOnce(&str) -> Option<T>) -> L
     let body = std::str::from_utf8(&bytes).ok().and_then(|text| body_of(text, title));
     match body.and_then(parse) {
         Some(value) => Loaded::Whole(value),
-        None => Loaded::Bad(format!("is not a whole file of `{title}`")),
+        None => Loaded::Bad(format!("is not a complete file of `{title}`")),
     }
 }
 

@@ -28,7 +28,7 @@ pub enum SpoolError {
         max_bytes: u64,
     },
     /// The records do not begin with the next number.
-    #[error("the records begin with number {first}, but {expected} comes next")]
+    #[error("the records begin with number {first} instead of {expected}")]
     OutOfOrder {
         /// The first number given.
         first: u64,
@@ -36,7 +36,7 @@ pub enum SpoolError {
         expected: u64,
     },
     /// The acknowledgement includes records that were never appended.
-    #[error("all records below {below} are acknowledged, but {next_seq} comes next")]
+    #[error("acknowledgement of records below {below}, but the next number is {next_seq}")]
     NeverAppended {
         /// The number given.
         below: u64,
@@ -44,10 +44,10 @@ pub enum SpoolError {
         next_seq: u64,
     },
     /// The queue's state is inconsistent: a defect of this program. Nothing was written or read.
-    #[error("the disk queue contradicts itself: {0}")]
+    #[error("inconsistent state of the disk queue: {0}")]
     Contradiction(&'static str),
     /// No ID is available above the last one of a stream.
-    #[error("no entry id is left above {last}")]
+    #[error("no entry ID is available above {last}")]
     Exhausted {
         /// The stream's last ID.
         last: EntryId,
@@ -107,10 +107,10 @@ pub enum Unrecordable {
     #[error("a channel name of {0} bytes is too long for a record")]
     Channel(usize),
     /// There are too many outlets.
-    #[error("{0} outlets are too many for a record")]
+    #[error("{0} outlets exceed the maximum of a record")]
     Outlets(usize),
     /// A symbol is not valid in a key.
-    #[error("a symbol is not one that may become part of a key")]
+    #[error("a symbol is not valid in a key")]
     Symbol,
     /// The payload is too long.
     #[error("a payload of {0} bytes is too long for a record")]

@@ -115,7 +115,7 @@ impl Examined {
             self.cursor = Cursor { acknowledged: oldest, end: oldest, ..Cursor::default() };
         }
         if let Some(reason) = bad {
-            self.odd(DamageKind::BadCursor, CURSOR, &format!("{reason}; every record is written again"));
+            self.odd(DamageKind::BadCursor, CURSOR, &format!("{reason}; all records are written again"));
         }
         match load_removed(folder) {
             Loaded::Whole(removed) => self.removed = removed,
@@ -132,7 +132,7 @@ impl Examined {
         let span = Span { offset: SEGMENT_HEADER as u64, seq: listed.first, len: listed.len, below };
         let reason = match listed.header {
             SegmentHeader::Ours(first) if first == listed.first => return self.records(&file, span, now),
-            SegmentHeader::Ours(first) => (DamageKind::BadBytes, format!("is the segment of record {first}")),
+            SegmentHeader::Ours(first) => (DamageKind::BadBytes, format!("its header states record {first}")),
             SegmentHeader::Newer { version, .. } => {
                 (DamageKind::NewerVersion, format!("has format version {version}"))
             }
@@ -259,7 +259,7 @@ impl Examined {
 
 /// Describes a bad stretch of a segment, without lost events.
 pub(super) fn damage_of(kind: DamageKind, first: u64, stretch: &Stretch) -> Damage {
-    let detail = format!("{} bytes at {} are no record", stretch.len, stretch.offset);
+    let detail = format!("{} bytes at {} are not a record", stretch.len, stretch.offset);
     Damage {
         offset: stretch.offset,
         bytes: stretch.len,

@@ -194,7 +194,7 @@ impl Spool {
             None => self.begin_segment(now)?,
         };
         let Some(segment) = self.segments.back_mut() else {
-            return Err(SpoolError::Contradiction("it writes to a segment that it does not have"));
+            return Err(SpoolError::Contradiction("write to an unknown segment"));
         };
         let path = segment.path(&self.folder);
         if let Err(error) = file.write_all_at(records.bytes(), segment.bytes) {

@@ -21,9 +21,9 @@ use crate::event::{EntryId, Symbol};
 const MIN_BLOCK: u64 = 16 * 1024;
 
 /// Segments are looked up and then read; none is removed in between.
-const NO_SEGMENT: SpoolError = SpoolError::Contradiction("it reads a segment that it does not have");
+const NO_SEGMENT: SpoolError = SpoolError::Contradiction("read of an unknown segment");
 /// Without its symbol the event would go to the full stream.
-const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a symbol that was checked is none");
+const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a validated symbol is invalid");
 
 /// An event as appended, except for reassigned IDs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use super::segment::Segment;
 use crate::event::EntryId;
 
 /// Asked to remove more segments than exist.
-const GONE: SpoolError = SpoolError::Contradiction("it removes a segment that it does not have");
+const GONE: SpoolError = SpoolError::Contradiction("removal of an unknown segment");
 
 /// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
