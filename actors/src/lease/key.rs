@@ -1,7 +1,7 @@
-//! The key `<prefix>:ws:owner` in Redis: the name of the instance that holds the lease.
+//! The Redis key `<prefix>:ws:owner`: the name of the instance that holds the lease.
 //!
-//! Each step is one script, so that looking and writing are one. A lease that is given back leaves an empty name for a
-//! moment: unlike a key that is not there, it says that nobody holds it.
+//! Each step is one script, so that it is atomic. A released lease leaves an empty name for a moment: unlike an
+//! absent key, it states that no instance holds the lease.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use uw_websocket_core::time::millis;
 
 use super::core::{Answer, TTL};
 
-/// Renews our key; takes one that was given back, or is of the predecessor `ARGV[4]`, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
-/// many milliseconds are left to it.
+/// Renews our key; takes it if it was released, belongs to the predecessor `ARGV[4]`, or is absent and `ARGV[3]` is
+/// 1. Returns the owner and the milliseconds to expiry.
 const CLAIM: &str = "
 local owner = redis.call('GET', KEYS[1])
 if owner == ARGV[1] then
@@ -25,40 +25,40 @@ elseif owner == '' or (owner and owner == ARGV[4]) or (not owner and ARGV[3] == 
 end
 return {owner, redis.call('PTTL', KEYS[1])}";
 
-/// Gives our key back.
+/// Releases our key.
 const RELEASE: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], '', 'PX', ARGV[2])
 return 1";
 
-/// The empty name lives for so long: a stand-by asks eight times meanwhile, and who comes later finds no key.
+/// Expiry of the empty name: a stand-by asks eight times meanwhile, and later starts find no key.
 const RELEASED_TTL: Duration = Duration::from_secs(2);
 
-/// How a command in a script is refused to a user, until Redis 7.0 and since: in other words than the script itself.
+/// Prefixes of the error for a command in a script that the user may not run, up to Redis 7.0 and since; the error
+/// for the script itself differs.
 const IN_SCRIPT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
 
-/// Why a step was not made.
+/// A failed step.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// There was no connection.
+    /// Redis is unreachable.
     #[error("cannot connect to redis")]
     Connect(#[source] PoolError),
-    /// Redis refused, or did not answer.
+    /// Redis returned an error or did not reply.
     #[error("cannot claim the lease")]
     Ask(#[source] RedisError),
-    /// The user of `REDIS_URL` lacks a right.
+    /// The user of `REDIS_URL` lacks a permission.
     #[error("the lease needs EVAL, GET, SET, PEXPIRE, PTTL on {key}")]
     Rights {
-        /// The key.
+        /// The key of the lease.
         key: String,
-        /// In Redis' words.
+        /// The error of Redis.
         #[source]
         source: RedisError,
     },
 }
 
-/// Who holds the lease of a prefix, and how much longer without a word of its own; `None` if nobody does. For a look from
-/// outside: nothing is claimed.
+/// Reads the holder of a prefix's lease and the time to expiry; `None` if there is none. Claims nothing.
 pub async fn holder(
     connection: &mut impl ConnectionLike,
     prefix: &str,
@@ -76,13 +76,13 @@ fn key(prefix: &str) -> String {
     format!("{prefix}:ws:owner")
 }
 
-/// The key, and our name.
+/// The key and our name.
 pub(super) struct LeaseKey {
-    /// Of the lease alone: it must not wait for a connection behind anybody.
+    /// Exclusive to the lease, which must not queue for a connection.
     pool: Pool,
     key: String,
     instance: String,
-    /// An instance that is known to have ended; empty without one.
+    /// An instance known to have ended; empty without one.
     predecessor: String,
 }
 
@@ -96,7 +96,7 @@ impl LeaseKey {
         self.pool.get().await.map_err(KeyError::Connect)
     }
 
-    /// Claims the lease: renews it, or takes it if it is free.
+    /// Renews the lease, or takes it if it is free.
     pub(super) async fn claim(
         &self,
         connection: &mut Connection,
@@ -117,7 +117,7 @@ impl LeaseKey {
         })
     }
 
-    /// Gives the lease back if it is ours; says whether it was.
+    /// Releases the lease if it is ours; returns whether it was.
     pub(super) async fn release(&self) -> Result<bool, KeyError> {
         let mut connection = self.connect().await?;
         let mut release = redis::cmd("EVAL");
