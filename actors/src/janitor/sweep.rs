@@ -1,4 +1,4 @@
-//! One round over the keys.
+//! One round over all keys.
 
 use std::sync::Arc;
 
@@ -13,44 +13,44 @@ use super::keys::{AgingKey, pattern};
 use super::pace::Pace;
 use crate::observation::Observations;
 
-/// What a janitor is made of.
+/// Parts of a janitor.
 pub struct JanitorParts {
-    /// Where Redis is; a round holds one connection.
+    /// Connections to Redis; a round holds one.
     pub pool: Pool,
     /// `KEY_PREFIX`.
     pub prefix: String,
     /// `STREAM_RETENTION`.
     pub retention: Retention,
-    /// Whether this instance may write to Redis at this moment; asked before every step that may remove something.
+    /// Whether this instance may write to Redis now; checked before every step that may remove something.
     pub may_write: Box<dyn Fn() -> bool>,
-    /// Where it counts what went.
+    /// Counts removals.
     pub observations: Arc<Observations>,
-    /// Its log.
+    /// Logger of the janitor.
     pub log: Logger,
 }
 
-/// What a round removed.
+/// The removals of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Streams that were trimmed.
+    /// Streams trimmed.
     pub streams: u64,
-    /// Entries that were trimmed.
+    /// Entries trimmed.
     pub entries: u64,
-    /// Keys that were removed whole.
+    /// Keys deleted.
     pub keys: u64,
 }
 
-/// What a `SCAN` looks at: some 100 µs of Redis' time.
+/// `COUNT` of a `SCAN`: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;
 
-/// Keys that are looked at in one go: some 20 µs each, so a millisecond in all.
+/// Keys checked per pipeline: some 20 µs each, one millisecond in all.
 const LOOKS: usize = 50;
 
-/// What a look found: neither of the two, where there is nothing to do.
+/// Results of a check; any other value means that nothing is to be done.
 const REMOVED: u64 = 1;
 const AGED: u64 = 2;
 
-/// Removes a stream whose last entry is from before the limit; else says whether its first one is.
+/// Deletes a stream whose last entry is older than the cutoff; otherwise returns whether its first one is.
 const LOOK_AT_STREAM: &str = "\
 if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return 0 end
 local info, flat = {}, redis.call('XINFO', 'STREAM', KEYS[1])
@@ -59,7 +59,7 @@ local function is_old(id) return tonumber(string.match(id, '^%d+')) < tonumber(A
 if is_old(info['last-generated-id']) then return redis.call('UNLINK', KEYS[1]) end
 return info['first-entry'] and is_old(info['first-entry'][1]) and 2 or 0";
 
-/// Removes a hash whose newest event, by the second key, is from before the limit or gone.
+/// Deletes a hash if its newest event, in the second key, is older than the cutoff or gone.
 const LOOK_AT_SNAPSHOT: &str = "\
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
 local latest = redis.call('TYPE', KEYS[2]).ok
@@ -70,19 +70,19 @@ if latest ~= 'none' then
 end
 return redis.call('UNLINK', KEYS[1])";
 
-/// A round under way.
+/// A round in progress.
 pub(super) struct Sweep<'s, C> {
     pub(super) connection: &'s mut C,
     pub(super) parts: &'s JanitorParts,
     pub(super) pace: &'s mut Pace,
-    /// Everything since this moment stays, in Unix milliseconds.
+    /// The cutoff in Unix milliseconds; everything since stays.
     pub(super) cutoff_ms: u64,
-    /// What went so far.
+    /// Removals so far.
     pub(super) swept: &'s mut Swept,
 }
 
 impl<C: ConnectionLike> Sweep<'_, C> {
-    /// Goes over all keys; stops early, in good order, when this instance may no longer write.
+    /// Walks over all keys; stops early, cleanly, when this instance may no longer write.
     pub(super) async fn run(mut self) -> RedisResult<()> {
         let pattern = pattern(&self.parts.prefix);
         let mut cursor = 0_u64;
@@ -107,7 +107,7 @@ impl<C: ConnectionLike> Sweep<'_, C> {
         }
     }
 
-    /// Removes keys that are old as a whole, and trims those that are old in part.
+    /// Deletes keys that are entirely too old, and trims those that are partly so.
     async fn look_at(&mut self, keys: &[AgingKey]) -> RedisResult<()> {
         let mut looks = redis::pipe();
         for key in keys {
@@ -133,7 +133,7 @@ impl<C: ConnectionLike> Sweep<'_, C> {
         Ok(())
     }
 
-    /// Trims a stream step by step, until nothing more goes.
+    /// Trims a stream stepwise until nothing more is removed.
     async fn trim(&mut self, key: &str) -> RedisResult<()> {
         let mut trimmed = 0;
         let mut is_stuck = false;
@@ -159,7 +159,7 @@ impl<C: ConnectionLike> Sweep<'_, C> {
     }
 }
 
-/// Waits after a call that was made at `asked`.
+/// Pauses after a call made at `asked`.
 async fn leave_to_others(asked: Instant) {
     sleep(Pace::pause(asked.elapsed())).await;
 }
