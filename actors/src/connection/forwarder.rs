@@ -7,6 +7,7 @@ use uw_websocket_core::event::{Event, ReadAt};
 
 use crate::queue::inbox::Lane;
 
+/// The lanes from one connection to all shards.
 #[derive(Debug)]
 pub struct Forwarder {
     /// Lanes by shard.
