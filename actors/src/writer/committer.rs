@@ -1,4 +1,5 @@
-//! From the queue to Redis, in order, one transaction in flight: a loop over what the [session](super::session) allows.
+//! Writes the queue to Redis in order, with one transaction in flight: a loop over what the
+//! [session](super::session) allows.
 //!
 //! ```text
 //! Away ──open──▶ Connected ──reconcile──▶ Reconciled ──place, write, acknowledge──▶ Reconciled …
@@ -6,9 +7,9 @@
 //!   └───── a fault, or no answer ──────────────┘        another server: back to Connected
 //! ```
 //!
-//! What is lent is written again until its fate is known: a refusal wrote nothing, an unanswered one is looked up by the
-//! [`Reconciler`], and an entry that Redis refuses by itself gets a new ID or is put into [quarantine](super::poison).
-//! While Redis is away the queue grows.
+//! A lent batch is retried until its outcome is known: a refused transaction wrote nothing, an unanswered one is
+//! looked up by the [`Reconciler`], and a single refused entry gets a new ID or is [quarantined](super::poison).
+//! While Redis is unavailable the queue grows.
 
 use slog::{error, info};
 use std::time::{Duration, Instant};
@@ -36,51 +37,52 @@ use crate::queue::shard::Shard;
 use crate::queue::{Next, Queue};
 use crate::sampled::Sampled;
 
-/// While other shards write what was left in old queues, they are looked at this often.
+/// Polling interval while other shards write old queues.
 const OLD_LOOK: Duration = Duration::from_millis(20);
-/// Times that the entries of a batch get new IDs at most, against somebody who writes ever higher ones at the same time.
+/// Maximum number of times a batch's entries get new IDs, against another client that concurrently writes ever
+/// higher ones.
 const MAX_NEW_IDS: u32 = 8;
 
-/// Everything that writes for one writer.
+/// The committer of one writer.
 pub struct Committer {
-    /// What it writes.
+    /// The shard to write.
     pub shard: Shard,
-    /// Where Redis is.
+    /// Address of Redis.
     pub address: Address,
-    /// What may be done with Redis now.
+    /// The session with Redis.
     pub session: Session,
-    /// What is known of Redis.
+    /// The known state of Redis.
     pub reconciler: Reconciler,
-    /// What cannot be written.
+    /// Events that cannot be written.
     pub poison: Poison,
-    /// Whether Redis is away.
+    /// Outage of Redis.
     pub outage: Outage,
-    /// What it works with.
+    /// Shared parts of the writer's loops.
     pub scope: Scope,
-    /// What it remembers from one try to the next.
+    /// State between attempts.
     pub work: Work,
 }
 
-/// What is remembered from one try to the next.
+/// State between attempts.
 #[derive(Debug, Default)]
 pub struct Work {
     transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     renumbered: (Position, u32),
-    /// Events before this position are written one by one: Redis has hung up over one of them.
+    /// Events before this position are written one by one: Redis closed the connection over one of them.
     singly_below: Position,
-    /// Of the batch that is lent, the last entry that Redis took of each stream.
+    /// The last entry of the lent batch that Redis stored, by stream.
     taken: Vec<(SlotIndex, EntryId)>,
     looked_at: Option<Instant>,
     disk_faults: Sampled,
 }
 
-/// The service ends, and what is not written is safe on the disk.
+/// The service is shutting down, and unwritten events are safe on disk.
 #[derive(Debug)]
 struct Left;
 
 impl Work {
-    /// How often what is lent has got new IDs.
+    /// Returns how often the lent batch has got new IDs.
     fn renumberings_of(&self, lent: &Lent) -> u32 {
         if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
     }
@@ -91,7 +93,8 @@ impl Work {
 }
 
 impl Committer {
-    /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
+    /// Writes until no more events come and all are written, or until the service shuts down and the rest is safe
+    /// on disk.
     pub async fn run(mut self) {
         self.look().await;
         if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
@@ -101,7 +104,8 @@ impl Committer {
     }
 
     async fn write_everything(&mut self) -> Result<(), Left> {
-        // older queues first, and all of them before anything new: a stream may have moved from any to any other
+        // older queues first, and all of them before newer events: a stream may have moved from any shard to any
+        // other
         let (generations, own) = (self.shard.generations.clone(), self.shard.queue.clone());
         for old in self.shard.old.clone() {
             while !generations.is_turn_of(old.generation) {
@@ -116,7 +120,7 @@ impl Committer {
         self.drain(&own).await
     }
 
-    /// Writes what a queue has until nothing comes any more.
+    /// Writes a queue until no more events come.
     async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
         (self.work.renumbered, self.work.singly_below) = ((0, 0), 0);
         loop {
@@ -129,9 +133,9 @@ impl Committer {
         }
     }
 
-    /// Waits for what is next, and looks after Redis meanwhile.
+    /// Waits for the next batch, and checks Redis meanwhile.
     async fn peek(&mut self, queue: &Queue) -> Result<Next, DiskError> {
-        // one and the same wait: a disk that takes longer than a beat to read would be asked again and again
+        // a single future: a disk slower than a heartbeat would otherwise be asked repeatedly
         let mut next = std::pin::pin!(queue.peek());
         loop {
             self.scope.beat.beat();
@@ -143,7 +147,7 @@ impl Committer {
         }
     }
 
-    /// Tries once to write what is lent, and waits after a failure.
+    /// Attempts once to write the lent batch, and waits after a failure.
     async fn write(&mut self, queue: &Queue, lent: &Lent) -> Result<(), Left> {
         // an old queue may be as large as the disk
         let is_old = queue.name() != self.shard.queue.name();
@@ -164,13 +168,13 @@ impl Committer {
 
     // --- Redis ------------------------------------------------------------------------------------------------------
 
-    /// Waits for the lease, and for a connection over which Redis has all that it had.
+    /// Waits for the lease and a reconciled connection.
     async fn ready(&mut self) -> Result<Reconciled, Left> {
         loop {
             self.scope.beat.beat();
             self.wait_for_lease().await?;
             match self.advance().await {
-                // that may have taken longer than the lease is confirmed for
+                // this may have outlasted the confirmation of the lease
                 Ok(()) if self.scope.gate.may_write() => match std::mem::take(&mut self.session) {
                     Session::Reconciled(session) => return Ok(session),
                     other => self.session = other,
@@ -181,7 +185,7 @@ impl Committer {
         }
     }
 
-    /// Takes the session one state further.
+    /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
         self.session = match std::mem::take(&mut self.session) {
             Session::Away => Session::Connected(Connected::open(&self.address, &self.scope.beat).await?),
@@ -202,7 +206,7 @@ impl Committer {
         }
     }
 
-    /// Without events: asks once whether Redis takes writes, and sees to it that it has what it had.
+    /// Without events: checks once whether Redis accepts writes, and reconciles it.
     async fn look(&mut self) {
         self.work.looked_at = Some(Instant::now());
         match self.try_look().await {
@@ -218,7 +222,7 @@ impl Committer {
         match std::mem::take(&mut self.session) {
             Session::Connected(session) => {
                 self.session = Session::Connected(session.probe(self.reconciler.prefix()).await?);
-                // what is to be written again needs the lease
+                // rewriting needs the lease
                 if self.scope.gate.may_write() { self.advance().await } else { Ok(()) }
             }
             other => {
@@ -228,8 +232,8 @@ impl Committer {
         }
     }
 
-    /// Waits until the lease is confirmed, and meanwhile tells whether Redis would take writes. When it is lost, what is
-    /// written here belongs to a later term.
+    /// Waits until the lease is confirmed, and meanwhile checks whether Redis would accept writes. If it is lost,
+    /// the events belong to a later term.
     async fn wait_for_lease(&mut self) -> Result<(), Left> {
         while !self.scope.gate.may_write() {
             self.scope.observed().state.set(WriterState::AwaitingLease);
@@ -244,7 +248,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Redis failed: waits before the next try, unless the service ends and nothing is lost by leaving.
+    /// Waits before the next attempt after a failure of Redis, unless the service shuts down and nothing would be
+    /// lost.
     async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
         let wait = self.outage.failed(fault);
         let observed = self.scope.observed();
@@ -260,12 +265,12 @@ impl Committer {
         self.pause(RETRY_MAX).await
     }
 
-    /// Whether the service ends and everything is safe on the disk.
+    /// Whether the service is shutting down and everything is safe on disk.
     fn may_leave(&self) -> bool {
         self.shard.queue.may_be_left()
     }
 
-    /// Waits, unless the service ends and nothing is lost by leaving.
+    /// Waits, unless the service shuts down and nothing would be lost.
     async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
         let until = Instant::now() + wait;
         loop {
@@ -283,8 +288,8 @@ impl Committer {
 
     // --- one batch --------------------------------------------------------------------------------------------------
 
-    /// Tries once to bring what is lent to its end. If it comes back without an error and is not acknowledged, it is to be
-    /// lent anew.
+    /// Attempts once to commit the lent batch. If this succeeds without an acknowledgement, the batch has to be
+    /// lent again.
     async fn commit(
         &mut self,
         session: &mut Reconciled,
@@ -322,8 +327,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
-    /// known; else they are to be placed anew.
+    /// Writes entries in one transaction, or event by event if one of them may be poison. Returns whether every
+    /// outcome is known; if not, they have to be placed again.
     async fn write_entries(
         &mut self,
         session: &mut Reconciled,
@@ -360,7 +365,7 @@ impl Committer {
         Ok(all_known)
     }
 
-    /// Writes entries in one transaction. Says whether the fate of each is known.
+    /// Writes entries in one transaction; returns whether every outcome is known.
     async fn write_group(
         &mut self,
         session: &mut Reconciled,
@@ -372,7 +377,7 @@ impl Committer {
             return Ok(true);
         }
         if !self.scope.gate.may_write() {
-            // to find out what to write may have taken longer than the lease is confirmed for
+            // placing may have outlasted the confirmation of the lease
             return Ok(false);
         }
         {
@@ -390,7 +395,7 @@ impl Committer {
         Ok(self.note_answers(lent, entries, &refused))
     }
 
-    /// Notes what Redis took; says whether the fate of each entry is known.
+    /// Records what Redis stored; returns whether every outcome is known.
     fn note_answers(&mut self, lent: &Lent, entries: &[Entry], refused: &[Refused]) -> bool {
         let streams = &mut self.reconciler.streams;
         if refused.is_empty() {
@@ -418,7 +423,7 @@ impl Committer {
         all_known
     }
 
-    /// All of what is lent has ended.
+    /// Acknowledges a lent batch, all of whose events have ended.
     async fn acknowledge(&mut self, queue: &Queue, lent: &Lent) {
         let (put_away, losses) = self.scope.beat.during(self.poison.put_away(lent, &self.scope.log)).await;
         if let Some(snapshots) = &self.scope.snapshots {
@@ -427,7 +432,7 @@ impl Committer {
             let is_suspicious = self.poison.is_suspicious(queue.name(), lent);
             let is_deadly =
                 |at: usize| is_suspicious && self.poison.is_deadly(queue.name(), lent.first + at as u64);
-            // one that kills here is in its stream, and stays out of the hashes
+            // an event that kills here is in its stream, and is left out of the hashes
             let is_shown = |at: usize| put_away.is_stored(at) && !is_deadly(at);
             let shown = lent.batch.events().iter().enumerate().filter(|(at, _)| is_shown(*at));
             self.scope.faults.strike_on(shown.map(|(_, event)| &event.payload[..]));
@@ -461,7 +466,7 @@ fn is_unreadable<T>(written: &Result<T, StoreFault>) -> bool {
     matches!(written, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }))
 }
 
-/// The positions of the events of these entries, and of those between them.
+/// Returns the range of positions from the first to the last of these entries.
 fn span_of(lent: &Lent, entries: &[Entry]) -> (Position, Position) {
     match (entries.first(), entries.last()) {
         (Some(first), Some(last)) => (lent.first + first.at as u64, lent.first + last.at as u64 + 1),

@@ -1,15 +1,15 @@
-//! Where a writer stands with Redis, stream by stream: what Redis has, and where to resume above it.
+//! Tracks, stream by stream, what Redis has and where to continue above it.
 //!
-//! * Over each new connection, [`Reconciler::restore`]: a Redis that was restarted without persistence, or with a file a
-//!   second old, or replaced by a replica that was behind, has taken entries that it no longer has. Each stream's last ID
-//!   shows it. Records stay on disk for a while after they were stored, so that these are written again, under their own
-//!   IDs and in order; what is no longer on disk is lost and is entered in the gap ledger. Doing it twice does no harm.
-//! * Before each write, [`Reconciler::place`]: a stream's last ID is asked for when it is not known (over a new connection,
-//!   after an unknown outcome, when Redis refused an ID). Entries that are not above it are stored already, if they may have
-//!   been written before, or get new IDs, and with them the whole backlog of their stream: in its order, and on disk before
-//!   anything is sent, so that after a kill -9 the records say under which ID to look for each.
+//! * On each new connection, [`Reconciler::restore`]: a Redis that was restarted without persistence or with a file
+//!   one second old, or replaced by a lagging replica, has lost stored entries, which each stream's last ID shows.
+//!   Records stay on disk for a while after storage, so these are rewritten with their own IDs and in order;
+//!   whatever is no longer on disk is lost and recorded in the gap ledger. Idempotent.
+//! * Before each write, [`Reconciler::place`]: a stream's last ID is queried if unknown (on a new connection, after
+//!   an unknown outcome, after a refused ID). Entries not above it are stored already, if they may have been
+//!   written before; otherwise they get new IDs, and with them the whole backlog of their stream: in order, and on
+//!   disk before anything is sent, so that after a kill -9 the records state the ID to look for.
 //!
-//! Nothing here assumes that two streams live on one server.
+//! Nothing here assumes that two streams are on one server.
 
 use slog::{error, warn};
 use std::collections::{BTreeMap, HashSet};
@@ -41,35 +41,36 @@ use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::sampled::Sampled;
 
-/// Streams that are asked for at once.
+/// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;
 
-/// Up to which ID the loss of each stream's entries was entered in the ledger.
+/// The ID by stream up to which losses are recorded in the gap ledger.
 type Noted = std::collections::HashMap<Arc<str>, EntryId>;
 
-/// Streams that Redis has fewer entries of than it had: its last ID, and what we know.
+/// Streams with lost entries: their last ID in Redis, and our knowledge of them.
 type Shortened = HashMap<Arc<str>, (EntryId, Stored), RandomState>;
 
-/// A record, by its queue and number.
+/// A record by queue and number.
 type Key = (Arc<str>, u64);
 
-/// How the entries of a batch stand.
+/// The result of placing a batch.
 #[derive(Debug)]
 pub enum Placed {
-    /// These are to be written, in order; all others are stored or given up. With the last stored ID of each stream of those.
+    /// Entries to write, in order; all others are stored or given up. With the last stored ID of each stream of the
+    /// latter.
     Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
-    /// Some got new IDs: the batch is to be lent anew.
+    /// Some entries got new IDs: the batch has to be lent again.
     Renumbered,
-    /// These have fallen behind their streams and cannot get new IDs, or not once more.
+    /// Entries that are behind their streams and cannot get new IDs, or not again.
     Stuck(Vec<Entry>),
 }
 
-/// What one life of a writer knows of Redis.
+/// The knowledge of Redis of one writer's life.
 pub struct Reconciler {
     shard: Shard,
     keys: KeySettings,
     retention: Retention,
-    /// The streams; their last IDs are those of the present connection.
+    /// Streams, with last IDs as of the present connection.
     pub streams: Streams,
     /// Events of the shard's own queue before this position may have been written already.
     doubt: Position,
@@ -78,7 +79,7 @@ pub struct Reconciler {
     scope: Scope,
 }
 
-/// Records over which Redis hung up, and those that were among them: they are in quarantine.
+/// Records over which Redis closed the connection, and the poison among them, which is in quarantine.
 #[derive(Debug, Default)]
 struct Unreadable {
     suspects: HashSet<Key>,
@@ -86,7 +87,7 @@ struct Unreadable {
 }
 
 impl Reconciler {
-    /// A new life: an earlier one may have written all that is there.
+    /// Creates the state of a new writer: a previous one may have written everything present.
     #[must_use]
     pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Reconciler {
         Reconciler {
@@ -101,31 +102,31 @@ impl Reconciler {
         }
     }
 
-    /// What all keys begin with.
+    /// Returns the prefix of all keys.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.keys.prefix
     }
 
-    /// Whether there are streams at all; if not, a transaction is empty and tells that Redis is there.
+    /// Whether streams are written; if not, a transaction is empty and only shows that Redis is available.
     #[must_use]
     pub fn writes_streams(&self) -> bool {
         self.keys.streams
     }
 
-    /// What was lent is about to be sent: until it has ended it may be in Redis.
+    /// Records that a lent batch is about to be sent: until it has ended it may be in Redis.
     pub fn sends(&mut self, lent: &Lent) {
         self.doubt = self.doubt.max(lent.end());
     }
 
-    /// Whether an event may have been written before. What an earlier process left always may.
+    /// Whether an event may have been written before. Always true for events of earlier processes.
     fn is_doubtful(&self, queue: &Queue, at: Position) -> bool {
         queue.name() != self.shard.queue.name() || at < self.doubt
     }
 
     // --- before a write ---------------------------------------------------------------------------------------------
 
-    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`. New IDs are given if `renumbers`.
+    /// Determines which `wanted` entries of a batch have to be written. Assigns new IDs if `renumbers`.
     pub async fn place(
         &mut self,
         connection: &mut Connection,
@@ -163,20 +164,20 @@ impl Reconciler {
         Ok(Placed::Renumbered)
     }
 
-    /// Gives an entry and what is behind it in its stream IDs above the last one, but for those of its batch that are stored.
+    /// Assigns higher IDs to an entry and all later ones of its stream, except stored ones of its batch.
     async fn renumber(&mut self, queue: &Queue, lent: &Lent, entry: &Entry, stored: &[Entry]) {
         let (event, outlet) = entry.of(&lent.batch);
         let above = self.streams.last(entry.stream);
         if self.passed_ids.is_due(Instant::now()) {
             warn!(self.scope.log, "stream ahead"; "stream" => &outlet.stream, "last_id" => %above);
         }
-        // an event may be stored in one of its streams and late in another
+        // an event may be stored in one of its streams and behind in another
         let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
         let skip = of_stream.map(|stored| lent.first + stored.at as u64).collect();
         self.scope.beat.during(queue.reassign((event.route.channel, outlet), skip, above)).await;
     }
 
-    /// Learns the last IDs of streams that are not known over this connection.
+    /// Queries the last IDs of streams that are unknown on this connection.
     async fn ask_for_unknown(
         &mut self,
         connection: &mut Connection,
@@ -190,7 +191,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The last IDs of streams, in their order.
+    /// Returns the last IDs of streams, in order.
     async fn last_ids(
         &self,
         connection: &mut Connection,
@@ -204,7 +205,7 @@ impl Reconciler {
         Ok(lasts)
     }
 
-    /// Of entries whose streams have gone past them, those that are stored.
+    /// Returns the stored ones among entries not above their streams' last IDs.
     async fn stored_of(
         &mut self,
         connection: &mut Connection,
@@ -238,7 +239,7 @@ impl Reconciler {
 
     // --- over a new connection --------------------------------------------------------------------------------------
 
-    /// Sees to it that Redis has what it had when it was last connected.
+    /// Ensures that Redis has what it had on the last connection.
     pub async fn restore(&mut self, connection: &mut Connection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
         if !self.keys.streams {
@@ -261,8 +262,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// One writer at a time: what is kept of a stream may lie in old queues of several generations besides the shard's own.
-    /// Whoever comes next finds it done.
+    /// Serialises restoring: records of a stream may be in old queues of several generations besides the shard's
+    /// own. The next writer finds the work done.
     async fn turn_to_heal<'h>(&self, healing: &'h tokio::sync::Mutex<Noted>) -> MutexGuard<'h, Noted> {
         loop {
             self.scope.beat.beat();
@@ -279,7 +280,7 @@ impl Reconciler {
             let all = known.entry(stream).or_default();
             (all.last, all.unkept) = (all.last.max(stored.last), all.unkept.max(stored.unkept));
         }
-        // a stream that was removed for its age has lost nothing
+        // a stream removed because of its age has lost nothing
         let oldest = self.oldest_wanted_ms();
         let known: Vec<(Arc<str>, Stored)> =
             known.into_iter().filter(|(_, stored)| stored.last.ms >= oldest).collect();
@@ -297,7 +298,7 @@ impl Reconciler {
         retention_cutoff(self.retention, unix_micros() / 1000).unwrap_or_default()
     }
 
-    /// Enters what cannot be written again in the ledger, once.
+    /// Records in the gap ledger, once, what cannot be rewritten.
     fn note_lost(&self, shortened: &Shortened, noted: &mut Noted) {
         let now = unix_micros() / 1000;
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
@@ -310,7 +311,7 @@ impl Reconciler {
             *noted = *gone;
             let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
             let family = family_of(topic);
-            // behind an ID of the future the times of IDs say nothing
+            // times in IDs mean nothing after an ID of the future
             let to = gone.ms.min(now);
             let from = if last.ms > to { oldest } else { last.ms.max(oldest) };
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
@@ -319,7 +320,7 @@ impl Reconciler {
         }
         for (family, (mut topics, from, to)) in gaps {
             topics.sort_unstable();
-            // the last millisecond belongs to it
+            // the range includes the last millisecond
             let between = (from * 1000, (to + 1) * 1000);
             self.scope.gaps.note(Gap::new(family, topics, between, GapReason::RedisLost));
         }
@@ -346,7 +347,7 @@ impl Reconciler {
                     }
                 };
                 if let Some(gone) = self.gone_since(&queue, from).await {
-                    // its time was over before it could be read
+                    // its retention ended before it was read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
                 for (record, batch) in &batches {
@@ -363,13 +364,13 @@ impl Reconciler {
         Ok(())
     }
 
-    /// What is known of the streams, if records from `from` on have been removed in the meantime.
+    /// Returns the present knowledge of the streams if records from `from` on have been removed meanwhile.
     async fn gone_since(&self, queue: &Queue, from: u64) -> Option<Vec<(Arc<str>, Stored)>> {
         let now = self.scope.beat.during(queue.kept()).await;
         now.is_none_or(|now| now.from() > from).then(|| queue.stored())
     }
 
-    /// Writes the entries of a batch that Redis does not have; how many they were.
+    /// Writes the missing entries of a batch; returns their number.
     async fn write_batch_again(
         &mut self,
         connection: &mut Connection,
@@ -385,7 +386,7 @@ impl Reconciler {
             let is_lost = shortened.get(stream).is_some_and(|(last, _)| event.ids.get(outlet) > *last);
             is_lost && (unreadable.named.is_empty() || !unreadable.named.contains(&key(at)))
         };
-        // their own IDs are above what Redis has of the shortened streams
+        // their own IDs are above the last ones of the shortened streams
         let Plan { entries, behind } = self.streams.plan(batch, is_missing);
         let entries: Vec<Entry> = {
             let mut all = [entries, behind].concat();
@@ -409,14 +410,14 @@ impl Reconciler {
                 }
             };
             if let Some(refused) = refused.first() {
-                // quarantined before, or somebody wrote higher ids into a stream that was just shortened
+                // quarantined before, or another client wrote higher IDs to a stream just shortened
                 warn!(self.scope.log, "entry not written again";
                     "kind" => refused.refusal.label(), "error" => &refused.text);
             }
             written += group.len() - refused.len().min(group.len());
         }
         if let Some(snapshots) = &self.scope.snapshots {
-            // what Redis has forgotten of the streams it may have forgotten of the hashes
+            // entries missing in the streams may be missing in the hashes too
             let events = entries.chunk_by(|one, next| one.at == next.at).filter_map(<[_]>::first);
             snapshots.kept(events.map(|entry| entry.of(batch).0));
         }
@@ -425,8 +426,8 @@ impl Reconciler {
 }
 
 impl Unreadable {
-    /// Redis has hung up over one of these. All begins anew over another connection: then they go one by one, and the one that
-    /// it is over is left out.
+    /// Records that Redis closed the connection over one of these entries. Restoring restarts on another
+    /// connection: they are then sent one by one, and the poison is left out.
     fn note(&mut self, entries: &[Entry], key: impl Fn(usize) -> Key) {
         let is_one = entries.iter().all(|entry| Some(entry.at) == entries.first().map(|first| first.at));
         let keys = entries.iter().map(|entry| key(entry.at));
@@ -434,7 +435,7 @@ impl Unreadable {
     }
 }
 
-/// Nobody knows which entries can still be written: none, then.
+/// Treats all entries as lost, when it is unknown which can be rewritten.
 fn all_gone(shortened: &Shortened) -> Shortened {
     let gone = |(stream, (last, stored)): (&Arc<str>, &(EntryId, Stored))| {
         (Arc::clone(stream), (*last, Stored { unkept: stored.last, ..*stored }))
@@ -442,7 +443,7 @@ fn all_gone(shortened: &Shortened) -> Shortened {
     shortened.iter().map(gone).collect()
 }
 
-/// The same streams with what is known of them now.
+/// Updates the knowledge of the same streams.
 fn with(shortened: &Shortened, now: &[(Arc<str>, Stored)]) -> Shortened {
     let known = |(stream, stored): &(Arc<str>, Stored)| {
         let (last, _) = shortened.get(stream)?;

@@ -1,8 +1,8 @@
-//! Writes the hashes when they are due, and looks whether the fetcher has put an older body back.
+//! Writes the hashes when they are due, and detects older bodies restored by the fetcher.
 //!
-//! The fetcher writes bodies with a plain `HSET` at any time and knows nothing of us. So ours are written by a script that
-//! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
-//! merged into that and the write is tried again.
+//! The fetcher writes bodies with a plain `HSET` at any time, without coordination. Ours are therefore written by a
+//! script that compares `fetched_at` with the last seen value and writes, or returns the current content: then the
+//! events are merged into that and the write is retried.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,32 +26,34 @@ use crate::writer::store::Store;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::resp::{Commands, Reply};
 
-/// Writes a body unless somebody else has written one since: then answers with that.
+/// Writes a body unless another client has written one since; then returns that.
 const WRITE_BODY: &str = "\
 local at = redis.call('HGET', KEYS[1], 'fetched_at') or ''
 if at ~= ARGV[1] then return redis.call('HMGET', KEYS[1], 'payload', 'fetched_at') end
 redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
 return 1";
 
-/// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
-/// look has to be repeated.
+/// Interval at which bodies are checked for late writes of the fetcher, which have to be reconciled within two
+/// seconds, even if a check is repeated.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
+/// Maximum attempts to write a body while the fetcher writes it concurrently; then it is postponed to the next
+/// check.
 const MAX_TRIES: usize = 8;
-/// What is taken out of what waits at once.
+/// Maximum bytes taken from the pending content at a time.
 const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
-/// Sent at once: Redis reads so much of a client before it turns to the next one, and a larger body goes alone.
+/// Bytes sent at once: the amount that Redis reads from a client before it turns to the next; a larger body is sent
+/// alone.
 const CHUNK: usize = 256 * 1024;
-/// A body that takes no more memory than this never waits for the budget: it holds up nobody.
+/// A body of at most this memory never waits for the budget: it delays no client.
 const SMALL: usize = 256 * 1024;
-/// Bodies that are read at once.
+/// Bodies read at once.
 const READ_AT_ONCE: usize = 8;
-/// Events that are merged before others get their turn on this thread: some hundred microseconds.
+/// Events merged before other tasks of this thread run: some hundred microseconds.
 const MERGED_AT_ONCE: usize = 64;
-/// Between tries while Redis is away or refuses.
+/// Delays between attempts while Redis is unavailable or refuses.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// How often a wait proves progress.
+/// Interval at which a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Writes the hashes of a shard.
@@ -61,13 +63,13 @@ pub struct Flush {
     scope: Scope,
     sessions: Sessions,
     bodies: Bodies,
-    /// Over which connection all this is known.
+    /// The connection that this state refers to.
     connection: u64,
-    /// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
+    /// The hash of [`WRITE_BODY`] in Redis, once loaded.
     script: Option<String>,
     looked_at: Instant,
     budget: Budget,
-    /// Bodies that wait for it.
+    /// Bodies waiting for the budget.
     owed: Vec<Arc<str>>,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -76,7 +78,7 @@ pub struct Flush {
     faults: Sampled,
 }
 
-/// What is to be done next.
+/// The next task.
 enum Work {
     Write(Vec<News>),
     Look,
@@ -84,24 +86,24 @@ enum Work {
     End,
 }
 
-/// Whether a body is written though the budget is spent.
+/// Whether a body is written if the budget is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Haste {
-    /// It waits until there is some again.
+    /// No: it waits for the budget.
     WhenAffordable,
-    /// It is: somebody has put older rows back, or this is the end.
+    /// Yes: another client has restored older rows, or the service is shutting down.
     Now,
 }
 
-/// A body to be written, in the place of what was seen there.
+/// A body to write in place of the content last seen.
 struct Wanted {
     key: Arc<str>,
     hash: Hash,
-    /// `fetched_at` as it was last seen.
+    /// The hash's `fetched_at` when last seen.
     seen: String,
 }
 
-/// How Redis took the write of a body.
+/// The outcome of writing a body.
 #[derive(Debug)]
 enum Answer {
     Written,
@@ -111,7 +113,7 @@ enum Answer {
 }
 
 impl Flush {
-    /// Of what waits in `snapshots`, one of so many shards.
+    /// Creates the writer of the pending content of one of `shards` shards.
     #[must_use]
     pub fn new(snapshots: Snapshots, store: Store, shards: usize, scope: Scope) -> Flush {
         Flush {
@@ -133,7 +135,7 @@ impl Flush {
         }
     }
 
-    /// Writes until nothing comes any more and all is written, or the lease is lost.
+    /// Runs until closed and everything is written, or the lease is lost.
     pub async fn run(mut self) {
         loop {
             let work = self.next().await;
@@ -161,7 +163,7 @@ impl Flush {
             let now = Instant::now();
             let is_closed = self.snapshots.is_closed();
             let look = self.looked_at + LOOK_EVERY;
-            // these two first, or a busy feed, of which something is always due, would put them off
+            // these two come first, or a busy feed, which always has something due, would postpone them forever
             if look <= now && !is_closed {
                 self.looked_at = now;
                 return Work::Look;
@@ -184,7 +186,7 @@ impl Flush {
         }
     }
 
-    /// Does it, as often as it takes.
+    /// Retries a task until it succeeds.
     async fn until_done(&mut self, work: Work) {
         loop {
             self.scope.beat.beat();
@@ -203,7 +205,7 @@ impl Flush {
             };
             self.scope.faults.reach(FaultPoint::SnapshotFlush).await;
             let Err(fault) = done else { return self.backoff.reset() };
-            // of what was under way nobody knows whether it was written
+            // it is unknown whether the content in flight was written
             self.sessions.clear();
             if self.faults.is_due(Instant::now()) {
                 warn!(self.scope.log, "snapshots wait for redis";
@@ -213,7 +215,7 @@ impl Flush {
         }
     }
 
-    /// Connects if need be. Another Redis may answer over a new connection, or the same one with less than it had.
+    /// Connects if necessary. On a new connection another Redis may respond, or the same one with less than before.
     async fn connect(&mut self) -> Result<(), StoreFault> {
         let connection = self.store.connect().await?;
         if connection != self.connection {
@@ -261,7 +263,7 @@ impl Flush {
         Ok(())
     }
 
-    /// What the hashes of the newest events hold.
+    /// Reads the hashes of the newest events.
     async fn newest_of(&mut self, news: &[&News]) -> Result<Vec<Known>, StoreFault> {
         let mut questions = Commands::default();
         for news in news {
@@ -287,7 +289,7 @@ impl Flush {
         Ok(known)
     }
 
-    /// Sends commands; what is refused for a reason of its key's is counted and left out.
+    /// Sends commands; those refused because of their key are counted and skipped.
     async fn send(&mut self, commands: &Commands) -> Result<(), StoreFault> {
         let mut refused = Vec::new();
         self.store
@@ -327,7 +329,7 @@ impl Flush {
             events.push((Arc::clone(&rest.key), &news.rows));
         }
         if let Err(fault) = self.read(&unknown).await {
-            // not to be taken for known
+            // must not count as known
             for key in &unknown {
                 self.bodies.forget(key);
             }
@@ -342,7 +344,7 @@ impl Flush {
         written.map(drop)
     }
 
-    /// Writes bodies that waited for the budget.
+    /// Writes the bodies that waited for the budget.
     async fn pay(&mut self) -> Result<(), StoreFault> {
         self.connect().await?;
         let owed = std::mem::take(&mut self.owed);
@@ -358,14 +360,14 @@ impl Flush {
         Ok(())
     }
 
-    /// These bodies were written: they rest for the interval.
+    /// Records that these bodies were written: they are not due for the interval.
     fn rest(&mut self, written: &[Arc<str>]) {
         let stream = |key: &Arc<str>| Some(Arc::clone(&self.bodies.get(key)?.stream));
         let streams: Vec<Arc<str>> = written.iter().filter_map(stream).collect();
         self.snapshots.written(&streams, Instant::now());
     }
 
-    /// Reads bodies as they are in Redis.
+    /// Reads bodies from Redis.
     async fn read(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
         for keys in keys.chunks(READ_AT_ONCE) {
             let mut questions = Commands::default();
@@ -422,8 +424,8 @@ impl Flush {
         }
     }
 
-    /// Brings the hashes of these bodies up to date; which ones were written. `events` are merged again into what others have
-    /// written meanwhile.
+    /// Updates the hashes of these bodies; returns the written ones. `events` are merged again into content written
+    /// by others meanwhile.
     async fn settle(
         &mut self,
         mut keys: Vec<Arc<str>>,
@@ -471,7 +473,7 @@ impl Flush {
         Ok(written)
     }
 
-    /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
+    /// Returns the next bodies to write, up to a number of bytes. Those that exceed the budget are owed.
     async fn some_wanted(&mut self, keys: &mut impl Iterator<Item = Arc<str>>, haste: Haste) -> Vec<Wanted> {
         let (mut wanted, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK
@@ -497,7 +499,7 @@ impl Flush {
         wanted
     }
 
-    /// Writes bodies where nobody else has written since.
+    /// Writes bodies unless another client has written them since.
     async fn write_if_unchanged(&mut self, wanted: &[Wanted]) -> Result<Vec<Answer>, StoreFault> {
         let script = match self.script().await? {
             Ok(script) => script,
@@ -527,7 +529,7 @@ impl Flush {
         Ok(answers)
     }
 
-    /// The name of the script, which is loaded if need be; or why it may not be.
+    /// Returns the name of the script, loaded if necessary; or why it may not be.
     async fn script(&mut self) -> Result<Result<String, String>, StoreFault> {
         if let Some(script) = self.script.take() {
             return Ok(Ok(script));
@@ -547,7 +549,7 @@ impl Flush {
         Ok(name)
     }
 
-    /// Looks whether somebody else has written the bodies, and brings them up to date.
+    /// Checks whether other clients have written the bodies, and updates those.
     async fn look(&mut self) -> Result<(), StoreFault> {
         self.bound_bodies();
         if self.bodies.is_empty() {
@@ -560,7 +562,7 @@ impl Flush {
         let healed = self.settle(changed, &[], Haste::Now).await?;
         self.observed().healed.add(healed.len() as u64);
         self.rest(&healed);
-        // those that were put off
+        // postponed ones
         let unsettled =
             keys.into_iter().filter(|key| self.bodies.get(key).is_some_and(|held| !held.is_settled()));
         let unsettled = unsettled.collect();
@@ -569,7 +571,7 @@ impl Flush {
         Ok(())
     }
 
-    /// The bodies that somebody else has written.
+    /// Returns the bodies written by other clients.
     async fn changed(&mut self, keys: &[Arc<str>]) -> Result<Vec<Arc<str>>, StoreFault> {
         let mut questions = Commands::default();
         for key in keys {
@@ -598,11 +600,11 @@ impl Flush {
     }
 }
 
-/// The words of a refusal that is about its key and will not go away; an error for any other.
+/// Returns the text of a permanent refusal caused by the key; an error for any other.
 fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
     match StoreFault::refused(text) {
         StoreFault::Refused { refusal: Refusal::WrongType | Refusal::Other, text } => Ok(text),
-        // rights that are lacking for this kind of key do not come by waiting
+        // missing permissions for this kind of key do not appear by waiting
         StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
         fault => Err(fault),
     }
@@ -619,7 +621,8 @@ fn text(reply: &Reply<'_>) -> Option<String> {
     }
 }
 
-/// The answer to `HMGET payload fetched_at`. A payload that is no text is as unreadable as none.
+/// Interprets the reply to `HMGET payload fetched_at`. A payload that is not UTF-8 counts as unreadable, like a
+/// missing one.
 fn hash_of(reply: &Reply<'_>) -> Found {
     let Reply::Array(Some(fields)) = reply else { return Found::OtherType };
     let (payload, fetched_at) = (fields.first(), fields.get(1));

@@ -1,7 +1,7 @@
-//! The port to Redis: transactions, and the questions that tell what became of one.
+//! The port to Redis: transactions, and queries that determine their outcome.
 //!
-//! A transaction is reported entry by entry and never as one yes or no, so that nothing above this module assumes that
-//! all keys of a transaction live on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
+//! A transaction is reported entry by entry, never as a single yes or no, so that no code above assumes that all
+//! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
 pub mod fault;
 pub mod link;
@@ -14,48 +14,48 @@ use uw_websocket_core::event::EntryId;
 
 use crate::supervisor::Beat;
 
-/// A command of a transaction that Redis refused while it took the others.
+/// A command that Redis refused while it executed the others of the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The command's position.
+    /// Index of the command.
     pub command: usize,
-    /// Why.
+    /// The kind of refusal.
     pub refusal: Refusal,
-    /// In its own words.
+    /// The error text of Redis.
     pub text: String,
 }
 
-/// What Redis has under an ID.
+/// The state of an ID in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryStatus {
-    /// The same payload, or the stream has been trimmed beyond the ID: it was stored.
+    /// Stored: the same payload is there, or the stream has been trimmed beyond the ID.
     Stored,
-    /// Nothing, and the ID can be written.
+    /// Absent, and the ID can be written.
     Absent,
-    /// Nothing or another payload, and the stream has gone past the ID: it cannot be written any more.
+    /// Absent or another payload, and the stream is past the ID: it can no longer be written.
     Passed,
 }
 
-/// One connection to Redis. After a fault that concerns it, or an answer that did not come, nothing more goes over it.
+/// A connection to Redis, unusable after a connection fault or a missing reply.
 #[derive(Debug)]
 pub struct Connection {
-    /// Gone once it must not be used any more.
+    /// `None` once it must not be used any more.
     link: Option<Link>,
 }
 
 impl Connection {
-    /// Connects and logs in; proves progress by `beat` whenever Redis takes or gives some bytes.
+    /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
     pub async fn open(address: &Address, beat: &Beat) -> Result<Connection, StoreFault> {
         Ok(Connection { link: Some(address.connect(beat).await?) })
     }
 
-    /// Whether anything may go over it.
+    /// Whether it may still be used.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.link.is_some()
     }
 
-    /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
+    /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
     /// that it is unknown); otherwise all but the refused commands were.
     pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
         let expected = commands.count();
@@ -64,7 +64,7 @@ impl Connection {
         self.ask(commands, |reply| {
             position += 1;
             match reply {
-                // the answer to EXEC; the ones before it say OK to MULTI and QUEUED to the commands
+                // the reply to EXEC; earlier ones are OK for MULTI and QUEUED for the commands
                 Reply::Array(Some(answers)) if position == expected => {
                     for (command, answer) in answers.iter().enumerate() {
                         if let Reply::Error(text) = answer {
@@ -83,8 +83,8 @@ impl Connection {
         Ok(refused)
     }
 
-    /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
-    /// will be refused by itself.
+    /// Returns the last ID of each stream, zero without a stream. A key of another type has none, and is refused on
+    /// its own.
     pub async fn last_ids(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<EntryId>, StoreFault> {
         Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
     }
@@ -111,7 +111,7 @@ impl Connection {
         Ok(infos)
     }
 
-    /// What became of entries: stream, ID and payload of each.
+    /// Determines the state of entries, given by stream, ID and payload.
     pub async fn entry_statuses(
         &mut self,
         entries: &[(&str, EntryId, &[u8])],
@@ -150,8 +150,8 @@ impl Connection {
         Ok(statuses.collect())
     }
 
-    /// Asks whether Redis takes writes: an entry for a stream that does not exist and is not to be made. A `PING` would be
-    /// answered by a replica too, and by a Redis whose memory is full.
+    /// Checks whether Redis accepts writes: adds an entry to a non-existent stream without creating it. A `PING`
+    /// would also be answered by a replica, and by a Redis without free memory.
     pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
         let stream = format!("{prefix}:ws:probe");
         let mut probe = Commands::default();
@@ -163,7 +163,7 @@ impl Connection {
         .await
     }
 
-    /// Which server answers. One that does not say is nobody in particular.
+    /// Identifies the server; a server that does not reveal it has the default identity.
     pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
         let mut questions = Commands::default();
         questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
@@ -178,13 +178,13 @@ impl Connection {
         Ok(identity)
     }
 
-    /// Sends commands and gives each reply, in order, to `accept`; the first error that it returns is returned.
+    /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
     pub async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        // whoever stops waiting for the answer leaves a connection that nobody may use
+        // cancelling the wait leaves an unusable connection
         let Some(mut link) = self.link.take() else {
             return Err(StoreFault::Unreachable("the connection is gone".into()));
         };
@@ -199,7 +199,7 @@ impl Connection {
     }
 }
 
-/// What a server says of itself: another process, or the same one with the data of another master, is another one.
+/// The identity of a server: another process, or the same one with the data of another master, is another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     run_id: String,
@@ -218,30 +218,30 @@ impl Identity {
     }
 }
 
-/// Redis, through one connection after the other: each is opened when it is needed.
+/// Redis over successive connections, each opened on demand.
 #[derive(Debug)]
 pub struct Store {
     address: Address,
     connection: Option<Connection>,
-    /// How many connections there have been.
+    /// Number of connections so far.
     generation: u64,
     beat: Beat,
 }
 
 impl Store {
-    /// Redis at `address`.
+    /// Creates a store for `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
         Store { address, connection: None, generation: 0, beat: Beat::default() }
     }
 
-    /// Proves progress by `beat` whenever Redis takes or gives some bytes.
+    /// Calls `beat` whenever bytes are sent or received.
     #[must_use]
     pub fn with_beat(self, beat: Beat) -> Store {
         Store { beat, ..self }
     }
 
-    /// The present connection, or a new one.
+    /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut Connection, StoreFault> {
         let present = self.connection.take().filter(Connection::is_usable);
         let connection = if let Some(connection) = present {
@@ -253,14 +253,14 @@ impl Store {
         Ok(self.connection.insert(connection))
     }
 
-    /// The number of the present connection, or of a new one: over another, another Redis may answer, or the same one with
-    /// less than it had.
+    /// Returns the number of the present connection, or of a new one: on another, another Redis may respond, or the
+    /// same one with less than before.
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
     }
 
-    /// Asks over the present connection, or a new one.
+    /// Sends queries over the present connection, or a new one.
     pub async fn ask(
         &mut self,
         commands: &Commands,
@@ -273,7 +273,7 @@ impl Store {
 #[derive(Clone, Copy, Debug, Default)]
 struct StreamInfo {
     last: EntryId,
-    /// Whether entries have left it. Before Redis 7 it does not say so; then they may have.
+    /// Whether the stream has lost entries; before Redis 7 this is unknown and counts as true.
     was_trimmed: bool,
 }
 

@@ -1,18 +1,19 @@
-//! The Redis protocol, as far as a writer needs it (RESP2, <https://redis.io/docs/latest/develop/reference/protocol-spec>).
+//! The subset of the Redis protocol that a writer needs (RESP2,
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec>).
 //!
-//! Our own because this is the way of every event: writing commands straight into the buffer that is sent, and reading
-//! replies where they lie, costs a third of what a general client takes for the same transaction.
+//! Hand-written because every event passes through it: encoding commands directly into the send buffer and parsing
+//! replies in place costs a third of a general client's time for the same transaction.
 
 use std::io::Write;
 
 use thiserror::Error;
 
-/// Deepest nesting of replies; `XINFO` and `XRANGE` need three.
+/// Maximum nesting of replies; `XINFO` and `XRANGE` need three levels.
 const MAX_DEPTH: usize = 8;
-/// Longest line of a reply; Redis cuts its error texts far below.
+/// Maximum length of a line; Redis truncates its error texts far below.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Commands, one behind the other, as they go over the wire.
+/// Encoded commands.
 #[derive(Debug, Default)]
 pub struct Commands {
     bytes: Vec<u8>,
@@ -20,7 +21,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Begins a command of `args` arguments, its name included.
+    /// Begins a command with `args` arguments, including its name.
     pub fn begin(&mut self, args: usize) -> &mut Self {
         self.count += 1;
         self.header(b'*', args);
@@ -35,14 +36,14 @@ impl Commands {
         self
     }
 
-    /// Begins a command with arguments that were encoded before by another of these.
+    /// Begins a command with arguments encoded earlier.
     pub fn begin_encoded(&mut self, encoded: &[u8]) -> &mut Self {
         self.count += 1;
         self.bytes.extend_from_slice(encoded);
         self
     }
 
-    /// A whole command.
+    /// Adds a complete command.
     pub fn command(&mut self, args: &[&[u8]]) -> &mut Self {
         self.begin(args.len());
         for arg in args {
@@ -57,26 +58,26 @@ impl Commands {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// What goes over the wire.
+    /// Returns the encoded bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many commands there are.
+    /// Returns the number of commands.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Forgets the commands and keeps the buffer, unless it has grown above `keep` bytes.
+    /// Clears the commands and retains the buffer, unless its capacity exceeds `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.count = 0;
         self.bytes.clear();
         self.bytes.shrink_to(keep);
     }
 
-    /// The bytes alone, for use with [`Commands::begin_encoded`].
+    /// Returns the bytes, for [`Commands::begin_encoded`].
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -88,7 +89,7 @@ impl Commands {
 pub fn id_text(id: uw_websocket_core::event::EntryId) -> IdText {
     let mut text = IdText { bytes: [0; 41], length: 0 };
     let mut cursor = &mut text.bytes[..];
-    // two u64 and a dash have at most 41 digits: it cannot fail
+    // two u64 and a dash take at most 41 bytes: this cannot fail
     let written =
         write!(cursor, "{}-{}", itoa::Buffer::new().format(id.ms), itoa::Buffer::new().format(id.seq));
     let left = cursor.len();
@@ -109,7 +110,7 @@ impl AsRef<[u8]> for IdText {
     }
 }
 
-/// A reply, where it lies in the buffer.
+/// A reply, borrowed from the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply<'b> {
     /// `+OK`, `+QUEUED`.
@@ -118,14 +119,14 @@ pub enum Reply<'b> {
     Error(&'b [u8]),
     /// `:1`.
     Integer(i64),
-    /// A string, or none.
+    /// A string or nil.
     Bulk(Option<&'b [u8]>),
-    /// Several replies, or none.
+    /// An array or nil.
     Array(Option<Vec<Reply<'b>>>),
 }
 
 impl Reply<'_> {
-    /// What kind of reply it is, for a report that does not repeat it.
+    /// Returns the kind of reply, for reports that must not repeat its content.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -138,7 +139,7 @@ impl Reply<'_> {
     }
 }
 
-/// What came is no reply.
+/// The input is not a valid reply.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("this is not the Redis protocol: {0}")]
 pub struct NotResp(String);
@@ -149,7 +150,7 @@ impl NotResp {
     }
 }
 
-/// Reads one reply from the front of `buffer`: the reply and its length, or nothing if it is not complete.
+/// Parses one reply at the front of `buffer`; returns it with its length, or `None` if it is incomplete.
 pub fn parse(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NotResp> {
     let mut rest = buffer;
     Ok(parse_one(&mut rest, 0)?.map(|reply| (reply, buffer.len() - rest.len())))
