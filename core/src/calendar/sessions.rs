@@ -189,7 +189,7 @@ pub(super) mod tests {
         assert_eq!(session_date(0), -1, "1969-12-31 19:00 in New York");
         assert_eq!(session_date(at("2026-01-15T23:59:59.999-05:00")), day("2026-01-15"));
         assert_eq!(session_date(at("2026-01-16T00:00-05:00")), day("2026-01-16"));
-        // a UTC day is ahead by four or five hours
+        // UTC is ahead by four or five hours
         assert_eq!(session_date(at("2026-07-01T20:30-04:00")), day("2026-07-01"));
     }
 
@@ -297,7 +297,7 @@ pub(super) mod tests {
         fn the_clock_agrees_with_the_calendar(times in prop::collection::vec(recent(), 1..20)) {
             let mut clock = SessionClock::default();
             for time in times {
-                // its day, the moments around it, and the next
+                // its day, the times around it, and the next day
                 for time in [time, time + 1, time + 3_600_000, time, time + 86_400_000] {
                     prop_assert_eq!(clock.session_date(time), session_date(time));
                 }

@@ -79,7 +79,7 @@ mod tests {
         for good in [ms, ms + 3_599_000, ms - 86_400_000] {
             assert_eq!(event_us(good, received_us), Some(good * 1000));
         }
-        // seconds, microseconds, the far future, none at all
+        // seconds, microseconds, far future, zero and negative
         for bad in [ms / 1000, received_us, ms + 3_600_001, i64::MAX, 0, -ms, i64::MIN] {
             assert_eq!(event_us(bad, received_us), None, "{bad}");
         }
