@@ -158,7 +158,7 @@ mod tests {
     use crate::samples::batch;
     use uw_websocket_core::fixtures::{event, outlet, route};
 
-    /// Three events with 6 bytes.
+    /// Three events with 6 bytes in total.
     fn three() -> EventBatch {
         let route = route(0, vec![outlet("price:SPY", 0)]);
         batch(["1", "22", "333"].map(|payload| event(&route, payload, 0)))

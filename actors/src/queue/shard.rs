@@ -107,7 +107,7 @@ impl Shard {
         self.learnt.initialized()
     }
 
-    /// Visits the newest [`REMEMBERED_RECORDS`] events of each queue's disk that belong to this shard, in the order
+    /// Visits the newest `REMEMBERED_RECORDS` events of each queue's disk that belong to this shard, in the order
     /// of the queues, and whether they are stored; only stored ones unless `with_backlog`.
     pub async fn visit(
         &self,

@@ -94,7 +94,7 @@ mod tests {
     }
 
     proptest! {
-        /// The verdict agrees with counting by hand.
+        /// The verdict matches a naive count.
         #[test]
         fn judges_as_a_count_of_the_window_does(
             intensity in 0_u32..6,
