@@ -11,11 +11,15 @@ mod configured;
 mod escapes;
 mod exactly_once;
 mod examples;
+mod forgotten_gaps;
 mod gaps;
+mod giants;
 mod harness;
 mod http;
 mod joins;
 mod lease;
+#[path = "../log_table/mod.rs"]
+mod log_table;
 mod logs;
 mod malformed;
 mod page;

@@ -6,6 +6,7 @@
 //! [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the actor here
 //! starts and stops it.
 
+pub mod chunk;
 pub mod forwarder;
 pub mod handshakes;
 pub mod intake;

@@ -1,15 +1,10 @@
 //! A REST body, and the state of its hash in Redis.
 
-use super::alerts::Alerts;
-use super::frame::{self, Frame};
-use super::parts::{Receipt, Unreadable, Untranslatable};
-use super::rows::{Kind, Rows};
-use super::state::StockState;
-use super::times;
+use super::content::Content;
+use super::frame::Frame;
+use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
+use super::times::{self, Present};
 use crate::event::Endpoint;
-
-/// Largest body that is kept fresh, in bytes; REST's have some hundred kilobytes.
-pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// The content of a `rest:` hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +32,8 @@ pub struct Body {
     offered: Option<u64>,
     /// Whether to create a body if REST has not written one.
     may_create: bool,
+    /// Number of REST times that claimed to be in the future.
+    ahead: u64,
 }
 
 /// The newest REST answer, without the part in the content.
@@ -60,15 +57,6 @@ enum Standing {
     Offered,
 }
 
-#[derive(Debug)]
-enum Content {
-    Alerts(Alerts),
-    State(StockState),
-    Rows(Rows),
-    /// The hash does not hold the endpoint's format; it is left untouched.
-    Foreign,
-}
-
 impl Body {
     /// Creates a body before the hash is read. Without `may_create` it stays empty until REST has answered.
     #[must_use]
@@ -83,6 +71,7 @@ impl Body {
             held: None,
             offered: None,
             may_create,
+            ahead: 0,
         }
     }
 
@@ -92,12 +81,17 @@ impl Body {
         &self.seen
     }
 
-    /// Adopts the hash's content, unless it is older than the known one, which is then written again. If the hash
-    /// is gone, the known content is dropped.
+    /// Adopts the hash's content as of `now_us`, unless it is older than the known one, which is then written
+    /// again. If the hash is gone, the known content is dropped.
     ///
     /// # Errors
     /// The hash does not hold the endpoint's format. It is left untouched until its content changes.
-    pub fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
+    pub fn found_at(
+        &mut self,
+        now_us: i64,
+        ticker: &str,
+        hash: Option<(&str, &str)>,
+    ) -> Result<(), Unreadable> {
         let Some((payload, fetched_at)) = hash else {
             self.found_none(ticker);
             return Ok(());
@@ -109,10 +103,20 @@ impl Body {
             self.standing = Standing::Doubtful;
             return Ok(());
         }
-        self.rebase(ticker, payload, fetched_at).inspect_err(|_| {
-            (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
-            self.offered = None;
-        })
+        self.rebase(ticker, payload, fetched_at, now_us).inspect_err(|_| self.leave_alone())
+    }
+
+    /// Records that the hash holds more than can be read. It is left untouched until its content changes.
+    pub fn found_too_large(&mut self, fetched_at: &str) -> Unreadable {
+        fetched_at.clone_into(&mut self.seen);
+        self.held = None;
+        self.leave_alone();
+        TOO_LARGE
+    }
+
+    fn leave_alone(&mut self) {
+        (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
+        self.offered = None;
     }
 
     fn found_none(&mut self, ticker: &str) {
@@ -130,8 +134,18 @@ impl Body {
         self.newest_event_us = 0;
     }
 
-    fn rebase(&mut self, ticker: &str, payload: &str, fetched_at: &str) -> Result<(), Unreadable> {
-        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is not a time"))?;
+    fn rebase(
+        &mut self,
+        ticker: &str,
+        payload: &str,
+        fetched_at: &str,
+        now_us: i64,
+    ) -> Result<(), Unreadable> {
+        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is not a time"))?;
+        let mut present = Present::at(now_us, now_us);
+        let fetched_us = present.hold_back(stated_us);
+        self.ahead += present.ahead;
+        let fetched_at = if fetched_us == stated_us { fetched_at } else { &times::isoformat(fetched_us) };
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             // an unreadable hash is left untouched, however old
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
@@ -141,10 +155,19 @@ impl Body {
         if self.is_foreign() {
             self.forget_events(ticker);
         }
+        if let Some(present) = self.content.present() {
+            (present.now_us, present.as_of_us) = (now_us, fetched_us);
+        }
         let frame = self.content.rebase(payload, fetched_us)?;
         self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
         self.standing = Standing::Changed;
         Ok(())
+    }
+
+    /// Returns the number of times read since the last call that claimed to be in the future.
+    pub fn take_ahead(&mut self) -> u64 {
+        let of_content = self.content.present().map_or(0, |present| std::mem::take(&mut present.ahead));
+        std::mem::take(&mut self.ahead) + of_content
     }
 
     /// Adds an event; no effect on a foreign body.
@@ -202,12 +225,7 @@ impl Body {
             None if has_news && self.may_create => &Frame::default(),
             _ => return None,
         };
-        let payload = match &self.content {
-            Content::Alerts(alerts) => frame.around_rows(alerts.shown()),
-            Content::Rows(rows) => frame.around_rows(rows.shown()),
-            Content::State(state) => frame.around(&state.shown()?),
-            Content::Foreign => return None,
-        };
+        let payload = self.content.shown(frame)?;
         let newest_us = if has_news { self.newest_event_us } else { 0 };
         let fetched_at = match &self.base {
             Some(base) if base.fetched_us >= newest_us => base.fetched_at.clone(),
@@ -228,60 +246,11 @@ impl Body {
     /// Returns heap memory in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let content = match &self.content {
-            Content::Alerts(alerts) => alerts.bytes(),
-            Content::Rows(rows) => rows.bytes(),
-            Content::State(state) => state.bytes(),
-            Content::Foreign => 0,
-        };
-        size_of::<Body>() + content + self.base.as_ref().map_or(0, |base| base.frame.bytes())
+        size_of::<Body>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())
     }
 }
 
 fn fingerprint(payload: &str, fetched_at: &str) -> u64 {
     let seed = xxhash_rust::xxh3::xxh3_64(fetched_at.as_bytes());
     xxhash_rust::xxh3::xxh3_64_with_seed(payload.as_bytes(), seed)
-}
-
-impl Content {
-    fn new(endpoint: Endpoint, ticker: &str) -> Content {
-        match endpoint {
-            Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
-            Endpoint::StockState => Content::State(StockState::default()),
-            Endpoint::SpotExposures => Content::Rows(Rows::new(Kind::Series, ticker)),
-            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(Kind::Strikes, ticker)),
-        }
-    }
-
-    fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
-        if payload.len() > MAX_BODY {
-            return Err(Unreadable("it exceeds the maximum size"));
-        }
-        let (frame, data) = frame::split(payload)?;
-        match self {
-            Content::Alerts(alerts) => alerts.rebase(&frame::rows(data)?)?,
-            Content::Rows(rows) => rows.rebase(&frame::rows(data)?, fetched_us)?,
-            Content::State(state) => state.rebase(data, fetched_us)?,
-            Content::Foreign => {}
-        }
-        Ok(frame)
-    }
-
-    fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
-        match self {
-            Content::Alerts(alerts) => alerts.add(payload, receipt),
-            Content::Rows(rows) => rows.add(payload, receipt),
-            Content::State(state) => state.add(payload, receipt),
-            Content::Foreign => Ok(()),
-        }
-    }
-
-    fn has_news(&self) -> bool {
-        match self {
-            Content::Alerts(alerts) => alerts.has_news(),
-            Content::Rows(rows) => rows.has_news(),
-            Content::State(state) => state.has_news(),
-            Content::Foreign => false,
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
 use super::parts::{Receipt, Unreadable, Untranslatable};
-use super::times;
+use super::times::{self, Present};
 use crate::calendar::{SessionClock, session_date};
 
 /// Maximum number of rows in a body; the oldest events are evicted first. A session at ten seconds per row has 2
@@ -46,6 +46,7 @@ pub(super) struct Rows {
     session: i32,
     /// Heap memory of all texts, in bytes.
     text_bytes: usize,
+    pub(super) present: Present,
 }
 
 impl Rows {
@@ -58,14 +59,15 @@ impl Rows {
             base_newest_us: None,
             session: i32::MIN,
             text_bytes: 0,
+            present: Present::default(),
         }
     }
 
     /// Replaces REST's rows by those of the answer of `base_us`.
     pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), Unreadable> {
         let mut sessions = SessionClock::default();
-        let base =
-            texts.iter().map(|text| self.base_row(text, &mut sessions)).collect::<Result<Vec<_>, _>>()?;
+        let rows = texts.iter().map(|text| self.base_row(text, &mut sessions));
+        let base = rows.collect::<Result<Vec<_>, _>>()?;
         let old = std::mem::take(&mut self.by_key);
         let newest = base.iter().map(|(_, row)| row).max_by_key(|row| row.at_us);
         self.base_us = base_us;
@@ -81,7 +83,8 @@ impl Rows {
         Ok(())
     }
 
-    fn base_row(&self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
+    /// Rows of a series are placed by their stated time; their recency is a separate matter
+    fn base_row(&mut self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
         let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
         let at_us = object.text("time").and_then(|time| times::parse(&time));
         let (key, at_us) = match self.kind {
@@ -94,6 +97,7 @@ impl Rows {
                 (Key::Strike(strike), at_us.unwrap_or_default())
             }
         };
+        let at_us = self.present.hold_back(at_us);
         Ok((key, Dated { at_us, session: sessions.session_date(millis(at_us)), text: text.into() }))
     }
 
@@ -102,7 +106,7 @@ impl Rows {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("timestamp")
-            .and_then(|ms| times::event_us(ms, receipt.received_us))
+            .and_then(|ms| self.present.event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `timestamp` is missing or far from its receipt"))?;
         let key = match self.kind {
             Kind::Series => Key::Time(at_us),

@@ -3,17 +3,52 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// Maximum time of an event after its receipt. Clocks differ by seconds; an event from the far future would stay
-/// the newest forever.
-const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
+/// Maximum time ahead of now.
+const MAX_AHEAD_US: i64 = crate::time::MAX_AHEAD_US.cast_signed();
 /// Maximum time of an event before its receipt. Rows of rarely traded strikes are hours old; seconds mistaken for
 /// milliseconds would be in 1970.
 const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
 
-/// Returns the event's time in Unix microseconds, if it is plausible for the time of receipt.
-pub(super) fn event_us(stated_ms: i64, received_us: i64) -> Option<i64> {
-    let possible = received_us.saturating_sub(MAX_BEHIND_US)..=received_us.saturating_add(MAX_AHEAD_US);
-    stated_ms.checked_mul(1000).filter(|at_us| *at_us > 0 && possible.contains(at_us))
+/// The present as far as known, and a count of times that claimed to be later. Those are taken as now: otherwise
+/// they would stay the newest forever.
+#[derive(Debug)]
+pub(super) struct Present {
+    /// In Unix microseconds.
+    pub(super) now_us: i64,
+    /// The substitute for a time in the future: the time of the answer that states it.
+    pub(super) as_of_us: i64,
+    /// Number of times in the future.
+    pub(super) ahead: u64,
+}
+
+impl Default for Present {
+    fn default() -> Present {
+        Present::at(i64::MAX, i64::MAX)
+    }
+}
+
+impl Present {
+    pub(super) fn at(now_us: i64, as_of_us: i64) -> Present {
+        Present { now_us, as_of_us, ahead: 0 }
+    }
+
+    /// Clamps a time of REST, in Unix microseconds, to the present.
+    pub(super) fn hold_back(&mut self, at_us: i64) -> i64 {
+        self.held_back(at_us, self.now_us, self.as_of_us)
+    }
+
+    /// Returns the event's time in Unix microseconds, if it is plausible for the time of receipt.
+    pub(super) fn event_us(&mut self, stated_ms: i64, received_us: i64) -> Option<i64> {
+        let at_us = stated_ms.saturating_mul(1000);
+        let is_possible = at_us > 0 && at_us >= received_us.saturating_sub(MAX_BEHIND_US);
+        is_possible.then(|| self.held_back(at_us, received_us, received_us))
+    }
+
+    fn held_back(&mut self, at_us: i64, now_us: i64, as_of_us: i64) -> i64 {
+        let is_ahead = at_us > now_us.saturating_add(MAX_AHEAD_US);
+        self.ahead += u64::from(is_ahead);
+        if is_ahead { as_of_us } else { at_us }
+    }
 }
 
 /// Formats `2025-10-03T20:13:07.102593Z`, as in rows.
@@ -76,13 +111,29 @@ mod tests {
     fn an_event_is_dated_near_its_receipt() {
         let received_us = 1_759_522_387_102_000;
         let ms = received_us / 1000;
-        for good in [ms, ms + 3_599_000, ms - 86_400_000] {
-            assert_eq!(event_us(good, received_us), Some(good * 1000));
+        let mut present = Present::default();
+        for good in [ms, ms + 300_000, ms - 86_400_000] {
+            assert_eq!(present.event_us(good, received_us), Some(good * 1000));
         }
-        // seconds, microseconds, far future, zero and negative
-        for bad in [ms / 1000, received_us, ms + 3_600_001, i64::MAX, 0, -ms, i64::MIN] {
-            assert_eq!(event_us(bad, received_us), None, "{bad}");
+        assert_eq!(present.ahead, 0);
+        // microseconds, near and far future
+        for ahead in [received_us, ms + 300_001, i64::MAX] {
+            assert_eq!(present.event_us(ahead, received_us), Some(received_us), "{ahead}");
         }
+        assert_eq!(present.ahead, 3);
+        // seconds, zero and negative
+        for bad in [ms / 1000, 0, -ms, i64::MIN] {
+            assert_eq!(present.event_us(bad, received_us), None, "{bad}");
+        }
+        let mut event_us = |stated, received| present.event_us(stated, received);
         assert_eq!([event_us(ms, i64::MAX), event_us(1, 0), event_us(0, 0)], [None, Some(1000), None]);
+    }
+
+    #[test]
+    fn a_time_of_rest_is_held_back_where_the_present_is_known() {
+        assert_eq!(Present::default().hold_back(i64::MAX), i64::MAX);
+        let mut present = Present::at(7, 6);
+        let held = [0, 7 + MAX_AHEAD_US, 8 + MAX_AHEAD_US].map(|at| present.hold_back(at));
+        assert_eq!((held, present.ahead), ([0, 7 + MAX_AHEAD_US, 6], 1));
     }
 }

@@ -45,6 +45,11 @@ pub(super) enum Found {
     Hash(Hash),
     /// Another type.
     OtherType,
+    /// A body too large to be read.
+    TooLarge {
+        /// Its `fetched_at`, or a placeholder for it.
+        fetched_at: String,
+    },
 }
 
 impl Bodies {
@@ -115,16 +120,17 @@ impl Held {
 
     /// Adopts the content of the key. An error, once per series of unreadable bodies, states why it is left
     /// untouched.
-    pub(super) fn found(&mut self, found: &Found) -> Result<(), Unreadable> {
+    pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), Unreadable> {
         let was_foreign = self.body.is_foreign();
         self.is_other_type = *found == Found::OtherType;
         let taken = match found {
-            Found::Nothing => self.body.found(self.ticker.as_str(), None),
+            Found::Nothing => self.body.found_at(now_us, self.ticker.as_str(), None),
             Found::Hash(hash) => {
-                self.body.found(self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
+                self.body.found_at(now_us, self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
             }
+            Found::TooLarge { fetched_at } => Err(self.body.found_too_large(fetched_at)),
             // an empty text is never a valid body
-            Found::OtherType => self.body.found(self.ticker.as_str(), Some(("", ""))),
+            Found::OtherType => self.body.found_at(now_us, self.ticker.as_str(), Some(("", ""))),
         };
         if was_foreign { Ok(()) } else { taken }
     }
@@ -134,6 +140,11 @@ impl Held {
         self.last_event = now;
         let payload = std::str::from_utf8(&event.payload).unwrap_or_default();
         self.body.add(payload, Receipt::new(event.received_us, event.id))
+    }
+
+    /// Returns the number of times read since the last call that were in the future.
+    pub(super) fn take_ahead(&mut self) -> u64 {
+        self.body.take_ahead()
     }
 
     pub(super) fn is_foreign(&self) -> bool {

@@ -4,6 +4,12 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::resp::Reply;
+use crate::excerpt::excerpt;
+
+/// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
+const MAX_TEXT: usize = 1024;
+
 /// The kinds of error replies that operators need to distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -122,12 +128,22 @@ impl StoreFault {
         }
     }
 
+    /// Converts a reply of an unexpected kind: an error is a refusal, anything else counts as unanswered.
+    #[must_use]
+    pub fn answered(reply: &Reply<'_>) -> StoreFault {
+        match reply {
+            Reply::Error(text) => StoreFault::refused(text),
+            other => StoreFault::Unanswered(format!("unexpected reply: {}", other.kind())),
+        }
+    }
+
     /// Builds a refusal from an error text, without the arguments that Redis repeats for an unknown command: a
     /// renamed `AUTH` has a password among them.
     #[must_use]
     pub fn refused(text: &[u8]) -> StoreFault {
         let text = String::from_utf8_lossy(text);
-        let text = text.split_once(", with args").map_or(&*text, |(words, _)| words).to_owned();
+        let text = text.split_once(", with args").map_or(&*text, |(words, _)| words);
+        let text = excerpt(text.to_owned(), MAX_TEXT);
         StoreFault::Refused { refusal: Refusal::of(&text), text }
     }
 }

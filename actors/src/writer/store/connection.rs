@@ -1,0 +1,132 @@
+//! A connection to Redis: transactions and queries.
+
+use super::fault::{Refusal, StoreFault};
+use super::link::{Address, Link};
+use super::resp::{Commands, Reply};
+use crate::supervisor::Beat;
+
+/// A command that Redis refused while it executed the others of the transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Index of the command.
+    pub command: usize,
+    /// The kind of refusal.
+    pub refusal: Refusal,
+    /// The error text of Redis.
+    pub text: String,
+}
+
+/// A connection to Redis, unusable after a connection fault or a missing reply.
+#[derive(Debug)]
+pub struct Connection {
+    /// `None` once it must not be used any more.
+    link: Option<Link>,
+}
+
+impl Connection {
+    /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
+    pub async fn open(address: &Address, beat: &Beat) -> Result<Connection, StoreFault> {
+        Ok(Connection { link: Some(address.connect(beat).await?) })
+    }
+
+    /// Whether it may still be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
+    /// that it is unknown); otherwise all but the refused commands were.
+    pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
+        let expected = commands.count();
+        let mut position = 0;
+        let mut refused = Vec::new();
+        self.ask(commands, |reply| {
+            position += 1;
+            match reply {
+                // the reply to EXEC; earlier ones are OK for MULTI and QUEUED for the commands
+                Reply::Array(Some(answers)) if position == expected => {
+                    for (command, answer) in answers.iter().enumerate() {
+                        if let Reply::Error(text) = answer {
+                            let text = String::from_utf8_lossy(text).into_owned();
+                            refused.push(Refused { command, refusal: Refusal::of(&text), text });
+                        }
+                    }
+                    Ok(())
+                }
+                Reply::Error(text) => Err(StoreFault::refused(text)),
+                Reply::Status(_) if position < expected => Ok(()),
+                other => Err(StoreFault::Unanswered(format!("unexpected reply: {}", other.kind()))),
+            }
+        })
+        .await?;
+        Ok(refused)
+    }
+
+    /// Checks whether Redis accepts writes: adds an entry to a non-existent stream without creating it. A `PING`
+    /// would also be answered by a replica, and by a Redis without free memory.
+    pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
+        let stream = format!("{prefix}:ws:probe");
+        let mut probe = Commands::default();
+        probe.command(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"payload", b"probe"]);
+        self.ask(&probe, |reply| match reply {
+            Reply::Error(text) => Err(StoreFault::refused(text)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// Identifies the server; a server that does not reveal it has the default identity.
+    pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
+        let mut questions = Commands::default();
+        questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
+        let mut identity = Identity::default();
+        self.ask(&questions, |reply| {
+            if let Reply::Bulk(Some(info)) = reply {
+                identity.read(&String::from_utf8_lossy(info));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(identity)
+    }
+
+    /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
+    pub async fn ask(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        // cancelling the wait leaves an unusable connection
+        let Some(mut link) = self.link.take() else {
+            return Err(StoreFault::Unreachable("the connection is gone".into()));
+        };
+        let asked = link.ask(commands, accept).await;
+        let is_usable = match &asked {
+            Ok(()) => true,
+            Err(StoreFault::Refused { refusal, .. }) => !refusal.is_about_the_connection(),
+            Err(_) => false,
+        };
+        self.link = is_usable.then_some(link);
+        asked
+    }
+}
+
+/// The identity of a server: another process, or the same one with the data of another master, is another server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    run_id: String,
+    master_replid: String,
+}
+
+impl Identity {
+    fn read(&mut self, info: &str) {
+        for line in info.lines() {
+            match line.split_once(':') {
+                Some(("run_id", id)) => id.trim().clone_into(&mut self.run_id),
+                Some(("master_replid", id)) => id.trim().clone_into(&mut self.master_replid),
+                _ => {}
+            }
+        }
+    }
+}
