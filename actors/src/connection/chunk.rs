@@ -26,7 +26,7 @@ pub enum Unreadable {
 
 /// The reaction requested by the control frames of a chunk.
 pub enum Asked {
-    /// Nothing.
+    /// No reaction.
     Nothing,
     /// A pong with this content.
     Pong(Bytes),
@@ -36,13 +36,13 @@ pub enum Asked {
 
 /// Whether the socket may have more data.
 pub enum Left {
-    /// Nothing.
+    /// Everything was read.
     Nothing,
     /// A bound of the chunk was reached.
     Perhaps,
 }
 
-/// Awaits a message and reads whatever else is available, up to [`CHUNK`] and [`CHUNK_BYTES`]. Cancel safe: all
+/// Awaits a message and reads whatever else is available, up to [`CHUNK`] and `CHUNK_BYTES`. Cancel safe: all
 /// messages read, also before an error, are in `chunk`.
 pub async fn next_chunk(
     socket: &mut FeedSocket,

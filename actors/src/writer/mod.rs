@@ -5,8 +5,8 @@
 //!
 //! 1. [`ingest`] accepts deliveries, even if Redis is slow;
 //! 2. [`committer`] writes the next batch, even if the disk is slow: [`session`] restricts what may be done with
-//!   Redis now, [`reconciler`] knows what Redis has, [`restore`] rewrites what it has lost, [`transaction`] encodes
-//!   commands, [`poison`] quarantines events that cannot be written, [`outage`] delays retries;
+//!    Redis now, [`reconciler`] knows what Redis has, [`restore`] rewrites what it has lost, [`transaction`] encodes
+//!    commands, [`poison`] quarantines events that cannot be written, [`outage`] delays retries;
 //! 3. [`snapshots`] keeps the hashes fresh.
 //!
 //! A restarted writer continues from the state of the shard.

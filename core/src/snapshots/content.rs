@@ -79,7 +79,7 @@ impl Content {
         })
     }
 
-    /// Memory that it holds.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Content::Alerts(alerts) => alerts.bytes(),

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::event::EntryId;
 
-/// Largest body that is kept fresh; those of REST have some hundred kilobytes.
+/// Largest body that is kept fresh, in bytes; REST's have some hundred kilobytes.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// A body in Redis without the format of its endpoint.

@@ -22,7 +22,7 @@ const CELLS_AT_ONCE: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     id: Option<EntryId>,
-    /// The trading session of a gex row.
+    /// Returns the trading session of a gex row.
     session: Option<i32>,
 }
 
