@@ -11,6 +11,7 @@
 //!
 //! A restarted writer continues from the state of the shard.
 
+pub mod attempt;
 pub mod committer;
 pub mod ingest;
 pub mod outage;
@@ -32,7 +33,8 @@ use slog::{Logger, error};
 use tokio::sync::Notify;
 use uw_websocket_core::settings::{KeySettings, Retention};
 
-use self::committer::{Committer, Work};
+use self::attempt::Work;
+use self::committer::Committer;
 use self::ingest::Ingest;
 use self::outage::Outage;
 use self::poison::Poison;
