@@ -19,6 +19,7 @@ use crate::sampled::Sampled;
 /// State between attempts.
 #[derive(Debug, Default)]
 pub struct Work {
+    /// The commands; their buffer is reused.
     pub transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     pub renumbered: (Position, u32),
@@ -26,7 +27,9 @@ pub struct Work {
     pub singly_below: Position,
     /// The last entry of the lent batch that Redis stored, by stream.
     pub taken: Vec<(SlotIndex, EntryId)>,
+    /// Time of the last check of Redis without events to write.
     pub looked_at: Option<Instant>,
+    /// Limits log messages of a disk that cannot be read.
     pub disk_faults: Sampled,
 }
 

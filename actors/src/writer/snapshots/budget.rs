@@ -41,6 +41,15 @@ impl Budget {
     }
 }
 
+/// Whether a body is written if the budget is exhausted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// No: it waits for the budget.
+    WhenAffordable,
+    /// Yes: another client has restored older rows, or the service is shutting down.
+    Now,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,8 @@
 //! ahead of the streams, and as they have their own connection they delay no event. After a crash the next process
 //! reads pending content again from the disk queue, which keeps stored records for a while.
 //!
-//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it using `hashes` and `bodies`.
+//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `bodies`
+//! caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
 
 mod bodies;
 mod budget;
@@ -14,6 +15,8 @@ mod hashes;
 pub mod pending;
 mod questions;
 mod reading;
+mod script;
+mod settle;
 pub mod table;
 
 #[cfg(test)]
