@@ -35,7 +35,7 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-/// The hash of [`WRITE_BODY`] in Redis, once loaded.
+/// The digest under which Redis knows [`WRITE_BODY`], once loaded.
 #[derive(Debug, Default)]
 pub(super) struct BodyScript(Option<String>);
 
