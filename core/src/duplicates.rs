@@ -1,18 +1,18 @@
-//! Which events have come before.
+//! Duplicate detection.
 //!
-//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel, and its symbol
-//! is the same: a `price` does not say whose it is, so those of two tickers may have equal payloads. The symbol is that
-//! of the event's route ([`crate::event::Route::symbol`]), which a record on disk tells as well; in a full stream the
-//! payload alone decides. Events are told apart by a keyed 64-bit fingerprint: that one in so many is taken for another
-//! happens once in 10^14 events.
+//! An event is a duplicate if it equals, byte for byte, one of the last [`WINDOW`] events of its channel with the
+//! same symbol. The symbol is part of the comparison because a `price` does not name its ticker, so two tickers may
+//! have equal payloads. It is the symbol of the event's route ([`crate::event::Route::symbol`]), which disk records
+//! hold too; in a full stream only the payload is compared. Events are compared by a keyed 64-bit fingerprint; a
+//! false match occurs once in 10^14 events.
 //!
-//! A shard sees a part of a channel's events, yet the window is one of the whole channel: every event brings its
-//! ordinal, its position among all events of the channel, and an entry is in the window by its ordinal. So a shard
-//! remembers its part alone, and all shards together remember one window.
+//! The window spans the whole channel although a shard sees only some of its events: each event carries its
+//! ordinal, its position among all events of the channel, and window membership is decided by ordinals. Each shard
+//! stores its share only, and all shards together one window.
 //!
-//! A window is a ring of entries, the oldest first, and a table of chains through it, newest first, as compressors have
-//! them: an entry that leaves the ring is in no chain any more without being looked for, so nothing ever has to be
-//! removed from the table, and nothing pauses.
+//! A window is a ring of entries, oldest first, and a table of hash chains through it, newest first, as in
+//! compressors: an entry that leaves the ring drops out of its chain without a lookup, so the table needs no
+//! removals and there are no pauses.
 
 use std::collections::VecDeque;
 
@@ -20,30 +20,30 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::event::{Channel, ChannelIndex, Event};
 
-/// So many events before it an event is compared with. The feed repeats itself within seconds, after a reconnect; this
-/// is minutes of the busiest channel. A full window takes 2.1 MB.
+/// Number of preceding events that an event is compared with. The feed repeats itself within seconds of a
+/// reconnect; this covers minutes of the busiest channel. A full window takes 2.1 MB.
 pub const WINDOW: u32 = 100_000;
 
-/// Entries that leave a window when one enters, at most: it shrinks when its channel's events go to other shards, and
-/// no single event pays for that.
+/// Maximum number of entries evicted per insertion. A window shrinks when its channel's events move to other
+/// shards; the bound spreads that cost over many events.
 const MAX_LEAVING: usize = 2;
 
-/// Chains of a window at first; they double with its entries.
+/// Initial number of chains; it doubles with the entries.
 const FIRST_CHAINS: usize = 256;
 
-/// What one shard knows of the events that came before.
+/// The windows of one shard.
 #[derive(Debug)]
 pub struct Duplicates {
     seed: u64,
-    /// One for each channel; `None` for those that may repeat themselves.
+    /// One per channel; `None` for channels that may repeat legitimately.
     windows: Vec<Option<Window>>,
-    /// Of the events being marked; empty otherwise.
+    /// Scratch space of [`Duplicates::mark`]; empty otherwise.
     told: Vec<Told>,
-    /// Of the events marked last.
+    /// Result of the last [`Duplicates::mark`].
     marks: Vec<bool>,
 }
 
-/// An event that may have come before.
+/// An event to be checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'e> {
     /// Its channel.
@@ -63,7 +63,7 @@ impl<'e> From<&'e Event> for Arrival<'e> {
     }
 }
 
-/// An event by what it is told by.
+/// An event's fingerprint and position.
 #[derive(Debug)]
 struct Told {
     channel: ChannelIndex,
@@ -72,11 +72,11 @@ struct Told {
 }
 
 impl Duplicates {
-    /// Knows no event yet. The seed is to be chosen at random, so that nobody can make events that look equal.
+    /// Creates empty windows. Choose the seed at random, so that colliding events cannot be crafted.
     ///
-    /// Only of the channels that are known in detail it is known that their events have an identity: an id, or a key with
-    /// a time. Those of others may repeat rightly: two trades of one size at one price in one moment are two trades, and a
-    /// volatility may come back to what it was.
+    /// Only channels known in detail get a window: their events have an identity, an ID or a key with a time.
+    /// Events of other channels may repeat legitimately: two trades of equal size and price at the same time are
+    /// two trades, and a volatility may return to an earlier value.
     #[must_use]
     pub fn new<'c>(seed: u64, channels: impl IntoIterator<Item = &'c Channel>) -> Duplicates {
         let window = |channel: &Channel| channel.spec().map(|_| Window::default());
@@ -84,8 +84,7 @@ impl Duplicates {
         Duplicates { seed, windows, told: Vec::new(), marks: Vec::new() }
     }
 
-    /// Whether each of the events, in their order, equals one of the last [`WINDOW`] of its channel. From here on they are
-    /// themselves among the last.
+    /// Adds the events in order and returns for each whether it equals one of the last [`WINDOW`] of its channel.
     pub fn mark<'e>(&mut self, events: impl IntoIterator<Item = Arrival<'e>>) -> &[bool] {
         let mut told = std::mem::take(&mut self.told);
         told.extend(events.into_iter().map(|event| Told {
@@ -94,8 +93,8 @@ impl Duplicates {
             fingerprint: self.fingerprint(event.symbol, event.payload),
         }));
         self.marks.clear();
-        // In a pass of its own: a look-up waits for memory, and the processor overlaps the waits of several that follow each
-        // other. Hashing a payload between two of them is too much work to look past.
+        // A separate pass: lookups wait for memory, and the processor overlaps the waits of consecutive ones.
+        // Hashing a payload in between is too much work for it to look past.
         for Told { channel, ordinal, fingerprint } in told.drain(..) {
             let is_duplicate = self.window(channel).is_some_and(|window| window.put(fingerprint, ordinal));
             self.marks.push(is_duplicate);
@@ -104,14 +103,14 @@ impl Duplicates {
         &self.marks
     }
 
-    /// What an event is told by: its payload and the symbol of its route. `None` is a channel's full stream.
+    /// Computes the fingerprint of a payload and the symbol of its route; `None` is a channel's full stream.
     #[must_use]
     pub fn fingerprint(&self, symbol: Option<&str>, payload: &[u8]) -> u64 {
         let of_payload = xxh3_64_with_seed(payload, self.seed);
         symbol.map_or(of_payload, |symbol| xxh3_64_with_seed(symbol.as_bytes(), of_payload))
     }
 
-    /// Takes an event in that was seen in an earlier life, the oldest first.
+    /// Adds an event seen by an earlier process. Call it in order, oldest first.
     pub fn remember(&mut self, channel: ChannelIndex, ordinal: u64, fingerprint: u64) {
         if let Some(window) = self.window(channel) {
             window.put(fingerprint, ordinal);
@@ -122,43 +121,43 @@ impl Duplicates {
         self.windows.get_mut(usize::from(channel.0))?.as_mut()
     }
 
-    /// Memory that the windows take, in bytes.
+    /// Returns the memory of all windows in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.windows.iter().flatten().map(Window::bytes).sum()
     }
 }
 
-/// An event of the window.
+/// An event in a window.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     fingerprint: u64,
-    /// The lower half of the ordinal: ages are exact up to 2^32 events, and nothing stays here for so long.
+    /// The lower 32 bits of the ordinal: ages are exact up to 2^32 events, far longer than an entry stays.
     ordinal: u32,
-    /// The number of the next older entry of its chain, if that is still in the ring.
+    /// Number of the next older entry of its chain; stale once that has left the ring.
     older: u32,
 }
 
-/// The events of one channel that one shard has seen.
+/// The events of one channel seen by one shard.
 #[derive(Debug)]
 struct Window {
-    /// The oldest first.
+    /// Oldest first.
     ring: VecDeque<Entry>,
-    /// The number of the oldest entry of the ring. Entries are numbered as they come, modulo 2^32.
+    /// Number of the oldest entry of the ring. Entries are numbered in order of arrival, modulo 2^32.
     first: u32,
-    /// The number of the newest entry of each chain, if that is still in the ring. Their count is a power of two.
+    /// Number of the newest entry of each chain; stale once that has left the ring. The length is a power of two.
     chains: Vec<u32>,
 }
 
 impl Default for Window {
     fn default() -> Window {
-        // the number before the first one is in no ring
+        // the number before the first one is never in the ring
         Window { ring: VecDeque::new(), first: 1, chains: Vec::new() }
     }
 }
 
 impl Window {
-    /// Takes an event in and says whether an equal one is in the window.
+    /// Adds an event; returns whether an equal one is in the window.
     fn put(&mut self, fingerprint: u64, ordinal: u64) -> bool {
         #[expect(clippy::cast_possible_truncation, reason = "ages are counted modulo 2^32")]
         let ordinal = ordinal as u32;
@@ -173,7 +172,7 @@ impl Window {
         is_known
     }
 
-    /// The ordinal of the newest entry with this fingerprint.
+    /// Returns the ordinal of the newest entry with this fingerprint.
     fn newest(&self, fingerprint: u64) -> Option<u32> {
         let mut at = self.position(*self.chains.get(self.chain(fingerprint))?);
         loop {
@@ -183,14 +182,14 @@ impl Window {
             }
             let older = self.position(entry.older);
             if older >= at {
-                // an old number that is used again
+                // a stale number that has been reused
                 return None;
             }
             at = older;
         }
     }
 
-    /// Makes room in ring and chains for an entry.
+    /// Evicts expired entries and grows ring and chains for one more.
     fn make_room(&mut self, ordinal: u32) {
         for _ in 0..MAX_LEAVING {
             let is_past = |oldest: &Entry| age(oldest.ordinal, ordinal) >= WINDOW;
@@ -202,7 +201,7 @@ impl Window {
         }
         let entries = self.ring.len();
         if entries == self.ring.capacity() {
-            // by itself the ring would grow beyond the window
+            // the default growth would exceed the window
             self.ring.reserve_exact(entries.max(FIRST_CHAINS).min(WINDOW as usize - entries));
         }
         if entries >= self.chains.len() {
@@ -210,7 +209,7 @@ impl Window {
         }
     }
 
-    /// Doubles the chains.
+    /// Doubles the number of chains and relinks all entries.
     fn lengthen(&mut self) {
         self.chains = vec![self.first.wrapping_sub(1); (self.chains.len() * 2).max(FIRST_CHAINS)];
         let mut number = self.first;
@@ -230,12 +229,11 @@ impl Window {
         self.first.wrapping_add(entries)
     }
 
-    /// Where the entry of a number is in the ring, if it is there.
+    /// Returns the position in the ring; out of range if the entry has left it.
     fn position(&self, number: u32) -> usize {
         number.wrapping_sub(self.first) as usize
     }
 
-    /// The chain of a fingerprint.
     fn chain(&self, fingerprint: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "a mask of its lower bits is taken")]
         let low = fingerprint as usize;
@@ -247,7 +245,7 @@ impl Window {
     }
 }
 
-/// How many events lie between two ordinals. Either may be the later one: events of several connections overtake each
+/// The distance between two ordinals. Either may be the later one: events of several connections overtake each
 /// other on their way to a shard.
 fn age(then: u32, now: u32) -> u32 {
     now.wrapping_sub(then).min(then.wrapping_sub(now))

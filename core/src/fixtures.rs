@@ -1,4 +1,4 @@
-//! Small events and settings for unit tests.
+//! Events and settings for unit tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use crate::settings::{KeySettings, Targets};
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
 pub const RECEIVED_US: u64 = 1_747_419_592_926_001;
 
-/// Streams and snapshots under `uw`.
+/// Settings with streams and snapshots under `uw`.
 #[must_use]
 pub fn keys() -> KeySettings {
     KeySettings {
@@ -31,7 +31,7 @@ pub fn keys() -> KeySettings {
     }
 }
 
-/// The outlet `uw:ws:<name>`, with a map if `name` is one of gex rows.
+/// The outlet `uw:ws:<name>`, with a map for gex rows.
 #[must_use]
 pub fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
     let (channel, symbol) =
@@ -47,13 +47,13 @@ pub fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
     })
 }
 
-/// A route of the first channel on a shard.
+/// A route of the first channel.
 #[must_use]
 pub fn route(shard: usize, outlets: Vec<Arc<Outlet>>) -> Arc<Route> {
     Arc::new(Route { channel: ChannelIndex(0), shard, outlets })
 }
 
-/// An event received so many milliseconds after [`RECEIVED_US`].
+/// An event received `after_ms` after [`RECEIVED_US`].
 #[must_use]
 pub fn event(route: &Arc<Route>, payload: &str, after_ms: u64) -> Event {
     Event {
@@ -73,7 +73,7 @@ pub fn row(route: &Arc<Route>, payload: &str, field: &str, session: i32) -> Even
     Event { cell, ..event(route, payload, 0) }
 }
 
-/// A moment of reading: [`RECEIVED_US`].
+/// [`RECEIVED_US`] on both clocks.
 #[must_use]
 pub fn read_at() -> ReadAt {
     ReadAt { unix_us: RECEIVED_US, instant: Instant::now() }

@@ -1,8 +1,8 @@
-//! The IDs of stream entries: the receive time in milliseconds and a sequence, strictly rising within a stream.
+//! Stream entry IDs: the receive time in milliseconds and a sequence number, strictly increasing within a stream.
 //!
-//! A repeated write of an ID is refused by Redis, which is what makes it harmless. When the clock steps back, or when
-//! somebody else wrote a higher ID, the IDs go on from the highest one, and their time part is no longer the receive
-//! time.
+//! Redis rejects a repeated write of an ID, which makes retries harmless. If the clock steps back, or another
+//! client has written a higher ID, numbering continues from the highest ID; its time part then differs from the
+//! receive time.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use thiserror::Error;
 
 use crate::event::{EntryId, Event};
 
-/// No ID is left above the last one of a stream.
+/// No ID is available above the last one of a stream.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("no entry id is left above {last}")]
+#[error("no entry ID is available above {last}")]
 pub struct Exhausted {
-    /// The last ID.
+    /// The stream's last ID.
     pub last: EntryId,
 }
 
-/// The lowest ID above `last` that is not below the receive time.
+/// Returns the lowest ID above `last` whose time is not before the receive time.
 pub fn next_id(last: EntryId, received_ms: u64) -> Result<EntryId, Exhausted> {
     if received_ms > last.ms {
         return Ok(EntryId { ms: received_ms, seq: 0 });
@@ -32,27 +32,27 @@ pub fn next_id(last: EntryId, received_ms: u64) -> Result<EntryId, Exhausted> {
     }
 }
 
-/// Streams whose last ID is remembered at most. Beyond it all are forgotten and go on above the highest one. Twice what
-/// routers remember.
+/// Maximum number of streams whose last ID is cached: twice what routers cache. Beyond it the cache is cleared and
+/// all streams continue above the highest ID.
 const MAX_REMEMBERED: usize = 32_768;
 
-/// Gives events their IDs before Redis has been seen. What Redis thinks of them shows when they are written; a stream
-/// that turns out to be ahead is [raised](Numbering::raise).
+/// Assigns IDs before Redis has been consulted. Conflicts show when events are written; a stream that turns out to
+/// be ahead is [raised](Numbering::raise).
 #[derive(Debug, Default)]
 pub struct Numbering {
-    /// Every ID is above this one: the highest that an earlier process gave.
+    /// Lower bound of all IDs: the highest that an earlier process assigned.
     base: EntryId,
     last: HashMap<Arc<str>, EntryId, RandomState>,
 }
 
 impl Numbering {
-    /// Goes on above `base` in every stream.
+    /// Starts above `base` in every stream.
     #[must_use]
     pub fn above(base: EntryId) -> Numbering {
         Numbering { base, last: HashMap::default() }
     }
 
-    /// Gives an event its IDs. Where none is left it repeats the last one, which nobody can write.
+    /// Assigns the IDs of an event. If none is left the last one is repeated, which Redis rejects.
     pub fn number(&mut self, event: &mut Event) {
         if self.last.len() > MAX_REMEMBERED {
             self.base = self.last.values().copied().fold(self.base, EntryId::max);
@@ -67,7 +67,7 @@ impl Numbering {
         event.ids = ids.collect();
     }
 
-    /// From now on the stream's IDs are above `last`.
+    /// Continues a stream above `last`.
     pub fn raise(&mut self, stream: &Arc<str>, last: EntryId) {
         let known = self.last.entry_ref(&**stream).or_insert(self.base);
         *known = (*known).max(last);

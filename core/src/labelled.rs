@@ -1,20 +1,20 @@
-//! Values that have a name outside of the code: in logs, metrics and JSON, or on the command line.
+//! Enums whose values have labels, for logs, metrics, JSON and the command line.
 
 /// An enum made by [`labelled!`](crate::labelled!).
 pub trait Labelled: Copy + PartialEq + 'static {
-    /// Every value, in the order of declaration.
+    /// All values in declaration order.
     const ALL: &'static [Self];
 
-    /// The value's name outside of the code.
+    /// Returns the name used in logs, metrics, JSON and on the command line.
     fn label(self) -> &'static str;
 
-    /// Where the value stands in [`Labelled::ALL`].
+    /// Returns the index in [`Labelled::ALL`].
     fn position(self) -> usize {
         Self::ALL.iter().position(|value| *value == self).unwrap_or_default()
     }
 }
 
-/// An enum without fields whose values each have a label: `ALL`, `label()` and `Display` besides the enum itself.
+/// Declares a fieldless enum with `ALL`, `label()` and `Display`.
 #[macro_export]
 macro_rules! labelled {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)* }) => {
@@ -23,10 +23,10 @@ macro_rules! labelled {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
-            /// Every value, in the order of declaration.
+            /// All values in declaration order.
             pub const ALL: &'static [$name] = &[$($name::$variant,)*];
 
-            /// The value's name outside of the code.
+            /// Returns the name used in logs, metrics, JSON and on the command line.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $($name::$variant => $label,)* }

@@ -1,17 +1,14 @@
-//! What uw-websocket knows without doing anything: pure functions and values, and the files of the disk queue.
+//! The pure half of uw-websocket: no actors, sockets, Redis, logs or wall clock, which the manifest enforces.
 //!
-//! Nothing here knows an actor, a socket, Redis, a log or the wall clock; the manifest holds the crate to it. In the order of
-//! an event's way:
+//! In the order in which an event passes through:
 //!
-//! * [`channel`]: the one table of what is known of each channel
-//! * [`plan`]: which connection joins which topics
-//! * [`feed`]: frame → topic and payload → fields
-//! * [`routing`]: fields → the streams and hashes of an [`event`], and the shard that writes them
-//! * [`duplicates`] and [`ids`]: which events came before, and the entry ID that each gets
-//! * [`spool`]: the disk queue of a shard, and its format
-//! * [`quarantine`]: the file of events that Redis never takes
-//! * [`snapshots`]: the bodies of the REST API with events merged into them
-//! * [`calendar`] and [`time`]: trading sessions, and times as text
+//! * [`channel`]: the table of the known channels
+//! * [`plan`]: assigns topics to connections
+//! * [`feed`]: frame → topic and payload → routing fields
+//! * [`routing`]: routing fields → the streams and hashes of an [`event`], and the shard that writes them
+//! * [`duplicates`] and [`ids`]: duplicate detection and entry IDs
+//! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects
+//! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod calendar;
 pub mod channel;

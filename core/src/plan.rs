@@ -1,27 +1,27 @@
-//! Which socket joins what: a pure function of the settings.
+//! Assigns topics to sockets: a pure function of the settings.
 //!
-//! Every family has a connection of its own while the sockets suffice; a family with more joins than a socket takes is
-//! split over several. With fewer sockets than that, the smallest ones are merged.
+//! Each family has its own connection as long as there are enough sockets; a family with more joins than a socket
+//! takes is split over several. With too few sockets, the smallest ones are merged.
 
 use thiserror::Error;
 
 use crate::event::{Channel, Family, Scope, Symbol, Topic};
 use crate::settings::{ChannelChoice, PlanSettings, Targets};
 
-/// What one socket joins.
+/// The joins of one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionPlan {
-    /// The families it carries, joined by `+`, and a number from the second socket of a family on: `gex`, `gex-2`,
+    /// Its families, joined by `+`, with a number from the second socket of a family on: `gex`, `gex-2`,
     /// `flow+news`.
     pub name: String,
-    /// In the order of joining.
+    /// Topics in join order.
     pub topics: Vec<Topic>,
 }
 
-/// Why the settings cannot be joined.
+/// The reason why the settings cannot be joined.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// More joins than the sockets take.
+    /// The joins exceed the capacity of all sockets.
     #[error(
         "{joins} joins ({arithmetic}) do not fit on {connections} connections of {per_connection} joins: \
          raise WEBSOCKET_MAX_CONNECTIONS (at most 10), name fewer TARGET_SYMBOLS or CHANNELS, or set TARGET_SYMBOLS=* \
@@ -30,30 +30,30 @@ pub enum PlanError {
     TooManyJoins {
         /// Joins needed.
         joins: usize,
-        /// How they come about, by channel.
+        /// The number of joins by channel.
         arithmetic: String,
-        /// Sockets allowed.
+        /// Maximum number of sockets.
         connections: usize,
-        /// Joins a socket takes.
+        /// Maximum number of joins per socket.
         per_connection: usize,
     },
-    /// A channel is joined for all symbols, and once more for one of those whose events are kept.
+    /// A channel is joined for all symbols and again for one whose events are stored.
     #[error(
-        "CHANNELS joins {channel} for all symbols, and {topic} besides: every such event would come and be stored twice; \
-         leave {topic} out"
+        "CHANNELS joins {channel} for all symbols and {topic} as well: every such event would be received and stored \
+         twice; leave {topic} out"
     )]
     JoinedTwice {
-        /// The topic that is too many.
+        /// The redundant topic.
         topic: Topic,
         /// Its channel.
         channel: Channel,
     },
-    /// Nothing to listen to.
+    /// There is nothing to join.
     #[error("CHANNELS and TARGET_SYMBOLS name nothing to join")]
     Nothing,
 }
 
-/// Plans the connections.
+/// Plans the connections, in the order of [`Family::ALL`] unless sockets are merged.
 pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
     let topics = topics(settings);
     let capacity = settings.max_connections.saturating_mul(settings.max_joins_per_connection);
@@ -73,14 +73,14 @@ pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
     }
     let mut sockets = by_family(&topics, settings.max_joins_per_connection);
     if !merge(&mut sockets, settings) {
-        // fragments too large to merge pairwise: fill the sockets one after the other
+        // too large to merge pairwise: fill one socket after the other
         let all: Vec<Topic> = sockets.into_iter().flatten().collect();
         sockets = all.chunks(settings.max_joins_per_connection).map(<[Topic]>::to_vec).collect();
     }
     Ok(named(sockets))
 }
 
-/// Every topic of the settings, each once.
+/// Returns the distinct topics of the settings.
 fn topics(settings: &PlanSettings) -> Vec<Topic> {
     let mut topics: Vec<Topic> = Vec::new();
     for choice in &settings.channels {
@@ -107,7 +107,7 @@ fn topics_of(channel: &Channel, targets: &Targets) -> Vec<Topic> {
     }
 }
 
-/// A topic of a symbol whose events come by the global form of its channel too and end up in the same stream.
+/// Finds a topic whose events also arrive through the global form of its channel and end up in the same stream.
 fn joined_twice<'t>(topics: &'t [Topic], targets: &Targets) -> Option<&'t Topic> {
     let is_target = |symbol: &Symbol| match targets {
         Targets::WholeMarket => true,
@@ -142,7 +142,7 @@ fn by_family(topics: &[Topic], per_connection: usize) -> Vec<Vec<Topic>> {
     sockets
 }
 
-/// Merges the two smallest sockets until there are few enough; false if two no longer fit on one.
+/// Merges the two smallest sockets until few enough remain; `false` if two no longer fit into one.
 fn merge(sockets: &mut Vec<Vec<Topic>>, settings: &PlanSettings) -> bool {
     while sockets.len() > settings.max_connections {
         let mut by_size: Vec<usize> = (0..sockets.len()).collect();

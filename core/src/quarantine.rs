@@ -1,10 +1,12 @@
-//! The quarantine file: events that Redis will never take, with the reason, for a person to look at.
+//! The quarantine file: events that Redis permanently rejects, with the reason, for inspection.
 //!
-//! One JSON object a line, appended by one write. A line that a crash or a full disk has torn stays as it is, is closed
-//! by the next one, and is passed over by readers: its event was not acknowledged, so it comes again. An event that is
-//! there already, by stream and id, is not written a second time. A person may move the file away or empty it at any time.
+//! Each line is one JSON object, appended by a single write. A line torn by a crash or a full disk stays as it is,
+//! is terminated by the next one and skipped by readers: its event was not acknowledged, so it is delivered again.
+//! An event already in the file, by stream and ID, is not written again. The file may be moved away or emptied at
+//! any time.
 //!
-//! Nothing is made or read before the first poison event. One value serves the process: it writes without a lock.
+//! Nothing is created or read before the first poison event. One value serves the process and writes without a
+//! lock.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -21,100 +23,100 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::event::EntryId;
 use crate::time::iso_utc;
 
-/// The file's name in the folder of the disk queue.
+/// File name in the disk queue's folder.
 pub const FILE: &str = "quarantine.jsonl";
 
-/// The file's size at most: some 80 000 trades. Poison in such numbers is one cause many times over, and a person who
-/// has not looked at the first thousands will not miss the rest; the disk belongs to the queue.
+/// Maximum file size: some 80 000 trades. That many poison events share one cause, so those beyond the first
+/// thousands add nothing; the disk space belongs to the queue.
 pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Appends to the quarantine file of a folder.
+/// Appends to the quarantine file in a folder.
 #[derive(Debug)]
 pub struct Quarantine {
     folder: PathBuf,
     max_bytes: u64,
-    /// Fingerprints of the entries that are in the file; `None` before the first poison event.
+    /// Fingerprints of the entries in the file; `None` before the first poison event.
     known: Option<HashSet<u64, FixedState>>,
 }
 
-/// An event to be put into quarantine.
+/// An event to be quarantined.
 #[derive(Clone, Copy, Debug)]
 pub struct Poison<'e> {
-    /// When it was given up, in Unix microseconds.
+    /// Time of giving up, in Unix microseconds.
     pub at_us: u64,
-    /// Why.
+    /// The cause of giving up, such as the error of Redis.
     pub reason: &'e str,
-    /// The name of its channel.
+    /// Channel name.
     pub channel: &'e str,
-    /// The streams that it was for, and its id in each.
+    /// The destination streams, with its ID in each.
     pub entries: &'e [(&'e str, EntryId)],
-    /// When its frame was read, in Unix microseconds.
+    /// Time at which its frame was read, in Unix microseconds.
     pub received_us: u64,
-    /// Its payload as it came.
+    /// The payload as received.
     pub payload: &'e [u8],
 }
 
 /// A line of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// When the event was given up, ISO 8601 in UTC.
+    /// Time of giving up, ISO 8601 in UTC.
     pub at: String,
-    /// Why.
+    /// The cause of giving up, such as the error of Redis.
     pub reason: String,
-    /// Its channel.
+    /// Channel name.
     pub channel: String,
-    /// The entries that it was to be.
+    /// The intended stream entries.
     pub streams: Vec<StreamEntry>,
-    /// When its frame was read.
+    /// Time at which its frame was read, ISO 8601 in UTC.
     pub received_at: String,
-    /// Its payload; a text where it is not JSON.
+    /// The payload; a JSON string if it is not valid JSON.
     pub payload: Box<RawValue>,
 }
 
 /// An entry of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEntry {
-    /// The stream's key.
+    /// The stream's full key.
     pub stream: String,
-    /// The entry's id.
+    /// `<milliseconds>-<sequence>`.
     pub id: String,
 }
 
-/// What is in the file.
+/// The content of a quarantine file.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// The events, the oldest first.
+    /// Events, oldest first.
     pub events: Vec<Quarantined>,
-    /// Lines that are torn or not ours.
+    /// Number of torn or foreign lines.
     pub unreadable: usize,
 }
 
-/// Why an event is not in quarantine.
+/// The reason why an event was not quarantined.
 #[derive(Debug, Error)]
 pub enum QuarantineError {
-    /// There is no room.
-    #[error("the quarantine file {} is full: {MAX_BYTES} bytes; look at it and move it away", .0.display())]
+    /// The file has reached [`MAX_BYTES`].
+    #[error("the quarantine file {} is full: {MAX_BYTES} bytes; inspect it and move it away", .0.display())]
     Full(PathBuf),
-    /// The system refuses.
+    /// An I/O error.
     #[error("cannot {action} the quarantine file {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The failed operation, a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Quarantine {
-    /// The quarantine of a folder, which need not be there yet.
+    /// Creates the quarantine of a folder, which need not exist yet.
     #[must_use]
     pub fn new(folder: &Path) -> Quarantine {
         Quarantine { folder: folder.to_owned(), max_bytes: MAX_BYTES, known: None }
     }
 
-    /// Sees to it that the event is in the file.
+    /// Ensures that the event is in the file.
     pub fn put(&mut self, poison: &Poison<'_>) -> Result<(), QuarantineError> {
         let path = self.folder.join(FILE);
         let (file, length) = self.open(&path).map_err(failed("open", &path))?;
@@ -136,7 +138,7 @@ impl Quarantine {
         Ok(())
     }
 
-    /// The file, which may be another than the last time, and its length.
+    /// Opens the file, which may have been replaced since the last call; returns it with its length.
     fn open(&self, path: &Path) -> io::Result<(File, u64)> {
         fs::create_dir_all(&self.folder)?;
         let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
@@ -145,7 +147,7 @@ impl Quarantine {
     }
 }
 
-/// What is in the quarantine file of a folder; nothing if there is none.
+/// Reads the quarantine file in a folder; empty if there is none.
 pub fn list(folder: &Path) -> Result<Listing, QuarantineError> {
     let path = folder.join(FILE);
     let mut listing = Listing::default();
@@ -165,7 +167,7 @@ pub fn list(folder: &Path) -> Result<Listing, QuarantineError> {
     Ok(listing)
 }
 
-/// The entries of all lines that can be read.
+/// Collects the fingerprints of all readable lines.
 fn entries_in(file: &File, length: u64) -> io::Result<HashSet<u64, FixedState>> {
     #[derive(Deserialize)]
     struct Entries {
@@ -180,12 +182,12 @@ fn entries_in(file: &File, length: u64) -> io::Result<HashSet<u64, FixedState>> 
     Ok(known)
 }
 
-/// A fingerprint of an entry: the set of all of them must not take the memory of the file.
+/// Fingerprints an entry: a set of full keys could take as much memory as the file.
 fn key(stream: &str, id: &str) -> u64 {
     xxh3_64(format!("{stream} {id}").as_bytes())
 }
 
-/// Whether the last line has no end.
+/// Whether the last line lacks its line feed.
 fn is_torn(file: &File, length: u64) -> io::Result<bool> {
     let Some(last) = length.checked_sub(1) else { return Ok(false) };
     let mut byte = [0];
@@ -209,20 +211,20 @@ fn line(poison: &Poison<'_>, after_torn: bool) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The payload as a JSON value on one line: itself, or a text of it.
+/// Returns the payload as a JSON value on one line: itself, or a string of it.
 fn payload(bytes: &[u8]) -> io::Result<Box<RawValue>> {
     let text = String::from_utf8_lossy(bytes);
-    // between the tokens of a JSON value all blanks are alike, and within them there is no end of a line
+    // between JSON tokens all whitespace is equivalent, and no token contains a line feed
     match RawValue::from_string(text.replace(['\n', '\r'], " ")) {
         Ok(value) => Ok(value),
         Err(_) => Ok(to_raw_value(&text)?),
     }
 }
 
-/// Writes the line whole, or leaves the file as it was.
+/// Writes the whole line, or leaves the file unchanged.
 fn append(mut file: &File, length: u64, line: &[u8]) -> io::Result<()> {
     file.write_all(line).inspect_err(|_| {
-        // where even that fails the line is torn, and the next one closes it
+        // if that fails too, the line is torn and the next one terminates it
         file.set_len(length).ok();
     })
 }

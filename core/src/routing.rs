@@ -1,10 +1,10 @@
-//! From a topic and the facts of a payload to a [`Route`]: which streams and hashes, which shard.
+//! Maps a topic and routing fields to a [`Route`]: streams, hashes and the shard.
 //!
-//! * A topic with a symbol has one outlet, the symbol's own.
-//! * A channel that is global by nature has its full stream, and one outlet for every symbol of the event that is a
-//!   target. All its events have one home shard, so that an event crosses one boundary and one transaction stores it.
-//! * A per-ticker channel that is joined in its global form has the outlet of the event's symbol alone; an event whose
-//!   symbol cannot be part of a key goes to the channel's full stream, so that nothing is lost.
+//! * A topic with a symbol has one outlet, that of the symbol.
+//! * A global channel has its full stream and one outlet per target symbol of the event. All its events share one
+//!   home shard, so an event crosses one boundary and is stored by one transaction.
+//! * A per-ticker channel joined in its global form has the outlet of the event's symbol only. Events whose symbol
+//!   is not valid in a key go to the channel's full stream, so that none is lost.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::event::{Channel, ChannelIndex, Outlet, Route, Scope, Symbol, Topic};
 use crate::feed::routing_fields::Facts;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
 
-/// Routes and outlets that are remembered at most. The vendor lists some 6 000 tickers with options; above the bound
-/// everything is forgotten and built again, so a hostile feed costs time but no memory.
+/// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
+/// cleared and rebuilt, so a hostile feed costs time but no memory.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// Symbols of one event that get an entry of their own. No known headline names more than a handful; the full stream
-/// has the event in any case, and a hostile frame cannot multiply itself.
+/// Maximum number of symbols of one event that get their own entry. No known headline names more than a handful;
+/// the full stream holds the event in any case, so a hostile frame cannot multiply itself.
 const MAX_SYMBOLS: usize = 64;
 
-/// The same in bytes, for payloads far above the 4 KiB of the largest that is known.
+/// The same bound in bytes, for payloads far above the largest known, 4 KiB.
 const MAX_SPREAD_BYTES: usize = 1024 * 1024;
 
-/// The channels of the settings, each once, in their order: the meaning of [`ChannelIndex`].
+/// Returns the distinct channels of the settings in order; [`ChannelIndex`] is an index into it.
 #[must_use]
 pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
     let mut channels: Vec<Channel> = Vec::new();
@@ -42,18 +42,18 @@ pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
     channels
 }
 
-/// Where an event goes.
+/// The destination of an event.
 #[derive(Debug)]
 pub enum Routing {
-    /// To these outlets.
+    /// The outlets of this route.
     To(Arc<Route>),
-    /// Its channel is ours, but neither its topic nor its symbol is.
+    /// The channel is configured, but neither the topic nor the symbol is.
     NoTarget(ChannelIndex),
-    /// The settings do not name its channel.
+    /// The channel is not configured.
     UnknownChannel,
 }
 
-/// Makes routes and remembers them.
+/// Builds and caches routes.
 #[derive(Debug)]
 pub struct Router {
     channels: Vec<Channel>,
@@ -64,17 +64,17 @@ pub struct Router {
     by_symbol: HashMap<(ChannelIndex, Box<str>), Arc<Route>, RandomState>,
 }
 
-/// What is known of a topic.
+/// The routing rule of a topic.
 #[derive(Clone, Debug)]
 enum Known {
-    /// All its events go one way.
+    /// All events take this route.
     Fixed(Arc<Route>),
-    /// The payload decides.
+    /// The payload determines the route.
     Global(ChannelIndex),
 }
 
 impl Router {
-    /// A router for the topics that are joined, which are those of the settings' channels.
+    /// Creates a router for the joined topics; topics of channels outside the settings are ignored.
     #[must_use]
     pub fn new(plan: &PlanSettings, keys: &KeySettings, shards: usize, topics: &[Topic]) -> Router {
         let mut router = Router {
@@ -96,7 +96,7 @@ impl Router {
         router
     }
 
-    /// Chooses the route of an event.
+    /// Selects the route of an event.
     pub fn route_of(&mut self, topic: &str, facts: &Facts<'_>, payload_bytes: usize) -> Routing {
         match self.topics.get(topic) {
             Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
@@ -109,7 +109,7 @@ impl Router {
     }
 
     fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>, payload_bytes: usize) -> Arc<Route> {
-        // one symbol for a per-ticker channel: another's stream may have its home on another shard
+        // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
             facts.symbol().into_iter().collect()
@@ -149,7 +149,8 @@ impl Router {
         }
     }
 
-    /// The route to the outlet of a symbol, or to the full stream, and to those of other symbols: it has one at least.
+    /// Builds a route to the outlet of `first` (`None`: the full stream) and those of other symbols; it has at
+    /// least one outlet.
     fn route(&self, index: ChannelIndex, first: Option<&str>, others: &[&str]) -> Arc<Route> {
         let channel = self.channel(index);
         let symbols = std::iter::once(first).chain(others.iter().copied().map(Some));
@@ -162,14 +163,13 @@ impl Router {
         u8::try_from(position).ok().map(ChannelIndex)
     }
 
-    /// The channel of an index that [`Router::index_of`] gave.
+    /// Looks up an index returned by [`Router::index_of`].
     fn channel(&self, index: ChannelIndex) -> &Channel {
         &self.channels[usize::from(index.0)]
     }
 }
 
-/// The shard of an event by its channel and first symbol: the same in every run and on every machine, whatever the keys
-/// begin with.
+/// Returns the shard of a channel and first symbol. Independent of run, machine and key prefix.
 #[must_use]
 pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
     let mut home = crc32fast::Hasher::new();
@@ -181,7 +181,7 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
     home.finalize() as usize % shards
 }
 
-/// The outlet of a channel for a symbol that was checked, or its full stream.
+/// Builds the outlet of a channel for a validated symbol; `None` is its full stream.
 #[must_use]
 pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
     let prefix = &keys.prefix;

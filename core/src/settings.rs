@@ -1,23 +1,22 @@
-//! What the pure parts are told: what to join, and which keys to write. The service reads it from the environment; here are the
-//! checked forms.
+//! Validated settings of the pure half: joins and keys. The service reads them from the environment.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::event::{Channel, RestKey, Symbol, Topic};
 
-/// A text that never shows itself: not in logs, errors, panics or `Debug`.
+/// A string that is never shown: not in logs, errors, panics or `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// Wraps a secret.
     #[must_use]
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the secret itself. Do not log it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -36,25 +35,25 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Which symbols the service is for.
+/// The target symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Targets {
     /// `*`: every symbol; each channel is joined in its global form.
     WholeMarket,
-    /// These symbols, in the order of the settings, each once.
+    /// Distinct symbols in the order of the settings.
     Symbols(Vec<Symbol>),
 }
 
 /// An item of `CHANNELS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelChoice {
-    /// A channel by its name: joined for each target symbol, or globally, as its scope says.
+    /// A channel, joined per target symbol or globally depending on its scope.
     Channel(Channel),
-    /// A channel with a symbol of its own, joined exactly so (`option_trades:SPXW`).
+    /// A channel with its own symbol, joined exactly so (`option_trades:SPXW`).
     Topic(Topic),
 }
 
-/// What is to be joined, and over how many sockets.
+/// The joins and the number of sockets.
 #[derive(Clone, Debug)]
 pub struct PlanSettings {
     /// The items of `CHANNELS`.
@@ -67,37 +66,37 @@ pub struct PlanSettings {
     pub max_joins_per_connection: usize,
 }
 
-/// Default cap of the streams of a channel that is not known in detail.
+/// Default cap of the streams of channels outside the table, in entries.
 const UNKNOWN_CAP: u64 = 5_000;
 
-/// What is written to Redis, and where.
+/// Keys written to Redis, and their bounds.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
     /// `KEY_PREFIX`, without the colon.
     pub prefix: String,
-    /// `STORE_TO_REDIS`: the hashes `ws:latest:`, `ws:map:` and `rest:`.
+    /// `STORE_TO_REDIS`: whether to write the hashes `ws:latest:`, `ws:map:` and `rest:`.
     pub snapshots: bool,
-    /// `SNAPSHOT_INTERVAL_MS`: each of these hashes is written at most once in it.
+    /// `SNAPSHOT_INTERVAL_MS`: minimum time between two writes of the same hash.
     pub snapshot_interval: Duration,
-    /// `TARGET_SYMBOLS`: whose `rest:` hashes are kept fresh.
+    /// `TARGET_SYMBOLS`: the symbols whose `rest:` hashes are kept fresh.
     pub targets: Targets,
-    /// `ENABLE_HISTORY_STREAMS`: the event streams.
+    /// `ENABLE_HISTORY_STREAMS`: whether to write event streams.
     pub streams: bool,
-    /// `REDIS_STREAM_MAXLEN`: the cap of every stream; `None` is the default of each channel, `0` no cap.
+    /// `REDIS_STREAM_MAXLEN`: the cap of every stream; `None` means the default of each channel, `0` no cap.
     pub maxlen: Option<u64>,
     /// `REDIS_STREAM_MAXLEN_BY_CHANNEL`.
     pub maxlen_by_channel: Vec<(Channel, u64)>,
 }
 
 impl KeySettings {
-    /// What every stream's key begins with; its topic follows.
+    /// Returns the prefix of all stream keys, before the topic.
     #[must_use]
     pub fn stream_prefix(&self) -> String {
         format!("{}:ws:", self.prefix)
     }
 
-    /// The body of REST that a channel's events keep fresh. There is one for targets alone; of the whole market only those
-    /// are kept fresh that REST has written, for nobody has asked for the others.
+    /// Returns the REST body that a channel's events keep fresh. Targets only; with the whole market as target,
+    /// only bodies that REST has already written, as nobody has asked for the others.
     #[must_use]
     pub fn rest_key(&self, channel: &Channel, symbol: Option<&Symbol>) -> Option<RestKey> {
         let (endpoint, symbol) = (channel.spec()?.body?, symbol?);
@@ -110,8 +109,7 @@ impl KeySettings {
         Some(RestKey { key: key.into(), endpoint, symbol: symbol.clone(), may_create })
     }
 
-    /// The cap of a channel's streams by count: the channel's own, else the common one, else the channel's default; `0` is
-    /// none.
+    /// Returns the stream cap: the channel's own, else the common one, else the channel's default; `0` means none.
     #[must_use]
     pub fn maxlen_of(&self, channel: &Channel) -> u64 {
         let own = self.maxlen_by_channel.iter().find(|(named, _)| named == channel).map(|(_, cap)| *cap);
@@ -119,13 +117,13 @@ impl KeySettings {
     }
 }
 
-/// `STREAM_RETENTION`: what the age limit keeps. Anything older may go.
+/// `STREAM_RETENTION`: what the age limit keeps. Anything older may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
-    /// `off`: there is no age limit.
+    /// `off`: no age limit.
     Off,
-    /// `1d` to `30d`: everything since the open of the session that lies so many sessions before the present one.
+    /// `1d` to `30d`: everything since the open of the session this many sessions before the current one.
     Sessions(usize),
-    /// `90m`, `6h`: plain time.
+    /// `90m`, `6h`: elapsed time.
     Span(Duration),
 }

@@ -1,29 +1,29 @@
-//! Times as people, logs and the keys in Redis have them.
+//! Times as text in logs and Redis keys.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Unix microseconds as `2026-01-02T03:04:05.000006+00:00`, as Python's `isoformat()` writes them but for the
-/// microseconds, which are always there. A time that the calendar cannot hold counts as its last one.
+/// Formats Unix microseconds as `2026-01-02T03:04:05.000006+00:00`: Python's `isoformat()`, but always with
+/// microseconds. A time beyond the calendar's range is clamped to its end.
 #[must_use]
 pub fn iso_utc(unix_us: u64) -> String {
     let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
-/// Reads what [`iso_utc`] writes, and any other ISO 8601 time with its offset, as Unix microseconds.
+/// Parses the output of [`iso_utc`], or any other ISO 8601 time with an offset, as Unix microseconds.
 #[must_use]
 pub fn parse_iso(text: &str) -> Option<u64> {
     let at: Timestamp = text.parse().ok()?;
     u64::try_from(at.as_microsecond()).ok()
 }
 
-/// How far ahead of our clock a time from outside may be, in microseconds: clocks that are kept differ by seconds. What
-/// claims to be later would be the newest for ever.
+/// Maximum time ahead of our clock, in microseconds, of a time from outside: synchronised clocks differ by seconds.
+/// A later time would stay the newest forever.
 pub const MAX_AHEAD_US: u64 = 5 * 60 * 1_000_000;
 
-/// Takes a time from outside that claims to be of the future as of `now_us`, both in Unix microseconds; says whether it did.
+/// Clamps a time from outside that is in the future to `now_us`, both in Unix microseconds; returns whether it did.
 pub fn hold_back(at_us: &mut u64, now_us: u64) -> bool {
     let is_ahead = at_us.saturating_sub(now_us) > MAX_AHEAD_US;
     if is_ahead {
@@ -32,7 +32,7 @@ pub fn hold_back(at_us: &mut u64, now_us: u64) -> bool {
     is_ahead
 }
 
-/// A duration in whole milliseconds, as log records have it.
+/// Returns whole milliseconds, as used in log records; saturates.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

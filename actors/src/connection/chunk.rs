@@ -1,4 +1,4 @@
-//! What is read from a socket at once.
+//! Reads everything that a socket has available as one chunk.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,39 +10,40 @@ use futures_util::Stream as _;
 
 use super::transport::{Assembler, FeedSocket, Incoming, SocketError};
 
-/// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
+/// Maximum number of frames read before their events are forwarded: the default size of a transaction.
 pub const CHUNK: usize = 512;
-/// Text in these frames: the largest that is known have 3.6 KiB, and 512 of the largest that are allowed have 2 GiB.
+/// Maximum bytes of text in such a chunk: the largest known frames have 3.6 KiB, but 512 of the largest allowed
+/// would have 2 GiB.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Why no more can be read.
+/// The reason why reading ended.
 pub enum Unreadable {
-    /// The peer has closed the connection without saying so.
+    /// The peer closed the connection without a close frame.
     Ended,
-    /// The socket failed, or what came breaks the protocol.
+    /// The socket failed, or the peer violated the protocol.
     Socket(SocketError),
 }
 
-/// What the control frames of a chunk ask for.
+/// The reaction requested by the control frames of a chunk.
 pub enum Asked {
-    /// Nothing.
+    /// No reaction.
     Nothing,
     /// A pong with this content.
     Pong(Bytes),
-    /// The end of the session.
+    /// The end of the session, with the peer's close reason.
     Close(Option<ws::CloseReason>),
 }
 
-/// Whether the socket has more than was read.
+/// Whether the socket may have more data.
 pub enum Left {
-    /// Nothing.
+    /// Everything was read.
     Nothing,
-    /// The bounds of a chunk were reached.
+    /// A bound of the chunk was reached.
     Perhaps,
 }
 
-/// Waits for a message and takes in what else is there, up to [`CHUNK`] of them and two megabytes. Messages read before an
-/// error are in `chunk` when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
+/// Awaits a message and reads whatever else is available, up to [`CHUNK`] and `CHUNK_BYTES`. Cancel safe: all
+/// messages read, also before an error, are in `chunk`.
 pub async fn next_chunk(
     socket: &mut FeedSocket,
     assembler: &mut Assembler,
@@ -69,7 +70,7 @@ pub async fn next_chunk(
     .await
 }
 
-/// Why the peer closed, in words.
+/// Describes why the peer closed.
 #[must_use]
 pub fn closed(reason: Option<ws::CloseReason>) -> String {
     match reason {

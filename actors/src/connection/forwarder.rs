@@ -1,46 +1,46 @@
-//! From the events of a connection into the inboxes of the shards: one lane a shard.
+//! Delivers the events of a connection to the inboxes of the shards, through one lane per shard.
 //!
-//! A lane is filled while the connection takes in what its socket had, and is flushed then, so that an idle feed waits for
-//! nothing. What is in a lane is the inbox's: the connection may die.
+//! A lane collects what the connection reads from its socket in one go and is flushed then, so an idle feed adds no
+//! latency. The contents of a lane belong to the inbox and survive the connection.
 
 use uw_websocket_core::event::{Event, ReadAt};
 
 use crate::queue::inbox::Lane;
 
-/// The lanes of a connection.
+/// The lanes from one connection to all shards.
 #[derive(Debug)]
 pub struct Forwarder {
-    /// One for each shard, in their order.
+    /// Lanes by shard.
     lanes: Vec<Lane>,
 }
 
 impl Forwarder {
-    /// A forwarder into these lanes, one for each shard, in their order.
+    /// Creates a forwarder from lanes, indexed by shard.
     #[must_use]
     pub fn new(lanes: Vec<Lane>) -> Forwarder {
         Forwarder { lanes }
     }
 
-    /// Takes an event in. The caller looks at [`Forwarder::has_room`] before each chunk.
+    /// Adds an event. Check [`Forwarder::has_room`] before each chunk.
     ///
     /// # Panics
-    /// If the event was routed for another number of shards: a defect, by which it would go nowhere.
+    /// If the event was routed for another number of shards: a defect, since it could not be delivered.
     pub fn push(&self, event: Event, read_at: ReadAt) {
         self.lanes[event.route.shard].push(event, read_at);
     }
 
-    /// Delivers what there is room for.
+    /// Delivers as much as the inboxes have room for.
     pub fn flush(&self) {
         self.lanes.iter().for_each(Lane::flush);
     }
 
-    /// Whether a chunk of events can be taken in: it is not known beforehand which lanes it will need.
+    /// Whether all lanes have room: which ones a chunk needs is not known beforehand.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.lanes.iter().all(Lane::has_room)
     }
 
-    /// Waits until a chunk of events can be taken in. Cancelling it is safe.
+    /// Waits until all lanes have room. Cancel safe.
     pub async fn room(&self) {
         for lane in &self.lanes {
             lane.room().await;

@@ -1,29 +1,29 @@
-//! A bound on handshakes a minute, over all connections: each is one HTTP request on the token.
+//! A limit on handshakes per minute over all connections: each is one HTTP request charged to the token.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The window that the limit is counted in.
+/// The period of the limit.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Hands out the moments at which handshakes may begin, in the order of asking.
+/// Assigns start times to handshakes, in the order of requests.
 #[derive(Debug)]
 pub struct HandshakeLimiter {
     per_minute: usize,
-    /// The newest `per_minute` moments that were handed out, in order.
+    /// The latest `per_minute` start times assigned, in order.
     reserved: Mutex<VecDeque<Instant>>,
 }
 
 impl HandshakeLimiter {
-    /// At most `per_minute` handshakes, at least one, in any minute.
+    /// Allows `per_minute` handshakes, at least one, in any minute.
     #[must_use]
     pub fn new(per_minute: u32) -> HandshakeLimiter {
         HandshakeLimiter { per_minute: per_minute.max(1) as usize, reserved: Mutex::default() }
     }
 
-    /// The earliest moment from `now` on that keeps to the limit. It is taken from now on, used or not: whoever has to
-    /// wait for another reason waits first and asks then.
+    /// Reserves the earliest start time from `now` on within the limit, used or not: complete other waits before
+    /// reserving.
     pub fn reserve(&self, now: Instant) -> Instant {
         let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = reserved.len() == self.per_minute;

@@ -1,4 +1,4 @@
-//! From the text of a frame to an event, an answer to a join, or a rejection that is counted.
+//! Decodes a frame into an event, an answer to a join, or a counted rejection.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,42 +19,42 @@ use crate::error_chain::ErrorChain;
 use crate::observation::{Distrust, Observations};
 use crate::sampled::Sampled;
 
-/// How much is logged of what came from outside.
+/// Maximum bytes of external input in a log record.
 const EXCERPT: usize = 200;
 
-/// What a frame was.
+/// The result of decoding a frame.
 #[derive(Debug)]
 pub enum Taken {
-    /// An event on its way.
+    /// An event with its route.
     Event(Event),
-    /// An event that nobody asked for; it is counted.
+    /// An event without a target; counted.
     Filtered,
     /// The feed acknowledged the join of this topic.
     Acknowledged(String),
-    /// The feed refused the join of this topic, with this text. What that is worth depends on the session, so it is
-    /// neither counted nor logged yet.
+    /// The feed refused the join of this topic with this text. Neither counted nor logged yet, as that depends on
+    /// the session.
     Refused(String, String),
-    /// Something that is counted and logged.
+    /// Anything else; counted and logged.
     Nothing,
 }
 
-/// Takes frames in for one connection.
+/// Decodes the frames of one connection.
 pub struct Intake {
     router: Router,
     sessions: SessionClock,
     observations: Arc<Observations>,
-    /// Takes secrets out of what is logged.
+    /// Removes secrets from log text.
     redact: Box<dyn Fn(&str) -> String>,
     log: Logger,
-    /// Of the rejections of each kind, the one that is logged.
+    /// Log sampling by kind of rejection.
     rejections: Vec<Sampled>,
-    /// Of the events of each channel, the one that is compared with the documented shape.
+    /// Sampling of shape checks by channel.
     shapes: Vec<Sampled>,
     ahead: Sampled,
 }
 
 impl Intake {
-    /// An intake that routes with `router`.
+    /// Creates an intake that routes with `router`.
     #[must_use]
     pub fn new(
         router: Router,
@@ -75,7 +75,7 @@ impl Intake {
         }
     }
 
-    /// Takes a frame in.
+    /// Decodes a frame.
     pub fn take(&mut self, frame: &Bytes, read_at: ReadAt) -> Taken {
         let (topic, payload) = match envelope::split(frame) {
             Ok(Envelope::Message { topic, payload }) => (topic, payload),
@@ -112,7 +112,7 @@ impl Intake {
         }
     }
 
-    /// Counts what is not an event and logs the first of its kind in a minute.
+    /// Counts a rejection and logs the first of its kind per minute.
     pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Taken {
         self.observations.rejected(kind).add(1);
         if self.rejections[kind as usize].is_due(Instant::now()) {
@@ -131,7 +131,7 @@ impl Intake {
         Taken::Refused(topic.to_owned(), self.excerpt(payload))
     }
 
-    /// The beginning of an input without secrets.
+    /// Returns the beginning of an input, redacted.
     fn excerpt(&self, input: &[u8]) -> String {
         excerpt((self.redact)(&String::from_utf8_lossy(input)), EXCERPT)
     }
@@ -140,7 +140,7 @@ impl Intake {
         let outlet = route.outlets.first()?;
         outlet.map.as_ref()?;
         let (_, is_ahead) = row_ms(facts, read_at.unix_us);
-        // the others are counted where they meet their body of REST
+        // the others are counted where they meet their REST body
         if is_ahead && outlet.rest.is_none() {
             self.observations.distrusted(Distrust::Future).add(1);
             if self.ahead.is_due(read_at.instant) {
@@ -162,7 +162,7 @@ impl Intake {
         if is_first {
             info!(self.log, "first frame"; "channel" => channel.channel.name(), "bytes" => payload.len());
         }
-        // a copy of nothing: its facts were read, so it is UTF-8
+        // does not copy: its routing fields were read, so it is UTF-8
         let payload = String::from_utf8_lossy(payload);
         if let Err(error) = shape::check(&channel.channel, &payload) {
             channel.drifted.add(1);

@@ -1,7 +1,7 @@
-//! The life of one connection: attempt, session, delay, and again.
+//! The loop of one connection: attempt, session, delay, repeat.
 //!
-//! Everything here waits in one place at a time and proves its progress while it waits. What a frame means is decided
-//! by the pure neighbours; this is where their answers meet the socket.
+//! Every wait proves progress. The pure neighbours decide what a frame means; this file connects them to the
+//! socket.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,71 +33,71 @@ use crate::observation::{ConnectionObservation, ConnectionState, Observations, l
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
 
-/// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
+/// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for our goodbye: at the end of the process what is left of the time belongs to the writers.
+/// Timeout of the close frame: at shutdown the remaining time belongs to the writers.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
-/// A stop of reading that lasts this long is logged; shorter ones are the everyday of a feed that is faster than Redis.
+/// Minimum duration of a pause in reading that is logged; shorter ones are normal if the feed is faster than Redis.
 const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
-/// How often a wait proves progress; the supervisor's patience is many times that.
+/// Interval at which a wait proves progress; the supervisor's limit is many times that.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Everything one connection works with.
+/// The parts of one connection.
 pub struct Listener {
-    /// What to join.
+    /// The topics to join.
     pub plan: ConnectionPlan,
     /// Opens the sockets.
     pub connector: FeedConnector,
-    /// Bounds the handshakes of all connections together.
+    /// The handshake limit shared by all connections.
     pub handshakes: Arc<HandshakeLimiter>,
-    /// When to try again.
+    /// Delays between attempts.
     pub policy: ReconnectPolicy,
-    /// Between pings.
+    /// Interval between pings.
     pub ping_interval: Duration,
-    /// From frames to events.
+    /// Decodes frames.
     pub intake: Intake,
-    /// From events to shards.
+    /// Delivers events to the shards.
     pub forwarder: Forwarder,
-    /// The inboxes of the shards: nothing is read before all of them are served.
+    /// Inboxes by shard; nothing is read until all of them have a writer.
     pub inboxes: Vec<Arc<Inbox>>,
-    /// Writes down what is missed.
+    /// Records gaps.
     pub watch: Watch,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
-    /// This connection's position there.
+    /// Index of this connection in `observations`.
     pub position: usize,
-    /// Turns to true when the connection is to drain.
+    /// Becomes true when the connection is to drain.
     pub draining: watch::Receiver<bool>,
     /// Proves progress.
     pub beat: Beat,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Chance, for jitter.
+    /// Source of jitter.
     pub rng: fastrand::Rng,
-    /// Names the connection.
+    /// Logger with the connection's name.
     pub log: Logger,
-    /// Since when it does not read, and whether that was logged.
+    /// Start of the current pause in reading, and whether it was logged.
     pub blocked: Option<(Instant, bool)>,
 }
 
-/// How a session ended.
+/// The end of a session.
 enum End {
-    /// We were told to drain.
+    /// Drained on request.
     Drained,
-    /// It was lost: the reason for the ledger, and the one for people.
+    /// Lost: the reason for the gap ledger, and a description.
     Lost(GapReason, String),
-    /// A test wants the listener to end without having been told to.
+    /// A test fault ends the listener without a request.
     Early,
 }
 
 impl Listener {
-    /// Listens until it is told to drain.
+    /// Runs until drained.
     pub async fn run(mut self) {
         let mut delay = Duration::ZERO;
         self.wait_for_writers().await;
         loop {
             self.observed().state.set(ConnectionState::Waiting);
-            // the delay first: a turn that is reserved for in five minutes would push everybody else's behind it
+            // the delay comes first: a slot reserved five minutes ahead would delay all other connections behind it
             if self.meanwhile(sleep(delay)).await.is_none() {
                 break;
             }
@@ -121,15 +121,16 @@ impl Listener {
                 },
             }
         }
-        // what waits for room is in the inboxes, which close after the connections
+        // pending events are in the inboxes, which close after the connections
         self.watch.drained();
         self.observed().state.set(ConnectionState::Stopped);
     }
 
-    /// At a start the writers first learn what earlier lives left. What is read meanwhile would be in memory alone.
+    /// Waits until the writers have read what earlier processes left; events read before that would exist in memory
+    /// only.
     async fn wait_for_writers(&mut self) {
         for inbox in self.inboxes.clone() {
-            // told to drain: the loop sees it too
+            // drain requested; the caller's loop sees it too
             if self.meanwhile(async move { inbox.served().await }).await.is_none() {
                 return;
             }
@@ -140,14 +141,14 @@ impl Listener {
         &self.observations.connections[self.position]
     }
 
-    /// Waits for `future` and meanwhile proves progress; `None` when we are told to drain.
+    /// Awaits `future` while proving progress; `None` if a drain is requested.
     async fn meanwhile<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
         loop {
             self.beat.beat();
             tokio::select! {
                 biased;
-                // an error says that the actor is gone, and this future with it
+                // an error means that the actor is gone, and this future with it
                 _ = self.draining.wait_for(|draining| *draining) => return None,
                 output = &mut future => return Some(output),
                 () = sleep(BEAT) => {}
@@ -200,7 +201,7 @@ impl Listener {
             self.watch.drained();
         }
         let goodbye = ws::Message::Close(Some(ws::CloseCode::Normal.into()));
-        // the peer may be gone already, and then there is nobody to say goodbye to
+        // the peer may be gone already
         drop(timeout(GOODBYE_TIMEOUT, socket.send(goodbye)).await);
         (end, opened.elapsed())
     }
@@ -229,14 +230,15 @@ impl Listener {
             let asked = self.accept(&mut chunk, read_at, session);
             self.faults.strike_at(FaultPoint::ChunkTaken);
             if has_frames {
-                // not before all of them are in the inboxes: what dies with this actor lies in the gap that its death enters
+                // only now are all of them in the inboxes: whatever dies with this actor is covered by the gap
+                // recorded at its death
                 self.observed().last_frame_at.set(read_at.unix_us);
             }
             self.forwarder.flush();
             self.faults.reach(FaultPoint::Delivered).await;
             if matches!(read, Ok(Left::Perhaps)) {
-                // there may be more to read, but the answers that the writers of this thread wait for come first: Redis must
-                // not be idle
+                // there may be more to read, but the replies that this thread's writers await come first, so that
+                // Redis is never idle
                 yield_now().await;
             }
             if let Some(fault) = self.faults.step() {
@@ -270,7 +272,7 @@ impl Listener {
                     if session.times_sent(position) > 1 {
                         warn!(self.log, "join repeated";
                             "topic" => topic, "times" => session.times_sent(position));
-                        // the answer may lie unread in the socket
+                        // the answer may be unread in the socket
                         if self.blocked.is_none() {
                             self.watch.overdue(topic);
                         }
@@ -316,7 +318,7 @@ impl Listener {
         });
     }
 
-    /// Takes a chunk in, up to a close frame. All of it before anything is answered: an answer may fail.
+    /// Processes a chunk up to a close frame, completely before any answer is sent: sending may fail.
     fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut Session) -> Asked {
         let mut asked = Asked::Nothing;
         for incoming in chunk.drain(..) {
@@ -326,7 +328,7 @@ impl Listener {
                     self.intake.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
                 }
                 Incoming::Pong => session.pong(),
-                // only the latest of several needs an answer (RFC 6455 §5.5.3)
+                // only the last of several pings needs an answer (RFC 6455 §5.5.3)
                 Incoming::Ping(content) => asked = Asked::Pong(content),
                 Incoming::Close(reason) => return Asked::Close(reason),
             }
@@ -358,8 +360,8 @@ impl Listener {
         }
     }
 
-    /// A refusal that is news is logged as such, any other is one of the frames of which a sample is logged: a feed may
-    /// refuse as often as it likes, and topics that nobody joined.
+    /// Logs a new refusal as such; others count as rejected frames, which are sampled: a feed may refuse
+    /// repeatedly, and topics that were never joined.
     fn note_refusal(&mut self, frame: &Bytes, topic: &str, text: &str, session: &mut Session) {
         let counts = session.refuse(topic);
         if counts && self.observed().note_join(topic, false, Some(text.to_owned())) {
@@ -371,7 +373,7 @@ impl Listener {
     }
 
     async fn send(&self, socket: &mut FeedSocket, message: ws::Message) -> Option<End> {
-        // a peer that reads slowly may let each of many joins wait
+        // a slow peer may delay each of many joins
         self.beat.beat();
         match timeout(WRITE_TIMEOUT, socket.send(message)).await {
             Ok(Ok(())) => None,

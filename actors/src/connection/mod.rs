@@ -1,9 +1,10 @@
-//! A connection: the actor that owns one socket to the feed and what is joined on it.
+//! A connection: the actor that owns one feed socket and its joins.
 //!
-//! In the order of an event: [`transport`] (socket → message), [`intake`] (message → event and its route, by the pure
-//! [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards). Beside it:
-//! [`session`] (what is due on an open socket), [`reconnect`] and [`handshakes`] (when to open the next), [`trial`] (one
-//! handshake and one join, for `check`). The [`listener`] is the loop over them; the actor here starts and stops it.
+//! In the order of an event: [`transport`] (socket → message), [`intake`] (message → event and its route, by the
+//! pure [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards).
+//! [`session`] schedules joins and pings on an open socket, [`reconnect`] and [`handshakes`] the next attempt;
+//! [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the actor here
+//! starts and stops it.
 
 pub mod chunk;
 pub mod forwarder;
@@ -38,29 +39,29 @@ use crate::settings::ActorSettings;
 use crate::supervisor::{ChildLife, Stop};
 use crate::tls::TlsError;
 
-/// What a connection is made of; its factory makes it anew at each start.
+/// Parts of a connection; its factory builds them anew for each start.
 pub struct ConnectionParts {
-    /// Its position among the connections.
+    /// Index among the connections.
     pub position: usize,
-    /// What it joins.
+    /// The topics to join.
     pub plan: ConnectionPlan,
-    /// What the actors are told.
+    /// Settings of all actors.
     pub settings: Arc<ActorSettings>,
-    /// The bound on handshakes that all connections share.
+    /// The handshake limit shared by all connections.
     pub handshakes: Arc<HandshakeLimiter>,
-    /// The inboxes of the shards, in their order.
+    /// Inboxes by shard.
     pub inboxes: Vec<Arc<Inbox>>,
-    /// What is missed is written there.
+    /// Records gaps.
     pub book: GapBook,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Names it.
+    /// Logger with the connection's name.
     pub log: Logger,
 }
 
-/// The actor of a socket.
+/// The actor that owns one socket.
 pub struct Connection {
     life: ChildLife,
     parts: Option<ConnectionParts>,
@@ -68,7 +69,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection with fresh state.
+    /// Creates a connection that has not started.
     #[must_use]
     pub fn new(parts: ConnectionParts, life: ChildLife) -> Connection {
         Connection { life, parts: Some(parts), draining: watch::Sender::new(false) }
@@ -122,7 +123,7 @@ impl Actor for Connection {
         let listener = match self.listener(parts) {
             Ok(listener) => listener,
             Err(error) => {
-                // the certificates were read before the service started, so that this cannot fail for the settings
+                // the certificates were loaded before startup, so this cannot fail because of the settings
                 error!(log, "connection without tls"; ErrorChain::new(&error));
                 return context.stop();
             }

@@ -1,34 +1,34 @@
-//! When to try again: a pure policy over the ways in which an attempt or a session ends.
+//! Reconnect delays: a pure policy over the outcomes of attempts and sessions.
 
 use std::time::Duration;
 
 use super::transport::HandshakeError;
 use crate::backoff::Backoff;
 
-/// A session that lasted this long was a good one: the delay starts again from its first value. An over-full token is
-/// accepted and closed within seconds, so that a mere handshake proves nothing.
+/// Minimum duration of a session that resets the delay. A token over its connection limit is accepted and closed
+/// within seconds, so a handshake alone proves nothing.
 pub const GOOD_SESSION: Duration = Duration::from_secs(60);
 
-/// Wait after the token was refused: it needs a person, and asking more often could get it banned.
+/// Delay after the token was rejected: someone must intervene, and frequent retries could get it banned.
 pub const REFUSED_DELAY: Duration = Duration::from_secs(5 * 60);
 
-/// `Retry-After` is honoured up to this long; beyond it the feed is asked again anyway.
+/// Maximum `Retry-After` that is honoured.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Chooses the delays before the attempts of one connection.
+/// The delays before the attempts of one connection.
 #[derive(Debug)]
 pub struct ReconnectPolicy {
     backoff: Backoff,
 }
 
 impl ReconnectPolicy {
-    /// Delays from `first`, doubling with jitter, to `max`.
+    /// Starts with `first`, doubling with jitter up to `max`.
     #[must_use]
     pub fn new(first: Duration, max: Duration) -> ReconnectPolicy {
         ReconnectPolicy { backoff: Backoff::new(first, max) }
     }
 
-    /// The delay after a session that ended without our wish.
+    /// Returns the delay after an unexpected disconnect.
     pub fn after_session(&mut self, lasted: Duration, rng: &mut fastrand::Rng) -> Duration {
         if lasted >= GOOD_SESSION {
             self.backoff.reset();
@@ -36,7 +36,7 @@ impl ReconnectPolicy {
         self.backoff.next(rng)
     }
 
-    /// The delay after a handshake that failed.
+    /// Returns the delay after a failed handshake.
     pub fn after_handshake(&mut self, error: &HandshakeError, rng: &mut fastrand::Rng) -> Duration {
         let wanted = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
         let least = if error.is_token_refused() { REFUSED_DELAY } else { Duration::ZERO };
@@ -60,7 +60,7 @@ mod tests {
         HandshakeError::Refused { status, retry_after, text: String::new() }
     }
 
-    /// Whether a delay is one of the back-off around `nominal` seconds.
+    /// Asserts that a delay is within the jitter around `nominal` seconds.
     #[track_caller]
     fn assert_around(delay: Duration, nominal: f64) {
         let bounds = nominal * 0.799..=(nominal * 1.201).min(MAX.as_secs_f64());

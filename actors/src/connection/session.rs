@@ -1,59 +1,60 @@
-//! One open socket as a state machine: what is due when, and what an answer means.
+//! State machine of one open socket: schedules joins, pings and checks, and interprets answers.
 //!
-//! Knows no socket and no clock: the shell tells it the time and does what is [`Due`].
+//! Knows neither socket nor clock: the listener passes the time and carries out what is [`Due`].
 //!
-//! * **Joins** go out one by one, [`JOIN_PACE`] apart; one without an answer is repeated after [`REJOIN_FIRST`] and
-//!   then every [`REJOIN_NEXT`]. A join that the feed refuses is repeated at the same pace: a plan can be upgraded.
-//! * **Pings** go out once an interval; no pong within the next interval means a dead peer.
-//! * **Silence** of a socket that carries steady families and has delivered before means a dead feed, in market hours.
-//!   Only these count: a night without events says nothing at the open, when every trade is wanted.
-//! * While the shell does not read (its writer has no room) the last two checks rest.
+//! * **Joins** are sent one by one, [`JOIN_PACE`] apart; an unanswered one is repeated after [`REJOIN_FIRST`] and
+//!   then every [`REJOIN_NEXT`]. A refused join is repeated at the same pace: a plan can be upgraded.
+//! * **Pings** are sent once per interval; no pong within the next interval means a dead peer.
+//! * **Silence** during market hours means a dead feed if the socket carries steady families and has delivered
+//!   before. Only market hours count: a night without events proves nothing at the open, when every trade is
+//!   wanted.
+//! * While the listener does not read (its writer has no room) the last two checks are suspended.
 
 use std::time::{Duration, Instant};
 
-/// Between two joins: no rate limit is documented, and clients in production pace theirs so.
+/// Interval between two joins: no rate limit is documented; production clients use the same.
 pub const JOIN_PACE: Duration = Duration::from_millis(10);
-/// The first repetition of a join without an answer. Answers take some 50 ms.
+/// Delay before the first repetition of an unanswered join. Answers take some 50 ms.
 pub const REJOIN_FIRST: Duration = Duration::from_secs(30);
-/// Every later repetition.
+/// Delay between later repetitions.
 pub const REJOIN_NEXT: Duration = Duration::from_secs(60);
-/// Longest silence of a steady socket in market hours.
+/// Maximum silence of a steady socket during market hours.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(75);
-/// While nothing else is due, the shell comes back after this long to prove its progress.
+/// Maximum wait of the listener, so that it proves progress.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What the shell is to do.
+/// A task of the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Send the join of the topic at this position.
+    /// Send the join of the topic at this index.
     Join(usize),
     /// Send a ping.
     Ping,
-    /// The peer is dead: close and connect again.
+    /// The peer is dead: close and reconnect.
     Dead(Death),
 }
 
-/// How a peer that did not close turned out to be dead.
+/// The reason why an open socket counts as dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// A ping was not answered within its interval.
+    /// No pong within the interval of a ping.
     NoPong,
-    /// No event for [`SILENCE_LIMIT`] in market hours.
+    /// No event for [`SILENCE_LIMIT`] during market hours.
     Silence,
 }
 
-/// What an acknowledgement was good for.
+/// The effect of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// The join is acknowledged now.
+    /// The first acknowledgement of the join.
     Joined,
-    /// It was before.
+    /// A repeated acknowledgement.
     Again,
-    /// There is no such join.
+    /// The topic is not joined here.
     Unknown,
 }
 
-/// An open socket.
+/// The session of one open socket.
 #[derive(Debug)]
 pub struct Session {
     joins: Vec<Join>,
@@ -61,7 +62,8 @@ pub struct Session {
     ping_interval: Duration,
     next_ping_at: Instant,
     pong_due_at: Option<Instant>,
-    /// The last event, once there was one, or the last time at which the market was closed.
+    /// Time of the last event, or of the last check with the market closed if that is later; `None` before the
+    /// first event.
     last_event_at: Option<Instant>,
     is_steady: bool,
     paused: bool,
@@ -71,16 +73,16 @@ pub struct Session {
 struct Join {
     topic: Box<str>,
     acknowledged: bool,
-    /// When it is to be sent (again).
+    /// Time of the next send.
     due_at: Instant,
     sent: u32,
-    /// How often it had been sent when it was last refused.
+    /// Value of `sent` at the last refusal.
     refused: u32,
 }
 
 impl Session {
-    /// A socket that has just been opened, with its topics in the order of joining. `is_steady` says whether its
-    /// silence in market hours means anything.
+    /// Creates the session of a newly opened socket, with topics in join order. `is_steady` enables the silence
+    /// check.
     #[must_use]
     pub fn new<'t>(
         topics: impl IntoIterator<Item = &'t str>,
@@ -102,7 +104,7 @@ impl Session {
         }
     }
 
-    /// The next thing to do at `now`, counted as done; ask again until there is none.
+    /// Returns the next task due at `now` and marks it done; call again until `None`.
     pub fn due(&mut self, now: Instant, market_is_open: bool) -> Option<Due> {
         if !market_is_open {
             self.last_event_at = self.last_event_at.map(|_| now);
@@ -132,7 +134,7 @@ impl Session {
         Some(Due::Join(position))
     }
 
-    /// When to ask [`Session::due`] again at the latest.
+    /// Returns the latest time for the next call of [`Session::due`].
     #[must_use]
     pub fn next_due_at(&self, now: Instant) -> Instant {
         let joins_at = self
@@ -146,19 +148,19 @@ impl Session {
         earliest.max(now)
     }
 
-    /// The topic at a position.
+    /// Returns the topic at an index; empty if out of range.
     #[must_use]
     pub fn topic(&self, position: usize) -> &str {
         self.joins.get(position).map_or("", |join| &join.topic)
     }
 
-    /// How often a topic was joined in this session.
+    /// Returns how often a topic's join was sent in this session.
     #[must_use]
     pub fn times_sent(&self, position: usize) -> u32 {
         self.joins.get(position).map_or(0, |join| join.sent)
     }
 
-    /// The feed acknowledged a join.
+    /// Records the acknowledgement of a join.
     pub fn acknowledge(&mut self, topic: &str) -> Acknowledged {
         match self.joins.iter_mut().find(|join| &*join.topic == topic) {
             None => Acknowledged::Unknown,
@@ -170,8 +172,8 @@ impl Session {
         }
     }
 
-    /// The feed refused a join. Whether that counts: it is the first refusal since the join was sent last, and the join
-    /// is not acknowledged. A join that was repeated although it had worked is refused too ("already joined").
+    /// Records the refusal of a join; returns whether it counts: the first refusal since the last send, of a join
+    /// not acknowledged. Repeating a join that had succeeded is refused too ("already joined").
     pub fn refuse(&mut self, topic: &str) -> bool {
         let Some(join) = self.joins.iter_mut().find(|join| &*join.topic == topic) else { return false };
         let counts = !join.acknowledged && join.refused < join.sent;
@@ -179,28 +181,28 @@ impl Session {
         counts
     }
 
-    /// Whether every join is acknowledged.
+    /// Whether all joins are acknowledged.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         self.joins.iter().all(|join| join.acknowledged)
     }
 
-    /// An event came.
+    /// Records an event.
     pub fn event(&mut self, now: Instant) {
         self.last_event_at = Some(now);
     }
 
-    /// A pong came.
+    /// Records a pong.
     pub fn pong(&mut self) {
         self.pong_due_at = None;
     }
 
-    /// The shell stops reading: what does not come now says nothing about the peer.
+    /// Suspends the checks while the listener does not read: missing data proves nothing about the peer.
     pub fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// The shell reads again: the checks begin anew.
+    /// Restarts the checks when the listener reads again.
     pub fn resume(&mut self, now: Instant) {
         if std::mem::take(&mut self.paused) {
             self.pong_due_at = None;
@@ -210,7 +212,7 @@ impl Session {
     }
 }
 
-/// The message that joins a topic.
+/// Returns the message that joins a topic.
 #[must_use]
 pub fn join_frame(topic: &str) -> String {
     serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()

@@ -1,4 +1,4 @@
-//! The socket to the feed: the handshake with what a refusal says, a bound on frames, and messages from fragments.
+//! The feed socket: handshake including the text of a refusal, a bound on frame size, and reassembly of fragments.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -21,51 +21,51 @@ use uw_websocket_core::settings::Secret;
 use crate::settings::FeedSettings;
 use crate::tls::{self, TlsError};
 
-/// Largest message that is taken. The largest known frame has 3.6 KiB; others in the field allow the same 4 MiB.
+/// Maximum message size. The largest known frame has 3.6 KiB; other clients use the same 4 MiB.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// Read at once at most, and the size of the blocks that payloads are slices of. awc's own 8 KiB cost eight times the
-/// system calls; a payload that is kept for long keeps its block.
+/// Maximum read size, and the size of the blocks that payloads are slices of. awc's default of 8 KiB costs eight
+/// times the system calls; a payload kept for long retains its block.
 const READ_BLOCK: usize = 64 * 1024;
 
-/// Name resolution, TCP, TLS and the upgrade together. The vendor's log shows 155 ms.
+/// Timeout of name resolution, TCP, TLS and upgrade together. The vendor's log shows 155 ms.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the text of a refusal is waited for, how much of it is read, and how much of that is kept. Much less is kept
-/// than read, so that a token that repeats what it refused is read to its end and recognised.
+/// Timeout of a refusal's body, bytes read of it, and bytes kept. Much less is kept than read, so that a token
+/// repeated in the body is read completely and recognised.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const REFUSAL_READ: usize = 16 * 1024;
 const REFUSAL_MAX: usize = 512;
 
-/// A name of our own: the feed's edge refuses the default names of HTTP libraries.
+/// The feed's edge rejects the default user agents of HTTP libraries.
 const USER_AGENT: &str = concat!("uw-websocket/", env!("CARGO_PKG_VERSION"));
 
-/// Why a handshake failed. Never holds the token.
+/// A failed handshake. Never contains the token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// The server answered with something else than an upgrade.
+    /// The server responded without an upgrade.
     #[error("refused with status {status}: {text}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// How long the server wants us to wait.
+        /// The requested delay, from `Retry-After`.
         retry_after: Option<Duration>,
-        /// What it says, at most 512 bytes.
+        /// Body of the response, at most 512 bytes.
         text: String,
     },
-    /// There was no answer, or none in HTTP.
+    /// No response, or none in HTTP.
     #[error("{0}")]
     Failed(String),
 }
 
 impl HandshakeError {
-    /// Whether the token is what the server does not like.
+    /// Whether the token was rejected: status 401 or 403.
     #[must_use]
     pub fn is_token_refused(&self) -> bool {
         matches!(self, HandshakeError::Refused { status: 401 | 403, .. })
     }
 
-    /// How long the server wants us to wait.
+    /// Returns the requested delay, if any.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -83,15 +83,16 @@ pub struct FeedConnector {
     token: Secret,
 }
 
-/// An open socket.
+/// An open feed socket.
 pub type FeedSocket = Framed<BoxedSocket, BoundedCodec>;
 
 impl FeedConnector {
-    /// A connector for one actor; it is bound to its thread.
+    /// Creates a connector for one actor; it is bound to its thread.
     pub fn new(settings: &FeedSettings) -> Result<FeedConnector, TlsError> {
         let tls = tls::client_config(settings.extra_root_pem.as_deref())?;
-        // no `max_http_version`: it would replace our TLS by one that trusts the public roots alone. Nothing is offered by
-        // ALPN, so that the answer is HTTP/1.1; awc's own TLS would offer HTTP/2, over which there is no WebSocket
+        // no `max_http_version`: it would replace our TLS configuration by one that trusts the public roots only.
+        // Nothing is offered by ALPN, so the response is HTTP/1.1; awc's own TLS would offer HTTP/2, over which
+        // this upgrade is impossible
         let client = awc::Client::builder()
             .connector(awc::Connector::new().timeout(HANDSHAKE_TIMEOUT).rustls_0_23(tls))
             .timeout(HANDSHAKE_TIMEOUT)
@@ -112,7 +113,7 @@ impl FeedConnector {
         }
     }
 
-    /// `text` without the token, for any text that has something to do with the URL.
+    /// Removes the token from `text`; use it for any text related to the URL.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         redact(text, self.token.reveal())
@@ -135,8 +136,8 @@ impl FeedConnector {
     }
 }
 
-/// Replaces the socket's read buffer by one of [`READ_BLOCK`]; what was read with the handshake stays in it. The buffer
-/// remembers its first capacity whenever it begins a new block.
+/// Replaces the read buffer by one of [`READ_BLOCK`], keeping data read with the handshake. `BytesMut` reuses its
+/// first capacity for each new block.
 fn with_read_block(socket: FeedSocket) -> FeedSocket {
     let mut parts = socket.into_parts();
     let mut block = BytesMut::with_capacity(READ_BLOCK);
@@ -145,7 +146,7 @@ fn with_read_block(socket: FeedSocket) -> FeedSocket {
     Framed::from_parts(parts)
 }
 
-/// `text` without `token`, as it is and as a URL has it.
+/// Removes `token` from `text`, plain and URL-encoded.
 fn redact(text: &str, token: &str) -> String {
     if token.is_empty() {
         return text.to_owned();
@@ -154,7 +155,7 @@ fn redact(text: &str, token: &str) -> String {
     text.replace(token, "***").replace(&encoded, "***")
 }
 
-/// Reads what a refusal says before awc throws the answer away.
+/// Reads the body of a refusal before awc discards the response.
 struct RefusalReader;
 
 struct RefusalReaderService<S> {
@@ -201,7 +202,7 @@ where
     }
 }
 
-/// What a refusal says, as it says it.
+/// Reads the body of a refusal.
 async fn refusal_text(
     socket: Framed<BoxedSocket, actix_http::h1::ClientCodec>,
     status: StatusCode,
@@ -217,7 +218,7 @@ async fn refusal_text(
                 }
             }
         };
-        // a refusal whose text does not come is a refusal all the same
+        // a refusal without its body is still a refusal
         drop(timeout(REFUSAL_TIMEOUT, read).await);
     }
     body.truncate(REFUSAL_READ);
@@ -229,12 +230,12 @@ async fn refusal_text(
     }
 }
 
-/// What is shown of a refusal's text, which has no secret any more.
+/// Shortens a redacted refusal for display.
 fn refusal_shown(text: &str) -> String {
     excerpt(text.split_whitespace().collect::<Vec<_>>().join(" "), REFUSAL_MAX)
 }
 
-/// Seconds or an HTTP date.
+/// Parses seconds or an HTTP date.
 fn parse_retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -243,22 +244,22 @@ fn parse_retry_after(value: &str) -> Option<Duration> {
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Why an open socket cannot be read on.
+/// A read error on an open socket.
 #[derive(Debug, Error)]
 pub enum SocketError {
     /// The connection broke.
     #[error("connection lost: {0}")]
     Io(#[from] std::io::Error),
-    /// The peer breaks the WebSocket protocol.
+    /// The peer violated the WebSocket protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] ws::ProtocolError),
-    /// The peer announces or sends a message above [`MAX_MESSAGE`].
+    /// The peer announced or sent a message above [`MAX_MESSAGE`].
     #[error("message of {0} bytes is larger than {MAX_MESSAGE}")]
     TooLarge(u64),
 }
 
-/// The WebSocket codec, with a look at the announced length before anything of a frame is waited for: the codec itself
-/// looks only when it has buffered the frame.
+/// The WebSocket codec with a check of the announced length before a frame is buffered; the codec itself checks
+/// only afterwards.
 #[derive(Debug)]
 pub struct BoundedCodec(ws::Codec);
 
@@ -282,7 +283,7 @@ impl Encoder<ws::Message> for BoundedCodec {
     }
 }
 
-/// The payload's length as the header at the front says (RFC 6455 §5.2), if the header is there.
+/// Returns the payload length announced by the header (RFC 6455 §5.2), once that is complete.
 fn announced_length(source: &[u8]) -> Option<u64> {
     match source.get(1)? & 0x7f {
         126 => source.get(2..4).map(|mut bytes| u64::from(bytes.get_u16())),
@@ -291,30 +292,30 @@ fn announced_length(source: &[u8]) -> Option<u64> {
     }
 }
 
-/// A whole message of the feed.
+/// A complete message of the feed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// Text, not yet checked to be UTF-8.
+    /// Text; UTF-8 not yet validated.
     Text(Bytes),
     /// A binary message of this many bytes.
     Binary(usize),
-    /// To be answered with a pong of the same content.
+    /// A ping; answer with a pong of the same content.
     Ping(Bytes),
-    /// The answer to a ping.
+    /// A pong.
     Pong,
-    /// The peer closes.
+    /// A close frame.
     Close(Option<ws::CloseReason>),
 }
 
 impl Incoming {
-    /// Bytes of text that it holds.
+    /// Returns the length of the text in bytes; 0 for other messages.
     #[must_use]
     pub fn text_len(&self) -> usize {
         if let Incoming::Text(text) = self { text.len() } else { 0 }
     }
 }
 
-/// Puts messages together from fragments, up to [`MAX_MESSAGE`].
+/// Reassembles messages from fragments, up to [`MAX_MESSAGE`].
 #[derive(Debug, Default)]
 pub struct Assembler {
     parts: BytesMut,
@@ -322,7 +323,7 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// Takes a frame; gives the message that it is or completes.
+    /// Adds a frame; returns the message that it is or completes.
     pub fn accept(&mut self, frame: ws::Frame) -> Result<Option<Incoming>, SocketError> {
         use ws::{Frame, Item};
         Ok(Some(match frame {

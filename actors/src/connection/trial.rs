@@ -1,4 +1,4 @@
-//! A join on trial: whether the feed does what it is asked for, without a session.
+//! A trial join: tests the feed's answer without a session.
 
 use std::time::Duration;
 
@@ -12,26 +12,27 @@ use uw_websocket_core::feed::routing_fields::Facts;
 use super::session::join_frame;
 use super::transport::{Assembler, FeedSocket, Incoming};
 
-/// Longest wait for the answer to the join. Answers take some 50 ms.
+/// Timeout of the answer to the join. Answers take some 50 ms.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for the socket to take our farewell.
+/// Timeout of closing the socket.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a join did not work. What the feed says is whole and as it came: it may repeat the token.
+/// A failed trial join. The feed's text is complete and not redacted: it may contain the token.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TrialError {
-    /// The feed says no.
+    /// The feed refused the join.
     #[error("the feed refuses it: {0}")]
     Refused(String),
-    /// It says nothing.
+    /// The feed did not answer.
     #[error("no answer within {ANSWER_TIMEOUT:?}")]
     Unanswered,
-    /// The socket ended.
+    /// The socket was closed.
     #[error("the socket ended: {0}")]
     Ended(String),
 }
 
-/// Joins a topic and gives the time to its acknowledgement; [`leave`] the socket soon afterwards, for events come.
+/// Joins a topic and returns the time to its acknowledgement. [`leave`] the socket soon afterwards, as events
+/// follow.
 pub async fn join(socket: &mut FeedSocket, topic: &str) -> Result<Duration, TrialError> {
     let asked = Instant::now();
     let answer = async {
@@ -64,11 +65,11 @@ pub async fn leave(mut socket: FeedSocket) {
         let sent = socket.send(ws::Message::Close(Some(ws::CloseCode::Normal.into()))).await;
         sent.and(socket.close().await)
     };
-    // a feed that does not listen sees the connection end instead
+    // an unresponsive feed sees the connection end instead
     timeout(FAREWELL_TIMEOUT, farewell).await.ok();
 }
 
-/// What a frame answers to the join of a topic; a notice of the server names none and is one all the same.
+/// Interprets a frame as the answer to the join of a topic; a server notice names no topic but counts as an answer.
 fn answer(frame: &[u8], topic: &str) -> Option<Result<(), TrialError>> {
     match envelope::split(frame).ok()? {
         Envelope::Message { topic: of, payload } if of == topic => {

@@ -1,25 +1,25 @@
-//! Which keys the janitor may touch: by their names, those that writers write.
+//! The keys that the janitor may touch, by name: those that writers write.
 
 use uw_websocket_core::event::{Channel, Symbol};
 
 use crate::glob::literal;
 
-/// A key of the service that grows old.
+/// A key subject to retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AgingKey {
     /// `<p>:ws:<channel>[:<SYMBOL>]`.
     Stream(String),
-    /// `<p>:ws:latest:<channel>[:<SYMBOL>]`, or `<p>:ws:map:…` with the hash of the newest event beside it.
+    /// `<p>:ws:latest:<channel>[:<SYMBOL>]`, or `<p>:ws:map:…` with the corresponding hash of the newest event.
     Snapshot {
-        /// The hash.
+        /// The hash's key.
         key: String,
-        /// The hash of the newest event, which says how old both are.
+        /// The hash of the newest event, which dates both.
         latest: String,
     },
 }
 
 impl AgingKey {
-    /// Reads a key's name; `None` is no business of the janitor.
+    /// Parses a key's name; `None` for keys outside the janitor's scope.
     pub(super) fn read(prefix: &str, key: &[u8]) -> Option<AgingKey> {
         let key = std::str::from_utf8(key).ok()?;
         let name = key.strip_prefix(prefix)?.strip_prefix(":ws:")?;
@@ -36,7 +36,7 @@ impl AgingKey {
     }
 }
 
-/// The `MATCH` of all keys under a prefix.
+/// Returns the `MATCH` pattern of all keys under a prefix.
 pub(super) fn pattern(prefix: &str) -> String {
     literal(prefix) + ":ws:*"
 }

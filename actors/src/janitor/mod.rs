@@ -1,17 +1,16 @@
-//! The janitor: removes what is older than `STREAM_RETENTION`, in the background.
+//! The janitor: removes data older than `STREAM_RETENTION` in the background.
 //!
-//! Once a minute it walks over all keys of the service, whoever wrote them and when:
+//! Once per minute it walks over all keys of the service, whoever wrote them and when:
 //!
-//! * entries of event streams from before the limit are trimmed, whole nodes of the stream at a time (`XTRIM … MINID ~`),
-//!   so that up to a node of older ones stays;
-//! * a stream whose last entry is from before the limit is removed, and with it its consumer groups;
-//! * so is the hash of a newest event, and a strike map, whose newest event is from before the limit or gone.
+//! * entries of event streams older than the cutoff are trimmed by whole stream nodes (`XTRIM … MINID ~`), so up to
+//!   one node of older entries remains;
+//! * a stream whose last entry is older is deleted, including its consumer groups;
+//! * a newest-event hash or strike map is deleted if the newest event is older or gone.
 //!
-//! A key is looked at and removed in one script: an event that is written meanwhile is either seen by it or begins the
-//! key anew. The gap ledger, the status and whatever is not named as our keys are is left alone.
-//!
-//! Redis is asked for little at a time and has nine times as long for others in between. Nothing waits for
-//! the janitor; what a round could not do, because Redis was away or another instance took over, the next one does.
+//! Check and removal of a key are one script, so a concurrent event is either seen by it or recreates the key. The
+//! gap ledger, the status and keys with other names are left alone. Redis is given small tasks and nine times as
+//! long for other clients in between. Nothing waits for the janitor; whatever a round misses, because Redis was
+//! unavailable or another instance took over, the next round does.
 
 mod keys;
 mod pace;
@@ -36,38 +35,38 @@ use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
-/// Between two rounds: entries live for hours, so a minute more is nothing, and a round over a few dozen keys costs
-/// Redis less than a millisecond.
+/// Interval between rounds: entries live for hours, so one minute more does not matter, and a round over a few
+/// dozen keys costs Redis less than a millisecond.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
 
-/// Why a round ended early.
+/// The reason why a round ended early.
 #[derive(Debug, Error)]
 pub enum SweepError {
-    /// Redis is away, refuses a command, or does not answer.
+    /// Redis is unreachable, returned an error or did not reply.
     #[error("redis did not do it: {0}")]
     Redis(#[from] StoreFault),
 }
 
-/// Makes rounds, one after another.
+/// Runs rounds one after another.
 pub struct Sweeper {
     parts: JanitorParts,
     pace: Pace,
     failures: Sampled,
 }
 
-/// The actor.
+/// The actor of the janitor.
 pub struct Janitor(Option<Sweeper>);
 
 // === impl Sweeper ===
 
 impl Sweeper {
-    /// A sweeper that has made no round yet.
+    /// Creates a sweeper that has not run yet.
     #[must_use]
     pub fn new(parts: JanitorParts) -> Sweeper {
         Sweeper { parts, pace: Pace::default(), failures: Sampled::default() }
     }
 
-    /// Makes a round at a time, in Unix milliseconds, and tells of it; what went is counted also where the round failed.
+    /// Runs a round at a time in Unix milliseconds and logs it; removals are counted even if the round fails.
     pub async fn round(&mut self, now_ms: u64) -> Result<Swept, SweepError> {
         let began = Instant::now();
         let mut swept = Swept::default();
@@ -90,7 +89,7 @@ impl Sweeper {
             return Ok(());
         }
         let mut store = Store::new(self.parts.address.clone());
-        // what is removed is gone: a clock that is ahead on one of the two machines shall not empty the streams
+        // removal is final: if either machine's clock is ahead, the streams must not be emptied
         let seconds = time_of(&mut store).await?;
         let now_ms = now_ms.min(seconds.saturating_mul(1000));
         let Some(cutoff_ms) = retention_cutoff(self.parts.retention, now_ms) else { return Ok(()) };
@@ -99,7 +98,7 @@ impl Sweeper {
     }
 }
 
-/// The clock of Redis, in Unix seconds.
+/// Reads Redis' clock, in Unix seconds.
 async fn time_of(store: &mut Store) -> Result<u64, StoreFault> {
     let (mut question, mut seconds) = (Commands::default(), 0);
     question.command(&[b"TIME"]);
@@ -123,7 +122,7 @@ async fn time_of(store: &mut Store) -> Result<u64, StoreFault> {
 // === impl Janitor ===
 
 impl Janitor {
-    /// A janitor that begins with a round at its start.
+    /// Creates a janitor that runs its first round on start.
     #[must_use]
     pub fn new(parts: JanitorParts) -> Janitor {
         Janitor(Some(Sweeper::new(parts)))
@@ -137,7 +136,7 @@ impl Actor for Janitor {
         let Some(mut sweeper) = self.0.take() else { return };
         let rounds = async move {
             loop {
-                // a failed round has been told of, and the next one does its work
+                // a failed round has been logged, and the next one does its work
                 sweeper.round(unix_micros() / 1000).await.ok();
                 sleep(ROUND_EVERY).await;
             }

@@ -1,26 +1,26 @@
-//! How much is asked of Redis at a time, and how long it is left alone in between.
+//! The size of removal calls, and the pauses between them.
 //!
-//! Redis serves nobody else while it removes entries, so a call shall stay far below the 5 milliseconds that a reader
-//! may notice. What an entry costs depends on its size (Redis frees nodes of up to 4 KiB) and on the machine: the number
-//! of entries follows the time that the last call took.
+//! Redis serves no other client while it removes entries, so a call should stay far below the 5 milliseconds that a
+//! reader may notice. The cost of an entry depends on its size (Redis frees nodes of up to 4 KiB) and on the
+//! machine: the number of entries follows the duration of the last call.
 
 use std::time::Duration;
 
-/// A call that takes longer removed too much, one that takes less than half of it could have removed more. A tenth of
-/// what a call may take: the next one may meet larger nodes, or a busier machine.
+/// Target duration of a call: longer ones removed too much, those below half of it could have removed more. A tenth
+/// of the acceptable duration, as the next call may meet larger nodes or a busier machine.
 const CALL: Duration = Duration::from_micros(500);
 
-/// Entries that a call may always remove. Were each of them a node of its own they would take some two milliseconds.
+/// Minimum limit of a call. If each entry were a node of its own, they would take some two milliseconds.
 const FEWEST: u64 = 1_000;
 
-/// Entries that a call may remove at most, since twice the last call is a guess. By `stream-node-max-entries` also the
-/// largest node that can be trimmed: a hundred times Redis' default.
+/// Maximum limit of a call, since doubling the last one is a guess. Also the largest node that can be trimmed, by
+/// `stream-node-max-entries`: a hundred times Redis' default.
 const MOST: u64 = 10_000;
 
-/// Of ten parts of time the janitor takes one at most.
+/// Pause after a call as a multiple of its duration: the janitor takes at most a tenth of the time.
 const PARTS_FOR_OTHERS: u32 = 9;
 
-/// How many entries a call may remove.
+/// The number of entries that a call may remove.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     limit: u64,
@@ -33,13 +33,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The `LIMIT` of the next call. Redis trims whole nodes of a stream: after a call that could remove nothing
-    /// (`is_stuck`) the first node may be larger than the usual limit, and a single node is quickly freed.
+    /// Returns the `LIMIT` of the next call. Redis trims whole nodes: after a call that could remove nothing
+    /// (`is_stuck`) the first node may exceed the usual limit, and a single node is freed quickly.
     pub(super) fn limit(self, is_stuck: bool) -> u64 {
         if is_stuck { MOST } else { self.limit }
     }
 
-    /// Learns how long a call took, to Redis and back. One that found little to remove says nothing of a larger one.
+    /// Adapts to the round-trip time of a call. A call that found little to remove says nothing about larger ones.
     pub(super) fn took(&mut self, elapsed: Duration, removed: u64) {
         if elapsed > CALL {
             self.limit = (self.limit / 2).max(FEWEST);
@@ -48,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// How long Redis is left to others after a call.
+    /// Returns the pause after a call.
     pub(super) fn pause(elapsed: Duration) -> Duration {
         elapsed * PARTS_FOR_OTHERS
     }
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// The limit after calls that took so many nanoseconds an entry.
+    /// Returns the limit reached by calls with this cost per entry.
     fn settled(nanos_an_entry: u64) -> u64 {
         let mut pace = Pace::default();
         for _ in 0..50 {

@@ -1,4 +1,4 @@
-//! One round over the keys.
+//! One round over all keys.
 
 use std::sync::Arc;
 
@@ -14,55 +14,55 @@ use crate::writer::store::fault::StoreFault;
 use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply};
 
-/// What a janitor is made of.
+/// Parts of a janitor.
 pub struct JanitorParts {
-    /// Where Redis is; a round has one connection.
+    /// Address of Redis; a round uses one connection.
     pub address: Address,
     /// `KEY_PREFIX`.
     pub prefix: String,
     /// `STREAM_RETENTION`.
     pub retention: Retention,
-    /// Whether this instance may write to Redis at this moment; asked before every step that may remove something.
+    /// Whether this instance may write to Redis now; checked before every step that may remove something.
     pub may_write: Box<dyn Fn() -> bool>,
-    /// Where it counts what went.
+    /// Counts removals.
     pub observations: Arc<Observations>,
-    /// Its log.
+    /// Logger of the janitor.
     pub log: Logger,
 }
 
-/// What a round removed.
+/// The removals of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Streams that were trimmed.
+    /// Streams trimmed.
     pub streams: u64,
-    /// Entries that were trimmed.
+    /// Entries trimmed.
     pub entries: u64,
-    /// Keys that were removed whole.
+    /// Keys deleted.
     pub keys: u64,
 }
 
-/// What a `SCAN` looks at: some 100 µs of Redis' time.
+/// `COUNT` of a `SCAN`: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;
-/// Longest name that is read; ours are shorter, and others may give keys names of any length.
+/// Maximum length of a key that is read; ours are shorter, and other clients' keys may have any length.
 const MAX_NAME: usize = 512;
-/// What a page takes on the wire: a few more keys than were looked at where a table grows.
+/// Maximum wire size of a page: a few more keys than requested while a table grows.
 const PAGE: Bound = Bound { bytes: 16 * SCAN_COUNT * MAX_NAME, items: 16 * SCAN_COUNT };
 
-/// A page of `SCAN` without the names that are longer than `ARGV[4]`.
+/// A page of `SCAN` without keys longer than `ARGV[4]`.
 const SCAN: &str = "\
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
 local short = {}
 for _, name in ipairs(page[2]) do if #name <= tonumber(ARGV[4]) then short[#short + 1] = name end end
 return {page[1], short}";
 
-/// Keys that are looked at in one go: some 20 µs each, so a millisecond in all.
+/// Keys checked per pipeline: some 20 µs each, one millisecond in all.
 const LOOKS: usize = 50;
 
-/// What a look found: neither of the two, where there is nothing to do.
+/// Results of a check; any other value means that nothing is to be done.
 const REMOVED: u64 = 1;
 const AGED: u64 = 2;
 
-/// Removes a stream whose last entry is from before the limit; else says whether its first one is.
+/// Deletes a stream whose last entry is older than the cutoff; otherwise returns whether its first one is.
 const LOOK_AT_STREAM: &str = "\
 if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return 0 end
 local info, flat = {}, redis.call('XINFO', 'STREAM', KEYS[1])
@@ -71,7 +71,7 @@ local function is_old(id) return tonumber(string.match(id, '^%d+')) < tonumber(A
 if is_old(info['last-generated-id']) then return redis.call('UNLINK', KEYS[1]) end
 return info['first-entry'] and is_old(info['first-entry'][1]) and 2 or 0";
 
-/// Removes a hash whose newest event, by the second key, is from before the limit or gone.
+/// Deletes a hash if its newest event, in the second key, is older than the cutoff or gone.
 const LOOK_AT_SNAPSHOT: &str = "\
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
 local latest = redis.call('TYPE', KEYS[2]).ok
@@ -82,19 +82,19 @@ if latest ~= 'none' then
 end
 return redis.call('UNLINK', KEYS[1])";
 
-/// A round under way.
+/// A round in progress.
 pub(super) struct Sweep<'s> {
     pub(super) store: &'s mut Store,
     pub(super) parts: &'s JanitorParts,
     pub(super) pace: &'s mut Pace,
-    /// Everything since this moment stays, in Unix milliseconds.
+    /// The cutoff in Unix milliseconds; everything since stays.
     pub(super) cutoff_ms: u64,
-    /// What went so far.
+    /// Removals so far.
     pub(super) swept: &'s mut Swept,
 }
 
 impl Sweep<'_> {
-    /// Goes over all keys; stops early, in good order, when this instance may no longer write.
+    /// Walks over all keys; stops early, cleanly, when this instance may no longer write.
     pub(super) async fn run(mut self) -> Result<(), StoreFault> {
         let pattern = pattern(&self.parts.prefix);
         let mut cursor = 0;
@@ -115,7 +115,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// The next keys that grow old, and where to go on.
+    /// Reads the next keys subject to retention, and the cursor to continue from.
     async fn page(&mut self, cursor: u64, pattern: &str) -> Result<(u64, Vec<AgingKey>), StoreFault> {
         let (cursor, count, most) = (cursor.to_string(), SCAN_COUNT.to_string(), MAX_NAME.to_string());
         let (cursor, count, most) = (cursor.as_bytes(), count.as_bytes(), most.as_bytes());
@@ -131,7 +131,7 @@ impl Sweep<'_> {
         Ok(page.unwrap_or_default())
     }
 
-    /// Asks for numbers.
+    /// Queries integers.
     async fn numbers(&mut self, questions: &Commands) -> Result<Vec<u64>, StoreFault> {
         let mut numbers = Vec::with_capacity(questions.count());
         self.store
@@ -146,7 +146,7 @@ impl Sweep<'_> {
         Ok(numbers)
     }
 
-    /// Removes keys that are old as a whole, and trims those that are old in part.
+    /// Deletes keys that are entirely too old, and trims those that are partly so.
     async fn look_at(&mut self, keys: &[AgingKey]) -> Result<(), StoreFault> {
         let cutoff = self.cutoff_ms.to_string();
         let mut looks = Commands::default();
@@ -177,7 +177,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Trims a stream step by step, until nothing more goes.
+    /// Trims a stream stepwise until nothing more is removed.
     async fn trim(&mut self, key: &str) -> Result<(), StoreFault> {
         let cutoff = self.cutoff_ms.to_string();
         let mut trimmed = 0;
@@ -204,7 +204,7 @@ impl Sweep<'_> {
     }
 }
 
-/// A page of `SCAN`: where to go on, and of the keys those that grow old.
+/// Parses a page of `SCAN`: the next cursor, and the keys subject to retention.
 fn page_of(reply: &Reply<'_>, prefix: &str) -> Result<(u64, Vec<AgingKey>), StoreFault> {
     let Reply::Array(Some(parts)) = reply else { return Err(StoreFault::answered(reply)) };
     let [Reply::Bulk(Some(next)), Reply::Array(Some(keys))] = &parts[..] else {
@@ -218,7 +218,7 @@ fn page_of(reply: &Reply<'_>, prefix: &str) -> Result<(u64, Vec<AgingKey>), Stor
     Ok((next.ok_or_else(|| StoreFault::answered(reply))?, keys.collect()))
 }
 
-/// Waits after a call that was made at `asked`.
+/// Pauses after a call made at `asked`.
 async fn leave_to_others(asked: Instant) {
     sleep(Pace::pause(asked.elapsed())).await;
 }

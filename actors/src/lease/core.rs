@@ -1,74 +1,75 @@
-//! What one instance knows of the lease, and what it may do: a state machine without Redis and without a clock.
+//! The lease from the view of one instance: a state machine without Redis and without a clock.
 //!
-//! An instance may write for [`VALIDITY`] from the moment at which its last successful claim was *sent*. That is far less
-//! than [`TTL`], for which the claim keeps others away: what was begun in time is over before anybody else owns.
+//! An instance may write for [`VALIDITY`] from the time at which its last successful claim was *sent*. That is far
+//! less than [`TTL`], for which the claim excludes others: writes begun in time are finished before another
+//! instance can own the lease.
 //!
-//! A key that is not there proves nothing: it may have run out or been given back, and then it is free; or Redis has lost
-//! it (a restart, an eviction, a flush) while its owner goes on writing until its next claim. So an absent key is taken
+//! An absent key proves nothing: it may have expired or been released, and is free; or Redis lost it (a restart, an
+//! eviction, a flush) while its owner continues to write until its next claim. An absent key is therefore taken
 //!
-//! 1. by whoever may write already: that is the owner, which gets its key back;
-//! 2. by whoever has just seen it run out (one that was given back says so itself, see [`super::key`]);
-//! 3. by a process that asks for the first time, and is answered: otherwise every start would have to wait;
-//! 4. else after it was absent for [`ABSENCE`], when nobody can believe any more to hold it.
+//! 1. by an instance that may already write: that is the owner, which restores its key;
+//! 2. by an instance that has just seen it expire (a released key is marked as such, see [`super::key`]);
+//! 3. by a process on its first answered claim: otherwise every start would have to wait;
+//! 4. else after it has been absent for [`ABSENCE`], when no instance can still assume to hold it.
 //!
-//! So two may both write, for [`VALIDITY`] at most, only if Redis loses the key in the very seconds in which it changes hands
-//! or another process starts.
+//! So two instances may both write, for at most [`VALIDITY`], only if Redis loses the key in the very seconds in
+//! which it changes owner or another process starts.
 
 use std::time::Duration;
 
 use super::clock::Uptime;
 
-/// The key lives for so long after a claim: a stand-by, which asks four times a second, owns within 15 s of its owner's
-/// death.
+/// Expiry of the key after a claim: a stand-by, which asks four times per second, takes over within 15 s of the
+/// owner's death.
 pub const TTL: Duration = Duration::from_millis(14_500);
-/// Writes may begin until so long after a claim was sent. Several claims may fail meanwhile; and what is left of
-/// [`TTL`] is more than a transaction takes, with a new connection (3 s) and its answer (5 s).
+/// Time after the sending of a claim during which writes may begin. Several claims may fail meanwhile; the rest of
+/// [`TTL`] exceeds the time of a transaction with a new connection (3 s) and its reply (5 s).
 pub const VALIDITY: Duration = Duration::from_secs(4);
-/// An absent key is free after so long: longer than [`VALIDITY`], by the time that a transaction is on its way.
+/// Time after which an absent key is free: [`VALIDITY`] plus the time that a transaction is in flight.
 pub const ABSENCE: Duration = Duration::from_secs(5);
-/// The owner claims so often: three times may fail before it stops writing.
+/// Interval of the owner's claims: three may fail before it stops writing.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
-/// Whoever does not know itself to be the owner asks so often: a lease that was given back is held within a second.
+/// Interval of the claims of all others: a released lease is taken within a second.
 const ASK_EVERY: Duration = Duration::from_millis(250);
-/// What was seen longer ago proves nothing: somebody may have come and gone. Two seconds are the longest wait for an
-/// answer, and then comes the next question.
+/// Maximum age of an observation that is relied on: another instance may have come and gone. The longest wait for
+/// an answer is two seconds, followed by the next claim.
 const FRESH: Duration = Duration::from_millis(2_500);
 
-/// What Redis answered to a claim.
+/// Redis' answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The key has our name, and [`TTL`] before it.
+    /// The key has our name and expires after [`TTL`].
     Ours,
-    /// The key has the name of another instance.
+    /// Another instance holds the key.
     Others {
-        /// The name.
+        /// Its name.
         owner: String,
-        /// The life that is left to the key; `None`: it has no end.
+        /// Time to expiry; `None` if the key does not expire.
         left: Option<Duration>,
     },
-    /// There is no key, and we did not ask to take it.
+    /// The key is absent, and the claim did not ask to take it.
     Absent,
 }
 
-/// What was seen last.
+/// The last observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
-    /// Nothing was asked yet.
+    /// No claim yet.
     Nothing,
     /// No answer.
     Silence,
     /// Our key.
     Ours,
-    /// Another's key, at a moment not before `at`; it runs out at a moment not before `end`.
+    /// Another's key, at `at` or later; it expires at `end` or later.
     Others { at: Uptime, end: Option<Uptime> },
-    /// No key, at every look from `since` on; the last was not before `at`.
+    /// No key, in all answers since `since`; the last one was at `at` or later.
     Absent { since: Uptime, at: Uptime },
 }
 
-/// One instance's side of the lease. It begins as the owner that nobody has contradicted.
+/// The lease from the view of one instance, which initially assumes to be the owner.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// The instance that we stand by for.
+    /// The owner that this instance stands by for.
     owner: Option<String>,
     valid_until: Uptime,
     seen: Seen,
@@ -81,25 +82,26 @@ impl Default for Lease {
 }
 
 impl Lease {
-    /// The other instance that holds the lease, as far as we know; with none we are, or presume to be, the owner.
+    /// Returns the other instance that holds the lease as far as known; `None` if this instance is the owner, or
+    /// presumes to be.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    /// Until when writes may begin.
+    /// Returns the time until which writes may begin.
     #[must_use]
     pub fn valid_until(&self) -> Uptime {
         self.valid_until
     }
 
-    /// Whether the lease is ours at `now`, confirmed by Redis.
+    /// Whether Redis has confirmed that the lease is ours at `now`.
     #[must_use]
     pub fn is_held(&self, now: Uptime) -> bool {
         now < self.valid_until
     }
 
-    /// Whether a claim that is sent at `now` may take the key if it is absent.
+    /// Whether a claim sent at `now` may take an absent key.
     #[must_use]
     pub fn may_take_absent(&self, now: Uptime) -> bool {
         let is_fresh = |at: Uptime| now.saturating_sub(at) <= FRESH;
@@ -112,13 +114,13 @@ impl Lease {
             }
     }
 
-    /// Whether the key is absent and must stay so for a while before it may be taken.
+    /// Whether the key is absent and has to remain so before it may be taken.
     #[must_use]
     pub fn awaits_absence(&self) -> bool {
         matches!(self.seen, Seen::Absent { .. })
     }
 
-    /// The claim that was sent at `sent` has been answered by `now`.
+    /// Records the answer, received by `now`, to the claim sent at `sent`.
     pub fn answered(&mut self, sent: Uptime, now: Uptime, answer: Answer) {
         self.seen = match answer {
             Answer::Ours => {
@@ -141,12 +143,12 @@ impl Lease {
         };
     }
 
-    /// A claim was not answered, or refused: whose the lease is stays as it is.
+    /// Records that a claim failed; the owner stays the same.
     pub fn unanswered(&mut self) {
         self.seen = Seen::Silence;
     }
 
-    /// How long to wait before the next claim.
+    /// Returns the delay before the next claim.
     #[must_use]
     pub fn next_claim_in(&self) -> Duration {
         if self.seen == Seen::Ours { RENEW_EVERY } else { ASK_EVERY }

@@ -1,4 +1,4 @@
-//! Whether a writer may write: the lease, as those see it who must keep to it.
+//! The lease as seen by writers: whether they may write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 
 use super::clock::{self, Uptime};
 
-/// The lease was lost: nothing can be written in this term any more.
+/// The lease was lost for the rest of this leadership term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("another instance holds the lease")]
 pub struct LeaseLost;
 
-/// The lease of one term as owner, for its writers; cheap to clone, and to ask before every transaction. It closes by
-/// the clock, without anybody's doing, and for ever when the lease is lost: a later term has a gate of its own.
+/// The lease of one leadership term, for its writers; cheap to clone and to check before every transaction. It
+/// closes by the clock alone, and permanently when the lease is lost; a later term has its own gate.
 #[derive(Clone, Debug)]
 pub struct LeaseGate(Arc<Shared>);
 
@@ -27,12 +27,12 @@ struct Shared {
 }
 
 impl LeaseGate {
-    /// A gate that is closed until the lease is confirmed.
+    /// Creates a gate that is closed until the lease is confirmed.
     pub(super) fn closed() -> LeaseGate {
         LeaseGate::until(0)
     }
 
-    /// A gate without a lease behind it, open for ever: for a writer that is alone with its Redis.
+    /// Creates a gate without a lease, always open: for a writer that has its Redis to itself.
     #[must_use]
     pub fn unguarded() -> LeaseGate {
         LeaseGate::until(u64::MAX)
@@ -52,17 +52,17 @@ impl LeaseGate {
         micros(clock::now()) < self.0.valid_until.load(Relaxed)
     }
 
-    /// Whether nothing can be written through this gate any more.
+    /// Whether the gate is closed permanently.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.0.is_lost.load(Relaxed)
     }
 
-    /// Waits until a write may begin.
+    /// Waits until a write may begin; an error if the lease is lost.
     pub async fn wait_until_held(&self) -> Result<(), LeaseLost> {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
-            // from here on no change is missed
+            // from here on changes are not missed
             changed.as_mut().enable();
             if self.is_lost() {
                 return Err(LeaseLost);
@@ -74,13 +74,13 @@ impl LeaseGate {
         }
     }
 
-    /// Writes may begin until then.
+    /// Allows writes to begin until `valid_until`.
     pub(super) fn confirm(&self, valid_until: Uptime) {
         self.0.valid_until.store(micros(valid_until), Relaxed);
         self.0.changed.notify_waiters();
     }
 
-    /// Nothing may be written any more.
+    /// Closes the gate permanently.
     pub(super) fn lose(&self) {
         self.0.is_lost.store(true, Relaxed);
         self.confirm(Uptime::ZERO);

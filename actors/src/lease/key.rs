@@ -1,7 +1,7 @@
-//! The key `<prefix>:ws:owner` in Redis: the name of the instance that holds the lease.
+//! The Redis key `<prefix>:ws:owner`: the name of the instance that holds the lease.
 //!
-//! Each step is one script, so that looking and writing are one. A lease that is given back leaves an empty name for a
-//! moment: unlike a key that is not there, it says that nobody holds it.
+//! Each step is one script, so that it is atomic. A released lease leaves an empty name for a moment: unlike an
+//! absent key, it states that no instance holds the lease.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use uw_websocket_core::time::millis;
 
 use super::core::{Answer, TTL};
 
-/// Longest name of an instance: a host's name of 64 bytes, a process and a random number. A longer value was written by
-/// somebody else, is not read and is not ours to remove.
+/// Maximum length of an instance's name: a host name of 64 bytes, a process ID and a random number. A longer value
+/// is foreign; it is neither read nor removed.
 const MAX_NAME: usize = 256;
 
-/// Renews our key; takes one that was given back, or is of the predecessor `ARGV[4]`, or is absent if `ARGV[3]` is 1; returns whose it is now, and how
-/// many milliseconds are left to it.
+/// Renews our key; takes it if it was released, belongs to the predecessor `ARGV[4]`, or is absent and `ARGV[3]` is
+/// 1. Returns the owner and the milliseconds to expiry.
 const CLAIM: &str = "
 local size = redis.call('STRLEN', KEYS[1])
 if size > tonumber(ARGV[5]) then return {size, redis.call('PTTL', KEYS[1])} end
@@ -31,64 +31,65 @@ elseif owner == '' or (owner and owner == ARGV[4]) or (not owner and ARGV[3] == 
 end
 return {owner, redis.call('PTTL', KEYS[1])}";
 
-/// Gives our key back.
+/// Releases our key.
 const RELEASE: &str = "
 if redis.call('STRLEN', KEYS[1]) ~= #ARGV[1] or redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], '', 'PX', ARGV[2])
 return 1";
 
-/// Whose key it is, or the length of a value that is longer than `ARGV[1]`; and how many milliseconds are left to it.
+/// Returns the owner, or the length of a value longer than `ARGV[1]`, and the milliseconds to expiry.
 const LOOK: &str = "
 local size = redis.call('STRLEN', KEYS[1])
 local owner = size > tonumber(ARGV[1]) and size or redis.call('GET', KEYS[1])
 return {owner, redis.call('PTTL', KEYS[1])}";
 
-/// The empty name lives for so long: a stand-by asks eight times meanwhile, and who comes later finds no key.
+/// Expiry of the empty name: a stand-by asks eight times meanwhile, and later starts find no key.
 const RELEASED_TTL: Duration = Duration::from_secs(2);
 
-/// How a command in a script is refused to a user, until Redis 7.0 and since: in other words than the script itself.
+/// Prefixes of the error for a command in a script that the user may not run, up to Redis 7.0 and since; the error
+/// for the script itself differs.
 const IN_SCRIPT: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
 
-/// Why a step was not made.
+/// A failed step.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// There was no connection.
+    /// Redis is unreachable.
     #[error("cannot connect to redis")]
     Connect(#[source] PoolError),
-    /// Redis refused, or did not answer.
+    /// Redis returned an error or did not reply.
     #[error("cannot claim the lease")]
     Ask(#[source] RedisError),
-    /// The key has a value that no instance has written.
+    /// The key has a value that is not an instance's name.
     #[error("{key} has {bytes} bytes, which no instance wrote: find out who did, and remove it (DEL {key})")]
     Foreign {
-        /// The key.
+        /// The key of the lease.
         key: String,
-        /// Its length.
+        /// Length of the value in bytes.
         bytes: i64,
     },
-    /// The user of `REDIS_URL` lacks a right.
+    /// The user of `REDIS_URL` lacks a permission.
     #[error("the lease needs EVAL, STRLEN, GET, SET, PEXPIRE, PTTL on {key}")]
     Rights {
-        /// The key.
+        /// The key of the lease.
         key: String,
-        /// In Redis' words.
+        /// The error of Redis.
         #[source]
         source: RedisError,
     },
 }
 
-/// Who holds the lease, seen from outside.
+/// The holder of the lease, seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// There is no key, or one that was given back.
+    /// The key is absent or released.
     Nobody,
-    /// The instance of this name, for so long without a word of its own. `None`: the key has no end.
+    /// The instance of this name, and the time to expiry; `None` if the key does not expire.
     Instance(String, Option<Duration>),
-    /// Nobody: the key has a value of so many bytes, which is no name.
+    /// No instance: the key has a value of this many bytes, which is not a name.
     Foreign(i64),
 }
 
-/// Who holds the lease of a prefix. Nothing is claimed.
+/// Reads the holder of a prefix's lease. Claims nothing.
 pub async fn holder(connection: &mut impl ConnectionLike, prefix: &str) -> RedisResult<Holder> {
     let mut look = redis::cmd("EVAL");
     look.arg(LOOK).arg(1).arg(key(prefix)).arg(MAX_NAME);
@@ -103,7 +104,7 @@ pub async fn holder(connection: &mut impl ConnectionLike, prefix: &str) -> Redis
     })
 }
 
-/// The value of the key as the scripts give it.
+/// The key's value as returned by the scripts.
 enum Owner {
     Name(Option<Vec<u8>>),
     TooLong(i64),
@@ -118,7 +119,7 @@ impl FromRedisValue for Owner {
     }
 }
 
-/// A time to live as `PTTL` gives it; one that has no end is negative.
+/// Converts the result of `PTTL`; negative means no expiry.
 fn duration(left: i64) -> Option<Duration> {
     u64::try_from(left).ok().map(Duration::from_millis)
 }
@@ -127,13 +128,13 @@ fn key(prefix: &str) -> String {
     format!("{prefix}:ws:owner")
 }
 
-/// The key, and our name.
+/// The key and our name.
 pub(super) struct LeaseKey {
-    /// Of the lease alone: it must not wait for a connection behind anybody.
+    /// Exclusive to the lease, which must not queue for a connection.
     pool: Pool,
     key: String,
     instance: String,
-    /// An instance that is known to have ended; empty without one.
+    /// An instance known to have ended; empty without one.
     predecessor: String,
 }
 
@@ -147,7 +148,7 @@ impl LeaseKey {
         self.pool.get().await.map_err(KeyError::Connect)
     }
 
-    /// Claims the lease: renews it, or takes it if it is free.
+    /// Renews the lease, or takes it if it is free.
     pub(super) async fn claim(
         &self,
         connection: &mut Connection,
@@ -164,13 +165,13 @@ impl LeaseKey {
             Owner::Name(Some(owner)) if owner == self.instance.as_bytes() => Ok(Answer::Ours),
             Owner::Name(Some(owner)) => Ok(Answer::Others {
                 owner: String::from_utf8_lossy(&owner).into_owned(),
-                // nobody who keeps to the rules holds it for longer
+                // no instance that follows the rules holds it for longer
                 left: duration(left).map(|left| left.min(TTL)),
             }),
         }
     }
 
-    /// Gives the lease back if it is ours; says whether it was.
+    /// Releases the lease if it is ours; returns whether it was.
     pub(super) async fn release(&self) -> Result<bool, KeyError> {
         let mut connection = self.connect().await?;
         let mut release = redis::cmd("EVAL");

@@ -1,12 +1,12 @@
-//! The lease: of all instances with one prefix, one is the owner, who joins and writes; the others stand by.
+//! The lease: of all instances with one prefix, the owner joins and writes; the others stand by.
 //!
-//! The keeper claims the lease again and again, on a task of its own beside the supervisor, and tells what this instance
-//! is: its [`Role`]. As the owner it reads the feed. Whether it may *write* is told by the [`LeaseGate`] of its term,
-//! which Redis must have confirmed lately: a process that was paused, or cut off from Redis, has stopped to write before
-//! anybody else can own, and finds out what became of the lease before it goes on.
+//! The lease manager claims continually, on its own task beside the supervisor, and publishes this instance's
+//! [`Role`]. The owner reads the feed; whether it may *write* depends on the [`LeaseGate`] of its term, which
+//! requires a recent confirmation by Redis: a process that was paused, or cut off from Redis, stops writing before
+//! another instance can own the lease, and checks the lease before it continues.
 //!
-//! With Redis away nobody's role changes: the owner goes on reading, a stand-by goes on waiting. The rules are in
-//! [`core`], what is said to Redis in [`key`].
+//! While Redis is unavailable no role changes: the owner keeps reading, a stand-by keeps waiting. [`core`] has the
+//! rules, [`key`] the commands.
 
 pub mod clock;
 pub mod core;
@@ -32,13 +32,13 @@ use crate::error_chain::ErrorChain;
 use crate::observation::{Distrust, LeaseState, Observations, lock};
 use crate::sampled::Sampled;
 
-/// Longest wait for the lease to be given back: a Redis that is slower than this, or away, lets it run out instead.
+/// Timeout of the release: with a slower or unavailable Redis the lease expires instead.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
 
-/// What this instance is.
+/// The role of this instance.
 #[derive(Clone, Debug)]
 pub enum Role {
-    /// The owner, or presumed to be it: it reads, and writes while the gate of its term is open.
+    /// The owner, or presumed to be: it reads, and writes while its term's gate is open.
     Owner(LeaseGate),
     /// Another instance is the owner.
     Standby {
@@ -48,14 +48,14 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether something may be written to Redis now.
+    /// Whether Redis may be written to now.
     #[must_use]
     pub fn may_write(&self) -> bool {
         matches!(self, Role::Owner(gate) if gate.may_write())
     }
 }
 
-/// The running keeper.
+/// Handle of the running lease manager.
 #[derive(Debug)]
 pub struct LeaseKeeper {
     role: watch::Receiver<Role>,
@@ -64,11 +64,11 @@ pub struct LeaseKeeper {
 }
 
 impl LeaseKeeper {
-    /// Claims `<prefix>:ws:owner` once, under the name of `observations`, and from then on in the background. `pool` is for
-    /// the keeper alone.
+    /// Claims `<prefix>:ws:owner` once, under the name in `observations`, and then continually in the background.
+    /// `pool` is exclusive to it.
     ///
     /// # Errors
-    /// The user of `REDIS_URL` lacks a right. A Redis that is away is no error.
+    /// The user of `REDIS_URL` lacks a permission. An unavailable Redis is not an error.
     pub async fn start(
         pool: Pool,
         prefix: &str,
@@ -86,13 +86,13 @@ impl LeaseKeeper {
         Ok(LeaseKeeper { role, stop: Some(stop), task })
     }
 
-    /// What this instance is, and what it becomes. The sender ends when the keeper does.
+    /// Subscribes to the role. The sender is dropped when the task ends.
     #[must_use]
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()
     }
 
-    /// Closes the gate, gives the lease back if it is ours, and ends; within half a second.
+    /// Closes the gate, releases the lease if it is ours, and ends; within half a second.
     pub async fn release(&mut self) {
         if let Role::Owner(gate) = &*self.role.borrow() {
             gate.lose();
@@ -100,13 +100,13 @@ impl LeaseKeeper {
         if let Some(stop) = self.stop.take()
             && stop.send(()).is_ok()
         {
-            // what is not done by then ends with the process, and the lease runs out
+            // after the timeout the task ends with the process, and the lease expires
             drop(timeout(RELEASE_LIMIT, &mut self.task).await);
         }
     }
 }
 
-/// Claims the lease, and tells what came of it.
+/// Claims the lease and publishes the result.
 struct Claimant {
     key: LeaseKey,
     lease: Lease,
@@ -115,7 +115,7 @@ struct Claimant {
     told: Told,
 }
 
-/// What the log has been told.
+/// State already logged.
 #[derive(Default)]
 struct Told {
     held: bool,
@@ -129,12 +129,12 @@ impl Claimant {
             tokio::select! {
                 stop = &mut stopped => match stop {
                     Ok(()) => return self.release().await,
-                    // the process is ending at once, and its writers may be at work
+                    // the process is exiting, and its writers may still be at work
                     Err(_) => return,
                 },
                 () = sleep(self.lease.next_claim_in()) => {}
             }
-            // what was a lack of rights at the start may be mended while we run
+            // missing permissions may be granted at runtime
             drop(self.claim().await);
             role.send_if_modified(|role| self.update(role));
         }
@@ -165,7 +165,7 @@ impl Claimant {
         outcome
     }
 
-    /// Asks Redis once; returns its answer and when the question was sent.
+    /// Sends one claim; returns the answer and the time of sending.
     async fn ask(&self) -> Result<(Uptime, Answer), KeyError> {
         let mut connection = self.key.connect().await?;
         let sent = clock::now();
@@ -173,7 +173,7 @@ impl Claimant {
         Ok((sent, answer))
     }
 
-    /// Tells the log and the observations.
+    /// Updates the log and the observations.
     fn tell(&mut self, now: Uptime) {
         let is_held = self.lease.is_held(now);
         if is_held && !self.told.held {
@@ -201,7 +201,7 @@ impl Claimant {
         role
     }
 
-    /// Brings the role up to date; says whether it is another one now.
+    /// Updates the role; returns whether it changed.
     fn update(&self, role: &mut Role) -> bool {
         let next = match (&*role, self.lease.owner()) {
             (Role::Owner(gate), None) => {

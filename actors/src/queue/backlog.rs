@@ -1,12 +1,12 @@
-//! What a queue holds, in its order: batches in memory and stretches of records that are on disk alone. Pure.
+//! The content of a queue in order: batches in memory, and stretches of records that are on disk only. Pure.
 //!
 //! ```text
 //!  lent │ on disk, with a copy in memory or without │ in memory alone │ pending
-//!  ─────┴────────────────────────────────────────────┴─────────────────┴────────▶ newer
+//! ─────┴────────────────────────────────────────────┴─────────────────┴────────▶ newer
 //! ```
 //!
-//! What is *pending* is on its way to the disk and cannot be lent yet. Nothing else follows it, and nothing on disk is
-//! behind something in memory: the oldest is always brought to the disk first.
+//! *Pending* batches are on their way to the disk and cannot be lent yet. Nothing else follows them, and nothing on
+//! disk follows anything in memory: the oldest is always persisted first.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
@@ -19,21 +19,21 @@ use super::batch::{EventBatch, TransactionSize};
 use super::held::{Held, Item, Medium, Stretch};
 pub use super::held::{Lent, Position, Span};
 
-/// What is next.
+/// The next content to lend.
 #[derive(Debug)]
 pub(super) enum Front {
     Lent(Lent),
-    /// It has to be read.
+    /// These records have to be read first.
     OnDisk(Range<u64>),
-    /// Pending, or nothing at all.
+    /// Nothing, or pending events only.
     Nothing,
 }
 
-/// What left a queue.
+/// Content that left a queue.
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) batch: Arc<EventBatch>,
-    /// The number of its first record; `None` if it was in memory alone.
+    /// Number of its first record; `None` if it was in memory only.
     pub(super) record: Option<u64>,
 }
 
@@ -41,16 +41,16 @@ pub(super) struct Left {
 pub(super) struct Backlog {
     size: TransactionSize,
     items: VecDeque<Item>,
-    /// The position of the next event.
+    /// Position of the next event accepted.
     next: Position,
-    /// The position behind what is lent.
+    /// Position after the lent events.
     lent: Position,
-    /// Memory of the batches that may be lent.
+    /// Memory of the batches ready to be lent, in bytes.
     ready_bytes: usize,
 }
 
 impl Backlog {
-    /// A backlog of these records, whose positions are their numbers.
+    /// Creates a backlog of these records, with their numbers as positions.
     pub(super) fn of_records(size: TransactionSize, records: Range<u64>) -> Backlog {
         let next = records.end;
         let mut backlog = Backlog { size, items: VecDeque::new(), next, lent: 0, ready_bytes: 0 };
@@ -58,14 +58,14 @@ impl Backlog {
         backlog
     }
 
-    /// Takes events over; they are pending.
+    /// Accepts events; they are pending.
     pub(super) fn push(&mut self, batch: EventBatch) {
         let first = self.next;
         self.next += batch.len() as u64;
         self.items.push_back(Item::Batch(Held { first, medium: Medium::Pending, batch: Arc::new(batch) }));
     }
 
-    /// The position of the next event that is taken over.
+    /// Returns the position of the next event accepted.
     pub(super) fn next(&self) -> Position {
         self.next
     }
@@ -79,7 +79,7 @@ impl Backlog {
         self.items.back().is_none_or(Item::is_on_disk)
     }
 
-    /// How many records are left, if nothing is but what is on disk alone.
+    /// Returns the number of records left; `None` if anything is in memory.
     pub(super) fn left_on_disk(&self) -> Option<u64> {
         let records = self.items.iter().map(|item| match item {
             Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
@@ -88,17 +88,17 @@ impl Backlog {
         records.sum()
     }
 
-    /// Memory of the batches that may be lent.
+    /// Returns the memory of the batches ready to be lent, in bytes.
     pub(super) fn ready_bytes(&self) -> usize {
         self.ready_bytes
     }
 
-    /// Memory of the oldest pending batch.
+    /// Returns the memory of the oldest pending batch, in bytes.
     pub(super) fn pending_bytes(&self) -> Option<usize> {
         self.held().find(|held| held.medium == Medium::Pending).map(|held| held.batch.bytes())
     }
 
-    /// What is not on disk: the oldest first, up to some memory, at least one batch if there is one.
+    /// Iterates over the batches not on disk, oldest first, up to `max_bytes`, but at least one if there is any.
     pub(super) fn unkept(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &Arc<EventBatch>)> {
         let mut bytes = 0;
         self.held()
@@ -118,9 +118,9 @@ impl Backlog {
         })
     }
 
-    /// These events, which were in memory alone, are on disk as records from `record` on. A copy stays while copies take no
-    /// more than `max_ready` bytes. Calls `kept` for each batch that is still here; returns the number behind the last record
-    /// of those that have left in the meantime.
+    /// Marks events that were in memory only as records from `record` on. Copies are retained up to `max_ready`
+    /// bytes. Calls `kept` for each batch still present; returns the number after the last record of those that
+    /// have left meanwhile.
     pub(super) fn appended(
         &mut self,
         spans: &[Span],
@@ -154,7 +154,7 @@ impl Backlog {
         left
     }
 
-    /// The oldest pending batch may be lent though it is not on disk.
+    /// Makes the oldest pending batch ready to be lent without the disk.
     pub(super) fn bridge(&mut self) {
         let Some(at) = self.items.iter().position(Item::is_pending) else { return };
         let rest = self.items.split_off(at);
@@ -168,7 +168,7 @@ impl Backlog {
         }
     }
 
-    /// Lends what is next.
+    /// Lends the next content.
     pub(super) fn lend(&mut self) -> Front {
         match self.items.front() {
             Some(Item::Batch(held)) if held.medium != Medium::Pending => {
@@ -182,8 +182,8 @@ impl Backlog {
         }
     }
 
-    /// Puts in what was read of the records that are next, from `from` up to `next`. What has been changed in the meantime is
-    /// to be read anew.
+    /// Inserts the batches read from the next records, `from` up to `next`. Ignored if the backlog has changed
+    /// since: then they are read again.
     pub(super) fn put_read(&mut self, from: u64, batches: Vec<(u64, EventBatch)>, next: u64) {
         let Some(Item::OnDisk(stretch)) = self.items.front() else { return };
         if stretch.records.start != from {
@@ -203,7 +203,7 @@ impl Backlog {
         }
     }
 
-    /// Takes out what was lent from this position on.
+    /// Removes the batch lent at this position.
     pub(super) fn acknowledge(&mut self, first: Position) -> Option<Left> {
         match self.items.front() {
             Some(Item::Batch(held)) if held.first == first => {}
@@ -214,7 +214,7 @@ impl Backlog {
         Some(Left { record: held.record(), batch: held.batch })
     }
 
-    /// The number behind the last record that is lent.
+    /// Returns the number after the last lent record.
     pub(super) fn lent_records(&self) -> u64 {
         let lent = self.held().take_while(|held| self.is_lent(held));
         lent.filter_map(|held| Some(held.record()? + held.batch.len() as u64)).last().unwrap_or_default()
@@ -224,12 +224,12 @@ impl Backlog {
         held.first < self.lent
     }
 
-    /// Lets go of the copies of what is on disk, but of those that are lent.
+    /// Drops the copies of records on disk, except lent ones.
     pub(super) fn forget_copies(&mut self) {
         self.forget(|held, lent| held.first >= lent);
     }
 
-    /// Lets go of all copies of what is on disk, as when it was changed there.
+    /// Drops all copies of records on disk, for instance when those were changed.
     pub(super) fn forget_all_copies(&mut self) {
         self.forget(|_, _| true);
     }
@@ -251,7 +251,7 @@ impl Backlog {
         }
     }
 
-    /// These records are no longer on disk.
+    /// Removes records that are no longer on disk.
     pub(super) fn drop_records(&mut self, dropped: Range<u64>) {
         let overlaps = |held: &Held| {
             held.record().is_some_and(|record| {
@@ -272,7 +272,7 @@ impl Backlog {
         }
     }
 
-    /// Takes out the oldest batches that are in memory alone and not lent, until this much memory is free.
+    /// Removes the oldest batches that are in memory only and not lent, until `bytes` are free.
     pub(super) fn drop_memory(&mut self, bytes: usize) -> Vec<Arc<EventBatch>> {
         let (mut dropped, mut freed) = (Vec::new(), 0);
         for item in std::mem::take(&mut self.items) {
@@ -290,7 +290,7 @@ impl Backlog {
         dropped
     }
 
-    /// Takes out everything that is in memory alone, as at the end of the process.
+    /// Removes everything that is in memory only, as at the end of the process.
     pub(super) fn take_memory(&mut self) -> Vec<Arc<EventBatch>> {
         self.lent = 0;
         while self.items.iter().any(Item::is_pending) {
@@ -299,13 +299,13 @@ impl Backlog {
         self.drop_memory(usize::MAX)
     }
 
-    /// Gives what is in memory alone and goes to this stream IDs that rise above `last`; one whose ID does so already keeps
-    /// it, and those in `skip` are left alone. Returns the last one.
+    /// Assigns IDs above `last` to a stream's events that are in memory only; an ID already above is kept, and
+    /// events in `skip` are left alone. Returns the last ID.
     pub(super) fn renumber(&mut self, stream: &str, skip: &HashSet<Position>, last: EntryId) -> EntryId {
         self.renumber_where(stream, skip, last, |held| !held.is_on_disk())
     }
 
-    /// The same for the copies of what is on disk too, where the records cannot be changed.
+    /// Like [`Backlog::renumber`], including copies of records, for use when the records cannot be changed.
     pub(super) fn renumber_copies(
         &mut self,
         stream: &str,
@@ -339,13 +339,13 @@ impl Backlog {
         last
     }
 
-    /// The records of these positions.
+    /// Returns the records at these positions.
     pub(super) fn records_of(&self, positions: &HashSet<Position>) -> HashSet<u64> {
         let record = |item: &Item, position: Position| item.stretch()?.record_of(position);
         positions.iter().filter_map(|at| self.items.iter().find_map(|item| record(item, *at))).collect()
     }
 
-    /// The events among these records of which there is a copy in memory.
+    /// Iterates over the events of these records that have a copy in memory.
     pub(super) fn copies_of<'b>(&'b self, records: &'b [Range<u64>]) -> impl Iterator<Item = &'b Event> {
         self.held().filter_map(|held| Some((held.record()?, held))).flat_map(|(record, held)| {
             let numbered = (record..).zip(held.batch.events());
@@ -355,7 +355,7 @@ impl Backlog {
         })
     }
 
-    /// Adds an item at the end, as one with the last if it goes on there.
+    /// Appends an item, merged with the last one if contiguous.
     fn add(&mut self, item: Item) {
         match (self.items.back_mut(), item) {
             (_, Item::OnDisk(stretch)) if stretch.records.is_empty() => {}
@@ -375,8 +375,8 @@ impl Backlog {
     }
 }
 
-/// Raises the event's ID in a stream above `last` if it is not; returns the last one now. Where none is left it keeps its
-/// own, which nobody can write.
+/// Raises the event's ID in a stream above `last` if necessary; returns the resulting last ID. If no ID is left the
+/// event keeps its own, which Redis rejects.
 fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
     let Some(outlet) = event.route.outlets.iter().position(|outlet| &*outlet.stream == stream) else {
         return last;

@@ -1,88 +1,88 @@
-//! A batch: events of one shard in the order of their arrival.
+//! A batch of events of one shard, in order of arrival.
 
 use bytes::{Bytes, BytesMut};
 
 use uw_websocket_core::event::{Event, ReadAt};
 
-/// What one transaction takes at most.
+/// Limits of one transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionSize {
-    /// Events.
+    /// Maximum number of events.
     pub events: usize,
-    /// Payload times the streams that it goes to. An event that is larger makes a transaction of its own.
+    /// Maximum payload bytes, counted once per stream. A larger event forms its own transaction.
     pub weight: usize,
 }
 
-/// Events of one shard in the order of their arrival. Plain data: whoever holds it answers for it.
+/// Events of one shard in order of arrival. Plain data without a drop effect: the holder accounts for them.
 #[derive(Clone, Debug)]
 pub struct EventBatch {
     events: Vec<Event>,
     payloads: Blocks,
-    /// Memory that the events take.
+    /// Memory of the events, in bytes.
     bytes: usize,
-    /// What they come to on the wire: each payload once for every stream.
+    /// Payload bytes on the wire: each payload once per stream.
     weight: usize,
-    /// When the first of the events was read.
+    /// Time at which the first event was read.
     read_at: ReadAt,
 }
 
 impl EventBatch {
-    /// An empty batch whose events were read from `read_at` on.
+    /// Creates an empty batch of events read from `read_at` on.
     #[must_use]
     pub fn new(read_at: ReadAt) -> EventBatch {
         EventBatch { events: Vec::new(), payloads: Blocks::default(), bytes: 0, weight: 0, read_at }
     }
 
-    /// Adds an event and copies its payload into memory of the batch: a slice of what was read would keep the whole
-    /// block that the socket was read into, however long the event waits.
+    /// Adds an event and copies its payload into the batch's memory: a slice would retain the whole socket read
+    /// block for as long as the event waits.
     pub fn push(&mut self, mut event: Event) {
         event.payload = self.payloads.copy(&event.payload);
         self.push_shared(event);
     }
 
-    /// Adds an event whose payload shares its memory with the events beside it, as one that was read from disk.
+    /// Adds an event whose payload shares memory with its neighbours, as after a read from disk.
     pub fn push_shared(&mut self, event: Event) {
         self.bytes += bytes_of(&event);
         self.weight += weight_of(&event);
         self.events.push(event);
     }
 
-    /// The events, first come first.
+    /// Returns the events in order of arrival.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The events, to give them their IDs.
+    /// Returns the events, for assigning IDs.
     pub fn events_mut(&mut self) -> &mut [Event] {
         &mut self.events
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     #[must_use]
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether there is none.
+    /// Whether the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// Memory that the events take, in bytes.
+    /// Returns the memory of the events in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// When the first of the events was read.
+    /// Returns the time at which the first event was read.
     #[must_use]
     pub fn read_at(&self) -> ReadAt {
         self.read_at
     }
 
-    /// Whether it is as large as a transaction.
+    /// Whether it has reached the size of a transaction.
     #[must_use]
     pub fn is_sealed(&self, size: TransactionSize) -> bool {
         self.events.len() >= size.events || self.weight >= size.weight
@@ -101,7 +101,7 @@ impl EventBatch {
         self.weight += later.weight;
     }
 
-    /// Keeps the events for which `is_kept` is true; it is asked once for each, in order.
+    /// Retains the events for which `is_kept` returns true; called once per event, in order.
     pub fn retain(&mut self, mut is_kept: impl FnMut(&Event) -> bool) {
         let EventBatch { events, bytes, weight, .. } = self;
         events.retain(|event| {
@@ -123,12 +123,12 @@ fn weight_of(event: &Event) -> usize {
     event.payload.len() * event.route.outlets.len()
 }
 
-/// The first block of a batch; a single event of any channel fits.
+/// Size of a batch's first block; a single event of any channel fits.
 const FIRST_BLOCK: usize = 4 * 1024;
-/// Blocks double up to this size: so few of them that allocating costs nothing, and little left over in the last one.
+/// Maximum block size; blocks double up to it: few allocations, and little waste in the last one.
 const LARGEST_BLOCK: usize = 64 * 1024;
 
-/// Memory for the payloads of one batch, block by block.
+/// Memory for the payloads of one batch, in blocks.
 #[derive(Clone, Debug)]
 struct Blocks {
     block: BytesMut,
@@ -158,7 +158,7 @@ mod tests {
     use crate::samples::batch;
     use uw_websocket_core::fixtures::{event, outlet, route};
 
-    /// Three events with 6 bytes.
+    /// Three events with 6 bytes in total.
     fn three() -> EventBatch {
         let route = route(0, vec![outlet("price:SPY", 0)]);
         batch(["1", "22", "333"].map(|payload| event(&route, payload, 0)))

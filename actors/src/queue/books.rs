@@ -1,4 +1,4 @@
-//! The books of a queue: what its events came to, and the losses that are not in the ledger yet.
+//! The accounting of a queue: counters of its events, and losses not yet in the gap ledger.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,47 +12,47 @@ use crate::observation::{
     ChannelObservation, DropReason, Fate, Observations, Place, WriterObservation, lock,
 };
 
-/// Where a queue counts.
+/// The accounting of one queue.
 #[derive(Debug)]
 pub struct Books {
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
-    /// The shard whose observation shows the queue.
+    /// Index of the shard that displays the queue.
     pub shard: usize,
     losses: Mutex<Vec<Gap>>,
 }
 
 impl Books {
-    /// Of a queue of a shard.
+    /// Creates the accounting of a shard's queue.
     #[must_use]
     pub fn new(observations: Arc<Observations>, shard: usize) -> Books {
         Books { observations, shard, losses: Mutex::default() }
     }
 
-    /// What others see of the shard.
+    /// Returns the shard's state and counters.
     #[must_use]
     pub fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
     }
 
-    /// The counts of a channel.
+    /// Returns the counters of a channel.
     #[must_use]
     pub fn channel(&self, index: ChannelIndex) -> &ChannelObservation {
         self.observations.channel(index)
     }
 
-    /// Enters losses that are to go to the ledger.
+    /// Records losses for the gap ledger.
     pub fn note(&self, losses: impl IntoIterator<Item = Gap>) {
         lock(&self.losses).extend(losses);
     }
 
-    /// The losses, each once.
+    /// Takes the recorded losses.
     #[must_use]
     pub fn take(&self) -> Vec<Gap> {
         std::mem::take(&mut *lock(&self.losses))
     }
 
-    /// Ends batches that were in memory alone; how many events they had.
+    /// Counts batches that were in memory only as dropped; returns the number of events.
     pub fn drop_batches(&self, batches: &[Arc<EventBatch>], reason: DropReason) -> u64 {
         for batch in batches {
             self.drop_events(batch.events(), reason);
@@ -60,7 +60,7 @@ impl Books {
         batches.iter().map(|batch| batch.len() as u64).sum()
     }
 
-    /// Ends events that were in memory alone.
+    /// Counts events that were in memory only as dropped.
     pub fn drop_events(&self, events: &[Event], reason: DropReason) {
         let mut channels: Vec<(String, u64)> = Vec::new();
         for event in events {
@@ -77,10 +77,10 @@ impl Books {
         self.note(losses::of_channels(channels, between, reason));
     }
 
-    /// Ends events that the disk queue dropped to make room, by channel; how many they were.
+    /// Counts events that the disk queue dropped to make room, by channel; returns their number.
     pub fn drop_oldest(&self, dropped: Dropped) -> u64 {
         for (name, events) in &dropped.events {
-            // all that are on disk at startup are counted
+            // all channels found on disk at startup have counters
             if let Some(channel) = self.observations.channel_named(name) {
                 channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolFull), *events);
             }

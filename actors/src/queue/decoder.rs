@@ -1,4 +1,4 @@
-//! From records of the disk queue back to events, for the streams under today's settings.
+//! Decodes records of the disk queue into events, for the streams of the current settings.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use uw_websocket_core::spool::Record;
 use super::batch::{EventBatch, TransactionSize};
 use crate::observation::{Observations, unix_micros};
 
-/// Routes that are remembered at most; as many as routers remember.
+/// Maximum number of cached routes, the same as in routers.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// Makes events of records.
+/// Decodes records into events.
 #[derive(Debug)]
 pub struct Decoder {
     keys: KeySettings,
@@ -32,7 +32,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For a shard, in batches that each fit into a transaction of `size`.
+    /// Creates a decoder for a shard; its batches fit into a transaction of `size`.
     #[must_use]
     pub fn new(
         keys: KeySettings,
@@ -44,7 +44,7 @@ impl Decoder {
         Decoder { keys, shard, size, observations, sessions, routes, name: String::new() }
     }
 
-    /// Batches of consecutive records, in their order, with the numbers of their first ones.
+    /// Decodes records into batches of consecutive ones, each with the number of its first record.
     pub fn batches(&mut self, records: impl IntoIterator<Item = Record>) -> Vec<(u64, EventBatch)> {
         let mut batches: Vec<(u64, EventBatch)> = Vec::new();
         let mut next = 0;
@@ -64,8 +64,8 @@ impl Decoder {
         batches
     }
 
-    /// The event of a record; none for a channel that nobody counts, which cannot be: all that are on disk at the start are
-    /// counted.
+    /// Decodes a record; `None` for a channel without counters, which cannot occur: all channels found on disk at
+    /// startup have them.
     pub fn event(&mut self, record: Record) -> Option<Event> {
         let route = self.route(&record)?;
         let cell = self.cell(&route, &record);
@@ -109,7 +109,7 @@ impl Decoder {
     }
 }
 
-/// When something was read, on the steady clock: as long ago as the wall clock says.
+/// Converts a receive time to the monotonic clock, by its age on the wall clock.
 fn read_at(received_us: u64) -> ReadAt {
     let now = Instant::now();
     let ago = Duration::from_micros(unix_micros().saturating_sub(received_us));

@@ -1,7 +1,7 @@
-//! The disk queue of one shard as the others see it: questions to its thread, and their answers.
+//! The handle of a shard's disk queue: requests to its thread, and their answers.
 //!
-//! Jobs are done in the order of asking, each with an answer. Acknowledgements are not worth a job: they are merged in one
-//! place and taken from there at the thread's next turn.
+//! Jobs run in the order of requests, each with an answer. Acknowledgements need no job: they are merged in one
+//! place and collected at the thread's next tick.
 
 use std::collections::HashSet;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -19,42 +19,42 @@ use uw_websocket_core::spool::{
 
 use crate::observation::lock;
 
-/// Jobs that wait at most. A queue has one question about writing and one about reading under way at a time; an old one is
-/// asked by all writers besides, at the start all at once; the settings allow 64.
+/// Maximum number of waiting jobs. A queue has at most one write and one read request in flight; an old queue is
+/// also queried by all writers, at startup all at once, and the settings allow 64.
 pub(super) const JOBS: usize = 256;
 
-/// Why the disk queue did not do what it was asked to.
+/// A failed request to the disk queue.
 #[derive(Debug, Error)]
 pub enum DiskError {
-    /// The disk queue says why.
+    /// The disk queue failed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// There are events that no record can hold: a defect, for they are looked at before.
+    /// An event does not fit into a record: a defect, since that is checked before.
     #[error(transparent)]
     Unrecordable(#[from] Unrecordable),
-    /// Its thread has ended: a defect, the process has to start anew.
+    /// Its thread has ended: a defect that requires a restart of the process.
     #[error("the thread of the disk queue has ended")]
     Ended,
-    /// More questions wait than there are askers: a defect.
+    /// More requests wait than there are requesters: a defect.
     #[error("more than {JOBS} questions wait for the disk queue")]
     Overrun,
 }
 
-/// Where the disk queue of a shard stands.
+/// The position of a disk queue.
 #[derive(Debug)]
 pub struct Standing {
-    /// Records below are stored.
+    /// All records below this number are stored.
     pub acknowledged: u64,
-    /// The next record gets this number.
+    /// Number of the next record.
     pub next: u64,
-    /// The first record that is still there.
+    /// Number of the first record on disk.
     pub kept_from: u64,
-    /// The highest ID of each stream among records that are no longer there.
+    /// The highest ID of each stream among removed records.
     pub removed: std::collections::HashMap<Arc<str>, EntryId>,
 }
 
 impl Standing {
-    /// Where an opened one stands.
+    /// Returns the position of an open disk queue.
     #[must_use]
     pub fn of(spool: &Spool) -> Standing {
         Standing {
@@ -66,13 +66,13 @@ impl Standing {
     }
 }
 
-/// What a disk queue will say. It can be kept and asked for by whoever comes next: an answer is lost with it alone, and not
-/// with who waited for it.
+/// A pending answer of a disk queue. It can be stored and awaited by another task: it is lost only if dropped, not
+/// with the task that awaits it.
 #[derive(Debug)]
 pub struct Answer<A>(Result<oneshot::Receiver<A>, DiskError>);
 
 impl<A> Answer<A> {
-    /// The answer, if it has come. After that there is none.
+    /// Returns the answer if it has arrived; afterwards there is none.
     pub fn take(&mut self) -> Option<Result<A, DiskError>> {
         match &mut self.0 {
             Ok(answer) => match answer.try_recv() {
@@ -84,7 +84,7 @@ impl<A> Answer<A> {
         }
     }
 
-    /// One that does not come while the test lasts.
+    /// An answer that does not arrive during the test.
     #[cfg(test)]
     pub(crate) fn never() -> Answer<A> {
         let (asked, answer) = oneshot::channel();
@@ -92,7 +92,7 @@ impl<A> Answer<A> {
         Answer(Ok(answer))
     }
 
-    /// Waits for the answer.
+    /// Awaits the answer.
     pub async fn wait(self) -> Result<A, DiskError> {
         self.0?.await.map_err(|_| DiskError::Ended)
     }
@@ -116,40 +116,40 @@ pub(super) enum Job {
     Flush(oneshot::Sender<Result<(), SpoolError>>),
 }
 
-/// Collects the records that are to be appended, on the disk's thread: whatever has come by then goes with them.
+/// Collects the records to append, on the disk's thread, including whatever has arrived by then.
 pub type Collect = Box<dyn FnOnce(&mut Records) -> Result<(), Unrecordable> + Send>;
 
-/// Whether they were.
+/// The result of an append.
 pub type Appended = Result<(), DiskError>;
 
-/// New IDs for the backlog of one stream.
+/// A reassignment of IDs in the backlog of one stream.
 #[derive(Debug)]
 pub struct Reassignment {
-    /// The channel's name and the symbol of the stream.
+    /// The channel name of the stream.
     pub channel: String,
-    /// `None` is the channel's full stream.
+    /// The symbol of the stream; `None` is the channel's full stream.
     pub symbol: Option<String>,
-    /// But for these records, which are stored.
+    /// Records to leave alone, because they are stored.
     pub skip: HashSet<u64>,
-    /// New IDs are above this one.
+    /// Lower bound of the new IDs.
     pub above: EntryId,
 }
 
-/// What was stored since the thread looked last.
+/// Acknowledgements not yet collected by the thread.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
     pub below: u64,
     pub lasts: HashMap<Arc<str>, EntryId, RandomState>,
-    /// Of entries that were never on the disk.
+    /// The last IDs of entries that were never on disk.
     pub unkept: HashMap<Arc<str>, EntryId, RandomState>,
 }
 
-/// The disk queue of one shard, as its writer sees it.
+/// The handle of one shard's disk queue.
 #[derive(Clone)]
 pub struct Disk {
     pub(super) jobs: SyncSender<Job>,
     pub(super) stored: Arc<Mutex<Acknowledged>>,
-    /// Tells queues apart.
+    /// Identifies the queue.
     pub(super) folder: Arc<str>,
     pub(super) answered: Arc<Notify>,
     pub(super) damages: Arc<Mutex<Vec<Damage>>>,
@@ -168,7 +168,7 @@ impl PartialEq for Disk {
 }
 
 impl Disk {
-    /// A queue that has a name and nothing behind it.
+    /// A queue with a name and no thread.
     #[cfg(test)]
     pub(crate) fn nowhere(folder: &str) -> Disk {
         Disk {
@@ -180,37 +180,37 @@ impl Disk {
         }
     }
 
-    /// The folder, which names the queue.
+    /// Returns the folder, which identifies the queue.
     #[must_use]
     pub fn folder(&self) -> &str {
         &self.folder
     }
 
-    /// Rings whenever a question was answered.
+    /// Returns the notification sent after each answer.
     #[must_use]
     pub fn answered(&self) -> Arc<Notify> {
         Arc::clone(&self.answered)
     }
 
-    /// Appends records.
+    /// Requests an append.
     #[must_use]
     pub fn append(&self, records: Collect) -> Answer<Appended> {
         self.ask(|answer| Job::Append(records, answer))
     }
 
-    /// Reads records from a position on, at least one if there is one.
+    /// Requests records from a number on, at least one if available.
     #[must_use]
     pub fn read(&self, from: u64, max_events: usize, max_bytes: u64) -> Answer<Result<Chunk, SpoolError>> {
         self.ask(|answer| Job::Read { from, max_events, max_bytes, answer })
     }
 
-    /// Gives the backlog of a stream new IDs.
+    /// Requests new IDs for the backlog of a stream.
     #[must_use]
     pub fn reassign(&self, reassignment: Reassignment) -> Answer<Result<Reassigned, SpoolError>> {
         self.ask(|answer| Job::Reassign(reassignment, answer))
     }
 
-    /// Makes room by dropping the oldest records from `protected_below` on.
+    /// Requests room by dropping the oldest records from `protected_below` on.
     #[must_use]
     pub fn drop_oldest(
         &self,
@@ -220,35 +220,35 @@ impl Disk {
         self.ask(|answer| Job::DropOldest { protected_below, bytes, answer })
     }
 
-    /// Damage that was met by reading, each once, whoever read it.
+    /// Takes the damage found by any reader, each once.
     #[must_use]
     pub fn take_damages(&self) -> Vec<Damage> {
         std::mem::take(&mut *lock(&self.damages))
     }
 
-    /// Where the queue stands, for whoever does not wait.
+    /// Requests the position without waiting.
     pub fn ask_standing(&self) -> Answer<Standing> {
         self.ask(Job::Stand)
     }
 
-    /// Where the queue stands.
+    /// Returns the position.
     pub async fn standing(&self) -> Result<Standing, DiskError> {
         self.ask_standing().wait().await
     }
 
-    /// Brings everything that is known to the disk, as before the end.
+    /// Writes all state to disk, as at shutdown.
     pub async fn flush(&self) -> Result<(), DiskError> {
         Ok(self.ask(Job::Flush).wait().await??)
     }
 
-    /// Says that all records below are stored, and the last ID that their streams got by them.
+    /// Acknowledges all records below `below`, with the last IDs written to their streams.
     pub fn acknowledge(&self, below: u64, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
         let mut stored = lock(&self.stored);
         stored.below = stored.below.max(below);
         stored.lasts.extend(lasts);
     }
 
-    /// Says which last IDs streams got by entries that were never here.
+    /// Records the last IDs of stream entries that were never on disk.
     pub fn note_unkept(&self, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
         lock(&self.stored).unkept.extend(lasts);
     }

@@ -1,7 +1,7 @@
-//! The thread of a disk queue: a slow disk never holds an actor.
+//! The thread of a disk queue: a slow disk never blocks an actor.
 //!
-//! Between jobs the thread keeps the cursor file, removes what was acknowledged long enough ago, and hands written files to a
-//! second thread that waits for the disk.
+//! Between jobs the thread writes the cursor file, removes segments acknowledged long enough ago, and passes
+//! written files to a second thread that syncs them.
 
 use std::fs::File;
 use std::io;
@@ -22,37 +22,38 @@ use crate::observation::{Observations, lock};
 use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
 
-/// Files that wait to be synced at most; the same one may wait several times.
+/// Maximum number of files waiting for sync; a file may be included several times.
 const MAX_DIRTY: usize = 32;
-/// After a bypass of a failing disk, the last IDs of what was never on it are written down so often: a small file for each
-/// shard.
+/// Interval at which, after a bypass of a failing disk, the last IDs of entries never on disk are written: a small
+/// file per shard.
 const UNKEPT_EVERY: Duration = Duration::from_secs(1);
-/// From the beginning of one append to that of the next at least, on a busy feed: at 5 000 events a second two go together.
+/// Minimum interval between the starts of two appends on a busy feed: at 5 000 events per second two are merged.
 const LINGER: Duration = Duration::from_micros(400);
-/// A feed is busy while appends follow each other within this time; a quieter one never waits.
+/// Maximum interval between the appends of a busy feed; a quieter one never waits.
 const BUSY: Duration = Duration::from_millis(1);
-/// The thread's turn without jobs. After a kill -9 what was stored within one turn is looked up again, no more.
+/// Interval of the thread's housekeeping. After a kill -9 at most the records stored within one interval are looked
+/// up again.
 const TURN: Duration = Duration::from_millis(100);
 
-/// What a disk queue's thread works with.
+/// Parts of a disk queue's thread.
 pub struct DiskParts {
-    /// The queue.
+    /// The open disk queue.
     pub spool: Spool,
-    /// Names it in logs.
+    /// Name of the queue in logs.
     pub folder: String,
-    /// What is done once all of it is stored and kept long enough, if the queue is to end then.
+    /// What to do once all of it is stored and its retention has passed; `None` for a current queue.
     pub retirement: Option<Retirement>,
-    /// How long stored records stay, and when they reach the platter.
+    /// Retention of stored records, and the sync policy.
     pub settings: SpoolSettings,
-    /// What others see of it.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
-    /// The shard whose observation shows it.
+    /// Index of the shard that displays it.
     pub shard: usize,
-    /// Names it.
+    /// Logger with the queue's name.
     pub log: Logger,
 }
 
-/// Starts the threads of a disk queue. They end when the last clone of it is gone.
+/// Starts the threads of a disk queue. They end when its last handle is dropped.
 pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let (jobs, inbox) = sync_channel(JOBS);
     let stored = Arc::new(Mutex::new(Acknowledged::default()));
@@ -87,7 +88,7 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         log: parts.log,
     };
     thread::Builder::new().name("spool".into()).spawn(move || {
-        // dropped last, when all questions that are left have lost their answers
+        // dropped last, after all remaining requests have lost their answers
         let bell = bell;
         thread.run(&inbox, &bell);
         drop(inbox);
@@ -95,7 +96,7 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
     Ok(Disk { jobs, stored, folder, answered, damages })
 }
 
-/// Wakes whoever waits for an answer, at the latest when none comes any more.
+/// Wakes tasks that wait for an answer, at the latest when none can come any more.
 struct Bell(Arc<Notify>);
 
 impl Bell {
@@ -112,27 +113,27 @@ impl Drop for Bell {
 
 struct DiskThread {
     spool: Spool,
-    /// The memory of the last records, used again for the next.
+    /// The buffer of the last records, reused for the next.
     records: Records,
     appended_at: Instant,
-    /// An append that waits for more, and until when.
+    /// An append waiting to be merged with more, and its deadline.
     lingering: Option<(Job, Instant)>,
     damages: Arc<Mutex<Vec<Damage>>>,
     retirement: Option<Retirement>,
-    /// Answers of heirs that are still to come, once they were told.
+    /// Pending answers of the heirs, once they were informed.
     inheritance: Option<Vec<Written>>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
     stored: Arc<Mutex<Acknowledged>>,
     unsynced: SyncSender<Vec<File>>,
-    /// Files that are still to be handed over.
+    /// Files not yet passed to the sync thread.
     dirty: Vec<File>,
-    /// The events and bytes that others see: a shard may have several queues.
+    /// Events and bytes last published: a shard may have several queues.
     shown: (u64, u64),
-    /// The position in the cursor's file: what is acknowledged, what comes next, and how much is between.
+    /// The position in the cursor file: acknowledged, next, and the number of events in between.
     persisted: Option<(u64, u64, u64)>,
-    /// Whether something was stored without having been on the disk, since that was last written down.
+    /// Whether any entry was stored without having been on disk since that was last written.
     has_unkept: bool,
     unkept_at: Instant,
     synced_at: Instant,
@@ -177,8 +178,8 @@ impl DiskThread {
         self.report(kept);
     }
 
-    /// Gives a job back that is to be done now. An append soon after the last one waits a little: wake-ups cost more than the
-    /// bytes, and what comes in the meantime goes with it.
+    /// Returns a job to be done now. An append shortly after the last one is delayed: wake-ups cost more than the
+    /// bytes, and it is merged with whatever arrives meanwhile.
     fn lingers(&mut self, job: Job) -> Option<Job> {
         let until = self.appended_at + LINGER;
         let is_busy = || self.appended_at.elapsed() < BUSY;
@@ -189,7 +190,7 @@ impl DiskThread {
         Some(job)
     }
 
-    /// Nobody may wait for an answer any more; that is no failure of the disk.
+    /// The requester may be gone; that is not a failure of the disk.
     fn work(&mut self, job: Job) {
         let unheard = match job {
             Job::Append(collect, answer) => {
@@ -246,14 +247,14 @@ impl DiskThread {
         }
     }
 
-    /// The folder of an old queue that has nothing left, when its heirs know what it knew.
+    /// Returns the folder of an empty old queue once its heirs have persisted its last IDs.
     fn retired(&mut self) -> Option<PathBuf> {
         let is_empty = self.spool.kept_from() == self.spool.next_seq();
         let retirement = self.retirement.as_ref().filter(|_| is_empty)?;
         let answers = self.inheritance.get_or_insert_with(|| retirement.bequeath(self.spool.removed()));
         while let Some(answer) = answers.last_mut() {
             if let Err(error) = answer.take()?.and_then(|written| written.map_err(DiskError::from)) {
-                // told anew at the next turn, or by the next process
+                // repeated at the next tick, or by the next process
                 self.inheritance = None;
                 if self.failures.is_due(Instant::now()) {
                     warn!(self.log, "disk queue not kept up"; ErrorChain::new(&error));
@@ -265,7 +266,7 @@ impl DiskThread {
         Some(retirement.folder.clone())
     }
 
-    /// What is done ten times a second.
+    /// Housekeeping, ten times per second.
     fn turn(&mut self, now: Instant) {
         self.take_stored(now);
         let kept = self.persist_cursor();
@@ -286,7 +287,7 @@ impl DiskThread {
         self.show();
     }
 
-    /// Brings everything that is known to the disk, each part though another fails.
+    /// Writes all state to disk, each part even if another fails.
     fn flush(&mut self) -> Result<(), SpoolError> {
         self.take_stored(Instant::now());
         let noted = self.persist_unkept();
@@ -294,7 +295,7 @@ impl DiskThread {
         noted.and(kept)
     }
 
-    /// Writes down what was stored without having been on the disk.
+    /// Writes the last IDs of entries stored without having been on disk.
     fn persist_unkept(&mut self) -> Result<(), SpoolError> {
         if self.has_unkept {
             self.spool.persist_removed()?;
@@ -303,7 +304,7 @@ impl DiskThread {
         Ok(())
     }
 
-    /// Writes the cursor down if it has moved.
+    /// Writes the cursor if it has moved.
     fn persist_cursor(&mut self) -> Result<(), SpoolError> {
         let position = (self.spool.acknowledged(), self.spool.next_seq(), self.spool.unacknowledged());
         if self.persisted != Some(position) {
@@ -313,8 +314,7 @@ impl DiskThread {
         Ok(())
     }
 
-    /// Hands written files to the thread that waits for the platter. While that still works on the last ones, these wait for
-    /// the next time.
+    /// Passes written files to the sync thread. While that is busy, they wait for the next tick.
     fn hand_over(&mut self) {
         let mut files = std::mem::take(&mut self.dirty);
         match self.spool.take_dirty() {
@@ -343,7 +343,7 @@ impl DiskThread {
         let (events, bytes) = std::mem::replace(&mut self.shown, shown);
         observed.spool_events.change(events, shown.0);
         observed.spool_bytes.change(bytes, shown.1);
-        // an old queue of the shard shows its own here until it is empty
+        // an old queue of the shard shows its own value here until it is empty
         observed.spool_oldest.set(oldest.unwrap_or_default());
     }
 
@@ -356,7 +356,7 @@ impl DiskThread {
     }
 }
 
-/// Removes the folder of an empty queue, unless a person is to look at what was set aside in it.
+/// Removes the folder of an empty queue, unless it has a salvage folder to be inspected.
 fn remove(folder: &Path) -> io::Result<()> {
     if !folder.join(ASIDE).exists() {
         return std::fs::remove_dir_all(folder);

@@ -1,8 +1,8 @@
-//! The disk queues of all shards: opened at the start of the process, before anything is counted or joined.
+//! Opens the disk queues of all shards at startup, before anything is counted or joined.
 //!
-//! Each shard has its own folder. When the number of shards changes, a new generation of folders begins. Folders of earlier
-//! generations, or all of them when the disk queue is off now, are adopted: written first, the oldest generation before the
-//! next, and removed.
+//! Each shard has its own folder. A change of the number of shards begins a new generation of folders. Folders of
+//! earlier generations (all of them if the disk queue is now disabled) are migrated: written first, oldest
+//! generation first, and then removed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -32,27 +32,28 @@ use crate::ledger::gap::Gap;
 use crate::observation::Observations;
 use crate::settings::{Fsync, SpoolMode, SpoolSettings, WriterSettings};
 
-/// A segment goes as a whole: it is an eighth of what a shard may take, so that room comes in steps worth having, within
-/// these bounds.
+/// Bounds of the segment size, an eighth of a shard's limit: segments are removed whole, so that space is freed in
+/// steps that matter.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1024;
-/// A quarter of the time for which records are kept, within these bounds: on a quiet feed they go in steps too.
+/// Bounds of the segment age, a quarter of the retention of stored records: removal proceeds in steps on a quiet
+/// feed too.
 const SEGMENT_AGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// The file with the name of the instance that has the folder.
+/// File name of the instance that has used the folder last.
 const INSTANCE: &str = "instance";
 
-/// The disk queues cannot be used.
+/// The disk queues cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The folder or one in it.
+    /// A folder is unusable.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// Their threads.
+    /// A thread cannot be started.
     #[error("cannot start the threads of the disk queue")]
     Threads(#[source] io::Error),
 }
 
-/// Disk queues that were opened and recovered.
+/// Disk queues, opened and recovered but not started.
 pub struct OpenFolders {
     settings: SpoolSettings,
     shards: usize,
@@ -60,36 +61,37 @@ pub struct OpenFolders {
     damages: Vec<(String, Vec<Damage>)>,
     events: BTreeMap<String, u64>,
     highest: EntryId,
-    /// Of the shards' own folders; none with the disk queue off.
+    /// Generation of the current folders; `None` with the disk queue disabled.
     generation: Option<u64>,
     lock: Option<SpoolLock>,
     predecessor: Option<String>,
 }
 
-/// Queues at work.
+/// Running queues.
 pub struct Started {
-    /// What of each shard outlives its writers.
+    /// The shards, which outlive their writers.
     pub shards: Vec<Shard>,
-    /// To be held until the end.
+    /// The lock of the folder; hold it until the end of the process.
     pub lock: Option<SpoolLock>,
 }
 
-/// What the queues are started with.
+/// Parts of running queues.
 pub struct StartParts<'s> {
-    /// What streams are called.
+    /// Stream names.
     pub keys: &'s KeySettings,
-    /// How many shards, and their bounds.
+    /// Number and limits of the shards.
     pub writers: &'s WriterSettings,
-    /// How many connections deliver events.
+    /// Number of connections that deliver events.
     pub connections: usize,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: &'s Arc<Observations>,
-    /// The log.
+    /// Logger of the process.
     pub log: &'s Logger,
 }
 
 impl OpenFolders {
-    /// Opens and recovers every queue in the folder. With the disk queue off and no folder there is nothing to do.
+    /// Opens and recovers every queue in the folder. Does nothing if the disk queue is disabled and the folder does
+    /// not exist.
     pub fn open(
         settings: &SpoolSettings,
         shards: usize,
@@ -152,18 +154,19 @@ impl OpenFolders {
         Ok(())
     }
 
-    /// The instance that had the folder before. It has ended, for its lock was free.
+    /// Returns the instance that used the folder before. It has ended, since its lock was free.
     #[must_use]
     pub fn predecessor(&self) -> Option<&str> {
         self.predecessor.as_deref()
     }
 
-    /// The channels of the recovered events. What is recovered is counted by channel, so that all of these must be observed.
+    /// Returns the channels of the recovered events. All of them need counters, as recovered events are counted by
+    /// channel.
     pub fn channels(&self) -> impl Iterator<Item = Channel> {
         self.events.keys().filter_map(|name| Channel::parse(name).ok())
     }
 
-    /// Counts what was recovered, and starts the threads.
+    /// Counts recovered events, and starts the threads.
     pub fn start(self, parts: &StartParts<'_>) -> Result<Started, OpenError> {
         let StartParts { writers, observations, log, .. } = parts;
         for channel in &observations.channels {
@@ -194,7 +197,7 @@ impl OpenFolders {
                 log: log.new(slog::o!("component" => "queue", "shard" => shard)),
             })
         };
-        // today's first: the old ones have them as heirs
+        // current queues first: they are the heirs of the old ones
         let (todays, olds): (Vec<_>, Vec<_>) =
             self.queues.into_iter().partition(|(folder, _)| self.generation == Some(folder.generation));
         let todays = todays.into_iter().map(|(folder, spool)| (folder.shard, folder, spool, true));
@@ -252,12 +255,12 @@ impl OpenFolders {
     }
 }
 
-/// The generation of today's folders: the newest if that has as many shards, else a new one.
+/// Returns the current generation: the newest if its number of shards matches, otherwise a new one.
 fn generation(folders: &[ShardFolder], shards: usize) -> u64 {
     folders.last().map_or(0, |newest| newest.generation + u64::from(newest.of != shards))
 }
 
-/// Puts our name in the place of the predecessor's. Where that fails, its lease is waited for.
+/// Replaces the predecessor's name by ours. On failure its lease is waited for.
 fn succeed(path: &Path, instance: &str) -> Option<String> {
     let predecessor = std::fs::read_to_string(path).ok().filter(|name| !name.is_empty());
     std::fs::write(path, instance).ok()?;

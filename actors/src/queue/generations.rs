@@ -1,7 +1,7 @@
-//! Queues that an earlier process with another number of shards, or with a disk queue where there is none now, left behind.
+//! Queues left by an earlier process with another number of shards, or with a disk queue where it is now disabled.
 //!
-//! Each is written by one of today's writers, generation by generation, and no writer writes anything newer before all of
-//! them are empty: a stream may have been at home in any of them and may be at home with any writer now.
+//! Each is written by one of the current writers, generation by generation, and no writer writes newer events until
+//! all of them are empty: a stream may have belonged to any of them and may now belong to any writer.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,53 +9,53 @@ use std::sync::{Arc, Mutex};
 use super::Queue;
 use crate::observation::lock;
 
-/// A queue that was left behind.
+/// An old queue.
 #[derive(Clone, Debug)]
 pub struct OldQueue {
-    /// What is in it came before what is in one of a later generation.
+    /// Its generation; its events precede those of later generations.
     pub generation: u64,
-    /// The queue.
+    /// The queue itself.
     pub queue: Queue,
 }
 
-/// The old queues of all shards. Outlives the writers.
+/// The old queues of all shards; outlives the writers.
 #[derive(Clone, Debug, Default)]
 pub struct Generations(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// All of them, the oldest generation first.
+    /// All old queues, oldest generation first.
     queues: Vec<OldQueue>,
-    /// Generation and name of those that are not empty yet.
+    /// Generation and name of the non-empty ones.
     left: Mutex<BTreeSet<(u64, Arc<str>)>>,
 }
 
 impl Generations {
-    /// These, in the order of their generations, are left.
+    /// Creates the set from queues in the order of their generations.
     #[must_use]
     pub fn new(queues: Vec<OldQueue>) -> Generations {
         let left = queues.iter().map(OldQueue::key).collect();
         Generations(Arc::new(Shared { queues, left: Mutex::new(left) }))
     }
 
-    /// All of them, the oldest generation first.
+    /// Returns all old queues, oldest generation first.
     #[must_use]
     pub fn queues(&self) -> &[OldQueue] {
         &self.0.queues
     }
 
-    /// Whether all that is older is empty, what other writers write too.
+    /// Whether all older generations are empty, including those that other writers write.
     #[must_use]
     pub fn is_turn_of(&self, generation: u64) -> bool {
         lock(&self.0.left).first().is_none_or(|(oldest, _)| *oldest >= generation)
     }
 
-    /// This one is empty.
+    /// Records that a queue is empty.
     pub fn finish(&self, old: &OldQueue) {
         lock(&self.0.left).remove(&old.key());
     }
 
-    /// Whether all are empty.
+    /// Whether all old queues are empty.
     #[must_use]
     pub fn are_over(&self) -> bool {
         lock(&self.0.left).is_empty()

@@ -1,4 +1,4 @@
-//! The queue as its users see it.
+//! The handle of a queue.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -26,39 +26,39 @@ use crate::ledger::gap::Gap;
 use crate::observation::{DropReason, Fate, Observations, Place, lock};
 use crate::settings::SpoolSettings;
 
-/// A queue; cheap to clone. All its methods may be called from any thread, but only one writer at a time may append, and
-/// only one may peek and ack.
+/// A queue; cheap to clone. Its methods may be called from any thread, but only one writer at a time may append,
+/// and only one may peek and acknowledge.
 #[derive(Clone, Debug)]
 pub struct Queue(pub(super) Arc<Shared>);
 
-/// What a queue is made of.
+/// Parts of a queue.
 pub struct QueueParts {
-    /// Its disk, unless it is in memory alone.
+    /// Its disk; `None` for a queue in memory only.
     pub disk: Option<Disk>,
-    /// The records that are there: those below the first number are stored.
+    /// Position of its disk; records below the acknowledged number are stored.
     pub standing: Option<Standing>,
-    /// The highest ID of each stream among stored records that are there.
+    /// The highest ID of each stream among stored records still on disk.
     pub kept: std::collections::HashMap<Arc<str>, EntryId>,
-    /// Whether it is what an earlier process left: nothing is ever appended to it.
+    /// Whether it was left by an earlier process; such a queue accepts no more events.
     pub is_old: bool,
-    /// How the disk is used.
+    /// Settings of the disk queue.
     pub settings: SpoolSettings,
-    /// What is lent at most at once.
+    /// Maximum size of a lent batch.
     pub size: TransactionSize,
-    /// What the streams are called.
+    /// Stream names.
     pub keys: KeySettings,
-    /// The shard whose observation shows it.
+    /// Index of the shard that displays it.
     pub shard: usize,
-    /// All IDs that it gives are above this one.
+    /// Lower bound of all IDs that it assigns.
     pub highest: EntryId,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
-    /// Names it.
+    /// Logger with the queue's name.
     pub log: Logger,
 }
 
 impl Queue {
-    /// A queue over a disk, or in memory alone.
+    /// Creates a queue with a disk or in memory only.
     #[must_use]
     pub fn new(parts: QueueParts) -> Queue {
         let prefix = parts.keys.stream_prefix();
@@ -67,7 +67,8 @@ impl Queue {
         for (name, id) in parts.standing.iter().flat_map(|standing| &standing.removed) {
             stored.note(&key(name), *id, false);
         }
-        // of all streams, wherever they are at home now: whoever writes to one from here has to see what Redis lost of it
+        // of all streams, whichever shard they belong to now: a writer of one of them must detect what Redis has
+        // lost
         for (name, id) in &parts.kept {
             stored.note(&key(name), *id, true);
         }
@@ -98,13 +99,13 @@ impl Queue {
         }))
     }
 
-    /// Names the queue among those of the process.
+    /// Returns the name, unique within the process.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.0.name
     }
 
-    /// Its disk, unless it is in memory alone.
+    /// Returns its disk; `None` for a queue in memory only.
     #[must_use]
     pub fn disk(&self) -> Option<&Disk> {
         self.0.disk()
@@ -112,7 +113,7 @@ impl Queue {
 
     // --- append -----------------------------------------------------------------------------------------------------
 
-    /// Takes over what was delivered; says whether there was something. From here on it is the queue's.
+    /// Accepts delivered batches, which the queue owns from here on; returns whether there were any.
     pub fn accept(&self, inbox: &Inbox) -> bool {
         let state = &mut *lock(&self.0.state);
         let mut transit = Transit { batches: inbox.take(APPEND_BYTES).into(), books: &self.0.books };
@@ -121,7 +122,7 @@ impl Queue {
             self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
             self.0.leave_out_unrecordable(state, batch);
-            // nothing awaits or panics between taking it out and pushing it
+            // nothing awaits or panics between removal and push
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
                 state.backlog.push(batch);
             }
@@ -129,8 +130,8 @@ impl Queue {
         is_news
     }
 
-    /// Waits until all that was taken over may be lent: it is on disk, or in memory where the disk fails. Cancelling it loses
-    /// nothing; whoever calls it next goes on.
+    /// Waits until all accepted events may be lent: they are on disk, or in memory if the disk fails. Cancel safe:
+    /// the next caller continues.
     pub async fn keep(&self) {
         loop {
             let turn = self.0.turn().await;
@@ -145,42 +146,42 @@ impl Queue {
                 Step::Asked => self.0.answered().await,
                 Step::Room => {
                     drop(turn);
-                    // the time is a bound of the wait alone
+                    // the timeout bounds the wait only
                     drop(timeout(RETRY_EVERY, changed).await);
                 }
             }
         }
     }
 
-    /// Whether everything that it has is on disk.
+    /// Whether its whole content is on disk.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         lock(&self.0.state).backlog.is_safe()
     }
 
-    /// More may come, in a new life of the writer.
+    /// Reopens the queue for a new writer.
     pub fn open(&self) {
         self.0.change_supply(Supply::Live);
     }
 
-    /// The shard is closing: what is to be kept is not held up for want of room any more.
+    /// Announces that the shard is closing: appends no longer wait for room.
     pub fn hurry(&self) {
         self.0.change_supply(Supply::Closing);
     }
 
-    /// Nothing comes any more.
+    /// Announces that no more events will be accepted.
     pub fn close(&self) {
         self.0.change_supply(Supply::Closed);
     }
 
-    /// Whether nothing comes any more and everything is on disk, so that it may be left there.
+    /// Whether no more events will be accepted and everything is on disk, where it may stay.
     #[must_use]
     pub fn may_be_left(&self) -> bool {
         let state = lock(&self.0.state);
         state.supply == Supply::Closed && state.backlog.is_safe()
     }
 
-    /// Ends what is in memory alone, as at the end of a term; how many events that were.
+    /// Drops the events that are in memory only, as at the end of a leadership term; returns their number.
     #[must_use]
     pub fn abandon(&self, reason: DropReason) -> u64 {
         let state = &mut *lock(&self.0.state);
@@ -190,7 +191,7 @@ impl Queue {
         unrecordable.len() as u64 + self.0.books.drop_batches(&batches, reason)
     }
 
-    /// Losses that are to be entered in the ledger, each once.
+    /// Takes the losses to be recorded in the gap ledger.
     #[must_use]
     pub fn take_losses(&self) -> Vec<Gap> {
         let mut losses = self.0.books.take();
@@ -204,18 +205,18 @@ impl Queue {
         losses
     }
 
-    /// Losses that are to be entered in the ledger, found by others.
+    /// Adds losses found elsewhere.
     pub fn note_losses(&self, losses: Vec<Gap>) {
         self.0.books.note(losses);
     }
 
-    /// An event that no record can hold; the same again until it is [ended](Queue::end_unrecordable).
+    /// Returns an event that does not fit into a record; the same one until it is [ended](Queue::end_unrecordable).
     #[must_use]
     pub fn unrecordable(&self) -> Option<(Event, Unrecordable)> {
         lock(&self.0.state).unrecordable.front().cloned()
     }
 
-    /// Ends the event that no record can hold.
+    /// Ends the event that does not fit into a record.
     pub fn end_unrecordable(&self, fate: Fate) {
         if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
             self.0.books.channel(event.route.channel).end(Place::Memory, fate, 1);
@@ -224,11 +225,10 @@ impl Queue {
 
     // --- peek -------------------------------------------------------------------------------------------------------
 
-    /// Waits for what is to be written next, and lends it; the same again until it is acknowledged. Cancelling it loses
-    /// nothing.
+    /// Waits for the next batch to write, and lends it; the same one until it is acknowledged. Cancel safe.
     pub async fn peek(&self) -> Result<Next, DiskError> {
         loop {
-            // from here on no change is missed
+            // from here on changes are not missed
             let changed = self.0.changed.notified();
             let records = match self.0.lend() {
                 Ok(Some(next)) => return Ok(next),
@@ -244,35 +244,35 @@ impl Queue {
         }
     }
 
-    /// Memory of what may be lent, in bytes: it has a bound, whatever waits.
+    /// Returns the memory of the batches ready to be lent, in bytes; bounded however large the backlog.
     #[must_use]
     pub fn ready_bytes(&self) -> usize {
         lock(&self.0.state).backlog.ready_bytes()
     }
 
-    /// Whether nothing is left in it.
+    /// Whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         lock(&self.0.state).backlog.is_empty()
     }
 
-    /// The position of the next event that is taken over: all that are here are before it.
+    /// Returns the position of the next event accepted, after all present ones.
     #[must_use]
     pub fn end(&self) -> Position {
         lock(&self.0.state).backlog.next()
     }
 
-    /// What of a stream Redis has taken from this queue.
+    /// Returns what Redis has stored from this queue, by stream.
     #[must_use]
     pub fn stored(&self) -> Vec<(Arc<str>, Stored)> {
         lock(&self.0.state).stored.all()
     }
 
-    /// What the disk keeps of what was stored: records and the highest ID of each stream that is no longer there.
+    /// Returns the stored records still on disk, and the highest ID of each stream among removed ones.
     pub async fn kept(&self) -> Option<Kept> {
         let reader = self.0.reader.as_ref()?;
         let Ok(standing) = reader.disk().standing().await else {
-            // one that has ended keeps nothing
+            // an ended one keeps nothing
             lock(&self.0.state).stored.disk_is_gone();
             return None;
         };
@@ -283,8 +283,9 @@ impl Queue {
         Some(Kept::new(Arc::clone(reader), &standing))
     }
 
-    /// Gives the backlog of a stream IDs above `above`, but for the events in `skip`, which are stored. What is lent is to be
-    /// lent anew. Where the disk fails, copies in memory have them alone; the rest is found when it is its turn.
+    /// Assigns IDs above `above` to the backlog of a stream, except the events in `skip`, which are stored. Lent
+    /// events must be lent again. If the disk fails only the copies in memory are renumbered; the rest is detected
+    /// when it is written.
     pub async fn reassign(
         &self,
         (index, outlet): (ChannelIndex, &Outlet),
@@ -308,8 +309,8 @@ impl Queue {
 
     // --- ack --------------------------------------------------------------------------------------------------------
 
-    /// Ends what was lent: `fate` says of each event, by its place in the batch, what became of it, and `lasts` which last
-    /// entries Redis took of their streams.
+    /// Ends a lent batch: `fate` returns the outcome of each event by its index, and `lasts` has the last entry
+    /// that Redis stored per stream.
     pub fn ack(&self, lent: &Lent, fate: impl Fn(usize) -> Fate, lasts: Vec<(Arc<str>, EntryId)>) {
         let shared = &*self.0;
         let state = &mut *lock(&shared.state);
@@ -327,7 +328,7 @@ impl Queue {
             let names = lasts.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
             match record {
                 Some(record) => disk.acknowledge(record + batch.len() as u64, names),
-                // what was never on the disk cannot be written again from there: should Redis lose it, that is to be known
+                // never on disk, so a loss in Redis cannot be rewritten from there; that has to be known
                 None => disk.note_unkept(names),
             }
         }
@@ -337,7 +338,7 @@ impl Queue {
 
     // --- what an earlier process knew -------------------------------------------------------------------------------
 
-    /// Learns of an event that came before: its IDs, and what it is told by among duplicates.
+    /// Learns an earlier event: its IDs and its fingerprint for duplicate detection, which is returned.
     #[must_use]
     pub fn learn(&self, event: &Event, is_stored: bool) -> u64 {
         let state = &mut *lock(&self.0.state);
@@ -350,7 +351,7 @@ impl Queue {
         state.duplicates.fingerprint(event.route.symbol(), &event.payload)
     }
 
-    /// Enters an event that came before among those that duplicates are looked for in, the oldest first.
+    /// Adds an earlier event to duplicate detection. Call it in order, oldest first.
     pub fn remember(&self, channel: ChannelIndex, ordinal: u64, fingerprint: u64) {
         lock(&self.0.state).duplicates.remember(channel, ordinal, fingerprint);
     }

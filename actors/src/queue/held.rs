@@ -1,35 +1,35 @@
-//! What a backlog is made of: batches in memory, and stretches of records that are on disk alone.
+//! The parts of a backlog: batches in memory, and runs of records that are on disk only.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::batch::{EventBatch, TransactionSize};
 
-/// The place of an event in its queue: each event that is taken over has the next one, whatever medium it is on.
+/// The position of an event in its queue; consecutive over all accepted events, whatever medium they are on.
 pub type Position = u64;
 
-/// Consecutive events of a queue.
+/// A run of events of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first one.
+    /// The first position.
     pub first: Position,
-    /// How many there are.
+    /// The number of events.
     pub len: u64,
 }
 
-/// The oldest events of a queue, lent to whoever writes them: they stay in it until they are acknowledged.
+/// The oldest events of a queue, lent to be written; they remain in it until acknowledged.
 #[derive(Clone, Debug)]
 pub struct Lent {
-    /// The position of the first event.
+    /// Position of the first event.
     pub first: Position,
-    /// The events, no more than one transaction takes.
+    /// The events; at most one transaction.
     pub batch: Arc<EventBatch>,
-    /// Whether they are on disk.
+    /// Whether all of them are on disk.
     pub is_on_disk: bool,
 }
 
 impl Lent {
-    /// The position behind the last event.
+    /// Returns the position after the last event.
     #[must_use]
     pub fn end(&self) -> Position {
         self.first + self.batch.len() as u64
@@ -53,11 +53,11 @@ pub(super) struct Held {
 pub(super) enum Medium {
     Pending,
     Memory,
-    /// The number of the first record.
+    /// With the number of its first record.
     Disk(u64),
 }
 
-/// Records that are on disk alone.
+/// A run of records that are on disk only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub first: Position,
@@ -65,7 +65,7 @@ pub(super) struct Stretch {
 }
 
 impl Item {
-    /// Where it is on disk, with a copy in memory or without.
+    /// Returns its records on disk, with or without a copy in memory.
     pub(super) fn stretch(&self) -> Option<Stretch> {
         match self {
             Item::Batch(held) => held.record().map(|record| held.stretch(record)),
@@ -105,8 +105,8 @@ impl Held {
         Stretch { first: self.first, records: record..record + self.batch.len() as u64 }
     }
 
-    /// Takes the next batch in if both are one behind the other on one medium, fit into a transaction, and nobody looks at
-    /// this one; else gives it back.
+    /// Merges the next batch if both are contiguous on one medium, fit into a transaction, and this one is not
+    /// shared; otherwise returns it.
     pub(super) fn absorb(&mut self, next: Held, size: TransactionSize) -> Option<Held> {
         let len = self.batch.len() as u64;
         let goes_on = match (self.medium, next.medium) {
@@ -138,7 +138,7 @@ impl Stretch {
         self.records.contains(&record).then_some(record)
     }
 
-    /// What is left of it from a record on.
+    /// Returns the remainder from a record on.
     pub(super) fn behind(&self, record: u64) -> Stretch {
         let start = record.clamp(self.records.start, self.records.end);
         Stretch { first: self.position_of(start), records: start..self.records.end }

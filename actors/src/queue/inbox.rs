@@ -1,13 +1,13 @@
-//! The way into a shard: where batches lie between a connection and the queue. It outlives all actors, so that nothing
-//! that was handed over dies with one.
+//! The inbox of a shard: batches between a connection and the queue. It outlives all actors, so that no handed-over
+//! event is lost with one.
 //!
-//! Each connection has a lane that it fills. When a batch is full, or the connection has taken in what its socket had, it
-//! is *delivered*, if there is room, and the writer is told by a [`Delivery`]. Room has a bound in batches and in bytes;
-//! without room lanes go on filling up to their own bound, and only then must their connections stop reading. Lanes are
-//! served in turn, so no connection starves another.
+//! Each connection fills its own lane. When a batch is full, or the connection has read everything its socket had,
+//! it is *delivered* if there is room, and the writer is notified by a [`Delivery`]. Room is bounded in batches and
+//! bytes; without room lanes fill up to their own bound, and only then must their connections stop reading. Lanes
+//! are served round-robin, so no connection starves another.
 //!
-//! Small batches are joined to the one before them, up to a transaction's size: a feed that trickles while the disk is
-//! full takes room by its bytes and not by its wake-ups.
+//! Small batches are merged into the preceding one, up to the size of a transaction: a slow feed on a full disk
+//! takes room by its bytes, not by its wake-ups.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -21,15 +21,15 @@ use super::batch::{EventBatch, TransactionSize};
 use crate::messages::Delivery;
 use crate::observation::{Observations, WriterObservation, lock};
 
-/// What is delivered at most, in bytes, whatever the number of batches: the largest wave of gex rows seen (4 000 rows of
-/// 1 KiB) four times.
+/// Maximum delivered bytes, whatever the number of batches: four times the largest wave of gex rows seen (4 000
+/// rows of 1 KiB).
 pub const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
 
-/// What all inboxes together hold: with the frames being read and the transactions being written the service stays well
-/// below the 256 MiB that it promises, however many shards it has.
+/// Maximum bytes of all inboxes together: with the frames being read and the transactions being written the service
+/// stays well below its limit of 256 MiB, whatever the number of shards.
 const TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a lane holds back, in bytes, before its connection stops reading; one chunk of frames may come on top.
+/// Maximum bytes in a lane before its connection stops reading; one chunk of frames may be added.
 const LANE_BYTES: usize = 1024 * 1024;
 
 /// The inbox of one shard.
@@ -39,7 +39,7 @@ pub struct Inbox {
     size: TransactionSize,
     capacity: Capacity,
     held: Mutex<Held>,
-    /// Whether a writer has served it: from then on what is delivered is soon on disk.
+    /// Whether a writer has served it: from then on delivered events are soon on disk.
     served: watch::Sender<bool>,
     /// Wakes connections that wait for room.
     room: Notify,
@@ -55,31 +55,31 @@ struct Capacity {
 #[derive(Debug)]
 struct Held {
     lanes: Vec<Waiting>,
-    /// The lane that is looked at first.
+    /// The lane served next.
     turn: usize,
-    /// The oldest first.
+    /// Oldest first.
     delivered: VecDeque<EventBatch>,
     bytes: usize,
-    /// The number of the next delivery.
+    /// Number of the next delivery.
     number: u64,
     writer: Option<Recipient<Delivery>>,
     is_closed: bool,
 }
 
-/// What a lane holds back.
+/// The undelivered content of a lane.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// In order; only the last one is being filled.
+    /// In order; only the last one is still filling.
     batches: VecDeque<EventBatch>,
     events: usize,
     bytes: usize,
-    /// Since when its first batch waits for room.
+    /// Time since which its first batch waits for room.
     since: Option<Instant>,
 }
 
 impl Inbox {
-    /// An inbox for so many connections. It holds `capacity` delivered batches and [`CAPACITY_BYTES`], or less when there
-    /// are many shards.
+    /// Creates an inbox for a number of connections. It holds `capacity` delivered batches and [`CAPACITY_BYTES`],
+    /// or less with many shards.
     #[must_use]
     pub fn new(
         shard: usize,
@@ -108,49 +108,49 @@ impl Inbox {
         })
     }
 
-    /// From now on this writer is told of deliveries. What was delivered before it lived is there for it to take.
+    /// Sets the writer to notify of deliveries. It finds earlier deliveries in the inbox.
     pub fn serve(&self, writer: Recipient<Delivery>) {
         lock(&self.held).writer = Some(writer);
         self.served.send_replace(true);
     }
 
-    /// Waits until a writer serves it.
+    /// Waits until a writer has served it.
     pub async fn served(&self) {
-        // the sender is our own, so that the wait cannot fail
+        // we own the sender, so the wait cannot fail
         drop(self.served.subscribe().wait_for(|served| *served).await);
     }
 
-    /// More may come.
+    /// Reopens the inbox.
     pub fn open(&self) {
         lock(&self.held).is_closed = false;
     }
 
-    /// Nothing comes any more: no connection is left.
+    /// Closes the inbox: no connection is left.
     pub fn close(&self) {
         lock(&self.held).is_closed = true;
     }
 
-    /// Whether nothing is here and nothing comes any more.
+    /// Whether it is closed and empty.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         let held = lock(&self.held);
         held.is_closed && held.delivered.is_empty() && held.lanes.iter().all(|lane| lane.batches.is_empty())
     }
 
-    /// How many batches a message may announce at once: what the writer's mailbox must take.
+    /// Returns the number of batches that a message may announce, which the writer's mailbox must hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity.batches
     }
 
-    /// The lane of a connection, also of its next life: what an earlier one filled is still there.
+    /// Returns the lane of a connection, with the content left by its predecessor.
     #[must_use]
     pub fn lane(self: &Arc<Self>, connection: usize) -> Lane {
         Lane { inbox: Arc::clone(self), connection }
     }
 
-    /// Takes the oldest batches out, up to some memory, at least one if there is one. What waits in the lanes moves up, also
-    /// what a connection that died did not come to deliver.
+    /// Takes the oldest batches, up to `max_bytes`, but at least one if there is any. Batches in the lanes move up,
+    /// including those that a dead connection did not deliver.
     pub(crate) fn take(&self, max_bytes: usize) -> Vec<EventBatch> {
         let mut held = lock(&self.held);
         self.move_up(&mut held);
@@ -178,7 +178,7 @@ impl Inbox {
         &self.observations.writers[self.shard]
     }
 
-    /// Delivers what waits in the lanes, in turn, while there is room.
+    /// Delivers from the lanes, round-robin, while there is room.
     fn move_up(&self, held: &mut Held) {
         let lanes = held.lanes.len();
         let mut empty = 0;
@@ -221,14 +221,15 @@ impl Inbox {
         }
         held.number += 1;
         if let Some(writer) = &held.writer {
-            // full: it will hear of an earlier one and take this one too; closed: its next life begins with what is here
+            // full: it handles an earlier message and takes this batch too; closed: its successor starts with the
+            // present content
             drop(writer.try_send(Delivery { number: held.number }));
         }
     }
 }
 
 impl Held {
-    /// A batch fits into an empty inbox whatever its size.
+    /// An empty inbox accepts a batch of any size.
     fn has_room_for(&self, batch: &EventBatch, capacity: Capacity) -> bool {
         self.delivered.is_empty()
             || self.delivered.len() < capacity.batches && self.bytes + batch.bytes() <= capacity.bytes
@@ -250,7 +251,7 @@ impl Waiting {
     }
 }
 
-/// One connection's way into the inbox of a shard.
+/// One connection's access to the inbox of a shard.
 #[derive(Clone, Debug)]
 pub struct Lane {
     inbox: Arc<Inbox>,
@@ -258,7 +259,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Takes an event in. From here on it counts as received, has its ordinal, and no longer needs its connection.
+    /// Adds an event. From here on it counts as received, has its ordinal, and is independent of its connection.
     pub fn push(&self, mut event: Event, read_at: ReadAt) {
         let inbox = &*self.inbox;
         event.ordinal = inbox.observations.channel(event.route.channel).receive();
@@ -282,12 +283,12 @@ impl Lane {
         }
     }
 
-    /// Delivers what the lane holds, as far as there is room.
+    /// Delivers the lane's content as far as there is room.
     pub fn flush(&self) {
         self.inbox.move_up(&mut lock(&self.inbox.held));
     }
 
-    /// Whether a chunk of events can be taken in.
+    /// Whether a chunk of events can be added.
     #[must_use]
     pub fn has_room(&self) -> bool {
         let held = lock(&self.inbox.held);
@@ -295,7 +296,7 @@ impl Lane {
         lane.events < self.inbox.size.events && lane.bytes < LANE_BYTES
     }
 
-    /// Waits until something was taken out of the inbox, unless the lane has room. Cancelling it is safe.
+    /// Waits until the lane has room. Cancel safe.
     pub async fn room(&self) {
         loop {
             // from here on no change is missed

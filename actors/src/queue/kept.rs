@@ -1,4 +1,4 @@
-//! What is on the disk of a queue, read back.
+//! Reads back the records on a queue's disk.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,9 +7,9 @@ use super::decoder::Decoder;
 use super::disk::{Disk, DiskError, Standing};
 use crate::observation::lock;
 
-/// Events read from the disk at once: some transactions, so that Redis does not wait for each.
+/// Maximum number of events per read: several transactions, so that Redis need not wait for each.
 const READ_EVENTS: usize = 1024;
-/// The same in bytes.
+/// Maximum bytes per read.
 const READ_BYTES: u64 = 1024 * 1024;
 
 /// Reads the records of a disk queue as batches of events.
@@ -20,19 +20,19 @@ pub struct DiskReader {
 }
 
 impl DiskReader {
-    /// Of a disk.
+    /// Creates a reader of a disk.
     #[must_use]
     pub fn new(disk: Disk, decoder: Decoder) -> DiskReader {
         DiskReader { disk, decoder: Mutex::new(decoder) }
     }
 
-    /// The disk.
+    /// Returns the disk.
     #[must_use]
     pub fn disk(&self) -> &Disk {
         &self.disk
     }
 
-    /// Reads records: batches with the numbers of their first ones, and where to go on.
+    /// Reads records; returns batches with the numbers of their first records, and the number to continue from.
     pub async fn read(&self, from: u64, end: u64) -> Result<(Vec<(u64, EventBatch)>, u64), DiskError> {
         let chunk = self.disk.read(from, READ_EVENTS, READ_BYTES).wait().await??;
         let records = chunk.records.into_iter().filter(|record| record.seq < end);
@@ -41,50 +41,50 @@ impl DiskReader {
     }
 }
 
-/// What a disk keeps of what was stored, in its order.
+/// The stored records that a disk still keeps, in order.
 #[derive(Debug)]
 pub struct Kept {
     reader: Arc<DiskReader>,
     from: u64,
     to: u64,
-    /// Records below are stored.
+    /// All records below this number are stored.
     acknowledged: u64,
     next: u64,
 }
 
 impl Kept {
-    /// What `reader`'s disk keeps, as it stands.
+    /// Creates the range of stored records at a position of `reader`'s disk.
     #[must_use]
     pub fn new(reader: Arc<DiskReader>, standing: &Standing) -> Kept {
         let (from, to) = (standing.kept_from, standing.acknowledged);
         Kept { reader, from, to, acknowledged: to, next: standing.next }
     }
 
-    /// The same with what is not stored yet.
+    /// Extends the range to records not stored yet.
     #[must_use]
     pub fn with_backlog(self) -> Kept {
         Kept { to: self.next, ..self }
     }
 
-    /// No more than the newest `max` records of it.
+    /// Limits the range to the newest `max` records.
     #[must_use]
     pub fn newest(self, max: u64) -> Kept {
         Kept { from: self.from.max(self.to.saturating_sub(max)), ..self }
     }
 
-    /// Whether a record of it is stored.
+    /// Whether a record is stored.
     #[must_use]
     pub fn is_stored(&self, record: u64) -> bool {
         record < self.acknowledged
     }
 
-    /// The number of the next record that is read.
+    /// Returns the number of the next record to read.
     #[must_use]
     pub fn from(&self) -> u64 {
         self.from
     }
 
-    /// The next batches, with the numbers of their first records; `None` after the last.
+    /// Reads the next batches, with the numbers of their first records; `None` after the last.
     pub async fn read(&mut self) -> Result<Option<Vec<(u64, EventBatch)>>, DiskError> {
         if self.from >= self.to {
             return Ok(None);

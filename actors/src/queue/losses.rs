@@ -1,4 +1,4 @@
-//! What a queue has lost, as gaps for the ledger.
+//! Converts losses of a queue to gaps for the ledger.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use uw_websocket_core::spool::Damage;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
 
-/// Events that were dropped, by channel.
+/// Returns the gaps of dropped events by channel.
 pub fn of_channels(
     channels: impl IntoIterator<Item = (String, u64)>,
     between: (u64, u64),
@@ -40,8 +40,8 @@ fn log_damage(damage: &Damage, log: &Logger) {
     }
 }
 
-/// Logs every damage of a disk queue; the gaps are those of damage that is a loss. `channels` are those whose records may
-/// have been among them.
+/// Logs all damage of a disk queue and returns gaps for damage that is a loss. `channels` are those whose records
+/// may be affected.
 #[must_use]
 pub fn of_damages(damages: &[Damage], folder: &str, channels: &[Channel], log: &Logger) -> Vec<Gap> {
     let mut gaps = Vec::new();
@@ -65,7 +65,7 @@ pub fn of_damages(damages: &[Damage], folder: &str, channels: &[Channel], log: &
     gaps
 }
 
-/// The same of what was met while the queue is read, whose records are counted already.
+/// Like [`of_damages`], for damage found while reading the queue, whose records are already counted.
 pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, log: &Logger) -> Vec<Gap> {
     if damages.is_empty() {
         return Vec::new();
@@ -82,7 +82,7 @@ pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, log
 
 type Concerned = (Family, Vec<String>, Option<u64>);
 
-/// By family the channels, and how many events if that is known of them.
+/// Groups the affected channels by family, with the number of events where known.
 fn concerned(damage: &Damage, channels: &[Channel]) -> Vec<Concerned> {
     let named: Vec<(String, Option<u64>)> = if damage.channels.is_empty() {
         let only = (channels.len() == 1).then_some(damage.events).flatten();

@@ -1,5 +1,5 @@
-//! The queue of a shard: it owns every event from the moment when it was taken over until Redis has it. It outlives all
-//! actors; a writer that dies loses nothing, and its next life goes on where it ended.
+//! The queue of a shard: it owns every event from its acceptance until Redis has stored it. It outlives all actors:
+//! a writer that dies loses nothing, and its successor continues where it ended.
 //!
 //! ```text
 //! [inbox] ──append──▶ Queue: duplicates out, IDs on, to the disk ──peek──▶ [committer] ──▶ Redis
@@ -7,19 +7,20 @@
 //!                        └────────────────────── ack ─────────────────────────┘
 //! ```
 //!
-//! * **append** takes over what was delivered in one synchronous step (fingerprints entered, IDs given, positions given) and
-//!   then brings it to the disk. Whoever waits for that may die: the next one who calls it goes on.
-//! * **peek** lends what is next. Nothing leaves the queue before it is acknowledged.
-//! * **ack** ends what was lent, event by event, and settles the books.
+//! * **append** accepts delivered batches in one synchronous step (fingerprints, IDs, positions) and then persists
+//!   them. The waiting caller may die; the next caller continues.
+//! * **peek** lends the next batch. Nothing leaves the queue before it is acknowledged.
+//! * **ack** ends a lent batch, event by event, and updates the counters.
 //!
-//! A disk that fails is bypassed through memory and tried again; so positions in the queue are not the numbers of records.
-//! What is in memory has a bound; behind it come stretches on the disk, and where there is no disk, `SPOOL_WHEN_FULL` decides.
+//! If the disk fails, events bypass it through memory until it works again, so positions in the queue are not
+//! record numbers. Memory is bounded; behind it are stretches on disk, and without a disk `SPOOL_WHEN_FULL`
+//! decides.
 //!
-//! Of the [`Queue`], `shared` is what its users share under one lock: [`backlog`] (what is held, by position, pure),
-//! `persistence` (what is asked of the disk, and its answers), `stored` (what Redis has), [`books`]. [`inbox`] is what is
-//! handed over, [`batch`] the unit of all of it, [`disk`] asks the disk queue and [`disk_thread`] answers, [`decoder`] and `kept` read it back.
-//! [`folders`] opens all queues at startup, [`generations`] are those that other settings left, [`losses`] becomes gaps, and
-//! [`shard`] is what outlives a writer.
+//! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
+//! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
+//! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`decoder`] and `kept` read records back.
+//! [`folders`] opens all queues at startup, [`generations`] are queues left by other settings, [`losses`] become
+//! gaps, and [`shard`] outlives a writer.
 
 pub mod backlog;
 pub mod batch;

@@ -1,7 +1,7 @@
-//! How a queue brings to its disk what it has taken over, and goes round a disk that fails.
+//! Persists accepted events, and bypasses a failing disk.
 //!
-//! One thing at a time is asked of the disk. The question stays here, so that whoever comes next hears its answer: who asked
-//! may have died.
+//! At most one request to the disk is in flight. It is stored here, so that any caller can process its answer: the
+//! requester may have died.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,59 +21,60 @@ use crate::observation::{DropReason, lock};
 use crate::sampled::Sampled;
 use crate::settings::WhenFull;
 
-/// What is appended at once: some milliseconds of work for the disk's thread, so that nobody waits long behind it.
+/// Maximum bytes per append: some milliseconds of work for the disk's thread, so that no request waits long behind
+/// it.
 pub(super) const APPEND_BYTES: usize = 2 * 1024 * 1024;
-/// Copies of what is on disk, per shard: five usual transactions of 512 trades. While Redis keeps up there are fewer, and
-/// what lies behind them is read from the page cache.
+/// Maximum bytes of copies of records, per shard: five usual transactions of 512 trades. There are fewer while
+/// Redis keeps up; further records are read from the page cache.
 const COPIED_BYTES: usize = 2 * 1024 * 1024;
-/// What is ready in memory alone, per shard: two transactions of the largest weight.
+/// Maximum bytes ready in memory only, per shard: two transactions of the largest weight.
 const READY_BYTES: usize = 8 * 1024 * 1024;
-/// The same of all shards together.
+/// The same limit over all shards together.
 const READY_BYTES_OF_ALL: usize = 32 * 1024 * 1024;
-/// A disk that failed is tried again this often, and a full one looked at.
+/// Interval at which a failed disk is retried, and a full one checked.
 pub(super) const RETRY_EVERY: Duration = Duration::from_millis(200);
 
-/// How an append goes on.
+/// The progress of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// All may be lent.
+    /// Everything may be lent.
     Done,
-    /// The disk was asked.
+    /// A request to the disk is in flight.
     Asked,
-    /// It waits for room.
+    /// Waiting for room.
     Room,
 }
 
-/// What the persistence of a queue works on.
+/// The context of a persistence step.
 pub(super) struct Work<'q> {
-    /// What the queue holds.
+    /// Content of the queue.
     pub backlog: &'q mut Backlog,
-    /// Gives out the IDs.
+    /// Assigns IDs.
     pub numbering: &'q mut Numbering,
-    /// Whether it may be waited for room: not while the shard is closing.
+    /// Whether to wait for room; false while the shard is closing.
     pub may_wait: bool,
-    /// Where it counts.
+    /// Counters and losses.
     pub books: &'q Books,
-    /// Where it logs.
+    /// Logger of the queue.
     pub log: &'q Logger,
 }
 
-/// Where a queue stands with its disk.
+/// The state of a queue's disk.
 #[derive(Debug)]
 pub(super) struct Persistence {
     disk: Option<Disk>,
     when_full: WhenFull,
-    /// The number of the next record.
+    /// Number of the next record.
     next_record: u64,
     question: Option<Question>,
     fault: Option<DiskFault>,
-    /// Since when the disk queue is full and room is waited for.
+    /// Time since which the disk queue is full and room is awaited.
     full_since: Option<Instant>,
     failures: Sampled,
     overflows: Sampled,
 }
 
-/// What the disk was asked that changes it.
+/// A request that changes the disk.
 #[derive(Debug)]
 enum Question {
     Append {
@@ -83,7 +84,7 @@ enum Question {
     MakeRoom {
         answer: Answer<Result<Option<Dropped>, SpoolError>>,
     },
-    /// After a failure: what could not be synced may be there all the same.
+    /// After a failure: whatever could not be synced may exist nevertheless.
     Standing {
         answer: Answer<Standing>,
     },
@@ -95,23 +96,23 @@ enum Question {
     },
 }
 
-/// The disk does not take appends.
+/// The disk does not accept appends.
 #[derive(Debug)]
 struct DiskFault {
     since: Instant,
-    /// When it is tried again.
+    /// Time of the next attempt.
     retry_at: Instant,
-    /// Whether it has said since what is there.
+    /// Whether its position is known since the failure.
     is_known: bool,
 }
 
-/// Nothing in a full disk queue may be given up.
+/// Nothing in a full disk queue may be dropped.
 #[derive(Debug, thiserror::Error)]
 #[error("the disk queue is full of what is being written")]
 struct NoRoom;
 
 impl Persistence {
-    /// Over a disk, or in memory alone.
+    /// Creates the persistence of a queue with a disk or in memory only.
     #[must_use]
     pub(super) fn new(disk: Option<Disk>, when_full: WhenFull, next_record: u64) -> Persistence {
         Persistence {
@@ -126,31 +127,31 @@ impl Persistence {
         }
     }
 
-    /// The number of the next record.
+    /// Returns the number of the next record.
     #[must_use]
     pub(super) fn next_record(&self) -> u64 {
         self.next_record
     }
 
-    /// Whether an answer is to come.
+    /// Whether an answer is pending.
     #[must_use]
     pub(super) fn is_asked(&self) -> bool {
         self.question.is_some()
     }
 
-    /// Whether what is on disk is changing: the copies are out of date, or what is next is being dropped.
+    /// Whether the records are changing: copies are stale, or the next records are being dropped.
     #[must_use]
     pub(super) fn is_changing(&self) -> bool {
         matches!(self.question, Some(Question::Reassign { .. } | Question::MakeRoom { .. }))
     }
 
-    /// Something has left the disk queue: there may be room.
+    /// Records that something has left the disk queue, so there may be room.
     pub(super) fn has_room(&mut self) {
         self.full_since = None;
     }
 
-    /// Goes on bringing what was taken over to where it may be lent from; `collect` makes the records of an append when the
-    /// disk comes to it. Says whether anything became ready.
+    /// Advances accepted events to where they may be lent from; `collect` builds the records of an append when the
+    /// disk gets to it. Returns also whether anything became ready.
     pub(super) fn step(&mut self, work: &mut Work<'_>, collect: impl FnOnce() -> Collect) -> (Step, bool) {
         let now = Instant::now();
         if work.backlog.is_safe() {
@@ -173,7 +174,7 @@ impl Persistence {
         (Step::Asked, false)
     }
 
-    /// Chooses, on the disk's thread, what an append takes, the oldest first.
+    /// Selects, on the disk's thread, the records of an append, oldest first.
     pub(super) fn collect(&mut self, backlog: &Backlog, records: &mut Records) -> Vec<Arc<EventBatch>> {
         records.clear(self.next_record);
         let (unkept, batches) =
@@ -184,7 +185,7 @@ impl Persistence {
         batches
     }
 
-    /// Asks for new IDs on disk; without one gives them at once.
+    /// Requests new IDs on disk; without a disk assigns them immediately.
     pub(super) fn reassign(
         &mut self,
         work: &mut Work<'_>,
@@ -205,7 +206,7 @@ impl Persistence {
         self.question = Some(Question::Reassign { stream: Arc::clone(&outlet.stream), skip, above, answer });
     }
 
-    /// Applies the answer to what the disk was asked, if it has come; says whether it has.
+    /// Applies the pending answer if it has arrived; returns whether it has.
     pub(super) fn hear(&mut self, work: &mut Work<'_>) -> bool {
         let Some(mut question) = self.question.take() else { return false };
         let is_heard = match &mut question {
@@ -227,7 +228,7 @@ impl Persistence {
         is_heard.is_some()
     }
 
-    /// Asks for room, without an answer while the test lasts.
+    /// Requests room, without an answer during the test.
     #[cfg(test)]
     pub(super) fn make_room_for_ever(&mut self) {
         self.question = Some(Question::MakeRoom { answer: Answer::never() });
@@ -265,7 +266,7 @@ impl Persistence {
                     }
                 });
                 if let (Some(below), Some(disk)) = (left, &self.disk) {
-                    // it was stored from memory in the meantime
+                    // it was stored from memory meanwhile
                     disk.acknowledge(below, []);
                 }
                 self.works(work);
@@ -275,7 +276,7 @@ impl Persistence {
         }
     }
 
-    /// The disk queue is full: makes room, or says that it is to be waited for; false if there is none to be had.
+    /// Handles a full disk queue: makes room or starts to wait for it; false if no room can be made.
     fn make_room(&mut self, work: &mut Work<'_>, bytes: u64) -> bool {
         match (self.when_full, &self.disk) {
             (WhenFull::Block, _) => {
@@ -284,7 +285,7 @@ impl Persistence {
             }
             (WhenFull::DropOldest, Some(disk)) => {
                 work.backlog.forget_copies();
-                // what is lent may be stored already: it stays
+                // lent records may be stored already: they stay
                 let answer = disk.drop_oldest(work.backlog.lent_records(), bytes);
                 self.question = Some(Question::MakeRoom { answer });
                 true
@@ -305,7 +306,7 @@ impl Persistence {
         }
     }
 
-    /// Makes what is pending ready in memory, within its bound; says whether anything became ready.
+    /// Makes pending events ready in memory, within the bound; returns also whether anything became ready.
     fn bypass(&mut self, work: &mut Work<'_>) -> (Step, bool) {
         let share = share_of(READY_BYTES, work.books);
         let mut is_news = false;
@@ -313,7 +314,7 @@ impl Persistence {
             let is_over =
                 |backlog: &Backlog| backlog.ready_bytes() > 0 && backlog.ready_bytes() + bytes > share;
             if is_over(work.backlog) {
-                // what is on the disk can be read from there again
+                // records can be read from disk again
                 work.backlog.forget_copies();
             }
             if is_over(work.backlog) {
@@ -348,7 +349,7 @@ impl Persistence {
                 work.backlog.renumber(stream, skip, last)
             }
             Err(error) => {
-                // the rest is found to be behind when it is its turn; a kill -9 now may write these a second time
+                // the rest is detected when it is written; a kill -9 now may write these twice
                 if self.failures.is_due(Instant::now()) {
                     error!(work.log, "disk queue not renumbered";
                         "stream" => stream, ErrorChain::new(&error));
@@ -385,7 +386,7 @@ impl Persistence {
     }
 }
 
-/// The bound of a shard, if `bytes` is that of one among few.
+/// Returns a shard's share of a bound: `bytes`, reduced if there are many shards.
 fn share_of(bytes: usize, books: &Books) -> usize {
     bytes.min(READY_BYTES_OF_ALL / books.observations.writers.len().max(1))
 }

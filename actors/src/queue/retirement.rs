@@ -1,4 +1,4 @@
-//! How a queue that other settings left ends.
+//! The end of a queue left by other settings.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -10,17 +10,17 @@ use uw_websocket_core::spool::SpoolError;
 
 use super::disk::{Answer, Disk, Job};
 
-/// How an old queue ends.
+/// The end of an old queue.
 pub struct Retirement {
-    /// The folder: it is removed.
+    /// Its folder, which is removed.
     pub folder: PathBuf,
-    /// Today's queues, by shard. What the last IDs were stays known in that of each stream's home: should Redis lose them, a
-    /// later process has to see it.
+    /// The current queues by shard. Each takes over the last IDs of its streams: should Redis lose those entries, a
+    /// later process must detect it.
     pub heirs: Vec<Disk>,
 }
 
 impl Retirement {
-    /// Tells the heirs what was removed; they answer when they have written it down.
+    /// Passes the IDs of removed records to the heirs; they answer once they have written them.
     #[must_use]
     pub fn bequeath(&self, removed: &HashMap<Arc<str>, EntryId>) -> Vec<Written> {
         let mut told = BTreeSet::new();
@@ -39,5 +39,5 @@ impl Retirement {
     }
 }
 
-/// Whether everything is on the disk.
+/// The answer to a flush.
 pub type Written = Answer<Result<(), SpoolError>>;

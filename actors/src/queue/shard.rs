@@ -1,4 +1,4 @@
-//! What of a shard outlives its writer.
+//! The state of a shard that outlives its writer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,49 +16,50 @@ use crate::observation::{DropReason, Observations};
 use crate::supervisor::Beat;
 use crate::writer::poison::Suspects;
 
-/// The ordinals of a channel's events begin above this: below it there is room for those of earlier processes.
+/// Lower bound of the ordinals of a channel's events; those of earlier processes are below it.
 pub const FIRST_ORDINAL: u64 = 1 << 32;
-/// Records that are read to know duplicates over a restart: as many as the window has of each of the seven channels.
+/// Maximum number of records read to detect duplicates across a restart: a full window for each of the seven
+/// channels.
 const REMEMBERED_RECORDS: u64 = 700_000;
 
-/// Up to which ID the loss of a stream's entries was entered in the ledger. Whoever holds the lock is the one who writes
-/// again what Redis forgot.
+/// The ID by stream up to which losses are recorded in the gap ledger. The holder of the lock rewrites what Redis
+/// has lost.
 pub type Healing = tokio::sync::Mutex<HashMap<Arc<str>, EntryId>>;
 
-/// A shard, as its writer finds it whenever it starts; cheap to clone.
+/// A shard, as its writer finds it at each start; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shard {
-    /// Which one.
+    /// Index of the shard.
     pub position: usize,
-    /// Of how many.
+    /// Number of shards.
     pub shards: usize,
-    /// What is handed over.
+    /// Delivered events.
     pub inbox: Arc<Inbox>,
-    /// What is to be written.
+    /// Accepted events.
     pub queue: Queue,
-    /// Queues of earlier settings that this shard writes first, the oldest generation first.
+    /// Old queues that this shard writes first, oldest generation first.
     pub old: Vec<OldQueue>,
-    /// Those of all shards.
+    /// The old queues of all shards.
     pub generations: Generations,
-    /// Events that nobody can write.
+    /// Events that Redis permanently rejects.
     pub quarantine: Arc<Mutex<Quarantine>>,
-    /// Events over which a writer has died.
+    /// Events during whose handling a writer died.
     pub suspects: Arc<Mutex<Suspects>>,
-    /// One for all shards.
+    /// Shared by all shards.
     pub healing: Arc<Healing>,
-    /// Whether what earlier processes left is known.
+    /// Whether events of earlier processes have been learnt.
     pub learnt: Arc<OnceCell<()>>,
 }
 
 impl Shard {
-    /// More may come, in a new life of the writer.
+    /// Reopens the shard for a new writer.
     pub fn open(&self) {
         self.inbox.open();
         self.queue.open();
     }
 
-    /// Brings to the disk what was handed over and no writer has taken over, as when it is dead at the end of the process.
-    /// Cancelling it loses nothing.
+    /// Persists events that no writer has accepted, for instance if it is dead at the end of the process. Cancel
+    /// safe.
     pub async fn settle(&self) {
         self.queue.hurry();
         loop {
@@ -69,16 +70,16 @@ impl Shard {
         }
     }
 
-    /// Ends what is in memory alone, as at the end of a term; how many events that were.
+    /// Drops the events that are in memory only, as at the end of a leadership term; returns their number.
     #[must_use]
     pub fn abandon(&self) -> u64 {
-        // what the disk did not take in time, wherever it is
+        // whatever the disk did not accept in time
         while self.queue.accept(&self.inbox) {}
         self.queue.abandon(DropReason::Shutdown)
     }
 
-    /// Learns from what earlier processes left which events came before and which IDs they got; once in a process. Calls
-    /// `stored` for those that are stored.
+    /// Learns the events of earlier processes and their IDs, once per process. Calls `stored` for those that are
+    /// stored.
     pub async fn learn(
         &self,
         observations: &Observations,
@@ -100,14 +101,14 @@ impl Shard {
         self.learnt.get_or_try_init(|| learn).await.copied()
     }
 
-    /// Whether [`Shard::learn`] has been done.
+    /// Whether [`Shard::learn`] has completed.
     #[must_use]
     pub fn has_learnt(&self) -> bool {
         self.learnt.initialized()
     }
 
-    /// Visits the events of this shard that any disk keeps, in the order of the queues, with whether they are stored: the
-    /// newest of all, or of those that are stored.
+    /// Visits the newest `REMEMBERED_RECORDS` events of each queue's disk that belong to this shard, in the order
+    /// of the queues, and whether they are stored; only stored ones unless `with_backlog`.
     pub async fn visit(
         &self,
         observations: &Observations,
@@ -121,7 +122,7 @@ impl Shard {
             loop {
                 let batches = match beat.during(kept.read()).await {
                     Ok(Some(batches)) => batches,
-                    // an old queue that is empty ends, also while it is visited
+                    // an empty old queue ends, possibly during the visit
                     Ok(None) | Err(DiskError::Ended) => break,
                     Err(error) => return Err(error),
                 };
@@ -137,7 +138,7 @@ impl Shard {
         Ok(())
     }
 
-    /// All queues that may keep something of this shard's streams, the oldest first.
+    /// Returns all queues that may hold events of this shard's streams, oldest first.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.generations.queues().iter().map(|old| &old.queue).chain([&self.queue])
     }
@@ -149,11 +150,11 @@ impl Shard {
     }
 }
 
-/// The fingerprints of earlier processes' events, in their order.
+/// The fingerprints of events of earlier processes, in order.
 struct Memories {
-    /// How many of each channel.
+    /// Number of events by channel.
     counts: Vec<u64>,
-    /// Channel, number within it, fingerprint.
+    /// Channel, index within it, fingerprint.
     events: Vec<(ChannelIndex, u64, u64)>,
 }
 
@@ -168,7 +169,7 @@ impl Memories {
         self.events.push((channel, *count, fingerprint));
     }
 
-    /// Puts them right before the next event, which may be a late one of its process.
+    /// Places them directly before the next event, which may be a late one of their process.
     fn tell(self, queue: &Queue, observations: &Observations) {
         for (channel, number, fingerprint) in self.events {
             let count = self.counts[usize::from(channel.0)];

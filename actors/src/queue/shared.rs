@@ -1,4 +1,4 @@
-//! What the users of a queue share, and what they do under its lock.
+//! The shared state of a queue's users, and the operations under its lock.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -21,18 +21,18 @@ use super::persistence::{Persistence, Step, Work};
 use super::stored::StoredStreams;
 use crate::observation::{DropReason, Fate, Place, lock};
 
-/// Whoever has the disk's turn for so long may stand still, as on a blocked thread. At the end of the process others bring its
-/// events to the disk, and have little time.
+/// Maximum wait for a turn: its holder may hang, for instance on a blocked thread. At the end of the process others
+/// persist its events, with little time.
 const TURN_PATIENCE: Duration = Duration::from_millis(50);
-/// Records on disk alone that are still written at the end of the process: what comes within a moment of a busy feed, and
-/// takes Redis less than a second. More is a backlog, and the next process has it as well.
+/// Maximum number of records, on disk only, that are still written at the end of the process: a moment of a busy
+/// feed, and less than a second for Redis. More is a backlog, which the next process has as well.
 pub(super) const WRITTEN_AT_END: u64 = 65_536;
-/// What a committer is to do.
+/// The next task of a committer.
 #[derive(Debug)]
 pub enum Next {
-    /// Write these.
+    /// Write this batch.
     Write(Lent),
-    /// Nothing is left that is to be written.
+    /// Nothing is left to write.
     End,
 }
 
@@ -44,23 +44,23 @@ pub(super) struct Shared {
     pub books: Books,
     pub log: Logger,
     pub state: Mutex<State>,
-    /// Rings when something was appended, answered or acknowledged.
+    /// Notified after an append, an answer or an acknowledgement.
     pub changed: Arc<Notify>,
-    /// Whose turn it is to have the disk changed. Fair: new IDs for a stream do not wait for the end of a busy feed. It is a
-    /// matter of order alone: that one thing is asked at a time, the state sees to.
+    /// Serialises changes of the disk. Fair: a reassignment of IDs does not wait for the end of a busy feed. Only
+    /// for order; that one request is in flight at a time is ensured by the state.
     pub turn: tokio::sync::Mutex<()>,
 }
 
-/// Whether something may come.
+/// Whether more events may be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Supply {
-    /// More may come.
+    /// More events may be accepted.
     Live,
-    /// The shard is closing: nobody waits for room any more.
+    /// The shard is closing: appends no longer wait for room.
     Closing,
-    /// Nothing comes any more, and a backlog on the disk is left to the next process.
+    /// No more events, and a backlog on disk is left to the next process.
     Closed,
-    /// An earlier process left it: nothing comes, and all of it is to be written.
+    /// Left by an earlier process: no more events, and all of it is written.
     Old,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct State {
     pub numbering: Numbering,
     pub persistence: Persistence,
     pub stored: StoredStreams,
-    /// Events that no record can hold: a few, for a frame has at most 4 MiB.
+    /// Events that do not fit into a record: few, as a frame has at most 4 MiB.
     pub unrecordable: VecDeque<(Event, Unrecordable)>,
 }
 
@@ -81,7 +81,7 @@ impl Shared {
         self.reader.as_deref().map(DiskReader::disk)
     }
 
-    /// Events of which a copy is in memory are not lost by damage.
+    /// Excludes events with a copy in memory from a damage's losses.
     pub(super) fn spare_copies(&self, damage: &mut Damage) {
         if damage.records.is_empty() {
             return;
@@ -103,12 +103,12 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    /// A stream's name as the disk queue has it: without the prefix.
+    /// Returns a stream's name in the disk queue: without the prefix.
     pub(super) fn name_of(&self, stream: &Arc<str>) -> Arc<str> {
         stream.strip_prefix(&*self.prefix).map_or_else(|| Arc::clone(stream), Arc::from)
     }
 
-    /// Ends the duplicates of a batch.
+    /// Removes and counts the duplicates of a batch.
     pub(super) fn leave_out_duplicates(&self, state: &mut State, batch: &mut EventBatch) {
         let mut marks = state.duplicates.mark(batch.events().iter().map(Arrival::from)).iter();
         batch.retain(|event| {
@@ -120,7 +120,7 @@ impl Shared {
         });
     }
 
-    /// Takes out what no record can hold: it is no fault of the disk.
+    /// Removes events that do not fit into a record: that is not a fault of the disk.
     pub(super) fn leave_out_unrecordable(&self, state: &mut State, batch: &mut EventBatch) {
         if self.reader.is_none() {
             return;
@@ -136,10 +136,10 @@ impl Shared {
         timeout(TURN_PATIENCE, self.turn.lock()).await.ok()
     }
 
-    /// Waits until the disk has answered what it was asked.
+    /// Waits until no answer of the disk is pending.
     pub(super) async fn answered(&self) {
         loop {
-            // from here on no change is missed
+            // from here on changes are not missed
             let changed = self.changed.notified();
             {
                 let state = &mut *lock(&self.state);
@@ -152,14 +152,14 @@ impl Shared {
         }
     }
 
-    /// Goes on bringing what was taken over to where it may be lent from. Nothing is asked of the disk at the moment.
+    /// Advances accepted events to where they may be lent from. No request to the disk may be in flight.
     pub(super) fn step(self: &Arc<Self>) -> (Step, bool) {
         let shared = Arc::clone(self);
         let collect = || -> super::disk::Collect { Box::new(move |records| shared.collect(records)) };
         self.persist(&mut lock(&self.state), |persistence, work| persistence.step(work, collect))
     }
 
-    /// Applies the answer to what the disk was asked, if it has come.
+    /// Applies the pending answer of the disk, if it has arrived.
     pub(super) fn hear(&self, state: &mut State) {
         if self.persist(state, Persistence::hear) {
             self.changed.notify_waiters();
@@ -176,13 +176,13 @@ impl Shared {
         act(persistence, &mut Work { backlog, numbering, may_wait, books: &self.books, log: &self.log })
     }
 
-    /// Gives the disk's thread, when it comes to that, what it does not have.
+    /// Collects the missing records, on the disk's thread.
     pub(super) fn collect(&self, records: &mut Records) -> Result<(), Unrecordable> {
         let batches = {
             let State { backlog, persistence, .. } = &mut *lock(&self.state);
             persistence.collect(backlog, records)
         };
-        // not while others wait for the lock
+        // outside of the lock
         batches.iter().flat_map(|batch| batch.events()).try_for_each(|event| self.record(records, event))
     }
 
@@ -193,7 +193,7 @@ impl Shared {
         records.push(channel.name(), event.received_us, outlets, &event.payload)
     }
 
-    /// What is to be written next, or the records that are to be read for it; `None` while there is nothing.
+    /// Lends the next batch, or returns the records to read for it; `Ok(None)` if there is nothing.
     pub(super) fn lend(&self) -> Result<Option<Next>, std::ops::Range<u64>> {
         let state = &mut *lock(&self.state);
         self.hear(state);
@@ -205,7 +205,7 @@ impl Shared {
                 && state.backlog.left_on_disk().is_some_and(|records| records > WRITTEN_AT_END);
         if ends {
             if let (Supply::Old, Some(disk)) = (state.supply, self.disk()) {
-                // also what was there and could not be read
+                // including records that could not be read
                 disk.acknowledge(state.persistence.next_record(), []);
             }
             return Ok(Some(Next::End));
@@ -218,8 +218,8 @@ impl Shared {
     }
 }
 
-/// Batches between the inbox and the backlog. Nothing awaits there and nothing is known that panics; should it all the same,
-/// they are lost, and that is counted and on record.
+/// Batches between the inbox and the backlog. Nothing awaits there and no known operation panics; should one do so,
+/// they are lost, counted and recorded.
 pub(super) struct Transit<'q> {
     pub batches: VecDeque<EventBatch>,
     pub books: &'q Books,

@@ -1,4 +1,4 @@
-//! What Redis has taken of each stream, so that a loss of Redis can be seen.
+//! The entries stored in Redis by stream, so that losses in Redis can be detected.
 
 use std::sync::Arc;
 
@@ -6,25 +6,25 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::event::EntryId;
 
-/// Streams whose last stored ID is remembered at most; beyond it all are forgotten, and what Redis loses of them is not
-/// noticed. Twice what routers remember.
+/// Maximum number of streams whose last stored ID is kept: twice what routers cache. Beyond it all are forgotten,
+/// and their losses in Redis are not detected.
 const MAX_STREAMS: usize = 32_768;
 
-/// What is known of a stream's entries that Redis has taken.
+/// The entries of a stream stored in Redis.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stored {
-    /// The highest.
+    /// The highest ID.
     pub last: EntryId,
-    /// The highest of those that are on no disk, so that they cannot be written again.
+    /// The highest ID on no disk, which cannot be rewritten.
     pub unkept: EntryId,
 }
 
-/// The streams of a queue.
+/// The stored entries of a queue's streams.
 #[derive(Debug, Default)]
 pub(super) struct StoredStreams(HashMap<Arc<str>, Stored, RandomState>);
 
 impl StoredStreams {
-    /// Redis has taken an entry; one that is not `kept` on a disk cannot be written again.
+    /// Records a stored entry; one not `kept` on a disk cannot be rewritten.
     pub(super) fn note(&mut self, stream: &Arc<str>, id: EntryId, is_kept: bool) {
         if self.0.len() >= MAX_STREAMS && !self.0.contains_key(stream) {
             self.0.clear();
@@ -36,12 +36,12 @@ impl StoredStreams {
         }
     }
 
-    /// Nothing can be written again any more.
+    /// Records that no entry can be rewritten any more.
     pub(super) fn disk_is_gone(&mut self) {
         self.0.values_mut().for_each(|stored| stored.unkept = stored.last);
     }
 
-    /// All of them.
+    /// Returns all streams.
     #[must_use]
     pub(super) fn all(&self) -> Vec<(Arc<str>, Stored)> {
         self.0.iter().map(|(stream, stored)| (Arc::clone(stream), *stored)).collect()

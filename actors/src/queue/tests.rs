@@ -1,5 +1,5 @@
-//! The queue against a list: whatever happens to the writers, the disk and the process, every event is lent until it is
-//! acknowledged, once and in order, under rising IDs.
+//! The queue compared with a list: whatever happens to the writers, the disk and the process, every event is lent
+//! until acknowledged, once and in order, with rising IDs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
@@ -27,23 +27,23 @@ use crate::observation::{DropReason, Fate, Observations, Place, lock};
 use crate::samples::{SIZE, observations, queue, spool_settings};
 use crate::settings::WhenFull;
 
-/// What should take milliseconds hangs after so long.
+/// Time limit of operations that should take milliseconds.
 const HANGS: Duration = Duration::from_secs(60);
-/// The disk may have answered by then, or not.
+/// Time in which the disk may have answered, or not.
 const SOME_POLLS: u8 = 20;
 const STREAMS: [&str; 2] = ["price:SPY", "price:QQQ"];
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// So many events for a stream come into the inbox.
+    /// Events for a stream arrive in the inbox.
     Send(usize, u8),
-    /// A writer appends, and dies after so many polls.
+    /// A writer appends, and dies after a number of polls.
     Append(Option<u8>),
-    /// A writer peeks, perhaps with new IDs, and dies before it acknowledges.
+    /// A writer peeks, possibly assigns new IDs, and dies before it acknowledges.
     Commit {
         dies: bool,
     },
-    /// Somebody else writes a higher ID to a stream.
+    /// Another client writes a higher ID to a stream.
     Pass(usize),
     Break,
     Mend,
@@ -69,15 +69,15 @@ struct World {
     queue: Queue,
     inbox: Arc<Inbox>,
     routes: [Arc<Route>; 2],
-    /// Payloads in the order in which they were sent, and how many have been acknowledged.
+    /// Payloads in order of sending, and the number acknowledged.
     sent: Vec<String>,
     stored: usize,
-    /// The last ID of each stream in what stands for Redis.
+    /// The last ID of each stream in the simulated Redis.
     redis: BTreeMap<String, EntryId>,
     is_broken: bool,
 }
 
-/// Polls a future so often, or to its end.
+/// Polls a future a number of times, or to its end.
 async fn live_for<F: Future>(polls: Option<u8>, future: F) -> Option<F::Output> {
     let Some(polls) = polls else {
         return Some(timeout(HANGS, future).await.expect("it hangs"));
@@ -94,7 +94,7 @@ async fn live_for<F: Future>(polls: Option<u8>, future: F) -> Option<F::Output> 
 }
 
 fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox>) {
-    // every append begins a segment, so that a folder that is gone is noticed at once
+    // every append begins a segment, so that a missing folder is noticed at once
     let limits =
         Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };
     let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
@@ -176,7 +176,8 @@ impl World {
         lane.flush();
     }
 
-    /// What a committer does: what is lent must come next, and what is behind its stream gets new IDs before it is written.
+    /// Acts as a committer: the lent batch must come next, and events behind their stream get new IDs before they
+    /// are written.
     async fn commit(&mut self, polls: Option<u8>, dies: bool) {
         let Some(Ok(Next::Write(lent))) = live_for(polls, self.queue.peek()).await else { return };
         let expected = &self.sent[self.stored..self.stored + lent.batch.len()];
@@ -214,7 +215,7 @@ impl World {
         live_for(None, self.queue.keep()).await;
     }
 
-    /// The process ends in order, and another one goes on.
+    /// The process shuts down cleanly, and another one continues.
     async fn restart(&mut self) {
         self.safe().await;
         let (last, aside) = open_nowhere();
@@ -243,7 +244,7 @@ impl World {
     }
 }
 
-/// Something to put in the place of a queue.
+/// A placeholder for a queue.
 fn open_nowhere() -> (Queue, Arc<Inbox>) {
     let observations = observations(&["price"], 1);
     (queue(None, &observations, WhenFull::Block), Inbox::new(0, 1, 1, SIZE, observations))
@@ -267,7 +268,7 @@ proptest! {
             world.safe().await;
             let all = async {
                 while world.stored < world.sent.len() {
-                    // one and the same wait: whoever gives up and asks again only makes the disk's answer later
+                    // a single future: cancelling and asking again would only delay the disk's answer
                     world.commit(None, false).await;
                     tokio::task::yield_now().await;
                 }

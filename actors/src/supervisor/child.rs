@@ -1,4 +1,4 @@
-//! What a supervisor and a child know of each other.
+//! The protocol between the supervisor and a child.
 
 use std::fmt;
 use std::pin::pin;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use crate::observation::lock;
 
-/// How to start a child, any number of times.
+/// Starts a child, any number of times.
 pub struct ChildSpec {
-    /// Names it in logs, counts and drain reports.
+    /// Its name in logs, counters and drain reports.
     pub name: String,
-    /// When it is stopped: the highest stage first, so that producers end before their consumers.
+    /// Drain order: the highest stage first, so that producers end before their consumers.
     pub stage: u8,
-    /// Starts a *new* actor, with fresh state, on the data arbiter (`Actor::start_in_arbiter`), gives it the life to
-    /// keep until its end, and returns its address. It is called on the supervisor's thread and must not block.
+    /// Starts a *new* actor, with fresh state, on the data arbiter (`Actor::start_in_arbiter`), hands it the life
+    /// to keep until its end, and returns its address. Called on the supervisor's thread; must not block.
     pub start: Box<dyn Fn(ChildLife) -> Recipient<Stop> + Send>,
 }
 
@@ -29,12 +29,12 @@ impl fmt::Debug for ChildSpec {
     }
 }
 
-/// How a child is asked to end.
+/// A request to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Accept nothing new, finish what was accepted, then [`ChildLife::finish`] and stop.
+    /// Accept nothing new, finish pending work, then call [`ChildLife::finish`] and stop.
     Drain,
-    /// Stop at once.
+    /// Stop immediately.
     Terminate,
 }
 
@@ -42,19 +42,19 @@ impl Message for Stop {
     type Result = ();
 }
 
-/// Why a child's life ended.
+/// The reason why a child's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The child had called [`ChildLife::finish`].
+    /// The child called [`ChildLife::finish`].
     Wished,
-    /// The actor ended without having been asked to: children are permanent.
+    /// The actor ended unasked: children are permanent.
     Early,
     /// The actor's task panicked.
     Panic,
 }
 
 impl Ending {
-    /// The ending as logs name it.
+    /// Returns the name used in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -65,14 +65,14 @@ impl Ending {
     }
 }
 
-/// A child's life ended. Sent by the drop of its [`ChildLife`].
+/// A child's life ended. Sent when its [`ChildLife`] is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildEnded {
-    /// Position of the child in the supervisor's list.
+    /// Index of the child in the supervisor's list.
     pub child: usize,
-    /// Which start of it.
+    /// Number of the start.
     pub generation: u64,
-    /// How it ended.
+    /// The reason.
     pub ending: Ending,
 }
 
@@ -80,33 +80,34 @@ impl Message for ChildEnded {
     type Result = ();
 }
 
-/// Between the proofs of progress of a wait that may be long. Well below the supervisor's patience.
+/// Interval between proofs of progress during a long wait; well below the supervisor's limit.
 const WAITING_BEAT: Duration = Duration::from_secs(1);
 
-/// Proves the progress of one loop of a child. Cheap: one relaxed store, no clock, so a loop may beat at every step. Set by
-/// the child, taken by the supervisor at each round. A loop that has ended, and dropped this with all clones, owes nothing.
+/// Proves the progress of one loop of a child. Cheap (one relaxed store, no clock), so a loop may beat at every
+/// step. Set by the child, reset by the supervisor in each round. A loop that has ended, and dropped this and all
+/// clones, is no longer checked.
 #[derive(Clone, Debug, Default)]
 pub struct Beat {
     own: Arc<AtomicBool>,
 }
 
-/// The beats of all loops of a child: it gets on only if each of them does. Cheap to clone.
+/// The heartbeats of all loops of a child, which makes progress only if each of them does. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Beats(Arc<Mutex<Vec<Weak<AtomicBool>>>>);
 
 impl Beat {
-    /// Says that the loop got on, or that it waits on purpose (for Redis, for the feed) and knows it.
+    /// Reports that the loop made progress, or waits deliberately (for Redis, for the feed).
     pub fn beat(&self) {
         self.own.store(true, Relaxed);
     }
 
-    /// Waits on purpose for something that gives no sign of its own, as the disk.
+    /// Awaits something that reports no progress itself, such as the disk.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             match timeout(WAITING_BEAT, &mut work).await {
                 Ok(done) => {
-                    // many short waits are as long as a long one
+                    // many short waits add up to a long one
                     self.beat();
                     return done;
                 }
@@ -117,7 +118,7 @@ impl Beat {
 }
 
 impl Beats {
-    /// The beat of one more loop.
+    /// Registers another loop and returns its heartbeat.
     #[must_use]
     pub fn beat(&self) -> Beat {
         let own = Arc::new(AtomicBool::new(false));
@@ -125,7 +126,7 @@ impl Beats {
         Beat { own }
     }
 
-    /// Whether every loop has beaten since this was last so.
+    /// Whether every loop has beaten since this last returned true.
     pub(super) fn take(&self) -> bool {
         let mut loops = lock(&self.0);
         let living: Vec<Arc<AtomicBool>> = loops.iter().filter_map(Weak::upgrade).collect();
@@ -140,10 +141,10 @@ impl Beats {
     }
 }
 
-/// A child's side of the bond. The child's actor owns it: when the actor is dropped, for whatever reason, this tells
-/// the supervisor. That holds for a stop, for a panic in a handler or in a future given to `ctx.spawn` or `ctx.wait`
-/// (the actor is dropped while its task unwinds), and for the end of its arbiter. A panic in a task of its own
-/// (`actix::spawn`) does not reach the actor: a child does its work in futures of its context.
+/// The child's end of the supervision link. The child's actor owns it: dropping the actor, for whatever reason,
+/// notifies the supervisor. That covers a stop, a panic in a handler or in a future given to `ctx.spawn` or
+/// `ctx.wait` (the actor is dropped while its task unwinds), and the end of its arbiter. A panic in a separate task
+/// (`actix::spawn`) does not reach the actor, so a child does its work in futures of its context.
 #[derive(Debug)]
 pub struct ChildLife {
     child: usize,
@@ -159,14 +160,14 @@ impl ChildLife {
         (ChildLife { child, generation, beats: beats.clone(), finished: false, ends }, beats)
     }
 
-    /// The beats of this life's loops.
+    /// Returns the heartbeats of this life's loops.
     #[must_use]
     pub fn beats(&self) -> &Beats {
         &self.beats
     }
 
-    /// Marks the coming end as wished: after a [`Stop`], or because the child has nothing left to do. Everything else
-    /// is a crash. The loss of a network connection is no end at all.
+    /// Marks the coming end as intended: after a [`Stop`], or because nothing is left to do. Any other end is a
+    /// crash. Loss of a network connection is not an end.
     pub fn finish(&mut self) {
         self.finished = true;
     }
@@ -179,7 +180,7 @@ impl Drop for ChildLife {
             (true, false) => Ending::Wished,
             (false, false) => Ending::Early,
         };
-        // one message a life, and it must not be lost: the capacity of the mailbox does not apply to it
+        // one message per life, and it must not be lost: the mailbox's capacity does not apply
         #[allow(
             clippy::disallowed_methods,
             reason = "an end that the supervisor does not hear of hides a dead child"

@@ -1,4 +1,4 @@
-//! What the supervisor knows of a child.
+//! The supervisor's state of a child.
 
 use actix::{Recipient, SpawnHandle};
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ impl Child {
         matches!(self.state, ChildState::Running { .. })
     }
 
-    /// Rounds in a row without a beat; 0 for a child that is not running.
+    /// Returns the consecutive rounds without a heartbeat; 0 for a child that is not running.
     pub(super) fn silent_rounds(&self) -> u32 {
         match self.state {
             ChildState::Running { silent_rounds, .. } => silent_rounds,
@@ -40,14 +40,15 @@ impl Child {
         }
     }
 
-    /// Rounds in a row without a beat, counting this one; 0 for a child that is not running.
+    /// Counts this round; returns the consecutive rounds without a heartbeat, 0 for a child that is not running.
     pub(super) fn count_silence(&mut self) -> u32 {
         let ChildState::Running { beats, silent_rounds, .. } = &mut self.state else { return 0 };
         *silent_rounds = if beats.take() { 0 } else { silent_rounds.saturating_add(1) };
         *silent_rounds
     }
 
-    /// Sends a command if it runs, whatever the capacity of the mailbox: a child that is behind must hear it all the same.
+    /// Sends a request if the child runs, regardless of the mailbox's capacity: a child that lags must receive it
+    /// too.
     pub(super) fn tell(&self, command: Stop) {
         if let ChildState::Running { stop, .. } = &self.state {
             #[allow(

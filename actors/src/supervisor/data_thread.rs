@@ -1,27 +1,27 @@
-//! Whether the thread that the children share still runs.
+//! The health check of the children's thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use actix_rt::ArbiterHandle;
 
-/// The thread of the children, and whether it still runs what it is given.
+/// The children's thread, probed by tasks.
 #[derive(Debug)]
 pub(super) struct DataThread {
     arbiter: ArbiterHandle,
-    /// Set by the last probe when it runs.
+    /// Set when the last probe runs.
     probe: Arc<AtomicBool>,
     silent_rounds: u32,
 }
 
-/// What a round finds out about the data thread.
+/// The health of the data thread in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ThreadHealth {
-    /// It ran the last probe.
+    /// The last probe ran.
     Runs,
-    /// The last probe has not run, for so many rounds.
+    /// The last probe has not run for this many rounds.
     Silent(u32),
-    /// It runs nothing any more.
+    /// The thread accepts no more work.
     Ended,
 }
 
@@ -31,7 +31,7 @@ impl DataThread {
         DataThread { arbiter, probe: Arc::new(AtomicBool::new(true)), silent_rounds: 0 }
     }
 
-    /// Looks at the last probe and sends the next; one probe at a time is on its way.
+    /// Checks the last probe and sends the next; at most one is pending.
     pub(super) fn check(&mut self) -> ThreadHealth {
         if !self.probe.load(Relaxed) {
             self.silent_rounds = self.silent_rounds.saturating_add(1);

@@ -1,14 +1,14 @@
-//! The request to end all children, and the answer.
+//! The request to drain all children, and its answer.
 
 use actix::Message;
 use tokio::time::Instant;
 
-/// Ends all children: those of the highest stage first, the next stage when they have ended. From now on nothing is
-/// started. Answers when all have ended, or at the deadline, after the rest was told to terminate. A second `Drain`
-/// waits for the same end; the earliest deadline holds.
+/// Drains all children: the highest stage first, each following stage when the previous has ended. No child is
+/// started afterwards. Answers when all have ended, or at the deadline after terminating the rest. A second `Drain`
+/// joins the first; the earliest deadline applies.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    /// When waiting ends.
+    /// Time at which the remaining children are terminated.
     pub deadline: Instant,
 }
 
@@ -16,9 +16,9 @@ impl Message for Drain {
     type Result = DrainReport;
 }
 
-/// How a drain ended.
+/// The result of a drain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// The children that had not ended in time, in the order of their start.
+    /// Children that had not ended in time, in start order.
     pub unfinished: Vec<String>,
 }

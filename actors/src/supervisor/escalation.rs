@@ -1,13 +1,14 @@
-//! How the supervisor says that it has given up.
+//! The supervisor's escalation to its parent.
 
 use std::fmt;
 
-/// Why the supervisor gave up.
+/// The reason for giving up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUpReason {
     /// More crashes than the intensity within the period.
     TooManyCrashes,
-    /// The data thread ran nothing for [`Timing::block_limit`](super::Timing::block_limit); a restarted child would not run either.
+    /// The data thread ran no task for [`Timing::block_limit`](super::Timing::block_limit); a restarted child would
+    /// not run either.
     ThreadBlocked,
     /// The data thread has ended.
     ThreadEnded,
@@ -23,13 +24,13 @@ impl fmt::Display for GiveUpReason {
     }
 }
 
-/// The supervisor has given up; its parent decides. Sent at most once.
+/// The supervisor has given up; the parent decides. Sent at most once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Escalation {
-    /// The child that crashed last; `None` when the thread of all of them is the reason.
+    /// The child that crashed last; `None` if the data thread is the cause.
     pub child: Option<String>,
-    /// Crashes of all children in the period, with the last one.
+    /// Crashes of all children within the period, the last one included.
     pub crashes: usize,
-    /// Why it gave up.
+    /// The reason.
     pub reason: GiveUpReason,
 }

@@ -1,17 +1,17 @@
-//! Starts the children, watches them to their end, restarts them, and ends them in order.
+//! Starts, watches, restarts and drains the children.
 //!
-//! Children are permanent: whatever ends without having been asked to is a crash, and so is a child that shows no
-//! progress for [`Timing::freeze_limit`]. A crashed child is started again with fresh state after a back-off; its
-//! siblings are not touched. More crashes than [`RestartSettings`] allow, or a data thread that no longer runs, and the
-//! supervisor gives up: it says so once ([`Escalation`]), starts nothing any more, and leaves the rest to its parent,
-//! which drains. Network loss is a state of a child, not its end.
+//! Children are permanent: an unasked end is a crash, and so is no progress for [`Timing::freeze_limit`]. A crashed
+//! child restarts with fresh state after a back-off; its siblings are not affected. On more crashes than
+//! [`RestartSettings`] allow, or if the data thread no longer runs, the supervisor gives up: it sends one
+//! [`Escalation`], starts no more children, and leaves the rest to its parent, which drains. Network loss is a
+//! state of a child, not its end.
 //!
-//! The supervisor runs on another thread than its children, so that it sees when theirs is blocked. Silence is counted
-//! in rounds, not by the clock: a process that was paused (a suspended machine, SIGSTOP) has missed its own rounds too
-//! and takes no child for frozen.
+//! The supervisor runs on another thread than its children, so that it notices when theirs is blocked. Silence is
+//! counted in rounds, not by the clock: a process that was paused (a suspended machine, SIGSTOP) has missed its own
+//! rounds too, and no child counts as frozen.
 //!
-//! actix's own `Supervisor` is not used: it keeps the same actor value, restarts at once and for ever, and does not see
-//! a panic.
+//! actix's `Supervisor` is not used: it keeps the same actor value, restarts immediately and forever, and does not
+//! detect panics.
 
 mod child;
 mod child_state;
@@ -44,7 +44,7 @@ pub use self::escalation::{Escalation, GiveUpReason};
 pub use self::restart_policy::{RestartPolicy, Verdict};
 pub use self::timing::Timing;
 
-/// Owns the children. Started on the main thread's system; see the module.
+/// Owns the children. Runs in the main thread's system.
 #[derive(Debug)]
 pub struct Supervisor {
     children: Vec<Child>,
@@ -61,19 +61,19 @@ pub struct Supervisor {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Crashed children are started again.
+    /// Crashed children are restarted.
     Supervising,
-    /// Nothing is started any more; what lives goes on until it is drained.
+    /// No child is started any more; running ones continue until drained.
     GivenUp,
-    /// The children of this stage were told to drain; those of higher stages have ended.
+    /// The children of this stage were asked to drain; those of higher stages have ended.
     Draining { stage: u8 },
-    /// All have ended, or were told to end at once.
+    /// All have ended or were terminated.
     Drained,
 }
 
 impl Supervisor {
-    /// A supervisor of `specs`, started in their order by `Actor::start` on another thread than `data_arbiter`'s.
-    /// `escalations` needs room for one message.
+    /// Creates a supervisor of `specs`, which start in order. Start it with `Actor::start` on another thread than
+    /// `data_arbiter`'s. `escalations` needs room for one message.
     #[must_use]
     pub fn new(
         specs: Vec<ChildSpec>,
@@ -117,7 +117,7 @@ impl Supervisor {
         lock(&self.observations.restarting).remove(&child.spec.name);
         let ends = ctx.address().recipient();
         let (life, beats) = ChildLife::new(index, child.generation, ends);
-        // a start that panics is a crash like any other; the supervisor must outlive it
+        // a panic in a start is an ordinary crash, which the supervisor must survive
         if let Ok(stop) = catch_unwind(AssertUnwindSafe(|| (child.spec.start)(life))) {
             info!(self.log, "actor started"; "actor" => &child.spec.name, "generation" => child.generation);
             child.state = ChildState::Running { since: Instant::now(), beats, stop, silent_rounds: 0 };
@@ -128,8 +128,8 @@ impl Supervisor {
         }
     }
 
-    /// Sees to the data thread and to every child, and arms the next round. A round that comes late, because this
-    /// thread did not run, is not made up for.
+    /// Checks the data thread and every child, and schedules the next round. Rounds missed because this thread did
+    /// not run are not made up for.
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
         *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
@@ -139,13 +139,13 @@ impl Supervisor {
                 ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
                     self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
                 }
-                // a child cannot beat on a thread that does not run: that is the thread's silence, not the child's
+                // no child can beat on a blocked thread: the silence is the thread's, not the child's
                 ThreadHealth::Silent(_) => {}
                 ThreadHealth::Runs => self.check_beats(ctx),
             }
             self.show_stuck(thread);
         }
-        // one that has nothing left to see to ends with its last address
+        // a drained supervisor ends with its last address
         if self.phase != Phase::Drained || ctx.connected() {
             ctx.run_later(self.timing.tick, Supervisor::make_round);
         }
@@ -168,7 +168,7 @@ impl Supervisor {
         }
     }
 
-    /// Shows who makes no progress. What was shown when the supervisor gave up stands until the process ends.
+    /// Publishes the children without progress. The state at giving up stays until the process ends.
     fn show_stuck(&self, thread: ThreadHealth) {
         let limit = self.timing.rounds(self.timing.suspect_limit);
         let is_thread = match thread {
@@ -185,7 +185,7 @@ impl Supervisor {
         *lock(&self.observations.stuck) = stuck;
     }
 
-    /// A child crashed or froze: starts it again after a back-off, or gives up.
+    /// Handles a crash or freeze: restarts the child after a back-off, or gives up.
     fn after_crash(&mut self, index: usize, ctx: &mut Context<Supervisor>) {
         let child = &mut self.children[index];
         let now = Instant::now();
@@ -240,7 +240,7 @@ impl Supervisor {
         }
     }
 
-    /// Goes on with a drain: tells the highest stage that still lives to drain, if it was not told yet.
+    /// Continues a drain: asks the highest remaining stage to drain, unless already asked.
     fn drain_next_stage(&mut self) {
         let Phase::Draining { stage: present } = self.phase else { return };
         match self.highest_stage() {
@@ -270,7 +270,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells whoever still lives to end at once.
+    /// Terminates the remaining children.
     fn end_drain(&mut self) {
         self.phase = Phase::Drained;
         for child in self.children.iter().filter(|child| child.is_running()) {
@@ -279,7 +279,7 @@ impl Supervisor {
         }
         let report = self.drain_report();
         for waiter in self.drain_waiters.drain(..) {
-            // whoever asked may have stopped waiting
+            // the requester may have stopped waiting
             drop(waiter.send(report.clone()));
         }
     }
@@ -310,7 +310,7 @@ impl Handler<ChildEnded> for Supervisor {
 
     fn handle(&mut self, ended: ChildEnded, ctx: &mut Context<Self>) {
         let child = &mut self.children[ended.child];
-        // the late end of a life that was given up, or that never began
+        // the late end of a life that was abandoned or never began
         if ended.generation != child.generation || !child.is_running() {
             return;
         }

@@ -1,4 +1,4 @@
-//! When crashes are too many. Pure: the caller says what time it is.
+//! The crash limit. Pure: the time is a parameter.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use tokio::time::Instant;
 
 use crate::settings::RestartSettings;
 
-/// The crashes of all children of a supervisor, as OTP's one-for-one supervisor counts them: more than `intensity`
-/// within `period` and restarting is given up.
+/// The recent crashes of all children, counted like OTP's one-for-one supervisor: more than `intensity` within
+/// `period` ends restarting.
 #[derive(Debug)]
 pub struct RestartPolicy {
     settings: RestartSettings,
-    /// The crashes of the last period, oldest first; at most `intensity + 1`.
+    /// Crashes of the last period, oldest first; at most `intensity + 1`.
     crashes: VecDeque<Instant>,
 }
 
-/// What to do about a crash.
+/// The reaction to a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Start the child again.
+    /// Restart the child.
     Restart {
         /// Crashes in the period, this one included.
         crashes: usize,
     },
-    /// Restarting does not help; the parent must decide.
+    /// Restarting does not help; the parent decides.
     GiveUp {
         /// Crashes in the period, this one included.
         crashes: usize,
@@ -32,19 +32,19 @@ pub enum Verdict {
 }
 
 impl RestartPolicy {
-    /// A policy that has seen no crash.
+    /// Creates a policy without crashes.
     #[must_use]
     pub fn new(settings: RestartSettings) -> RestartPolicy {
         RestartPolicy { settings, crashes: VecDeque::new() }
     }
 
-    /// The period in which crashes add up; a child that lived as long counts as healthy again.
+    /// Returns the period in which crashes add up; a child that has lived as long counts as healthy again.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.settings.period
     }
 
-    /// Counts a crash at `now`, which must not be before earlier ones. A crash exactly one period ago is forgotten.
+    /// Counts a crash at `now`, which must not precede earlier ones. A crash exactly one period ago is forgotten.
     pub fn crashed(&mut self, now: Instant) -> Verdict {
         while self.crashes.front().is_some_and(|at| now.duration_since(*at) >= self.settings.period) {
             self.crashes.pop_front();
@@ -53,7 +53,7 @@ impl RestartPolicy {
         let crashes = self.crashes.len();
         let limit = usize::try_from(self.settings.intensity).unwrap_or(usize::MAX);
         if crashes > limit {
-            // later crashes are judged too, without growing
+            // later crashes are judged too, in constant memory
             self.crashes.pop_front();
             return Verdict::GiveUp { crashes };
         }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     proptest! {
-        /// The verdict agrees with counting by hand.
+        /// The verdict matches a naive count.
         #[test]
         fn judges_as_a_count_of_the_window_does(
             intensity in 0_u32..6,

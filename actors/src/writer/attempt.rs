@@ -1,4 +1,4 @@
-//! One try to write what is lent.
+//! A single attempt to write the lent batch.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,55 +16,55 @@ use super::transaction::Transaction;
 use crate::queue::backlog::{Lent, Position};
 use crate::sampled::Sampled;
 
-/// What is remembered from one try to the next.
+/// State between attempts.
 #[derive(Debug, Default)]
 pub struct Work {
-    /// The commands; their memory is used again.
+    /// The commands; their buffer is reused.
     pub transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     pub renumbered: (Position, u32),
-    /// Events before this position are written one by one: Redis has hung up over one of them.
+    /// Events before this position are written one by one: Redis closed the connection over one of them.
     pub singly_below: Position,
-    /// Of the batch that is lent, the last entry that Redis took of each stream.
+    /// The last entry of the lent batch that Redis stored, by stream.
     pub taken: Vec<(SlotIndex, EntryId)>,
-    /// When Redis was last looked at without events to write.
+    /// Time of the last check of Redis without events to write.
     pub looked_at: Option<Instant>,
-    /// Bounds the log of a disk that cannot be read.
+    /// Limits log messages of a disk that cannot be read.
     pub disk_faults: Sampled,
 }
 
 impl Work {
-    /// How often what is lent has got new IDs.
+    /// Returns how often the lent batch has got new IDs.
     #[must_use]
     pub fn renumberings_of(&self, lent: &Lent) -> u32 {
         if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
     }
 
-    /// It has got new IDs once more.
+    /// Counts a reassignment of IDs.
     pub fn count_renumbering(&mut self, lent: &Lent) {
         self.renumbered = (lent.first, self.renumberings_of(lent) + 1);
     }
 }
 
-/// What a try works with.
+/// Parts of an attempt.
 pub struct Attempt<'w> {
-    /// The name of the queue that lends.
+    /// Name of the lending queue.
     pub queue: &'w Arc<str>,
-    /// What is lent.
+    /// The lent batch.
     pub lent: &'w Lent,
-    /// What cannot be written.
+    /// Events that cannot be written.
     pub poison: &'w mut Poison,
-    /// What is known of Redis.
+    /// The known state of Redis.
     pub reconciler: &'w mut Reconciler,
-    /// What is remembered from one try to the next.
+    /// State between attempts.
     pub work: &'w mut Work,
-    /// What the writer works with.
+    /// Shared parts of the writer's loops.
     pub scope: &'w Scope,
 }
 
 impl Attempt<'_> {
-    /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
-    /// known; else they are to be placed anew.
+    /// Writes entries in one transaction, or event by event if one of them may be poison. Returns whether every
+    /// outcome is known; if not, they have to be placed again.
     pub async fn write(&mut self, session: &mut Reconciled, entries: &[Entry]) -> Result<bool, StoreFault> {
         let (queue, lent) = (self.queue, self.lent);
         if !self.poison.is_suspicious(queue, lent) && lent.first >= self.work.singly_below {
@@ -95,13 +95,13 @@ impl Attempt<'_> {
         Ok(all_known)
     }
 
-    /// Writes entries in one transaction. Says whether the fate of each is known.
+    /// Writes entries in one transaction; returns whether every outcome is known.
     async fn write_group(&mut self, session: &mut Reconciled, entries: &[Entry]) -> Result<bool, StoreFault> {
         if entries.is_empty() && self.reconciler.writes_streams() {
             return Ok(true);
         }
         if !self.scope.gate.may_write() {
-            // to find out what to write may have taken longer than the lease is confirmed for
+            // placing may have outlasted the confirmation of the lease
             return Ok(false);
         }
         {
@@ -121,7 +121,7 @@ impl Attempt<'_> {
         Ok(self.note_answers(entries, &refused))
     }
 
-    /// Notes what Redis took; says whether the fate of each entry is known.
+    /// Records what Redis stored; returns whether every outcome is known.
     fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> bool {
         let streams = &mut self.reconciler.streams;
         if refused.is_empty() {
@@ -154,7 +154,7 @@ fn is_unreadable<T>(written: &Result<T, StoreFault>) -> bool {
     matches!(written, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }))
 }
 
-/// The positions of the events of these entries, and of those between them.
+/// Returns the range of positions from the first to the last of these entries.
 fn span_of(lent: &Lent, entries: &[Entry]) -> (Position, Position) {
     match (entries.first(), entries.last()) {
         (Some(first), Some(last)) => (lent.first + first.at as u64, lent.first + last.at as u64 + 1),

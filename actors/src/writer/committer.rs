@@ -1,4 +1,5 @@
-//! From the queue to Redis, in order, one transaction in flight: a loop over what the [session](super::session) allows.
+//! Writes the queue to Redis in order, with one transaction in flight: a loop over what the
+//! [session](super::session) allows.
 //!
 //! ```text
 //! Away ──open──▶ Connected ──reconcile──▶ Reconciled ──place, write, acknowledge──▶ Reconciled …
@@ -6,9 +7,9 @@
 //!   └───── a fault, or no answer ──────────────┘        another server: back to Connected
 //! ```
 //!
-//! What is lent is written again until its fate is known: a refusal wrote nothing, an unanswered one is looked up by the
-//! [`Reconciler`], and an entry that Redis refuses by itself gets a new ID or is put into [quarantine](super::poison).
-//! While Redis is away the queue grows.
+//! A lent batch is retried until its outcome is known: a refused transaction wrote nothing, an unanswered one is
+//! looked up by the [`Reconciler`], and a single refused entry gets a new ID or is [quarantined](super::poison).
+//! While Redis is unavailable the queue grows.
 
 use slog::{error, info};
 use std::time::{Duration, Instant};
@@ -31,37 +32,39 @@ use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
 use crate::queue::{Next, Queue};
 
-/// While other shards write what was left in old queues, they are looked at this often.
+/// Polling interval while other shards write old queues.
 const OLD_LOOK: Duration = Duration::from_millis(20);
-/// Times that the entries of a batch get new IDs at most, against somebody who writes ever higher ones at the same time.
+/// Maximum number of times a batch's entries get new IDs, against another client that concurrently writes ever
+/// higher ones.
 const MAX_NEW_IDS: u32 = 8;
 
-/// Everything that writes for one writer.
+/// The committer of one writer.
 pub struct Committer {
-    /// What it writes.
+    /// The shard to write.
     pub shard: Shard,
-    /// Where Redis is.
+    /// Address of Redis.
     pub address: Address,
-    /// What may be done with Redis now.
+    /// The session with Redis.
     pub session: Session,
-    /// What is known of Redis.
+    /// The known state of Redis.
     pub reconciler: Reconciler,
-    /// What cannot be written.
+    /// Events that cannot be written.
     pub poison: Poison,
-    /// Whether Redis is away.
+    /// Outage of Redis.
     pub outage: Outage,
-    /// What it works with.
+    /// Shared parts of the writer's loops.
     pub scope: Scope,
-    /// What it remembers from one try to the next.
+    /// State between attempts.
     pub work: Work,
 }
 
-/// The service ends, and what is not written is safe on the disk.
+/// The service is shutting down, and unwritten events are safe on disk.
 #[derive(Debug)]
 struct Left;
 
 impl Committer {
-    /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
+    /// Writes until no more events come and all are written, or until the service shuts down and the rest is safe
+    /// on disk.
     pub async fn run(mut self) {
         self.look().await;
         if matches!(self.write_everything().await, Err(Left)) && self.may_leave() {
@@ -71,7 +74,8 @@ impl Committer {
     }
 
     async fn write_everything(&mut self) -> Result<(), Left> {
-        // older queues first, and all of them before anything new: a stream may have moved from any to any other
+        // older queues first, and all of them before newer events: a stream may have moved from any shard to any
+        // other
         let (generations, own) = (self.shard.generations.clone(), self.shard.queue.clone());
         for old in self.shard.old.clone() {
             while !generations.is_turn_of(old.generation) {
@@ -86,7 +90,7 @@ impl Committer {
         self.drain(&own).await
     }
 
-    /// Writes what a queue has until nothing comes any more.
+    /// Writes a queue until no more events come.
     async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
         (self.work.renumbered, self.work.singly_below) = ((0, 0), 0);
         loop {
@@ -99,9 +103,9 @@ impl Committer {
         }
     }
 
-    /// Waits for what is next, and looks after Redis meanwhile.
+    /// Waits for the next batch, and checks Redis meanwhile.
     async fn peek(&mut self, queue: &Queue) -> Result<Next, DiskError> {
-        // one and the same wait: a disk that takes longer than a beat to read would be asked again and again
+        // a single future: a disk slower than a heartbeat would otherwise be asked repeatedly
         let mut next = std::pin::pin!(queue.peek());
         loop {
             self.scope.beat.beat();
@@ -113,7 +117,7 @@ impl Committer {
         }
     }
 
-    /// Tries once to write what is lent, and waits after a failure.
+    /// Attempts once to write the lent batch, and waits after a failure.
     async fn write(&mut self, queue: &Queue, lent: &Lent) -> Result<(), Left> {
         // an old queue may be as large as the disk
         let is_old = queue.name() != self.shard.queue.name();
@@ -134,13 +138,13 @@ impl Committer {
 
     // --- Redis ------------------------------------------------------------------------------------------------------
 
-    /// Waits for the lease, and for a connection over which Redis has all that it had.
+    /// Waits for the lease and a reconciled connection.
     async fn ready(&mut self) -> Result<Reconciled, Left> {
         loop {
             self.scope.beat.beat();
             self.wait_for_lease().await?;
             match self.advance().await {
-                // that may have taken longer than the lease is confirmed for
+                // this may have outlasted the confirmation of the lease
                 Ok(()) if self.scope.gate.may_write() => match std::mem::take(&mut self.session) {
                     Session::Reconciled(session) => return Ok(session),
                     other => self.session = other,
@@ -151,7 +155,7 @@ impl Committer {
         }
     }
 
-    /// Takes the session one state further.
+    /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
         self.session = match std::mem::take(&mut self.session) {
             Session::Away => Session::Connected(Connected::open(&self.address, &self.scope.beat).await?),
@@ -172,7 +176,7 @@ impl Committer {
         }
     }
 
-    /// Without events: asks once whether Redis takes writes, and sees to it that it has what it had.
+    /// Without events: checks once whether Redis accepts writes, and reconciles it.
     async fn look(&mut self) {
         self.work.looked_at = Some(Instant::now());
         match self.try_look().await {
@@ -188,7 +192,7 @@ impl Committer {
         match std::mem::take(&mut self.session) {
             Session::Connected(session) => {
                 self.session = Session::Connected(session.probe(self.reconciler.prefix()).await?);
-                // what is to be written again needs the lease
+                // rewriting needs the lease
                 if self.scope.gate.may_write() { self.advance().await } else { Ok(()) }
             }
             other => {
@@ -198,8 +202,8 @@ impl Committer {
         }
     }
 
-    /// Waits until the lease is confirmed, and meanwhile tells whether Redis would take writes. When it is lost, what is
-    /// written here belongs to a later term.
+    /// Waits until the lease is confirmed, and meanwhile checks whether Redis would accept writes. If it is lost,
+    /// the events belong to a later term.
     async fn wait_for_lease(&mut self) -> Result<(), Left> {
         while !self.scope.gate.may_write() {
             self.scope.observed().state.set(WriterState::AwaitingLease);
@@ -214,7 +218,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Redis failed: waits before the next try, unless the service ends and nothing is lost by leaving.
+    /// Waits before the next attempt after a failure of Redis, unless the service shuts down and nothing would be
+    /// lost.
     async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
         let wait = self.outage.failed(fault);
         let observed = self.scope.observed();
@@ -230,12 +235,12 @@ impl Committer {
         self.pause(RETRY_MAX).await
     }
 
-    /// Whether the service ends and everything is safe on the disk.
+    /// Whether the service is shutting down and everything is safe on disk.
     fn may_leave(&self) -> bool {
         self.shard.queue.may_be_left()
     }
 
-    /// Waits, unless the service ends and nothing is lost by leaving.
+    /// Waits, unless the service shuts down and nothing would be lost.
     async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
         let until = Instant::now() + wait;
         loop {
@@ -253,8 +258,8 @@ impl Committer {
 
     // --- one batch --------------------------------------------------------------------------------------------------
 
-    /// Tries once to bring what is lent to its end. If it comes back without an error and is not acknowledged, it is to be
-    /// lent anew.
+    /// Attempts once to commit the lent batch. If this succeeds without an acknowledgement, the batch has to be
+    /// lent again.
     async fn commit(
         &mut self,
         session: &mut Reconciled,
@@ -300,7 +305,7 @@ impl Committer {
         Ok(())
     }
 
-    /// All of what is lent has ended.
+    /// Acknowledges a lent batch, all of whose events have ended.
     async fn acknowledge(&mut self, queue: &Queue, lent: &Lent) {
         let (put_away, losses) = self.scope.beat.during(self.poison.put_away(lent, &self.scope.log)).await;
         if let Some(snapshots) = &self.scope.snapshots {
@@ -309,7 +314,7 @@ impl Committer {
             let is_suspicious = self.poison.is_suspicious(queue.name(), lent);
             let is_deadly =
                 |at: usize| is_suspicious && self.poison.is_deadly(queue.name(), lent.first + at as u64);
-            // one that kills here is in its stream, and stays out of the hashes
+            // an event that kills here is in its stream, and is left out of the hashes
             let is_shown = |at: usize| put_away.is_stored(at) && !is_deadly(at);
             let shown = lent.batch.events().iter().enumerate().filter(|(at, _)| is_shown(*at));
             self.scope.faults.strike_on(shown.map(|(_, event)| &event.payload[..]));

@@ -1,4 +1,4 @@
-//! From the inbox into the queue.
+//! Moves events from the inbox into the queue.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use super::scope::{BEAT, Scope};
 use crate::fault::FaultPoint;
 use crate::queue::shard::Shard;
 
-/// Takes over what is delivered to a shard.
+/// Accepts the deliveries of a shard.
 pub struct Ingest {
-    /// The shard.
+    /// The shard to serve.
     pub shard: Shard,
-    /// Rings when the writer was told of a delivery, or to end.
+    /// Notified when the writer is told of a delivery or to end.
     pub deliveries: Arc<Notify>,
-    /// For what no record can hold.
+    /// Quarantines events that do not fit into a record.
     pub poison: Poison,
-    /// What it works with.
+    /// Shared parts of the writer's loops.
     pub scope: Scope,
 }
 
 impl Ingest {
-    /// Takes over what comes, until nothing comes any more.
+    /// Accepts deliveries until no more come.
     pub async fn run(mut self) {
-        // what an earlier life had taken over goes first
+        // events accepted by a previous writer come first
         self.keep().await;
         loop {
             self.scope.beat.beat();
             let deliveries = Arc::clone(&self.deliveries);
-            // from here on no delivery is missed
+            // from here on deliveries are not missed
             let delivered = deliveries.notified();
             if self.shard.queue.accept(&self.shard.inbox) {
                 self.scope.faults.reach(FaultPoint::Accepted).await;
@@ -44,7 +44,7 @@ impl Ingest {
             tokio::select! {
                 biased;
                 () = delivered => self.scope.faults.reach(FaultPoint::Delivery).await,
-                // though nothing comes, a disk that failed may have come back
+                // a failed disk may recover although nothing is delivered
                 () = sleep(BEAT) => if !self.shard.queue.is_safe() {
                     self.keep().await;
                 }
@@ -54,7 +54,7 @@ impl Ingest {
         self.shard.queue.close();
     }
 
-    /// Waits until what was taken over may be written, and enters what was lost by it.
+    /// Waits until accepted events may be written, and records losses.
     async fn keep(&mut self) {
         let (queue, faults) = (&self.shard.queue, &self.scope.faults);
         let kept = self.scope.beat.during(async {

@@ -1,15 +1,15 @@
-//! A writer: the actor that owns one shard's way into Redis.
+//! A writer: the actor that writes one shard to Redis.
 //!
-//! It holds nothing: what is handed over lies in the shard's [inbox](crate::queue::inbox), and what was taken over in its
-//! [queue](crate::queue). Of its loops, each beside the others,
+//! It holds no events: delivered ones are in the shard's [inbox](crate::queue::inbox), accepted ones in its
+//! [queue](crate::queue). Its loops are independent:
 //!
-//! 1. [`ingest`] takes over what is delivered (a slow Redis does not hold it),
-//! 2. [`committer`] writes what is next (a slow disk does not hold it): [`session`] says what may be done with Redis now,
-//!    [`reconciler`] what Redis has ([`restore`]: what it has forgotten), [`attempt`] is one try, [`transaction`] makes its commands, [`poison`] puts away what nobody can write,
-//!    [`outage`] waits,
+//! 1. [`ingest`] accepts deliveries, even if Redis is slow;
+//! 2. [`committer`] writes the next batch, even if the disk is slow: [`session`] restricts what may be done with
+//!    Redis now, [`reconciler`] knows what Redis has, [`restore`] rewrites what it has lost, [`transaction`] encodes
+//!    commands, [`poison`] quarantines events that cannot be written, [`outage`] delays retries;
 //! 3. [`snapshots`] keeps the hashes fresh.
 //!
-//! When it dies, its next life goes on where the shard stands.
+//! A restarted writer continues from the state of the shard.
 
 pub mod attempt;
 pub mod committer;
@@ -55,29 +55,29 @@ use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
 use crate::supervisor::{Beats, ChildLife, Stop};
 
-/// What a writer is made of; its factory makes it anew at each start.
+/// Parts of a writer; its factory builds them anew for each start.
 pub struct WriterParts {
-    /// What it writes.
+    /// The shard to write.
     pub shard: Shard,
-    /// Where Redis is.
+    /// Address of Redis.
     pub address: Address,
-    /// The keys.
+    /// Keys and their bounds.
     pub keys: KeySettings,
-    /// How long what is under them stays.
+    /// The age limit of keys.
     pub retention: Retention,
-    /// Where losses are entered.
+    /// Records losses.
     pub gaps: GapBook,
-    /// Whether anything may be written.
+    /// Permission to write, by the lease.
     pub gate: LeaseGate,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Names it.
+    /// Logger with the writer's name.
     pub log: Logger,
 }
 
-/// The actor of a shard.
+/// The actor that writes one shard.
 pub struct Writer {
     life: ChildLife,
     parts: Option<WriterParts>,
@@ -87,7 +87,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer with fresh state.
+    /// Creates a writer that has not started.
     #[must_use]
     pub fn new(parts: WriterParts, life: ChildLife) -> Writer {
         let (shard, log) = (parts.shard.clone(), parts.log.clone());
@@ -96,8 +96,8 @@ impl Writer {
 }
 
 impl WriterParts {
-    /// Works until nothing comes any more and all is written or safe on the disk. `writer` is told of deliveries and rings
-    /// `deliveries` then.
+    /// Runs until no more events come and all are written or safe on disk. `writer` is notified of deliveries and
+    /// then notifies `deliveries`.
     pub async fn work(
         self,
         writer: Recipient<Delivery>,
@@ -129,7 +129,7 @@ impl WriterParts {
                 snapshots.kept(std::iter::once(event));
             }
         };
-        // not served before: what an earlier process left is to be known first
+        // not served before: the events of earlier processes have to be known first
         shard.learn(&observations, &beat, enter).await?;
         shard.inbox.serve(writer);
         let ingest = Ingest { shard: shard.clone(), deliveries, poison: poison(), scope: scope() };
@@ -153,10 +153,10 @@ impl WriterParts {
         let hashes = async {
             let mut entered = Ok(());
             if knows_hashes && snapshots.is_some() {
-                // what the earlier life had entered went with it
+                // the entries of the previous writer were lost with it
                 entered = shard.visit(&observations, &beat, false, |event, _| enter(event)).await;
             }
-            // its loop owes no beats before it runs
+            // its loop owes no heartbeats before it runs
             let flush = snapshots.clone().map(|snapshots| {
                 let scope = scope();
                 let store = Store::new(address).with_beat(scope.beat.clone());
@@ -181,7 +181,7 @@ impl Actor for Writer {
     fn started(&mut self, context: &mut Context<Self>) {
         let Some(parts) = self.parts.take() else { return context.stop() };
         self.shard.open();
-        // the inbox has the bound; actix must not have a lower one
+        // the inbox is bounded; actix must not apply a lower bound
         context.set_mailbox_capacity(self.shard.inbox.capacity() + 1);
         let writer = context.address().recipient();
         let work = parts.work(writer, Arc::clone(&self.deliveries), self.life.beats().clone());

@@ -1,4 +1,4 @@
-//! When Redis cannot be written to: how long until the next try, and saying so.
+//! Retry delays and log messages while Redis cannot be written to.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,15 +10,15 @@ use super::store::fault::StoreFault;
 use crate::backoff::Backoff;
 use crate::observation::{Observations, WriterObservation, lock};
 
-/// Between tries while Redis is away: soon enough that a restart of Redis is hardly noticed, and seldom enough that a
-/// long outage costs nothing.
+/// First delay between attempts while Redis is unavailable: short enough that a restart of Redis is hardly
+/// noticeable, long enough that a long outage costs nothing.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
-/// The longest.
+/// Maximum delay between attempts.
 pub const RETRY_MAX: Duration = Duration::from_secs(2);
-/// A lasting outage is logged again after this long.
+/// Interval of log messages during an outage.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// Whether Redis can be written to, as one writer sees it.
+/// The outage of Redis as seen by one writer.
 pub struct Outage {
     shard: usize,
     observations: Arc<Observations>,
@@ -28,7 +28,7 @@ pub struct Outage {
     rng: fastrand::Rng,
 }
 
-/// An outage that lasts.
+/// A current outage.
 struct Present {
     since: Instant,
     logged_at: Instant,
@@ -37,7 +37,7 @@ struct Present {
 }
 
 impl Outage {
-    /// Nothing is known yet.
+    /// Creates a state without an outage.
     #[must_use]
     pub fn new(shard: usize, observations: Arc<Observations>, log: Logger) -> Outage {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
@@ -48,13 +48,13 @@ impl Outage {
         &self.observations.writers[self.shard]
     }
 
-    /// Whether the last try failed.
+    /// Whether the last attempt failed.
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.present.is_some()
     }
 
-    /// Redis has taken something, or would.
+    /// Ends the outage: Redis accepts writes.
     pub fn is_over(&mut self) {
         self.backoff.reset();
         let observed = self.observed();
@@ -66,7 +66,7 @@ impl Outage {
         }
     }
 
-    /// A try failed; how long to wait before the next.
+    /// Records a failed attempt; returns the delay before the next.
     pub fn failed(&mut self, fault: &StoreFault) -> Duration {
         let now = Instant::now();
         let observed = self.observed();

@@ -1,8 +1,8 @@
-//! Events that nobody can write: they are put away in the quarantine file, and the others go on.
+//! Poison events: they are quarantined in a file, and the others continue.
 //!
-//! Redis refuses one for a reason that will not go away, or cannot read it, or its handling has twice killed the writer.
-//! To find the last kind, a death while an event is handled makes a suspect of it, and of all that are handled with it. They
-//! are then handled one by one, so that a second death names the one.
+//! An event is poison if Redis permanently rejects it or cannot parse it, or if its handling has killed the writer
+//! twice. To find the latter, a death during handling makes suspects of all events handled together. Suspects are
+//! then handled one by one, so that a second death identifies the cause.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -22,19 +22,19 @@ use crate::queue::backlog::{Lent, Position};
 use crate::queue::losses;
 use crate::sampled::Sampled;
 
-/// Suspected events that are remembered: more than the largest transaction has.
+/// Maximum number of suspects: more than the largest transaction has.
 const MAX_SUSPECTS: usize = 16_384;
-/// So many deaths name an event.
+/// Number of deaths that make an event poison.
 const DEADLY: u8 = 2;
 
-/// An event, by its queue and position there.
+/// An event by queue and position.
 type Key = (Arc<str>, Position);
 
-/// Events over which a writer has died, and how often. Outlives the writers.
+/// Events during whose handling a writer died, with the number of deaths. Outlives the writers.
 #[derive(Debug, Default)]
 pub struct Suspects(HashMap<Key, u8, RandomState>);
 
-/// Events are being handled, by code that awaits nothing. If it panics, they are suspects.
+/// Marks events as being handled by code that does not await. If it panics, they become suspects.
 #[derive(Debug)]
 pub struct Handling<'p> {
     suspects: &'p Mutex<Suspects>,
@@ -55,7 +55,7 @@ impl Drop for Handling<'_> {
     }
 }
 
-/// An event that nobody can write.
+/// A poison event.
 #[derive(Debug)]
 struct Poisoned {
     reason: String,
@@ -66,21 +66,21 @@ struct Poisoned {
     payload: Bytes,
 }
 
-/// One life's view of what cannot be written.
+/// The poison events of one writer's life.
 #[derive(Debug)]
 pub struct Poison {
     suspects: Arc<Mutex<Suspects>>,
     quarantine: Arc<Mutex<Quarantine>>,
     observations: Arc<Observations>,
-    /// Of the batch that is lent: events that will not be stored, and why.
+    /// Events of the lent batch that will not be stored, with the reason.
     poisoned: HashMap<Position, Poisoned, RandomState>,
-    /// Their entries that are not to be tried any more.
+    /// Their entries, which are not tried again.
     given_up: HashSet<(Position, usize), RandomState>,
     refusals: Sampled,
 }
 
 impl Poison {
-    /// For a new life of a writer.
+    /// Creates an empty state for a new writer.
     #[must_use]
     pub fn new(
         suspects: Arc<Mutex<Suspects>>,
@@ -97,13 +97,13 @@ impl Poison {
         }
     }
 
-    /// The events of a queue from one position up to another are being handled, until this is dropped.
+    /// Marks the events of a queue in a range of positions as being handled until this is dropped.
     #[must_use]
     pub fn handling(&self, queue: &Arc<str>, (from, to): (Position, Position)) -> Handling<'_> {
         Handling { suspects: &self.suspects, queue: Arc::clone(queue), from, to }
     }
 
-    /// Whether a writer has died over one of these.
+    /// Whether a writer has died over any of these.
     #[must_use]
     pub fn is_suspicious(&self, queue: &Arc<str>, lent: &Lent) -> bool {
         let suspects = &lock(&self.suspects).0;
@@ -111,18 +111,18 @@ impl Poison {
         !suspects.is_empty() && suspects.keys().any(is_lent)
     }
 
-    /// Whether the event has killed so often that it is not to be handled again.
+    /// Whether the event has killed so often that it must not be handled again.
     #[must_use]
     pub fn is_deadly(&self, queue: &Arc<str>, at: Position) -> bool {
         lock(&self.suspects).0.get(&(Arc::clone(queue), at)).is_some_and(|deaths| *deaths >= DEADLY)
     }
 
-    /// The event was handled and nobody died.
+    /// Clears a suspect: it was handled without a death.
     pub fn acquit(&self, queue: &Arc<str>, at: Position) {
         lock(&self.suspects).0.remove(&(Arc::clone(queue), at));
     }
 
-    /// All of these have ended, in whatever way.
+    /// Forgets the events of a batch that has ended.
     pub fn forget(&mut self, queue: &Arc<str>, lent: &Lent) {
         let is_lent = |at: Position| (lent.first..lent.end()).contains(&at);
         let suspects = &mut lock(&self.suspects).0;
@@ -132,7 +132,7 @@ impl Poison {
         self.given_up.retain(|(at, _)| !is_lent(*at));
     }
 
-    /// The entry of this event cannot be written. Of several reasons for an event the first one counts.
+    /// Marks the entry of an event as impossible to write. Of several reasons the first one counts.
     pub fn give_up(&mut self, lent: &Lent, entry: &Entry, reason: &str) {
         let (event, outlet) = entry.of(&lent.batch);
         let at = lent.first + entry.at as u64;
@@ -140,13 +140,13 @@ impl Poison {
         self.poisoned.entry(at).or_insert_with(|| Poisoned::new(event, outlet, entry.id, reason));
     }
 
-    /// Whether an entry is not to be tried any more.
+    /// Whether an entry must not be tried again.
     #[must_use]
     pub fn has_given_up(&self, at: Position, outlet: usize) -> bool {
         !self.given_up.is_empty() && self.given_up.contains(&(at, outlet))
     }
 
-    /// Puts the lent events away that cannot be written: what became of each, by its place in the batch, and the losses.
+    /// Quarantines the poison events of a lent batch; returns their outcomes and the losses.
     pub async fn put_away(&mut self, lent: &Lent, log: &Logger) -> (PutAway, Vec<Gap>) {
         if self.poisoned.is_empty() {
             return (PutAway::default(), Vec::new());
@@ -168,7 +168,7 @@ impl Poison {
         (PutAway(fates.into_iter().filter_map(at).collect()), losses)
     }
 
-    /// Puts one event away that is in no queue.
+    /// Quarantines one event that is in no queue.
     pub async fn put_event_away(&mut self, event: &Event, reason: &str, log: &Logger) -> (Fate, Vec<Gap>) {
         let Some(outlet) = event.route.outlets.first() else {
             return (Fate::Dropped(DropReason::Rejected), Vec::new());
@@ -180,7 +180,7 @@ impl Poison {
         (fate, losses)
     }
 
-    /// By channel how many events, and between which times.
+    /// Returns a gap per channel with the number of events and their time range.
     fn losses(&self, poisoned: &[(Position, Poisoned)]) -> Vec<Gap> {
         let mut channels: HashMap<ChannelIndex, (u64, u64, u64), RandomState> = HashMap::default();
         for (_, event) in poisoned {
@@ -195,7 +195,7 @@ impl Poison {
         channels.into_iter().flat_map(gap).collect()
     }
 
-    /// Writes to the quarantine file, which may be slow, beside this thread.
+    /// Writes to the quarantine file, which may be slow, on another thread.
     async fn write(&self, poisoned: Vec<(Position, Poisoned)>, log: &Logger) -> Vec<(Position, Fate)> {
         let lost = Fate::Dropped(DropReason::Rejected);
         let ats: Vec<Position> = poisoned.iter().map(|(at, _)| *at).collect();
@@ -226,7 +226,7 @@ impl Poison {
     }
 }
 
-/// What became of events that could not be written, by their places in the batch.
+/// Outcomes of poison events, by index in the batch.
 #[derive(Debug, Default)]
 pub struct PutAway(HashMap<usize, Fate, RandomState>);
 
@@ -237,7 +237,7 @@ impl PutAway {
         !self.0.contains_key(&at)
     }
 
-    /// What became of an event; it was stored unless it was put away.
+    /// Returns the outcome of an event; stored unless it is poison.
     #[must_use]
     pub fn fate_of(&self, at: usize) -> Fate {
         self.0.get(&at).copied().unwrap_or(Fate::Stored)

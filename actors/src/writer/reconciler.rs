@@ -1,15 +1,15 @@
-//! Where a writer stands with Redis, stream by stream: what Redis has, and where to resume above it.
+//! Tracks, stream by stream, what Redis has and where to continue above it.
 //!
-//! * Over each new connection, [`Reconciler::restore`]: a Redis that was restarted without persistence, or with a file a
-//!   second old, or replaced by a replica that was behind, has taken entries that it no longer has. Each stream's last ID
-//!   shows it. Records stay on disk for a while after they were stored, so that these are written again, under their own
-//!   IDs and in order; what is no longer on disk is lost and is entered in the gap ledger. Doing it twice does no harm.
-//! * Before each write, [`Reconciler::place`]: a stream's last ID is asked for when it is not known (over a new connection,
-//!   after an unknown outcome, when Redis refused an ID). Entries that are not above it are stored already, if they may have
-//!   been written before, or get new IDs, and with them the whole backlog of their stream: in its order, and on disk before
-//!   anything is sent, so that after a kill -9 the records say under which ID to look for each.
+//! * On each new connection, [`Reconciler::restore`]: a Redis that was restarted without persistence or with a file
+//!   one second old, or replaced by a lagging replica, has lost stored entries, which each stream's last ID shows.
+//!   Records stay on disk for a while after storage, so these are rewritten with their own IDs and in order;
+//!   whatever is no longer on disk is lost and recorded in the gap ledger. Idempotent.
+//! * Before each write, [`Reconciler::place`]: a stream's last ID is queried if unknown (on a new connection, after
+//!   an unknown outcome, after a refused ID). Entries not above it are stored already, if they may have been
+//!   written before; otherwise they get new IDs, and with them the whole backlog of their stream: in order, and on
+//!   disk before anything is sent, so that after a kill -9 the records state the ID to look for.
 //!
-//! Nothing here assumes that two streams live on one server.
+//! Nothing here assumes that two streams are on one server.
 
 use slog::warn;
 use std::collections::HashSet;
@@ -33,22 +33,23 @@ use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
 use crate::sampled::Sampled;
 
-/// How the entries of a batch stand.
+/// The result of placing a batch.
 #[derive(Debug)]
 pub enum Placed {
-    /// These are to be written, in order; all others are stored or given up. With the last stored ID of each stream of those.
+    /// Entries to write, in order; all others are stored or given up. With the last stored ID of each stream of the
+    /// latter.
     Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
-    /// Some got new IDs: the batch is to be lent anew.
+    /// Some entries got new IDs: the batch has to be lent again.
     Renumbered,
-    /// These have fallen behind their streams and cannot get new IDs, or not once more.
+    /// Entries that are behind their streams and cannot get new IDs, or not again.
     Stuck(Vec<Entry>),
 }
 
-/// What one life of a writer knows of Redis.
+/// The knowledge of Redis of one writer's life.
 pub struct Reconciler {
     shard: Shard,
     keys: KeySettings,
-    /// The streams; their last IDs are those of the present connection.
+    /// Streams, with last IDs as of the present connection.
     pub streams: Streams,
     /// Events of the shard's own queue before this position may have been written already.
     doubt: Position,
@@ -58,7 +59,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// A new life: an earlier one may have written all that is there.
+    /// Creates the state of a new writer: a previous one may have written everything present.
     #[must_use]
     pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Reconciler {
         Reconciler {
@@ -72,31 +73,31 @@ impl Reconciler {
         }
     }
 
-    /// What all keys begin with.
+    /// Returns the prefix of all keys.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.keys.prefix
     }
 
-    /// Whether there are streams at all; if not, a transaction is empty and tells that Redis is there.
+    /// Whether streams are written; if not, a transaction is empty and only shows that Redis is available.
     #[must_use]
     pub fn writes_streams(&self) -> bool {
         self.keys.streams
     }
 
-    /// What was lent is about to be sent: until it has ended it may be in Redis.
+    /// Records that a lent batch is about to be sent: until it has ended it may be in Redis.
     pub fn sends(&mut self, lent: &Lent) {
         self.doubt = self.doubt.max(lent.end());
     }
 
-    /// Whether an event may have been written before. What an earlier process left always may.
+    /// Whether an event may have been written before. Always true for events of earlier processes.
     fn is_doubtful(&self, queue: &Queue, at: Position) -> bool {
         queue.name() != self.shard.queue.name() || at < self.doubt
     }
 
     // --- before a write ---------------------------------------------------------------------------------------------
 
-    /// Finds out what of a batch is to be written, but for the entries that are not `wanted`. New IDs are given if `renumbers`.
+    /// Determines which `wanted` entries of a batch have to be written. Assigns new IDs if `renumbers`.
     pub async fn place(
         &mut self,
         connection: &mut Connection,
@@ -134,20 +135,20 @@ impl Reconciler {
         Ok(Placed::Renumbered)
     }
 
-    /// Gives an entry and what is behind it in its stream IDs above the last one, but for those of its batch that are stored.
+    /// Assigns higher IDs to an entry and all later ones of its stream, except stored ones of its batch.
     async fn renumber(&mut self, queue: &Queue, lent: &Lent, entry: &Entry, stored: &[Entry]) {
         let (event, outlet) = entry.of(&lent.batch);
         let above = self.streams.last(entry.stream);
         if self.passed_ids.is_due(Instant::now()) {
             warn!(self.scope.log, "stream ahead"; "stream" => &outlet.stream, "last_id" => %above);
         }
-        // an event may be stored in one of its streams and late in another
+        // an event may be stored in one of its streams and behind in another
         let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
         let skip = of_stream.map(|stored| lent.first + stored.at as u64).collect();
         self.scope.beat.during(queue.reassign((event.route.channel, outlet), skip, above)).await;
     }
 
-    /// Learns the last IDs of streams that are not known over this connection.
+    /// Queries the last IDs of streams that are unknown on this connection.
     async fn ask_for_unknown(
         &mut self,
         connection: &mut Connection,
@@ -161,7 +162,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Of entries whose streams have gone past them, those that are stored.
+    /// Returns the stored ones among entries not above their streams' last IDs.
     async fn stored_of(
         &mut self,
         connection: &mut Connection,
@@ -193,7 +194,7 @@ impl Reconciler {
         Ok(stored)
     }
 
-    /// Sees to it that Redis has what it had when it was last connected.
+    /// Ensures that Redis has what it had on the last connection.
     pub async fn restore(&mut self, connection: &mut Connection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
         if self.keys.streams { self.restorer.restore(connection, &mut self.streams).await } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Over a new connection Redis may have less than it had: what it has forgotten is written again from the disks.
+//! Restores what Redis has lost: on a new connection it may have less than before, and is rewritten from the disks.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -25,19 +25,19 @@ use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::supervisor::Beat;
 
-/// Streams that are asked for at once.
+/// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;
 
-/// Up to which ID the loss of each stream's entries was entered in the ledger.
+/// The ID by stream up to which losses are recorded in the gap ledger.
 type Noted = std::collections::HashMap<Arc<str>, EntryId>;
 
-/// Streams that Redis has fewer entries of than it had: its last ID, and what we know.
+/// Streams with lost entries: their last ID in Redis, and our knowledge of them.
 type Shortened = HashMap<Arc<str>, (EntryId, Stored), RandomState>;
 
-/// A record, by its queue and number.
+/// A record by queue and number.
 type Key = (Arc<str>, u64);
 
-/// Writes again what Redis has lost of a shard's streams.
+/// Restores the entries of a shard's streams that Redis has lost.
 pub struct Restorer {
     shard: Shard,
     keys: KeySettings,
@@ -46,7 +46,7 @@ pub struct Restorer {
     scope: Scope,
 }
 
-/// Records over which Redis hung up, and those that were among them: they are in quarantine.
+/// Records over which Redis closed the connection, and the poison among them, which is in quarantine.
 #[derive(Debug, Default)]
 struct Unreadable {
     suspects: HashSet<Key>,
@@ -54,13 +54,13 @@ struct Unreadable {
 }
 
 impl Restorer {
-    /// Of a shard.
+    /// Creates the state for a shard.
     #[must_use]
     pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Restorer {
         Restorer { shard, keys, retention, unreadable: Unreadable::default(), scope }
     }
 
-    /// Writes again what Redis has forgotten and a disk still keeps, and enters the rest in the ledger.
+    /// Rewrites lost entries still on disk, and records the rest in the gap ledger.
     pub async fn restore(
         &mut self,
         connection: &mut Connection,
@@ -83,8 +83,8 @@ impl Restorer {
         Ok(())
     }
 
-    /// One writer at a time: what is kept of a stream may lie in old queues of several generations besides the shard's own.
-    /// Whoever comes next finds it done.
+    /// Serialises restoring: records of a stream may be in old queues of several generations besides the shard's
+    /// own. The next writer finds the work done.
     async fn turn_to_heal<'h>(&self, healing: &'h tokio::sync::Mutex<Noted>) -> MutexGuard<'h, Noted> {
         loop {
             self.scope.beat.beat();
@@ -101,7 +101,7 @@ impl Restorer {
             let all = known.entry(stream).or_default();
             (all.last, all.unkept) = (all.last.max(stored.last), all.unkept.max(stored.unkept));
         }
-        // a stream that was removed for its age has lost nothing
+        // a stream removed because of its age has lost nothing
         let oldest = self.oldest_wanted_ms();
         let known: Vec<(Arc<str>, Stored)> =
             known.into_iter().filter(|(_, stored)| stored.last.ms >= oldest).collect();
@@ -121,7 +121,7 @@ impl Restorer {
         retention_cutoff(self.retention, unix_micros() / 1000).unwrap_or_default()
     }
 
-    /// Enters what cannot be written again in the ledger, once.
+    /// Records in the gap ledger, once, what cannot be rewritten.
     fn note_lost(&self, shortened: &Shortened, noted: &mut Noted) {
         let now = unix_micros() / 1000;
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
@@ -134,7 +134,7 @@ impl Restorer {
             *noted = *gone;
             let topic = stream.strip_prefix(&prefix).unwrap_or(stream);
             let family = family_of(topic);
-            // behind an ID of the future the times of IDs say nothing
+            // times in IDs mean nothing after an ID of the future
             let to = gone.ms.min(now);
             let from = if last.ms > to { oldest } else { last.ms.max(oldest) };
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
@@ -143,7 +143,7 @@ impl Restorer {
         }
         for (family, (mut topics, from, to)) in gaps {
             topics.sort_unstable();
-            // the last millisecond belongs to it
+            // the range includes the last millisecond
             let between = (from * 1000, (to + 1) * 1000);
             self.scope.gaps.note(Gap::new(family, topics, between, GapReason::RedisLost));
         }
@@ -170,7 +170,7 @@ impl Restorer {
                     }
                 };
                 if let Some(gone) = self.gone_since(&queue, from).await {
-                    // its time was over before it could be read
+                    // its retention ended before it was read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
                 for (record, batch) in &batches {
@@ -187,13 +187,13 @@ impl Restorer {
         Ok(())
     }
 
-    /// What is known of the streams, if records from `from` on have been removed in the meantime.
+    /// Returns the present knowledge of the streams if records from `from` on have been removed meanwhile.
     async fn gone_since(&self, queue: &Queue, from: u64) -> Option<Vec<(Arc<str>, Stored)>> {
         let now = self.scope.beat.during(queue.kept()).await;
         now.is_none_or(|now| now.from() > from).then(|| queue.stored())
     }
 
-    /// Writes the entries of a batch that Redis does not have; how many they were.
+    /// Writes the missing entries of a batch; returns their number.
     async fn write_batch_again(
         &mut self,
         (connection, streams): (&mut Connection, &mut Streams),
@@ -209,7 +209,7 @@ impl Restorer {
             let is_lost = shortened.get(stream).is_some_and(|(last, _)| event.ids.get(outlet) > *last);
             is_lost && (unreadable.named.is_empty() || !unreadable.named.contains(&key(at)))
         };
-        // their own IDs are above what Redis has of the shortened streams
+        // their own IDs are above the last ones of the shortened streams
         let Plan { entries, behind } = streams.plan(batch, is_missing);
         let entries: Vec<Entry> = {
             let mut all = [entries, behind].concat();
@@ -233,14 +233,14 @@ impl Restorer {
                 }
             };
             if let Some(refused) = refused.first() {
-                // quarantined before, or somebody wrote higher ids into a stream that was just shortened
+                // quarantined before, or another client wrote higher IDs to a stream just shortened
                 warn!(self.scope.log, "entry not written again";
                     "kind" => refused.refusal.label(), "error" => &refused.text);
             }
             written += group.len() - refused.len().min(group.len());
         }
         if let Some(snapshots) = &self.scope.snapshots {
-            // what Redis has forgotten of the streams it may have forgotten of the hashes
+            // entries missing in the streams may be missing in the hashes too
             let events = entries.chunk_by(|one, next| one.at == next.at).filter_map(<[_]>::first);
             snapshots.kept(events.map(|entry| entry.of(batch).0));
         }
@@ -248,7 +248,7 @@ impl Restorer {
     }
 }
 
-/// The last IDs of streams, in their order.
+/// Returns the last IDs of streams, in order.
 pub async fn last_ids(
     connection: &mut Connection,
     beat: &Beat,
@@ -263,8 +263,8 @@ pub async fn last_ids(
 }
 
 impl Unreadable {
-    /// Redis has hung up over one of these. All begins anew over another connection: then they go one by one, and the one that
-    /// it is over is left out.
+    /// Records that Redis closed the connection over one of these entries. Restoring restarts on another
+    /// connection: they are then sent one by one, and the poison is left out.
     fn note(&mut self, entries: &[Entry], key: impl Fn(usize) -> Key) {
         let is_one = entries.iter().all(|entry| Some(entry.at) == entries.first().map(|first| first.at));
         let keys = entries.iter().map(|entry| key(entry.at));
@@ -272,7 +272,7 @@ impl Unreadable {
     }
 }
 
-/// Nobody knows which entries can still be written: none, then.
+/// Treats all entries as lost, when it is unknown which can be rewritten.
 fn all_gone(shortened: &Shortened) -> Shortened {
     let gone = |(stream, (last, stored)): (&Arc<str>, &(EntryId, Stored))| {
         (Arc::clone(stream), (*last, Stored { unkept: stored.last, ..*stored }))
@@ -280,7 +280,7 @@ fn all_gone(shortened: &Shortened) -> Shortened {
     shortened.iter().map(gone).collect()
 }
 
-/// The same streams with what is known of them now.
+/// Updates the knowledge of the same streams.
 fn with(shortened: &Shortened, now: &[(Arc<str>, Stored)]) -> Shortened {
     let known = |(stream, stored): &(Arc<str>, Stored)| {
         let (last, _) = shortened.get(stream)?;

@@ -1,4 +1,4 @@
-//! What all loops of one life of a writer work with.
+//! The shared parts of one writer's loops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,38 +13,38 @@ use crate::observation::{Distrust, Observations, WriterObservation};
 use crate::sampled::Sampled;
 use crate::supervisor::Beat;
 
-/// How often a wait proves progress.
+/// Interval at which a wait proves progress.
 pub const BEAT: Duration = Duration::from_secs(1);
 
-/// What a loop works with; each has its own beat.
+/// The parts of a loop; each has its own heartbeat.
 #[derive(Clone)]
 pub struct Scope {
-    /// Which shard it is.
+    /// Index of the shard.
     pub shard: usize,
-    /// Whether anything may be written.
+    /// Permission to write, by the lease.
     pub gate: LeaseGate,
-    /// Where losses are entered.
+    /// Records losses.
     pub gaps: GapBook,
-    /// Where stored events are entered for the hashes, if these are kept.
+    /// Receives stored events for the hashes, if those are enabled.
     pub snapshots: Option<Snapshots>,
-    /// What others see.
+    /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Proves progress.
     pub beat: Beat,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Names the shard.
+    /// Logger with the shard's name.
     pub log: Logger,
 }
 
 impl Scope {
-    /// What others see of the writer.
+    /// Returns the writer's state and counters.
     #[must_use]
     pub fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
     }
 
-    /// Counts times that claimed to be of the future, and says so once in a while.
+    /// Counts times in the future, and logs them at intervals.
     pub fn note_ahead(&self, times: u64, place: &str, said: &mut Sampled) {
         self.observations.distrusted(Distrust::Future).add(times);
         if times > 0 && said.is_due(Instant::now()) {

@@ -1,5 +1,5 @@
-//! What a writer may do with Redis at a time, as types: over a connection that was just opened nothing can be written, only
-//! [reconciled](Connected::reconcile).
+//! The session with Redis as types: a new connection permits no writes, only
+//! [reconciliation](Connected::reconcile).
 
 use std::time::{Duration, Instant};
 
@@ -10,26 +10,26 @@ use super::store::resp::Commands;
 use super::store::{Connection, Identity, Refused};
 use crate::supervisor::Beat;
 
-/// How often a server is asked whether it is still the same one and takes writes.
+/// Interval at which a server is checked: whether it is still the same and accepts writes.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The present state.
+/// The state of the session.
 #[derive(Debug, Default)]
 pub enum Session {
-    /// There is no connection.
+    /// No connection.
     #[default]
     Away,
-    /// There is one, and Redis may have less or more than it had.
+    /// Connected; Redis may have less or more than before.
     Connected(Connected),
-    /// Redis has what it had.
+    /// Reconciled; Redis has what it had.
     Reconciled(Reconciled),
 }
 
-/// A connection over which nothing may be written.
+/// A connection that does not permit writes yet.
 #[derive(Debug)]
 pub struct Connected(Connection);
 
-/// A connection over which may be written.
+/// A connection that permits writes.
 #[derive(Debug)]
 pub struct Reconciled {
     connection: Connection,
@@ -38,19 +38,19 @@ pub struct Reconciled {
 }
 
 impl Connected {
-    /// Connects and logs in.
+    /// Connects and authenticates.
     pub async fn open(address: &Address, beat: &Beat) -> Result<Connected, StoreFault> {
         Connection::open(address, beat).await.map(Connected)
     }
 
-    /// Sees to it that Redis has what it had.
+    /// Ensures that Redis has what it had before.
     pub async fn reconcile(mut self, reconciler: &mut Reconciler) -> Result<Reconciled, StoreFault> {
         let server = self.0.identity().await?;
         reconciler.restore(&mut self.0).await?;
         Ok(Reconciled { connection: self.0, server, looked_at: Instant::now() })
     }
 
-    /// Asks whether Redis takes writes.
+    /// Checks whether Redis accepts writes.
     pub async fn probe(mut self, prefix: &str) -> Result<Connected, StoreFault> {
         self.0.probe(prefix).await?;
         Ok(self)
@@ -58,30 +58,30 @@ impl Connected {
 }
 
 impl Reconciled {
-    /// Whether anything may still go over the connection.
+    /// Whether the connection may still be used.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.connection.is_usable()
     }
 
-    /// The connection, to ask something.
+    /// Returns the connection, for queries.
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
-    /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered, that
-    /// it is unknown); otherwise all but the refused commands were.
+    /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
+    /// that it is unknown); otherwise all but the refused commands were.
     pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
         self.connection.transact(commands).await
     }
 
-    /// Whether it is time to look at the server again.
+    /// Whether the next check of the server is due.
     #[must_use]
     pub fn is_to_be_looked_at(&self) -> bool {
         self.looked_at.elapsed() >= LOOK_EVERY
     }
 
-    /// Looks whether it is still the same server and takes writes. Another one is to be reconciled first.
+    /// Checks whether it is still the same server and accepts writes. Another one has to be reconciled first.
     pub async fn look(mut self, prefix: &str) -> Result<Session, StoreFault> {
         self.connection.probe(prefix).await?;
         let server = self.connection.identity().await?;

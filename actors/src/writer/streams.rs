@@ -1,4 +1,4 @@
-//! What a writer knows of its streams: the last ID that Redis has given out, and commands in part.
+//! The writer's knowledge of its streams: the last ID assigned in Redis, and partly encoded commands.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use uw_websocket_core::event::{EntryId, Event, Outlet};
 use super::store::resp::Commands;
 use crate::queue::batch::EventBatch;
 
-/// Streams that are remembered at most; beyond it all are forgotten and looked up again. Twice what routers remember.
+/// Maximum number of streams: twice what routers cache. Beyond it all are forgotten and queried again.
 const MAX_REMEMBERED: usize = 32_768;
 
-/// A stream that this writer writes.
+/// A stream of this writer.
 #[derive(Debug)]
 pub struct StreamSlot {
-    /// The highest ID that Redis has given out; `None` if it is to be asked.
+    /// The highest ID assigned in Redis; `None` if it has to be queried.
     last: Option<EntryId>,
-    /// The highest ID of the plan that is being made, and which one that is.
+    /// Number of the current plan and its highest ID.
     planned: (u64, EntryId),
-    /// Position of the stream's last entry in the transaction that is being encoded.
+    /// Index of the stream's last entry in the transaction being encoded.
     pub last_entry: usize,
-    /// The stream's key.
+    /// The stream's full key.
     pub key: Arc<str>,
     /// `XADD <key>`, encoded.
     pub xadd: Box<[u8]>,
@@ -29,11 +29,11 @@ pub struct StreamSlot {
     pub xadd_capped: Box<[u8]>,
 }
 
-/// The place of a stream, as long as nothing is [forgotten](Streams::bound).
+/// Index of a stream, valid until streams are [forgotten](Streams::bound).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotIndex(usize);
 
-/// All streams of a writer.
+/// The streams of a writer.
 #[derive(Debug, Default)]
 pub struct Streams {
     index: HashMap<Arc<str>, SlotIndex, RandomState>,
@@ -41,24 +41,24 @@ pub struct Streams {
     plans: u64,
 }
 
-/// An entry to be written.
+/// An entry to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Of which event of the batch.
+    /// Index of the event in the batch.
     pub at: usize,
-    /// Which of its outlets.
+    /// Index of the outlet in the event's route.
     pub outlet: usize,
-    /// Which stream that is.
+    /// The outlet's stream.
     pub stream: SlotIndex,
-    /// Under which ID.
+    /// The ID.
     pub id: EntryId,
 }
 
 impl Entry {
-    /// The event and the outlet, in the batch that the entry was made of.
+    /// Returns event and outlet; `batch` must be the one that the entry was made from.
     ///
     /// # Panics
-    /// If it was made of another one, which would shift all answers of Redis against their entries.
+    /// If it is another batch, which would mismatch all replies of Redis and their entries.
     #[must_use]
     pub fn of<'b>(&self, batch: &'b EventBatch) -> (&'b Event, &'b Arc<Outlet>) {
         let event = &batch.events()[self.at];
@@ -66,17 +66,17 @@ impl Entry {
     }
 }
 
-/// What a batch comes to.
+/// The plan of a batch.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What can be written as it is, in order.
+    /// Entries that can be written, in order.
     pub entries: Vec<Entry>,
-    /// What cannot: the IDs are not above the last ones of their streams.
+    /// Entries that cannot: their IDs are not above the last ones of their streams.
     pub behind: Vec<Entry>,
 }
 
 impl Streams {
-    /// Forgets everything when there is too much; only between batches.
+    /// Clears the streams if there are too many; call only between batches.
     pub fn bound(&mut self) {
         if self.slots.len() > MAX_REMEMBERED {
             self.index.clear();
@@ -84,47 +84,47 @@ impl Streams {
         }
     }
 
-    /// Another Redis may answer, or the same one with less or more than it had: all streams are to be asked for again.
+    /// Forgets all last IDs: another Redis may respond, or the same one with less or more than before.
     pub fn forget_lasts(&mut self) {
         for slot in &mut self.slots {
             slot.last = None;
         }
     }
 
-    /// Somebody else has written to the stream: it is to be asked for again.
+    /// Forgets a stream's last ID: another client has written to it.
     pub fn forget_last(&mut self, stream: SlotIndex) {
         self.slots[stream.0].last = None;
     }
 
-    /// Learns a stream's last ID.
+    /// Sets a stream's last ID.
     pub fn learn(&mut self, stream: SlotIndex, last: EntryId) {
         self.slots[stream.0].last = Some(last);
     }
 
-    /// The last ID of a stream that was asked for.
+    /// Returns the last ID of a queried stream.
     #[must_use]
     pub fn last(&self, stream: SlotIndex) -> EntryId {
         self.slots[stream.0].last.unwrap_or_default()
     }
 
-    /// Redis has taken an entry.
+    /// Records a stored entry.
     pub fn wrote(&mut self, stream: SlotIndex, id: EntryId) {
         let last = &mut self.slots[stream.0].last;
         *last = (*last).max(Some(id));
     }
 
-    /// The stream at a place.
+    /// Returns the stream at an index.
     #[must_use]
     pub fn get(&self, stream: SlotIndex) -> &StreamSlot {
         &self.slots[stream.0]
     }
 
-    /// The stream at a place, to note something of a transaction.
+    /// Returns the stream at an index, to record details of a transaction.
     pub fn get_mut(&mut self, stream: SlotIndex) -> &mut StreamSlot {
         &mut self.slots[stream.0]
     }
 
-    /// The streams of a batch that are to be asked for, each once.
+    /// Returns the distinct streams of a batch whose last IDs are unknown.
     #[must_use]
     pub fn unknown(&mut self, batch: &EventBatch) -> Vec<SlotIndex> {
         let mut unknown = Vec::new();
@@ -142,7 +142,7 @@ impl Streams {
         unknown
     }
 
-    /// Plans the entries of a batch, all of whose streams are known, but for those that are not `wanted`.
+    /// Plans the `wanted` entries of a batch, all of whose streams are known.
     #[must_use]
     pub fn plan(&mut self, batch: &EventBatch, wanted: impl Fn(usize, usize) -> bool) -> Plan {
         self.plans += 1;
@@ -166,7 +166,7 @@ impl Streams {
         plan
     }
 
-    /// The place of an outlet's stream.
+    /// Returns the index of an outlet's stream, added if new.
     pub fn place(&mut self, outlet: &Outlet) -> SlotIndex {
         let slots = &mut self.slots;
         *self.index.entry_ref(&*outlet.stream).or_insert_with(|| {
@@ -208,7 +208,7 @@ impl StreamSlot {
     }
 }
 
-/// The beginning of a command of `args` arguments.
+/// Encodes the beginning of a command with `args` arguments.
 fn encoded(args: usize, first: &[&[u8]]) -> Box<[u8]> {
     let mut commands = Commands::default();
     commands.begin(args);

@@ -1,25 +1,25 @@
-//! From a batch of events to the commands of one transaction.
+//! Encodes a batch of events as one transaction.
 //!
-//! For every event one `XADD` with its ID into each of its streams. Only the last one into a stream carries the cap: inside
-//! a transaction nobody sees the stream between. Without streams a transaction is empty, and tells that Redis is there.
+//! Each event is one `XADD` with its ID per stream. Only the last one per stream has the cap: no client sees the
+//! stream within a transaction. Without streams a transaction is empty, and only shows that Redis is available.
 
 use super::store::resp::{Commands, id_text};
 use super::streams::{Entry, Streams};
 use crate::queue::batch::EventBatch;
 
-/// What is kept of a command buffer between transactions: a usual transaction of 512 trades.
+/// Capacity of the command buffer retained between transactions: a usual transaction of 512 trades.
 const KEEP_BYTES: usize = 512 * 1024;
 
-/// The commands of one transaction; its memory is used again for the next.
+/// The commands of one transaction; its buffer is reused for the next.
 #[derive(Debug, Default)]
 pub struct Transaction {
     commands: Commands,
-    /// The positions of the last entry of each stream.
+    /// Indexes of the last entry of each stream.
     lasts: Vec<usize>,
 }
 
 impl Transaction {
-    /// Encodes the commands that write these entries of a batch, `MULTI` to `EXEC`, in their order.
+    /// Encodes the commands that write these entries of a batch, `MULTI` to `EXEC`, in order.
     pub fn encode(&mut self, batch: &EventBatch, entries: &[Entry], streams: &mut Streams) {
         for (position, entry) in entries.iter().enumerate() {
             streams.get_mut(entry.stream).last_entry = position;
@@ -44,13 +44,13 @@ impl Transaction {
         self.commands.command(&[b"EXEC"]);
     }
 
-    /// What [`Transaction::encode`] made.
+    /// Returns the encoded commands.
     #[must_use]
     pub fn commands(&self) -> &Commands {
         &self.commands
     }
 
-    /// The last entry of each stream, by its position.
+    /// Returns the indexes of the last entry of each stream.
     #[must_use]
     pub fn lasts(&self) -> &[usize] {
         &self.lasts

@@ -1,13 +1,13 @@
-//! Which dates have a session, by the exchange's rules (NYSE Rule 7.2 and its yearly announcements).
+//! Trading days, by the exchange's rules (NYSE Rule 7.2 and its yearly announcements).
 
 use jiff::civil::{Date, Weekday, date};
 
-/// What a date is to the exchange.
+/// The kind of trading day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Day {
-    /// Closes at four.
+    /// Closes at 16:00.
     Full,
-    /// Closes at one.
+    /// Closes at 13:00.
     Early,
     /// Saturday or Sunday.
     Weekend,
@@ -15,13 +15,13 @@ pub(super) enum Day {
     Holiday,
 }
 
-/// Closures that follow no rule: days of mourning for G. H. W. Bush and J. Carter.
+/// Closures outside the rules: days of mourning for G. H. W. Bush and J. Carter.
 const SPECIAL_CLOSURES: [Date; 2] = [date(2018, 12, 5), date(2025, 1, 9)];
 
-/// The first year of Juneteenth at the exchange.
+/// First year in which the exchange observed Juneteenth.
 const FIRST_JUNETEENTH: i16 = 2022;
 
-/// What `date` is to the exchange.
+/// Classifies a date.
 pub(super) fn day(date: Date) -> Day {
     if matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday) {
         Day::Weekend
@@ -43,7 +43,7 @@ fn is_holiday(date: Date) -> bool {
         || observes(date, 12, 25)
 }
 
-/// New Year's Day: never observed on the Friday before, which ends the year's books.
+/// New Year's Day is never observed on the preceding Friday, which closes the year's books.
 fn is_new_year(date: Date) -> bool {
     matches!((date.month(), date.day(), date.weekday()), (1, 1, _) | (1, 2, Weekday::Monday))
 }
@@ -59,8 +59,8 @@ fn is_holiday_of_a_weekday(date: Date) -> bool {
     )
 }
 
-/// Whether `date`, a weekday, is where a holiday of fixed date is observed: the Friday before a Saturday, the Monday
-/// after a Sunday.
+/// Whether a fixed-date holiday is observed on `date`, a weekday: the Friday before a Saturday, the Monday after a
+/// Sunday.
 fn observes(date: Date, month: i8, day: i8) -> bool {
     let observed = match date.weekday() {
         Weekday::Friday => [Some(date), date.tomorrow().ok()],
@@ -77,7 +77,7 @@ fn is_good_friday(date: Date) -> bool {
     })
 }
 
-/// Month and day of Easter in a year of the Gregorian calendar (the "anonymous" computus, Nature 1876).
+/// Returns month and day of Easter in the Gregorian calendar (the "anonymous" computus, Nature 1876).
 #[allow(clippy::many_single_char_names, reason = "the names of the published algorithm")]
 fn easter_sunday(year: i16) -> (i32, i32) {
     let year = i32::from(year);
@@ -92,8 +92,8 @@ fn easter_sunday(year: i16) -> (i32, i32) {
     (days / 31, days % 31 + 1)
 }
 
-/// Whether `date`, a day with a session, ends at one: the day after Thanksgiving, Christmas Eve, and the third of July,
-/// each when it is neither on a weekend nor the observed holiday itself.
+/// Whether the session of `date` ends at 13:00: the day after Thanksgiving, Christmas Eve, and 3 July, unless on a
+/// weekend or an observed holiday.
 fn closes_early(date: Date) -> bool {
     matches!(
         (date.month(), date.day(), date.weekday()),
@@ -105,7 +105,7 @@ fn closes_early(date: Date) -> bool {
 mod tests {
     use super::*;
 
-    /// The announcements of NYSE Group of 2021-12-27, 2024-11-08 and 2025-12-23: holidays, then early closes. The
+    /// Announcements of NYSE Group of 2021-12-27, 2024-11-08 and 2025-12-23: holidays, then early closes. The
     /// closure of 2025-01-09 was announced on 2024-12-30.
     const PUBLISHED: [(i16, &str, &str); 7] = [
         (2022, "01-17 02-21 04-15 05-30 06-20 07-04 09-05 11-24 12-26", "11-25"),
@@ -117,7 +117,7 @@ mod tests {
         (2028, "01-17 02-21 04-14 05-29 06-19 07-04 09-04 11-23 12-25", "07-03 11-24"),
     ];
 
-    /// The dates of a year that are `wanted`, as the table has them.
+    /// The dates of a year classified as `wanted`, in the format of the table.
     fn dates(year: i16, wanted: Day) -> String {
         let days = date(year, 1, 1).series(jiff::ToSpan::day(1)).take_while(|date| date.year() == year);
         let found: Vec<String> = days

@@ -1,7 +1,7 @@
-//! When the market is open, and what an age limit in trading days keeps.
+//! Market hours, and the cutoff of an age limit in trading days.
 //!
-//! [`sessions`] tells the hours of a day and the state at a moment, `days` the holidays and early closes, [`retention`] the
-//! moment since which everything is kept.
+//! [`sessions`] has trading hours and market state, `days` holidays and early closes, [`retention`] the time since
+//! which everything is kept.
 
 mod days;
 pub mod retention;

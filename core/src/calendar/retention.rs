@@ -1,18 +1,18 @@
-//! What an age limit keeps at a moment.
+//! The cutoff of an age limit.
 //!
-//! The *present session* is the one that opened last: it stays the present one after its close, overnight, and over a
-//! weekend or holiday, until the next one opens. So the limit moves at an open and at no other moment, and in the
-//! evening all of the day is there, with the n sessions before it. At every moment at least the last n completed
-//! sessions are kept: while the present one is on they are the n before it, afterwards it is one more.
+//! The *current session* is the one that opened last; it remains current after its close, overnight and over
+//! weekends and holidays, until the next one opens. The cutoff therefore moves only at an open, and in the evening
+//! the whole day is still available, with the n sessions before it. At least the last n completed sessions are
+//! always kept: during a session the n before it, afterwards one more.
 
 use super::sessions::{session_date, session_hours};
 use crate::settings::Retention;
 use crate::time::millis;
 
-/// Days in which the sessions are looked for: thirty sessions and the present one lie within some 46.
+/// Days searched for sessions: thirty sessions and the current one span some 46.
 const LOOK_BACK_DAYS: i32 = 75;
 
-/// The moment since which everything is kept, both in Unix milliseconds; `None` when nothing may go.
+/// Returns the time since which everything is kept, in Unix milliseconds; `None` if nothing may be removed.
 #[must_use]
 pub fn retention_cutoff(retention: Retention, now_ms: u64) -> Option<u64> {
     match retention {

@@ -1,7 +1,8 @@
-//! When the market is open: the sessions of the New York Stock Exchange, in New York time.
+//! Market hours: the sessions of the New York Stock Exchange, in New York time.
 //!
-//! Regular hours only: 09:30 to 16:00, to 13:00 on the days before some holidays. Pure: the time is a parameter. Dates
-//! are days since 1970-01-01, times Unix milliseconds; a time that the calendar cannot hold counts as its last one.
+//! Regular hours only: 09:30 to 16:00, to 13:00 on the days before some holidays. Pure: the time is a parameter.
+//! Dates are days since 1970-01-01, times are Unix milliseconds; a time beyond the calendar's range is clamped to
+//! its end.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use super::days::{self, Day};
 
-/// Compiled in, so that the image needs no tzdata; a change of New York's rules needs a build.
+/// Compiled in, so that the image needs no tzdata; a change of New York's time zone rules needs a new build.
 static NEW_YORK: TimeZone = tz::get!("America/New_York");
 
 const EPOCH: Date = date(1970, 1, 1);
@@ -19,33 +20,34 @@ const OPEN: Time = time(9, 30, 0, 0);
 const CLOSE: Time = time(16, 0, 0, 0);
 const EARLY_CLOSE: Time = time(13, 0, 0, 0);
 
-/// Days among which is the next change of the market's state: a Friday's close to the Tuesday after a holiday, and more.
+/// Days within which the market state next changes: from a Friday's close to the Tuesday after a holiday, with
+/// margin.
 const LONGEST_STRETCH_DAYS: usize = 7;
 
-/// Whether the market is open, by the calendar: a halt is not known here.
+/// The market state by the calendar; trading halts are not considered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarketState {
-    /// A session is on.
+    /// During a session.
     Open,
-    /// No session is on.
+    /// Outside of sessions.
     Closed(Closure),
 }
 
-/// Why the market is closed.
+/// The reason why the market is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closure {
     /// A Saturday or Sunday.
     Weekend,
     /// A weekday without a session.
     Holiday,
-    /// A session is to come today.
+    /// Before today's session.
     BeforeOpen,
-    /// Today's session is over.
+    /// After today's session.
     AfterClose,
 }
 
 impl MarketState {
-    /// The state in a word: `open`, `holiday` on a weekday without a session, else `closed`.
+    /// Returns `open`, `holiday` on a weekday without a session, else `closed`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -56,19 +58,19 @@ impl MarketState {
     }
 }
 
-/// The date in New York at a time.
+/// Returns the date in New York.
 #[must_use]
 pub fn session_date(unix_ms: u64) -> i32 {
     day_number(new_york(unix_ms).0)
 }
 
-/// The day of a date in the form `YYYY-MM-DD`.
+/// Parses a date in the form `YYYY-MM-DD`.
 #[must_use]
 pub fn day_of(iso: &str) -> Option<i32> {
     iso.parse().ok().map(day_number)
 }
 
-/// Whether the market is open at a time.
+/// Returns the market state at a time.
 #[must_use]
 pub fn market_state(unix_ms: u64) -> MarketState {
     let (date, now) = new_york(unix_ms);
@@ -85,7 +87,8 @@ pub fn market_state(unix_ms: u64) -> MarketState {
     }
 }
 
-/// When the [word](MarketState::word) for the state next changes, in Unix milliseconds; `None` where the calendar ends.
+/// Returns the time at which the [word](MarketState::word) for the state next changes; `None` at the end of the
+/// calendar.
 #[must_use]
 pub fn market_state_until(unix_ms: u64) -> Option<u64> {
     let word = market_state(unix_ms).word();
@@ -97,7 +100,7 @@ pub fn market_state_until(unix_ms: u64) -> Option<u64> {
         .find(|turn| *turn > unix_ms && market_state(*turn).word() != word)
 }
 
-/// From open to close of the session of a date, in Unix milliseconds; `None` when it has none.
+/// Returns open and close of a date's session; `None` if it has none.
 #[must_use]
 pub fn session_hours(date: i32) -> Option<Range<u64>> {
     let date = date_of(date);
@@ -109,10 +112,10 @@ pub fn session_hours(date: i32) -> Option<Range<u64>> {
     Some(unix_ms(date, OPEN)?..unix_ms(date, close)?)
 }
 
-/// [`session_date`] for a run of times that are mostly of one day: one comparison each.
+/// Caches [`session_date`] for sequences of times mostly on the same day: one comparison per call.
 #[derive(Clone, Debug)]
 pub struct SessionClock {
-    /// The day of the last time that was asked for, and the Unix milliseconds that it covers.
+    /// The last day looked up, and the Unix milliseconds that it covers.
     date: i32,
     covers: Range<u64>,
 }
@@ -124,7 +127,7 @@ impl Default for SessionClock {
 }
 
 impl SessionClock {
-    /// The date in New York at a time.
+    /// Returns the date in New York.
     pub fn session_date(&mut self, unix_ms: u64) -> i32 {
         if !self.covers.contains(&unix_ms) {
             self.turn_to(new_york(unix_ms).0);
@@ -135,7 +138,7 @@ impl SessionClock {
     fn turn_to(&mut self, date: Date) {
         let midnight = |date| unix_ms(date, Time::midnight());
         self.date = day_number(date);
-        // at the ends of the calendar nothing is covered, and every time is looked up
+        // at the ends of the calendar nothing is cached
         self.covers = match (midnight(date), date.tomorrow().ok().and_then(midnight)) {
             (Some(start), Some(end)) => start..end,
             _ => 0..0,
@@ -149,7 +152,8 @@ fn new_york(unix_ms: u64) -> (Date, Time) {
     (civil.date(), civil.time())
 }
 
-/// `None` before 1970. New York's clocks change at 02:00, so midnight and trading hours exist once on every date.
+/// Returns `None` before 1970. New York's clocks change at 02:00, so midnight and trading hours exist exactly once
+/// on every date.
 fn unix_ms(date: Date, time: Time) -> Option<u64> {
     let at = NEW_YORK.to_timestamp(date.to_datetime(time)).ok()?;
     u64::try_from(at.as_millisecond()).ok()
@@ -159,7 +163,7 @@ fn day_number(date: Date) -> i32 {
     i32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(i32::MAX)
 }
 
-/// A date that the calendar cannot hold counts as its first or last one.
+/// Clamps to the calendar's range.
 fn date_of(day_number: i32) -> Date {
     EPOCH.saturating_add(SignedDuration::from_hours(i64::from(day_number) * 24))
 }
@@ -170,7 +174,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The offset from UTC is part of the text, so that the time zone itself is under test.
+    /// Parses a time with its UTC offset, so that the time zone is under test too.
     pub(crate) fn at(text: &str) -> u64 {
         let at: Timestamp = text.parse().unwrap();
         u64::try_from(at.as_millisecond()).unwrap()
@@ -185,7 +189,7 @@ pub(super) mod tests {
         assert_eq!(session_date(0), -1, "1969-12-31 19:00 in New York");
         assert_eq!(session_date(at("2026-01-15T23:59:59.999-05:00")), day("2026-01-15"));
         assert_eq!(session_date(at("2026-01-16T00:00-05:00")), day("2026-01-16"));
-        // a UTC day is ahead by four or five hours
+        // UTC is ahead by four or five hours
         assert_eq!(session_date(at("2026-07-01T20:30-04:00")), day("2026-07-01"));
     }
 
@@ -293,7 +297,7 @@ pub(super) mod tests {
         fn the_clock_agrees_with_the_calendar(times in prop::collection::vec(recent(), 1..20)) {
             let mut clock = SessionClock::default();
             for time in times {
-                // its day, the moments around it, and the next
+                // its day, the times around it, and the next day
                 for time in [time, time + 1, time + 3_600_000, time, time + 86_400_000] {
                     prop_assert_eq!(clock.session_date(time), session_date(time));
                 }

@@ -1,24 +1,24 @@
-//! The endpoints of REST whose bodies events keep fresh.
+//! REST endpoints whose bodies are kept fresh.
 
-/// The endpoints of REST whose bodies the feed keeps fresh.
+/// A REST endpoint whose body the feed keeps fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// `flow_alerts`: the newest alerts of a ticker.
+    /// `flow_alerts`: a ticker's newest alerts.
     FlowAlerts,
-    /// `stock_state`: its price.
+    /// `stock_state`: a ticker's price.
     StockState,
-    /// `spot_exposures`: its gamma exposure over the session.
+    /// `spot_exposures`: a ticker's gamma exposure over the session.
     SpotExposures,
-    /// `spot_exposures_strike`: the same by strike.
+    /// `spot_exposures_strike`: gamma exposure by strike.
     SpotExposuresStrike,
 }
 
 impl Endpoint {
-    /// All of them.
+    /// All endpoints.
     pub const ALL: [Endpoint; 4] =
         [Endpoint::FlowAlerts, Endpoint::StockState, Endpoint::SpotExposures, Endpoint::SpotExposuresStrike];
 
-    /// Its name in keys.
+    /// Returns the endpoint's segment of `rest:` keys.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

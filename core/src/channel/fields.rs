@@ -1,10 +1,10 @@
-//! The documented fields of each channel's payloads. A field that is not optional was in the vendor's documentation and in every
-//! frame seen.
+//! Documented payload fields by channel. A field that is not optional is in the vendor's documentation and in every
+//! captured frame.
 
 use super::spec::{Field, Kind};
 
-/// Decimals and counts are JSON numbers here, integers in the documentation and some of them floats on the wire (`11571.0`); only
-/// `bid` and `ask` are texts. Expiry, strike and type are in the contract's symbol alone.
+/// Decimals and counts are JSON numbers here: integers in the documentation, some of them floats on the wire
+/// (`11571.0`). Only `bid` and `ask` are strings. Expiry, strike and type are part of the contract's symbol only.
 pub(super) const ALERT: &[Field] = &[
     text("id", "UUID of the alert; whether a growing cluster is sent again under the same ID is not known"),
     text("rule_id", "UUID of the rule"),

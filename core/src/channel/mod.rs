@@ -1,4 +1,4 @@
-//! The vendor's channels: what is known of each ([`table`]), and what its events look like ([`shape`]).
+//! The vendor's channels: properties ([`table`]) and documented payload fields ([`shape`]).
 
 mod endpoint;
 mod fields;
@@ -17,36 +17,37 @@ pub use endpoint::Endpoint;
 use spec::ChannelSpec;
 pub use spec::{Family, MapKey, Scope};
 
-/// A channel of the vendor: one that the service knows in detail, or any other by its name.
+/// A vendor channel, known in detail or by name only.
 #[derive(Clone)]
 pub enum Channel {
     /// One of [`table::KNOWN`].
     Known(&'static ChannelSpec),
-    /// Any other vendor channel that the settings name; stored raw.
+    /// Any other channel named in the settings; its events are stored raw.
     Other(Arc<str>),
 }
 
-/// The longest name of a channel; the vendor's longest is 17 bytes.
+/// Maximum length of a channel name; the vendor's longest is 17 bytes.
 const MAX_CHANNEL_NAME: usize = 64;
 
-/// A channel's name that the feed would not understand or that would break a Redis key.
+/// A name that is not valid as a channel or as part of a Redis key.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("`{0}` is not a channel name: 1 to 64 of a-z A-Z 0-9 _ - and no blank")]
 pub struct InvalidChannel(String);
 
 impl Channel {
-    /// What our own keys are called where a channel's stand: `<p>:ws:status` and so on. No channel has such a name.
+    /// Segments of the service's own keys in the place of a channel name (`<p>:ws:status`); the vendor uses none of
+    /// them.
     pub const RESERVED: [&str; 7] = ["status", "gaps", "ledger", "owner", "latest", "map", "probe"];
 
-    /// The vendor channels outside of the table that exist per ticker only (source: vendor's list of 2026-08).
+    /// Channels outside the table that exist per ticker only (source: vendor's list of 2026-08).
     const OTHER_PER_TICKER: [&str; 1] = ["net_flow"];
 
-    /// The channels known in detail, in the order of the documentation.
+    /// Iterates over the channels of the table, in documentation order.
     pub fn known() -> impl ExactSizeIterator<Item = Channel> {
         table::KNOWN.into_iter().map(Channel::Known)
     }
 
-    /// Reads a channel's name as the vendor writes it.
+    /// Parses a channel name in the vendor's spelling.
     pub fn parse(name: &str) -> Result<Channel, InvalidChannel> {
         if let Some(known) = table::KNOWN.into_iter().find(|spec| spec.name == name) {
             return Ok(Channel::Known(known));
@@ -58,7 +59,7 @@ impl Channel {
         Ok(Channel::Other(name.into()))
     }
 
-    /// What is known of it, if it is known in detail.
+    /// Returns the table entry; `None` for [`Channel::Other`].
     #[must_use]
     pub fn spec(&self) -> Option<&'static ChannelSpec> {
         match self {
@@ -71,7 +72,7 @@ impl Channel {
         table::KNOWN.iter().position(|spec| spec.name == self.name()).unwrap_or(table::KNOWN.len())
     }
 
-    /// The name on the wire, in keys and in labels.
+    /// Returns the name used on the wire, in keys and in labels.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -80,13 +81,13 @@ impl Channel {
         }
     }
 
-    /// The family whose connection carries the channel.
+    /// Returns the family whose connection carries the channel; [`Family::Other`] outside the table.
     #[must_use]
     pub fn family(&self) -> Family {
         self.spec().map_or(Family::Other, |spec| spec.family)
     }
 
-    /// How the channel is joined when the settings name it without a symbol.
+    /// Returns how the channel is joined when the settings name it without a symbol.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
@@ -97,7 +98,7 @@ impl Channel {
     }
 }
 
-// A channel is its name. Those of the table come first, in its order.
+// Channels compare by name; those of the table sort first, in table order.
 impl PartialEq for Channel {
     fn eq(&self, other: &Channel) -> bool {
         self.name() == other.name()

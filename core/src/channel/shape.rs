@@ -1,8 +1,8 @@
-//! Whether an event has the documented shape of its channel.
+//! Checks whether an event has the documented fields of its channel.
 //!
-//! The service stores payloads as they came and needs no such check for that. It checks one now and then (the first of a
-//! channel, then a sample) to notice early when the vendor's shape drifts from the table. Fields that the table does not list
-//! are allowed: the vendor adds some at any time.
+//! Payloads are stored unchanged, which requires no such check. Samples (the first event of a channel, then one now
+//! and then) are checked to detect early that the vendor's format drifts from the table. Fields outside the table
+//! are allowed: the vendor may add some at any time.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,34 +13,34 @@ use thiserror::Error;
 use super::Channel;
 use super::spec::{Field, Kind};
 
-/// A payload that does not have the shape of its channel's events.
+/// A payload without the documented shape of its channel.
 #[derive(Debug, Error)]
 #[error("an event of {channel} does not have the documented shape")]
 pub struct ShapeError {
-    /// The channel.
+    /// Its channel.
     pub channel: Channel,
-    /// What is missing or of another type.
+    /// The first difference found.
     #[source]
     pub drift: Drift,
 }
 
-/// How a payload differs from the table.
+/// A difference between a payload and the table.
 #[derive(Debug, Error)]
 pub enum Drift {
-    /// It is not a JSON object; of a channel that is not in the table, not JSON.
+    /// The payload is not a JSON object or, for a channel outside the table, not JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// A documented field is absent.
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    /// A field is written in another way.
+    /// A field has another type.
     #[error("field `{field}`: `{value}` is not {expected}")]
     Retyped {
         /// The field.
         field: &'static str,
-        /// Its value, whole: whoever shows it removes secrets before cutting it.
+        /// Its full value. Redact secrets before truncating it for display.
         value: String,
-        /// How it was expected.
+        /// The expected type.
         expected: &'static str,
     },
 }
@@ -67,10 +67,12 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         Some(json) => json,
     };
     let (is_expected, expected) = match field.kind {
-        Kind::Text => (text(json).is_some(), "a text"),
-        Kind::OneOf(values) => (text(json).is_some_and(|text| values.contains(&&*text)), "one of its values"),
-        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of texts"),
-        // the feed has changed one way of writing numbers into the other before, and both are read
+        Kind::Text => (text(json).is_some(), "a string"),
+        Kind::OneOf(values) => {
+            (text(json).is_some_and(|text| values.contains(&&*text)), "one of the known values")
+        }
+        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of strings"),
+        // the vendor has switched between the two ways of writing numbers before; both are accepted
         Kind::Decimal | Kind::Number => (is_decimal(json), "a decimal number"),
         Kind::Count | Kind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
         Kind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
@@ -86,7 +88,7 @@ fn text(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(json).ok()
 }
 
-/// A JSON number, a text that has the form of one (`+`, `.5` and `1.` were never seen), or a missing value.
+/// Accepts a JSON number, a string in that form (`+`, `.5` and `1.` were never observed), or a missing value.
 fn is_decimal(json: &str) -> bool {
     let quoted = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match quoted.unwrap_or(json) {

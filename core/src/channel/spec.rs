@@ -1,19 +1,19 @@
-//! What there is to say of a channel that the service knows in detail.
+//! Properties of a known channel.
 
 use std::fmt;
 
 use super::endpoint::Endpoint;
 
-/// How a channel is joined.
+/// Whether a channel is joined once or per ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Joined once; its events carry their symbols and have a full stream.
+    /// Joined once; events carry their symbols and also go to a full stream.
     Global,
-    /// Joined once per symbol (or once in its global form for the whole market).
+    /// Joined once per symbol, or once in its global form for the whole market.
     PerTicker,
 }
 
-/// Channels that share a connection by default: the service runs one connection per family.
+/// A group of channels that share a connection by default: the service runs one connection per family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// `flow-alerts`
@@ -26,16 +26,16 @@ pub enum Family {
     Gex,
     /// `news`
     News,
-    /// Every channel that is not known in detail.
+    /// Channels outside the table.
     Other,
 }
 
 impl Family {
-    /// All families in the order in which they are planned and shown.
+    /// All families in planning and display order.
     pub const ALL: [Family; 6] =
         [Family::Flow, Family::Trades, Family::Prices, Family::Gex, Family::News, Family::Other];
 
-    /// The name of the family and of its connection.
+    /// Returns the name of the family, which is also that of its connection.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,8 +48,8 @@ impl Family {
         }
     }
 
-    /// Whether silence in market hours means that the socket is dead: prices, trades and gex come every few seconds,
-    /// alerts and news when there are any.
+    /// Whether silence during market hours indicates a dead socket: prices, trades and gex arrive every few
+    /// seconds, alerts and news irregularly.
     #[must_use]
     pub fn is_steady(self) -> bool {
         matches!(self, Family::Trades | Family::Prices | Family::Gex)
@@ -62,7 +62,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// The hash that holds the present rows of a channel and symbol, by the field that a row sets.
+/// The field format of a channel's `ws:map:` hash, which holds the current row per field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKey {
     /// `<strike>`
@@ -71,78 +71,79 @@ pub enum MapKey {
     ExpiryAndStrike,
 }
 
-/// Everything that the service knows of a channel. Adding a channel is adding one of these to [`super::table`].
+/// All properties of a channel. To add a channel, add one of these to [`super::table`].
 #[derive(Debug)]
 pub struct ChannelSpec {
     /// The name on the wire, in keys and in labels.
     pub name: &'static str,
-    /// What an event is, in a few words.
+    /// A short description of an event.
     pub about: &'static str,
-    /// The family whose connection carries it.
+    /// The family whose connection carries the channel.
     pub family: Family,
-    /// How it is joined when the settings name it without a symbol.
+    /// The join form when the settings name the channel without a symbol.
     pub scope: Scope,
-    /// Default cap of its streams, in entries.
+    /// Default cap of the channel's streams, in entries.
     pub cap: u64,
-    /// Entries per second of its busiest stream during a session, at the upper end of what users of the feed report (SPY).
+    /// Entries per second of the busiest stream (SPY) during a session: the upper end of what users of the feed
+    /// report.
     pub rate: f64,
-    /// Bytes of Redis per entry, as `MEMORY USAGE` has them: measured with Redis 7.0 and payloads of the usual size.
+    /// Redis memory per entry in bytes: `MEMORY USAGE` on Redis 7.0 with typical payloads.
     pub entry_bytes: u64,
-    /// The map of its present rows, and how many rows one has.
+    /// The field format and the number of rows of the channel's map, if it has one.
     pub map: Option<(MapKey, u64)>,
-    /// The body of the REST API that its events keep fresh.
+    /// The REST body that the channel's events keep fresh.
     pub body: Option<Endpoint>,
-    /// Fields of which an event has at least one, or it is not shown as an event of this channel.
+    /// An event without any of these fields is not displayed as an event of this channel.
     pub subject: &'static [&'static str],
-    /// What `tail` shows of an event, from left to right.
+    /// The columns of `tail`, from left to right.
     pub columns: &'static [Column],
-    /// The fields of its payloads that are documented; the vendor adds others at any time.
+    /// Documented payload fields; the vendor may add others at any time.
     pub fields: &'static [&'static [Field]],
 }
 
 /// A documented field of a payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name.
+    /// The member's name in the payload.
     pub name: &'static str,
-    /// How it is written.
+    /// The JSON form.
     pub kind: Kind,
     /// Whether it may be absent or `null`.
     pub is_optional: bool,
-    /// What it means, and in which unit.
+    /// Meaning and unit.
     pub meaning: &'static str,
 }
 
-/// How the feed writes a field. It decides whether a sum in a data frame adds or concatenates.
+/// The JSON form of a field, which decides whether a sum in a data frame adds or concatenates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
+    /// Any string.
     Text,
-    /// One of these texts.
+    /// One of these strings.
     OneOf(&'static [&'static str]),
-    /// An array of texts.
+    /// An array of strings.
     Texts,
-    /// A decimal number, written as a text of any length; `""` and `null` are missing values.
+    /// A decimal number as a string of any length; `""` and `null` mean missing.
     Decimal,
-    /// A number that may be written with a fraction (`106`, `11571.0`).
+    /// A number, possibly with a fraction (`106`, `11571.0`).
     Number,
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     Count,
-    /// A whole number: Unix milliseconds.
+    /// Unix milliseconds, an integer.
     Millis,
     /// `true` or `false`.
     Flag,
 }
 
 impl ChannelSpec {
-    /// All documented fields.
+    /// Iterates over all documented fields.
     pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields.iter().copied().flatten()
     }
 }
 
 impl Kind {
-    /// The type's name in `docs/feed.md`.
+    /// Returns the type's name in `docs/feed.md`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -156,49 +157,49 @@ impl Kind {
     }
 }
 
-/// A cell that `tail` shows of an event.
+/// A column of `tail`; names of fields unless stated otherwise.
 #[derive(Clone, Copy, Debug)]
 pub enum Column {
-    /// An OCC symbol in words.
+    /// An OCC symbol in readable form.
     Contract(&'static str),
-    /// A text that fills so many columns; emphasised or not.
+    /// A string padded to a width in characters.
     Text(&'static str, usize, Emphasis),
-    /// A text of any length; nothing where it is absent.
+    /// A string of any length; omitted if absent.
     Word(&'static str),
-    /// A number as it is written, right-aligned in so many columns.
+    /// A number as written, right-aligned to a width.
     Exact(&'static str, usize),
-    /// A price as it is written, behind `@`.
+    /// A price as written, prefixed with `@`.
     At(&'static str),
-    /// A decimal number without zeros that say nothing, right-aligned in so many columns.
+    /// A decimal number without redundant zeros, right-aligned to a width.
     Plain(&'static str, usize),
     /// A number in at most six characters.
     Short(&'static str),
-    /// Dollars in at most seven characters.
+    /// US dollars in at most seven characters.
     Money(&'static str),
-    /// A share as a percentage behind a label.
+    /// Label and fraction, shown as a percentage.
     Percent(&'static str, &'static str),
-    /// A labelled number whose sign is its colour.
+    /// Label and number, coloured by sign.
     Signed(&'static str, &'static str),
-    /// A labelled number in at most six characters; nothing where it is absent.
+    /// Label and number in at most six characters; omitted if absent.
     Labelled(&'static str, &'static str),
-    /// A labelled price as it is written; nothing where it is absent.
+    /// Label and price as written; omitted if absent.
     LabelledPrice(&'static str, &'static str),
-    /// How a whole is divided between ask and bid: the whole, the ask's part, the bid's part.
+    /// The split of a total between ask and bid: total, ask part, bid part.
     Shares(&'static str, &'static str, &'static str),
-    /// The side of a trade among its tags; its colour is the tags' lean.
+    /// The side of a trade, taken from its tags and coloured by their sentiment.
     Side(&'static str),
-    /// The tags of a trade that are not its side.
+    /// The tags of a trade other than its side.
     Tags(&'static str),
-    /// Words joined by commas.
+    /// An array of strings, joined by commas.
     Words(&'static str),
-    /// A word where a flag is set.
+    /// Field and the word shown if the flag is set.
     Flag(&'static str, &'static str),
-    /// The same for something bad.
+    /// [`Column::Flag`], highlighted as a warning.
     Alarm(&'static str, &'static str),
 }
 
 impl Column {
-    /// The field that it shows, or the first of them.
+    /// Returns the first field shown.
     #[must_use]
     pub const fn field(self) -> &'static str {
         match self {
@@ -224,11 +225,11 @@ impl Column {
     }
 }
 
-/// How a text stands out.
+/// The emphasis of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emphasis {
-    /// It does not.
+    /// Normal.
     None,
-    /// It stands back.
+    /// Dimmed.
     Faint,
 }

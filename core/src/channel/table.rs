@@ -1,14 +1,14 @@
-//! The one table of the channels that the service knows in detail.
+//! The table of the channels known in detail.
 //!
-//! Sources: the vendor's documentation and published examples, captures of May and September 2025, and reports of other users of
-//! the feed. What the documentation shows of a channel (`docs/feed.md`), what its events are checked against, what they cost,
-//! how they are joined, and what `tail` prints all follow from here.
+//! Sources: the vendor's documentation and published examples, captures of May and September 2025, and reports of
+//! other users of the feed. `docs/feed.md`, shape checks, memory estimates, join forms and the columns of `tail`
+//! all derive from it.
 
 use super::endpoint::Endpoint;
 use super::fields;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, MapKey, Scope};
 
-/// The channels, in the order of the documentation.
+/// All known channels, in documentation order.
 pub static KNOWN: [&ChannelSpec; 7] =
     [&FLOW_ALERTS, &OPTION_TRADES, &PRICE, &GEX, &GEX_STRIKE, &GEX_STRIKE_EXPIRY, &NEWS];
 
@@ -38,7 +38,7 @@ pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     fields: &[fields::ALERT],
 };
 
-/// Trades have no order but that of their arrival. How a cancelled trade shows is not known.
+/// Trades are ordered by arrival only. The representation of a cancelled trade is unknown.
 pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     name: "option_trades",
     about: "an option trade",
@@ -63,7 +63,7 @@ pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     fields: &[fields::TRADE],
 };
 
-/// About 34 per minute for SPY, after hours too.
+/// About 34 events per minute for SPY, including after hours.
 pub static PRICE: ChannelSpec = ChannelSpec {
     name: "price",
     about: "the price of an underlying",
@@ -79,8 +79,8 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     fields: &[fields::PRICE],
 };
 
-/// One frame every 10 s or more often, in dollars for a move of one percent. The endings say what a value is computed from:
-/// `_oi` from open interest, `_vol` from the session's volume, `_dir` from the volume with its side.
+/// One frame every 10 s or more often, in dollars per one-percent move. The suffix names the input: `_oi` open
+/// interest, `_vol` the session's volume, `_dir` the volume with its side.
 pub static GEX: ChannelSpec = ChannelSpec {
     name: "gex",
     about: "the exposure of a ticker's option dealers",
@@ -101,8 +101,9 @@ pub static GEX: ChannelSpec = ChannelSpec {
     fields: &[fields::GEX],
 };
 
-/// One frame per strike, all strikes in a burst. Rows are restated within the session (late prints, cancels): the last one
-/// holds. Rows of one burst may differ in their time, and rarely traded strikes can be hours old.
+/// One frame per strike, all strikes in a burst. Rows are restated within the session (late prints, cancels); the
+/// last one is authoritative. Timestamps may differ within a burst, and rows of rarely traded strikes can be hours
+/// old.
 pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     name: "gex_strike",
     about: "the exposure of a ticker's option dealers at one strike",
@@ -118,7 +119,7 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     fields: &[fields::STRIKE],
 };
 
-/// Waves of up to 4 000 rows within a second, every 10 to 30 s; there is no first wave at the join.
+/// Waves of up to 4 000 rows within one second, every 10 to 30 s; joining triggers no initial wave.
 pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     name: "gex_strike_expiry",
     about: "the exposure of a ticker's option dealers at one strike of one expiry",
@@ -134,7 +135,7 @@ pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     fields: &[fields::EXPIRY, fields::STRIKE],
 };
 
-/// About one per minute, off hours too. A headline has no ID.
+/// About one event per minute, also outside trading hours. A headline has no ID.
 pub static NEWS: ChannelSpec = ChannelSpec {
     name: "news",
     about: "a headline",

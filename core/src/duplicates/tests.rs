@@ -1,4 +1,4 @@
-//! Duplicates against the rule itself, and their cost.
+//! Duplicates compared with the definition, and their cost.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -223,11 +223,11 @@ proptest! {
     }
 }
 
-/// `cargo test --release -p uw-websocket-actors what_a_check_costs -- --ignored --nocapture`
+/// `cargo test --release -p uw-websocket-core what_a_check_costs -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement"]
 fn what_a_check_costs() {
-    /// What the service moves through the caches for each event besides: its payload some eight times.
+    /// Other memory traffic of the service per event: some eight times its payload.
     const ELSEWHERE: usize = 6_000;
     const CACHE_LINE: usize = 64;
     const BATCH: u64 = 64;

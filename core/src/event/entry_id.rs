@@ -4,18 +4,18 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// The ID of a stream entry: `<milliseconds>-<sequence>`.
+/// A stream entry ID: `<milliseconds>-<sequence>`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {
-    /// Unix time in milliseconds, as far as the clock went forward.
+    /// Unix milliseconds; they never go back, even if the clock does.
     pub ms: u64,
-    /// Number within the millisecond.
+    /// Sequence number within the millisecond.
     pub seq: u64,
 }
 
-/// A text that is not `<milliseconds>-<sequence>`.
+/// A string that is not a stream entry ID.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a stream entry id")]
+#[error("`{0}` is not a stream entry ID")]
 pub struct InvalidEntryId(String);
 
 impl std::str::FromStr for EntryId {
@@ -34,12 +34,12 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// The stream entries of one event, in the order of its outlets. Nearly every event has one.
+/// The entry IDs of one event, in the order of its outlets. Nearly every event has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryIds {
-    /// Of the only outlet; zero before the writer has numbered the event.
+    /// The ID in the only outlet; zero until the writer assigns one.
     One(EntryId),
-    /// Of several outlets.
+    /// The IDs in several outlets.
     Many(Box<[EntryId]>),
 }
 
@@ -50,7 +50,7 @@ impl Default for EntryIds {
 }
 
 impl EntryIds {
-    /// All of them.
+    /// Returns all IDs.
     #[must_use]
     pub fn as_slice(&self) -> &[EntryId] {
         match self {
@@ -59,13 +59,13 @@ impl EntryIds {
         }
     }
 
-    /// The ID for the outlet at a position.
+    /// Returns the ID in the outlet at an index; zero if there is none.
     #[must_use]
     pub fn get(&self, outlet: usize) -> EntryId {
         self.as_slice().get(outlet).copied().unwrap_or_default()
     }
 
-    /// Changes the ID for the outlet at a position.
+    /// Sets the ID in the outlet at an index; no effect if there is none.
     pub fn set(&mut self, outlet: usize, id: EntryId) {
         let ids = match self {
             EntryIds::One(only) => std::slice::from_mut(only),

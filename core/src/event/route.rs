@@ -1,12 +1,12 @@
-//! Where events go in Redis.
+//! Destinations of events in Redis.
 
 use std::sync::Arc;
 
 use super::topic::Symbol;
 use crate::channel::Endpoint;
 
-/// One place in Redis that an event goes to: a stream and the hash of its newest event, for a channel and perhaps a
-/// symbol. Equal outlets have equal `stream` keys.
+/// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
+/// Equal outlets have equal `stream` keys.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outlet {
     /// The symbol; `None` is the channel's full stream.
@@ -15,46 +15,47 @@ pub struct Outlet {
     pub stream: Arc<str>,
     /// `<p>:ws:latest:<channel>[:<SYMBOL>]`.
     pub latest: Arc<str>,
-    /// `<p>:ws:map:<channel>:<SYMBOL>`, for the channels that have one.
+    /// `<p>:ws:map:<channel>:<SYMBOL>`; `None` for channels without a map.
     pub map: Option<Arc<str>>,
-    /// The body of REST that its events keep fresh, for channels that have one and symbols that are targets.
+    /// The REST body that its events keep fresh; `None` for channels without one and for symbols that are not
+    /// targets.
     pub rest: Option<RestKey>,
-    /// Cap of the stream by count; `0` is none.
+    /// Maximum entries of the stream; `0` means no cap.
     pub maxlen: u64,
 }
 
-/// The key of a body of REST.
+/// A REST body's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestKey {
     /// `<p>:rest:<endpoint>:<SYMBOL>`.
     pub key: Arc<str>,
-    /// What is there.
+    /// The endpoint whose answer it holds.
     pub endpoint: Endpoint,
-    /// Whose it is.
+    /// The ticker.
     pub symbol: Symbol,
-    /// Whether it is made where REST has written none.
+    /// Whether to create the body if REST has not written one.
     pub may_create: bool,
 }
 
-/// Where the events of one topic and symbol go. Made once and shared by its events.
+/// The destinations of one topic and symbol. Created once and shared by their events.
 #[derive(Debug)]
 pub struct Route {
-    /// The channel, for counts.
+    /// Index of the channel's counters.
     pub channel: ChannelIndex,
     /// The writer that owns every outlet of the channel's events.
     pub shard: usize,
-    /// All outlets: the full stream first where there is one.
+    /// All outlets; the full stream comes first if included.
     pub outlets: Vec<Arc<Outlet>>,
 }
 
 impl Route {
-    /// The symbol of the first outlet; `None` for the events of a full stream, whatever symbols they name.
+    /// Returns the symbol of the first outlet; `None` for a full stream, whatever symbols the events name.
     #[must_use]
     pub fn symbol(&self) -> Option<&str> {
         self.outlets.first()?.symbol.as_ref().map(Symbol::as_str)
     }
 }
 
-/// Position of a channel in the settings' list: what counters are indexed by.
+/// Index of a channel in the settings' list and in counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelIndex(pub u8);

@@ -1,4 +1,4 @@
-//! What a channel is joined for.
+//! Topics: channels with the symbols they are joined for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use thiserror::Error;
 
 use crate::channel::Channel;
 
-/// A ticker that may become part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.
+/// A ticker that is valid as part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(Arc<str>);
 
-/// A text that may not become part of a Redis key.
+/// A string that is not a valid symbol.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("`{0}` is not a symbol: 1 to 32 of A-Z 0-9 . - _ /")]
 pub struct InvalidSymbol(String);
 
 impl Symbol {
-    /// The longest symbol.
+    /// Maximum length in bytes.
     pub const MAX_LEN: usize = 32;
 
-    /// Checks a symbol; it is not upper-cased here.
+    /// Validates a symbol; does not convert to upper case.
     pub fn parse(text: &str) -> Result<Symbol, InvalidSymbol> {
         if Symbol::is_valid(text) {
             Ok(Symbol(text.into()))
@@ -29,7 +29,7 @@ impl Symbol {
         }
     }
 
-    /// Whether `text` may become part of a key.
+    /// Whether `text` is a valid symbol.
     #[must_use]
     pub fn is_valid(text: &str) -> bool {
         let legal =
@@ -37,7 +37,7 @@ impl Symbol {
         !text.is_empty() && text.len() <= Symbol::MAX_LEN && text.bytes().all(legal)
     }
 
-    /// The symbol's text.
+    /// Returns the symbol as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,12 +50,12 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// A channel as it is joined and as the feed's frames name it: `option_trades:SPY`, `news`.
+/// A channel in the form in which it is joined and named in frames: `option_trades:SPY`, `news`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic {
     /// The channel.
     pub channel: Channel,
-    /// The ticker it is joined for; `None` is the channel's global form.
+    /// The ticker joined; `None` for the channel's global form.
     pub symbol: Option<Symbol>,
 }
 

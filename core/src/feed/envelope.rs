@@ -1,10 +1,9 @@
-//! From a frame to a topic and a payload, without a copy.
+//! Splits a frame into topic and payload, without a copy.
 //!
-//! The feed's frames are `["<topic>",{…payload…}]`; a top-level object is a notice from the server. The usual form is
-//! split by a scan for the quote that ends the topic (10 ns); whatever the scan does not expect (blanks, escapes, other
-//! shapes) goes through a full parse. A payload found by the scan is not validated here: [`super::routing_fields`] does that in
-//! the one pass that reads it, UTF-8 and the bound on its depth included, and for what it refuses [`classify`] says what
-//! was wrong with the whole frame.
+//! Frames are `["<topic>",{…payload…}]`; a top-level object is a notice from the server. The usual form is split by
+//! scanning for the quote that ends the topic (10 ns); anything else (blanks, escapes, other shapes) goes through a
+//! full parse. A scanned payload is not validated here: [`super::routing_fields`] validates JSON, UTF-8 and depth
+//! in the pass that reads it, and [`classify`] determines the reason if it fails.
 
 use std::borrow::Cow;
 
@@ -13,12 +12,12 @@ use serde_json::value::RawValue;
 
 use crate::labelled;
 
-/// Deepest nesting of brackets that is taken, those of the frame included; the feed's events nest three deep. It bounds
-/// the stack of every parser that sees the payload later.
+/// Maximum nesting of brackets, those of the frame included; the feed's events nest three deep. Bounds the stack of
+/// every later parser of the payload.
 pub const MAX_DEPTH: usize = 64;
 
 labelled! {
-    /// Why a frame is not an event.
+    /// The reason why a frame is not an event.
     Rejection {
         /// The frame is neither an array of channel and payload nor an object.
         WrongShape = "wrong_shape",
@@ -28,11 +27,11 @@ labelled! {
         InvalidUtf8 = "invalid_utf8",
         /// Brackets nest deeper than any event of the feed.
         TooDeep = "too_deep",
-        /// The frame, or the message made of its fragments, is larger than the bound.
+        /// The frame, or a message reassembled from fragments, is larger than the bound.
         TooLarge = "too_large",
-        /// A binary frame; the feed speaks text.
+        /// A binary frame; the feed uses text frames.
         Binary = "binary",
-        /// An event of a channel that the settings do not name.
+        /// An event of a channel absent from the settings.
         UnknownChannel = "unknown_channel",
         /// A top-level object from the server.
         ServerNotice = "server_notice",
@@ -41,22 +40,22 @@ labelled! {
     }
 }
 
-/// A frame that has the outline of the protocol.
+/// A frame with the structure of the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Envelope<'f> {
-    /// An event or the acknowledgement of a join.
+    /// An event, or the acknowledgement of a join.
     Message {
-        /// The channel as it was joined.
+        /// The topic as joined.
         topic: Cow<'f, str>,
-        /// An object, byte for byte, if it is JSON in UTF-8.
+        /// The payload's bytes; an object if they are valid JSON in UTF-8.
         payload: &'f [u8],
     },
     /// A top-level object.
     Notice(&'f str),
 }
 
-/// Splits a frame. The payload of a message need be neither UTF-8 nor JSON nor of bounded depth before [`super::routing_fields`] has
-/// read it.
+/// Splits a frame. The payload is not validated until [`super::routing_fields`] reads it: neither UTF-8 nor JSON
+/// nor depth.
 pub fn split(frame: &[u8]) -> Result<Envelope<'_>, Rejection> {
     let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| Rejection::InvalidUtf8);
     match scan(frame) {
@@ -65,18 +64,18 @@ pub fn split(frame: &[u8]) -> Result<Envelope<'_>, Rejection> {
     }
 }
 
-/// What is wrong with a frame whose payload did not parse.
+/// Determines why a frame's payload failed to parse.
 #[must_use]
 pub fn classify(frame: &[u8]) -> Rejection {
     match std::str::from_utf8(frame).map(parse) {
         Err(_) => Rejection::InvalidUtf8,
         Ok(Err(rejection)) => rejection,
-        // JSON that is neither rejected here nor readable as an event
+        // JSON accepted here that is not readable as an event
         Ok(Ok(_)) => Rejection::WrongShape,
     }
 }
 
-/// `["topic",{…}]` without blanks and escapes outside of the payload.
+/// Matches `["topic",{…}]` without blanks and escapes outside the payload.
 fn scan(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = frame.strip_prefix(b"[\"")?;
     let quote = memchr::memchr2(b'"', b'\\', rest)?;
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
     use crate::feed::routing_fields::Facts;
 
-    /// What a frame is once its payload was read, as the intake does it.
+    /// Classifies a frame including its payload, as the decoder does.
     fn verdict(frame: impl AsRef<[u8]>) -> Result<(), Rejection> {
         let frame = frame.as_ref();
         match split(frame)? {

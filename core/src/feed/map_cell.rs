@@ -1,4 +1,4 @@
-//! Which field of a `ws:map:` hash a gex row sets.
+//! The `ws:map:` hash field of a gex row.
 
 use crate::calendar;
 use crate::calendar::SessionClock;
@@ -7,11 +7,11 @@ use crate::event::MapCell;
 use crate::feed::routing_fields::Facts;
 use crate::time::hold_back;
 
-/// Longest field of a map; strikes have a dozen digits, an expiry ten more characters.
+/// Maximum length of a map field; strikes have about a dozen digits, an expiry adds ten characters.
 pub const MAX_FIELD: usize = 64;
 
-/// The field that a row of `channel`, received at `received_us`, sets in the channel's map, if the row names its place. A
-/// row of an expiry that was past when it was made has none.
+/// Returns the map field of a row of `channel` received at `received_us`. `None` if the channel has no map, the row
+/// lacks its strike or expiry, the expiry was already past at the row's time, or the field is too long.
 pub fn map_cell(
     channel: &Channel,
     facts: &Facts<'_>,
@@ -20,7 +20,7 @@ pub fn map_cell(
 ) -> Option<Box<MapCell>> {
     let (key, _) = channel.spec()?.map?;
     let strike = facts.strike.as_deref()?;
-    // a row from the future would make the map refuse all others
+    // a session date in the future would make the map reject all other rows
     let received = received_us / 1000;
     let (at_ms, _) = row_ms(facts, received_us);
     let session = sessions.session_date(at_ms.min(received));
@@ -37,7 +37,7 @@ pub fn map_cell(
     (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session, at_ms }))
 }
 
-/// Of what time a row is, in Unix milliseconds, and whether it claims to be of the future.
+/// Returns the time of a row in Unix milliseconds, and whether it claimed to be in the future.
 #[must_use]
 pub fn row_ms(facts: &Facts<'_>, received_us: u64) -> (u64, bool) {
     let stated = facts.timestamp.and_then(|ms| u64::try_from(ms).ok());

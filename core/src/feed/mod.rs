@@ -1,7 +1,7 @@
-//! What the feed sends, read: frames into topic and payload, payloads into the fields that decide where they go.
+//! Parsing of the feed: frames into topic and payload, payloads into routing fields.
 //!
-//! `envelope` splits a frame, `routing_fields` reads and validates its payload in one pass over `json`, `map_cell` says which
-//! field of a map a gex row sets.
+//! [`envelope`] splits a frame, [`routing_fields`] validates and reads its payload in one pass over `json`,
+//! [`map_cell`] derives the map field that a gex row sets.
 
 pub mod envelope;
 mod json;

@@ -1,7 +1,7 @@
-//! The few facts of a payload that decide where it goes, read in the one parse that also validates it.
+//! The payload fields that determine routing, read in the same pass that validates the payload.
 //!
-//! Lenient on purpose: the vendor adds fields and has changed types before, and an event is kept as it came. A fact of
-//! an unexpected type counts as absent; of a repeated name the last one wins, as in most JSON readers.
+//! Deliberately lenient: the vendor adds fields and has changed types before, and events are stored unchanged. A
+//! field of an unexpected type counts as absent; of a repeated name the last one wins, as in most JSON readers.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use thiserror::Error;
 
 use super::json::{self, Text, Value};
 
-/// The payload is not one JSON object, or nests too deep.
+/// The payload is not a single JSON object, or nests too deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a JSON object of bounded depth")]
 pub struct NotAnObject;
 
-/// What the way of an event needs to know of its payload.
+/// The routing fields of a payload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Facts<'p> {
     ticker: Option<Cow<'p, str>>,
     underlying_symbol: Option<Cow<'p, str>>,
     symbol: Option<Cow<'p, str>>,
-    /// `news`: the tickers a headline is about.
+    /// `news`: the tickers of a headline.
     pub tickers: Vec<Cow<'p, str>>,
-    /// gex rows: the strike as the payload writes it.
+    /// gex rows: the strike, as written.
     pub strike: Option<Cow<'p, str>>,
     /// gex rows by expiry: the expiry, `YYYY-MM-DD`.
     pub expiry: Option<Cow<'p, str>>,
@@ -34,7 +34,7 @@ pub struct Facts<'p> {
 }
 
 impl<'p> Facts<'p> {
-    /// Parses and validates a payload, its UTF-8 included.
+    /// Parses and validates a payload, including its UTF-8.
     pub fn read(payload: &'p (impl AsRef<[u8]> + ?Sized)) -> Result<Facts<'p>, NotAnObject> {
         let mut facts = Facts::default();
         json::members(payload.as_ref(), |name, value| facts.take(name, value))
@@ -42,7 +42,7 @@ impl<'p> Facts<'p> {
             .ok_or(NotAnObject)
     }
 
-    /// Takes a member in, if it is a fact. A name with half a character in it is none.
+    /// Records a member if it is a routing field; a name with a lone surrogate is not.
     #[inline]
     fn take(&mut self, name: Text<'p>, value: Value<'p>) {
         match name.bytes().as_deref().unwrap_or_default() {
@@ -59,21 +59,21 @@ impl<'p> Facts<'p> {
         }
     }
 
-    /// The symbol that the payload names, unchecked.
+    /// Returns the payload's symbol, not validated.
     #[must_use]
     pub fn symbol(&self) -> Option<&str> {
         self.ticker.as_deref().or(self.underlying_symbol.as_deref()).or(self.symbol.as_deref())
     }
 
-    /// The status, if this is no event but the answer to a join: no event has both `status` and `response`. A status
-    /// that is no text is an empty one.
+    /// Returns the status if this is the answer to a join, not an event: only answers have both `status` and
+    /// `response`. A status that is not a string reads as empty.
     #[must_use]
     pub fn join_status(&self) -> Option<&str> {
         (self.has_status && self.has_response).then(|| self.status.as_deref().unwrap_or_default())
     }
 }
 
-/// A string, or an integer as it was written.
+/// Accepts a string, or an integer in its original form.
 fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Text(text) => text.decode(),
@@ -82,13 +82,13 @@ fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A number without fraction and exponent that fits; negative zero is no integer.
+/// Accepts a number without fraction or exponent that fits an `i64`; negative zero is rejected.
 fn integer(value: Value<'_>) -> Option<i64> {
     let Value::Number(number) = value else { return None };
     number.as_str().filter(|digits| *digits != "-0")?.parse().ok()
 }
 
-/// The strings of an array.
+/// Collects the strings of an array.
 fn texts(value: Value<'_>) -> Vec<Cow<'_, str>> {
     let mut texts = Vec::new();
     if let Value::Array(array) = value {

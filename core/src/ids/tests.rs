@@ -29,7 +29,7 @@ fn says_when_no_id_is_left() {
     assert_eq!(next_id(last, 1000), Err(Exhausted { last }));
 }
 
-/// The IDs that an event of this route gets when it comes so many milliseconds after [`NOW`].
+/// Returns the IDs of an event of this route received some milliseconds after [`NOW`].
 fn number(numbering: &mut Numbering, route: &Arc<Route>, after_ms: u64) -> Vec<EntryId> {
     let mut event = event(route, "1", after_ms);
     numbering.number(&mut event);

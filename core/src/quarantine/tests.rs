@@ -1,4 +1,4 @@
-//! The quarantine file over crashes, full disks and other people's hands.
+//! The quarantine file across crashes, full disks and external changes.
 
 use std::os::unix::fs::symlink;
 
@@ -17,12 +17,12 @@ fn poison<'e>(entries: &'e [(&'e str, EntryId)], payload: &'e [u8]) -> Poison<'e
     }
 }
 
-/// Puts an event with this id of `stream` into quarantine.
+/// Quarantines an event with this ID in `stream`.
 fn put(quarantine: &mut Quarantine, ms: u64) -> Result<(), QuarantineError> {
     quarantine.put(&poison(&[("stream", EntryId { ms, seq: 0 })], b"{\"n\":1}"))
 }
 
-/// The ids in the file, in order, and the number of lines that are none.
+/// Returns the IDs in the file, in order, and the number of unreadable lines.
 fn ids(folder: &Path) -> (Vec<String>, usize) {
     let listing = list(folder).unwrap();
     (listing.events.into_iter().map(|event| event.streams[0].id.clone()).collect(), listing.unreadable)
@@ -77,7 +77,7 @@ fn an_event_is_written_once_in_one_life_and_over_several() {
         }
     }
     assert_eq!(ids(folder.path()), (vec!["1-0".to_owned(), "2-0".to_owned()], 0));
-    // of several entries one is enough to know it by; another stream has ids of its own
+    // one of several entries identifies an event; IDs of another stream are unrelated
     let mut quarantine = Quarantine::new(folder.path());
     quarantine.put(&poison(&[("other", ID), ("stream", EntryId { ms: 2, seq: 0 })], b"1")).unwrap();
     assert_eq!(ids(folder.path()).0.len(), 2);

@@ -8,19 +8,18 @@ use super::occ::OccSymbol;
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
 use super::times::{self, Present};
 
-/// Alerts of a body at most, as REST has them.
+/// Maximum number of alerts in a body, the same as in REST.
 const MAX_ROWS: usize = 100;
-/// How far the times of one alert in REST and on the feed may be apart: the feed has milliseconds of its last trade, REST
-/// of its own making.
+/// Maximum difference between the times of one alert in REST and on the feed: the feed states the last trade in
+/// milliseconds, REST the alert's creation.
 const SAME_WITHIN_US: u64 = 30 * 1_000_000;
 
-/// The alerts of a body.
 #[derive(Debug)]
 pub(super) struct Alerts {
     ticker: Box<str>,
-    /// REST's own, in its order.
+    /// REST's alerts, in REST's order.
     base: Vec<Alert>,
-    /// Of events, newest first.
+    /// Alerts of events, newest first.
     events: Vec<Alert>,
     pub(super) present: Present,
 }
@@ -28,14 +27,14 @@ pub(super) struct Alerts {
 #[derive(Debug)]
 struct Alert {
     created_us: i64,
-    /// `None` for REST's.
+    /// `None` for alerts of REST.
     receipt: Option<Receipt>,
-    /// Without one it is like no other.
+    /// An alert without an identity matches no other.
     identity: Option<Identity>,
     text: Box<str>,
 }
 
-/// What two accounts of one alert have in common, besides their times. What differs most stands first.
+/// The fields, besides the times, in which the two representations of an alert agree; the most selective first.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     premium: Decimal,
@@ -49,13 +48,13 @@ impl Alerts {
         Alerts { ticker: ticker.into(), base: Vec::new(), events: Vec::new(), present: Present::default() }
     }
 
-    /// Takes these rows of REST in place of earlier ones.
+    /// Replaces REST's rows.
     pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), Unreadable> {
         self.base = texts.iter().map(|text| base_row(text, &mut self.present)).collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Takes the alert of an event in. Of the accounts of one moment the last is kept.
+    /// Adds the alert of an event. Of several versions with the same time the last is kept.
     pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let alert = translate(&self.ticker, payload, receipt, &mut self.present)?;
         let is_account = |known: &Alert| known.created_us == alert.created_us && known.is_same(&alert);
@@ -71,17 +70,17 @@ impl Alerts {
         Ok(())
     }
 
-    /// The alerts as they are shown, in their order.
+    /// Iterates over the merged alerts, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
         self.merged().into_iter().map(|alert| &*alert.text)
     }
 
-    /// Whether alerts of events are shown.
+    /// Whether the merged alerts include events.
     pub(super) fn has_news(&self) -> bool {
         self.merged().iter().any(|alert| alert.receipt.is_some())
     }
 
-    /// REST's alerts and those that it has not.
+    /// Merges REST's alerts with those that REST lacks.
     fn merged(&self) -> Vec<&Alert> {
         let mut merged: Vec<&Alert> = self.base.iter().chain(self.news()).collect();
         merged.sort_by_key(|alert| std::cmp::Reverse(alert.created_us));
@@ -89,7 +88,7 @@ impl Alerts {
         if merged.iter().any(|alert| alert.receipt.is_some()) { merged } else { self.base.iter().collect() }
     }
 
-    /// The alerts of events, newest first. Of one alert REST's account is shown, else the one that was received last.
+    /// Returns the alerts of events that REST lacks, newest first; of several versions the one received last.
     fn news(&self) -> Vec<&Alert> {
         let mut accounts: Vec<&Alert> =
             self.events.iter().filter(|event| !self.base.iter().any(|base| base.is_same(event))).collect();
@@ -104,19 +103,19 @@ impl Alerts {
         news
     }
 
-    /// Memory that they hold.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.base.iter().chain(&self.events).map(Alert::bytes).sum()
     }
 }
 
 impl Alert {
-    /// Of two alerts the newer one is greater.
+    /// Sort key: a newer alert is greater.
     fn age(&self) -> (i64, Option<Receipt>) {
         (self.created_us, self.receipt)
     }
 
-    /// Of two accounts the one that came later is greater.
+    /// Sort key: a later version is greater.
     fn account(&self) -> (Option<Receipt>, i64) {
         (self.receipt, self.created_us)
     }
@@ -162,7 +161,7 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
     })
 }
 
-/// An event as a row of REST.
+/// Converts an event to a REST row.
 fn translate(
     ticker: &str,
     payload: &str,
@@ -171,8 +170,8 @@ fn translate(
 ) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
-    let contract =
-        OccSymbol::parse(&contract).map_err(|_| Untranslatable("its `option_chain` is no option symbol"))?;
+    let contract = OccSymbol::parse(&contract)
+        .map_err(|_| Untranslatable("its `option_chain` is not an option symbol"))?;
     let created_us = object
         .integer("executed_at")
         .or_else(|| object.integer("end_time"))
@@ -203,7 +202,7 @@ fn translate(
     }
     let identity = identity(&object, "rule_name");
     if identity.is_none() {
-        return Err(Untranslatable("its `total_size` or `total_premium` is no number"));
+        return Err(Untranslatable("its `total_size` or `total_premium` is not a number"));
     }
     Ok(Alert { created_us, receipt: Some(receipt), identity, text: row.end() })
 }
@@ -211,7 +210,7 @@ fn translate(
 type Translate = fn(&str) -> Option<std::borrow::Cow<'_, str>>;
 
 enum Field {
-    /// Has the same name on the feed, and perhaps another type.
+    /// Same name on the feed, possibly of another type.
     Same(&'static str, Translate),
     Ticker,
     CreatedAt,
@@ -220,7 +219,7 @@ enum Field {
     Rule,
 }
 
-/// What a row of REST has behind its `type`, in REST's order, but for `iv_start` and `iv_end`, which the feed does not
+/// The fields of a REST row after `type`, in REST's order, without `iv_start` and `iv_end`, which the feed does not
 /// carry.
 const FIELDS: &[Field] = &[
     Field::Ticker,

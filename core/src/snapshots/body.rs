@@ -1,4 +1,4 @@
-//! A body of REST, and how its hash in Redis stands to it.
+//! A REST body, and the state of its hash in Redis.
 
 use super::content::Content;
 use super::frame::Frame;
@@ -6,37 +6,37 @@ use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
 use super::times::{self, Present};
 use crate::event::Endpoint;
 
-/// What a `rest:` hash holds.
+/// The content of a `rest:` hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash {
-    /// The body.
+    /// The body's JSON text.
     pub payload: String,
-    /// When it was fetched, or when the newest event in it was received.
+    /// Time of the fetch, or of the receipt of the newest event merged in.
     pub fetched_at: String,
 }
 
-/// A body that is kept fresh.
+/// A REST body kept fresh by events.
 #[derive(Debug)]
 pub struct Body {
     pub(super) endpoint: Endpoint,
     content: Content,
     base: Option<Base>,
-    /// When the newest event that was taken in was received; 0 without one.
+    /// Receive time of the newest event; 0 without one.
     newest_event_us: i64,
-    /// `fetched_at` of the hash, as it was last seen there or written; empty without a hash.
+    /// The hash's `fetched_at` when last read or written; empty without a hash.
     seen: String,
     standing: Standing,
-    /// Fingerprint of what the hash holds.
+    /// Fingerprint of the hash's content.
     held: Option<u64>,
-    /// Fingerprint of what was last wanted.
+    /// Fingerprint of the last content returned by [`Body::wanted`].
     offered: Option<u64>,
-    /// Whether a body may be made where REST has none.
+    /// Whether to create a body if REST has not written one.
     may_create: bool,
-    /// Times of answers of REST that claimed to be of the future.
+    /// Number of REST times that claimed to be in the future.
     ahead: u64,
 }
 
-/// Of the newest answer of REST, what is not in the content.
+/// The newest REST answer, without the part in the content.
 #[derive(Debug)]
 struct Base {
     frame: Frame,
@@ -44,22 +44,21 @@ struct Base {
     fetched_us: i64,
 }
 
-/// How the hash stands to what is to be shown.
+/// The state of the hash relative to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It holds that.
+    /// Equal to the body.
     Current,
-    /// Events have come since.
+    /// Behind: events have been added since.
     Changed,
-    /// It may hold something else.
+    /// Unknown; it may differ.
     Doubtful,
-    /// What was wanted is being written, and nothing has come since.
+    /// Being written, and nothing has been added since.
     Offered,
 }
 
 impl Body {
-    /// Of an endpoint and ticker, before it is known what Redis has. Without `may_create` nothing is shown until REST has
-    /// answered.
+    /// Creates a body before the hash is read. Without `may_create` it stays empty until REST has answered.
     #[must_use]
     pub fn new(endpoint: Endpoint, ticker: &str, may_create: bool) -> Body {
         Body {
@@ -76,17 +75,17 @@ impl Body {
         }
     }
 
-    /// `fetched_at` as it was last seen in the hash, or written there; empty without a hash.
+    /// Returns the hash's `fetched_at` when last read or written; empty without a hash.
     #[must_use]
     pub fn seen(&self) -> &str {
         &self.seen
     }
 
-    /// Takes in what the hash holds at `now_us`, unless that is older than what is known: then it is to be written again. A hash that
-    /// is gone takes with it what was known.
+    /// Adopts the hash's content as of `now_us`, unless it is older than the known one, which is then written
+    /// again. If the hash is gone, the known content is dropped.
     ///
     /// # Errors
-    /// The body is not the endpoint's. It is left alone until there is another one.
+    /// The hash does not hold the endpoint's format. It is left untouched until its content changes.
     pub fn found_at(
         &mut self,
         now_us: i64,
@@ -100,14 +99,14 @@ impl Body {
         fetched_at.clone_into(&mut self.seen);
         self.held = Some(fingerprint(payload, fetched_at));
         if self.held == self.offered {
-            // our own write, also when its reply was lost; REST has not answered anew
+            // our own write, even if its reply was lost; not a new answer of REST
             self.standing = Standing::Doubtful;
             return Ok(());
         }
         self.rebase(ticker, payload, fetched_at, now_us).inspect_err(|_| self.leave_alone())
     }
 
-    /// Takes in that the hash holds more than can be read. It is left alone until there is another body.
+    /// Records that the hash holds more than can be read. It is left untouched until its content changes.
     pub fn found_too_large(&mut self, fetched_at: &str) -> Unreadable {
         fetched_at.clone_into(&mut self.seen);
         self.held = None;
@@ -142,13 +141,13 @@ impl Body {
         fetched_at: &str,
         now_us: i64,
     ) -> Result<(), Unreadable> {
-        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is not a time"))?;
         let mut present = Present::at(now_us, now_us);
         let fetched_us = present.hold_back(stated_us);
         self.ahead += present.ahead;
         let fetched_at = if fetched_us == stated_us { fetched_at } else { &times::isoformat(fetched_us) };
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
-            // what cannot be read is left alone however old it is
+            // an unreadable hash is left untouched, however old
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
             self.standing = Standing::Doubtful;
             return Ok(());
@@ -165,16 +164,16 @@ impl Body {
         Ok(())
     }
 
-    /// How many times that were taken in since the last call claimed to be of the future.
+    /// Returns the number of times read since the last call that claimed to be in the future.
     pub fn take_ahead(&mut self) -> u64 {
         let of_content = self.content.present().map_or(0, |present| std::mem::take(&mut present.ahead));
         std::mem::take(&mut self.ahead) + of_content
     }
 
-    /// Takes an event in. A body that is left alone takes none.
+    /// Adds an event; no effect on a foreign body.
     ///
     /// # Errors
-    /// The event lacks what a row must have.
+    /// The event lacks a required field.
     pub fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         self.content.add(payload, receipt)?;
         self.newest_event_us = self.newest_event_us.max(receipt.received_us);
@@ -185,19 +184,20 @@ impl Body {
         Ok(())
     }
 
-    /// Whether what is there is not the endpoint's.
+    /// Whether the hash does not hold the endpoint's format.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         matches!(self.content, Content::Foreign)
     }
 
-    /// Whether nothing has changed since the hash was written or read: then nothing is wanted.
+    /// Whether nothing has changed since the hash was read or written, so that [`Body::wanted`] has nothing to
+    /// return.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.standing == Standing::Current
     }
 
-    /// What the hash is to hold, if it does not hold that already.
+    /// Returns the content to write; `None` if the hash already holds it.
     #[must_use]
     pub fn wanted(&mut self) -> Option<Hash> {
         if self.standing == Standing::Current {
@@ -216,11 +216,11 @@ impl Body {
         Some(hash)
     }
 
-    /// `None` when the hash is best left as it is.
+    /// Returns `None` if the hash should be left as it is.
     fn shown(&self) -> Option<Hash> {
         let has_news = self.content.has_news();
         let frame = match &self.base {
-            // REST's own answer is written again where an older one may have come over it
+            // REST's answer is written again where an older one may have overwritten it
             Some(base) if has_news || self.standing != Standing::Changed => &base.frame,
             None if has_news && self.may_create => &Frame::default(),
             _ => return None,
@@ -231,11 +231,11 @@ impl Body {
             Some(base) if base.fetched_us >= newest_us => base.fetched_at.clone(),
             _ => times::isoformat(newest_us),
         };
-        // what could not be read again would be left alone
+        // a larger body could not be read back and would be left untouched
         (payload.len() <= MAX_BODY).then_some(Hash { payload, fetched_at })
     }
 
-    /// The hash holds this, which was wanted.
+    /// Records that the content returned by [`Body::wanted`] was written.
     pub fn written(&mut self, hash: &Hash) {
         self.held = Some(fingerprint(&hash.payload, &hash.fetched_at));
         self.seen.clone_from(&hash.fetched_at);
@@ -243,7 +243,7 @@ impl Body {
             if self.standing == Standing::Offered { Standing::Current } else { Standing::Doubtful };
     }
 
-    /// Memory that it holds.
+    /// Returns heap memory in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Body>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())

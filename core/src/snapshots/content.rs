@@ -1,4 +1,4 @@
-//! What a body holds, by its endpoint.
+//! The content of a body, by endpoint.
 
 use super::alerts::Alerts;
 use super::frame::{self, Frame};
@@ -13,7 +13,7 @@ pub(super) enum Content {
     Alerts(Alerts),
     State(StockState),
     Rows(Rows),
-    /// What is there is not the endpoint's; it is left alone.
+    /// The hash does not hold the endpoint's format; it is left untouched.
     Foreign,
 }
 
@@ -50,7 +50,7 @@ impl Content {
         }
     }
 
-    /// What the content knows of the present.
+    /// Returns the content's clock.
     pub(super) fn present(&mut self) -> Option<&mut Present> {
         match self {
             Content::Alerts(alerts) => Some(&mut alerts.present),
@@ -69,7 +69,7 @@ impl Content {
         }
     }
 
-    /// The body as it is shown in this frame.
+    /// Returns the body in this frame.
     pub(super) fn shown(&self, frame: &Frame) -> Option<String> {
         Some(match self {
             Content::Alerts(alerts) => frame.around_rows(alerts.shown()),
@@ -79,7 +79,7 @@ impl Content {
         })
     }
 
-    /// Memory that it holds.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Content::Alerts(alerts) => alerts.bytes(),

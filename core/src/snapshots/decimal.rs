@@ -1,27 +1,27 @@
-//! Decimal numbers as text. No digit passes through binary floating point.
+//! Decimal numbers as text; no digit passes through binary floating point.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use super::parts::heap_bytes;
 
-/// Largest exponent that is written out: prices, greeks and volumes have at most some twenty digits.
+/// Largest exponent that is expanded: prices, greeks and volumes have at most some twenty digits.
 const MAX_EXPONENT: u32 = 64;
-/// Longest text that is read as a number. It bounds what a row of the feed can weigh.
+/// Longest text that is parsed as a number; bounds the memory of a row.
 const MAX_TEXT: usize = 128;
 
-/// A decimal number in its plainest form: no exponent, no needless zero, no plus and no negative zero.
+/// A decimal number in canonical form: no exponent, no redundant zeros, no plus sign, no negative zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
     is_negative: bool,
-    /// Without zeros in front; empty is zero.
+    /// Without leading zeros; empty means zero.
     whole: Box<str>,
-    /// Without zeros behind.
+    /// Without trailing zeros.
     fraction: Box<str>,
 }
 
 impl Decimal {
-    /// Reads what JSON has as a number, or as a string with a number in it. `11571.0` and `11571` are the same.
+    /// Parses a JSON number or the content of a string with a number. `11571.0` and `11571` are equal.
     #[must_use]
     pub fn parse(text: &str) -> Option<Decimal> {
         let Parts { is_negative, whole, fraction, exponent } = Parts::of(text)?;
@@ -32,7 +32,7 @@ impl Decimal {
         Some(Decimal::plain(is_negative, &whole, &fraction))
     }
 
-    /// Whether a text is a number.
+    /// Whether [`Decimal::parse`] accepts the text.
     #[must_use]
     pub fn is_number(text: &str) -> bool {
         Parts::of(text).is_some()
@@ -45,12 +45,12 @@ impl Decimal {
         Decimal { is_negative: is_negative && !is_zero, whole: whole.into(), fraction: fraction.into() }
     }
 
-    /// Memory that it holds besides itself.
+    /// Returns heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         heap_bytes(self.whole.len()) + heap_bytes(self.fraction.len())
     }
 
-    /// Whether it has no fraction.
+    /// Whether the number has no fraction.
     #[must_use]
     pub fn is_integer(&self) -> bool {
         self.fraction.is_empty()
@@ -62,7 +62,7 @@ impl Decimal {
     }
 }
 
-/// A number as it was written.
+/// The parts of a number as written.
 struct Parts<'t> {
     is_negative: bool,
     whole: &'t str,
@@ -95,7 +95,7 @@ impl Parts<'_> {
     }
 }
 
-/// Moves the point by `exponent` digits to the right.
+/// Moves the decimal point right by `exponent` digits.
 fn shifted(whole: &str, fraction: &str, exponent: i32) -> (String, String) {
     let zeros = |count: usize| "0".repeat(count);
     let by = exponent.unsigned_abs() as usize;

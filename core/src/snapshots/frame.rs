@@ -1,4 +1,4 @@
-//! What stands around the `data` of a body: other members, which are kept as they are.
+//! The members of a body besides `data`, preserved as they are.
 
 use serde_json::value::RawValue;
 
@@ -34,7 +34,7 @@ pub(super) fn split(body: &str) -> Result<(Frame, &str), Unreadable> {
     Ok((Frame { before: inner(&before), after: inner(&after) }, data))
 }
 
-/// The rows of a `data` that is an array of objects.
+/// Returns the rows of a `data` that is an array of objects.
 pub(super) fn rows(data: &str) -> Result<Vec<&str>, Unreadable> {
     let rows: Vec<&RawValue> =
         serde_json::from_str(data).map_err(|_| Unreadable("its `data` is not an array"))?;
@@ -42,7 +42,7 @@ pub(super) fn rows(data: &str) -> Result<Vec<&str>, Unreadable> {
 }
 
 impl Frame {
-    /// A body with these rows.
+    /// Builds a body with rows as `data`.
     pub(super) fn around_rows<'r>(&self, rows: impl Iterator<Item = &'r str>) -> String {
         let mut body = self.open();
         body.push('[');
@@ -56,7 +56,7 @@ impl Frame {
         self.close(body)
     }
 
-    /// A body with this data.
+    /// Builds a body with `data`.
     pub(super) fn around(&self, data: &str) -> String {
         let mut body = self.open();
         body.push_str(data);
@@ -77,7 +77,7 @@ impl Frame {
         body
     }
 
-    /// Memory that it holds.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.before.len() + self.after.len()
     }

@@ -1,12 +1,12 @@
-//! The bodies that the REST fetcher keeps under `<p>:rest:<endpoint>:<SYMBOL>`, with events merged into them.
+//! The REST bodies under `<p>:rest:<endpoint>:<SYMBOL>`, written by the REST fetcher, with events merged in.
 //!
-//! A [`Body`] is the newest answer of REST that is known, and beside it what events brought: its text is made of both
-//! whenever it is asked for. The order in which answers and events come makes no difference to it, nor does their
-//! repetition. So an event that is replayed from disk, an answer of REST that comes between, and a late write of the
-//! fetcher that puts an older answer back all end in the same text.
+//! A [`Body`] keeps the newest REST answer and the events since; its text is computed from both on demand. Neither
+//! the order in which answers and events arrive nor repetition affects the result, so an event replayed from disk,
+//! a REST answer in between, and a late write of the fetcher that restores an older answer all lead to the same
+//! text.
 //!
-//! Nothing here knows Redis or the clock. Sources of the forms: samples of REST's answers of 2025-10-03, the vendor's
-//! examples of frames, and the fetcher's own writes.
+//! No Redis, no clock. Sources of the formats: REST answers of 2025-10-03, the vendor's sample frames, and the
+//! fetcher's own writes.
 
 mod alerts;
 mod body;

@@ -1,4 +1,4 @@
-//! A JSON object in the order of its members, each as it was written.
+//! A JSON object that preserves the order and the text of its members.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,46 +9,46 @@ use serde_json::value::RawValue;
 
 use super::decimal::Decimal;
 
-/// Longest string of an event that is carried. It bounds what a row of the feed can weigh.
+/// Longest string copied from an event; bounds the memory of a row.
 const MAX_TEXT: usize = 128;
 
-/// The members of an object, borrowed from its text.
+/// An object's members, borrowed from its text.
 #[derive(Debug)]
 pub(super) struct Object<'j>(Vec<(Cow<'j, str>, &'j RawValue)>);
 
 impl<'j> Object<'j> {
-    /// Reads an object; `None` for anything else.
+    /// Parses an object; `None` for anything else.
     pub(super) fn parse(text: &'j str) -> Option<Object<'j>> {
         serde_json::from_str(text).ok()
     }
 
-    /// The members in their order.
+    /// Iterates over the members in order.
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'j str)> {
         self.0.iter().map(|(name, value)| (&**name, value.get()))
     }
 
-    /// A member as it was written; of a repeated name the last one, as most readers have it.
+    /// Returns a member's raw text; of a repeated name the last one, as in most JSON readers.
     pub(super) fn get(&self, name: &str) -> Option<&'j str> {
         self.0.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.get())
     }
 
-    /// A member that is a string.
+    /// Returns a member that is a string.
     pub(super) fn text(&self, name: &str) -> Option<Cow<'j, str>> {
         string(self.get(name)?)
     }
 
-    /// A member that is a number, or a string with one.
+    /// Returns a member that is a number, or a string with one.
     pub(super) fn decimal(&self, name: &str) -> Option<Decimal> {
         decimal(self.get(name)?)
     }
 
-    /// A member that is a whole number.
+    /// Returns a member that is an integer.
     pub(super) fn integer(&self, name: &str) -> Option<i64> {
         self.decimal(name)?.to_string().parse().ok()
     }
 }
 
-/// What a value that is a string says.
+/// Decodes a JSON string.
 pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -58,7 +58,7 @@ pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The number that a value is, or that a string holds.
+/// Parses a number, or a string with one.
 pub(super) fn decimal(value: &str) -> Option<Decimal> {
     match string(value) {
         Some(text) => Decimal::parse(&text),
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// A member's name, borrowed unless it has escapes: serde's own `Cow` always copies.
+/// A member's name, borrowed unless it has escapes; serde's `Cow` always copies.
 struct Name<'j>(Cow<'j, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// Writes an object, member by member.
+/// Builds an object member by member.
 #[derive(Debug)]
 pub(super) struct ObjectText(String);
 
@@ -122,7 +122,7 @@ impl ObjectText {
         ObjectText("{".to_owned())
     }
 
-    /// Adds a member with a value that is JSON already.
+    /// Adds a member with a raw JSON value.
     pub(super) fn raw(&mut self, name: &str, value: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
@@ -132,7 +132,7 @@ impl ObjectText {
         self.0.push_str(value);
     }
 
-    /// Adds a member with a string.
+    /// Adds a string member.
     pub(super) fn text(&mut self, name: &str, text: &str) {
         self.raw(name, &quoted(text));
     }
@@ -143,7 +143,7 @@ impl ObjectText {
     }
 }
 
-/// A text as a JSON string.
+/// Encodes a JSON string.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     push_string(&mut quoted, text);
@@ -160,8 +160,8 @@ fn push_string(out: &mut String, text: &str) {
     }
 }
 
-/// A decimal as REST has it: a string stays as it came, a number becomes the string of its digits. What is none (the feed
-/// sends `""` for what it does not know) is not carried.
+/// Converts to REST's form of a decimal: a string stays as it is, a number becomes a string of its digits. Anything
+/// else is dropped (the feed sends `""` for unknown values).
 pub(super) fn decimal_value(value: &str) -> Option<Cow<'_, str>> {
     match string(value) {
         Some(text) => Decimal::is_number(&text).then_some(Cow::Borrowed(value)),
@@ -169,22 +169,22 @@ pub(super) fn decimal_value(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A count as REST has it: a number. `50.0` is `50`.
+/// Converts to REST's form of a count, a number: `50.0` becomes `50`.
 pub(super) fn count_value(value: &str) -> Option<Cow<'_, str>> {
     decimal(value).map(|number| Cow::Owned(number.to_string()))
 }
 
-/// `true` or `false`.
+/// Accepts `true` or `false`.
 pub(super) fn flag_value(value: &str) -> Option<Cow<'_, str>> {
     matches!(value, "true" | "false").then_some(Cow::Borrowed(value))
 }
 
-/// A string.
+/// Accepts a string of at most [`MAX_TEXT`] bytes.
 pub(super) fn text_value(value: &str) -> Option<Cow<'_, str>> {
     string(value).filter(|_| value.len() <= MAX_TEXT).map(|_| Cow::Borrowed(value))
 }
 
-/// A string or `null`.
+/// Accepts `null` or a string of at most [`MAX_TEXT`] bytes.
 pub(super) fn nullable_text_value(value: &str) -> Option<Cow<'_, str>> {
     if value == "null" { Some(Cow::Borrowed(value)) } else { text_value(value) }
 }

@@ -5,31 +5,31 @@ use thiserror::Error;
 
 use super::decimal::Decimal;
 
-/// Longest root.
 const MAX_ROOT: usize = 6;
-/// What stands behind the root: date, `C` or `P`, and the strike in thousandths.
+/// Length after the root: date, `C` or `P`, strike in thousandths.
 const TAIL: usize = 15;
 
-/// What an option symbol says.
+/// A parsed option symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OccSymbol {
-    /// Of the contract, 1 to 6 characters. Not always the ticker: SPX weeklies have `SPXW`, an adjusted contract a digit.
+    /// The contract's root, 1 to 6 characters. Not always the ticker: SPX weeklies have `SPXW`, adjusted contracts
+    /// a digit.
     pub root: String,
-    /// Its last day.
+    /// The expiry date.
     pub expiry: Date,
-    /// A call, or a put.
+    /// `true` for calls, `false` for puts.
     pub is_call: bool,
-    /// The strike.
+    /// The strike in US dollars.
     pub strike: Decimal,
 }
 
-/// A text that is no option symbol.
+/// A string that is not an option symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not an option symbol: 1 to 6 of A-Z 0-9, YYMMDD, C or P, the strike in 8 digits of thousandths")]
 pub struct NotAnOption;
 
 impl OccSymbol {
-    /// Reads a symbol; blanks that pad its root to six are passed over.
+    /// Parses a symbol; ignores blanks that pad the root to six characters.
     pub fn parse(text: &str) -> Result<OccSymbol, NotAnOption> {
         let at = text.len().checked_sub(TAIL).ok_or(NotAnOption)?;
         let (root, tail) = text.split_at_checked(at).ok_or(NotAnOption)?;
@@ -57,7 +57,7 @@ impl OccSymbol {
         })
     }
 
-    /// `call` or `put`, as REST has it.
+    /// Returns `call` or `put`, as in REST.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         if self.is_call { "call" } else { "put" }

@@ -1,7 +1,7 @@
-//! Bodies with one row for each time or each strike: `spot_exposures` and `spot_exposures_strike`.
+//! Bodies with one row per time or per strike: `spot_exposures` and `spot_exposures_strike`.
 //!
-//! What is shown is a function of the newest REST body and of the events since, in whatever order they came: so a
-//! replay, a repetition and a late write of the fetcher all come to the same.
+//! The output is a function of the newest REST body and the events since, regardless of their order: replays,
+//! repetitions and late writes of the fetcher all lead to the same text.
 
 mod row;
 
@@ -13,40 +13,38 @@ use super::parts::{Receipt, Unreadable, Untranslatable};
 use super::times::{self, Present};
 use crate::calendar::{SessionClock, session_date};
 
-/// Rows of a body at most; the least recent events go first. A session at ten seconds a row has 2 340, a ticker some
-/// hundreds of strikes.
+/// Maximum number of rows in a body; the oldest events are evicted first. A session at ten seconds per row has 2
+/// 340, a ticker some hundreds of strikes.
 const MAX_ROWS: usize = 4_096;
-/// A body of REST has one row a minute and is some seconds behind. Where REST has gone on, rows of events are shown as
-/// far back as this from its newest row: longer than a pass of the fetcher takes (98.5 s), and short enough that its
-/// series is not filled up with ours.
+/// A REST body has one row per minute and lags by seconds. Where REST has a series, event rows are shown this far
+/// back from its newest row: longer than a pass of the fetcher (98.5 s), short enough that they do not dominate
+/// REST's series.
 const OVERLAP_US: i64 = 10 * 60 * 1_000_000;
-/// Rows of events are remembered as far back as this: REST's next answer may come from a cache and be behind its last.
+/// Event rows are retained this far back: REST's next answer may come from a cache and be older than its last.
 const KEPT_US: i64 = 2 * OVERLAP_US;
-/// A row in its map, whose nodes are half empty when rows come in their order.
+/// Memory of a row: map nodes are half empty when keys are inserted in order.
 const ROW_BYTES: usize = 2 * size_of::<(Key, Row)>();
 
-/// Which rows.
+/// The key of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// By time, of one session, oldest first.
+    /// By time within one session, oldest first.
     Series,
     /// By strike, lowest first.
     Strikes,
 }
 
-/// The rows of a body.
 #[derive(Debug)]
 pub(super) struct Rows {
     kind: Kind,
     ticker: Box<str>,
     by_key: BTreeMap<Key, Row>,
-    /// When REST answered.
+    /// Time of REST's answer.
     base_us: i64,
-    /// The newest row of REST.
+    /// Time of REST's newest row.
     base_newest_us: Option<i64>,
-    /// The session of the newest row.
     session: i32,
-    /// Memory of the texts.
+    /// Heap memory of all texts, in bytes.
     text_bytes: usize,
     pub(super) present: Present,
 }
@@ -65,7 +63,7 @@ impl Rows {
         }
     }
 
-    /// Takes these rows of REST, answered at `base_us`, in place of earlier ones.
+    /// Replaces REST's rows by those of the answer of `base_us`.
     pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), Unreadable> {
         let mut sessions = SessionClock::default();
         let rows = texts.iter().map(|text| self.base_row(text, &mut sessions));
@@ -85,7 +83,7 @@ impl Rows {
         Ok(())
     }
 
-    /// A series has its rows where they say that they belong; how new they are is another matter.
+    /// Rows of a series are placed by their stated time; their recency is a separate matter
     fn base_row(&mut self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
         let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
         let at_us = object.text("time").and_then(|time| times::parse(&time));
@@ -103,7 +101,7 @@ impl Rows {
         Ok((key, Dated { at_us, session: sessions.session_date(millis(at_us)), text: text.into() }))
     }
 
-    /// Takes the row of an event in.
+    /// Adds the row of an event.
     pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
@@ -113,7 +111,7 @@ impl Rows {
         let key = match self.kind {
             Kind::Series => Key::Time(at_us),
             Kind::Strikes => {
-                Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is no number"))?)
+                Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is not a number"))?)
             }
         };
         let session = session_date(millis(at_us));
@@ -125,7 +123,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Puts an event's row where it belongs, if it belongs anywhere.
+    /// Inserts an event's row, unless it is obsolete.
     fn place(&mut self, key: Key, event: Event) {
         let is_over = self.is_over(&event.row);
         if is_over && self.by_key.get(&key).is_none_or(|row| row.of_base().is_none()) {
@@ -150,13 +148,13 @@ impl Rows {
         }
     }
 
-    /// Whether the series has gone on so far that the row of an event cannot become news again.
+    /// Whether the series has advanced so far that an event's row can no longer be shown.
     fn is_over(&self, row: &Dated) -> bool {
         let is_far_behind = self.base_newest_us.is_some_and(|newest| row.at_us < newest - KEPT_US);
         self.kind == Kind::Series && (row.session < self.session || is_far_behind)
     }
 
-    /// How old the rows of events are at most where REST has none.
+    /// Returns the earliest session and time of event rows that REST lacks.
     fn since(&self) -> Since {
         let at_us = match self.kind {
             Kind::Series => self.base_newest_us.map_or(i64::MIN, |newest| newest - OVERLAP_US),
@@ -165,7 +163,7 @@ impl Rows {
         Since { session: self.session, at_us }
     }
 
-    /// A new session has begun: the series of the last one are over.
+    /// Starts a new session; a series drops the events of the previous one.
     fn turn_to(&mut self, session: i32) {
         self.session = session;
         if self.kind == Kind::Series {
@@ -186,8 +184,8 @@ impl Rows {
         }
     }
 
-    /// The rows as they are shown, in their order. Without news they are REST's; beside news a series has none of an
-    /// earlier session.
+    /// Iterates over the merged rows, in order. Without events they are REST's; with events a series has no rows of
+    /// an earlier session.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
         let (has_news, since) = (self.has_news(), self.since());
         let is_over = move |row: &Row| self.kind == Kind::Series && row.is_before(since.session);
@@ -198,13 +196,13 @@ impl Rows {
         })
     }
 
-    /// Whether rows of events are shown.
+    /// Whether the merged rows include events.
     pub(super) fn has_news(&self) -> bool {
         let since = self.since();
         self.by_key.values().any(|row| row.is_news(since))
     }
 
-    /// Memory that they hold.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.text_bytes + self.by_key.len() * ROW_BYTES
     }

@@ -1,7 +1,7 @@
-//! The body of `stock_state`: the price of a stock now.
+//! The body of `stock_state`: the current price of a stock.
 //!
-//! The feed carries the price, its time and the session's volume. Everything else is REST's, so there must be a body of
-//! REST, and of the same session, to build on.
+//! The feed carries price, time and session volume only; everything else comes from REST. A REST body of the same
+//! session is therefore required as a base.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,33 +12,32 @@ use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
 use super::times::{self, Present};
 use crate::calendar::{SessionClock, session_date};
 
-/// Seconds with prices that are remembered, to be put over a newer body of REST: more than a pass of the fetcher takes.
-/// Beyond it the oldest become part of the body that is there.
+/// Maximum number of seconds with prices kept for merging into a newer REST body: longer than a pass of the fetcher
+/// takes. Beyond it the oldest are merged into the present body for good.
 const MAX_SECONDS: usize = 600;
 const SECOND_US: i64 = 1_000_000;
 
-/// The state of a stock.
 #[derive(Debug, Default)]
 pub(super) struct StockState {
     base: Option<Base>,
-    /// The prices, by their second since 1970.
+    /// Prices by second, in Unix seconds.
     seconds: BTreeMap<i64, Prices>,
     pub(super) present: Present,
 }
 
 #[derive(Debug)]
 struct Base {
-    /// As REST answered it.
+    /// The `data` of REST's answer.
     text: Box<str>,
-    /// When it answered.
+    /// Time of the answer, in Unix microseconds.
     fetched_us: i64,
-    /// Its `tape_time`, in seconds since 1970.
+    /// Its `tape_time`, in Unix seconds.
     second: i64,
     session: i32,
     volume: Option<Decimal>,
 }
 
-/// The prices of a second, or of several. The order in which they are put together makes no difference.
+/// The merged prices of one or several seconds; merging is commutative.
 #[derive(Clone, Debug)]
 struct Prices {
     close: Dated<Arc<Price>>,
@@ -47,7 +46,7 @@ struct Prices {
     low: Arc<Price>,
 }
 
-/// What was traded and received then; the later one is greater.
+/// A value with its trade time and receipt; the later one is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Dated<T> {
     at_us: i64,
@@ -55,7 +54,7 @@ struct Dated<T> {
     value: T,
 }
 
-/// A price, and how it was written.
+/// A price with its original text.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Price {
     number: Decimal,
@@ -64,20 +63,20 @@ struct Price {
 }
 
 impl StockState {
-    /// Takes what REST answered at `fetched_us` in place of earlier bodies.
+    /// Replaces the base by REST's answer of `fetched_us`, in Unix microseconds.
     pub(super) fn rebase(&mut self, text: &str, fetched_us: i64) -> Result<(), Unreadable> {
         self.base = Some(Base::read(text, fetched_us, &mut self.present)?);
         Ok(())
     }
 
-    /// Takes the price of an event in.
+    /// Adds the price of an event.
     pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("time")
             .and_then(|ms| self.present.event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `time` is missing or far from its receipt"))?;
-        let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is no number"))?;
+        let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is not a number"))?;
         let prices = Prices::of(price, object.decimal("vol"), at_us, receipt);
         let second = at_us.div_euclid(SECOND_US);
         match self.seconds.get_mut(&second) {
@@ -94,7 +93,7 @@ impl StockState {
         Ok(())
     }
 
-    /// Makes the prices of a second part of the body.
+    /// Merges the prices of a second into the body.
     fn fold(&mut self, second: i64, prices: &Prices) {
         if let Some(base) = &self.base
             && base.is_followed_by(second, prices)
@@ -105,18 +104,18 @@ impl StockState {
         }
     }
 
-    /// The data as it is shown; `None` without a body of REST.
+    /// Returns the merged `data`; `None` without a REST body.
     pub(super) fn shown(&self) -> Option<String> {
         let base = self.base.as_ref()?;
         Some(self.news().map_or_else(|| base.text.to_string(), |news| base.with(&news)))
     }
 
-    /// Whether prices of events are shown.
+    /// Whether the merged data includes events.
     pub(super) fn has_news(&self) -> bool {
         self.following().next().is_some()
     }
 
-    /// All prices that go over REST's body in one.
+    /// Merges all prices that are newer than REST's body.
     fn news(&self) -> Option<Prices> {
         let mut following = self.following();
         let mut news = following.next()?.clone();
@@ -136,10 +135,10 @@ impl StockState {
             .map(|(_, _, prices)| prices)
     }
 
-    /// Memory that it holds.
+    /// Returns heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         let base = self.base.as_ref().map_or(0, |base| heap_bytes(base.text.len()));
-        // nodes of the map are half empty when seconds come in their order
+        // map nodes are half empty when keys are inserted in order
         let seconds = 2 * size_of::<(i64, Prices)>() * self.seconds.len();
         base + seconds + self.seconds.values().map(Prices::heap_bytes).sum::<usize>()
     }
@@ -157,8 +156,8 @@ impl Base {
         Ok(Base { text: text.into(), fetched_us, second, session: session_date(millis(second)), volume })
     }
 
-    /// Whether prices are newer. REST writes whole seconds: within one, the volume tells, and
-    /// when that is the same, the time of receipt.
+    /// Whether prices are newer than the body. REST's times are whole seconds; within a second the greater volume
+    /// is newer, and for equal volumes the time of receipt decides.
     fn is_followed_by(&self, second: i64, prices: &Prices) -> bool {
         second > self.second
             || second == self.second
@@ -175,7 +174,7 @@ impl Base {
         let tape_time = quoted(&times::seconds(prices.close.at_us));
         let mut state = ObjectText::new();
         for (name, value) in object.members() {
-            // what is no number is not widened
+            // only numbers are widened
             let known = || object.decimal(name);
             let news = match name {
                 "close" => Some(close),
@@ -208,7 +207,7 @@ impl Prices {
         }
     }
 
-    /// Takes others in.
+    /// Merges other prices.
     fn widen(&mut self, other: &Prices) {
         raise(&mut self.close, &other.close);
         raise(&mut self.volume, &other.volume);
@@ -218,7 +217,7 @@ impl Prices {
         }
     }
 
-    /// One price is mostly all three.
+    /// Counts shared prices once: close, high and low are mostly the same.
     fn heap_bytes(&self) -> usize {
         let price = |price: &Price| {
             size_of::<Price>() + heap_bytes(price.text.len()) + price.number.heap_bytes() + heap_bytes(16)

@@ -1,4 +1,4 @@
-//! Bodies as the shell uses them.
+//! Bodies as the writer uses them.
 
 mod fuzz;
 mod measure;
@@ -15,7 +15,7 @@ use decimal::Decimal;
 use samples::came_at;
 
 impl Body {
-    /// Takes in what the hash holds, whatever the time.
+    /// Adopts the hash's content, regardless of time.
     fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
         self.found_at(i64::MAX, ticker, hash)
     }
@@ -78,7 +78,7 @@ fn an_answer_of_the_future_is_of_now_and_gives_way_to_the_next_one() {
     assert_eq!(body.take_ahead(), 0);
 }
 
-/// A price so many seconds after [`FETCHED`], received at once.
+/// A price some seconds after [`FETCHED`], received immediately.
 fn price(seconds: u64) -> (String, u64) {
     let received_us = 1_759_522_490_515_417 + seconds * 1_000_000;
     (format!(r#"{{"close":"670.1","time":{},"vol":7}}"#, received_us / 1000), received_us)
@@ -102,7 +102,7 @@ fn fetched_at_is_of_the_newest_event_or_of_rests_newer_answer() {
     add(&mut body, price(2));
     add(&mut body, price(1));
     assert_eq!(body.wanted().unwrap().fetched_at, "2025-10-03T20:14:52.515417+00:00");
-    // an answer that was fetched later and is behind nevertheless
+    // an answer fetched later but older in content
     for fetched_at in ["2025-10-03T20:14:55+00:00", "2025-10-03T20:14:56Z", "2025-10-03T16:14:57.5-04:00"] {
         body.found("SPY", Some((STATE, fetched_at))).unwrap();
         let wanted = body.wanted().unwrap();
@@ -119,7 +119,7 @@ fn an_event_with_an_older_time_does_not_lower_fetched_at() {
     body.add(&event(1_759_522_490_000), came_at(1_759_522_495_000_000)).unwrap();
     let first = body.wanted().unwrap();
     body.written(&first);
-    // newer in itself, but received before: a replay
+    // newer in content, but received before: a replay
     body.add(&event(1_759_522_491_000), came_at(1_759_522_492_000_000)).unwrap();
     let second = body.wanted().unwrap();
     assert!(second.payload.contains("1759522491000"));
@@ -160,7 +160,7 @@ fn what_cannot_be_read_is_left_alone_however_old_it_is() {
         assert_eq!(body.seen(), fetched_at);
         add(&mut body, price(2));
         assert_eq!(body.wanted(), None);
-        // until there is another one
+        // until its content changes
         body.found("SPY", Some((STATE, older))).unwrap();
         assert!(!body.is_foreign());
         add(&mut body, price(3));
@@ -211,7 +211,7 @@ fn a_write_that_failed_is_wanted_again() {
     let wanted = body.wanted();
     assert!(wanted.is_some());
     assert_eq!(body.wanted(), wanted);
-    // REST's newer answer, put back by an older one, is wanted again, too
+    // REST's newer answer is wanted again after an older one has overwritten it
     let mut body = state();
     body.found("SPY", Some((&STATE.replace("669.5", "1"), "2025-10-03T20:14:40+00:00"))).unwrap();
     let wanted = Some(Hash { payload: STATE.to_owned(), fetched_at: FETCHED.to_owned() });
@@ -225,7 +225,7 @@ fn an_own_write_whose_reply_was_lost_is_not_taken_for_rests() {
     let ours = body.wanted().unwrap();
     body.found("SPY", Some((&ours.payload, &ours.fetched_at))).unwrap();
     assert_eq!(body.wanted(), None);
-    // REST answered before our write, and is heard of after it
+    // REST answered before our write, but is read after it
     let answer = STATE.replace("\"close\"", "\"open\":\"5\",\"close\"");
     body.found("SPY", Some((&answer, "2025-10-03T20:14:53+00:00"))).unwrap();
     let wanted = body.wanted().unwrap();

@@ -1,22 +1,23 @@
-//! Times as REST bodies and the fetcher write them.
+//! Times in the formats of REST bodies and of the fetcher.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// How far ahead of now a time may be.
+/// Maximum time ahead of now.
 const MAX_AHEAD_US: i64 = crate::time::MAX_AHEAD_US.cast_signed();
-/// How far behind its receipt an event may be dated. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
+/// Maximum time of an event before its receipt. Rows of rarely traded strikes are hours old; seconds mistaken for
+/// milliseconds would be in 1970.
 const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
 
-/// The present, as far as it is known, and what claimed to be later. That is taken as of now: it would be the newest for
-/// ever.
+/// The present as far as known, and a count of times that claimed to be later. Those are taken as now: otherwise
+/// they would stay the newest forever.
 #[derive(Debug)]
 pub(super) struct Present {
     /// In Unix microseconds.
     pub(super) now_us: i64,
-    /// What a time of the future is taken as: that of the answer that states it.
+    /// The substitute for a time in the future: the time of the answer that states it.
     pub(super) as_of_us: i64,
-    /// How many times were of the future.
+    /// Number of times in the future.
     pub(super) ahead: u64,
 }
 
@@ -31,12 +32,12 @@ impl Present {
         Present { now_us, as_of_us, ahead: 0 }
     }
 
-    /// A time of REST's, in Unix microseconds.
+    /// Clamps a time of REST, in Unix microseconds, to the present.
     pub(super) fn hold_back(&mut self, at_us: i64) -> i64 {
         self.held_back(at_us, self.now_us, self.as_of_us)
     }
 
-    /// When an event is dated, in Unix microseconds, if the time that it states can be true of one that was received then.
+    /// Returns the event's time in Unix microseconds, if it is plausible for the time of receipt.
     pub(super) fn event_us(&mut self, stated_ms: i64, received_us: i64) -> Option<i64> {
         let at_us = stated_ms.saturating_mul(1000);
         let is_possible = at_us > 0 && at_us >= received_us.saturating_sub(MAX_BEHIND_US);
@@ -50,24 +51,25 @@ impl Present {
     }
 }
 
-/// `2025-10-03T20:13:07.102593Z`, as rows have it.
+/// Formats `2025-10-03T20:13:07.102593Z`, as in rows.
 pub(super) fn micros(unix_us: i64) -> String {
     at(unix_us).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// `2025-10-03T23:58:43Z`, as `tape_time` has it.
+/// Formats `2025-10-03T23:58:43Z`, as in `tape_time`.
 pub(super) fn seconds(unix_us: i64) -> String {
     at(unix_us).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// `2025-10-04T21:46:54.515417+00:00`, as Python's `datetime.isoformat()` has it: without a fraction where it is zero.
+/// Formats `2025-10-04T21:46:54.515417+00:00`, as Python's `datetime.isoformat()`: without a fraction if it is
+/// zero.
 pub(super) fn isoformat(unix_us: i64) -> String {
     let form =
         if unix_us % 1_000_000 == 0 { "%Y-%m-%dT%H:%M:%S+00:00" } else { "%Y-%m-%dT%H:%M:%S%.6f+00:00" };
     at(unix_us).strftime(form).to_string()
 }
 
-/// Reads any of these as Unix microseconds; a time without an offset counts as UTC.
+/// Parses any of these formats as Unix microseconds; a time without an offset is UTC.
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at.as_microsecond());
@@ -76,7 +78,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     Some(Offset::UTC.to_timestamp(civil).ok()?.as_microsecond())
 }
 
-/// The date of days since 1970-01-01, as `YYYY-MM-DD`.
+/// Formats days since 1970-01-01 as `YYYY-MM-DD`.
 pub(super) fn date(days: i32) -> String {
     at(i64::from(days) * 86_400_000_000).strftime("%Y-%m-%d").to_string()
 }
@@ -114,12 +116,12 @@ mod tests {
             assert_eq!(present.event_us(good, received_us), Some(good * 1000));
         }
         assert_eq!(present.ahead, 0);
-        // microseconds, the near and the far future
+        // microseconds, near and far future
         for ahead in [received_us, ms + 300_001, i64::MAX] {
             assert_eq!(present.event_us(ahead, received_us), Some(received_us), "{ahead}");
         }
         assert_eq!(present.ahead, 3);
-        // seconds, none at all
+        // seconds, zero and negative
         for bad in [ms / 1000, 0, -ms, i64::MIN] {
             assert_eq!(present.event_us(bad, received_us), None, "{bad}");
         }

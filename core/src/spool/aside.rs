@@ -1,4 +1,4 @@
-//! Where bytes go that are no records: a person may want to look at them.
+//! The salvage folder: bytes that are not records, kept for inspection.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,17 +7,17 @@ use std::path::Path;
 use super::damage::{Damage, DamageKind};
 use super::scan::read_readable;
 
-/// Name of the folder.
+/// Name of the salvage folder.
 pub const ASIDE: &str = "aside";
-/// Ending of a copy of bad bytes.
+/// Suffix of copies of bad bytes.
 const COPY: &str = ".bad";
-/// What the copies may come to; then the oldest go, and that is reported. A damage is usually a few records. Whole files
-/// that were moved here are not counted and never deleted: they may be good, of a later version.
+/// Maximum size of all copies; beyond it the oldest are deleted, which is reported. Damage usually affects a few
+/// records. Whole files moved here are not counted and never deleted: they may be valid for a later version.
 const MAX_COPIES: u64 = 64 * 1024 * 1024;
-/// Bytes copied at once.
+/// Bytes per read.
 const BLOCK: usize = 1024 * 1024;
 
-/// Copies bytes of a segment. The name tells where they were, so that the same bytes are copied once.
+/// Copies bytes of a segment. The file name contains their position, so the same bytes are copied once.
 pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> io::Result<()> {
     let aside = folder.join(ASIDE);
     fs::create_dir_all(&aside)?;
@@ -39,7 +39,7 @@ pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> i
     Ok(())
 }
 
-/// Moves a file here, beside others of its name.
+/// Moves a file here without replacing others of its name.
 pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
     let aside = folder.join(ASIDE);
     fs::create_dir_all(&aside)?;
@@ -51,7 +51,7 @@ pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
     fs::rename(folder.join(name), target)
 }
 
-/// What is here: names and bytes.
+/// Lists the folder's files: names and bytes.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
     let entries = match fs::read_dir(folder.join(ASIDE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,5 +1,10 @@
-//! The two small files beside the segments: `cursor` and `removed`. Text with a checksum, so that one can read them in
-//! the middle of a night; written to a temporary file and renamed.
+//! The two small files beside the segments: `cursor` and `removed`. Checksummed text, readable by an on-call
+//! engineer; written to a temporary file and renamed.
+//!
+//! ```text
+//! cursor    a title, then `acknowledged N`, `end N`, `absent FROM TO` …, `dropping FROM TO` …, `crc` of the lines above
+//! removed   a title, then `ID STREAM` …, `crc` of the lines above
+//! ```
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,41 +16,41 @@ use std::sync::Arc;
 use super::ranges::Ranges;
 use crate::event::EntryId;
 
-/// Name of the file with the position.
+/// File name of the position.
 pub(super) const CURSOR: &str = "cursor";
-/// Name of the file with what removed segments held.
+/// File name of the last IDs of removed segments.
 pub(super) const REMOVED: &str = "removed";
-/// Ending of a file that is not renamed yet.
+/// Suffix of a file not yet renamed.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// Streams that `removed` remembers. A whole market on seven channels has some 20 000 with traffic; beyond, those with
-/// the lowest ids go, which Redis is most likely to have kept for longest.
+/// Maximum number of streams in `removed`. A whole market on seven channels has some 20 000 active ones; beyond,
+/// those with the lowest IDs are evicted, as Redis has most likely stored them for longest.
 const MAX_REMOVED: usize = 32_768;
-/// The largest file that can be one of ours: all streams with the longest names and ids.
+/// Maximum size of a valid file: all streams with the longest names and IDs.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
-/// The position of a shard.
+/// A shard's position, and the numbers absent from disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// All records below are stored.
+    /// All records below this number are stored.
     pub acknowledged: u64,
-    /// The number of the next record, when this was written. At the start it tells that records are missing at the end.
+    /// Number of the next record at the time of writing. On opening it reveals records missing at the end.
     pub end: u64,
-    /// Numbers that are not on disk, and of which this has been reported.
+    /// Numbers not on disk whose absence has been reported.
     pub absent: Ranges,
-    /// Numbers that are being dropped: not on disk, or about to be deleted; whether it was reported is not known.
+    /// Numbers being dropped: not on disk, or about to be deleted; possibly not yet reported.
     pub dropping: Ranges,
 }
 
-/// The highest id of any removed record, by stream.
+/// The highest ID of any removed record, by stream.
 pub(super) type Removed = HashMap<Arc<str>, EntryId>;
 
-/// What became of reading one of the files.
+/// The result of reading a file.
 #[derive(Debug)]
 pub(super) enum Loaded<T> {
     Whole(T),
     Missing,
-    /// Not what was written, and why.
+    /// Corrupt, with the reason.
     Bad(String),
 }
 
@@ -56,7 +61,7 @@ impl Cursor {
         let mut body = format!("acknowledged {}\nend {}\n", self.acknowledged, self.end);
         for (name, ranges) in [("absent", &self.absent), ("dropping", &self.dropping)] {
             for (from, to) in ranges.iter() {
-                // a `String` takes all
+                // writing to a `String` cannot fail
                 writeln!(body, "{name} {from} {to}").ok();
             }
         }
@@ -92,7 +97,6 @@ const REMOVED_TITLE: &str = "uw-websocket spool removed 1";
 pub(super) fn encode_removed(removed: &Removed) -> String {
     let mut body = String::with_capacity(removed.len() * 48);
     for (stream, id) in removed {
-        // as above
         writeln!(body, "{id} {stream}").ok();
     }
     sealed(REMOVED_TITLE, &body)
@@ -108,7 +112,7 @@ pub(super) fn load_removed(folder: &Path) -> Loaded<Removed> {
     })
 }
 
-/// Takes in the last ids of a removed segment, within the bound.
+/// Merges the last IDs of a removed segment, within the bound.
 pub(super) fn merge_removed<'l>(
     removed: &mut Removed,
     lasts: impl Iterator<Item = (&'l Arc<str>, &'l EntryId)>,
@@ -130,7 +134,7 @@ pub(super) fn merge_removed<'l>(
     }
 }
 
-/// Writes a file anew: whoever reads it, at any moment, finds the old content or the new.
+/// Replaces a file atomically: a reader sees either the old content or the new.
 pub(super) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()> {
     let temporary = folder.join(format!("{name}{TEMPORARY}"));
     fs::write(&temporary, content)
@@ -154,7 +158,7 @@ fn load<T>(path: &Path, title: &str, parse: impl FnOnce(&str) -> Option<T>) -> L
     let body = std::str::from_utf8(&bytes).ok().and_then(|text| body_of(text, title));
     match body.and_then(parse) {
         Some(value) => Loaded::Whole(value),
-        None => Loaded::Bad(format!("is not a whole file of `{title}`")),
+        None => Loaded::Bad(format!("is not a complete file of `{title}`")),
     }
 }
 

@@ -1,62 +1,62 @@
-//! What is found that should not be so. Damage is reported, counted and passed over; it never stops the queue.
+//! Damage found on disk. It is reported, counted and skipped; it never stops the queue.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 crate::labelled! {
-    /// What is wrong.
+    /// The kind of damage.
     DamageKind {
-        /// Bytes at the end of the newest segment that are no whole record: the process or the machine went down in the
-        /// middle of a write. They were cut off.
+        /// Incomplete record at the end of the newest segment: the process or machine failed during a write.
+        /// Truncated.
         TornTail = "torn_tail",
-        /// Bytes within a segment that are not what was written. Reading goes on behind them.
+        /// Corrupt bytes within a segment. Reading continues after them.
         BadBytes = "bad_bytes",
         /// Records are missing between two segments or before the first one.
         MissingSegment = "missing_segment",
-        /// Records that were there when the cursor was last written are missing at the end.
+        /// Records covered by the last cursor are missing at the end.
         MissingTail = "missing_tail",
-        /// Records were dropped for want of room, but the process ended before it was certain to have said so.
+        /// Records were dropped for lack of space, possibly without a report before the process ended.
         Dropped = "dropped",
-        /// A segment of a later version. It was set aside whole.
+        /// A segment of a later version, moved to the salvage folder whole.
         NewerVersion = "newer_version",
-        /// The cursor is not readable: all records that are there count as unacknowledged. A repeated write is harmless.
+        /// The cursor is unreadable: all records present count as unacknowledged. Repeated writes are harmless.
         BadCursor = "bad_cursor",
-        /// What removed segments held is not readable: a loss in Redis of removed records cannot be noticed any more.
+        /// `removed` is unreadable: losses of removed records in Redis can no longer be detected.
         BadRemoved = "bad_removed",
-        /// A file that is not ours. It was left alone.
+        /// An unknown file, left alone.
         ForeignFile = "foreign_file",
-        /// The folder of what was set aside has reached its bound; the oldest copy in it was deleted, or cannot be.
+        /// The salvage folder has reached its bound; the oldest copy was deleted, or cannot be.
         AsideFull = "aside_full",
     }
 }
 
-/// One thing that is not as it should be.
+/// A single occurrence of damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// What.
+    /// Its kind.
     pub kind: DamageKind,
-    /// Name of the file in the shard's folder.
+    /// File name within the shard's folder.
     pub file: String,
-    /// Where in the file.
+    /// Offset in the file.
     pub offset: u64,
-    /// How many bytes.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Unacknowledged events that are lost by it and were not reported before; `None` is an unknown number.
+    /// Unacknowledged events lost and not reported before; `None` if the number is unknown.
     pub events: Option<u64>,
-    /// The numbers of their records, where it is known.
+    /// Their record numbers, if known.
     pub records: Vec<Range<u64>>,
-    /// Receive time of the last good record before, in Unix microseconds.
+    /// Receive time of the last valid record before it, in Unix microseconds.
     pub from_us: Option<u64>,
-    /// Receive time of the next good record after it.
+    /// Receive time of the next valid record after it, in Unix microseconds.
     pub to_us: Option<u64>,
-    /// The channels that are concerned, as far as they are known, with how many events of each are known to be.
+    /// Affected channels, as far as known, with the known number of events of each.
     pub channels: BTreeMap<String, u64>,
-    /// For people.
+    /// Description for logs and people.
     pub detail: String,
 }
 
 impl Damage {
-    /// Damage without lost events.
+    /// Creates damage without lost events.
     pub(super) fn new(kind: DamageKind, file: impl Into<String>, detail: impl Into<String>) -> Damage {
         Damage {
             kind,
@@ -72,7 +72,7 @@ impl Damage {
         }
     }
 
-    /// Leaves out events that are not lost by it after all, by channel.
+    /// Subtracts events that are not lost after all, by channel.
     pub fn spare(&mut self, events: &BTreeMap<String, u64>) {
         self.events = self.events.map(|lost| lost.saturating_sub(events.values().sum()));
         for (channel, spared) in events {
@@ -82,7 +82,7 @@ impl Damage {
         }
     }
 
-    /// Whether something is broken, rather than odd.
+    /// Whether events are lost, or may be.
     #[must_use]
     pub fn is_loss(&self) -> bool {
         self.events != Some(0)

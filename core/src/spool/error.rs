@@ -1,4 +1,4 @@
-//! What can go wrong with the disk. Damage is no error: it is reported and passed over.
+//! Errors of the disk queue. Damage is not an error: it is reported and skipped.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,65 +8,65 @@ use thiserror::Error;
 use crate::event::EntryId;
 use crate::ids::Exhausted;
 
-/// An operation that was not done. Unless its text says otherwise the spool is as it was before.
+/// A failed operation. Unless stated otherwise the spool is unchanged.
 #[derive(Debug, Error)]
 pub enum SpoolError {
-    /// Another process works in the folder.
+    /// Another process holds the folder's lock.
     #[error("the spool folder {} is in use by another process{}", .dir.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Held {
         /// The spool folder.
         dir: PathBuf,
-        /// The other process, as far as the lock file tells. In containers its number may mean nothing here.
+        /// The other process according to the lock file. In containers the PID may be meaningless here.
         pid: Option<u32>,
     },
-    /// The new records do not fit, even after all that is acknowledged was removed.
+    /// The new records do not fit, even after removal of everything acknowledged.
     #[error("the disk queue is full: {needed} more bytes do not fit into {max_bytes}")]
     Full {
-        /// Bytes of the records.
+        /// Size of the records.
         needed: u64,
-        /// The limit.
+        /// [`super::Limits::max_bytes`].
         max_bytes: u64,
     },
-    /// The records do not begin with the number that comes next.
-    #[error("the records begin with number {first}, but {expected} comes next")]
+    /// The records do not begin with the next number.
+    #[error("the records begin with number {first} instead of {expected}")]
     OutOfOrder {
         /// The first number given.
         first: u64,
         /// The number that comes next.
         expected: u64,
     },
-    /// Records were acknowledged that were never appended.
-    #[error("all records below {below} are acknowledged, but {next_seq} comes next")]
+    /// The acknowledgement includes records that were never appended.
+    #[error("acknowledgement of records below {below}, but the next number is {next_seq}")]
     NeverAppended {
         /// The number given.
         below: u64,
         /// The number that comes next.
         next_seq: u64,
     },
-    /// What the queue knows of itself does not fit together: a defect of this program. Nothing was written or read.
-    #[error("the disk queue contradicts itself: {0}")]
+    /// The queue's state is inconsistent: a defect of this program. Nothing was written or read.
+    #[error("inconsistent state of the disk queue: {0}")]
     Contradiction(&'static str),
-    /// No id is left above the last one of a stream.
-    #[error("no entry id is left above {last}")]
+    /// No ID is available above the last one of a stream.
+    #[error("no entry ID is available above {last}")]
     Exhausted {
-        /// The last id.
+        /// The stream's last ID.
         last: EntryId,
     },
-    /// The system refused.
+    /// An I/O error.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The failed operation, a verb.
         action: &'static str,
-        /// With which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl SpoolError {
-    /// Whether room is all that is missing: the limit or the disk is reached.
+    /// Whether the cause is the limit, or a full disk or quota.
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {
@@ -83,13 +83,13 @@ impl From<Exhausted> for SpoolError {
     }
 }
 
-/// Whether the disk, the quota or the largest file is reached.
+/// Whether the disk, the quota or the maximum file size is exhausted.
 pub(super) fn is_disk_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Names the action and the file of an I/O error.
+/// Adds the operation and the file to an I/O error.
 pub(super) trait Context<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, SpoolError>;
 }
@@ -100,19 +100,19 @@ impl<T> Context<T> for io::Result<T> {
     }
 }
 
-/// An event that no record can hold. What reaches a writer is within these bounds.
+/// An event that no record can hold. Events that reach a writer are within these bounds.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unrecordable {
-    /// The channel's name.
+    /// The channel name is too long.
     #[error("a channel name of {0} bytes is too long for a record")]
     Channel(usize),
-    /// The number of outlets.
-    #[error("{0} outlets are too many for a record")]
+    /// There are too many outlets.
+    #[error("{0} outlets exceed the maximum of a record")]
     Outlets(usize),
-    /// A symbol.
-    #[error("a symbol is not one that may become part of a key")]
+    /// A symbol is not valid in a key.
+    #[error("a symbol is not valid in a key")]
     Symbol,
-    /// The payload.
+    /// The payload is too long.
     #[error("a payload of {0} bytes is too long for a record")]
     Payload(usize),
 }

@@ -1,4 +1,4 @@
-//! The whole of a shard's folder, read without changing anything: the first half of a start, and all of the tools.
+//! Reads a shard's whole folder without changing anything: the first half of recovery, and all that the tools need.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,24 +17,24 @@ use super::scan::{Met, Span, Stretch, scan};
 use super::segment::{Segment, segment_name};
 use crate::event::EntryId;
 
-/// What a start does about a damage.
+/// What recovery does about damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Nothing can or need be done.
+    /// Nothing.
     None,
-    /// Copy the bad bytes aside.
+    /// Copy the bad bytes to the salvage folder.
     Copy,
-    /// Copy the bad bytes aside and end the file before them.
+    /// Copy the bad bytes to the salvage folder and truncate the file before them.
     Cut,
-    /// Copy the bad bytes aside and delete the file, which has nothing else.
+    /// Copy the bad bytes to the salvage folder and delete the file, which has no other content.
     Discard,
-    /// Move the file aside.
+    /// Move the file to the salvage folder.
     MoveAway,
-    /// Write the header of the segment anew, whose first record has this number.
+    /// Rewrite the header of the segment, whose first record has this number.
     NewHeader(u64),
 }
 
-/// A damage, what to do about it, and whether it was reported before.
+/// Damage, its remedy, and whether it was reported before.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub damage: Damage,
@@ -42,7 +42,7 @@ pub(super) struct Finding {
     pub is_known: bool,
 }
 
-/// All that a folder holds.
+/// The content of a folder.
 pub(super) struct Examined {
     pub cursor: Cursor,
     pub has_cursor: bool,
@@ -50,17 +50,17 @@ pub(super) struct Examined {
     pub listing: Listing,
     pub segments: Vec<Segment>,
     pub findings: Vec<Finding>,
-    /// Unacknowledged or kept numbers that are not there.
+    /// Missing numbers that are unacknowledged or still kept.
     pub gaps: Ranges,
     pub next_seq: u64,
     pub unacknowledged: BTreeMap<String, u64>,
     pub highest_id: EntryId,
-    /// Bytes at the end of the file before that are no record, or a file that is not read: how many records that were is
-    /// known when the next one is met.
+    /// Bad bytes at the end of the previous file, or a file that is not read: the number of records lost is known
+    /// only when the next record is found.
     open: Option<(Damage, Remedy)>,
-    /// Receive time of the last good record.
+    /// Receive time of the last valid record.
     last_us: Option<u64>,
-    /// Findings from this one on lack the time of the next good record.
+    /// Index of the first finding that lacks the time of the next valid record.
     untimed: usize,
 }
 
@@ -115,7 +115,7 @@ impl Examined {
             self.cursor = Cursor { acknowledged: oldest, end: oldest, ..Cursor::default() };
         }
         if let Some(reason) = bad {
-            self.odd(DamageKind::BadCursor, CURSOR, &format!("{reason}; every record is written again"));
+            self.odd(DamageKind::BadCursor, CURSOR, &format!("{reason}; all records are written again"));
         }
         match load_removed(folder) {
             Loaded::Whole(removed) => self.removed = removed,
@@ -125,18 +125,18 @@ impl Examined {
         self.untimed = self.findings.len();
     }
 
-    /// Takes in one file; what has the number `below`, or more, is a leftover of a write that failed.
+    /// Examines one file; records numbered `below` or higher are remains of a failed write.
     fn file(&mut self, folder: &Path, listed: &Listed, below: u64, now: Instant) -> io::Result<()> {
         let name = segment_name(listed.first);
         let file = File::open(folder.join(&name))?;
         let span = Span { offset: SEGMENT_HEADER as u64, seq: listed.first, len: listed.len, below };
         let reason = match listed.header {
             SegmentHeader::Ours(first) if first == listed.first => return self.records(&file, span, now),
-            SegmentHeader::Ours(first) => (DamageKind::BadBytes, format!("is the segment of record {first}")),
+            SegmentHeader::Ours(first) => (DamageKind::BadBytes, format!("its header states record {first}")),
             SegmentHeader::Newer { version, .. } => {
                 (DamageKind::NewerVersion, format!("has format version {version}"))
             }
-            // its name says where it begins
+            // its name states the first number
             SegmentHeader::Bad if listed.first >= self.next_seq && has_records(&file, span)? => {
                 let mut damage = Damage::new(DamageKind::BadBytes, name, "the header of the segment is bad");
                 damage.bytes = SEGMENT_HEADER as u64;
@@ -156,7 +156,7 @@ impl Examined {
         Ok(())
     }
 
-    /// Takes in the records of a file, and what is bad between them.
+    /// Examines the records of a file and the bad bytes between them.
     fn records(&mut self, file: &File, span: Span, now: Instant) -> io::Result<()> {
         self.reach(span.seq);
         let mut reading = Reading::new(span.seq, self.cursor.acknowledged, now);
@@ -196,7 +196,7 @@ impl Examined {
         Ok(())
     }
 
-    /// The next good file begins with `seq`: what is between is missing.
+    /// Advances to the next valid file, which begins with `seq`; numbers in between are missing.
     fn reach(&mut self, seq: u64) {
         let from = self.next_seq;
         match self.open.take() {
@@ -210,7 +210,7 @@ impl Examined {
         self.next_seq = from.max(seq);
     }
 
-    /// No more files. The cursor may know how many records there were.
+    /// Finishes after the last file. The cursor may reveal that there were more records.
     fn finish(&mut self) {
         let (from, end) = (self.next_seq, self.cursor.end.max(self.next_seq));
         match self.open.take() {
@@ -232,7 +232,7 @@ impl Examined {
         self.next_seq = end;
     }
 
-    /// Puts missing numbers on record, unless that has been done before; `damage` says whose they are.
+    /// Records missing numbers, unless reported before; `damage` has their context.
     fn gap(&mut self, (from, to): (u64, u64), mut damage: Damage, remedy: Remedy) {
         let Cursor { acknowledged, absent, dropping, .. } = &self.cursor;
         let unacknowledged = from.max(*acknowledged).min(to);
@@ -245,7 +245,7 @@ impl Examined {
             damage.detail = format!("records {from} to {} were dropped for want of room", to - 1);
         }
         self.gaps.insert(from, to);
-        // what is acknowledged may be gone with its segments
+        // acknowledged records may be gone with their segments
         if lost > 0 || !damage.file.is_empty() {
             self.findings.push(Finding { damage, remedy, is_known });
         }
@@ -257,9 +257,9 @@ impl Examined {
     }
 }
 
-/// A bad stretch of a segment, without its lost events.
+/// Describes a bad stretch of a segment, without lost events.
 pub(super) fn damage_of(kind: DamageKind, first: u64, stretch: &Stretch) -> Damage {
-    let detail = format!("{} bytes at {} are no record", stretch.len, stretch.offset);
+    let detail = format!("{} bytes at {} are not a record", stretch.len, stretch.offset);
     Damage {
         offset: stretch.offset,
         bytes: stretch.len,
@@ -277,10 +277,10 @@ fn has_records(file: &File, span: Span) -> io::Result<bool> {
     Ok(any)
 }
 
-/// A segment in the making.
+/// A segment under examination.
 pub(super) struct Reading {
     pub segment: Segment,
-    /// Bad stretches with the times of the good records around them.
+    /// Bad stretches with the receive times of the valid records around them.
     pub stretches: Vec<(Stretch, Option<u64>, Option<u64>)>,
     unacknowledged: BTreeMap<String, u64>,
     highest_id: EntryId,

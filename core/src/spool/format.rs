@@ -1,33 +1,47 @@
-//! The bytes of a segment: its header, then records. Pure; the layout is drawn in the module above.
+//! The layout of a segment: a header, then records. Pure.
+//!
+//! Numbers increase by one within a shard and are never reused for accepted records. All integers are little
+//! endian.
+//!
+//! ```text
+//! segment   "UWSP" | version u16 | 0 u16 | first number u64 | crc of these 16 bytes u32 | record …
+//! record    header | payload
+//! header    0xFA 0xCE | header length u16 | payload length u32 | header crc u32 | payload crc u32
+//!           number u64 | received µs u64 | channel length u8 | outlets u8 | channel | outlet …
+//! outlet    id ms u64 | id sequence u64 | symbol length u8 | symbol        (no symbol: the channel's full stream)
+//! ```
+//!
+//! The header's checksum covers the header except itself, so an ID can be rewritten without the payload. 0xFA
+//! occurs in no UTF-8 text: after damage the next record is found by its magic, and never inside a payload.
 
 use super::error::Unrecordable;
 use crate::event::{EntryId, Symbol};
 
-/// Bytes of a segment's header. Every version keeps this length and these fields, so that any of them can be named.
+/// Size of a segment's header. All versions share its length and fields, so that any of them can be identified.
 pub(super) const SEGMENT_HEADER: usize = 20;
 const SEGMENT_MAGIC: &[u8] = b"UWSP";
-/// The version that is written and read.
+/// The version read and written.
 pub(super) const VERSION: u16 = 1;
 
-/// What a record begins with. 0xFA is in no UTF-8 text, so a payload has nothing that looks like a record.
+/// First bytes of a record. 0xFA is in no UTF-8 text, so no payload contains them.
 pub(super) const MAGIC: [u8; 2] = [0xFA, 0xCE];
-/// Bytes of a record's header before its channel.
+/// Size of a record's header before the channel.
 const FIXED: usize = 34;
-/// Bytes of an outlet before its symbol.
+/// Size of an outlet before the symbol.
 const OUTLET_FIXED: usize = 17;
-/// The vendor's longest channel has 17 bytes, and [`crate::event::Channel`] takes no more than these.
+/// Maximum length of a channel, as in [`crate::event::Channel`]; the vendor's longest has 17 bytes.
 const MAX_CHANNEL: usize = 64;
-/// What the count of them can express: the full stream and 254 symbols.
+/// Limit of the outlet count's type: the full stream and 254 symbols.
 const MAX_OUTLETS: usize = u8::MAX as usize;
-/// The longest payload: a message has at most 4 MiB. A record that announces more is damaged.
+/// Maximum payload: a message has at most 4 MiB. A record that claims more is damaged.
 const MAX_PAYLOAD: usize = 4 * 1024 * 1024 + 64 * 1024;
 const MAX_HEADER: usize = FIXED + MAX_CHANNEL + MAX_OUTLETS * (OUTLET_FIXED + Symbol::MAX_LEN);
-/// Its length is a u16.
+/// the header's length is a u16
 const _: () = assert!(MAX_HEADER <= u16::MAX as usize);
-/// The longest record.
+/// Maximum size of a record.
 pub(super) const MAX_RECORD: usize = MAX_HEADER + MAX_PAYLOAD;
 
-/// The header of the segment whose first record is `first`.
+/// Encodes the header of a segment whose first record is `first`.
 pub(super) fn segment_header(first: u64) -> [u8; SEGMENT_HEADER] {
     segment_header_of(VERSION, first)
 }
@@ -42,14 +56,14 @@ pub(super) fn segment_header_of(version: u16, first: u64) -> [u8; SEGMENT_HEADER
     header
 }
 
-/// What a segment's first bytes say.
+/// The interpretation of a segment's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentHeader {
-    /// One that this program reads, with the number of its first record.
+    /// Of this version, with the number of its first record.
     Ours(u64),
-    /// One of a later version, which also has the number in its place.
+    /// Of a later version; the first number has the same place.
     Newer { version: u16, first: u64 },
-    /// No header.
+    /// Not a header.
     Bad,
 }
 
@@ -66,7 +80,7 @@ pub(super) fn parse_segment_header(bytes: &[u8]) -> SegmentHeader {
     }
 }
 
-/// Appends a record to `out`; on an error nothing is appended.
+/// Appends a record to `out`; on error nothing is appended.
 pub(super) fn encode<'o>(
     out: &mut Vec<u8>,
     (seq, received_us): (u64, u64),
@@ -103,7 +117,7 @@ fn encode_fields<'o>(
     let mut count = 0;
     for (symbol, id) in outlets {
         count += 1;
-        // a symbol without a byte would be the full stream
+        // an empty symbol would mean the full stream
         let is_valid = symbol.is_none_or(Symbol::is_valid);
         let symbol = symbol.unwrap_or_default();
         let len = small(symbol.len(), Symbol::MAX_LEN).filter(|_| is_valid).ok_or(Unrecordable::Symbol)?;
@@ -122,13 +136,13 @@ fn encode_fields<'o>(
     Ok(())
 }
 
-/// Whether a record can hold an event of this channel, with so many outlets of valid symbols.
+/// Checks that a record can hold an event with this many outlets of valid symbols.
 pub(super) fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
     lengths(channel, payload)?;
     small(outlets, MAX_OUTLETS).map(drop).ok_or(Unrecordable::Outlets(outlets))
 }
 
-/// The lengths of a channel and a payload as a record has them.
+/// Encodes the lengths of channel and payload.
 fn lengths(channel: &str, payload: &[u8]) -> Result<(u8, u32), Unrecordable> {
     let channel_len = small(channel.len(), MAX_CHANNEL).ok_or(Unrecordable::Channel(channel.len()))?;
     let payload_len = u32::try_from(payload.len())
@@ -142,7 +156,7 @@ fn small(len: usize, max: usize) -> Option<u8> {
     u8::try_from(len).ok().filter(|_| len <= max)
 }
 
-/// Writes the checksum of a record's header, which has all of its fields, into it.
+/// Writes the checksum into an otherwise complete header.
 fn seal_header(header: &mut [u8]) {
     let crc = header_crc(header);
     header[8..12].copy_from_slice(&crc.to_le_bytes());
@@ -155,7 +169,7 @@ fn header_crc(header: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A record where it lies in a block.
+/// A record borrowed from a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'b> {
     pub seq: u64,
@@ -167,7 +181,7 @@ pub(super) struct View<'b> {
     payload_crc: u32,
 }
 
-/// An outlet of a record, with the header and the place of its id there.
+/// An outlet of a record, with the header and the offset of its ID there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OutletView<'b> {
     pub symbol: Option<&'b str>,
@@ -176,19 +190,19 @@ pub(super) struct OutletView<'b> {
     at: usize,
 }
 
-/// What the bytes at a place are.
+/// The interpretation of the bytes at an offset.
 pub(super) enum Parsed<'b> {
-    /// A whole record with good checksums.
+    /// A complete record with valid checksums.
     Record(View<'b>),
-    /// The beginning of what may be a record of so many bytes.
+    /// The beginning of a possible record of this many bytes.
     Short(usize),
-    /// A good header before a payload that is not what was written.
+    /// A valid header followed by a corrupt payload.
     BadPayload(View<'b>),
-    /// No record.
+    /// Not a record.
     Bad,
 }
 
-/// Looks at the record at the beginning of `bytes`.
+/// Parses the record at the beginning of `bytes`.
 pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
     let view = match parse_header(bytes) {
         Parsed::Record(view) => view,
@@ -203,7 +217,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
     }
 }
 
-/// As [`parse`], whatever the payload is.
+/// Parses a header without checking the payload.
 pub(super) fn parse_header(bytes: &[u8]) -> Parsed<'_> {
     if bytes.len() < FIXED {
         let begins = bytes.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic);
@@ -222,7 +236,7 @@ pub(super) fn parse_header(bytes: &[u8]) -> Parsed<'_> {
 }
 
 impl<'b> View<'b> {
-    /// Reads a header of [`FIXED`] bytes or more.
+    /// Parses a header of at least [`FIXED`] bytes.
     fn read(header: &'b [u8], payload_len: usize) -> Option<View<'b>> {
         if header_crc(header) != u32_at(header, 8)? {
             return None;
@@ -243,28 +257,28 @@ impl<'b> View<'b> {
         whole.then_some(view)
     }
 
-    /// Bytes of the record.
+    /// Returns the size of the record in bytes.
     pub(super) fn size(&self) -> usize {
         self.header.len() + self.payload_len
     }
 
-    /// The payload; empty when only the header was looked at.
+    /// Returns the payload; empty if only the header was parsed.
     pub(super) fn payload(&self) -> &'b [u8] {
         self.payload
     }
 
-    /// Bytes before the payload.
+    /// Returns the length of the header in bytes.
     pub(super) fn header_len(&self) -> usize {
         self.header.len()
     }
 
-    /// The outlets in the order in which they were given.
+    /// Iterates over the outlets in their original order.
     pub(super) fn outlets(&self) -> Outlets<'b> {
         let at = FIXED + self.channel.len();
         Outlets { header: self.header, rest: self.header.get(at..).unwrap_or_default(), at }
     }
 
-    /// The names of the streams that the record goes to, with its ids there.
+    /// Iterates over the stream names, with the record's ID in each.
     pub(super) fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
         let channel = self.channel;
         self.outlets().map(move |outlet| (StreamName { channel, symbol: outlet.symbol }, outlet.id))
@@ -272,7 +286,7 @@ impl<'b> View<'b> {
 }
 
 impl OutletView<'_> {
-    /// The header of the record with another id here, and a checksum that says so.
+    /// Returns the record's header with another ID here and a matching checksum.
     pub(super) fn header_with_id(&self, id: EntryId) -> Vec<u8> {
         let mut header = self.header.to_vec();
         header[self.at..self.at + 8].copy_from_slice(&id.ms.to_le_bytes());
@@ -282,7 +296,7 @@ impl OutletView<'_> {
     }
 }
 
-/// The outlets of a record; ends early where the bytes make no sense.
+/// Iterates over the outlets of a record; ends early at malformed bytes.
 pub(super) struct Outlets<'b> {
     header: &'b [u8],
     rest: &'b [u8],
@@ -307,12 +321,12 @@ impl<'b> Iterator for Outlets<'b> {
     }
 }
 
-/// A stream without the prefix of its key: `<channel>` or `<channel>:<SYMBOL>`.
+/// A stream key without its prefix: `<channel>` or `<channel>:<SYMBOL>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamName<'s> {
-    /// The channel.
+    /// The channel name.
     pub channel: &'s str,
-    /// The symbol; `None` is the channel's full stream.
+    /// The symbol; `None` for the channel's full stream.
     pub symbol: Option<&'s str>,
 }
 

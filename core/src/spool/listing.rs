@@ -1,4 +1,15 @@
-//! What files a shard's folder has, and what they say they are.
+//! The files of a shard's folder, and their headers.
+//!
+//! ```text
+//! SPOOL_DIR/
+//!   lock                          held by the writing process (flock); contains its PID for people
+//!   shard-<i>-of-<n>[-<g>]/       `g` counts the changes of `n`; omitted if zero
+//!     <first number, 20 digits>.seg   records with consecutive numbers
+//!     cursor                      the position, and the numbers missing on purpose or reported; text
+//!     removed                     the highest ID of any removed record, by stream; text
+//!     reassign.redo               only while IDs are being rewritten
+//!     aside/                      the salvage folder: at most 64 MiB of copies, and files of later versions
+//! ```
 
 use std::fs::{self, File};
 use std::io;
@@ -10,24 +21,23 @@ use super::cursor::{CURSOR, REMOVED, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
 use super::segment::{REDO, parse_segment_name, segment_name};
 
-/// A file whose name is that of a segment.
+/// A file named like a segment.
 pub(super) struct Listed {
-    /// The number in its name.
+    /// Number in its name.
     pub first: u64,
     pub len: u64,
     pub header: SegmentHeader,
 }
 
-/// The files of a folder.
 #[derive(Default)]
 pub(super) struct Listing {
     /// In the order of their numbers.
     pub segments: Vec<Listed>,
-    /// Files that an interrupted operation left: to be deleted.
+    /// Remains of interrupted operations, to be deleted.
     pub leftovers: Vec<String>,
-    /// Whether a rewriting of ids was interrupted.
+    /// Whether an ID rewrite was interrupted.
     pub has_redo: bool,
-    /// Files that are not ours.
+    /// Unknown files.
     pub foreign: Vec<String>,
 }
 
@@ -45,7 +55,7 @@ impl Listing {
         }
         listing.foreign.sort_unstable();
         listing.segments.sort_unstable_by_key(|file| file.first);
-        // segments that were begun when the process was killed: they cannot hold a record
+        // segments without a record: the process was killed right after creating them
         while let Some(begun) = listing.segments.pop_if(|last| last.len <= SEGMENT_HEADER as u64) {
             listing.leftovers.push(segment_name(begun.first));
         }
@@ -59,7 +69,7 @@ impl Listing {
                 let file = File::open(folder.join(&name))?;
                 let len = file.metadata()?.len();
                 let mut bytes = [0; SEGMENT_HEADER];
-                // a header that cannot be read is no header
+                // an unreadable header counts as bad
                 let read = file.read_exact_at(&mut bytes, 0);
                 let header = read.map_or(SegmentHeader::Bad, |()| parse_segment_header(&bytes));
                 self.segments.push(Listed { first, len, header });
@@ -73,14 +83,15 @@ impl Listing {
     }
 }
 
-/// The number that ends the `nth` of these files: the first one of the next that is what its name says.
+/// Returns the upper bound of the `nth` file's numbers: the first number of the next file whose header matches its
+/// name.
 pub(super) fn below(files: &[Listed], nth: usize) -> u64 {
     let later = files.get(nth + 1..).unwrap_or_default();
     later.iter().find(|file| file.is_certain()).map_or(u64::MAX, |file| file.first)
 }
 
 impl Listed {
-    /// Whether the file is what its name says, in this version or a later one.
+    /// Whether the header matches the name, in this version or a later one.
     pub(super) fn is_certain(&self) -> bool {
         match self.header {
             SegmentHeader::Ours(first) | SegmentHeader::Newer { first, .. } => first == self.first,

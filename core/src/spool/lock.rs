@@ -1,4 +1,4 @@
-//! The spool folder as a whole: who has it, and which shards are in it.
+//! The spool folder of all shards: its lock and its subfolders.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Context as _, SpoolError};
 
-/// Name of the lock's file.
+/// File name of the lock.
 const LOCK: &str = "lock";
 
-/// The right of this process to write in a spool folder. The system takes it back when the process ends, however it ends.
+/// The exclusive right to write in a spool folder. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct SpoolLock {
     _file: File,
 }
 
 impl SpoolLock {
-    /// Creates the folder if need be and takes its lock.
+    /// Creates the folder if necessary and takes its lock.
     pub fn acquire(dir: &Path) -> Result<SpoolLock, SpoolError> {
         fs::create_dir_all(dir).context("create", dir)?;
         let path = dir.join(LOCK);
@@ -29,14 +29,14 @@ impl SpoolLock {
             }
             Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
         }
-        // only for the message to a second process: a full disk is no reason not to start
+        // only for the message of a second process: a full disk must not prevent the start
         note_pid(&mut file).ok();
         Ok(SpoolLock { _file: file })
     }
 }
 
-/// Whether a process has the folder, without taking it: [`SpoolError::Held`] if so. A service that starts in this very
-/// moment is not disturbed for longer than it takes to look.
+/// Checks whether a process holds the folder, without taking it: [`SpoolError::Held`] if so. A service that starts
+/// at this moment is delayed by no more than the check.
 pub fn look_at_lock(dir: &Path) -> Result<(), SpoolError> {
     let path = dir.join(LOCK);
     let mut file = match File::open(&path) {
@@ -67,24 +67,24 @@ fn pid_in(file: &mut File) -> Option<u32> {
 /// The folder of one shard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShardFolder {
-    /// Counts the changes of the number of shards: what is in a folder came before what is in one of a later generation.
+    /// Number of changes of the shard count: the contents of a folder precede those of later generations.
     pub generation: u64,
-    /// How many shards there were when it was made.
+    /// Number of shards at its creation.
     pub of: usize,
-    /// Which of them it belongs to, from 0.
+    /// Index of the shard, from 0.
     pub shard: usize,
-    /// The folder.
+    /// Its path.
     pub path: PathBuf,
 }
 
 impl ShardFolder {
-    /// The folder of a shard in the first generation, whether it exists or not.
+    /// Returns the folder of a shard in generation 0; it need not exist.
     #[must_use]
     pub fn new(dir: &Path, shard: usize, of: usize) -> ShardFolder {
         ShardFolder::in_generation(dir, 0, shard, of)
     }
 
-    /// The folder of a shard, whether it exists or not.
+    /// Returns the folder of a shard; it need not exist.
     #[must_use]
     pub fn in_generation(dir: &Path, generation: u64, shard: usize, of: usize) -> ShardFolder {
         let suffix = if generation == 0 { String::new() } else { format!("-{generation}") };
@@ -96,14 +96,13 @@ impl ShardFolder {
         let (of, generation) = of.split_once('-').unwrap_or((of, "0"));
         let (generation, shard) = (generation.parse().ok()?, shard.parse().ok()?);
         let folder = ShardFolder::in_generation(dir, generation, shard, of.parse().ok()?);
-        // `shard-01-of-2` is nobody's
+        // `shard-01-of-2` is foreign
         let is_ours = folder.path == dir.join(name) && folder.shard < folder.of;
         is_ours.then_some(folder)
     }
 }
 
-/// The folders of all shards in a spool folder, also those of other numbers of shards, in order. None if `dir` is not
-/// there.
+/// Lists the folders of all shards in order, including those of other shard counts. Empty if `dir` does not exist.
 pub fn shard_folders(dir: &Path) -> Result<Vec<ShardFolder>, SpoolError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -117,10 +116,10 @@ pub fn shard_folders(dir: &Path) -> Result<Vec<ShardFolder>, SpoolError> {
         };
         match fs::metadata(&folder.path) {
             Ok(metadata) if metadata.is_dir() => folders.push(folder),
-            // a file is nobody's, and neither is a link to nothing
+            // a file is foreign, and so is a dangling link
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // it may have events
+            // it may contain events
             Err(error) => return Err(error).context("look at", &folder.path),
         }
     }

@@ -1,4 +1,4 @@
-//! The queue itself: appending at its end, acknowledging at its beginning, and its position.
+//! The queue: appending, acknowledging, the position, and syncing.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
@@ -16,63 +16,101 @@ use super::records::Records;
 use super::segment::Segment;
 use crate::event::EntryId;
 
-/// Sealed segments that wait to be synced. Whoever syncs is far behind when there are more; then the append waits for
-/// the oldest, so that neither open files nor what a power cut takes grow without a bound.
+/// Maximum number of sealed segments waiting for sync. If syncing falls further behind, the append syncs the oldest
+/// itself, which bounds open files and what a power cut can lose.
 const MAX_UNSYNCED: usize = 8;
 
-/// Bounds of a queue.
+/// Bounds of a queue, and its durability.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A segment that has reached this is sealed.
+    /// Size at which a segment is sealed.
     pub segment_bytes: u64,
-    /// A segment that has reached this age is sealed.
+    /// Age at which a segment is sealed.
     pub segment_age: Duration,
-    /// All segments together.
+    /// Maximum size of all segments.
     pub max_bytes: u64,
-    /// Whether files are to be synced at all: without, [`Spool::take_dirty`] has nothing to give.
+    /// Whether files are to be synced; if not, [`Spool::take_dirty`] returns nothing.
     pub durable: bool,
 }
 
-/// The disk queue of one shard. One thread of one process has it; see the module for what it promises.
+/// The disk queue of one shard, owned by one thread of one process.
+///
+/// # Guarantees
+///
+/// - Whatever [`Spool::append`] has accepted survives the end of the process at any instruction. It is read back
+///   byte for byte, in order, each record once.
+/// - Nothing found on disk prevents opening, and nothing missing or damaged goes unreported: it is a [`Damage`]
+///   with the number of lost events, as far as record numbers show it. A damaged record that is readable again
+///   later, as after a transient disk fault, is delivered even though it was reported.
+/// - All records and segments have checksums (CRC32).
+/// - A record reaches the page cache in one write; no operation waits for the disk except [`Spool::sync`] and, if
+///   syncing falls behind, an append.
+/// - The queue never exceeds [`Limits::max_bytes`]. When it is full, the owner chooses: wait on
+///   [`SpoolError::Full`], or shed load with [`Spool::drop_oldest`].
+/// - Space is reclaimed by deleting whole segments. There is no compaction and no reuse of files, although reuse
+///   would more than halve the cost of an append: an earlier release would report the remains of old records as
+///   damage.
+/// - Memory per segment: some 100 bytes, an index of 16 bytes per 256 records, and for acknowledged segments the
+///   last IDs by stream; 32 768 streams of removed records. Open files: the folder, the newest segment, the one
+///   being read, and up to nine that wait for sync.
+///
+/// # Operation
+///
+/// **Append** writes a batch to the end of the newest segment, or of a new one if that is due. A failed write is
+/// truncated; if even that fails, the segment is sealed, and recovery identifies the remains by their numbers.
+///
+/// **Acknowledge** advances the position in memory; [`Spool::persist_cursor`] writes it to disk. After a crash in
+/// between, acknowledged records are delivered again, so writes must be idempotent, and they are.
+///
+/// # Not supported
+///
+/// - **Power loss** loses what was not synced. With `durable`, [`Spool::take_dirty`] returns the files to sync at
+///   an interval, except sealed segments already acknowledged; [`Spool::sync`] syncs at once. Checksums and numbers
+///   reveal a loss if a later record or the cursor is there; the loss of the last records after the last cursor is
+///   not detected. The small files are not synced before they are renamed: after a power cut they may be stale or
+///   corrupt, which costs repeated writes only.
+/// - **NFS** and other file systems without working locks and atomic renames; Windows.
+/// - Two processes in one folder: [`super::SpoolLock`] prevents that; [`Spool::open`] does not take it. Reading
+///   ([`super::Survey`], [`super::visit_records`]) needs no lock.
 #[derive(Debug)]
 pub struct Spool {
     pub(super) folder: PathBuf,
     pub(super) dir: File,
     pub(super) limits: Limits,
-    /// In the order of their numbers.
+    /// In the order of their record numbers.
     pub(super) segments: VecDeque<Segment>,
-    /// The newest segment, while records are appended to it.
+    /// The newest segment, unless it is sealed.
     pub(super) writing: Option<File>,
     pub(super) next_seq: u64,
-    /// What the cursor's file will say when it is next written.
+    /// The next content of the cursor file.
     pub(super) cursor: Cursor,
     pub(super) removed: Removed,
-    /// Bytes of all segments.
+    /// Total size of all segments.
     pub(super) bytes: u64,
-    /// Where the last read ended.
+    /// Position after the last read.
     pub(super) place: Option<Place>,
-    /// Damage that was met and not yet handed over.
+    /// Damage found and not yet returned.
     pub(super) found: Vec<Damage>,
-    /// The channel of the last record read: the next one is mostly the same.
+    /// The channel of the last record read, shared with the next one if equal.
     pub(super) last_channel: Arc<str>,
-    /// The receive time of the oldest unacknowledged record, and which that was.
+    /// Receive time and number of the oldest unacknowledged record.
     pub(super) oldest: Option<(u64, u64)>,
     pub(super) unsynced: Unsynced,
 }
 
-/// What was written and is not certain to survive a power cut.
+/// Files written that may not survive a power cut.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    /// With the number behind the last record of each.
+    /// With the number after the last record of each.
     sealed: VecDeque<(u64, File)>,
     newest: bool,
     pub(super) dir: bool,
 }
 
-/// The place of a record in an open file.
+/// A position in an open file.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The segment.
+    /// The first number of the segment.
     pub(super) first: u64,
     pub(super) file: File,
     pub(super) seq: u64,
@@ -80,38 +118,38 @@ pub(super) struct Place {
 }
 
 impl Spool {
-    /// The number that the next record gets.
+    /// Returns the number of the next record.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
-    /// All records below this number are acknowledged.
+    /// Returns the position: all records below this number are acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.cursor.acknowledged
     }
 
-    /// The number of the first record on disk; acknowledged ones are kept for a while.
+    /// Returns the number of the first record on disk; acknowledged ones are kept for a while.
     #[must_use]
     pub fn kept_from(&self) -> u64 {
         self.segments.front().map_or(self.next_seq, |segment| segment.first)
     }
 
-    /// Bytes of all segments.
+    /// Returns the total size of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many events are neither acknowledged nor dropped nor damaged.
+    /// Returns the number of events neither acknowledged nor dropped nor damaged.
     #[must_use]
     pub fn unacknowledged(&self) -> u64 {
         let (from, to) = (self.cursor.acknowledged, self.next_seq);
         to - from - self.cursor.absent.covered(from, to)
     }
 
-    /// The highest id of any acknowledged record that is still on disk, by stream.
+    /// Returns the highest ID of any acknowledged record still on disk, by stream.
     #[must_use]
     pub fn kept(&self) -> HashMap<Arc<str>, EntryId> {
         let mut kept: HashMap<Arc<str>, EntryId> = HashMap::new();
@@ -122,14 +160,14 @@ impl Spool {
         kept
     }
 
-    /// The highest id of any removed record, by stream.
+    /// Returns the highest ID of any removed record, by stream.
     #[must_use]
     pub fn removed(&self) -> &Removed {
         &self.removed
     }
 
-    /// Writes the records at the end, all or none of them. They are in the page cache when this returns: a killed
-    /// process loses none of them.
+    /// Appends all of the records, or none of them. On return they are in the page cache: a killed process loses
+    /// none.
     pub fn append(&mut self, records: &Records, now: Instant) -> Result<(), SpoolError> {
         if records.is_empty() {
             return Ok(());
@@ -140,7 +178,7 @@ impl Spool {
         }
         self.make_room(records.bytes().len() as u64)?;
         match self.write(records, now) {
-            // the disk is full before the limit is reached: what is merely kept goes first
+            // the disk fills up before the limit: acknowledged segments are removed first
             Err(full) if full.is_full() && self.remove_acknowledged()? => self.write(records, now),
             written => written,
         }
@@ -156,14 +194,14 @@ impl Spool {
             None => self.begin_segment(now)?,
         };
         let Some(segment) = self.segments.back_mut() else {
-            return Err(SpoolError::Contradiction("it writes to a segment that it does not have"));
+            return Err(SpoolError::Contradiction("write to an unknown segment"));
         };
         let path = segment.path(&self.folder);
         if let Err(error) = file.write_all_at(records.bytes(), segment.bytes) {
             let is_cut = file.set_len(segment.bytes).is_ok();
             self.writing = Some(file);
             if !is_cut {
-                // what is behind its end is never read, and a start knows it by its numbers
+                // bytes after its end are never read, and recovery recognises them by their numbers
                 self.seal();
             }
             return Err(error).context("append to", &path);
@@ -179,10 +217,10 @@ impl Spool {
     pub(super) fn begin_segment(&mut self, now: Instant) -> Result<File, SpoolError> {
         let segment = Segment::empty(self.next_seq, now);
         let path = segment.path(&self.folder);
-        // a file of this name is what a failed write left: no known segment begins with the next number
+        // a file of this name is the remainder of a failed write: no known segment begins with the next number
         let file = File::create(&path).context("create", &path)?;
         if let Err(error) = file.write_all_at(&segment_header(segment.first), 0) {
-            // if it stays it is overwritten: the next try has the same name
+            // if it remains it is overwritten: the next attempt has the same name
             fs::remove_file(&path).ok();
             return Err(error).context("begin", &path);
         }
@@ -192,7 +230,7 @@ impl Spool {
         Ok(file)
     }
 
-    /// Nothing more is appended to the newest segment.
+    /// Seals the newest segment: no more appends to it.
     pub(super) fn seal(&mut self) {
         if let Some(file) = self.writing.take()
             && self.unsynced.newest
@@ -204,14 +242,14 @@ impl Spool {
             && let Some(empty) = self.segments.pop_back()
         {
             self.bytes -= empty.bytes;
-            // the next segment has the same name: whatever stays is overwritten
+            // the next segment has the same name: remains are overwritten
             fs::remove_file(empty.path(&self.folder)).ok();
         }
     }
 
-    /// All records below `below` are stored. `lasts` has the last id of each stream that was written since the last
-    /// acknowledgement, under the name that [`super::StreamName`] shows; where that spans segments it counts for each.
-    /// What is acknowledged already stays so, and what was never appended cannot be.
+    /// Acknowledges all records below `below`, which are stored. `lasts` has the last ID written per stream since
+    /// the last acknowledgement, keyed as [`super::StreamName`] displays; if that spans segments it applies to
+    /// each. The position never moves back.
     pub fn acknowledge(
         &mut self,
         below: u64,
@@ -235,8 +273,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes the position down, by a rename. Call it now and then: after a crash, what was acknowledged since is read
-    /// once more. It also notes for good what was dropped or damaged: put that on record before.
+    /// Writes the cursor file, by a rename. Call it periodically: after a crash, whatever was acknowledged since is
+    /// read again. It also marks drops and damage as reported: record those first.
     pub fn persist_cursor(&mut self) -> Result<(), SpoolError> {
         self.cursor.end = self.next_seq;
         self.cursor.absent.forget_below(self.kept_from().min(self.cursor.acknowledged));
@@ -249,8 +287,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The files that were written since the last call, for another thread to sync: `sync_all` on each makes everything
-    /// that was appended before this call survive a power cut. Empty if the limits say that nothing is to be durable.
+    /// Returns the files written since the last call, to be synced by another thread: `sync_all` on each makes
+    /// everything appended before this call survive a power cut. Empty unless the limits ask for durability.
     pub fn take_dirty(&mut self) -> io::Result<Vec<File>> {
         let mut dirty = Vec::new();
         if let Some(file) = self.writing.as_ref().filter(|_| self.unsynced.newest) {
@@ -265,14 +303,13 @@ impl Spool {
         Ok(dirty)
     }
 
-    /// Syncs everything that was appended.
+    /// Syncs everything appended.
     pub fn sync(&mut self) -> Result<(), SpoolError> {
         let sync = |files: Vec<File>| files.iter().try_for_each(File::sync_all);
         self.take_dirty().and_then(sync).context("sync", &self.folder)
     }
 
-    /// What is acknowledged by the time that it would be synced need not survive a power cut: so most of what is appended
-    /// never reaches the platter.
+    /// Skips the sync of segments that are acknowledged by the time it is due, so most data never reaches the disk.
     fn forget_stored(&mut self) {
         let acknowledged = self.cursor.acknowledged;
         self.unsynced.sealed.retain(|(end, _)| *end > acknowledged);
@@ -289,13 +326,13 @@ impl Spool {
 }
 
 impl Limits {
-    /// Whether a segment is to be sealed.
+    /// Whether a segment is due to be sealed.
     pub(super) fn is_due(&self, segment: &Segment, now: Instant) -> bool {
         let is_old = now.saturating_duration_since(segment.created) >= self.segment_age;
         !segment.is_empty() && (segment.bytes >= self.segment_bytes || is_old)
     }
 
-    /// The room that a batch takes at most.
+    /// Returns the maximum room that a batch takes.
     pub(super) fn room(needed: u64) -> u64 {
         needed + SEGMENT_HEADER as u64
     }

@@ -1,10 +1,10 @@
-//! Sets of record numbers, as few ranges.
+//! Sets of record numbers, stored as ranges.
 
-/// Ranges that are kept at most. Each is a place where segments were dropped or bytes went bad, so more are hardly
-/// possible; beyond, the lowest are forgotten, which at worst reports them once more.
+/// Maximum number of ranges. Each is a place of dropped segments or corrupt bytes, so more are unlikely; beyond,
+/// the lowest are forgotten, which at worst reports them again.
 const MAX_RANGES: usize = 4096;
 
-/// Disjoint ranges `from..to` in rising order, none empty, none touching the next.
+/// Disjoint, non-empty, non-adjacent ranges `from..to` in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(u64, u64)>);
 
@@ -27,14 +27,14 @@ impl Ranges {
         }
     }
 
-    /// How many numbers of `from..to` are in the set.
+    /// Returns how many numbers of `from..to` are in the set.
     pub(super) fn covered(&self, from: u64, to: u64) -> u64 {
         let start = self.0.partition_point(|range| range.1 <= from);
         let within = self.0.iter().skip(start).take_while(|range| range.0 < to);
         within.map(|range| range.1.min(to).saturating_sub(range.0.max(from))).sum()
     }
 
-    /// Forgets all numbers below `below`.
+    /// Removes all numbers below `below`.
     pub(super) fn forget_below(&mut self, below: u64) {
         self.0.retain(|range| range.1 > below);
         if let Some(first) = self.0.first_mut() {

@@ -1,4 +1,4 @@
-//! Reading records back, in order, a block at a time.
+//! Reads records in order, block by block.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -17,53 +17,53 @@ use super::scan::{Met, Span, read_readable, scan};
 use super::segment::{Segment, segment_name};
 use crate::event::{EntryId, Symbol};
 
-/// Blocks are no smaller: the first record of a segment should fit without a second try.
+/// Minimum block size, so that the first record of a segment usually fits.
 const MIN_BLOCK: u64 = 16 * 1024;
 
-/// Segments are looked for, then read; none is removed in between.
-const NO_SEGMENT: SpoolError = SpoolError::Contradiction("it reads a segment that it does not have");
+/// Segments are looked up and then read; none is removed in between.
+const NO_SEGMENT: SpoolError = SpoolError::Contradiction("read of an unknown segment");
 /// Without its symbol the event would go to the full stream.
-const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a symbol that was checked is none");
+const NO_SYMBOL: SpoolError = SpoolError::Contradiction("a validated symbol is invalid");
 
-/// An event as it was appended, but for ids that were assigned anew.
+/// An event as appended, except for reassigned IDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its number in the shard.
+    /// Record number within the shard.
     pub seq: u64,
-    /// When its frame was read, in Unix microseconds.
+    /// Time at which its frame was read, in Unix microseconds.
     pub received_us: u64,
-    /// The channel.
+    /// The channel name.
     pub channel: Arc<str>,
-    /// Where it goes, with its ids there; `None` is the channel's full stream.
+    /// Its outlets and its ID in each; `None` is the channel's full stream.
     pub outlets: Vec<(Option<Symbol>, EntryId)>,
-    /// The payload: a slice of the block that was read, which lives as long as any payload of it.
+    /// The payload: a slice of the block read, which stays in memory as long as any slice of it.
     pub payload: Bytes,
 }
 
-/// Consecutive records.
+/// A run of records.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    /// The records, rising by one but for what was dropped or is damaged.
+    /// Records with consecutive numbers, except for dropped and damaged ones.
     pub records: Vec<Record>,
-    /// Where to read on.
+    /// The number to continue from.
     pub next_seq: u64,
-    /// Damage met since the last read, each once.
+    /// Damage found since the last read, each once.
     pub damages: Vec<Damage>,
 }
 
-/// Why no more records came from a block.
+/// The reason why a block yields no more records.
 enum Stop {
-    /// There are as many as were wanted.
+    /// The requested number is reached.
     Enough,
-    /// The next record needs so many bytes.
+    /// The next record needs this many bytes.
     Short(usize),
     /// The next bytes are not the next record.
     Bad,
 }
 
 impl Spool {
-    /// Reads records from `from_seq` on, acknowledged ones too while they are kept: `max_events` and about `max_bytes` at
-    /// most, but at least one if there is any. A chunk without records has come to the end of the queue.
+    /// Reads records from `from_seq` on, including acknowledged ones still kept: at most `max_events` and about
+    /// `max_bytes`, but at least one if available. A chunk without records marks the end of the queue.
     pub fn read(&mut self, from_seq: u64, max_events: usize, max_bytes: u64) -> Result<Chunk, SpoolError> {
         let mut chunk = Chunk { next_seq: from_seq, ..Chunk::default() };
         while chunk.records.is_empty() && chunk.next_seq < self.next_seq {
@@ -80,7 +80,7 @@ impl Spool {
         Ok(chunk)
     }
 
-    /// Receive time of the oldest record that is not acknowledged, in Unix microseconds; `None` if there is none.
+    /// Returns the receive time of the oldest unacknowledged record in Unix microseconds; `None` without one.
     pub fn oldest_unacknowledged_us(&mut self) -> Result<Option<u64>, SpoolError> {
         let acknowledged = self.cursor.acknowledged;
         if let Some((_, us)) = self.oldest.filter(|(seq, _)| *seq == acknowledged) {
@@ -95,7 +95,7 @@ impl Spool {
         Ok(self.oldest.map(|(_, us)| us))
     }
 
-    /// The place of a record: where the last read ended, or a known one before it.
+    /// Returns the position of a record: the end of the last read, or a known one before it.
     fn place_of(&mut self, index: usize, seq: u64) -> Result<Place, SpoolError> {
         let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
         let open = self.place.take().filter(|place| place.first == segment.first);
@@ -108,7 +108,7 @@ impl Spool {
         Ok(Place { first: segment.first, file, seq: mark.seq, offset: mark.offset })
     }
 
-    /// Reads from one segment until there is enough, or something, or the segment is at its end.
+    /// Reads from one segment until there is enough, any data, or the segment ends.
     fn read_segment(
         &mut self,
         index: usize,
@@ -121,7 +121,7 @@ impl Spool {
         let mut size = block_size(segment, chunk.next_seq - place.seq, (max_events, max_bytes));
         while chunk.records.is_empty() && place.seq < end {
             let left = bytes.saturating_sub(place.offset);
-            // more than memory can address is more than it can hold
+            // a size beyond the address space cannot be allocated either
             let mut block = vec![0; usize::try_from(size.min(left)).unwrap_or(usize::MAX)];
             let read = read_readable(&place.file, &mut block, place.offset).context("read", &path)?;
             block.truncate(read);
@@ -138,7 +138,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Adds the records of a block, and moves the place behind them.
+    /// Adds the records of a block, and advances the position past them.
     fn take_records(
         &mut self,
         block: &Bytes,
@@ -190,7 +190,7 @@ impl Spool {
         to > from && self.cursor.absent.covered(from, to) == to - from
     }
 
-    /// Moves the place to the next good record, or to the end of the segment.
+    /// Advances the position to the next valid record, or to the end of the segment.
     fn pass_damage(&mut self, index: usize, place: &mut Place) -> Result<(), SpoolError> {
         let segment = self.segments.get(index).ok_or(NO_SEGMENT)?;
         let span = Span { offset: place.offset, seq: place.seq, len: segment.bytes, below: segment.end };
@@ -210,8 +210,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Looks at a whole segment anew: what was damaged since it was written is reported once, with the channels that
-    /// have fewer records than before.
+    /// Scans a whole segment again: damage since it was written is reported once, by the channels that have fewer
+    /// records than before.
     fn note_damage(&mut self, index: usize, file: &File) -> Result<(), SpoolError> {
         let segment = self.segments.get_mut(index).ok_or(NO_SEGMENT)?;
         let path = segment.path(&self.folder);
@@ -241,7 +241,7 @@ impl Spool {
             if new > 0 {
                 let one = || damage_of(DamageKind::BadBytes, segment.first, stretch);
                 let sum = damage.get_or_insert_with(|| Damage { bytes: 0, from_us: *from_us, ..one() });
-                // the bytes stay where they are in any case; the copy is for the time after
+                // the bytes stay in place in any case; the copy outlives the segment
                 let place = (stretch.offset, stretch.len);
                 if let Err(error) = aside::copy(&self.folder, &segment_name(segment.first), place) {
                     let uncopied =
@@ -265,7 +265,8 @@ impl Spool {
     }
 }
 
-/// Bytes to read for so many records after `skip` others, by the segment's average; a quarter more, as sizes vary.
+/// Returns the bytes to read for `max_events` records after `skip` others: the segment's average plus a quarter, as
+/// sizes vary.
 fn block_size(segment: &Segment, skip: u64, (max_events, max_bytes): (usize, u64)) -> u64 {
     let average = segment.bytes / (segment.end - segment.first).max(1);
     let events = skip.saturating_add(max_events as u64);

@@ -1,7 +1,12 @@
-//! New ids for what is still to be written, when a stream in Redis is found above the ids that were given.
+//! Reassigns the IDs of unwritten records when a stream in Redis turns out to be above them.
 //!
-//! Headers are rewritten in place. A write in place may be cut in two by a crash, so what will be written is first put
-//! into a file of its own, with a checksum; a start finishes what that file says.
+//! Headers are rewritten in place. A crash may tear such a write, so the new headers are first written to
+//! `reassign.redo`, with a checksum; the next opening completes what that file contains.
+//!
+//! ```text
+//! redo      crc of the rest u32 | entry …
+//! entry     number of the segment u64 | place of the record in it u64 | header length u64 | header
+//! ```
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,24 +24,25 @@ use super::segment::{REDO, segment_name};
 use crate::event::EntryId;
 use crate::ids::{Exhausted, next_id};
 
-/// Headers are rewritten this many bytes at a time: some ten thousand records.
+/// Bytes of headers rewritten at a time: some ten thousand records.
 const REDO_BYTES: usize = 1024 * 1024;
-/// Bytes of a header that no new id changes, before and after its checksum.
+/// Bytes of a header that a new ID does not change, before and after its checksum.
 const UNCHANGED: [std::ops::Range<usize>; 2] = [0..8, 12..34];
 
-/// What became of the ids of a stream.
+/// The result of a reassignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reassigned {
-    /// How many records got another id.
+    /// Number of records with a new ID.
     pub count: u64,
-    /// The last id of the stream now.
+    /// The stream's last ID now.
     pub last: EntryId,
 }
 
 impl Spool {
-    /// Gives the records of a stream from `from_seq` on that are not acknowledged, but those in `skip`, ids that rise above
-    /// `last`; a record whose id does so already keeps it. They are on disk when this returns, as far as appended records are. After a crash or
-    /// an error in its middle the first ones have new ids; the same call again gives the same result.
+    /// Assigns IDs above `last` to the unacknowledged records of a stream from `from_seq` on, except those in
+    /// `skip`; a record whose ID is already above keeps it. On return they are on disk to the extent that appended
+    /// records are. After a crash or an error midway, the first ones have new IDs; repeating the call gives the
+    /// same result.
     pub fn reassign<S: BuildHasher>(
         &mut self,
         from_seq: u64,
@@ -44,7 +50,7 @@ impl Spool {
         skip: &HashSet<u64, S>,
         last: EntryId,
     ) -> Result<Reassigned, SpoolError> {
-        // what is stored has its ids in Redis
+        // stored records have their IDs in Redis
         let from_seq = from_seq.max(self.cursor.acknowledged);
         let mut result = Reassigned { count: 0, last };
         let first = self.segments.partition_point(|segment| segment.end <= from_seq);
@@ -75,7 +81,7 @@ impl Spool {
     }
 }
 
-/// The header of a record of the stream, if it gets another id.
+/// Returns the new header of a record of the stream; `None` if its ID stays.
 fn rewritten(
     view: &View<'_>,
     stream: StreamName<'_>,
@@ -93,7 +99,7 @@ fn rewritten(
     Ok(Some(outlet.header_with_id(result.last)))
 }
 
-/// Headers about to be rewritten. An entry is the segment, the place in it, the length, and the header.
+/// Headers about to be rewritten. An entry is the segment, the position in it, the length, and the header.
 struct Redo<'f> {
     folder: &'f Path,
     is_durable: bool,
@@ -128,7 +134,7 @@ impl Redo<'_> {
         Ok(())
     }
 
-    /// What the file says: the checksum, then the entries.
+    /// Encodes the redo file: the checksum, then the entries.
     fn content(&self) -> Vec<u8> {
         [&crc32fast::hash(&self.entries).to_le_bytes()[..], &self.entries].concat()
     }
@@ -155,7 +161,7 @@ fn entries(mut rest: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-/// Finishes a rewriting that a crash interrupted. One that had not begun left a file that is not whole.
+/// Completes an interrupted rewrite. If the rewrite had not begun, the redo file may be incomplete and is ignored.
 pub(super) fn redo(folder: &Path) -> io::Result<()> {
     let path = folder.join(REDO);
     let bytes = match fs::read(&path) {
@@ -176,7 +182,7 @@ pub(super) fn redo(folder: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Rewrites one header, if its record is still in its place. What the disk cannot give is a damage that the start finds.
+/// Rewrites one header, if its record is still in place. Unreadable bytes are damage, which recovery finds.
 fn finish(file: &File, entry: &Entry<'_>) -> io::Result<()> {
     let mut present = vec![0; entry.header.len()];
     let read = file.read_exact_at(&mut present, entry.offset);
@@ -192,7 +198,7 @@ fn finish(file: &File, entry: &Entry<'_>) -> io::Result<()> {
 pub(super) mod tests {
     use super::*;
 
-    /// What a rewriting of a stream in the newest segment would put into its file before it begins.
+    /// Returns the redo file's content for a rewrite of a stream in the newest segment.
     pub(in crate::spool) fn plan_of(spool: &Spool, stream: StreamName<'_>, last: EntryId) -> Vec<u8> {
         let segment = spool.segments.back().unwrap();
         let file = File::open(segment.path(&spool.folder)).unwrap();

@@ -1,4 +1,4 @@
-//! Records on their way to disk: encoded at once, into memory that is used again for the next batch.
+//! Records about to be written: encoded immediately, into a buffer reused by the next batch.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use super::error::Unrecordable;
 use super::format;
 use crate::event::EntryId;
 
-/// A place in a segment is remembered every so many records: a search reads at most 200 KiB of usual records.
+/// Interval of indexed records: a search reads at most 200 KiB of usual records.
 const MARK_EVERY: u64 = 256;
 
-/// The place of a record: in the batch, or in the segment.
+/// The position of a record in the batch or segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub seq: u64,
     pub offset: u64,
 }
 
-/// Consecutive records, encoded. Reuse it: its memory grows to the largest batch and stays.
+/// Consecutive encoded records. Reuse it: its buffer grows to the largest batch and is kept.
 #[derive(Debug, Default)]
 pub struct Records {
     bytes: Vec<u8>,
@@ -26,23 +26,23 @@ pub struct Records {
     pub(super) marks: Vec<Mark>,
 }
 
-/// What a segment or a batch holds, for counts.
+/// Counts of a segment or a batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
-    /// Events by channel. A shard has few channels, and the one before is usually the one again.
+    /// Events by channel. A shard has few channels, and consecutive events mostly share one.
     pub channels: Vec<(String, u64)>,
-    /// Oldest and newest receive time.
+    /// Oldest and newest receive time, in Unix microseconds.
     pub times: Option<(u64, u64)>,
 }
 
 impl Records {
-    /// No records, the first of which will be number 0.
+    /// Creates an empty batch that starts with number 0.
     #[must_use]
     pub fn new() -> Records {
         Records::default()
     }
 
-    /// Starts again: the next record has the number `first_seq`, which is [`super::Spool::next_seq`].
+    /// Clears the batch; the next record has the number `first_seq`, which is [`super::Spool::next_seq`].
     pub fn clear(&mut self, first_seq: u64) {
         self.bytes.clear();
         self.marks.clear();
@@ -51,12 +51,12 @@ impl Records {
         self.len = 0;
     }
 
-    /// Whether a record can hold an event of this channel, with so many outlets of valid symbols.
+    /// Checks that a record can hold an event with this many outlets of valid symbols.
     pub fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
         format::check(channel, outlets, payload)
     }
 
-    /// Adds an event. An outlet without a symbol is the channel's full stream. On an error nothing is added.
+    /// Adds an event. An outlet without a symbol is the channel's full stream. On error nothing is added.
     pub fn push<'o>(
         &mut self,
         channel: &str,
@@ -75,31 +75,31 @@ impl Records {
         Ok(())
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The records as they are written.
+    /// Returns the encoded records.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The number of the first record.
+    /// Returns the number of the first record.
     #[must_use]
     pub fn first_seq(&self) -> u64 {
         self.first_seq
     }
 
-    /// The number after that of the last record.
+    /// Returns the number after the last record.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.first_seq + self.len
@@ -135,7 +135,7 @@ impl Summary {
         }
     }
 
-    /// How many events more of each channel are here than in `other`.
+    /// Returns how many more events of each channel there are than in `other`.
     pub(super) fn less(&self, other: &Summary) -> BTreeMap<String, u64> {
         let of = |channel: &str| {
             other.channels.iter().find(|(name, _)| name == channel).map_or(0, |found| found.1)
@@ -146,7 +146,7 @@ impl Summary {
     }
 }
 
-/// Whether a place is remembered for the record.
+/// Whether the record's position is indexed.
 pub(super) fn is_marked(seq: u64) -> bool {
     seq.is_multiple_of(MARK_EVERY)
 }

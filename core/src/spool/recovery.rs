@@ -1,4 +1,17 @@
-//! The start: what a folder holds becomes a queue, whatever the last process left.
+//! Opens a folder as a queue, whatever the last process left.
+//!
+//! Opening reads and checks everything, and always begins a new segment.
+//!
+//! | found | done |
+//! |---|---|
+//! | bad bytes at the end of the last segment | salvaged and truncated |
+//! | bad bytes elsewhere | salvaged, and skipped at each read |
+//! | a bad segment header | rewritten; without any record, the file is salvaged and deleted |
+//! | numbers missing between or before segments, or after the last | reported with their count, unless `absent` lists them |
+//! | a segment of a later version | moved to the salvage folder whole; it can be moved back for that version |
+//! | no cursor, or a bad one | every record counts as unacknowledged |
+//! | unknown files | left alone, reported |
+//! | temporary files, segments without a record | deleted |
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,29 +30,29 @@ use super::ranges::Ranges;
 use super::{aside, reassign};
 use crate::event::EntryId;
 
-/// What a start found.
+/// The state found on opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Unacknowledged events, by channel.
     pub events: BTreeMap<String, u64>,
-    /// The number that the next record gets.
+    /// Number of the next record.
     pub next_seq: u64,
     /// All records below this number are acknowledged.
     pub acknowledged: u64,
-    /// The number of the first record on disk.
+    /// Number of the first record on disk.
     pub kept_from: u64,
-    /// The highest id of any record: new ids go on above it. 0-0 if there is no record.
+    /// The highest ID of any record, above which new IDs continue; 0-0 without records.
     pub highest_id: EntryId,
-    /// The highest id of any removed record, by stream.
+    /// The highest ID of any removed record, by stream.
     pub removed: Removed,
-    /// What is not as it should be. Put it on record before [`Spool::persist_cursor`] or a removal; until then every
-    /// start reports it again.
+    /// Damage found. Record it before [`Spool::persist_cursor`] or a removal; until then it is reported again on
+    /// every opening.
     pub damages: Vec<Damage>,
 }
 
 impl Spool {
-    /// Opens the queue in `folder`, which is created if need be. Damage is no reason to refuse: it is reported, put
-    /// aside, and passed over. An error means that the folder cannot be used at all.
+    /// Opens the queue in `folder`, created if necessary. Damage is reported, salvaged and skipped, never an error.
+    /// An error means that the folder is unusable.
     pub fn open(folder: &Path, limits: Limits, now: Instant) -> Result<(Spool, Recovery), SpoolError> {
         fs::create_dir_all(folder).context("create", folder)?;
         let dir = File::open(folder).context("open", folder)?;
@@ -54,13 +67,13 @@ impl Spool {
         for finding in std::mem::take(&mut examined.findings) {
             damages.extend(remedied(folder, finding));
         }
-        // a folder that cannot be trimmed is no reason to refuse
+        // failure to trim is no reason to refuse
         damages.extend(aside::trim(folder).unwrap_or_else(|error| {
             let detail = format!("the oldest copies of bad bytes cannot be deleted: {error}");
             Some(Damage::new(DamageKind::AsideFull, aside::ASIDE, detail))
         }));
         for leftover in &examined.listing.leftovers {
-            // whatever stays is overwritten when its name is used again
+            // remains are overwritten when the name is reused
             fs::remove_file(folder.join(leftover)).ok();
         }
         let spool = Spool {
@@ -95,7 +108,7 @@ impl Spool {
     }
 }
 
-/// Without a cursor the next start could not tell that records are missing. A disk that is full does not stop a start.
+/// Without a cursor, the next opening could not detect missing records. A full disk does not prevent opening.
 fn begin_cursor(folder: &Path, cursor: &Cursor) -> Result<(), SpoolError> {
     match cursor::replace(folder, CURSOR, &cursor.encode()) {
         Err(error) if is_disk_full(&error) => Ok(()),
@@ -103,7 +116,7 @@ fn begin_cursor(folder: &Path, cursor: &Cursor) -> Result<(), SpoolError> {
     }
 }
 
-/// Does what can be done; gives the damage if it is to be reported.
+/// Applies the remedy; returns the damage if it is to be reported.
 fn remedied(folder: &Path, finding: Finding) -> Option<Damage> {
     let Finding { mut damage, remedy, is_known } = finding;
     let place = (damage.offset, damage.bytes);

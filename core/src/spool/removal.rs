@@ -1,7 +1,13 @@
-//! What leaves the disk: acknowledged segments after a while, and unacknowledged ones when room is wanted.
+//! Removal from disk: acknowledged segments after a while, unacknowledged ones when space is needed.
 //!
-//! The files that tell what is gone are written before a segment is deleted. A crash in between leaves a segment too
-//! many, never a loss that nobody knows of.
+//! **Removal**: first `cursor` and `removed` are replaced by renames, then segments are deleted, oldest first. A
+//! crash in between leaves an extra segment, never an unreported loss. On a full disk the first segment is deleted
+//! before, since otherwise space could never be freed.
+//!
+//! **Dropping**: the numbers are first recorded as `dropping`. On opening, those not found are reported as
+//! [`super::DamageKind::Dropped`], and those still on disk are delivered. The next cursor marks them `absent`: by
+//! then the caller has recorded the loss. Damage follows the same rule: it is reported on every opening until a
+//! cursor has been written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,39 +23,39 @@ use super::records::Summary;
 use super::segment::Segment;
 use crate::event::EntryId;
 
-/// More segments were to go than there are.
-const GONE: SpoolError = SpoolError::Contradiction("it removes a segment that it does not have");
+/// Asked to remove more segments than exist.
+const GONE: SpoolError = SpoolError::Contradiction("removal of an unknown segment");
 
-/// What a sweep removed.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Segments.
+    /// Number of segments removed.
     pub segments: u64,
-    /// Their bytes.
+    /// Bytes freed.
     pub bytes: u64,
 }
 
-/// Unacknowledged records that were given up for want of room.
+/// Unacknowledged records dropped for lack of space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// How many, by channel.
+    /// Events by channel.
     pub events: BTreeMap<String, u64>,
     /// Oldest receive time, in Unix microseconds; 0 if `events` is empty, since all of them were damaged.
     pub from_us: u64,
     /// Newest receive time, or 0.
     pub to_us: u64,
-    /// Number of the first one.
+    /// Number of the first record.
     pub first_seq: u64,
-    /// Number of the last one.
+    /// Number of the last record.
     pub last_seq: u64,
-    /// Bytes of their segments.
+    /// Bytes freed.
     pub bytes: u64,
 }
 
 impl Spool {
-    /// Removes the segments whose records have all been acknowledged for `keep`.
+    /// Removes segments whose records have all been acknowledged for `keep`.
     pub fn sweep(&mut self, now: Instant, keep: Duration) -> Result<Swept, SpoolError> {
-        // on a quiet feed nothing is appended that would seal it
+        // on a quiet feed no append seals it
         let limits = self.limits;
         let is_due = |newest: &Segment| newest.acknowledged_at.is_some() && limits.is_due(newest, now);
         if self.writing.is_some() && self.segments.back().is_some_and(is_due) {
@@ -63,7 +69,7 @@ impl Spool {
         self.remove_first(count)
     }
 
-    /// Makes room for so many bytes by what is acknowledged, oldest first.
+    /// Makes room for `needed` bytes by removing acknowledged segments, oldest first.
     pub(super) fn make_room(&mut self, needed: u64) -> Result<(), SpoolError> {
         let max_bytes = self.limits.max_bytes;
         let mut surplus = (self.bytes + Limits::room(needed)).saturating_sub(max_bytes);
@@ -84,13 +90,13 @@ impl Spool {
         self.remove_first(count).map(drop)
     }
 
-    /// Removes all that is acknowledged; says whether there was anything.
+    /// Removes all acknowledged segments; returns whether there were any.
     pub(super) fn remove_acknowledged(&mut self) -> Result<bool, SpoolError> {
         let count = self.segments.iter().take_while(|segment| segment.acknowledged_at.is_some()).count();
         self.remove_first(count).map(|swept| swept.segments > 0)
     }
 
-    /// Removes the oldest segments, all of them acknowledged.
+    /// Removes the oldest `count` segments, all of them acknowledged.
     fn remove_first(&mut self, count: usize) -> Result<Swept, SpoolError> {
         let mut swept = Swept::default();
         if count == 0 {
@@ -105,7 +111,7 @@ impl Spool {
         let mut written = self.note_removal();
         for _ in 0..count {
             match written {
-                // on a full disk nothing can be noted before something is deleted
+                // on a full disk nothing can be recorded before something is deleted
                 Err(error) if !error.is_full() => return Err(error),
                 Ok(()) | Err(_) => {}
             }
@@ -122,7 +128,7 @@ impl Spool {
         let kept_from = self.kept_from();
         self.place.take_if(|place| place.first < kept_from);
         match written {
-            // the next position that can be written says it all
+            // the next successful write of the position covers it
             Err(error) if !error.is_full() => Err(error),
             Ok(()) | Err(_) => Ok(swept),
         }
@@ -133,20 +139,20 @@ impl Spool {
         self.persist_removed()
     }
 
-    /// The last ids of streams that were stored without ever having been here: like those of removed records, they cannot
-    /// be written again.
+    /// Records the last IDs of streams stored without passing through the disk queue: like those of removed
+    /// records, they cannot be rewritten.
     pub fn note_unkept<'l>(&mut self, lasts: impl IntoIterator<Item = (&'l Arc<str>, &'l EntryId)>) {
         merge_removed(&mut self.removed, lasts.into_iter());
     }
 
-    /// Writes down what is known of records that are not here. A removal does so by itself.
+    /// Writes `removed` to disk. A removal does so itself.
     pub fn persist_removed(&mut self) -> Result<(), SpoolError> {
         self.replace(REMOVED, &encode_removed(&self.removed))
     }
 
-    /// Gives up the oldest whole segments whose records are all unacknowledged and not below `protected_below`, until
-    /// `want_bytes` are free or there is none left. `None`: there was none. Count and record what was dropped before the
-    /// next call: after a crash it is reported once more as [`super::DamageKind::Dropped`] only until then.
+    /// Drops the oldest whole segments whose records are all unacknowledged and not below `protected_below`, until
+    /// `want_bytes` are free or none is left. `None` if there was none. Count and record the loss before the next
+    /// call: only until then does a crash report it again, as [`super::DamageKind::Dropped`].
     pub fn drop_oldest(
         &mut self,
         protected_below: u64,
@@ -199,12 +205,12 @@ impl Spool {
             self.cursor.absent.insert(segment.first, segment.end);
             dropped.extend(self.segments.remove(start));
         }
-        // from now on the caller knows of them, and the next cursor says so
+        // the caller knows of them from here on, and the next cursor says so
         self.cursor.dropping = Ranges::default();
         (self.place, self.oldest) = (None, None);
         match (total(&dropped), failure) {
             (None, Some(error)) => Err(error),
-            // what is gone must be told of; the failure comes again with the next call
+            // the loss must be reported; the failure recurs with the next call
             (dropped, _) => Ok(dropped),
         }
     }

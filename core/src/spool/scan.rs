@@ -1,7 +1,8 @@
-//! From the bytes of a segment to its records, whatever happened to the bytes.
+//! Finds the records in the bytes of a segment, however damaged.
 //!
-//! A scan meets good records and bad stretches. A stretch begins where a record should, and ends at the next place with
-//! the magic, good checksums and a number that can follow. All reading that must cope with damage goes through here.
+//! A scan yields valid records and bad stretches. A stretch begins where a record is expected and ends at the next
+//! position with the magic, valid checksums and a possible number. All reads that must tolerate damage go through
+//! here.
 
 use std::fs::File;
 use std::io;
@@ -12,46 +13,46 @@ use memchr::memmem;
 
 use super::format::{MAGIC, MAX_RECORD, Parsed, View, parse};
 
-/// Bytes read at once: few system calls, and little memory for each of the folders that are read at the same time.
+/// Bytes per read: few system calls, and little memory for each of the folders read concurrently.
 const BLOCK: usize = 1024 * 1024;
-/// What a damaged disk is read in: a block of it that cannot be read costs only the records in it.
+/// Block size for reading a damaged disk: an unreadable block costs only the records in it.
 const SECTOR: usize = 4096;
 
-/// What a scan meets.
+/// An item of a scan.
 pub(super) enum Met<'b> {
-    /// A good record and where it begins.
+    /// A valid record and its offset.
     Record(u64, View<'b>),
-    /// A stretch without a good record.
+    /// A stretch without a valid record.
     Bad(Stretch),
 }
 
-/// Bytes that are no record.
+/// Bytes that are not a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub offset: u64,
     pub len: u64,
-    /// The number that its first record should have had.
+    /// The expected number of its first record.
     pub expected: u64,
-    /// The number of the good record after it; `None` at the end of the file.
+    /// The number of the next valid record; `None` at the end of the file.
     pub next: Option<u64>,
-    /// Channel of the first record in it, if its header is good.
+    /// Channel of its first record, if the header is valid.
     pub channel: Option<String>,
 }
 
-/// Where and what to scan.
+/// The range to scan.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    /// The place of the first record.
+    /// Offset of the first record.
     pub offset: u64,
-    /// Its number.
+    /// Number of the first record.
     pub seq: u64,
-    /// Where the segment ends.
+    /// End of the segment.
     pub len: u64,
-    /// The number that the next segment begins with; what has it, or more, is a leftover.
+    /// First number of the next segment; records with it, or a higher one, are remains of a failed write.
     pub below: u64,
 }
 
-/// Shows the records and the bad stretches of a span to `meet`, in order, until it breaks off.
+/// Passes the records and bad stretches of a span to `meet` in order, until it breaks.
 pub(super) fn scan(
     file: &File,
     span: Span,
@@ -103,21 +104,21 @@ pub(super) fn scan(
     if let Some(stretch) = bad {
         let len = window.len.saturating_sub(stretch.offset);
         return match meet(Met::Bad(Stretch { len, ..stretch })) {
-            // nothing comes after the end
+            // nothing follows the end
             ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
         };
     }
     Ok(())
 }
 
-/// Bytes from the beginning of `bytes` to the next place where a record may begin.
+/// Returns the distance to the next possible beginning of a record after the first byte.
 fn next_magic(bytes: &[u8]) -> u64 {
     let behind = bytes.get(1..).unwrap_or_default();
     let last_may_be_half = bytes.len() - usize::from(behind.last() == Some(&MAGIC[0]));
     memmem::find(behind, &MAGIC).map_or(last_may_be_half.max(1), |found| found + 1) as u64
 }
 
-/// The channel of a record with a good header whose payload is bad or not all there.
+/// Returns the channel of a record with a valid header whose payload is corrupt or incomplete.
 fn channel_of(parsed: &Parsed<'_>, bytes: &[u8]) -> Option<String> {
     match parsed {
         Parsed::BadPayload(view) => Some(view.channel.to_owned()),
@@ -129,17 +130,17 @@ fn channel_of(parsed: &Parsed<'_>, bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// A moving view of a file.
+/// A sliding window over a file.
 struct Window<'f> {
     file: &'f File,
     len: u64,
     block: Vec<u8>,
-    /// Where in the file the block begins.
+    /// Offset of the block in the file.
     start: u64,
 }
 
 impl Window<'_> {
-    /// The bytes from `at`: at least `want` of them, or all up to the end of the file.
+    /// Returns the bytes from `at`: at least `want`, or all up to the end of the file.
     fn at(&mut self, at: u64, want: usize) -> io::Result<&[u8]> {
         let want = want.min(MAX_RECORD).min(usize::try_from(self.len - at).unwrap_or(usize::MAX));
         let skip = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
@@ -159,8 +160,7 @@ impl Window<'_> {
     }
 }
 
-/// Fills `block` from the file and says how much there was. Sectors that the disk cannot give come as zeros, which are
-/// no record.
+/// Fills `block` from the file; returns the bytes read. Unreadable sectors read as zeros, which are not a record.
 pub(super) fn read_readable(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
     match read_full(file, block, at) {
         Err(error) if is_bad_sector(&error) => {}
@@ -192,7 +192,7 @@ fn read_full(file: &File, block: &mut [u8], at: u64) -> io::Result<usize> {
     Ok(read)
 }
 
-/// `EIO`: the disk has lost it. Anything else is about the file as a whole.
+/// `EIO` means that the sector is lost; any other error concerns the whole file.
 fn is_bad_sector(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     error.raw_os_error() == Some(EIO)

@@ -1,4 +1,4 @@
-//! One file of the queue, as it is known in memory.
+//! The in-memory state of a segment file.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,36 +10,36 @@ use super::format::{SEGMENT_HEADER, StreamName};
 use super::records::{Mark, Records, Summary};
 use crate::event::EntryId;
 
-/// Name of the file with what is being rewritten.
+/// File name of an ID rewrite in progress.
 pub(super) const REDO: &str = "reassign.redo";
 
 const ENDING: &str = ".seg";
-/// Digits of the number in a segment's name, so that names sort as the numbers do.
+/// Number of digits in a segment's name, so that names sort like numbers.
 const DIGITS: usize = 20;
 
-/// What is known of a segment.
+/// The in-memory state of a segment.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// The number of its first record, which names it.
+    /// Number of its first record, which is also its name.
     pub first: u64,
-    /// The number after its last record.
+    /// Number after its last record.
     pub end: u64,
-    /// Bytes of it that count; a failed write may have left more.
+    /// Valid length; a failed write may have left more.
     pub bytes: u64,
     pub created: Instant,
-    /// Since when all its records have been acknowledged.
+    /// Time at which all its records were acknowledged.
     pub acknowledged_at: Option<Instant>,
     pub summary: Summary,
-    /// Where some of its records are, in rising order.
+    /// Positions of some of its records, in order.
     pub marks: Vec<Mark>,
-    /// The highest id that was stored from it, by stream.
+    /// The highest ID stored from it, by stream.
     pub lasts: HashMap<Arc<str>, EntryId>,
-    /// For the making of stream names.
+    /// Scratch space for stream names.
     name: String,
 }
 
 impl Segment {
-    /// A segment that has only its header.
+    /// Creates a segment without records.
     pub(super) fn empty(first: u64, now: Instant) -> Segment {
         Segment {
             first,
@@ -54,7 +54,7 @@ impl Segment {
         }
     }
 
-    /// Takes note of records that were written at its end.
+    /// Accounts for records appended to it.
     pub(super) fn extend(&mut self, records: &Records) {
         let at = self.bytes;
         self.marks.extend(records.marks.iter().map(|mark| Mark { offset: at + mark.offset, ..*mark }));
@@ -68,14 +68,14 @@ impl Segment {
         self.first == self.end
     }
 
-    /// The nearest known place at or before a record.
+    /// Returns the nearest known position at or before a record.
     pub(super) fn mark_before(&self, seq: u64) -> Mark {
         let after = self.marks.partition_point(|mark| mark.seq <= seq);
         let mark = after.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
         mark.unwrap_or(Mark { seq: self.first, offset: SEGMENT_HEADER as u64 })
     }
 
-    /// Takes note of the last ids of acknowledged records.
+    /// Records the last IDs of acknowledged records.
     pub(super) fn note_lasts(&mut self, lasts: &[(Arc<str>, EntryId)]) {
         for (stream, id) in lasts {
             match self.lasts.get_mut(stream) {
@@ -85,10 +85,10 @@ impl Segment {
         }
     }
 
-    /// Takes note of the id of an acknowledged record.
+    /// Records the ID of an acknowledged record.
     pub(super) fn note_last(&mut self, stream: StreamName<'_>, id: EntryId) {
         self.name.clear();
-        // a `String` takes all
+        // writing to a `String` cannot fail
         write!(self.name, "{stream}").ok();
         match self.lasts.get_mut(self.name.as_str()) {
             Some(last) => *last = (*last).max(id),
@@ -105,7 +105,7 @@ pub(super) fn segment_name(first: u64) -> String {
     format!("{first:0DIGITS$}{ENDING}")
 }
 
-/// The number in a segment's name.
+/// Parses the number in a segment's name.
 pub(super) fn parse_segment_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(ENDING)?;
     let valid = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit());

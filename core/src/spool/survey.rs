@@ -1,5 +1,5 @@
-//! Looking into a shard's folder from outside, also while the service works in it. Nothing is locked and nothing is
-//! changed; what the service removes meanwhile is simply not seen.
+//! A read-only view of a shard's folder, also while the service runs. Takes no lock and changes nothing; segments
+//! that the service removes meanwhile are skipped.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,45 +19,46 @@ use super::scan::{Met, Span, scan};
 use super::segment::segment_name;
 use crate::event::EntryId;
 
-/// What a shard's folder holds.
+/// The content of a shard's folder.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Segments.
+    /// Number of segments.
     pub segments: u64,
-    /// Their bytes.
+    /// Size of all segments.
     pub bytes: u64,
-    /// The first record on disk.
+    /// Number of the first record on disk.
     pub kept_from: u64,
-    /// The number that the next record gets.
+    /// Number of the next record.
     pub next_seq: u64,
-    /// All records below are acknowledged, by the file of the position.
+    /// All records below this number are acknowledged, according to the cursor file.
     pub acknowledged: u64,
-    /// Records and how many of them are unacknowledged, by channel.
+    /// Records and unacknowledged ones, by channel.
     pub channels: BTreeMap<String, Counted>,
     /// Oldest and newest receive time, in Unix microseconds.
     pub times: Option<(u64, u64)>,
-    /// Whether ids were being rewritten. The next start finishes that; until then single headers may look damaged.
+    /// Whether an ID rewrite was in progress. The next opening completes it; until then single headers may appear
+    /// damaged.
     pub is_rewriting: bool,
-    /// What is not as it should be.
+    /// Damage not reported before.
     pub damages: Vec<Damage>,
-    /// The same, but reported by the service before.
+    /// Damage already reported by the service.
     pub known: Vec<Damage>,
-    /// What was set aside: names and bytes.
+    /// Salvaged files: names and bytes.
     pub aside: Vec<(String, u64)>,
 }
 
-/// Records of a channel.
+/// Counts of one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// On disk.
+    /// Records on disk.
     pub events: u64,
-    /// Of these, not acknowledged.
+    /// Unacknowledged records among them.
     pub unacknowledged: u64,
 }
 
 impl Survey {
-    /// Reads all of a shard's folder. While the service runs, a record that is being written may look torn: what is
-    /// found again by a second survey a moment later is real.
+    /// Reads a shard's whole folder. While the service runs, a record being written may look torn; only damage
+    /// confirmed by a second survey a moment later is real.
     pub fn take(folder: &Path) -> Result<Survey, SpoolError> {
         let examined = Examined::read(folder, Instant::now()).context("read", folder)?;
         let aside = aside::list(folder).context("read", folder)?;
@@ -88,56 +89,56 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Keeps only the damage that `other` has too.
+    /// Keeps only the damage that `other` also has.
     pub fn confirm(&mut self, other: &Survey) {
-        // a damage without a file is told by the numbers that are missing, which its text has
+        // damage without a file is identified by the missing numbers, which its text contains
         let text = |damage: &Damage| damage.file.is_empty().then(|| damage.detail.clone());
         let place = |damage: &Damage| (damage.kind, damage.file.clone(), damage.offset, text(damage));
         self.damages.retain(|damage| other.damages.iter().any(|found| place(found) == place(damage)));
     }
 }
 
-/// A record where it lies in the file.
+/// A record borrowed from the file's block.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordView<'b> {
     view: View<'b>,
     payload: &'b [u8],
-    /// Whether it is stored already and only kept for a while.
+    /// Whether it is already stored and only kept for a while.
     pub is_acknowledged: bool,
 }
 
 impl<'b> RecordView<'b> {
-    /// Its number in the shard.
+    /// Returns the record number within the shard.
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.view.seq
     }
 
-    /// When its frame was read, in Unix microseconds.
+    /// Returns the time at which its frame was read, in Unix microseconds.
     #[must_use]
     pub fn received_us(&self) -> u64 {
         self.view.received_us
     }
 
-    /// The channel.
+    /// Returns the channel name.
     #[must_use]
     pub fn channel(&self) -> &'b str {
         self.view.channel
     }
 
-    /// Where it goes, with its ids there.
+    /// Iterates over its streams, with its ID in each.
     pub fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
         self.view.streams()
     }
 
-    /// The payload.
+    /// Returns the payload.
     #[must_use]
     pub fn payload(&self) -> &'b [u8] {
         self.payload
     }
 }
 
-/// Shows all good records of a folder to `visit`, in order, until it breaks off.
+/// Passes all valid records of a folder to `visit` in order, until it breaks.
 pub fn visit_records(
     folder: &Path,
     mut visit: impl FnMut(RecordView<'_>) -> ControlFlow<()>,
@@ -149,7 +150,7 @@ pub fn visit_records(
     };
     let mut flow = ControlFlow::Continue(());
     for (nth, listed) in listing.segments.iter().enumerate() {
-        // of another version, or of another place
+        // of another version or another position
         if !matches!(listed.header, SegmentHeader::Bad) && listed.header != SegmentHeader::Ours(listed.first)
         {
             continue;

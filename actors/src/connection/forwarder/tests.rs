@@ -10,7 +10,7 @@ use uw_websocket_core::fixtures::{event, outlet, read_at, route};
 
 const SIZE: TransactionSize = TransactionSize { events: 2, weight: 1000 };
 
-/// A forwarder to inboxes that hold one batch each.
+/// A forwarder to inboxes with room for one batch each.
 fn world(shards: usize) -> (Forwarder, Vec<Arc<Inbox>>) {
     let observations = observations(&["price"], shards);
     let inboxes: Vec<_> =

@@ -14,7 +14,7 @@ use uw_websocket_core::fixtures::{RECEIVED_US, keys, read_at};
 const TOKEN: &str = "a-token-that-nobody-may-see";
 const CHANNELS: [&str; 4] = ["price", "news", "gex_strike", "gex_strike_expiry"];
 
-/// Keeps records as texts: the message and its values.
+/// Collects log records as text: the message and its values.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -30,7 +30,7 @@ impl Drain for Log {
     }
 }
 
-/// Writes values behind a message.
+/// Appends values to a message.
 struct Values<'t>(&'t mut String);
 
 impl slog::Serializer for Values<'_> {
@@ -39,7 +39,7 @@ impl slog::Serializer for Values<'_> {
     }
 }
 
-/// An intake that has joined every channel for SPY, and what it did.
+/// An intake that has joined every channel for SPY, and its effects.
 struct World {
     intake: Intake,
     observations: Arc<Observations>,
@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// The field and session that a row of a channel sets.
+    /// Returns the map field and session of a channel's row.
     fn cell(&mut self, channel: &str, payload: &str) -> Option<(String, i32)> {
         let event = self.event(&format!(r#"["{channel}:SPY",{payload}]"#));
         event.cell.map(|cell| (cell.field.into(), cell.session))
@@ -125,7 +125,7 @@ fn an_acknowledgement_names_its_topic_and_is_no_event() {
 #[test]
 fn the_text_of_a_refused_join_is_cut_and_redacted() {
     let mut world = World::new();
-    // characters of two bytes in an odd place, and a token across the cut
+    // two-byte characters at odd offsets, and a token across the cut
     let before = format!("x{}", "é".repeat(75));
     let frame = format!(
         r#"["price:SPY",{{"status":"error","response":{{"r":"{before}{TOKEN}{}"}}}}]"#,

@@ -1,4 +1,4 @@
-//! The rules one by one, and a small world of instances, a network and a Redis in which they must hold together.
+//! The rules one by one, and a simulation of instances, a network and a Redis in which they must hold together.
 
 use proptest::prelude::*;
 
@@ -92,10 +92,10 @@ fn the_owner_takes_its_lost_key_back_while_it_may_write() {
 
 // === the world ===
 
-/// Between two looks at everybody.
+/// Time step of the simulation.
 const TICK: u64 = 10;
 const RELEASED_TTL: u64 = 2_000;
-/// Longest way of a message; the shell gives up an answer after 2 s.
+/// Maximum delay of a message; a claim times out after 2 s.
 const LONGEST_WAY: u64 = 900;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,13 +104,13 @@ enum Holder {
     Nobody,
 }
 
-/// Redis with its one key, which it may lose.
+/// Redis with its single key, which it may lose.
 #[derive(Default)]
 struct Redis {
     key: Option<(Holder, u64)>,
     away_until: u64,
     lost_at: Option<u64>,
-    /// When somebody took the key, or came back to it at the end of its life.
+    /// The time at which an instance took the key, or returned to it at the end of its expiry.
     taken_at: Option<u64>,
 }
 
@@ -174,7 +174,7 @@ struct World {
 }
 
 impl World {
-    /// Goes on for a while; never may two write.
+    /// Advances the simulation; two instances must never be allowed to write.
     fn run(&mut self, time: u64) {
         let end = self.now + time;
         while self.now < end {
@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    /// Who may write, paused ones included: they might go on at any moment.
+    /// Returns the instances that may write, including paused ones, which might resume at any moment.
     fn writers(&self) -> Vec<usize> {
         let may_write = |instance: &Instance| instance.lease.is_held(ms(self.now));
         (0..self.instances.len()).filter(|who| self.instances[*who].as_ref().is_some_and(may_write)).collect()
@@ -223,7 +223,8 @@ impl World {
         self.instances[who] = Some(Instance { lease, phase, started, paused_until, way });
     }
 
-    /// Whether the key is lost just as somebody takes it or begins to ask: the coincidence that may have two writers.
+    /// Whether the key is lost exactly when an instance takes it or begins to ask: the coincidence that may allow
+    /// two writers.
     fn is_coincidence(&self, event: Event) -> bool {
         let is_recent = |at: u64| self.now - at < 4_000;
         let gap = u64::try_from(ABSENCE.as_millis()).unwrap() + LONGEST_WAY;
@@ -301,7 +302,7 @@ proptest! {
             world.apply(event);
             world.run(time);
         }
-        // and when all is well again somebody does
+        // once everything works again some instance does
         world.redis.away_until = 0;
         for instance in world.instances.iter_mut().flatten() {
             (instance.paused_until, instance.way) = (0, (10, 10));

@@ -49,7 +49,7 @@ fn lend(backlog: &mut Backlog) -> Lent {
     }
 }
 
-/// Lends and acknowledges all that is in memory; positions and payloads.
+/// Lends and acknowledges everything in memory; returns positions and payloads.
 fn drain(backlog: &mut Backlog) -> Vec<(Position, String)> {
     let mut all = Vec::new();
     while let Front::Lent(lent) = backlog.lend() {
@@ -120,7 +120,7 @@ fn beyond_the_memory_are_stretches_that_are_read() {
     assert_eq!(drain(&mut backlog), [(1, "2".into())]);
     let Front::OnDisk(records) = backlog.lend() else { panic!() };
     assert_eq!(records, 2..3);
-    // nothing is there: it was damaged
+    // nothing there because of damage
     backlog.put_read(2, Vec::new(), 3);
     assert!(backlog.is_empty());
 }
@@ -149,7 +149,7 @@ fn a_failing_disk_is_gone_round_in_order_and_caught_up() {
     let lent = lend(&mut backlog);
     assert!(!lent.is_on_disk);
     assert_eq!(payloads(&lent.batch), ["4"]);
-    // while they are appended the first of them is stored
+    // the first of them is stored during the append
     let spans: Vec<Span> = backlog.unkept(ROOM).map(|(span, _)| span).collect();
     assert_eq!(backlog.acknowledge(lent.first).unwrap().record, None);
     let mut kept = Vec::new();

@@ -11,7 +11,7 @@ fn decoder() -> Decoder {
     Decoder::new(keys(), 4, SIZE, observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5))
 }
 
-/// A record for these symbols; an empty one is the full stream.
+/// A record for these symbols; an empty one means the full stream.
 fn record(seq: u64, channel: &str, symbols: &[&str], payload: &str) -> Record {
     let outlet =
         |(symbol, nth): (&&str, u64)| (Symbol::parse(symbol).ok(), EntryId { ms: 1000 + seq, seq: nth });
@@ -24,11 +24,11 @@ fn record(seq: u64, channel: &str, symbols: &[&str], payload: &str) -> Record {
     }
 }
 
-/// The numbers of the records of each batch.
+/// Returns the record numbers of each batch.
 fn batches(records: Vec<Record>) -> Vec<Vec<u64>> {
     let batches = decoder().batches(records);
     let seqs = |(first, batch): &(u64, EventBatch)| {
-        // the IDs tell which records these were
+        // the IDs identify the records
         let seqs: Vec<u64> = batch.events().iter().map(|event| event.ids.get(0).ms - 1000).collect();
         assert_eq!(seqs.first(), Some(first));
         seqs

@@ -8,10 +8,10 @@ use super::*;
 use crate::samples::observations;
 use uw_websocket_core::fixtures::{event, outlet, read_at, route};
 
-/// A batch has three events at most.
+/// Batches of at most three events.
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 1 << 20 };
 
-/// A writer that notes the numbers of the deliveries it is told of.
+/// A writer that records the numbers of its deliveries.
 struct Probe(Arc<Mutex<Vec<u64>>>);
 
 impl Actor for Probe {
@@ -51,7 +51,7 @@ impl World {
         self.inbox.lane(connection).flush();
     }
 
-    /// The payloads of each batch that can be taken.
+    /// Returns the payloads of each available batch.
     fn take(&self) -> Vec<Vec<String>> {
         let text = |event: &Event| String::from_utf8(event.payload.to_vec()).unwrap();
         let batches = self.inbox.take(usize::MAX);
@@ -162,7 +162,7 @@ fn a_wait_for_room_ends_when_something_is_taken_and_is_counted() {
     let before = waits.get();
     world.send(0, &["7", "8", "9"]);
     while waits.get() == before {
-        // whatever the clock's resolution
+        // independent of the clock's resolution
         world.send(0, &["a", "b", "c"]);
         world.take();
     }
@@ -194,8 +194,7 @@ fn a_writer_is_told_of_deliveries_and_its_death_costs_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Whatever is pushed by whom, and taken when: each connection's events come out once and in order, and no more is held
-    /// than the bounds allow.
+    /// For any pushes and takes, each connection's events come out once and in order, and the bounds hold.
     #[test]
     fn every_event_comes_out_once_in_the_order_of_its_connection(
         steps in prop::collection::vec((0_usize..4, 1_usize..6), 1..60),

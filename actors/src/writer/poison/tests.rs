@@ -9,7 +9,7 @@ use crate::samples::{lent, observations};
 use crate::writer::streams::Streams;
 use uw_websocket_core::fixtures::{RECEIVED_US, event, outlet, route};
 
-/// What outlives a writer.
+/// The state that outlives a writer.
 struct World {
     folder: TempDir,
     suspects: Arc<Mutex<Suspects>>,
@@ -35,7 +35,7 @@ impl World {
         Poison::new(suspects, quarantine, Arc::clone(&self.observations))
     }
 
-    /// A life that dies while it handles these, or right after.
+    /// A writer that dies during or right after the handling of these events.
     fn die(&self, (from, to): (Position, Position), while_handling: bool) {
         let poison = self.life();
         let died = catch_unwind(AssertUnwindSafe(|| {

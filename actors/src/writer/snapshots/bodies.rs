@@ -1,4 +1,4 @@
-//! The bodies of REST that are held in memory, so that an event costs no reading and parsing of all the others.
+//! REST bodies cached in memory, so that an event requires no reading and parsing of the whole body.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,50 +10,50 @@ use uw_websocket_core::snapshots::{Body, Hash, Receipt, Unreadable, Untranslatab
 
 use super::pending::RestEvent;
 
-/// Memory of all bodies of a service at most; beyond it those go that have had no event for longest. A session's series
-/// of a ticker has half a megabyte, the others some dozens of kilobytes.
+/// Maximum memory of all bodies of the service; beyond it the least recently updated are evicted. A ticker's series
+/// of a session has half a megabyte, the others some dozens of kilobytes.
 pub(super) const MAX_HELD: usize = 48 * 1024 * 1024;
-/// A body without events is let go after this long: later than the fetcher, whose pass takes 98.5 s, can put an older answer
-/// back.
+/// Time without events after which a body is evicted: by then the fetcher, whose pass takes 98.5 s, can no longer
+/// restore an older answer.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// The bodies of a shard, by their keys.
+/// The bodies of a shard, by key.
 #[derive(Debug)]
 pub(super) struct Bodies {
     held: HashMap<Arc<str>, Held, RandomState>,
     max_bytes: usize,
 }
 
-/// One of them.
+/// A cached body.
 #[derive(Debug)]
 pub(super) struct Held {
     body: Body,
     ticker: Symbol,
-    /// The stream beside it, by whose name it is due.
+    /// The corresponding stream, which determines when it is due.
     pub(super) stream: Arc<str>,
     last_event: Instant,
-    /// Whether the key holds no hash at all.
+    /// Whether the key holds another type than a hash.
     is_other_type: bool,
 }
 
-/// What was found at a key.
+/// The content of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// No hash, or one with neither field.
     Nothing,
-    /// Its two fields; of one that is missing, nothing.
+    /// Both fields; a missing one is empty.
     Hash(Hash),
-    /// Something that is no hash.
+    /// Another type.
     OtherType,
-    /// A body that is too large to be read.
+    /// A body too large to be read.
     TooLarge {
-        /// When it was fetched, or what stands for that.
+        /// Its `fetched_at`, or a placeholder for it.
         fetched_at: String,
     },
 }
 
 impl Bodies {
-    /// Of one of so many shards.
+    /// Creates the cache of one of `shards` shards.
     pub(super) fn new(shards: usize) -> Bodies {
         Bodies { held: HashMap::default(), max_bytes: MAX_HELD / shards.max(1) }
     }
@@ -66,7 +66,7 @@ impl Bodies {
         self.held.contains_key(key)
     }
 
-    /// Holds the body of the outlet with this stream, of which it is not known yet what Redis has.
+    /// Adds the body of an outlet with this stream, before it is read from Redis.
     pub(super) fn hold(&mut self, rest: &RestKey, stream: Arc<str>, now: Instant) {
         let held = Held {
             body: Body::new(rest.endpoint, rest.symbol.as_str(), rest.may_create),
@@ -78,12 +78,12 @@ impl Bodies {
         self.held.insert(Arc::clone(&rest.key), held);
     }
 
-    /// Lets go of one.
+    /// Evicts a body.
     pub(super) fn forget(&mut self, key: &str) {
         self.held.remove(key);
     }
 
-    /// All keys.
+    /// Iterates over all keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = Arc<str>> {
         self.held.keys().cloned()
     }
@@ -92,7 +92,7 @@ impl Bodies {
         self.held.is_empty()
     }
 
-    /// Lets go of those that are idle, and of others while they take too much memory. Returns what the rest takes.
+    /// Evicts idle bodies, and others while they exceed the memory limit. Returns the memory of the rest.
     pub(super) fn bound(&mut self, now: Instant) -> usize {
         self.held.retain(|_, held| now.saturating_duration_since(held.last_event) < IDLE);
         let mut bytes: usize = self.held.values().map(|held| held.body.bytes()).sum();
@@ -108,17 +108,18 @@ impl Bodies {
 }
 
 impl Held {
-    /// `fetched_at` as it was last seen in the hash or written there.
+    /// Returns the hash's `fetched_at` when last read or written.
     pub(super) fn seen(&self) -> &str {
         self.body.seen()
     }
 
-    /// Whether what was seen of the key has changed.
+    /// Whether the key differs from what was last seen.
     pub(super) fn has_changed(&self, fetched_at: Option<&str>, is_other_type: bool) -> bool {
         self.is_other_type != is_other_type || fetched_at.unwrap_or_default() != self.seen()
     }
 
-    /// Takes in what is at the key. An error, once for each unreadable body in a row, says why it is left alone.
+    /// Adopts the content of the key. An error, once per series of unreadable bodies, states why it is left
+    /// untouched.
     pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), Unreadable> {
         let was_foreign = self.body.is_foreign();
         self.is_other_type = *found == Found::OtherType;
@@ -128,20 +129,20 @@ impl Held {
                 self.body.found_at(now_us, self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
             }
             Found::TooLarge { fetched_at } => Err(self.body.found_too_large(fetched_at)),
-            // no body is empty
+            // an empty text is never a valid body
             Found::OtherType => self.body.found_at(now_us, self.ticker.as_str(), Some(("", ""))),
         };
         if was_foreign { Ok(()) } else { taken }
     }
 
-    /// Takes an event in.
+    /// Adds an event.
     pub(super) fn add(&mut self, event: &RestEvent, now: Instant) -> Result<(), Untranslatable> {
         self.last_event = now;
         let payload = std::str::from_utf8(&event.payload).unwrap_or_default();
         self.body.add(payload, Receipt::new(event.received_us, event.id))
     }
 
-    /// How many times that were taken in since the last call claimed to be of the future.
+    /// Returns the number of times read since the last call that were in the future.
     pub(super) fn take_ahead(&mut self) -> u64 {
         self.body.take_ahead()
     }
@@ -150,22 +151,22 @@ impl Held {
         self.body.is_foreign()
     }
 
-    /// Memory that it holds.
+    /// Returns the memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.body.bytes()
     }
 
-    /// Whether nothing has changed since the hash was written or read.
+    /// Whether nothing has changed since the hash was read or written.
     pub(super) fn is_settled(&self) -> bool {
         self.body.is_settled()
     }
 
-    /// What the hash is to hold, if it does not hold that already.
+    /// Returns the content to write; `None` if the hash already holds it.
     pub(super) fn wanted(&mut self) -> Option<Hash> {
         self.body.wanted()
     }
 
-    /// The hash holds what was wanted.
+    /// Records that the content was written.
     pub(super) fn written(&mut self, hash: &Hash) {
         self.body.written(hash);
     }

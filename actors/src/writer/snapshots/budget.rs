@@ -1,17 +1,17 @@
-//! How much of Redis' time the bodies may take.
+//! A limit on Redis' time for bodies.
 //!
-//! While Redis takes a body of a megabyte it serves nobody else for some milliseconds. A wave of rows is some megabytes, and
-//! goes at once; who changes large bodies without end is slowed down, so that streams do not wait for them.
+//! While Redis receives a body of one megabyte it serves no other client for some milliseconds. A wave of rows,
+//! some megabytes, is written at once; a permanently high rate of large bodies is throttled, so that streams do not
+//! wait for them.
 
 use std::time::{Duration, Instant};
 
-/// What may be written a second by a shard, in the long run: at most one in a hundred transactions meets a body.
+/// Long-term limit per shard in bytes per second: at most one in a hundred transactions meets a body.
 const BYTES_PER_SECOND: f64 = 512.0 * 1024.0;
-/// What may be written at once after a rest: a wave of all strikes of some tickers.
+/// Maximum burst in bytes: a wave of all strikes of some tickers.
 const BURST: f64 = 4.0 * 1024.0 * 1024.0;
 
-/// What may be written now, in bytes. A body that is larger than what is left is written all the same, and paid for
-/// afterwards.
+/// The bytes that may be written now. A body larger than the rest is still written, and paid off afterwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     left: f64,
@@ -28,12 +28,12 @@ impl Budget {
         now >= self.opens_at()
     }
 
-    /// From when on something may be written.
+    /// Returns the time from which something may be written.
     pub(super) fn opens_at(&self) -> Instant {
         self.at + Duration::from_secs_f64((-self.left / BYTES_PER_SECOND).max(0.0))
     }
 
-    /// So much was written.
+    /// Records written bytes.
     pub(super) fn spend(&mut self, bytes: usize, now: Instant) {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * BYTES_PER_SECOND;
         self.left = (self.left + earned).min(BURST) - bytes as f64;
@@ -41,12 +41,12 @@ impl Budget {
     }
 }
 
-/// Whether a body is written though the budget is spent.
+/// Whether a body is written if the budget is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Haste {
-    /// It waits until there is some again.
+    /// No: it waits for the budget.
     WhenAffordable,
-    /// It is: somebody has put older rows back, or this is the end.
+    /// Yes: another client has restored older rows, or the service is shutting down.
     Now,
 }
 

@@ -1,8 +1,8 @@
-//! Writes the hashes when they are due, and looks whether the fetcher has put an older body back.
+//! Writes the hashes when they are due, and detects older bodies restored by the fetcher.
 //!
-//! The fetcher writes bodies with a plain `HSET` at any time and knows nothing of us. So ours are written by a script that
-//! compares `fetched_at` with what was last seen before it writes. If somebody else has written meanwhile, the events are
-//! merged into that and the write is tried again.
+//! The fetcher writes bodies with a plain `HSET` at any time, without coordination. Ours are therefore written by a
+//! script that first compares `fetched_at` with the last seen value. If another client has written meanwhile, the
+//! events are merged into its body and the write is retried.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,19 +27,20 @@ use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
-/// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
-/// look has to be repeated.
+/// Interval at which bodies are checked for late writes of the fetcher, which have to be reconciled within two
+/// seconds, even if a check is repeated.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What is taken out of what waits at once.
+/// Maximum bytes taken from the pending content at a time.
 const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
-/// Sent at once: Redis reads so much of a client before it turns to the next one, and a larger body goes alone.
+/// Bytes sent at once: the amount that Redis reads from a client before it turns to the next; a larger body is sent
+/// alone.
 pub(super) const CHUNK: usize = 256 * 1024;
-/// Events that are merged before others get their turn on this thread: some hundred microseconds.
+/// Events merged before other tasks of this thread run: some hundred microseconds.
 const MERGED_AT_ONCE: usize = 64;
-/// Between tries while Redis is away or refuses.
+/// Delays between attempts while Redis is unavailable or refuses.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// How often a wait proves progress.
+/// Interval at which a wait proves progress.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Writes the hashes of a shard.
@@ -49,12 +50,12 @@ pub struct Flush {
     pub(super) scope: Scope,
     pub(super) sessions: Sessions,
     pub(super) bodies: Bodies,
-    /// Over which connection all this is known.
+    /// The connection that this state refers to.
     pub(super) connection: u64,
     pub(super) script: BodyScript,
     pub(super) looked_at: Instant,
     pub(super) budget: Budget,
-    /// Bodies that wait for it.
+    /// Bodies waiting for the budget.
     pub(super) owed: Vec<Arc<str>>,
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
@@ -64,7 +65,7 @@ pub struct Flush {
     pub(super) faults: Sampled,
 }
 
-/// What is to be done next.
+/// The next task.
 enum Work {
     Write(Vec<News>),
     Look,
@@ -73,7 +74,7 @@ enum Work {
 }
 
 impl Flush {
-    /// Of what waits in `snapshots`, one of so many shards.
+    /// Creates the writer of the pending content of one of `shards` shards.
     #[must_use]
     pub fn new(snapshots: Snapshots, store: Store, shards: usize, scope: Scope) -> Flush {
         Flush {
@@ -96,7 +97,7 @@ impl Flush {
         }
     }
 
-    /// Writes until nothing comes any more and all is written, or the lease is lost.
+    /// Runs until closed and everything is written, or the lease is lost.
     pub async fn run(mut self) {
         loop {
             let work = self.next().await;
@@ -124,7 +125,7 @@ impl Flush {
             let now = Instant::now();
             let is_closed = self.snapshots.is_closed();
             let look = self.looked_at + LOOK_EVERY;
-            // these two first, or a busy feed, of which something is always due, would put them off
+            // these two come first, or a busy feed, which always has something due, would postpone them forever
             if look <= now && !is_closed {
                 self.looked_at = now;
                 return Work::Look;
@@ -147,7 +148,7 @@ impl Flush {
         }
     }
 
-    /// Does it, as often as it takes.
+    /// Retries a task until it succeeds.
     async fn until_done(&mut self, work: Work) {
         loop {
             self.scope.beat.beat();
@@ -166,7 +167,7 @@ impl Flush {
             };
             self.scope.faults.reach(FaultPoint::SnapshotFlush).await;
             let Err(fault) = done else { return self.backoff.reset() };
-            // of what was under way nobody knows whether it was written
+            // it is unknown whether the content in flight was written
             self.sessions.clear();
             if self.faults.is_due(Instant::now()) {
                 warn!(self.scope.log, "snapshots wait for redis";
@@ -176,7 +177,7 @@ impl Flush {
         }
     }
 
-    /// Connects if need be. Another Redis may answer over a new connection, or the same one with less than it had.
+    /// Connects if necessary. On a new connection another Redis may respond, or the same one with less than before.
     async fn connect(&mut self) -> Result<(), StoreFault> {
         let connection = self.store.connect().await?;
         if connection != self.connection {
@@ -224,7 +225,7 @@ impl Flush {
         Ok(())
     }
 
-    /// Sends commands; what is refused for a reason of its key's is counted and left out.
+    /// Sends commands; those refused because of their key are counted and skipped.
     async fn send(&mut self, commands: &Commands) -> Result<(), StoreFault> {
         let mut refused = Vec::new();
         self.store
@@ -264,7 +265,7 @@ impl Flush {
             events.push((Arc::clone(&rest.key), &news.rows));
         }
         if let Err(fault) = self.read(&unknown).await {
-            // not to be taken for known
+            // must not count as known
             for key in &unknown {
                 self.bodies.forget(key);
             }
@@ -279,7 +280,7 @@ impl Flush {
         written.map(drop)
     }
 
-    /// Writes bodies that waited for the budget.
+    /// Writes the bodies that waited for the budget.
     async fn pay(&mut self) -> Result<(), StoreFault> {
         self.connect().await?;
         let owed = std::mem::take(&mut self.owed);
@@ -295,7 +296,7 @@ impl Flush {
         Ok(())
     }
 
-    /// These bodies were written: they rest for the interval.
+    /// Records that these bodies were written: they are not due for the interval.
     fn rest(&mut self, written: &[Arc<str>]) {
         let stream = |key: &Arc<str>| Some(Arc::clone(&self.bodies.get(key)?.stream));
         let streams: Vec<Arc<str>> = written.iter().filter_map(stream).collect();
@@ -327,7 +328,7 @@ impl Flush {
         }
     }
 
-    /// Looks whether somebody else has written the bodies, and brings them up to date.
+    /// Checks whether other clients have written the bodies, and updates those.
     async fn look(&mut self) -> Result<(), StoreFault> {
         self.bound_bodies();
         if self.bodies.is_empty() {
@@ -340,7 +341,7 @@ impl Flush {
         let healed = self.settle(changed, &[], Haste::Now).await?;
         self.observed().healed.add(healed.len() as u64);
         self.rest(&healed);
-        // those that were put off
+        // postponed ones
         let unsettled =
             keys.into_iter().filter(|key| self.bodies.get(key).is_some_and(|held| !held.is_settled()));
         let unsettled = unsettled.collect();

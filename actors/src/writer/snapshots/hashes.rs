@@ -1,4 +1,4 @@
-//! The commands that bring `ws:latest:` and `ws:map:` hashes up to date.
+//! Commands that update `ws:latest:` and `ws:map:` hashes.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::pending::{Newest, News, Origin};
 use crate::observation::unix_micros;
 use crate::writer::store::resp::{Commands, id_text};
 
-/// Maps whose sessions are remembered at most; beyond it all are looked up again. As many as streams are.
+/// Maximum number of maps with a known session: as many as streams. Beyond it all are queried again.
 const MAX_REMEMBERED: usize = 32_768;
-/// Cells in one command at most: Redis serves nobody else meanwhile.
+/// Maximum number of cells per command: Redis serves no other client meanwhile.
 const CELLS_AT_ONCE: usize = 64;
 
-/// What a `ws:latest:` hash held.
+/// The content of a `ws:latest:` hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     id: Option<EntryId>,
-    /// The trading session of a gex row.
+    /// Returns the trading session of a gex row.
     session: Option<i32>,
 }
 
@@ -32,26 +32,26 @@ impl Known {
     }
 }
 
-/// What is remembered of the maps: the newest session that each has rows of.
+/// The newest session in each map.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(HashMap<Arc<str>, i32, RandomState>);
 
 impl Sessions {
-    /// Forgets all, as over a new connection.
+    /// Forgets all sessions, as on a new connection.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Whether the hash of the newest event must be looked at before these hashes are written: kept events may be older than
-    /// what is there, and the newest row tells the session of a map.
+    /// Whether the newest-event hash must be read before these hashes are written: kept events may be older than
+    /// its content, and the newest row reveals the session of a map.
     pub(super) fn must_look(&self, news: &News) -> bool {
         let is_new_map =
             news.cells.is_some() && news.outlet.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
         news.origin == Origin::Kept || is_new_map
     }
 
-    /// Learns what the hash of the newest event says; false if somebody else has written something newer since: then kept
-    /// events are no news.
+    /// Learns the content of the newest-event hash; false if another client has written something newer since, so
+    /// that kept events are obsolete.
     pub(super) fn learn(&mut self, news: &News, known: &Known) -> bool {
         if let Some(map) = &news.outlet.map
             && let Some(session) = known.session
@@ -65,8 +65,8 @@ impl Sessions {
         news.origin == Origin::Stored || known.id <= newest
     }
 
-    /// Adds the commands that write the cells and then the newest event, so that a map is never behind the session that the
-    /// latter tells. How many cells they write.
+    /// Adds commands that write the cells and then the newest event, so that a map is never behind the session
+    /// stated by the latter. Returns the number of cells.
     pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
         let cells = self.write_cells(news, commands);
         if let Some(Newest { payload, received_us, id }) = &news.newest {
@@ -84,8 +84,8 @@ impl Sessions {
         cells
     }
 
-    /// Before the first rows of a new session the cells of earlier ones are removed; rows of an earlier session than the
-    /// map's are left out.
+    /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
+    /// the map's.
     fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
         let (Some(map), Some(cells)) = (&news.outlet.map, &news.cells) else { return 0 };
         let known = self.0.get(map).copied();
@@ -112,7 +112,7 @@ impl Sessions {
     }
 }
 
-/// The trading session of a gex row.
+/// Returns the trading session of a gex row.
 fn session_of(payload: &[u8]) -> Option<i32> {
     let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
     let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);

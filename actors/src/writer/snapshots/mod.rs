@@ -1,11 +1,12 @@
-//! The hashes beside the streams: `ws:latest:`, `ws:map:` and the bodies of REST.
+//! The hashes beside the streams: `ws:latest:`, `ws:map:` and REST bodies.
 //!
-//! They are conflated: each key is written at most once in `SNAPSHOT_INTERVAL_MS`, from the newest events, and only after
-//! these are in their streams. So they cost little however many events there are, they are never ahead of the streams, and
-//! writing them holds up no event: they have a connection of their own. What waits to be written when the process dies is
-//! read again from the disk queue by the next one, which keeps stored records for a while.
+//! Writes are conflated: each key is written at most once per `SNAPSHOT_INTERVAL_MS`, from the newest events, and
+//! only after those are in their streams. The cost is therefore independent of the event rate, hashes are never
+//! ahead of the streams, and as they have their own connection they delay no event. After a crash the next process
+//! reads pending content again from the disk queue, which keeps stored records for a while.
 //!
-//! [`pending`] is what waits and [`table`] shares it, [`flush`] writes it; `hashes` and `bodies` know how.
+//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `bodies`
+//! caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
 
 mod bodies;
 mod budget;

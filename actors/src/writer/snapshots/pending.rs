@@ -1,7 +1,7 @@
-//! What the hashes are to hold: entered as events are stored, taken out when their keys are due.
+//! Pending content of the hashes: added as events are stored, taken when their keys are due.
 //!
-//! Of an outlet only the newest event, the newest row of each cell and what a body of REST needs wait; so what waits does
-//! not grow with the rate of events. All hashes of an outlet are due together.
+//! Per outlet only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
+//! size is independent of the event rate. All hashes of an outlet are due together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use hashbrown::HashMap;
 
 use uw_websocket_core::event::{EntryId, Event, MapCell, Outlet};
 
-/// Times of writing that are remembered before those that do not matter any more are forgotten.
+/// Number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
-/// Of kept events for a body, about so many of the newest wait: as many rows as a body shows.
+/// Approximate maximum of kept events pending for a body, the newest ones: as many rows as a body shows.
 const KEPT_ROWS: usize = 4_096;
-/// What an entry of a table takes besides its payload.
+/// Memory of an entry besides its payload.
 const OVERHEAD: usize = 128;
 
-/// Where events come from.
+/// The origin of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// The disk queue, where they were kept after they were stored: the hashes may hold them, or newer ones, already.
+    /// Kept in the disk queue after storage: the hashes may already hold them, or newer ones.
     Kept,
-    /// They were stored just now.
+    /// Just stored.
     Stored,
 }
 
-/// What has come for the hashes of one outlet.
+/// Pending content of the hashes of one outlet.
 #[derive(Debug)]
 pub struct News {
-    /// Which hashes.
+    /// The outlet.
     pub(super) outlet: Arc<Outlet>,
-    /// Whether they may hold it already.
+    /// Whether the hashes may already hold it.
     pub(super) origin: Origin,
     /// The newest event.
     pub(super) newest: Option<Newest>,
-    /// Cells of the map.
+    /// Rows for the map.
     pub(super) cells: Option<Cells>,
-    /// Events for the body of REST.
+    /// Events for the REST body.
     pub(super) rows: Vec<RestEvent>,
-    /// Positions in `rows` by the cell, of which only the newest row counts.
+    /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
     bytes: usize,
 }
@@ -62,21 +62,21 @@ pub(super) struct Cells {
     pub(super) fields: HashMap<Box<str>, Bytes, RandomState>,
 }
 
-/// An event for a body of REST.
+/// An event for a REST body.
 #[derive(Debug)]
 pub(super) struct RestEvent {
     pub(super) payload: Bytes,
     pub(super) received_us: u64,
-    /// Its entry, which tells what came first.
+    /// Its entry ID, which determines the order.
     pub(super) id: EntryId,
-    /// Of what time it is, if it is a row of a cell.
+    /// Its own timestamp, for a row of a cell.
     at_ms: u64,
 }
 
-/// An event, one of its outlets, and its entry there.
+/// An event, one of its outlets, and its entry ID there.
 pub(super) type Entered<'e> = (&'e Event, &'e Arc<Outlet>, EntryId);
 
-/// All that waits.
+/// All pending content.
 #[derive(Debug)]
 pub(super) struct Pending {
     interval: Duration,
@@ -99,7 +99,7 @@ impl Pending {
         }
     }
 
-    /// Enters the newest event of an outlet.
+    /// Adds the newest event of an outlet.
     pub(super) fn newest(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
         self.change(origin, outlet, now, |news| {
             let is_older = origin == Origin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
@@ -112,7 +112,7 @@ impl Pending {
         });
     }
 
-    /// Enters an event for the map of an outlet and its body of REST.
+    /// Adds an event for an outlet's map and REST body.
     pub(super) fn row(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
         if outlet.rest.is_none() && (outlet.map.is_none() || event.cell.is_none()) {
             return;
@@ -143,7 +143,8 @@ impl Pending {
         self.bytes = self.bytes + news.bytes - before;
     }
 
-    /// Takes out what is due, or all: kept events first, up to some bytes, at least one outlet's if there is one.
+    /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one outlet's if there is
+    /// any.
     pub(super) fn take_due(&mut self, now: Instant, takes_all: bool, max_bytes: usize) -> Vec<News> {
         let mut taken = Vec::new();
         let mut bytes = 0;
@@ -152,7 +153,7 @@ impl Pending {
                 break;
             }
             self.dues.pop_first();
-            // it may have been written since this came
+            // it may have been written since
             let due = self.due(&stream, now);
             if due > now && !takes_all {
                 self.dues.insert((due, origin, stream));
@@ -173,12 +174,12 @@ impl Pending {
         self.written_at.get(stream).map_or(now, |at| *at + self.interval)
     }
 
-    /// When something is due next.
+    /// Returns the time at which content is next due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.dues.first().map(|(due, ..)| *due)
     }
 
-    /// The hashes beside a stream were written: they rest for the interval.
+    /// Records that the hashes of a stream were written: they are not due for the interval.
     pub(super) fn written(&mut self, stream: &Arc<str>, now: Instant) {
         self.written_at.insert(Arc::clone(stream), now);
         if self.written_at.len() >= REMEMBERED_TIMES {
@@ -187,7 +188,7 @@ impl Pending {
         }
     }
 
-    /// Memory of what waits.
+    /// Returns the memory of the pending content.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -208,7 +209,7 @@ impl News {
         }
     }
 
-    /// Rows of earlier sessions make way for those of a later one, and have none beside them.
+    /// Rows of a later session replace those of earlier ones.
     fn set_cell(&mut self, cell: &MapCell, payload: Bytes) {
         let cells = match &mut self.cells {
             Some(cells) if cells.session > cell.session => return,
@@ -228,7 +229,7 @@ impl News {
         }
         let Some(cell) = cell else { return self.rows.push(row) };
         if let Some(known) = self.by_cell.get(&cell.field).and_then(|at| self.rows.get_mut(*at)) {
-            // the newest row of a cell is not always the last one to come
+            // the newest row of a cell may not arrive last
             if known.at_ms <= row.at_ms {
                 *known = row;
             }

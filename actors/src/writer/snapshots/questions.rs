@@ -1,7 +1,7 @@
-//! What is asked about hashes that others may write to, and how the answers are read.
+//! Queries of hashes that other clients may write to, and the interpretation of replies.
 //!
-//! A value may be as large as Redis allows. Its length is asked for first, in the script where there is one, and what is
-//! larger than anything that belongs there is not read.
+//! A value may be as large as Redis permits. Its length is queried first, within the script where there is one, and
+//! values larger than any valid one are not read.
 
 use uw_websocket_core::snapshots::{Hash, MAX_BODY};
 
@@ -9,16 +9,17 @@ use super::bodies::Found;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::resp::{Bound, Commands, Reply};
 
-/// Largest `fetched_at` that is read, and largest `stream_id`: 32 and 41 bytes are written.
+/// Maximum `fetched_at` and `stream_id` that are read: 32 and 41 bytes are written.
 pub(super) const MAX_TEXT: usize = 64;
-/// Largest row that is read for its session; those of the feed have a kilobyte.
+/// Maximum row that is read for its session; the feed's have one kilobyte.
 pub(super) const MAX_ROW: usize = 64 * 1024;
-/// What a body takes on the wire.
+/// Maximum wire size of a body.
 pub(super) const BODY: Bound = Bound { bytes: MAX_BODY + MAX_TEXT, items: 0 };
-/// What the hash of a newest event takes on the wire.
+/// Maximum wire size of a newest-event hash.
 pub(super) const LATEST: Bound = Bound { bytes: MAX_ROW + MAX_TEXT, items: 0 };
 
-/// Two fields, `ARGV[1]` of at most `ARGV[2]` bytes and `ARGV[3]` of at most `ARGV[4]`; of a larger one its length.
+/// Reads two fields, `ARGV[1]` of at most `ARGV[2]` bytes and `ARGV[3]` of at most `ARGV[4]`; of a larger one its
+/// length.
 const READ: &str = "\
 local function read(field, most)
   local size = redis.call('HSTRLEN', KEYS[1], field)
@@ -27,7 +28,7 @@ local function read(field, most)
 end
 return {read(ARGV[1], ARGV[2]), read(ARGV[3], ARGV[4])}";
 
-/// Asks for the fields of a hash, each up to a length.
+/// Queries the fields of a hash, each up to a length.
 pub(super) fn read(questions: &mut Commands, key: &str, fields: [(&str, usize); 2]) {
     questions.begin(8).arg(b"EVAL").arg(READ.as_bytes()).arg(b"1").arg(key.as_bytes());
     for (field, most) in fields {
@@ -35,16 +36,16 @@ pub(super) fn read(questions: &mut Commands, key: &str, fields: [(&str, usize); 
     }
 }
 
-/// Stands for a time that is too long to be one.
+/// Placeholder for a time that is too long to be valid.
 pub(super) fn too_long(bytes: impl std::fmt::Display) -> String {
     format!("{bytes} bytes")
 }
 
-/// The words of a refusal that is about its key and will not go away; an error for any other.
+/// Returns the text of a permanent refusal caused by the key; an error for any other.
 pub(super) fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
     match StoreFault::refused(text) {
         StoreFault::Refused { refusal: Refusal::WrongType | Refusal::Other, text } => Ok(text),
-        // rights that are lacking for this kind of key do not come by waiting
+        // missing permissions for this kind of key do not appear by waiting
         StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
         fault => Err(fault),
     }
@@ -57,7 +58,8 @@ pub(super) fn text(reply: &Reply<'_>) -> Option<String> {
     }
 }
 
-/// The answer to [`read`] of `payload` and `fetched_at`. A payload that is no text is as unreadable as none.
+/// Interprets the reply to [`read`] of `payload` and `fetched_at`. A payload that is not UTF-8 counts as
+/// unreadable, like a missing one.
 pub(super) fn body(reply: &Reply<'_>) -> Result<Found, StoreFault> {
     let parts = match reply {
         Reply::Error(text) => return key_fault(text).map(|_| Found::OtherType),

@@ -1,4 +1,4 @@
-//! Looks at the hashes as they are in Redis: at those of the newest events, and at the bodies.
+//! Reads the hashes in Redis: newest events and bodies.
 
 use slog::warn;
 use std::sync::Arc;
@@ -19,25 +19,25 @@ use crate::writer::scope::Scope;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
-/// Bodies that are asked for at once. Each is taken in where it lies, before the next one is read.
+/// Bodies queried at once. Each is processed in place before the next one is read.
 const READ_AT_ONCE: usize = 4;
 
-/// What the first look at `fetched_at` of a body says.
+/// The result of the first query of a body's `fetched_at`.
 #[derive(Clone, Copy, Debug)]
 enum Look {
-    /// Its length; zero where there is none.
+    /// Its length; zero if absent.
     Bytes(usize),
-    /// The key holds no hash.
+    /// The key has another type.
     OtherType,
 }
 
 impl Flush {
-    /// What the hashes of the newest events hold.
+    /// Reads the hashes of the newest events.
     pub(super) async fn newest_of(&mut self, news: &[&News]) -> Result<Vec<Known>, StoreFault> {
         let mut questions = Commands::default();
         questions.expect(LATEST);
         for news in news {
-            // only rows tell a session
+            // only rows state a session
             let max_row = if news.outlet.map.is_some() { MAX_ROW } else { 0 };
             let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
             questions::read(&mut questions, &news.outlet.latest, fields);
@@ -76,7 +76,7 @@ impl Flush {
         Ok(known)
     }
 
-    /// Reads bodies as they are in Redis.
+    /// Reads bodies from Redis.
     pub(super) async fn read(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
         for keys in keys.chunks(READ_AT_ONCE) {
             let mut questions = Commands::default();
@@ -98,7 +98,7 @@ impl Flush {
         Ok(())
     }
 
-    /// The bodies that somebody else has written.
+    /// Returns the bodies written by other clients.
     pub(super) async fn changed(&mut self, keys: &[Arc<str>]) -> Result<Vec<Arc<str>>, StoreFault> {
         let looks = self.lengths(keys).await?;
         let is_short = |look: &Look| matches!(look, Look::Bytes(1..=MAX_TEXT));
@@ -144,7 +144,7 @@ impl Flush {
         }
     }
 
-    /// How long the times of these bodies are.
+    /// Queries the lengths of these bodies' `fetched_at`.
     async fn lengths(&mut self, keys: &[Arc<str>]) -> Result<Vec<Look>, StoreFault> {
         let mut questions = Commands::default();
         for key in keys {
@@ -165,7 +165,7 @@ impl Flush {
     }
 }
 
-/// Takes in what is at the key of a body.
+/// Adopts the content of a body's key.
 fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut Sampled, scope: &Scope) {
     let Some(held) = bodies.get(key) else { return };
     let now_us = i64::try_from(unix_micros()).unwrap_or(i64::MAX);

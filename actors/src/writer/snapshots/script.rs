@@ -9,7 +9,8 @@ use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
-/// Writes a body (`ARGV[2]`, fetched at `ARGV[3]`) unless somebody else has written one since `ARGV[1]`; says whether it did.
+/// Writes a body (`ARGV[2]`, fetched at `ARGV[3]`) unless another client has written one since `ARGV[1]`; returns
+/// whether it did.
 const WRITE_BODY: &str = "\
 local is_short = redis.call('HSTRLEN', KEYS[1], 'fetched_at') <= tonumber(ARGV[4])
 local at = is_short and (redis.call('HGET', KEYS[1], 'fetched_at') or '')
@@ -17,15 +18,15 @@ if at ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
 return 1";
 
-/// A body to be written, in the place of what was seen there.
+/// A body to write in place of the content last seen.
 pub(super) struct Wanted {
     pub(super) key: Arc<str>,
     pub(super) hash: Hash,
-    /// `fetched_at` as it was last seen.
+    /// The hash's `fetched_at` when last seen.
     pub(super) seen: String,
 }
 
-/// How Redis took the write of a body.
+/// The outcome of writing a body.
 #[derive(Debug)]
 pub(super) enum Answer {
     Written,
@@ -34,12 +35,12 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-/// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
+/// The digest under which Redis knows [`WRITE_BODY`], once loaded.
 #[derive(Debug, Default)]
 pub(super) struct BodyScript(Option<String>);
 
 impl BodyScript {
-    /// Writes bodies where nobody else has written since.
+    /// Writes bodies unless another client has written them since.
     pub(super) async fn write_if_unchanged(
         &mut self,
         store: &mut Store,
@@ -75,7 +76,7 @@ impl BodyScript {
         Ok(answers)
     }
 
-    /// The name of the script, which is loaded if need be; or why it may not be.
+    /// Returns the name of the script, loaded if necessary; or why it may not be.
     async fn script(&mut self, store: &mut Store) -> Result<Result<String, String>, StoreFault> {
         if let Some(script) = self.0.take() {
             return Ok(Ok(script));

@@ -1,4 +1,4 @@
-//! Brings bodies up to date against a fetcher that writes them at the same time.
+//! Updates bodies concurrently with the fetcher.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,14 +12,15 @@ use super::script::{Answer, Wanted};
 use crate::observation::{SnapshotKind, SnapshotTrouble};
 use crate::writer::store::fault::StoreFault;
 
-/// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
+/// Maximum attempts to write a body while the fetcher writes it concurrently; then it is postponed to the next
+/// check.
 const MAX_TRIES: usize = 8;
-/// A body that takes no more memory than this never waits for the budget: it holds up nobody.
+/// A body of at most this memory never waits for the budget: it delays no client.
 const SMALL: usize = 256 * 1024;
 
 impl Flush {
-    /// Brings the hashes of these bodies up to date; which ones were written. `events` are merged again into what others have
-    /// written meanwhile.
+    /// Updates the hashes of these bodies; returns the written ones. `events` are merged again into content written
+    /// by others meanwhile.
     pub(super) async fn settle(
         &mut self,
         mut keys: Vec<Arc<str>>,
@@ -65,7 +66,7 @@ impl Flush {
         Ok(written)
     }
 
-    /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
+    /// Returns the next bodies to write, up to a number of bytes. Those that exceed the budget are owed.
     pub(super) async fn some_wanted(
         &mut self,
         keys: &mut impl Iterator<Item = Arc<str>>,

@@ -1,4 +1,4 @@
-//! What waits to be written, by key: the committer enters it, the flush takes it.
+//! Pending content of the hashes, shared: added by the committer, taken by the flush.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,16 +15,16 @@ use super::pending::{Entered, News, Origin, Pending};
 use crate::observation::{Observations, SnapshotObservation, SnapshotTrouble};
 use crate::queue::batch::EventBatch;
 
-/// What waits to be written at most, by shard: a wave of gex rows of some symbols.
+/// Maximum bytes pending per shard: a wave of gex rows of some symbols.
 const MAX_PENDING: usize = 8 * 1024 * 1024;
-/// How long events wait for room there before they go on without their hashes: the streams come first. A healthy Redis
-/// takes all of it in a fraction of a second.
+/// Maximum wait of events for room before they continue without their hashes: streams have priority. A healthy
+/// Redis writes all of it in a fraction of a second.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
-/// At the end, what could not be written by then is left to the next process, which finds it in the disk queue.
+/// Maximum time for pending content at shutdown; the next process finds the rest in the disk queue.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What waits, shared by the committer, which enters it, and the flush, which writes it; cheap to clone.
+/// Pending content, shared by the committer, which adds it, and the flush, which writes it; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Snapshots(Rc<Shared>);
 
@@ -35,7 +35,7 @@ struct Shared {
     came: Notify,
     /// Wakes the committer.
     taken: Notify,
-    /// When nothing came any more.
+    /// Time of closing.
     closed_at: Cell<Option<Instant>>,
     closed: Notify,
     observations: Arc<Observations>,
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 impl Snapshots {
-    /// For a shard. Each key is written once in `interval`.
+    /// Creates the pending content of a shard. Each key is written at most once per `interval`.
     #[must_use]
     pub fn new(interval: Duration, observations: Arc<Observations>, shard: usize) -> Snapshots {
         Snapshots(Rc::new(Shared {
@@ -57,7 +57,7 @@ impl Snapshots {
         }))
     }
 
-    /// Enters the events of a batch that were stored; without room they are counted and left out.
+    /// Adds the stored events of a batch; without room they are counted and skipped.
     pub fn stored(&self, batch: &EventBatch, has_room: bool, is_stored: impl Fn(usize) -> bool) {
         if !has_room {
             return self.observed().troubles.of(SnapshotTrouble::Skipped).add(batch.len() as u64);
@@ -66,7 +66,7 @@ impl Snapshots {
         self.enter(Origin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
     }
 
-    /// Enters events that were stored before and may be in the hashes already; in their order.
+    /// Adds events stored earlier, in order; the hashes may already hold them.
     pub fn kept<'e>(&self, events: impl Iterator<Item = &'e Event>) {
         self.enter(Origin::Kept, events);
     }
@@ -90,7 +90,7 @@ impl Snapshots {
         self.0.came.notify_one();
     }
 
-    /// Takes what is due out, at most so many bytes; all of it when nothing comes any more.
+    /// Takes due content, up to `max_bytes`; all of it after closing.
     #[must_use]
     pub fn take_due(&self, now: Instant, is_closed: bool, max_bytes: usize) -> Vec<News> {
         let due = self.0.pending.borrow_mut().take_due(now, is_closed, max_bytes);
@@ -101,30 +101,30 @@ impl Snapshots {
         due
     }
 
-    /// When something is due next.
+    /// Returns the time at which content is next due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.0.pending.borrow().next_due()
     }
 
-    /// What belongs to these streams was written then: it rests for the interval.
+    /// Records that the hashes of these streams were written: they are not due for the interval.
     pub fn written<'s>(&self, streams: impl IntoIterator<Item = &'s Arc<str>>, now: Instant) {
         let mut pending = self.0.pending.borrow_mut();
         streams.into_iter().for_each(|stream| pending.written(stream, now));
     }
 
-    /// Waits until something comes, at most so long.
+    /// Waits until content is added, at most for `at_most`.
     pub async fn wait_for_more(&self, at_most: Duration) {
         timeout(at_most, self.0.came.notified()).await.ok();
     }
 
-    /// What others see of the hashes.
+    /// Returns the state and counters of the hashes.
     #[must_use]
     pub fn observed(&self) -> &SnapshotObservation {
         &self.0.observations.writers[self.0.shard].snapshots
     }
 
-    /// Waits a while for room; whether there is some.
+    /// Waits a limited time for room; returns whether there is any.
     pub async fn has_room(&self) -> bool {
         let room = async {
             while self.0.pending.borrow().bytes() > MAX_PENDING {
@@ -139,20 +139,20 @@ impl Snapshots {
         self.observed().pending_bytes.set(bytes);
     }
 
-    /// Nothing comes any more: what waits is written at once, and the flush ends.
+    /// Closes the table: pending content is written immediately, and the flush ends.
     pub fn close(&self) {
         self.0.closed_at.set(Some(Instant::now()));
         self.0.came.notify_one();
         self.0.closed.notify_one();
     }
 
-    /// Whether nothing comes any more.
+    /// Whether the table is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.closed_at.get().is_some()
     }
 
-    /// Waits until the time of the end is over.
+    /// Waits until the time limit of shutdown has passed.
     pub async fn end_is_over(&self) {
         let closed_at = loop {
             match self.0.closed_at.get() {

@@ -16,7 +16,7 @@ const MAP: &str = "uw:ws:map:gex_strike:SPY";
 const INTERVAL: Duration = Duration::from_millis(250);
 const ALL: usize = usize::MAX;
 
-/// What waits for a shard, and what is known of its maps.
+/// The pending content of a shard, and the known sessions of its maps.
 struct World {
     snapshots: Snapshots,
     sessions: Sessions,
@@ -41,7 +41,7 @@ impl World {
         self.snapshots.take_due(Instant::now(), true, ALL)
     }
 
-    /// The commands for all that waits, when `known` is in the hashes of the newest events.
+    /// Returns the commands for all pending content if the newest-event hashes hold `known`.
     fn write(&mut self, known: &Known) -> Vec<Vec<String>> {
         let mut commands = Commands::default();
         for news in self.take() {
@@ -61,7 +61,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
     BTreeMap::from(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
-/// A hash of the newest event with a row of this session (days since 1970) and this ID.
+/// A newest-event hash with a row of this session (days since 1970) and this ID.
 fn known(session: u64, id: EntryId) -> Known {
     let noon = session * 86_400_000 + 16 * 3_600_000;
     Known::new(Some(id), Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))

@@ -1,41 +1,41 @@
-//! One connection: transactions and questions.
+//! A connection to Redis: transactions and queries.
 
 use super::fault::{Refusal, StoreFault};
 use super::link::{Address, Link};
 use super::resp::{Commands, Reply};
 use crate::supervisor::Beat;
 
-/// A command of a transaction that Redis refused while it took the others.
+/// A command that Redis refused while it executed the others of the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The command's position.
+    /// Index of the command.
     pub command: usize,
-    /// Why.
+    /// The kind of refusal.
     pub refusal: Refusal,
-    /// In its own words.
+    /// The error text of Redis.
     pub text: String,
 }
 
-/// One connection to Redis. After a fault that concerns it, or an answer that did not come, nothing more goes over it.
+/// A connection to Redis, unusable after a connection fault or a missing reply.
 #[derive(Debug)]
 pub struct Connection {
-    /// Gone once it must not be used any more.
+    /// `None` once it must not be used any more.
     link: Option<Link>,
 }
 
 impl Connection {
-    /// Connects and logs in; proves progress by `beat` whenever Redis takes or gives some bytes.
+    /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
     pub async fn open(address: &Address, beat: &Beat) -> Result<Connection, StoreFault> {
         Ok(Connection { link: Some(address.connect(beat).await?) })
     }
 
-    /// Whether anything may go over it.
+    /// Whether it may still be used.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.link.is_some()
     }
 
-    /// Writes commands all or nothing, as far as Redis can: a fault says that nothing was written (or, if unanswered,
+    /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
     /// that it is unknown); otherwise all but the refused commands were.
     pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
         let expected = commands.count();
@@ -44,7 +44,7 @@ impl Connection {
         self.ask(commands, |reply| {
             position += 1;
             match reply {
-                // the answer to EXEC; the ones before it say OK to MULTI and QUEUED to the commands
+                // the reply to EXEC; earlier ones are OK for MULTI and QUEUED for the commands
                 Reply::Array(Some(answers)) if position == expected => {
                     for (command, answer) in answers.iter().enumerate() {
                         if let Reply::Error(text) = answer {
@@ -63,8 +63,8 @@ impl Connection {
         Ok(refused)
     }
 
-    /// Asks whether Redis takes writes: an entry for a stream that does not exist and is not to be made. A `PING` would be
-    /// answered by a replica too, and by a Redis whose memory is full.
+    /// Checks whether Redis accepts writes: adds an entry to a non-existent stream without creating it. A `PING`
+    /// would also be answered by a replica, and by a Redis without free memory.
     pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
         let stream = format!("{prefix}:ws:probe");
         let mut probe = Commands::default();
@@ -76,7 +76,7 @@ impl Connection {
         .await
     }
 
-    /// Which server answers. One that does not say is nobody in particular.
+    /// Identifies the server; a server that does not reveal it has the default identity.
     pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
         let mut questions = Commands::default();
         questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
@@ -91,13 +91,13 @@ impl Connection {
         Ok(identity)
     }
 
-    /// Sends commands and gives each reply, in order, to `accept`; the first error that it returns is returned.
+    /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
     pub async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        // whoever stops waiting for the answer leaves a connection that nobody may use
+        // cancelling the wait leaves an unusable connection
         let Some(mut link) = self.link.take() else {
             return Err(StoreFault::Unreachable("the connection is gone".into()));
         };
@@ -112,7 +112,7 @@ impl Connection {
     }
 }
 
-/// What a server says of itself: another process, or the same one with the data of another master, is another one.
+/// The identity of a server: another process, or the same one with the data of another master, is another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     run_id: String,

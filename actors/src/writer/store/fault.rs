@@ -1,4 +1,4 @@
-//! Why Redis did not take a transaction, and what follows from it.
+//! Failures of Redis transactions, and their consequences.
 
 use std::fmt;
 
@@ -7,40 +7,40 @@ use thiserror::Error;
 use super::resp::Reply;
 use crate::excerpt::excerpt;
 
-/// What is kept of the words of a refusal: a line for a person. Those of Redis have some hundred bytes.
+/// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
 const MAX_TEXT: usize = 1024;
 
-/// What an error reply says, as far as it makes a difference to an operator.
+/// The kinds of error replies that operators need to distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// It loads its data after a start.
+    /// Loading its data after a start.
     Loading,
-    /// It is a replica: a failover is under way, or the URL is wrong.
+    /// A replica: a failover is in progress, or the URL is wrong.
     ReadOnly,
-    /// Its memory is full and nothing may be evicted.
+    /// Out of memory, and nothing may be evicted.
     OutOfMemory,
-    /// It cannot save, and is told to refuse writes then.
+    /// Cannot save, and is configured to reject writes in that case.
     CannotSave,
-    /// Too few replicas are in touch.
+    /// Too few replicas connected.
     NoReplicas,
-    /// A script or function is running.
+    /// Running a script or function.
     Busy,
-    /// It wants a password, or another one, or more rights.
+    /// A password is missing or wrong, or a permission is missing.
     NoAuth,
-    /// The key holds another type.
+    /// The key has another type.
     WrongType,
     /// The ID is not above the stream's last one.
     IdTooSmall,
-    /// The cluster moves or misses slots, or a master is down.
+    /// The cluster is moving or missing slots, or a master is down.
     Unavailable,
-    /// It cannot read what it was sent, as a payload above its `proto-max-bulk-len`, and hangs up.
+    /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
     Unreadable,
     /// Anything else.
     Other,
 }
 
 impl Refusal {
-    /// Reads an error reply, without its `-`. Of an aborted transaction the reason behind it counts.
+    /// Classifies an error reply, without its `-`. For an aborted transaction the underlying reason counts.
     #[must_use]
     pub fn of(text: &str) -> Refusal {
         let reason =
@@ -66,13 +66,13 @@ impl Refusal {
         }
     }
 
-    /// Whether another connection may be answered otherwise.
+    /// Whether another connection may respond differently.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {
         matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::Unavailable | Refusal::Unreadable)
     }
 
-    /// The name in logs.
+    /// Returns the name used in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -98,27 +98,27 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why a transaction or a question got no answer that helps.
+/// The reason why a transaction or query failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreFault {
-    /// No connection: nothing was sent.
+    /// No connection; nothing was sent.
     #[error("cannot connect to redis: {0}")]
     Unreachable(String),
-    /// Redis refused all of it: nothing was written.
+    /// Redis refused the whole transaction; nothing was written.
     #[error("redis refuses: {text}")]
     Refused {
-        /// Why.
+        /// The kind of refusal.
         refusal: Refusal,
-        /// In its own words.
+        /// The error text of Redis.
         text: String,
     },
-    /// The connection broke or the answer did not come: written or not, it must be looked up.
+    /// The connection broke or the reply is missing: the outcome has to be looked up.
     #[error("no answer from redis: {0}")]
     Unanswered(String),
 }
 
 impl StoreFault {
-    /// The name in logs.
+    /// Returns the name used in logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl StoreFault {
         }
     }
 
-    /// An answer that is not of the kind that was asked for: a refusal, or nothing that can be told.
+    /// Converts a reply of an unexpected kind: an error is a refusal, anything else counts as unanswered.
     #[must_use]
     pub fn answered(reply: &Reply<'_>) -> StoreFault {
         match reply {
@@ -137,7 +137,7 @@ impl StoreFault {
         }
     }
 
-    /// Redis refused, with these words, but for the arguments that it repeats of a command that it does not know: a
+    /// Builds a refusal from an error text, without the arguments that Redis repeats for an unknown command: a
     /// renamed `AUTH` has a password among them.
     #[must_use]
     pub fn refused(text: &[u8]) -> StoreFault {

@@ -1,4 +1,4 @@
-//! One connection to Redis: TCP, TLS or a Unix socket, authenticated and on the right database.
+//! A connection to Redis: TCP, TLS or Unix socket, authenticated, with the database selected.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,26 +21,27 @@ use crate::settings::RedisSettings;
 use crate::supervisor::Beat;
 use crate::tls::{self, TlsError};
 
-/// Name resolution, TCP, TLS and authentication together.
+/// Timeout of name resolution, TCP, TLS and authentication together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest standstill while something is sent or an answer is due. A fork for a snapshot of many gigabytes may hold Redis for a second;
-/// what takes longer is looked up afterwards. Well below the supervisor's patience with a writer.
+/// Maximum time without progress while sending or awaiting a reply. A fork for a snapshot of many gigabytes may
+/// block Redis for a second; anything longer is looked up afterwards. Well below the supervisor's limit for a
+/// writer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Room that is kept for replies: those of a transaction of 512 events take some 15 KiB.
+/// Initial reply buffer: the replies to a transaction of 512 events take some 15 KiB.
 const REPLY_BUFFER: usize = 32 * 1024;
 
-/// Why Redis cannot be reached with these settings.
+/// The reason why the settings give no address of Redis.
 #[derive(Debug, Error)]
 pub enum AddressError {
-    /// The URL is not one. Its text may hold a password and is not repeated.
+    /// The URL is invalid. Its text may contain a password and is not repeated.
     #[error("REDIS_URL is not a Redis URL: {0}")]
     Url(String),
-    /// `TLS_CA_FILE` is of no use.
+    /// `TLS_CA_FILE` is unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// Where Redis is and how to log in.
+/// Address and credentials of Redis.
 #[derive(Clone)]
 pub struct Address {
     place: Place,
@@ -71,7 +72,7 @@ impl std::fmt::Display for Address {
 }
 
 impl Address {
-    /// Reads the settings.
+    /// Parses the settings.
     pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
         let info: ConnectionInfo =
             settings.url.reveal().into_connection_info().map_err(|error| {
@@ -97,7 +98,7 @@ impl Address {
         Ok(Address { place, login })
     }
 
-    /// Connects and logs in.
+    /// Connects and authenticates.
     pub async fn connect(&self, beat: &Beat) -> Result<Link, StoreFault> {
         match timeout(CONNECT_TIMEOUT, self.open(beat)).await {
             Ok(opened) => opened,
@@ -144,8 +145,8 @@ impl Address {
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
-    // What was given up must not arrive after all: behind a cut network the kernel would go on sending an abandoned
-    // transaction for minutes, and its snapshots would replace newer ones.
+    // Abandoned data must not arrive later: behind an interrupted network the kernel would keep sending an
+    // abandoned transaction for minutes, and its snapshots would replace newer ones.
     stream.set_zero_linger()?;
     Ok(stream)
 }
@@ -153,7 +154,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
-/// An open connection. After a fault other than a refusal it must not be used again: answers may be under way.
+/// An open connection. Must not be reused after a fault other than a refusal: replies may be in flight.
 pub struct Link {
     socket: Box<dyn Socket>,
     replies: BytesMut,
@@ -161,9 +162,9 @@ pub struct Link {
 }
 
 impl Link {
-    /// Sends commands and gives each reply, in order, to `accept`. All replies are read even if `accept` refuses one;
-    /// its first error is returned. Redis says of what it cannot read that it cannot, and hangs up, perhaps before all of it
-    /// is sent: that is the answer then.
+    /// Sends commands and passes each reply, in order, to `accept`. All replies are read even if `accept` fails;
+    /// its first error is returned. If Redis cannot parse the commands it replies with an error and closes the
+    /// connection, possibly before all are sent: that error is the result.
     pub async fn ask(
         &mut self,
         commands: &Commands,
@@ -192,7 +193,7 @@ impl Link {
         while !bytes.is_empty() {
             let sent = progress(&self.beat, self.socket.write(bytes)).await?;
             if sent == 0 {
-                // to go on would be to try for ever
+                // continuing would retry forever
                 return Err(StoreFault::Unanswered("the connection takes nothing".into()));
             }
             bytes = bytes.get(sent..).unwrap_or_default();
@@ -208,7 +209,7 @@ impl Link {
                 accept(reply);
                 bytes::Buf::advance(&mut self.replies, length);
                 if self.replies.is_empty() && length > REPLY_BUFFER {
-                    // the room of a large value is not kept
+                    // the buffer of a large value is not retained
                     self.replies = BytesMut::with_capacity(REPLY_BUFFER);
                 }
                 return Ok(());
@@ -221,8 +222,8 @@ impl Link {
     }
 }
 
-/// Waits for some bytes to go or come, for [`ANSWER_TIMEOUT`] at most: however much there is to send over however slow a
-/// line, only a standstill is a fault.
+/// Awaits the transfer of some bytes, for at most [`ANSWER_TIMEOUT`]: regardless of size and bandwidth, only a lack
+/// of progress is a fault.
 async fn progress<T>(beat: &Beat, io: impl Future<Output = io::Result<T>>) -> Result<T, StoreFault> {
     beat.beat();
     match timeout(ANSWER_TIMEOUT, io).await {

@@ -1,7 +1,7 @@
-//! What Redis has of streams and entries.
+//! Looks up streams and entries in Redis.
 //!
-//! Others may write to the streams, and `XINFO STREAM` and `XRANGE` answer with whole entries. So scripts look at these
-//! where they are, and answer with ids and numbers alone.
+//! Other clients may write to the streams, and `XINFO STREAM` and `XRANGE` return whole entries. Scripts therefore
+//! inspect these in place, and return only IDs and numbers.
 
 use uw_websocket_core::event::EntryId;
 
@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::fault::StoreFault;
 use super::resp::{Commands, Reply, id_text};
 
-/// Of a stream: the last id, how many entries there are, and how many there have been (`-1` before Redis 7).
+/// Returns of a stream the last ID, the number of entries, and the number ever added (`-1` before Redis 7).
 const STREAM: &str = "\
 local flat = redis.pcall('XINFO', 'STREAM', KEYS[1])
 if flat.err then return flat end
@@ -17,8 +17,8 @@ local info = {}
 for at = 1, #flat, 2 do info[flat[at]] = flat[at + 1] end
 return {info['last-generated-id'], info['length'], info['entries-added'] or -1}";
 
-/// Whether the entry `ARGV[1]` has the fields that follow it and no others (`1`), others (`0`) or is not there (`-1`); and
-/// the id of the stream's first entry.
+/// Returns whether the entry `ARGV[1]` has exactly the fields that follow (`1`), others (`0`) or is absent (`-1`);
+/// and the ID of the stream's first entry.
 const ENTRY: &str = "\
 local found = redis.pcall('XRANGE', KEYS[1], ARGV[1], ARGV[1])
 if found.err then return found end
@@ -31,36 +31,36 @@ end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {same, first and first[1] or false}";
 
-/// What Redis has under an ID.
+/// The state of an ID in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryStatus {
-    /// The same entry, or the stream has been trimmed beyond the ID: it was stored.
+    /// Stored: the same entry is there, or the stream has been trimmed beyond the ID.
     Stored,
-    /// Nothing, and the ID can be written.
+    /// Absent, and the ID can be written.
     Absent,
-    /// Nothing or another entry, and the stream has gone past the ID: it cannot be written any more.
+    /// Absent or another entry, and the stream is past the ID: it can no longer be written.
     Passed,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct StreamInfo {
     last: EntryId,
-    /// Whether entries have left it. Before Redis 7 it does not say so; then they may have.
+    /// Whether the stream has lost entries; before Redis 7 this is unknown and counts as true.
     was_trimmed: bool,
 }
 
-/// An entry as it was looked at.
+/// The result of an entry's lookup.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
-    /// Whether it is ours; `None` if there is none.
+    /// Whether it is ours; `None` if absent.
     is_ours: Option<bool>,
-    /// The stream's first one.
+    /// The ID of the stream's first entry.
     first: Option<EntryId>,
 }
 
 impl Connection {
-    /// The last ID that each stream has given out, zero where there is no stream. A key of another type has none, and
-    /// will be refused by itself.
+    /// Returns the last ID of each stream, zero without a stream. A key of another type has none, and is refused on
+    /// its own.
     pub async fn last_ids(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<EntryId>, StoreFault> {
         Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
     }
@@ -82,7 +82,7 @@ impl Connection {
         Ok(infos)
     }
 
-    /// What became of entries: stream, ID and payload of each.
+    /// Determines the state of entries, given by stream, ID and payload.
     pub async fn entry_statuses(
         &mut self,
         entries: &[(&str, EntryId, &[u8])],
@@ -94,7 +94,7 @@ impl Connection {
         self.statuses(&entries).await
     }
 
-    /// What became of entries: stream, ID, and names and values of all fields of each.
+    /// Determines the state of entries, given by stream, ID, and names and values of all fields.
     pub(crate) async fn statuses(
         &mut self,
         entries: &[(&str, EntryId, &[&[u8]])],
@@ -147,7 +147,7 @@ impl StreamInfo {
     }
 }
 
-/// There is no key, or one of another type.
+/// The key is absent or has another type.
 fn is_no_stream(text: &[u8]) -> bool {
     text.starts_with(b"ERR no such key") || text.starts_with(b"WRONGTYPE")
 }

@@ -1,7 +1,7 @@
-//! The port to Redis: transactions, and the questions that tell what became of one.
+//! The port to Redis: transactions, and queries that determine their outcome.
 //!
-//! A transaction is reported entry by entry and never as one yes or no, so that nothing above this module assumes that
-//! all keys of a transaction live on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
+//! A transaction is reported entry by entry, never as a single yes or no, so that no code above assumes that all
+//! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
 mod connection;
 pub mod fault;
@@ -17,30 +17,30 @@ use resp::{Commands, Reply};
 
 use crate::supervisor::Beat;
 
-/// Redis, through one connection after the other: each is opened when it is needed.
+/// Redis over successive connections, each opened on demand.
 #[derive(Debug)]
 pub struct Store {
     address: Address,
     connection: Option<Connection>,
-    /// How many connections there have been.
+    /// Number of connections so far.
     generation: u64,
     beat: Beat,
 }
 
 impl Store {
-    /// Redis at `address`.
+    /// Creates a store for `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
         Store { address, connection: None, generation: 0, beat: Beat::default() }
     }
 
-    /// Proves progress by `beat` whenever Redis takes or gives some bytes.
+    /// Calls `beat` whenever bytes are sent or received.
     #[must_use]
     pub fn with_beat(self, beat: Beat) -> Store {
         Store { beat, ..self }
     }
 
-    /// The present connection, or a new one.
+    /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut Connection, StoreFault> {
         let present = self.connection.take().filter(Connection::is_usable);
         let connection = if let Some(connection) = present {
@@ -52,14 +52,14 @@ impl Store {
         Ok(self.connection.insert(connection))
     }
 
-    /// The number of the present connection, or of a new one: over another, another Redis may answer, or the same one with
-    /// less than it had.
+    /// Returns the number of the present connection, or of a new one: on another, another Redis may respond, or the
+    /// same one with less than before.
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
     }
 
-    /// Asks over the present connection, or a new one.
+    /// Sends queries over the present connection, or a new one.
     pub async fn ask(
         &mut self,
         commands: &Commands,

@@ -1,24 +1,25 @@
-//! The Redis protocol, as far as a writer needs it (RESP2, <https://redis.io/docs/latest/develop/reference/protocol-spec>).
+//! The subset of the Redis protocol that a writer needs (RESP2,
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec>).
 //!
-//! Our own because this is the way of every event: writing commands straight into the buffer that is sent, and reading
-//! replies where they lie, costs a third of what a general client takes for the same transaction.
+//! Hand-written because every event passes through it: encoding commands directly into the send buffer and parsing
+//! replies in place costs a third of a general client's time for the same transaction.
 
 use std::io::Write;
 
 use thiserror::Error;
 
-/// Deepest nesting of replies; `XINFO` and `XRANGE` need three.
+/// Maximum nesting of replies; `XINFO` and `XRANGE` need three levels.
 const MAX_DEPTH: usize = 8;
-/// Longest line of a reply; Redis cuts its error texts far below.
+/// Maximum length of a line; Redis truncates its error texts far below.
 const MAX_LINE: usize = 64 * 1024;
-/// Bytes of a reply that no question exceeds by itself: a section of `INFO`, an error text.
+/// Bytes of a reply that no query exceeds by itself: a section of `INFO`, an error text.
 const REPLY_BYTES: usize = 64 * 1024;
-/// Bytes that each command adds to the reply to `EXEC`: an id or a refusal.
+/// Bytes that each command adds to the reply to `EXEC`: an ID or an error.
 const BYTES_PER_COMMAND: usize = 256;
-/// Elements of a reply, at all depths, that no question exceeds by itself.
+/// Elements of a reply, at all levels, that no query exceeds by itself.
 const REPLY_ITEMS: usize = 64;
 
-/// Commands, one behind the other, as they go over the wire, and how large each of their replies may be.
+/// Encoded commands, and the maximum size of each of their replies.
 #[derive(Debug, Default)]
 pub struct Commands {
     bytes: Vec<u8>,
@@ -26,23 +27,23 @@ pub struct Commands {
     more: Bound,
 }
 
-/// How large a reply may be. Values and entries are other people's: what asks for one says how much of it is wanted.
+/// The maximum size of a reply. Values and entries may be foreign: a query for them states how much it expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// On the wire.
+    /// Bytes on the wire.
     pub bytes: usize,
-    /// Elements of arrays, at all depths.
+    /// Array elements at all levels.
     pub items: usize,
 }
 
 impl Commands {
-    /// Allows each reply so much beyond what a reply without values takes.
+    /// Raises the bound of each reply above that of a reply without values.
     pub fn expect(&mut self, more: Bound) -> &mut Self {
         self.more = more;
         self
     }
 
-    /// The bound of each reply. That to `EXEC` has an element for each command.
+    /// Returns the bound of each reply. The reply to `EXEC` has one element per command.
     #[must_use]
     pub fn bound(&self) -> Bound {
         Bound {
@@ -51,7 +52,7 @@ impl Commands {
         }
     }
 
-    /// Begins a command of `args` arguments, its name included.
+    /// Begins a command with `args` arguments, including its name.
     pub fn begin(&mut self, args: usize) -> &mut Self {
         self.count += 1;
         self.header(b'*', args);
@@ -66,14 +67,14 @@ impl Commands {
         self
     }
 
-    /// Begins a command with arguments that were encoded before by another of these.
+    /// Begins a command with arguments encoded earlier.
     pub fn begin_encoded(&mut self, encoded: &[u8]) -> &mut Self {
         self.count += 1;
         self.bytes.extend_from_slice(encoded);
         self
     }
 
-    /// A whole command.
+    /// Adds a complete command.
     pub fn command(&mut self, args: &[&[u8]]) -> &mut Self {
         self.begin(args.len());
         for arg in args {
@@ -88,26 +89,26 @@ impl Commands {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// What goes over the wire.
+    /// Returns the encoded bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many commands there are.
+    /// Returns the number of commands.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Forgets the commands and keeps the buffer, unless it has grown above `keep` bytes.
+    /// Clears the commands and retains the buffer, unless its capacity exceeds `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.count = 0;
         self.bytes.clear();
         self.bytes.shrink_to(keep);
     }
 
-    /// The bytes alone, for use with [`Commands::begin_encoded`].
+    /// Returns the bytes, for [`Commands::begin_encoded`].
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -119,7 +120,7 @@ impl Commands {
 pub fn id_text(id: uw_websocket_core::event::EntryId) -> IdText {
     let mut text = IdText { bytes: [0; 41], length: 0 };
     let mut cursor = &mut text.bytes[..];
-    // two u64 and a dash have at most 41 digits: it cannot fail
+    // two u64 and a dash take at most 41 bytes: this cannot fail
     let written =
         write!(cursor, "{}-{}", itoa::Buffer::new().format(id.ms), itoa::Buffer::new().format(id.seq));
     let left = cursor.len();
@@ -140,7 +141,7 @@ impl AsRef<[u8]> for IdText {
     }
 }
 
-/// A reply, where it lies in the buffer.
+/// A reply, borrowed from the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply<'b> {
     /// `+OK`, `+QUEUED`.
@@ -149,14 +150,14 @@ pub enum Reply<'b> {
     Error(&'b [u8]),
     /// `:1`.
     Integer(i64),
-    /// A string, or none.
+    /// A string or nil.
     Bulk(Option<&'b [u8]>),
-    /// Several replies, or none.
+    /// An array or nil.
     Array(Option<Vec<Reply<'b>>>),
 }
 
 impl Reply<'_> {
-    /// What kind of reply it is, for a report that does not repeat it.
+    /// Returns the kind of reply, for reports that must not repeat its content.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -169,13 +170,13 @@ impl Reply<'_> {
     }
 }
 
-/// What came is no reply to the question.
+/// The input is not a valid reply to the query.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum BadReply {
-    /// Whatever it is.
+    /// Malformed; states what was found.
     #[error("this is not the Redis protocol: {0}")]
     NotResp(String),
-    /// It is larger than any answer can be.
+    /// Larger than any valid reply.
     #[error("the answer is larger than {} bytes or has more than {} elements", .0.bytes, .0.items)]
     TooLarge(Bound),
 }
@@ -187,8 +188,8 @@ impl BadReply {
     }
 }
 
-/// Reads one reply from the front of `buffer`: the reply and its length, or nothing if it is not complete. One that says it
-/// will be beyond its bound is not waited for.
+/// Parses one reply at the front of `buffer`; returns it with its length, or `None` if it is incomplete. A reply
+/// that announces more than its bound fails immediately.
 pub fn parse(buffer: &[u8], bound: Bound) -> Result<Option<(Reply<'_>, usize)>, BadReply> {
     let mut rest = buffer;
     let mut items = 0;

@@ -11,7 +11,7 @@ use super::*;
 use crate::samples::{batch, only, parse};
 use crate::writer::streams::Plan;
 
-/// What a transaction is made of: the IDs and the streams that a writer knows.
+/// The inputs of a transaction: IDs and the streams known to a writer.
 #[derive(Default)]
 struct Writer {
     numbering: Numbering,
@@ -20,7 +20,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Numbers the events and plans their entries.
+    /// Assigns IDs and plans the entries.
     fn plan(&mut self, batch: &mut EventBatch) -> Plan {
         batch.events_mut().iter_mut().for_each(|event| self.numbering.number(event));
         self.streams.plan(batch, |_, _| true)
@@ -160,7 +160,7 @@ fn the_last_entries_are_one_for_each_stream() {
 }
 
 proptest! {
-    /// Any batches of events over four streams: each bit of `outlets` is one of them.
+    /// Random batches of events over four streams, one per bit of `outlets`.
     #[test]
     fn every_event_is_added_to_each_of_its_streams_once_in_order_under_rising_ids(
         transactions in prop::collection::vec(prop::collection::vec((0_usize..16, 0_u64..5), 0..12), 1..4),

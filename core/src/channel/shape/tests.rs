@@ -1,4 +1,4 @@
-//! The published samples of every channel, and a real capture where there is one.
+//! Published samples of every channel, and a real capture if available.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The vendor's documentation and a captured trade of 2025-05-16, payloads only. The second `price` has the field list of
-/// 2026-08.
+/// Payloads of the vendor's documentation and of a trade captured on 2025-05-16. The second `price` has the field
+/// list of 2026-08.
 const SAMPLES: [(&str, &str); 9] = [
     (
         "option_trades",
@@ -41,7 +41,7 @@ const SAMPLES: [(&str, &str); 9] = [
     ),
 ];
 
-/// A capture of the real feed, a frame a line; not part of this repository.
+/// A capture of the real feed, one frame per line; not part of this repository.
 const CAPTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpus/uw-capture-2025-05-16.jsonl");
 
 fn checked(channel: &str, payload: &str) -> Result<(), ShapeError> {
@@ -52,7 +52,7 @@ fn sample(channel: &str) -> &'static str {
     SAMPLES.iter().find(|(named, _)| *named == channel).unwrap().1
 }
 
-/// What is wrong with a payload, with its cause.
+/// Returns the error of a payload, with its cause.
 fn complaint(channel: &str, payload: &str) -> String {
     let error = checked(channel, payload).unwrap_err();
     format!("{error}: {}", error.drift)
@@ -203,7 +203,7 @@ fn a_channel_that_is_not_known_in_detail_may_hold_any_json() {
 }
 
 proptest! {
-    /// Whatever a payload has become on the way, reading it is an answer, not a panic.
+    /// Checking a corrupted payload returns an error and never panics.
     #[test]
     fn a_damaged_payload_never_panics(
         index in 0..SAMPLES.len(),

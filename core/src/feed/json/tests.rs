@@ -1,4 +1,4 @@
-//! What is accepted, by `serde_json` as the judge, and that names and values are found where they are.
+//! Acceptance compared with `serde_json`, and the positions of names and values.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -10,7 +10,7 @@ fn is_accepted(text: impl AsRef<[u8]>) -> bool {
     members(text.as_ref(), |_, _| ()).is_some()
 }
 
-/// Whether the text is UTF-8 and an object by `serde_json`, looked into no further than needed.
+/// Whether the text is UTF-8 and an object according to `serde_json`, parsed no further than needed.
 fn is_object(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     serde_json::from_str::<IgnoredAny>(text).is_ok() && text.trim_ascii_start().starts_with('{')
@@ -21,7 +21,7 @@ fn judge(text: impl AsRef<[u8]>) {
     assert_eq!(is_accepted(text), is_object(text), "{}", text.escape_ascii());
 }
 
-/// Judges a value wherever one may stand.
+/// Checks a value in every position.
 fn judge_everywhere(value: &str) {
     judge(format!(r#"{{"a":{value}}}"#));
     judge(format!(r#"{{"a": {value} ,"b":0}}"#));
@@ -61,7 +61,7 @@ fn strings_are_those_of_json_at_every_offset_in_a_word() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused_wherever_it_stands() {
-    // whole words, the bytes behind the last one, behind an escape, in names and inside of arrays
+    // whole words, the remaining bytes, after an escape, in names and inside arrays
     for outline in [
         r##"{"#":1}"##,
         r##"{"a":"#"}"##,
@@ -190,7 +190,7 @@ fn hands_out_every_member_in_order() {
     assert_eq!(found, wanted);
 }
 
-/// Bytes that mean something.
+/// Bytes with a meaning in JSON.
 const MARKS: &[u8] = b"{}[]\",:\\ntfue0.-+E1 \n\x01\x7f\xc3";
 
 proptest! {
@@ -224,7 +224,7 @@ proptest! {
     }
 }
 
-/// Shaped as the feed's, short enough that damage hits everything.
+/// Like the feed's, but short enough that damage reaches every part.
 const EVENTS: [&str; 4] = [
     r#"{"id":"a4dc","size":1,"price":"0.01","report_flags":[],"tags":["bid_side","etf"],"open_interest":410,"vol":-1.5e3}"#,
     r#"{"bool":true,"f":false,"n":null,"deep":{"a":[{"b":[[],{}]},1,"x"],"c":{}},"e":"a \"b\" \\ \u00e9\uD83D"}"#,

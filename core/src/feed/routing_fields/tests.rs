@@ -92,7 +92,7 @@ fn half_a_character_is_no_fact() {
     assert_eq!(facts.tickers, ["B"]);
 }
 
-/// The facts of a payload by way of a tree, in which the last of a repeated name wins too.
+/// The routing fields according to a JSON tree, in which the last of a repeated name wins too.
 fn reference(tree: &Json) -> Facts<'static> {
     let text = |name: &str| match &tree[name] {
         Json::String(text) => Some(Cow::Owned(text.clone())),
@@ -148,7 +148,7 @@ fn any_value() -> impl Strategy<Value = Json> {
     })
 }
 
-/// Blanks around what separates, so far as `seed` says so.
+/// Inserts blanks around separators, as determined by `seed`.
 fn write(value: &Json, seed: &mut u64, text: &mut String) {
     let blank = |seed: &mut u64, text: &mut String| {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -14,7 +14,7 @@ fn sample() -> &'static str {
     frame::rows(frame::split(FLOW_ALERTS).unwrap().1).unwrap()[0]
 }
 
-/// An event of an alert of so many contracts, so many milliseconds after the sample's.
+/// An event of an alert with a number of contracts, some milliseconds after the sample's.
 fn event(size: i64, after_ms: i64) -> String {
     let at = us("2025-10-03T20:13:07.102593Z") / 1000 + after_ms;
     format!(
@@ -22,12 +22,12 @@ fn event(size: i64, after_ms: i64) -> String {
     )
 }
 
-/// Receives an event so many milliseconds after the sample's.
+/// Adds an event some milliseconds after the sample's.
 fn add(alerts: &mut Alerts, event: &str, after_ms: i64) {
     alerts.add(event, came_at(us("2025-10-03T20:13:07.102593Z") + after_ms * 1000)).unwrap();
 }
 
-/// Sizes and prices as they are shown.
+/// The output: sizes and prices.
 fn shown(alerts: &Alerts) -> Vec<String> {
     let brief = |row: &str| {
         let row = Object::parse(row).unwrap();
@@ -67,7 +67,7 @@ fn an_event_says_what_rest_says_but_for_what_the_feed_has_not() {
 
 #[test]
 fn live_frames_are_translated() {
-    // of 2025-05-16, without what REST has not
+    // of 2025-05-16, without the fields that REST lacks
     let live = r#"{"rule_name":"RepeatedHits","ticker":"APLD","option_chain":"APLD250523C00007500","underlying_price":6.84,"volume":2108,"total_size":609,"total_premium":11571.0,"total_ask_side_prem":11571.0,"total_bid_side_prem":0.0,"price":0.19,"has_sweep":false,"open_interest":1013,"volume_oi_ratio":0.0,"trade_count":5,"executed_at":1747419616588}"#;
     let mut alerts = alerts(&[]);
     alerts.add(live, came_at(us(CORPUS) + 60_000_000)).unwrap();
@@ -85,7 +85,7 @@ fn rests_row_of_an_alert_wins() {
     alerts.add(FLOW_ALERT_EVENT, came_at(us("2025-10-03T20:13:12Z"))).unwrap();
     assert!(!alerts.has_news());
     assert_eq!(alerts.shown().collect::<Vec<_>>(), [sample()]);
-    // also when it comes later, and ours is back when it is gone
+    // also when it arrives later; ours reappears when it is gone
     alerts.rebase(&[]).unwrap();
     assert!(alerts.has_news());
     alerts.rebase(&[sample()]).unwrap();
@@ -96,7 +96,7 @@ fn rests_row_of_an_alert_wins() {
 fn what_makes_an_alert_another_one() {
     let same = FLOW_ALERT_EVENT;
     let later = |ms: i64| same.replace("\"executed_at\":1759522386900", &format!("\"executed_at\":{ms}"));
-    // in whole milliseconds, as the feed has them
+    // in whole milliseconds, as on the feed
     let rests = sample().replace("102593Z", "102000Z");
     let at_ms = us("2025-10-03T20:13:07.102000Z") / 1000;
     for (event, is_other) in [
@@ -178,7 +178,7 @@ fn the_newest_hundred_are_kept() {
     assert_eq!(alerts.events.len(), MAX_ROWS);
     assert_eq!(shown(&alerts), (50..150).rev().map(|size| format!("{size} at {size}")).collect::<Vec<_>>());
 
-    // an alert that is older than REST's hundred is no news, and REST's own is left as it is
+    // an alert older than REST's hundred is not shown, and REST's answer stays unchanged
     let mut alerts = super::tests::alerts(&base);
     alerts.add(DIA_ALERT, came_at(1_726_670_220_000_001)).unwrap();
     assert!(!alerts.has_news());

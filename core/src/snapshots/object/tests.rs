@@ -46,7 +46,7 @@ fn what_is_written_is_read_again() {
 #[test]
 fn values_get_rests_types() {
     let cases = [
-        // value, as a decimal, as a count, as a flag, as a text
+        // value, then as decimal, count, flag and text
         ("36466.0", Some("\"36466\""), Some("36466"), None, None),
         ("0.1900", Some("\"0.19\""), Some("0.19"), None, None),
         ("-2E2", Some("\"-200\""), Some("-200"), None, None),

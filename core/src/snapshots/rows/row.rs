@@ -1,4 +1,4 @@
-//! One row: what REST has of it, what an event has, and both in one.
+//! One row: REST's version, the event's version, and both merged.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::super::object::{Object, ObjectText, decimal_value, quoted, text_value
 use super::super::parts::{Receipt, heap_bytes};
 use super::super::times;
 
-/// What tells a row from others.
+/// Identifies a row within a body.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Time(i64),
@@ -17,13 +17,13 @@ pub(super) enum Key {
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) base: Option<Dated>,
-    /// The newest one.
+    /// The newest event.
     pub(super) event: Option<Event>,
-    /// Both in one, where the event is newer.
+    /// Both merged, if the event is newer.
     merged: Option<Box<str>>,
 }
 
-/// The session and the time from which rows of events are shown where REST has none.
+/// The earliest session and time of event rows shown where REST has none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since {
     pub(super) session: i32,
@@ -48,7 +48,7 @@ impl Row {
         Row { base: Some(base), event: None, merged: None }
     }
 
-    /// Puts the event's row over REST's, answered at `base_us`, if it is newer.
+    /// Merges the event's row into REST's, answered at `base_us`, if it is newer.
     pub(super) fn merge(&mut self, base_us: i64) {
         self.merged = match (&self.base, &self.event) {
             (Some(base), Some(event)) if event.is_newer_than(base, base_us) => {
@@ -58,24 +58,23 @@ impl Row {
         };
     }
 
-    /// Whether both are one.
     pub(super) fn is_merged(&self) -> bool {
         self.merged.is_some()
     }
 
-    /// Whether an event is shown.
+    /// Whether the output includes the event.
     pub(super) fn is_news(&self, since: Since) -> bool {
         let is_recent = |row: &Dated| row.session >= since.session && row.at_us >= since.at_us;
         self.is_merged()
             || self.base.is_none() && self.event.as_ref().is_some_and(|event| is_recent(&event.row))
     }
 
-    /// Whether REST has it from before this session.
+    /// Whether REST's row is of an earlier session.
     pub(super) fn is_before(&self, session: i32) -> bool {
         self.base.as_ref().is_some_and(|base| base.session < session)
     }
 
-    /// As it is shown beside news.
+    /// Returns the output of a body that includes events.
     pub(super) fn shown(&self, since: Since) -> Option<&str> {
         match (&self.merged, &self.base, &self.event) {
             (Some(merged), ..) => Some(merged),
@@ -85,7 +84,7 @@ impl Row {
         }
     }
 
-    /// As REST has it.
+    /// Returns REST's row.
     pub(super) fn of_base(&self) -> Option<&str> {
         self.base.as_ref().map(|base| &*base.text)
     }
@@ -104,18 +103,18 @@ impl Dated {
 }
 
 impl Event {
-    /// Of two events the newer one is greater.
+    /// Sort key: a newer event is greater.
     pub(super) fn order(&self) -> (i64, Receipt) {
         (self.row.at_us, self.receipt)
     }
 
-    /// Whether it is newer than REST's row of the same key, in a body answered at `base_us`.
+    /// Whether the event is newer than REST's row of the same key, answered at `base_us`.
     fn is_newer_than(&self, base: &Dated, base_us: i64) -> bool {
         (self.row.at_us, self.receipt.received_us) > (base.at_us, base_us)
     }
 }
 
-/// REST's row with what the event's row has in place of its own; the rest, and the names of ticker and strike, stay.
+/// Overlays the values of the event's row on REST's; other members, and the spelling of ticker and strike, stay.
 fn overlaid(base: &str, event: &str) -> Box<str> {
     let (Some(base), Some(event)) = (Object::parse(base), Object::parse(event)) else { return event.into() };
     let mut row = ObjectText::new();
@@ -129,7 +128,7 @@ fn overlaid(base: &str, event: &str) -> Box<str> {
     row.end()
 }
 
-/// An event of `gex` as a row of `spot_exposures`.
+/// Converts an event of `gex` to a row of `spot_exposures`.
 pub(super) fn of_series(ticker: &str, object: &Object<'_>, at_us: i64) -> Box<str> {
     let mut row = ObjectText::new();
     row.text("time", &times::micros(at_us));
@@ -140,7 +139,7 @@ pub(super) fn of_series(ticker: &str, object: &Object<'_>, at_us: i64) -> Box<st
     row.end()
 }
 
-/// An event of `gex_strike` as a row of `spot_exposures_strike`.
+/// Converts an event of `gex_strike` to a row of `spot_exposures_strike`.
 pub(super) fn of_strikes(ticker: &str, object: &Object<'_>, at_us: i64, session: i32) -> Box<str> {
     let mut row = ObjectText::new();
     row.raw("ticker", &name(ticker, object));
@@ -162,7 +161,7 @@ fn decimal(row: &mut ObjectText, rest: &str, object: &Object<'_>, feed: &str) {
     }
 }
 
-/// The decimals of `spot_exposures`, in REST's order; the feed has the same names.
+/// The decimals of `spot_exposures` in REST's order; their names on the feed are the same.
 const SERIES_COLUMNS: [&str; 10] = [
     "price",
     "charm_per_one_percent_move_dir",
@@ -176,7 +175,8 @@ const SERIES_COLUMNS: [&str; 10] = [
     "vanna_per_one_percent_move_vol",
 ];
 
-/// Those of `spot_exposures_strike`, in REST's order, and their names on the feed, which does not carry the deltas.
+/// The decimals of `spot_exposures_strike` in REST's order, with their names on the feed, which does not carry the
+/// deltas.
 const STRIKE_COLUMNS: [(&str, &str); 26] = [
     ("strike", "strike"),
     ("price", "price"),

@@ -20,7 +20,7 @@ fn row(time: &str, price: &str) -> String {
     format!(r#"{{"time":"{time}","ticker":"SPY","price":"{price}"}}"#)
 }
 
-/// An event of `gex` at a time, received a second later.
+/// An event of `gex` at a time, received one second later.
 fn gex(rows: &mut Rows, time: &str, price: &str) {
     gex_received(rows, time, price, us(time) + 1_000_000);
 }
@@ -30,13 +30,13 @@ fn gex_received(rows: &mut Rows, time: &str, price: &str, received_us: i64) {
     rows.add(&event, came_at(received_us)).unwrap();
 }
 
-/// An event of `gex_strike`, received a second later.
+/// An event of `gex_strike`, received one second later.
 fn gex_strike(rows: &mut Rows, time: &str, strike: &str, price: &str) {
     let event = format!(r#"{{"timestamp":{},"strike":"{strike}","price":"{price}"}}"#, us(time) / 1000);
     rows.add(&event, came_at(us(time) + 1_000_000)).unwrap();
 }
 
-/// Times or strikes and prices as they are shown.
+/// The output: times or strikes, with prices.
 fn shown(rows: &Rows) -> Vec<String> {
     let brief = |row: &str| {
         let row = Object::parse(row).unwrap();
@@ -137,7 +137,7 @@ fn rows_that_rest_has_not_yet_outlive_its_answer_for_ten_minutes() {
 
 #[test]
 fn a_new_session_begins_at_midnight_in_new_york_and_ends_the_last() {
-    // before the change to winter time, and after it
+    // before and after the change to winter time
     for (before, after, late) in [
         ("2025-10-31T03:59:59Z", "2025-10-31T04:00:00Z", "2025-10-31T03:59:50Z"),
         ("2025-11-04T04:59:59Z", "2025-11-04T05:00:00Z", "2025-11-04T04:59:50Z"),
@@ -149,7 +149,7 @@ fn a_new_session_begins_at_midnight_in_new_york_and_ends_the_last() {
         gex(&mut rows, late, "4");
         assert_eq!(shown(&rows).len(), 1, "{:?}", shown(&rows));
         assert!(shown(&rows)[0].ends_with(" 3"));
-        // REST has gone over, too, and has an hour of the last session with it
+        // REST has switched too, and still has one hour of the previous session
         let second = row(after, "5");
         rows.rebase(&[&base, &second], us(after) + 5_000_000).unwrap();
         assert!(!rows.has_news());
@@ -203,13 +203,13 @@ fn the_newer_of_a_strikes_rows_is_shown_whatever_came_first() {
     gex_strike(&mut rows, "2025-10-03T20:14:55Z", "510", "3");
     gex_strike(&mut rows, "2025-10-03T20:14:53Z", "510", "2");
     assert_eq!(shown(&rows), ["510 3"]);
-    // its next answer is older than the event, the one after it newer
+    // its next answer is older than the event, the following one newer
     rows.rebase(&[STRIKE_ROW], us("2025-10-03T20:15:30Z")).unwrap();
     assert_eq!(shown(&rows), ["510 3"]);
     let newer = STRIKE_ROW.replace("20:14:50", "20:15:20");
     rows.rebase(&[&newer], us("2025-10-03T20:15:40Z")).unwrap();
     assert_eq!(rows.shown().collect::<Vec<_>>(), [newer]);
-    // and when it has no such strike any more, the event is all that is known
+    // once it lacks the strike, only the event is known
     rows.rebase(&[], us("2025-10-03T20:15:50Z")).unwrap();
     assert_eq!(shown(&rows), ["510 3"]);
 }
@@ -269,7 +269,7 @@ fn rows_are_bounded_and_the_least_recent_events_go_first() {
     assert_eq!(rows.shown().count(), MAX_ROWS);
     assert_eq!(shown(&rows)[0], "2025-10-03T12:00:00.904000Z 1");
 
-    // REST's own are kept, however many
+    // REST's own rows are kept, however many
     let many: Vec<String> =
         (0..5_000).map(|strike| format!(r#"{{"strike":"{strike}","time":"{NOON}"}}"#)).collect();
     let many: Vec<&str> = many.iter().map(|row| &**row).collect();

@@ -1,7 +1,7 @@
 use super::super::tests::samples::{came_at, us};
 use super::*;
 
-/// `stock_state` of the sample, in trading hours.
+/// `stock_state` of the sample, during trading hours.
 const BASE: &str = r#"{"close":"669.5999","high":"669.94","low":"668.6","open":"669.25","volume":6301169,"market_time":"regular","tape_time":"2025-10-03T18:58:43Z","total_volume":70492555,"prev_close":"669.21"}"#;
 const TAPE_TIME: &str = "2025-10-03T18:58:43Z";
 const FETCHED: &str = "2025-10-03T18:58:44.5Z";
@@ -12,7 +12,7 @@ fn state(base: &str) -> StockState {
     state
 }
 
-/// A price so many milliseconds after the sample's `tape_time`, received 100 ms later.
+/// A price some milliseconds after the sample's `tape_time`, received 100 ms later.
 fn add(state: &mut StockState, after_ms: i64, close: &str, volume: &str) {
     let at_us = us(TAPE_TIME) + after_ms * 1000;
     let event = format!(r#"{{"close":"{close}","time":{},"vol":{volume}}}"#, at_us / 1000);
@@ -77,14 +77,14 @@ fn without_a_body_of_rest_of_the_same_session_nothing_is_shown() {
     let mut state = StockState::default();
     add(&mut state, 2_000, "1", "2");
     assert_eq!((state.has_news(), state.shown()), (false, None));
-    // yesterday's, in the last second before midnight in New York, and that of a time before summer's end
+    // of yesterday, in the last second before midnight in New York, and of a time before the end of summer time
     for tape_time in ["2025-10-03T03:59:59Z", "2025-01-03T04:59:59Z"] {
         let base = BASE.replace(TAPE_TIME, tape_time);
         state.rebase(&base, us(FETCHED)).unwrap();
         assert!(!state.has_news());
         assert_eq!(shown(&state), base);
     }
-    // what was kept for it goes over today's
+    // retained prices are merged into today's
     state.rebase(&BASE.replace(TAPE_TIME, "2025-10-03T04:00:00Z"), us(FETCHED)).unwrap();
     assert!(state.has_news());
 }
@@ -106,7 +106,7 @@ fn within_rests_second_the_volume_tells_and_then_the_receipt() {
     for (volume, after_ms, is_news) in [
         ("70492554", 0, false),
         ("70492556", 0, true),
-        // received before REST answered, and after
+        // received before and after REST's answer
         ("70492555", 900, false),
         ("\"\"", 900, false),
         ("70492600", -1, false),
@@ -132,7 +132,7 @@ fn prices_go_over_every_newer_body_that_is_behind_them() {
     let object = Object::parse(&now).unwrap();
     assert_eq!(object.get("high"), Some("\"669.97\""), "the 670.5 was before it, and REST knows better");
     assert_eq!(object.get("close"), Some("\"669.1\""));
-    // an answer that is older in its own time has it above itself again
+    // an answer with an older time is overlaid again
     state.rebase(BASE, us(FETCHED) + 9_000_000).unwrap();
     assert!(shown(&state).contains(r#""high":"670.5""#));
     state.rebase(&BASE.replace("18:58:43", "18:58:53"), us(FETCHED) + 10_000_000).unwrap();
@@ -141,7 +141,7 @@ fn prices_go_over_every_newer_body_that_is_behind_them() {
 
 #[test]
 fn the_order_of_prices_makes_no_difference() {
-    // equal numbers written differently, equal times, without a volume
+    // equal numbers in different notation, equal times, without volume
     let prices = [
         (r#"{"close":"670.10","time":1759517925000,"vol":1}"#, 5),
         (r#"{"close":"670.1","time":1759517925000,"vol":2}"#, 6),
@@ -177,10 +177,10 @@ fn ten_minutes_of_prices_are_remembered_and_older_ones_become_part_of_the_body()
     }
     assert_eq!(state.seconds.len(), MAX_SECONDS);
     assert!(shown(&state).contains(r#""high":"700""#), "it is in the body");
-    // too old to be told apart from what is there
+    // too old to be distinguished from the body
     add(&mut state, 1_500, "800", "1");
     assert!(!shown(&state).contains("800"));
-    // REST has not heard of it: then it is gone with the body that it became part of
+    // REST lacks it: it is lost with the body that it was merged into
     state.rebase(BASE, us(FETCHED) + 1).unwrap();
     assert!(!shown(&state).contains("700"));
 

@@ -1,4 +1,4 @@
-//! Whatever REST and the feed send, what is written is JSON of the endpoint's shape, with the digits that came.
+//! For any input of REST and the feed, the output is JSON in the endpoint's format, with the original digits.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::snapshots::object::Object;
 
-/// Members of an object that may repeat, in any order, each as it is written.
+/// Members of an object in any order, possibly repeated, with raw values.
 type Members = Vec<(String, String)>;
 
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ fn written(members: &[(String, String)]) -> String {
     format!("{{{}}}", members.join(",\n"))
 }
 
-/// A sample with some members gone, changed, doubled, or unknown.
+/// A sample with some members removed, changed, doubled, or unknown.
 fn bent(sample: &str) -> impl Strategy<Value = Members> + use<> {
     let object = Object::parse(sample).unwrap();
     let members: Members =
@@ -92,7 +92,7 @@ fn bent(sample: &str) -> impl Strategy<Value = Members> + use<> {
     })
 }
 
-/// With a time that may be true, mostly.
+/// With a mostly plausible time.
 fn stamped(name: &'static str, members: Members, at: Option<i64>) -> String {
     let at = at.map(|at| (AROUND_US / 1000 + at * 500).to_string());
     let stamp = |(member, value): (String, String)| {
@@ -140,7 +140,7 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// What the case ends in, if something is wanted.
+/// The output of the case, if any.
 fn wanted(case: &Case) -> Option<Hash> {
     let mut body = Body::new(case.endpoint, "SPY", true);
     let base = case.base.as_deref().map(|base| (base, "2025-10-03T20:14:50.515417+00:00"));
@@ -149,7 +149,7 @@ fn wanted(case: &Case) -> Option<Hash> {
     let mut is_one_taken = false;
     for (at, event) in case.events.iter().enumerate() {
         let received_us = u64::try_from(AROUND_US).unwrap() + 60_000_000 + u64::try_from(at).unwrap();
-        // some lack what a row must have
+        // some lack required fields
         is_one_taken |= body.add(event, came_at(received_us.cast_signed())).is_ok();
     }
     let wanted = body.wanted();
@@ -158,7 +158,7 @@ fn wanted(case: &Case) -> Option<Hash> {
     wanted
 }
 
-/// The values that a case brings, as they were written and in their plain form.
+/// The input values of a case, as written and in canonical form.
 fn brought(case: &Case) -> HashSet<String> {
     let mut values = HashSet::new();
     let mut bring = |object: &str| {
@@ -178,7 +178,7 @@ fn brought(case: &Case) -> HashSet<String> {
     values
 }
 
-/// Times and what an option's symbol says are made here.
+/// Times and the parts of an option symbol are generated here.
 const MADE: [&str; 8] = ["created_at", "time", "date", "tape_time", "type", "expiry", "strike", "ticker"];
 
 proptest! {
@@ -195,7 +195,7 @@ proptest! {
             }
         }
 
-        // it is read again, and is what is wanted
+        // it reads back as what is wanted
         let mut body = Body::new(case.endpoint, "SPY", true);
         body.found("SPY", Some((&hash.payload, &hash.fetched_at))).unwrap();
         prop_assert_eq!(body.wanted(), None);

@@ -1,4 +1,5 @@
-//! What bodies cost: `cargo nextest run --release -p uw-websocket-actors --run-ignored only --no-capture rest::tests::measure`.
+//! The cost of bodies: `cargo nextest run --release -p uw-websocket-core --run-ignored only --no-capture
+//! snapshots::tests::measure`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use super::*;
 
 const START_MS: u64 = 1_759_498_200_000;
 
-/// A body of REST's usual size, and an event for it.
+/// A REST body of typical size, and an event for it.
 fn usual(endpoint: Endpoint) -> (String, Box<dyn Fn(u64) -> String>) {
     let list = |rows: Vec<String>| format!(r#"{{"data":[{}]}}"#, rows.join(","));
     let at = |ms: u64| times::micros(i64::try_from(ms).unwrap() * 1000);
@@ -120,13 +121,13 @@ fn the_cost_of_a_wave_and_of_the_largest_bodies() {
     println!("{} alerts of REST: wanted {:?}", MAX_BODY / 40, timed(5, || body.wanted().unwrap()));
 }
 
-/// Memory of the process, in bytes.
+/// Returns the memory of the process in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// To be run alone in its process, as nextest does: the memory that is measured is the process's.
+/// Run it alone in its process, as nextest does: it measures the memory of the process.
 fn assert_memory_is_as_said(endpoint: Endpoint) {
     let (payload, event) = usual(endpoint);
     let events: Vec<String> = (0..600).map(event).collect();

@@ -1,4 +1,4 @@
-//! The rules of the merge once more, told naively: from all answers and events at once, over `serde_json::Value`.
+//! A naive model of the merge: from all answers and events at once, over `serde_json::Value`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ static NEW_YORK: TimeZone = tz::get!("America/New_York");
 
 type Row = Map<String, Value>;
 
-/// What the hash is to hold, and whether that is an answer of REST as it is.
+/// The expected content, and whether it is an unchanged answer of REST.
 fn expected(story: &Story) -> Option<(Value, i64)> {
     let latest = story.answers.iter().max_by_key(|answer| samples::us(&answer.fetched_at));
     let base_us = latest.map_or(0, |answer| samples::us(&answer.fetched_at));
@@ -60,7 +60,7 @@ fn float(value: &Value) -> f64 {
     value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap()
 }
 
-/// A number as a string without a needless fraction.
+/// A number as a string without redundant zeros.
 fn plain(value: &Value) -> String {
     let text = value.to_string();
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
@@ -118,7 +118,7 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
     let mut events: Vec<(i64, i64, &Row)> =
         events.iter().map(|(event, received)| (ms(event, "time"), *received, event)).collect();
     events.sort_by_key(|(at, received, _)| (*at, *received));
-    // within REST's second its last price tells
+    // within REST's second the last price decides
     let of_second: Vec<_> = events.iter().filter(|(at, ..)| at / 1_000_000 == base_second).collect();
     let is_second_newer = of_second.last().is_some_and(|(_, received, event)| {
         let (volume, known) = (event["vol"].as_i64(), base["total_volume"].as_i64());
@@ -147,7 +147,7 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
     Some(state)
 }
 
-/// REST's row, if there is one, with the event's over it.
+/// REST's row, if any, overlaid with the event's.
 fn over(base: Option<&Row>, event: Row, names: &[&str]) -> Row {
     let mut row = base.cloned().unwrap_or_default();
     for (name, value) in event {
@@ -191,7 +191,7 @@ fn series(base: Vec<Row>, base_us: i64, events: &[(Row, i64)]) -> Option<Vec<Row
 }
 
 fn strikes(base: Vec<Row>, base_us: i64, events: &[(Row, i64)]) -> Option<Vec<Row>> {
-    // sorts as the numbers do
+    // sorts like the numbers
     let strike_of = |row: &Row| format!("{:08.2}", float(&row["strike"]));
     let mut newest: BTreeMap<String, (i64, i64, &Row)> = BTreeMap::new();
     for (event, received) in events {

@@ -1,4 +1,4 @@
-//! In whatever order answers and events come, and however often, the end is the same.
+//! The result is independent of order and repetition of answers and events.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,18 +10,18 @@ use super::*;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// The fetcher writes an answer, perhaps late.
+    /// The fetcher writes an answer, possibly late.
     Answer(usize),
     Event(usize),
-    /// The hash is read again.
+    /// Read the hash.
     Look,
-    /// What is wanted is written.
+    /// Write the wanted content.
     Write,
-    /// What is wanted is written, but its reply is lost, and the hash read again.
+    /// Write the wanted content, lose the reply, and read the hash.
     WriteUnheard,
 }
 
-/// Every answer and event of a story, some of them twice, with looks and writes between, in any order.
+/// All answers and events of a story, some of them twice, with reads and writes in between, in any order.
 fn steps(story: &Story) -> impl Strategy<Value = Vec<Step>> + use<> {
     let (answers, events) = (story.answers.len(), story.events.len());
     let all: Vec<Step> = (0..answers).map(Step::Answer).chain((0..events).map(Step::Event)).collect();
@@ -54,7 +54,7 @@ fn play(story: &Story, steps: &[Step]) -> Option<Hash> {
                 let (payload, received_us) = &story.events[at];
                 world.body.add(payload, of_text(payload, *received_us)).unwrap();
             }
-            // nothing was written yet: a hash that is gone is another story
+            // nothing written yet: deleted hashes are covered elsewhere
             Step::Look if world.hash.is_none() => {}
             Step::Look => world.look(),
             Step::Write => world.settle(),
@@ -73,7 +73,7 @@ fn play(story: &Story, steps: &[Step]) -> Option<Hash> {
     world.hash
 }
 
-/// A write of ours never lowers `fetched_at`.
+/// Our writes never lower `fetched_at`.
 fn assert_not_backwards(before: Option<&Hash>, after: Option<&Hash>) {
     if let (Some(before), Some(after)) = (before, after) {
         assert!(times::parse(&before.fetched_at) <= times::parse(&after.fetched_at), "{before:?} {after:?}");

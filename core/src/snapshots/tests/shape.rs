@@ -1,10 +1,10 @@
-//! What the body of an endpoint looks like, whoever wrote it.
+//! The format of an endpoint's body, whoever wrote it.
 
 use serde_json::{Map, Value};
 
 use super::*;
 
-/// Fails unless this is a body of the endpoint that has events in it.
+/// Asserts the endpoint's format of a body with events.
 #[track_caller]
 pub(super) fn assert_is_body(endpoint: Endpoint, payload: &str) {
     let body: Value = serde_json::from_str(payload).unwrap();
@@ -44,13 +44,13 @@ fn assert_is_alert(row: &Map<String, Value>) -> i64 {
     time(row, "created_at")
 }
 
-/// What the feed brings has REST's types; `high` and `low` only where they have been numbers before.
+/// Values of the feed have REST's types; `high` and `low` only if they were numbers before.
 fn assert_is_state(state: &Map<String, Value>) {
     time(state, "tape_time");
     assert!(Decimal::is_number(state["close"].as_str().unwrap()));
 }
 
-/// Fails unless a row that an event made has REST's names and types, and no others.
+/// Asserts that a row made from an event has exactly REST's names and types.
 #[track_caller]
 pub(super) fn assert_is_row_of_event(endpoint: Endpoint, row: &str) {
     let row: Map<String, Value> = serde_json::from_str(row).unwrap();
@@ -63,7 +63,7 @@ pub(super) fn assert_is_row_of_event(endpoint: Endpoint, row: &str) {
     .unwrap();
     let sample = if sample["data"].is_array() { &sample["data"][0] } else { &sample };
     for (name, value) in row {
-        // the sample of strikes is shortened
+        // the sample of strikes is abridged
         let of_rest = if endpoint == Endpoint::SpotExposuresStrike && name.contains(['_']) {
             &sample["call_gamma_oi"]
         } else {

@@ -1,4 +1,5 @@
-//! What may happen to a body: answers of REST and events, drawn from few times, strikes and alerts, so that they meet.
+//! Stories of a body: answers of REST and events with few distinct times, strikes and alerts, so that they
+//! interact.
 
 use std::fmt::Write as _;
 
@@ -10,15 +11,15 @@ use super::*;
 #[derive(Clone, Debug)]
 pub(super) struct Story {
     pub(super) endpoint: Endpoint,
-    /// With rising `fetched_at`.
+    /// In order of `fetched_at`.
     pub(super) answers: Vec<Hash>,
-    /// With what time they were received.
+    /// With their time of receipt.
     pub(super) events: Vec<(String, u64)>,
 }
 
-/// Friday 10:30 and 23:50 in New York: the latter turns into another session.
+/// Friday 10:30 and 23:50 in New York: the latter spans a change of session.
 const STARTS: [&str; 2] = ["2025-10-03T14:30:00Z", "2025-10-04T03:50:00Z"];
-/// How long it takes, in seconds: longer than rows of ours are shown beside REST's.
+/// Duration in seconds: longer than event rows are shown beside REST's.
 const SECONDS: i64 = 1_500;
 
 pub(super) fn story(endpoint: Endpoint) -> impl Strategy<Value = Story> {
@@ -35,7 +36,7 @@ pub(super) fn story(endpoint: Endpoint) -> impl Strategy<Value = Story> {
         });
         let events = events.into_iter().enumerate().map(|(at, (after, late_ms, draws))| {
             let (payload, at_ms) = event(endpoint, start_us / 1000, after, &draws);
-            // no two are received in one microsecond
+            // no two in the same microsecond
             (payload, u64::try_from((at_ms + late_ms) * 1000).unwrap() + u64::try_from(at).unwrap())
         });
         Story { endpoint, answers: answers.collect(), events: events.collect() }
@@ -60,7 +61,7 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
                 r#"{{"close":"{close}","high":"{high}","low":"{low}","open":"5","tape_time":"{tape_time}","total_volume":{volume},"prev_close":"1"}}"#
             )
         }
-        // an answer may come from a cache and be a minute behind the one before it
+        // an answer may come from a cache and be one minute older than the previous one
         Endpoint::SpotExposures => list(
             (0..=(after - draws[1] % 60).max(0) / 60)
                 .filter(|minute| samples::us(&at(minute * 60)) <= start_us + after * 1_000_000)
@@ -73,7 +74,7 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
                 })
                 .collect(),
         ),
-        // the strikes that it has may change
+        // its strikes may change
         Endpoint::SpotExposuresStrike => {
             let mut rows: Vec<String> = Vec::new();
             for (strike, draw) in ["5", "9.5", "25.0000000000", "100"].iter().zip(draws.chunks(3)) {
@@ -103,11 +104,11 @@ fn alert_row(start_us: i64, second: i64, draw: &[i64]) -> (i64, String) {
     (created_us, row)
 }
 
-/// An event, and when it happened in Unix milliseconds.
+/// An event and its time in Unix milliseconds.
 fn event(endpoint: Endpoint, start_ms: i64, after: i64, draws: &[i64]) -> (String, i64) {
     match endpoint {
         Endpoint::FlowAlerts => {
-            // all near each other: what is the same alert is told by seconds
+            // all close together: identity of alerts depends on seconds
             let at = start_ms + after / 10 * 1_000 + draws[0];
             let chain = CHAINS[usize::try_from(draws[1] % 2).unwrap()];
             let size = draws[2] % 2 + 1;

@@ -1,4 +1,4 @@
-//! A hash in Redis, a fetcher that writes it plainly, and the body that keeps it fresh.
+//! A hash in Redis, a fetcher that overwrites it, and the body that keeps it fresh.
 
 use super::*;
 
@@ -24,7 +24,7 @@ impl World {
         self.body.found("SPY", hash).unwrap();
     }
 
-    /// The service writes until there is nothing more to write, which is after once.
+    /// The service writes until nothing is wanted, which is after one write.
     pub(super) fn settle(&mut self) {
         if let Some(wanted) = self.body.wanted() {
             self.body.written(&wanted);
@@ -33,7 +33,7 @@ impl World {
         assert_eq!(self.body.wanted(), None);
     }
 
-    /// The service is started anew.
+    /// The service restarts.
     pub(super) fn restart(&mut self) {
         self.body = Body::new(self.body.endpoint, "SPY", true);
         self.look();

@@ -1,6 +1,6 @@
-//! A process that is killed at any moment, again and again.
+//! A process killed at arbitrary moments, repeatedly.
 //!
-//! The test starts itself as a writer, which tells on its stdout what the queue has promised; kills it; and opens what
+//! The test starts itself as a writer, which prints the promises of the queue to stdout; kills it; and opens what
 //! it left.
 
 use std::collections::HashSet;
@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Folder of the writer, and its seed.
+/// Folder and seed of the writer.
 const FOLDER: &str = "UW_SPOOL_TEST_CRASH_FOLDER";
 const SEED: &str = "UW_SPOOL_TEST_CRASH_SEED";
 const NAME: &str = "spool::tests::crash::a_killed_writer_keeps_what_it_promised";
 const ROUNDS: u64 = 40;
 const CHANNELS: [&str; 2] = ["price", "news"];
-/// Segments of a few batches, so that they come and go.
+/// Segments of a few batches, so that they turn over.
 const LIMITS: Limits = Limits { segment_bytes: 20_000, max_bytes: 1 << 20, ..ROOMY };
 
 fn payload(seq: u64) -> Vec<u8> {
@@ -28,7 +28,7 @@ fn channel(seq: u64) -> &'static str {
     CHANNELS[usize::from(seq.is_multiple_of(3))]
 }
 
-/// Works until it is killed. Lines: `appended <below>` when an append has returned, `acknowledged <below>` before an
+/// Runs until killed. Prints `appended <below>` after an append has returned, `acknowledged <below>` before an
 /// acknowledgement, `dropping <below>` before load shedding and `dropped <first> <last>` after it.
 fn work(folder: &Path, seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -79,13 +79,13 @@ fn work(folder: &Path, seed: u64) {
     }
 }
 
-/// What the writers have promised so far.
+/// The promises of the writers so far.
 #[derive(Default)]
 struct Promised {
     appended: u64,
     acknowledged: u64,
     dropped: HashSet<u64>,
-    /// It was killed in the middle of load shedding.
+    /// Killed during load shedding.
     is_dropping: bool,
 }
 
@@ -127,7 +127,7 @@ impl Promised {
         let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
         let is_lost = |seq: &u64| !there.contains(seq) && !self.dropped.contains(seq);
         let lost_here = (self.acknowledged..self.appended).filter(is_lost).count() as u64;
-        // what was being dropped is on record
+        // drops in progress are reported
         assert!(
             lost_here == 0 || Some(lost_here) <= lost(&recovery.damages),
             "{lost_here} {:?}",
@@ -135,7 +135,7 @@ impl Promised {
         );
         self.dropped.extend((recovery.acknowledged..recovery.next_seq).filter(|seq| !there.contains(seq)));
         self.appended = recovery.next_seq;
-        // what was not written down is not acknowledged any more
+        // unwritten acknowledgements are lost
         self.acknowledged = recovery.acknowledged;
     }
 }
@@ -159,7 +159,7 @@ fn a_killed_writer_keeps_what_it_promised() {
             .unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let (mut heard, mut bytes) = (Vec::new(), [0; 512]);
-        // so much is heard, then it is killed: a moment that does not depend on the speed of the machine
+        // killed after this much output: independent of the machine's speed
         let enough = rng.usize(0..6000);
         while heard.len() < enough {
             let read = stdout.read(&mut bytes).unwrap();

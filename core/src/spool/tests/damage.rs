@@ -1,9 +1,9 @@
-//! What a start makes of a folder that is not as it was left.
+//! Opening a damaged folder.
 
 use super::*;
 use crate::spool::format::{SEGMENT_HEADER, segment_header_of};
 
-/// Three records in each of three segments, the first of them acknowledged.
+/// Three records in each of three segments; the first one is acknowledged.
 fn nine_records() -> World {
     let mut world = World::new(TINY);
     for segment in 0..3 {
@@ -15,7 +15,7 @@ fn nine_records() -> World {
     world
 }
 
-/// Where each record of a segment begins, and its end.
+/// Returns the offsets of a segment's records, and its end.
 fn bounds(path: &Path) -> Vec<u64> {
     let len = fs::metadata(path).unwrap().len();
     let record = (len - SEGMENT_HEADER as u64) / 3;
@@ -37,7 +37,7 @@ fn every_byte_counts_wherever_it_is() {
             let damage = &damages[0];
             let is_last = record == Some(8);
             let kind = if is_last { DamageKind::TornTail } else { DamageKind::BadBytes };
-            // the first record is acknowledged; the cursor knows that there were nine
+            // the first record is acknowledged; the cursor states that there were nine
             let events = u64::from(record.is_some_and(|record| record > 0));
             assert_eq!(
                 (damage.kind, damage.events),
@@ -77,7 +77,7 @@ fn a_torn_tail_is_cut_at_every_length() {
         let whole = bounds(&path).iter().filter(|bound| **bound <= cut).count().saturating_sub(1) as u64;
         fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
         let damages = world.open().damages;
-        // the cursor knew of all nine
+        // the cursor stated nine
         assert_eq!(lost(&damages), Some(3 - whole), "cut at {cut}: {damages:?}");
         assert_eq!(world.seqs(), (0..6 + whole).collect::<Vec<_>>(), "cut at {cut}");
         world.append("a", [100]);
@@ -241,7 +241,7 @@ fn an_interrupted_rewriting_of_ids_is_finished() {
     let stream = StreamName { channel: "a", symbol: None };
     let plan = crate::spool::reassign::tests::plan_of(world.spool(), stream, id(50, 0));
     fs::write(&redo, &plan).unwrap();
-    // any part of it is written
+    // any prefix of it is written
     let after = |world: &mut World| -> Vec<EntryId> {
         let (records, damages) = world.records(0);
         assert_eq!(damages, []);
@@ -258,7 +258,7 @@ fn an_interrupted_rewriting_of_ids_is_finished() {
         assert_eq!(world.open().damages, [], "cut at {cut}");
         assert_eq!(after(&mut world), [id(50, 1), id(50, 2), id(50, 3)]);
     }
-    // a plan that is not whole had not begun
+    // an incomplete plan was not begun
     fs::write(&path, &before).unwrap();
     fs::write(&redo, &plan[..plan.len() - 1]).unwrap();
     assert_eq!(world.open().damages, []);
@@ -317,7 +317,7 @@ fn a_record_that_was_reported_as_damaged_is_read_once_its_bytes_are_good_again()
         assert_eq!((kinds(&damages), lost(&damages)), (vec![DamageKind::BadBytes], Some(1)));
         assert_eq!(world.seqs(), [0, 1, 2, 3, 5, 6, 7, 8]);
         world.persist();
-        // as a sector that the disk gives at a later try
+        // like a sector that is readable at a later attempt
         flip(&path, place);
         if restarts {
             assert_eq!(world.open().damages, []);
@@ -336,7 +336,7 @@ fn what_a_refused_write_left_is_not_read() {
     let mut world = World::new(TINY);
     world.append("a", [1, 2]);
     let path = world.files(".seg")[0].clone();
-    // whole records, of which the caller was told that they are not there, and which could not be cut off
+    // complete records whose append was reported as failed and could not be truncated
     let mut refused = Records::new();
     refused.clear(2);
     refused.push("a", 9, std::iter::empty(), b"refused").unwrap();

@@ -1,4 +1,4 @@
-//! The queue in a folder of its own, and what the tests do to it.
+//! A queue in a temporary folder, and operations on it.
 
 mod crash;
 mod damage;
@@ -19,23 +19,23 @@ use tempfile::TempDir;
 use super::*;
 use crate::event::EntryId;
 
-/// Big enough for all records of a test in one segment.
+/// Large enough for all records of a test in one segment.
 const ROOMY: Limits = Limits {
     segment_bytes: 1 << 20,
     segment_age: Duration::from_secs(60),
     max_bytes: 1 << 30,
     durable: false,
 };
-/// A record a segment.
+/// One record per segment.
 const TINY: Limits = Limits { segment_bytes: 1, ..ROOMY };
-/// What chance begins with, unless `UW_TEST_SEED` says otherwise.
+/// The random seed, unless `UW_TEST_SEED` is set.
 const DEFAULT_SEED: u64 = 1;
 
 fn id(ms: u64, seq: u64) -> EntryId {
     EntryId { ms, seq }
 }
 
-/// A queue, its folder, and the clock.
+/// A queue, its folder, and its clock.
 struct World {
     root: TempDir,
     spool: Option<Spool>,
@@ -51,7 +51,7 @@ impl World {
         world
     }
 
-    /// A folder that nobody has opened yet.
+    /// Creates a folder without opening it.
     fn closed(limits: Limits) -> World {
         let root = tempfile::tempdir().unwrap();
         World { root, spool: None, records: Records::new(), limits, now: Instant::now() }
@@ -61,7 +61,7 @@ impl World {
         self.root.path().join("shard-0-of-1")
     }
 
-    /// Opens the queue, after ending it as a kill does if it is open.
+    /// Opens the queue; ends an open one first, like a kill.
     fn open(&mut self) -> Recovery {
         self.kill();
         let (spool, recovery) = Spool::open(&self.folder(), self.limits, self.now).unwrap();
@@ -77,7 +77,7 @@ impl World {
         self.spool.as_mut().unwrap()
     }
 
-    /// Appends one event of a channel for each time, with the time as its payload, to the channel's full stream.
+    /// Appends one event per time to a channel's full stream, with the time as payload.
     fn append(&mut self, channel: &str, times_ms: impl IntoIterator<Item = u64>) {
         self.try_append(channel, times_ms).unwrap();
     }
@@ -97,7 +97,7 @@ impl World {
         spool.append(records, *now)
     }
 
-    /// All that can be read from a number on: numbers and payloads; and the damage met.
+    /// Reads everything from a number on: numbers and payloads, and damage found.
     fn read(&mut self, from: u64) -> (Vec<(u64, String)>, Vec<Damage>) {
         let (records, damages) = self.records(from);
         let text = |record: &Record| String::from_utf8(record.payload.to_vec()).unwrap();
@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// The numbers that can be read.
+    /// Returns the readable numbers.
     fn seqs(&mut self) -> Vec<u64> {
         let (records, damages) = self.read(0);
         assert_eq!(damages, []);
@@ -134,7 +134,7 @@ impl World {
         self.spool().persist_cursor().unwrap();
     }
 
-    /// The files of the folder with this ending, in order.
+    /// Returns the folder's files with this suffix, in order.
     fn files(&self, ending: &str) -> Vec<PathBuf> {
         files_of(&self.folder(), ending)
     }
@@ -151,7 +151,7 @@ fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Changes one bit of a file.
+/// Flips one bit of a file.
 fn flip(path: &Path, at: u64) {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
@@ -159,7 +159,7 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
 }
 
-/// The seed of a run, the same each time: `UW_TEST_SEED` names another one, or is `random`. Told when a test fails.
+/// Returns the seed of a run: fixed, from `UW_TEST_SEED`, or random if that is `random`. Printed when a test fails.
 fn seed() -> u64 {
     let is_random = env::var_os("UW_TEST_SEED").is_some_and(|seed| seed == "random");
     let seed = if is_random { fastrand::u64(..) } else { told("UW_TEST_SEED").unwrap_or(DEFAULT_SEED) };
@@ -167,7 +167,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// A number in the environment.
+/// Reads a number from the environment.
 fn told<T: FromStr<Err: Debug>>(name: &str) -> Option<T> {
     env::var_os(name).map(|value| value.to_str().unwrap().parse().unwrap())
 }

@@ -1,7 +1,7 @@
-//! Random lives of a queue against a list in memory.
+//! Random histories of a queue, compared with a list in memory.
 //!
-//! What is checked after every step: the records on disk are those of the list, in order, each number once. After every
-//! start: what is missing was reported, and exactly so many; acknowledged records may come again, others never go.
+//! Checked after every step: the records on disk equal the list, in order, each number once. After every opening:
+//! exactly the missing records were reported; acknowledged records may be delivered again, others are never lost.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ const SYMBOLS: [Option<&str>; 3] = [None, Some("SPY"), Some("QQQ")];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Channel, outlets, bytes of the payload.
+    /// Channel, outlets, payload size.
     Append(Vec<(usize, usize, usize)>),
     Acknowledge(u64),
     Persist,
     /// Seconds that pass before it.
     Sweep(u64),
-    /// Records in flight, bytes.
+    /// Records in flight, bytes wanted.
     Drop(u64, u64),
     /// Distance from the first record, channel, symbol.
     Reassign(u64, usize, usize, u64),
     Restart,
-    /// A segment and a place in it, and whether the process lives on.
+    /// A segment and an offset in it, and whether the process survives.
     Spoil(prop::sample::Index, prop::sample::Index, bool),
-    /// As above; the newest segment is cut there.
+    /// As above; the newest segment is truncated there.
     Cut(prop::sample::Index),
     Lose(prop::sample::Index),
 }
@@ -53,12 +53,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Overwrites a byte. A second [`flip`] of a bit would mend it, and the record would rightly be there again; this stays.
+/// Overwrites a byte. A second [`flip`] of a bit would repair it, and the record would rightly reappear; this is
+/// permanent.
 fn spoil(path: &Path, at: u64) {
     fs::File::options().write(true).open(path).unwrap().write_all_at(&[0xA5], at).unwrap();
 }
 
-/// What a record should be.
+/// The expected content of a record.
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
     channel: &'static str,
@@ -69,7 +70,7 @@ struct Expected {
 
 struct Model {
     world: World,
-    /// Records that must be there.
+    /// Records that must be on disk.
     records: BTreeMap<u64, Expected>,
     acknowledged: u64,
     /// The position on disk is at least this and at most `acknowledged`.
@@ -150,7 +151,7 @@ impl Model {
         self.gone();
     }
 
-    /// Segments may have been removed: those that are acknowledged, and their positions were written before.
+    /// Removes expected segments: those acknowledged, whose position was written before.
     fn gone(&mut self) {
         let kept_from = self.world.spool().kept_from();
         if self.records.range(..kept_from).next().is_some() {
@@ -202,7 +203,7 @@ impl Model {
         if files.is_empty() {
             return;
         }
-        // what a cursor knows of is missed exactly
+        // records known to a cursor are reported missing exactly
         self.world.persist();
         self.persisted = self.acknowledged;
         let path = segment.get(&files);
@@ -220,18 +221,18 @@ impl Model {
         self.restart(true);
     }
 
-    /// Damage under a living process: reading reports what is missing.
+    /// Damage under a running process: reading reports what is missing.
     fn met(&mut self) {
         let (records, damages) = self.world.records(0);
         self.account(&records, &damages);
-        // the next start must not report it again
+        // the next opening must not report it again
         self.world.persist();
     }
 
     fn restart(&mut self, is_damaged: bool) {
         let recovery = self.world.open();
         assert!((self.persisted..=self.acknowledged).contains(&recovery.acknowledged));
-        // a reader does not look at the header of a segment, so that is found later
+        // a reader does not check segment headers, so that is found later
         let is_header = |damage: &Damage| (damage.offset, damage.bytes, damage.events) == (0, 20, Some(0));
         assert!(is_damaged || recovery.damages.iter().all(is_header), "{:?}", recovery.damages);
         self.acknowledged = recovery.acknowledged;
@@ -251,7 +252,7 @@ impl Model {
         }
     }
 
-    /// What is not there any more is what was reported.
+    /// Asserts that the missing records are those reported.
     fn account(&mut self, records: &[Record], damages: &[Damage]) {
         let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
         let missing: Vec<u64> = self.records.keys().copied().filter(|seq| !there.contains(seq)).collect();
@@ -260,7 +261,7 @@ impl Model {
         self.records.retain(|seq, _| there.contains(seq));
     }
 
-    /// The queue is what the model says.
+    /// Asserts that the queue equals the model.
     fn check(&mut self) {
         let (records, damages) = self.world.records(0);
         assert_eq!(damages, []);
@@ -291,7 +292,7 @@ impl Model {
     }
 }
 
-/// Lives of a run, unless `UW_TEST_CASES` says how many.
+/// Number of histories per run, unless `UW_TEST_CASES` is set.
 const CASES: u32 = 150;
 
 fn chance() -> ProptestConfig {

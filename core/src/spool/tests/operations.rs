@@ -1,4 +1,4 @@
-//! What the queue does when nothing is damaged, and when the system refuses.
+//! Behaviour without damage, and when the system refuses.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -172,7 +172,7 @@ fn a_segment_goes_when_all_of_it_has_been_acknowledged_for_long_enough() {
     assert_eq!(sweep(&mut world), 1);
     assert_eq!(world.seqs(), [1, 2, 3]);
     world.now += 10 * SECOND;
-    // the newest one is sealed when it is old enough, so that a quiet feed leaves nothing behind
+    // the newest one is sealed when it is old enough, so that a quiet feed leaves nothing
     assert_eq!(sweep(&mut world), 2);
     assert_eq!((world.spool().bytes(), world.files(".seg").len()), (0, 0));
     let recovery = world.open();
@@ -193,7 +193,7 @@ fn the_last_ids_of_removed_records_outlive_them() {
     world.acknowledge(3);
     world.persist();
     assert_eq!(world.open().removed, [(name, id(2, 1))].into());
-    // what is acknowledged but still there is read from the records themselves
+    // acknowledged records still on disk are read from the records themselves
     let now = world.now;
     world.spool().sweep(now, Duration::ZERO).unwrap();
     assert_eq!(world.open().removed, [("a".into(), id(3, 0)), ("a:SPY".into(), id(3, 1))].into());
@@ -231,7 +231,7 @@ fn load_shedding_takes_the_oldest_segments_that_nobody_is_sending() {
     assert_eq!(dropped.events, [("a".into(), 1), ("b".into(), 2)].into());
     assert_eq!(world.seqs(), [0, 1, 2, 7, 8]);
     assert_eq!(world.spool().unacknowledged(), 4);
-    // nothing but the newest is left: it goes too, but not what is in flight
+    // only the newest is left: it is removed too, but not the records in flight
     assert_eq!(world.spool().drop_oldest(3, 1).unwrap().unwrap().last_seq, 8);
     assert_eq!(world.spool().drop_oldest(3, 1).unwrap(), None);
     world.append("c", [9]);
@@ -318,7 +318,7 @@ fn a_refused_write_leaves_nothing_and_the_next_one_goes_on() {
         for before in [0, 2] {
             let mut world = World::new(limits);
             world.append("a", 0..before);
-            // every write is refused for want of room, and nothing can be cut off
+            // every write fails for lack of space, and nothing can be truncated
             let full = || File::options().write(true).open("/dev/full").unwrap();
             if before == 0 {
                 let now = world.now;
@@ -337,10 +337,10 @@ fn a_refused_write_leaves_nothing_and_the_next_one_goes_on() {
     }
 }
 
-/// The file that a child of the next test works in.
+/// The file used by the child process of the next test.
 const REFUSED_IN: &str = "UW_SPOOL_TEST_REFUSED_IN";
 
-/// A segment cannot grow beyond some blocks: a write is cut in its middle, as on a full disk.
+/// Limits a segment to a few blocks: a write is torn, as on a full disk.
 #[test]
 fn a_write_that_the_disk_cuts_short_is_undone() {
     let Some(root) = std::env::var_os(REFUSED_IN) else {

@@ -1,4 +1,4 @@
-//! How fast the queue is. `cargo test --release -p uw-websocket-actors spool::tests::speed -- --ignored --nocapture`
+//! The speed of the queue: `cargo test --release -p uw-websocket-core spool::tests::speed -- --ignored --nocapture`
 
 use std::hint::black_box;
 
