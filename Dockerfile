@@ -24,7 +24,7 @@ COPY simulator simulator
 ARG REVISION=
 RUN touch src/lib.rs src/main.rs core/src/lib.rs actors/src/lib.rs simulator/src/lib.rs \
  && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
- && mkdir -p state/spool
+ && mkdir -p -m 700 state/spool
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=unknown

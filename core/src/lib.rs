@@ -10,6 +10,7 @@
 //! * [`duplicates`] and [`ids`]: which events came before, and the entry ID that each gets
 //! * [`spool`]: the disk queue of a shard, and its format
 //! * [`quarantine`]: the file of events that Redis never takes
+//! * [`private`]: how files and folders are created
 //! * [`snapshots`]: the bodies of the REST API with events merged into them
 //! * [`calendar`] and [`time`]: trading sessions, and times as text
 
@@ -21,6 +22,7 @@ pub mod feed;
 pub mod ids;
 pub mod labelled;
 pub mod plan;
+pub mod private;
 pub mod quarantine;
 pub mod routing;
 pub mod settings;

@@ -28,6 +28,12 @@ pub const RECORDS: &[Record] = &[
     record("warning", "doubtful setting", "variable, advice", "at startup, for each"),
     record("warning", "disabled: set ENABLE_WEBSOCKET to true to run the service", "", "at startup; exit 0"),
     record(
+        "warning",
+        "files open to other users",
+        "path, mode, entries, advice",
+        "at startup, once for `SPOOL_DIR` and once for `LOG_DIR`: the first of the entries whose mode is wider than 0700 or 0600",
+    ),
+    record(
         "info",
         "service starting",
         "version, connections, joins, channels, shards, redis",

@@ -14,6 +14,7 @@ use uw_websocket_core::time::millis;
 use slog::{Logger, info};
 use thiserror::Error;
 use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::private;
 use uw_websocket_core::quarantine::Quarantine;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::{
@@ -260,7 +261,7 @@ fn generation(folders: &[ShardFolder], shards: usize) -> u64 {
 /// Puts our name in the place of the predecessor's. Where that fails, its lease is waited for.
 fn succeed(path: &Path, instance: &str) -> Option<String> {
     let predecessor = std::fs::read_to_string(path).ok().filter(|name| !name.is_empty());
-    std::fs::write(path, instance).ok()?;
+    private::write(path, instance.as_bytes()).ok()?;
     predecessor
 }
 

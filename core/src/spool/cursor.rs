@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::ranges::Ranges;
 use crate::event::EntryId;
+use crate::private;
 
 /// Name of the file with the position.
 pub(super) const CURSOR: &str = "cursor";
@@ -133,7 +134,7 @@ pub(super) fn merge_removed<'l>(
 /// Writes a file anew: whoever reads it, at any moment, finds the old content or the new.
 pub(super) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()> {
     let temporary = folder.join(format!("{name}{TEMPORARY}"));
-    fs::write(&temporary, content)
+    private::write(&temporary, content.as_bytes())
         .and_then(|()| fs::rename(&temporary, folder.join(name)))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }

@@ -15,6 +15,7 @@ use super::format::{SEGMENT_HEADER, segment_header};
 use super::records::Records;
 use super::segment::Segment;
 use crate::event::EntryId;
+use crate::private;
 
 /// Sealed segments that wait to be synced. Whoever syncs is far behind when there are more; then the append waits for
 /// the oldest, so that neither open files nor what a power cut takes grow without a bound.
@@ -180,7 +181,7 @@ impl Spool {
         let segment = Segment::empty(self.next_seq, now);
         let path = segment.path(&self.folder);
         // a file of this name is what a failed write left: no known segment begins with the next number
-        let file = File::create(&path).context("create", &path)?;
+        let file = private::create_file(&path).context("create", &path)?;
         if let Err(error) = file.write_all_at(&segment_header(segment.first), 0) {
             // if it stays it is overwritten: the next try has the same name
             fs::remove_file(&path).ok();

@@ -16,6 +16,7 @@ use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
 use super::{aside, reassign};
 use crate::event::EntryId;
+use crate::private;
 
 /// What a start found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Spool {
     /// Opens the queue in `folder`, which is created if need be. Damage is no reason to refuse: it is reported, put
     /// aside, and passed over. An error means that the folder cannot be used at all.
     pub fn open(folder: &Path, limits: Limits, now: Instant) -> Result<(Spool, Recovery), SpoolError> {
-        fs::create_dir_all(folder).context("create", folder)?;
+        private::create_folder(folder).context("create", folder)?;
         let dir = File::open(folder).context("open", folder)?;
         if limits.durable
             && let Some(parent) = folder.parent()
