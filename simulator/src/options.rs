@@ -45,6 +45,9 @@ pub struct SimulatorOptions {
     pub listen: SocketAddr,
     /// The only token that is accepted; `None` accepts any that is not empty.
     pub token: Option<Secret>,
+    /// The only `Origin` that is accepted, such as `https://example.com`: browsers name the page's, whatever the page wants.
+    /// `None` accepts any, and none.
+    pub origin: Option<String>,
     /// The symbols of channels that are joined in their global form.
     pub symbols: Vec<Symbol>,
     /// How many events are made.
@@ -85,6 +88,7 @@ impl Default for SimulatorOptions {
         SimulatorOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
+            origin: None,
             symbols: USUAL_SYMBOLS.split(',').filter_map(|text| Symbol::parse(text).ok()).collect(),
             rate: Rate::PerSecond(100),
             spread: Spread::Skewed,
