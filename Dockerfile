@@ -1,6 +1,9 @@
 # The service alone in an image without a shell. Any builder will do: nothing here needs BuildKit.
 #   docker build -t uw-websocket .        (`make image` adds the version and the revision)
 
+# Both base images are named by a tag, which moves. To build from what was tried, pin them by the digest that
+#   docker buildx imagetools inspect rust:1-slim-bookworm --format '{{json .Manifest.Digest}}'
+# prints, with the tag beside it: FROM rust:1-slim-bookworm@sha256:… AS build
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
 
