@@ -175,9 +175,9 @@ async fn check_redis(
 
 /// Where the ledger keeps its state.
 #[must_use]
-pub fn ledger_places(settings: &ActorSettings, pool: Pool) -> Places {
+pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
     let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, pool, prefix: settings.keys.prefix.clone() }
+    Places { folder, address, prefix: settings.keys.prefix.clone() }
 }
 
 /// Faults on request; only a build for tests has any.
@@ -229,7 +229,7 @@ impl Service {
 
     /// Begins a term as owner: what an earlier owner left in the ledger is read, then the children start.
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> Term {
-        let places = ledger_places(settings, self.pool.clone());
+        let places = ledger_places(settings, self.address.clone());
         let log = self.log.new(o!("component" => "ledger"));
         let clerk = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
         let gaps = clerk.book.clone();
@@ -266,7 +266,7 @@ impl Service {
         }
         let observations = Arc::clone(&self.observations);
         let parts = JanitorParts {
-            pool: self.pool.clone(),
+            address: self.address.clone(),
             prefix: settings.keys.prefix.clone(),
             retention: settings.retention,
             may_write: Box::new(move || role.borrow().may_write() && !observations.stopping.load(Relaxed)),

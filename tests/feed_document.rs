@@ -108,10 +108,9 @@ fn channels() -> String {
         )
         .unwrap();
     }
-    let (other, cap) =
-        (Channel::parse("trading_halts").unwrap(), cap_of(&Channel::parse("trading_halts").unwrap()));
-    writeln!(table, "| any other | | `{}` | unknown | unknown | {} | | |", other.family(), grouped(cap))
-        .unwrap();
+    let other = Channel::parse("in_no_table").unwrap();
+    let (family, cap) = (other.family(), grouped(cap_of(&other)));
+    writeln!(table, "| any other | | `{family}` | unknown | unknown | {cap} | | |").unwrap();
     table
 }
 

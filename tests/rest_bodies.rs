@@ -64,7 +64,7 @@ const EXAMPLES: [Example; 4] = [
 
 fn section(example: &Example) -> String {
     let mut body = Body::new(example.endpoint, "SPY", true);
-    body.found("SPY", Some((example.before, example.fetched_at))).unwrap();
+    body.found_at(i64::MAX, "SPY", Some((example.before, example.fetched_at))).unwrap();
     body.add(example.event, Receipt::new(example.received_us, EntryId::default())).unwrap();
     let after = body.wanted().unwrap();
     let lines = |payload: &str| payload.replace("},{", "},\n {");

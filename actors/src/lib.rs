@@ -33,6 +33,7 @@ pub mod fault;
 mod glob;
 pub mod sampled;
 mod skew;
+mod sync;
 pub mod tls;
 
 #[cfg(test)]

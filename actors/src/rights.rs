@@ -53,6 +53,8 @@ const EXEC: Right = right("exec", Area::None, "", MULTI.purpose);
 /// Every other command of the service, by what it is for. One that is used under both areas is there twice.
 const RIGHTS: &[Right] = &[
     right("xadd", Area::Own, "KEY NOMKSTREAM * payload {}", "the event streams and the gap ledger"),
+    right("strlen", Area::Own, "KEY", "to read no value that is too large to be ours"),
+    right("hstrlen", Area::Own, "KEY payload", "to read no value that is too large to be ours"),
     right("xinfo|stream", Area::Own, "KEY", "to know the last id of a stream"),
     right("xrange", Area::Own, "KEY - + COUNT 1", "to look up what became of a write"),
     right("hset", Area::Own, "KEY field value", "ws:latest and ws:map"),
@@ -60,7 +62,7 @@ const RIGHTS: &[Right] = &[
     right("hget", Area::Own, "KEY payload", "to compare ws:latest with what was written"),
     right("del", Area::Own, "KEY", "a strike map of an earlier session"),
     right("expire", Area::Own, "KEY 30", "ws:status"),
-    right("eval", Area::Own, "return(0) 1 KEY", "the lease ws:owner, and the age limit"),
+    right("eval", Area::Own, "return(0) 1 KEY", "the lease ws:owner, the age limit, and looks at streams"),
     right("get", Area::Own, "KEY", "the lease, and the state of the ledger"),
     right("set", Area::Own, "KEY value", "the lease, and the state of the ledger"),
     right("pexpire", Area::Own, "KEY 15000", "the lease"),
@@ -71,7 +73,7 @@ const RIGHTS: &[Right] = &[
     right("xtrim", Area::Own, "KEY MINID ~ 0", "the age limit"),
     right("unlink", Area::Own, "KEY", "the age limit"),
     right("hget", Area::Shared, "KEY payload", "the snapshots that are shared with REST"),
-    right("hmget", Area::Shared, "KEY payload fetched_at", "the snapshots that are shared with REST"),
+    right("hstrlen", Area::Shared, "KEY payload", "to read no snapshot that is too large"),
     right("hset", Area::Shared, "KEY payload {}", "the snapshots that are shared with REST"),
     right("eval", Area::Shared, "return(0) 1 KEY", "the snapshots that are shared with REST"),
     right("evalsha", Area::Shared, EVALSHA, "the snapshots that are shared with REST"),

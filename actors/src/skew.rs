@@ -1,15 +1,23 @@
-//! Test-only: a wall clock that is wrong by what a file says, so that it can step while the service runs.
-//!
-//! Without the feature `fault-injection` the clock is what the system says, and this costs nothing.
+//! The wall clock. In tests it may be wrong by what a file says, so that it can step while the service runs; without the
+//! feature `fault-injection` it is what the system says, and this costs nothing.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The wall clock in Unix microseconds.
+#[must_use]
+pub fn unix_micros() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
 
 #[cfg(not(feature = "fault-injection"))]
 #[inline]
-pub(crate) fn skewed(unix_us: u64) -> u64 {
+fn skewed(unix_us: u64) -> u64 {
     unix_us
 }
 
 #[cfg(feature = "fault-injection")]
-pub(crate) use file::skewed;
+use file::skewed;
 
 #[cfg(feature = "fault-injection")]
 mod file {
@@ -28,7 +36,7 @@ mod file {
     static OFFSET_US: AtomicI64 = AtomicI64::new(0);
 
     /// The time of the system as the service shall see it.
-    pub(crate) fn skewed(unix_us: u64) -> u64 {
+    pub(super) fn skewed(unix_us: u64) -> u64 {
         let Some(file) = &*FILE else { return unix_us };
         if unix_us.abs_diff(LOOKED_AT_US.load(Relaxed)) >= LOOK_EVERY_US {
             LOOKED_AT_US.store(unix_us, Relaxed);

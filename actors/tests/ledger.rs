@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use deadpool_redis::{Pool, redis};
+use deadpool_redis::redis;
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
-use uw_websocket_actors::control;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::book::Watch;
 use uw_websocket_actors::ledger::clerk::Clerk;
@@ -23,8 +22,9 @@ use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
 use uw_websocket_actors::ledger::post::Post;
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::ledger::{self, Places};
-use uw_websocket_actors::observation::{Observations, unix_micros};
+use uw_websocket_actors::observation::{Distrust, Observations, unix_micros};
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::settings::Secret;
@@ -66,9 +66,25 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
-    fn pool(&self) -> Pool {
+    fn address(&self) -> Address {
         let url = Secret::new(format!("unix://{}", self.socket().display()));
-        control::pool(&RedisSettings { url, extra_root_pem: None }).unwrap()
+        Address::new(&RedisSettings { url, extra_root_pem: None }).unwrap()
+    }
+
+    /// Runs a command of the test's own.
+    fn command(&self, words: &[&str]) {
+        self.query::<redis::Value>(words);
+    }
+
+    /// What a command answers with.
+    fn text(&self, words: &[&str]) -> String {
+        self.query(words)
+    }
+
+    fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(format!("unix://{}", self.socket().display())).unwrap();
+        let (name, arguments) = words.split_first().unwrap();
+        redis::cmd(name).arg(arguments).query(&mut client.get_connection().unwrap()).unwrap()
     }
 }
 
@@ -86,7 +102,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(pool: Pool, prefix: &str, folder: Option<&Path>) -> Process {
+    async fn start(address: Address, prefix: &str, folder: Option<&Path>) -> Process {
         let topics = vec![Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let plans = [("news", &topics[..])];
         let observations = Observations::new(
@@ -98,7 +114,7 @@ impl Process {
             Arc::default(),
         );
         let observations = Arc::new(observations);
-        let places = Places { folder: folder.map(Path::to_owned), pool, prefix: prefix.to_owned() };
+        let places = Places { folder: folder.map(Path::to_owned), address, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
         let clerk = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
@@ -146,14 +162,14 @@ async fn polled(future: impl Future<Output = ()>, polls: usize) -> bool {
     .await
 }
 
-async fn stream(pool: &Pool, prefix: &str) -> Vec<Gap> {
-    let entries = Post::new(pool.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
+async fn stream(address: &Address, prefix: &str) -> Vec<Gap> {
+    let entries = Post::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
     entries.into_iter().map(|(_, gap)| gap.expect("an entry of ours")).collect()
 }
 
 /// Whatever becomes of the turn after an outage has ended, the outage is on record once.
-async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
-    let mut first = Process::start(pool.clone(), prefix, folder).await;
+async fn die_during_a_turn(address: &Address, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
+    let mut first = Process::start(address.clone(), prefix, folder).await;
     let watch = first.join();
     first.turn().await;
     let lost_at = first.observations.connections[0].last_frame_at.get().unwrap();
@@ -166,13 +182,13 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     // a write that has begun ends, unlike in a real death: on the one thread for it this comes after it
     tokio::task::spawn_blocking(|| ()).await.unwrap();
 
-    let mut second = Process::start(pool.clone(), prefix, folder).await;
+    let mut second = Process::start(address.clone(), prefix, folder).await;
     let watch = second.join();
     second.turn().await;
     second.turn().await;
     second.close(stretched(PATIENCE)).await;
     drop(watch);
-    let gaps = stream(pool, prefix).await;
+    let gaps = stream(address, prefix).await;
     let of_outage: Vec<&Gap> = gaps.iter().filter(|gap| gap.from_us == lost_at).collect();
     assert_eq!(of_outage.len(), 1, "dead after {polls} polls: {gaps:#?}");
     assert!(gaps.iter().is_sorted_by(|a, b| a.to_us <= b.from_us), "{gaps:#?}");
@@ -180,8 +196,8 @@ async fn die_during_a_turn(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
 }
 
 /// Whatever becomes of a turn in which a loss goes on, and of the one in which it ends, its events are on record once.
-async fn die_during_a_loss(pool: &Pool, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
-    let mut first = Process::start(pool.clone(), prefix, folder).await;
+async fn die_during_a_loss(address: &Address, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
+    let mut first = Process::start(address.clone(), prefix, folder).await;
     let loss = |from, to| {
         Gap::new(Family::News, vec!["news".into()], (from, to), GapReason::SpoolFull).with_events(1)
     };
@@ -194,10 +210,10 @@ async fn die_during_a_loss(pool: &Pool, prefix: &str, folder: Option<&Path>, pol
     drop(first);
     tokio::task::spawn_blocking(|| ()).await.unwrap();
 
-    let mut second = Process::start(pool.clone(), prefix, folder).await;
+    let mut second = Process::start(address.clone(), prefix, folder).await;
     second.turn().await;
     second.close(PATIENCE).await;
-    let gaps = stream(pool, prefix).await;
+    let gaps = stream(address, prefix).await;
     let losses: Vec<&Gap> = gaps.iter().filter(|gap| gap.reason == GapReason::SpoolFull).collect();
     assert_eq!(losses, [&loss(1, 3).with_events(2)], "dead after {polls} polls");
     has_ended
@@ -213,21 +229,21 @@ fn a_ledger_that_dies_at_any_step_has_every_loss_once() {
     die_at_every_step(die_during_a_loss);
 }
 
-fn die_at_every_step(dies: impl AsyncFn(&Pool, &str, Option<&Path>, usize) -> bool) {
+fn die_at_every_step(dies: impl AsyncFn(&Address, &str, Option<&Path>, usize) -> bool) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(die_after_any_poll(dies));
 }
 
-async fn die_after_any_poll(dies: impl AsyncFn(&Pool, &str, Option<&Path>, usize) -> bool) {
+async fn die_after_any_poll(dies: impl AsyncFn(&Address, &str, Option<&Path>, usize) -> bool) {
     let redis = RedisServer::start();
-    let pool = redis.pool();
+    let address = redis.address();
     for with_folder in [true, false] {
         let mut polls = 0;
         loop {
             let folder = tempfile::tempdir().unwrap();
             let prefix = format!("{with_folder}-{polls}");
             let folder = Some(folder.path()).filter(|_| with_folder);
-            if dies(&pool, &prefix, folder, polls).await {
+            if dies(&address, &prefix, folder, polls).await {
                 break;
             }
             polls += 1;
@@ -240,48 +256,47 @@ async fn die_after_any_poll(dies: impl AsyncFn(&Pool, &str, Option<&Path>, usize
 #[tokio::test]
 async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
-    let mut first = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let address = redis.address();
+    let mut first = Process::start(address.clone(), "uw", Some(folder.path())).await;
     first.clerk.book.note(gap(5));
     // ids are on record, the entry is written, and nobody hears of it
     first.later_turn().await;
     let state = folder.path().join("state.json");
     let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
     assert_eq!(kept["waiting"].as_array().map(Vec::len), Some(1), "it leaves the state after Redis has it");
-    let connection = &mut pool.get().await.unwrap();
-    redis::cmd("DEL").arg("uw:ws:ledger").exec_async(connection).await.unwrap();
+    redis.command(&["DEL", "uw:ws:ledger"]);
     drop(first);
-    let mut second = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let mut second = Process::start(address.clone(), "uw", Some(folder.path())).await;
     assert_eq!(second.clerk.waiting.len(), 1);
     second.turn().await;
-    assert_eq!((second.clerk.waiting.len(), stream(&pool, "uw").await.len()), (0, 1));
+    assert_eq!((second.clerk.waiting.len(), stream(&address, "uw").await.len()), (0, 1));
 }
 
 #[tokio::test]
 async fn a_loss_that_goes_on_at_the_end_is_written_before_it() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
-    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let address = redis.address();
+    let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     let now = unix_micros();
     for _ in 0..3 {
         process.clerk.book.note_at(gap(1), now);
     }
     process.close(PATIENCE).await;
-    assert_eq!(stream(&pool, "uw").await, [gap(1).with_events(3)]);
+    assert_eq!(stream(&address, "uw").await, [gap(1).with_events(3)]);
 }
 
 #[tokio::test]
 async fn a_backlog_is_written_in_order_a_part_at_a_time() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
-    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let address = redis.address();
+    let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     let gaps: Vec<Gap> = (0..250).map(gap).collect();
     gaps.iter().cloned().for_each(|gap| process.clerk.book.note(gap));
     for written in [100, 200, 250] {
         process.later_turn().await;
-        assert_eq!(stream(&pool, "uw").await.len(), written);
+        assert_eq!(stream(&address, "uw").await.len(), written);
     }
-    assert_eq!(stream(&pool, "uw").await, gaps);
+    assert_eq!(stream(&address, "uw").await, gaps);
     assert_eq!(process.observations.gaps.recorded(GapReason::Rejected).get(), 250);
     assert_eq!(process.observations.gaps.recent().len(), 20);
 }
@@ -289,45 +304,99 @@ async fn a_backlog_is_written_in_order_a_part_at_a_time() {
 #[tokio::test]
 async fn a_key_of_another_type_keeps_the_gaps_waiting() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
-    let connection = &mut pool.get().await.unwrap();
-    redis::cmd("SET").arg("uw:ws:gaps").arg("foreign").exec_async(connection).await.unwrap();
-    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let address = redis.address();
+    redis.command(&["SET", "uw:ws:gaps", "foreign"]);
+    let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     process.clerk.book.note(gap(1));
     process.later_turn().await;
     assert_eq!(process.observations.gaps.waiting(), 1);
-    redis::cmd("DEL").arg("uw:ws:gaps").exec_async(connection).await.unwrap();
+    redis.command(&["DEL", "uw:ws:gaps"]);
     process.close(stretched(PATIENCE)).await;
-    assert_eq!(stream(&pool, "uw").await, [gap(1)]);
+    assert_eq!(stream(&address, "uw").await, [gap(1)]);
 }
 
 #[tokio::test]
 async fn without_a_folder_the_state_is_in_redis() {
     let redis = RedisServer::start();
-    let pool = redis.pool();
-    let mut first = Process::start(pool.clone(), "uw", None).await;
+    let address = redis.address();
+    let mut first = Process::start(address.clone(), "uw", None).await;
     let watch = first.join();
     first.turn().await;
     let alive_before = unix_micros();
     drop((first, watch));
-    let mut second = Process::start(pool.clone(), "uw", None).await;
+    let mut second = Process::start(address.clone(), "uw", None).await;
     let watch = second.join();
     second.turn().await;
-    let gaps = stream(&pool, "uw").await;
+    let gaps = stream(&address, "uw").await;
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
     drop(watch);
 }
 
+/// The state in Redis with every time in it of 2099, also in the ids.
+async fn poison_state(redis: &RedisServer, address: &Address) {
+    let mut process = Process::start(address.clone(), "uw", None).await;
+    process.clerk.book.note(gap(7));
+    let watch = process.join();
+    // Redis does not take the gap, and has the state with the id
+    redis.command(&["SET", "uw:ws:gaps", "foreign"]);
+    process.later_turn().await;
+    drop((process, watch));
+    let state = redis.text(&["GET", "uw:ws:ledger"]);
+    let mut state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    state["alive_at"] = "2099-01-01T00:00:00.000000+00:00".into();
+    state["waiting"][0]["id"] = "4070908800000-0".into();
+    redis.command(&["SET", "uw:ws:ledger", &state.to_string()]);
+    redis.command(&["DEL", "uw:ws:gaps"]);
+}
+
+#[tokio::test]
+async fn a_state_of_the_future_writes_gaps_of_now() {
+    let redis = RedisServer::start();
+    let address = redis.address();
+    poison_state(&redis, &address).await;
+    let before = unix_micros();
+    let mut process = Process::start(address.clone(), "uw", None).await;
+    assert!(process.observations.distrusted(Distrust::Future).get() > 0);
+    let watch = process.join();
+    process.turn().await;
+    process.turn().await;
+    let entries = Post::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
+    let now = unix_micros();
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    for (id, gap) in entries {
+        let gap = gap.unwrap();
+        assert!(id.ms <= now / 1000 && gap.to_us <= now, "{id} {gap:?}");
+        assert!(gap == self::gap(7) || gap.from_us >= before, "{gap:?}");
+    }
+    drop(watch);
+}
+
+#[tokio::test]
+async fn a_state_that_names_more_than_a_service_does_is_not_used() {
+    let redis = RedisServer::start();
+    let address = redis.address();
+    let mut first = Process::start(address.clone(), "uw", None).await;
+    first.turn().await;
+    drop(first);
+    let state = redis.text(&["GET", "uw:ws:ledger"]);
+    let long = state.replace(r#""instance":"test""#, &format!(r#""instance":"{}""#, "x".repeat(1 << 20)));
+    assert_ne!(long, state);
+    redis.command(&["SET", "uw:ws:ledger", &long]);
+    let places = Places { folder: None, address, prefix: "uw".into() };
+    let read = ledger::look(places, unix_micros()).await;
+    assert!(matches!(read, Err(ShelfError::Unusable { .. })), "{read:?}");
+}
+
 #[tokio::test]
 async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
+    let address = redis.address();
     let places = |prefix: &str| {
         let folder = Some(folder.path().to_owned());
-        Places { folder, pool: pool.clone(), prefix: prefix.to_owned() }
+        Places { folder, address: address.clone(), prefix: prefix.to_owned() }
     };
-    let mut process = Process::start(pool.clone(), "uw", None).await;
+    let mut process = Process::start(address.clone(), "uw", None).await;
     process.turn().await;
     std::fs::write(folder.path().join("state.json"), "{").unwrap();
     let missing = ledger::look(places("other"), unix_micros()).await;
@@ -338,17 +407,17 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
 #[tokio::test]
 async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
-    let pool = redis.pool();
+    let address = redis.address();
     // whoever opens a pipe for writing waits until somebody reads
     let pipe = folder.path().join("state.json.new");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let mut process = Process::start(pool.clone(), "uw", Some(folder.path())).await;
+    let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     process.clerk.book.note(gap(1));
     process.later_turn().await;
-    assert_eq!(stream(&pool, "uw").await, [gap(1)]);
+    assert_eq!(stream(&address, "uw").await, [gap(1)]);
     process.clerk.book.note(gap(2));
     process.close(stretched(Duration::from_millis(250))).await;
-    assert_eq!(stream(&pool, "uw").await, [gap(1), gap(2)]);
+    assert_eq!(stream(&address, "uw").await, [gap(1), gap(2)]);
     drop(std::fs::File::open(&pipe).unwrap());
 }
 

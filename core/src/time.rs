@@ -19,6 +19,19 @@ pub fn parse_iso(text: &str) -> Option<u64> {
     u64::try_from(at.as_microsecond()).ok()
 }
 
+/// How far ahead of our clock a time from outside may be, in microseconds: clocks that are kept differ by seconds. What
+/// claims to be later would be the newest for ever.
+pub const MAX_AHEAD_US: u64 = 5 * 60 * 1_000_000;
+
+/// Takes a time from outside that claims to be of the future as of `now_us`, both in Unix microseconds; says whether it did.
+pub fn hold_back(at_us: &mut u64, now_us: u64) -> bool {
+    let is_ahead = at_us.saturating_sub(now_us) > MAX_AHEAD_US;
+    if is_ahead {
+        *at_us = now_us;
+    }
+    is_ahead
+}
+
 /// A duration in whole milliseconds, as log records have it.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
@@ -35,6 +48,16 @@ mod tests {
         assert_eq!(iso_utc(1_767_323_045_000_000), "2026-01-02T03:04:05.000000+00:00");
         assert_eq!(iso_utc(0), "1970-01-01T00:00:00.000000+00:00");
         assert!(iso_utc(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn what_claims_to_be_of_the_future_is_taken_as_of_now() {
+        for (at, held) in
+            [(0, 0), (7, 7), (7 + MAX_AHEAD_US, 7 + MAX_AHEAD_US), (8 + MAX_AHEAD_US, 7), (u64::MAX, 7)]
+        {
+            let mut seen = at;
+            assert_eq!((hold_back(&mut seen, 7), seen), (held != at, held), "{at}");
+        }
     }
 
     #[test]

@@ -1,41 +1,40 @@
-//! What a simulator has done so far.
+//! Totals of a simulator.
 
 use std::collections::BTreeMap;
 
 use crate::session::SessionCounts;
 
-/// What a simulator has done so far, over all its connections.
+/// Totals since startup, over all connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests that came, refused ones too.
+    /// Requests received, including refused ones.
     pub handshakes: u64,
     /// Handshakes that were refused.
     pub refused: u64,
-    /// Joins that were acknowledged with `ok`.
+    /// Joins acknowledged with `ok`.
     pub joins: u64,
-    /// Different events that were made or played, each once however many connections got it.
+    /// Distinct events made or played; one sent to several connections counts once.
     pub events: u64,
-    /// The same by channel.
+    /// `events` by channel.
     pub by_channel: BTreeMap<String, u64>,
-    /// Events as often as they were handed to a connection, repeats included. What was not yet written when a
-    /// connection ended is lost.
+    /// Events handed to connections, repeats included. Those unwritten when a connection ends are lost.
     pub frames: u64,
-    /// Events that were sent a second time, byte for byte.
+    /// Events sent again byte for byte.
     pub duplicates: u64,
-    /// Events that were sent a second time with other contents.
+    /// Events sent again with the same number and other contents.
     pub amendments: u64,
-    /// Frames that were no events.
+    /// Frames other than events.
     pub odd_frames: u64,
-    /// Events that were dropped because a client did not read.
+    /// Events dropped because the client did not read.
     pub dropped: u64,
-    /// Frames of a recording that nobody had joined.
+    /// Frames of a recording whose topic no client had joined.
     pub unheard: u64,
-    /// Pongs that came.
+    /// Pongs received.
     pub pongs: u64,
 }
 
 impl Counts {
-    /// Adds what one connection has done.
+    /// Adds the totals of one connection.
     pub(super) fn add(&mut self, session: SessionCounts) {
         self.frames += session.frames;
         self.dropped += session.dropped;

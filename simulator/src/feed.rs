@@ -1,37 +1,37 @@
-//! The events for everything that is joined: which topic comes next, and who gets it.
+//! Schedules the events of all joined topics and delivers them to the sessions that joined.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use uw_websocket_core::event::{Channel, Symbol};
 
-use crate::events::{self, EventMaker, Scene};
+use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
 use crate::options::{SimulatorOptions, Spread};
 use crate::session::{Room, Session};
 
-/// Bytes of a session that may be unwritten before it takes no more events: a large write, and small enough to stay in
-/// the processor's cache. What a pausing client needs besides is in the buffers of the kernel.
+/// Unwritten bytes at which a session takes no more events: enough for a large write, and few enough to stay in the
+/// processor's cache. The kernel's buffers cover a client that pauses.
 pub(super) const OUTBOX_LIMIT: usize = 256 * 1024;
-/// Picks in the schedule; every topic has at least one.
+/// Entries of the schedule; every topic has at least one.
 const SCHEDULE: u64 = 4096;
-/// Picks of topics without room before all topics are looked through.
+/// Schedule entries without room before every topic is tried.
 const MAX_MISSES: usize = 64;
-/// Events that share a reading of the clock.
+/// Events per reading of the clock; at full speed they are made within microseconds.
 const EVENTS_PER_MOMENT: u64 = 32;
 
-/// What became of an attempt to make an event.
+/// Outcome of an attempt to make an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// It was made and delivered, or dropped on request.
+    /// Delivered, or dropped on request.
     Sent,
-    /// One of its receivers has no room.
+    /// A receiver has no room.
     Full,
-    /// Nobody can take it.
+    /// No session can take it.
     Nobody,
 }
 
-/// One channel and symbol, and who joined it.
+/// A channel and symbol with the sessions that joined it.
 #[derive(Debug)]
 struct Source {
     maker: EventMaker,
@@ -46,20 +46,20 @@ struct Delivery {
     prefix: Vec<u8>,
 }
 
-/// Makes events and hands them to sessions.
+/// Makes events and delivers them.
 #[derive(Debug)]
 pub(super) struct Feed {
     scene: Scene,
     rng: fastrand::Rng,
     sources: Vec<Source>,
-    /// By channel and symbol; empty where there is none.
+    /// Index of a source by channel and symbol; the symbol is empty for a channel without symbols.
     by_name: HashMap<(String, String), usize>,
     schedule: Vec<usize>,
     cursor: usize,
     /// The sources of the schedule, each once.
     steady: Vec<usize>,
     wave_sources: Vec<usize>,
-    /// Names and numbers of events of the channels.
+    /// Channels with the number of their events.
     channels: Vec<(String, u64)>,
     alterations: Vec<(Alteration, u64)>,
     duplicate_every: Option<u64>,
@@ -72,7 +72,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(options: &SimulatorOptions) -> Feed {
         Feed {
-            scene: Scene::new(options.seed, options.stamp),
+            scene: Scene::new(options.stamp),
             rng: fastrand::Rng::with_seed(options.seed),
             sources: Vec::new(),
             by_name: HashMap::new(),
@@ -90,7 +90,7 @@ impl Feed {
         }
     }
 
-    /// Sets which events take another form.
+    /// Sets the alterations, each with its period in events.
     pub(super) fn alter(&mut self, alterations: Vec<(Alteration, u64)>) {
         let every = |wanted| alterations.iter().find(|(kind, _)| *kind == wanted).map(|(_, every)| *every);
         self.duplicate_every = every(Alteration::Duplicate);
@@ -101,7 +101,7 @@ impl Feed {
         self.alterations = alterations;
     }
 
-    /// Takes over who joined what.
+    /// Rebuilds the schedule from the topics of the sessions.
     pub(super) fn arrange(&mut self, sessions: &[Rc<Session>], options: &SimulatorOptions) {
         for source in &mut self.sources {
             source.deliveries.clear();
@@ -114,8 +114,7 @@ impl Feed {
         let joined = |index: &usize| !self.sources[*index].deliveries.is_empty();
         let joined: Vec<usize> = (0..self.sources.len()).filter(joined).collect();
         let waves = options.waves.is_some();
-        let in_waves =
-            |index: &usize| waves && self.channels[self.sources[*index].channel].0.starts_with("gex_strike");
+        let in_waves = |index: &usize| waves && is_in_rows(&self.channels[self.sources[*index].channel].0);
         let (wave_sources, steady): (Vec<usize>, Vec<usize>) = joined.into_iter().partition(in_waves);
         self.wave_sources = wave_sources;
         self.schedule = match options.spread {
@@ -126,7 +125,7 @@ impl Feed {
         self.cursor = 0;
     }
 
-    /// Adds the session to every source that `topic` stands for.
+    /// Adds the session to every source of a topic.
     fn subscribe(&mut self, session: &Rc<Session>, topic: &str, options: &SimulatorOptions) {
         let (channel, symbol) =
             topic.split_once(':').map_or((topic, None), |(channel, symbol)| (channel, Some(symbol)));
@@ -136,11 +135,11 @@ impl Feed {
             return;
         }
         match symbol {
-            Some(symbol) if events::is_per_ticker(channel) && Symbol::is_valid(symbol) => {
+            Some(symbol) if Sample::of(channel).is_per_ticker() && Symbol::is_valid(symbol) => {
                 self.deliver_to(session, topic, (channel, symbol));
             }
             Some(_) => {}
-            None if events::has_symbols(channel) => {
+            None if Sample::of(channel).has_symbols() => {
                 for symbol in &options.symbols {
                     self.deliver_to(session, topic, (channel, symbol.as_str()));
                 }
@@ -168,7 +167,7 @@ impl Feed {
         self.sources.len() - 1
     }
 
-    /// The place of a channel's count.
+    /// Index of a channel in `channels`.
     fn channel(&mut self, name: &str) -> usize {
         self.channels.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             self.channels.push((name.to_owned(), 0));
@@ -176,7 +175,7 @@ impl Feed {
         })
     }
 
-    /// Every source as often as is usual for its channel and its rank in it, shuffled.
+    /// Gives each channel its usual share and within it the n-th source 1/n of the first one's, shuffled.
     fn skewed(&mut self, sources: &[usize]) -> Vec<usize> {
         let mut ranks = vec![0_u64; self.channels.len()];
         let mut shares = Vec::with_capacity(sources.len());
@@ -188,7 +187,7 @@ impl Feed {
             of_channel[channel] += share;
             shares.push((*source, channel, share));
         }
-        let rate = |channel: usize| u64::from(events::usual_rate(&self.channels[channel].0));
+        let rate = |channel: usize| u64::from(Sample::of(&self.channels[channel].0).rate);
         let present = (0..self.channels.len()).filter(|channel| ranks[*channel] > 0);
         let total: u64 = present.map(rate).sum::<u64>().max(1);
         let mut schedule = Vec::new();
@@ -200,12 +199,12 @@ impl Feed {
         schedule
     }
 
-    /// Whether anybody joined anything that has events.
+    /// Whether any joined topic has events.
     pub(super) fn has_listeners(&self) -> bool {
         !self.schedule.is_empty() || !self.wave_sources.is_empty()
     }
 
-    /// How many sources have their events in waves.
+    /// Number of sources whose events come in waves.
     pub(super) fn wave_sources(&self) -> usize {
         self.wave_sources.len()
     }
@@ -215,7 +214,7 @@ impl Feed {
         self.scene.refresh();
     }
 
-    /// Makes the next event of the schedule; if its receivers have no room, none is made.
+    /// Makes the next event of the schedule, unless a receiver has no room.
     #[inline]
     pub(super) fn next(&mut self) -> Offer {
         let Some(source) = self.schedule.get(self.cursor).copied() else { return Offer::Nobody };
@@ -226,7 +225,7 @@ impl Feed {
         self.offer(source)
     }
 
-    /// Makes an event for anyone who has room.
+    /// Makes an event of the first topic whose receivers have room.
     #[inline]
     pub(super) fn next_with_room(&mut self) -> Offer {
         for _ in 0..MAX_MISSES {
@@ -242,7 +241,7 @@ impl Feed {
         Offer::Full
     }
 
-    /// Makes a row of a wave for its `index`-th source.
+    /// Makes a row of the `index`-th source in waves.
     pub(super) fn row(&mut self, index: usize) -> Offer {
         self.wave_sources.get(index).copied().map_or(Offer::Nobody, |source| self.offer(source))
     }
@@ -270,7 +269,7 @@ impl Feed {
         deliver(&source.deliveries, payload);
         if self.duplicate_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
             self.duplicates += 1;
-            deliver(&source.deliveries, source.maker.newest());
+            deliver(&source.deliveries, source.maker.latest());
         }
         if self.amend_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
             self.amendments += 1;
@@ -280,30 +279,35 @@ impl Feed {
         Offer::Sent
     }
 
-    /// Counts an event that did not come from here.
+    /// Counts an event that was sent without this feed.
     pub(super) fn count(&mut self, topic: &str) {
         let channel = self.channel(topic.split_once(':').map_or(topic, |(channel, _)| channel));
         self.number += 1;
         self.channels[channel].1 += 1;
     }
 
-    /// Events so far.
+    /// Number of events.
     pub(super) fn events(&self) -> u64 {
         self.number
     }
 
-    /// Events so far by channel, for those that had any.
+    /// Number of events by channel, without channels that had none.
     pub(super) fn by_channel(&self) -> BTreeMap<String, u64> {
         self.channels.iter().filter(|(_, events)| *events > 0).cloned().collect()
     }
 
-    /// Events that were sent twice, and events that were amended.
+    /// Numbers of duplicates and of amendments.
     pub(super) fn repeats(&self) -> (u64, u64) {
         (self.duplicates, self.amendments)
     }
 }
 
-/// The start of a frame: `["topic",`.
+/// Whether events are rows of a table, which the feed restates in bursts.
+fn is_in_rows(channel: &str) -> bool {
+    Channel::parse(channel).is_ok_and(|channel| channel.spec().is_some_and(|spec| spec.map.is_some()))
+}
+
+/// Builds the start of a frame: `["topic",`.
 pub(super) fn envelope(topic: &str) -> Vec<u8> {
     let mut prefix = b"[".to_vec();
     prefix.extend_from_slice(serde_json::Value::from(topic).to_string().as_bytes());

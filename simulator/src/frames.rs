@@ -1,16 +1,16 @@
-//! WebSocket frames as a server writes them (RFC 6455 §5.2), well formed and otherwise.
+//! WebSocket frames of a server (RFC 6455 §5.2), well-formed and malformed.
 //!
-//! Server frames are not masked, so a frame is a short header before the payload. Everything is appended to a buffer
-//! that is written to the socket in large pieces.
+//! Server frames are not masked: a frame is a short header and the payload. Frames are appended to a buffer that is written
+//! to the socket in large pieces.
 
-/// The last fragment of a message, or the whole of it.
+/// Marks the last fragment of a message, which may be the only one.
 const FIN: u8 = 0x80;
-/// A bit that only a negotiated extension may set.
+/// Reserved for negotiated extensions.
 const RSV1: u8 = 0x40;
-/// Payload lengths up to here fit the second byte of the header.
+/// The longest payload whose length fits the second byte of the header.
 const MAX_SHORT: usize = 125;
 
-/// What a frame is.
+/// Type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Opcode {
@@ -71,7 +71,7 @@ pub(super) fn put_fragments(out: &mut Vec<u8>, message: &[u8], pings: bool) {
     put_frame(out, Opcode::Continuation, third);
 }
 
-/// Appends the header of a text frame of `announced` bytes and only the first of them.
+/// Appends the header of a text frame of `announced` bytes, and `start` as the only bytes of its payload.
 pub(super) fn put_announced(out: &mut Vec<u8>, announced: u64, start: &[u8]) {
     put_long_header(out, FIN | Opcode::Text as u8, announced);
     out.extend_from_slice(start);
@@ -83,7 +83,7 @@ pub(super) fn put_reserved_bit(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends a close frame; a reason that does not fit a control frame is cut.
+/// Appends a close frame; a reason too long for a control frame is truncated.
 pub(super) fn put_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     let mut payload = code.to_be_bytes().to_vec();
     payload.extend(reason.bytes().take(MAX_SHORT - payload.len()));

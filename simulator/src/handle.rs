@@ -1,4 +1,4 @@
-//! Starting a simulator, and what others can see and do while it runs.
+//! Starts a simulator and controls it while it runs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,13 +18,15 @@ use crate::handshake::HandshakeRequest;
 use crate::hub::{Farewell, Hub};
 use crate::misbehaviour::{Misbehaviour, OddFrame};
 use crate::options::{Rate, SimulatorOptions};
+use crate::pacing;
+use crate::playback;
+use crate::server;
 use crate::session::Ending;
-use crate::{pacing, recorded, server};
 
-/// Something to do on the simulator's thread.
+/// A call that runs on the simulator's thread.
 type Call = Box<dyn FnOnce(&Hub) + Send>;
 
-/// Calls that may wait: each caller waits for its own, so this many threads may call at once without waiting longer.
+/// Capacity of the queue of calls. A caller waits for its own call, so only more threads than this wait for a place.
 const CALLS: usize = 64;
 
 /// A feed server.
@@ -32,7 +34,7 @@ const CALLS: usize = 64;
 pub struct Simulator;
 
 impl Simulator {
-    /// Starts a simulator on a thread of its own. It listens when this returns.
+    /// Starts a simulator on its own thread; it listens when this returns.
     ///
     /// Fails if the address cannot be bound or the recording cannot be opened.
     pub fn start(options: SimulatorOptions) -> io::Result<SimulatorHandle> {
@@ -40,7 +42,7 @@ impl Simulator {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         if let Some(recording) = &options.recording {
-            recording.check()?;
+            drop(recording.open()?);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
@@ -52,7 +54,7 @@ impl Simulator {
         let (woken, stop) = (Arc::clone(&wake), Arc::new(Notify::new()));
         let stopped = Arc::clone(&stop);
         let run = move || {
-            // the sessions are local to this thread, and so must be the future that owns them
+            // sessions are not `Send`: the future that owns them is made on this thread
             let serve = async move { serve(options, listener, (received, woken), stopped).await };
             LocalSet::new().block_on(&runtime, serve);
         };
@@ -75,8 +77,8 @@ async fn serve(
         match recording {
             None => pacing::generate(player).await,
             Some(recording) => {
-                let ended = recorded::play(Rc::clone(&player), recording).await;
-                // a recording that becomes unreadable ends there
+                let ended = playback::play(Rc::clone(&player), recording).await;
+                // an unreadable frame ends the recording
                 player.failure.replace(ended.err().map(|error| error.to_string()));
                 player.is_played.set(true);
             }
@@ -94,11 +96,11 @@ async fn serve(
             hub.left.notified().await;
         }
     };
-    // sockets that are still open then are reset by the end of the runtime
+    // the end of the runtime resets sockets that are still open
     drop(timeout(farewell.all, all_left).await);
 }
 
-/// Does what others call for.
+/// Runs the calls of handles.
 async fn answer(hub: &Hub, calls: &Receiver<Call>, wake: &Notify) {
     loop {
         while let Ok(call) = calls.try_recv() {
@@ -108,10 +110,10 @@ async fn answer(hub: &Hub, calls: &Receiver<Call>, wake: &Notify) {
     }
 }
 
-/// A running simulator. Dropping it resets its connections and stops it.
+/// Controls a running simulator. Dropping it resets all connections and stops the simulator.
 ///
-/// Its methods may be called from any thread, also within an asynchronous runtime: they wait for the simulator's own
-/// thread only, which takes far less than a millisecond. After [`stop`](Self::stop) they do nothing and return defaults.
+/// Methods may be called from any thread, including within an asynchronous runtime: they wait for the simulator's thread,
+/// which takes far less than a millisecond. After [`stop`](Self::stop) they do nothing and return defaults.
 #[derive(Debug)]
 pub struct SimulatorHandle {
     addr: SocketAddr,
@@ -122,116 +124,116 @@ pub struct SimulatorHandle {
 }
 
 impl SimulatorHandle {
-    /// The address that it listens on.
+    /// Returns the address it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The address of its socket, without a token: `ws://127.0.0.1:PORT/socket`.
+    /// Returns the URL of the socket without a token: `ws://127.0.0.1:PORT/socket`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}/socket", self.addr)
     }
 
-    /// What it has done so far.
+    /// Returns the totals since startup.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.call(Hub::counts)
     }
 
-    /// Different events so far by channel.
+    /// Returns the number of distinct events by channel.
     #[must_use]
     pub fn sent(&self) -> BTreeMap<String, u64> {
         self.counts().by_channel
     }
 
-    /// Requests so far, refused ones too.
+    /// Returns the number of requests, including refused ones.
     #[must_use]
     pub fn handshakes(&self) -> u64 {
         self.counts().handshakes
     }
 
-    /// Connections that are open now.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.call(|hub| hub.each_session(|_| ()))
     }
 
-    /// The topics of each open connection in the order of their joins.
+    /// Returns the topics of each open connection in the order of their joins.
     #[must_use]
     pub fn topics_by_session(&self) -> Vec<Vec<String>> {
         self.call(Hub::topics)
     }
 
-    /// The topics of all open connections.
+    /// Returns the topics of all open connections.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
         self.topics_by_session().concat()
     }
 
-    /// The newest request.
+    /// Returns the latest request.
     #[must_use]
     pub fn last_request(&self) -> Option<HandshakeRequest> {
         self.call(Hub::last_request)
     }
 
-    /// Whether all events of the options or of the recording were made.
+    /// Whether all events of the options or of the recording were sent.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.call(|hub| hub.is_played.get() || hub.events_left() == 0)
     }
 
-    /// Why a recording ended before its end, if it did.
+    /// Returns why a recording stopped early, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.call(|hub| hub.failure.borrow().clone())
     }
 
-    /// The time of the newest frame of a recording that was sent, in Unix milliseconds, if it has one.
+    /// Returns the time of the latest frame sent from a recording, in Unix milliseconds, if known.
     #[must_use]
     pub fn played_ms(&self) -> Option<u64> {
         self.call(|hub| hub.played_ms.get())
     }
 
-    /// Whether no connection holds back what it was handed: it was written, or is being written.
+    /// Whether everything handed to connections was written or is being written.
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.call(Hub::is_written)
     }
 
-    /// Replaces everything that is wrong, also with open connections. Windows and numbers of events count from here.
+    /// Replaces all misbehaviours, including those of open connections. Windows and numbers of events count from here.
     pub fn misbehave(&self, misbehaviours: impl IntoIterator<Item = Misbehaviour>) {
         let misbehaviours: Vec<Misbehaviour> = misbehaviours.into_iter().collect();
         self.call(move |hub| hub.set_misbehaviours(misbehaviours));
     }
 
-    /// Adds something that is wrong.
+    /// Adds a misbehaviour.
     pub fn also_misbehave(&self, misbehaviour: Misbehaviour) {
         self.call(move |hub| hub.add_misbehaviours(vec![misbehaviour]));
     }
 
-    /// Makes everything right again.
+    /// Ends all misbehaviours.
     pub fn behave(&self) {
         self.misbehave([]);
     }
 
-    /// Sends an event to everyone who joined the topic or the global form of its channel, whether they have room or
-    /// not. Returns how many got it. It counts as an event but has no number other than what the payload says.
+    /// Sends an event to every connection that joined the topic or the global form of its channel, regardless of room.
+    /// Returns the number of receivers. It counts as an event and has no number but one in the payload.
     #[allow(clippy::must_use_candidate, reason = "the event is sent")]
     pub fn send_text(&self, topic: &str, payload: &str) -> usize {
         let (topic, payload) = (topic.to_owned(), payload.to_owned());
         self.call(move |hub| hub.send(&topic, payload.as_bytes()))
     }
 
-    /// Writes bytes as they are, header included, to every open connection. Returns how many there are.
+    /// Writes raw bytes, which include the frame's header, to every open connection. Returns their number.
     #[allow(clippy::must_use_candidate, reason = "the bytes are sent")]
     pub fn send_raw_frame(&self, bytes: &[u8]) -> usize {
         let bytes = bytes.to_vec();
         self.call(move |hub| hub.each_session(|session| session.send_raw(&bytes)))
     }
 
-    /// Sends a frame that is not an event to every open connection. Returns how many there are.
+    /// Sends a frame that is not an event to every open connection. Returns their number.
     #[allow(clippy::must_use_candidate, reason = "the frame is sent")]
     pub fn send_odd(&self, odd: OddFrame) -> usize {
         self.call(move |hub| hub.each_session(|session| session.send_odd(odd)))
@@ -242,12 +244,12 @@ impl SimulatorHandle {
         self.call(move |hub| hub.each_session(|session| session.close(code)));
     }
 
-    /// Resets every TCP connection; what was not written is lost.
+    /// Resets every TCP connection; unwritten frames are lost.
     pub fn cut_all(&self) {
         self.call(|hub| hub.each_session(|session| session.end(Ending::Reset)));
     }
 
-    /// Changes how many events are made.
+    /// Changes the rate of events.
     pub fn set_rate(&self, rate: Rate) {
         self.call(move |hub| {
             hub.rate.set(rate);
@@ -255,12 +257,12 @@ impl SimulatorHandle {
         });
     }
 
-    /// Makes no more events. Joins and pings are answered.
+    /// Stops making events; joins and pings are still answered.
     pub fn pause(&self) {
         self.call(|hub| hub.is_paused.set(true));
     }
 
-    /// Makes events again.
+    /// Makes events again after [`pause`](Self::pause).
     pub fn resume(&self) {
         self.call(|hub| {
             hub.is_paused.set(false);
@@ -268,27 +270,27 @@ impl SimulatorHandle {
         });
     }
 
-    /// Closes every connection with 1000, waits at most a minute for the clients to read all that was sent, and ends.
+    /// Closes every connection with code 1000, waits up to a minute for clients to read everything, and ends.
     pub fn finish(&self) {
         self.call(|hub| hub.farewell.set(Farewell::FINISHED));
         self.stop();
     }
 
-    /// Closes every connection with 1001, waits at most half a second for the clients to take that, and ends. The
-    /// address is free then.
+    /// Closes every connection with code 1001, waits up to half a second for clients to close, and ends. Afterwards the
+    /// address is free.
     pub fn stop(&self) {
         self.stop.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // a panic of the simulator was printed there; its state is gone either way
+            // a panic of the simulator was printed by its own thread
             drop(thread.join());
         }
     }
 
-    /// Does something on the simulator's thread and waits for the result; a default if it has ended.
+    /// Runs `act` on the simulator's thread and returns its result, or a default if the simulator has ended.
     fn call<T: Default + Send + 'static>(&self, act: impl FnOnce(&Hub) -> T + Send + 'static) -> T {
         let (reply, replied) = sync_channel(1);
-        // the caller may be gone only if its thread is
+        // sending fails only if the caller's thread has ended
         let call: Call = Box::new(move |hub| drop(reply.send(act(hub))));
         if self.calls.send(call).is_err() {
             return T::default();

@@ -1,4 +1,4 @@
-//! The HTTP side of a connection: reading the request, and answering it with an upgrade or a refusal.
+//! The HTTP handshake: reads the request and answers with an upgrade or a refusal.
 
 use std::io;
 
@@ -8,26 +8,26 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use url::form_urlencoded;
 
-/// The longest request head; clients send a few hundred bytes.
+/// Maximum size of a request head; clients send a few hundred bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// Header fields of one request; clients send about ten.
+/// Maximum number of header fields; clients send about ten.
 const MAX_HEADERS: usize = 64;
 
 /// The vendor's answer to a token without the socket's scope.
 const NO_SCOPE: &str = "Your token does not have the websocket scope. To connect to the websocket you need to upgrade \
                         your api subscription. Contact support@unusualwhales.com for more information";
 
-/// What a client asked for.
+/// The request of a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HandshakeRequest {
-    /// Path and query as they were sent; the query holds the client's token.
+    /// Path and query as sent; the query holds the token.
     pub target: String,
-    /// Names in lower case, and values, in the order in which they were sent.
+    /// Names in lower case with their values, in the order sent.
     pub headers: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for HandshakeRequest {
-    /// Without the query, which holds the token.
+    /// Omits the query, which holds the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HandshakeRequest")
             .field("path", &self.path())
@@ -36,7 +36,7 @@ impl std::fmt::Debug for HandshakeRequest {
     }
 }
 
-/// The client did not send a request.
+/// Why no request was read.
 #[derive(Debug, Error)]
 pub(super) enum HandshakeError {
     #[error("cannot read the request")]
@@ -48,7 +48,7 @@ pub(super) enum HandshakeError {
 }
 
 impl HandshakeRequest {
-    /// The value of a header field, by its name in lower case.
+    /// Returns the value of a header field by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
@@ -61,13 +61,13 @@ impl HandshakeRequest {
         is_expected && origins.next().is_none()
     }
 
-    /// The path without the query.
+    /// Returns the path without the query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 
-    /// The token of the query, decoded.
+    /// Returns the decoded token of the query.
     #[must_use]
     pub fn token(&self) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
@@ -75,7 +75,7 @@ impl HandshakeRequest {
         found.map(|(_, token)| token.into_owned())
     }
 
-    /// Reads a request; what came after its head stays in `buffer`.
+    /// Reads a request; bytes after its head stay in `buffer`.
     pub(super) async fn read(
         stream: &mut (impl AsyncRead + Unpin),
         buffer: &mut BytesMut,
@@ -107,7 +107,7 @@ impl HandshakeRequest {
     }
 }
 
-/// An answer other than the upgrade.
+/// A response other than the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,

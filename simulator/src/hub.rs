@@ -1,4 +1,4 @@
-//! The state of a running simulator. It lives on the simulator's own thread; others reach it by calls that run there.
+//! The state of a running simulator. It stays on the simulator's thread; handles reach it by calls that run there.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::misbehaviour::{Alteration, Kind, Misbehaviour};
 use crate::options::{Rate, SimulatorOptions};
 use crate::session::{Room, Session};
 
-/// A misbehaviour and the handshakes before it was set.
+/// A misbehaviour with the number of handshakes before it was set.
 #[derive(Debug)]
 struct Order {
     misbehaviour: Misbehaviour,
@@ -21,7 +21,7 @@ struct Order {
 }
 
 impl Order {
-    /// Whether it is for the connection of the `handshake`-th handshake.
+    /// Whether it applies to the connection of the `handshake`-th handshake.
     fn is_for(&self, handshake: u64) -> bool {
         self.misbehaviour.window.holds(handshake.checked_sub(self.handshakes_before).filter(|n| *n > 0))
     }
@@ -30,19 +30,19 @@ impl Order {
 /// How a session ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Farewell {
-    /// The code of the close frame.
+    /// Code of the close frame.
     pub(super) code: u16,
-    /// For a client to take what is unwritten and to end its side.
+    /// Time for a client to read what is unwritten and to close its side.
     pub(super) session: Duration,
-    /// For all of them, when the simulator ends.
+    /// Time for all clients when the simulator ends.
     pub(super) all: Duration,
 }
 
 impl Farewell {
-    /// RFC 6455 §7.4.1: the server goes away, and does not wait long.
+    /// The server goes away (RFC 6455 §7.4.1) and does not wait long.
     pub(super) const GOING_AWAY: Farewell =
         Farewell { code: 1001, session: Duration::from_secs(1), all: Duration::from_millis(500) };
-    /// The normal end: everything was sent, and a slow client may have megabytes of it yet to read.
+    /// Everything was sent; a slow client may have megabytes left to read.
     pub(super) const FINISHED: Farewell =
         Farewell { code: 1000, session: Duration::from_secs(60), all: Duration::from_secs(60) };
 }
@@ -54,29 +54,29 @@ pub(super) struct Hub {
     pub(super) feed: RefCell<Feed>,
     sessions: RefCell<Vec<Rc<Session>>>,
     orders: RefCell<Vec<Order>>,
-    /// Of refused handshakes and of sessions that are over.
+    /// Totals of refused handshakes and closed sessions.
     past: RefCell<Counts>,
     ignored_joins: Cell<u64>,
     last_request: RefCell<Option<HandshakeRequest>>,
     pub(super) rate: Cell<Rate>,
     pub(super) is_paused: Cell<bool>,
-    /// Whether a recording came to its end.
+    /// Whether a recording has ended.
     pub(super) is_played: Cell<bool>,
-    /// Why it ended early.
+    /// Why it ended early, if it did.
     pub(super) failure: RefCell<Option<String>>,
-    /// The time of the newest frame of a recording that has one.
+    /// Unix milliseconds of the latest recorded frame with a known time.
     pub(super) played_ms: Cell<Option<u64>>,
-    /// Frames of a recording that nobody had joined.
+    /// Recorded frames whose topic no client had joined.
     unheard: Cell<u64>,
-    /// How sessions end when the simulator does.
+    /// How sessions end with the simulator.
     pub(super) farewell: Cell<Farewell>,
-    /// Whether the feed does not know yet who joined what.
+    /// Whether joins changed since the feed's schedule was built.
     is_stale: Cell<bool>,
-    /// Something changed that decides whether and how fast events are made.
+    /// Signals a change of joins, rate or pause.
     pub(super) changed: Notify,
-    /// A session has room again.
+    /// Signals that a session has room again.
     pub(super) room: Notify,
-    /// A session is over.
+    /// Signals that a session was closed.
     pub(super) left: Notify,
 }
 
@@ -106,14 +106,14 @@ impl Hub {
         hub
     }
 
-    /// Replaces what is wrong; windows count from here.
+    /// Replaces all misbehaviours; windows count from here.
     pub(super) fn set_misbehaviours(&self, misbehaviours: Vec<Misbehaviour>) {
         self.orders.borrow_mut().clear();
         self.ignored_joins.set(0);
         self.add_misbehaviours(misbehaviours);
     }
 
-    /// Adds to what is wrong; the windows of the new ones count from here.
+    /// Adds misbehaviours; their windows count from here.
     pub(super) fn add_misbehaviours(&self, misbehaviours: Vec<Misbehaviour>) {
         let handshakes_before = self.past.borrow().handshakes;
         let order = |misbehaviour| Order { misbehaviour, handshakes_before };
@@ -140,7 +140,7 @@ impl Hub {
             .collect()
     }
 
-    /// Decides about a request: a session, or the reason why not.
+    /// Accepts a request as a session, or refuses it.
     pub(super) fn admit(&self, request: &HandshakeRequest) -> Result<Session, Refusal> {
         let mut past = self.past.borrow_mut();
         past.handshakes += 1;
@@ -191,13 +191,13 @@ impl Hub {
         self.left.notify_waiters();
     }
 
-    /// Makes the feed look again who joined what, before its next event.
+    /// Has the feed rebuild its schedule before its next event.
     pub(super) fn rearrange(&self) {
         self.is_stale.set(true);
         self.changed.notify_one();
     }
 
-    /// Whether a join is one of those that are not answered.
+    /// Counts a join that a misbehaviour leaves unanswered, and returns whether it is one.
     pub(super) fn ignores_join(&self, session: &Session) -> bool {
         let limit = session.find(|kind| match kind {
             Kind::IgnoreJoins(joins) => Some(*joins),
@@ -208,23 +208,23 @@ impl Hub {
         is_ignored
     }
 
-    /// Counts a join that was acknowledged.
+    /// Counts an acknowledged join.
     pub(super) fn count_join(&self) {
         self.past.borrow_mut().joins += 1;
         self.rearrange();
     }
 
-    /// Joins that were acknowledged.
+    /// Number of acknowledged joins.
     pub(super) fn joins(&self) -> u64 {
         self.past.borrow().joins
     }
 
-    /// Whether no session holds back what it got: it was written, or is being written.
+    /// Whether everything handed to sessions was written or is being written.
     pub(super) fn is_written(&self) -> bool {
         self.sessions.borrow().iter().all(|session| session.room(1) != Room::Full)
     }
 
-    /// Whether events may be sent at all now.
+    /// Whether events may be sent now; brings the feed's schedule up to date.
     pub(super) fn may_send(&self) -> bool {
         if self.is_stale.replace(false) {
             self.feed.borrow_mut().arrange(&self.sessions.borrow(), &self.options);
@@ -234,18 +234,18 @@ impl Hub {
             && self.events_left() > 0
     }
 
-    /// Whether anybody joined anything.
+    /// Whether any session has joined a topic.
     pub(super) fn has_joins(&self) -> bool {
         self.sessions.borrow().iter().any(|session| !session.topics().is_empty())
     }
 
-    /// Events that may still be made.
+    /// Number of events that may still be made.
     pub(super) fn events_left(&self) -> u64 {
         self.options.events.map_or(u64::MAX, |events| events.saturating_sub(self.feed.borrow().events()))
     }
 
-    /// Sends one event to everyone who joined its topic or the global form of its channel; `false` if one of them has
-    /// no room, and then nobody got it.
+    /// Sends an event to every session that joined its topic or the global form of its channel. Returns `false`, and sends
+    /// nothing, if one of them has no room.
     pub(super) fn play(&self, topic: &str, payload: &[u8]) -> bool {
         let receivers = self.listeners(topic);
         if receivers.iter().any(|(session, _)| session.room(OUTBOX_LIMIT) == Room::Full) {
@@ -266,7 +266,7 @@ impl Hub {
         true
     }
 
-    /// Sends one event at once, whether there is room or not. Returns how many got it.
+    /// Sends an event regardless of room. Returns the number of receivers.
     pub(super) fn send(&self, topic: &str, payload: &[u8]) -> usize {
         let receivers = self.listeners(topic);
         if !receivers.is_empty() {
@@ -278,7 +278,7 @@ impl Hub {
         receivers.len()
     }
 
-    /// Who joined a topic, once for each form in which it was joined.
+    /// Sessions that joined a topic, once for each form in which they joined it.
     fn listeners<'a>(&self, topic: &'a str) -> Vec<(Rc<Session>, &'a str)> {
         let global = topic.split_once(':').map(|(channel, _)| channel);
         let forms = [Some(topic), global];
@@ -293,14 +293,14 @@ impl Hub {
         joined.collect()
     }
 
-    /// Does something with every open session, and returns how many there are.
+    /// Applies `act` to every open session and returns their number.
     pub(super) fn each_session(&self, act: impl Fn(&Session)) -> usize {
         let sessions = self.sessions.borrow();
         sessions.iter().for_each(|session| act(session));
         sessions.len()
     }
 
-    /// The topics of every open session.
+    /// Topics of every open session.
     pub(super) fn topics(&self) -> Vec<Vec<String>> {
         self.sessions.borrow().iter().map(|session| session.topics()).collect()
     }

@@ -1,4 +1,4 @@
-//! The client's side of the protocol: joins and leaves, and how they are answered.
+//! Answers joins and leaves.
 
 use std::rc::Rc;
 
@@ -10,15 +10,15 @@ use crate::hub::Hub;
 use crate::misbehaviour::Kind;
 use crate::session::Session;
 
-/// A text frame of a client.
+/// Text frame of a client.
 #[derive(Debug, Deserialize)]
 struct ClientMessage {
     channel: String,
     msg_type: String,
 }
 
-/// Does what a text frame of a client asks for; anything but a join or a leave is ignored, as by the vendor.
-pub(super) async fn take(hub: &Hub, session: &Rc<Session>, text: &[u8]) {
+/// Handles a text frame of a client; like the vendor, ignores anything but a join or a leave.
+pub(super) async fn handle(hub: &Hub, session: &Rc<Session>, text: &[u8]) {
     let Ok(ClientMessage { channel: topic, msg_type }) = serde_json::from_slice(text) else { return };
     if session.is_silent() {
         return;
@@ -73,7 +73,7 @@ fn answer(session: &Session, topic: &str, answer: &serde_json::Value) {
     session.send(Opcode::Text, json!([topic, answer]).to_string().as_bytes());
 }
 
-/// Sends a top-level object, which names no channel.
+/// Sends a top-level object, which belongs to no channel.
 fn notice(session: &Session, text: &str) {
     session.send(Opcode::Text, json!({"error": text}).to_string().as_bytes());
 }

@@ -1,23 +1,18 @@
 //! A feed server that speaks the vendor's protocol, for tests, demonstrations and benchmarks.
 //!
-//! It promises what is known of the real feed: the token in the query, joins by text frames only, acknowledgements in
-//! order with data between them, the cap of joins on a connection and its notice, one frame an event in the documented
-//! shapes, waves of gex rows. On request it misbehaves ([`Misbehaviour`]).
+//! It behaves as the real feed is known to: the token is in the query, only text frames join, acknowledgements come in
+//! order with events between them, a join above the limit of a connection is answered by a notice, each event is one frame
+//! of the documented shape, and gex rows come in waves. On request it misbehaves ([`Misbehaviour`]).
 //!
-//! Every event that it makes is different from all others and holds a number ([`event_number`]) that rises by one from
-//! event to event over all channels. An event is made only when each of its receivers has room for it, so a slow
-//! client slows the simulator down and loses nothing, unless [`Kind::DropWhenSlow`] is set.
+//! Every event differs from all others and holds a number ([`event_number`]) that rises by one with each event over all
+//! channels. An event is made only when each of its receivers has room for it: a slow client slows the simulator down and
+//! loses nothing, unless [`Kind::DropWhenSlow`] is set.
 //!
-//! The number is, for
-//! - `option_trades`, `flow-alerts`: the last 12 hexadecimal digits of `id`;
-//! - `price`: `vol` above 100 000 000 000; likewise `volume` of `lit_trades`, `off_lit_trades` and channels that have
-//!   no shape of their own here;
-//! - `gex`: the 12 digits after the point of `gamma_per_one_percent_move_oi`; of `call_gamma_oi` for `gex_strike` and
-//!   `gex_strike_expiry`, `net_call_prem` for `net_flow`, `net_call_premium` for `market_tide`;
-//! - `news`: the last 12 digits of `headline`.
+//! `events::samples` names the field that holds the number of each channel: the last 12 hexadecimal digits of a UUID, the last
+//! 12 digits of a decimal or a text, or a session volume minus 100 000 000 000. A channel without a sample has it in `volume`.
 //!
-//! It runs on a thread of its own, so a blocking test can use it as well as an asynchronous one. Deliberately absent:
-//! TLS, compression, replay after a reconnection (the vendor has none).
+//! It runs on its own thread, so blocking and asynchronous tests can both use it. It has no TLS and no compression, and like
+//! the vendor no replay after a reconnection.
 
 mod counts;
 mod events;
@@ -31,7 +26,8 @@ mod misbehaviour;
 mod odd;
 mod options;
 mod pacing;
-mod recorded;
+mod playback;
+mod recording;
 mod server;
 mod session;
 
@@ -41,7 +37,7 @@ pub use handle::{Simulator, SimulatorHandle};
 pub use handshake::HandshakeRequest;
 pub use misbehaviour::{Alteration, InvalidMisbehaviour, Kind, Misbehaviour, OddFrame, Window};
 pub use options::{InvalidRate, Rate, SimulatorOptions, Spread, Waves};
-pub use recorded::{InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording};
+pub use recording::{InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording};
 
 #[cfg(test)]
 mod tests;

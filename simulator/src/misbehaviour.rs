@@ -1,4 +1,4 @@
-//! What a feed can do wrong, on request.
+//! Faults of a feed, on request.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,80 +6,80 @@ use std::time::Duration;
 use thiserror::Error;
 use uw_websocket_core::labelled;
 
-/// One thing that is wrong, and for which connections.
+/// A fault and the connections it applies to.
 ///
 /// As text: `KIND[=ARGUMENT][@N|@N..]`, see [`Kind`] for the kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misbehaviour {
-    /// What is wrong.
+    /// The fault.
     pub kind: Kind,
-    /// For which connections.
+    /// The connections it applies to.
     pub window: Window,
 }
 
-/// The handshakes, counted from the moment when a misbehaviour was set, whose connections it is for.
+/// Selects connections by their handshakes, counted from when the misbehaviour was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Every one, and the connections that are open already.
+    /// Every connection, including those already open.
     All,
     /// `@N`: the first N.
     First(u64),
-    /// `@N..`: those after the first N.
+    /// `@N..`: all after the first N.
     After(u64),
 }
 
-/// What is wrong. In the text forms `N` counts events of the connection, and arguments in brackets may be left out.
+/// A fault. In the text forms, `N` counts events of the connection and arguments in brackets are optional.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `refuse=STATUS[,RETRY_AFTER]`: the handshake is refused; the second number is sent as `Retry-After` seconds.
+    /// `refuse=STATUS[,RETRY_AFTER]`: refuse the handshake, with `Retry-After` in seconds if given.
     Refuse {
-        /// 401 has the vendor's text about the missing scope.
+        /// 401 has the body of the vendor, about the missing scope.
         status: u16,
         /// Seconds.
         retry_after: Option<u32>,
     },
-    /// `brief[=MS]`: accepted, served, and closed cleanly after so long (500 ms).
+    /// `brief[=MS]`: serve, and close cleanly after this time (500 ms).
     Brief(Duration),
-    /// `silent`: accepted; pings are answered; no acknowledgement and no event ever comes.
+    /// `silent`: accept and answer pings, but send no acknowledgement and no event.
     Silent,
-    /// `no-pong`: pings are not answered.
+    /// `no-pong`: answer no pings.
     NoPong,
-    /// `freeze=N`: after N events the connection neither reads nor writes, and does not even notice its end.
+    /// `freeze=N`: after N events neither read nor write, so that even the end of the connection goes unnoticed.
     Freeze(u64),
-    /// `ignore-joins=N`: the first N joins of the simulator are not answered.
+    /// `ignore-joins=N`: do not answer the first N joins of the simulator.
     IgnoreJoins(u64),
-    /// `refuse-topic=TOPIC[,REASON]`: its join is answered with an error.
+    /// `refuse-topic=TOPIC[,REASON]`: answer the join of a topic with an error.
     RefuseTopic {
-        /// The topic as it is joined.
+        /// Topic of the join.
         topic: String,
-        /// The text of the reason.
+        /// Text of the reason.
         reason: String,
     },
-    /// `notice[=TEXT]`: after the first join comes the object `{"error":TEXT}`.
+    /// `notice[=TEXT]`: send the object `{"error":TEXT}` after the first join.
     Notice(String),
-    /// `close=CODE[,N]`: a close frame after N events (0).
+    /// `close=CODE[,N]`: send a close frame after N events (0).
     Close {
         /// RFC 6455 §7.4.
         code: u16,
         /// Events of the connection before it.
         after: u64,
     },
-    /// `cut=N`: after N events half a frame is sent and the TCP connection ended.
+    /// `cut=N`: after N events send half a frame and end the TCP connection.
     Cut(u64),
-    /// `oversized=BYTES[,N]`: after N events (0) a frame of so many bytes is announced, of which few come.
+    /// `oversized=BYTES[,N]`: after N events (0) announce a frame of this size and send only its start.
     Oversized {
         /// The announced length.
         bytes: u64,
         /// Events of the connection before it.
         after: u64,
     },
-    /// `server-pings[=MS]`: the server pings, too (1000 ms).
+    /// `server-pings[=MS]`: ping the client at this interval (1000 ms).
     ServerPings(Duration),
-    /// `drop-when-slow[=BYTES]`: events for a connection with so much unsent (1 MiB) are dropped and counted.
+    /// `drop-when-slow[=BYTES]`: drop and count events of a connection with this much unsent (1 MiB).
     DropWhenSlow(usize),
-    /// `<odd frame>[=N]`: one more frame after every N-th event (100), that is not an event: see [`OddFrame`].
+    /// `<odd frame>[=N]`: after every N-th event (100) send a frame that is not an event; see [`OddFrame`].
     Odd(OddFrame, u64),
-    /// `<alteration>[=N]`: every N-th event (10) of a topic is sent in another form: see [`Alteration`].
+    /// `<alteration>[=N]`: send every N-th event (10) of a topic in another form; see [`Alteration`].
     Alter(Alteration, u64),
 }
 
@@ -92,17 +92,17 @@ labelled! {
         InvalidUtf8 = "invalid-utf8",
         /// Text that is not JSON.
         NotJson = "not-json",
-        /// 100 000 nested arrays in place of the payload.
+        /// 100 000 nested arrays within the payload.
         DeeplyNested = "deep",
         /// The payload is an array of objects.
         ArrayPayload = "array-payload",
-        /// JSON that is neither an envelope nor an object, in turn of several forms.
+        /// JSON that is neither an envelope nor an object; several forms take turns.
         WrongShape = "wrong-shape",
         /// An envelope in a binary frame.
         Binary = "binary",
-        /// An event of a channel that nobody joined.
+        /// An event of a channel that no client joined.
         UnknownChannel = "unknown-channel",
-        /// A symbol that may not become part of a key.
+        /// An event whose symbol must not become part of a key.
         BadSymbol = "bad-symbol",
         /// An event with a payload of 1 MiB.
         Huge = "huge",
@@ -116,11 +116,11 @@ labelled! {
     Alteration {
         /// The same event twice.
         Duplicate = "duplicate",
-        /// The event, and then another one with the same id and other contents.
+        /// The event, then another one with the same ID and other contents.
         Amendment = "amendment",
         /// In three fragments.
         Fragments = "fragments",
-        /// In three fragments with pings between them.
+        /// In three fragments with pings in between.
         FragmentsWithPings = "fragments-with-pings",
         /// `price` without `ticker`.
         PriceWithoutTicker = "price-without-ticker",
@@ -141,25 +141,25 @@ pub enum InvalidMisbehaviour {
     /// The kind is not known.
     #[error("`{0}` is not a kind of misbehaviour")]
     UnknownKind(String),
-    /// The argument or the window does not fit the kind.
+    /// The argument or the window is invalid for the kind.
     #[error("`{0}` has an argument that does not fit")]
     BadArgument(String),
 }
 
 impl Misbehaviour {
-    /// Wrong for every connection.
+    /// Applies to every connection.
     #[must_use]
     pub fn new(kind: Kind) -> Misbehaviour {
         Misbehaviour { kind, window: Window::All }
     }
 
-    /// Only for the next `n` handshakes.
+    /// Applies to the connections of the next `n` handshakes only.
     #[must_use]
     pub fn first(kind: Kind, n: u64) -> Misbehaviour {
         Misbehaviour { kind, window: Window::First(n) }
     }
 
-    /// Only after the next `n` handshakes.
+    /// Applies to all connections after the next `n` handshakes.
     #[must_use]
     pub fn after(kind: Kind, n: u64) -> Misbehaviour {
         Misbehaviour { kind, window: Window::After(n) }
@@ -167,7 +167,7 @@ impl Misbehaviour {
 }
 
 impl Window {
-    /// Whether it holds the `n`-th handshake (from 1) since it was set; `None` is one before.
+    /// Whether it contains the `n`-th handshake (from 1) since the misbehaviour was set; `None` is an earlier one.
     pub(super) fn holds(self, n: Option<u64>) -> bool {
         match (self, n) {
             (Window::All, _) => true,
@@ -199,7 +199,7 @@ impl FromStr for Misbehaviour {
 }
 
 impl Kind {
-    /// `None` for an argument that does not fit.
+    /// Returns `None` for an invalid argument.
     fn parse(name: &str, argument: Option<&str>) -> Result<Option<Kind>, InvalidMisbehaviour> {
         if let Some(odd) = OddFrame::ALL.iter().find(|odd| odd.label() == name) {
             return Ok(period(argument, 100).map(|every| Kind::Odd(*odd, every)));
@@ -233,7 +233,7 @@ impl Kind {
     }
 }
 
-/// A number of events; never zero.
+/// Reads a number of events, which must not be 0.
 fn period(argument: Option<&str>, usual: u64) -> Option<u64> {
     argument.map_or(Some(usual), |text| text.parse().ok().filter(|every| *every > 0))
 }

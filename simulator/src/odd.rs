@@ -1,11 +1,11 @@
-//! Frames that are not events.
+//! Frames other than events.
 
 use crate::frames::{self, Opcode};
 use crate::misbehaviour::OddFrame;
 
-/// Deeper than any parser should follow.
+/// Nesting deeper than any parser should follow.
 const DEPTH: usize = 100_000;
-/// The payload of a huge event, in bytes.
+/// Payload of a huge event, in bytes.
 const HUGE: usize = 1 << 20;
 
 /// JSON texts that are neither an envelope nor an object.
@@ -20,7 +20,7 @@ const WRONG_SHAPES: [&str; 8] = [
     "42",
 ];
 
-/// Appends the `number`-th odd frame of a session, as far as possible about `topic`.
+/// Appends the `number`-th odd frame of a session, with `topic` where the kind of frame has one.
 pub(super) fn put(out: &mut Vec<u8>, odd: OddFrame, topic: &str, number: u64) {
     let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
     let text = |out: &mut Vec<u8>, text: &str| frames::put_frame(out, Opcode::Text, text.as_bytes());

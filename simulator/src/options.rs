@@ -1,4 +1,4 @@
-//! What a simulator is told at its start.
+//! Options of a simulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -9,77 +9,76 @@ use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
 use crate::misbehaviour::Misbehaviour;
-use crate::recorded::Recording;
+use crate::recording::Recording;
 
-/// How many events are made, over all topics and sessions.
+/// Rate of events over all topics and sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
-    /// This many a second, evenly in ticks of a millisecond.
+    /// Events per second, spread evenly over ticks of a millisecond.
     PerSecond(u32),
-    /// As many as the clients read.
+    /// As fast as the clients read.
     Max,
 }
 
-/// Which topics the events are for.
+/// Distribution of events over topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// Each channel has its usual share and within it the n-th symbol 1/n of the first one's, in a shuffled order.
+    /// Each channel has its usual share, and within it the n-th symbol 1/n of the first one's, shuffled.
     Skewed,
-    /// One topic after the other.
+    /// Topics take turns.
     Even,
 }
 
-/// Bursts of `gex_strike` and `gex_strike_expiry` rows. Where there are waves, these channels have no other events.
+/// Bursts of `gex_strike` and `gex_strike_expiry` rows. With waves, these channels have no other events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waves {
-    /// From the start of one wave to the start of the next.
+    /// Time from the start of one wave to the start of the next.
     pub every: Duration,
-    /// Rows of one wave over all its topics, sent within half a second if the clients read them.
+    /// Rows per wave over all its topics, sent within half a second if clients read them.
     pub rows: u32,
 }
 
-/// What a simulator is told at its start.
+/// Options of a simulator.
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
-    /// The address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The only token that is accepted; `None` accepts any that is not empty.
+    /// The only accepted token; `None` accepts any that is not empty.
     pub token: Option<Secret>,
-    /// The only `Origin` that is accepted, such as `https://example.com`: browsers name the page's, whatever the page wants.
-    /// `None` accepts any, and none.
+    /// The only accepted `Origin`, such as `https://example.com`; `None` accepts any, and none. Browsers send that of the page.
     pub origin: Option<String>,
-    /// The symbols of channels that are joined in their global form.
+    /// Symbols of the events of channels joined in their global form.
     pub symbols: Vec<Symbol>,
-    /// How many events are made.
+    /// Rate of events.
     pub rate: Rate,
-    /// Which topics they are for.
+    /// Distribution of events over topics.
     pub spread: Spread,
-    /// The only channels with events; empty is all. Others are acknowledged and silent.
+    /// The only channels with events, or empty for all; joins of others are acknowledged.
     pub channels_only: Vec<String>,
     /// Bursts of gex rows.
     pub waves: Option<Waves>,
-    /// Stop making events after this many; sockets stay open.
+    /// Total number of events; afterwards sockets stay open.
     pub events: Option<u64>,
-    /// Make no event before this many joins were acknowledged in total.
+    /// Acknowledged joins before the first event is made.
     pub start_after_joins: u64,
-    /// Joins that one connection may have; the vendor's cap is 50.
+    /// Joins per connection; the vendor's limit is 50.
     pub join_limit: usize,
-    /// The time from a join to its acknowledgement; joins of one connection wait for each other.
+    /// Time from a join to its acknowledgement; joins of one connection are answered one after the other.
     pub ack_delay: Duration,
-    /// Write the send time in Unix microseconds into the field `sent_us` of every event.
+    /// Whether every event has the send time in Unix microseconds in its field `sent_us`.
     pub stamp: bool,
-    /// Makes everything but the times reproducible, for the same joins in the same order.
+    /// Makes everything except times reproducible, given the same joins in the same order.
     pub seed: u64,
-    /// What is wrong from the start.
+    /// Misbehaviours from startup on.
     pub misbehaviours: Vec<Misbehaviour>,
-    /// Frames to send in place of made events.
+    /// Frames to send instead of made events.
     pub recording: Option<Recording>,
 }
 
-/// The vendor refuses the 51st join of a connection.
+/// The vendor refuses the 51st join of a connection (reports of users since June 2026).
 const VENDOR_JOIN_LIMIT: usize = 50;
 
-/// Symbols that are traded a lot, in about the order of their option volume.
+/// Liquid symbols, roughly ordered by option volume.
 const USUAL_SYMBOLS: &str =
     "SPY,QQQ,SPXW,TSLA,NVDA,IWM,AAPL,AMZN,AMD,META,MSFT,GOOGL,NFLX,PLTR,COIN,DIA,XSP,SMH,GLD,TLT";
 
@@ -108,7 +107,7 @@ impl Default for SimulatorOptions {
 
 /// A text that is not a rate.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a rate: a number of events a second, or `max`")]
+#[error("`{0}` is not a rate: a number of events per second, or `max`")]
 pub struct InvalidRate(String);
 
 impl FromStr for Rate {

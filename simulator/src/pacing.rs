@@ -1,4 +1,4 @@
-//! When events are made: evenly in small ticks, as fast as they are read, and in waves.
+//! Paces events: evenly in small ticks, as fast as clients read, and in waves.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::feed::Offer;
 use crate::hub::Hub;
 use crate::options::{Rate, Waves};
 
-/// From one portion of events to the next: the finest that the runtime's timer knows.
+/// Time between portions of events: the resolution of the runtime's timer.
 const TICK: Duration = Duration::from_millis(1);
-/// Rates are kept by making up for late ticks and for clients that had no room, at most for this long.
+/// Late ticks and full clients are made up for, to keep the rate; at most this much time.
 const MAX_DEBT: Duration = Duration::from_secs(1);
-/// Portions of one wave, a tick or more apart: so a wave takes about half a second.
+/// Portions per wave, one tick or more apart: a wave takes about half a second.
 const WAVE_PORTIONS: u32 = 250;
-/// At full speed: events between two looks at commands and sockets; about the contents of an outbox.
+/// Events at full speed before calls and sockets get their turn; about the contents of an outbox.
 const ROUND: u64 = 512;
 
-/// Makes events as long as the simulator lives.
+/// Makes events until the simulator ends.
 pub(super) async fn generate(hub: Rc<Hub>) {
     let mut pace = Pace::start(hub.rate.get());
     let mut wave = hub.options.waves.map(Wave::new);
@@ -37,7 +37,7 @@ pub(super) async fn generate(hub: Rc<Hub>) {
         }
         match pace.rate {
             Rate::Max if fill(&hub) => tokio::task::yield_now().await,
-            // the time limit is for the next wave
+            // bounded, so that the next wave is not late
             Rate::Max => drop(timeout(TICK, hub.room.notified()).await),
             Rate::PerSecond(_) => {
                 pace.send(&hub);
@@ -47,7 +47,7 @@ pub(super) async fn generate(hub: Rc<Hub>) {
     }
 }
 
-/// Makes a round of events; `false` if nobody had room for one.
+/// Makes a round of events; returns `false` if no receiver had room.
 fn fill(hub: &Hub) -> bool {
     let round = hub.events_left().min(ROUND);
     let mut feed = hub.feed.borrow_mut();
@@ -60,7 +60,7 @@ fn fill(hub: &Hub) -> bool {
     feed.events() > before
 }
 
-/// An even rate.
+/// State of an even rate.
 struct Pace {
     rate: Rate,
     since: Instant,
@@ -72,7 +72,7 @@ impl Pace {
         Pace { rate, since: Instant::now(), made: 0 }
     }
 
-    /// Makes the events that are due; those without room stay due.
+    /// Makes the events that are due; events without room stay due.
     fn send(&mut self, hub: &Hub) {
         let due = self.due(Instant::now()).min(hub.events_left());
         let mut feed = hub.feed.borrow_mut();
@@ -80,12 +80,12 @@ impl Pace {
         self.made -= u64::try_from(full).unwrap_or_default();
     }
 
-    /// How many events are due, which then count as made.
+    /// Returns how many events are due and counts them as made.
     fn due(&mut self, now: Instant) -> u64 {
         let Rate::PerSecond(rate) = self.rate else { return 0 };
         let rate = u64::from(rate);
         let micros = u64::try_from((now - self.since).as_micros()).unwrap_or(u64::MAX);
-        // split so that it cannot overflow within the life of a process
+        // whole and fractional seconds apart: the product cannot overflow
         let planned = micros / 1_000_000 * rate + micros % 1_000_000 * rate / 1_000_000;
         let due = planned.saturating_sub(self.made).min(rate * MAX_DEBT.as_secs());
         self.made = planned;
@@ -93,7 +93,7 @@ impl Pace {
     }
 }
 
-/// Bursts of rows.
+/// State of the bursts of rows.
 struct Wave {
     waves: Waves,
     next: Instant,
@@ -101,7 +101,7 @@ struct Wave {
 }
 
 impl Wave {
-    /// The first wave comes after one period, as there is no snapshot on a join.
+    /// Starts with a full period: like the vendor, a join brings no snapshot.
     fn new(waves: Waves) -> Wave {
         Wave { waves, next: Instant::now() + waves.every, left: 0 }
     }
@@ -120,7 +120,7 @@ impl Wave {
             u32::try_from(hub.options.events.map_or(u64::MAX, |events| events.saturating_sub(feed.events())))
                 .map_or(portion, |left| left.min(portion));
         for _ in 0..portion {
-            // one source after the other, each with its part of the rows
+            // sources follow each other, each with its share of the rows
             let sent = u64::from(self.waves.rows - self.left);
             let index =
                 usize::try_from(sent * sources / u64::from(self.waves.rows.max(1))).unwrap_or_default();

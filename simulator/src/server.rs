@@ -1,4 +1,4 @@
-//! The sockets: accepting, shaking hands, reading what clients say, and writing what sessions hold.
+//! Serves the sockets: accepts, shakes hands, reads frames of clients, and writes those of sessions.
 
 use std::io;
 use std::rc::Rc;
@@ -21,16 +21,16 @@ use crate::joins;
 use crate::misbehaviour::Kind;
 use crate::session::{Ending, Session};
 
-/// For the request of a client that connected.
+/// Time for a client to send its request.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Before another try when the process has no sockets left.
+/// Pause after a failed accept, such as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The longest frame of a client; joins have less than a hundred bytes.
+/// Maximum frame of a client; joins have less than a hundred bytes.
 const MAX_CLIENT_FRAME: usize = 64 * 1024;
-/// RFC 6455 §7.4.1: the normal end.
+/// Normal closure, RFC 6455 §7.4.1.
 const CLOSE_NORMAL: u16 = 1000;
 
-/// Why a session ended without the simulator's wish.
+/// Why a session ended unexpectedly.
 #[derive(Debug, Error)]
 enum SessionError {
     #[error(transparent)]
@@ -43,13 +43,13 @@ enum SessionError {
     Protocol(#[from] ProtocolError),
 }
 
-/// Accepts clients as long as the simulator lives.
+/// Accepts clients until the simulator ends.
 pub(super) async fn accept(hub: Rc<Hub>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let hub = Rc::clone(&hub);
-                // how a session ended is the client's business; the counts tell what it got
+                // tests judge a session by its counts and by what the client saw
                 spawn_local(async move { drop(serve(&hub, stream).await) });
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -70,14 +70,14 @@ async fn serve(hub: &Rc<Hub>, mut stream: TcpStream) -> Result<(), SessionError>
         Err(refusal) => return Ok(refusal.write(&mut stream).await?),
     }
     hub.enter(&session);
-    let ended = talk(hub, &session, stream, received).await;
+    let ended = run(hub, &session, stream, received).await;
     session.end(Ending::Reset);
     hub.leave(&session);
     ended
 }
 
 /// Serves an open session until one side ends it.
-async fn talk(
+async fn run(
     hub: &Rc<Hub>,
     session: &Rc<Session>,
     stream: TcpStream,
@@ -108,7 +108,7 @@ async fn read(
     loop {
         while let Some(frame) = codec.decode(&mut received)? {
             session.thaws().await;
-            take(hub, session, frame).await;
+            handle(hub, session, frame).await;
         }
         session.thaws().await;
         if reader.read_buf(&mut received).await? == 0 {
@@ -117,21 +117,21 @@ async fn read(
     }
 }
 
-async fn take(hub: &Hub, session: &Rc<Session>, frame: Frame) {
+async fn handle(hub: &Hub, session: &Rc<Session>, frame: Frame) {
     match frame {
-        Frame::Text(text) => joins::take(hub, session, &text).await,
+        Frame::Text(text) => joins::handle(hub, session, &text).await,
         Frame::Ping(payload) if session.answers_pings() => session.send(Opcode::Pong, &payload),
         Frame::Pong(_) => session.count_pong(),
         Frame::Close(reason) => {
             session.close(reason.map_or(CLOSE_NORMAL, |reason| reason.code.into()));
         }
-        // binary frames are ignored without a word, as by the vendor
+        // the vendor ignores binary frames without an answer
         Frame::Ping(_) | Frame::Binary(_) | Frame::Continuation(_) => {}
     }
 }
 
-/// Writes what the session holds, in pieces as large as it held, until it ends. Then it waits for the client to end
-/// its side, too: a socket that is closed with unread bytes is reset, and the client would lose what it has not read.
+/// Writes the frames of a session until it ends, then waits for the client to close its side: closing a socket with unread
+/// bytes resets it, and the client would lose what it has not read.
 async fn write(hub: &Hub, session: &Rc<Session>, writer: &mut OwnedWriteHalf) -> io::Result<()> {
     let mut written = Vec::new();
     loop {
@@ -146,7 +146,7 @@ async fn write(hub: &Hub, session: &Rc<Session>, writer: &mut OwnedWriteHalf) ->
     }
 }
 
-/// Pings the client if that is asked for; never ends.
+/// Pings the client while a misbehaviour asks for it; never returns.
 async fn ping(session: &Rc<Session>) {
     loop {
         let every = session.find(|kind| match kind {
@@ -157,17 +157,17 @@ async fn ping(session: &Rc<Session>) {
             session.changes().await;
             continue;
         };
-        let mut beat = interval(every);
+        let mut ticks = interval(every);
         loop {
             tokio::select! {
-                _ = beat.tick() => session.send(Opcode::Ping, b"server"),
+                _ = ticks.tick() => session.send(Opcode::Ping, b"server"),
                 () = session.changes() => break,
             }
         }
     }
 }
 
-/// Closes the session early if that is asked for; never ends.
+/// Closes the session early if a misbehaviour asks for it; never returns.
 async fn close_early(session: &Rc<Session>) {
     loop {
         let after = session.find(|kind| match kind {
@@ -184,7 +184,7 @@ async fn close_early(session: &Rc<Session>) {
     }
 }
 
-/// Ends when the client did not take the rest of an ending session in time.
+/// Returns when the client did not read the rest of an ending session in time.
 async fn flush_limit(hub: &Hub, session: &Rc<Session>) {
     session.ends().await;
     sleep(hub.farewell.get().session).await;

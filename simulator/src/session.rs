@@ -1,4 +1,4 @@
-//! One client's connection: what it joined, what is yet to be written to it, and what is wrong with it.
+//! A client's connection: its topics, unwritten frames, and misbehaviours.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,51 +6,51 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use crate::frames::{self, Opcode};
-use crate::misbehaviour::{Alteration, Kind};
+use crate::misbehaviour::{Alteration, Kind, OddFrame};
 use crate::odd;
 
-/// Whether a session takes one more event.
+/// Whether a session takes another event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// It does.
+    /// It takes the event.
     Yes,
-    /// It would lose it, on request.
+    /// It drops the event, on request.
     Drops,
-    /// Not before the client reads.
+    /// Not until the client reads.
     Full,
-    /// Never again, or not as long as its misbehaviour lasts.
+    /// Never again, or not while its misbehaviour lasts.
     Gone,
 }
 
 /// How a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// What is unwritten is written first.
+    /// After writing what is unwritten.
     Flush,
-    /// At once, with a TCP reset.
+    /// At once with a TCP reset.
     Reset,
 }
 
-/// One client's connection.
+/// A client's connection.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// The number of its handshake, from 1.
+    /// Number of its handshake, from 1.
     pub(super) number: u64,
-    /// Frames that are yet to be written.
+    /// Unwritten frames.
     outbox: RefCell<Vec<u8>>,
     topics: RefCell<Vec<String>>,
     kinds: RefCell<Vec<Kind>>,
-    /// Whether `kinds` holds anything, kept apart for the way of an event.
+    /// Whether `kinds` is not empty; spares every event a borrow.
     misbehaves: Cell<bool>,
-    /// A connection that answers pings and nothing else.
-    deaf: bool,
+    /// Whether it was opened on the documentation's path, where it answers only pings.
+    is_on_docs_path: bool,
     events: Cell<u64>,
-    /// `events` when `kinds` was set: what is due after some events counts from there.
+    /// Value of `events` when `kinds` was set: faults due after a number of events count from there.
     events_before: Cell<u64>,
     dropped: Cell<u64>,
     odd_frames: Cell<u64>,
     pongs: Cell<u64>,
-    /// An announced frame has begun that will never end.
+    /// Whether an announced frame was begun, which never ends.
     muted: Cell<bool>,
     ending: Cell<Option<Ending>>,
     outgoing: Notify,
@@ -67,14 +67,14 @@ pub(super) struct SessionCounts {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, deaf: bool, kinds: Vec<Kind>) -> Session {
+    pub(super) fn new(number: u64, is_on_docs_path: bool, kinds: Vec<Kind>) -> Session {
         let session = Session {
             number,
             outbox: RefCell::default(),
             topics: RefCell::default(),
             kinds: RefCell::default(),
             misbehaves: Cell::new(false),
-            deaf,
+            is_on_docs_path,
             events: Cell::new(0),
             events_before: Cell::new(0),
             dropped: Cell::new(0),
@@ -89,7 +89,7 @@ impl Session {
         session
     }
 
-    /// Sets what is wrong with it.
+    /// Sets its misbehaviours.
     pub(super) fn misbehave(&self, kinds: Vec<Kind>) {
         if *self.kinds.borrow() == kinds {
             return;
@@ -98,15 +98,15 @@ impl Session {
         self.misbehaves.set(!kinds.is_empty());
         self.kinds.replace(kinds);
         self.changed.notify_waiters();
-        self.make_trouble(b"[\"", b"");
+        self.apply_due(b"[\"", b"");
     }
 
-    /// Events since the time when it was set what is wrong.
+    /// Events since its misbehaviours were set.
     fn events_since(&self) -> u64 {
         self.events.get() - self.events_before.get()
     }
 
-    /// The first answer of `choose` about what is wrong with it.
+    /// Returns the first answer of `choose` over its misbehaviours.
     pub(super) fn find<T>(&self, choose: impl FnMut(&Kind) -> Option<T>) -> Option<T> {
         self.kinds.borrow().iter().find_map(choose)
     }
@@ -115,9 +115,9 @@ impl Session {
         self.misbehaves.get() && self.kinds.borrow().iter().any(is)
     }
 
-    /// Whether it answers nothing but pings.
+    /// Whether it answers only pings.
     pub(super) fn is_silent(&self) -> bool {
-        self.deaf || self.has(|kind| matches!(kind, Kind::Silent))
+        self.is_on_docs_path || self.has(|kind| matches!(kind, Kind::Silent))
     }
 
     pub(super) fn answers_pings(&self) -> bool {
@@ -160,7 +160,7 @@ impl Session {
         self.topics.borrow_mut().retain(|joined| joined != topic);
     }
 
-    /// Whether it takes an event while no more than `limit` bytes may be unwritten.
+    /// Tells whether it takes an event while fewer than `limit` bytes are unwritten.
     #[inline]
     pub(super) fn room(&self, limit: usize) -> Room {
         let unwritten = self.outbox.borrow().len();
@@ -182,11 +182,11 @@ impl Session {
         if unwritten < limit { Room::Yes } else { Room::Full }
     }
 
-    /// Takes an event, wrapped by `prefix` (`["topic",`) and a bracket.
+    /// Appends an event, between `prefix` (`["topic",`) and a bracket.
     #[inline]
     pub(super) fn deliver(&self, prefix: &[u8], payload: &[u8]) {
         if self.misbehaves.get() {
-            self.deliver_badly(prefix, payload);
+            self.deliver_misbehaving(prefix, payload);
             return;
         }
         let mut outbox = self.outbox.borrow_mut();
@@ -197,12 +197,12 @@ impl Session {
         self.events.set(self.events.get() + 1);
     }
 
-    /// Counts an event that is lost on request.
+    /// Counts an event dropped on request.
     pub(super) fn drop_event(&self) {
         self.dropped.set(self.dropped.get() + 1);
     }
 
-    fn deliver_badly(&self, prefix: &[u8], payload: &[u8]) {
+    fn deliver_misbehaving(&self, prefix: &[u8], payload: &[u8]) {
         let number = self.events_since() + 1;
         let pings = self.find(|kind| match kind {
             Kind::Alter(Alteration::Fragments, every) if number.is_multiple_of(*every) => Some(false),
@@ -217,11 +217,11 @@ impl Session {
             None => self.write(|out| frames::put_event(out, prefix, payload)),
         }
         self.events.set(self.events.get() + 1);
-        self.make_trouble(prefix, payload);
+        self.apply_due(prefix, payload);
     }
 
-    /// Does what is due after so many events.
-    fn make_trouble(&self, prefix: &[u8], payload: &[u8]) {
+    /// Applies the faults that are due after this number of events.
+    fn apply_due(&self, prefix: &[u8], payload: &[u8]) {
         let events = self.events_since();
         for kind in self.kinds.borrow().iter() {
             match kind {
@@ -235,7 +235,7 @@ impl Session {
     }
 
     /// Appends a frame that is not an event.
-    pub(super) fn send_odd(&self, odd: crate::OddFrame) {
+    pub(super) fn send_odd(&self, odd: OddFrame) {
         let number = self.odd_frames.get() + 1;
         self.odd_frames.set(number);
         let topics = self.topics.borrow();
@@ -243,13 +243,13 @@ impl Session {
         self.write(|out| odd::put(out, odd, topic, number));
     }
 
-    /// Announces a frame and never finishes it.
+    /// Announces a frame that never ends.
     fn announce(&self, bytes: u64, start: &[u8]) {
         self.write(|out| frames::put_announced(out, bytes, start));
         self.muted.set(true);
     }
 
-    /// Ends the connection after half of a frame.
+    /// Ends the connection after half a frame.
     fn cut(&self, prefix: &[u8], payload: &[u8]) {
         self.write(|out| {
             let mut frame = Vec::new();
@@ -270,7 +270,7 @@ impl Session {
         self.write(|out| frames::put_frame(out, opcode, payload));
     }
 
-    /// Appends bytes as they are.
+    /// Appends raw bytes.
     pub(super) fn send_raw(&self, bytes: &[u8]) {
         self.write(|out| out.extend_from_slice(bytes));
     }
@@ -282,7 +282,7 @@ impl Session {
         }
     }
 
-    /// Begins the end.
+    /// Starts closing.
     pub(super) fn end(&self, ending: Ending) {
         if self.ending.get() != Some(Ending::Reset) {
             self.ending.set(Some(ending));
@@ -295,7 +295,7 @@ impl Session {
         self.ending.get()
     }
 
-    /// Waits until the session is about to end.
+    /// Waits until the session starts to close.
     pub(super) async fn ends(self: &Rc<Session>) -> Ending {
         loop {
             if let Some(ending) = self.ending.get() {
@@ -305,26 +305,26 @@ impl Session {
         }
     }
 
-    /// Waits until it is ended by a reset.
+    /// Waits until it is reset.
     pub(super) async fn is_reset(self: &Rc<Session>) {
         while self.ending.get() != Some(Ending::Reset) {
             self.changed.notified().await;
         }
     }
 
-    /// Waits until something is wrong that was not, or is right again, or it ends.
+    /// Waits until its misbehaviours change or it starts to close.
     pub(super) async fn changes(&self) {
         self.changed.notified().await;
     }
 
-    /// Waits as long as it is frozen.
+    /// Waits while it is frozen.
     pub(super) async fn thaws(self: &Rc<Session>) {
         while self.is_frozen() {
             self.changed.notified().await;
         }
     }
 
-    /// Waits for frames and swaps them against the empty `written`, which stays empty at the end of the session.
+    /// Waits for frames and swaps them with the empty `written`, which stays empty when the session has ended.
     pub(super) async fn take_outgoing(self: &Rc<Session>, written: &mut Vec<u8>) {
         while self.outbox.borrow().is_empty() && self.ending.get().is_none() {
             self.outgoing.notified().await;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
-use uw_websocket_actors::control;
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::coverage::open_gaps;
@@ -14,6 +13,7 @@ use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::post::{Post, PostError};
 use uw_websocket_actors::ledger::shelf::ShelfError;
 use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::iso_utc;
 
@@ -77,14 +77,14 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
 
 async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     let actors = &settings.actors;
-    let pool = control::pool(&actors.redis).map_err(|error| Stop::Redis(error.to_string()))?;
-    let post = Post::new(pool.clone(), &actors.keys.prefix);
+    let address = Address::new(&actors.redis).map_err(|error| Stop::Redis(error.to_string()))?;
+    let mut post = Post::new(address.clone(), &actors.keys.prefix);
     let mut printer =
         Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), rows: 0 };
     // an entry's id is never before the end of its gap
     let mut last = EntryId { ms: printer.since / 1000, seq: 0 };
-    printer.print_after(&post, &mut last).await?;
-    let missing = ledger::look(ledger_places(actors, pool), unix_micros()).await?;
+    printer.print_after(&mut post, &mut last).await?;
+    let missing = ledger::look(ledger_places(actors, address), unix_micros()).await?;
     for gap in &open_gaps(&missing) {
         printer.open(gap)?;
     }
@@ -94,7 +94,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     }
     loop {
         sleep(FOLLOW_EVERY).await;
-        printer.print_after(&post, &mut last).await?;
+        printer.print_after(&mut post, &mut last).await?;
         printer.out.flush()?;
     }
 }
@@ -155,7 +155,7 @@ struct Line<'g, G> {
 
 impl<W: Write> Printer<'_, W> {
     /// Prints all that the ledger has after `last`, which becomes the last one.
-    async fn print_after(&mut self, post: &Post, last: &mut EntryId) -> Result<(), Stop> {
+    async fn print_after(&mut self, post: &mut Post, last: &mut EntryId) -> Result<(), Stop> {
         loop {
             let page = post.read_after(*last, PAGE).await?;
             let is_last = page.len() < PAGE;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use slog::{Logger, error, warn};
+use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::HttpError;
 use super::client::READ_LIMIT;
 use super::server::{Site, serve};
 
@@ -19,6 +19,25 @@ const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Bytes of an answer in the send buffer of the kernel, which doubles the number for its own needs; most answers fit.
 const SEND_BUFFER: usize = 64 << 10;
+
+/// Why the HTTP side cannot start.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr} for {purpose}")]
+    Bind {
+        /// The address of the settings.
+        addr: SocketAddr,
+        /// What it is for.
+        purpose: &'static str,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no thread for it.
+    #[error("cannot start the thread of the HTTP side")]
+    Thread(#[source] io::Error),
+}
 
 /// A running listener. It stops when it is dropped.
 #[derive(Debug)]

@@ -22,19 +22,18 @@ mod server;
 mod slots;
 pub mod snapshot;
 mod source;
-pub mod status;
+mod status;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use slog::{Logger, info};
-use thiserror::Error;
 use uw_websocket_actors::observation::Observations;
 
 pub use routes::PATHS;
 
 use self::guard::Hosts;
+pub use self::listener::HttpError;
 use self::listener::Listener;
 use self::server::{Kind, Site};
 use crate::settings::HttpSettings;
@@ -44,25 +43,6 @@ use crate::settings::HttpSettings;
 pub struct HttpSide {
     http: Option<Listener>,
     probes: Option<Listener>,
-}
-
-/// Why the HTTP side cannot start.
-#[derive(Debug, Error)]
-pub enum HttpError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {addr} for {purpose}")]
-    Bind {
-        /// The address of the settings.
-        addr: SocketAddr,
-        /// What it is for.
-        purpose: &'static str,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// There is no thread for it.
-    #[error("cannot start the thread of the HTTP side")]
-    Thread(#[source] io::Error),
 }
 
 // === impl HttpSide ===

@@ -13,7 +13,7 @@ use super::answers::Answers;
 use super::events::{Events, SUBSCRIBERS, first_message};
 use super::guard::TEXT;
 use super::health::health;
-use super::metrics::{self, Metrics};
+use super::metrics;
 use super::page::{ASSETS, Asset};
 use super::readiness::readiness;
 use super::source::Source;
@@ -48,7 +48,7 @@ pub(super) fn probe_routes(config: &mut ServiceConfig) {
         .default_service(web::to(|| ready(unknown_path(&PROBE_PATHS))));
 }
 
-/// Adds all paths to an application whose data holds [`Metrics`], [`Source`] and [`Events`] besides.
+/// Adds all paths to an application whose data holds [`Source`] and [`Events`] besides.
 pub(super) fn routes(config: &mut ServiceConfig) {
     probe_routes(config);
     config
@@ -99,8 +99,8 @@ async fn readyz(observations: Data<Observations>, answers: Data<Answers>) -> Htt
     }
 }
 
-async fn scrape(metrics: Data<Metrics>, answers: Data<Answers>) -> HttpResponse {
-    match metrics.render() {
+async fn scrape(observations: Data<Observations>, answers: Data<Answers>) -> HttpResponse {
+    match metrics::render(&observations) {
         Ok(text) => held(&answers, StatusCode::OK, metrics::CONTENT_TYPE, text.into_bytes()),
         Err(_) => unreadable(),
     }

@@ -29,7 +29,6 @@ use super::answers::{Answers, PIECE, in_pieces};
 use super::client::Client;
 use super::events::{self, Events};
 use super::guard::{Hosts, common_headers, refuse};
-use super::metrics::Metrics;
 use super::routes::{probe_routes, routes};
 use super::slots::{Admission, Slots};
 use super::source::Source;
@@ -84,14 +83,13 @@ pub(super) fn serve(listener: TcpListener, site: Site, stopped: oneshot::Receive
         match site.kind {
             Kind::Probes => answer(listener, site, answers, probe_routes, stopped).await,
             Kind::Http => {
-                let metrics = Data::new(Metrics::new(Arc::clone(&site.observations)));
                 let source = Data::new(Source::new(Arc::clone(&site.observations), Instant::now()));
                 let events = Data::new(Events::new(site.log.clone()));
                 let clock = actix_rt::spawn(tell_time(source.clone(), answers.clone(), events.clone()));
                 let paths = {
                     let events = events.clone();
                     move |config: &mut ServiceConfig| {
-                        config.app_data(metrics).app_data(source).app_data(events).configure(routes);
+                        config.app_data(source).app_data(events).configure(routes);
                     }
                 };
                 let ended = answer(listener, site, answers, paths, stopped).await;

@@ -32,8 +32,8 @@ impl Source {
     /// The present status as JSON, on one line.
     pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
         let history = lock(&self.history);
-        let status = Status::of(&Snapshot::take(&self.observations, unix_micros()), &history);
-        escape::json(&status).map(String::into_bytes)
+        let snapshot = Snapshot::take(&self.observations, unix_micros());
+        escape::json(&Status::of(&snapshot, &history)).map(String::into_bytes)
     }
 }
 

@@ -12,78 +12,55 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap};
-use uw_websocket_actors::ledger::observed::GapObservation;
-use uw_websocket_actors::observation::{LeaseState, Observations, RedisFacts, lock};
+use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts, lock};
 use uw_websocket_core::calendar;
-use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::time::iso_utc;
 
-pub use self::channel::{ChannelStatus, Totals};
-pub use self::connection::ConnectionStatus;
-pub use self::writer::{SpoolStatus, WriterStatus};
+use self::channel::{ChannelStatus, totals};
+use self::connection::ConnectionStatus;
+use self::writer::WriterStatus;
 use super::health::health;
 use super::history::{History, STEP};
 use super::readiness::{Reason, readiness};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, resident_bytes};
 
 /// The service.
 #[derive(Debug, Serialize)]
-pub struct Status<'a> {
-    /// Names this process, as `instance` does in Redis.
-    pub instance: &'a str,
-    /// The service's version.
-    pub version: &'a str,
+pub(super) struct Status<'s> {
+    #[serde(flatten)]
+    service: &'s Observations,
     /// When this status was made.
-    pub now: String,
-    /// When the process started.
-    pub started_at: Option<String>,
-    /// How long the process runs.
-    pub uptime_seconds: Option<f64>,
-    /// All of it in a word.
-    pub state: ServiceState,
+    now: String,
+    uptime_seconds: Option<f64>,
+    state: ServiceState,
     /// Whether `/readyz` says yes.
-    pub ready: bool,
+    ready: bool,
     /// Why not.
-    pub reasons: Vec<Reason>,
-    /// Which of several instances is the owner.
-    pub lease: LeaseStatus,
-    /// Whether Redis takes the writes of every shard; in stand-by whether it answers.
-    pub redis_up: bool,
-    /// Redis itself.
-    pub redis: RedisStatus,
-    /// The exchange.
-    pub market: MarketStatus,
-    /// The counts of all channels together.
-    pub totals: Totals,
+    reasons: Vec<Reason>,
+    /// The same as in `redis`.
+    redis_up: bool,
+    redis: RedisStatus,
+    market: MarketStatus,
+    totals: BTreeMap<&'static str, u64>,
     /// Whether the books of every channel balance.
-    pub conserved: bool,
+    conserved: bool,
     /// The length of a step of the rates.
-    pub history_step_seconds: u64,
+    history_step_seconds: u64,
     /// When the newest event of any channel came.
-    pub last_event_at: Option<String>,
-    /// The connections of the plan.
-    pub connections: Vec<ConnectionStatus<'a>>,
+    last_event_at: Option<String>,
+    connections: Vec<ConnectionStatus<'s>>,
     /// The channels of the settings.
-    pub channels: Vec<ChannelStatus<'a>>,
+    channels: Vec<ChannelStatus<'s>>,
     /// The writers, one a shard.
-    pub writers: Vec<WriterStatus>,
-    /// Starts of an actor after its first, by its name.
-    pub restarts: BTreeMap<String, u64>,
-    /// Frames that are no events, by kind.
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// The gap ledger.
-    pub gaps: GapStatus,
-    /// Log records lost because the log could not keep up.
-    pub log_records_dropped: u64,
+    writers: Vec<WriterStatus<'s>>,
     /// Resident memory of the process.
-    pub resident_bytes: Option<u64>,
+    resident_bytes: Option<u64>,
 }
 
 /// The state of the service in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ServiceState {
+enum ServiceState {
     /// Everything joined, Redis takes writes.
     Ready,
     /// Something is missing, and the service is at it.
@@ -96,119 +73,58 @@ pub enum ServiceState {
     Standby,
 }
 
-/// The lease.
-#[derive(Debug, Serialize)]
-pub struct LeaseStatus {
-    /// What this instance is.
-    pub state: &'static str,
-    /// The owner that it stands by for.
-    pub owner: Option<String>,
-}
-
 /// Redis itself, as it was some seconds ago; what it does not tell is `null`.
 #[derive(Debug, Serialize)]
-pub struct RedisStatus {
+struct RedisStatus {
     /// Whether it takes the writes of every shard; in stand-by whether it answers.
-    pub up: bool,
-    /// Its version.
-    pub version: Option<String>,
-    /// The memory that it uses.
-    pub used_bytes: Option<u64>,
-    /// The most that it may use; `null` also when nothing limits it.
-    pub max_bytes: Option<u64>,
-    /// What it does at the limit.
-    pub max_policy: Option<String>,
+    up: bool,
+    #[serde(flatten)]
+    facts: RedisFacts,
     /// What the settings can come to; `null` when they have no bound.
-    pub forecast_bytes: Option<u64>,
+    forecast_bytes: Option<u64>,
 }
 
 /// The exchange, by its calendar: regular sessions only.
 #[derive(Debug, Serialize)]
-pub struct MarketStatus {
+struct MarketStatus {
     /// `open`, `holiday` on a weekday without a session, else `closed`.
-    pub state: &'static str,
+    state: &'static str,
     /// When the state next changes.
-    pub until: Option<String>,
+    until: Option<String>,
 }
 
-/// The gap ledger. A gap has the fields of its entry in Redis.
-#[derive(Debug, Serialize)]
-pub struct GapStatus {
-    /// Gaps that are not in Redis yet.
-    pub waiting: u64,
-    /// Gaps recorded since the start of the process, by reason.
-    pub total_by_reason: BTreeMap<&'static str, u64>,
-    /// What is missing now.
-    pub open: Vec<OpenGap>,
-    /// The newest gaps, newest first.
-    pub recent: Vec<Gap>,
-}
-
-// === impl Status ===
-
-impl<'a> Status<'a> {
+impl<'s> Status<'s> {
     /// The status at the moment of the snapshot.
-    #[must_use]
-    pub fn of(snapshot: &Snapshot<'a>, history: &History) -> Status<'a> {
+    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History) -> Status<'s> {
         let observations = snapshot.observations;
         let reasons = readiness(observations, Instant::now());
-        let started_at = observations.started_at.get();
-        let newest = snapshot.channels.iter().filter_map(|counts| counts.last_event_at).max();
-        let rejected = |kind: &Rejection| (kind.label(), observations.rejected(*kind).get());
+        let redis_up = observations.redis_up();
+        let newest = snapshot.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
+        let connection = |connection| ConnectionStatus::of(connection, snapshot);
+        let channel = |(n, counts)| ChannelStatus::of(counts, history.rates(n), snapshot);
+        let writer = |(n, writer)| WriterStatus::of(n, writer, history.writing(n), snapshot);
         Status {
-            instance: &observations.instance,
-            version: observations.version,
+            service: observations,
             now: iso_utc(snapshot.now),
-            started_at: started_at.map(iso_utc),
-            uptime_seconds: started_at.map(|at| snapshot.seconds_since(at)),
-            state: ServiceState::of(snapshot, reasons.is_empty()),
+            uptime_seconds: snapshot.age(&observations.started_at),
+            state: ServiceState::of(observations, reasons.is_empty()),
             ready: reasons.is_empty(),
             reasons,
-            lease: LeaseStatus::of(observations),
-            redis_up: observations.redis_up(),
-            redis: RedisStatus::of(observations),
+            redis_up,
+            redis: RedisStatus {
+                up: redis_up,
+                facts: lock(&observations.redis.facts).clone(),
+                forecast_bytes: observations.redis.forecast_bytes.get().copied(),
+            },
             market: MarketStatus::at(snapshot.now / 1_000),
-            totals: Totals::of(&snapshot.channels),
-            conserved: snapshot.channels.iter().all(channel::is_conserved),
+            totals: totals(&snapshot.channels),
+            conserved: snapshot.channels.iter().all(ChannelObservation::is_conserved),
             history_step_seconds: STEP.as_secs(),
             last_event_at: newest.map(iso_utc),
-            connections: observations.connections.iter().map(|c| ConnectionStatus::of(c, snapshot)).collect(),
-            channels: (0..)
-                .zip(&snapshot.channels)
-                .map(|(n, counts)| ChannelStatus::of(counts, history.rates(n), snapshot))
-                .collect(),
-            writers: (0..)
-                .zip(&observations.writers)
-                .map(|(n, writer)| WriterStatus::of(n, writer, history.writing(n), snapshot))
-                .collect(),
-            restarts: lock(&observations.restarts).clone(),
-            rejected: Rejection::ALL.iter().map(rejected).collect(),
-            gaps: GapStatus::of(&observations.gaps),
-            log_records_dropped: observations.log_records_dropped.load(Relaxed),
-            resident_bytes: snapshot.resident_bytes,
-        }
-    }
-}
-
-impl LeaseStatus {
-    fn of(observations: &Observations) -> LeaseStatus {
-        let lease = &observations.lease;
-        LeaseStatus { state: lease.state.get().label(), owner: lock(&lease.owner).clone() }
-    }
-}
-
-impl RedisStatus {
-    fn of(observations: &Observations) -> RedisStatus {
-        let RedisFacts { version, used_bytes, max_bytes, max_policy } =
-            lock(&observations.redis.facts).clone();
-        let forecast_bytes = observations.redis.forecast_bytes.get().copied();
-        RedisStatus {
-            up: observations.redis_up(),
-            version,
-            used_bytes,
-            max_bytes,
-            max_policy,
-            forecast_bytes,
+            connections: observations.connections.iter().map(connection).collect(),
+            channels: snapshot.channels.iter().enumerate().map(channel).collect(),
+            writers: observations.writers.iter().enumerate().map(writer).collect(),
+            resident_bytes: resident_bytes(),
         }
     }
 }
@@ -222,25 +138,13 @@ impl MarketStatus {
     }
 }
 
-impl GapStatus {
-    fn of(gaps: &GapObservation) -> GapStatus {
-        let recorded = |reason: &GapReason| (reason.label(), gaps.recorded(*reason).get());
-        GapStatus {
-            waiting: gaps.waiting(),
-            total_by_reason: GapReason::ALL.iter().map(recorded).collect(),
-            open: gaps.open(),
-            recent: gaps.recent(),
-        }
-    }
-}
-
 impl ServiceState {
-    fn of(snapshot: &Snapshot<'_>, ready: bool) -> ServiceState {
-        if health(snapshot.observations, Instant::now()).is_err() {
+    fn of(observations: &Observations, ready: bool) -> ServiceState {
+        if health(observations, Instant::now()).is_err() {
             ServiceState::Stalled
-        } else if snapshot.observations.stopping.load(Relaxed) {
+        } else if observations.stopping.load(Relaxed) {
             ServiceState::Stopping
-        } else if snapshot.observations.lease.state.get() == LeaseState::Standby {
+        } else if observations.lease.state.get() == LeaseState::Standby {
             ServiceState::Standby
         } else if ready {
             ServiceState::Ready

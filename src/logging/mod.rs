@@ -11,7 +11,6 @@ mod lines;
 mod outputs;
 mod panics;
 mod people;
-mod records;
 mod redacted;
 
 use std::io::{self, IsTerminal as _};
@@ -33,7 +32,6 @@ use redacted::Redacted;
 
 pub(crate) use file::is_log;
 pub use panics::log_panics;
-pub use records::{RECORDS, Record};
 pub use uw_websocket_actors::error_chain::ErrorChain;
 
 /// Records that may wait for the log's thread: a few MB, and seconds of the busiest moments. Nobody waits when it is

@@ -1,70 +1,54 @@
-//! Reads texts and collects every mistake, so that all of them are reported in one go.
+//! Collects every mistake, so that all of them are reported in one go.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use super::mistake::{SettingsError, SettingsWarning};
-use super::units;
 use super::urls;
+use super::variable::Secrecy;
 
-/// The mistakes and warnings found so far. A check answers `None` after it has noted a mistake.
-#[derive(Default)]
+/// The mistakes and warnings found so far.
 pub(super) struct Checks {
+    /// Whether the settings are for a command that asks the feed.
+    pub asks_feed: bool,
     pub mistakes: Vec<SettingsError>,
     pub warnings: Vec<SettingsWarning>,
+    /// The texts that were read and may be shown.
+    plain: BTreeMap<&'static str, String>,
 }
 
 impl Checks {
-    /// Reads a value that may be shown. `parse` fails with what would be valid.
+    pub(super) fn new(
+        asks_feed: bool,
+        mistakes: Vec<SettingsError>,
+        warnings: Vec<SettingsWarning>,
+    ) -> Checks {
+        Checks { asks_feed, mistakes, warnings, plain: BTreeMap::new() }
+    }
+
+    /// Reads the text of a variable, if there is one. Answers `None` after it has noted a mistake, too.
     pub(super) fn read<T>(
         &mut self,
-        name: &str,
-        text: &str,
+        name: &'static str,
+        secrecy: Secrecy,
+        text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        parse(text).map_err(|reason| self.mistakes.push(SettingsError::with_value(name, text, reason))).ok()
+        let text = text?;
+        if secrecy == Secrecy::Plain {
+            self.plain.insert(name, text.to_owned());
+        }
+        let mistake = |reason| match secrecy {
+            Secrecy::Plain => SettingsError::with_value(name, text, reason),
+            Secrecy::Url | Secrecy::SecretUrl => SettingsError::with_value(name, &urls::masked(text), reason),
+            Secrecy::Secret => SettingsError::new(name, reason),
+        };
+        parse(text).map_err(|reason| self.mistakes.push(mistake(reason))).ok()
     }
 
-    /// Reads a value that may be absent: the outer `None` is a mistake, the inner one an absent value.
-    #[allow(clippy::option_option, reason = "a mistake and an absent value are two different things")]
-    pub(super) fn read_optional<T>(
-        &mut self,
-        name: &str,
-        text: Option<&String>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
-        text.map_or(Some(None), |text| self.read(name, text, parse).map(Some))
-    }
-
-    /// Reads a URL; its password is not shown.
-    pub(super) fn url<T>(
-        &mut self,
-        name: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let noted = |reason| SettingsError::with_value(name, &urls::masked(text), reason);
-        parse(text).map_err(|reason| self.mistakes.push(noted(reason))).ok()
-    }
-
-    pub(super) fn boolean(&mut self, name: &str, text: &str) -> Option<bool> {
-        self.read(name, text, units::boolean)
-    }
-
-    pub(super) fn count<N>(&mut self, name: &str, text: &str, range: RangeInclusive<N>) -> Option<N>
-    where
-        N: std::str::FromStr + PartialOrd + std::fmt::Display,
-    {
-        self.read(name, text, |text| units::count(text, &range))
-    }
-
-    pub(super) fn seconds(
-        &mut self,
-        name: &str,
-        text: &str,
-        range: &RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        self.read(name, text, |text| units::duration(text, range))
+    /// Notes a mistake in a text that was read and may be shown.
+    pub(super) fn mistake_in(&mut self, name: &str, reason: String) {
+        let text = self.plain.get(name).map_or("", String::as_str);
+        self.mistakes.push(SettingsError::with_value(name, text, reason));
     }
 
     /// Notes a mistake that no single text shows.

@@ -5,7 +5,8 @@ use std::fmt;
 use super::mistake::shown;
 use super::sources::{Merged, Origin};
 use super::urls;
-use super::variables::{Kind, Preset, VARIABLES, Variable};
+use super::variable::{Preset, Secrecy, Variable};
+use super::variables::VARIABLES;
 use crate::redact::MASK;
 
 /// One variable as it took effect. Shows as a line of a `.env` file.
@@ -25,12 +26,12 @@ pub(super) fn values(merged: &Merged) -> Vec<EffectiveValue> {
 
 fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let sourced = merged.values.get(variable.name);
-    let value = sourced.map(|sourced| match variable.kind {
-        Kind::Secret => MASK.to_owned(),
-        Kind::SecretUrl => urls::masked(&sourced.text),
-        // a key of the vendor's may be in the query
-        Kind::Plain if sourced.text.contains("://") => urls::masked(&sourced.text),
-        Kind::Plain => shown(&sourced.text, usize::MAX),
+    let value = sourced.map(|sourced| match variable.secrecy {
+        Secrecy::Secret => MASK.to_owned(),
+        Secrecy::Url | Secrecy::SecretUrl => urls::masked(&sourced.text),
+        // a URL does not belong there, and may hold a secret
+        Secrecy::Plain if sourced.text.contains("://") => urls::masked(&sourced.text),
+        Secrecy::Plain => shown(&sourced.text, usize::MAX),
     });
     EffectiveValue {
         name: variable.name,

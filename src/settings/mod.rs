@@ -1,8 +1,7 @@
 //! The settings: read once at start from the environment and `.env`, checked as a whole.
 //!
-//! [`Sources`] → one flat struct of texts (envy) → the checked, nested [`Settings`]. Either everything is right, or
-//! [`SettingsErrors`] names every mistake. Adding a setting is a line in [`variables`], a field in `raw` and a check in
-//! `sections`.
+//! [`Sources`] → one flat struct of texts (envy) → one of values, checked against each other → the nested [`Settings`].
+//! Either everything is right, or [`SettingsErrors`] names every mistake. A setting is a row of the table in [`variables`].
 
 mod channels;
 mod checks;
@@ -10,35 +9,37 @@ mod dotenv;
 mod effective;
 mod files;
 mod mistake;
-mod raw;
+mod needs;
 mod retention;
 mod sections;
+mod service;
 mod sources;
 mod spool;
 mod suggestions;
 pub mod units;
 mod urls;
+mod variable;
 pub mod variables;
+mod words;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::Level;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::Redactor;
 use checks::Checks;
-use raw::RawSettings;
 use sources::Merged;
+use variables::VariableValues;
 
 pub use effective::EffectiveValue;
 pub use mistake::{SettingsError, SettingsErrors, SettingsWarning};
-pub use sections::log_level;
+pub use service::{HttpSettings, LogFormat, LogSettings};
 pub use sources::{Origin, Sources};
-pub use variables::{Kind, Preset, VARIABLES, Variable};
+pub use variable::{Preset, Secrecy, Variable};
+pub use variables::VARIABLES;
+pub use words::log_level;
 
 /// The token; its twin for a file begins with the same name.
 const TOKEN: &str = "UNUSUAL_WHALES_API_TOKEN";
@@ -66,39 +67,6 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
 }
 
-/// The HTTP side.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpSettings {
-    /// `HTTP_ADDR`; `None` is `off`.
-    pub addr: Option<SocketAddr>,
-    /// `PROBE_ADDR`; `None` is `off`.
-    pub probe_addr: Option<SocketAddr>,
-    /// `HTTP_ALLOWED_HOSTS`: names that may be asked for, in lower case, besides `localhost` and addresses.
-    pub allowed_hosts: Vec<String>,
-}
-
-/// The log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// `LOG_FORMAT`.
-    pub format: LogFormat,
-    /// `LOG_LEVEL` or `--log-level`.
-    pub level: Level,
-    /// `LOG_DIR`: the folder of the log file, if there is to be one.
-    pub dir: Option<PathBuf>,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people on a terminal, else JSON.
-    Auto,
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Term,
-}
-
 impl Settings {
     /// Reads and checks everything; all mistakes are reported together.
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
@@ -117,23 +85,18 @@ impl Settings {
     }
 
     fn of(mut merged: Merged, redactor: &Arc<Redactor>, asks_feed: bool) -> Result<Settings, SettingsErrors> {
-        let mut checks = Checks {
-            mistakes: std::mem::take(&mut merged.mistakes),
-            warnings: std::mem::take(&mut merged.warnings),
-        };
-        let settings = match RawSettings::read(&merged) {
-            Ok(raw) => check(&raw, &merged, Arc::clone(redactor), asks_feed, &mut checks),
-            Err(error) => {
-                checks.mistake("settings", error.to_string());
-                None
+        let (mistakes, warnings) =
+            (std::mem::take(&mut merged.mistakes), std::mem::take(&mut merged.warnings));
+        let mut checks = Checks::new(asks_feed, mistakes, warnings);
+        // fails only if the table and its texts disagree, which every test of the settings excludes
+        let texts =
+            envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
+        let values = texts.ok().map(|texts| VariableValues::read(&texts, &mut checks));
+        match values.and_then(|values| settings(&values, &merged, Arc::clone(redactor))) {
+            Some(settings) if checks.mistakes.is_empty() => {
+                Ok(Settings { warnings: checks.warnings, ..settings })
             }
-        };
-        match settings {
-            Some(settings) if checks.mistakes.is_empty() => Ok(settings),
-            settings => {
-                let doubts = settings.map_or(checks.warnings, |settings| settings.warnings);
-                Err(errors(checks.mistakes, doubts, redactor))
-            }
+            _ => Err(errors(checks.mistakes, checks.warnings, redactor)),
         }
     }
 }
@@ -150,27 +113,15 @@ fn errors(mistakes: Vec<SettingsError>, doubts: Vec<SettingsWarning>, redactor: 
     SettingsErrors(mistakes)
 }
 
-fn check(
-    raw: &RawSettings,
-    merged: &Merged,
-    redactor: Arc<Redactor>,
-    asks_feed: bool,
-    checks: &mut Checks,
-) -> Option<Settings> {
-    let enabled = checks.boolean("ENABLE_WEBSOCKET", &raw.enable_websocket);
-    let actors = sections::actors(raw, asks_feed && enabled == Some(true), checks);
-    let shutdown_timeout = sections::shutdown_timeout(raw, checks);
-    let http = sections::http(raw, checks);
-    let log = sections::log(raw, checks);
-    let environment = sections::environment(raw, checks);
+fn settings(values: &VariableValues, merged: &Merged, redactor: Arc<Redactor>) -> Option<Settings> {
     Some(Settings {
-        enabled: enabled?,
-        environment: environment?,
-        actors: actors?,
-        http: http?,
-        log: log?,
-        shutdown_timeout: shutdown_timeout?,
-        warnings: std::mem::take(&mut checks.warnings),
+        enabled: values.enable_websocket?,
+        environment: values.environment.clone()?,
+        actors: values.actors()?,
+        http: values.http()?,
+        log: values.log()?,
+        shutdown_timeout: values.shutdown_timeout_seconds?,
+        warnings: Vec::new(),
         effective: effective::values(merged),
         redactor,
     })

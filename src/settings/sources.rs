@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use uw_websocket_core::settings::Secret;
 
 use super::mistake::{SettingsError, SettingsWarning};
-use super::variables::{Preset, VARIABLES, Variable};
+use super::variable::{Preset, Variable};
+use super::variables::VARIABLES;
 use super::{dotenv, files, suggestions};
 
 /// What the settings are read from. Nothing else is looked at, so tests need no process environment.
@@ -102,6 +103,11 @@ impl Merged {
         }
         let warnings = suggestions::unknown_names(given.0.keys().map(String::as_str));
         Merged { values, mistakes, warnings }
+    }
+
+    /// Every text with its variable.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (String, String)> {
+        self.values.iter().map(|(name, sourced)| ((*name).to_owned(), sourced.text.clone()))
     }
 
     /// The text of a variable, if it has one.

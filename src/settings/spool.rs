@@ -1,17 +1,14 @@
 //! The settings of the disk queue.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
+use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 
-use super::checks::Checks;
-use super::raw::RawSettings;
 use super::units;
 
 /// A shard's share of the disk queue, at least: less than what its inbox holds in memory would be no queue behind it.
-const SHARE_MIN: u64 = 16 * 1024 * 1024;
+pub(super) const SHARE_MIN: u64 = 16 * 1024 * 1024;
 /// The whole disk queue: more than any disk that this runs on is a slip of the pen.
 const MAX_BYTES: RangeInclusive<u64> = SHARE_MIN..=64 << 40;
 /// `SPOOL_KEEP`: zero keeps nothing; what Redis loses in a failover is seconds, and an hour of the feed is gigabytes.
@@ -20,42 +17,20 @@ const KEEP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_60
 /// the kernel has long written by itself.
 const FSYNC: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
-pub(super) fn spool(
-    raw: &RawSettings,
-    writers: Option<&WriterSettings>,
-    checks: &mut Checks,
-) -> Option<SpoolSettings> {
-    let mode = checks.read("SPOOL_MODE", &raw.spool_mode, mode);
-    let keep = checks.seconds("SPOOL_KEEP", &raw.spool_keep, &KEEP);
-    let max_bytes = max_bytes(raw, writers, checks);
-    let when_full = checks
-        .read("SPOOL_WHEN_FULL", &raw.spool_when_full, |text| one_of(text, WhenFull::ALL, WhenFull::label));
-    let fsync = checks.read("SPOOL_FSYNC", &raw.spool_fsync, fsync);
-    Some(SpoolSettings {
-        dir: PathBuf::from(&raw.spool_dir),
-        mode: mode?,
-        keep: keep?,
-        max_bytes: max_bytes?,
-        when_full: when_full?,
-        fsync: fsync?,
-    })
+pub(super) fn keep(text: &str) -> Result<Duration, String> {
+    units::duration(text, &KEEP)
 }
 
-/// The whole is split evenly over the shards, and each share must be of use.
-fn max_bytes(raw: &RawSettings, writers: Option<&WriterSettings>, checks: &mut Checks) -> Option<u64> {
-    let least = SHARE_MIN * writers.map_or(1, |writers| writers.shards as u64);
-    checks.read("SPOOL_MAX_BYTES", &raw.spool_max_bytes, |text| {
-        let bytes = units::size(text, &MAX_BYTES)?;
-        if bytes >= least {
-            return Ok(bytes);
-        }
-        let (least, share) = (units::shown_size(least), units::shown_size(SHARE_MIN));
-        Err(format!("must be at least {least}: it is split over WRITER_SHARDS, and each needs {share}"))
-    })
+pub(super) fn max_bytes(text: &str) -> Result<u64, String> {
+    units::size(text, &MAX_BYTES)
+}
+
+pub(super) fn when_full(text: &str) -> Result<WhenFull, String> {
+    one_of(text, WhenFull::ALL, WhenFull::label)
 }
 
 /// `overflow` was a mode of earlier builds: whoever still names it is told how to go on.
-fn mode(text: &str) -> Result<SpoolMode, String> {
+pub(super) fn mode(text: &str) -> Result<SpoolMode, String> {
     if text.eq_ignore_ascii_case("overflow") {
         let reason = "was removed; write always (every event on disk first), or off (memory alone): a backlog on disk is \
                       safe and goes on being written with either";
@@ -64,7 +39,7 @@ fn mode(text: &str) -> Result<SpoolMode, String> {
     one_of(text, SpoolMode::ALL, SpoolMode::label)
 }
 
-fn fsync(text: &str) -> Result<Fsync, String> {
+pub(super) fn fsync(text: &str) -> Result<Fsync, String> {
     match text.to_ascii_lowercase().as_str() {
         "always" => Ok(Fsync::Always),
         "never" => Ok(Fsync::Never),

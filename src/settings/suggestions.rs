@@ -25,7 +25,7 @@ pub(super) fn unknown_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec
 }
 
 fn valid_names() -> Vec<String> {
-    let twins = VARIABLES.iter().filter_map(super::Variable::file_twin);
+    let twins = VARIABLES.iter().filter_map(super::variable::Variable::file_twin);
     VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(twins).collect()
 }
 

@@ -1,8 +1,11 @@
 //! The settings as a whole, from sources in memory.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
+use slog::Level;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{Retention, Targets};

@@ -1,185 +1,188 @@
 //! The table of all variables: what `docs/settings.md`, `config/example.env`, the check for unknown names and the
-//! `settings` command are made of. A new setting is a line here and a field in `raw::RawSettings`.
+//! `settings` command are made of, and how each value is read. A new setting is a row here, and a line in `sections` where
+//! its value goes.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// One setting.
-#[derive(Debug)]
-pub struct Variable {
-    /// The name in the environment.
-    pub name: &'static str,
-    /// What holds when it is not set.
-    pub preset: Preset,
-    /// Whether its value may be shown.
-    pub kind: Kind,
-    /// What it means, in Markdown, on one line.
-    pub summary: &'static str,
+use serde::Deserialize;
+use slog::Level;
+use url::Url;
+use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
+
+use super::checks::Checks;
+use super::service::LogFormat;
+use super::variable::{Preset, Secrecy, Variable, variables};
+use super::{channels, files, needs, retention, spool, units, urls, words};
+
+/// Every interval: a shorter one is a busy loop, a longer one means "never" to a live feed.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
+/// Sockets: the vendor accepts ten a token.
+const CONNECTIONS: RangeInclusive<usize> = 1..=10;
+/// Joins a socket: the vendor's cap is 50 and may grow.
+const JOINS: RangeInclusive<usize> = 1..=1_000;
+/// Handshakes a minute: a hundred a second is no limit any more.
+const HANDSHAKES: RangeInclusive<u32> = 1..=6_000;
+/// Writers: each has a Redis connection of its own.
+const SHARDS: RangeInclusive<usize> = 1..=64;
+/// Batches in an inbox: bytes bound it as well.
+const INBOX: RangeInclusive<usize> = 1..=65_536;
+/// Events in a transaction: Redis serves nobody else while it runs one.
+const BATCH: RangeInclusive<usize> = 1..=10_000;
+/// Crashes in a period: more are a crash loop by any measure.
+const CRASHES: RangeInclusive<u32> = 0..=1_000;
+/// Caps of streams: Redis counts in signed 64 bits.
+const STREAM_CAP: RangeInclusive<u64> = 0..=i64::MAX as u64;
+/// Between two writes of a snapshot: what is older than a minute is none.
+const SNAPSHOT_INTERVAL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    units::duration(text, &INTERVALS)
 }
 
-/// What holds when a variable is not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// This text, as if it had been set.
-    Value(&'static str),
-    /// No value; the text says what that means.
-    Unset(&'static str),
-}
+variables! {
+    /// API token; or `UNUSUAL_WHALES_API_TOKEN_FILE`, a path to read it from (Docker or Kubernetes secret)
+    unusual_whales_api_token: Secret = "UNUSUAL_WHALES_API_TOKEN",
+        Unset("required"), Secret, words::token, needs required_if_enabled(enable_websocket);
 
-/// Whether a value may be shown. Both kinds of secret can also be read from the file that `<name>_FILE` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Shown as it is.
-    Plain,
-    /// Never shown.
-    Secret,
-    /// A URL, shown without its password.
-    SecretUrl,
-}
+    /// when false: say so and exit 0. The container image sets it to true
+    enable_websocket: bool = "ENABLE_WEBSOCKET", Value("false"), Plain, units::boolean;
 
-const fn plain(name: &'static str, default: &'static str, summary: &'static str) -> Variable {
-    Variable { name, preset: Preset::Value(default), kind: Kind::Plain, summary }
-}
+    /// the feed, `wss://` or `ws://`; the token is added to its query
+    unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
+        Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
 
-const fn unset(name: &'static str, meaning: &'static str, summary: &'static str) -> Variable {
-    Variable { name, preset: Preset::Unset(meaning), kind: Kind::Plain, summary }
-}
+    /// comma list of tickers; `*` is the whole market (the global form of each channel)
+    target_symbols: Targets = "TARGET_SYMBOLS", Value("SPY,QQQ,IWM"), Plain, channels::targets;
 
-/// Every setting, in the order of the documentation.
-pub const VARIABLES: &[Variable] = &[
-    Variable {
-        name: "UNUSUAL_WHALES_API_TOKEN",
-        preset: Preset::Unset("required"),
-        kind: Kind::Secret,
-        summary: "API token; or `UNUSUAL_WHALES_API_TOKEN_FILE`, a path to read it from (Docker or Kubernetes secret)",
-    },
-    plain("ENABLE_WEBSOCKET", "false", "when false: say so and exit 0. The container image sets it to true"),
-    plain(
-        "UNUSUAL_WHALES_WEBSOCKET_URL",
-        "wss://api.unusualwhales.com/socket",
-        "the feed, `wss://` or `ws://`; the token is added to its query",
-    ),
-    plain(
-        "TARGET_SYMBOLS",
-        "SPY,QQQ,IWM",
-        "comma list of tickers; `*` is the whole market (the global form of each channel)",
-    ),
-    plain(
-        "CHANNELS",
-        "flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news",
-        "comma list of channels; any other channel of the vendor is stored raw; `option_trades:SPXW` joins a channel for one more ticker",
-    ),
-    Variable {
-        name: "REDIS_URL",
-        preset: Preset::Value("redis://localhost:6379/0"),
-        kind: Kind::SecretUrl,
-        summary: "`redis://`, `rediss://` (TLS) with user, password and database, or `unix://`; or `REDIS_URL_FILE`, a path to read it from",
-    },
-    unset(
-        "TLS_CA_FILE",
-        "empty",
-        "file with one more root certificate (PEM) to trust, for the feed and for Redis",
-    ),
-    plain(
-        "STORE_TO_REDIS",
-        "true",
-        "write the snapshots of the newest state: `rest:`, `ws:latest:`, `ws:map:`",
-    ),
-    plain(
-        "ENABLE_HISTORY_STREAMS",
-        "true",
-        "write the event streams; this and `STORE_TO_REDIS` cannot both be false",
-    ),
-    unset("REDIS_STREAM_MAXLEN", "per channel", "if set, the cap of every stream by count; `0` is no cap"),
-    unset(
-        "REDIS_STREAM_MAXLEN_BY_CHANNEL",
-        "empty",
-        "caps of single channels, e.g. `option_trades=200000,news=1000`",
-    ),
-    plain(
-        "STREAM_RETENTION",
-        "1d",
-        "age limit: `1d` to `30d` keep so many completed trading sessions and all since, `90m` or `6h` plain time; `off` is none",
-    ),
-    plain(
-        "RATE_LIMIT_REQUESTS_PER_MINUTE",
-        "100",
-        "WebSocket handshakes a minute at most, over all connections",
-    ),
-    plain("WEBSOCKET_RECONNECT_SECONDS", "5.0", "first reconnect delay; doubles, with jitter"),
-    plain("WEBSOCKET_RECONNECT_MAX_SECONDS", "60", "longest reconnect delay"),
-    plain("WEBSOCKET_PING_SECONDS", "20", "time between pings; no pong within it means a dead connection"),
-    plain("WEBSOCKET_MAX_CONNECTIONS", "5", "sockets at most, 1 to 10; `1` puts everything on one socket"),
-    plain("WEBSOCKET_MAX_CHANNELS_PER_CONNECTION", "50", "joins a socket (the vendor's cap)"),
-    plain("WRITER_SHARDS", "2", "actors that write to Redis"),
-    plain("WRITER_MAILBOX_CAPACITY", "64", "batches that wait for a writer before its senders must wait"),
-    plain("WRITER_BATCH_MAX_EVENTS", "512", "events in one Redis transaction at most"),
-    plain(
-        "SNAPSHOT_INTERVAL_MS",
-        "250",
-        "a snapshot is rewritten at most once in this time, the latest state wins; `0` is as soon as possible",
-    ),
-    plain(
-        "SPOOL_DIR",
-        "data/spool",
-        "folder of the disk queue, made when it is missing. The container image sets `/var/lib/uw-websocket/spool`",
-    ),
-    plain(
-        "SPOOL_MODE",
-        "always",
-        "`always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory alone",
-    ),
-    plain(
-        "SPOOL_KEEP",
-        "10s",
-        "how long a record stays after Redis took it, to be written again if Redis turns out to have lost it",
-    ),
-    plain("SPOOL_MAX_BYTES", "4GiB", "size limit of the disk queue; at least `16MiB` for each writer"),
-    plain(
-        "SPOOL_WHEN_FULL",
-        "drop_oldest",
-        "the oldest events are dropped and counted; or `block`: the sockets are not read until there is room",
-    ),
-    plain(
-        "SPOOL_FSYNC",
-        "1s",
-        "`always`, an interval, or `never`: how much a power cut may cost; an end of the process costs nothing",
-    ),
-    plain(
-        "RESTART_INTENSITY",
-        "5",
-        "more crashes of actors than this in the period below: give up and exit 70",
-    ),
-    plain("RESTART_PERIOD_SECONDS", "60", "the period in which crashes are counted"),
-    plain("SHUTDOWN_TIMEOUT_SECONDS", "8", "longest drain on SIGTERM or SIGINT (Docker kills after 10 s)"),
-    plain(
-        "HTTP_ADDR",
-        "127.0.0.1:9464",
-        "address of the status page, health and metrics; `off` is none. The container image sets `0.0.0.0:9464`",
-    ),
-    plain(
-        "PROBE_ADDR",
-        "127.0.0.1:9465",
-        "address of `/healthz` and `/readyz` alone, which no other client can keep busy; `healthcheck` asks there; `off` is none",
-    ),
-    unset(
-        "HTTP_ALLOWED_HOSTS",
-        "empty",
-        "comma list of names under which both addresses may be asked, besides `localhost` and IP addresses; a request for another name is refused",
-    ),
-    plain(
-        "LOG_FORMAT",
-        "auto",
-        "`json` (one object a line), `term` (for people), `auto`: `term` on a terminal, else `json`",
-    ),
-    plain(
-        "LOG_LEVEL",
-        "info",
-        "`trace`, `debug`, `info`, `warning`, `error` or `critical`; `--log-level` overrides it",
-    ),
-    unset("LOG_DIR", "empty", "folder to write `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) to as well"),
-    plain("KEY_PREFIX", "uw", "first segment of every key in Redis"),
-    plain("ENVIRONMENT", "development", "label on every log line"),
-];
+    /// comma list of channels; any other channel of the vendor is stored raw; `option_trades:SPXW` joins a channel for
+    /// one more ticker
+    channels: Vec<ChannelChoice> = "CHANNELS",
+        Value("flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news"), Plain, channels::choices,
+        needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection);
+
+    /// `redis://`, `rediss://` (TLS) with user, password and database, or `unix://`; or `REDIS_URL_FILE`, a path to
+    /// read it from
+    redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
+        needs password_encrypted_beyond_this_machine();
+
+    /// file with one more root certificate (PEM) to trust, for the feed and for Redis
+    tls_ca_file: Vec<u8> = "TLS_CA_FILE", Unset("empty"), Plain, |path| files::root_certificates(Path::new(path));
+
+    /// write the snapshots of the newest state: `rest:`, `ws:latest:`, `ws:map:`
+    store_to_redis: bool = "STORE_TO_REDIS", Value("true"), Plain, units::boolean;
+
+    /// write the event streams; this and `STORE_TO_REDIS` cannot both be false
+    enable_history_streams: bool = "ENABLE_HISTORY_STREAMS",
+        Value("true"), Plain, units::boolean, needs something_to_write(store_to_redis);
+
+    /// if set, the cap of every stream by count; `0` is no cap
+    redis_stream_maxlen: u64 = "REDIS_STREAM_MAXLEN",
+        Unset("per channel"), Plain, |text| units::count(text, &STREAM_CAP);
+
+    /// caps of single channels, e.g. `option_trades=200000,news=1000`
+    redis_stream_maxlen_by_channel: Vec<(Channel, u64)> = "REDIS_STREAM_MAXLEN_BY_CHANNEL",
+        Unset("empty"), Plain, channels::caps, needs channels_of_caps(channels);
+
+    /// age limit: `1d` to `30d` keep so many completed trading sessions and all since, `90m` or `6h` plain time; `off`
+    /// is none
+    stream_retention: Retention = "STREAM_RETENTION", Value("1d"), Plain, retention::retention;
+
+    /// WebSocket handshakes a minute at most, over all connections
+    rate_limit_requests_per_minute: u32 = "RATE_LIMIT_REQUESTS_PER_MINUTE",
+        Value("100"), Plain, |text| units::count(text, &HANDSHAKES);
+
+    /// first reconnect delay; doubles, with jitter
+    websocket_reconnect_seconds: Duration = "WEBSOCKET_RECONNECT_SECONDS", Value("5.0"), Plain, interval;
+
+    /// longest reconnect delay
+    websocket_reconnect_max_seconds: Duration = "WEBSOCKET_RECONNECT_MAX_SECONDS",
+        Value("60"), Plain, interval, needs first_delay(websocket_reconnect_seconds);
+
+    /// time between pings; no pong within it means a dead connection
+    websocket_ping_seconds: Duration = "WEBSOCKET_PING_SECONDS", Value("20"), Plain, interval;
+
+    /// sockets at most, 1 to 10; `1` puts everything on one socket
+    websocket_max_connections: usize = "WEBSOCKET_MAX_CONNECTIONS",
+        Value("5"), Plain, |text| units::count(text, &CONNECTIONS);
+
+    /// joins a socket (the vendor's cap)
+    websocket_max_channels_per_connection: usize = "WEBSOCKET_MAX_CHANNELS_PER_CONNECTION",
+        Value("50"), Plain, |text| units::count(text, &JOINS);
+
+    /// actors that write to Redis
+    writer_shards: usize = "WRITER_SHARDS", Value("2"), Plain, |text| units::count(text, &SHARDS);
+
+    /// batches that wait for a writer before its senders must wait
+    writer_mailbox_capacity: usize = "WRITER_MAILBOX_CAPACITY", Value("64"), Plain, |text| units::count(text, &INBOX);
+
+    /// events in one Redis transaction at most
+    writer_batch_max_events: usize = "WRITER_BATCH_MAX_EVENTS",
+        Value("512"), Plain, |text| units::count(text, &BATCH);
+
+    /// a snapshot is rewritten at most once in this time, the latest state wins; `0` is as soon as possible
+    snapshot_interval_ms: Duration = "SNAPSHOT_INTERVAL_MS",
+        Value("250"), Plain, |text| units::milliseconds(text, &SNAPSHOT_INTERVAL);
+
+    /// folder of the disk queue, made when it is missing. The container image sets `/var/lib/uw-websocket/spool`
+    spool_dir: PathBuf = "SPOOL_DIR", Value("data/spool"), Plain, words::path;
+
+    /// `always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory alone
+    spool_mode: SpoolMode = "SPOOL_MODE", Value("always"), Plain, spool::mode;
+
+    /// how long a record stays after Redis took it, to be written again if Redis turns out to have lost it
+    spool_keep: Duration = "SPOOL_KEEP", Value("10s"), Plain, spool::keep;
+
+    /// size limit of the disk queue; at least `16MiB` for each writer
+    spool_max_bytes: u64 = "SPOOL_MAX_BYTES",
+        Value("4GiB"), Plain, spool::max_bytes, needs share_of_each_writer(writer_shards);
+
+    /// the oldest events are dropped and counted; or `block`: the sockets are not read until there is room
+    spool_when_full: WhenFull = "SPOOL_WHEN_FULL", Value("drop_oldest"), Plain, spool::when_full;
+
+    /// `always`, an interval, or `never`: how much a power cut may cost; an end of the process costs nothing
+    spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
+
+    /// more crashes of actors than this in the period below: give up and exit 70
+    restart_intensity: u32 = "RESTART_INTENSITY", Value("5"), Plain, |text| units::count(text, &CRASHES);
+
+    /// the period in which crashes are counted
+    restart_period_seconds: Duration = "RESTART_PERIOD_SECONDS", Value("60"), Plain, interval;
+
+    /// longest drain on SIGTERM or SIGINT (Docker kills after 10 s)
+    shutdown_timeout_seconds: Duration = "SHUTDOWN_TIMEOUT_SECONDS", Value("8"), Plain, interval;
+
+    /// address of the status page, health and metrics; `off` is none. The container image sets `0.0.0.0:9464`
+    http_addr: Option<SocketAddr> = "HTTP_ADDR", Value("127.0.0.1:9464"), Plain, urls::http;
+
+    /// address of `/healthz` and `/readyz` alone, which no other client can keep busy; `healthcheck` asks there; `off`
+    /// is none
+    probe_addr: Option<SocketAddr> = "PROBE_ADDR", Value("127.0.0.1:9465"), Plain, urls::http;
+
+    /// comma list of names under which both addresses may be asked, besides `localhost` and IP addresses; a request for
+    /// another name is refused
+    http_allowed_hosts: Vec<String> = "HTTP_ALLOWED_HOSTS", Unset("empty"), Plain, urls::hosts;
+
+    /// `json` (one object a line), `term` (for people), `auto`: `term` on a terminal, else `json`
+    log_format: LogFormat = "LOG_FORMAT", Value("auto"), Plain, words::log_format;
+
+    /// `trace`, `debug`, `info`, `warning`, `error` or `critical`; `--log-level` overrides it
+    log_level: Level = "LOG_LEVEL", Value("info"), Plain, words::log_level, needs compiled_log_level();
+
+    /// folder to write `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) to as well
+    log_dir: PathBuf = "LOG_DIR", Unset("empty"), Plain, words::path;
+
+    /// first segment of every key in Redis
+    key_prefix: String = "KEY_PREFIX", Value("uw"), Plain, words::key_prefix;
+
+    /// label on every log line
+    environment: String = "ENVIRONMENT", Value("development"), Plain, words::environment;
+}
 
 /// What only the REST fetcher reads: it shares the `.env` file, so these names are not misspelt ones of ours.
 pub(super) const FETCHER_ONLY: &[&str] = &[
@@ -189,14 +192,6 @@ pub(super) const FETCHER_ONLY: &[&str] = &[
     "REQUEST_TIMEOUT_SECONDS",
     "RATE_LIMIT_LEEWAY_SECONDS",
 ];
-
-impl Variable {
-    /// `<name>_FILE`, for the secrets.
-    #[must_use]
-    pub fn file_twin(&self) -> Option<String> {
-        (self.kind != Kind::Plain).then(|| format!("{}_FILE", self.name))
-    }
-}
 
 /// Renders the table of `docs/settings.md`.
 #[must_use]

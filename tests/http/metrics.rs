@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use uw_websocket::http::metrics::{FAMILIES, Kind};
+use uw_websocket::http::metrics::{FAMILIES, MetricKind};
 use uw_websocket_actors::observation::{ConnectionState, DropReason, lock};
 use uw_websocket_core::feed::envelope::Rejection;
 
@@ -137,14 +137,14 @@ fn every_series_belongs_to_a_described_family() {
     observations.channels[0].last_event_at.set_now();
     let side = start(&observations);
     let answer = get(&side, "/metrics");
-    for family in FAMILIES {
+    for family in FAMILIES.iter() {
         let (name, kind) = (family.name, family.kind.name());
         answer.assert_line(&format!("# TYPE {name} {kind}"));
         assert!(name.starts_with("uw_ws_"), "{name}");
-        assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
+        assert_eq!(name.ends_with("_total"), family.kind == MetricKind::Counter, "{name}");
         let mut series = answer.body.lines().filter_map(|line| line.strip_prefix(name));
         let labels = |rest: &str| family.labels.iter().all(|label| rest.contains(&format!("{label}=\"")));
-        let end: &[char] = if family.kind == Kind::Histogram { &['_'] } else { &['{', ' '] };
+        let end: &[char] = if family.kind == MetricKind::Histogram { &['_'] } else { &['{', ' '] };
         let own = |rest: &str| rest.starts_with(end) && labels(rest);
         assert!(series.any(own), "{name} has no series with its labels in\n{}", answer.body);
     }

@@ -52,7 +52,7 @@ fn all_is_well_and_nothing_is_changed() {
         &output,
         &[
             "✓ answers         version ",
-            "✓ rights          all 32 commands are allowed to `default`",
+            "✓ rights          all 34 commands are allowed to `default`",
             "✓ persistence     append-only file",
             "✓ eviction        noeviction",
             "✓ lease           nobody holds uw:ws:owner",
@@ -261,4 +261,27 @@ fn a_folder_that_cannot_be_used_is_a_bad_setting() {
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
     assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+}
+
+#[test]
+fn an_owner_that_no_instance_wrote_is_a_bad_setting_that_is_named() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let owner = "uw:ws:owner";
+    let cases: [(&[&str], &str); 3] = [
+        (&["RPUSH", owner, "me"], "✗ lease           uw:ws:owner is no string"),
+        (&["SET", owner, "me"], "✗ lease           me holds uw:ws:owner without an end"),
+        (&["SETRANGE", owner, "70000000", "x"], "✗ lease           uw:ws:owner has 70000001 bytes"),
+    ];
+    for (make, says) in cases {
+        redis.command::<()>(&["DEL", owner]);
+        redis.command::<deadpool_redis::redis::Value>(make);
+        let (code, output) = check(&setup);
+        assert_eq!(code, Some(78), "{make:?}");
+        assert_says(&output, &[says, "DEL uw:ws:owner", "✓ join            not tried"]);
+    }
+    redis.command::<()>(&["SET", owner, "me", "EX", "3600"]);
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(0));
+    assert_says(&output, &["! lease           me holds uw:ws:owner for ", "→ find out who wrote it"]);
 }

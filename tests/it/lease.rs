@@ -231,6 +231,9 @@ fn a_redis_user_without_a_right_that_the_lease_needs_ends_the_process_with_78() 
         assert_eq!(service.wait_for_exit(SOON), Some(78), "{lacks}");
         let refusal = service.records().into_iter().find(|record| record.msg == "redis refuses the service");
         let error = refusal.unwrap().text("error");
-        assert!(error.contains("lease") && error.contains("EVAL, GET, SET, PEXPIRE, PTTL"), "{error}");
+        assert!(
+            error.contains("lease") && error.contains("EVAL, STRLEN, GET, SET, PEXPIRE, PTTL"),
+            "{error}"
+        );
     }
 }

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use uw_websocket::logging::RECORDS;
-
+use crate::log_table::documented;
 use crate::support::feed::Ack;
 use crate::support::feed::wire;
 use crate::support::sample::payload;
@@ -73,11 +72,12 @@ fn every_record_is_declared_with_its_level_and_keys() {
     redis.restart(&[]);
     service.wait_for_log("its end", |record| record.msg == "redis back");
     assert_eq!(service.terminate(), Some(0));
+    let documented = documented();
     for record in service.records() {
-        let declared = RECORDS.iter().find(|declared| declared.message == record.msg);
+        let declared = documented.iter().find(|declared| declared.message == record.msg);
         let Some(declared) = declared else { panic!("not declared: {record:?}") };
         assert_eq!(record.level, declared.level, "{record:?}");
-        for key in declared.keys.split(", ").filter(|key| !key.is_empty()) {
+        for key in &declared.keys {
             assert!(record.keys.contains_key(key), "{key} is missing: {record:?}");
         }
     }

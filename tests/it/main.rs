@@ -12,11 +12,15 @@ mod escapes;
 mod exactly_once;
 mod examples;
 mod files;
+mod forgotten_gaps;
 mod gaps;
+mod giants;
 mod harness;
 mod http;
 mod joins;
 mod lease;
+#[path = "../log_table/mod.rs"]
+mod log_table;
 mod logs;
 mod malformed;
 mod page;

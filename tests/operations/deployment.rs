@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use uw_websocket::exit::Exit;
-use uw_websocket::settings::{Kind, Settings, Sources, VARIABLES};
+use uw_websocket::settings::{Preset, Secrecy, Settings, Sources, VARIABLES};
 use uw_websocket_actors::rights::rules;
-use uw_websocket_core::channel::table::KNOWN;
 
 use super::{file, items, text, yaml};
 
@@ -65,14 +64,15 @@ fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -
     let mut environment = vec![(OsString::from("ENABLE_WEBSOCKET"), OsString::from("true"))];
     for (name, value) in variables {
         let twin = name.strip_suffix("_FILE").and_then(|name| VARIABLES.iter().find(|v| v.name == name));
-        let known = VARIABLES.iter().any(|variable| variable.name == name && variable.kind == Kind::Plain);
+        let known =
+            VARIABLES.iter().any(|variable| variable.name == name && variable.secrecy == Secrecy::Plain);
         assert!(known || twin.is_some(), "{name} is no setting that may stand in the open");
         let value = if let Some(twin) = twin {
             assert!(mounted(value), "{value} is not mounted");
             let path = secrets.path().join(name);
             fs::write(
                 &path,
-                if twin.kind == Kind::SecretUrl { "redis://uw:secret@redis:6379/0" } else { "t0ken" },
+                if twin.secrecy == Secrecy::SecretUrl { "redis://uw:secret@redis:6379/0" } else { "t0ken" },
             )
             .unwrap();
             path.into_os_string()
@@ -139,10 +139,14 @@ fn compose_runs_the_image_as_it_is_made() {
     assert!(compose["networks"].get("readers").is_some() && service.get("networks").is_none());
 }
 
-/// What a reader may do: read what is under the prefix, and follow the event streams and the ledger as a group. A group
-/// could be made on any key that is missing, the lease included, so it is granted for these keys alone.
+/// What a reader may do: read what is under the prefix, and follow the streams of the default channels and the ledger as a
+/// group. A group could be made on any key that is missing, the lease included, so it is granted for these keys alone.
 fn reader_rules() -> String {
-    let channels = KNOWN.iter().map(|spec| spec.name).chain(["gaps"]);
+    let Preset::Value(preset) = VARIABLES.iter().find(|variable| variable.name == "CHANNELS").unwrap().preset
+    else {
+        panic!("CHANNELS has no default");
+    };
+    let channels = preset.split(',').chain(["gaps"]);
     let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
     format!(
         "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +type \

@@ -12,6 +12,8 @@ mod alerts;
 mod dashboard;
 mod deployment;
 mod documents;
+#[path = "../log_table/mod.rs"]
+mod log_table;
 mod runbook;
 
 use std::collections::BTreeSet;
@@ -19,7 +21,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use uw_websocket::http::metrics::{FAMILIES, Family, Kind};
+use uw_websocket::http::metrics::{FAMILIES, MetricFamily, MetricKind};
 
 /// A file of the project.
 #[track_caller]
@@ -53,11 +55,11 @@ fn names(expression: &str) -> BTreeSet<&str> {
 }
 
 /// The family of a series' name.
-fn family(series: &str) -> Option<&'static Family> {
+fn family(series: &str) -> Option<&'static MetricFamily> {
     FAMILIES.iter().find(|family| {
         let of_histogram =
             ["_bucket", "_sum", "_count"].iter().any(|end| series.strip_suffix(end) == Some(family.name));
-        if family.kind == Kind::Histogram { of_histogram } else { family.name == series }
+        if family.kind == MetricKind::Histogram { of_histogram } else { family.name == series }
     })
 }
 
@@ -71,7 +73,7 @@ fn families(expression: &str) -> BTreeSet<&'static str> {
 /// Every label that an expression names exists on a family of it, or comes from Prometheus itself.
 #[track_caller]
 fn check_labels(expression: &str) {
-    let families: Vec<&Family> = names(expression).into_iter().filter_map(family).collect();
+    let families: Vec<&MetricFamily> = names(expression).into_iter().filter_map(family).collect();
     let known = |label: &str| {
         ["job", "instance", "le", "standby"].contains(&label)
             || families.iter().any(|family| family.labels.contains(&label))

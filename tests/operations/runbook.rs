@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use super::{alerts, file, text};
+use crate::log_table::documented;
 
 fn headings() -> Vec<String> {
     file("docs/runbook.md").lines().filter_map(|line| Some(line.strip_prefix("## ")?.to_owned())).collect()
@@ -57,8 +58,7 @@ fn what_the_runbook_names_is_there() {
             Command::new(env!("CARGO_BIN_EXE_uw-websocket")).args([command, "--help"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{command}");
     }
-    let records: BTreeSet<&str> =
-        uw_websocket::logging::RECORDS.iter().map(|record| record.message).collect();
+    let records: BTreeSet<String> = documented().into_iter().map(|record| record.message).collect();
     for line in runbook.lines().filter(|line| line.contains("the log for `")) {
         let (_, rest) = line.split_once("the log for ").unwrap();
         for message in rest.split('`').skip(1).step_by(2).filter(|text| !text.contains(['-', '/', ':'])) {

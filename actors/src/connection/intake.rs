@@ -11,12 +11,12 @@ use uw_websocket_core::channel::shape;
 use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::feed::envelope::{self, Envelope};
-use uw_websocket_core::feed::map_cell::map_cell;
+use uw_websocket_core::feed::map_cell::{map_cell, row_ms};
 use uw_websocket_core::feed::routing_fields::Facts;
 use uw_websocket_core::routing::{Router, Routing};
 
 use crate::error_chain::ErrorChain;
-use crate::observation::Observations;
+use crate::observation::{Distrust, Observations};
 use crate::sampled::Sampled;
 
 /// How much is logged of what came from outside.
@@ -50,6 +50,7 @@ pub struct Intake {
     rejections: Vec<Sampled>,
     /// Of the events of each channel, the one that is compared with the documented shape.
     shapes: Vec<Sampled>,
+    ahead: Sampled,
 }
 
 impl Intake {
@@ -70,6 +71,7 @@ impl Intake {
             log,
             rejections: vec![Sampled::default(); Rejection::ALL.len()],
             shapes: vec![Sampled::default(); channels],
+            ahead: Sampled::default(),
         }
     }
 
@@ -135,7 +137,16 @@ impl Intake {
     }
 
     fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
-        route.outlets.first()?.map.as_ref()?;
+        let outlet = route.outlets.first()?;
+        outlet.map.as_ref()?;
+        let (_, is_ahead) = row_ms(facts, read_at.unix_us);
+        // the others are counted where they meet their body of REST
+        if is_ahead && outlet.rest.is_none() {
+            self.observations.distrusted(Distrust::Future).add(1);
+            if self.ahead.is_due(read_at.instant) {
+                warn!(self.log, "time of the future"; "place" => &outlet.stream, "times" => 1);
+            }
+        }
         let channel = &self.observations.channel(route.channel).channel;
         map_cell(channel, facts, read_at.unix_us, &mut self.sessions)
     }

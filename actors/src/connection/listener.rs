@@ -3,16 +3,13 @@
 //! Everything here waits in one place at a time and proves its progress while it waits. What a frame means is decided
 //! by the pure neighbours; this is where their answers meet the socket.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use uw_websocket_core::time::millis;
 
 use actix_http::ws;
 use bytes::Bytes;
-use futures_util::{SinkExt, Stream};
+use futures_util::{FutureExt as _, SinkExt};
 use slog::{Logger, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -22,11 +19,12 @@ use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
+use super::chunk::{Asked, CHUNK, Left, Unreadable, closed, next_chunk};
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
 use super::intake::{Intake, Taken};
 use super::reconnect::ReconnectPolicy;
-use super::session::{Acknowledged, Death, Due, Session};
+use super::session::{Acknowledged, Death, Due, Session, join_frame};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::book::Watch;
@@ -35,10 +33,6 @@ use crate::observation::{ConnectionObservation, ConnectionState, Observations, l
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Beat;
 
-/// Frames taken from the socket before its events are forwarded. As many as a transaction holds by default.
-const CHUNK: usize = 512;
-/// Text in these frames: the largest that is known have 3.6 KiB, and 512 of the largest that are allowed have 2 GiB.
-const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Longest wait for the socket to take a control frame or a join. A peer that does not read for so long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for our goodbye: at the end of the process what is left of the time belongs to the writers.
@@ -96,13 +90,6 @@ enum End {
     Early,
 }
 
-/// What the control frames of a chunk ask for.
-enum Asked {
-    Nothing,
-    Pong(Bytes),
-    Close(Option<ws::CloseReason>),
-}
-
 impl Listener {
     /// Listens until it is told to drain.
     pub async fn run(mut self) {
@@ -129,7 +116,7 @@ impl Listener {
                     (End::Early, _) => return,
                     (End::Lost(kind, reason), lasted) => {
                         self.watch.lost(kind, &reason);
-                        delay = self.session_lost(reason, lasted);
+                        delay = self.session_lost(&reason, lasted);
                     }
                 },
             }
@@ -169,10 +156,7 @@ impl Listener {
     }
 
     fn begin_attempt(&self, waited: Duration) -> u64 {
-        let observed = self.observed();
-        observed.attempts.add(1);
-        observed.state.set(ConnectionState::Connecting);
-        let attempt = observed.attempts.get();
+        let attempt = self.observed().attempt_begins();
         info!(self.log, "connecting"; "attempt" => attempt, "delay_ms" => millis(waited));
         attempt
     }
@@ -193,17 +177,11 @@ impl Listener {
         delay
     }
 
-    fn session_lost(&mut self, reason: String, lasted: Duration) -> Duration {
+    fn session_lost(&mut self, reason: &str, lasted: Duration) -> Duration {
         let delay = self.policy.after_session(lasted, &mut self.rng);
-        let observed = self.observed();
-        observed.disconnects.add(1);
-        observed.session_since.clear();
-        for join in lock(&observed.joins).iter_mut() {
-            join.acknowledged = false;
-        }
+        self.observed().session_lost(reason);
         warn!(self.log, "disconnected";
-            "reason" => &reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
-        *lock(&observed.last_error) = Some(reason);
+            "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
         delay
     }
 
@@ -213,15 +191,8 @@ impl Listener {
         let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
         let mut session =
             Session::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
-        let observed = self.observed();
-        observed.accepted.add(1);
-        observed.session_since.set_now();
-        observed.last_event_at.clear();
+        self.observed().session_begins();
         self.watch.opened();
-        *lock(&observed.last_error) = None;
-        for join in lock(&observed.joins).iter_mut() {
-            (join.acknowledged, join.refused) = (false, None);
-        }
         info!(self.log, "connected"; "joins" => topics.len());
 
         let end = self.listen(&mut socket, &mut session).await;
@@ -249,7 +220,7 @@ impl Listener {
                 biased;
                 _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
-                () = no_room(&self.forwarder, &self.faults), if !reads => continue,
+                () = self.faults.reach(FaultPoint::NoRoom).then(|()| self.forwarder.room()), if !reads => continue,
                 read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
@@ -380,7 +351,7 @@ impl Listener {
                     self.watch.joined(&topic);
                     info!(self.log, "subscribed"; "topic" => &topic);
                 }
-                self.note_join(&topic, true, None);
+                self.observed().note_join(&topic, true, None);
             }
             Taken::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
             Taken::Nothing => {}
@@ -391,21 +362,12 @@ impl Listener {
     /// refuse as often as it likes, and topics that nobody joined.
     fn note_refusal(&mut self, frame: &Bytes, topic: &str, text: &str, session: &mut Session) {
         let counts = session.refuse(topic);
-        if counts && self.note_join(topic, false, Some(text.to_owned())) {
+        if counts && self.observed().note_join(topic, false, Some(text.to_owned())) {
             self.observations.rejected(Rejection::JoinRefused).add(1);
             warn!(self.log, "join refused"; "topic" => topic, "text" => text);
         } else {
             self.intake.reject(Rejection::JoinRefused, frame);
         }
-    }
-
-    /// Shows the state of a join; whether that is another than before.
-    fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) -> bool {
-        let mut joins = lock(&self.observed().joins);
-        let Some(join) = joins.iter_mut().find(|join| join.topic == topic) else { return false };
-        let is_news = join.acknowledged != acknowledged || join.refused != refused;
-        (join.acknowledged, join.refused) = (acknowledged, refused);
-        is_news
     }
 
     async fn send(&self, socket: &mut FeedSocket, message: ws::Message) -> Option<End> {
@@ -431,68 +393,6 @@ impl Listener {
     }
 }
 
-/// Waits until the inboxes have room.
-async fn no_room(forwarder: &Forwarder, faults: &ChildFaults) {
-    faults.reach(FaultPoint::NoRoom).await;
-    forwarder.room().await;
-}
-
 fn lost(reason: String) -> End {
     End::Lost(GapReason::Disconnect, reason)
-}
-
-pub(super) fn join_frame(topic: &str) -> String {
-    serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()
-}
-
-fn closed(reason: Option<ws::CloseReason>) -> String {
-    match reason {
-        None => "closed by the peer without a code".into(),
-        Some(reason) => {
-            let code = u16::from(reason.code);
-            let text = reason.description.filter(|text| !text.is_empty());
-            let text = text.map(|text| format!(": {text}")).unwrap_or_default();
-            format!("closed by the peer with code {code}{text}")
-        }
-    }
-}
-
-/// Why no more can be read.
-enum Unreadable {
-    Ended,
-    Socket(SocketError),
-}
-
-/// Whether the socket has more than was read.
-enum Left {
-    Nothing,
-    Perhaps,
-}
-
-/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an
-/// error are in `chunk` when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
-async fn next_chunk(
-    socket: &mut FeedSocket,
-    assembler: &mut Assembler,
-    chunk: &mut Vec<Incoming>,
-) -> Result<Left, Unreadable> {
-    poll_fn(|context| {
-        let mut bytes = 0;
-        while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
-            match Pin::new(&mut *socket).poll_next(context) {
-                Poll::Pending if chunk.is_empty() => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(Left::Nothing)),
-                Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
-                Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
-                    Ok(message) => {
-                        bytes += message.as_ref().map_or(0, Incoming::text_len);
-                        chunk.extend(message);
-                    }
-                    Err(error) => return Poll::Ready(Err(Unreadable::Socket(error))),
-                },
-            }
-        }
-        Poll::Ready(Ok(Left::Perhaps))
-    })
-    .await
 }

@@ -5,6 +5,7 @@
 //! [`session`] (what is due on an open socket), [`reconnect`] and [`handshakes`] (when to open the next), [`trial`] (one
 //! handshake and one join, for `check`). The [`listener`] is the loop over them; the actor here starts and stops it.
 
+pub mod chunk;
 pub mod forwarder;
 pub mod handshakes;
 pub mod intake;

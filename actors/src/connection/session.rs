@@ -210,6 +210,12 @@ impl Session {
     }
 }
 
+/// The message that joins a topic.
+#[must_use]
+pub fn join_frame(topic: &str) -> String {
+    serde_json::json!({ "channel": topic, "msg_type": "join" }).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use uw_websocket_core::feed::envelope::{self, Envelope};
 use uw_websocket_core::feed::routing_fields::Facts;
 
-use super::listener::join_frame;
+use super::session::join_frame;
 use super::transport::{Assembler, FeedSocket, Incoming};
 
 /// Longest wait for the answer to the join. Answers take some 50 ms.

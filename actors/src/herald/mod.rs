@@ -119,7 +119,7 @@ impl Herald {
                     "channel" => channel.channel.name(), "silent_s" => silence.lasted.as_secs(),
                     "usual_s" => silence.usual.as_secs());
             }
-            channel.silent.store(cadence.is_silent(), Relaxed);
+            channel.silent.set(cadence.is_silent());
         }
     }
 

@@ -21,7 +21,6 @@ use std::time::Duration;
 use uw_websocket_core::time::millis;
 
 use actix::prelude::*;
-use deadpool_redis::{PoolError, redis};
 use slog::{info, warn};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -33,6 +32,9 @@ use self::sweep::Sweep;
 pub use self::sweep::{JanitorParts, Swept};
 use crate::observation::unix_micros;
 use crate::sampled::Sampled;
+use crate::writer::store::Store;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::resp::{Commands, Reply};
 
 /// Between two rounds: entries live for hours, so a minute more is nothing, and a round over a few dozen keys costs
 /// Redis less than a millisecond.
@@ -41,12 +43,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(60);
 /// Why a round ended early.
 #[derive(Debug, Error)]
 pub enum SweepError {
-    /// There is no connection.
-    #[error("no connection to redis: {0}")]
-    Connect(#[from] PoolError),
-    /// Redis refuses a command, or does not answer.
+    /// Redis is away, refuses a command, or does not answer.
     #[error("redis did not do it: {0}")]
-    Command(#[from] redis::RedisError),
+    Redis(#[from] StoreFault),
 }
 
 /// Makes rounds, one after another.
@@ -90,14 +89,35 @@ impl Sweeper {
         if self.parts.retention == Retention::Off || !(self.parts.may_write)() {
             return Ok(());
         }
-        let mut connection = self.parts.pool.get().await?;
+        let mut store = Store::new(self.parts.address.clone());
         // what is removed is gone: a clock that is ahead on one of the two machines shall not empty the streams
-        let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let seconds = time_of(&mut store).await?;
         let now_ms = now_ms.min(seconds.saturating_mul(1000));
         let Some(cutoff_ms) = retention_cutoff(self.parts.retention, now_ms) else { return Ok(()) };
         let (parts, pace) = (&self.parts, &mut self.pace);
-        Ok(Sweep { connection: &mut *connection, parts, pace, cutoff_ms, swept }.run().await?)
+        Ok(Sweep { store: &mut store, parts, pace, cutoff_ms, swept }.run().await?)
     }
+}
+
+/// The clock of Redis, in Unix seconds.
+async fn time_of(store: &mut Store) -> Result<u64, StoreFault> {
+    let (mut question, mut seconds) = (Commands::default(), 0);
+    question.command(&[b"TIME"]);
+    store
+        .ask(&question, |reply| {
+            let stated = match &reply {
+                Reply::Array(Some(parts)) => match parts.first() {
+                    Some(Reply::Bulk(Some(text))) => std::str::from_utf8(text).ok(),
+                    _ => None,
+                },
+                _ => None,
+            };
+            seconds =
+                stated.and_then(|text| text.parse().ok()).ok_or_else(|| StoreFault::answered(&reply))?;
+            Ok(())
+        })
+        .await?;
+    Ok(seconds)
 }
 
 // === impl Janitor ===

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::Pool;
-use deadpool_redis::redis::aio::ConnectionLike;
-use deadpool_redis::redis::{self, RedisResult};
 use slog::Logger;
 use tokio::time::{Instant, sleep};
 use uw_websocket_core::settings::Retention;
@@ -12,11 +9,15 @@ use uw_websocket_core::settings::Retention;
 use super::keys::{AgingKey, pattern};
 use super::pace::Pace;
 use crate::observation::Observations;
+use crate::writer::store::Store;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::link::Address;
+use crate::writer::store::resp::{Bound, Commands, Reply};
 
 /// What a janitor is made of.
 pub struct JanitorParts {
-    /// Where Redis is; a round holds one connection.
-    pub pool: Pool,
+    /// Where Redis is; a round has one connection.
+    pub address: Address,
     /// `KEY_PREFIX`.
     pub prefix: String,
     /// `STREAM_RETENTION`.
@@ -42,6 +43,17 @@ pub struct Swept {
 
 /// What a `SCAN` looks at: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;
+/// Longest name that is read; ours are shorter, and others may give keys names of any length.
+const MAX_NAME: usize = 512;
+/// What a page takes on the wire: a few more keys than were looked at where a table grows.
+const PAGE: Bound = Bound { bytes: 16 * SCAN_COUNT * MAX_NAME, items: 16 * SCAN_COUNT };
+
+/// A page of `SCAN` without the names that are longer than `ARGV[4]`.
+const SCAN: &str = "\
+local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+local short = {}
+for _, name in ipairs(page[2]) do if #name <= tonumber(ARGV[4]) then short[#short + 1] = name end end
+return {page[1], short}";
 
 /// Keys that are looked at in one go: some 20 µs each, so a millisecond in all.
 const LOOKS: usize = 50;
@@ -71,8 +83,8 @@ end
 return redis.call('UNLINK', KEYS[1])";
 
 /// A round under way.
-pub(super) struct Sweep<'s, C> {
-    pub(super) connection: &'s mut C,
+pub(super) struct Sweep<'s> {
+    pub(super) store: &'s mut Store,
     pub(super) parts: &'s JanitorParts,
     pub(super) pace: &'s mut Pace,
     /// Everything since this moment stays, in Unix milliseconds.
@@ -81,19 +93,15 @@ pub(super) struct Sweep<'s, C> {
     pub(super) swept: &'s mut Swept,
 }
 
-impl<C: ConnectionLike> Sweep<'_, C> {
+impl Sweep<'_> {
     /// Goes over all keys; stops early, in good order, when this instance may no longer write.
-    pub(super) async fn run(mut self) -> RedisResult<()> {
+    pub(super) async fn run(mut self) -> Result<(), StoreFault> {
         let pattern = pattern(&self.parts.prefix);
-        let mut cursor = 0_u64;
+        let mut cursor = 0;
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
             let asked = Instant::now();
-            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(self.connection).await?;
+            let (next, keys) = self.page(cursor, &pattern).await?;
             leave_to_others(asked).await;
-            let keys: Vec<_> =
-                page.iter().filter_map(|key| AgingKey::read(&self.parts.prefix, key)).collect();
             for keys in keys.chunks(LOOKS) {
                 if !(self.parts.may_write)() {
                     return Ok(());
@@ -107,20 +115,56 @@ impl<C: ConnectionLike> Sweep<'_, C> {
         }
     }
 
+    /// The next keys that grow old, and where to go on.
+    async fn page(&mut self, cursor: u64, pattern: &str) -> Result<(u64, Vec<AgingKey>), StoreFault> {
+        let (cursor, count, most) = (cursor.to_string(), SCAN_COUNT.to_string(), MAX_NAME.to_string());
+        let (cursor, count, most) = (cursor.as_bytes(), count.as_bytes(), most.as_bytes());
+        let mut scan = Commands::default();
+        scan.command(&[b"EVAL", SCAN.as_bytes(), b"0", cursor, pattern.as_bytes(), count, most]).expect(PAGE);
+        let (mut page, prefix) = (None, &self.parts.prefix);
+        self.store
+            .ask(&scan, |reply| {
+                page = Some(page_of(&reply, prefix)?);
+                Ok(())
+            })
+            .await?;
+        Ok(page.unwrap_or_default())
+    }
+
+    /// Asks for numbers.
+    async fn numbers(&mut self, questions: &Commands) -> Result<Vec<u64>, StoreFault> {
+        let mut numbers = Vec::with_capacity(questions.count());
+        self.store
+            .ask(questions, |reply| match reply {
+                Reply::Integer(number) => {
+                    numbers.push(u64::try_from(number).unwrap_or_default());
+                    Ok(())
+                }
+                reply => Err(StoreFault::answered(&reply)),
+            })
+            .await?;
+        Ok(numbers)
+    }
+
     /// Removes keys that are old as a whole, and trims those that are old in part.
-    async fn look_at(&mut self, keys: &[AgingKey]) -> RedisResult<()> {
-        let mut looks = redis::pipe();
+    async fn look_at(&mut self, keys: &[AgingKey]) -> Result<(), StoreFault> {
+        let cutoff = self.cutoff_ms.to_string();
+        let mut looks = Commands::default();
         for key in keys {
             match key {
-                AgingKey::Stream(key) => looks.cmd("EVAL").arg(LOOK_AT_STREAM).arg(1).arg(key),
+                AgingKey::Stream(key) => {
+                    let script = LOOK_AT_STREAM.as_bytes();
+                    looks.command(&[b"EVAL", script, b"1", key.as_bytes(), cutoff.as_bytes()])
+                }
                 AgingKey::Snapshot { key, latest } => {
-                    looks.cmd("EVAL").arg(LOOK_AT_SNAPSHOT).arg(2).arg(key).arg(latest)
+                    let (script, key, latest) =
+                        (LOOK_AT_SNAPSHOT.as_bytes(), key.as_bytes(), latest.as_bytes());
+                    looks.command(&[b"EVAL", script, b"2", key, latest, cutoff.as_bytes()])
                 }
             };
-            looks.arg(self.cutoff_ms);
         }
         let asked = Instant::now();
-        let found: Vec<u64> = looks.query_async(self.connection).await?;
+        let found = self.numbers(&looks).await?;
         leave_to_others(asked).await;
         let removed = found.iter().filter(|found| **found == REMOVED).count() as u64;
         self.swept.keys += removed;
@@ -134,15 +178,16 @@ impl<C: ConnectionLike> Sweep<'_, C> {
     }
 
     /// Trims a stream step by step, until nothing more goes.
-    async fn trim(&mut self, key: &str) -> RedisResult<()> {
+    async fn trim(&mut self, key: &str) -> Result<(), StoreFault> {
+        let cutoff = self.cutoff_ms.to_string();
         let mut trimmed = 0;
         let mut is_stuck = false;
         while (self.parts.may_write)() {
-            let mut trim = redis::cmd("XTRIM");
-            trim.arg(key).arg("MINID").arg("~").arg(self.cutoff_ms);
-            trim.arg("LIMIT").arg(self.pace.limit(is_stuck));
+            let (mut trim, limit) = (Commands::default(), self.pace.limit(is_stuck).to_string());
+            let (key, cutoff) = (key.as_bytes(), cutoff.as_bytes());
+            trim.command(&[b"XTRIM", key, b"MINID", b"~", cutoff, b"LIMIT", limit.as_bytes()]);
             let asked = Instant::now();
-            let step: u64 = trim.query_async(self.connection).await?;
+            let step = self.numbers(&trim).await?.into_iter().sum();
             self.pace.took(asked.elapsed(), step);
             leave_to_others(asked).await;
             trimmed += step;
@@ -157,6 +202,20 @@ impl<C: ConnectionLike> Sweep<'_, C> {
         self.swept.streams += u64::from(trimmed > 0);
         Ok(())
     }
+}
+
+/// A page of `SCAN`: where to go on, and of the keys those that grow old.
+fn page_of(reply: &Reply<'_>, prefix: &str) -> Result<(u64, Vec<AgingKey>), StoreFault> {
+    let Reply::Array(Some(parts)) = reply else { return Err(StoreFault::answered(reply)) };
+    let [Reply::Bulk(Some(next)), Reply::Array(Some(keys))] = &parts[..] else {
+        return Err(StoreFault::answered(reply));
+    };
+    let next = std::str::from_utf8(next).ok().and_then(|next| next.parse().ok());
+    let keys = keys.iter().filter_map(|key| match key {
+        Reply::Bulk(Some(key)) => AgingKey::read(prefix, key),
+        _ => None,
+    });
+    Ok((next.ok_or_else(|| StoreFault::answered(reply))?, keys.collect()))
 }
 
 /// Waits after a call that was made at `asked`.

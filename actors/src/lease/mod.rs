@@ -29,7 +29,7 @@ use self::core::{ABSENCE, Answer, Lease};
 use self::gate::LeaseGate;
 use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
-use crate::observation::{LeaseState, Observations, lock};
+use crate::observation::{Distrust, LeaseState, Observations, lock};
 use crate::sampled::Sampled;
 
 /// Longest wait for the lease to be given back: a Redis that is slower than this, or away, lets it run out instead.
@@ -153,6 +153,9 @@ impl Claimant {
             Err(error) => {
                 self.lease.unanswered();
                 if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
+                    if matches!(error, KeyError::Foreign { .. }) {
+                        self.observations.distrusted(Distrust::TooLarge).add(1);
+                    }
                     warn!(self.log, "lease unconfirmed"; ErrorChain::new(&error));
                 }
                 if matches!(error, KeyError::Rights { .. }) { Err(error) } else { Ok(()) }

@@ -14,10 +14,12 @@ use super::life::{Followed, Life};
 use super::post::{Post, PostError, Posted};
 use super::queue::GapQueue;
 use super::shelf::{Shelf, ShelfError};
+use super::written::Written;
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
-use crate::observation::Observations;
+use crate::observation::{Distrust, Observations, unix_micros};
 use crate::sampled::Sampled;
+use crate::writer::store::Identity;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
 const AT_ONCE: usize = 100;
@@ -44,6 +46,8 @@ pub struct Clerk {
     pub waiting: GapQueue,
     /// The processes whose state we have taken over.
     pub followed: Followed,
+    /// Entries that Redis has confirmed.
+    pub written: Written,
     /// What others see.
     pub observations: Arc<Observations>,
     /// The log.
@@ -56,6 +60,8 @@ pub struct Clerk {
 #[derive(Debug, Default)]
 pub struct Progress {
     writing: Option<JoinHandle<Result<(), ShelfError>>>,
+    /// The connection over which Redis was seen to have what it had, and which Redis that was.
+    restored_over: Option<(u64, Identity)>,
     rest: u32,
     is_closed: bool,
     unkept: Sampled,
@@ -121,7 +127,10 @@ impl Clerk {
         if !self.is_written(patience).await {
             return;
         }
-        match self.json(life) {
+        std::mem::swap(&mut life.written, &mut self.written);
+        let json = self.json(life);
+        std::mem::swap(&mut life.written, &mut self.written);
+        match json {
             Ok(json) => self.progress.writing = Some(spawn_blocking(move || disk.write(&json))),
             Err(error) => return self.note_unkept(&error.into()),
         }
@@ -181,10 +190,14 @@ impl Clerk {
     }
 
     async fn try_write(&mut self, life: &mut Life) -> Result<(), PostError> {
-        let post = self.post.clone();
-        let mut connection = post.connect().await?;
+        // behind a proxy another server may answer over the same connection
+        let server = Some(self.post.connect().await?);
+        if self.progress.restored_over != server {
+            self.restore().await?;
+            self.progress.restored_over = server;
+        }
         if self.waiting.needs_ids(AT_ONCE) {
-            let last = post.last_id(&mut connection).await?;
+            let last = self.post.last_id().await?;
             self.waiting.number(last, AT_ONCE);
             // an id is on record before it is used: here, or in the copy below
             if !self.disk_hangs() {
@@ -199,14 +212,16 @@ impl Clerk {
                 return Ok(());
             }
         };
-        post.keep(&mut connection, &json).await?;
+        self.post.keep(&json).await?;
         for _ in 0..AT_ONCE {
             let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
                 break;
             };
-            match post.send(&mut connection, first, id).await? {
+            let gap = first.to_write();
+            match self.post.send(&gap, id).await? {
                 Posted::Stored => {
                     self.waiting.pop();
+                    self.written.push(id, gap, unix_micros());
                 }
                 Posted::Passed => {
                     // they get ids above the foreign one at the next turn; none of them was sent
@@ -214,6 +229,28 @@ impl Clerk {
                     break;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that Redis has the entries that it has confirmed. It gets them again under their own ids, in their order,
+    /// and so each once, however often this is tried.
+    async fn restore(&mut self) -> Result<(), PostError> {
+        let last = self.post.last_id().await?;
+        let future = self.waiting.forget_future_ids(last, unix_micros());
+        if future > 0 {
+            self.observations.distrusted(Distrust::Future).add(future);
+            warn!(self.log, "time of the future"; "place" => "ids of the ledger", "times" => future);
+        }
+        let missing = self.written.above(last);
+        for entry in &missing {
+            if self.post.send(&entry.gap, entry.id).await? == Posted::Passed {
+                // somebody else has just written a higher id: what is left cannot be written under its own
+                break;
+            }
+        }
+        if !missing.is_empty() {
+            warn!(self.log, "redis had lost gaps"; "written_again" => missing.len(), "older_lost" => self.written.has_lost_older(last));
         }
         Ok(())
     }

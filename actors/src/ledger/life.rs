@@ -2,6 +2,8 @@
 //! topic was, and the gaps that are not in Redis yet. One document, replaced as a whole, so that no gap is in it twice
 //! or not at all, whenever the process dies.
 
+mod doubts;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use thiserror::Error;
 use super::coverage::{Covered, Outage, Reach};
 use super::gap::{Gap, GapReason, family_of, moment, reason};
 use super::queue::GapQueue;
+use super::written::Written;
 
 /// The form of the document. One with a higher number was written by a newer version and is not read.
 const FORMAT: u32 = 1;
@@ -43,6 +46,9 @@ pub struct Life {
     /// The processes before.
     #[serde(default)]
     pub(super) followed: Followed,
+    /// The entries that Redis confirmed last; on disk alone, for a Redis that has forgotten them.
+    #[serde(default, skip_serializing_if = "Written::is_empty")]
+    pub(super) written: Written,
 }
 
 /// How a topic was.
@@ -67,6 +73,9 @@ pub enum LifeError {
     /// It is no such document, or a part of it.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
+    /// No service has written it.
+    #[error("{0}")]
+    Foreign(&'static str),
     /// It has another form.
     #[error("it has the form {0}, which only a newer version can read")]
     Newer(u32),
@@ -85,6 +94,7 @@ impl Life {
             ending: Vec::new(),
             waiting: GapQueue::default(),
             followed: Followed::new(),
+            written: Written::default(),
         }
     }
 
@@ -113,7 +123,7 @@ impl Life {
             format: u32,
         }
         match serde_json::from_slice(json)? {
-            Form { format: FORMAT } => Ok(serde_json::from_slice(json)?),
+            Form { format: FORMAT } => serde_json::from_slice::<Life>(json)?.checked(),
             Form { format } => Err(LifeError::Newer(format)),
         }
     }
@@ -186,7 +196,7 @@ impl Life {
         {
             followed.remove(&oldest);
         }
-        Beginning { topics, over, waiting: self.waiting, followed }
+        Beginning { topics, over, waiting: self.waiting, followed, written: self.written }
     }
 
     /// Of the copies that were found the one with the newest sign of life. Of another process' copy, which is on our own
@@ -203,6 +213,7 @@ impl Life {
                         redis.ending.extend(disk.ending);
                     }
                 }
+                redis.written = disk.written;
                 Some(redis)
             }
             (disk, redis) => disk.or(redis),
@@ -221,6 +232,8 @@ pub struct Beginning {
     pub waiting: GapQueue,
     /// The processes before.
     pub followed: Followed,
+    /// Entries that Redis has confirmed.
+    pub written: Written,
 }
 
 impl Beginning {
@@ -228,7 +241,13 @@ impl Beginning {
     #[must_use]
     pub fn first(connections: &[Vec<String>]) -> Beginning {
         let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
-        Beginning { topics, over: Vec::new(), waiting: GapQueue::default(), followed: Followed::new() }
+        Beginning {
+            topics,
+            over: Vec::new(),
+            waiting: GapQueue::default(),
+            followed: Followed::new(),
+            written: Written::default(),
+        }
     }
 }
 
@@ -279,7 +298,7 @@ mod tests {
         for (clean, reason) in [(false, GapReason::Crash), (true, GapReason::Shutdown)] {
             let mut life = Life { clean, ..life("a", 9) };
             life = Life::parse(&life.to_json().unwrap()).unwrap();
-            let Beginning { topics, over, waiting, followed } = life.succeed(&plan, 20);
+            let Beginning { topics, over, waiting, followed, .. } = life.succeed(&plan, 20);
             assert_eq!(followed, Followed::from([("a".to_owned(), 9)]));
             let since = Some((9, reason));
             assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);

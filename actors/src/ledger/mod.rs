@@ -7,7 +7,8 @@
 //! on the [`shelf`], and then the [`post`] takes what waits to Redis.
 //!
 //! Exactly once: a gap leaves the book and enters the queue in one and the same replacement of the state; its id is in
-//! the state before it is sent; it leaves the state only after Redis has it.
+//! the state before it is sent; it leaves the queue only after Redis has it. The newest of those that have left it stay in
+//! the state on disk ([`written`]): over each new connection Redis gets again what it has forgotten of them.
 
 pub mod book;
 pub mod clerk;
@@ -19,6 +20,7 @@ pub mod observed;
 pub mod post;
 pub mod queue;
 pub mod shelf;
+pub mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,17 +30,17 @@ use actix::prelude::*;
 use book::GapBook;
 use clerk::{Clerk, Progress};
 use coverage::Covered;
-use deadpool_redis::Pool;
 use life::{Beginning, Life};
 use post::Post;
 use shelf::{Shelf, ShelfError};
-use slog::{Logger, error, info};
+use slog::{Logger, error, info, warn};
 use tokio::sync::Mutex;
 use uw_websocket_core::plan::ConnectionPlan;
 
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::{Distrust, Observations, unix_micros};
+use crate::writer::store::link::Address;
 
 /// Between two turns, and so between two signs of life.
 const TURN_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +51,7 @@ pub struct Places {
     /// The folder of `state.json`; none with `SPOOL_MODE=off`.
     pub folder: Option<std::path::PathBuf>,
     /// Redis.
-    pub pool: Pool,
+    pub address: Address,
     /// `KEY_PREFIX`.
     pub prefix: String,
 }
@@ -64,43 +66,60 @@ pub async fn open(
     log: Logger,
 ) -> Clerk {
     let shelf = places.folder.map(Shelf::new);
-    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), &log));
+    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), observations, &log));
     let has_redis = gate.may_write();
-    let in_redis = if has_redis {
-        known(shelf::read_copy(&places.pool, &places.prefix).await, None, &log)
+    let mut in_redis = if has_redis {
+        known(shelf::read_copy(&places.address, &places.prefix).await, None, observations, &log)
     } else {
         None
     };
+    if let Some(future) =
+        in_redis.as_mut().map(|life| life.hold_back(unix_micros())).filter(|times| *times > 0)
+    {
+        observations.distrusted(Distrust::Future).add(future);
+        warn!(log, "time of the future"; "place" => "ws:ledger", "times" => future);
+    }
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { topics, over, waiting, followed } = if let Some(life) = Life::newest(on_disk, in_redis) {
-        info!(log, "ledger continued"; "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at),
-        "clean" => life.clean, "waiting" => life.waiting.len());
-        life.succeed(&topics, unix_micros())
-    } else {
-        info!(log, "ledger begun"; "redis" => has_redis);
-        Beginning::first(&topics)
-    };
+    let Beginning { topics, over, waiting, followed, written } =
+        if let Some(life) = Life::newest(on_disk, in_redis) {
+            info!(log, "ledger continued";
+                "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
+                "waiting" => life.waiting.len());
+            life.succeed(&topics, unix_micros())
+        } else {
+            info!(log, "ledger begun"; "redis" => has_redis);
+            Beginning::first(&topics)
+        };
     let book = GapBook::new(topics, Arc::clone(observations));
     for gap in over {
         book.record(gap);
     }
-    let (observations, post) = (Arc::clone(observations), Post::new(places.pool, &places.prefix));
+    let (observations, post) = (Arc::clone(observations), Post::new(places.address, &places.prefix));
     let progress = Progress::default();
-    Clerk { book, shelf, post, gate, waiting, followed, observations, log, progress }
+    Clerk { book, shelf, post, gate, waiting, followed, written, observations, log, progress }
 }
 
 /// Reads what is missing now according to what the service has left or keeps: for a person, without touching it. A state
 /// on disk that cannot be read matters only where there is none in Redis: who looks need not have the service's rights.
 pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, ShelfError> {
     let on_disk = places.folder.map_or(Ok(None), |folder| Shelf::new(folder).read());
-    let in_redis = shelf::read_copy(&places.pool, &places.prefix).await?;
+    let mut in_redis = shelf::read_copy(&places.address, &places.prefix).await?;
+    in_redis.as_mut().map(|life| life.hold_back(now));
     let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Life::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
 }
 
-fn known(read: Result<Option<Life>, ShelfError>, shelf: Option<&Shelf>, log: &Logger) -> Option<Life> {
+fn known(
+    read: Result<Option<Life>, ShelfError>,
+    shelf: Option<&Shelf>,
+    observations: &Observations,
+    log: &Logger,
+) -> Option<Life> {
     read.unwrap_or_else(|error| {
+        if matches!(error, ShelfError::TooLarge { .. }) {
+            observations.distrusted(Distrust::TooLarge).add(1);
+        }
         error!(log, "state of the ledger not readable"; ErrorChain::new(&error));
         if let (ShelfError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
             // if that fails too, the next write replaces it

@@ -2,31 +2,32 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Serialize, Serializer};
 
 use super::gap::{Gap, GapReason, OpenGap};
-use crate::observation::{Count, lock};
+use crate::observation::cells::{Count, CountsBy, Gauge, unlocked};
+use crate::observation::metric::observed;
+use crate::sync::lock;
 
 /// Gaps that are shown: a screen of them; the stream in Redis has the others.
 const RECENT: usize = 20;
 
-/// The ledger as its actor shows it.
-#[derive(Debug)]
-pub struct GapObservation {
-    counts: Vec<Count>,
-    recent: Mutex<VecDeque<Gap>>,
-    open: Mutex<Vec<OpenGap>>,
-    waiting: AtomicU64,
-}
-
-impl Default for GapObservation {
-    fn default() -> GapObservation {
-        GapObservation {
-            counts: GapReason::ALL.iter().map(|_| Count::default()).collect(),
-            recent: Mutex::default(),
-            open: Mutex::default(),
-            waiting: AtomicU64::new(0),
-        }
+observed! {
+    /// The ledger as its actor shows it.
+    #[derive(Debug, Default, Serialize)]
+    pub struct GapObservation {
+        /// Gaps recorded in the ledger.
+        #[serde(rename = "total_by_reason")]
+        recorded: CountsBy<GapReason> = "uw_ws_gaps_total" by "reason",
+        /// The newest gaps, oldest first.
+        #[serde(serialize_with = "newest_first")]
+        recent: Mutex<VecDeque<Gap>>,
+        /// What is missing now.
+        #[serde(serialize_with = "unlocked")]
+        open: Mutex<Vec<OpenGap>>,
+        /// Gaps that are not in Redis yet.
+        waiting: Gauge = "uw_ws_gaps_waiting",
     }
 }
 
@@ -34,7 +35,7 @@ impl GapObservation {
     /// Gaps recorded for `reason`.
     #[must_use]
     pub fn recorded(&self, reason: GapReason) -> &Count {
-        &self.counts[reason as usize]
+        self.recorded.of(reason)
     }
 
     /// The newest gaps, newest first.
@@ -52,7 +53,7 @@ impl GapObservation {
     /// Gaps that are not in Redis yet.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
+        self.waiting.get()
     }
 
     /// A gap was recorded, which stands for `count` of them.
@@ -68,6 +69,10 @@ impl GapObservation {
     /// Shows what is missing and how many gaps wait for Redis.
     pub fn show(&self, open: Vec<OpenGap>, waiting: usize) {
         *lock(&self.open) = open;
-        self.waiting.store(waiting as u64, Relaxed);
+        self.waiting.set(waiting as u64);
     }
+}
+
+fn newest_first<S: Serializer>(gaps: &Mutex<VecDeque<Gap>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(lock(gaps).iter().rev())
 }

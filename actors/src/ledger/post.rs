@@ -3,22 +3,24 @@
 //! An entry's id is on record before the entry is sent, and a repeated id is refused by Redis. So a try without an
 //! answer is repeated under the same id: where it is refused, the entry with that id tells whether it is ours.
 
-use deadpool_redis::redis::{self, RedisError, Value};
-use deadpool_redis::{Connection, Pool, PoolError};
 use thiserror::Error;
 use uw_websocket_core::event::EntryId;
 
 use super::gap::Gap;
-use super::queue::Queued;
-use crate::writer::store::fault::Refusal;
+use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::link::Address;
+use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
+use crate::writer::store::{EntryStatus, Identity, Store};
 
 /// Entries that the stream keeps, about.
 const MAXLEN: u64 = 100_000;
+/// What an entry takes that is read back: some hundred bytes, and a name for each topic of a family.
+const ENTRY: Bound = Bound { bytes: 16 * 1024, items: 32 };
 
 /// The stream and how it is reached.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Post {
-    pool: Pool,
+    store: Store,
     stream: String,
     state: String,
 }
@@ -43,20 +45,13 @@ pub enum Posted {
     Passed,
 }
 
-impl From<PoolError> for PostError {
-    fn from(error: PoolError) -> PostError {
-        match error {
-            PoolError::Backend(error) => error.into(),
-            other => PostError::Away(other.to_string()),
-        }
-    }
-}
-
-impl From<RedisError> for PostError {
-    fn from(error: RedisError) -> PostError {
-        match error.code() {
-            Some("LOADING") | None => PostError::Away(error.to_string()),
-            Some(_) => PostError::Refused(error.to_string()),
+impl From<StoreFault> for PostError {
+    fn from(fault: StoreFault) -> PostError {
+        match fault {
+            StoreFault::Refused { refusal, text } if refusal != Refusal::Loading => PostError::Refused(text),
+            StoreFault::Refused { text, .. }
+            | StoreFault::Unreachable(text)
+            | StoreFault::Unanswered(text) => PostError::Away(text),
         }
     }
 }
@@ -64,98 +59,97 @@ impl From<RedisError> for PostError {
 impl Post {
     /// The stream `<prefix>:ws:gaps`, and the string `<prefix>:ws:ledger` beside it.
     #[must_use]
-    pub fn new(pool: Pool, prefix: &str) -> Post {
-        Post { pool, stream: format!("{prefix}:ws:gaps"), state: super::shelf::key(prefix) }
+    pub fn new(address: Address, prefix: &str) -> Post {
+        let (stream, state) = (format!("{prefix}:ws:gaps"), super::shelf::key(prefix));
+        Post { store: Store::new(address), stream, state }
     }
 
-    /// A connection to work with.
-    pub(super) async fn connect(&self) -> Result<Connection, PostError> {
-        Ok(self.pool.get().await?)
+    /// Connects if need be. The number of the connection, and who answers: another one may have less than Redis had.
+    pub(super) async fn connect(&mut self) -> Result<(u64, Identity), PostError> {
+        let number = self.store.connect().await?;
+        Ok((number, self.store.connection().await?.identity().await?))
     }
 
     /// Replaces the copy of the state.
-    pub(super) async fn keep(&self, connection: &mut Connection, json: &[u8]) -> Result<(), PostError> {
-        Ok(redis::cmd("SET").arg(&self.state).arg(json).exec_async(connection).await?)
+    pub(super) async fn keep(&mut self, json: &[u8]) -> Result<(), PostError> {
+        let mut set = Commands::default();
+        set.command(&[b"SET", self.state.as_bytes(), json]);
+        Ok(self.store.ask(&set, |reply| done(&reply)).await?)
     }
 
     /// The highest id that the stream has had.
-    pub(super) async fn last_id(&self, connection: &mut Connection) -> Result<EntryId, PostError> {
-        let answer = redis::cmd("XINFO").arg("STREAM").arg(&self.stream).query_async(connection).await;
-        let info: Vec<Value> = match answer {
-            Ok(info) => info,
-            Err(error) if error.to_string().contains("no such key") => return Ok(EntryId::default()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut words = info.into_iter().map(redis::from_redis_value::<String>);
-        let last = words.find(|word| word.as_ref().is_ok_and(|word| word == "last-generated-id"));
-        let last = last.and_then(|_| words.next()?.ok()?.parse().ok());
-        last.ok_or_else(|| PostError::Refused("XINFO STREAM without a last-generated-id".to_owned()))
+    pub(super) async fn last_id(&mut self) -> Result<EntryId, PostError> {
+        let lasts = self.store.connection().await?.last_ids(&[&self.stream]).await?;
+        Ok(lasts.into_iter().next().unwrap_or_default())
     }
 
     /// Sends a gap under its id.
-    pub(super) async fn send(
-        &self,
-        connection: &mut Connection,
-        queued: &Queued,
-        id: EntryId,
-    ) -> Result<Posted, PostError> {
-        let fields = queued.to_write().fields();
-        let mut command = redis::cmd("XADD");
-        command.arg(&self.stream).arg("MAXLEN").arg("~").arg(MAXLEN).arg(id.to_string());
-        for (name, value) in &fields {
-            command.arg(name).arg(value);
-        }
-        match command.exec_async(connection).await {
+    pub(super) async fn send(&mut self, gap: &Gap, id: EntryId) -> Result<Posted, PostError> {
+        let fields = gap.fields();
+        let fields: Vec<&[u8]> =
+            fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+        let (cap, stream, text) = (MAXLEN.to_string(), self.stream.as_bytes(), id_text(id));
+        let head: [&[u8]; 6] = [b"XADD", stream, b"MAXLEN", b"~", cap.as_bytes(), text.as_ref()];
+        let mut add = Commands::default();
+        add.command(&[&head[..], &fields].concat());
+        match self.store.ask(&add, |reply| done(&reply)).await {
             Ok(()) => Ok(Posted::Stored),
-            Err(error) if is_passed(&error) => {
-                let there = self.read(connection, &id.to_string(), &id.to_string(), 1).await?;
-                let is_ours = there.first().is_some_and(|entry| entry.fields == fields);
+            Err(StoreFault::Refused { refusal: Refusal::IdTooSmall, .. }) => {
+                let asked = [(&*self.stream, id, &fields[..])];
+                let statuses = self.store.connection().await?.statuses(&asked).await?;
+                let is_ours = statuses.first() == Some(&EntryStatus::Stored);
                 Ok(if is_ours { Posted::Stored } else { Posted::Passed })
             }
-            Err(error) => Err(error.into()),
+            Err(fault) => Err(fault.into()),
         }
-    }
-
-    /// Reads at most `count` entries between two ids.
-    async fn read(
-        &self,
-        connection: &mut Connection,
-        from: &str,
-        to: &str,
-        count: usize,
-    ) -> Result<Vec<Entry>, PostError> {
-        let mut range = redis::cmd("XRANGE");
-        range.arg(&self.stream).arg(from).arg(to).arg("COUNT").arg(count);
-        let entries: Vec<(String, Vec<(String, String)>)> = range.query_async(connection).await?;
-        Ok(entries.into_iter().map(|(id, fields)| Entry { id, fields }).collect())
     }
 
     /// Reads the next entries after an id (`0-0` for all), at most `count`: with a few calls the whole ledger, without a
     /// long pause for Redis.
     pub async fn read_after(
-        &self,
+        &mut self,
         after: EntryId,
         count: usize,
     ) -> Result<Vec<(EntryId, Option<Gap>)>, PostError> {
-        let mut connection = self.connect().await?;
-        let entries = self.read(&mut connection, &format!("({after}"), "+", count).await?;
-        // an id that were taken for zero would begin the ledger anew
-        let unreadable = |id: &str| PostError::Refused(format!("XRANGE with `{id}` for an id"));
-        let gap = |entry: Entry| {
-            let id = entry.id.parse().map_err(|_| unreadable(&entry.id))?;
-            Ok((id, Gap::of_fields(&entry.fields)))
-        };
-        entries.into_iter().map(gap).collect()
+        let (after, limit) = (format!("({after}"), count.to_string());
+        let mut range = Commands::default();
+        range.command(&[
+            b"XRANGE",
+            self.stream.as_bytes(),
+            after.as_bytes(),
+            b"+",
+            b"COUNT",
+            limit.as_bytes(),
+        ]);
+        range.expect(Bound { bytes: count * ENTRY.bytes, items: count * ENTRY.items });
+        let mut entries = Vec::new();
+        self.store
+            .ask(&range, |reply| {
+                let Reply::Array(Some(found)) = &reply else { return Err(StoreFault::answered(&reply)) };
+                entries = found
+                    .iter()
+                    .map(entry)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| StoreFault::answered(&reply))?;
+                Ok(())
+            })
+            .await?;
+        Ok(entries)
     }
 }
 
-/// An entry as it is in Redis.
-struct Entry {
-    id: String,
-    fields: Vec<(String, String)>,
+fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
+    if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
 }
 
-fn is_passed(error: &RedisError) -> bool {
-    let text = format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default());
-    Refusal::of(&text) == Refusal::IdTooSmall
+/// An entry: its id, which would begin the ledger anew if it were taken for zero, and the gap if it is one of ours.
+fn entry(reply: &Reply<'_>) -> Option<(EntryId, Option<Gap>)> {
+    let Reply::Array(Some(parts)) = reply else { return None };
+    let [Reply::Bulk(Some(id)), Reply::Array(Some(fields))] = &parts[..] else { return None };
+    let text = |field: &Reply<'_>| match field {
+        Reply::Bulk(Some(text)) => String::from_utf8_lossy(text).into_owned(),
+        _ => String::new(),
+    };
+    let fields: Vec<_> = fields.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
+    Some((std::str::from_utf8(id).ok()?.parse().ok()?, Gap::of_fields(&fields)))
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uw_websocket_core::event::EntryId;
 
 use super::gap::Gap;
+use uw_websocket_core::time::hold_back;
 
 /// Gaps that wait at most: an hour without Redis in which every one of ten connections is lost once a minute. They are
 /// written to disk once a second, half a megabyte at worst. Beyond it the oldest of a kind become one.
@@ -81,6 +82,24 @@ impl GapQueue {
         for queued in &mut self.0 {
             queued.id = None;
         }
+    }
+
+    /// Takes the ids away that a stream with this last id does not have, if one of them is of a future that the stream has
+    /// not reached: all later ones would have to exceed it. How many of those there were.
+    pub fn forget_future_ids(&mut self, last: EntryId, now_us: u64) -> u64 {
+        let is_future = |id: &EntryId| id.ms > last.ms && hold_back(&mut id.ms.saturating_mul(1000), now_us);
+        let future = self.0.iter().filter_map(|queued| queued.id).filter(is_future).count();
+        if future > 0 {
+            for queued in self.0.iter_mut().filter(|queued| queued.id > Some(last)) {
+                queued.id = None;
+            }
+        }
+        future as u64
+    }
+
+    /// The gaps, to change their times.
+    pub(super) fn gaps_mut(&mut self) -> impl Iterator<Item = &mut Gap> {
+        self.0.iter_mut().map(|queued| &mut queued.gap)
     }
 
     /// The oldest one.
@@ -187,6 +206,22 @@ mod tests {
         queue.forget_ids();
         queue.number(id(30, u64::MAX), 1);
         assert_eq!(ids(&queue), [Some(id(31, 0)), None, None, None]);
+    }
+
+    #[test]
+    fn ids_of_a_future_that_the_stream_has_not_reached_are_taken_away() {
+        let (day, year) = (24 * 3_600_000, 365 * 24 * 3_600_000);
+        let ids = |last: EntryId| {
+            let mut queue = GapQueue::default();
+            for to_ms in [day, day + 1, year] {
+                queue.push(gap(Family::Gex, 0, to_ms * 1000));
+            }
+            queue.number(id(0, 0), 3);
+            let future = queue.forget_future_ids(last, 2 * day * 1000);
+            (future, queue.iter().map(|queued| queued.id.map(|id| id.ms)).collect::<Vec<_>>())
+        };
+        assert_eq!(ids(id(day, 0)), (1, vec![Some(day), None, None]));
+        assert_eq!(ids(id(year, 0)), (0, vec![Some(day), Some(day + 1), Some(year)]));
     }
 
     #[test]

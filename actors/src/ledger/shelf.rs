@@ -6,17 +6,23 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use deadpool_redis::redis::AsyncCommands;
-use deadpool_redis::{Pool, PoolError};
 use thiserror::Error;
 use uw_websocket_core::private;
 
 use super::life::{Life, LifeError};
+use super::written::Written;
+use crate::writer::store::Store;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::link::Address;
+use crate::writer::store::resp::{Bound, Commands, Reply};
 
 /// The document.
 const NAME: &str = "state.json";
 /// A document that could not be read is kept under this name, for a person to look at; the one before it is not.
 const ASIDE: &str = "state.json.aside";
+
+/// Largest copy in Redis that is read. Ours has half a megabyte at worst; a larger one is not ours.
+const MAX_COPY: usize = 4 * 1024 * 1024;
 
 /// The file.
 #[derive(Clone, Debug)]
@@ -44,6 +50,14 @@ pub enum ShelfError {
         /// Why not.
         #[source]
         source: LifeError,
+    },
+    /// There is one that no service has written.
+    #[error("the state of the ledger at {key} has {bytes} bytes, more than any service writes")]
+    TooLarge {
+        /// Where.
+        key: String,
+        /// Its length.
+        bytes: u64,
     },
     /// The disk does not answer.
     #[error("the disk has not written the state of the ledger in time")]
@@ -104,13 +118,52 @@ pub fn key(prefix: &str) -> String {
 }
 
 /// The copy in Redis, if there is one.
-pub async fn read_copy(pool: &Pool, prefix: &str) -> Result<Option<Life>, ShelfError> {
+pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Life>, ShelfError> {
     let key = key(prefix);
-    let mut connection = pool.get().await.map_err(|error: PoolError| ShelfError::Redis(error.to_string()))?;
-    let json: Option<Vec<u8>> =
-        connection.get(&key).await.map_err(|error| ShelfError::Redis(error.to_string()))?;
+    let mut store = Store::new(address.clone());
+    let redis = |fault: StoreFault| ShelfError::Redis(fault.to_string());
+    let bytes = length(&mut store, &key).await.map_err(redis)?;
+    if bytes > MAX_COPY as u64 {
+        return Err(ShelfError::TooLarge { key, bytes });
+    }
+    let json = value(&mut store, &key).await.map_err(redis)?;
     let life = json.map(|json| Life::parse(&json)).transpose();
-    life.map_err(|source| ShelfError::Unusable { place: key, source })
+    let mut life = life.map_err(|source| ShelfError::Unusable { place: key, source })?;
+    if let Some(life) = &mut life {
+        // it is on our disk alone; here somebody else has put it
+        life.written = Written::default();
+    }
+    Ok(life)
+}
+
+async fn length(store: &mut Store, key: &str) -> Result<u64, StoreFault> {
+    let (mut question, mut length) = (Commands::default(), 0);
+    question.command(&[b"STRLEN", key.as_bytes()]);
+    store
+        .ask(&question, |reply| match reply {
+            Reply::Integer(bytes) => {
+                length = u64::try_from(bytes).unwrap_or_default();
+                Ok(())
+            }
+            reply => Err(StoreFault::answered(&reply)),
+        })
+        .await?;
+    Ok(length)
+}
+
+async fn value(store: &mut Store, key: &str) -> Result<Option<Vec<u8>>, StoreFault> {
+    let (mut question, mut value) = (Commands::default(), None);
+    question.command(&[b"GET", key.as_bytes()]).expect(Bound { bytes: MAX_COPY, items: 0 });
+    store
+        .ask(&question, |reply| match reply {
+            Reply::Bulk(found) => {
+                value = found.map(<[u8]>::to_vec);
+                Ok(())
+            }
+            reply => Err(StoreFault::answered(&reply)),
+        })
+        .await?;
+    Ok(value)
 }
 
 #[cfg(test)]

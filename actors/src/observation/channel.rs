@@ -4,12 +4,14 @@
 //! counted but follows from the others; so that a mistake in the counting shows, the events that are still somewhere
 //! are counted a second time, by place: see [`ChannelObservation::audit`].
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{Ordering, fence};
 
+use serde::Serialize;
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::labelled;
 
-use super::{Count, Moment};
+use super::cells::{Count, CountsBy, Flag, Moment, Number, depth};
+use super::metric::observed;
 
 labelled! {
     /// Why an event that was read did not reach Redis.
@@ -50,7 +52,7 @@ pub enum Place {
 }
 
 /// Events that came to a place and that left it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Held {
     entered: Count,
     left: Count,
@@ -59,40 +61,51 @@ struct Held {
 impl Held {
     /// None where more have left than entered: then so many more have ended than came, and the sums show it.
     fn now(&self) -> u64 {
-        let left = self.left.get();
-        self.entered.get().saturating_sub(left)
+        depth(&self.entered, &self.left)
     }
 }
 
-/// The counts of a channel. Whoever takes an event further says so by one call, so that the counts change together.
-#[derive(Debug)]
-pub struct ChannelObservation {
-    /// The channel.
-    pub channel: Channel,
-    /// Events read from the feed.
-    pub received: Count,
-    /// Events found in the disk queue at the start.
-    pub recovered: Count,
-    /// Events whose every entry Redis has taken.
-    pub stored: Count,
-    /// Events that equal one of those shortly before.
-    pub duplicate: Count,
-    /// Events that had no target.
-    pub filtered: Count,
-    /// Events in the quarantine file.
-    pub quarantined: Count,
-    /// When the newest event came.
-    pub last_event_at: Moment,
-    /// Whether it has been silent far beyond the cadence that it has shown.
-    pub silent: AtomicBool,
-    /// Payloads that did not fit the documented shape of the channel, of those that were looked at.
-    pub drifted: Count,
-    /// Times that the books were found not to balance, by another amount than before.
-    pub violations: Count,
-    dropped: Vec<Count>,
-    in_memory: Held,
-    spooled: Held,
-    next_ordinal: AtomicU64,
+observed! {
+    /// The counts of a channel. Whoever takes an event further says so by one call, so that the counts change together.
+    #[derive(Clone, Debug, Serialize)]
+    pub struct ChannelObservation {
+        /// The channel.
+        #[serde(skip)]
+        pub channel: Channel,
+        /// Events read from the feed.
+        pub received: Count = "uw_ws_events_received_total",
+        /// Events found in the disk queue at the start.
+        pub recovered: Count = "uw_ws_events_recovered_total",
+        /// Events whose every entry Redis has taken.
+        pub stored: Count = "uw_ws_events_stored_total",
+        /// Events that equal one of those shortly before byte for byte.
+        pub duplicate: Count = "uw_ws_events_duplicate_total",
+        /// Events that were for no target.
+        pub filtered: Count = "uw_ws_events_filtered_total",
+        /// Events in the quarantine file.
+        pub quarantined: Count = "uw_ws_events_quarantined_total",
+        /// Events that were read and lost.
+        dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
+        /// Times that an event was found to be counted twice or not at all.
+        #[serde(skip)]
+        pub violations: Count = "uw_ws_conservation_violations_total",
+        /// Payloads off the documented shape, of those that were looked at.
+        pub drifted: Count = "uw_ws_events_drifted_total",
+        /// 1 while a channel is silent far beyond its own cadence, in market hours.
+        pub silent: Flag = "uw_ws_channel_silent",
+        /// Unix time of the newest event; absent before the first.
+        #[serde(skip)]
+        pub last_event_at: Moment = "uw_ws_last_event_timestamp_seconds",
+        /// Events that are in memory alone.
+        #[serde(skip)]
+        in_memory: Held,
+        /// Events that are in the disk queue.
+        #[serde(skip)]
+        spooled: Held,
+        /// The ordinal of the next event.
+        #[serde(skip)]
+        next_ordinal: Number,
+    }
 }
 
 /// A channel whose books do not balance.
@@ -116,15 +129,26 @@ impl ChannelObservation {
             duplicate: Count::default(),
             filtered: Count::default(),
             quarantined: Count::default(),
-            last_event_at: Moment::default(),
-            silent: AtomicBool::new(false),
-            drifted: Count::default(),
+            dropped: CountsBy::default(),
             violations: Count::default(),
-            dropped: DropReason::ALL.iter().map(|_| Count::default()).collect(),
+            drifted: Count::default(),
+            silent: Flag::default(),
+            last_event_at: Moment::default(),
             in_memory: Held::default(),
             spooled: Held::default(),
-            next_ordinal: AtomicU64::new(0),
+            next_ordinal: Number::default(),
         }
+    }
+
+    /// Copies the counts of one moment: they go on growing while they are read, but in the copy no event has ended that
+    /// did not come.
+    #[must_use]
+    pub fn reading(&self) -> ChannelObservation {
+        let reading = self.clone();
+        fence(Ordering::Acquire); // an event comes before it ends: what came is read last
+        reading.received.refresh(&self.received);
+        reading.recovered.refresh(&self.recovered);
+        reading
     }
 
     /// Counts an event that was read and is in memory now. Answers with its ordinal: how many events of the channel
@@ -132,13 +156,13 @@ impl ChannelObservation {
     pub fn receive(&self) -> u64 {
         self.in_memory.entered.add(1);
         self.received.add(1);
-        self.next_ordinal.fetch_add(1, Relaxed)
+        self.next_ordinal.add(1)
     }
 
     /// The ordinal of the next event.
     #[must_use]
     pub fn next_ordinal(&self) -> u64 {
-        self.next_ordinal.load(Relaxed)
+        self.next_ordinal.get()
     }
 
     /// Counts an event that was read and is for nobody.
@@ -151,7 +175,7 @@ impl ChannelObservation {
     pub fn recover(&self, events: u64, last_ordinal: u64) {
         self.spooled.entered.add(events);
         self.recovered.add(events);
-        self.next_ordinal.fetch_max(last_ordinal.saturating_add(1), Relaxed);
+        self.next_ordinal.raise_to(last_ordinal.saturating_add(1));
     }
 
     /// Counts events that went from memory to disk.
@@ -185,13 +209,13 @@ impl ChannelObservation {
     /// Events dropped for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> &Count {
-        &self.dropped[reason as usize]
+        self.dropped.of(reason)
     }
 
     /// Events dropped for whatever reason.
     #[must_use]
     pub fn dropped_in_all(&self) -> u64 {
-        self.dropped.iter().map(Count::get).sum()
+        self.dropped.sum()
     }
 
     /// Events that came.
@@ -212,6 +236,27 @@ impl ChannelObservation {
     pub fn pending(&self) -> u64 {
         let ended = self.ended();
         self.came().saturating_sub(ended)
+    }
+
+    /// What came, what became of it and what is pending, each by its name: the two sides of the equation.
+    #[must_use]
+    pub fn books(&self) -> [(&'static str, u64); 8] {
+        [
+            ("received", self.received.get()),
+            ("recovered", self.recovered.get()),
+            ("stored", self.stored.get()),
+            ("duplicate", self.duplicate.get()),
+            ("filtered", self.filtered.get()),
+            ("quarantined", self.quarantined.get()),
+            ("dropped", self.dropped_in_all()),
+            ("pending", self.pending()),
+        ]
+    }
+
+    /// Whether no event was counted twice or not at all, as far as is known; to be asked of a reading.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        self.ended() <= self.came() && self.violations.get() == 0
     }
 
     /// Events that are in a place, as counted there.

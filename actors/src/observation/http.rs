@@ -1,7 +1,9 @@
 //! Counts of the HTTP side.
 
-use super::Count;
 use uw_websocket_core::labelled;
+
+use super::cells::{Count, CountsBy};
+use super::metric::observed;
 
 labelled! {
     /// Reasons why the HTTP side refused or cut a client.
@@ -23,22 +25,19 @@ labelled! {
     }
 }
 
-/// Counts of the HTTP side.
-#[derive(Debug)]
-pub struct HttpObservation {
-    refused: Vec<Count>,
+observed! {
+    /// Counts of the HTTP side.
+    #[derive(Debug, Default)]
+    pub struct HttpObservation {
+        /// Connections and requests that the HTTP side refused or cut.
+        refused: CountsBy<HttpRefusal> = "uw_ws_http_refused_total" by "reason",
+    }
 }
 
 impl HttpObservation {
     /// Returns the count of refusals for `reason`.
     #[must_use]
     pub fn refused(&self, reason: HttpRefusal) -> &Count {
-        &self.refused[reason as usize]
-    }
-}
-
-impl Default for HttpObservation {
-    fn default() -> HttpObservation {
-        HttpObservation { refused: HttpRefusal::ALL.iter().map(|_| Count::default()).collect() }
+        self.refused.of(reason)
     }
 }

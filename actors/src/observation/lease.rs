@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use serde::Serialize;
 use uw_websocket_core::labelled;
 
-use super::StateCell;
+use super::cells::{StateCell, unlocked};
 
 labelled! {
     /// What this instance is, beside others with the same prefix.
@@ -20,22 +21,14 @@ labelled! {
 }
 
 /// The lease, as this instance sees it.
-#[derive(Debug)]
+#[derive(Debug, Default, Serialize)]
 pub struct LeaseObservation {
     /// What this instance is.
     pub state: StateCell<LeaseState>,
     /// The owner that it stands by for.
+    #[serde(serialize_with = "unlocked")]
     pub owner: Mutex<Option<String>>,
     /// Whether Redis answered the last claim.
+    #[serde(skip)]
     pub redis_up: AtomicBool,
-}
-
-impl LeaseObservation {
-    pub(super) fn new() -> LeaseObservation {
-        LeaseObservation {
-            state: StateCell::new(LeaseState::ALL),
-            owner: Mutex::new(None),
-            redis_up: AtomicBool::new(false),
-        }
-    }
 }

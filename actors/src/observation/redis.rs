@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, OnceLock};
 
+use serde::Serialize;
+
 /// Redis, as it was when it was last asked.
 #[derive(Debug, Default)]
 pub struct RedisObservation {
@@ -12,7 +14,7 @@ pub struct RedisObservation {
 }
 
 /// What Redis says of itself. It may refuse to, to a user with few rights.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RedisFacts {
     /// Its version; Valkey's with its name.
     pub version: Option<String>,

@@ -30,6 +30,7 @@ pub mod disk_thread;
 pub mod folders;
 pub mod generations;
 mod handle;
+mod held;
 pub mod inbox;
 mod kept;
 pub mod losses;

@@ -5,7 +5,7 @@
 //!
 //! 1. [`ingest`] takes over what is delivered (a slow Redis does not hold it),
 //! 2. [`committer`] writes what is next (a slow disk does not hold it): [`session`] says what may be done with Redis now,
-//!    [`reconciler`] what Redis has, [`transaction`] makes the commands, [`poison`] puts away what nobody can write,
+//!    [`reconciler`] what Redis has ([`restore`]: what it has forgotten), [`transaction`] makes the commands, [`poison`] puts away what nobody can write,
 //!    [`outage`] waits,
 //! 3. [`snapshots`] keeps the hashes fresh.
 //!
@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod outage;
 pub mod poison;
 pub mod reconciler;
+pub mod restore;
 pub mod scope;
 pub mod session;
 pub mod snapshots;

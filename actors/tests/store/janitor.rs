@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use slog::{Discard, Logger, o};
 use tokio::task::spawn_blocking;
-use uw_websocket_actors::control;
 use uw_websocket_actors::janitor::{JanitorParts, SweepError, Sweeper, Swept};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::settings::{Retention, Secret};
 
 use crate::redis::RedisServer;
@@ -23,7 +23,7 @@ const LIMIT: u64 = NOW - 3_600_000;
 fn parts(url: String, prefix: &str) -> JanitorParts {
     let settings = RedisSettings { url: Secret::new(url), extra_root_pem: None };
     JanitorParts {
-        pool: control::pool(&settings).unwrap(),
+        address: Address::new(&settings).unwrap(),
         prefix: prefix.to_owned(),
         retention: Retention::Span(Duration::from_secs(3_600)),
         may_write: Box::new(|| true),
@@ -228,10 +228,10 @@ async fn a_redis_that_is_away_or_refuses_is_tried_again() {
     redis.command(&["ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "-eval"]);
     let reader = format!("redis://reader:pw@127.0.0.1:{}/0", redis.port());
     let mut sweeper = Sweeper::new(parts(reader, "uw"));
-    assert!(matches!(sweeper.round(NOW).await, Err(SweepError::Command(_))));
+    assert!(matches!(sweeper.round(NOW).await, Err(SweepError::Redis(_))));
     redis.command(&["ACL", "SETUSER", "reader", "off"]);
     redis.command(&["CLIENT", "KILL", "USER", "reader"]);
-    assert!(matches!(sweeper.round(NOW).await, Err(SweepError::Connect(_))));
+    assert!(matches!(sweeper.round(NOW).await, Err(SweepError::Redis(_))));
     redis.command(&["ACL", "SETUSER", "reader", "on", "+eval"]);
     assert_eq!(sweeper.round(NOW).await.unwrap().keys, 1);
 }
@@ -356,4 +356,20 @@ async fn a_million_old_entries_go_without_a_step_of_five_milliseconds() {
         assert!(cost.dearest_step < A_STEP, "{:?}", cost.dearest_step);
         assert!(cost.part <= 0.1, "{} of the time", cost.part);
     }
+}
+
+#[tokio::test]
+async fn a_giant_name_of_a_key_is_not_read_and_holds_up_nothing() {
+    const MAKE: &str = "redis.call('SET', 'uw:ws:' .. string.rep('x', 20000000), '')";
+    let redis = RedisServer::start();
+    redis.command(&["EVAL", MAKE, "0"]);
+    fill(&redis, "uw:ws:price:SPY", LIMIT - 10, 1, "{}");
+    let sent = || {
+        let stats = redis.command(&["INFO", "stats"]);
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).unwrap();
+        number(line)
+    };
+    let before = sent();
+    assert_eq!(sweep(&redis).await.keys, 1);
+    assert!(sent() - before < 1_000_000, "the name was read");
 }

@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::link::Address;
-use uw_websocket_actors::writer::store::resp::{self, Reply};
+use uw_websocket_actors::writer::store::resp::{self, Commands, Reply};
 use uw_websocket_core::settings::Secret;
 
 /// Answers as a Redis of `version` would: `XADD … NOMKSTREAM` is unknown before 6.2.
@@ -15,7 +15,7 @@ async fn answer(mut socket: TcpStream, version: &str) {
     let info = format!("${}\r\n{info}\r\n", info.len());
     let mut asked = BytesMut::new();
     while socket.read_buf(&mut asked).await.unwrap_or(0) > 0 {
-        while let Ok(Some((question, length))) = resp::parse(&asked) {
+        while let Ok(Some((question, length))) = resp::parse(&asked, Commands::default().bound()) {
             let Reply::Array(Some(words)) = question else { panic!("no command") };
             let reply = match words.first() {
                 Some(Reply::Bulk(Some(b"XADD"))) => {

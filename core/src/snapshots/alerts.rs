@@ -6,7 +6,7 @@ use super::object::{
 };
 use super::occ::OccSymbol;
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
-use super::times;
+use super::times::{self, Present};
 
 /// Alerts of a body at most, as REST has them.
 const MAX_ROWS: usize = 100;
@@ -22,6 +22,7 @@ pub(super) struct Alerts {
     base: Vec<Alert>,
     /// Of events, newest first.
     events: Vec<Alert>,
+    pub(super) present: Present,
 }
 
 #[derive(Debug)]
@@ -45,18 +46,18 @@ struct Identity {
 
 impl Alerts {
     pub(super) fn new(ticker: &str) -> Alerts {
-        Alerts { ticker: ticker.into(), base: Vec::new(), events: Vec::new() }
+        Alerts { ticker: ticker.into(), base: Vec::new(), events: Vec::new(), present: Present::default() }
     }
 
     /// Takes these rows of REST in place of earlier ones.
     pub(super) fn rebase(&mut self, texts: &[&str]) -> Result<(), Unreadable> {
-        self.base = texts.iter().map(|text| base_row(text)).collect::<Result<_, _>>()?;
+        self.base = texts.iter().map(|text| base_row(text, &mut self.present)).collect::<Result<_, _>>()?;
         Ok(())
     }
 
     /// Takes the alert of an event in. Of the accounts of one moment the last is kept.
     pub(super) fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
-        let alert = translate(&self.ticker, payload, receipt)?;
+        let alert = translate(&self.ticker, payload, receipt, &mut self.present)?;
         let is_account = |known: &Alert| known.created_us == alert.created_us && known.is_same(&alert);
         if let Some(known) = self.events.iter().position(is_account) {
             if self.events[known].account() >= alert.account() {
@@ -141,13 +142,14 @@ impl Identity {
     }
 }
 
-fn base_row(text: &str) -> Result<Alert, Unreadable> {
+fn base_row(text: &str, present: &mut Present) -> Result<Alert, Unreadable> {
     let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
     let created_us = object
         .text("created_at")
         .and_then(|time| times::parse(&time))
         .ok_or(Unreadable("a row has no `created_at`"))?;
     let identity = identity(&object, "alert_rule");
+    let created_us = present.hold_back(created_us);
     Ok(Alert { created_us, receipt: None, identity, text: text.into() })
 }
 
@@ -161,7 +163,12 @@ fn identity(object: &Object<'_>, rule: &str) -> Option<Identity> {
 }
 
 /// An event as a row of REST.
-fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Untranslatable> {
+fn translate(
+    ticker: &str,
+    payload: &str,
+    receipt: Receipt,
+    present: &mut Present,
+) -> Result<Alert, Untranslatable> {
     let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
     let contract = object.text("option_chain").unwrap_or_default();
     let contract =
@@ -169,7 +176,7 @@ fn translate(ticker: &str, payload: &str, receipt: Receipt) -> Result<Alert, Unt
     let created_us = object
         .integer("executed_at")
         .or_else(|| object.integer("end_time"))
-        .and_then(|ms| times::event_us(ms, receipt.received_us))
+        .and_then(|ms| present.event_us(ms, receipt.received_us))
         .ok_or(Untranslatable("its `executed_at` is missing or far from its receipt"))?;
     let mut row = ObjectText::new();
     row.text("type", contract.kind());

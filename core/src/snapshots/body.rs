@@ -1,15 +1,10 @@
 //! A body of REST, and how its hash in Redis stands to it.
 
-use super::alerts::Alerts;
-use super::frame::{self, Frame};
-use super::parts::{Receipt, Unreadable, Untranslatable};
-use super::rows::{Kind, Rows};
-use super::state::StockState;
-use super::times;
+use super::content::Content;
+use super::frame::Frame;
+use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
+use super::times::{self, Present};
 use crate::event::Endpoint;
-
-/// Largest body that is kept fresh; those of REST have some hundred kilobytes.
-pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// What a `rest:` hash holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +32,8 @@ pub struct Body {
     offered: Option<u64>,
     /// Whether a body may be made where REST has none.
     may_create: bool,
+    /// Times of answers of REST that claimed to be of the future.
+    ahead: u64,
 }
 
 /// Of the newest answer of REST, what is not in the content.
@@ -60,15 +57,6 @@ enum Standing {
     Offered,
 }
 
-#[derive(Debug)]
-enum Content {
-    Alerts(Alerts),
-    State(StockState),
-    Rows(Rows),
-    /// What is there is not the endpoint's; it is left alone.
-    Foreign,
-}
-
 impl Body {
     /// Of an endpoint and ticker, before it is known what Redis has. Without `may_create` nothing is shown until REST has
     /// answered.
@@ -84,6 +72,7 @@ impl Body {
             held: None,
             offered: None,
             may_create,
+            ahead: 0,
         }
     }
 
@@ -93,12 +82,17 @@ impl Body {
         &self.seen
     }
 
-    /// Takes in what the hash holds, unless that is older than what is known: then it is to be written again. A hash that
+    /// Takes in what the hash holds at `now_us`, unless that is older than what is known: then it is to be written again. A hash that
     /// is gone takes with it what was known.
     ///
     /// # Errors
     /// The body is not the endpoint's. It is left alone until there is another one.
-    pub fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
+    pub fn found_at(
+        &mut self,
+        now_us: i64,
+        ticker: &str,
+        hash: Option<(&str, &str)>,
+    ) -> Result<(), Unreadable> {
         let Some((payload, fetched_at)) = hash else {
             self.found_none(ticker);
             return Ok(());
@@ -110,10 +104,20 @@ impl Body {
             self.standing = Standing::Doubtful;
             return Ok(());
         }
-        self.rebase(ticker, payload, fetched_at).inspect_err(|_| {
-            (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
-            self.offered = None;
-        })
+        self.rebase(ticker, payload, fetched_at, now_us).inspect_err(|_| self.leave_alone())
+    }
+
+    /// Takes in that the hash holds more than can be read. It is left alone until there is another body.
+    pub fn found_too_large(&mut self, fetched_at: &str) -> Unreadable {
+        fetched_at.clone_into(&mut self.seen);
+        self.held = None;
+        self.leave_alone();
+        TOO_LARGE
+    }
+
+    fn leave_alone(&mut self) {
+        (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
+        self.offered = None;
     }
 
     fn found_none(&mut self, ticker: &str) {
@@ -131,8 +135,18 @@ impl Body {
         self.newest_event_us = 0;
     }
 
-    fn rebase(&mut self, ticker: &str, payload: &str, fetched_at: &str) -> Result<(), Unreadable> {
-        let fetched_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+    fn rebase(
+        &mut self,
+        ticker: &str,
+        payload: &str,
+        fetched_at: &str,
+        now_us: i64,
+    ) -> Result<(), Unreadable> {
+        let stated_us = times::parse(fetched_at).ok_or(Unreadable("its `fetched_at` is no time"))?;
+        let mut present = Present::at(now_us, now_us);
+        let fetched_us = present.hold_back(stated_us);
+        self.ahead += present.ahead;
+        let fetched_at = if fetched_us == stated_us { fetched_at } else { &times::isoformat(fetched_us) };
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             // what cannot be read is left alone however old it is
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
@@ -142,10 +156,19 @@ impl Body {
         if self.is_foreign() {
             self.forget_events(ticker);
         }
+        if let Some(present) = self.content.present() {
+            (present.now_us, present.as_of_us) = (now_us, fetched_us);
+        }
         let frame = self.content.rebase(payload, fetched_us)?;
         self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
         self.standing = Standing::Changed;
         Ok(())
+    }
+
+    /// How many times that were taken in since the last call claimed to be of the future.
+    pub fn take_ahead(&mut self) -> u64 {
+        let of_content = self.content.present().map_or(0, |present| std::mem::take(&mut present.ahead));
+        std::mem::take(&mut self.ahead) + of_content
     }
 
     /// Takes an event in. A body that is left alone takes none.
@@ -202,12 +225,7 @@ impl Body {
             None if has_news && self.may_create => &Frame::default(),
             _ => return None,
         };
-        let payload = match &self.content {
-            Content::Alerts(alerts) => frame.around_rows(alerts.shown()),
-            Content::Rows(rows) => frame.around_rows(rows.shown()),
-            Content::State(state) => frame.around(&state.shown()?),
-            Content::Foreign => return None,
-        };
+        let payload = self.content.shown(frame)?;
         let newest_us = if has_news { self.newest_event_us } else { 0 };
         let fetched_at = match &self.base {
             Some(base) if base.fetched_us >= newest_us => base.fetched_at.clone(),
@@ -228,60 +246,11 @@ impl Body {
     /// Memory that it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let content = match &self.content {
-            Content::Alerts(alerts) => alerts.bytes(),
-            Content::Rows(rows) => rows.bytes(),
-            Content::State(state) => state.bytes(),
-            Content::Foreign => 0,
-        };
-        size_of::<Body>() + content + self.base.as_ref().map_or(0, |base| base.frame.bytes())
+        size_of::<Body>() + self.content.bytes() + self.base.as_ref().map_or(0, |base| base.frame.bytes())
     }
 }
 
 fn fingerprint(payload: &str, fetched_at: &str) -> u64 {
     let seed = xxhash_rust::xxh3::xxh3_64(fetched_at.as_bytes());
     xxhash_rust::xxh3::xxh3_64_with_seed(payload.as_bytes(), seed)
-}
-
-impl Content {
-    fn new(endpoint: Endpoint, ticker: &str) -> Content {
-        match endpoint {
-            Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
-            Endpoint::StockState => Content::State(StockState::default()),
-            Endpoint::SpotExposures => Content::Rows(Rows::new(Kind::Series, ticker)),
-            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(Kind::Strikes, ticker)),
-        }
-    }
-
-    fn rebase(&mut self, payload: &str, fetched_us: i64) -> Result<Frame, Unreadable> {
-        if payload.len() > MAX_BODY {
-            return Err(Unreadable("it is larger than any answer of REST"));
-        }
-        let (frame, data) = frame::split(payload)?;
-        match self {
-            Content::Alerts(alerts) => alerts.rebase(&frame::rows(data)?)?,
-            Content::Rows(rows) => rows.rebase(&frame::rows(data)?, fetched_us)?,
-            Content::State(state) => state.rebase(data, fetched_us)?,
-            Content::Foreign => {}
-        }
-        Ok(frame)
-    }
-
-    fn add(&mut self, payload: &str, receipt: Receipt) -> Result<(), Untranslatable> {
-        match self {
-            Content::Alerts(alerts) => alerts.add(payload, receipt),
-            Content::Rows(rows) => rows.add(payload, receipt),
-            Content::State(state) => state.add(payload, receipt),
-            Content::Foreign => Ok(()),
-        }
-    }
-
-    fn has_news(&self) -> bool {
-        match self {
-            Content::Alerts(alerts) => alerts.has_news(),
-            Content::Rows(rows) => rows.has_news(),
-            Content::State(state) => state.has_news(),
-            Content::Foreign => false,
-        }
-    }
 }

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod body;
+mod content;
 pub mod decimal;
 mod frame;
 mod object;
@@ -19,8 +20,8 @@ mod rows;
 mod state;
 mod times;
 
-pub use body::{Body, Hash, MAX_BODY};
-pub use parts::{Receipt, Unreadable, Untranslatable};
+pub use body::{Body, Hash};
+pub use parts::{MAX_BODY, Receipt, Unreadable, Untranslatable};
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,16 @@ use thiserror::Error;
 
 use crate::event::EntryId;
 
+/// Largest body that is kept fresh; those of REST have some hundred kilobytes.
+pub const MAX_BODY: usize = 8 * 1024 * 1024;
+
 /// A body in Redis that is not what its endpoint answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct Unreadable(pub(super) &'static str);
+
+/// What is wrong with a body of more than [`MAX_BODY`].
+pub(super) const TOO_LARGE: Unreadable = Unreadable("it is larger than any answer of REST");
 
 /// An event that cannot become part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

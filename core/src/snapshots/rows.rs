@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
 use super::parts::{Receipt, Unreadable, Untranslatable};
-use super::times;
+use super::times::{self, Present};
 use crate::calendar::{SessionClock, session_date};
 
 /// Rows of a body at most; the least recent events go first. A session at ten seconds a row has 2 340, a ticker some
@@ -48,6 +48,7 @@ pub(super) struct Rows {
     session: i32,
     /// Memory of the texts.
     text_bytes: usize,
+    pub(super) present: Present,
 }
 
 impl Rows {
@@ -60,14 +61,15 @@ impl Rows {
             base_newest_us: None,
             session: i32::MIN,
             text_bytes: 0,
+            present: Present::default(),
         }
     }
 
     /// Takes these rows of REST, answered at `base_us`, in place of earlier ones.
     pub(super) fn rebase(&mut self, texts: &[&str], base_us: i64) -> Result<(), Unreadable> {
         let mut sessions = SessionClock::default();
-        let base =
-            texts.iter().map(|text| self.base_row(text, &mut sessions)).collect::<Result<Vec<_>, _>>()?;
+        let rows = texts.iter().map(|text| self.base_row(text, &mut sessions));
+        let base = rows.collect::<Result<Vec<_>, _>>()?;
         let old = std::mem::take(&mut self.by_key);
         let newest = base.iter().map(|(_, row)| row).max_by_key(|row| row.at_us);
         self.base_us = base_us;
@@ -83,7 +85,8 @@ impl Rows {
         Ok(())
     }
 
-    fn base_row(&self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
+    /// A series has its rows where they say that they belong; how new they are is another matter.
+    fn base_row(&mut self, text: &str, sessions: &mut SessionClock) -> Result<(Key, Dated), Unreadable> {
         let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
         let at_us = object.text("time").and_then(|time| times::parse(&time));
         let (key, at_us) = match self.kind {
@@ -96,6 +99,7 @@ impl Rows {
                 (Key::Strike(strike), at_us.unwrap_or_default())
             }
         };
+        let at_us = self.present.hold_back(at_us);
         Ok((key, Dated { at_us, session: sessions.session_date(millis(at_us)), text: text.into() }))
     }
 
@@ -104,7 +108,7 @@ impl Rows {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("timestamp")
-            .and_then(|ms| times::event_us(ms, receipt.received_us))
+            .and_then(|ms| self.present.event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `timestamp` is missing or far from its receipt"))?;
         let key = match self.kind {
             Kind::Series => Key::Time(at_us),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
-use super::times;
+use super::times::{self, Present};
 use crate::calendar::{SessionClock, session_date};
 
 /// Seconds with prices that are remembered, to be put over a newer body of REST: more than a pass of the fetcher takes.
@@ -23,6 +23,7 @@ pub(super) struct StockState {
     base: Option<Base>,
     /// The prices, by their second since 1970.
     seconds: BTreeMap<i64, Prices>,
+    pub(super) present: Present,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,7 @@ struct Price {
 impl StockState {
     /// Takes what REST answered at `fetched_us` in place of earlier bodies.
     pub(super) fn rebase(&mut self, text: &str, fetched_us: i64) -> Result<(), Unreadable> {
-        self.base = Some(Base::read(text, fetched_us)?);
+        self.base = Some(Base::read(text, fetched_us, &mut self.present)?);
         Ok(())
     }
 
@@ -74,7 +75,7 @@ impl StockState {
         let object = Object::parse(payload).ok_or(Untranslatable("it is not an object"))?;
         let at_us = object
             .integer("time")
-            .and_then(|ms| times::event_us(ms, receipt.received_us))
+            .and_then(|ms| self.present.event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `time` is missing or far from its receipt"))?;
         let price = Price::read(&object, "close").ok_or(Untranslatable("its `close` is no number"))?;
         let prices = Prices::of(price, object.decimal("vol"), at_us, receipt);
@@ -98,7 +99,7 @@ impl StockState {
         if let Some(base) = &self.base
             && base.is_followed_by(second, prices)
             && session_date(millis(second)) == base.session
-            && let Ok(folded) = Base::read(&base.with(prices), base.fetched_us)
+            && let Ok(folded) = Base::read(&base.with(prices), base.fetched_us, &mut self.present)
         {
             self.base = Some(folded);
         }
@@ -145,13 +146,13 @@ impl StockState {
 }
 
 impl Base {
-    fn read(text: &str, fetched_us: i64) -> Result<Base, Unreadable> {
+    fn read(text: &str, fetched_us: i64, present: &mut Present) -> Result<Base, Unreadable> {
         let object = Object::parse(text).ok_or(Unreadable("its `data` is not an object"))?;
         let at_us = object
             .text("tape_time")
             .and_then(|time| times::parse(&time))
             .ok_or(Unreadable("it has no `tape_time`"))?;
-        let second = at_us.div_euclid(SECOND_US);
+        let second = present.hold_back(at_us).div_euclid(SECOND_US);
         let volume = object.decimal("total_volume");
         Ok(Base { text: text.into(), fetched_us, second, session: session_date(millis(second)), volume })
     }

@@ -14,6 +14,13 @@ use crate::event::Endpoint;
 use decimal::Decimal;
 use samples::came_at;
 
+impl Body {
+    /// Takes in what the hash holds, whatever the time.
+    fn found(&mut self, ticker: &str, hash: Option<(&str, &str)>) -> Result<(), Unreadable> {
+        self.found_at(i64::MAX, ticker, hash)
+    }
+}
+
 const FETCHED: &str = "2025-10-03T20:14:50.515417+00:00";
 #[test]
 fn an_alert_comes_first_in_rests_shape() {
@@ -52,6 +59,23 @@ fn a_late_older_answer_is_replaced_by_what_is_known() {
     let older = "2025-10-03T20:14:40.000001+00:00";
     body.found("SPY", Some((r#"{"data":{"close":"1","tape_time":"2025-10-03T20:14:30Z"}}"#, older))).unwrap();
     assert_eq!(body.wanted(), Some(newer));
+}
+
+#[test]
+fn an_answer_of_the_future_is_of_now_and_gives_way_to_the_next_one() {
+    let (now_us, of_2099) = (1_759_522_490_515_417, "2099-01-01T00:00:00+00:00");
+    let mut body = Body::new(Endpoint::StockState, "SPY", true);
+    let old = STATE.replace(r#"{"close""#, r#"{"of_2099":1,"close""#);
+    body.found_at(now_us, "SPY", Some((&old, of_2099))).unwrap();
+    assert_eq!((body.take_ahead(), body.take_ahead(), body.seen()), (1, 0, of_2099));
+    let next = "2025-10-03T20:14:51+00:00";
+    body.found_at(now_us + 1_000_000, "SPY", Some((STATE, next))).unwrap();
+    let (event, received_us) = price(2);
+    body.add(&event, came_at(received_us.cast_signed())).unwrap();
+    let hash = body.wanted().unwrap();
+    assert!(!hash.payload.contains("2099"), "{hash:?}");
+    assert!(hash.fetched_at.starts_with("2025-10-03T20:14:52"), "{hash:?}");
+    assert_eq!(body.take_ahead(), 0);
 }
 
 /// A price so many seconds after [`FETCHED`], received at once.

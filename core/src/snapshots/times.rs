@@ -3,16 +3,51 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// How far ahead of its receipt an event may be dated. Clocks differ by seconds; one from the far future would be the
-/// newest for ever.
-const MAX_AHEAD_US: i64 = 3_600 * 1_000_000;
-/// How far behind it. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
+/// How far ahead of now a time may be.
+const MAX_AHEAD_US: i64 = crate::time::MAX_AHEAD_US.cast_signed();
+/// How far behind its receipt an event may be dated. Rows of strikes that hardly trade are hours old; milliseconds that are seconds would be of 1970.
 const MAX_BEHIND_US: i64 = 30 * 86_400 * 1_000_000;
 
-/// When an event is dated, in Unix microseconds, if the time that it states can be true of one that was received then.
-pub(super) fn event_us(stated_ms: i64, received_us: i64) -> Option<i64> {
-    let possible = received_us.saturating_sub(MAX_BEHIND_US)..=received_us.saturating_add(MAX_AHEAD_US);
-    stated_ms.checked_mul(1000).filter(|at_us| *at_us > 0 && possible.contains(at_us))
+/// The present, as far as it is known, and what claimed to be later. That is taken as of now: it would be the newest for
+/// ever.
+#[derive(Debug)]
+pub(super) struct Present {
+    /// In Unix microseconds.
+    pub(super) now_us: i64,
+    /// What a time of the future is taken as: that of the answer that states it.
+    pub(super) as_of_us: i64,
+    /// How many times were of the future.
+    pub(super) ahead: u64,
+}
+
+impl Default for Present {
+    fn default() -> Present {
+        Present::at(i64::MAX, i64::MAX)
+    }
+}
+
+impl Present {
+    pub(super) fn at(now_us: i64, as_of_us: i64) -> Present {
+        Present { now_us, as_of_us, ahead: 0 }
+    }
+
+    /// A time of REST's, in Unix microseconds.
+    pub(super) fn hold_back(&mut self, at_us: i64) -> i64 {
+        self.held_back(at_us, self.now_us, self.as_of_us)
+    }
+
+    /// When an event is dated, in Unix microseconds, if the time that it states can be true of one that was received then.
+    pub(super) fn event_us(&mut self, stated_ms: i64, received_us: i64) -> Option<i64> {
+        let at_us = stated_ms.saturating_mul(1000);
+        let is_possible = at_us > 0 && at_us >= received_us.saturating_sub(MAX_BEHIND_US);
+        is_possible.then(|| self.held_back(at_us, received_us, received_us))
+    }
+
+    fn held_back(&mut self, at_us: i64, now_us: i64, as_of_us: i64) -> i64 {
+        let is_ahead = at_us > now_us.saturating_add(MAX_AHEAD_US);
+        self.ahead += u64::from(is_ahead);
+        if is_ahead { as_of_us } else { at_us }
+    }
 }
 
 /// `2025-10-03T20:13:07.102593Z`, as rows have it.
@@ -74,13 +109,29 @@ mod tests {
     fn an_event_is_dated_near_its_receipt() {
         let received_us = 1_759_522_387_102_000;
         let ms = received_us / 1000;
-        for good in [ms, ms + 3_599_000, ms - 86_400_000] {
-            assert_eq!(event_us(good, received_us), Some(good * 1000));
+        let mut present = Present::default();
+        for good in [ms, ms + 300_000, ms - 86_400_000] {
+            assert_eq!(present.event_us(good, received_us), Some(good * 1000));
         }
-        // seconds, microseconds, the far future, none at all
-        for bad in [ms / 1000, received_us, ms + 3_600_001, i64::MAX, 0, -ms, i64::MIN] {
-            assert_eq!(event_us(bad, received_us), None, "{bad}");
+        assert_eq!(present.ahead, 0);
+        // microseconds, the near and the far future
+        for ahead in [received_us, ms + 300_001, i64::MAX] {
+            assert_eq!(present.event_us(ahead, received_us), Some(received_us), "{ahead}");
         }
+        assert_eq!(present.ahead, 3);
+        // seconds, none at all
+        for bad in [ms / 1000, 0, -ms, i64::MIN] {
+            assert_eq!(present.event_us(bad, received_us), None, "{bad}");
+        }
+        let mut event_us = |stated, received| present.event_us(stated, received);
         assert_eq!([event_us(ms, i64::MAX), event_us(1, 0), event_us(0, 0)], [None, Some(1000), None]);
+    }
+
+    #[test]
+    fn a_time_of_rest_is_held_back_where_the_present_is_known() {
+        assert_eq!(Present::default().hold_back(i64::MAX), i64::MAX);
+        let mut present = Present::at(7, 6);
+        let held = [0, 7 + MAX_AHEAD_US, 8 + MAX_AHEAD_US].map(|at| present.hold_back(at));
+        assert_eq!((held, present.ahead), ([0, 7 + MAX_AHEAD_US, 6], 1));
     }
 }

@@ -1,26 +1,32 @@
-//! Other forms of good payloads, made by changing the text of a channel's template.
+//! Alters samples into other forms of valid events.
 
+use super::patch::value_of;
+use super::samples::Sample;
 use crate::misbehaviour::Alteration;
 
-/// The altered text; `None` if the alteration does not concern the channel's payload.
-pub(super) fn alter(channel: &str, text: &str, alteration: Alteration) -> Option<String> {
-    match (alteration, channel) {
-        (Alteration::PriceWithoutTicker, "price") => Some(text.replacen(r#""ticker":"<symbol>","#, "", 1)),
-        (Alteration::AlertIntegers, "flow-alerts") => Some(text.replace(".0,", ",")),
-        (Alteration::NullRule, "flow-alerts") => Some(text.replacen(r#""<rule>""#, "null", 1)),
-        (Alteration::BlankDecimals, _) => Some(blank(text)),
+/// Alters a payload; returns `None` if the alteration does not apply to the channel.
+pub(super) fn alter(sample: &Sample, payload: &str, alteration: Alteration) -> Option<String> {
+    match (alteration, sample.channel) {
+        (Alteration::PriceWithoutTicker, "price") => {
+            let ticker = value_of(payload, "ticker")?;
+            Some(payload.replacen(&format!(r#""ticker":{},"#, &payload[ticker]), "", 1))
+        }
+        (Alteration::AlertIntegers, "flow-alerts") => Some(payload.replace(".0,", ",")),
+        (Alteration::NullRule, "flow-alerts") => with_value(payload, "rule_name", "null"),
+        (Alteration::BlankDecimals, _) if !sample.sometimes_blank.is_empty() => {
+            let blank = |payload: String, field: &&str| with_value(&payload, field, "\"\"");
+            sample.sometimes_blank.iter().try_fold(payload.to_owned(), blank)
+        }
         (Alteration::UnknownFields, _) => {
-            let body = text.strip_suffix('}')?;
+            let body = payload.strip_suffix('}')?;
             Some(format!(r#"{body},"future_field":{{"nested":[1,"two",null]}},"future_flag":true}}"#))
         }
         _ => None,
     }
 }
 
-/// Decimals that the vendor was seen to leave empty, one or two a channel.
-const SOMETIMES_BLANK: [&str; 5] =
-    [r#""<spot>""#, r#""0.478059345""#, r#""2063.13""#, r#""128814703.59""#, r#""<close>""#];
-
-fn blank(text: &str) -> String {
-    SOMETIMES_BLANK.iter().fold(text.to_owned(), |text, decimal| text.replace(decimal, r#""""#))
+fn with_value(payload: &str, field: &str, value: &str) -> Option<String> {
+    let mut payload = payload.to_owned();
+    payload.replace_range(value_of(&payload, field)?, value);
+    Some(payload)
 }

@@ -1,12 +1,12 @@
-//! The present time in the forms in which events hold it.
+//! The current time in the formats of events.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use super::template::decimal;
+use super::digits::decimal;
 
-/// A time, written once for all events that are sent together.
+/// A time, formatted once for all events that are made together.
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) millis: [u8; 13],
@@ -17,12 +17,12 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// The present.
+    /// Reads the wall clock.
     pub(super) fn now() -> Moment {
         Moment::at(unix_micros())
     }
 
-    /// A time in Unix microseconds.
+    /// Formats a time in Unix microseconds.
     pub(super) fn at(unix_us: u64) -> Moment {
         let mut moment = Moment {
             millis: [b'0'; 13],
@@ -35,7 +35,7 @@ impl Moment {
         moment
     }
 
-    /// Becomes the present.
+    /// Reads the wall clock again.
     pub(super) fn refresh(&mut self) {
         self.set(unix_micros());
     }

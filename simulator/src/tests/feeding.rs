@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use awc::ws::{CloseCode, Frame};
 use futures_util::stream::{self, StreamExt as _};
+use serde_json::Value;
 
 use super::client::{connect, run, start, wait_until};
 use crate::{Rate, RecordedFrame, RecordedPace, Recording, SimulatorOptions, Spread, Waves, event_number};
@@ -39,6 +40,35 @@ fn every_event_arrives_once_and_in_order_at_full_speed() {
         assert_eq!(sent["option_trades"], by_topic[topics[0]] + by_topic[topics[1]]);
         assert_eq!(sent.values().sum::<u64>(), 20_000);
     });
+}
+
+#[test]
+fn a_seed_decides_everything_but_the_times() {
+    run(async {
+        let first = events_of_seed(7).await;
+        assert_eq!(first, events_of_seed(7).await);
+        assert_ne!(first, events_of_seed(8).await);
+    });
+}
+
+/// Topics and sizes of some events.
+async fn events_of_seed(seed: u64) -> Vec<(String, Value)> {
+    let options =
+        SimulatorOptions { rate: Rate::Max, seed, start_after_joins: 2, ..SimulatorOptions::default() };
+    let simulator = start(options);
+    let mut client = connect(&simulator).await;
+    for topic in ["option_trades:SPY", "option_trades:QQQ"] {
+        client.join(topic).await;
+    }
+    for _ in 0..2 {
+        assert!(client.text().await.contains("response"));
+    }
+    let mut events = Vec::new();
+    for _ in 0..20 {
+        let (topic, payload) = client.event().await;
+        events.push((topic, serde_json::from_str::<Value>(&payload).unwrap()["size"].clone()));
+    }
+    events
 }
 
 #[test]

@@ -9,7 +9,8 @@ use deadpool_redis::{Connection, Pool};
 use tokio::time::timeout;
 use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::forecast::Measured;
-use uw_websocket_actors::lease::key::holder;
+use uw_websocket_actors::lease::core::TTL;
+use uw_websocket_actors::lease::key::{Holder, holder};
 use uw_websocket_actors::rights::{self, Lacking};
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::writer::store::fault::Refusal;
@@ -96,9 +97,25 @@ async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<
         seen.state = Some(state);
     }
     let prefix = &settings.keys.prefix;
-    if let Ok(Ok(owner)) = limited(holder(&mut *connection, prefix)).await {
-        report.add(&lease(prefix, owner.as_ref()));
-        seen.owner = owner.map_or(Owner::Nobody, |(owner, _)| Owner::Instance(owner));
+    match limited(holder(&mut *connection, prefix))
+        .await
+        .map(|asked| asked.map_err(|error| error.to_string()))
+    {
+        Ok(Ok(owner)) => {
+            report.add(&lease(prefix, &owner));
+            seen.owner = match owner {
+                Holder::Nobody => Owner::Nobody,
+                Holder::Instance(owner, Some(_)) => Owner::Instance(owner),
+                Holder::Instance(_, None) | Holder::Foreign(_) => Owner::Unknown,
+            };
+        }
+        Ok(Err(error)) if error.contains("WRONGTYPE") => {
+            let text = format!("{prefix}:ws:owner is no string: no service would ever write");
+            report.add(&not_ours(prefix, text));
+        }
+        // of rights it was said above
+        Ok(Err(error)) if Refusal::of(&error) == Refusal::NoAuth => {}
+        Ok(Err(error)) | Err(error) => report.add(&unreachable("lease", &error)),
     }
     if let Ok(Ok(ahead)) = limited(clock(&mut connection)).await {
         report.add(&clocks(ahead));
@@ -200,17 +217,46 @@ async fn state(connection: &mut Connection) -> redis::RedisResult<State> {
     Ok(State { info: text(memory) + "\n" + &text(persistence), save })
 }
 
-fn lease(prefix: &str, owner: Option<&(String, Duration)>) -> Finding {
-    Finding::fine(
-        "lease",
-        match owner {
-            None => format!("nobody holds {prefix}:ws:owner: a service that starts is the owner at once"),
-            Some((owner, left)) => format!(
+fn lease(prefix: &str, holder: &Holder) -> Finding {
+    match holder {
+        Holder::Nobody => {
+            let text = format!("nobody holds {prefix}:ws:owner: a service that starts is the owner at once");
+            Finding::fine("lease", text)
+        }
+        Holder::Instance(owner, Some(left)) if *left <= TTL => {
+            let text = format!(
                 "{owner} holds {prefix}:ws:owner, for {} s more if it says nothing: a service that starts now stands by",
                 left.as_secs()
-            ),
-        },
-    )
+            );
+            Finding::fine("lease", text)
+        }
+        Holder::Instance(owner, Some(left)) => {
+            let text = format!(
+                "{owner} holds {prefix}:ws:owner for {} s: no instance asks for more than {} s, and until then all stand by",
+                left.as_secs(),
+                TTL.as_secs()
+            );
+            Finding::doubt("lease", text, format!("find out who wrote it; DEL {prefix}:ws:owner"))
+        }
+        Holder::Instance(owner, None) => {
+            let text = format!(
+                "{owner} holds {prefix}:ws:owner without an end: every service would stand by for ever"
+            );
+            not_ours(prefix, text)
+        }
+        Holder::Foreign(bytes) => {
+            let text =
+                format!("{prefix}:ws:owner has {bytes} bytes, which is no name: no service would ever write");
+            not_ours(prefix, text)
+        }
+    }
+}
+
+fn not_ours(prefix: &str, text: String) -> Finding {
+    let advice = format!(
+        "no instance wrote that: find out who did, then DEL {prefix}:ws:owner, or use another KEY_PREFIX"
+    );
+    Finding::failed(Exit::BadSettings, "lease", text, advice)
 }
 
 /// By how many seconds the clock of Redis is ahead, give or take the way there.

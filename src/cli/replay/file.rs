@@ -15,7 +15,7 @@ use uw_websocket_core::event::{EntryId, Scope};
 use uw_websocket_core::time::parse_iso;
 
 use super::once::Once;
-use super::{Wanted, topic_of};
+use super::wanted::{Wanted, topic_of};
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};

@@ -18,7 +18,7 @@ use futures_util::stream::StreamExt as _;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use uw_websocket_actors::observation::unix_micros;
-use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
 use self::file::Contents;
@@ -239,14 +239,6 @@ impl ReplayArgs {
             recording: Some(recording),
             ..SimulatorOptions::default()
         }
-    }
-}
-
-/// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
-fn topic_of(stream: &Topic) -> String {
-    match stream.channel.spec() {
-        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
-        _ => stream.to_string(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which events of a recording are sent.
 
-use uw_websocket_core::event::Symbol;
+use uw_websocket_core::event::{Scope, Symbol, Topic};
 use uw_websocket_core::feed::routing_fields::Facts;
 
 use crate::streams::name::StreamName;
@@ -46,6 +46,14 @@ impl Wanted {
         facts.is_some_and(|facts| {
             facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })
+    }
+}
+
+/// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
+pub(super) fn topic_of(stream: &Topic) -> String {
+    match stream.channel.spec() {
+        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
+        _ => stream.to_string(),
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn compare(
     past: &Past,
     seen: &Seen,
 ) -> Result<Totals, String> {
-    let gaps = [ledger::gaps(redis), past.forgotten_gaps.clone()].concat();
+    let gaps = ledger::with_forgotten(&ledger::gaps(redis), &past.forgotten_gaps)?;
     let comparison = Comparison { redis, gaps, offsets, past, seen };
     let mut totals = Totals::default();
     for (connection, journal) in CONNECTIONS.iter().zip(journals) {

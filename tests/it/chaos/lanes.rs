@@ -104,8 +104,7 @@ pub(crate) fn wait_until_loaded(redis: &RedisServer) {
     });
 }
 
-/// The ledger as it is when Redis ends: an entry that Redis forgets is not written again, and whoever follows the ledger has
-/// it.
+/// The ledger as it is when Redis ends: what of it Redis forgets must be there again.
 fn last_gaps(redis: &RedisServer) -> Vec<Gap> {
     // nothing is written behind what is read
     redis.command::<()>(&["CLIENT", "PAUSE", "600000", "WRITE"]);

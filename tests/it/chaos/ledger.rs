@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use uw_websocket_actors::ledger::written::MAX_WRITTEN;
+use uw_websocket_core::event::EntryId;
 
 use super::traffic::Frame;
 use crate::support::{RedisServer, stretched};
@@ -11,8 +13,9 @@ use crate::support::{RedisServer, stretched};
 const TOLERANCE: Duration = Duration::from_millis(200);
 
 /// One interval of the ledger.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gap {
+    id: EntryId,
     channels: String,
     reason: String,
     from_us: i64,
@@ -23,16 +26,37 @@ pub(crate) struct Gap {
 pub(crate) fn gaps(redis: &RedisServer) -> Vec<Gap> {
     let raw: Vec<(String, Vec<String>)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
     raw.into_iter()
-        .map(|(id, fields)| Gap::read(&fields).unwrap_or_else(|| panic!("gap {id}: {fields:?}")))
+        .map(|(id, fields)| Gap::read(&id, &fields).unwrap_or_else(|| panic!("gap {id}: {fields:?}")))
         .collect()
 }
 
+/// What the ledger tells in all, now and before Redis forgot of it. Of this, the newest that the service keeps must be there
+/// again, each once; whoever follows the ledger has the older ones.
+pub(crate) fn with_forgotten(present: &[Gap], forgotten: &[Gap]) -> Result<Vec<Gap>, String> {
+    if !present.is_sorted_by(|a, b| a.id < b.id) {
+        return Err("the ids of the ledger do not rise".into());
+    }
+    let mut all = present.to_vec();
+    for gap in forgotten {
+        if !all.contains(gap) {
+            all.push(gap.clone());
+        }
+    }
+    all.sort_by_key(|gap| gap.id);
+    let kept = all.iter().rev().take(MAX_WRITTEN);
+    match kept.into_iter().find(|gap| !present.contains(gap)) {
+        Some(gap) => Err(format!("Redis forgot an entry of the ledger that was not written again: {gap:?}")),
+        None => Ok(all),
+    }
+}
+
 impl Gap {
-    fn read(fields: &[String]) -> Option<Gap> {
+    fn read(id: &str, fields: &[String]) -> Option<Gap> {
         let field =
             |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
         let time = |name| field(name)?.parse::<Timestamp>().ok().map(Timestamp::as_microsecond);
         Some(Gap {
+            id: id.parse().ok()?,
             channels: field("channels").unwrap_or_default(),
             reason: field("reason")?,
             from_us: time("from")?,
@@ -60,5 +84,30 @@ impl Gap {
     /// Whether Redis had forgotten what it acknowledged.
     pub(crate) fn is_redis_lost(&self) -> bool {
         self.reason == "redis_lost"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps(ids: std::ops::RangeInclusive<u64>) -> Vec<Gap> {
+        let gap = |ms| Gap {
+            id: EntryId { ms, seq: 0 },
+            channels: String::new(),
+            reason: "crash".into(),
+            from_us: 0,
+            to_us: 0,
+        };
+        ids.map(gap).collect()
+    }
+
+    #[test]
+    fn what_redis_forgot_must_be_there_again_as_far_as_it_is_kept() {
+        let count = MAX_WRITTEN as u64;
+        assert_eq!(with_forgotten(&gaps(1..=3), &gaps(1..=2)).unwrap(), gaps(1..=3));
+        with_forgotten(&gaps(3..=3), &gaps(1..=2)).unwrap_err();
+        assert_eq!(with_forgotten(&gaps(3..=count + 2), &gaps(1..=2)).unwrap(), gaps(1..=count + 2));
+        with_forgotten(&[gaps(1..=1), gaps(1..=1)].concat(), &[]).unwrap_err();
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Past {
     rough: Vec<(Option<String>, Range<usize>)>,
     /// How many actors died at each point of their work.
     pub(crate) deaths: BTreeMap<String, u64>,
-    /// What Redis forgot of the ledger.
+    /// What was in the ledger when Redis forgot of it.
     pub(crate) forgotten_gaps: Vec<Gap>,
     /// Broken promises that the logs tell of.
     pub(crate) problems: Vec<String>,

@@ -26,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) acts: Vec<(Duration, String)>,
     /// How often each kind of action was done.
     pub(crate) counts: BTreeMap<String, u64>,
-    /// What was in the ledger before Redis forgot it: whoever follows the ledger has it.
+    /// What was in the ledger before Redis forgot it.
     pub(crate) forgotten_gaps: Vec<Gap>,
     /// Actions that have begun and not ended.
     active: usize,

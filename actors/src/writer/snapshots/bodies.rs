@@ -45,6 +45,11 @@ pub(super) enum Found {
     Hash(Hash),
     /// Something that is no hash.
     OtherType,
+    /// A body that is too large to be read.
+    TooLarge {
+        /// When it was fetched, or what stands for that.
+        fetched_at: String,
+    },
 }
 
 impl Bodies {
@@ -114,16 +119,17 @@ impl Held {
     }
 
     /// Takes in what is at the key. An error, once for each unreadable body in a row, says why it is left alone.
-    pub(super) fn found(&mut self, found: &Found) -> Result<(), Unreadable> {
+    pub(super) fn found(&mut self, found: &Found, now_us: i64) -> Result<(), Unreadable> {
         let was_foreign = self.body.is_foreign();
         self.is_other_type = *found == Found::OtherType;
         let taken = match found {
-            Found::Nothing => self.body.found(self.ticker.as_str(), None),
+            Found::Nothing => self.body.found_at(now_us, self.ticker.as_str(), None),
             Found::Hash(hash) => {
-                self.body.found(self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
+                self.body.found_at(now_us, self.ticker.as_str(), Some((&hash.payload, &hash.fetched_at)))
             }
+            Found::TooLarge { fetched_at } => Err(self.body.found_too_large(fetched_at)),
             // no body is empty
-            Found::OtherType => self.body.found(self.ticker.as_str(), Some(("", ""))),
+            Found::OtherType => self.body.found_at(now_us, self.ticker.as_str(), Some(("", ""))),
         };
         if was_foreign { Ok(()) } else { taken }
     }
@@ -133,6 +139,11 @@ impl Held {
         self.last_event = now;
         let payload = std::str::from_utf8(&event.payload).unwrap_or_default();
         self.body.add(payload, Receipt::new(event.received_us, event.id))
+    }
+
+    /// How many times that were taken in since the last call claimed to be of the future.
+    pub(super) fn take_ahead(&mut self) -> u64 {
+        self.body.take_ahead()
     }
 
     pub(super) fn is_foreign(&self) -> bool {

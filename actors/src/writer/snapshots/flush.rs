@@ -1,7 +1,7 @@
 //! Writes the hashes when they are due, and looks whether the fetcher has put an older body back.
 //!
 //! The fetcher writes bodies with a plain `HSET` at any time and knows nothing of us. So ours are written by a script that
-//! compares `fetched_at` with what was last seen and writes, or answers with what is there instead: then the events are
+//! compares `fetched_at` with what was last seen before it writes. If somebody else has written meanwhile, the events are
 //! merged into that and the write is tried again.
 
 use std::sync::Arc;
@@ -12,26 +12,20 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use uw_websocket_core::snapshots::Hash;
 
-use super::bodies::{Bodies, Found};
+use super::bodies::Bodies;
 use super::budget::Budget;
-use super::hashes::{Known, Sessions};
+use super::hashes::Sessions;
 use super::pending::{News, RestEvent};
+use super::questions::{MAX_TEXT, WRITE_BODY, key_fault, text};
 use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
-use crate::observation::SnapshotObservation;
+use crate::observation::{Distrust, SnapshotKind, SnapshotObservation, SnapshotTrouble};
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
-use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
-
-/// Writes a body unless somebody else has written one since: then answers with that.
-const WRITE_BODY: &str = "\
-local at = redis.call('HGET', KEYS[1], 'fetched_at') or ''
-if at ~= ARGV[1] then return redis.call('HMGET', KEYS[1], 'payload', 'fetched_at') end
-redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
-return 1";
 
 /// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
 /// look has to be repeated.
@@ -44,8 +38,6 @@ const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
 const CHUNK: usize = 256 * 1024;
 /// A body that takes no more memory than this never waits for the budget: it holds up nobody.
 const SMALL: usize = 256 * 1024;
-/// Bodies that are read at once.
-const READ_AT_ONCE: usize = 8;
 /// Events that are merged before others get their turn on this thread: some hundred microseconds.
 const MERGED_AT_ONCE: usize = 64;
 /// Between tries while Redis is away or refuses.
@@ -57,10 +49,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Writes the hashes of a shard.
 pub struct Flush {
     snapshots: Snapshots,
-    store: Store,
-    scope: Scope,
+    pub(super) store: Store,
+    pub(super) scope: Scope,
     sessions: Sessions,
-    bodies: Bodies,
+    pub(super) bodies: Bodies,
     /// Over which connection all this is known.
     connection: u64,
     /// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
@@ -73,6 +65,7 @@ pub struct Flush {
     rng: fastrand::Rng,
     refused: Sampled,
     untranslatable: Sampled,
+    pub(super) ahead: Sampled,
     faults: Sampled,
 }
 
@@ -105,7 +98,7 @@ struct Wanted {
 #[derive(Debug)]
 enum Answer {
     Written,
-    Conflict(Found),
+    Conflict,
     NoScript,
     Refused(String),
 }
@@ -129,6 +122,7 @@ impl Flush {
             rng: fastrand::Rng::new(),
             refused: Sampled::default(),
             untranslatable: Sampled::default(),
+            ahead: Sampled::default(),
             faults: Sampled::default(),
         }
     }
@@ -256,35 +250,9 @@ impl Flush {
             }
         }
         self.send(&commands).await?;
-        self.observed().cells.add(cells as u64);
-        self.observed().latest.add(latest);
+        self.observed().writes.of(SnapshotKind::Map).add(cells as u64);
+        self.observed().writes.of(SnapshotKind::Latest).add(latest);
         Ok(())
-    }
-
-    /// What the hashes of the newest events hold.
-    async fn newest_of(&mut self, news: &[&News]) -> Result<Vec<Known>, StoreFault> {
-        let mut questions = Commands::default();
-        for news in news {
-            questions.command(&[b"HMGET", news.outlet.latest.as_bytes(), b"stream_id", b"payload"]);
-        }
-        let mut known = Vec::with_capacity(news.len());
-        self.store
-            .ask(&questions, |reply| {
-                known.push(match &reply {
-                    Reply::Array(Some(fields)) => Known {
-                        id: fields.first().and_then(text).and_then(|id| id.parse().ok()),
-                        payload: match fields.get(1) {
-                            Some(Reply::Bulk(Some(payload))) => Some(payload.to_vec()),
-                            _ => None,
-                        },
-                    },
-                    Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
-                    _ => Known::default(),
-                });
-                Ok(())
-            })
-            .await?;
-        Ok(known)
     }
 
     /// Sends commands; what is refused for a reason of its key's is counted and left out.
@@ -308,7 +276,7 @@ impl Flush {
     }
 
     fn note_refused(&mut self, text: &str) {
-        self.observed().refused.add(1);
+        self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
         if self.refused.is_due(Instant::now()) {
             warn!(self.scope.log, "snapshot refused"; "error" => text);
         }
@@ -365,45 +333,9 @@ impl Flush {
         self.snapshots.written(&streams, Instant::now());
     }
 
-    /// Reads bodies as they are in Redis.
-    async fn read(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
-        for keys in keys.chunks(READ_AT_ONCE) {
-            let mut questions = Commands::default();
-            for key in keys {
-                questions.command(&[b"HMGET", key.as_bytes(), b"payload", b"fetched_at"]);
-            }
-            let mut all = Vec::with_capacity(keys.len());
-            self.store
-                .ask(&questions, |reply| {
-                    all.push(match &reply {
-                        Reply::Error(text) => key_fault(text).map(|_| Found::OtherType)?,
-                        reply => hash_of(reply),
-                    });
-                    Ok(())
-                })
-                .await?;
-            for (key, found) in keys.iter().zip(all) {
-                self.take_in(key, &found);
-                yield_now().await;
-            }
-        }
-        Ok(())
-    }
-
     fn bound_bodies(&mut self) {
         let bytes = self.bodies.bound(Instant::now());
         self.observed().held_bytes.set(bytes as u64);
-    }
-
-    fn take_in(&mut self, key: &str, found: &Found) {
-        let Some(held) = self.bodies.get(key) else { return };
-        let taken = held.found(found);
-        if held.is_foreign() {
-            self.observed().unreadable.add(1);
-        }
-        if let Err(unreadable) = taken {
-            warn!(self.scope.log, "rest body left alone"; "key" => key, "error" => %unreadable);
-        }
     }
 
     /// Merges events into a body.
@@ -412,8 +344,12 @@ impl Flush {
         for some in events.chunks(MERGED_AT_ONCE) {
             let Some(held) = self.bodies.get(key) else { return };
             let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
+            let of_the_future = held.take_ahead();
+            if counts {
+                note_ahead(of_the_future, key, &mut self.ahead, &self.scope);
+            }
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
-                self.observed().untranslatable.add(merged.len() as u64);
+                self.observed().troubles.of(SnapshotTrouble::Untranslatable).add(merged.len() as u64);
                 if self.untranslatable.is_due(now) {
                     warn!(self.scope.log, "event not in rest body"; "key" => key, "error" => %untranslatable);
                 }
@@ -432,7 +368,7 @@ impl Flush {
     ) -> Result<Vec<Arc<str>>, StoreFault> {
         let mut written = Vec::new();
         for _ in 0..MAX_TRIES {
-            let mut conflicts = Vec::new();
+            let (mut conflicts, mut unwritten) = (Vec::new(), Vec::new());
             let mut rest = std::mem::take(&mut keys).into_iter();
             loop {
                 let wanted = self.some_wanted(&mut rest, haste).await;
@@ -448,26 +384,24 @@ impl Flush {
                             }
                             written.push(key);
                         }
-                        Answer::Conflict(found) => {
-                            self.observed().conflicts.add(1);
-                            self.take_in(&key, &found);
-                            for (_, events) in events.iter().filter(|(of, _)| *of == key) {
-                                self.merge(&key, events, false).await;
-                            }
-                            conflicts.push(key);
-                        }
-                        Answer::NoScript => conflicts.push(key),
+                        Answer::Conflict => conflicts.push(key),
+                        Answer::NoScript => unwritten.push(key),
                         Answer::Refused(text) => self.note_refused(&text),
                     }
                 }
             }
-            if conflicts.is_empty() {
+            self.observed().troubles.of(SnapshotTrouble::Conflict).add(conflicts.len() as u64);
+            self.read(&conflicts).await?;
+            for (key, events) in events.iter().filter(|(key, _)| conflicts.contains(key)) {
+                self.merge(key, events, false).await;
+            }
+            keys = [conflicts, unwritten].concat();
+            if keys.is_empty() {
                 break;
             }
-            keys = conflicts;
         }
-        self.observed().bodies.add(written.len() as u64);
-        self.observed().put_off.add(keys.len() as u64);
+        self.observed().writes.of(SnapshotKind::Rest).add(written.len() as u64);
+        self.observed().troubles.of(SnapshotTrouble::PutOff).add(keys.len() as u64);
         Ok(written)
     }
 
@@ -506,17 +440,19 @@ impl Flush {
         let mut commands = Commands::default();
         for Wanted { key, hash, seen } in wanted {
             let (payload, fetched_at) = (hash.payload.as_bytes(), hash.fetched_at.as_bytes());
-            let (key, seen) = (key.as_bytes(), seen.as_bytes());
-            commands.command(&[b"EVALSHA", script.as_bytes(), b"1", key, seen, payload, fetched_at]);
+            let (key, seen, max_time) = (key.as_bytes(), seen.as_bytes(), MAX_TEXT.to_string());
+            let (script, max_time) = (script.as_bytes(), max_time.as_bytes());
+            commands.command(&[b"EVALSHA", script, b"1", key, seen, payload, fetched_at, max_time]);
         }
         let mut answers = Vec::with_capacity(wanted.len());
         self.store
             .ask(&commands, |reply| {
                 answers.push(match &reply {
+                    Reply::Integer(0) => Answer::Conflict,
                     Reply::Integer(_) => Answer::Written,
                     Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
                     Reply::Error(text) => Answer::Refused(key_fault(text)?),
-                    reply => Answer::Conflict(hash_of(reply)),
+                    reply => return Err(StoreFault::answered(reply)),
                 });
                 Ok(())
             })
@@ -539,7 +475,7 @@ impl Flush {
             .ask(&load, |reply| {
                 name = match &reply {
                     Reply::Error(text) => Err(key_fault(text)?),
-                    reply => Ok(text(reply).ok_or_else(|| unexpected(reply))?),
+                    reply => Ok(text(reply).ok_or_else(|| StoreFault::answered(reply))?),
                 };
                 Ok(())
             })
@@ -568,69 +504,12 @@ impl Flush {
         self.rest(&written);
         Ok(())
     }
-
-    /// The bodies that somebody else has written.
-    async fn changed(&mut self, keys: &[Arc<str>]) -> Result<Vec<Arc<str>>, StoreFault> {
-        let mut questions = Commands::default();
-        for key in keys {
-            questions.command(&[b"HGET", key.as_bytes(), b"fetched_at"]);
-        }
-        let mut changed = Vec::new();
-        let mut asked = keys.iter();
-        let bodies = &mut self.bodies;
-        self.store
-            .ask(&questions, |reply| {
-                let key = asked.next().ok_or_else(|| unexpected(&reply))?;
-                let is_other_type = match &reply {
-                    Reply::Error(text) => key_fault(text).map(|_| true)?,
-                    _ => false,
-                };
-                if bodies
-                    .get(key)
-                    .is_some_and(|held| held.has_changed(text(&reply).as_deref(), is_other_type))
-                {
-                    changed.push(Arc::clone(key));
-                }
-                Ok(())
-            })
-            .await?;
-        Ok(changed)
-    }
 }
 
-/// The words of a refusal that is about its key and will not go away; an error for any other.
-fn key_fault(text: &[u8]) -> Result<String, StoreFault> {
-    match StoreFault::refused(text) {
-        StoreFault::Refused { refusal: Refusal::WrongType | Refusal::Other, text } => Ok(text),
-        // rights that are lacking for this kind of key do not come by waiting
-        StoreFault::Refused { refusal: Refusal::NoAuth, text } if text.starts_with("NOPERM") => Ok(text),
-        fault => Err(fault),
+/// Counts times that claimed to be of the future, and says so once in a while.
+pub(super) fn note_ahead(times: u64, place: &str, said: &mut Sampled, scope: &Scope) {
+    scope.observations.distrusted(Distrust::Future).add(times);
+    if times > 0 && said.is_due(Instant::now()) {
+        warn!(scope.log, "time of the future"; "place" => place, "times" => times);
     }
-}
-
-fn unexpected(reply: &Reply<'_>) -> StoreFault {
-    StoreFault::Unanswered(format!("unexpected reply: {}", reply.kind()))
-}
-
-fn text(reply: &Reply<'_>) -> Option<String> {
-    match reply {
-        Reply::Bulk(Some(text)) => Some(String::from_utf8_lossy(text).into_owned()),
-        _ => None,
-    }
-}
-
-/// The answer to `HMGET payload fetched_at`. A payload that is no text is as unreadable as none.
-fn hash_of(reply: &Reply<'_>) -> Found {
-    let Reply::Array(Some(fields)) = reply else { return Found::OtherType };
-    let (payload, fetched_at) = (fields.first(), fields.get(1));
-    let is_there = |field: Option<&Reply<'_>>| matches!(field, Some(Reply::Bulk(Some(_))));
-    if !is_there(payload) && !is_there(fetched_at) {
-        return Found::Nothing;
-    }
-    let payload = match payload {
-        Some(Reply::Bulk(Some(payload))) => std::str::from_utf8(payload).unwrap_or_default(),
-        _ => "",
-    };
-    let fetched_at = fetched_at.and_then(text).unwrap_or_default();
-    Found::Hash(Hash { payload: payload.to_owned(), fetched_at })
 }

@@ -19,10 +19,17 @@ const MAX_REMEMBERED: usize = 32_768;
 const CELLS_AT_ONCE: usize = 64;
 
 /// What a `ws:latest:` hash held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
-    pub(super) id: Option<EntryId>,
-    pub(super) payload: Option<Vec<u8>>,
+    id: Option<EntryId>,
+    /// The trading session of a gex row.
+    session: Option<i32>,
+}
+
+impl Known {
+    pub(super) fn new(id: Option<EntryId>, payload: Option<&[u8]>) -> Known {
+        Known { id, session: payload.and_then(session_of) }
+    }
 }
 
 /// What is remembered of the maps: the newest session that each has rows of.
@@ -47,7 +54,7 @@ impl Sessions {
     /// events are no news.
     pub(super) fn learn(&mut self, news: &News, known: &Known) -> bool {
         if let Some(map) = &news.outlet.map
-            && let Some(session) = known.payload.as_deref().and_then(session_of)
+            && let Some(session) = known.session
         {
             if self.0.len() >= MAX_REMEMBERED {
                 self.0.clear();

@@ -12,6 +12,8 @@ mod budget;
 pub mod flush;
 mod hashes;
 pub mod pending;
+mod questions;
+mod reading;
 pub mod table;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use uw_websocket_core::event::Event;
 
 use super::pending::{Entered, News, Origin, Pending};
-use crate::observation::{Observations, SnapshotObservation};
+use crate::observation::{Observations, SnapshotObservation, SnapshotTrouble};
 use crate::queue::batch::EventBatch;
 
 /// What waits to be written at most, by shard: a wave of gex rows of some symbols.
@@ -60,7 +60,7 @@ impl Snapshots {
     /// Enters the events of a batch that were stored; without room they are counted and left out.
     pub fn stored(&self, batch: &EventBatch, has_room: bool, is_stored: impl Fn(usize) -> bool) {
         if !has_room {
-            return self.observed().skipped.add(batch.len() as u64);
+            return self.observed().troubles.of(SnapshotTrouble::Skipped).add(batch.len() as u64);
         }
         let events = batch.events().iter().enumerate();
         self.enter(Origin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));

@@ -64,7 +64,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 /// A hash of the newest event with a row of this session (days since 1970) and this ID.
 fn known(session: u64, id: EntryId) -> Known {
     let noon = session * 86_400_000 + 16 * 3_600_000;
-    Known { id: Some(id), payload: Some(format!("{{\"timestamp\":{noon}}}").into_bytes()) }
+    Known::new(Some(id), Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))
 }
 
 #[test]

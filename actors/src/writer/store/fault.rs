@@ -4,6 +4,12 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::resp::Reply;
+use crate::excerpt::excerpt;
+
+/// What is kept of the words of a refusal: a line for a person. Those of Redis have some hundred bytes.
+const MAX_TEXT: usize = 1024;
+
 /// What an error reply says, as far as it makes a difference to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -122,12 +128,22 @@ impl StoreFault {
         }
     }
 
+    /// An answer that is not of the kind that was asked for: a refusal, or nothing that can be told.
+    #[must_use]
+    pub fn answered(reply: &Reply<'_>) -> StoreFault {
+        match reply {
+            Reply::Error(text) => StoreFault::refused(text),
+            other => StoreFault::Unanswered(format!("unexpected reply: {}", other.kind())),
+        }
+    }
+
     /// Redis refused, with these words, but for the arguments that it repeats of a command that it does not know: a
     /// renamed `AUTH` has a password among them.
     #[must_use]
     pub fn refused(text: &[u8]) -> StoreFault {
         let text = String::from_utf8_lossy(text);
-        let text = text.split_once(", with args").map_or(&*text, |(words, _)| words).to_owned();
+        let text = text.split_once(", with args").map_or(&*text, |(words, _)| words);
+        let text = excerpt(text.to_owned(), MAX_TEXT);
         StoreFault::Refused { refusal: Refusal::of(&text), text }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::fault::{Refusal, StoreFault};
-use super::resp::{self, Commands, Reply};
+use super::resp::{self, Bound, Commands, Reply};
 use crate::settings::RedisSettings;
 use crate::supervisor::Beat;
 use crate::tls::{self, TlsError};
@@ -28,8 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Room that is kept for replies: those of a transaction of 512 events take some 15 KiB.
 const REPLY_BUFFER: usize = 32 * 1024;
-/// Largest answer; the largest that is asked for is a few payloads of at most 4 MiB.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Why Redis cannot be reached with these settings.
 #[derive(Debug, Error)]
@@ -152,8 +150,8 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// An open connection. After a fault other than a refusal it must not be used again: answers may be under way.
 pub struct Link {
@@ -171,10 +169,10 @@ impl Link {
         commands: &Commands,
         mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        let mut outcome = Ok(());
+        let (mut outcome, bound) = (Ok(()), commands.bound());
         let sent = self.send(commands.bytes()).await;
         for _ in 0..commands.count() {
-            let received = self.receive(|reply| {
+            let received = self.receive(bound, |reply| {
                 let accepted = accept(reply);
                 if outcome.is_ok() {
                     outcome = accepted;
@@ -202,17 +200,18 @@ impl Link {
         progress(&self.beat, self.socket.flush()).await
     }
 
-    async fn receive(&mut self, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
+    async fn receive(&mut self, bound: Bound, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
         loop {
-            let parsed =
-                resp::parse(&self.replies).map_err(|error| StoreFault::Unanswered(error.to_string()))?;
+            let parsed = resp::parse(&self.replies, bound)
+                .map_err(|error| StoreFault::Unanswered(error.to_string()))?;
             if let Some((reply, length)) = parsed {
                 accept(reply);
                 bytes::Buf::advance(&mut self.replies, length);
+                if self.replies.is_empty() && length > REPLY_BUFFER {
+                    // the room of a large value is not kept
+                    self.replies = BytesMut::with_capacity(REPLY_BUFFER);
+                }
                 return Ok(());
-            }
-            if self.replies.len() > MAX_ANSWER {
-                return Err(StoreFault::Unanswered("the answer is too large".into()));
             }
             self.replies.reserve(REPLY_BUFFER);
             if progress(&self.beat, self.socket.read_buf(&mut self.replies)).await? == 0 {

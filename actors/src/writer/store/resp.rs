@@ -11,15 +11,46 @@ use thiserror::Error;
 const MAX_DEPTH: usize = 8;
 /// Longest line of a reply; Redis cuts its error texts far below.
 const MAX_LINE: usize = 64 * 1024;
+/// Bytes of a reply that no question exceeds by itself: a section of `INFO`, an error text.
+const REPLY_BYTES: usize = 64 * 1024;
+/// Bytes that each command adds to the reply to `EXEC`: an id or a refusal.
+const BYTES_PER_COMMAND: usize = 256;
+/// Elements of a reply, at all depths, that no question exceeds by itself.
+const REPLY_ITEMS: usize = 64;
 
-/// Commands, one behind the other, as they go over the wire.
+/// Commands, one behind the other, as they go over the wire, and how large each of their replies may be.
 #[derive(Debug, Default)]
 pub struct Commands {
     bytes: Vec<u8>,
     count: usize,
+    more: Bound,
+}
+
+/// How large a reply may be. Values and entries are other people's: what asks for one says how much of it is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// On the wire.
+    pub bytes: usize,
+    /// Elements of arrays, at all depths.
+    pub items: usize,
 }
 
 impl Commands {
+    /// Allows each reply so much beyond what a reply without values takes.
+    pub fn expect(&mut self, more: Bound) -> &mut Self {
+        self.more = more;
+        self
+    }
+
+    /// The bound of each reply. That to `EXEC` has an element for each command.
+    #[must_use]
+    pub fn bound(&self) -> Bound {
+        Bound {
+            bytes: REPLY_BYTES + self.count * BYTES_PER_COMMAND + self.more.bytes,
+            items: REPLY_ITEMS + self.count + self.more.items,
+        }
+    }
+
     /// Begins a command of `args` arguments, its name included.
     pub fn begin(&mut self, args: usize) -> &mut Self {
         self.count += 1;
@@ -138,65 +169,91 @@ impl Reply<'_> {
     }
 }
 
-/// What came is no reply.
+/// What came is no reply to the question.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("this is not the Redis protocol: {0}")]
-pub struct NotResp(String);
+pub enum BadReply {
+    /// Whatever it is.
+    #[error("this is not the Redis protocol: {0}")]
+    NotResp(String),
+    /// It is larger than any answer can be.
+    #[error("the answer is larger than {} bytes or has more than {} elements", .0.bytes, .0.items)]
+    TooLarge(Bound),
+}
 
-impl NotResp {
-    fn at(bytes: &[u8]) -> NotResp {
-        NotResp(String::from_utf8_lossy(&bytes[..bytes.len().min(32)]).escape_debug().to_string())
+impl BadReply {
+    fn at(bytes: &[u8]) -> BadReply {
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(32)]);
+        BadReply::NotResp(start.escape_debug().to_string())
     }
 }
 
-/// Reads one reply from the front of `buffer`: the reply and its length, or nothing if it is not complete.
-pub fn parse(buffer: &[u8]) -> Result<Option<(Reply<'_>, usize)>, NotResp> {
+/// Reads one reply from the front of `buffer`: the reply and its length, or nothing if it is not complete. One that says it
+/// will be beyond its bound is not waited for.
+pub fn parse(buffer: &[u8], bound: Bound) -> Result<Option<(Reply<'_>, usize)>, BadReply> {
     let mut rest = buffer;
-    Ok(parse_one(&mut rest, 0)?.map(|reply| (reply, buffer.len() - rest.len())))
+    let mut items = 0;
+    match parse_one(&mut rest, 0, &mut items, bound)? {
+        Some(reply) => Ok(Some((reply, buffer.len() - rest.len()))),
+        None if buffer.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
+        None => Ok(None),
+    }
 }
 
-fn parse_one<'b>(rest: &mut &'b [u8], depth: usize) -> Result<Option<Reply<'b>>, NotResp> {
+fn parse_one<'b>(
+    rest: &mut &'b [u8],
+    depth: usize,
+    items: &mut usize,
+    bound: Bound,
+) -> Result<Option<Reply<'b>>, BadReply> {
     let start = *rest;
     let Some(line) = take_line(rest)? else { return Ok(None) };
-    let Some((kind, text)) = line.split_first() else { return Err(NotResp::at(start)) };
+    let Some((kind, text)) = line.split_first() else { return Err(BadReply::at(start)) };
     match kind {
         b'+' => Ok(Some(Reply::Status(text))),
         b'-' => Ok(Some(Reply::Error(text))),
-        b':' => Ok(Some(Reply::Integer(number(text).ok_or_else(|| NotResp::at(start))?))),
-        b'$' => match number(text).ok_or_else(|| NotResp::at(start))? {
+        b':' => Ok(Some(Reply::Integer(number(text).ok_or_else(|| BadReply::at(start))?))),
+        b'$' => match number(text).ok_or_else(|| BadReply::at(start))? {
             -1 => Ok(Some(Reply::Bulk(None))),
             length => {
-                let length = usize::try_from(length).map_err(|_| NotResp::at(start))?;
+                let length = usize::try_from(length).map_err(|_| BadReply::at(start))?;
+                if length > bound.bytes {
+                    return Err(BadReply::TooLarge(bound));
+                }
                 let Some(content) = rest.get(..length) else { return Ok(None) };
                 let Some(after) = rest.get(length + 2..) else { return Ok(None) };
                 *rest = after;
                 Ok(Some(Reply::Bulk(Some(content))))
             }
         },
-        b'*' => match number(text).ok_or_else(|| NotResp::at(start))? {
+        b'*' => match number(text).ok_or_else(|| BadReply::at(start))? {
             -1 => Ok(Some(Reply::Array(None))),
-            _ if depth >= MAX_DEPTH => Err(NotResp::at(start)),
+            _ if depth >= MAX_DEPTH => Err(BadReply::at(start)),
             count => {
-                let mut replies = Vec::new();
+                let count = usize::try_from(count).map_err(|_| BadReply::at(start))?;
+                *items = items.saturating_add(count);
+                if *items > bound.items {
+                    return Err(BadReply::TooLarge(bound));
+                }
+                let mut replies = Vec::with_capacity(count);
                 for _ in 0..count {
-                    let Some(reply) = parse_one(rest, depth + 1)? else { return Ok(None) };
+                    let Some(reply) = parse_one(rest, depth + 1, items, bound)? else { return Ok(None) };
                     replies.push(reply);
                 }
                 Ok(Some(Reply::Array(Some(replies))))
             }
         },
-        _ => Err(NotResp::at(start)),
+        _ => Err(BadReply::at(start)),
     }
 }
 
-fn take_line<'b>(rest: &mut &'b [u8]) -> Result<Option<&'b [u8]>, NotResp> {
+fn take_line<'b>(rest: &mut &'b [u8]) -> Result<Option<&'b [u8]>, BadReply> {
     match memchr::memchr(b'\n', rest) {
         Some(end) => {
             let line = &rest[..end];
             *rest = &rest[end + 1..];
             Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
         }
-        None if rest.len() > MAX_LINE => Err(NotResp::at(rest)),
+        None if rest.len() > MAX_LINE => Err(BadReply::at(rest)),
         None => Ok(None),
     }
 }
@@ -209,6 +266,8 @@ fn number(text: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
     use uw_websocket_core::event::EntryId;
+
+    const BOUND: Bound = Bound { bytes: 64, items: 16 };
 
     #[test]
     fn commands_are_arrays_of_strings() {
@@ -232,7 +291,7 @@ mod tests {
     #[test]
     fn reads_every_kind_of_reply() {
         let wire = b"*6\r\n+QUEUED\r\n-OOM no\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*-1\r\n+next\r\n";
-        let (reply, length) = parse(wire).unwrap().unwrap();
+        let (reply, length) = parse(wire, BOUND).unwrap().unwrap();
         assert_eq!(
             reply,
             Reply::Array(Some(vec![
@@ -251,9 +310,34 @@ mod tests {
     fn waits_for_the_rest_of_a_reply() {
         let wire = b"*2\r\n$5\r\nhello\r\n:1\r\n";
         for end in 0..wire.len() {
-            assert_eq!(parse(&wire[..end]), Ok(None), "{end}");
+            assert_eq!(parse(&wire[..end], BOUND), Ok(None), "{end}");
         }
-        assert!(parse(wire).unwrap().is_some());
+        assert!(parse(wire, BOUND).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_reply_beyond_its_bound_is_refused_as_soon_as_it_says_so() {
+        let many = "*4\r\n".repeat(5);
+        let long = format!("*1\r\n${}\r\n", BOUND.bytes + 1);
+        let endless = format!("+{}", "x".repeat(BOUND.bytes));
+        let nested = "*2\r\n:1\r\n".repeat(6);
+        for large in ["$65\r\n", "$9223372036854775807\r\n", "*17\r\n", "*9223372036854775807\r\n"] {
+            assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
+        }
+        for large in [&many, &long, &endless] {
+            assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
+        }
+        assert_eq!(parse(nested.as_bytes(), BOUND), Ok(None), "{nested}");
+        assert!(parse(b"$64\r\n", BOUND).is_ok_and(|reply| reply.is_none()));
+    }
+
+    #[test]
+    fn the_bound_grows_with_the_question() {
+        let mut commands = Commands::default();
+        let small = commands.bound();
+        commands.command(&[b"PING"]).expect(Bound { bytes: 1, items: 2 });
+        assert_eq!(commands.bound().items, small.items + 3);
+        assert_eq!(commands.bound().bytes, small.bytes + BYTES_PER_COMMAND + 1);
     }
 
     #[test]
@@ -265,7 +349,7 @@ mod tests {
             "\r\n",
             "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
         ] {
-            assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(parse(wrong.as_bytes(), BOUND).is_err(), "{wrong}");
         }
     }
 }

@@ -197,9 +197,9 @@ fn a_renamed_field_and_a_changed_type_are_drift() {
 #[test]
 fn a_channel_that_is_not_known_in_detail_may_hold_any_json() {
     for payload in [r#"{"state":"paused"}"#, "[1]", "null"] {
-        checked("trading_halts", payload).unwrap();
+        checked("in_no_table", payload).unwrap();
     }
-    assert!(checked("trading_halts", "{").is_err());
+    assert!(checked("in_no_table", "{").is_err());
 }
 
 proptest! {

@@ -1,0 +1,88 @@
+use actix_http::ws::{Frame, Item};
+
+use super::*;
+
+#[test]
+fn an_announced_length_above_the_bound_is_refused_before_the_frame_is_there() {
+    let mut codec = BoundedCodec(ws::Codec::new().max_size(MAX_MESSAGE).client_mode());
+    let mut header = BytesMut::from(&[0x81, 127][..]);
+    assert!(matches!(codec.decode(&mut header), Ok(None)));
+    header.extend_from_slice(&(1_u64 << 30).to_be_bytes());
+    assert!(matches!(codec.decode(&mut header), Err(SocketError::TooLarge(length)) if length == 1 << 30));
+}
+
+#[test]
+fn frames_up_to_the_bound_pass_whole() {
+    let mut codec = BoundedCodec(ws::Codec::new().max_size(MAX_MESSAGE).client_mode());
+    for length in [0, 1, 125, 126, 65_535, 65_536, MAX_MESSAGE] {
+        let mut wire = BytesMut::new();
+        let text = "x".repeat(length);
+        ws::Codec::new().encode(ws::Message::Text(text.clone().into()), &mut wire).unwrap();
+        let frame = codec.decode(&mut wire).unwrap();
+        assert_eq!(frame, Some(Frame::Text(text.into())), "{length}");
+    }
+}
+
+#[test]
+fn fragments_become_one_message_with_control_frames_between() {
+    let mut assembler = Assembler::default();
+    let mut accept = |frame| assembler.accept(frame).unwrap();
+    assert_eq!(accept(Frame::Continuation(Item::FirstText("[\"a\"".into()))), None);
+    assert_eq!(accept(Frame::Ping("?".into())), Some(Incoming::Ping("?".into())));
+    assert_eq!(accept(Frame::Continuation(Item::Continue(",".into()))), None);
+    let whole = Some(Incoming::Text("[\"a\",{}]".into()));
+    assert_eq!(accept(Frame::Continuation(Item::Last("{}]".into()))), whole);
+    assert_eq!(accept(Frame::Text("next".into())), Some(Incoming::Text("next".into())));
+}
+
+#[test]
+fn fragments_are_bounded_together() {
+    let mut assembler = Assembler::default();
+    let part = Bytes::from(vec![b'x'; MAX_MESSAGE / 2 + 1]);
+    assert!(assembler.accept(Frame::Continuation(Item::FirstText(part.clone()))).is_ok());
+    let error = assembler.accept(Frame::Continuation(Item::Continue(part))).unwrap_err();
+    assert!(matches!(error, SocketError::TooLarge(_)));
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    assert_eq!(parse_retry_after("7"), Some(Duration::from_secs(7)));
+    assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+    let wait = parse_retry_after(&soon).unwrap().as_secs();
+    assert!((98..=100).contains(&wait), "{wait}");
+    assert_eq!(parse_retry_after("soon"), None);
+}
+
+#[test]
+fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
+    let connector = FeedConnector::new(&FeedSettings {
+        url: "ws://feed.example/socket".parse().unwrap(),
+        token: Secret::new("hidden-token".into()),
+        extra_root_pem: None,
+        reconnect_first: Duration::ZERO,
+        reconnect_max: Duration::ZERO,
+        ping_interval: Duration::ZERO,
+        handshakes_per_minute: 1,
+    });
+    let connector = connector.unwrap();
+    for before in REFUSAL_MAX - 14..REFUSAL_MAX + 2 {
+        let text =
+            format!("{} hidden-token\n is  wrong {}", "é".repeat(before / 2), "x".repeat(2 * REFUSAL_MAX));
+        let refusal = HandshakeError::Refused { status: 401, retry_after: None, text };
+        let error = SendRequestError::Custom(Box::new(refusal), Box::new("handshake"));
+        let HandshakeError::Refused { text, .. } = connector.explain(WsClientError::SendRequest(error))
+        else {
+            panic!("not refused")
+        };
+        assert!(text.len() <= REFUSAL_MAX && !text.contains("hid"), "{before}: {text}");
+    }
+}
+
+#[test]
+fn the_token_is_redacted_as_it_is_and_as_a_url_has_it() {
+    assert_eq!(
+        redact("GET /socket?token=a%2Fb failed for a/b", "a/b"),
+        "GET /socket?token=*** failed for ***"
+    );
+}

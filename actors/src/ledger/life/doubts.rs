@@ -1,0 +1,41 @@
+//! What is not believed of a document: others may write to Redis.
+
+use uw_websocket_core::time::hold_back;
+
+use super::{Kept, Life, LifeError};
+
+/// Longest name of an instance or a topic; ours have some dozens of bytes.
+const MAX_NAME: usize = 256;
+/// Topics at most: far more than the vendor's sockets take.
+const MAX_TOPICS: usize = 16_384;
+
+impl Life {
+    /// What goes into logs and gaps is no longer than a service makes it.
+    pub(super) fn checked(self) -> Result<Life, LifeError> {
+        if self.instance.len() > MAX_NAME {
+            return Err(LifeError::Foreign("its `instance` is longer than any name"));
+        }
+        if self.topics.len() > MAX_TOPICS || self.topics.keys().any(|topic| topic.len() > MAX_NAME) {
+            return Err(LifeError::Foreign("it has more topics than can be joined, or longer ones"));
+        }
+        Ok(self)
+    }
+
+    /// Takes what claims to be of the future as of `now`; how many times that were.
+    pub fn hold_back(&mut self, now: u64) -> u64 {
+        let mut ahead = 0;
+        let mut hold = |at: &mut u64| ahead += u64::from(hold_back(at, now));
+        hold(&mut self.alive_at);
+        self.followed.values_mut().for_each(&mut hold);
+        for kept in self.topics.values_mut() {
+            if let Kept::Missing { since, .. } = kept {
+                hold(since);
+            }
+        }
+        for gap in self.ending.iter_mut().chain(self.waiting.gaps_mut()) {
+            hold(&mut gap.from_us);
+            hold(&mut gap.to_us);
+        }
+        ahead
+    }
+}

@@ -1,0 +1,250 @@
+//! The values that the observations are made of: written by one actor, read by any thread, with relaxed atomics.
+
+use std::marker::PhantomData;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, Ordering::Relaxed, fence};
+
+use serde::{Serialize, Serializer};
+use uw_websocket_core::labelled::Labelled;
+use uw_websocket_core::time::iso_utc;
+
+use crate::skew::unix_micros;
+use crate::sync::lock;
+
+/// An atomic number whose copy is another one, with the same value.
+#[derive(Debug, Default)]
+pub(super) struct Number(AtomicU64);
+
+impl Number {
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// Answers with the number before.
+    pub(super) fn add(&self, n: u64) -> u64 {
+        self.0.fetch_add(n, Relaxed)
+    }
+
+    pub(super) fn raise_to(&self, n: u64) {
+        self.0.fetch_max(n, Relaxed);
+    }
+}
+
+impl Clone for Number {
+    fn clone(&self) -> Number {
+        Number(AtomicU64::new(self.get()))
+    }
+}
+
+/// A count that only grows.
+#[derive(Clone, Debug, Default)]
+pub struct Count(Number);
+
+impl Count {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.add(n);
+    }
+
+    /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Sets a copy to what `original` has become.
+    pub(super) fn refresh(&self, original: &Count) {
+        self.0.set(original.get());
+    }
+}
+
+/// What has entered and not left; zero where more has left than entered.
+pub(super) fn depth(entered: &Count, left: &Count) -> u64 {
+    let left = left.get();
+    fence(Ordering::Acquire); // what left had entered: read in this order, no depth is below zero
+    entered.get().saturating_sub(left)
+}
+
+/// Microseconds that only grow; shown in seconds.
+#[derive(Clone, Debug, Default)]
+pub struct Micros(Number);
+
+impl Micros {
+    /// Adds so many microseconds.
+    pub fn add(&self, us: u64) {
+        self.0.add(us);
+    }
+
+    /// The microseconds so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// The same in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.get() as f64 / 1e6
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Number);
+
+impl Gauge {
+    /// Sets the number.
+    pub fn set(&self, n: u64) {
+        self.0.set(n);
+    }
+
+    /// Changes one of several numbers that make it up.
+    pub fn change(&self, from: u64, to: u64) {
+        self.0.add(to.wrapping_sub(from));
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// A yes or no, shown as 1 or 0 in metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Flag(Number);
+
+impl Flag {
+    /// Sets it.
+    pub fn set(&self, is_so: bool) {
+        self.0.set(u64::from(is_so));
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.get() != 0
+    }
+}
+
+/// A moment in Unix microseconds; zero is "never".
+#[derive(Clone, Debug, Default)]
+pub struct Moment(Number);
+
+impl Moment {
+    /// Sets the moment.
+    pub fn set(&self, unix_us: u64) {
+        self.0.set(unix_us);
+    }
+
+    /// Sets the moment to the present.
+    pub fn set_now(&self) {
+        self.set(unix_micros());
+    }
+
+    /// Forgets the moment.
+    pub fn clear(&self) {
+        self.set(0);
+    }
+
+    /// The moment in Unix microseconds, if there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        Some(self.0.get()).filter(|at| *at > 0)
+    }
+}
+
+/// One count for each value of `L`.
+#[derive(Clone, Debug)]
+pub struct CountsBy<L>(Vec<Count>, PhantomData<L>);
+
+impl<L: Labelled> CountsBy<L> {
+    /// The count of a value.
+    #[must_use]
+    pub fn of(&self, value: L) -> &Count {
+        &self.0[value.position()]
+    }
+
+    /// All counts together.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.0.iter().map(Count::get).sum()
+    }
+
+    /// Each count with the label of its value.
+    pub(super) fn by_label(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        L::ALL.iter().zip(&self.0).map(|(value, count)| (value.label(), count.get()))
+    }
+}
+
+impl<L: Labelled> Default for CountsBy<L> {
+    fn default() -> CountsBy<L> {
+        CountsBy(L::ALL.iter().map(|_| Count::default()).collect(), PhantomData)
+    }
+}
+
+/// A state that its actor sets and others read; at first the first one.
+#[derive(Debug)]
+pub struct StateCell<S>(AtomicU8, PhantomData<S>);
+
+impl<S: Labelled> StateCell<S> {
+    /// Sets the state.
+    pub fn set(&self, state: S) {
+        self.0.store(u8::try_from(state.position()).unwrap_or_default(), Relaxed);
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn get(&self) -> S {
+        S::ALL[usize::from(self.0.load(Relaxed))]
+    }
+}
+
+impl<S> Default for StateCell<S> {
+    fn default() -> StateCell<S> {
+        StateCell(AtomicU8::new(0), PhantomData)
+    }
+}
+
+macro_rules! serialized {
+    ($($cell:ty: |$value:ident| $shown:expr;)*) => {$(
+        impl Serialize for $cell {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $value = self;
+                $shown.serialize(serializer)
+            }
+        }
+    )*};
+}
+
+serialized! {
+    Count: |count| count.get();
+    Micros: |micros| micros.seconds();
+    Gauge: |gauge| gauge.get();
+    Flag: |flag| flag.get();
+    Moment: |moment| moment.get().map(iso_utc);
+}
+
+impl<L: Labelled> Serialize for CountsBy<L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.by_label())
+    }
+}
+
+impl<L: Labelled> Serialize for StateCell<L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.get().label())
+    }
+}
+
+/// Serializes what a mutex of the observations holds.
+pub(crate) fn unlocked<T: Serialize, S: Serializer>(
+    value: &Mutex<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    lock(value).serialize(serializer)
+}

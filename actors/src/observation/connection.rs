@@ -1,0 +1,142 @@
+//! What can be seen of a connection.
+
+use std::sync::Mutex;
+
+use serde::Serialize;
+use uw_websocket_core::event::{Channel, Topic};
+use uw_websocket_core::labelled;
+
+use super::cells::{Count, Moment, StateCell, unlocked};
+use super::metric::observed;
+use crate::sync::lock;
+
+labelled! {
+    /// What a connection is doing.
+    ConnectionState {
+        /// Waits for its next attempt.
+        Waiting = "waiting",
+        /// Resolves, connects, shakes hands.
+        Connecting = "connecting",
+        /// Open, with joins that are not acknowledged yet.
+        Joining = "joining",
+        /// Open, every join acknowledged.
+        Live = "live",
+        /// Open, but not reading: its writer has no room.
+        Blocked = "blocked",
+        /// Sends what it has and closes.
+        Draining = "draining",
+        /// Ended.
+        Stopped = "stopped",
+    }
+}
+
+/// A join of a connection, as the status shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JoinObservation {
+    /// The topic.
+    pub topic: String,
+    /// Whether the feed acknowledged it in this session.
+    pub acknowledged: bool,
+    /// What the feed said when it refused it.
+    pub refused: Option<String>,
+}
+
+observed! {
+    /// One connection.
+    #[derive(Debug, Default, Serialize)]
+    pub struct ConnectionObservation {
+        /// Its name: the family, numbered when the family needs several.
+        pub name: String,
+        /// 1 for the present state of a connection, 0 for the others.
+        pub state: StateCell<ConnectionState> = "uw_ws_connection_state" by "state",
+        /// Handshakes tried.
+        pub attempts: Count = "uw_ws_connection_attempts_total",
+        /// Handshakes accepted.
+        pub accepted: Count = "uw_ws_connection_accepted_total",
+        /// Handshakes refused with 401 or 403.
+        pub refused: Count = "uw_ws_connection_refused_total",
+        /// Sessions that ended without our wish.
+        pub disconnects: Count = "uw_ws_connection_disconnects_total",
+        /// When the present session was opened.
+        #[serde(skip)]
+        pub session_since: Moment,
+        /// When the newest frame of any kind came.
+        #[serde(skip)]
+        pub last_frame_at: Moment,
+        /// When the newest event came in the present session.
+        #[serde(skip)]
+        pub last_event_at: Moment,
+        /// Whether its silence in market hours means something.
+        #[serde(skip)]
+        pub is_steady: bool,
+        /// The channels that it carries, each at least once.
+        #[serde(skip)]
+        pub channels: Vec<Channel>,
+        /// Joins of the plan.
+        pub expected: usize = "uw_ws_connection_joins_expected",
+        /// Its joins in the present session.
+        #[serde(skip)]
+        pub joins: Mutex<Vec<JoinObservation>>,
+        /// Why the last session or attempt ended.
+        #[serde(serialize_with = "unlocked")]
+        pub last_error: Mutex<Option<String>>,
+    }
+}
+
+impl ConnectionObservation {
+    pub(super) fn new(name: &str, topics: &[Topic]) -> ConnectionObservation {
+        let join =
+            |topic: &Topic| JoinObservation { topic: topic.to_string(), acknowledged: false, refused: None };
+        ConnectionObservation {
+            name: name.to_owned(),
+            is_steady: topics.iter().any(|topic| topic.channel.family().is_steady()),
+            channels: topics.iter().map(|topic| topic.channel.clone()).collect(),
+            expected: topics.len(),
+            joins: Mutex::new(topics.iter().map(join).collect()),
+            ..ConnectionObservation::default()
+        }
+    }
+
+    /// Joins acknowledged in the present session.
+    #[must_use]
+    pub fn joined(&self) -> usize {
+        lock(&self.joins).iter().filter(|join| join.acknowledged).count()
+    }
+
+    /// An attempt begins; which one it is.
+    pub fn attempt_begins(&self) -> u64 {
+        self.attempts.add(1);
+        self.state.set(ConnectionState::Connecting);
+        self.attempts.get()
+    }
+
+    /// A handshake was accepted.
+    pub fn session_begins(&self) {
+        self.accepted.add(1);
+        self.session_since.set_now();
+        self.last_event_at.clear();
+        *lock(&self.last_error) = None;
+        for join in lock(&self.joins).iter_mut() {
+            (join.acknowledged, join.refused) = (false, None);
+        }
+    }
+
+    /// The session was lost.
+    pub fn session_lost(&self, reason: &str) {
+        self.disconnects.add(1);
+        self.session_since.clear();
+        for join in lock(&self.joins).iter_mut() {
+            join.acknowledged = false;
+        }
+        *lock(&self.last_error) = Some(reason.to_owned());
+    }
+
+    /// The feed has answered a join; says whether that changes anything.
+    pub fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) -> bool {
+        let mut joins = lock(&self.joins);
+        let Some(join) = joins.iter_mut().find(|join| join.topic == topic) else { return false };
+        let is_news = join.acknowledged != acknowledged || join.refused != refused;
+        (join.acknowledged, join.refused) = (acknowledged, refused);
+        is_news
+    }
+}

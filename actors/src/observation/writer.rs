@@ -1,0 +1,146 @@
+//! What can be seen of a writer and its shard.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use uw_websocket_core::labelled;
+
+use super::cells::{Count, CountsBy, Gauge, Micros, Moment, StateCell, depth, unlocked};
+use super::latency::Latency;
+use super::metric::observed;
+
+labelled! {
+    /// What a writer is doing.
+    WriterState {
+        /// Nothing to write.
+        Idle = "idle",
+        /// A transaction is under way.
+        Writing = "writing",
+        /// Redis is away or refuses; the writer keeps trying.
+        Retrying = "retrying",
+        /// Something to write, but Redis has not confirmed the lease.
+        AwaitingLease = "awaiting_lease",
+        /// Ended.
+        Stopped = "stopped",
+    }
+}
+
+observed! {
+    /// One writer and its shard.
+    #[derive(Debug, Default, Serialize)]
+    pub struct WriterObservation {
+        /// 1 for the present state of a writer, 0 for the others.
+        pub state: StateCell<WriterState> = "uw_ws_writer_state" by "state",
+        /// Whether Redis took the writer's last transaction or ping.
+        pub redis_up: AtomicBool,
+        /// Why Redis did not.
+        #[serde(serialize_with = "unlocked")]
+        pub last_error: Mutex<Option<String>>,
+        /// From the read of a frame to the end of its append to the disk queue, one observation an event.
+        #[serde(skip)]
+        pub append_latency: Latency = "uw_ws_append_latency_seconds",
+        /// From the read of a frame to the reply of Redis.
+        #[serde(skip)]
+        pub latency: Latency,
+        /// Time that connections waited for room in the inbox of a shard.
+        #[serde(rename = "mailbox_wait_seconds")]
+        pub mailbox_wait_us: Micros = "uw_ws_mailbox_wait_seconds_total",
+        /// Batches that were delivered into the inbox of a shard.
+        #[serde(skip)]
+        pub batches_in: Count = "uw_ws_writer_batches_total",
+        /// Batches that left it for good.
+        #[serde(skip)]
+        pub batches_out: Count,
+        /// Memory of the batches that were delivered into the inbox of a shard.
+        #[serde(skip)]
+        pub bytes_in: Count = "uw_ws_writer_bytes_total",
+        /// Memory of the batches that left it for good.
+        #[serde(skip)]
+        pub bytes_out: Count,
+        /// Transactions that Redis took.
+        pub transactions: Count = "uw_ws_writer_transactions_total",
+        /// Events in these transactions.
+        pub events: Count = "uw_ws_writer_events_total",
+        /// Transactions that failed and were tried again.
+        pub retries: Count = "uw_ws_writer_retries_total",
+        /// Transactions whose outcome had to be looked up.
+        pub unknown_outcomes: Count = "uw_ws_writer_unknown_outcomes_total",
+        /// Its hashes.
+        pub snapshots: SnapshotObservation,
+        /// Events in the disk queue that Redis has not taken.
+        #[serde(skip)]
+        pub spool_events: Gauge = "uw_ws_spool_events",
+        /// What the disk queue takes, with what is kept of the events that Redis has taken.
+        #[serde(skip)]
+        pub spool_bytes: Gauge = "uw_ws_spool_bytes",
+        /// When the oldest of the events in the disk queue came.
+        #[serde(skip)]
+        pub spool_oldest: Moment,
+        /// Why the disk does not take appends, while it does not.
+        #[serde(skip)]
+        pub spool_fault: Mutex<Option<String>>,
+    }
+}
+
+impl WriterObservation {
+    /// Batches in the inbox.
+    #[must_use]
+    pub fn batches_waiting(&self) -> u64 {
+        depth(&self.batches_in, &self.batches_out)
+    }
+
+    /// Memory of the batches in the inbox.
+    #[must_use]
+    pub fn bytes_waiting(&self) -> u64 {
+        depth(&self.bytes_in, &self.bytes_out)
+    }
+}
+
+labelled! {
+    /// A kind of hash that a writer keeps fresh.
+    SnapshotKind {
+        /// `ws:latest:` hashes.
+        Latest = "latest",
+        /// Cells of `ws:map:` hashes.
+        Map = "map",
+        /// Bodies under `rest:`.
+        Rest = "rest",
+    }
+}
+
+labelled! {
+    /// What did not go straight with a hash.
+    SnapshotTrouble {
+        /// A write was not made because the fetcher had written in between; it is tried again.
+        Conflict = "conflict",
+        /// A write was put off for a second after as many conflicts in a row as are tolerated.
+        PutOff = "put_off",
+        /// Redis refused a write for a reason of the key's.
+        Refused = "refused",
+        /// The hashes of an event were not written because too many waited.
+        Skipped = "skipped",
+        /// A body was found to be of another shape than its endpoint's, and left alone.
+        Unreadable = "unreadable",
+        /// An event cannot become part of a body.
+        Untranslatable = "untranslatable",
+    }
+}
+
+observed! {
+    /// The hashes that a writer keeps fresh.
+    #[derive(Debug, Default, Serialize)]
+    pub struct SnapshotObservation {
+        /// Writes of `ws:latest:` and `rest:` hashes, and cells of `ws:map:` hashes written.
+        pub writes: CountsBy<SnapshotKind> = "uw_ws_snapshot_writes_total" by "kind",
+        /// Bodies under `rest:` that were written because somebody else had written older rows.
+        pub healed: Count = "uw_ws_snapshot_healed_total",
+        /// What did not go straight: `conflict` and `put_off` are tried again; `refused` by Redis; `unreadable` bodies
+        /// are left alone; `untranslatable` and `skipped` events are in their streams alone.
+        pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
+        /// Memory of what waits to be written to hashes.
+        pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
+        /// Memory of the bodies of REST that are held.
+        pub held_bytes: Gauge = "uw_ws_snapshot_held_bytes",
+    }
+}

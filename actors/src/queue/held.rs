@@ -1,0 +1,150 @@
+//! What a backlog is made of: batches in memory, and stretches of records that are on disk alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::{EventBatch, TransactionSize};
+
+/// The place of an event in its queue: each event that is taken over has the next one, whatever medium it is on.
+pub type Position = u64;
+
+/// Consecutive events of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first one.
+    pub first: Position,
+    /// How many there are.
+    pub len: u64,
+}
+
+/// The oldest events of a queue, lent to whoever writes them: they stay in it until they are acknowledged.
+#[derive(Clone, Debug)]
+pub struct Lent {
+    /// The position of the first event.
+    pub first: Position,
+    /// The events, no more than one transaction takes.
+    pub batch: Arc<EventBatch>,
+    /// Whether they are on disk.
+    pub is_on_disk: bool,
+}
+
+impl Lent {
+    /// The position behind the last event.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.first + self.batch.len() as u64
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Item {
+    Batch(Held),
+    OnDisk(Stretch),
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub first: Position,
+    pub medium: Medium,
+    pub batch: Arc<EventBatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Medium {
+    Pending,
+    Memory,
+    /// The number of the first record.
+    Disk(u64),
+}
+
+/// Records that are on disk alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub first: Position,
+    pub records: Range<u64>,
+}
+
+impl Item {
+    /// Where it is on disk, with a copy in memory or without.
+    pub(super) fn stretch(&self) -> Option<Stretch> {
+        match self {
+            Item::Batch(held) => held.record().map(|record| held.stretch(record)),
+            Item::OnDisk(stretch) => Some(stretch.clone()),
+        }
+    }
+
+    pub(super) fn is_on_disk(&self) -> bool {
+        match self {
+            Item::Batch(held) => held.is_on_disk(),
+            Item::OnDisk(_) => true,
+        }
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self, Item::Batch(held) if held.medium == Medium::Pending)
+    }
+}
+
+impl Held {
+    pub(super) fn record(&self) -> Option<u64> {
+        match self.medium {
+            Medium::Disk(record) => Some(record),
+            Medium::Pending | Medium::Memory => None,
+        }
+    }
+
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.record().is_some()
+    }
+
+    pub(super) fn span(&self) -> Span {
+        Span { first: self.first, len: self.batch.len() as u64 }
+    }
+
+    pub(super) fn stretch(&self, record: u64) -> Stretch {
+        Stretch { first: self.first, records: record..record + self.batch.len() as u64 }
+    }
+
+    /// Takes the next batch in if both are one behind the other on one medium, fit into a transaction, and nobody looks at
+    /// this one; else gives it back.
+    pub(super) fn absorb(&mut self, next: Held, size: TransactionSize) -> Option<Held> {
+        let len = self.batch.len() as u64;
+        let goes_on = match (self.medium, next.medium) {
+            (Medium::Memory, Medium::Memory) => true,
+            (Medium::Disk(record), Medium::Disk(next)) => record + len == next,
+            _ => false,
+        };
+        if !goes_on || self.first + len != next.first || !self.batch.fits_before(&next.batch, size) {
+            return Some(next);
+        }
+        let Some(batch) = Arc::get_mut(&mut self.batch) else { return Some(next) };
+        match Arc::try_unwrap(next.batch) {
+            Ok(later) => {
+                batch.absorb(later);
+                None
+            }
+            Err(shared) => Some(Held { batch: shared, ..next }),
+        }
+    }
+}
+
+impl Stretch {
+    pub(super) fn position_of(&self, record: u64) -> Position {
+        self.first + (record - self.records.start)
+    }
+
+    pub(super) fn record_of(&self, position: Position) -> Option<u64> {
+        let record = self.records.start + position.checked_sub(self.first)?;
+        self.records.contains(&record).then_some(record)
+    }
+
+    /// What is left of it from a record on.
+    pub(super) fn behind(&self, record: u64) -> Stretch {
+        let start = record.clamp(self.records.start, self.records.end);
+        Stretch { first: self.position_of(start), records: start..self.records.end }
+    }
+
+    pub(super) fn goes_on_in(&self, next: &Stretch) -> bool {
+        self.records.end == next.records.start && self.position_of(self.records.end) == next.first
+    }
+}

@@ -1,0 +1,126 @@
+//! What a variable needs of the others: each function is given its value and theirs. `None` is a value that is missing or
+//! could not be read, whose mistake was noted.
+
+use std::time::Duration;
+
+use slog::Level;
+use url::Url;
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::plan::{self, PlanError};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
+
+use super::checks::Checks;
+use super::{channels, spool, units, urls};
+
+/// A disabled service needs no token, nor does a command that does not ask the feed.
+pub(super) fn required_if_enabled(token: Option<&Secret>, is_enabled: Option<&bool>, checks: &mut Checks) {
+    const NAME: &str = "UNUSUAL_WHALES_API_TOKEN";
+    let is_needed = checks.asks_feed && is_enabled == Some(&true);
+    // it is not missing if it, or its file, could not be read
+    let is_noted = checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(NAME));
+    if is_needed && token.is_none() && !is_noted {
+        checks.mistake(NAME, "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it");
+    }
+}
+
+/// The token goes to the feed.
+pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Checks) {
+    if feed.is_some_and(|url| url.scheme() == "ws" && !urls::is_loopback(url)) {
+        let advice = "ws:// sends the token unencrypted over the network; use wss://";
+        checks.warn("UNUSUAL_WHALES_WEBSOCKET_URL", advice);
+    }
+}
+
+pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, checks: &mut Checks) {
+    if redis.is_some_and(|url| urls::exposes_password(url.reveal())) {
+        checks.warn("REDIS_URL", "redis:// sends the password unencrypted over the network; use rediss://");
+    }
+}
+
+/// All joins fit on the sockets, and none is made twice. Channels that are probably misspelt are doubtful.
+pub(super) fn joins_that_fit(
+    channels: Option<&Vec<ChannelChoice>>,
+    targets: Option<&Targets>,
+    max_connections: Option<&usize>,
+    max_joins_per_connection: Option<&usize>,
+    checks: &mut Checks,
+) {
+    let (Some(channels), Some(targets)) = (channels, targets) else { return };
+    let (Some(&max_connections), Some(&max_joins_per_connection)) =
+        (max_connections, max_joins_per_connection)
+    else {
+        return;
+    };
+    let (channels, targets) = (channels.clone(), targets.clone());
+    let plan = PlanSettings { channels, targets, max_connections, max_joins_per_connection };
+    if let Err(error) = plan::plan(&plan) {
+        let name = match error {
+            PlanError::JoinedTwice { .. } => "CHANNELS",
+            PlanError::TooManyJoins { .. } | PlanError::Nothing => "TARGET_SYMBOLS",
+        };
+        checks.mistake(name, error.to_string());
+    }
+    for channel in plan.channels.iter().map(channel_of) {
+        if let Some(meant) = channels::probably_meant(channel) {
+            let advice = format!("`{channel}` is not known and stored raw; the nearest known is `{meant}`");
+            checks.warn("CHANNELS", advice);
+        }
+    }
+}
+
+/// A cap is of a channel that is listened to.
+pub(super) fn channels_of_caps(
+    caps: Option<&Vec<(Channel, u64)>>,
+    channels: Option<&Vec<ChannelChoice>>,
+    checks: &mut Checks,
+) {
+    let (Some(caps), Some(channels)) = (caps, channels) else { return };
+    for (channel, _) in caps {
+        if !channels.iter().any(|choice| channel_of(choice) == channel) {
+            let advice = format!("`{channel}` is not in CHANNELS: its cap has no effect");
+            checks.warn("REDIS_STREAM_MAXLEN_BY_CHANNEL", advice);
+        }
+    }
+}
+
+fn channel_of(choice: &ChannelChoice) -> &Channel {
+    match choice {
+        ChannelChoice::Channel(channel) => channel,
+        ChannelChoice::Topic(topic) => &topic.channel,
+    }
+}
+
+pub(super) fn something_to_write(streams: Option<&bool>, snapshots: Option<&bool>, checks: &mut Checks) {
+    if (streams, snapshots) == (Some(&false), Some(&false)) {
+        let reason = "is false and so is STORE_TO_REDIS: nothing would be kept; set one of them to true";
+        checks.mistake("ENABLE_HISTORY_STREAMS", reason);
+    }
+}
+
+/// The longest delay is at least the first.
+pub(super) fn first_delay(max: Option<&Duration>, first: Option<&Duration>, checks: &mut Checks) {
+    if let (Some(max), Some(first)) = (max, first)
+        && max < first
+    {
+        let reason = format!("must be at least WEBSOCKET_RECONNECT_SECONDS ({first:?}), but is {max:?}");
+        checks.mistake("WEBSOCKET_RECONNECT_MAX_SECONDS", reason);
+    }
+}
+
+/// The disk queue is split evenly over the shards, and each share must be of use.
+pub(super) fn share_of_each_writer(bytes: Option<&u64>, shards: Option<&usize>, checks: &mut Checks) {
+    let (Some(&bytes), Some(&shards)) = (bytes, shards) else { return };
+    let least = spool::SHARE_MIN * shards as u64;
+    if bytes < least {
+        let (least, share) = (units::shown_size(least), units::shown_size(spool::SHARE_MIN));
+        let reason =
+            format!("must be at least {least}: it is split over WRITER_SHARDS, and each needs {share}");
+        checks.mistake_in("SPOOL_MAX_BYTES", reason);
+    }
+}
+
+pub(super) fn compiled_log_level(level: Option<&Level>, checks: &mut Checks) {
+    if level == Some(&Level::Trace) && cfg!(not(debug_assertions)) {
+        checks.warn("LOG_LEVEL", "trace is compiled into development builds only; debug is used");
+    }
+}

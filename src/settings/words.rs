@@ -1,0 +1,63 @@
+//! Words, names and paths. An error is what would be valid.
+
+use std::path::PathBuf;
+
+use slog::Level;
+use uw_websocket_core::settings::Secret;
+
+use super::service::LogFormat;
+
+/// Longest `KEY_PREFIX` and `ENVIRONMENT`, in bytes: they are repeated in every key and line.
+const MAX_NAME: usize = 64;
+
+/// Reads the token, which travels in a URL.
+pub(super) fn token(text: &str) -> Result<Secret, String> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(Secret::new(text.to_owned()))
+    } else {
+        Err("must be printable ASCII without blanks".to_owned())
+    }
+}
+
+/// Takes any path: whether it can be used is seen when it is.
+#[allow(clippy::unnecessary_wraps, reason = "the signature of every parser")]
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(LogFormat::Auto),
+        "json" => Ok(LogFormat::Json),
+        "term" => Ok(LogFormat::Term),
+        _ => Err("must be auto, json or term".to_owned()),
+    }
+}
+
+/// Reads a log level, in any case.
+pub fn log_level(text: &str) -> Result<Level, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Ok(Level::Trace),
+        "debug" => Ok(Level::Debug),
+        "info" => Ok(Level::Info),
+        "warning" | "warn" => Ok(Level::Warning),
+        "error" => Ok(Level::Error),
+        "critical" | "crit" => Ok(Level::Critical),
+        _ => Err("must be trace, debug, info, warning, error or critical".to_owned()),
+    }
+}
+
+pub(super) fn key_prefix(text: &str) -> Result<String, String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if text.len() > MAX_NAME || !text.bytes().all(legal) {
+        return Err(format!("must be 1 to {MAX_NAME} of a-z A-Z 0-9 _ - ."));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn environment(text: &str) -> Result<String, String> {
+    if text.len() > MAX_NAME || text.chars().any(char::is_control) {
+        return Err(format!("must be 1 to {MAX_NAME} bytes of text without control characters"));
+    }
+    Ok(text.to_owned())
+}
