@@ -11,7 +11,7 @@ use crate::settings::Settings;
 
 /// What to do about it.
 pub(crate) const ADVICE: &str =
-    "take the rights of other users away (`chmod -R go-rwx`), or give the service a folder of its own";
+    "give the service a folder of its own, and take the rights of other users away there: `chmod -R go-rwx`";
 
 /// What others may open in the folder of the disk queue.
 pub(crate) fn of_spool(dir: &Path) -> io::Result<Option<Exposure>> {

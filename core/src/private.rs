@@ -68,38 +68,49 @@ pub fn is_exposed(metadata: &Metadata, user: u32) -> bool {
 /// Looks for what other users may read or write: the folder itself, and below it the entries that `is_ours` accepts by
 /// their paths. Nothing if the folder does not exist. Symbolic links are passed over: they have no mode of their own.
 pub fn exposure(folder: &Path, user: u32, is_ours: &dyn Fn(&Path) -> bool) -> io::Result<Option<Exposure>> {
-    let mut found = Vec::new();
     let metadata = match fs::metadata(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
     };
-    if is_exposed(&metadata, user) {
-        found.push((folder.to_owned(), metadata.mode()));
-    }
+    let mut found = None;
+    note(&mut found, folder, &metadata, user);
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
+        let entries = match fs::read_dir(&folder) {
+            // a running service removes files and folders
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let path = entry.path();
             let metadata = match entry.metadata() {
-                // a running service removes files
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 metadata => metadata?,
             };
             if metadata.is_symlink() || !is_ours(&path) {
                 continue;
             }
-            if is_exposed(&metadata, user) {
-                found.push((path.clone(), metadata.mode()));
-            }
+            note(&mut found, &path, &metadata, user);
             if metadata.is_dir() {
                 folders.push(path);
             }
         }
     }
-    let entries = found.len() as u64;
-    let first = found.into_iter().min();
-    Ok(first.map(|(path, mode)| Exposure { path, mode: mode & 0o7777, entries }))
+    Ok(found)
+}
+
+/// Counts an entry if it is exposed, and keeps the first one.
+fn note(found: &mut Option<Exposure>, path: &Path, metadata: &Metadata, user: u32) {
+    if !is_exposed(metadata, user) {
+        return;
+    }
+    let mode = metadata.mode() & 0o7777;
+    let exposure = found.get_or_insert_with(|| Exposure { path: path.to_owned(), mode, entries: 0 });
+    exposure.entries += 1;
+    if path < exposure.path.as_path() {
+        (exposure.path, exposure.mode) = (path.to_owned(), mode);
+    }
 }
 
 #[cfg(test)]
