@@ -41,7 +41,7 @@ pub enum Left {
     Perhaps,
 }
 
-/// Waits for a message and takes in what else is there, up to [`CHUNK`] and [`CHUNK_BYTES`]. Messages read before an
+/// Waits for a message and takes in what else is there, up to [`CHUNK`] of them and two megabytes. Messages read before an
 /// error are in `chunk` when the error is returned. Cancelling it loses nothing: what was read is in `chunk`.
 pub async fn next_chunk(
     socket: &mut FeedSocket,

@@ -14,27 +14,22 @@ use slog::{error, info};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use uw_websocket_core::event::EntryId;
 
+use super::attempt::{Attempt, Work};
 use super::outage::{Outage, RETRY_MAX};
 use super::poison::Poison;
 use super::reconciler::{Placed, Reconciler};
 use super::scope::{BEAT, Scope};
 use super::session::{Connected, LOOK_EVERY, Reconciled, Session};
-use super::store::Refused;
-use super::store::fault::{Refusal, StoreFault};
+use super::store::fault::StoreFault;
 use super::store::link::Address;
-use super::streams::Entry;
-use super::streams::SlotIndex;
-use super::transaction::Transaction;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
 use crate::observation::WriterState;
-use crate::queue::backlog::{Lent, Position};
+use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
 use crate::queue::{Next, Queue};
-use crate::sampled::Sampled;
 
 /// While other shards write what was left in old queues, they are looked at this often.
 const OLD_LOOK: Duration = Duration::from_millis(20);
@@ -61,34 +56,9 @@ pub struct Committer {
     pub work: Work,
 }
 
-/// What is remembered from one try to the next.
-#[derive(Debug, Default)]
-pub struct Work {
-    transaction: Transaction,
-    /// How often the batch at a position has got new IDs.
-    renumbered: (Position, u32),
-    /// Events before this position are written one by one: Redis has hung up over one of them.
-    singly_below: Position,
-    /// Of the batch that is lent, the last entry that Redis took of each stream.
-    taken: Vec<(SlotIndex, EntryId)>,
-    looked_at: Option<Instant>,
-    disk_faults: Sampled,
-}
-
 /// The service ends, and what is not written is safe on the disk.
 #[derive(Debug)]
 struct Left;
-
-impl Work {
-    /// How often what is lent has got new IDs.
-    fn renumberings_of(&self, lent: &Lent) -> u32 {
-        if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
-    }
-
-    fn count_renumbering(&mut self, lent: &Lent) {
-        self.renumbered = (lent.first, self.renumberings_of(lent) + 1);
-    }
-}
 
 impl Committer {
     /// Writes until nothing comes any more and all is written, or until the service ends and the rest is safe on the disk.
@@ -313,109 +283,21 @@ impl Committer {
             }
         };
         self.scope.observed().state.set(WriterState::Writing);
-        if !self.write_entries(session, queue, lent, &entries).await? {
+        let mut attempt = Attempt {
+            queue: queue.name(),
+            lent,
+            poison: &mut self.poison,
+            reconciler: &mut self.reconciler,
+            work: &mut self.work,
+            scope: &self.scope,
+        };
+        if !attempt.write(session, &entries).await? {
             return Ok(());
         }
         self.outage.is_over();
         self.scope.faults.reach(FaultPoint::Answered).await;
         self.acknowledge(queue, lent).await;
         Ok(())
-    }
-
-    /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
-    /// known; else they are to be placed anew.
-    async fn write_entries(
-        &mut self,
-        session: &mut Reconciled,
-        queue: &Queue,
-        lent: &Lent,
-        entries: &[Entry],
-    ) -> Result<bool, StoreFault> {
-        let name = queue.name();
-        if !self.poison.is_suspicious(name, lent) && lent.first >= self.work.singly_below {
-            let written = self.write_group(session, queue, lent, entries).await;
-            if is_unreadable(&written) {
-                self.work.singly_below = lent.end();
-            }
-            return written;
-        }
-        let mut all_known = true;
-        for event in entries.chunk_by(|one, next| one.at == next.at) {
-            let Some(first) = event.first() else { continue };
-            let at = lent.first + first.at as u64;
-            if self.poison.is_deadly(name, at) {
-                self.poison.give_up(lent, first, "its handling has crashed the writer twice");
-                continue;
-            }
-            let written = self.write_group(session, queue, lent, event).await;
-            if let Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) = &written {
-                self.poison.give_up(lent, first, text);
-            }
-            if written? {
-                self.poison.acquit(name, at);
-            } else {
-                all_known = false;
-            }
-        }
-        Ok(all_known)
-    }
-
-    /// Writes entries in one transaction. Says whether the fate of each is known.
-    async fn write_group(
-        &mut self,
-        session: &mut Reconciled,
-        queue: &Queue,
-        lent: &Lent,
-        entries: &[Entry],
-    ) -> Result<bool, StoreFault> {
-        if entries.is_empty() && self.reconciler.writes_streams() {
-            return Ok(true);
-        }
-        if !self.scope.gate.may_write() {
-            // to find out what to write may have taken longer than the lease is confirmed for
-            return Ok(false);
-        }
-        {
-            let _handling = self.poison.handling(queue.name(), span_of(lent, entries));
-            self.scope.faults.strike_on(entries.iter().map(|entry| &entry.of(&lent.batch).0.payload[..]));
-            self.work.transaction.encode(&lent.batch, entries, &mut self.reconciler.streams);
-        }
-        self.reconciler.sends(lent);
-        let answer = session.transact(self.work.transaction.commands()).await;
-        if matches!(answer, Err(StoreFault::Unanswered(_))) {
-            self.scope.observed().unknown_outcomes.add(1);
-        }
-        let refused = answer?;
-        self.scope.observed().transactions.add(1);
-        Ok(self.note_answers(lent, entries, &refused))
-    }
-
-    /// Notes what Redis took; says whether the fate of each entry is known.
-    fn note_answers(&mut self, lent: &Lent, entries: &[Entry], refused: &[Refused]) -> bool {
-        let streams = &mut self.reconciler.streams;
-        if refused.is_empty() {
-            for entry in self.work.transaction.lasts().iter().map(|at| &entries[*at]) {
-                streams.wrote(entry.stream, entry.id);
-                self.work.taken.push((entry.stream, entry.id));
-            }
-            return true;
-        }
-        let mut refusals = refused.iter().peekable();
-        let mut all_known = true;
-        for (command, entry) in entries.iter().enumerate() {
-            match refusals.next_if(|refused| refused.command == command) {
-                None => {
-                    streams.wrote(entry.stream, entry.id);
-                    self.work.taken.push((entry.stream, entry.id));
-                }
-                Some(refused) if refused.refusal == Refusal::IdTooSmall => {
-                    streams.forget_last(entry.stream);
-                    all_known = false;
-                }
-                Some(refused) => self.poison.give_up(lent, entry, &refused.text),
-            }
-        }
-        all_known
     }
 
     /// All of what is lent has ended.
@@ -454,17 +336,5 @@ impl Committer {
 
     fn note_losses(&self, queue: &Queue) {
         queue.take_losses().into_iter().for_each(|loss| self.scope.gaps.note(loss));
-    }
-}
-
-fn is_unreadable<T>(written: &Result<T, StoreFault>) -> bool {
-    matches!(written, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }))
-}
-
-/// The positions of the events of these entries, and of those between them.
-fn span_of(lent: &Lent, entries: &[Entry]) -> (Position, Position) {
-    match (entries.first(), entries.last()) {
-        (Some(first), Some(last)) => (lent.first + first.at as u64, lent.first + last.at as u64 + 1),
-        _ => (lent.first, lent.first),
     }
 }

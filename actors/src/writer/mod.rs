@@ -5,12 +5,13 @@
 //!
 //! 1. [`ingest`] takes over what is delivered (a slow Redis does not hold it),
 //! 2. [`committer`] writes what is next (a slow disk does not hold it): [`session`] says what may be done with Redis now,
-//!    [`reconciler`] what Redis has ([`restore`]: what it has forgotten), [`transaction`] makes the commands, [`poison`] puts away what nobody can write,
+//!    [`reconciler`] what Redis has ([`restore`]: what it has forgotten), [`attempt`] is one try, [`transaction`] makes its commands, [`poison`] puts away what nobody can write,
 //!    [`outage`] waits,
 //! 3. [`snapshots`] keeps the hashes fresh.
 //!
 //! When it dies, its next life goes on where the shard stands.
 
+pub mod attempt;
 pub mod committer;
 pub mod ingest;
 pub mod outage;
@@ -32,7 +33,8 @@ use slog::{Logger, error};
 use tokio::sync::Notify;
 use uw_websocket_core::settings::{KeySettings, Retention};
 
-use self::committer::{Committer, Work};
+use self::attempt::Work;
+use self::committer::Committer;
 use self::ingest::Ingest;
 use self::outage::Outage;
 use self::poison::Poison;

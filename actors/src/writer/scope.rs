@@ -1,15 +1,16 @@
 //! What all loops of one life of a writer work with.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use slog::Logger;
+use slog::{Logger, warn};
 
 use super::snapshots::table::Snapshots;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::book::GapBook;
-use crate::observation::{Observations, WriterObservation};
+use crate::observation::{Distrust, Observations, WriterObservation};
+use crate::sampled::Sampled;
 use crate::supervisor::Beat;
 
 /// How often a wait proves progress.
@@ -41,5 +42,13 @@ impl Scope {
     #[must_use]
     pub fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
+    }
+
+    /// Counts times that claimed to be of the future, and says so once in a while.
+    pub fn note_ahead(&self, times: u64, place: &str, said: &mut Sampled) {
+        self.observations.distrusted(Distrust::Future).add(times);
+        if times > 0 && said.is_due(Instant::now()) {
+            warn!(self.log, "time of the future"; "place" => place, "times" => times);
+        }
     }
 }

@@ -126,7 +126,7 @@ fn value<'p>(whole: &'p [u8], rest: &'p [u8], charset: &mut Charset) -> Option<(
             let (text, behind) = text(whole, string, charset)?;
             (Value::Text(text), behind)
         }
-        [b'-' | b'0'..=b'9', ..] => {
+        [b'-' | (b'0'..=b'9'), ..] => {
             let behind = after_number(rest)?;
             (Value::Number(Part::between(whole, rest, behind)), behind)
         }

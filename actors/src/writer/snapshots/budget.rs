@@ -41,6 +41,15 @@ impl Budget {
     }
 }
 
+/// Whether a body is written though the budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It waits until there is some again.
+    WhenAffordable,
+    /// It is: somebody has put older rows back, or this is the end.
+    Now,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use slog::warn;
 use tokio::task::yield_now;
 use tokio::time::sleep;
-use uw_websocket_core::snapshots::Hash;
 
 use super::bodies::Bodies;
-use super::budget::Budget;
+use super::budget::{Budget, Haste};
 use super::hashes::Sessions;
 use super::pending::{News, RestEvent};
-use super::questions::{MAX_TEXT, WRITE_BODY, key_fault, text};
+use super::questions::key_fault;
+use super::script::BodyScript;
 use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
-use crate::observation::{Distrust, SnapshotKind, SnapshotObservation, SnapshotTrouble};
+use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
 use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
@@ -30,14 +30,10 @@ use crate::writer::store::resp::{Commands, Reply};
 /// How often the bodies are looked at for a late write of the fetcher: it is to be healed within two seconds, also when a
 /// look has to be repeated.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
-const MAX_TRIES: usize = 8;
 /// What is taken out of what waits at once.
 const MAX_AT_ONCE: usize = 2 * 1024 * 1024;
 /// Sent at once: Redis reads so much of a client before it turns to the next one, and a larger body goes alone.
-const CHUNK: usize = 256 * 1024;
-/// A body that takes no more memory than this never waits for the budget: it holds up nobody.
-const SMALL: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 /// Events that are merged before others get their turn on this thread: some hundred microseconds.
 const MERGED_AT_ONCE: usize = 64;
 /// Between tries while Redis is away or refuses.
@@ -48,25 +44,24 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Writes the hashes of a shard.
 pub struct Flush {
-    snapshots: Snapshots,
+    pub(super) snapshots: Snapshots,
     pub(super) store: Store,
     pub(super) scope: Scope,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     pub(super) bodies: Bodies,
     /// Over which connection all this is known.
-    connection: u64,
-    /// Under which name Redis knows [`WRITE_BODY`], once it is loaded.
-    script: Option<String>,
-    looked_at: Instant,
-    budget: Budget,
+    pub(super) connection: u64,
+    pub(super) script: BodyScript,
+    pub(super) looked_at: Instant,
+    pub(super) budget: Budget,
     /// Bodies that wait for it.
-    owed: Vec<Arc<str>>,
-    backoff: Backoff,
-    rng: fastrand::Rng,
-    refused: Sampled,
-    untranslatable: Sampled,
+    pub(super) owed: Vec<Arc<str>>,
+    pub(super) backoff: Backoff,
+    pub(super) rng: fastrand::Rng,
+    pub(super) refused: Sampled,
+    pub(super) untranslatable: Sampled,
     pub(super) ahead: Sampled,
-    faults: Sampled,
+    pub(super) faults: Sampled,
 }
 
 /// What is to be done next.
@@ -75,32 +70,6 @@ enum Work {
     Look,
     Owed,
     End,
-}
-
-/// Whether a body is written though the budget is spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Haste {
-    /// It waits until there is some again.
-    WhenAffordable,
-    /// It is: somebody has put older rows back, or this is the end.
-    Now,
-}
-
-/// A body to be written, in the place of what was seen there.
-struct Wanted {
-    key: Arc<str>,
-    hash: Hash,
-    /// `fetched_at` as it was last seen.
-    seen: String,
-}
-
-/// How Redis took the write of a body.
-#[derive(Debug)]
-enum Answer {
-    Written,
-    Conflict,
-    NoScript,
-    Refused(String),
 }
 
 impl Flush {
@@ -114,7 +83,7 @@ impl Flush {
             sessions: Sessions::default(),
             bodies: Bodies::new(shards),
             connection: 0,
-            script: None,
+            script: BodyScript::default(),
             looked_at: Instant::now(),
             budget: Budget::full(Instant::now()),
             owed: Vec::new(),
@@ -145,7 +114,7 @@ impl Flush {
         }
     }
 
-    fn observed(&self) -> &SnapshotObservation {
+    pub(super) fn observed(&self) -> &SnapshotObservation {
         self.snapshots.observed()
     }
 
@@ -275,7 +244,7 @@ impl Flush {
         Ok(())
     }
 
-    fn note_refused(&mut self, text: &str) {
+    pub(super) fn note_refused(&mut self, text: &str) {
         self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
         if self.refused.is_due(Instant::now()) {
             warn!(self.scope.log, "snapshot refused"; "error" => text);
@@ -339,14 +308,14 @@ impl Flush {
     }
 
     /// Merges events into a body.
-    async fn merge(&mut self, key: &str, events: &[RestEvent], counts: bool) {
+    pub(super) async fn merge(&mut self, key: &str, events: &[RestEvent], counts: bool) {
         let now = Instant::now();
         for some in events.chunks(MERGED_AT_ONCE) {
             let Some(held) = self.bodies.get(key) else { return };
             let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
             let of_the_future = held.take_ahead();
             if counts {
-                note_ahead(of_the_future, key, &mut self.ahead, &self.scope);
+                self.scope.note_ahead(of_the_future, key, &mut self.ahead);
             }
             if let Some(untranslatable) = merged.first().filter(|_| counts) {
                 self.observed().troubles.of(SnapshotTrouble::Untranslatable).add(merged.len() as u64);
@@ -356,131 +325,6 @@ impl Flush {
             }
             yield_now().await;
         }
-    }
-
-    /// Brings the hashes of these bodies up to date; which ones were written. `events` are merged again into what others have
-    /// written meanwhile.
-    async fn settle(
-        &mut self,
-        mut keys: Vec<Arc<str>>,
-        events: &[(Arc<str>, &[RestEvent])],
-        haste: Haste,
-    ) -> Result<Vec<Arc<str>>, StoreFault> {
-        let mut written = Vec::new();
-        for _ in 0..MAX_TRIES {
-            let (mut conflicts, mut unwritten) = (Vec::new(), Vec::new());
-            let mut rest = std::mem::take(&mut keys).into_iter();
-            loop {
-                let wanted = self.some_wanted(&mut rest, haste).await;
-                if wanted.is_empty() {
-                    break;
-                }
-                let answers = self.write_if_unchanged(&wanted).await?;
-                for (Wanted { key, hash, .. }, answer) in wanted.into_iter().zip(answers) {
-                    match answer {
-                        Answer::Written => {
-                            if let Some(held) = self.bodies.get(&key) {
-                                held.written(&hash);
-                            }
-                            written.push(key);
-                        }
-                        Answer::Conflict => conflicts.push(key),
-                        Answer::NoScript => unwritten.push(key),
-                        Answer::Refused(text) => self.note_refused(&text),
-                    }
-                }
-            }
-            self.observed().troubles.of(SnapshotTrouble::Conflict).add(conflicts.len() as u64);
-            self.read(&conflicts).await?;
-            for (key, events) in events.iter().filter(|(key, _)| conflicts.contains(key)) {
-                self.merge(key, events, false).await;
-            }
-            keys = [conflicts, unwritten].concat();
-            if keys.is_empty() {
-                break;
-            }
-        }
-        self.observed().writes.of(SnapshotKind::Rest).add(written.len() as u64);
-        self.observed().troubles.of(SnapshotTrouble::PutOff).add(keys.len() as u64);
-        Ok(written)
-    }
-
-    /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
-    async fn some_wanted(&mut self, keys: &mut impl Iterator<Item = Arc<str>>, haste: Haste) -> Vec<Wanted> {
-        let (mut wanted, mut bytes) = (Vec::new(), 0);
-        while bytes < CHUNK
-            && let Some(key) = keys.next()
-        {
-            let is_large = self.bodies.get(&key).is_some_and(|held| held.bytes() > SMALL);
-            if is_large && haste == Haste::WhenAffordable && !self.budget.is_open(Instant::now()) {
-                if !self.owed.contains(&key) {
-                    self.owed.push(key);
-                }
-                continue;
-            }
-            if let Some(held) = self.bodies.get(&key)
-                && let Some(hash) = held.wanted()
-            {
-                let seen = held.seen().to_owned();
-                bytes += hash.payload.len();
-                self.budget.spend(hash.payload.len(), Instant::now());
-                wanted.push(Wanted { key, hash, seen });
-                yield_now().await;
-            }
-        }
-        wanted
-    }
-
-    /// Writes bodies where nobody else has written since.
-    async fn write_if_unchanged(&mut self, wanted: &[Wanted]) -> Result<Vec<Answer>, StoreFault> {
-        let script = match self.script().await? {
-            Ok(script) => script,
-            Err(refused) => return Ok(wanted.iter().map(|_| Answer::Refused(refused.clone())).collect()),
-        };
-        let mut commands = Commands::default();
-        for Wanted { key, hash, seen } in wanted {
-            let (payload, fetched_at) = (hash.payload.as_bytes(), hash.fetched_at.as_bytes());
-            let (key, seen, max_time) = (key.as_bytes(), seen.as_bytes(), MAX_TEXT.to_string());
-            let (script, max_time) = (script.as_bytes(), max_time.as_bytes());
-            commands.command(&[b"EVALSHA", script, b"1", key, seen, payload, fetched_at, max_time]);
-        }
-        let mut answers = Vec::with_capacity(wanted.len());
-        self.store
-            .ask(&commands, |reply| {
-                answers.push(match &reply {
-                    Reply::Integer(0) => Answer::Conflict,
-                    Reply::Integer(_) => Answer::Written,
-                    Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
-                    Reply::Error(text) => Answer::Refused(key_fault(text)?),
-                    reply => return Err(StoreFault::answered(reply)),
-                });
-                Ok(())
-            })
-            .await?;
-        if !answers.iter().any(|answer| matches!(answer, Answer::NoScript)) {
-            self.script = Some(script);
-        }
-        Ok(answers)
-    }
-
-    /// The name of the script, which is loaded if need be; or why it may not be.
-    async fn script(&mut self) -> Result<Result<String, String>, StoreFault> {
-        if let Some(script) = self.script.take() {
-            return Ok(Ok(script));
-        }
-        let mut load = Commands::default();
-        load.command(&[b"SCRIPT", b"LOAD", WRITE_BODY.as_bytes()]);
-        let mut name = Err(String::new());
-        self.store
-            .ask(&load, |reply| {
-                name = match &reply {
-                    Reply::Error(text) => Err(key_fault(text)?),
-                    reply => Ok(text(reply).ok_or_else(|| StoreFault::answered(reply))?),
-                };
-                Ok(())
-            })
-            .await?;
-        Ok(name)
     }
 
     /// Looks whether somebody else has written the bodies, and brings them up to date.
@@ -503,13 +347,5 @@ impl Flush {
         let written = self.settle(unsettled, &[], Haste::WhenAffordable).await?;
         self.rest(&written);
         Ok(())
-    }
-}
-
-/// Counts times that claimed to be of the future, and says so once in a while.
-pub(super) fn note_ahead(times: u64, place: &str, said: &mut Sampled, scope: &Scope) {
-    scope.observations.distrusted(Distrust::Future).add(times);
-    if times > 0 && said.is_due(Instant::now()) {
-        warn!(scope.log, "time of the future"; "place" => place, "times" => times);
     }
 }

@@ -14,6 +14,8 @@ mod hashes;
 pub mod pending;
 mod questions;
 mod reading;
+mod script;
+mod settle;
 pub mod table;
 
 #[cfg(test)]

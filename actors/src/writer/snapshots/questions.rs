@@ -18,14 +18,6 @@ pub(super) const BODY: Bound = Bound { bytes: MAX_BODY + MAX_TEXT, items: 0 };
 /// What the hash of a newest event takes on the wire.
 pub(super) const LATEST: Bound = Bound { bytes: MAX_ROW + MAX_TEXT, items: 0 };
 
-/// Writes a body (`ARGV[2]`, fetched at `ARGV[3]`) unless somebody else has written one since `ARGV[1]`; says whether it did.
-pub(super) const WRITE_BODY: &str = "\
-local is_short = redis.call('HSTRLEN', KEYS[1], 'fetched_at') <= tonumber(ARGV[4])
-local at = is_short and (redis.call('HGET', KEYS[1], 'fetched_at') or '')
-if at ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'payload', ARGV[2], 'fetched_at', ARGV[3])
-return 1";
-
 /// Two fields, `ARGV[1]` of at most `ARGV[2]` bytes and `ARGV[3]` of at most `ARGV[4]`; of a larger one its length.
 const READ: &str = "\
 local function read(field, most)

@@ -9,7 +9,7 @@ use uw_websocket_core::snapshots::MAX_BODY;
 use uw_websocket_core::time::hold_back;
 
 use super::bodies::{Bodies, Found};
-use super::flush::{Flush, note_ahead};
+use super::flush::Flush;
 use super::hashes::Known;
 use super::pending::News;
 use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long};
@@ -72,7 +72,7 @@ impl Flush {
             })
             .await?;
         self.scope.observations.distrusted(Distrust::TooLarge).add(too_large);
-        note_ahead(of_the_future, "ws:latest", &mut self.ahead, &self.scope);
+        self.scope.note_ahead(of_the_future, "ws:latest", &mut self.ahead);
         Ok(known)
     }
 
@@ -170,7 +170,7 @@ fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut Sampled, s
     let Some(held) = bodies.get(key) else { return };
     let now_us = i64::try_from(unix_micros()).unwrap_or(i64::MAX);
     let taken = held.found(found, now_us);
-    note_ahead(held.take_ahead(), key, ahead, scope);
+    scope.note_ahead(held.take_ahead(), key, ahead);
     if held.is_foreign() {
         scope.observed().snapshots.troubles.of(SnapshotTrouble::Unreadable).add(1);
     }

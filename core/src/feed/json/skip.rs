@@ -101,9 +101,9 @@ pub(super) fn after_number(text: &[u8]) -> Option<&[u8]> {
 /// One digit or more.
 #[inline(always)]
 fn after_digits(text: &[u8]) -> Option<&[u8]> {
-    let [b'0'..=b'9', behind @ ..] = text else { return None };
+    let [(b'0'..=b'9'), behind @ ..] = text else { return None };
     let mut rest = behind;
-    while let [b'0'..=b'9', behind @ ..] = rest {
+    while let [(b'0'..=b'9'), behind @ ..] = rest {
         rest = behind;
     }
     Some(rest)
@@ -126,7 +126,7 @@ pub(super) fn after_nested<'p>(mut rest: &'p [u8], charset: &mut Charset) -> Opt
         rest = after_blanks(rest);
         rest = match rest {
             [b'"', string @ ..] => closing_quote(string, charset)?.0.get(1..)?,
-            [b'-' | b'0'..=b'9', ..] => after_number(rest)?,
+            [b'-' | (b'0'..=b'9'), ..] => after_number(rest)?,
             [bracket @ (b'{' | b'['), inside @ ..] => {
                 let is_object = *bracket == b'{';
                 open.enter(is_object)?;
@@ -206,7 +206,7 @@ fn after_blanks_and(wanted: u8, rest: &[u8]) -> Option<&[u8]> {
 
 #[inline(always)]
 pub(super) fn after_blanks(rest: &[u8]) -> &[u8] {
-    if let [..=b' ', ..] = rest { after_some_blanks(rest) } else { rest }
+    if let [(..=b' '), ..] = rest { after_some_blanks(rest) } else { rest }
 }
 
 #[cold]

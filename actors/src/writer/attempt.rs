@@ -1,0 +1,163 @@
+//! One try to write what is lent.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use uw_websocket_core::event::EntryId;
+
+use super::poison::Poison;
+use super::reconciler::Reconciler;
+use super::scope::Scope;
+use super::session::Reconciled;
+use super::store::Refused;
+use super::store::fault::{Refusal, StoreFault};
+use super::streams::{Entry, SlotIndex};
+use super::transaction::Transaction;
+use crate::queue::backlog::{Lent, Position};
+use crate::sampled::Sampled;
+
+/// What is remembered from one try to the next.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The commands; their memory is used again.
+    pub transaction: Transaction,
+    /// How often the batch at a position has got new IDs.
+    pub renumbered: (Position, u32),
+    /// Events before this position are written one by one: Redis has hung up over one of them.
+    pub singly_below: Position,
+    /// Of the batch that is lent, the last entry that Redis took of each stream.
+    pub taken: Vec<(SlotIndex, EntryId)>,
+    /// When Redis was last looked at without events to write.
+    pub looked_at: Option<Instant>,
+    /// Bounds the log of a disk that cannot be read.
+    pub disk_faults: Sampled,
+}
+
+impl Work {
+    /// How often what is lent has got new IDs.
+    #[must_use]
+    pub fn renumberings_of(&self, lent: &Lent) -> u32 {
+        if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
+    }
+
+    /// It has got new IDs once more.
+    pub fn count_renumbering(&mut self, lent: &Lent) {
+        self.renumbered = (lent.first, self.renumberings_of(lent) + 1);
+    }
+}
+
+/// What a try works with.
+pub struct Attempt<'w> {
+    /// The name of the queue that lends.
+    pub queue: &'w Arc<str>,
+    /// What is lent.
+    pub lent: &'w Lent,
+    /// What cannot be written.
+    pub poison: &'w mut Poison,
+    /// What is known of Redis.
+    pub reconciler: &'w mut Reconciler,
+    /// What is remembered from one try to the next.
+    pub work: &'w mut Work,
+    /// What the writer works with.
+    pub scope: &'w Scope,
+}
+
+impl Attempt<'_> {
+    /// Writes entries in one transaction, or event by event where one of them may be poison. Says whether the fate of each is
+    /// known; else they are to be placed anew.
+    pub async fn write(&mut self, session: &mut Reconciled, entries: &[Entry]) -> Result<bool, StoreFault> {
+        let (queue, lent) = (self.queue, self.lent);
+        if !self.poison.is_suspicious(queue, lent) && lent.first >= self.work.singly_below {
+            let written = self.write_group(session, entries).await;
+            if is_unreadable(&written) {
+                self.work.singly_below = lent.end();
+            }
+            return written;
+        }
+        let mut all_known = true;
+        for event in entries.chunk_by(|one, next| one.at == next.at) {
+            let Some(first) = event.first() else { continue };
+            let at = lent.first + first.at as u64;
+            if self.poison.is_deadly(queue, at) {
+                self.poison.give_up(lent, first, "its handling has crashed the writer twice");
+                continue;
+            }
+            let written = self.write_group(session, event).await;
+            if let Err(StoreFault::Refused { refusal: Refusal::Unreadable, text }) = &written {
+                self.poison.give_up(lent, first, text);
+            }
+            if written? {
+                self.poison.acquit(queue, at);
+            } else {
+                all_known = false;
+            }
+        }
+        Ok(all_known)
+    }
+
+    /// Writes entries in one transaction. Says whether the fate of each is known.
+    async fn write_group(&mut self, session: &mut Reconciled, entries: &[Entry]) -> Result<bool, StoreFault> {
+        if entries.is_empty() && self.reconciler.writes_streams() {
+            return Ok(true);
+        }
+        if !self.scope.gate.may_write() {
+            // to find out what to write may have taken longer than the lease is confirmed for
+            return Ok(false);
+        }
+        {
+            let _handling = self.poison.handling(self.queue, span_of(self.lent, entries));
+            self.scope
+                .faults
+                .strike_on(entries.iter().map(|entry| &entry.of(&self.lent.batch).0.payload[..]));
+            self.work.transaction.encode(&self.lent.batch, entries, &mut self.reconciler.streams);
+        }
+        self.reconciler.sends(self.lent);
+        let answer = session.transact(self.work.transaction.commands()).await;
+        if matches!(answer, Err(StoreFault::Unanswered(_))) {
+            self.scope.observed().unknown_outcomes.add(1);
+        }
+        let refused = answer?;
+        self.scope.observed().transactions.add(1);
+        Ok(self.note_answers(entries, &refused))
+    }
+
+    /// Notes what Redis took; says whether the fate of each entry is known.
+    fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> bool {
+        let streams = &mut self.reconciler.streams;
+        if refused.is_empty() {
+            for entry in self.work.transaction.lasts().iter().map(|at| &entries[*at]) {
+                streams.wrote(entry.stream, entry.id);
+                self.work.taken.push((entry.stream, entry.id));
+            }
+            return true;
+        }
+        let mut refusals = refused.iter().peekable();
+        let mut all_known = true;
+        for (command, entry) in entries.iter().enumerate() {
+            match refusals.next_if(|refused| refused.command == command) {
+                None => {
+                    streams.wrote(entry.stream, entry.id);
+                    self.work.taken.push((entry.stream, entry.id));
+                }
+                Some(refused) if refused.refusal == Refusal::IdTooSmall => {
+                    streams.forget_last(entry.stream);
+                    all_known = false;
+                }
+                Some(refused) => self.poison.give_up(self.lent, entry, &refused.text),
+            }
+        }
+        all_known
+    }
+}
+
+fn is_unreadable<T>(written: &Result<T, StoreFault>) -> bool {
+    matches!(written, Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }))
+}
+
+/// The positions of the events of these entries, and of those between them.
+fn span_of(lent: &Lent, entries: &[Entry]) -> (Position, Position) {
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => (lent.first + first.at as u64, lent.first + last.at as u64 + 1),
+        _ => (lent.first, lent.first),
+    }
+}

@@ -1,0 +1,97 @@
+//! Brings bodies up to date against a fetcher that writes them at the same time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::yield_now;
+
+use super::budget::Haste;
+use super::flush::{CHUNK, Flush};
+use super::pending::RestEvent;
+use super::script::{Answer, Wanted};
+use crate::observation::{SnapshotKind, SnapshotTrouble};
+use crate::writer::store::fault::StoreFault;
+
+/// Tries to write a body against a fetcher that writes it at the same time; then it is put off until the next look.
+const MAX_TRIES: usize = 8;
+/// A body that takes no more memory than this never waits for the budget: it holds up nobody.
+const SMALL: usize = 256 * 1024;
+
+impl Flush {
+    /// Brings the hashes of these bodies up to date; which ones were written. `events` are merged again into what others have
+    /// written meanwhile.
+    pub(super) async fn settle(
+        &mut self,
+        mut keys: Vec<Arc<str>>,
+        events: &[(Arc<str>, &[RestEvent])],
+        haste: Haste,
+    ) -> Result<Vec<Arc<str>>, StoreFault> {
+        let mut written = Vec::new();
+        for _ in 0..MAX_TRIES {
+            let (mut conflicts, mut unwritten) = (Vec::new(), Vec::new());
+            let mut rest = std::mem::take(&mut keys).into_iter();
+            loop {
+                let wanted = self.some_wanted(&mut rest, haste).await;
+                if wanted.is_empty() {
+                    break;
+                }
+                let answers = self.script.write_if_unchanged(&mut self.store, &wanted).await?;
+                for (Wanted { key, hash, .. }, answer) in wanted.into_iter().zip(answers) {
+                    match answer {
+                        Answer::Written => {
+                            if let Some(held) = self.bodies.get(&key) {
+                                held.written(&hash);
+                            }
+                            written.push(key);
+                        }
+                        Answer::Conflict => conflicts.push(key),
+                        Answer::NoScript => unwritten.push(key),
+                        Answer::Refused(text) => self.note_refused(&text),
+                    }
+                }
+            }
+            self.observed().troubles.of(SnapshotTrouble::Conflict).add(conflicts.len() as u64);
+            self.read(&conflicts).await?;
+            for (key, events) in events.iter().filter(|(key, _)| conflicts.contains(key)) {
+                self.merge(key, events, false).await;
+            }
+            keys = [conflicts, unwritten].concat();
+            if keys.is_empty() {
+                break;
+            }
+        }
+        self.observed().writes.of(SnapshotKind::Rest).add(written.len() as u64);
+        self.observed().troubles.of(SnapshotTrouble::PutOff).add(keys.len() as u64);
+        Ok(written)
+    }
+
+    /// The next bodies that are to be written, up to some bytes. Those that cannot be afforded now are owed.
+    pub(super) async fn some_wanted(
+        &mut self,
+        keys: &mut impl Iterator<Item = Arc<str>>,
+        haste: Haste,
+    ) -> Vec<Wanted> {
+        let (mut wanted, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK
+            && let Some(key) = keys.next()
+        {
+            let is_large = self.bodies.get(&key).is_some_and(|held| held.bytes() > SMALL);
+            if is_large && haste == Haste::WhenAffordable && !self.budget.is_open(Instant::now()) {
+                if !self.owed.contains(&key) {
+                    self.owed.push(key);
+                }
+                continue;
+            }
+            if let Some(held) = self.bodies.get(&key)
+                && let Some(hash) = held.wanted()
+            {
+                let seen = held.seen().to_owned();
+                bytes += hash.payload.len();
+                self.budget.spend(hash.payload.len(), Instant::now());
+                wanted.push(Wanted { key, hash, seen });
+                yield_now().await;
+            }
+        }
+        wanted
+    }
+}
