@@ -1,6 +1,9 @@
 # The service alone in an image without a shell. Any builder will do: nothing here needs BuildKit.
 #   docker build -t uw-websocket .        (`make image` adds the version and the revision)
 
+# Both base images are named by a tag, which moves. To build from what was tried, pin them by the digest that
+#   docker buildx imagetools inspect rust:1-slim-bookworm --format '{{json .Manifest.Digest}}'
+# prints, with the tag beside it: FROM rust:1-slim-bookworm@sha256:… AS build
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
 
@@ -24,7 +27,7 @@ COPY simulator simulator
 ARG REVISION=
 RUN touch src/lib.rs src/main.rs core/src/lib.rs actors/src/lib.rs simulator/src/lib.rs \
  && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
- && mkdir -p state/spool
+ && mkdir -p -m 700 state/spool
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=unknown

@@ -12,6 +12,11 @@ use uw_websocket_core::spool::SpoolError;
 /// The way out of `error`.
 pub(crate) fn advice(error: &OpenError) -> String {
     match error {
+        OpenError::Spool(SpoolError::Held { is_exposed: true, dir, .. }) => format!(
+            "end the other process, or name another SPOOL_DIR; if no service runs there, another user holds the lock: \
+             remove {}/lock",
+            dir.display()
+        ),
         OpenError::Spool(SpoolError::Held { .. }) => {
             "end the other process, or name another SPOOL_DIR".into()
         }
@@ -69,7 +74,8 @@ mod tests {
     fn every_cause_has_a_way_out_of_its_own() {
         let path = Path::new("/nowhere");
         let causes = [
-            SpoolError::Held { dir: path.to_owned(), pid: None }.into(),
+            SpoolError::Held { dir: path.to_owned(), pid: None, is_exposed: false }.into(),
+            SpoolError::Held { dir: path.to_owned(), pid: None, is_exposed: true }.into(),
             io_error(path, ErrorKind::PermissionDenied),
             io_error(path, ErrorKind::ReadOnlyFilesystem),
             io_error(path, ErrorKind::StorageFull),

@@ -4,6 +4,7 @@ pub mod cli;
 mod disk_advice;
 pub mod escape;
 pub mod exit;
+mod exposed;
 pub mod http;
 pub mod logging;
 mod memory;

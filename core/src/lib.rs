@@ -7,7 +7,8 @@
 //! * [`feed`]: frame → topic and payload → routing fields
 //! * [`routing`]: routing fields → the streams and hashes of an [`event`], and the shard that writes them
 //! * [`duplicates`] and [`ids`]: duplicate detection and entry IDs
-//! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects
+//! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
+//!   [`private`]: how files and folders are created
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod calendar;
@@ -18,6 +19,7 @@ pub mod feed;
 pub mod ids;
 pub mod labelled;
 pub mod plan;
+pub mod private;
 pub mod quarantine;
 pub mod routing;
 pub mod settings;

@@ -8,7 +8,7 @@
 //! Nothing is created or read before the first poison event. One value serves the process and writes without a
 //! lock.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::event::EntryId;
+use crate::private;
 use crate::time::iso_utc;
 
 /// File name in the disk queue's folder.
@@ -120,28 +121,33 @@ impl Quarantine {
     pub fn put(&mut self, poison: &Poison<'_>) -> Result<(), QuarantineError> {
         let path = self.folder.join(FILE);
         let (file, length) = self.open(&path).map_err(failed("open", &path))?;
+        self.put_into(&file, length, poison)
+    }
+
+    fn put_into(&mut self, file: &File, length: u64, poison: &Poison<'_>) -> Result<(), QuarantineError> {
+        let path = self.folder.join(FILE);
         let known = match &mut self.known {
             Some(known) => known,
-            none => none.insert(entries_in(&file, length).map_err(failed("read", &path))?),
+            none => none.insert(entries_in(file, length).map_err(failed("read", &path))?),
         };
         let keys = poison.entries.iter().map(|(stream, id)| key(stream, &id.to_string()));
         if keys.clone().any(|key| known.contains(&key)) {
             return Ok(());
         }
-        let line = line(poison, is_torn(&file, length).map_err(failed("read", &path))?)
+        let line = line(poison, is_torn(file, length).map_err(failed("read", &path))?)
             .map_err(failed("write", &path))?;
         if length + line.len() as u64 > self.max_bytes {
             return Err(QuarantineError::Full(path));
         }
-        append(&file, length, &line).map_err(failed("write", &path))?;
+        append(file, length, &line).map_err(failed("write", &path))?;
         known.extend(keys);
         Ok(())
     }
 
     /// Opens the file, which may have been replaced since the last call; returns it with its length.
     fn open(&self, path: &Path) -> io::Result<(File, u64)> {
-        fs::create_dir_all(&self.folder)?;
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        private::create_folder(&self.folder)?;
+        let file = private::options().create(true).read(true).append(true).open(path)?;
         let length = file.metadata()?.len();
         Ok((file, length))
     }

@@ -54,6 +54,13 @@ impl HandshakeRequest {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether it has one `Origin`, and this one.
+    pub(super) fn is_from(&self, origin: &str) -> bool {
+        let mut origins = self.headers.iter().filter(|(field, _)| field == "origin");
+        let is_expected = origins.next().is_some_and(|(_, sent)| sent.eq_ignore_ascii_case(origin));
+        is_expected && origins.next().is_none()
+    }
+
     /// Returns the path without the query.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -126,6 +133,11 @@ impl Refusal {
         Refusal { status: 401, retry_after: None, body: "invalid token".to_owned() }
     }
 
+    /// For an `Origin` that is not the expected one.
+    pub(super) fn bad_origin() -> Refusal {
+        Refusal { status: 403, retry_after: None, body: "invalid origin".to_owned() }
+    }
+
     pub(super) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let reason = match self.status {
             400 => "Bad Request",
@@ -179,6 +191,25 @@ mod tests {
         assert_eq!(request().path(), "/socket");
         assert_eq!(request().token().as_deref(), Some("a+b"));
         assert!(!format!("{:?}", request()).contains("a%2Bb"));
+    }
+
+    #[test]
+    fn the_origin_is_the_one_that_is_sent_once() {
+        let from = |origins: &[&str]| {
+            let fields = origins.iter().map(|origin| ("origin".to_owned(), (*origin).to_owned()));
+            HandshakeRequest { headers: fields.collect(), ..request() }.is_from("https://example.com")
+        };
+        assert!(from(&["https://example.com"]) && from(&["HTTPS://Example.com"]));
+        for origins in [
+            &[][..],
+            &[""],
+            &["null"],
+            &["http://example.com"],
+            &["https://example.com.evil.example"],
+            &["https://example.com", "https://evil.example"],
+        ] {
+            assert!(!from(origins), "{origins:?}");
+        }
     }
 
     #[test]

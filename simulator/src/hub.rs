@@ -167,6 +167,9 @@ impl Hub {
         if !matches!(request.path(), "/socket" | "/api/socket") {
             return Some(Refusal::new(404, None));
         }
+        if self.options.origin.as_ref().is_some_and(|expected| !request.is_from(expected)) {
+            return Some(Refusal::bad_origin());
+        }
         let token = request.token().filter(|token| !token.is_empty());
         let is_good = match (&self.options.token, &token) {
             (Some(expected), Some(token)) => token == expected.reveal(),

@@ -45,6 +45,8 @@ pub struct SimulatorOptions {
     pub listen: SocketAddr,
     /// The only accepted token; `None` accepts any that is not empty.
     pub token: Option<Secret>,
+    /// The only accepted `Origin`, such as `https://example.com`; `None` accepts any, and none. Browsers send that of the page.
+    pub origin: Option<String>,
     /// Symbols of the events of channels joined in their global form.
     pub symbols: Vec<Symbol>,
     /// Rate of events.
@@ -85,6 +87,7 @@ impl Default for SimulatorOptions {
         SimulatorOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
+            origin: None,
             symbols: USUAL_SYMBOLS.split(',').filter_map(|text| Symbol::parse(text).ok()).collect(),
             rate: Rate::PerSecond(100),
             spread: Spread::Skewed,

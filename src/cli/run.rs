@@ -4,6 +4,7 @@ use slog::warn;
 
 use super::complain;
 use crate::exit::Exit;
+use crate::exposed;
 use crate::logging::{Logging, log_panics};
 use crate::settings::Settings;
 
@@ -24,6 +25,10 @@ pub(super) fn run(settings: Settings) -> Exit {
     if !settings.enabled {
         warn!(log, "disabled: set ENABLE_WEBSOCKET to true to run the service");
         return Exit::Clean;
+    }
+    for exposure in exposed::of_all(&settings) {
+        warn!(log, "files open to other users"; "path" => %exposure.path.display(),
+            "mode" => format!("{:o}", exposure.mode), "entries" => exposure.entries, "advice" => exposed::ADVICE);
     }
     crate::service::run(settings, log, logging.lost.clone())
 }

@@ -36,6 +36,9 @@ pub(super) struct SimulateArgs {
     /// The only token to accept [default: any that is not empty]
     #[arg(long)]
     token: Option<String>,
+    /// The only `Origin` header to accept, such as `https://example.com` [default: any, and none]
+    #[arg(long)]
+    origin: Option<String>,
     /// Symbols of channels that are joined in their global form, comma-separated [default: 20 usual ones]
     #[arg(long, value_delimiter = ',', value_parser = symbol)]
     symbols: Vec<Symbol>,
@@ -149,6 +152,7 @@ impl SimulateArgs {
         SimulatorOptions {
             listen: self.listen,
             token: self.token.map(Secret::new),
+            origin: self.origin,
             symbols: if self.symbols.is_empty() { usual.symbols } else { self.symbols },
             rate: self.rate,
             spread: match self.spread {
@@ -302,6 +306,16 @@ mod tests {
         ] {
             assert!(Command::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn it_listens_on_loopback_unless_told_otherwise_and_can_demand_a_token_and_an_origin() {
+        let usual = options("simulate");
+        assert!(usual.listen.ip().is_loopback() && usual.token.is_none() && usual.origin.is_none());
+        let told = options("simulate --listen 0.0.0.0:1 --token t --origin https://example.com");
+        assert_eq!(told.listen, "0.0.0.0:1".parse().unwrap());
+        assert_eq!(told.token.unwrap().reveal(), "t");
+        assert_eq!(told.origin.as_deref(), Some("https://example.com"));
     }
 
     #[test]

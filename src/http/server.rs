@@ -36,6 +36,12 @@ use super::source::Source;
 /// Pause after the system could not hand over a connection: an immediate retry could spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Most connections at a time: far more than browsers and scrapers need, and with those of the probes less than 16 MiB with
+/// all buffers of each one full.
+const HTTP_CONNECTIONS: usize = 256;
+/// Most connections of probes at a time.
+const PROBE_CONNECTIONS: usize = 32;
+
 /// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -62,12 +68,10 @@ impl Kind {
         }
     }
 
-    /// Most connections at a time: far more than browsers, probes and scrapers need, and less than 16 MiB with all buffers
-    /// of each one full.
     fn connections(self) -> usize {
         match self {
-            Kind::Http => 256,
-            Kind::Probes => 32,
+            Kind::Http => HTTP_CONNECTIONS,
+            Kind::Probes => PROBE_CONNECTIONS,
         }
     }
 }

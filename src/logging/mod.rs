@@ -30,6 +30,7 @@ use format::Format;
 use outputs::{CountLost, Output, Outputs};
 use redacted::Redacted;
 
+pub(crate) use file::is_log;
 pub use panics::log_panics;
 pub use uw_websocket_actors::error_chain::ErrorChain;
 

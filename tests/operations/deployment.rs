@@ -90,6 +90,13 @@ fn check_settings(variables: &BTreeMap<String, String>, mounted: &dyn Fn(&str) -
     settings
 }
 
+/// The settings of somebody who sets nothing but the token.
+#[track_caller]
+fn only_a_token() -> Settings {
+    let token = BTreeMap::from([("UNUSUAL_WHALES_API_TOKEN_FILE".to_owned(), String::new())]);
+    check_settings(&token, &|_| true)
+}
+
 fn seconds(value: &Value) -> Duration {
     Duration::from_secs(text(value).strip_suffix('s').unwrap().parse().unwrap())
 }
@@ -237,6 +244,43 @@ fn kubernetes_asks_and_confines_the_container() {
     assert_eq!(manifest["Deployment"]["spec"]["selector"]["matchLabels"], *labels);
 }
 
+#[test]
+fn kubernetes_lets_nothing_through_that_the_pod_does_not_need() {
+    let manifest = manifest();
+    let policy = &manifest["NetworkPolicy"]["spec"];
+    let deployment = &manifest["Deployment"]["spec"]["template"];
+    assert_eq!(policy["podSelector"]["matchLabels"], deployment["metadata"]["labels"]);
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+    // the metrics, for Prometheus; the node asks for the probes, and is always let through
+    let [metrics] = items(&policy["ingress"]) else { panic!("one rule: {}", policy["ingress"]) };
+    assert_eq!(metrics["ports"], json!([{ "protocol": "TCP", "port": "http" }]));
+    let [prometheus] = items(&metrics["from"]) else { panic!("one source: {metrics}") };
+    assert!(prometheus["podSelector"]["matchLabels"].is_object(), "{prometheus}");
+    // DNS, Redis and the feed: each to a place of its own
+    let egress = items(&policy["egress"]);
+    let ports: Vec<Vec<String>> = egress
+        .iter()
+        .map(|rule| items(&rule["ports"]).iter())
+        .map(|ports| ports.map(|port| format!("{}/{}", text(&port["protocol"]), port["port"])).collect())
+        .collect();
+    let redis = url::Url::parse(text(&manifest["Secret"]["stringData"]["redis_url"])).unwrap();
+    let redis = format!("TCP/{}", redis.port().unwrap());
+    let feed = only_a_token().actors.feed.url.port_or_known_default().unwrap();
+    assert_eq!(ports, [vec!["UDP/53".into(), "TCP/53".into()], vec![redis], vec![format!("TCP/{feed}")]]);
+    for (rule, selector) in egress.iter().zip(["podSelector", "podSelector", "ipBlock"]) {
+        let [to] = items(&rule["to"]) else { panic!("one place: {rule}") };
+        assert!(to[selector].is_object(), "{rule}");
+    }
+    // the internet, and no neighbour
+    let block = &egress[2]["to"][0]["ipBlock"];
+    assert_eq!(block["cidr"], "0.0.0.0/0");
+    for neighbours in ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"] {
+        assert!(is_in(&block["except"], neighbours), "{neighbours}");
+    }
+    // what the service created keeps its mode
+    assert_eq!(deployment["spec"]["securityContext"]["fsGroupChangePolicy"], "OnRootMismatch");
+}
+
 /// The values of a key of the unit.
 fn unit_values(unit: &str, key: &str) -> Vec<String> {
     let values = unit.lines().filter_map(|line| line.split_once('=').filter(|(name, _)| *name == key));
@@ -251,10 +295,7 @@ fn systemd_stops_and_restarts_the_service_as_it_ends() {
         let [value] = values.as_slice() else { panic!("{key}: {values:?}") };
         value.clone()
     };
-    let settings = check_settings(
-        &BTreeMap::from([("UNUSUAL_WHALES_API_TOKEN_FILE".to_owned(), String::new())]),
-        &|_| true,
-    );
+    let settings = only_a_token();
     assert!(seconds(&only("TimeoutStopSec").into()) > settings.shutdown_timeout);
     let incurable = [Exit::WrongCommandLine, Exit::TokenRefused, Exit::BadSettings];
     let incurable = incurable.map(|exit| (exit as u8).to_string()).join(" ");

@@ -15,6 +15,7 @@ mod documents;
 #[path = "../log_table/mod.rs"]
 mod log_table;
 mod runbook;
+mod security;
 
 use std::collections::BTreeSet;
 use std::fs;

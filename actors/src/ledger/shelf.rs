@@ -2,11 +2,12 @@
 //! Redis. Each is replaced as a whole. The copy in Redis is all there is without a folder, lets another machine take
 //! over, and answers `uw-websocket gaps` from anywhere.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use uw_websocket_core::private;
 
 use super::life::{Life, LifeError};
 use super::written::Written;
@@ -101,9 +102,9 @@ impl Shelf {
 }
 
 fn replace(folder: &Path, json: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    private::create_folder(folder)?;
     let new = folder.join("state.json.new");
-    let mut file = File::create(&new)?;
+    let mut file = private::create_file(&new)?;
     file.write_all(json)?;
     // else a power cut might leave an empty file under the name
     file.sync_data()?;

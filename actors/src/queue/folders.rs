@@ -14,6 +14,7 @@ use uw_websocket_core::time::millis;
 use slog::{Logger, info};
 use thiserror::Error;
 use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::private;
 use uw_websocket_core::quarantine::Quarantine;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::{
@@ -263,7 +264,7 @@ fn generation(folders: &[ShardFolder], shards: usize) -> u64 {
 /// Replaces the predecessor's name by ours. On failure its lease is waited for.
 fn succeed(path: &Path, instance: &str) -> Option<String> {
     let predecessor = std::fs::read_to_string(path).ok().filter(|name| !name.is_empty());
-    std::fs::write(path, instance).ok()?;
+    private::write(path, instance.as_bytes()).ok()?;
     predecessor
 }
 

@@ -1,6 +1,6 @@
 //! The quarantine file across crashes, full disks and external changes.
 
-use std::os::unix::fs::symlink;
+use std::fs;
 
 use super::*;
 
@@ -134,12 +134,12 @@ fn a_full_file_takes_no_more_until_it_is_moved_away() {
 fn a_disk_without_room_is_an_error_and_the_event_is_not_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
-    symlink("/dev/full", &path).unwrap();
     let mut quarantine = Quarantine::new(folder.path());
-    let error = put(&mut quarantine, 1).unwrap_err();
+    let full = File::options().read(true).append(true).open("/dev/full").unwrap();
+    let entries = [("stream", EntryId { ms: 1, seq: 0 })];
+    let error = quarantine.put_into(&full, 0, &poison(&entries, b"{}")).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot write the quarantine file {}", path.display()));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("No space left"));
-    fs::remove_file(&path).unwrap();
     put(&mut quarantine, 1).unwrap();
     assert_eq!(ids(folder.path()), (vec!["1-0".to_owned()], 0));
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::damage::{Damage, DamageKind};
 use super::scan::read_readable;
+use crate::private;
 
 /// Name of the salvage folder.
 pub const ASIDE: &str = "aside";
@@ -20,10 +21,10 @@ const BLOCK: usize = 1024 * 1024;
 /// Copies bytes of a segment. The file name contains their position, so the same bytes are copied once.
 pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> io::Result<()> {
     let aside = folder.join(ASIDE);
-    fs::create_dir_all(&aside)?;
+    private::create_folder(&aside)?;
     let source = File::open(folder.join(segment))?;
     let name = aside.join(format!("{segment}-{offset}{COPY}"));
-    let mut target = File::create(name)?;
+    let mut target = private::create_file(&name)?;
     let end = offset + len.min(MAX_COPIES);
     let mut block = vec![0; BLOCK];
     let mut at = offset;
@@ -42,7 +43,7 @@ pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> i
 /// Moves a file here without replacing others of its name.
 pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
     let aside = folder.join(ASIDE);
-    fs::create_dir_all(&aside)?;
+    private::create_folder(&aside)?;
     let (mut target, mut others) = (aside.join(name), 0u64);
     while target.try_exists()? {
         others += 1;

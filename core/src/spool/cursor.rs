@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::ranges::Ranges;
 use crate::event::EntryId;
+use crate::private;
 
 /// File name of the position.
 pub(super) const CURSOR: &str = "cursor";
@@ -137,7 +138,7 @@ pub(super) fn merge_removed<'l>(
 /// Replaces a file atomically: a reader sees either the old content or the new.
 pub(super) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()> {
     let temporary = folder.join(format!("{name}{TEMPORARY}"));
-    fs::write(&temporary, content)
+    private::write(&temporary, content.as_bytes())
         .and_then(|()| fs::rename(&temporary, folder.join(name)))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }

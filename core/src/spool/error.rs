@@ -12,12 +12,19 @@ use crate::ids::Exhausted;
 #[derive(Debug, Error)]
 pub enum SpoolError {
     /// Another process holds the folder's lock.
-    #[error("the spool folder {} is in use by another process{}", .dir.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    #[error(
+        "the spool folder {} is in use by another process{}{}",
+        .dir.display(),
+        .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        if *.is_exposed { "; any user may be that process: the file `lock` is open to others" } else { "" }
+    )]
     Held {
         /// The spool folder.
         dir: PathBuf,
         /// The other process according to the lock file. In containers the PID may be meaningless here.
         pid: Option<u32>,
+        /// Whether other users may open the lock's file, and so hold its lock.
+        is_exposed: bool,
     },
     /// The new records do not fit, even after removal of everything acknowledged.
     #[error("the disk queue is full: {needed} more bytes do not fit into {max_bytes}")]

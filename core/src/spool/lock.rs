@@ -2,14 +2,23 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use super::error::{Context as _, SpoolError};
+use crate::private;
 
 /// File name of the lock.
 const LOCK: &str = "lock";
+/// Name of a lock's file before it takes the place of one that other users may open.
+const NEW_LOCK: &str = "lock.new";
 
 /// The exclusive right to write in a spool folder. The system releases it when the process ends, however it ends.
+///
+/// Whoever can open the lock file can hold its lock, so it is accessible to the user of the service only. A file that others can
+/// open, as an earlier release created it, is replaced: what they have open is then another file.
 #[derive(Debug)]
 pub struct SpoolLock {
     _file: File,
@@ -18,16 +27,25 @@ pub struct SpoolLock {
 impl SpoolLock {
     /// Creates the folder if necessary and takes its lock.
     pub fn acquire(dir: &Path) -> Result<SpoolLock, SpoolError> {
-        fs::create_dir_all(dir).context("create", dir)?;
+        private::create_folder(dir).context("create", dir)?;
         let path = dir.join(LOCK);
-        let options = || File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = options().context("open", &path)?;
+        let mut file =
+            private::options().read(true).write(true).create(true).open(&path).context("open", &path)?;
+        let metadata = file.metadata().context("look at", &path)?;
+        let is_exposed = private::is_exposed(&metadata, geteuid().as_raw());
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file) });
+                return Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file), is_exposed });
             }
             Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
+        }
+        // another process may have replaced the file since it was opened
+        if fs::metadata(&path).map(|named| named.ino()).ok() != Some(metadata.ino()) {
+            return Err(SpoolError::Held { dir: dir.to_owned(), pid: None, is_exposed });
+        }
+        if is_exposed {
+            file = replaced(dir).context("replace", &path)?;
         }
         // only for the message of a second process: a full disk must not prevent the start
         note_pid(&mut file).ok();
@@ -46,10 +64,25 @@ pub fn look_at_lock(dir: &Path) -> Result<(), SpoolError> {
     match file.try_lock_shared() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file) })
+            let is_exposed =
+                file.metadata().is_ok_and(|metadata| private::is_exposed(&metadata, geteuid().as_raw()));
+            Err(SpoolError::Held { dir: dir.to_owned(), pid: pid_in(&mut file), is_exposed })
         }
         Err(TryLockError::Error(error)) => Err(error).context("lock", &path),
     }
+}
+
+/// Puts a locked file of our own in the place of the lock's file, which this process holds.
+fn replaced(dir: &Path) -> io::Result<File> {
+    let new = dir.join(NEW_LOCK);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = private::options().read(true).write(true).create_new(true).open(&new)?;
+    file.try_lock()?;
+    fs::rename(new, dir.join(LOCK))?;
+    Ok(file)
 }
 
 fn note_pid(file: &mut File) -> io::Result<()> {
@@ -129,6 +162,8 @@ pub fn shard_folders(dir: &Path) -> Result<Vec<ShardFolder>, SpoolError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -142,6 +177,50 @@ mod tests {
         }
         drop(lock);
         SpoolLock::acquire(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_others_may_open_is_replaced_by_one_that_they_may_not() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(LOCK);
+        fs::write(&path, "").unwrap();
+        fs::write(root.path().join(NEW_LOCK), "of a start that was killed").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let foreign = File::open(&path).unwrap();
+        let lock = SpoolLock::acquire(root.path()).unwrap();
+        assert!(matches!(look_at_lock(root.path()), Err(SpoolError::Held { is_exposed: false, .. })));
+        assert!(matches!(SpoolLock::acquire(root.path()), Err(SpoolError::Held { .. })));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(!root.path().join(NEW_LOCK).exists());
+        drop(lock);
+        foreign.try_lock().unwrap();
+        SpoolLock::acquire(root.path()).unwrap();
+    }
+
+    #[test]
+    fn a_held_lock_that_others_may_open_is_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(LOCK);
+        fs::write(&path, "").unwrap();
+        for (mode, expected) in [(0o600, false), (0o644, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let holder = File::open(&path).unwrap();
+            holder.try_lock().unwrap();
+            for held in [SpoolLock::acquire(root.path()).map(drop), look_at_lock(root.path())] {
+                let is_expected =
+                    matches!(held, Err(SpoolError::Held { is_exposed, .. }) if is_exposed == expected);
+                assert!(is_expected, "{mode:o}: {held:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(root.path().join("elsewhere"), root.path().join(LOCK)).unwrap();
+        let error = SpoolLock::acquire(root.path()).unwrap_err();
+        assert!(matches!(error, SpoolError::Io { action: "open", .. }), "{error:?}");
+        assert!(!root.path().join("elsewhere").exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::format::{SEGMENT_HEADER, segment_header};
 use super::records::Records;
 use super::segment::Segment;
 use crate::event::EntryId;
+use crate::private;
 
 /// Maximum number of sealed segments waiting for sync. If syncing falls further behind, the append syncs the oldest
 /// itself, which bounds open files and what a power cut can lose.
@@ -218,7 +219,7 @@ impl Spool {
         let segment = Segment::empty(self.next_seq, now);
         let path = segment.path(&self.folder);
         // a file of this name is the remainder of a failed write: no known segment begins with the next number
-        let file = File::create(&path).context("create", &path)?;
+        let file = private::create_file(&path).context("create", &path)?;
         if let Err(error) = file.write_all_at(&segment_header(segment.first), 0) {
             // if it remains it is overwritten: the next attempt has the same name
             fs::remove_file(&path).ok();

@@ -23,6 +23,7 @@ use super::scan::{Met, Span, scan};
 use super::segment::{REDO, segment_name};
 use crate::event::EntryId;
 use crate::ids::{Exhausted, next_id};
+use crate::private;
 
 /// Bytes of headers rewritten at a time: some ten thousand records.
 const REDO_BYTES: usize = 1024 * 1024;
@@ -140,7 +141,7 @@ impl Redo<'_> {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, self.content())?;
+        private::write(path, &self.content())?;
         if self.is_durable { File::open(path)?.sync_all() } else { Ok(()) }
     }
 }

@@ -29,6 +29,7 @@ use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
 use super::{aside, reassign};
 use crate::event::EntryId;
+use crate::private;
 
 /// The state found on opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Spool {
     /// Opens the queue in `folder`, created if necessary. Damage is reported, salvaged and skipped, never an error.
     /// An error means that the folder is unusable.
     pub fn open(folder: &Path, limits: Limits, now: Instant) -> Result<(Spool, Recovery), SpoolError> {
-        fs::create_dir_all(folder).context("create", folder)?;
+        private::create_folder(folder).context("create", folder)?;
         let dir = File::open(folder).context("open", folder)?;
         if limits.durable
             && let Some(parent) = folder.parent()

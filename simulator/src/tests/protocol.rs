@@ -90,6 +90,34 @@ fn the_token_is_checked() {
 }
 
 #[test]
+fn the_origin_is_checked_before_the_token() {
+    run(async {
+        let origin = Some("https://example.com".to_owned());
+        let simulator = start(SimulatorOptions { origin, ..quiet() });
+        let connect = async |sent: Option<&str>, token: &str| {
+            let client = awc::Client::builder().max_http_version(awc::http::Version::HTTP_11).finish();
+            let request = client.ws(format!("{}?token={token}", simulator.url()));
+            let request = if let Some(sent) = sent { request.origin(sent) } else { request };
+            match request.connect().await {
+                Ok(_) => 101,
+                Err(awc::error::WsClientError::InvalidResponseStatus(status)) => status.as_u16(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        for (sent, token, status) in [
+            (None, "x", 403),
+            (Some("https://evil.example"), "x", 403),
+            (Some("https://evil.example"), "", 403),
+            (Some("https://example.com"), "", 401),
+            (Some("https://example.com"), "x", 101),
+        ] {
+            assert_eq!(connect(sent, token).await, status, "{sent:?} {token}");
+        }
+        assert_eq!(simulator.counts().refused, 4);
+    });
+}
+
+#[test]
 fn the_documentation_path_is_upgraded_and_silent() {
     run(async {
         let simulator = start(SimulatorOptions { rate: Rate::Max, ..SimulatorOptions::default() });

@@ -1,6 +1,6 @@
 //! Looks at the folder of the disk queue and leaves no trace in it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 use uw_websocket_actors::settings::{SpoolMode, SpoolSettings};
+use uw_websocket_core::private::{self, Exposure};
 use uw_websocket_core::spool::{SpoolError, look_at_lock};
 
 use super::plan::mebibytes;
 use super::report::{Finding, Report};
 use crate::exit::Exit;
+use crate::exposed;
 use crate::settings::units::shown_size;
 
 /// Longest wait for the disk: a network share that is gone never answers.
@@ -47,6 +49,10 @@ fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
     let mut findings = vec![Finding::fine("folder", folder)];
     findings.push(match look_at_lock(dir) {
         Ok(()) => Finding::fine("lock", "free"),
+        Err(held @ SpoolError::Held { is_exposed: true, .. }) => {
+            let advice = "if no service runs there, remove the file `lock` in it";
+            Finding::doubt("lock", held.to_string(), advice)
+        }
         Err(SpoolError::Held { pid, .. }) => {
             let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             let text = format!("a running service has the folder{pid}: a second one needs another SPOOL_DIR");
@@ -55,7 +61,32 @@ fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
         Err(error) => unusable("lock", error.to_string()),
     });
     findings.push(room(settings, &there));
+    findings.extend(exposed_to_others(exposed::of_spool(dir)));
     findings
+}
+
+/// Looks at the log files of a folder.
+pub(super) fn look_at_logs(dir: &Path, report: &mut Report<impl Write>) {
+    report.section("Log files", &dir.display().to_string());
+    match exposed_to_others(exposed::of_logs(dir)) {
+        Some(finding) => report.add(&finding),
+        None => report.add(&Finding::fine("modes", "other users can open none of them")),
+    }
+}
+
+fn exposed_to_others(found: io::Result<Option<Exposure>>) -> Option<Finding> {
+    const SUBJECT: &str = "modes";
+    match found {
+        Ok(None) => None,
+        Ok(Some(Exposure { path, mode, entries })) => {
+            let text = format!(
+                "other users can open {entries} of its entries, first {} (mode {mode:o})",
+                path.display()
+            );
+            Some(Finding::doubt(SUBJECT, text, exposed::ADVICE))
+        }
+        Err(error) => Some(Finding::doubt(SUBJECT, format!("not known: {error}"), exposed::ADVICE)),
+    }
 }
 
 fn unusable(subject: &str, text: String) -> Finding {
@@ -73,7 +104,8 @@ fn nearest(dir: &Path) -> PathBuf {
 /// Writes a file and removes it: rights, quotas and read-only mounts show only so.
 fn try_to_write(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".uw-websocket-check-{}", std::process::id()));
-    let written = File::create_new(&path).and_then(|mut file| file.write_all(b"probe"));
+    let created = private::options().write(true).create_new(true).open(&path);
+    let written = created.and_then(|mut file| file.write_all(b"probe"));
     let removed = fs::remove_file(&path);
     written.and(removed)
 }
@@ -113,6 +145,8 @@ fn bytes_in(dir: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use uw_websocket_actors::settings::{Fsync, WhenFull};
     use uw_websocket_core::spool::SpoolLock;
 
@@ -156,6 +190,19 @@ mod tests {
         let findings = findings_of(&settings(root.path().to_owned(), 1));
         assert_eq!(findings[1].mark, Mark::Fine);
         assert!(findings[1].text.contains(&std::process::id().to_string()), "{findings:?}");
+    }
+
+    #[test]
+    fn what_others_may_open_is_doubtful() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("spool");
+        private::create_folder(&dir).unwrap();
+        assert!(marks(&settings(dir.clone(), 1)).iter().all(|(_, mark)| *mark == Mark::Fine));
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o750)).unwrap();
+        let findings = findings_of(&settings(dir.clone(), 1));
+        let finding = findings.last().unwrap();
+        assert_eq!((finding.subject.as_str(), finding.mark), ("modes", Mark::Doubt));
+        assert!(finding.text.ends_with(&format!("first {} (mode 750)", dir.display())), "{}", finding.text);
     }
 
     #[test]

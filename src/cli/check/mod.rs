@@ -66,6 +66,9 @@ async fn look<W: Write>(args: &CheckArgs, settings: &Settings, ways: &Ways, mut 
         report.add(&state.room(&forecast));
     }
     disk::look(&actors.spool, &mut report);
+    if let Some(dir) = &settings.log.dir {
+        disk::look_at_logs(dir, &mut report);
+    }
     if !args.no_feed {
         feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
     }

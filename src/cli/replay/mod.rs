@@ -57,6 +57,9 @@ pub(super) struct ReplayArgs {
     /// The only token to accept [default: any that is not empty]
     #[arg(long)]
     token: Option<Secret>,
+    /// The only `Origin` header to accept, such as `https://example.com` [default: any, and none]
+    #[arg(long)]
+    origin: Option<String>,
     /// How many times as fast as it was: 1 to 1000, or `max`: as fast as the clients read
     #[arg(long, default_value = "1")]
     speed: Speed,
@@ -232,6 +235,7 @@ impl ReplayArgs {
             listen: self.listen,
             start_after_joins: self.start_after_joins(),
             token: self.token,
+            origin: self.origin,
             recording: Some(recording),
             ..SimulatorOptions::default()
         }
@@ -240,7 +244,31 @@ impl ReplayArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn options(line: &str) -> SimulatorOptions {
+        let args = Command::try_parse_from(line.split(' ')).unwrap().args;
+        let nothing = || Ok(futures_util::stream::empty().boxed_local());
+        args.options(Recording::new(nothing, RecordedPace::Max, false))
+    }
+
+    #[test]
+    fn it_listens_on_loopback_unless_told_otherwise_and_can_demand_a_token_and_an_origin() {
+        let usual = options("replay");
+        assert!(usual.listen.ip().is_loopback() && usual.token.is_none() && usual.origin.is_none());
+        let told = options("replay --listen 0.0.0.0:1 --token t --origin https://example.com");
+        assert_eq!(told.listen, "0.0.0.0:1".parse().unwrap());
+        assert_eq!(told.token.unwrap().reveal(), "t");
+        assert_eq!(told.origin.as_deref(), Some("https://example.com"));
+    }
 
     #[test]
     fn a_speed_is_a_number_of_times_or_max() {

@@ -28,13 +28,14 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
     folder: Arc<TempDir>,
+    umask: Option<&'static str>,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
         let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), folder: Arc::new(folder) }
+        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), umask: None }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -51,6 +52,12 @@ impl Setup {
     /// Sets a variable.
     pub(crate) fn set(mut self, name: &str, value: &str) -> Setup {
         self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the process under this umask, in place of that of the tests.
+    pub(crate) fn under_umask(mut self, umask: &'static str) -> Setup {
+        self.umask = Some(umask);
         self
     }
 
@@ -94,15 +101,25 @@ impl Setup {
 
     /// Starts the process.
     pub(crate) fn start(self) -> Service {
-        Service::spawn(&self.variables, self.folder)
+        Service::spawn(&self, Arc::clone(&self.folder))
     }
 }
 
 impl Service {
-    fn spawn(variables: &BTreeMap<String, String>, folder: Arc<TempDir>) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_uw-websocket"))
+    fn spawn(setup: &Setup, folder: Arc<TempDir>) -> Service {
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_uw-websocket");
+        let mut command = match setup.umask {
+            None => Command::new(PROGRAM),
+            Some(umask) => {
+                // only a process itself can set its umask: the shell does, and becomes the service
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "umask $0 && exec $1", umask, PROGRAM]);
+                shell
+            }
+        };
+        let mut child = command
             .env_clear()
-            .envs(variables)
+            .envs(&setup.variables)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -118,7 +135,7 @@ impl Service {
     /// Starts the next process in the folder of this one, which has ended, with the settings of `setup`.
     pub(crate) fn start_again(mut self, setup: &Setup) -> Service {
         assert!(!self.is_running(), "it has ended");
-        Service::spawn(&setup.variables, Arc::clone(&self.folder))
+        Service::spawn(setup, Arc::clone(&self.folder))
     }
 }
 

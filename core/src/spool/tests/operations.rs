@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::Symbol;
+use crate::private::tests::NEXT_WRITE_FAILS;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -423,7 +424,7 @@ fn when_a_full_disk_takes_no_note_the_first_removal_makes_room_for_it() {
         world.append("a", [ms]);
     }
     world.acknowledge(3);
-    std::os::unix::fs::symlink("/dev/full", world.folder().join("cursor.tmp")).unwrap();
+    NEXT_WRITE_FAILS.set(Some(std::io::ErrorKind::StorageFull));
     let now = world.now;
     world.spool().seal();
     assert_eq!(world.spool().sweep(now, Duration::ZERO).unwrap().segments, 3);
