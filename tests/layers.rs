@@ -37,7 +37,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && name != "tests" {
             sources(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|ending| ending == "rs") && name != "tests.rs" {
             found.push(path);
         }
     }
@@ -145,12 +145,12 @@ fn imports(folder: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     for (module, file) in files.iter().filter(|(module, _)| !module.is_empty()) {
         let parsed = syn::parse_file(&fs::read_to_string(file).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let mut names = Names { module: module.clone(), depth: 0, found: Vec::new() };
-        names.visit_file(&parsed);
+        let mut visitor = Names { module: module.clone(), depth: 0, found: Vec::new() };
+        visitor.visit_file(&parsed);
         let file_of = |name: &Module| {
             (1..=name.len()).rev().map(|len| name[..len].to_vec()).find(|part| files.contains_key(part))
         };
-        let named = names.found.iter().filter_map(file_of).filter(|named| named != module).collect();
+        let named = visitor.found.iter().filter_map(file_of).filter(|named| named != module).collect();
         imports.insert(module.clone(), named);
     }
     imports
