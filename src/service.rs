@@ -1,7 +1,7 @@
 //! The only wiring: disk queues → observations → shards → lease → in each term as owner the ledger and the supervisor
 //! with its children → HTTP, and then waiting for the end.
 //!
-//! Threads: the main one runs the supervisor, the herald, the janitor, the lease, the ledger and the signals; one arbiter runs all
+//! Threads: the main one runs the supervisor, the status reporter, the janitor, the lease, the ledger and the signals; one arbiter runs all
 //! connections and writers; each disk queue has two; each address of the HTTP side and the log have their own.
 
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
-use uw_websocket_actors::control::{self, CheckError};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
-use uw_websocket_actors::herald::Herald;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
-use uw_websocket_actors::lease::{LeaseKeeper, Role};
-use uw_websocket_actors::ledger::book::GapBook;
+use uw_websocket_actors::lease::{LeaseManager, Role};
+use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
+use uw_websocket_actors::redis_pool::{self, CheckError};
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
@@ -40,13 +40,13 @@ use uw_websocket_core::spool::SpoolLock;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::http::HttpSide;
+use crate::leadership_loop::{End, LeadershipLoop};
+use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
+use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
-use crate::term::{Remains, Term};
-use crate::turns::{End, Turns};
 use crate::version::VERSION;
-use crate::ways::Ways;
 
 /// Connections end before the writers that they send to.
 const STAGE_WRITERS: u8 = 0;
@@ -94,7 +94,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         crit!(log, "bad settings"; "error" => %error);
         Exit::BadSettings
     };
-    let Ways { plans, address, pool } = Ways::of(actors).map_err(|error| refuse(&error))?;
+    let Resources { plans, address, pool } = Resources::of(actors).map_err(|error| refuse(&error))?;
     let faults = fault_plan().map_err(|error| refuse(&error))?;
 
     let mut channels = channels_of(&actors.plan);
@@ -156,7 +156,7 @@ async fn check_redis(
     pool: &Pool,
     log: &Logger,
 ) -> Result<Option<u64>, Exit> {
-    let reachable = match control::check(address, &settings.actors.keys.prefix, pool).await {
+    let reachable = match redis_pool::check(address, &settings.actors.keys.prefix, pool).await {
         Ok(version) => {
             info!(log, "redis answers"; "version" => version);
             Some(pool)
@@ -203,11 +203,12 @@ impl Service {
             Err(exit) => return exit,
         };
         let prefix = &settings.actors.keys.prefix;
-        let log = self.log.new(o!("component" => "herald"));
-        Herald::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log).start();
+        let log = self.log.new(o!("component" => "status_reporter"));
+        StatusReporter::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log)
+            .start();
         self.start_janitor(&settings.actors, lease.role());
 
-        let turns = Turns {
+        let turns = LeadershipLoop {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
             timeout: settings.shutdown_timeout,
@@ -228,7 +229,7 @@ impl Service {
     }
 
     /// Begins a term as owner: what an earlier owner left in the ledger is read, then the children start.
-    async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> Term {
+    async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
         let places = ledger_places(settings, self.address.clone());
         let log = self.log.new(o!("component" => "ledger"));
         let clerk = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
@@ -236,25 +237,25 @@ impl Service {
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
-        Term::begin(Ledger::new(clerk).start(), remains, |data, escalations| {
+        LeadershipTerm::begin(Ledger::new(clerk).start(), remains, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)
         })
     }
 
-    async fn lease(&self, settings: &Settings) -> Result<LeaseKeeper, Exit> {
+    async fn lease(&self, settings: &Settings) -> Result<LeaseManager, Exit> {
         let actors = &settings.actors;
         let refuse = |error: &(dyn std::error::Error + 'static)| {
             error!(self.log, "redis refuses the service"; ErrorChain::new(error));
             Exit::BadSettings
         };
         // of its own: the lease waits for no connection behind others
-        let pool = control::pool(&actors.redis).map_err(|error| refuse(&error))?;
+        let pool = redis_pool::pool(&actors.redis).map_err(|error| refuse(&error))?;
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();
-        LeaseKeeper::start(pool, &actors.keys.prefix, predecessor, observations, log)
+        LeaseManager::start(pool, &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
     }
@@ -348,7 +349,7 @@ struct Tools {
     /// Whether anything may be written.
     gate: LeaseGate,
     /// Where they write what is missed or lost.
-    gaps: GapBook,
+    gaps: GapTracker,
     /// Their thread.
     data: ArbiterHandle,
 }

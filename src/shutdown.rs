@@ -22,13 +22,13 @@ use slog::{Logger, error, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::lease::LeaseKeeper;
+use uw_websocket_actors::lease::LeaseManager;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
 use crate::http::HttpSide;
-use crate::term::Term;
+use crate::leadership_term::LeadershipTerm;
 
 /// After the deadline: how long children that were told to end at once may take to be dropped, so that they count nothing
 /// while the books are looked at. They need no more than one turn of their thread.
@@ -61,9 +61,9 @@ impl Signals {
 /// What is to be ended.
 pub struct Parts {
     /// The connections and the writers; none in stand-by.
-    pub term: Option<Term>,
+    pub term: Option<LeadershipTerm>,
     /// The lease.
-    pub lease: LeaseKeeper,
+    pub lease: LeaseManager,
     /// The HTTP side.
     pub http: Option<HttpSide>,
     /// What became of the events.

@@ -42,8 +42,8 @@ impl Queue {
         for payload in payloads {
             let us = 1_767_323_045_000_006 + records.next_seq();
             let id = EntryId { ms: us / 1000, seq: records.next_seq() };
-            let outlets = [(None, id), (Some("SPY"), id)].into_iter();
-            records.push(channel, us, outlets, payload.as_bytes()).unwrap();
+            let destinations = [(None, id), (Some("SPY"), id)].into_iter();
+            records.push(channel, us, destinations, payload.as_bytes()).unwrap();
         }
         self.spool.append(&records, Instant::now()).unwrap();
     }

@@ -58,7 +58,7 @@ impl Actor for Auditor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::observations;
+    use crate::fixtures::observations;
     use slog::{Discard, o};
 
     #[test]

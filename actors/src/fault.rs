@@ -39,7 +39,7 @@ labelled! {
         Answered = "answered",
         /// What Redis took is acknowledged.
         Acknowledged = "acknowledged",
-        /// The fate of an unanswered transaction is looked up.
+        /// The outcome of an unanswered transaction is looked up.
         Reconciling = "reconciling",
         /// The latest snapshots are written to their hashes.
         SnapshotFlush = "snapshot_flush",

@@ -15,26 +15,26 @@ pub mod queue;
 pub mod settings;
 pub mod writer;
 
+pub mod acl;
 pub mod auditor;
 pub mod forecast;
-pub mod herald;
 pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;
-pub mod rights;
+pub mod status_reporter;
 pub mod supervisor;
 
 pub mod backoff;
-pub mod control;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
 mod glob;
-pub mod sampled;
+pub mod log_throttle;
+pub mod redis_pool;
 mod skew;
 mod sync;
 pub mod tls;
 
 #[cfg(test)]
-mod samples;
+mod fixtures;

@@ -15,12 +15,12 @@ use deadpool_redis::redis;
 use slog::{Discard, Logger, o};
 use tempfile::TempDir;
 use uw_websocket_actors::lease::gate::LeaseGate;
-use uw_websocket_actors::ledger::book::Watch;
-use uw_websocket_actors::ledger::clerk::Clerk;
+use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
 use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
-use uw_websocket_actors::ledger::post::Post;
-use uw_websocket_actors::ledger::shelf::ShelfError;
+use uw_websocket_actors::ledger::publisher::GapPublisher;
+use uw_websocket_actors::ledger::recorder::GapRecorder;
+use uw_websocket_actors::ledger::tracker::Watch;
 use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Distrust, Observations, unix_micros};
 use uw_websocket_actors::settings::RedisSettings;
@@ -97,7 +97,7 @@ impl Drop for RedisServer {
 
 /// A process as far as the ledger is concerned: one connection that joins `news`.
 struct Process {
-    clerk: Clerk,
+    clerk: GapRecorder,
     observations: Arc<Observations>,
 }
 
@@ -163,7 +163,8 @@ async fn polled(future: impl Future<Output = ()>, polls: usize) -> bool {
 }
 
 async fn stream(address: &Address, prefix: &str) -> Vec<Gap> {
-    let entries = Post::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
+    let entries =
+        GapPublisher::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
     entries.into_iter().map(|(_, gap)| gap.expect("an entry of ours")).collect()
 }
 
@@ -361,7 +362,7 @@ async fn a_state_of_the_future_writes_gaps_of_now() {
     let watch = process.join();
     process.turn().await;
     process.turn().await;
-    let entries = Post::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
+    let entries = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
     let now = unix_micros();
     assert_eq!(entries.len(), 2, "{entries:?}");
     for (id, gap) in entries {
@@ -385,7 +386,7 @@ async fn a_state_that_names_more_than_a_service_does_is_not_used() {
     redis.command(&["SET", "uw:ws:ledger", &long]);
     let places = Places { folder: None, address, prefix: "uw".into() };
     let read = ledger::look(places, unix_micros()).await;
-    assert!(matches!(read, Err(ShelfError::Unusable { .. })), "{read:?}");
+    assert!(matches!(read, Err(CheckpointError::Unusable { .. })), "{read:?}");
 }
 
 #[tokio::test]
@@ -400,7 +401,7 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
     process.turn().await;
     std::fs::write(folder.path().join("state.json"), "{").unwrap();
     let missing = ledger::look(places("other"), unix_micros()).await;
-    assert!(matches!(missing, Err(ShelfError::Unusable { .. })), "{missing:?}");
+    assert!(matches!(missing, Err(CheckpointError::Unusable { .. })), "{missing:?}");
     assert_eq!(ledger::look(places("uw"), unix_micros()).await.unwrap(), []);
 }
 

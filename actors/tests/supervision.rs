@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use uw_websocket_actors::observation::{Observations, lock};
 use uw_websocket_actors::settings::RestartSettings;
 use uw_websocket_actors::supervisor::{
-    Beat, ChildLife, ChildSpec, Drain, DrainReport, Escalation, GiveUpReason, Stop, Supervisor, Timing,
+    ChildLife, ChildSpec, Drain, DrainReport, Escalation, GiveUpReason, Heartbeat, Stop, Supervisor, Timing,
 };
 
 use crate::yardstick::{has_passed, stretched};
@@ -120,7 +120,7 @@ impl Actor for Fake {
     }
 }
 
-async fn beat_for_ever(beat: Beat) {
+async fn beat_for_ever(beat: Heartbeat) {
     loop {
         beat.beat();
         tokio::time::sleep(Duration::from_millis(3)).await;

@@ -53,7 +53,11 @@ impl Event {
             seq: record.seq,
             received_at: iso_utc(record.received_us),
             channel: record.channel.to_string(),
-            streams: record.outlets.iter().map(|(symbol, id)| (stream(symbol), id.to_string())).collect(),
+            streams: record
+                .destinations
+                .iter()
+                .map(|(symbol, id)| (stream(symbol), id.to_string()))
+                .collect(),
             payload: String::from_utf8(record.payload.to_vec()).unwrap(),
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, Outlet, ReadAt, Route, Symbol};
+use crate::event::{Channel, ChannelIndex, Destination, EntryIds, Event, MapCell, ReadAt, Route, Symbol};
 use crate::settings::{KeySettings, Targets};
 
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
@@ -31,13 +31,13 @@ pub fn keys() -> KeySettings {
     }
 }
 
-/// The outlet `uw:ws:<name>`, with a map for gex rows.
+/// The destination `uw:ws:<name>`, with a map for gex rows.
 #[must_use]
-pub fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
+pub fn destination(name: &str, maxlen: u64) -> Arc<Destination> {
     let (channel, symbol) =
         name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
     let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-    Arc::new(Outlet {
+    Arc::new(Destination {
         rest: keys().rest_key(&Channel::parse(channel).unwrap(), symbol.as_ref()),
         symbol,
         stream: format!("uw:ws:{name}").into(),
@@ -49,8 +49,8 @@ pub fn outlet(name: &str, maxlen: u64) -> Arc<Outlet> {
 
 /// A route of the first channel.
 #[must_use]
-pub fn route(shard: usize, outlets: Vec<Arc<Outlet>>) -> Arc<Route> {
-    Arc::new(Route { channel: ChannelIndex(0), shard, outlets })
+pub fn route(shard: usize, destinations: Vec<Arc<Destination>>) -> Arc<Route> {
+    Arc::new(Route { channel: ChannelIndex(0), shard, destinations })
 }
 
 /// An event received `after_ms` after [`RECEIVED_US`].

@@ -59,8 +59,8 @@ impl Numbering {
             self.last.clear();
         }
         let received_ms = event.received_us / 1000;
-        let ids = event.route.outlets.iter().map(|outlet| {
-            let last = self.last.entry_ref(&*outlet.stream).or_insert(self.base);
+        let ids = event.route.destinations.iter().map(|destination| {
+            let last = self.last.entry_ref(&*destination.stream).or_insert(self.base);
             *last = next_id(*last, received_ms).unwrap_or(*last);
             *last
         });

@@ -1,9 +1,9 @@
 //! Maps a topic and routing fields to a [`Route`]: streams, hashes and the shard.
 //!
-//! * A topic with a symbol has one outlet, that of the symbol.
-//! * A global channel has its full stream and one outlet per target symbol of the event. All its events share one
+//! * A topic with a symbol has one destination, that of the symbol.
+//! * A global channel has its full stream and one destination per target symbol of the event. All its events share one
 //!   home shard, so an event crosses one boundary and is stored by one transaction.
-//! * A per-ticker channel joined in its global form has the outlet of the event's symbol only. Events whose symbol
+//! * A per-ticker channel joined in its global form has the destination of the event's symbol only. Events whose symbol
 //!   is not valid in a key go to the channel's full stream, so that none is lost.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::event::{Channel, ChannelIndex, Outlet, Route, Scope, Symbol, Topic};
-use crate::feed::routing_fields::Facts;
+use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
+use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
 
 /// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
@@ -24,7 +24,7 @@ const MAX_REMEMBERED: usize = 16_384;
 const MAX_SYMBOLS: usize = 64;
 
 /// The same bound in bytes, for payloads far above the largest known, 4 KiB.
-const MAX_SPREAD_BYTES: usize = 1024 * 1024;
+const MAX_FAN_OUT_BYTES: usize = 1024 * 1024;
 
 /// Returns the distinct channels of the settings in order; [`ChannelIndex`] is an index into it.
 #[must_use]
@@ -45,7 +45,7 @@ pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
 /// The destination of an event.
 #[derive(Debug)]
 pub enum Routing {
-    /// The outlets of this route.
+    /// The destinations of this route.
     To(Arc<Route>),
     /// The channel is configured, but neither the topic nor the symbol is.
     NoTarget(ChannelIndex),
@@ -97,10 +97,10 @@ impl Router {
     }
 
     /// Selects the route of an event.
-    pub fn route_of(&mut self, topic: &str, facts: &Facts<'_>, payload_bytes: usize) -> Routing {
+    pub fn route_of(&mut self, topic: &str, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         match self.topics.get(topic) {
             Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
-            Some(Known::Global(index)) => Routing::To(self.spread(*index, facts, payload_bytes)),
+            Some(Known::Global(index)) => Routing::To(self.fan_out(*index, facts, payload_bytes)),
             None => {
                 let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
@@ -108,7 +108,12 @@ impl Router {
         }
     }
 
-    fn spread(&mut self, index: ChannelIndex, facts: &Facts<'_>, payload_bytes: usize) -> Arc<Route> {
+    fn fan_out(
+        &mut self,
+        index: ChannelIndex,
+        facts: &RoutingFields<'_>,
+        payload_bytes: usize,
+    ) -> Arc<Route> {
         // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
@@ -119,7 +124,7 @@ impl Router {
         symbols.retain(|symbol| self.is_target(symbol));
         symbols.sort_unstable();
         symbols.dedup();
-        symbols.truncate((MAX_SPREAD_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
+        symbols.truncate((MAX_FAN_OUT_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
 
         let memory = match symbols[..] {
             [] => Some((index, Box::from(""))),
@@ -149,13 +154,13 @@ impl Router {
         }
     }
 
-    /// Builds a route to the outlet of `first` (`None`: the full stream) and those of other symbols; it has at
-    /// least one outlet.
+    /// Builds a route to the destination of `first` (`None`: the full stream) and those of other symbols; it has at
+    /// least one destination.
     fn route(&self, index: ChannelIndex, first: Option<&str>, others: &[&str]) -> Arc<Route> {
         let channel = self.channel(index);
         let symbols = std::iter::once(first).chain(others.iter().copied().map(Some));
-        let outlets = symbols.map(|symbol| Arc::new(outlet(&self.keys, channel, symbol))).collect();
-        Arc::new(Route { channel: index, shard: home_shard(channel, first, self.shards), outlets })
+        let destinations = symbols.map(|symbol| Arc::new(destination(&self.keys, channel, symbol))).collect();
+        Arc::new(Route { channel: index, shard: home_shard(channel, first, self.shards), destinations })
     }
 
     fn index_of(&self, channel: &str) -> Option<ChannelIndex> {
@@ -181,14 +186,14 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
     home.finalize() as usize % shards
 }
 
-/// Builds the outlet of a channel for a validated symbol; `None` is its full stream.
+/// Builds the destination of a channel for a validated symbol; `None` is its full stream.
 #[must_use]
-pub fn outlet(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Outlet {
+pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Destination {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
     let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
-    Outlet {
+    Destination {
         rest: keys.rest_key(channel, symbol.as_ref()),
         symbol,
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
@@ -235,8 +240,10 @@ mod tests {
     }
 
     fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
-        match router.route_of(topic, &Facts::read(payload).unwrap(), payload.len()) {
-            Routing::To(route) => route.outlets.iter().map(|outlet| outlet.stream.to_string()).collect(),
+        match router.route_of(topic, &RoutingFields::read(payload).unwrap(), payload.len()) {
+            Routing::To(route) => {
+                route.destinations.iter().map(|destination| destination.stream.to_string()).collect()
+            }
             Routing::NoTarget(_) => vec!["no target".into()],
             Routing::UnknownChannel => vec!["unknown".into()],
         }
@@ -269,7 +276,7 @@ mod tests {
         let mut shards: Vec<usize> = (0..100)
             .map(|n| {
                 let payload = format!(r#"{{"ticker":"T{n}"}}"#);
-                match router.route_of("flow-alerts", &Facts::read(&payload).unwrap(), payload.len()) {
+                match router.route_of("flow-alerts", &RoutingFields::read(&payload).unwrap(), payload.len()) {
                     Routing::To(route) => route.shard,
                     other => unreachable!("{other:?}"),
                 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use tokio::time::sleep;
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::ledger;
+use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
-use uw_websocket_actors::ledger::post::{Post, PostError};
-use uw_websocket_actors::ledger::shelf::ShelfError;
+use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError};
 use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
@@ -78,7 +78,7 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
 async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     let actors = &settings.actors;
     let address = Address::new(&actors.redis).map_err(|error| Stop::Redis(error.to_string()))?;
-    let mut post = Post::new(address.clone(), &actors.keys.prefix);
+    let mut post = GapPublisher::new(address.clone(), &actors.keys.prefix);
     let mut printer =
         Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), rows: 0 };
     // an entry's id is never before the end of its gap
@@ -118,10 +118,10 @@ impl From<PostError> for Stop {
     }
 }
 
-impl From<ShelfError> for Stop {
-    fn from(error: ShelfError) -> Stop {
+impl From<CheckpointError> for Stop {
+    fn from(error: CheckpointError) -> Stop {
         let text = ErrorChain::new(&error).to_string();
-        if matches!(error, ShelfError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
+        if matches!(error, CheckpointError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
     }
 }
 
@@ -155,7 +155,7 @@ struct Line<'g, G> {
 
 impl<W: Write> Printer<'_, W> {
     /// Prints all that the ledger has after `last`, which becomes the last one.
-    async fn print_after(&mut self, post: &mut Post, last: &mut EntryId) -> Result<(), Stop> {
+    async fn print_after(&mut self, post: &mut GapPublisher, last: &mut EntryId) -> Result<(), Stop> {
         loop {
             let page = post.read_after(*last, PAGE).await?;
             let is_last = page.len() < PAGE;

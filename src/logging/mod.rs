@@ -75,7 +75,7 @@ impl Logging {
         let format = match settings.format {
             LogFormat::Json => Format::Json,
             LogFormat::Auto if !is_terminal => Format::Json,
-            LogFormat::Auto | LogFormat::Term => Format::Term { colours: is_terminal },
+            LogFormat::Auto | LogFormat::LeadershipTerm => Format::LeadershipTerm { colours: is_terminal },
         };
         let mut outputs = vec![format.output(io::stdout())];
         if let Some(dir) = &settings.dir {

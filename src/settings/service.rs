@@ -35,5 +35,5 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// For people.
-    Term,
+    LeadershipTerm,
 }

@@ -7,7 +7,7 @@ use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
-use uw_websocket_actors::control;
+use uw_websocket_actors::redis_pool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::link::AddressError;
 use uw_websocket_core::event::EntryId;
@@ -82,7 +82,7 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE + BLOCK));
-        let client = control::client(settings)?;
+        let client = redis_pool::client(settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that loads, or wants another login, says so here
         redis::cmd("SCAN").arg(0).arg("COUNT").arg(1).exec_async(&mut connection).await?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use deadpool_redis::redis::Value;
-use uw_websocket_actors::rights::rules;
+use uw_websocket_actors::acl::rules;
 use uw_websocket_core::event::Family;
 
 use crate::support::feed::Feed;

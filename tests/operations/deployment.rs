@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uw_websocket::exit::Exit;
 use uw_websocket::settings::{Preset, Secrecy, Settings, Sources, VARIABLES};
-use uw_websocket_actors::rights::rules;
+use uw_websocket_actors::acl::rules;
 
 use super::{file, items, text, yaml};
 
@@ -149,7 +149,7 @@ fn reader_rules() -> String {
     let channels = preset.split(',').chain(["gaps"]);
     let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
     format!(
-        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +type \
+        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +strlen +type \
          +unwatch +xinfo|groups +xinfo|stream +xlen +xrange +xread +xrevrange \
          ({} -@all +xack +xautoclaim +xgroup|create +xpending +xreadgroup)",
         streams.join(" ")

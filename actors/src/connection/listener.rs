@@ -20,18 +20,18 @@ use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
 use super::chunk::{Asked, CHUNK, Left, Unreadable, closed, next_chunk};
+use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
-use super::intake::{Intake, Taken};
 use super::reconnect::ReconnectPolicy;
 use super::session::{Acknowledged, Death, Due, Session, join_frame};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
-use crate::ledger::book::Watch;
 use crate::ledger::gap::GapReason;
+use crate::ledger::tracker::Watch;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
 use crate::queue::inbox::Inbox;
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub struct Listener {
     /// Interval between pings.
     pub ping_interval: Duration,
     /// Decodes frames.
-    pub intake: Intake,
+    pub decoder: FrameDecoder,
     /// Delivers events to the shards.
     pub forwarder: Forwarder,
     /// Inboxes by shard; nothing is read until all of them have a writer.
@@ -69,7 +69,7 @@ pub struct Listener {
     /// Becomes true when the connection is to drain.
     pub draining: watch::Receiver<bool>,
     /// Proves progress.
-    pub beat: Beat,
+    pub beat: Heartbeat,
     /// Test-only faults.
     pub faults: ChildFaults,
     /// Source of jitter.
@@ -325,7 +325,7 @@ impl Listener {
             match incoming {
                 Incoming::Text(frame) => self.accept_text(&frame, read_at, session),
                 Incoming::Binary(length) => {
-                    self.intake.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
+                    self.decoder.reject(Rejection::Binary, format!("{length} bytes").as_bytes());
                 }
                 Incoming::Pong => session.pong(),
                 // only the last of several pings needs an answer (RFC 6455 §5.5.3)
@@ -338,25 +338,25 @@ impl Listener {
 
     fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut Session) {
         self.faults.strike_at(FaultPoint::FrameTaken);
-        match self.intake.take(frame, read_at) {
-            Taken::Event(event) => {
+        match self.decoder.take(frame, read_at) {
+            Decoded::Event(event) => {
                 session.event(read_at.instant);
                 self.observed().last_event_at.set(read_at.unix_us);
                 self.forwarder.push(event, read_at);
             }
-            Taken::Filtered => {
+            Decoded::Filtered => {
                 session.event(read_at.instant);
                 self.observed().last_event_at.set(read_at.unix_us);
             }
-            Taken::Acknowledged(topic) => {
+            Decoded::Acknowledged(topic) => {
                 if session.acknowledge(&topic) == Acknowledged::Joined {
                     self.watch.joined(&topic);
                     info!(self.log, "subscribed"; "topic" => &topic);
                 }
                 self.observed().note_join(&topic, true, None);
             }
-            Taken::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
-            Taken::Nothing => {}
+            Decoded::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
+            Decoded::Nothing => {}
         }
     }
 
@@ -368,7 +368,7 @@ impl Listener {
             self.observations.rejected(Rejection::JoinRefused).add(1);
             warn!(self.log, "join refused"; "topic" => topic, "text" => text);
         } else {
-            self.intake.reject(Rejection::JoinRefused, frame);
+            self.decoder.reject(Rejection::JoinRefused, frame);
         }
     }
 
@@ -387,7 +387,7 @@ impl Listener {
             Unreadable::Ended => "connection closed without a close frame".into(),
             Unreadable::Socket(error) => {
                 if let SocketError::TooLarge(length) = error {
-                    self.intake.reject(Rejection::TooLarge, format!("{length} bytes").as_bytes());
+                    self.decoder.reject(Rejection::TooLarge, format!("{length} bytes").as_bytes());
                 }
                 self.connector.redact(&error.to_string())
             }

@@ -1,15 +1,15 @@
 //! A connection: the actor that owns one feed socket and its joins.
 //!
-//! In the order of an event: [`transport`] (socket → message), [`intake`] (message → event and its route, by the
+//! In the order of an event: [`transport`] (socket → message), [`decoder`] (message → event and its route, by the
 //! pure [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards).
 //! [`session`] schedules joins and pings on an open socket, [`reconnect`] and [`handshakes`] the next attempt;
 //! [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the actor here
 //! starts and stops it.
 
 pub mod chunk;
+pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
-pub mod intake;
 pub mod listener;
 pub mod reconnect;
 pub mod session;
@@ -19,9 +19,9 @@ pub mod trial;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use decoder::FrameDecoder;
 use forwarder::Forwarder;
 use handshakes::HandshakeLimiter;
-use intake::Intake;
 use listener::Listener;
 use reconnect::ReconnectPolicy;
 use slog::{Logger, error};
@@ -32,7 +32,7 @@ use uw_websocket_core::routing::Router;
 
 use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
-use crate::ledger::book::GapBook;
+use crate::ledger::tracker::GapTracker;
 use crate::observation::Observations;
 use crate::queue::inbox::Inbox;
 use crate::settings::ActorSettings;
@@ -52,7 +52,7 @@ pub struct ConnectionParts {
     /// Inboxes by shard.
     pub inboxes: Vec<Arc<Inbox>>,
     /// Records gaps.
-    pub book: GapBook,
+    pub book: GapTracker,
     /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -98,7 +98,7 @@ impl Connection {
             handshakes,
             policy: ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max),
             ping_interval: settings.feed.ping_interval,
-            intake: Intake::new(router, Arc::clone(&observations), redact, log.clone()),
+            decoder: FrameDecoder::new(router, Arc::clone(&observations), redact, log.clone()),
             forwarder: Forwarder::new(lanes),
             inboxes,
             watch: book.watch(position),

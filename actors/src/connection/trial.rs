@@ -7,7 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 use uw_websocket_core::feed::envelope::{self, Envelope};
-use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::feed::routing_fields::RoutingFields;
 
 use super::session::join_frame;
 use super::transport::{Assembler, FeedSocket, Incoming};
@@ -73,7 +73,7 @@ pub async fn leave(mut socket: FeedSocket) {
 fn answer(frame: &[u8], topic: &str) -> Option<Result<(), TrialError>> {
     match envelope::split(frame).ok()? {
         Envelope::Message { topic: of, payload } if of == topic => {
-            let facts = Facts::read(payload).ok()?;
+            let facts = RoutingFields::read(payload).ok()?;
             Some(match facts.join_status()? {
                 "ok" => Ok(()),
                 _ => Err(TrialError::Refused(String::from_utf8_lossy(payload).into_owned())),

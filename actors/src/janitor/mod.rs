@@ -29,8 +29,8 @@ use uw_websocket_core::settings::Retention;
 use self::pace::Pace;
 use self::sweep::Sweep;
 pub use self::sweep::{JanitorParts, Swept};
+use crate::log_throttle::LogThrottle;
 use crate::observation::unix_micros;
-use crate::sampled::Sampled;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
@@ -51,7 +51,7 @@ pub enum SweepError {
 pub struct Sweeper {
     parts: JanitorParts,
     pace: Pace,
-    failures: Sampled,
+    failures: LogThrottle,
 }
 
 /// The actor of the janitor.
@@ -63,7 +63,7 @@ impl Sweeper {
     /// Creates a sweeper that has not run yet.
     #[must_use]
     pub fn new(parts: JanitorParts) -> Sweeper {
-        Sweeper { parts, pace: Pace::default(), failures: Sampled::default() }
+        Sweeper { parts, pace: Pace::default(), failures: LogThrottle::default() }
     }
 
     /// Runs a round at a time in Unix milliseconds and logs it; removals are counted even if the round fails.

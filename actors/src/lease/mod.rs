@@ -29,8 +29,8 @@ use self::core::{ABSENCE, Answer, Lease};
 use self::gate::LeaseGate;
 use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, LeaseState, Observations, lock};
-use crate::sampled::Sampled;
 
 /// Timeout of the release: with a slower or unavailable Redis the lease expires instead.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
@@ -57,13 +57,13 @@ impl Role {
 
 /// Handle of the running lease manager.
 #[derive(Debug)]
-pub struct LeaseKeeper {
+pub struct LeaseManager {
     role: watch::Receiver<Role>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl LeaseKeeper {
+impl LeaseManager {
     /// Claims `<prefix>:ws:owner` once, under the name in `observations`, and then continually in the background.
     /// `pool` is exclusive to it.
     ///
@@ -75,7 +75,7 @@ impl LeaseKeeper {
         predecessor: Option<&str>,
         observations: Arc<Observations>,
         log: Logger,
-    ) -> Result<LeaseKeeper, KeyError> {
+    ) -> Result<LeaseManager, KeyError> {
         let key = LeaseKey::new(pool, prefix, observations.instance.clone(), predecessor);
         let mut claimant =
             Claimant { key, lease: Lease::default(), observations, log, told: Told::default() };
@@ -83,7 +83,7 @@ impl LeaseKeeper {
         let (changes, role) = watch::channel(claimant.first_role());
         let (stop, stopped) = oneshot::channel();
         let task = actix_rt::spawn(claimant.keep(changes, stopped));
-        Ok(LeaseKeeper { role, stop: Some(stop), task })
+        Ok(LeaseManager { role, stop: Some(stop), task })
     }
 
     /// Subscribes to the role. The sender is dropped when the task ends.
@@ -120,7 +120,7 @@ struct Claimant {
 struct Told {
     held: bool,
     absent: bool,
-    unconfirmed: Sampled,
+    unconfirmed: LogThrottle,
 }
 
 impl Claimant {
@@ -147,7 +147,7 @@ impl Claimant {
         let outcome = match asked {
             Ok((sent, answer)) => {
                 self.lease.answered(sent, now, answer);
-                self.told.unconfirmed = Sampled::default();
+                self.told.unconfirmed = LogThrottle::default();
                 Ok(())
             }
             Err(error) => {

@@ -31,7 +31,7 @@ labelled! {
 
 /// How an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// Redis has taken its every entry.
     Stored,
     /// It equals one that came shortly before.
@@ -185,9 +185,9 @@ impl ChannelObservation {
     }
 
     /// Counts events that ended, where they were until then.
-    pub fn end(&self, from: Place, fate: Fate, events: u64) {
+    pub fn end(&self, from: Place, outcome: Outcome, events: u64) {
         self.held(from).left.add(events);
-        self.ended_as(fate).add(events);
+        self.ended_as(outcome).add(events);
     }
 
     fn held(&self, place: Place) -> &Held {
@@ -197,12 +197,12 @@ impl ChannelObservation {
         }
     }
 
-    fn ended_as(&self, fate: Fate) -> &Count {
-        match fate {
-            Fate::Stored => &self.stored,
-            Fate::Duplicate => &self.duplicate,
-            Fate::Quarantined => &self.quarantined,
-            Fate::Dropped(reason) => self.dropped(reason),
+    fn ended_as(&self, outcome: Outcome) -> &Count {
+        match outcome {
+            Outcome::Stored => &self.stored,
+            Outcome::Duplicate => &self.duplicate,
+            Outcome::Quarantined => &self.quarantined,
+            Outcome::Dropped(reason) => self.dropped(reason),
         }
     }
 
@@ -303,11 +303,11 @@ mod tests {
             (10, 7, 3)
         );
         channel.spool(5);
-        channel.end(Place::Memory, Fate::Duplicate, 1);
-        channel.end(Place::Memory, Fate::Dropped(DropReason::Crash), 1);
-        channel.end(Place::Disk, Fate::Stored, 2);
-        channel.end(Place::Disk, Fate::Quarantined, 1);
-        channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolFull), 1);
+        channel.end(Place::Memory, Outcome::Duplicate, 1);
+        channel.end(Place::Memory, Outcome::Dropped(DropReason::Crash), 1);
+        channel.end(Place::Disk, Outcome::Stored, 2);
+        channel.end(Place::Disk, Outcome::Quarantined, 1);
+        channel.end(Place::Disk, Outcome::Dropped(DropReason::SpoolFull), 1);
         assert_eq!((channel.came(), channel.ended(), channel.pending()), (11, 7, 4));
         assert_eq!((channel.held_in(Place::Memory), channel.held_in(Place::Disk)), (0, 4));
         assert_eq!(channel.audit(), None);
@@ -331,7 +331,7 @@ mod tests {
     fn an_event_that_leaves_a_place_where_it_was_not_is_a_violation() {
         let (ended, spooled) = (channel(), channel());
         ended.receive();
-        ended.end(Place::Disk, Fate::Stored, 1);
+        ended.end(Place::Disk, Outcome::Stored, 1);
         assert_eq!(ended.audit().map(|violation| (violation.came, violation.accounted)), Some((1, 2)));
         spooled.spool(1);
         assert_eq!(spooled.audit().map(|violation| (violation.came, violation.accounted)), Some((0, 1)));

@@ -99,7 +99,7 @@ impl Backlog {
     }
 
     /// Iterates over the batches not on disk, oldest first, up to `max_bytes`, but at least one if there is any.
-    pub(super) fn unkept(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &Arc<EventBatch>)> {
+    pub(super) fn unspooled(&self, max_bytes: usize) -> impl Iterator<Item = (Span, &Arc<EventBatch>)> {
         let mut bytes = 0;
         self.held()
             .filter(|held| !held.is_on_disk())
@@ -324,8 +324,9 @@ impl Backlog {
     ) -> EntryId {
         for item in &mut self.items {
             let Item::Batch(held) = item else { continue };
-            let goes_there =
-                |event: &Event| event.route.outlets.iter().any(|outlet| &*outlet.stream == stream);
+            let goes_there = |event: &Event| {
+                event.route.destinations.iter().any(|destination| &*destination.stream == stream)
+            };
             if !which(held) || !held.batch.events().iter().any(goes_there) {
                 continue;
             }
@@ -378,15 +379,17 @@ impl Backlog {
 /// Raises the event's ID in a stream above `last` if necessary; returns the resulting last ID. If no ID is left the
 /// event keeps its own, which Redis rejects.
 fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
-    let Some(outlet) = event.route.outlets.iter().position(|outlet| &*outlet.stream == stream) else {
+    let Some(destination) =
+        event.route.destinations.iter().position(|destination| &*destination.stream == stream)
+    else {
         return last;
     };
-    let own = event.ids.get(outlet);
+    let own = event.ids.get(destination);
     if own > last {
         return own;
     }
     let Ok(id) = next_id(last, event.received_us / 1000) else { return last };
-    event.ids.set(outlet, id);
+    event.ids.set(destination, id);
     id
 }
 

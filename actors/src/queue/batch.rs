@@ -120,7 +120,7 @@ fn bytes_of(event: &Event) -> usize {
 }
 
 fn weight_of(event: &Event) -> usize {
-    event.payload.len() * event.route.outlets.len()
+    event.payload.len() * event.route.destinations.len()
 }
 
 /// Size of a batch's first block; a single event of any channel fits.
@@ -155,12 +155,12 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::batch;
-    use uw_websocket_core::fixtures::{event, outlet, route};
+    use crate::fixtures::batch;
+    use uw_websocket_core::fixtures::{destination, event, route};
 
     /// Three events with 6 bytes in total.
     fn three() -> EventBatch {
-        let route = route(0, vec![outlet("price:SPY", 0)]);
+        let route = route(0, vec![destination("price:SPY", 0)]);
         batch(["1", "22", "333"].map(|payload| event(&route, payload, 0)))
     }
 

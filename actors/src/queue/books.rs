@@ -9,7 +9,7 @@ use super::batch::EventBatch;
 use super::losses;
 use crate::ledger::gap::Gap;
 use crate::observation::{
-    ChannelObservation, DropReason, Fate, Observations, Place, WriterObservation, lock,
+    ChannelObservation, DropReason, Observations, Outcome, Place, WriterObservation, lock,
 };
 
 /// The accounting of one queue.
@@ -65,7 +65,7 @@ impl Books {
         let mut channels: Vec<(String, u64)> = Vec::new();
         for event in events {
             let channel = self.channel(event.route.channel);
-            channel.end(Place::Memory, Fate::Dropped(reason), 1);
+            channel.end(Place::Memory, Outcome::Dropped(reason), 1);
             let name = channel.channel.name();
             match channels.iter_mut().find(|(known, _)| known == name) {
                 Some((_, count)) => *count += 1,
@@ -82,7 +82,7 @@ impl Books {
         for (name, events) in &dropped.events {
             // all channels found on disk at startup have counters
             if let Some(channel) = self.observations.channel_named(name) {
-                channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolFull), *events);
+                channel.end(Place::Disk, Outcome::Dropped(DropReason::SpoolFull), *events);
             }
         }
         let events = dropped.events.values().sum();

@@ -42,7 +42,7 @@ pub enum DiskError {
 
 /// The position of a disk queue.
 #[derive(Debug)]
-pub struct Standing {
+pub struct DiskPosition {
     /// All records below this number are stored.
     pub acknowledged: u64,
     /// Number of the next record.
@@ -53,11 +53,11 @@ pub struct Standing {
     pub removed: std::collections::HashMap<Arc<str>, EntryId>,
 }
 
-impl Standing {
+impl DiskPosition {
     /// Returns the position of an open disk queue.
     #[must_use]
-    pub fn of(spool: &Spool) -> Standing {
-        Standing {
+    pub fn of(spool: &Spool) -> DiskPosition {
+        DiskPosition {
             acknowledged: spool.acknowledged(),
             next: spool.next_seq(),
             kept_from: spool.kept_from(),
@@ -112,7 +112,7 @@ pub(super) enum Job {
         bytes: u64,
         answer: oneshot::Sender<Result<Option<Dropped>, SpoolError>>,
     },
-    Stand(oneshot::Sender<Standing>),
+    Stand(oneshot::Sender<DiskPosition>),
     Flush(oneshot::Sender<Result<(), SpoolError>>),
 }
 
@@ -139,9 +139,9 @@ pub struct Reassignment {
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
     pub below: u64,
-    pub lasts: HashMap<Arc<str>, EntryId, RandomState>,
+    pub last_ids: HashMap<Arc<str>, EntryId, RandomState>,
     /// The last IDs of entries that were never on disk.
-    pub unkept: HashMap<Arc<str>, EntryId, RandomState>,
+    pub unspooled: HashMap<Arc<str>, EntryId, RandomState>,
 }
 
 /// The handle of one shard's disk queue.
@@ -227,13 +227,13 @@ impl Disk {
     }
 
     /// Requests the position without waiting.
-    pub fn ask_standing(&self) -> Answer<Standing> {
+    pub fn ask_position(&self) -> Answer<DiskPosition> {
         self.ask(Job::Stand)
     }
 
     /// Returns the position.
-    pub async fn standing(&self) -> Result<Standing, DiskError> {
-        self.ask_standing().wait().await
+    pub async fn standing(&self) -> Result<DiskPosition, DiskError> {
+        self.ask_position().wait().await
     }
 
     /// Writes all state to disk, as at shutdown.
@@ -242,15 +242,15 @@ impl Disk {
     }
 
     /// Acknowledges all records below `below`, with the last IDs written to their streams.
-    pub fn acknowledge(&self, below: u64, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
+    pub fn acknowledge(&self, below: u64, last_ids: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
         let mut stored = lock(&self.stored);
         stored.below = stored.below.max(below);
-        stored.lasts.extend(lasts);
+        stored.last_ids.extend(last_ids);
     }
 
     /// Records the last IDs of stream entries that were never on disk.
-    pub fn note_unkept(&self, lasts: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
-        lock(&self.stored).unkept.extend(lasts);
+    pub fn note_unspooled(&self, last_ids: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
+        lock(&self.stored).unspooled.extend(last_ids);
     }
 
     pub(super) fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Answer<A> {

@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 
 use slog::{Logger, debug, info, warn};
 use tokio::sync::Notify;
-use uw_websocket_core::spool::{ASIDE, Damage, Records, Spool, SpoolError, StreamName};
+use uw_websocket_core::spool::{Damage, Records, SALVAGE, Spool, SpoolError, StreamName};
 
-use super::disk::{Acknowledged, Appended, Collect, Disk, DiskError, JOBS, Job, Standing};
+use super::disk::{Acknowledged, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Observations, lock};
-use crate::sampled::Sampled;
 use crate::settings::{Fsync, SpoolSettings};
 
 /// Maximum number of files waiting for sync; a file may be included several times.
 const MAX_DIRTY: usize = 32;
 /// Interval at which, after a bypass of a failing disk, the last IDs of entries never on disk are written: a small
 /// file per shard.
-const UNKEPT_EVERY: Duration = Duration::from_secs(1);
+const UNSPOOLED_EVERY: Duration = Duration::from_secs(1);
 /// Minimum interval between the starts of two appends on a busy feed: at 5 000 events per second two are merged.
 const LINGER: Duration = Duration::from_micros(400);
 /// Maximum interval between the appends of a busy feed; a quieter one never waits.
@@ -80,11 +80,11 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         dirty: Vec::new(),
         shown: (0, 0),
         persisted: None,
-        has_unkept: false,
-        unkept_at: Instant::now(),
+        has_unspooled: false,
+        unspooled_at: Instant::now(),
         synced_at: Instant::now(),
         turned_at: Instant::now(),
-        failures: Sampled::default(),
+        failures: LogThrottle::default(),
         log: parts.log,
     };
     thread::Builder::new().name("spool".into()).spawn(move || {
@@ -134,11 +134,11 @@ struct DiskThread {
     /// The position in the cursor file: acknowledged, next, and the number of events in between.
     persisted: Option<(u64, u64, u64)>,
     /// Whether any entry was stored without having been on disk since that was last written.
-    has_unkept: bool,
-    unkept_at: Instant,
+    has_unspooled: bool,
+    unspooled_at: Instant,
     synced_at: Instant,
     turned_at: Instant,
-    failures: Sampled,
+    failures: LogThrottle,
     log: Logger,
 }
 
@@ -216,7 +216,7 @@ impl DiskThread {
             }
             Job::Stand(answer) => {
                 self.take_stored(Instant::now());
-                answer.send(Standing::of(&self.spool)).is_err()
+                answer.send(DiskPosition::of(&self.spool)).is_err()
             }
             Job::Flush(answer) => answer.send(self.flush()).is_err(),
         };
@@ -237,12 +237,12 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Acknowledged { below, lasts, unkept } = std::mem::take(&mut *lock(&self.stored));
-        self.has_unkept |= !unkept.is_empty();
-        self.spool.note_unkept(&unkept);
+        let Acknowledged { below, last_ids, unspooled } = std::mem::take(&mut *lock(&self.stored));
+        self.has_unspooled |= !unspooled.is_empty();
+        self.spool.note_unspooled(&unspooled);
         if below > 0 {
-            let lasts: Vec<_> = lasts.into_iter().collect();
-            let done = self.spool.acknowledge(below, &lasts, now);
+            let last_ids: Vec<_> = last_ids.into_iter().collect();
+            let done = self.spool.acknowledge(below, &last_ids, now);
             self.report(done);
         }
     }
@@ -271,9 +271,9 @@ impl DiskThread {
         self.take_stored(now);
         let kept = self.persist_cursor();
         self.report(kept);
-        if now.duration_since(self.unkept_at) >= UNKEPT_EVERY {
-            self.unkept_at = now;
-            let noted = self.persist_unkept();
+        if now.duration_since(self.unspooled_at) >= UNSPOOLED_EVERY {
+            self.unspooled_at = now;
+            let noted = self.persist_unspooled();
             self.report(noted);
         }
         let swept = self.spool.sweep(now, self.settings.keep);
@@ -290,16 +290,16 @@ impl DiskThread {
     /// Writes all state to disk, each part even if another fails.
     fn flush(&mut self) -> Result<(), SpoolError> {
         self.take_stored(Instant::now());
-        let noted = self.persist_unkept();
+        let noted = self.persist_unspooled();
         let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
         noted.and(kept)
     }
 
     /// Writes the last IDs of entries stored without having been on disk.
-    fn persist_unkept(&mut self) -> Result<(), SpoolError> {
-        if self.has_unkept {
+    fn persist_unspooled(&mut self) -> Result<(), SpoolError> {
+        if self.has_unspooled {
             self.spool.persist_removed()?;
-            self.has_unkept = false;
+            self.has_unspooled = false;
         }
         Ok(())
     }
@@ -358,14 +358,14 @@ impl DiskThread {
 
 /// Removes the folder of an empty queue, unless it has a salvage folder to be inspected.
 fn remove(folder: &Path) -> io::Result<()> {
-    if !folder.join(ASIDE).exists() {
+    if !folder.join(SALVAGE).exists() {
         return std::fs::remove_dir_all(folder);
     }
     Ok(())
 }
 
 fn sync_files(files: &Receiver<Vec<File>>, log: &Logger) {
-    let mut failures = Sampled::default();
+    let mut failures = LogThrottle::default();
     while let Ok(files) = files.recv() {
         for file in files {
             if let Err(error) = file.sync_data()

@@ -21,7 +21,7 @@ use uw_websocket_core::spool::{
     Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
 };
 
-use super::disk::Standing;
+use super::disk::DiskPosition;
 use super::disk_thread::{self, DiskParts};
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
@@ -205,7 +205,7 @@ impl OpenFolders {
         let olds = olds.into_iter().enumerate();
         let olds = olds.map(|(position, (folder, spool))| (position % self.shards, folder, spool, false));
         for (shard, folder, spool, is_own) in todays.chain(olds) {
-            let (standing, kept) = (Standing::of(&spool), spool.kept());
+            let (standing, kept) = (DiskPosition::of(&spool), spool.kept());
             let disk = disk_thread::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
@@ -230,7 +230,7 @@ impl OpenFolders {
         }
         let generations = Generations::new(old);
         let quarantine = Arc::new(Mutex::new(Quarantine::new(&settings.dir)));
-        let healing = Arc::default();
+        let restoring = Arc::default();
         let shards = own.into_iter().zip(adopted).enumerate().map(|(position, (own, old))| {
             let size = writers.transaction_size();
             let capacity = writers.mailbox_capacity;
@@ -244,7 +244,7 @@ impl OpenFolders {
                 generations: generations.clone(),
                 quarantine: Arc::clone(&quarantine),
                 suspects: Arc::default(),
-                healing: Arc::clone(&healing),
+                restoring: Arc::clone(&restoring),
                 learnt: Arc::default(),
             }
         });

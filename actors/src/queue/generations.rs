@@ -71,7 +71,7 @@ impl OldQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::old_queue;
+    use crate::fixtures::old_queue;
 
     #[test]
     fn a_generation_waits_for_all_queues_of_the_ones_before_it() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use slog::{Logger, error};
 use tokio::time::timeout;
 use uw_websocket_core::duplicates::Duplicates;
-use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
+use uw_websocket_core::event::{ChannelIndex, Destination, EntryId, Event};
 use uw_websocket_core::ids::Numbering;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Unrecordable;
@@ -14,16 +14,16 @@ use uw_websocket_core::spool::Unrecordable;
 use super::backlog::{Backlog, Left, Lent, Position};
 use super::batch::TransactionSize;
 use super::books::Books;
-use super::decoder::Decoder;
-use super::disk::{Disk, DiskError, Standing};
+use super::disk::{Disk, DiskError, DiskPosition};
 use super::inbox::Inbox;
 use super::kept::{DiskReader, Kept};
 use super::losses;
 use super::persistence::{APPEND_BYTES, Persistence, RETRY_EVERY, Step};
+use super::record_decoder::RecordDecoder;
 use super::shared::{Next, Shared, State, Supply, Transit};
 use super::stored::{Stored, StoredStreams};
 use crate::ledger::gap::Gap;
-use crate::observation::{DropReason, Fate, Observations, Place, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place, lock};
 use crate::settings::SpoolSettings;
 
 /// A queue; cheap to clone. Its methods may be called from any thread, but only one writer at a time may append,
@@ -36,7 +36,7 @@ pub struct QueueParts {
     /// Its disk; `None` for a queue in memory only.
     pub disk: Option<Disk>,
     /// Position of its disk; records below the acknowledged number are stored.
-    pub standing: Option<Standing>,
+    pub standing: Option<DiskPosition>,
     /// The highest ID of each stream among stored records still on disk.
     pub kept: std::collections::HashMap<Arc<str>, EntryId>,
     /// Whether it was left by an earlier process; such a queue accepts no more events.
@@ -86,7 +86,7 @@ impl Queue {
             stored,
             unrecordable: VecDeque::new(),
         };
-        let decoder = Decoder::new(parts.keys, shard, parts.size, Arc::clone(&observations));
+        let decoder = RecordDecoder::new(parts.keys, shard, parts.size, Arc::clone(&observations));
         Queue(Arc::new(Shared {
             name: disk.as_ref().map_or_else(|| format!("memory-{shard}").into(), |disk| disk.folder().into()),
             changed: disk.as_ref().map_or_else(Arc::default, Disk::answered),
@@ -217,9 +217,9 @@ impl Queue {
     }
 
     /// Ends the event that does not fit into a record.
-    pub fn end_unrecordable(&self, fate: Fate) {
+    pub fn end_unrecordable(&self, outcome: Outcome) {
         if let Some((event, _)) = lock(&self.0.state).unrecordable.pop_front() {
-            self.0.books.channel(event.route.channel).end(Place::Memory, fate, 1);
+            self.0.books.channel(event.route.channel).end(Place::Memory, outcome, 1);
         }
     }
 
@@ -288,7 +288,7 @@ impl Queue {
     /// when it is written.
     pub async fn reassign(
         &self,
-        (index, outlet): (ChannelIndex, &Outlet),
+        (index, destination): (ChannelIndex, &Destination),
         skip: HashSet<Position>,
         above: EntryId,
     ) {
@@ -299,7 +299,7 @@ impl Queue {
             if !state.persistence.is_asked() {
                 let channel = self.0.books.channel(index).channel.name();
                 self.0.persist(state, |persistence, work| {
-                    persistence.reassign(work, (channel, outlet), skip, above);
+                    persistence.reassign(work, (channel, destination), skip, above);
                 });
                 break;
             }
@@ -309,9 +309,9 @@ impl Queue {
 
     // --- ack --------------------------------------------------------------------------------------------------------
 
-    /// Ends a lent batch: `fate` returns the outcome of each event by its index, and `lasts` has the last entry
+    /// Ends a lent batch: `outcome` returns the outcome of each event by its index, and `last_ids` has the last entry
     /// that Redis stored per stream.
-    pub fn ack(&self, lent: &Lent, fate: impl Fn(usize) -> Fate, lasts: Vec<(Arc<str>, EntryId)>) {
+    pub fn ack(&self, lent: &Lent, outcome: impl Fn(usize) -> Outcome, last_ids: Vec<(Arc<str>, EntryId)>) {
         let shared = &*self.0;
         let state = &mut *lock(&shared.state);
         let Some(Left { batch, record }) = state.backlog.acknowledge(lent.first) else {
@@ -319,17 +319,17 @@ impl Queue {
         };
         let place = if record.is_some() { Place::Disk } else { Place::Memory };
         for (at, event) in batch.events().iter().enumerate() {
-            shared.books.channel(event.route.channel).end(place, fate(at), 1);
+            shared.books.channel(event.route.channel).end(place, outcome(at), 1);
         }
-        for (stream, id) in &lasts {
+        for (stream, id) in &last_ids {
             state.stored.note(stream, *id, record.is_some());
         }
         if let Some(disk) = shared.disk() {
-            let names = lasts.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
+            let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
             match record {
                 Some(record) => disk.acknowledge(record + batch.len() as u64, names),
                 // never on disk, so a loss in Redis cannot be rewritten from there; that has to be known
-                None => disk.note_unkept(names),
+                None => disk.note_unspooled(names),
             }
         }
         state.persistence.has_room();
@@ -342,10 +342,10 @@ impl Queue {
     #[must_use]
     pub fn learn(&self, event: &Event, is_stored: bool) -> u64 {
         let state = &mut *lock(&self.0.state);
-        for (outlet, id) in event.route.outlets.iter().zip(event.ids.as_slice()) {
-            state.numbering.raise(&outlet.stream, *id);
+        for (destination, id) in event.route.destinations.iter().zip(event.ids.as_slice()) {
+            state.numbering.raise(&destination.stream, *id);
             if is_stored {
-                state.stored.note(&outlet.stream, *id, true);
+                state.stored.note(&destination.stream, *id, true);
             }
         }
         state.duplicates.fingerprint(event.route.symbol(), &event.payload)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use super::batch::EventBatch;
-use super::decoder::Decoder;
-use super::disk::{Disk, DiskError, Standing};
+use super::disk::{Disk, DiskError, DiskPosition};
+use super::record_decoder::RecordDecoder;
 use crate::observation::lock;
 
 /// Maximum number of events per read: several transactions, so that Redis need not wait for each.
@@ -16,13 +16,13 @@ const READ_BYTES: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct DiskReader {
     disk: Disk,
-    decoder: Mutex<Decoder>,
+    decoder: Mutex<RecordDecoder>,
 }
 
 impl DiskReader {
     /// Creates a reader of a disk.
     #[must_use]
-    pub fn new(disk: Disk, decoder: Decoder) -> DiskReader {
+    pub fn new(disk: Disk, decoder: RecordDecoder) -> DiskReader {
         DiskReader { disk, decoder: Mutex::new(decoder) }
     }
 
@@ -55,7 +55,7 @@ pub struct Kept {
 impl Kept {
     /// Creates the range of stored records at a position of `reader`'s disk.
     #[must_use]
-    pub fn new(reader: Arc<DiskReader>, standing: &Standing) -> Kept {
+    pub fn new(reader: Arc<DiskReader>, standing: &DiskPosition) -> Kept {
         let (from, to) = (standing.kept_from, standing.acknowledged);
         Kept { reader, from, to, acknowledged: to, next: standing.next }
     }

@@ -7,7 +7,7 @@ use uw_websocket_core::event::{Channel, Family};
 use uw_websocket_core::spool::Damage;
 
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::{DropReason, Fate, Observations, Place, unix_micros};
+use crate::observation::{DropReason, Observations, Outcome, Place, unix_micros};
 
 /// Returns the gaps of dropped events by channel.
 pub fn of_channels(
@@ -74,7 +74,7 @@ pub fn settle(damages: &[Damage], folder: &str, observations: &Observations, log
         observations.channels.iter().map(|channel| channel.channel.clone()).collect();
     for (name, events) in damages.iter().flat_map(|damage| &damage.channels) {
         if let Some(channel) = observations.channel_named(name) {
-            channel.end(Place::Disk, Fate::Dropped(DropReason::SpoolCorrupt), *events);
+            channel.end(Place::Disk, Outcome::Dropped(DropReason::SpoolCorrupt), *events);
         }
     }
     of_damages(damages, folder, &channels, log)

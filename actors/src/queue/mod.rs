@@ -18,14 +18,13 @@
 //!
 //! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
 //! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
-//! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`decoder`] and `kept` read records back.
+//! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`record_decoder`] and `kept` read records back.
 //! [`folders`] opens all queues at startup, [`generations`] are queues left by other settings, [`losses`] become
 //! gaps, and [`shard`] outlives a writer.
 
 pub mod backlog;
 pub mod batch;
 pub mod books;
-pub mod decoder;
 pub mod disk;
 pub mod disk_thread;
 pub mod folders;
@@ -36,6 +35,7 @@ pub mod inbox;
 mod kept;
 pub mod losses;
 mod persistence;
+pub mod record_decoder;
 pub mod retirement;
 pub mod shard;
 mod shared;

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slog::{Logger, error, info};
-use uw_websocket_core::event::{EntryId, Outlet};
+use uw_websocket_core::event::{Destination, EntryId};
 use uw_websocket_core::ids::Numbering;
 use uw_websocket_core::spool::{Dropped, Reassigned, Records, SpoolError};
 
 use super::backlog::{Backlog, Position, Span};
 use super::batch::EventBatch;
 use super::books::Books;
-use super::disk::{Answer, Appended, Collect, Disk, DiskError, Reassignment, Standing};
+use super::disk::{Answer, Appended, Collect, Disk, DiskError, DiskPosition, Reassignment};
 use crate::error_chain::ErrorChain;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{DropReason, lock};
-use crate::sampled::Sampled;
 use crate::settings::WhenFull;
 
 /// Maximum bytes per append: some milliseconds of work for the disk's thread, so that no request waits long behind
@@ -70,8 +70,8 @@ pub(super) struct Persistence {
     fault: Option<DiskFault>,
     /// Time since which the disk queue is full and room is awaited.
     full_since: Option<Instant>,
-    failures: Sampled,
-    overflows: Sampled,
+    failures: LogThrottle,
+    overflows: LogThrottle,
 }
 
 /// A request that changes the disk.
@@ -85,8 +85,8 @@ enum Question {
         answer: Answer<Result<Option<Dropped>, SpoolError>>,
     },
     /// After a failure: whatever could not be synced may exist nevertheless.
-    Standing {
-        answer: Answer<Standing>,
+    DiskPosition {
+        answer: Answer<DiskPosition>,
     },
     Reassign {
         stream: Arc<str>,
@@ -122,8 +122,8 @@ impl Persistence {
             question: None,
             fault: None,
             full_since: None,
-            failures: Sampled::default(),
-            overflows: Sampled::default(),
+            failures: LogThrottle::default(),
+            overflows: LogThrottle::default(),
         }
     }
 
@@ -168,7 +168,7 @@ impl Persistence {
         }
         self.question = Some(match &self.fault {
             Some(fault) if now < fault.retry_at => return self.bypass(work),
-            Some(fault) if !fault.is_known => Question::Standing { answer: disk.ask_standing() },
+            Some(fault) if !fault.is_known => Question::DiskPosition { answer: disk.ask_position() },
             Some(_) | None => Question::Append { spans: Vec::new(), answer: disk.append(collect()) },
         });
         (Step::Asked, false)
@@ -177,10 +177,10 @@ impl Persistence {
     /// Selects, on the disk's thread, the records of an append, oldest first.
     pub(super) fn collect(&mut self, backlog: &Backlog, records: &mut Records) -> Vec<Arc<EventBatch>> {
         records.clear(self.next_record);
-        let (unkept, batches) =
-            backlog.unkept(APPEND_BYTES).map(|(span, batch)| (span, Arc::clone(batch))).unzip();
+        let (unspooled, batches) =
+            backlog.unspooled(APPEND_BYTES).map(|(span, batch)| (span, Arc::clone(batch))).unzip();
         if let Some(Question::Append { spans, .. }) = &mut self.question {
-            *spans = unkept;
+            *spans = unspooled;
         }
         batches
     }
@@ -189,21 +189,22 @@ impl Persistence {
     pub(super) fn reassign(
         &mut self,
         work: &mut Work<'_>,
-        (channel, outlet): (&str, &Outlet),
+        (channel, destination): (&str, &Destination),
         skip: HashSet<Position>,
         above: EntryId,
     ) {
         let Some(disk) = &self.disk else {
-            let last = work.backlog.renumber(&outlet.stream, &skip, above);
-            return work.numbering.raise(&outlet.stream, last);
+            let last = work.backlog.renumber(&destination.stream, &skip, above);
+            return work.numbering.raise(&destination.stream, last);
         };
         let answer = disk.reassign(Reassignment {
             channel: channel.to_owned(),
-            symbol: outlet.symbol.as_ref().map(ToString::to_string),
+            symbol: destination.symbol.as_ref().map(ToString::to_string),
             skip: work.backlog.records_of(&skip),
             above,
         });
-        self.question = Some(Question::Reassign { stream: Arc::clone(&outlet.stream), skip, above, answer });
+        self.question =
+            Some(Question::Reassign { stream: Arc::clone(&destination.stream), skip, above, answer });
     }
 
     /// Applies the pending answer if it has arrived; returns whether it has.
@@ -216,7 +217,7 @@ impl Persistence {
             Question::MakeRoom { answer } => {
                 answer.take().map(|dropped| self.made_room(work, dropped.and_then(|dropped| Ok(dropped?))))
             }
-            Question::Standing { answer } => answer.take().map(|standing| self.stands(work, standing)),
+            Question::DiskPosition { answer } => answer.take().map(|standing| self.stands(work, standing)),
             Question::Reassign { stream, skip, above, answer } => answer.take().map(|reassigned| {
                 let reassigned = reassigned.and_then(|reassigned| Ok(reassigned?));
                 self.reassigned(work, stream, skip, (*above, reassigned));
@@ -240,7 +241,7 @@ impl Persistence {
         self.question = None;
     }
 
-    fn stands(&mut self, work: &Work<'_>, standing: Result<Standing, DiskError>) {
+    fn stands(&mut self, work: &Work<'_>, standing: Result<DiskPosition, DiskError>) {
         match standing {
             Ok(standing) => {
                 self.next_record = standing.next;

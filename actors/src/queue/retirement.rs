@@ -32,7 +32,7 @@ impl Retirement {
                 break;
             }
             let home = home_shard(&channel, symbol, self.heirs.len());
-            self.heirs[home].note_unkept([(Arc::clone(name), *id)]);
+            self.heirs[home].note_unspooled([(Arc::clone(name), *id)]);
             told.insert(home);
         }
         told.into_iter().map(|home| self.heirs[home].ask(Job::Flush)).collect()

@@ -13,7 +13,7 @@ use super::disk::DiskError;
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
 use crate::observation::{DropReason, Observations};
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 use crate::writer::poison::Suspects;
 
 /// Lower bound of the ordinals of a channel's events; those of earlier processes are below it.
@@ -46,7 +46,7 @@ pub struct Shard {
     /// Events during whose handling a writer died.
     pub suspects: Arc<Mutex<Suspects>>,
     /// Shared by all shards.
-    pub healing: Arc<Healing>,
+    pub restoring: Arc<Healing>,
     /// Whether events of earlier processes have been learnt.
     pub learnt: Arc<OnceCell<()>>,
 }
@@ -83,7 +83,7 @@ impl Shard {
     pub async fn learn(
         &self,
         observations: &Observations,
-        beat: &Beat,
+        beat: &Heartbeat,
         mut stored: impl FnMut(&Event),
     ) -> Result<(), DiskError> {
         let learn = async {
@@ -112,7 +112,7 @@ impl Shard {
     pub async fn visit(
         &self,
         observations: &Observations,
-        beat: &Beat,
+        beat: &Heartbeat,
         with_backlog: bool,
         mut visit: impl FnMut(&Event, bool),
     ) -> Result<(), DiskError> {
@@ -145,7 +145,7 @@ impl Shard {
 
     fn is_home_of(&self, event: &Event, observations: &Observations) -> bool {
         let channel = &observations.channel(event.route.channel).channel;
-        let symbol = event.route.outlets.first().and_then(|outlet| outlet.symbol.as_ref());
+        let symbol = event.route.destinations.first().and_then(|destination| destination.symbol.as_ref());
         home_shard(channel, symbol.map(Symbol::as_str), self.shards) == self.position
     }
 }

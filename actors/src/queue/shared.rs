@@ -19,7 +19,7 @@ use super::disk::Disk;
 use super::kept::DiskReader;
 use super::persistence::{Persistence, Step, Work};
 use super::stored::StoredStreams;
-use crate::observation::{DropReason, Fate, Place, lock};
+use crate::observation::{DropReason, Outcome, Place, lock};
 
 /// Maximum wait for a turn: its holder may hang, for instance on a blocked thread. At the end of the process others
 /// persist its events, with little time.
@@ -114,7 +114,7 @@ impl Shared {
         batch.retain(|event| {
             let is_duplicate = marks.next().is_some_and(|is_duplicate| *is_duplicate);
             if is_duplicate {
-                self.books.channel(event.route.channel).end(Place::Memory, Fate::Duplicate, 1);
+                self.books.channel(event.route.channel).end(Place::Memory, Outcome::Duplicate, 1);
             }
             !is_duplicate
         });
@@ -127,7 +127,7 @@ impl Shared {
         }
         batch.retain(|event| {
             let channel = self.books.channel(event.route.channel).channel.name();
-            let checked = Records::check(channel, event.route.outlets.len(), &event.payload);
+            let checked = Records::check(channel, event.route.destinations.len(), &event.payload);
             checked.map_err(|error| state.unrecordable.push_back((event.clone(), error))).is_ok()
         });
     }
@@ -188,9 +188,10 @@ impl Shared {
 
     pub(super) fn record(&self, records: &mut Records, event: &Event) -> Result<(), Unrecordable> {
         let channel = &self.books.channel(event.route.channel).channel;
-        let outlets = event.route.outlets.iter().zip(event.ids.as_slice());
-        let outlets = outlets.map(|(outlet, id)| (outlet.symbol.as_ref().map(Symbol::as_str), *id));
-        records.push(channel.name(), event.received_us, outlets, &event.payload)
+        let destinations = event.route.destinations.iter().zip(event.ids.as_slice());
+        let destinations =
+            destinations.map(|(destination, id)| (destination.symbol.as_ref().map(Symbol::as_str), *id));
+        records.push(channel.name(), event.received_us, destinations, &event.payload)
     }
 
     /// Lends the next batch, or returns the records to read for it; `Ok(None)` if there is nothing.

@@ -16,7 +16,7 @@ pub struct Stored {
     /// The highest ID.
     pub last: EntryId,
     /// The highest ID on no disk, which cannot be rewritten.
-    pub unkept: EntryId,
+    pub unspooled: EntryId,
 }
 
 /// The stored entries of a queue's streams.
@@ -32,13 +32,13 @@ impl StoredStreams {
         let stored = self.0.entry_ref(&**stream).or_default();
         stored.last = stored.last.max(id);
         if !is_kept {
-            stored.unkept = stored.unkept.max(id);
+            stored.unspooled = stored.unspooled.max(id);
         }
     }
 
     /// Records that no entry can be rewritten any more.
     pub(super) fn disk_is_gone(&mut self) {
-        self.0.values_mut().for_each(|stored| stored.unkept = stored.last);
+        self.0.values_mut().for_each(|stored| stored.unspooled = stored.last);
     }
 
     /// Returns all streams.

@@ -13,18 +13,18 @@ use slog::{Discard, Logger, o};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Route};
-use uw_websocket_core::fixtures::{event, keys, outlet, read_at, route};
+use uw_websocket_core::fixtures::{destination, event, keys, read_at, route};
 use uw_websocket_core::ids::Numbering;
 use uw_websocket_core::spool::{Limits, Spool, Unrecordable};
 
 use super::backlog::{Backlog, Lent};
-use super::disk::Standing;
+use super::disk::DiskPosition;
 use super::disk_thread::{self, DiskParts};
 use super::inbox::Inbox;
 use super::shared::WRITTEN_AT_END;
 use super::*;
-use crate::observation::{DropReason, Fate, Observations, Place, lock};
-use crate::samples::{SIZE, observations, queue, spool_settings};
+use crate::fixtures::{SIZE, observations, queue, spool_settings};
+use crate::observation::{DropReason, Observations, Outcome, Place, lock};
 use crate::settings::WhenFull;
 
 /// Time limit of operations that should take milliseconds.
@@ -99,7 +99,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };
     let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
     assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
-    let standing = Standing::of(&spool);
+    let standing = DiskPosition::of(&spool);
     let disk = disk_thread::start(DiskParts {
         spool,
         folder: "shard".into(),
@@ -124,7 +124,7 @@ impl World {
             observations,
             queue,
             inbox,
-            routes: STREAMS.map(|name| route(0, vec![outlet(name, 0)])),
+            routes: STREAMS.map(|name| route(0, vec![destination(name, 0)])),
             sent: Vec::new(),
             stored: 0,
             redis: BTreeMap::new(),
@@ -185,14 +185,14 @@ impl World {
             lent.batch.events().iter().map(|event| std::str::from_utf8(&event.payload).unwrap()).collect();
         assert_eq!(found, expected);
         let behind = lent.batch.events().iter().find(|event| {
-            let stream = &*event.route.outlets[0].stream;
+            let stream = &*event.route.destinations[0].stream;
             event.ids.get(0) <= self.redis.get(stream).copied().unwrap_or_default()
         });
         if let Some(event) = behind {
-            let outlet = &event.route.outlets[0];
-            let above = self.redis[&*outlet.stream];
+            let destination = &event.route.destinations[0];
+            let above = self.redis[&*destination.stream];
             let polls = dies.then_some(1);
-            let of_stream = (event.route.channel, &**outlet);
+            let of_stream = (event.route.channel, &**destination);
             live_for(polls, self.queue.reassign(of_stream, HashSet::new(), above)).await;
             return;
         }
@@ -200,12 +200,12 @@ impl World {
             return;
         }
         for event in lent.batch.events() {
-            let last = self.redis.entry(event.route.outlets[0].stream.to_string()).or_default();
+            let last = self.redis.entry(event.route.destinations[0].stream.to_string()).or_default();
             assert!(event.ids.get(0) > *last, "IDs rise");
             *last = event.ids.get(0);
         }
         self.stored += lent.batch.len();
-        self.queue.ack(&lent, |_| Fate::Stored, Vec::new());
+        self.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
     }
 
     async fn append_all(&mut self) {
@@ -325,7 +325,7 @@ fn what_no_record_can_hold_is_handed_out_and_holds_nothing_up() {
             let (_, error) = world.queue.unrecordable().expect("it stays until it is ended");
             assert!(matches!(error, Unrecordable::Payload(_)));
         }
-        world.queue.end_unrecordable(Fate::Quarantined);
+        world.queue.end_unrecordable(Outcome::Quarantined);
         assert!(world.queue.is_safe() && world.queue.unrecordable().is_none());
         assert_eq!(world.observations.channels[0].quarantined.get(), 1);
         assert_eq!(world.observations.audit(), []);
@@ -360,10 +360,10 @@ fn an_acknowledgement_of_what_was_not_lent_changes_nothing() {
         world.append_all().await;
         let Ok(Next::Write(lent)) = world.queue.peek().await else { panic!() };
         let other = Lent { first: 17, ..lent.clone() };
-        world.queue.ack(&other, |_| Fate::Stored, Vec::new());
+        world.queue.ack(&other, |_| Outcome::Stored, Vec::new());
         assert!(!world.queue.is_empty());
-        world.queue.ack(&lent, |_| Fate::Stored, Vec::new());
-        world.queue.ack(&lent, |_| Fate::Stored, Vec::new());
+        world.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
+        world.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
         assert_eq!(world.observations.channels[0].stored.get(), 1);
     });
 }
@@ -375,7 +375,7 @@ fn what_is_in_memory_alone_ends_with_the_process_on_record() {
         let queue = queue(None, &observations, WhenFull::Block);
         let inbox = Inbox::new(0, 1, 64, SIZE, Arc::clone(&observations));
         let lane = inbox.lane(0);
-        lane.push(event(&route(0, vec![outlet("price:SPY", 0)]), "{}", 0), read_at());
+        lane.push(event(&route(0, vec![destination("price:SPY", 0)]), "{}", 0), read_at());
         lane.flush();
         queue.accept(&inbox);
         queue.keep().await;
@@ -399,7 +399,7 @@ fn new_ids_for_several_streams_leave_alone_what_is_stored_in_each() {
         assert_eq!(lent.batch.len(), 4);
         let above = EntryId { ms: uw_websocket_core::fixtures::RECEIVED_US / 1000 + 5, seq: 0 };
         for (stored, stream) in [0, 1].into_iter().zip(&world.routes) {
-            let of_stream = (ChannelIndex(0), &*stream.outlets[0]);
+            let of_stream = (ChannelIndex(0), &*stream.destinations[0]);
             live_for(None, world.queue.reassign(of_stream, HashSet::from([stored]), above)).await;
         }
         let Ok(Next::Write(again)) = world.queue.peek().await else { panic!() };
@@ -452,7 +452,7 @@ fn what_no_record_can_hold_is_handed_out_until_it_has_ended() {
         world.append_all().await;
         assert!(world.queue.unrecordable().is_some());
         assert!(world.queue.unrecordable().is_some(), "whoever had it may have died");
-        world.queue.end_unrecordable(Fate::Quarantined);
+        world.queue.end_unrecordable(Outcome::Quarantined);
         assert!(world.queue.unrecordable().is_none());
         assert_eq!(world.observations.channels[0].quarantined.get(), 1);
 

@@ -87,15 +87,15 @@ const WAITING_BEAT: Duration = Duration::from_secs(1);
 /// step. Set by the child, reset by the supervisor in each round. A loop that has ended, and dropped this and all
 /// clones, is no longer checked.
 #[derive(Clone, Debug, Default)]
-pub struct Beat {
+pub struct Heartbeat {
     own: Arc<AtomicBool>,
 }
 
 /// The heartbeats of all loops of a child, which makes progress only if each of them does. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Beats(Arc<Mutex<Vec<Weak<AtomicBool>>>>);
+pub struct Heartbeats(Arc<Mutex<Vec<Weak<AtomicBool>>>>);
 
-impl Beat {
+impl Heartbeat {
     /// Reports that the loop made progress, or waits deliberately (for Redis, for the feed).
     pub fn beat(&self) {
         self.own.store(true, Relaxed);
@@ -117,13 +117,13 @@ impl Beat {
     }
 }
 
-impl Beats {
+impl Heartbeats {
     /// Registers another loop and returns its heartbeat.
     #[must_use]
-    pub fn beat(&self) -> Beat {
+    pub fn beat(&self) -> Heartbeat {
         let own = Arc::new(AtomicBool::new(false));
         lock(&self.0).push(Arc::downgrade(&own));
-        Beat { own }
+        Heartbeat { own }
     }
 
     /// Whether every loop has beaten since this last returned true.
@@ -149,20 +149,20 @@ impl Beats {
 pub struct ChildLife {
     child: usize,
     generation: u64,
-    beats: Beats,
+    beats: Heartbeats,
     finished: bool,
     ends: Recipient<ChildEnded>,
 }
 
 impl ChildLife {
-    pub(super) fn new(child: usize, generation: u64, ends: Recipient<ChildEnded>) -> (ChildLife, Beats) {
-        let beats = Beats::default();
+    pub(super) fn new(child: usize, generation: u64, ends: Recipient<ChildEnded>) -> (ChildLife, Heartbeats) {
+        let beats = Heartbeats::default();
         (ChildLife { child, generation, beats: beats.clone(), finished: false, ends }, beats)
     }
 
     /// Returns the heartbeats of this life's loops.
     #[must_use]
-    pub fn beats(&self) -> &Beats {
+    pub fn beats(&self) -> &Heartbeats {
         &self.beats
     }
 
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_beat_is_taken_once() {
-        let beats = Beats::default();
+        let beats = Heartbeats::default();
         assert!(!beats.take(), "nobody proves progress yet");
         let beat = beats.beat();
         assert!(!beats.take());
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_loop_that_gets_on_does_not_hide_one_that_does_not() {
-        let beats = Beats::default();
+        let beats = Heartbeats::default();
         let (committer, ingest) = (beats.beat(), beats.beat());
         committer.beat();
         assert!(!beats.take());
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_on_purpose_is_progress() {
-        let beats = Beats::default();
+        let beats = Heartbeats::default();
         let beat = beats.beat();
         let waited = async {
             beat.during(tokio::time::sleep(Duration::from_secs(60))).await;
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_short_waits_are_progress_like_a_long_one() {
-        let beats = Beats::default();
+        let beats = Heartbeats::default();
         let beat = beats.beat();
         let waited = async {
             for _ in 0..120 {

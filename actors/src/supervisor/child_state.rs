@@ -3,7 +3,7 @@
 use actix::{Recipient, SpawnHandle};
 use tokio::time::Instant;
 
-use super::child::{Beats, ChildSpec, Stop};
+use super::child::{ChildSpec, Heartbeats, Stop};
 use super::timing::Timing;
 use crate::backoff::Backoff;
 
@@ -17,7 +17,7 @@ pub(super) struct Child {
 
 #[derive(Debug)]
 pub(super) enum ChildState {
-    Running { since: Instant, beats: Beats, stop: Recipient<Stop>, silent_rounds: u32 },
+    Running { since: Instant, beats: Heartbeats, stop: Recipient<Stop>, silent_rounds: u32 },
     Waiting { restart: SpawnHandle },
     Ended,
 }

@@ -38,7 +38,7 @@ use crate::settings::RestartSettings;
 use self::child_state::{Child, ChildState};
 use self::data_thread::{DataThread, ThreadHealth};
 
-pub use self::child::{Beat, Beats, ChildEnded, ChildLife, ChildSpec, Ending, Stop};
+pub use self::child::{ChildEnded, ChildLife, ChildSpec, Ending, Heartbeat, Heartbeats, Stop};
 pub use self::drain::{Drain, DrainReport};
 pub use self::escalation::{Escalation, GiveUpReason};
 pub use self::restart_policy::{RestartPolicy, Verdict};

@@ -13,8 +13,8 @@ use super::store::Refused;
 use super::store::fault::{Refusal, StoreFault};
 use super::streams::{Entry, SlotIndex};
 use super::transaction::Transaction;
+use crate::log_throttle::LogThrottle;
 use crate::queue::backlog::{Lent, Position};
-use crate::sampled::Sampled;
 
 /// State between attempts.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Work {
     /// Time of the last check of Redis without events to write.
     pub looked_at: Option<Instant>,
     /// Limits log messages of a disk that cannot be read.
-    pub disk_faults: Sampled,
+    pub disk_faults: LogThrottle,
 }
 
 impl Work {
@@ -125,7 +125,7 @@ impl Attempt<'_> {
     fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> bool {
         let streams = &mut self.reconciler.streams;
         if refused.is_empty() {
-            for entry in self.work.transaction.lasts().iter().map(|at| &entries[*at]) {
+            for entry in self.work.transaction.last_ids().iter().map(|at| &entries[*at]) {
                 streams.wrote(entry.stream, entry.id);
                 self.work.taken.push((entry.stream, entry.id));
             }

@@ -267,7 +267,8 @@ impl Committer {
         lent: &Lent,
     ) -> Result<(), StoreFault> {
         let poison = &self.poison;
-        let wanted = |at: usize, outlet: usize| !poison.has_given_up(lent.first + at as u64, outlet);
+        let wanted =
+            |at: usize, destination: usize| !poison.has_given_up(lent.first + at as u64, destination);
         let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
         let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
         let entries = match placed {
@@ -326,8 +327,8 @@ impl Committer {
         observed.events.add(events);
         observed.latency.observe(lent.batch.read_at().instant.elapsed(), events);
         let streams = &self.reconciler.streams;
-        let lasts = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
-        queue.ack(lent, |at| put_away.fate_of(at), lasts);
+        let last_ids = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
+        queue.ack(lent, |at| put_away.outcome_of(at), last_ids);
         for loss in losses {
             self.scope.gaps.note(loss);
         }

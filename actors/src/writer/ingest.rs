@@ -71,9 +71,9 @@ impl Ingest {
         faults.reach(FaultPoint::Appended).await;
         queue.take_losses().into_iter().for_each(|loss| self.scope.gaps.note(loss));
         while let Some((event, error)) = queue.unrecordable() {
-            let (fate, losses) =
+            let (outcome, losses) =
                 self.poison.put_event_away(&event, &error.to_string(), &self.scope.log).await;
-            queue.end_unrecordable(fate);
+            queue.end_unrecordable(outcome);
             for loss in losses {
                 self.scope.gaps.note(loss);
             }

@@ -48,12 +48,12 @@ use self::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
-use crate::ledger::book::GapBook;
+use crate::ledger::tracker::GapTracker;
 use crate::messages::Delivery;
 use crate::observation::Observations;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
-use crate::supervisor::{Beats, ChildLife, Stop};
+use crate::supervisor::{ChildLife, Heartbeats, Stop};
 
 /// Parts of a writer; its factory builds them anew for each start.
 pub struct WriterParts {
@@ -66,7 +66,7 @@ pub struct WriterParts {
     /// The age limit of keys.
     pub retention: Retention,
     /// Records losses.
-    pub gaps: GapBook,
+    pub gaps: GapTracker,
     /// Permission to write, by the lease.
     pub gate: LeaseGate,
     /// State and counters, also read by HTTP and the status page.
@@ -102,7 +102,7 @@ impl WriterParts {
         self,
         writer: Recipient<Delivery>,
         deliveries: Arc<Notify>,
-        beats: Beats,
+        beats: Heartbeats,
     ) -> Result<(), DiskError> {
         let WriterParts { shard, address, keys, retention, gaps, gate, observations, faults, log } = self;
         let snapshots = keys

@@ -11,16 +11,16 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use slog::{Logger, error};
-use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Outlet};
+use uw_websocket_core::event::{ChannelIndex, Destination, EntryId, Event};
 use uw_websocket_core::quarantine::{self, Quarantine, QuarantineError};
 
 use super::streams::Entry;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::Gap;
-use crate::observation::{DropReason, Fate, Observations, lock, unix_micros};
+use crate::log_throttle::LogThrottle;
+use crate::observation::{DropReason, Observations, Outcome, lock, unix_micros};
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::losses;
-use crate::sampled::Sampled;
 
 /// Maximum number of suspects: more than the largest transaction has.
 const MAX_SUSPECTS: usize = 16_384;
@@ -76,7 +76,7 @@ pub struct Poison {
     poisoned: HashMap<Position, Poisoned, RandomState>,
     /// Their entries, which are not tried again.
     given_up: HashSet<(Position, usize), RandomState>,
-    refusals: Sampled,
+    refusals: LogThrottle,
 }
 
 impl Poison {
@@ -93,7 +93,7 @@ impl Poison {
             observations,
             poisoned: HashMap::default(),
             given_up: HashSet::default(),
-            refusals: Sampled::default(),
+            refusals: LogThrottle::default(),
         }
     }
 
@@ -134,16 +134,16 @@ impl Poison {
 
     /// Marks the entry of an event as impossible to write. Of several reasons the first one counts.
     pub fn give_up(&mut self, lent: &Lent, entry: &Entry, reason: &str) {
-        let (event, outlet) = entry.of(&lent.batch);
+        let (event, destination) = entry.of(&lent.batch);
         let at = lent.first + entry.at as u64;
-        self.given_up.insert((at, entry.outlet));
-        self.poisoned.entry(at).or_insert_with(|| Poisoned::new(event, outlet, entry.id, reason));
+        self.given_up.insert((at, entry.destination));
+        self.poisoned.entry(at).or_insert_with(|| Poisoned::new(event, destination, entry.id, reason));
     }
 
     /// Whether an entry must not be tried again.
     #[must_use]
-    pub fn has_given_up(&self, at: Position, outlet: usize) -> bool {
-        !self.given_up.is_empty() && self.given_up.contains(&(at, outlet))
+    pub fn has_given_up(&self, at: Position, destination: usize) -> bool {
+        !self.given_up.is_empty() && self.given_up.contains(&(at, destination))
     }
 
     /// Quarantines the poison events of a lent batch; returns their outcomes and the losses.
@@ -162,22 +162,22 @@ impl Poison {
         }
         let losses = self.losses(&poisoned);
         let fates = self.write(poisoned, log).await;
-        let at = |(position, fate): (Position, Fate)| {
-            usize::try_from(position - lent.first).ok().map(|at| (at, fate))
+        let at = |(position, outcome): (Position, Outcome)| {
+            usize::try_from(position - lent.first).ok().map(|at| (at, outcome))
         };
         (PutAway(fates.into_iter().filter_map(at).collect()), losses)
     }
 
     /// Quarantines one event that is in no queue.
-    pub async fn put_event_away(&mut self, event: &Event, reason: &str, log: &Logger) -> (Fate, Vec<Gap>) {
-        let Some(outlet) = event.route.outlets.first() else {
-            return (Fate::Dropped(DropReason::Rejected), Vec::new());
+    pub async fn put_event_away(&mut self, event: &Event, reason: &str, log: &Logger) -> (Outcome, Vec<Gap>) {
+        let Some(destination) = event.route.destinations.first() else {
+            return (Outcome::Dropped(DropReason::Rejected), Vec::new());
         };
-        let poisoned = vec![(0, Poisoned::new(event, outlet, event.ids.get(0), reason))];
+        let poisoned = vec![(0, Poisoned::new(event, destination, event.ids.get(0), reason))];
         let losses = self.losses(&poisoned);
         let fates = self.write(poisoned, log).await;
-        let fate = fates.first().map_or(Fate::Dropped(DropReason::Rejected), |(_, fate)| *fate);
-        (fate, losses)
+        let outcome = fates.first().map_or(Outcome::Dropped(DropReason::Rejected), |(_, outcome)| *outcome);
+        (outcome, losses)
     }
 
     /// Returns a gap per channel with the number of events and their time range.
@@ -196,17 +196,17 @@ impl Poison {
     }
 
     /// Writes to the quarantine file, which may be slow, on another thread.
-    async fn write(&self, poisoned: Vec<(Position, Poisoned)>, log: &Logger) -> Vec<(Position, Fate)> {
-        let lost = Fate::Dropped(DropReason::Rejected);
+    async fn write(&self, poisoned: Vec<(Position, Poisoned)>, log: &Logger) -> Vec<(Position, Outcome)> {
+        let lost = Outcome::Dropped(DropReason::Rejected);
         let ats: Vec<Position> = poisoned.iter().map(|(at, _)| *at).collect();
         let (quarantine, observations) = (Arc::clone(&self.quarantine), Arc::clone(&self.observations));
         let written = tokio::task::spawn_blocking(move || {
             let mut quarantine = lock(&quarantine);
             let mut failure = None;
-            let fates: Vec<(Position, Fate)> = poisoned
+            let fates: Vec<(Position, Outcome)> = poisoned
                 .iter()
                 .map(|(at, event)| match put(&mut quarantine, event, &observations) {
-                    Ok(()) => (*at, Fate::Quarantined),
+                    Ok(()) => (*at, Outcome::Quarantined),
                     Err(error) => {
                         failure = Some(error);
                         (*at, lost)
@@ -228,7 +228,7 @@ impl Poison {
 
 /// Outcomes of poison events, by index in the batch.
 #[derive(Debug, Default)]
-pub struct PutAway(HashMap<usize, Fate, RandomState>);
+pub struct PutAway(HashMap<usize, Outcome, RandomState>);
 
 impl PutAway {
     /// Whether an event was stored.
@@ -239,17 +239,17 @@ impl PutAway {
 
     /// Returns the outcome of an event; stored unless it is poison.
     #[must_use]
-    pub fn fate_of(&self, at: usize) -> Fate {
-        self.0.get(&at).copied().unwrap_or(Fate::Stored)
+    pub fn outcome_of(&self, at: usize) -> Outcome {
+        self.0.get(&at).copied().unwrap_or(Outcome::Stored)
     }
 }
 
 impl Poisoned {
-    fn new(event: &Event, outlet: &Outlet, id: EntryId, reason: &str) -> Poisoned {
+    fn new(event: &Event, destination: &Destination, id: EntryId, reason: &str) -> Poisoned {
         Poisoned {
             reason: reason.to_owned(),
             channel: event.route.channel,
-            stream: Arc::clone(&outlet.stream),
+            stream: Arc::clone(&destination.stream),
             id,
             received_us: event.received_us,
             payload: event.payload.clone(),

@@ -27,11 +27,11 @@ use super::store::{Connection, EntryStatus};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
 use crate::fault::FaultPoint;
+use crate::log_throttle::LogThrottle;
 use crate::queue::Queue;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
-use crate::sampled::Sampled;
 
 /// The result of placing a batch.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct Reconciler {
     /// Events of the shard's own queue before this position may have been written already.
     doubt: Position,
     restorer: Restorer,
-    passed_ids: Sampled,
+    passed_ids: LogThrottle,
     scope: Scope,
 }
 
@@ -68,7 +68,7 @@ impl Reconciler {
             shard,
             keys,
             streams: Streams::default(),
-            passed_ids: Sampled::default(),
+            passed_ids: LogThrottle::default(),
             scope,
         }
     }
@@ -118,8 +118,8 @@ impl Reconciler {
         let stored = self.stored_of(connection, queue, lent, &behind).await?;
         let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
         if late.is_empty() {
-            let lasts = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
-            return Ok(Placed::Ready(entries, lasts));
+            let last_ids = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
+            return Ok(Placed::Ready(entries, last_ids));
         }
         let is_stuck = |entry: &Entry| !renumbers || next_id(self.streams.last(entry.stream), 0).is_err();
         let stuck: Vec<Entry> = late.iter().filter(|entry| is_stuck(entry)).copied().collect();
@@ -137,15 +137,15 @@ impl Reconciler {
 
     /// Assigns higher IDs to an entry and all later ones of its stream, except stored ones of its batch.
     async fn renumber(&mut self, queue: &Queue, lent: &Lent, entry: &Entry, stored: &[Entry]) {
-        let (event, outlet) = entry.of(&lent.batch);
+        let (event, destination) = entry.of(&lent.batch);
         let above = self.streams.last(entry.stream);
         if self.passed_ids.is_due(Instant::now()) {
-            warn!(self.scope.log, "stream ahead"; "stream" => &outlet.stream, "last_id" => %above);
+            warn!(self.scope.log, "stream ahead"; "stream" => &destination.stream, "last_id" => %above);
         }
         // an event may be stored in one of its streams and behind in another
         let of_stream = stored.iter().filter(|stored| stored.stream == entry.stream);
         let skip = of_stream.map(|stored| lent.first + stored.at as u64).collect();
-        self.scope.beat.during(queue.reassign((event.route.channel, outlet), skip, above)).await;
+        self.scope.beat.during(queue.reassign((event.route.channel, destination), skip, above)).await;
     }
 
     /// Queries the last IDs of streams that are unknown on this connection.
@@ -178,8 +178,8 @@ impl Reconciler {
         let questions: Vec<_> = doubtful
             .iter()
             .map(|entry| {
-                let (event, outlet) = entry.of(&lent.batch);
-                (&*outlet.stream, entry.id, &event.payload[..])
+                let (event, destination) = entry.of(&lent.batch);
+                (&*destination.stream, entry.id, &event.payload[..])
             })
             .collect();
         self.scope.beat.beat();

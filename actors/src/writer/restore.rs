@@ -23,7 +23,7 @@ use crate::observation::unix_micros;
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;
@@ -66,8 +66,8 @@ impl Restorer {
         connection: &mut Connection,
         streams: &mut Streams,
     ) -> Result<(), StoreFault> {
-        let healing = Arc::clone(&self.shard.healing);
-        let mut noted = self.turn_to_heal(&healing).await;
+        let restoring = Arc::clone(&self.shard.restoring);
+        let mut noted = self.turn_to_restore(&restoring).await;
         let mut kept = Vec::new();
         for queue in self.shard.queues() {
             let kept_by_it = self.scope.beat.during(queue.kept()).await;
@@ -85,11 +85,11 @@ impl Restorer {
 
     /// Serialises restoring: records of a stream may be in old queues of several generations besides the shard's
     /// own. The next writer finds the work done.
-    async fn turn_to_heal<'h>(&self, healing: &'h tokio::sync::Mutex<Noted>) -> MutexGuard<'h, Noted> {
+    async fn turn_to_restore<'h>(&self, restoring: &'h tokio::sync::Mutex<Noted>) -> MutexGuard<'h, Noted> {
         loop {
             self.scope.beat.beat();
             tokio::select! {
-                turn = healing.lock() => return turn,
+                turn = restoring.lock() => return turn,
                 () = sleep(BEAT) => {}
             }
         }
@@ -99,7 +99,7 @@ impl Restorer {
         let mut known: HashMap<Arc<str>, Stored, RandomState> = HashMap::default();
         for (stream, stored) in self.shard.queues().flat_map(Queue::stored) {
             let all = known.entry(stream).or_default();
-            (all.last, all.unkept) = (all.last.max(stored.last), all.unkept.max(stored.unkept));
+            (all.last, all.unspooled) = (all.last.max(stored.last), all.unspooled.max(stored.unspooled));
         }
         // a stream removed because of its age has lost nothing
         let oldest = self.oldest_wanted_ms();
@@ -126,7 +126,7 @@ impl Restorer {
         let now = unix_micros() / 1000;
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
-        for (stream, (last, Stored { unkept: gone, .. })) in shortened {
+        for (stream, (last, Stored { unspooled: gone, .. })) in shortened {
             let noted = noted.entry(Arc::clone(stream)).or_default();
             if *gone <= (*last).max(*noted) || gone.ms < oldest {
                 continue;
@@ -203,17 +203,17 @@ impl Restorer {
     ) -> Result<usize, StoreFault> {
         let key = |at: usize| (Arc::clone(queue), record + at as u64);
         let unreadable = &self.unreadable;
-        let is_missing = |at: usize, outlet: usize| {
+        let is_missing = |at: usize, destination: usize| {
             let event = &batch.events()[at];
-            let stream = &event.route.outlets[outlet].stream;
-            let is_lost = shortened.get(stream).is_some_and(|(last, _)| event.ids.get(outlet) > *last);
+            let stream = &event.route.destinations[destination].stream;
+            let is_lost = shortened.get(stream).is_some_and(|(last, _)| event.ids.get(destination) > *last);
             is_lost && (unreadable.named.is_empty() || !unreadable.named.contains(&key(at)))
         };
         // their own IDs are above the last ones of the shortened streams
         let Plan { entries, behind } = streams.plan(batch, is_missing);
         let entries: Vec<Entry> = {
             let mut all = [entries, behind].concat();
-            all.sort_unstable_by_key(|entry| (entry.at, entry.outlet));
+            all.sort_unstable_by_key(|entry| (entry.at, entry.destination));
             all
         };
         let singly = !self.unreadable.suspects.is_empty()
@@ -251,15 +251,15 @@ impl Restorer {
 /// Returns the last IDs of streams, in order.
 pub async fn last_ids(
     connection: &mut Connection,
-    beat: &Beat,
+    beat: &Heartbeat,
     names: &[Arc<str>],
 ) -> Result<Vec<EntryId>, StoreFault> {
-    let mut lasts = Vec::with_capacity(names.len());
+    let mut last_ids = Vec::with_capacity(names.len());
     for names in names.chunks(ASKED_AT_ONCE) {
         beat.beat();
-        lasts.extend(connection.last_ids(names).await?);
+        last_ids.extend(connection.last_ids(names).await?);
     }
-    Ok(lasts)
+    Ok(last_ids)
 }
 
 impl Unreadable {
@@ -275,7 +275,7 @@ impl Unreadable {
 /// Treats all entries as lost, when it is unknown which can be rewritten.
 fn all_gone(shortened: &Shortened) -> Shortened {
     let gone = |(stream, (last, stored)): (&Arc<str>, &(EntryId, Stored))| {
-        (Arc::clone(stream), (*last, Stored { unkept: stored.last, ..*stored }))
+        (Arc::clone(stream), (*last, Stored { unspooled: stored.last, ..*stored }))
     };
     shortened.iter().map(gone).collect()
 }

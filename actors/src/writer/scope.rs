@@ -8,10 +8,10 @@ use slog::{Logger, warn};
 use super::snapshots::table::Snapshots;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
-use crate::ledger::book::GapBook;
+use crate::ledger::tracker::GapTracker;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, Observations, WriterObservation};
-use crate::sampled::Sampled;
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// Interval at which a wait proves progress.
 pub const BEAT: Duration = Duration::from_secs(1);
@@ -24,13 +24,13 @@ pub struct Scope {
     /// Permission to write, by the lease.
     pub gate: LeaseGate,
     /// Records losses.
-    pub gaps: GapBook,
+    pub gaps: GapTracker,
     /// Receives stored events for the hashes, if those are enabled.
     pub snapshots: Option<Snapshots>,
     /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Proves progress.
-    pub beat: Beat,
+    pub beat: Heartbeat,
     /// Test-only faults.
     pub faults: ChildFaults,
     /// Logger with the shard's name.
@@ -45,7 +45,7 @@ impl Scope {
     }
 
     /// Counts times in the future, and logs them at intervals.
-    pub fn note_ahead(&self, times: u64, place: &str, said: &mut Sampled) {
+    pub fn note_ahead(&self, times: u64, place: &str, said: &mut LogThrottle) {
         self.observations.distrusted(Distrust::Future).add(times);
         if times > 0 && said.is_due(Instant::now()) {
             warn!(self.log, "time of the future"; "place" => place, "times" => times);

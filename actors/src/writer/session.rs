@@ -8,7 +8,7 @@ use super::store::fault::StoreFault;
 use super::store::link::Address;
 use super::store::resp::Commands;
 use super::store::{Connection, Identity, Refused};
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// Interval at which a server is checked: whether it is still the same and accepts writes.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub struct Reconciled {
 
 impl Connected {
     /// Connects and authenticates.
-    pub async fn open(address: &Address, beat: &Beat) -> Result<Connected, StoreFault> {
+    pub async fn open(address: &Address, beat: &Heartbeat) -> Result<Connected, StoreFault> {
         Connection::open(address, beat).await.map(Connected)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use uw_websocket_core::event::{EntryId, Event, Outlet};
+use uw_websocket_core::event::{Destination, EntryId, Event};
 
 use super::store::resp::Commands;
 use crate::queue::batch::EventBatch;
@@ -46,23 +46,23 @@ pub struct Streams {
 pub struct Entry {
     /// Index of the event in the batch.
     pub at: usize,
-    /// Index of the outlet in the event's route.
-    pub outlet: usize,
-    /// The outlet's stream.
+    /// Index of the destination in the event's route.
+    pub destination: usize,
+    /// The destination's stream.
     pub stream: SlotIndex,
     /// The ID.
     pub id: EntryId,
 }
 
 impl Entry {
-    /// Returns event and outlet; `batch` must be the one that the entry was made from.
+    /// Returns event and destination; `batch` must be the one that the entry was made from.
     ///
     /// # Panics
     /// If it is another batch, which would mismatch all replies of Redis and their entries.
     #[must_use]
-    pub fn of<'b>(&self, batch: &'b EventBatch) -> (&'b Event, &'b Arc<Outlet>) {
+    pub fn of<'b>(&self, batch: &'b EventBatch) -> (&'b Event, &'b Arc<Destination>) {
         let event = &batch.events()[self.at];
-        (event, &event.route.outlets[self.outlet])
+        (event, &event.route.destinations[self.destination])
     }
 }
 
@@ -128,13 +128,13 @@ impl Streams {
     #[must_use]
     pub fn unknown(&mut self, batch: &EventBatch) -> Vec<SlotIndex> {
         let mut unknown = Vec::new();
-        let mut before: Option<&Arc<Outlet>> = None;
-        for outlet in batch.events().iter().flat_map(|event| &event.route.outlets) {
-            if before.is_some_and(|before| Arc::ptr_eq(before, outlet)) {
+        let mut before: Option<&Arc<Destination>> = None;
+        for destination in batch.events().iter().flat_map(|event| &event.route.destinations) {
+            if before.is_some_and(|before| Arc::ptr_eq(before, destination)) {
                 continue;
             }
-            before = Some(outlet);
-            let at = self.place(outlet);
+            before = Some(destination);
+            let at = self.place(destination);
             if self.slots[at.0].last.is_none() && !unknown.contains(&at) {
                 unknown.push(at);
             }
@@ -147,18 +147,18 @@ impl Streams {
     pub fn plan(&mut self, batch: &EventBatch, wanted: impl Fn(usize, usize) -> bool) -> Plan {
         self.plans += 1;
         let mut plan = Plan { entries: Vec::with_capacity(batch.len()), behind: Vec::new() };
-        let mut before: Option<(&Arc<Outlet>, SlotIndex)> = None;
+        let mut before: Option<(&Arc<Destination>, SlotIndex)> = None;
         for (at, event) in batch.events().iter().enumerate() {
-            for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
+            for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
                 if !wanted(at, outlet_at) {
                     continue;
                 }
                 let stream = match before {
-                    Some((before, place)) if Arc::ptr_eq(before, outlet) => place,
-                    _ => self.place(outlet),
+                    Some((before, place)) if Arc::ptr_eq(before, destination) => place,
+                    _ => self.place(destination),
                 };
-                before = Some((outlet, stream));
-                let entry = Entry { at, outlet: outlet_at, stream, id: event.ids.get(outlet_at) };
+                before = Some((destination, stream));
+                let entry = Entry { at, destination: outlet_at, stream, id: event.ids.get(outlet_at) };
                 let rises = self.slots[stream.0].plan(self.plans, entry.id);
                 if rises { plan.entries.push(entry) } else { plan.behind.push(entry) }
             }
@@ -166,22 +166,22 @@ impl Streams {
         plan
     }
 
-    /// Returns the index of an outlet's stream, added if new.
-    pub fn place(&mut self, outlet: &Outlet) -> SlotIndex {
+    /// Returns the index of an destination's stream, added if new.
+    pub fn place(&mut self, destination: &Destination) -> SlotIndex {
         let slots = &mut self.slots;
-        *self.index.entry_ref(&*outlet.stream).or_insert_with(|| {
-            slots.push(StreamSlot::new(outlet));
+        *self.index.entry_ref(&*destination.stream).or_insert_with(|| {
+            slots.push(StreamSlot::new(destination));
             SlotIndex(slots.len() - 1)
         })
     }
 }
 
 impl StreamSlot {
-    fn new(outlet: &Outlet) -> StreamSlot {
-        let key = outlet.stream.as_bytes();
+    fn new(destination: &Destination) -> StreamSlot {
+        let key = destination.stream.as_bytes();
         let xadd = encoded(5, &[b"XADD", key]);
-        let cap = outlet.maxlen.to_string();
-        let xadd_capped = match outlet.maxlen {
+        let cap = destination.maxlen.to_string();
+        let xadd_capped = match destination.maxlen {
             0 => xadd.clone(),
             _ => encoded(8, &[b"XADD", key, b"MAXLEN", b"~", cap.as_bytes()]),
         };
@@ -189,7 +189,7 @@ impl StreamSlot {
             last: None,
             planned: (0, EntryId::default()),
             last_entry: 0,
-            key: Arc::clone(&outlet.stream),
+            key: Arc::clone(&destination.stream),
             xadd,
             xadd_capped,
         }

@@ -15,7 +15,7 @@ const KEEP_BYTES: usize = 512 * 1024;
 pub struct Transaction {
     commands: Commands,
     /// Indexes of the last entry of each stream.
-    lasts: Vec<usize>,
+    last_ids: Vec<usize>,
 }
 
 impl Transaction {
@@ -24,13 +24,13 @@ impl Transaction {
         for (position, entry) in entries.iter().enumerate() {
             streams.get_mut(entry.stream).last_entry = position;
         }
-        self.lasts.clear();
+        self.last_ids.clear();
         self.commands.clear(KEEP_BYTES);
         self.commands.command(&[b"MULTI"]);
         for (position, entry) in entries.iter().enumerate() {
             let slot = streams.get(entry.stream);
             let head = if slot.last_entry == position {
-                self.lasts.push(position);
+                self.last_ids.push(position);
                 &slot.xadd_capped
             } else {
                 &slot.xadd
@@ -52,8 +52,8 @@ impl Transaction {
 
     /// Returns the indexes of the last entry of each stream.
     #[must_use]
-    pub fn lasts(&self) -> &[usize] {
-        &self.lasts
+    pub fn last_ids(&self) -> &[usize] {
+        &self.last_ids
     }
 }
 

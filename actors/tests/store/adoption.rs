@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::task::yield_now;
 use uw_websocket_actors::settings::SpoolMode;
-use uw_websocket_actors::supervisor::Beat;
+use uw_websocket_actors::supervisor::Heartbeat;
 
 use crate::world::{Life, World, until, world};
 
@@ -127,7 +127,7 @@ fn an_old_queue_that_ends_while_it_is_visited_is_no_failure() {
         world.writers.shards = 2;
         let life = Life::start(&world);
         until(|| (0..2).all(|shard| life.shard(shard).has_learnt())).await;
-        let (shard, beat, seen) = (life.shard(0).clone(), Beat::default(), Cell::new(0));
+        let (shard, beat, seen) = (life.shard(0).clone(), Heartbeat::default(), Cell::new(0));
         {
             let mut visit =
                 pin!(shard.visit(&life.observations, &beat, true, |_, _| seen.set(seen.get() + 1)));

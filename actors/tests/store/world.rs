@@ -15,18 +15,18 @@ use tokio::task::{JoinError, JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::lease::gate::LeaseGate;
-use uw_websocket_actors::ledger::book::GapBook;
 use uw_websocket_actors::ledger::gap::GapReason;
+use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::messages::Delivery;
 use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterState, lock, unix_micros};
 use uw_websocket_actors::queue::disk::{Disk, DiskError};
 use uw_websocket_actors::queue::folders::{OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
-use uw_websocket_actors::supervisor::Beats;
+use uw_websocket_actors::supervisor::Heartbeats;
 use uw_websocket_actors::writer::WriterParts;
 use uw_websocket_core::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
-use uw_websocket_core::routing::outlet;
+use uw_websocket_core::routing::destination;
 use uw_websocket_core::settings::{KeySettings, Retention, Targets};
 
 use crate::redis::{RedisServer, SOON};
@@ -137,7 +137,7 @@ impl World {
 /// A life of a process: its writers at work.
 pub(crate) struct Life {
     pub(crate) observations: Arc<Observations>,
-    pub(crate) gaps: GapBook,
+    pub(crate) gaps: GapTracker,
     started: Started,
     writers: Vec<WriterLife>,
 }
@@ -180,7 +180,7 @@ impl Life {
             log: &log,
         });
         let started = started.unwrap();
-        let gaps = GapBook::new(Vec::new(), Arc::clone(&observations));
+        let gaps = GapTracker::new(Vec::new(), Arc::clone(&observations));
         let mut life = Life { observations, gaps, started, writers: Vec::new() };
         life.writers = (0..shards).map(|shard| life.writer(world, shard)).collect();
         life
@@ -201,7 +201,7 @@ impl Life {
         let deliveries = Arc::new(Notify::new());
         let shell = Shell(Arc::clone(&deliveries)).start().recipient();
         self.shard(shard).open();
-        let work = spawn_local(parts.work(shell, Arc::clone(&deliveries), Beats::default()));
+        let work = spawn_local(parts.work(shell, Arc::clone(&deliveries), Heartbeats::default()));
         WriterLife { deliveries, work }
     }
 
@@ -267,11 +267,11 @@ impl Life {
         session: i32,
         payloads: &[impl AsRef<str>],
     ) {
-        let outlet = |symbol: &&str| {
-            Arc::new(outlet(&world.keys, &Channel::parse("gex_strike").unwrap(), Some(symbol)))
+        let destination = |symbol: &&str| {
+            Arc::new(destination(&world.keys, &Channel::parse("gex_strike").unwrap(), Some(symbol)))
         };
-        let outlets = symbols.iter().map(outlet).collect();
-        let route = Arc::new(Route { channel: ChannelIndex(0), shard, outlets });
+        let destinations = symbols.iter().map(destination).collect();
+        let route = Arc::new(Route { channel: ChannelIndex(0), shard, destinations });
         let received_us = unix_micros();
         let read_at = ReadAt { unix_us: received_us, instant: Instant::now() };
         let lane = self.shard(shard).inbox.lane(0);

@@ -34,12 +34,12 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// The entry IDs of one event, in the order of its outlets. Nearly every event has one.
+/// The entry IDs of one event, in the order of its destinations. Nearly every event has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryIds {
-    /// The ID in the only outlet; zero until the writer assigns one.
+    /// The ID in the only destination; zero until the writer assigns one.
     One(EntryId),
-    /// The IDs in several outlets.
+    /// The IDs in several destinations.
     Many(Box<[EntryId]>),
 }
 
@@ -59,19 +59,19 @@ impl EntryIds {
         }
     }
 
-    /// Returns the ID in the outlet at an index; zero if there is none.
+    /// Returns the ID in the destination at an index; zero if there is none.
     #[must_use]
-    pub fn get(&self, outlet: usize) -> EntryId {
-        self.as_slice().get(outlet).copied().unwrap_or_default()
+    pub fn get(&self, destination: usize) -> EntryId {
+        self.as_slice().get(destination).copied().unwrap_or_default()
     }
 
-    /// Sets the ID in the outlet at an index; no effect if there is none.
-    pub fn set(&mut self, outlet: usize, id: EntryId) {
+    /// Sets the ID in the destination at an index; no effect if there is none.
+    pub fn set(&mut self, destination: usize, id: EntryId) {
         let ids = match self {
             EntryIds::One(only) => std::slice::from_mut(only),
             EntryIds::Many(ids) => ids,
         };
-        if let Some(place) = ids.get_mut(outlet) {
+        if let Some(place) = ids.get_mut(destination) {
             *place = id;
         }
     }

@@ -1,7 +1,7 @@
 //! The vocabulary of an event.
 //!
 //! A frame names a [`Topic`]: a [`Channel`] and optionally a [`Symbol`]. The topic and the payload's symbol select
-//! a [`Route`]: the [`Outlet`]s in Redis and the shard that writes them. The payload stays byte for byte as
+//! a [`Route`]: the [`Destination`]s in Redis and the shard that writes them. The payload stays byte for byte as
 //! received.
 
 mod entry_id;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use entry_id::{EntryId, EntryIds, InvalidEntryId};
-pub use route::{ChannelIndex, Outlet, RestKey, Route};
+pub use route::{ChannelIndex, Destination, RestKey, Route};
 pub use topic::{InvalidSymbol, Symbol, Topic};
 
 pub use crate::channel::{Channel, Endpoint, Family, InvalidChannel, Scope};

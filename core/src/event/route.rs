@@ -6,9 +6,9 @@ use super::topic::Symbol;
 use crate::channel::Endpoint;
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
-/// Equal outlets have equal `stream` keys.
+/// Equal destinations have equal `stream` keys.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outlet {
+pub struct Destination {
     /// The symbol; `None` is the channel's full stream.
     pub symbol: Option<Symbol>,
     /// `<p>:ws:<channel>[:<SYMBOL>]`.
@@ -42,17 +42,17 @@ pub struct RestKey {
 pub struct Route {
     /// Index of the channel's counters.
     pub channel: ChannelIndex,
-    /// The writer that owns every outlet of the channel's events.
+    /// The writer that owns every destination of the channel's events.
     pub shard: usize,
-    /// All outlets; the full stream comes first if included.
-    pub outlets: Vec<Arc<Outlet>>,
+    /// All destinations; the full stream comes first if included.
+    pub destinations: Vec<Arc<Destination>>,
 }
 
 impl Route {
-    /// Returns the symbol of the first outlet; `None` for a full stream, whatever symbols the events name.
+    /// Returns the symbol of the first destination; `None` for a full stream, whatever symbols the events name.
     #[must_use]
     pub fn symbol(&self) -> Option<&str> {
-        self.outlets.first()?.symbol.as_ref().map(Symbol::as_str)
+        self.destinations.first()?.symbol.as_ref().map(Symbol::as_str)
     }
 }
 

@@ -133,13 +133,15 @@ fn is_deeper_than(text: &[u8], limit: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::routing_fields::Facts;
+    use crate::feed::routing_fields::RoutingFields;
 
     /// Classifies a frame including its payload, as the decoder does.
     fn verdict(frame: impl AsRef<[u8]>) -> Result<(), Rejection> {
         let frame = frame.as_ref();
         match split(frame)? {
-            Envelope::Message { payload, .. } => Facts::read(payload).map(drop).map_err(|_| classify(frame)),
+            Envelope::Message { payload, .. } => {
+                RoutingFields::read(payload).map(drop).map_err(|_| classify(frame))
+            }
             Envelope::Notice(_) => Ok(()),
         }
     }

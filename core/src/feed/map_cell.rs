@@ -4,7 +4,7 @@ use crate::calendar;
 use crate::calendar::SessionClock;
 use crate::channel::{Channel, MapKey};
 use crate::event::MapCell;
-use crate::feed::routing_fields::Facts;
+use crate::feed::routing_fields::RoutingFields;
 use crate::time::hold_back;
 
 /// Maximum length of a map field; strikes have about a dozen digits, an expiry adds ten characters.
@@ -14,7 +14,7 @@ pub const MAX_FIELD: usize = 64;
 /// lacks its strike or expiry, the expiry was already past at the row's time, or the field is too long.
 pub fn map_cell(
     channel: &Channel,
-    facts: &Facts<'_>,
+    facts: &RoutingFields<'_>,
     received_us: u64,
     sessions: &mut SessionClock,
 ) -> Option<Box<MapCell>> {
@@ -39,7 +39,7 @@ pub fn map_cell(
 
 /// Returns the time of a row in Unix milliseconds, and whether it claimed to be in the future.
 #[must_use]
-pub fn row_ms(facts: &Facts<'_>, received_us: u64) -> (u64, bool) {
+pub fn row_ms(facts: &RoutingFields<'_>, received_us: u64) -> (u64, bool) {
     let stated = facts.timestamp.and_then(|ms| u64::try_from(ms).ok());
     let mut at_us = stated.map_or(received_us, |ms| ms.saturating_mul(1000));
     let is_ahead = hold_back(&mut at_us, received_us);

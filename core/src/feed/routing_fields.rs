@@ -16,7 +16,7 @@ pub struct NotAnObject;
 
 /// The routing fields of a payload.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Facts<'p> {
+pub struct RoutingFields<'p> {
     ticker: Option<Cow<'p, str>>,
     underlying_symbol: Option<Cow<'p, str>>,
     symbol: Option<Cow<'p, str>>,
@@ -33,10 +33,10 @@ pub struct Facts<'p> {
     has_response: bool,
 }
 
-impl<'p> Facts<'p> {
+impl<'p> RoutingFields<'p> {
     /// Parses and validates a payload, including its UTF-8.
-    pub fn read(payload: &'p (impl AsRef<[u8]> + ?Sized)) -> Result<Facts<'p>, NotAnObject> {
-        let mut facts = Facts::default();
+    pub fn read(payload: &'p (impl AsRef<[u8]> + ?Sized)) -> Result<RoutingFields<'p>, NotAnObject> {
+        let mut facts = RoutingFields::default();
         json::members(payload.as_ref(), |name, value| facts.take(name, value))
             .map(|()| facts)
             .ok_or(NotAnObject)

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Route;
-use crate::fixtures::{RECEIVED_US, event, outlet, route};
+use crate::fixtures::{RECEIVED_US, destination, event, route};
 
 const NOW: u64 = RECEIVED_US / 1000;
 
@@ -38,8 +38,10 @@ fn number(numbering: &mut Numbering, route: &Arc<Route>, after_ms: u64) -> Vec<E
 
 #[test]
 fn every_stream_of_an_event_has_its_own_rising_ids() {
-    let (both, one) =
-        (route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]), route(0, vec![outlet("news", 0)]));
+    let (both, one) = (
+        route(0, vec![destination("news", 0), destination("news:SPY", 0)]),
+        route(0, vec![destination("news", 0)]),
+    );
     let mut numbering = Numbering::default();
     assert_eq!(number(&mut numbering, &both, 0), [id(NOW, 0), id(NOW, 0)]);
     assert_eq!(number(&mut numbering, &one, 0), [id(NOW, 1)]);
@@ -49,7 +51,8 @@ fn every_stream_of_an_event_has_its_own_rising_ids() {
 
 #[test]
 fn every_stream_begins_above_the_base() {
-    let (spy, qqq) = (route(0, vec![outlet("price:SPY", 0)]), route(0, vec![outlet("price:QQQ", 0)]));
+    let (spy, qqq) =
+        (route(0, vec![destination("price:SPY", 0)]), route(0, vec![destination("price:QQQ", 0)]));
     let mut numbering = Numbering::above(id(NOW + 3, 9));
     assert_eq!(number(&mut numbering, &spy, 0), [id(NOW + 3, 10)]);
     assert_eq!(number(&mut numbering, &qqq, 1), [id(NOW + 3, 10)]);
@@ -58,23 +61,24 @@ fn every_stream_begins_above_the_base() {
 
 #[test]
 fn a_raised_stream_goes_on_above_it_and_is_never_lowered() {
-    let (spy, qqq) = (route(0, vec![outlet("price:SPY", 0)]), route(0, vec![outlet("price:QQQ", 0)]));
+    let (spy, qqq) =
+        (route(0, vec![destination("price:SPY", 0)]), route(0, vec![destination("price:QQQ", 0)]));
     let mut numbering = Numbering::above(id(5, 5));
-    let stream = &spy.outlets[0].stream;
+    let stream = &spy.destinations[0].stream;
     numbering.raise(stream, id(NOW + 100, 1));
     numbering.raise(stream, id(7, 7));
     assert_eq!(number(&mut numbering, &spy, 0), [id(NOW + 100, 2)]);
     assert_eq!(number(&mut numbering, &qqq, 0), [id(NOW, 0)]);
-    numbering.raise(&qqq.outlets[0].stream, id(5, 5));
+    numbering.raise(&qqq.destinations[0].stream, id(5, 5));
     assert_eq!(number(&mut numbering, &qqq, 0), [id(NOW, 1)]);
 }
 
 #[test]
 fn a_stream_without_an_id_left_repeats_its_last_one() {
-    let spy = route(0, vec![outlet("price:SPY", 0)]);
+    let spy = route(0, vec![destination("price:SPY", 0)]);
     let last = id(u64::MAX, u64::MAX);
     let mut numbering = Numbering::default();
-    numbering.raise(&spy.outlets[0].stream, id(u64::MAX, u64::MAX - 1));
+    numbering.raise(&spy.destinations[0].stream, id(u64::MAX, u64::MAX - 1));
     for _ in 0..3 {
         assert_eq!(number(&mut numbering, &spy, 0), [last]);
     }
@@ -82,9 +86,9 @@ fn a_stream_without_an_id_left_repeats_its_last_one() {
 
 #[test]
 fn beyond_the_bound_streams_are_forgotten_and_no_id_is_given_twice() {
-    let spy = route(0, vec![outlet("price:SPY", 0)]);
+    let spy = route(0, vec![destination("price:SPY", 0)]);
     let mut numbering = Numbering::default();
-    numbering.raise(&spy.outlets[0].stream, id(NOW + 50, 1));
+    numbering.raise(&spy.destinations[0].stream, id(NOW + 50, 1));
     for number in 0..=MAX_REMEMBERED {
         numbering.raise(&format!("stream {number}").into(), id(1, 1));
     }

@@ -25,7 +25,7 @@ pub struct Body {
     newest_event_us: i64,
     /// The hash's `fetched_at` when last read or written; empty without a hash.
     seen: String,
-    standing: Standing,
+    standing: HashState,
     /// Fingerprint of the hash's content.
     held: Option<u64>,
     /// Fingerprint of the last content returned by [`Body::wanted`].
@@ -46,7 +46,7 @@ struct Base {
 
 /// The state of the hash relative to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum HashState {
     /// Equal to the body.
     Current,
     /// Behind: events have been added since.
@@ -67,7 +67,7 @@ impl Body {
             base: None,
             newest_event_us: 0,
             seen: String::new(),
-            standing: Standing::Current,
+            standing: HashState::Current,
             held: None,
             offered: None,
             may_create,
@@ -100,7 +100,7 @@ impl Body {
         self.held = Some(fingerprint(payload, fetched_at));
         if self.held == self.offered {
             // our own write, even if its reply was lost; not a new answer of REST
-            self.standing = Standing::Doubtful;
+            self.standing = HashState::Doubtful;
             return Ok(());
         }
         self.rebase(ticker, payload, fetched_at, now_us).inspect_err(|_| self.leave_alone())
@@ -115,7 +115,7 @@ impl Body {
     }
 
     fn leave_alone(&mut self) {
-        (self.content, self.base, self.standing) = (Content::Foreign, None, Standing::Current);
+        (self.content, self.base, self.standing) = (Content::Foreign, None, HashState::Current);
         self.offered = None;
     }
 
@@ -124,7 +124,7 @@ impl Body {
             self.forget_events(ticker);
         }
         self.base = None;
-        self.standing = Standing::Changed;
+        self.standing = HashState::Changed;
         (self.held, self.offered) = (None, None);
         self.seen.clear();
     }
@@ -149,7 +149,7 @@ impl Body {
         if self.base.as_ref().is_some_and(|base| fetched_us < base.fetched_us) {
             // an unreadable hash is left untouched, however old
             Content::new(self.endpoint, ticker).rebase(payload, fetched_us)?;
-            self.standing = Standing::Doubtful;
+            self.standing = HashState::Doubtful;
             return Ok(());
         }
         if self.is_foreign() {
@@ -160,7 +160,7 @@ impl Body {
         }
         let frame = self.content.rebase(payload, fetched_us)?;
         self.base = Some(Base { frame, fetched_at: fetched_at.to_owned(), fetched_us });
-        self.standing = Standing::Changed;
+        self.standing = HashState::Changed;
         Ok(())
     }
 
@@ -178,8 +178,8 @@ impl Body {
         self.content.add(payload, receipt)?;
         self.newest_event_us = self.newest_event_us.max(receipt.received_us);
         self.standing = match self.standing {
-            Standing::Current | Standing::Changed => Standing::Changed,
-            Standing::Offered | Standing::Doubtful => Standing::Doubtful,
+            HashState::Current | HashState::Changed => HashState::Changed,
+            HashState::Offered | HashState::Doubtful => HashState::Doubtful,
         };
         Ok(())
     }
@@ -194,25 +194,25 @@ impl Body {
     /// return.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.standing == Standing::Current
+        self.standing == HashState::Current
     }
 
     /// Returns the content to write; `None` if the hash already holds it.
     #[must_use]
     pub fn wanted(&mut self) -> Option<Hash> {
-        if self.standing == Standing::Current {
+        if self.standing == HashState::Current {
             return None;
         }
         let Some(hash) = self.shown() else {
-            self.standing = Standing::Current;
+            self.standing = HashState::Current;
             return None;
         };
         let offered = Some(fingerprint(&hash.payload, &hash.fetched_at));
         if offered == self.held {
-            self.standing = Standing::Current;
+            self.standing = HashState::Current;
             return None;
         }
-        (self.offered, self.standing) = (offered, Standing::Offered);
+        (self.offered, self.standing) = (offered, HashState::Offered);
         Some(hash)
     }
 
@@ -221,7 +221,7 @@ impl Body {
         let has_news = self.content.has_news();
         let frame = match &self.base {
             // REST's answer is written again where an older one may have overwritten it
-            Some(base) if has_news || self.standing != Standing::Changed => &base.frame,
+            Some(base) if has_news || self.standing != HashState::Changed => &base.frame,
             None if has_news && self.may_create => &Frame::default(),
             _ => return None,
         };
@@ -240,7 +240,7 @@ impl Body {
         self.held = Some(fingerprint(&hash.payload, &hash.fetched_at));
         self.seen.clone_from(&hash.fetched_at);
         self.standing =
-            if self.standing == Standing::Offered { Standing::Current } else { Standing::Doubtful };
+            if self.standing == HashState::Offered { HashState::Current } else { HashState::Doubtful };
     }
 
     /// Returns heap memory in bytes.

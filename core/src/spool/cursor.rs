@@ -116,9 +116,9 @@ pub(super) fn load_removed(folder: &Path) -> Loaded<Removed> {
 /// Merges the last IDs of a removed segment, within the bound.
 pub(super) fn merge_removed<'l>(
     removed: &mut Removed,
-    lasts: impl Iterator<Item = (&'l Arc<str>, &'l EntryId)>,
+    last_ids: impl Iterator<Item = (&'l Arc<str>, &'l EntryId)>,
 ) {
-    for (stream, id) in lasts {
+    for (stream, id) in last_ids {
         match removed.get_mut(stream) {
             Some(last) => *last = (*last).max(*id),
             None => {

@@ -113,9 +113,9 @@ pub enum Unrecordable {
     /// The channel name is too long.
     #[error("a channel name of {0} bytes is too long for a record")]
     Channel(usize),
-    /// There are too many outlets.
-    #[error("{0} outlets exceed the maximum of a record")]
-    Outlets(usize),
+    /// There are too many destinations.
+    #[error("{0} destinations exceed the maximum of a record")]
+    Destinations(usize),
     /// A symbol is not valid in a key.
     #[error("a symbol is not valid in a key")]
     Symbol,

@@ -333,7 +333,7 @@ impl Reading {
                 segment.note_last(stream, id);
             }
         }
-        let ids = view.outlets().map(|outlet| outlet.id);
+        let ids = view.destinations().map(|destination| destination.id);
         self.highest_id = ids.fold(self.highest_id, EntryId::max);
         segment.acknowledged_at = (self.acknowledged >= segment.end).then_some(self.now);
         self.first_us = self.first_us.or(Some(view.received_us));

@@ -7,8 +7,8 @@
 //! segment   "UWSP" | version u16 | 0 u16 | first number u64 | crc of these 16 bytes u32 | record …
 //! record    header | payload
 //! header    0xFA 0xCE | header length u16 | payload length u32 | header crc u32 | payload crc u32
-//!           number u64 | received µs u64 | channel length u8 | outlets u8 | channel | outlet …
-//! outlet    id ms u64 | id sequence u64 | symbol length u8 | symbol        (no symbol: the channel's full stream)
+//!           number u64 | received µs u64 | channel length u8 | destinations u8 | channel | destination …
+//! destination    id ms u64 | id sequence u64 | symbol length u8 | symbol        (no symbol: the channel's full stream)
 //! ```
 //!
 //! The header's checksum covers the header except itself, so an ID can be rewritten without the payload. 0xFA
@@ -27,11 +27,11 @@ pub(super) const VERSION: u16 = 1;
 pub(super) const MAGIC: [u8; 2] = [0xFA, 0xCE];
 /// Size of a record's header before the channel.
 const FIXED: usize = 34;
-/// Size of an outlet before the symbol.
+/// Size of an destination before the symbol.
 const OUTLET_FIXED: usize = 17;
 /// Maximum length of a channel, as in [`crate::event::Channel`]; the vendor's longest has 17 bytes.
 const MAX_CHANNEL: usize = 64;
-/// Limit of the outlet count's type: the full stream and 254 symbols.
+/// Limit of the destination count's type: the full stream and 254 symbols.
 const MAX_OUTLETS: usize = u8::MAX as usize;
 /// Maximum payload: a message has at most 4 MiB. A record that claims more is damaged.
 const MAX_PAYLOAD: usize = 4 * 1024 * 1024 + 64 * 1024;
@@ -85,11 +85,11 @@ pub(super) fn encode<'o>(
     out: &mut Vec<u8>,
     (seq, received_us): (u64, u64),
     channel: &str,
-    outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
+    destinations: impl Iterator<Item = (Option<&'o str>, EntryId)>,
     payload: &[u8],
 ) -> Result<(), Unrecordable> {
     let start = out.len();
-    let result = encode_fields(out, (seq, received_us), channel, outlets, payload);
+    let result = encode_fields(out, (seq, received_us), channel, destinations, payload);
     if result.is_err() {
         out.truncate(start);
     }
@@ -100,7 +100,7 @@ fn encode_fields<'o>(
     out: &mut Vec<u8>,
     (seq, received_us): (u64, u64),
     channel: &str,
-    outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
+    destinations: impl Iterator<Item = (Option<&'o str>, EntryId)>,
     payload: &[u8],
 ) -> Result<(), Unrecordable> {
     let start = out.len();
@@ -115,7 +115,7 @@ fn encode_fields<'o>(
     out.extend_from_slice(&[channel_len, 0]);
     out.extend_from_slice(channel.as_bytes());
     let mut count = 0;
-    for (symbol, id) in outlets {
+    for (symbol, id) in destinations {
         count += 1;
         // an empty symbol would mean the full stream
         let is_valid = symbol.is_none_or(Symbol::is_valid);
@@ -127,19 +127,19 @@ fn encode_fields<'o>(
         out.extend_from_slice(symbol.as_bytes());
     }
     let header = &mut out[start..];
-    let too_many = Unrecordable::Outlets(count);
+    let too_many = Unrecordable::Destinations(count);
     header[33] = small(count, MAX_OUTLETS).ok_or(too_many)?;
-    let header_len = u16::try_from(header.len()).map_err(|_| Unrecordable::Outlets(count))?;
+    let header_len = u16::try_from(header.len()).map_err(|_| Unrecordable::Destinations(count))?;
     header[2..4].copy_from_slice(&header_len.to_le_bytes());
     seal_header(header);
     out.extend_from_slice(payload);
     Ok(())
 }
 
-/// Checks that a record can hold an event with this many outlets of valid symbols.
-pub(super) fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
+/// Checks that a record can hold an event with this many destinations of valid symbols.
+pub(super) fn check(channel: &str, destinations: usize, payload: &[u8]) -> Result<(), Unrecordable> {
     lengths(channel, payload)?;
-    small(outlets, MAX_OUTLETS).map(drop).ok_or(Unrecordable::Outlets(outlets))
+    small(destinations, MAX_OUTLETS).map(drop).ok_or(Unrecordable::Destinations(destinations))
 }
 
 /// Encodes the lengths of channel and payload.
@@ -181,7 +181,7 @@ pub(super) struct View<'b> {
     payload_crc: u32,
 }
 
-/// An outlet of a record, with the header and the offset of its ID there.
+/// An destination of a record, with the header and the offset of its ID there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OutletView<'b> {
     pub symbol: Option<&'b str>,
@@ -252,8 +252,8 @@ impl<'b> View<'b> {
             payload_crc: u32_at(header, 12)?,
         };
         let count = usize::from(*header.get(33)?);
-        let mut outlets = view.outlets();
-        let whole = outlets.by_ref().take(count).count() == count && outlets.rest.is_empty();
+        let mut destinations = view.destinations();
+        let whole = destinations.by_ref().take(count).count() == count && destinations.rest.is_empty();
         whole.then_some(view)
     }
 
@@ -272,16 +272,17 @@ impl<'b> View<'b> {
         self.header.len()
     }
 
-    /// Iterates over the outlets in their original order.
-    pub(super) fn outlets(&self) -> Outlets<'b> {
+    /// Iterates over the destinations in their original order.
+    pub(super) fn destinations(&self) -> Destinations<'b> {
         let at = FIXED + self.channel.len();
-        Outlets { header: self.header, rest: self.header.get(at..).unwrap_or_default(), at }
+        Destinations { header: self.header, rest: self.header.get(at..).unwrap_or_default(), at }
     }
 
     /// Iterates over the stream names, with the record's ID in each.
     pub(super) fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
         let channel = self.channel;
-        self.outlets().map(move |outlet| (StreamName { channel, symbol: outlet.symbol }, outlet.id))
+        self.destinations()
+            .map(move |destination| (StreamName { channel, symbol: destination.symbol }, destination.id))
     }
 }
 
@@ -296,14 +297,14 @@ impl OutletView<'_> {
     }
 }
 
-/// Iterates over the outlets of a record; ends early at malformed bytes.
-pub(super) struct Outlets<'b> {
+/// Iterates over the destinations of a record; ends early at malformed bytes.
+pub(super) struct Destinations<'b> {
     header: &'b [u8],
     rest: &'b [u8],
     at: usize,
 }
 
-impl<'b> Iterator for Outlets<'b> {
+impl<'b> Iterator for Destinations<'b> {
     type Item = OutletView<'b>;
 
     fn next(&mut self) -> Option<OutletView<'b>> {
@@ -314,10 +315,10 @@ impl<'b> Iterator for Outlets<'b> {
             return None;
         }
         let symbol = (!symbol.is_empty()).then_some(symbol);
-        let outlet = OutletView { symbol, id, header: self.header, at: self.at };
+        let destination = OutletView { symbol, id, header: self.header, at: self.at };
         self.rest = self.rest.get(end..)?;
         self.at += end;
-        Some(outlet)
+        Some(destination)
     }
 }
 

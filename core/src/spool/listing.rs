@@ -16,9 +16,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::aside::ASIDE;
 use super::cursor::{CURSOR, REMOVED, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
+use super::salvage::SALVAGE;
 use super::segment::{REDO, parse_segment_name, segment_name};
 
 /// A file named like a segment.
@@ -74,7 +74,7 @@ impl Listing {
                 let header = read.map_or(SegmentHeader::Bad, |()| parse_segment_header(&bytes));
                 self.segments.push(Listed { first, len, header });
             }
-            None if is_small(&name) || name == ASIDE => {}
+            None if is_small(&name) || name == SALVAGE => {}
             None if name == REDO => self.has_redo = true,
             None if name.strip_suffix(TEMPORARY).is_some_and(is_small) => self.leftovers.push(name),
             None => self.foreign.push(name),

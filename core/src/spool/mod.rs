@@ -7,7 +7,6 @@
 //!
 //! No threads, timers, logs or clock: it is called from one thread, and `now` is a parameter.
 
-mod aside;
 mod cursor;
 mod damage;
 mod error;
@@ -22,11 +21,11 @@ mod reassign;
 mod records;
 mod recovery;
 mod removal;
+mod salvage;
 mod scan;
 mod segment;
 mod survey;
 
-pub use aside::ASIDE;
 pub use damage::{Damage, DamageKind};
 pub use error::{SpoolError, Unrecordable};
 pub use format::StreamName;
@@ -37,6 +36,7 @@ pub use reassign::Reassigned;
 pub use records::Records;
 pub use recovery::Recovery;
 pub use removal::{Dropped, Swept};
+pub use salvage::SALVAGE;
 pub use survey::{Counted, RecordView, Survey, visit_records};
 
 #[cfg(test)]

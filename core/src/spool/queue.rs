@@ -154,7 +154,7 @@ impl Spool {
     #[must_use]
     pub fn kept(&self) -> HashMap<Arc<str>, EntryId> {
         let mut kept: HashMap<Arc<str>, EntryId> = HashMap::new();
-        for (stream, id) in self.segments.iter().flat_map(|segment| &segment.lasts) {
+        for (stream, id) in self.segments.iter().flat_map(|segment| &segment.last_ids) {
             let last = kept.entry(Arc::clone(stream)).or_default();
             *last = (*last).max(*id);
         }
@@ -248,13 +248,13 @@ impl Spool {
         }
     }
 
-    /// Acknowledges all records below `below`, which are stored. `lasts` has the last ID written per stream since
+    /// Acknowledges all records below `below`, which are stored. `last_ids` has the last ID written per stream since
     /// the last acknowledgement, keyed as [`super::StreamName`] displays; if that spans segments it applies to
     /// each. The position never moves back.
     pub fn acknowledge(
         &mut self,
         below: u64,
-        lasts: &[(Arc<str>, EntryId)],
+        last_ids: &[(Arc<str>, EntryId)],
         now: Instant,
     ) -> Result<(), SpoolError> {
         if below > self.next_seq {
@@ -264,7 +264,7 @@ impl Spool {
         let below = below.max(from);
         for segment in self.segments.iter_mut().take_while(|segment| segment.first < below) {
             if segment.end > from {
-                segment.note_lasts(lasts);
+                segment.note_lasts(last_ids);
             }
             if segment.end <= below {
                 segment.acknowledged_at.get_or_insert(now);

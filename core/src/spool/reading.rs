@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::aside;
 use super::damage::{Damage, DamageKind};
 use super::error::{Context as _, SpoolError};
 use super::examine::{Reading, damage_of};
 use super::format::{Parsed, SEGMENT_HEADER, View, parse};
 use super::queue::{Place, Spool};
 use super::records::Mark;
+use super::salvage;
 use super::scan::{Met, Span, read_readable, scan};
 use super::segment::{Segment, segment_name};
 use crate::event::{EntryId, Symbol};
@@ -34,8 +34,8 @@ pub struct Record {
     pub received_us: u64,
     /// The channel name.
     pub channel: Arc<str>,
-    /// Its outlets and its ID in each; `None` is the channel's full stream.
-    pub outlets: Vec<(Option<Symbol>, EntryId)>,
+    /// Its destinations and its ID in each; `None` is the channel's full stream.
+    pub destinations: Vec<(Option<Symbol>, EntryId)>,
     /// The payload: a slice of the block read, which stays in memory as long as any slice of it.
     pub payload: Bytes,
 }
@@ -173,15 +173,15 @@ impl Spool {
         if *self.last_channel != *view.channel {
             self.last_channel = view.channel.into();
         }
-        let outlets = view.outlets().map(|outlet| {
-            let symbol = outlet.symbol.map(Symbol::parse).transpose();
-            symbol.map(|symbol| (symbol, outlet.id)).map_err(|_| NO_SYMBOL)
+        let destinations = view.destinations().map(|destination| {
+            let symbol = destination.symbol.map(Symbol::parse).transpose();
+            symbol.map(|symbol| (symbol, destination.id)).map_err(|_| NO_SYMBOL)
         });
         Ok(Record {
             seq: view.seq,
             received_us: view.received_us,
             channel: Arc::clone(&self.last_channel),
-            outlets: outlets.collect::<Result<_, _>>()?,
+            destinations: destinations.collect::<Result<_, _>>()?,
             payload,
         })
     }
@@ -243,7 +243,7 @@ impl Spool {
                 let sum = damage.get_or_insert_with(|| Damage { bytes: 0, from_us: *from_us, ..one() });
                 // the bytes stay in place in any case; the copy outlives the segment
                 let place = (stretch.offset, stretch.len);
-                if let Err(error) = aside::copy(&self.folder, &segment_name(segment.first), place) {
+                if let Err(error) = salvage::copy(&self.folder, &segment_name(segment.first), place) {
                     let uncopied =
                         format!("; {} bytes at {} are not copied aside: {error}", place.1, place.0);
                     sum.detail.push_str(&uncopied);

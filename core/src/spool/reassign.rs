@@ -91,13 +91,16 @@ fn rewritten(
     if view.channel != stream.channel {
         return Ok(None);
     }
-    let Some(outlet) = view.outlets().find(|outlet| outlet.symbol == stream.symbol) else { return Ok(None) };
-    result.last = next_id(result.last, view.received_us / 1000)?.max(outlet.id);
-    if result.last == outlet.id {
+    let Some(destination) = view.destinations().find(|destination| destination.symbol == stream.symbol)
+    else {
+        return Ok(None);
+    };
+    result.last = next_id(result.last, view.received_us / 1000)?.max(destination.id);
+    if result.last == destination.id {
         return Ok(None);
     }
     result.count += 1;
-    Ok(Some(outlet.header_with_id(result.last)))
+    Ok(Some(destination.header_with_id(result.last)))
 }
 
 /// Headers about to be rewritten. An entry is the segment, the position in it, the length, and the header.

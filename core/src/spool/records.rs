@@ -51,21 +51,21 @@ impl Records {
         self.len = 0;
     }
 
-    /// Checks that a record can hold an event with this many outlets of valid symbols.
-    pub fn check(channel: &str, outlets: usize, payload: &[u8]) -> Result<(), Unrecordable> {
-        format::check(channel, outlets, payload)
+    /// Checks that a record can hold an event with this many destinations of valid symbols.
+    pub fn check(channel: &str, destinations: usize, payload: &[u8]) -> Result<(), Unrecordable> {
+        format::check(channel, destinations, payload)
     }
 
-    /// Adds an event. An outlet without a symbol is the channel's full stream. On error nothing is added.
+    /// Adds an event. An destination without a symbol is the channel's full stream. On error nothing is added.
     pub fn push<'o>(
         &mut self,
         channel: &str,
         received_us: u64,
-        outlets: impl Iterator<Item = (Option<&'o str>, EntryId)>,
+        destinations: impl Iterator<Item = (Option<&'o str>, EntryId)>,
         payload: &[u8],
     ) -> Result<(), Unrecordable> {
         let mark = Mark { seq: self.next_seq(), offset: self.bytes.len() as u64 };
-        format::encode(&mut self.bytes, (mark.seq, received_us), channel, outlets, payload)?;
+        format::encode(&mut self.bytes, (mark.seq, received_us), channel, destinations, payload)?;
         if is_marked(mark.seq) {
             self.marks.push(mark);
         }

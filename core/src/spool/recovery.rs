@@ -27,7 +27,7 @@ use super::examine::{Examined, Finding, Remedy};
 use super::format::segment_header;
 use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
-use super::{aside, reassign};
+use super::{reassign, salvage};
 use crate::event::EntryId;
 use crate::private;
 
@@ -69,9 +69,9 @@ impl Spool {
             damages.extend(remedied(folder, finding));
         }
         // failure to trim is no reason to refuse
-        damages.extend(aside::trim(folder).unwrap_or_else(|error| {
+        damages.extend(salvage::trim(folder).unwrap_or_else(|error| {
             let detail = format!("the oldest copies of bad bytes cannot be deleted: {error}");
-            Some(Damage::new(DamageKind::AsideFull, aside::ASIDE, detail))
+            Some(Damage::new(DamageKind::AsideFull, salvage::SALVAGE, detail))
         }));
         for leftover in &examined.listing.leftovers {
             // remains are overwritten when the name is reused
@@ -124,14 +124,13 @@ fn remedied(folder: &Path, finding: Finding) -> Option<Damage> {
     let done = match remedy {
         Remedy::None => Ok(()),
         Remedy::Copy if damage.bytes == 0 || is_known => Ok(()),
-        Remedy::Copy => aside::copy(folder, &damage.file, place),
-        Remedy::Cut => aside::copy(folder, &damage.file, place).and_then(|()| {
+        Remedy::Copy => salvage::copy(folder, &damage.file, place),
+        Remedy::Cut => salvage::copy(folder, &damage.file, place).and_then(|()| {
             File::options().write(true).open(folder.join(&damage.file))?.set_len(damage.offset)
         }),
-        Remedy::Discard => {
-            aside::copy(folder, &damage.file, place).and_then(|()| fs::remove_file(folder.join(&damage.file)))
-        }
-        Remedy::MoveAway => aside::move_away(folder, &damage.file),
+        Remedy::Discard => salvage::copy(folder, &damage.file, place)
+            .and_then(|()| fs::remove_file(folder.join(&damage.file))),
+        Remedy::MoveAway => salvage::move_away(folder, &damage.file),
         Remedy::NewHeader(first) => new_header(&folder.join(&damage.file), first),
     };
     if let Err(error) = done {

@@ -106,7 +106,7 @@ impl Spool {
             self.seal();
         }
         for segment in self.segments.iter().take(count) {
-            merge_removed(&mut self.removed, segment.lasts.iter());
+            merge_removed(&mut self.removed, segment.last_ids.iter());
         }
         let mut written = self.note_removal();
         for _ in 0..count {
@@ -141,8 +141,8 @@ impl Spool {
 
     /// Records the last IDs of streams stored without passing through the disk queue: like those of removed
     /// records, they cannot be rewritten.
-    pub fn note_unkept<'l>(&mut self, lasts: impl IntoIterator<Item = (&'l Arc<str>, &'l EntryId)>) {
-        merge_removed(&mut self.removed, lasts.into_iter());
+    pub fn note_unspooled<'l>(&mut self, last_ids: impl IntoIterator<Item = (&'l Arc<str>, &'l EntryId)>) {
+        merge_removed(&mut self.removed, last_ids.into_iter());
     }
 
     /// Writes `removed` to disk. A removal does so itself.

@@ -33,7 +33,7 @@ pub(super) struct Segment {
     /// Positions of some of its records, in order.
     pub marks: Vec<Mark>,
     /// The highest ID stored from it, by stream.
-    pub lasts: HashMap<Arc<str>, EntryId>,
+    pub last_ids: HashMap<Arc<str>, EntryId>,
     /// Scratch space for stream names.
     name: String,
 }
@@ -49,7 +49,7 @@ impl Segment {
             acknowledged_at: None,
             summary: Summary::default(),
             marks: vec![Mark { seq: first, offset: SEGMENT_HEADER as u64 }],
-            lasts: HashMap::new(),
+            last_ids: HashMap::new(),
             name: String::new(),
         }
     }
@@ -76,11 +76,11 @@ impl Segment {
     }
 
     /// Records the last IDs of acknowledged records.
-    pub(super) fn note_lasts(&mut self, lasts: &[(Arc<str>, EntryId)]) {
-        for (stream, id) in lasts {
-            match self.lasts.get_mut(stream) {
+    pub(super) fn note_lasts(&mut self, last_ids: &[(Arc<str>, EntryId)]) {
+        for (stream, id) in last_ids {
+            match self.last_ids.get_mut(stream) {
                 Some(last) => *last = (*last).max(*id),
-                None => drop(self.lasts.insert(Arc::clone(stream), *id)),
+                None => drop(self.last_ids.insert(Arc::clone(stream), *id)),
             }
         }
     }
@@ -90,9 +90,9 @@ impl Segment {
         self.name.clear();
         // writing to a `String` cannot fail
         write!(self.name, "{stream}").ok();
-        match self.lasts.get_mut(self.name.as_str()) {
+        match self.last_ids.get_mut(self.name.as_str()) {
             Some(last) => *last = (*last).max(id),
-            None => drop(self.lasts.insert(Arc::from(self.name.as_str()), id)),
+            None => drop(self.last_ids.insert(Arc::from(self.name.as_str()), id)),
         }
     }
 

@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use super::aside;
 use super::cursor::{Cursor, Loaded};
 use super::damage::Damage;
 use super::error::{Context as _, SpoolError};
 use super::examine::Examined;
 use super::format::{SEGMENT_HEADER, SegmentHeader, StreamName, View};
 use super::listing::{Listing, below};
+use super::salvage;
 use super::scan::{Met, Span, scan};
 use super::segment::segment_name;
 use crate::event::EntryId;
@@ -61,7 +61,7 @@ impl Survey {
     /// confirmed by a second survey a moment later is real.
     pub fn take(folder: &Path) -> Result<Survey, SpoolError> {
         let examined = Examined::read(folder, Instant::now()).context("read", folder)?;
-        let aside = aside::list(folder).context("read", folder)?;
+        let aside = salvage::list(folder).context("read", folder)?;
         let mut survey = Survey {
             segments: examined.segments.len() as u64,
             bytes: examined.segments.iter().map(|segment| segment.bytes).sum(),

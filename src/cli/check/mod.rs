@@ -18,8 +18,8 @@ use uw_websocket_actors::forecast::Forecast;
 use self::report::{Finding, Report};
 use super::complain;
 use crate::exit::Exit;
+use crate::resources::Resources;
 use crate::settings::{Origin, Settings};
-use crate::ways::Ways;
 
 /// What to look at.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +40,7 @@ pub(super) struct CheckArgs {
 
 /// Looks at everything.
 pub(super) fn run(args: &CheckArgs, settings: &Settings) -> Exit {
-    let ways = match Ways::of(&settings.actors) {
+    let ways = match Resources::of(&settings.actors) {
         Ok(ways) => ways,
         Err(error) => {
             complain(&settings.redactor.redact(&error.to_string()));
@@ -55,7 +55,12 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings) -> Exit {
     exit
 }
 
-async fn look<W: Write>(args: &CheckArgs, settings: &Settings, ways: &Ways, mut report: Report<W>) -> Exit {
+async fn look<W: Write>(
+    args: &CheckArgs,
+    settings: &Settings,
+    ways: &Resources,
+    mut report: Report<W>,
+) -> Exit {
     let actors = &settings.actors;
     report_settings(settings, &mut report);
     plan::subscriptions(&ways.plans, &actors.plan, &mut report);

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use deadpool_redis::redis::{self, IntoConnectionInfo as _, Value};
 use deadpool_redis::{Connection, Pool};
 use tokio::time::timeout;
-use uw_websocket_actors::control::{self, CheckError};
+use uw_websocket_actors::acl::{self, Lacking};
 use uw_websocket_actors::forecast::Measured;
 use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
-use uw_websocket_actors::rights::{self, Lacking};
+use uw_websocket_actors::redis_pool::{self, CheckError};
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::writer::store::fault::Refusal;
 
@@ -19,7 +19,7 @@ use super::report::{Finding, Report};
 use super::state::State;
 use crate::exit::Exit;
 use crate::memory;
-use crate::ways::Ways;
+use crate::resources::Resources;
 
 /// Longest wait for a step. Each of its calls has a shorter limit of its own, so that one is mostly the reason given.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
@@ -51,10 +51,14 @@ pub(super) enum Owner {
 }
 
 /// Looks, and reports.
-pub(super) async fn look(settings: &ActorSettings, ways: &Ways, report: &mut Report<impl Write>) -> Seen {
+pub(super) async fn look(
+    settings: &ActorSettings,
+    ways: &Resources,
+    report: &mut Report<impl Write>,
+) -> Seen {
     report.section("Redis", &ways.address.to_string());
     let prefix = &settings.keys.prefix;
-    let asked = limited(control::check(&ways.address, prefix, &ways.pool)).await;
+    let asked = limited(redis_pool::check(&ways.address, prefix, &ways.pool)).await;
     match asked.unwrap_or_else(|late| Err(CheckError::Unreachable(late))) {
         Ok(version) => report.add(&Finding::fine("answers", format!("version {version}, and takes writes"))),
         // one right too few looks like wrong credentials: the rights are looked at before that is said
@@ -169,8 +173,8 @@ fn unreachable(subject: &str, error: &str) -> Finding {
     Finding::failed(Exit::Unreachable, subject, error, "try again; the service itself waits for redis")
 }
 
-async fn rights_lacking(ways: &Ways, prefix: &str) -> Result<Vec<Lacking>, String> {
-    let asked = limited(rights::lacking(&ways.address, prefix)).await?;
+async fn rights_lacking(ways: &Resources, prefix: &str) -> Result<Vec<Lacking>, String> {
+    let asked = limited(acl::lacking(&ways.address, prefix)).await?;
     asked.map_err(|fault| fault.to_string())
 }
 
@@ -179,10 +183,8 @@ fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Rep
     let user = url.into_connection_info().ok();
     let user = user.as_ref().and_then(|info| info.redis_settings().username()).unwrap_or("default");
     if lacking.is_empty() {
-        report.add(&Finding::fine(
-            "rights",
-            format!("all {} commands are allowed to `{user}`", rights::count()),
-        ));
+        report
+            .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));
     }
     for (rule, lacking) in by_rule(lacking, prefix) {
         let purposes: BTreeSet<&str> = lacking.iter().map(|lack| lack.right.purpose).collect();

@@ -1,7 +1,7 @@
 //! Which events of a recording are sent.
 
 use uw_websocket_core::event::{Scope, Symbol, Topic};
-use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::feed::routing_fields::RoutingFields;
 
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;
@@ -42,7 +42,7 @@ impl Wanted {
         if let Some(symbol) = name.symbol() {
             return is_wanted(symbol);
         }
-        let facts = std::str::from_utf8(payload).ok().and_then(|text| Facts::read(text).ok());
+        let facts = std::str::from_utf8(payload).ok().and_then(|text| RoutingFields::read(text).ok());
         facts.is_some_and(|facts| {
             facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })

@@ -56,10 +56,10 @@ impl Comparison<'_> {
     /// Compares the streams of a family, whose events may be in several of them.
     fn compare_family(&self, journal: &[Frame], totals: &mut Totals) -> Result<Missing, String> {
         let mut streams: BTreeMap<String, Vec<Frame>> = BTreeMap::new();
-        let mut outlets: Vec<usize> = Vec::new();
+        let mut destinations: Vec<usize> = Vec::new();
         for frame in journal {
             let names = streams_of(frame.topic, &payload_of(frame.topic, frame.n), &TARGETS);
-            outlets.push(names.len());
+            destinations.push(names.len());
             for name in names {
                 streams.entry(name).or_default().push(*frame);
             }
@@ -75,9 +75,10 @@ impl Comparison<'_> {
             missing.excused.extend(verdict.excused.iter().map(|frame| frame.place));
         }
         // one transaction writes an event to all its streams
-        let frames = journal.iter().zip(outlets);
-        let partly =
-            |(frame, outlets): &(&Frame, usize)| times.get(&frame.place).is_some_and(|n| n != outlets);
+        let frames = journal.iter().zip(destinations);
+        let partly = |(frame, destinations): &(&Frame, usize)| {
+            times.get(&frame.place).is_some_and(|n| n != destinations)
+        };
         match frames.into_iter().find(partly) {
             Some((frame, _)) => {
                 Err(format!("an event is in some of its streams and not in others: {frame:?}"))

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::fixtures::observations;
 use crate::queue::batch::{EventBatch, TransactionSize};
 use crate::queue::inbox::Inbox;
-use crate::samples::observations;
-use uw_websocket_core::fixtures::{event, outlet, read_at, route};
+use uw_websocket_core::fixtures::{destination, event, read_at, route};
 
 const SIZE: TransactionSize = TransactionSize { events: 2, weight: 1000 };
 
@@ -19,7 +19,7 @@ fn world(shards: usize) -> (Forwarder, Vec<Arc<Inbox>>) {
 }
 
 fn push(forwarder: &Forwarder, shard: usize, payload: &str) {
-    let route = route(shard, vec![outlet(&format!("price:{shard}"), 0)]);
+    let route = route(shard, vec![destination(&format!("price:{shard}"), 0)]);
     forwarder.push(event(&route, payload, 0), read_at());
 }
 

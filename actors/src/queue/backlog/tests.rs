@@ -1,14 +1,14 @@
 use uw_websocket_core::event::Route;
 
 use super::*;
-use crate::samples::batch;
-use uw_websocket_core::fixtures::{event, outlet, route};
+use crate::fixtures::batch;
+use uw_websocket_core::fixtures::{destination, event, route};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 1000 };
 const ROOM: usize = usize::MAX;
 
 fn spy() -> Arc<Route> {
-    route(0, vec![outlet("price:SPY", 0)])
+    route(0, vec![destination("price:SPY", 0)])
 }
 
 fn of(payloads: &[&str]) -> EventBatch {
@@ -31,7 +31,7 @@ fn on_disk(batches: &[&[&str]]) -> Backlog {
 }
 
 fn append(backlog: &mut Backlog, record: u64, max_ready: usize) -> (usize, Option<u64>) {
-    let spans: Vec<Span> = backlog.unkept(ROOM).map(|(span, _)| span).collect();
+    let spans: Vec<Span> = backlog.unspooled(ROOM).map(|(span, _)| span).collect();
     let mut kept = 0;
     let left = backlog.appended(&spans, record, max_ready, |_| kept += 1);
     (kept, left)
@@ -150,7 +150,7 @@ fn a_failing_disk_is_gone_round_in_order_and_caught_up() {
     assert!(!lent.is_on_disk);
     assert_eq!(payloads(&lent.batch), ["4"]);
     // the first of them is stored during the append
-    let spans: Vec<Span> = backlog.unkept(ROOM).map(|(span, _)| span).collect();
+    let spans: Vec<Span> = backlog.unspooled(ROOM).map(|(span, _)| span).collect();
     assert_eq!(backlog.acknowledge(lent.first).unwrap().record, None);
     let mut kept = Vec::new();
     let behind = backlog.appended(&spans, 3, ROOM, |batch| kept.push(payloads(batch).join(",")));

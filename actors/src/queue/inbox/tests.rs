@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tokio::task::yield_now;
 
 use super::*;
-use crate::samples::observations;
-use uw_websocket_core::fixtures::{event, outlet, read_at, route};
+use crate::fixtures::observations;
+use uw_websocket_core::fixtures::{destination, event, read_at, route};
 
 /// Batches of at most three events.
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 1 << 20 };
@@ -39,7 +39,7 @@ impl World {
     }
 
     fn push(&self, connection: usize, payload: &str) {
-        let route = route(0, vec![outlet("price:SPY", 0)]);
+        let route = route(0, vec![destination("price:SPY", 0)]);
         self.inbox.lane(connection).push(event(&route, payload, 0), read_at());
     }
 
@@ -125,7 +125,7 @@ fn what_a_dead_connection_filled_is_delivered_all_the_same() {
     let world = World::new(2, 1);
     world.send(0, &["1", "2", "3"]);
     let lane = world.inbox.lane(1);
-    lane.push(event(&route(0, vec![outlet("price:SPY", 0)]), "left", 0), read_at());
+    lane.push(event(&route(0, vec![destination("price:SPY", 0)]), "left", 0), read_at());
     drop(lane);
     assert_eq!(world.take(), [["1", "2", "3"]]);
     assert_eq!(world.take(), [["left"]]);

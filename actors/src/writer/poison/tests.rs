@@ -4,10 +4,10 @@ use slog::{Discard, o};
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixtures::{lent, observations};
 use crate::ledger::gap::GapReason;
-use crate::samples::{lent, observations};
 use crate::writer::streams::Streams;
-use uw_websocket_core::fixtures::{RECEIVED_US, event, outlet, route};
+use uw_websocket_core::fixtures::{RECEIVED_US, destination, event, route};
 
 /// The state that outlives a writer.
 struct World {
@@ -55,7 +55,7 @@ impl World {
 
 /// Three events for two streams each, from a position on.
 fn three(first: Position) -> Lent {
-    let both = route(0, vec![outlet("price:SPY", 0), outlet("price", 0)]);
+    let both = route(0, vec![destination("price:SPY", 0), destination("price", 0)]);
     let events = ["{}", "no json", "3"].map(|payload| event(&both, payload, 0));
     lent(
         first,
@@ -66,9 +66,9 @@ fn three(first: Position) -> Lent {
     )
 }
 
-fn entry(lent: &Lent, at: usize, outlet: usize) -> Entry {
+fn entry(lent: &Lent, at: usize, destination: usize) -> Entry {
     let plan = Streams::default().plan(&lent.batch, |_, _| true);
-    *plan.entries.iter().find(|entry| (entry.at, entry.outlet) == (at, outlet)).unwrap()
+    *plan.entries.iter().find(|entry| (entry.at, entry.destination) == (at, destination)).unwrap()
 }
 
 fn log() -> Logger {
@@ -131,12 +131,13 @@ async fn an_event_that_cannot_be_written_is_put_away_once_with_its_first_reason(
     poison.give_up(&lent, &entry(&lent, 1, 1), "WRONGTYPE first");
     poison.give_up(&lent, &entry(&lent, 1, 0), "second");
     poison.give_up(&lent, &entry(&lent, 0, 0), "another");
-    let given_up = [(10, 0), (10, 1), (11, 0), (11, 1)].map(|(at, outlet)| poison.has_given_up(at, outlet));
+    let given_up =
+        [(10, 0), (10, 1), (11, 0), (11, 1)].map(|(at, destination)| poison.has_given_up(at, destination));
     assert_eq!(given_up, [true, false, true, true]);
     let (put_away, losses) = poison.put_away(&lent, &log()).await;
     assert_eq!(
-        [0, 1, 2].map(|at| put_away.fate_of(at)),
-        [Fate::Quarantined, Fate::Quarantined, Fate::Stored]
+        [0, 1, 2].map(|at| put_away.outcome_of(at)),
+        [Outcome::Quarantined, Outcome::Quarantined, Outcome::Stored]
     );
     assert_eq!([0, 1, 2].map(|at| put_away.is_stored(at)), [false, false, true]);
     let events = quarantine::list(world.folder.path()).unwrap().events;
@@ -165,7 +166,7 @@ async fn what_is_given_up_of_a_later_batch_waits_for_it() {
     let (put_away, losses) = poison.put_away(&lent, &log()).await;
     assert!(losses.is_empty() && put_away.is_stored(2));
     let (put_away, _) = poison.put_away(&later, &log()).await;
-    assert_eq!(put_away.fate_of(2), Fate::Quarantined);
+    assert_eq!(put_away.outcome_of(2), Outcome::Quarantined);
 }
 
 #[tokio::test]
@@ -175,5 +176,5 @@ async fn an_event_that_cannot_even_be_put_away_is_dropped() {
     let (lent, mut poison) = (three(10), world.life());
     poison.give_up(&lent, &entry(&lent, 2, 0), "no room");
     let (put_away, _) = poison.put_away(&lent, &log()).await;
-    assert_eq!(put_away.fate_of(2), Fate::Dropped(DropReason::Rejected));
+    assert_eq!(put_away.outcome_of(2), Outcome::Dropped(DropReason::Rejected));
 }

@@ -66,7 +66,7 @@ impl Bodies {
         self.held.contains_key(key)
     }
 
-    /// Adds the body of an outlet with this stream, before it is read from Redis.
+    /// Adds the body of an destination with this stream, before it is read from Redis.
     pub(super) fn hold(&mut self, rest: &RestKey, stream: Arc<str>, now: Instant) {
         let held = Held {
             body: Body::new(rest.endpoint, rest.symbol.as_str(), rest.may_create),

@@ -20,8 +20,8 @@ use super::script::BodyScript;
 use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
-use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
@@ -59,10 +59,10 @@ pub struct Flush {
     pub(super) owed: Vec<Arc<str>>,
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
-    pub(super) refused: Sampled,
-    pub(super) untranslatable: Sampled,
-    pub(super) ahead: Sampled,
-    pub(super) faults: Sampled,
+    pub(super) refused: LogThrottle,
+    pub(super) untranslatable: LogThrottle,
+    pub(super) ahead: LogThrottle,
+    pub(super) faults: LogThrottle,
 }
 
 /// The next task.
@@ -90,10 +90,10 @@ impl Flush {
             owed: Vec::new(),
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
-            refused: Sampled::default(),
-            untranslatable: Sampled::default(),
-            ahead: Sampled::default(),
-            faults: Sampled::default(),
+            refused: LogThrottle::default(),
+            untranslatable: LogThrottle::default(),
+            ahead: LogThrottle::default(),
+            faults: LogThrottle::default(),
         }
     }
 
@@ -191,7 +191,7 @@ impl Flush {
         self.connect().await?;
         self.write_hashes(news).await?;
         self.write_bodies(news).await?;
-        self.snapshots.written(news.iter().map(|news| &news.outlet.stream), Instant::now());
+        self.snapshots.written(news.iter().map(|news| &news.destination.stream), Instant::now());
         Ok(())
     }
 
@@ -257,9 +257,11 @@ impl Flush {
         let mut events: Vec<(Arc<str>, &[RestEvent])> = Vec::new();
         let mut unknown: Vec<Arc<str>> = Vec::new();
         for news in news {
-            let Some(rest) = news.outlet.rest.as_ref().filter(|_| !news.rows.is_empty()) else { continue };
+            let Some(rest) = news.destination.rest.as_ref().filter(|_| !news.rows.is_empty()) else {
+                continue;
+            };
             if !self.bodies.holds(&rest.key) {
-                self.bodies.hold(rest, Arc::clone(&news.outlet.stream), now);
+                self.bodies.hold(rest, Arc::clone(&news.destination.stream), now);
                 unknown.push(Arc::clone(&rest.key));
             }
             events.push((Arc::clone(&rest.key), &news.rows));

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::calendar::session_date;
 use uw_websocket_core::event::EntryId;
-use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
 use super::pending::{Newest, News, Origin};
@@ -45,15 +45,15 @@ impl Sessions {
     /// Whether the newest-event hash must be read before these hashes are written: kept events may be older than
     /// its content, and the newest row reveals the session of a map.
     pub(super) fn must_look(&self, news: &News) -> bool {
-        let is_new_map =
-            news.cells.is_some() && news.outlet.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
+        let is_new_map = news.cells.is_some()
+            && news.destination.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
         news.origin == Origin::Kept || is_new_map
     }
 
     /// Learns the content of the newest-event hash; false if another client has written something newer since, so
     /// that kept events are obsolete.
     pub(super) fn learn(&mut self, news: &News, known: &Known) -> bool {
-        if let Some(map) = &news.outlet.map
+        if let Some(map) = &news.destination.map
             && let Some(session) = known.session
         {
             if self.0.len() >= MAX_REMEMBERED {
@@ -72,7 +72,7 @@ impl Sessions {
         if let Some(Newest { payload, received_us, id }) = &news.newest {
             commands.command(&[
                 b"HSET",
-                news.outlet.latest.as_bytes(),
+                news.destination.latest.as_bytes(),
                 b"payload",
                 payload,
                 b"received_at",
@@ -87,7 +87,7 @@ impl Sessions {
     /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
     /// the map's.
     fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
-        let (Some(map), Some(cells)) = (&news.outlet.map, &news.cells) else { return 0 };
+        let (Some(map), Some(cells)) = (&news.destination.map, &news.cells) else { return 0 };
         let known = self.0.get(map).copied();
         if known.is_some_and(|session| session > cells.session) {
             return 0;
@@ -114,7 +114,7 @@ impl Sessions {
 
 /// Returns the trading session of a gex row.
 fn session_of(payload: &[u8]) -> Option<i32> {
-    let facts = Facts::read(std::str::from_utf8(payload).ok()?).ok()?;
+    let facts = RoutingFields::read(std::str::from_utf8(payload).ok()?).ok()?;
     let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
     Some(session_date(at))
 }

@@ -1,7 +1,7 @@
 //! Pending content of the hashes: added as events are stored, taken when their keys are due.
 //!
-//! Per outlet only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
-//! size is independent of the event rate. All hashes of an outlet are due together.
+//! Per destination only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
+//! size is independent of the event rate. All hashes of an destination are due together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use uw_websocket_core::event::{EntryId, Event, MapCell, Outlet};
+use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
 
 /// Number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
@@ -29,11 +29,11 @@ pub enum Origin {
     Stored,
 }
 
-/// Pending content of the hashes of one outlet.
+/// Pending content of the hashes of one destination.
 #[derive(Debug)]
 pub struct News {
-    /// The outlet.
-    pub(super) outlet: Arc<Outlet>,
+    /// The destination.
+    pub(super) destination: Arc<Destination>,
     /// Whether the hashes may already hold it.
     pub(super) origin: Origin,
     /// The newest event.
@@ -47,7 +47,7 @@ pub struct News {
     bytes: usize,
 }
 
-/// The newest event of an outlet.
+/// The newest event of an destination.
 #[derive(Clone, Debug)]
 pub(super) struct Newest {
     pub(super) payload: Bytes,
@@ -73,8 +73,8 @@ pub(super) struct RestEvent {
     at_ms: u64,
 }
 
-/// An event, one of its outlets, and its entry ID there.
-pub(super) type Entered<'e> = (&'e Event, &'e Arc<Outlet>, EntryId);
+/// An event, one of its destinations, and its entry ID there.
+pub(super) type Entered<'e> = (&'e Event, &'e Arc<Destination>, EntryId);
 
 /// All pending content.
 #[derive(Debug)]
@@ -99,9 +99,9 @@ impl Pending {
         }
     }
 
-    /// Adds the newest event of an outlet.
-    pub(super) fn newest(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
-        self.change(origin, outlet, now, |news| {
+    /// Adds the newest event of an destination.
+    pub(super) fn newest(&mut self, origin: Origin, (event, destination, id): Entered<'_>, now: Instant) {
+        self.change(origin, destination, now, |news| {
             let is_older = origin == Origin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
             if !is_older {
                 let payload = Bytes::copy_from_slice(&event.payload);
@@ -112,18 +112,18 @@ impl Pending {
         });
     }
 
-    /// Adds an event for an outlet's map and REST body.
-    pub(super) fn row(&mut self, origin: Origin, (event, outlet, id): Entered<'_>, now: Instant) {
-        if outlet.rest.is_none() && (outlet.map.is_none() || event.cell.is_none()) {
+    /// Adds an event for an destination's map and REST body.
+    pub(super) fn row(&mut self, origin: Origin, (event, destination, id): Entered<'_>, now: Instant) {
+        if destination.rest.is_none() && (destination.map.is_none() || event.cell.is_none()) {
             return;
         }
         let payload = Bytes::copy_from_slice(&event.payload);
-        self.change(origin, outlet, now, |news| {
+        self.change(origin, destination, now, |news| {
             news.bytes += payload.len() + OVERHEAD;
-            if let (Some(_), Some(cell)) = (&outlet.map, &event.cell) {
+            if let (Some(_), Some(cell)) = (&destination.map, &event.cell) {
                 news.set_cell(cell, payload.clone());
             }
-            if outlet.rest.is_some() {
+            if destination.rest.is_some() {
                 let at_ms = event.cell.as_ref().map_or(0, |cell| cell.at_ms);
                 let row = RestEvent { payload, received_us: event.received_us, id, at_ms };
                 news.add_row(event.cell.as_deref(), row);
@@ -131,19 +131,25 @@ impl Pending {
         });
     }
 
-    fn change(&mut self, origin: Origin, outlet: &Arc<Outlet>, now: Instant, change: impl FnOnce(&mut News)) {
-        let key = (origin, Arc::clone(&outlet.stream));
+    fn change(
+        &mut self,
+        origin: Origin,
+        destination: &Arc<Destination>,
+        now: Instant,
+        change: impl FnOnce(&mut News),
+    ) {
+        let key = (origin, Arc::clone(&destination.stream));
         let news = self.news.entry(key).or_insert_with(|| {
-            let due = self.written_at.get(&outlet.stream).map_or(now, |at| *at + self.interval);
-            self.dues.insert((due.max(now), origin, Arc::clone(&outlet.stream)));
-            News::new(Arc::clone(outlet), origin)
+            let due = self.written_at.get(&destination.stream).map_or(now, |at| *at + self.interval);
+            self.dues.insert((due.max(now), origin, Arc::clone(&destination.stream)));
+            News::new(Arc::clone(destination), origin)
         });
         let before = news.bytes;
         change(news);
         self.bytes = self.bytes + news.bytes - before;
     }
 
-    /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one outlet's if there is
+    /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one destination's if there is
     /// any.
     pub(super) fn take_due(&mut self, now: Instant, takes_all: bool, max_bytes: usize) -> Vec<News> {
         let mut taken = Vec::new();
@@ -197,9 +203,9 @@ impl Pending {
 // === impl News ===
 
 impl News {
-    fn new(outlet: Arc<Outlet>, origin: Origin) -> News {
+    fn new(destination: Arc<Destination>, origin: Origin) -> News {
         News {
-            outlet,
+            destination,
             origin,
             newest: None,
             cells: None,

@@ -13,8 +13,8 @@ use super::flush::Flush;
 use super::hashes::Known;
 use super::pending::News;
 use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long};
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, SnapshotTrouble, unix_micros};
-use crate::sampled::Sampled;
 use crate::writer::scope::Scope;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
@@ -38,15 +38,15 @@ impl Flush {
         questions.expect(LATEST);
         for news in news {
             // only rows state a session
-            let max_row = if news.outlet.map.is_some() { MAX_ROW } else { 0 };
+            let max_row = if news.destination.map.is_some() { MAX_ROW } else { 0 };
             let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
-            questions::read(&mut questions, &news.outlet.latest, fields);
+            questions::read(&mut questions, &news.destination.latest, fields);
         }
         let (mut known, mut too_large, mut of_the_future) = (Vec::with_capacity(news.len()), 0, 0);
         let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
-                let has_map = asked.next().is_some_and(|news| news.outlet.map.is_some());
+                let has_map = asked.next().is_some_and(|news| news.destination.map.is_some());
                 known.push(match &reply {
                     Reply::Array(Some(fields)) => {
                         let is_large = |at| matches!(fields.get(at), Some(Reply::Integer(_)));
@@ -166,7 +166,7 @@ impl Flush {
 }
 
 /// Adopts the content of a body's key.
-fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut Sampled, scope: &Scope) {
+fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut LogThrottle, scope: &Scope) {
     let Some(held) = bodies.get(key) else { return };
     let now_us = i64::try_from(unix_micros()).unwrap_or(i64::MAX);
     let taken = held.found(found, now_us);

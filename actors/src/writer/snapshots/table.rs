@@ -76,9 +76,9 @@ impl Snapshots {
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
         for event in events {
-            for (outlet_at, outlet) in event.route.outlets.iter().enumerate() {
-                let entered = (event, outlet, event.ids.get(outlet_at));
-                newest.insert(&outlet.stream, entered);
+            for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
+                let entered = (event, destination, event.ids.get(outlet_at));
+                newest.insert(&destination.stream, entered);
                 pending.row(origin, entered, now);
             }
         }

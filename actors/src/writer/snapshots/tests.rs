@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uw_websocket_core::event::{EntryId, Event, Route};
-use uw_websocket_core::fixtures::{event, outlet, route, row};
+use uw_websocket_core::fixtures::{destination, event, route, row};
 use uw_websocket_core::ids::Numbering;
 
 use super::hashes::{Known, Sessions};
 use super::pending::{News, Origin};
 use super::table::Snapshots;
-use crate::samples::{hash, only, parse};
+use crate::fixtures::{hash, only, parse};
 use crate::writer::store::resp::Commands;
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";
@@ -25,7 +25,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let observed = crate::samples::observations(&["price"], 1);
+        let observed = crate::fixtures::observations(&["price"], 1);
         let snapshots = Snapshots::new(INTERVAL, observed, 0);
         World { snapshots, sessions: Sessions::default(), numbering: Numbering::default() }
     }
@@ -54,7 +54,7 @@ impl World {
 }
 
 fn spy() -> Arc<Route> {
-    route(0, vec![outlet("gex_strike:SPY", 0)])
+    route(0, vec![destination("gex_strike:SPY", 0)])
 }
 
 fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
@@ -70,8 +70,8 @@ fn known(session: u64, id: EntryId) -> Known {
 #[test]
 fn of_each_outlet_only_the_newest_event_is_written() {
     let mut world = World::new();
-    let both = route(0, vec![outlet("news", 0), outlet("news:SPY", 0)]);
-    let full = route(0, vec![outlet("news", 0)]);
+    let both = route(0, vec![destination("news", 0), destination("news:SPY", 0)]);
+    let full = route(0, vec![destination("news", 0)]);
     world.enter(
         Origin::Stored,
         vec![event(&both, "older", 0), event(&both, "old", 0), event(&full, "new", 74)],
@@ -93,7 +93,7 @@ fn a_key_rests_for_the_interval_after_it_was_written() {
     let now = Instant::now();
     let take = |world: &World, at| world.snapshots.take_due(at, false, ALL).len();
     assert_eq!(take(&world, now), 1, "the first is due at once");
-    world.snapshots.written([&spy.outlets[0].stream], now);
+    world.snapshots.written([&spy.destinations[0].stream], now);
     world.enter(Origin::Stored, vec![event(&spy, "2", 1)]);
     world.enter(Origin::Stored, vec![event(&spy, "3", 2)]);
     assert_eq!(take(&world, now + INTERVAL / 2), 0);

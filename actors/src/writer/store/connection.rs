@@ -3,7 +3,7 @@
 use super::fault::{Refusal, StoreFault};
 use super::link::{Address, Link};
 use super::resp::{Commands, Reply};
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// A command that Redis refused while it executed the others of the transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Connection {
 
 impl Connection {
     /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
-    pub async fn open(address: &Address, beat: &Beat) -> Result<Connection, StoreFault> {
+    pub async fn open(address: &Address, beat: &Heartbeat) -> Result<Connection, StoreFault> {
         Ok(Connection { link: Some(address.connect(beat).await?) })
     }
 

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
 use crate::settings::RedisSettings;
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 use crate::tls::{self, TlsError};
 
 /// Timeout of name resolution, TCP, TLS and authentication together.
@@ -99,7 +99,7 @@ impl Address {
     }
 
     /// Connects and authenticates.
-    pub async fn connect(&self, beat: &Beat) -> Result<Link, StoreFault> {
+    pub async fn connect(&self, beat: &Heartbeat) -> Result<Link, StoreFault> {
         match timeout(CONNECT_TIMEOUT, self.open(beat)).await {
             Ok(opened) => opened,
             Err(_) => {
@@ -108,7 +108,7 @@ impl Address {
         }
     }
 
-    async fn open(&self, beat: &Beat) -> Result<Link, StoreFault> {
+    async fn open(&self, beat: &Heartbeat) -> Result<Link, StoreFault> {
         let unreachable = |error: io::Error| StoreFault::Unreachable(format!("{self}: {error}"));
         let socket: Box<dyn Socket> = match &self.place {
             Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 pub struct Link {
     socket: Box<dyn Socket>,
     replies: BytesMut,
-    beat: Beat,
+    beat: Heartbeat,
 }
 
 impl Link {
@@ -224,7 +224,7 @@ impl Link {
 
 /// Awaits the transfer of some bytes, for at most [`ANSWER_TIMEOUT`]: regardless of size and bandwidth, only a lack
 /// of progress is a fault.
-async fn progress<T>(beat: &Beat, io: impl Future<Output = io::Result<T>>) -> Result<T, StoreFault> {
+async fn progress<T>(beat: &Heartbeat, io: impl Future<Output = io::Result<T>>) -> Result<T, StoreFault> {
     beat.beat();
     match timeout(ANSWER_TIMEOUT, io).await {
         Ok(Ok(done)) => Ok(done),

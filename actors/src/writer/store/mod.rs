@@ -15,7 +15,7 @@ use link::Address;
 pub use lookup::EntryStatus;
 use resp::{Commands, Reply};
 
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 
 /// Redis over successive connections, each opened on demand.
 #[derive(Debug)]
@@ -24,19 +24,19 @@ pub struct Store {
     connection: Option<Connection>,
     /// Number of connections so far.
     generation: u64,
-    beat: Beat,
+    beat: Heartbeat,
 }
 
 impl Store {
     /// Creates a store for `address`.
     #[must_use]
     pub fn new(address: Address) -> Store {
-        Store { address, connection: None, generation: 0, beat: Beat::default() }
+        Store { address, connection: None, generation: 0, beat: Heartbeat::default() }
     }
 
     /// Calls `beat` whenever bytes are sent or received.
     #[must_use]
-    pub fn with_beat(self, beat: Beat) -> Store {
+    pub fn with_beat(self, beat: Heartbeat) -> Store {
         Store { beat, ..self }
     }
 

@@ -4,11 +4,11 @@ use uw_websocket_core::event::EntryId;
 
 use proptest::prelude::*;
 use uw_websocket_core::event::Route;
-use uw_websocket_core::fixtures::{event, outlet, route};
+use uw_websocket_core::fixtures::{destination, event, route};
 use uw_websocket_core::ids::Numbering;
 
 use super::*;
-use crate::samples::{batch, only, parse};
+use crate::fixtures::{batch, only, parse};
 use crate::writer::streams::Plan;
 
 /// The inputs of a transaction: IDs and the streams known to a writer.
@@ -41,7 +41,7 @@ impl Writer {
 }
 
 fn spy() -> Arc<Route> {
-    route(0, vec![outlet("price:SPY", 1000)])
+    route(0, vec![destination("price:SPY", 1000)])
 }
 
 fn ids(plan: &Plan) -> Vec<String> {
@@ -61,9 +61,9 @@ fn entries_are_planned_in_order_of_arrival_under_the_ids_of_their_events() {
 
 #[test]
 fn entries_that_do_not_rise_above_their_stream_are_behind_and_the_others_are_planned() {
-    let (ahead, other) = (route(0, vec![outlet("ahead", 0)]), route(0, vec![outlet("other", 0)]));
+    let (ahead, other) = (route(0, vec![destination("ahead", 0)]), route(0, vec![destination("other", 0)]));
     let mut writer = Writer::default();
-    let place = writer.streams.place(&ahead.outlets[0]);
+    let place = writer.streams.place(&ahead.destinations[0]);
     writer.streams.learn(place, EntryId { ms: 1_747_419_592_927, seq: 0 });
     writer.streams.wrote(place, EntryId { ms: 3, seq: 0 });
     let events = [event(&ahead, "1", 0), event(&other, "2", 0), event(&ahead, "3", 1), event(&ahead, "4", 2)];
@@ -89,7 +89,7 @@ fn an_entry_that_repeats_an_id_of_its_plan_is_behind() {
 
 #[test]
 fn streams_are_unknown_until_they_are_learnt_and_when_they_are_forgotten() {
-    let (both, mut streams) = (route(0, vec![outlet("a", 0), outlet("b", 0)]), Streams::default());
+    let (both, mut streams) = (route(0, vec![destination("a", 0), destination("b", 0)]), Streams::default());
     let batch = batch([event(&both, "1", 0), event(&both, "2", 0)]);
     let unknown = streams.unknown(&batch);
     assert_eq!(unknown.iter().map(|at| &*streams.get(*at).key).collect::<Vec<_>>(), ["uw:ws:a", "uw:ws:b"]);
@@ -105,7 +105,7 @@ fn streams_are_unknown_until_they_are_learnt_and_when_they_are_forgotten() {
 
 #[test]
 fn a_transaction_adds_in_order_of_arrival_and_caps_with_the_last_entry_of_a_stream() {
-    let (spy, qqq) = (spy(), route(0, vec![outlet("price:QQQ", 0)]));
+    let (spy, qqq) = (spy(), route(0, vec![destination("price:QQQ", 0)]));
     let mut batch = batch([
         event(&spy, "{\"a\": \"\r\n$\"}", 0),
         event(&qqq, "q1", 0),
@@ -135,11 +135,11 @@ fn a_transaction_without_entries_is_empty() {
 
 #[test]
 fn only_the_wanted_entries_are_encoded_and_their_last_one_is_capped() {
-    let both = route(0, vec![outlet("a", 10), outlet("b", 10)]);
+    let both = route(0, vec![destination("a", 10), destination("b", 10)]);
     let mut batch = batch([event(&both, "1", 0), event(&both, "2", 1)]);
     let mut writer = Writer::default();
     drop(writer.plan(&mut batch));
-    let plan = writer.streams.plan(&batch, |_, outlet| outlet == 1);
+    let plan = writer.streams.plan(&batch, |_, destination| destination == 1);
     let commands = writer.encode(&batch, &plan.entries);
     let expected = ["uw:ws:b 1747419592926-0 payload 1", "uw:ws:b MAXLEN ~ 10 1747419592927-0 payload 2"];
     assert_eq!(only("XADD", &commands), expected);
@@ -147,41 +147,42 @@ fn only_the_wanted_entries_are_encoded_and_their_last_one_is_capped() {
 
 #[test]
 fn the_last_entries_are_one_for_each_stream() {
-    let (both, one) = (route(0, vec![outlet("a", 0), outlet("b", 0)]), route(0, vec![outlet("a", 0)]));
+    let (both, one) =
+        (route(0, vec![destination("a", 0), destination("b", 0)]), route(0, vec![destination("a", 0)]));
     let mut batch = batch([event(&both, "1", 0), event(&one, "2", 1)]);
     let mut writer = Writer::default();
     let plan = writer.plan(&mut batch);
     writer.encode(&batch, &plan.entries);
-    let lasts = writer.transaction.lasts().iter().map(|at| &plan.entries[*at]);
-    let mut lasts: Vec<String> =
-        lasts.map(|entry| format!("{} {}", entry.of(&batch).1.stream, entry.id)).collect();
-    lasts.sort();
-    assert_eq!(lasts, ["uw:ws:a 1747419592927-0", "uw:ws:b 1747419592926-0"]);
+    let last_ids = writer.transaction.last_ids().iter().map(|at| &plan.entries[*at]);
+    let mut last_ids: Vec<String> =
+        last_ids.map(|entry| format!("{} {}", entry.of(&batch).1.stream, entry.id)).collect();
+    last_ids.sort();
+    assert_eq!(last_ids, ["uw:ws:a 1747419592927-0", "uw:ws:b 1747419592926-0"]);
 }
 
 proptest! {
-    /// Random batches of events over four streams, one per bit of `outlets`.
+    /// Random batches of events over four streams, one per bit of `destinations`.
     #[test]
     fn every_event_is_added_to_each_of_its_streams_once_in_order_under_rising_ids(
         transactions in prop::collection::vec(prop::collection::vec((0_usize..16, 0_u64..5), 0..12), 1..4),
         learned in 0_u64..8,
     ) {
-        let outlets = ["a", "b", "c", "d"].map(|name| outlet(name, 100));
+        let destinations = ["a", "b", "c", "d"].map(|name| destination(name, 100));
         let mut writer = Writer::default();
         let ahead = EntryId { ms: 1_747_419_592_926 + learned, seq: learned };
-        let place = writer.streams.place(&outlets[0]);
+        let place = writer.streams.place(&destinations[0]);
         writer.streams.learn(place, ahead);
-        writer.numbering.raise(&outlets[0].stream, ahead);
+        writer.numbering.raise(&destinations[0].stream, ahead);
         let (mut expected, mut written) = (BTreeMap::<String, Vec<String>>::new(), BTreeMap::new());
         let mut last = BTreeMap::<String, EntryId>::new();
         let mut number = 0;
         for events in transactions {
             let mut batch = batch(events.iter().map(|(bits, after_ms)| {
                 number += 1;
-                let chosen = (0..4).filter(|n| bits & (1 << n) != 0).map(|n| Arc::clone(&outlets[n]));
+                let chosen = (0..4).filter(|n| bits & (1 << n) != 0).map(|n| Arc::clone(&destinations[n]));
                 let route = route(0, chosen.collect());
-                for outlet in &route.outlets {
-                    expected.entry(outlet.stream.to_string()).or_default().push(number.to_string());
+                for destination in &route.destinations {
+                    expected.entry(destination.stream.to_string()).or_default().push(number.to_string());
                 }
                 event(&route, &number.to_string(), *after_ms)
             }));

@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn the_symbol_is_ticker_then_underlying_then_symbol() {
-    let symbol = |payload: &str| Facts::read(payload).unwrap().symbol().map(str::to_owned);
+    let symbol = |payload: &str| RoutingFields::read(payload).unwrap().symbol().map(str::to_owned);
     assert_eq!(symbol(r#"{"symbol":"C","underlying_symbol":"B","ticker":"A"}"#).as_deref(), Some("A"));
     assert_eq!(symbol(r#"{"symbol":"C","underlying_symbol":"B"}"#).as_deref(), Some("B"));
     assert_eq!(symbol(r#"{"symbol":"C"}"#).as_deref(), Some("C"));
@@ -16,7 +16,7 @@ fn the_symbol_is_ticker_then_underlying_then_symbol() {
 fn a_fact_of_another_type_is_absent_and_nothing_is_refused_for_it() {
     let payload =
         r#"{"ticker":{"a":[1,{"b":null}]},"tickers":["A",1,null,["C"],"B"],"strike":290,"timestamp":"x"}"#;
-    let facts = Facts::read(payload).unwrap();
+    let facts = RoutingFields::read(payload).unwrap();
     assert_eq!(facts.symbol(), None);
     assert_eq!(facts.tickers, ["A", "B"]);
     assert_eq!(facts.strike.as_deref(), Some("290"));
@@ -39,7 +39,7 @@ fn an_integer_is_a_fact_if_it_fits() {
         ("1e999", None),
     ] {
         let payload = format!(r#"{{"timestamp":{number},"strike":{number}}}"#);
-        let facts = Facts::read(&payload).unwrap();
+        let facts = RoutingFields::read(&payload).unwrap();
         assert_eq!(facts.timestamp, integer, "{number}");
         assert_eq!(facts.strike.as_deref(), integer.map(|_| number), "{number}");
     }
@@ -47,7 +47,7 @@ fn an_integer_is_a_fact_if_it_fits() {
 
 #[test]
 fn of_a_repeated_name_the_last_one_wins() {
-    let facts = Facts::read(
+    let facts = RoutingFields::read(
         r#"{"strike":"1","tickers":["A"],"strike":"2","ticker":"A","tickers":["B"],"ticker":null}"#,
     )
     .unwrap();
@@ -57,7 +57,7 @@ fn of_a_repeated_name_the_last_one_wins() {
 
 #[test]
 fn an_answer_to_a_join_has_status_and_response() {
-    let status = |payload: &str| Facts::read(payload).unwrap().join_status().map(str::to_owned);
+    let status = |payload: &str| RoutingFields::read(payload).unwrap().join_status().map(str::to_owned);
     assert_eq!(status(r#"{"response":{},"status":"ok"}"#).as_deref(), Some("ok"));
     assert_eq!(status(r#"{"status":"error","response":{"reason":"plan"}}"#).as_deref(), Some("error"));
     assert_eq!(status(r#"{"status":"ok"}"#), None);
@@ -71,13 +71,14 @@ fn an_answer_to_a_join_has_status_and_response() {
 #[test]
 fn validates_the_whole_payload() {
     for broken in [r#"{"a":1"#, r#"{"a":1}}"#, r#"{"a":nul}"#, r#"{"a":"\x"}"#, "[]", r#"{"a":1},{}"#] {
-        assert_eq!(Facts::read(broken), Err(NotAnObject), "{broken}");
+        assert_eq!(RoutingFields::read(broken), Err(NotAnObject), "{broken}");
     }
 }
 
 #[test]
 fn reads_escaped_names_and_text_and_keeps_plain_text_borrowed() {
-    let facts = Facts::read(r#"{"t\u0069cker":"A\u0042","strike":"1.5","tickers":["\u0041","B"]}"#).unwrap();
+    let facts =
+        RoutingFields::read(r#"{"t\u0069cker":"A\u0042","strike":"1.5","tickers":["\u0041","B"]}"#).unwrap();
     assert_eq!(facts.symbol(), Some("AB"));
     assert!(matches!(facts.strike, Some(Cow::Borrowed("1.5"))));
     assert_eq!(facts.tickers, ["A", "B"]);
@@ -85,22 +86,23 @@ fn reads_escaped_names_and_text_and_keeps_plain_text_borrowed() {
 
 #[test]
 fn half_a_character_is_no_fact() {
-    let facts =
-        Facts::read(r#"{"ticker":"A","ticker":"\uD834","expir\uDD1Ey":"x","tickers":["\uDD1E","B"]}"#);
+    let facts = RoutingFields::read(
+        r#"{"ticker":"A","ticker":"\uD834","expir\uDD1Ey":"x","tickers":["\uDD1E","B"]}"#,
+    );
     let facts = facts.unwrap();
     assert_eq!((facts.symbol(), facts.expiry.as_deref()), (None, None));
     assert_eq!(facts.tickers, ["B"]);
 }
 
 /// The routing fields according to a JSON tree, in which the last of a repeated name wins too.
-fn reference(tree: &Json) -> Facts<'static> {
+fn reference(tree: &Json) -> RoutingFields<'static> {
     let text = |name: &str| match &tree[name] {
         Json::String(text) => Some(Cow::Owned(text.clone())),
         Json::Number(number) => number.as_i64().map(|integer| Cow::Owned(integer.to_string())),
         _ => None,
     };
     let texts = tree["tickers"].as_array().into_iter().flatten().filter_map(Json::as_str);
-    Facts {
+    RoutingFields {
         ticker: text("ticker"),
         underlying_symbol: text("underlying_symbol"),
         symbol: text("symbol"),
@@ -195,6 +197,6 @@ proptest! {
         let mut payload = String::new();
         write_object(&members, &mut seed, &mut payload);
         let tree: Json = serde_json::from_str(&payload).unwrap();
-        prop_assert_eq!(Facts::read(&payload), Ok(reference(&tree)), "{}", payload);
+        prop_assert_eq!(RoutingFields::read(&payload), Ok(reference(&tree)), "{}", payload);
     }
 }

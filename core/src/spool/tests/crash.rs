@@ -48,8 +48,8 @@ fn work(folder: &Path, seed: u64) {
                 records.clear(spool.next_seq());
                 for _ in 0..rng.u64(1..30) {
                     let seq = records.next_seq();
-                    let outlets = [(None, id(seq, 0)), (Some("SPY"), id(seq, 0))].into_iter();
-                    records.push(channel(seq), seq * 1000, outlets, &payload(seq)).unwrap();
+                    let destinations = [(None, id(seq, 0)), (Some("SPY"), id(seq, 0))].into_iter();
+                    records.push(channel(seq), seq * 1000, destinations, &payload(seq)).unwrap();
                 }
                 match spool.append(&records, now) {
                     Ok(()) => tell(format!("appended {}", spool.next_seq())),
@@ -122,7 +122,7 @@ impl Promised {
         for record in &records {
             assert_eq!(record.payload, payload(record.seq));
             assert_eq!((&*record.channel, record.received_us), (channel(record.seq), record.seq * 1000));
-            assert!(record.outlets.iter().all(|outlet| outlet.1 >= id(record.seq, 0)));
+            assert!(record.destinations.iter().all(|destination| destination.1 >= id(record.seq, 0)));
         }
         let there: HashSet<u64> = records.iter().map(|record| record.seq).collect();
         let is_lost = |seq: &u64| !there.contains(seq) && !self.dropped.contains(seq);

@@ -245,7 +245,7 @@ fn an_interrupted_rewriting_of_ids_is_finished() {
     let after = |world: &mut World| -> Vec<EntryId> {
         let (records, damages) = world.records(0);
         assert_eq!(damages, []);
-        records.iter().map(|record| record.outlets[0].1).collect()
+        records.iter().map(|record| record.destinations[0].1).collect()
     };
     assert_eq!(world.open().damages, []);
     assert_eq!(after(&mut world), [id(50, 1), id(50, 2), id(50, 3)]);
@@ -288,7 +288,7 @@ fn damage_met_while_reading_is_reported_once_with_its_channels() {
 #[test]
 fn where_nothing_can_be_put_aside_it_is_said_and_the_queue_goes_on() {
     let mut world = nine_records();
-    fs::write(world.folder().join(ASIDE), "in the way").unwrap();
+    fs::write(world.folder().join(SALVAGE), "in the way").unwrap();
     assert_eq!(kinds(&world.open().damages), [DamageKind::AsideFull]);
     let path = world.files(".seg")[1].clone();
     flip(&path, bounds(&path)[1]);

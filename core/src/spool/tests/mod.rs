@@ -91,8 +91,8 @@ impl World {
         let spool = spool.as_mut().unwrap();
         records.clear(spool.next_seq());
         for ms in times_ms {
-            let outlets = [(None, id(ms, 0)), (Some("SPY"), id(ms, 1))];
-            records.push(channel, ms * 1000, outlets.into_iter(), ms.to_string().as_bytes()).unwrap();
+            let destinations = [(None, id(ms, 0)), (Some("SPY"), id(ms, 1))];
+            records.push(channel, ms * 1000, destinations.into_iter(), ms.to_string().as_bytes()).unwrap();
         }
         spool.append(records, *now)
     }
@@ -140,7 +140,7 @@ impl World {
     }
 
     fn aside(&self) -> Vec<(String, u64)> {
-        super::aside::list(&self.folder()).unwrap()
+        super::salvage::list(&self.folder()).unwrap()
     }
 }
 

@@ -17,7 +17,7 @@ const SYMBOLS: [Option<&str>; 3] = [None, Some("SPY"), Some("QQQ")];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Channel, outlets, payload size.
+    /// Channel, destinations, payload size.
     Append(Vec<(usize, usize, usize)>),
     Acknowledge(u64),
     Persist,
@@ -64,7 +64,7 @@ fn spoil(path: &Path, at: u64) {
 struct Expected {
     channel: &'static str,
     received_us: u64,
-    outlets: Vec<(Option<&'static str>, EntryId)>,
+    destinations: Vec<(Option<&'static str>, EntryId)>,
     payload: Vec<u8>,
 }
 
@@ -95,8 +95,8 @@ impl Model {
             Step::Append(events) => self.append(&events),
             Step::Acknowledge(count) => {
                 let below = (self.acknowledged + count).min(self.world.spool().next_seq());
-                let (lasts, now) = ([(Arc::from("a"), id(self.clock_ms, 0))], self.world.now);
-                self.world.spool().acknowledge(below, &lasts, now).unwrap();
+                let (last_ids, now) = ([(Arc::from("a"), id(self.clock_ms, 0))], self.world.now);
+                self.world.spool().acknowledge(below, &last_ids, now).unwrap();
                 self.acknowledged = below;
             }
             Step::Persist => {
@@ -127,16 +127,19 @@ impl Model {
         let spool = spool.as_mut().unwrap();
         records.clear(spool.next_seq());
         let mut expected = Vec::new();
-        for (channel, outlets, bytes) in events {
+        for (channel, destinations, bytes) in events {
             self.clock_ms += 1;
             let event = Expected {
                 channel: CHANNELS[*channel],
                 received_us: self.clock_ms * 1000 + 7,
-                outlets: SYMBOLS[..*outlets].iter().map(|symbol| (*symbol, id(self.clock_ms, 0))).collect(),
+                destinations: SYMBOLS[..*destinations]
+                    .iter()
+                    .map(|symbol| (*symbol, id(self.clock_ms, 0)))
+                    .collect(),
                 payload: vec![b'p'; *bytes],
             };
-            let outlets = event.outlets.iter().copied();
-            records.push(event.channel, event.received_us, outlets, &event.payload).unwrap();
+            let destinations = event.destinations.iter().copied();
+            records.push(event.channel, event.received_us, destinations, &event.payload).unwrap();
             expected.push((records.next_seq() - 1, event));
         }
         let needed = records.bytes().len() as u64;
@@ -188,7 +191,7 @@ impl Model {
         let mut count = 0;
         let waiting = from.max(self.world.spool().acknowledged());
         for (seq, record) in self.records.range_mut(waiting..) {
-            let own = record.outlets.iter_mut().find(|outlet| outlet.0 == stream.symbol);
+            let own = record.destinations.iter_mut().find(|destination| destination.0 == stream.symbol);
             if let Some((_, own)) = own.filter(|_| record.channel == stream.channel && !skip.contains(seq)) {
                 last = next_id(last, record.received_us / 1000).unwrap().max(*own);
                 count += u64::from(last != *own);
@@ -243,7 +246,10 @@ impl Model {
             *events.entry(record.channel.to_string()).or_default() += 1;
         }
         assert_eq!(recovery.events, events);
-        let highest = records.iter().flat_map(|record| record.outlets.iter().map(|outlet| outlet.1)).max();
+        let highest = records
+            .iter()
+            .flat_map(|record| record.destinations.iter().map(|destination| destination.1))
+            .max();
         assert_eq!(recovery.highest_id, highest.unwrap_or_default());
         self.account(&records, &recovery.damages);
         if is_damaged {
@@ -268,11 +274,11 @@ impl Model {
         let seqs: Vec<u64> = records.iter().map(|record| record.seq).collect();
         assert_eq!(seqs, self.records.keys().copied().collect::<Vec<_>>());
         for (record, expected) in records.iter().zip(self.records.values()) {
-            let outlets = record.outlets.iter();
+            let destinations = record.destinations.iter();
             let actual = Expected {
                 channel: CHANNELS.iter().find(|channel| **channel == &*record.channel).unwrap(),
                 received_us: record.received_us,
-                outlets: outlets
+                destinations: destinations
                     .map(|(symbol, id)| {
                         let symbol = symbol.as_ref().map(crate::event::Symbol::as_str);
                         (*SYMBOLS.iter().find(|known| **known == symbol).unwrap(), *id)

@@ -31,10 +31,10 @@ fn what_is_appended_is_read_back_byte_for_byte() {
         assert_eq!(damages, []);
         assert_eq!((records[0].seq, records[0].received_us, &*records[0].channel), (0, 7001, "news"));
         assert_eq!(records[0].payload, payload);
-        let outlets: Vec<_> =
+        let destinations: Vec<_> =
             symbols.iter().map(|symbol| (Some(Symbol::parse(symbol).unwrap()), id(7, 8))).collect();
-        assert_eq!(records[0].outlets, outlets);
-        assert_eq!(records[1].outlets, [(None, id(u64::MAX, u64::MAX))]);
+        assert_eq!(records[0].destinations, destinations);
+        assert_eq!(records[1].destinations, [(None, id(u64::MAX, u64::MAX))]);
         let recovery = world.open();
         assert_eq!((recovery.highest_id, recovery.damages), (id(u64::MAX, u64::MAX), vec![]));
     }
@@ -51,7 +51,7 @@ fn an_event_that_no_record_can_hold_is_refused_and_leaves_nothing() {
     assert_eq!(records.push("a", 0, [(Some("a b"), id(0, 0))].into_iter(), b""), Err(Unrecordable::Symbol));
     assert_eq!(
         records.push("a", 0, vec![(None, id(0, 0)); 256].into_iter(), b""),
-        Err(Unrecordable::Outlets(256))
+        Err(Unrecordable::Destinations(256))
     );
     assert_eq!(records.push("a", 0, [(Some(""), id(0, 0))].into_iter(), b""), Err(Unrecordable::Symbol));
     assert_eq!((records.len(), records.bytes()), (0, &b""[..]));
@@ -72,8 +72,9 @@ fn an_event_may_go_to_as_many_streams_as_a_byte_counts_with_the_longest_names() 
     for _ in 0..2 {
         let (records, damages) = world.records(0);
         assert_eq!((records.len(), damages), (1, vec![]));
-        let outlets = records[0].outlets.iter();
-        let read: Vec<_> = outlets.map(|(symbol, id)| (symbol.as_ref().map(Symbol::as_str), *id)).collect();
+        let destinations = records[0].destinations.iter();
+        let read: Vec<_> =
+            destinations.map(|(symbol, id)| (symbol.as_ref().map(Symbol::as_str), *id)).collect();
         assert_eq!(read, all().collect::<Vec<_>>());
         assert_eq!(world.open().damages, []);
     }
@@ -290,12 +291,12 @@ fn a_stream_gets_ids_above_a_foreign_one_in_order_and_durably() {
             records
                 .iter()
                 .filter(|record| *record.channel == *channel)
-                .map(|record| record.outlets[0].1)
+                .map(|record| record.destinations[0].1)
                 .collect()
         };
         assert_eq!(ids("a"), [id(10, 0), id(100, 8), id(30, 0), id(100, 9), id(500, 0)]);
         assert_eq!(ids("b"), [id(10, 0), id(20, 0), id(30, 0), id(40, 0), id(500, 0)]);
-        assert!(records.iter().all(|record| record.outlets[1].1 == id(record.received_us / 1000, 1)));
+        assert!(records.iter().all(|record| record.destinations[1].1 == id(record.received_us / 1000, 1)));
         assert_eq!(world.open().damages, []);
     }
     let last = id(u64::MAX, u64::MAX);

@@ -21,8 +21,8 @@ fn events_a_second() {
         world.records.clear(batch * BATCH);
         for ms in 0..BATCH {
             let symbol = symbols[usize::try_from(ms).unwrap() % symbols.len()];
-            let outlets = [(Some(symbol), id(batch, ms))].into_iter();
-            world.records.push("option_trades", ms, outlets, &payload).unwrap();
+            let destinations = [(Some(symbol), id(batch, ms))].into_iter();
+            world.records.push("option_trades", ms, destinations, &payload).unwrap();
         }
         encoding += start.elapsed();
         let start = Instant::now();

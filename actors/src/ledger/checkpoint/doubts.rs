@@ -2,16 +2,16 @@
 
 use uw_websocket_core::time::hold_back;
 
-use super::{Kept, Life, LifeError};
+use super::{Checkpoint, Kept, LifeError};
 
 /// Longest name of an instance or a topic; ours have some dozens of bytes.
 const MAX_NAME: usize = 256;
 /// Topics at most: far more than the vendor's sockets take.
 const MAX_TOPICS: usize = 16_384;
 
-impl Life {
+impl Checkpoint {
     /// What goes into logs and gaps is no longer than a service makes it.
-    pub(super) fn checked(self) -> Result<Life, LifeError> {
+    pub(super) fn checked(self) -> Result<Checkpoint, LifeError> {
         if self.instance.len() > MAX_NAME {
             return Err(LifeError::Foreign("its `instance` is longer than any name"));
         }

@@ -9,7 +9,7 @@ use super::scan::read_readable;
 use crate::private;
 
 /// Name of the salvage folder.
-pub const ASIDE: &str = "aside";
+pub const SALVAGE: &str = "aside";
 /// Suffix of copies of bad bytes.
 const COPY: &str = ".bad";
 /// Maximum size of all copies; beyond it the oldest are deleted, which is reported. Damage usually affects a few
@@ -20,7 +20,7 @@ const BLOCK: usize = 1024 * 1024;
 
 /// Copies bytes of a segment. The file name contains their position, so the same bytes are copied once.
 pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> io::Result<()> {
-    let aside = folder.join(ASIDE);
+    let aside = folder.join(SALVAGE);
     private::create_folder(&aside)?;
     let source = File::open(folder.join(segment))?;
     let name = aside.join(format!("{segment}-{offset}{COPY}"));
@@ -42,7 +42,7 @@ pub(super) fn copy(folder: &Path, segment: &str, (offset, len): (u64, u64)) -> i
 
 /// Moves a file here without replacing others of its name.
 pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
-    let aside = folder.join(ASIDE);
+    let aside = folder.join(SALVAGE);
     private::create_folder(&aside)?;
     let (mut target, mut others) = (aside.join(name), 0u64);
     while target.try_exists()? {
@@ -54,7 +54,7 @@ pub(super) fn move_away(folder: &Path, name: &str) -> io::Result<()> {
 
 /// Lists the folder's files: names and bytes.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
-    let entries = match fs::read_dir(folder.join(ASIDE)) {
+    let entries = match fs::read_dir(folder.join(SALVAGE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
@@ -75,7 +75,7 @@ pub(super) fn trim(folder: &Path) -> io::Result<Option<Damage>> {
 fn trim_to(folder: &Path, max_bytes: u64) -> io::Result<Option<Damage>> {
     let mut copies = Vec::new();
     for (name, bytes) in list(folder)?.into_iter().filter(|(name, _)| name.ends_with(COPY)) {
-        let path = folder.join(ASIDE).join(name);
+        let path = folder.join(SALVAGE).join(name);
         copies.push((fs::metadata(&path)?.modified()?, path, bytes));
     }
     copies.sort_unstable();
@@ -91,7 +91,7 @@ fn trim_to(folder: &Path, max_bytes: u64) -> io::Result<Option<Damage>> {
     }
     Ok((files > 0).then(|| {
         let detail = format!("the {files} oldest copies of bad bytes were deleted");
-        Damage { bytes: deleted, ..Damage::new(DamageKind::AsideFull, ASIDE, detail) }
+        Damage { bytes: deleted, ..Damage::new(DamageKind::AsideFull, SALVAGE, detail) }
     }))
 }
 

@@ -18,7 +18,7 @@ const STOPPED: &str = "the process was stopped";
 
 /// A handle of the book.
 #[derive(Clone, Debug)]
-pub struct GapBook {
+pub struct GapTracker {
     pages: Arc<Mutex<Pages>>,
     observations: Arc<Observations>,
 }
@@ -35,7 +35,7 @@ struct Pages {
 
 /// The book at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct Tracked {
     /// Gaps that have ended since the last one.
     pub(super) ended: GapQueue,
     /// Gaps that wait for the last of their topics, and losses that may go on: as they would be if they had ended now.
@@ -44,13 +44,13 @@ pub(super) struct Page {
     pub(super) topics: Vec<Covered>,
 }
 
-impl GapBook {
+impl GapTracker {
     /// A book for the topics of each connection, as they were before.
     #[must_use]
-    pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapBook {
+    pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
         let pages = Pages { coverages, losses: Losses::default(), ended: GapQueue::default() };
-        GapBook { pages: Arc::new(Mutex::new(pages)), observations }
+        GapTracker { pages: Arc::new(Mutex::new(pages)), observations }
     }
 
     /// Notes a loss, such as events that were dropped. Those of a kind that follow each other become one gap, as
@@ -92,12 +92,12 @@ impl GapBook {
     }
 
     /// Turns a page: takes what has ended, and sees how everything else is.
-    pub(super) fn turn(&self, now: u64) -> Page {
+    pub(super) fn turn(&self, now: u64) -> Tracked {
         let mut pages = lock(&self.pages);
         for loss in pages.losses.close_due(now) {
             pages.ended.push(loss);
         }
-        let mut page = Page { ended: std::mem::take(&mut pages.ended), ..Page::default() };
+        let mut page = Tracked { ended: std::mem::take(&mut pages.ended), ..Tracked::default() };
         page.ending.extend(pages.losses.open().cloned());
         for coverage in &mut pages.coverages {
             coverage.tick(now);
@@ -130,7 +130,7 @@ impl GapBook {
 /// received is missing from its last frame on.
 #[derive(Debug)]
 pub struct Watch {
-    book: GapBook,
+    book: GapTracker,
     position: usize,
     is_over: bool,
 }
@@ -228,7 +228,7 @@ mod tests {
     use crate::ledger::coverage::open_gaps;
     use uw_websocket_core::event::{Channel, Family, Topic};
 
-    fn book() -> GapBook {
+    fn book() -> GapTracker {
         let topics = [Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let observations = Observations::new(
             "test".into(),
@@ -239,18 +239,18 @@ mod tests {
             Arc::default(),
         );
         let covered = Covered { topic: "news".into(), family: Family::News, reach: Reach::New };
-        GapBook::new(vec![vec![covered]], Arc::new(observations))
+        GapTracker::new(vec![vec![covered]], Arc::new(observations))
     }
 
     #[track_caller]
-    fn assert_open(book: &GapBook, since: u64, reason: GapReason) {
+    fn assert_open(book: &GapTracker, since: u64, reason: GapReason) {
         let open = open_gaps(&book.turn(unix_micros()).topics);
         assert_eq!(open.len(), 1, "{open:?}");
         assert_eq!((open[0].from_us, open[0].reason), (since, reason));
     }
 
     /// A book and a life of its connection that is joined and has had its last frame at 5 and its last event at 3.
-    fn joined() -> (GapBook, Watch) {
+    fn joined() -> (GapTracker, Watch) {
         let book = book();
         let watch = book.watch(0);
         watch.opened();

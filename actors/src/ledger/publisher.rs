@@ -19,7 +19,7 @@ const ENTRY: Bound = Bound { bytes: 16 * 1024, items: 32 };
 
 /// The stream and how it is reached.
 #[derive(Debug)]
-pub struct Post {
+pub struct GapPublisher {
     store: Store,
     stream: String,
     state: String,
@@ -56,12 +56,12 @@ impl From<StoreFault> for PostError {
     }
 }
 
-impl Post {
+impl GapPublisher {
     /// The stream `<prefix>:ws:gaps`, and the string `<prefix>:ws:ledger` beside it.
     #[must_use]
-    pub fn new(address: Address, prefix: &str) -> Post {
-        let (stream, state) = (format!("{prefix}:ws:gaps"), super::shelf::key(prefix));
-        Post { store: Store::new(address), stream, state }
+    pub fn new(address: Address, prefix: &str) -> GapPublisher {
+        let (stream, state) = (format!("{prefix}:ws:gaps"), super::checkpoint_store::key(prefix));
+        GapPublisher { store: Store::new(address), stream, state }
     }
 
     /// Connects if need be. The number of the connection, and who answers: another one may have less than Redis had.
@@ -79,8 +79,8 @@ impl Post {
 
     /// The highest id that the stream has had.
     pub(super) async fn last_id(&mut self) -> Result<EntryId, PostError> {
-        let lasts = self.store.connection().await?.last_ids(&[&self.stream]).await?;
-        Ok(lasts.into_iter().next().unwrap_or_default())
+        let last_ids = self.store.connection().await?.last_ids(&[&self.stream]).await?;
+        Ok(last_ids.into_iter().next().unwrap_or_default())
     }
 
     /// Sends a gap under its id.

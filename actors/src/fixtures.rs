@@ -13,7 +13,7 @@ use uw_websocket_core::fixtures::{keys, read_at};
 use crate::observation::Observations;
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::batch::{EventBatch, TransactionSize};
-use crate::queue::disk::{Disk, Standing};
+use crate::queue::disk::{Disk, DiskPosition};
 use crate::queue::generations::OldQueue;
 use crate::queue::{Queue, QueueParts};
 use crate::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
@@ -43,7 +43,7 @@ pub(crate) const SIZE: TransactionSize = TransactionSize { events: 4, weight: 40
 
 /// A queue over a disk, or in memory alone.
 pub(crate) fn queue(
-    disk: Option<(Disk, Standing)>,
+    disk: Option<(Disk, DiskPosition)>,
     observations: &Arc<Observations>,
     when_full: WhenFull,
 ) -> Queue {
@@ -78,7 +78,7 @@ pub(crate) fn spool_settings() -> SpoolSettings {
 /// An empty queue of an earlier generation.
 pub(crate) fn old_queue(generation: u64, name: &str) -> OldQueue {
     let disk = Disk::nowhere(name);
-    let standing = Standing { acknowledged: 0, next: 0, kept_from: 0, removed: HashMap::default() };
+    let standing = DiskPosition { acknowledged: 0, next: 0, kept_from: 0, removed: HashMap::default() };
     let queue = queue(Some((disk, standing)), &observations(&["price"], 1), WhenFull::DropOldest);
     OldQueue { generation, queue }
 }

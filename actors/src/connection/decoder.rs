@@ -12,19 +12,19 @@ use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, R
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::feed::envelope::{self, Envelope};
 use uw_websocket_core::feed::map_cell::{map_cell, row_ms};
-use uw_websocket_core::feed::routing_fields::Facts;
+use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::routing::{Router, Routing};
 
 use crate::error_chain::ErrorChain;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, Observations};
-use crate::sampled::Sampled;
 
 /// Maximum bytes of external input in a log record.
 const EXCERPT: usize = 200;
 
 /// The result of decoding a frame.
 #[derive(Debug)]
-pub enum Taken {
+pub enum Decoded {
     /// An event with its route.
     Event(Event),
     /// An event without a target; counted.
@@ -39,7 +39,7 @@ pub enum Taken {
 }
 
 /// Decodes the frames of one connection.
-pub struct Intake {
+pub struct FrameDecoder {
     router: Router,
     sessions: SessionClock,
     observations: Arc<Observations>,
@@ -47,42 +47,42 @@ pub struct Intake {
     redact: Box<dyn Fn(&str) -> String>,
     log: Logger,
     /// Log sampling by kind of rejection.
-    rejections: Vec<Sampled>,
+    rejections: Vec<LogThrottle>,
     /// Sampling of shape checks by channel.
-    shapes: Vec<Sampled>,
-    ahead: Sampled,
+    shapes: Vec<LogThrottle>,
+    ahead: LogThrottle,
 }
 
-impl Intake {
-    /// Creates an intake that routes with `router`.
+impl FrameDecoder {
+    /// Creates a decoder that routes with `router`.
     #[must_use]
     pub fn new(
         router: Router,
         observations: Arc<Observations>,
         redact: Box<dyn Fn(&str) -> String>,
         log: Logger,
-    ) -> Intake {
+    ) -> FrameDecoder {
         let channels = observations.channels.len();
-        Intake {
+        FrameDecoder {
             router,
             sessions: SessionClock::default(),
             observations,
             redact,
             log,
-            rejections: vec![Sampled::default(); Rejection::ALL.len()],
-            shapes: vec![Sampled::default(); channels],
-            ahead: Sampled::default(),
+            rejections: vec![LogThrottle::default(); Rejection::ALL.len()],
+            shapes: vec![LogThrottle::default(); channels],
+            ahead: LogThrottle::default(),
         }
     }
 
     /// Decodes a frame.
-    pub fn take(&mut self, frame: &Bytes, read_at: ReadAt) -> Taken {
+    pub fn take(&mut self, frame: &Bytes, read_at: ReadAt) -> Decoded {
         let (topic, payload) = match envelope::split(frame) {
             Ok(Envelope::Message { topic, payload }) => (topic, payload),
             Ok(Envelope::Notice(text)) => return self.reject(Rejection::ServerNotice, text.as_bytes()),
             Err(kind) => return self.reject(kind, frame),
         };
-        let Ok(facts) = Facts::read(payload) else {
+        let Ok(facts) = RoutingFields::read(payload) else {
             return self.reject(envelope::classify(frame), frame);
         };
         if let Some(status) = facts.join_status() {
@@ -94,7 +94,7 @@ impl Intake {
                 let cell = self.cell(&route, &facts, read_at);
                 let payload = frame.slice_ref(payload);
                 let received_us = read_at.unix_us;
-                Taken::Event(Event {
+                Decoded::Event(Event {
                     route,
                     payload,
                     received_us,
@@ -106,14 +106,14 @@ impl Intake {
             Routing::NoTarget(channel) => {
                 self.note_arrival(channel, payload, read_at);
                 self.observations.channel(channel).filter();
-                Taken::Filtered
+                Decoded::Filtered
             }
             Routing::UnknownChannel => self.reject(Rejection::UnknownChannel, frame),
         }
     }
 
     /// Counts a rejection and logs the first of its kind per minute.
-    pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Taken {
+    pub fn reject(&mut self, kind: Rejection, input: &[u8]) -> Decoded {
         self.observations.rejected(kind).add(1);
         if self.rejections[kind as usize].is_due(Instant::now()) {
             let count = self.observations.rejected(kind).get();
@@ -121,14 +121,14 @@ impl Intake {
                 "kind" => %kind, "excerpt" => &self.excerpt(input), "bytes" => input.len(),
                 "count" => count);
         }
-        Taken::Nothing
+        Decoded::Nothing
     }
 
-    fn answer(&self, topic: &str, status: &str, payload: &[u8]) -> Taken {
+    fn answer(&self, topic: &str, status: &str, payload: &[u8]) -> Decoded {
         if status == "ok" {
-            return Taken::Acknowledged(topic.to_owned());
+            return Decoded::Acknowledged(topic.to_owned());
         }
-        Taken::Refused(topic.to_owned(), self.excerpt(payload))
+        Decoded::Refused(topic.to_owned(), self.excerpt(payload))
     }
 
     /// Returns the beginning of an input, redacted.
@@ -136,15 +136,15 @@ impl Intake {
         excerpt((self.redact)(&String::from_utf8_lossy(input)), EXCERPT)
     }
 
-    fn cell(&mut self, route: &Route, facts: &Facts<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
-        let outlet = route.outlets.first()?;
-        outlet.map.as_ref()?;
+    fn cell(&mut self, route: &Route, facts: &RoutingFields<'_>, read_at: ReadAt) -> Option<Box<MapCell>> {
+        let destination = route.destinations.first()?;
+        destination.map.as_ref()?;
         let (_, is_ahead) = row_ms(facts, read_at.unix_us);
         // the others are counted where they meet their REST body
-        if is_ahead && outlet.rest.is_none() {
+        if is_ahead && destination.rest.is_none() {
             self.observations.distrusted(Distrust::Future).add(1);
             if self.ahead.is_due(read_at.instant) {
-                warn!(self.log, "time of the future"; "place" => &outlet.stream, "times" => 1);
+                warn!(self.log, "time of the future"; "place" => &destination.stream, "times" => 1);
             }
         }
         let channel = &self.observations.channel(route.channel).channel;

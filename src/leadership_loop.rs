@@ -14,15 +14,15 @@ use uw_websocket_actors::observation::{Observations, lock};
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
+use crate::leadership_term::LeadershipTerm;
 use crate::refusal::every_connection_refused;
 use crate::shutdown::Signals;
-use crate::term::Term;
 
 /// In stand-by the main thread proves its progress so often, as the supervisor does in a term.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 
 /// What the turns are taken with.
-pub struct Turns {
+pub struct LeadershipLoop {
     /// What this instance is.
     pub role: watch::Receiver<Role>,
     /// What the actors show of themselves, in all terms.
@@ -36,17 +36,21 @@ pub struct Turns {
 /// Why the process ends.
 pub struct End {
     /// The term that is still to be drained; none in stand-by.
-    pub term: Option<Term>,
+    pub term: Option<LeadershipTerm>,
     /// For the log.
     pub reason: String,
     /// How.
     pub exit: Exit,
 }
 
-impl Turns {
+impl LeadershipLoop {
     /// Begins a term whenever this instance is the owner, and ends it when another one is; until something ends the
     /// process.
-    pub async fn take(mut self, begin: impl AsyncFn(LeaseGate) -> Term, signals: &mut Signals) -> End {
+    pub async fn take(
+        mut self,
+        begin: impl AsyncFn(LeaseGate) -> LeadershipTerm,
+        signals: &mut Signals,
+    ) -> End {
         let observations = Arc::clone(&self.observations);
         let mut refused = pin!(every_connection_refused(&observations));
         loop {
@@ -110,7 +114,7 @@ impl Turns {
 
     /// Ends a term whose lease was lost: the connections close, the writers write nothing any more. Says whether all of
     /// them ended in time.
-    async fn leave_to(&self, owner: &str, term: &Term) -> bool {
+    async fn leave_to(&self, owner: &str, term: &LeadershipTerm) -> bool {
         error!(self.log, "lease lost"; "owner" => owner);
         let ended = term.drain(self.timeout, &self.log).await;
         term.close_ledger(&self.log).await;
@@ -119,11 +123,11 @@ impl Turns {
 }
 
 impl End {
-    fn new(term: Option<Term>, reason: &str, exit: Exit) -> End {
+    fn new(term: Option<LeadershipTerm>, reason: &str, exit: Exit) -> End {
         End { term, reason: reason.to_owned(), exit }
     }
 
-    fn without_keeper(term: Option<Term>) -> End {
+    fn without_keeper(term: Option<LeadershipTerm>) -> End {
         End::new(term, "the keeper of the lease ended", Exit::GaveUp)
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::glob;
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::link::{Address, Link};
 use crate::writer::store::resp::{Commands, Reply};
@@ -153,7 +153,7 @@ pub fn count() -> usize {
 
 /// Asks for every right, and uses none.
 pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
-    let mut link = address.connect(&Beat::default()).await?;
+    let mut link = address.connect(&Heartbeat::default()).await?;
     let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
     let multi = ask(&mut link, &[&MULTI], prefix).await?;
     if multi.is_empty() {

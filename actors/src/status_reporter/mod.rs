@@ -1,4 +1,4 @@
-//! The herald: tells of the service what nobody has asked for.
+//! The status reporter: publishes what nobody has asked for.
 //!
 //! Once a second it looks at the observations for silences worth a warning, every ten seconds (and when
 //! the state changes) it writes `ws:status`, every fifteen it asks Redis about itself, once a minute it logs the counts of
@@ -19,9 +19,9 @@ use uw_websocket_core::calendar::{self, MarketState};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::time::iso_utc;
 
-use crate::control;
 use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
+use crate::redis_pool;
 
 /// How often observations are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const FACTS_EVERY: u64 = 15;
 const SILENT_SOCKET: Duration = Duration::from_secs(60);
 
 /// The actor.
-pub struct Herald {
+pub struct StatusReporter {
     pool: Pool,
     status_key: String,
     role: watch::Receiver<Role>,
@@ -50,8 +50,8 @@ pub struct Herald {
     log_drops_reported: u64,
 }
 
-impl Herald {
-    /// A herald that writes `<prefix>:ws:status` through `pool` while `role` lets it.
+impl StatusReporter {
+    /// Writes `<prefix>:ws:status` through `pool` while `role` allows it.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -59,8 +59,8 @@ impl Herald {
         role: watch::Receiver<Role>,
         observations: Arc<Observations>,
         log: Logger,
-    ) -> Herald {
-        Herald {
+    ) -> StatusReporter {
+        StatusReporter {
             pool,
             status_key: format!("{prefix}:ws:status"),
             role,
@@ -74,7 +74,7 @@ impl Herald {
         }
     }
 
-    fn look(&mut self, context: &mut Context<Herald>) {
+    fn look(&mut self, context: &mut Context<StatusReporter>) {
         let state = state(&self.observations);
         if !self.role.borrow().may_write() {
             // another instance's status, or none: ours is written as soon as it may be
@@ -143,16 +143,16 @@ impl Herald {
         }
     }
 
-    fn ask_facts(&self, context: &mut Context<Herald>) {
+    fn ask_facts(&self, context: &mut Context<StatusReporter>) {
         let (pool, observations) = (self.pool.clone(), Arc::clone(&self.observations));
         let ask = async move {
-            let facts = control::ask_facts(&pool).await;
+            let facts = redis_pool::ask_facts(&pool).await;
             *lock(&observations.redis.facts) = facts;
         };
         context.spawn(ask.into_actor(self));
     }
 
-    fn write_status(&self, state: &'static str, context: &mut Context<Herald>) {
+    fn write_status(&self, state: &'static str, context: &mut Context<StatusReporter>) {
         let observations = &self.observations;
         let last_event_at =
             observations.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
@@ -203,12 +203,12 @@ fn state(observations: &Observations) -> &'static str {
     }
 }
 
-impl Actor for Herald {
+impl Actor for StatusReporter {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.look(context);
-        context.run_interval(LOOK_EVERY, Herald::look);
+        context.run_interval(LOOK_EVERY, StatusReporter::look);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the document of a [`Life`] is kept: `state.json` in the ledger's folder, and the string `<p>:ws:ledger` in
+//! Where the document of a [`Checkpoint`] is kept: `state.json` in the ledger's folder, and the string `<p>:ws:ledger` in
 //! Redis. Each is replaced as a whole. The copy in Redis is all there is without a folder, lets another machine take
 //! over, and answers `uw-websocket gaps` from anywhere.
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use uw_websocket_core::private;
 
-use super::life::{Life, LifeError};
+use super::checkpoint::{Checkpoint, LifeError};
 use super::written::Written;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
@@ -19,20 +19,20 @@ use crate::writer::store::resp::{Bound, Commands, Reply};
 /// The document.
 const NAME: &str = "state.json";
 /// A document that could not be read is kept under this name, for a person to look at; the one before it is not.
-const ASIDE: &str = "state.json.aside";
+const SALVAGE: &str = "state.json.aside";
 
 /// Largest copy in Redis that is read. Ours has half a megabyte at worst; a larger one is not ours.
 const MAX_COPY: usize = 4 * 1024 * 1024;
 
 /// The file.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct CheckpointStore {
     folder: PathBuf,
 }
 
 /// Why there is no document.
 #[derive(Debug, Error)]
-pub enum ShelfError {
+pub enum CheckpointError {
     /// The system does not let us.
     #[error("the state of the ledger cannot be read or written at {path}")]
     File {
@@ -70,34 +70,34 @@ pub enum ShelfError {
     Json(#[from] serde_json::Error),
 }
 
-impl Shelf {
+impl CheckpointStore {
     /// The shelf in a folder, which need not exist.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Shelf {
-        Shelf { folder }
+    pub fn new(folder: PathBuf) -> CheckpointStore {
+        CheckpointStore { folder }
     }
 
     /// The document, if there is one.
-    pub fn read(&self) -> Result<Option<Life>, ShelfError> {
+    pub fn read(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.folder.join(NAME);
         match fs::read(&path) {
-            Ok(json) => Life::parse(&json)
+            Ok(json) => Checkpoint::parse(&json)
                 .map(Some)
-                .map_err(|source| ShelfError::Unusable { place: path.display().to_string(), source }),
+                .map_err(|source| CheckpointError::Unusable { place: path.display().to_string(), source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ShelfError::File { path, source }),
+            Err(source) => Err(CheckpointError::File { path, source }),
         }
     }
 
     /// Puts a document that cannot be used out of the way.
     pub fn set_aside(&self) -> io::Result<()> {
-        fs::rename(self.folder.join(NAME), self.folder.join(ASIDE))
+        fs::rename(self.folder.join(NAME), self.folder.join(SALVAGE))
     }
 
     /// Replaces the document; blocks until it is on the disk. One write at a time.
-    pub fn write(&self, json: &[u8]) -> Result<(), ShelfError> {
+    pub fn write(&self, json: &[u8]) -> Result<(), CheckpointError> {
         replace(&self.folder, json)
-            .map_err(|source| ShelfError::File { path: self.folder.join(NAME), source })
+            .map_err(|source| CheckpointError::File { path: self.folder.join(NAME), source })
     }
 }
 
@@ -118,17 +118,17 @@ pub fn key(prefix: &str) -> String {
 }
 
 /// The copy in Redis, if there is one.
-pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Life>, ShelfError> {
+pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Checkpoint>, CheckpointError> {
     let key = key(prefix);
     let mut store = Store::new(address.clone());
-    let redis = |fault: StoreFault| ShelfError::Redis(fault.to_string());
+    let redis = |fault: StoreFault| CheckpointError::Redis(fault.to_string());
     let bytes = length(&mut store, &key).await.map_err(redis)?;
     if bytes > MAX_COPY as u64 {
-        return Err(ShelfError::TooLarge { key, bytes });
+        return Err(CheckpointError::TooLarge { key, bytes });
     }
     let json = value(&mut store, &key).await.map_err(redis)?;
-    let life = json.map(|json| Life::parse(&json)).transpose();
-    let mut life = life.map_err(|source| ShelfError::Unusable { place: key, source })?;
+    let life = json.map(|json| Checkpoint::parse(&json)).transpose();
+    let mut life = life.map_err(|source| CheckpointError::Unusable { place: key, source })?;
     if let Some(life) = &mut life {
         // it is on our disk alone; here somebody else has put it
         life.written = Written::default();
@@ -170,14 +170,14 @@ async fn value(store: &mut Store, key: &str) -> Result<Option<Vec<u8>>, StoreFau
 mod tests {
     use super::*;
 
-    fn shelf() -> (tempfile::TempDir, Shelf) {
+    fn shelf() -> (tempfile::TempDir, CheckpointStore) {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().join("spool/ledger"));
+        let shelf = CheckpointStore::new(folder.path().join("spool/ledger"));
         (folder, shelf)
     }
 
     fn json(alive_at: u64) -> Vec<u8> {
-        Life::new("a", alive_at).to_json().unwrap()
+        Checkpoint::new("a", alive_at).to_json().unwrap()
     }
 
     #[test]
@@ -203,17 +203,17 @@ mod tests {
         fs::create_dir_all(&shelf.folder).unwrap();
         for text in ["", "{", "[1,2]", r#"{"format":99}"#, "\0\0\0\0"] {
             fs::write(shelf.folder.join(NAME), text).unwrap();
-            assert!(matches!(shelf.read(), Err(ShelfError::Unusable { .. })), "{text}");
+            assert!(matches!(shelf.read(), Err(CheckpointError::Unusable { .. })), "{text}");
             shelf.set_aside().unwrap();
             assert!(shelf.read().unwrap().is_none());
-            assert_eq!(fs::read_to_string(shelf.folder.join(ASIDE)).unwrap(), text);
+            assert_eq!(fs::read_to_string(shelf.folder.join(SALVAGE)).unwrap(), text);
         }
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let shelf = Shelf::new(file.path().join("ledger"));
-        assert!(matches!(shelf.write(b"{}"), Err(ShelfError::File { .. })));
+        let shelf = CheckpointStore::new(file.path().join("ledger"));
+        assert!(matches!(shelf.write(b"{}"), Err(CheckpointError::File { .. })));
     }
 }

@@ -2,14 +2,14 @@
 
 use deadpool_redis::Pool;
 use thiserror::Error;
-use uw_websocket_actors::control;
+use uw_websocket_actors::redis_pool;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::tls::{self, TlsError};
 use uw_websocket_actors::writer::store::link::{Address, AddressError};
 use uw_websocket_core::plan::{self, ConnectionPlan, PlanError};
 
 /// The sockets and the two ways to Redis.
-pub(crate) struct Ways {
+pub(crate) struct Resources {
     /// Which socket joins what.
     pub(crate) plans: Vec<ConnectionPlan>,
     /// Redis for the writers.
@@ -32,13 +32,13 @@ pub(crate) enum WaysError {
     Tls(#[from] TlsError),
 }
 
-impl Ways {
+impl Resources {
     /// Reads them from the settings.
-    pub(crate) fn of(settings: &ActorSettings) -> Result<Ways, WaysError> {
+    pub(crate) fn of(settings: &ActorSettings) -> Result<Resources, WaysError> {
         let plans = plan::plan(&settings.plan)?;
         let address = Address::new(&settings.redis)?;
-        let pool = control::pool(&settings.redis)?;
+        let pool = redis_pool::pool(&settings.redis)?;
         tls::client_config(settings.feed.extra_root_pem.as_deref())?;
-        Ok(Ways { plans, address, pool })
+        Ok(Resources { plans, address, pool })
     }
 }

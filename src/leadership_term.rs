@@ -9,14 +9,14 @@ use futures_util::future::join_all;
 use slog::{Logger, error, info, warn};
 use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
-use uw_websocket_actors::ledger::book::GapBook;
+use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{Close, Ledger};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
 use uw_websocket_core::time::millis;
 
 /// A running term.
-pub struct Term {
+pub struct LeadershipTerm {
     supervisor: Addr<Supervisor>,
     /// The thread of the children; each term has one of its own.
     data: Arbiter,
@@ -29,13 +29,13 @@ pub struct Term {
 /// alone, and losses that are not in the ledger.
 pub struct Remains {
     shards: Vec<Shard>,
-    gaps: GapBook,
+    gaps: GapTracker,
 }
 
 impl Remains {
     /// Of these shards, for this ledger.
     #[must_use]
-    pub fn new(shards: Vec<Shard>, gaps: GapBook) -> Remains {
+    pub fn new(shards: Vec<Shard>, gaps: GapTracker) -> Remains {
         Remains { shards, gaps }
     }
 
@@ -71,18 +71,18 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// The same for the whole of the ledger's last turn.
 const LEDGER_CLOSE: Duration = Duration::from_millis(500);
 
-impl Term {
+impl LeadershipTerm {
     /// Starts a thread and, by `supervise`, the supervisor of the children on it.
     pub fn begin(
         ledger: Addr<Ledger>,
         remains: Remains,
         supervise: impl FnOnce(ArbiterHandle, mpsc::Sender<Escalation>) -> Addr<Supervisor>,
-    ) -> Term {
+    ) -> LeadershipTerm {
         let data = Arbiter::new();
         // it gives up once
         let (escalations, escalated) = mpsc::channel(1);
         let supervisor = supervise(data.handle(), escalations);
-        Term { supervisor, data, escalated, ledger, remains }
+        LeadershipTerm { supervisor, data, escalated, ledger, remains }
     }
 
     /// Waits until the supervisor gives up, and says why.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
-use crate::supervisor::Beat;
+use crate::supervisor::Heartbeat;
 use crate::tls;
 use crate::writer::store::Connection;
 use crate::writer::store::fault::{Refusal, StoreFault};
@@ -102,7 +102,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
-    Connection::open(address, &Beat::default()).await?.probe(prefix).await
+    Connection::open(address, &Heartbeat::default()).await?.probe(prefix).await
 }
 
 /// What Redis calls its version.

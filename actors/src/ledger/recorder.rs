@@ -7,18 +7,18 @@ use slog::{Logger, error, warn};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use super::book::GapBook;
+use super::checkpoint::{Checkpoint, Followed};
+use super::checkpoint_store::{CheckpointError, CheckpointStore};
 use super::coverage::open_gaps;
 use super::gap::Gap;
-use super::life::{Followed, Life};
-use super::post::{Post, PostError, Posted};
+use super::publisher::{GapPublisher, PostError, Posted};
 use super::queue::GapQueue;
-use super::shelf::{Shelf, ShelfError};
+use super::tracker::GapTracker;
 use super::written::Written;
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
+use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, Observations, unix_micros};
-use crate::sampled::Sampled;
 use crate::writer::store::Identity;
 
 /// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
@@ -33,13 +33,13 @@ const REDIS_REST: u32 = 3;
 
 /// Everything the ledger works with.
 #[derive(Debug)]
-pub struct Clerk {
+pub struct GapRecorder {
     /// What the actors write in.
-    pub book: GapBook,
+    pub book: GapTracker,
     /// The state on disk; none with `SPOOL_MODE=off`.
-    pub shelf: Option<Shelf>,
+    pub shelf: Option<CheckpointStore>,
     /// The stream.
-    pub post: Post,
+    pub post: GapPublisher,
     /// Whether anything may be written to Redis.
     pub gate: LeaseGate,
     /// Gaps that are not in Redis.
@@ -59,16 +59,16 @@ pub struct Clerk {
 /// How the work goes.
 #[derive(Debug, Default)]
 pub struct Progress {
-    writing: Option<JoinHandle<Result<(), ShelfError>>>,
+    writing: Option<JoinHandle<Result<(), CheckpointError>>>,
     /// The connection over which Redis was seen to have what it had, and which Redis that was.
     restored_over: Option<(u64, Identity)>,
     rest: u32,
     is_closed: bool,
-    unkept: Sampled,
-    refused: Sampled,
+    unspooled: LogThrottle,
+    refused: LogThrottle,
 }
 
-impl Clerk {
+impl GapRecorder {
     /// A turn, at this time in Unix microseconds. Dropping it at any point loses nothing: what it took from the book is in
     /// the queue.
     pub async fn turn(&mut self, now: u64) {
@@ -106,14 +106,14 @@ impl Clerk {
     }
 
     /// Takes what has ended from the book, and makes the state of everything.
-    fn look(&mut self, now: u64, clean: bool) -> Life {
+    fn look(&mut self, now: u64, clean: bool) -> Checkpoint {
         let page = self.book.turn(now);
         for ended in page.ended.iter() {
             self.record(&ended.to_write(), ended.stands_for);
         }
         self.waiting.append(page.ended);
         self.observations.gaps.show(open_gaps(&page.topics), self.waiting.len());
-        let mut life = Life::new(&self.observations.instance, now);
+        let mut life = Checkpoint::new(&self.observations.instance, now);
         life.clean = clean;
         life.followed.clone_from(&self.followed);
         life.set(page.topics, page.ending);
@@ -121,7 +121,7 @@ impl Clerk {
     }
 
     /// Keeps the state on disk, with what waits now.
-    async fn keep(&mut self, life: &mut Life, patience: Duration) {
+    async fn keep(&mut self, life: &mut Checkpoint, patience: Duration) {
         let Some(disk) = self.shelf.clone() else { return };
         // one write at a time, in order: that of a turn that was cut short, or of a disk that hangs, comes first
         if !self.is_written(patience).await {
@@ -132,7 +132,7 @@ impl Clerk {
         std::mem::swap(&mut life.written, &mut self.written);
         match json {
             Ok(json) => self.progress.writing = Some(spawn_blocking(move || disk.write(&json))),
-            Err(error) => return self.note_unkept(&error.into()),
+            Err(error) => return self.note_unspooled(&error.into()),
         }
         self.is_written(patience).await;
     }
@@ -145,8 +145,8 @@ impl Clerk {
             self.progress.writing = None;
         }
         match written {
-            Ok(Ok(Err(error))) => self.note_unkept(&error),
-            Err(_) => self.note_unkept(&ShelfError::Hangs),
+            Ok(Ok(Err(error))) => self.note_unspooled(&error),
+            Err(_) => self.note_unspooled(&CheckpointError::Hangs),
             // the runtime that ends takes its writes with it
             Ok(Ok(Ok(())) | Err(_)) => {}
         }
@@ -158,13 +158,13 @@ impl Clerk {
         self.progress.writing.is_some()
     }
 
-    fn note_unkept(&mut self, error: &ShelfError) {
-        if self.progress.unkept.is_due(Instant::now()) {
+    fn note_unspooled(&mut self, error: &CheckpointError) {
+        if self.progress.unspooled.is_due(Instant::now()) {
             error!(self.log, "state of the ledger not kept"; ErrorChain::new(error));
         }
     }
 
-    fn json(&mut self, life: &mut Life) -> Result<Vec<u8>, serde_json::Error> {
+    fn json(&mut self, life: &mut Checkpoint) -> Result<Vec<u8>, serde_json::Error> {
         // lent, not copied
         std::mem::swap(&mut life.waiting, &mut self.waiting);
         let json = life.to_json();
@@ -173,7 +173,7 @@ impl Clerk {
     }
 
     /// Writes what waits, and the copy of the state; false if Redis does not do its part.
-    async fn write(&mut self, life: &mut Life) -> bool {
+    async fn write(&mut self, life: &mut Checkpoint) -> bool {
         if !self.gate.may_write() {
             // another owner may have a state of its own there
             return true;
@@ -189,7 +189,7 @@ impl Clerk {
         written.is_ok()
     }
 
-    async fn try_write(&mut self, life: &mut Life) -> Result<(), PostError> {
+    async fn try_write(&mut self, life: &mut Checkpoint) -> Result<(), PostError> {
         // behind a proxy another server may answer over the same connection
         let server = Some(self.post.connect().await?);
         if self.progress.restored_over != server {
@@ -208,7 +208,7 @@ impl Clerk {
             Ok(json) => json,
             Err(error) => {
                 // without a copy no id is on record, and nothing may be sent
-                self.note_unkept(&error.into());
+                self.note_unspooled(&error.into());
                 return Ok(());
             }
         };

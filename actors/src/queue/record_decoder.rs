@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 use uw_websocket_core::calendar::SessionClock;
 use uw_websocket_core::event::{Channel, ChannelIndex, Event, MapCell, ReadAt, Route, Symbol};
 use uw_websocket_core::feed::map_cell::map_cell;
-use uw_websocket_core::feed::routing_fields::Facts;
-use uw_websocket_core::routing::outlet;
+use uw_websocket_core::feed::routing_fields::RoutingFields;
+use uw_websocket_core::routing::destination;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Record;
 
@@ -21,7 +21,7 @@ const MAX_REMEMBERED: usize = 16_384;
 
 /// Decodes records into events.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct RecordDecoder {
     keys: KeySettings,
     shard: usize,
     size: TransactionSize,
@@ -31,7 +31,7 @@ pub struct Decoder {
     name: String,
 }
 
-impl Decoder {
+impl RecordDecoder {
     /// Creates a decoder for a shard; its batches fit into a transaction of `size`.
     #[must_use]
     pub fn new(
@@ -39,9 +39,9 @@ impl Decoder {
         shard: usize,
         size: TransactionSize,
         observations: Arc<Observations>,
-    ) -> Decoder {
+    ) -> RecordDecoder {
         let (sessions, routes) = (SessionClock::default(), HashMap::default());
-        Decoder { keys, shard, size, observations, sessions, routes, name: String::new() }
+        RecordDecoder { keys, shard, size, observations, sessions, routes, name: String::new() }
     }
 
     /// Decodes records into batches of consecutive ones, each with the number of its first record.
@@ -69,14 +69,14 @@ impl Decoder {
     pub fn event(&mut self, record: Record) -> Option<Event> {
         let route = self.route(&record)?;
         let cell = self.cell(&route, &record);
-        let ids = record.outlets.iter().map(|(_, id)| *id).collect();
+        let ids = record.destinations.iter().map(|(_, id)| *id).collect();
         Some(Event { route, payload: record.payload, received_us: record.received_us, ordinal: 0, cell, ids })
     }
 
     fn route(&mut self, record: &Record) -> Option<Arc<Route>> {
         self.name.clear();
         self.name.push_str(&record.channel);
-        for (symbol, _) in &record.outlets {
+        for (symbol, _) in &record.destinations {
             self.name.push(' ');
             self.name.push_str(symbol.as_ref().map_or("", Symbol::as_str));
         }
@@ -85,14 +85,13 @@ impl Decoder {
         }
         let channel = Channel::parse(&record.channel).ok()?;
         let position = self.observations.channels.iter().position(|known| known.channel == channel)?;
-        let outlets = record
-            .outlets
-            .iter()
-            .map(|(symbol, _)| Arc::new(outlet(&self.keys, &channel, symbol.as_ref().map(Symbol::as_str))));
+        let destinations = record.destinations.iter().map(|(symbol, _)| {
+            Arc::new(destination(&self.keys, &channel, symbol.as_ref().map(Symbol::as_str)))
+        });
         let route = Arc::new(Route {
             channel: ChannelIndex(u8::try_from(position).ok()?),
             shard: self.shard,
-            outlets: outlets.collect(),
+            destinations: destinations.collect(),
         });
         if self.routes.len() >= MAX_REMEMBERED {
             self.routes.clear();
@@ -102,8 +101,8 @@ impl Decoder {
     }
 
     fn cell(&mut self, route: &Route, record: &Record) -> Option<Box<MapCell>> {
-        route.outlets.first()?.map.as_ref()?;
-        let facts = Facts::read(std::str::from_utf8(&record.payload).ok()?).ok()?;
+        route.destinations.first()?.map.as_ref()?;
+        let facts = RoutingFields::read(std::str::from_utf8(&record.payload).ok()?).ok()?;
         let channel = &self.observations.channel(route.channel).channel;
         map_cell(channel, &facts, record.received_us, &mut self.sessions)
     }

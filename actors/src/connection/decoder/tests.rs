@@ -8,7 +8,7 @@ use uw_websocket_core::feed::map_cell::MAX_FIELD;
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::*;
-use crate::samples::observations;
+use crate::fixtures::observations;
 use uw_websocket_core::fixtures::{RECEIVED_US, keys, read_at};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
@@ -39,9 +39,9 @@ impl slog::Serializer for Values<'_> {
     }
 }
 
-/// An intake that has joined every channel for SPY, and its effects.
+/// A decoder that has joined every channel for SPY, and its effects.
 struct World {
-    intake: Intake,
+    decoder: FrameDecoder,
     observations: Arc<Observations>,
     log: Log,
 }
@@ -62,23 +62,23 @@ impl World {
         };
         let observations = observations(&CHANNELS, 2);
         let log = Log::default();
-        let intake = Intake::new(
+        let decoder = FrameDecoder::new(
             Router::new(&plan, &keys(), 2, &topics),
             Arc::clone(&observations),
             Box::new(|text| text.replace(TOKEN, "***")),
             Logger::root(log.clone(), o!()),
         );
-        World { intake, observations, log }
+        World { decoder, observations, log }
     }
 
-    fn take(&mut self, frame: &str) -> Taken {
-        self.intake.take(&Bytes::copy_from_slice(frame.as_bytes()), read_at())
+    fn take(&mut self, frame: &str) -> Decoded {
+        self.decoder.take(&Bytes::copy_from_slice(frame.as_bytes()), read_at())
     }
 
     #[track_caller]
     fn event(&mut self, frame: &str) -> Event {
         match self.take(frame) {
-            Taken::Event(event) => event,
+            Decoded::Event(event) => event,
             other => panic!("{frame} is {other:?}"),
         }
     }
@@ -103,13 +103,13 @@ fn session(date: &str) -> i32 {
 fn an_event_keeps_the_bytes_of_its_frame() {
     let mut world = World::new();
     let frame = Bytes::from_static(b" [ \"price:SPY\" , {\"close\": 1.50,\r\n\"x\":\"\\u00e9\"} ]");
-    let Taken::Event(event) = world.intake.take(&frame, read_at()) else { panic!("no event") };
+    let Decoded::Event(event) = world.decoder.take(&frame, read_at()) else { panic!("no event") };
     assert_eq!(&event.payload[..], b"{\"close\": 1.50,\r\n\"x\":\"\\u00e9\"}");
     assert!(
         frame.as_ptr_range().contains(&event.payload.as_ptr()),
         "the payload is copied by its batch, not before"
     );
-    assert_eq!(event.route.outlets[0].stream.as_ref(), "uw:ws:price:SPY");
+    assert_eq!(event.route.destinations[0].stream.as_ref(), "uw:ws:price:SPY");
     assert_eq!(event.received_us, RECEIVED_US);
     assert_eq!(event.cell, None);
 }
@@ -118,7 +118,7 @@ fn an_event_keeps_the_bytes_of_its_frame() {
 fn an_acknowledgement_names_its_topic_and_is_no_event() {
     let mut world = World::new();
     let taken = world.take(r#"["price:SPY",{"response":{},"status":"ok"}]"#);
-    assert!(matches!(taken, Taken::Acknowledged(topic) if topic == "price:SPY"));
+    assert!(matches!(taken, Decoded::Acknowledged(topic) if topic == "price:SPY"));
     assert_eq!(world.observations.channels[0].last_event_at.get(), None);
 }
 
@@ -131,7 +131,7 @@ fn the_text_of_a_refused_join_is_cut_and_redacted() {
         r#"["price:SPY",{{"status":"error","response":{{"r":"{before}{TOKEN}{}"}}}}]"#,
         "é".repeat(500)
     );
-    let Taken::Refused(topic, text) = world.take(&frame) else { panic!("not refused") };
+    let Decoded::Refused(topic, text) = world.take(&frame) else { panic!("not refused") };
     assert_eq!(topic, "price:SPY");
     assert!((EXCERPT - 3..=EXCERPT).contains(&text.len()), "{} bytes", text.len());
     assert!(text.starts_with(r#"{"status":"error","#) && text.contains("é***é"), "{text}");
@@ -161,8 +161,8 @@ fn every_frame_that_is_no_event_is_counted_by_its_kind_and_logged_once() {
     ] {
         let mut world = World::new();
         for _ in 0..3 {
-            let taken = world.intake.take(&Bytes::copy_from_slice(frame), read_at());
-            assert!(matches!(taken, Taken::Nothing), "{taken:?}");
+            let taken = world.decoder.take(&Bytes::copy_from_slice(frame), read_at());
+            assert!(matches!(taken, Decoded::Nothing), "{taken:?}");
         }
         for counted in Rejection::ALL {
             let expected = if *counted == kind { 3 } else { 0 };
@@ -179,7 +179,7 @@ fn every_frame_that_is_no_event_is_counted_by_its_kind_and_logged_once() {
 fn one_kind_of_rejection_does_not_hide_another() {
     let mut world = World::new();
     for kind in Rejection::ALL {
-        world.intake.reject(*kind, b"input");
+        world.decoder.reject(*kind, b"input");
     }
     assert_eq!(world.logged("frame rejected").len(), Rejection::ALL.len());
 }
@@ -212,7 +212,7 @@ fn the_text_of_a_drifted_shape_is_cut_and_redacted() {
 #[test]
 fn an_event_for_no_target_is_received_and_filtered() {
     let mut world = World::new();
-    assert!(matches!(world.take(r#"["price:AAPL",{"close":"1"}]"#), Taken::Filtered));
+    assert!(matches!(world.take(r#"["price:AAPL",{"close":"1"}]"#), Decoded::Filtered));
     let price = &world.observations.channels[0];
     assert_eq!((price.received.get(), price.filtered.get(), price.pending()), (1, 1, 0));
 }

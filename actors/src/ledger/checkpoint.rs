@@ -28,7 +28,7 @@ pub type Followed = BTreeMap<String, u64>;
 
 /// A process as far as the ledger is concerned.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Life {
+pub struct Checkpoint {
     format: u32,
     /// Names the process.
     pub instance: String,
@@ -81,11 +81,11 @@ pub enum LifeError {
     Newer(u32),
 }
 
-impl Life {
+impl Checkpoint {
     /// A process that lives at `alive_at`.
     #[must_use]
-    pub(super) fn new(instance: &str, alive_at: u64) -> Life {
-        Life {
+    pub(super) fn new(instance: &str, alive_at: u64) -> Checkpoint {
+        Checkpoint {
             format: FORMAT,
             instance: instance.to_owned(),
             alive_at,
@@ -117,13 +117,13 @@ impl Life {
     }
 
     /// Reads a document.
-    pub fn parse(json: &[u8]) -> Result<Life, LifeError> {
+    pub fn parse(json: &[u8]) -> Result<Checkpoint, LifeError> {
         #[derive(Deserialize)]
         struct Form {
             format: u32,
         }
         match serde_json::from_slice(json)? {
-            Form { format: FORMAT } => serde_json::from_slice::<Life>(json)?.checked(),
+            Form { format: FORMAT } => serde_json::from_slice::<Checkpoint>(json)?.checked(),
             Form { format } => Err(LifeError::Newer(format)),
         }
     }
@@ -204,7 +204,7 @@ impl Life {
     /// same sign of life. If that process lived on, what was ending then may be told twice: that does less harm than to
     /// forget what came later.
     #[must_use]
-    pub fn newest(on_disk: Option<Life>, in_redis: Option<Life>) -> Option<Life> {
+    pub fn newest(on_disk: Option<Checkpoint>, in_redis: Option<Checkpoint>) -> Option<Checkpoint> {
         match (on_disk, in_redis) {
             (Some(disk), Some(mut redis)) if redis.alive_at > disk.alive_at => {
                 if redis.instance != disk.instance {
@@ -261,9 +261,9 @@ mod tests {
     use super::*;
     use uw_websocket_core::event::Family;
 
-    fn life(instance: &str, alive_at: u64) -> Life {
+    fn life(instance: &str, alive_at: u64) -> Checkpoint {
         let missing = Outage { since: 3, reason: GapReason::Unjoined, detail: "refused: no plan".into() };
-        let mut life = Life::new(instance, alive_at);
+        let mut life = Checkpoint::new(instance, alive_at);
         let topics = [
             ("price:SPY", Reach::Receiving),
             ("price:QQQ", Reach::Receiving),
@@ -296,8 +296,8 @@ mod tests {
     fn the_next_process_misses_what_this_one_received() {
         let plan = [names(&["price:SPY", "price:QQQ"]), names(&["gex:SPY", "news", "price:IWM"])];
         for (clean, reason) in [(false, GapReason::Crash), (true, GapReason::Shutdown)] {
-            let mut life = Life { clean, ..life("a", 9) };
-            life = Life::parse(&life.to_json().unwrap()).unwrap();
+            let mut life = Checkpoint { clean, ..life("a", 9) };
+            life = Checkpoint::parse(&life.to_json().unwrap()).unwrap();
             let Beginning { topics, over, waiting, followed, .. } = life.succeed(&plan, 20);
             assert_eq!(followed, Followed::from([("a".to_owned(), 9)]));
             let since = Some((9, reason));
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn of_a_process_that_lives_only_what_it_misses_is_missing() {
-        let missing = |life: &Life, now| outline(&life.missing(now)).len();
+        let missing = |life: &Checkpoint, now| outline(&life.missing(now)).len();
         let mut life = life("a", 9);
         assert_eq!((missing(&life, 9 + DEAD_AFTER - 1), missing(&life, 9 + DEAD_AFTER)), (1, 4));
         life.clean = true;
@@ -333,28 +333,32 @@ mod tests {
 
     #[test]
     fn the_newest_sign_of_life_counts_and_no_gap_that_waits_is_forgotten() {
-        let pick = |disk: Life, redis: Life| {
-            let newest = Life::newest(Some(disk), Some(redis)).unwrap();
+        let pick = |disk: Checkpoint, redis: Checkpoint| {
+            let newest = Checkpoint::newest(Some(disk), Some(redis)).unwrap();
             (newest.alive_at, newest.waiting.len())
         };
         assert_eq!(pick(life("a", 9), life("a", 8)), (9, 1));
         assert_eq!(pick(life("a", 9), life("a", 10)), (10, 1));
         assert_eq!(pick(life("a", 9), life("b", 10)), (10, 2));
-        assert_eq!(Life::newest(None, Some(life("a", 1))).unwrap().alive_at, 1);
-        assert!(Life::newest(None, None).is_none());
+        assert_eq!(Checkpoint::newest(None, Some(life("a", 1))).unwrap().alive_at, 1);
+        assert!(Checkpoint::newest(None, None).is_none());
     }
 
     #[test]
     fn what_was_ending_is_told_by_who_took_over_or_by_who_comes_back() {
-        let endings = |disk: Life, redis: Life| Life::newest(Some(disk), Some(redis)).unwrap().ending.len();
+        let endings = |disk: Checkpoint, redis: Checkpoint| {
+            Checkpoint::newest(Some(disk), Some(redis)).unwrap().ending.len()
+        };
         let plan = [names(&["news"])];
         // `b` took over from what `a` had in Redis at 9, and `c` from `b`
-        let mut b = Life::new("b", 20);
+        let mut b = Checkpoint::new("b", 20);
         b.followed = life("a", 9).succeed(&plan, 10).followed;
-        let mut c = Life::new("c", 30);
-        c.followed = Life { followed: b.followed.clone(), ..Life::new("b", 20) }.succeed(&plan, 21).followed;
+        let mut c = Checkpoint::new("c", 30);
+        c.followed = Checkpoint { followed: b.followed.clone(), ..Checkpoint::new("b", 20) }
+            .succeed(&plan, 21)
+            .followed;
         for successor in [b, c] {
-            let successor = || Life::parse(&successor.to_json().unwrap()).unwrap();
+            let successor = || Checkpoint::parse(&successor.to_json().unwrap()).unwrap();
             assert_eq!(endings(life("a", 9), successor()), 0);
             // Redis did not have its last state
             assert_eq!(endings(life("a", 10), successor()), 1);
@@ -366,7 +370,7 @@ mod tests {
     fn the_newest_processes_before_are_remembered() {
         let mut followed = Followed::new();
         for n in 0..2 * MAX_FOLLOWED as u64 {
-            let life = Life { followed, ..Life::new(&format!("{}", n * 7919 % 101), n) };
+            let life = Checkpoint { followed, ..Checkpoint::new(&format!("{}", n * 7919 % 101), n) };
             followed = life.succeed(&[], n).followed;
         }
         let remembered = MAX_FOLLOWED as u64..2 * MAX_FOLLOWED as u64;
@@ -378,16 +382,19 @@ mod tests {
         let json = String::from_utf8(life("a", 9).to_json().unwrap()).unwrap();
         let before = json.replace(r#","followed":{}"#, "");
         assert_ne!(json, before);
-        assert!(Life::parse(before.as_bytes()).unwrap().followed.is_empty());
+        assert!(Checkpoint::parse(before.as_bytes()).unwrap().followed.is_empty());
     }
 
     #[test]
     fn a_document_that_is_damaged_or_newer_is_refused() {
         let whole = life("a", 9).to_json().unwrap();
         for length in 0..whole.len() {
-            assert!(matches!(Life::parse(&whole[..length]), Err(LifeError::Damaged(_))), "{length} bytes");
+            assert!(
+                matches!(Checkpoint::parse(&whole[..length]), Err(LifeError::Damaged(_))),
+                "{length} bytes"
+            );
         }
-        assert!(matches!(Life::parse(br#"{"format":2,"what":"ever"}"#), Err(LifeError::Newer(2))));
-        assert!(matches!(Life::parse(&[0; 4096]), Err(LifeError::Damaged(_))));
+        assert!(matches!(Checkpoint::parse(br#"{"format":2,"what":"ever"}"#), Err(LifeError::Newer(2))));
+        assert!(matches!(Checkpoint::parse(&[0; 4096]), Err(LifeError::Damaged(_))));
     }
 }

@@ -2,24 +2,29 @@ use bytes::Bytes;
 use uw_websocket_core::event::EntryId;
 
 use super::*;
-use crate::samples::observations;
+use crate::fixtures::observations;
 use uw_websocket_core::fixtures::{RECEIVED_US, keys};
 
 const SIZE: TransactionSize = TransactionSize { events: 3, weight: 100 };
 
-fn decoder() -> Decoder {
-    Decoder::new(keys(), 4, SIZE, observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5))
+fn decoder() -> RecordDecoder {
+    RecordDecoder::new(
+        keys(),
+        4,
+        SIZE,
+        observations(&["price", "news", "gex_strike", "gex_strike_expiry"], 5),
+    )
 }
 
 /// A record for these symbols; an empty one means the full stream.
 fn record(seq: u64, channel: &str, symbols: &[&str], payload: &str) -> Record {
-    let outlet =
+    let destination =
         |(symbol, nth): (&&str, u64)| (Symbol::parse(symbol).ok(), EntryId { ms: 1000 + seq, seq: nth });
     Record {
         seq,
         received_us: RECEIVED_US,
         channel: channel.into(),
-        outlets: symbols.iter().zip(0..).map(outlet).collect(),
+        destinations: symbols.iter().zip(0..).map(destination).collect(),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
     }
 }
@@ -44,7 +49,8 @@ fn prices(seqs: impl IntoIterator<Item = u64>) -> Vec<Record> {
 fn an_event_comes_back_with_its_outlets_and_ids_for_this_shard() {
     let mut decoder = decoder();
     let event = decoder.event(record(7, "news", &["", "SPY"], "{\"a\":1}")).unwrap();
-    let streams: Vec<&str> = event.route.outlets.iter().map(|outlet| &*outlet.stream).collect();
+    let streams: Vec<&str> =
+        event.route.destinations.iter().map(|destination| &*destination.stream).collect();
     assert_eq!(streams, ["uw:ws:news", "uw:ws:news:SPY"]);
     assert_eq!((event.route.channel, event.route.shard), (ChannelIndex(1), 4));
     assert_eq!(event.ids.as_slice(), [EntryId { ms: 1007, seq: 0 }, EntryId { ms: 1007, seq: 1 }]);
@@ -55,11 +61,14 @@ fn an_event_comes_back_with_its_outlets_and_ids_for_this_shard() {
 #[test]
 fn streams_have_the_caps_and_prefix_of_today() {
     let keys = KeySettings { prefix: "desk".into(), maxlen: Some(17), ..keys() };
-    let mut decoder = Decoder::new(keys, 0, SIZE, observations(&["price"], 1));
+    let mut decoder = RecordDecoder::new(keys, 0, SIZE, observations(&["price"], 1));
     let event = decoder.event(record(0, "price", &["SPY"], "{}")).unwrap();
-    let outlet = &event.route.outlets[0];
-    assert_eq!((&*outlet.stream, &*outlet.latest), ("desk:ws:price:SPY", "desk:ws:latest:price:SPY"));
-    assert_eq!(outlet.maxlen, 17);
+    let destination = &event.route.destinations[0];
+    assert_eq!(
+        (&*destination.stream, &*destination.latest),
+        ("desk:ws:price:SPY", "desk:ws:latest:price:SPY")
+    );
+    assert_eq!(destination.maxlen, 17);
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn events_with_the_same_outlets_share_a_route() {
     assert!(!Arc::ptr_eq(&route("news", &["AB", "C"]), &route("news", &["A", "BC"])));
     let full = route("news", &[""]);
     assert!(!Arc::ptr_eq(&full, &route("news", &["", "SPY"])));
-    assert_eq!(full.outlets[0].symbol, None);
+    assert_eq!(full.destinations[0].symbol, None);
 }
 
 #[test]

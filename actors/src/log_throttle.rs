@@ -7,11 +7,11 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Says when a report is due.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sampled {
+pub struct LogThrottle {
     reported_at: Option<Instant>,
 }
 
-impl Sampled {
+impl LogThrottle {
     /// Whether a report is due at `now`; then it counts as made.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= EVERY);
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn the_first_is_reported_and_then_one_a_minute() {
-        let (mut sampled, start) = (Sampled::default(), Instant::now());
+        let (mut sampled, start) = (LogThrottle::default(), Instant::now());
         assert!(!sampled.was_reported());
         assert!(sampled.is_due(start));
         assert!(!sampled.is_due(start + Duration::from_secs(59)));
