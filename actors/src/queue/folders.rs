@@ -174,11 +174,7 @@ impl OpenFolders {
             let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
             channel.recover(events, FIRST_ORDINAL);
         }
-        let channels: Vec<Channel> =
-            observations.channels.iter().map(|channel| channel.channel.clone()).collect();
-        let of_damages =
-            |(folder, damages): &(String, Vec<Damage>)| losses::of_damages(damages, folder, &channels, log);
-        let losses: Vec<Gap> = self.damages.iter().flat_map(of_damages).collect();
+        let losses = self.losses(observations, log);
         let mut own: Vec<Option<Queue>> = vec![None; self.shards];
         let mut old: Vec<OldQueue> = Vec::new();
         let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
@@ -206,13 +202,14 @@ impl OpenFolders {
         let olds = olds.map(|(position, (folder, spool))| (position % self.shards, folder, spool, false));
         for (shard, folder, spool, is_own) in todays.chain(olds) {
             let (standing, kept) = (DiskPosition::of(&spool), spool.kept());
+            let retirement = (!is_own).then(|| Retirement {
+                folder: folder.path.clone(),
+                heirs: own.iter().flatten().filter_map(Queue::disk).cloned().collect(),
+            });
             let disk = disk_thread::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
-                retirement: (!is_own).then(|| Retirement {
-                    folder: folder.path.clone(),
-                    heirs: own.iter().flatten().filter_map(Queue::disk).cloned().collect(),
-                }),
+                retirement,
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
@@ -228,32 +225,48 @@ impl OpenFolders {
                 adopted[shard].push(queue);
             }
         }
-        let generations = Generations::new(old);
-        let quarantine = Arc::new(Mutex::new(Quarantine::new(&settings.dir)));
-        let restoring = Arc::default();
-        let shards = own.into_iter().zip(adopted).enumerate().map(|(position, (own, old))| {
-            let size = writers.transaction_size();
-            let capacity = writers.mailbox_capacity;
-            let observations = Arc::clone(observations);
-            Shard {
-                position,
-                shards: self.shards,
-                inbox: Inbox::new(position, parts.connections, capacity, size, observations),
-                queue: own.unwrap_or_else(|| queue(None, None, HashMap::new(), false, position)),
-                old,
-                generations: generations.clone(),
-                quarantine: Arc::clone(&quarantine),
-                suspects: Arc::default(),
-                restoring: Arc::clone(&restoring),
-                learnt: Arc::default(),
-            }
-        });
-        let shards: Vec<Shard> = shards.collect();
+        let in_memory = |shard| queue(None, None, HashMap::new(), false, shard);
+        let own = own.into_iter().enumerate().map(|(shard, own)| own.unwrap_or_else(|| in_memory(shard)));
+        let quarantine = Quarantine::new(&settings.dir);
+        let shards = shards(own.zip(adopted), &Generations::new(old), quarantine, parts);
         if let Some(first) = shards.first() {
             first.queue.note_losses(losses);
         }
         Ok(Started { shards, lock: self.lock })
     }
+
+    /// What was lost with damage that was met when the queues were opened.
+    fn losses(&self, observations: &Observations, log: &Logger) -> Vec<Gap> {
+        let channels: Vec<Channel> =
+            observations.channels.iter().map(|channel| channel.channel.clone()).collect();
+        let of_damages =
+            |(folder, damages): &(String, Vec<Damage>)| losses::of_damages(damages, folder, &channels, log);
+        self.damages.iter().flat_map(of_damages).collect()
+    }
+}
+
+/// The shards, each with its queue and those that it adopts from earlier settings.
+fn shards(
+    queues: impl ExactSizeIterator<Item = (Queue, Vec<OldQueue>)>,
+    generations: &Generations,
+    quarantine: Quarantine,
+    parts: &StartParts<'_>,
+) -> Vec<Shard> {
+    let (size, capacity) = (parts.writers.transaction_size(), parts.writers.mailbox_capacity);
+    let (quarantine, restoring, count) = (Arc::new(Mutex::new(quarantine)), Arc::default(), queues.len());
+    let shard = |(position, (queue, old))| Shard {
+        position,
+        shards: count,
+        inbox: Inbox::new(position, parts.connections, capacity, size, Arc::clone(parts.observations)),
+        queue,
+        old,
+        generations: generations.clone(),
+        quarantine: Arc::clone(&quarantine),
+        suspects: Arc::default(),
+        restoring: Arc::clone(&restoring),
+        learnt: Arc::default(),
+    };
+    queues.enumerate().map(shard).collect()
 }
 
 /// Returns the current generation: the newest if its number of shards matches, otherwise a new one.

@@ -98,6 +98,7 @@ impl Writer {
 impl WriterParts {
     /// Runs until no more events come and all are written or safe on disk. `writer` is notified of deliveries and
     /// then notifies `deliveries`.
+    // long, because the three loops borrow what is made here and end together
     pub async fn work(
         self,
         writer: Recipient<Delivery>,
