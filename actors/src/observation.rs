@@ -47,9 +47,9 @@ observed! {
     /// The janitor.
     #[derive(Debug, Default)]
     pub struct JanitorObservation {
-        /// Entries of streams removed for their age.
+        /// Stream entries removed because of their age.
         pub trimmed_entries: Count = "uw_ws_trimmed_entries_total",
-        /// Streams and hashes removed whole for their age.
+        /// Entire streams and hashes removed because of their age.
         pub removed_keys: Count = "uw_ws_removed_keys_total",
     }
 }
@@ -62,17 +62,17 @@ observed! {
         pub instance: String,
         /// The service's version.
         pub version: &'static str,
-        /// Frames that are no events.
+        /// Frames that could not be decoded as events.
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
-        /// Values from outside that were not taken as they were: `too_large` ones were not read, `future` times count as now.
+        /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
-        /// Starts of an actor after its first; absent before one.
+        /// Restarts of an actor; absent before the first.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
-        /// Log records lost because the log could not keep up.
+        /// Log records lost because the log output could not keep up.
         #[serde(serialize_with = "AtomicU64::serialize")]
         pub log_records_dropped: Arc<AtomicU64> = "uw_ws_log_records_dropped_total",
-        /// Unix time of the start of the process.
+        /// Unix time at which the process started.
         pub started_at: Moment = "uw_ws_process_start_time_seconds",
         /// One for each channel of the settings, in their order.
         #[serde(skip)]

@@ -104,33 +104,33 @@ fn flag(is_so: bool) -> MetricValue {
 }
 
 static OF_CHANNEL: [Metric<ChannelObservation>; 1] =
-    [gauge("uw_ws_events_pending", "Events that came and have not ended yet", |channel| {
+    [gauge("uw_ws_events_pending", "Events received or recovered that have no outcome yet", |channel| {
         MetricValue::Whole(channel.pending())
     })];
 
 static OF_CONNECTION: [Metric<ConnectionObservation>; 1] =
-    [gauge("uw_ws_connection_joins", "Joins acknowledged in the present session", |connection| {
+    [gauge("uw_ws_connection_joins", "Joins acknowledged in the current session", |connection| {
         MetricValue::Whole(connection.joined() as u64)
     })];
 
 static OF_WRITER: [Metric<WriterObservation>; 4] = [
     gauge(
         "uw_ws_mailbox_batches",
-        "Batches in the inbox of a shard, which its queue has not taken over",
+        "Batches in the inbox of a shard, not yet taken over by its queue",
         |writer| MetricValue::Whole(writer.batches_waiting()),
     ),
-    gauge("uw_ws_mailbox_bytes", "Memory of these batches", |writer| {
+    gauge("uw_ws_mailbox_bytes", "Bytes of memory of these batches", |writer| {
         MetricValue::Whole(writer.bytes_waiting())
     }),
     gauge(
         "uw_ws_spool_oldest_seconds",
-        "Age of the oldest event in the disk queue; 0 without one",
+        "Age of the oldest event in the disk queue; 0 if it is empty",
         |writer| {
             let age = writer.spool_oldest.get().map_or(0, |at| unix_micros().saturating_sub(at));
             MetricValue::Real(age as f64 / 1e6)
         },
     ),
-    gauge("uw_ws_spool_up", "1 while the disk takes the events of a shard, else 0", |writer| {
+    gauge("uw_ws_spool_up", "1 while the disk accepts the events of a shard, else 0", |writer| {
         flag(lock(&writer.spool_fault).is_none())
     }),
 ];
@@ -140,38 +140,42 @@ static OF_SERVICE: [Metric<Observations>; 7] = [
         name: "uw_ws_store_latency_seconds",
         kind: MetricKind::Histogram,
         label: None,
-        help: "From the read of a frame to the reply of Redis, one observation an event",
+        help: "Time from reading a frame to the reply from Redis; one observation per event",
         read: |observations| {
             let all = Latency::default();
             observations.writers.iter().for_each(|writer| all.add(&writer.latency));
             MetricValue::Histogram(all)
         },
     },
-    gauge("uw_ws_market_open", "1 while the exchange has a session, by its calendar", |_| {
-        flag(market_state(unix_micros() / 1000) == MarketState::Open)
-    }),
+    gauge(
+        "uw_ws_market_open",
+        "1 during a trading session of the exchange, according to its calendar",
+        |_| flag(market_state(unix_micros() / 1000) == MarketState::Open),
+    ),
     gauge(
         "uw_ws_redis_up",
-        "1 while Redis takes the writes of every shard, or answers a stand-by; else 0",
+        "1 while Redis accepts the writes of every shard or, in stand-by, answers; else 0",
         |observations| flag(observations.redis_up()),
     ),
-    gauge("uw_ws_ready", "1 while `/readyz` says 200, else 0", |observations| {
+    gauge("uw_ws_ready", "1 while `/readyz` returns 200, else 0", |observations| {
         flag(readiness(observations, Instant::now()).is_empty())
     }),
     gauge(
         "uw_ws_lease_held",
-        "1 while this instance is the owner; 0 while it stands by or Redis has not confirmed it",
+        "1 while this instance is the owner; 0 in stand-by or while Redis has not confirmed ownership",
         |observations| flag(observations.lease.state.get() == LeaseState::Held),
     ),
     Metric {
         label: Some("version"),
-        ..gauge("uw_ws_build_info", "1; the version of the service", |observations: &Observations| {
-            MetricValue::ByLabel(vec![(observations.version.into(), 1)])
-        })
+        ..gauge(
+            "uw_ws_build_info",
+            "Always 1; the label is the version of the service",
+            |observations: &Observations| MetricValue::ByLabel(vec![(observations.version.into(), 1)]),
+        )
     },
     gauge(
         "uw_ws_process_resident_memory_bytes",
-        "Resident memory of the process; absent where the system does not tell",
+        "Resident memory of the process; absent where the system does not report it",
         |_| resident_bytes().map_or(MetricValue::Absent, MetricValue::Whole),
     ),
 ];

@@ -20,11 +20,11 @@ use super::source::Source;
 use crate::escape;
 
 const HEALTHZ: (&str, &str) =
-    ("/healthz", "200 while the supervisor and what it watches make progress, else 503");
+    ("/healthz", "200 while the supervisor and the actors it watches make progress, else 503");
 const READYZ: (&str, &str) = (
     "/readyz",
-    "200 when every join is acknowledged, the lease is held, and Redis and the disk take writes, else 503; \
-     a JSON list of what is missing",
+    "200 when every join is acknowledged, the lease is held, and Redis and the disk accept writes, else 503; \
+    the reasons as a JSON list",
 );
 
 /// The paths and what they are, as the answer to an unknown path lists them.
@@ -32,9 +32,9 @@ pub const PATHS: [(&str, &str); 6] = [
     ("/", "the status page"),
     HEALTHZ,
     READYZ,
-    ("/metrics", "Prometheus text"),
-    ("/api/status", "the state of everything as JSON"),
-    ("/api/events", "the same once a second as server-sent events"),
+    ("/metrics", "metrics in the Prometheus text format"),
+    ("/api/status", "the full status as JSON"),
+    ("/api/events", "the same, once per second, as server-sent events"),
 ];
 
 /// The paths of the probes' own listener.
@@ -127,7 +127,7 @@ fn held(
 }
 
 fn busy() -> HttpResponse {
-    let why = "other clients do not take their answers, and there is no room for another one: ask again\n";
+    let why = "no room for another response because other clients are not reading theirs: retry\n";
     HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).content_type(TEXT).body(why)
 }
 
@@ -138,7 +138,7 @@ async fn listen(source: Data<Source>, answers: Data<Answers>, events: Data<Event
         Some(messages) => event_stream().streaming(messages),
         None => HttpResponse::ServiceUnavailable()
             .content_type(TEXT)
-            .body(format!("{SUBSCRIBERS} clients listen already: close one, or ask /api/status instead\n")),
+            .body(format!("already {SUBSCRIBERS} subscribers: close one, or poll /api/status instead\n")),
     }
 }
 
@@ -159,5 +159,7 @@ fn unreadable() -> HttpResponse {
 
 fn unknown_path(paths: &[(&str, &str)]) -> HttpResponse {
     let list: Vec<String> = paths.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
-    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{}", list.concat()))
+    HttpResponse::NotFound()
+        .content_type(TEXT)
+        .body(format!("not found; available paths:\n{}", list.concat()))
 }

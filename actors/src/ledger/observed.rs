@@ -26,7 +26,7 @@ observed! {
         /// What is missing now.
         #[serde(serialize_with = "unlocked")]
         open: Mutex<Vec<OpenGap>>,
-        /// Gaps that are not in Redis yet.
+        /// Gaps not yet written to Redis.
         waiting: Gauge = "uw_ws_gaps_waiting",
     }
 }
@@ -50,7 +50,7 @@ impl GapObservation {
         lock(&self.open).clone()
     }
 
-    /// Gaps that are not in Redis yet.
+    /// Gaps not yet written to Redis.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.waiting.get()

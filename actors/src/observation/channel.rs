@@ -74,26 +74,26 @@ observed! {
         pub channel: Channel,
         /// Events read from the feed.
         pub received: Count = "uw_ws_events_received_total",
-        /// Events found in the disk queue at the start.
+        /// Events found in the disk queue at startup.
         pub recovered: Count = "uw_ws_events_recovered_total",
-        /// Events whose every entry Redis has taken.
+        /// Events of which Redis has confirmed every entry.
         pub stored: Count = "uw_ws_events_stored_total",
-        /// Events that equal one of those shortly before byte for byte.
+        /// Events identical, byte for byte, to one received shortly before.
         pub duplicate: Count = "uw_ws_events_duplicate_total",
-        /// Events that were for no target.
+        /// Events outside the configured targets.
         pub filtered: Count = "uw_ws_events_filtered_total",
-        /// Events in the quarantine file.
+        /// Events written to the quarantine file.
         pub quarantined: Count = "uw_ws_events_quarantined_total",
-        /// Events that were read and lost.
+        /// Events read from the feed and lost.
         dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
-        /// Times that an event was found to be counted twice or not at all.
+        /// Times that the accounting found an event counted twice or not at all.
         #[serde(skip)]
         pub violations: Count = "uw_ws_conservation_violations_total",
-        /// Payloads off the documented shape, of those that were looked at.
+        /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
-        /// 1 while a channel is silent far beyond its own cadence, in market hours.
+        /// 1 while a channel has been silent far longer than its usual cadence, during market hours.
         pub silent: Flag = "uw_ws_channel_silent",
-        /// Unix time of the newest event; absent before the first.
+        /// Unix time of the latest event; absent before the first.
         #[serde(skip)]
         pub last_event_at: Moment = "uw_ws_last_event_timestamp_seconds",
         /// Events that are in memory alone.

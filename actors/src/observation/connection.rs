@@ -47,15 +47,15 @@ observed! {
     pub struct ConnectionObservation {
         /// Its name: the family, numbered when the family needs several.
         pub name: String,
-        /// 1 for the present state of a connection, 0 for the others.
+        /// 1 for the current state of a connection, 0 for all others.
         pub state: StateCell<ConnectionState> = "uw_ws_connection_state" by "state",
-        /// Handshakes tried.
+        /// Handshakes attempted.
         pub attempts: Count = "uw_ws_connection_attempts_total",
         /// Handshakes accepted.
         pub accepted: Count = "uw_ws_connection_accepted_total",
         /// Handshakes refused with 401 or 403.
         pub refused: Count = "uw_ws_connection_refused_total",
-        /// Sessions that ended without our wish.
+        /// Unexpected disconnects.
         pub disconnects: Count = "uw_ws_connection_disconnects_total",
         /// When the present session was opened.
         #[serde(skip)]
@@ -72,7 +72,7 @@ observed! {
         /// The channels that it carries, each at least once.
         #[serde(skip)]
         pub channels: Vec<Channel>,
-        /// Joins of the plan.
+        /// Joins planned.
         pub expected: usize = "uw_ws_connection_joins_expected",
         /// Its joins in the present session.
         #[serde(skip)]

@@ -29,7 +29,7 @@ observed! {
     /// Counts of the HTTP side.
     #[derive(Debug, Default)]
     pub struct HttpObservation {
-        /// Connections and requests that the HTTP side refused or cut.
+        /// HTTP connections and requests refused or cut off.
         refused: CountsBy<HttpRefusal> = "uw_ws_http_refused_total" by "reason",
     }
 }
