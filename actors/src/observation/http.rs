@@ -6,7 +6,7 @@ use super::cells::{Count, CountsBy};
 use super::metric::observed;
 
 labelled! {
-    /// Reasons why the HTTP side refused or cut a client.
+    /// Reasons for which the HTTP side refuses or cuts off a client.
     HttpRefusal {
         /// The connection had waited longest for its client when a new one needed its slot.
         Evicted = "evicted",
