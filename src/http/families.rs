@@ -1,4 +1,4 @@
-//! The metric families: those that the parts of the service declare, and those that are computed from several values.
+//! The metric families: those declared by the parts of the service, and those computed from several values.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -13,20 +13,20 @@ use uw_websocket_core::calendar::{MarketState, market_state};
 use super::readiness::readiness;
 use super::snapshot::{Snapshot, resident_bytes};
 
-/// A metric family: one name, its meaning, and how its series are read.
+/// A metric family.
 pub struct MetricFamily {
-    /// The name as it is scraped.
+    /// The name in the exposition.
     pub name: &'static str,
-    /// Its type.
+    /// The type.
     pub kind: MetricKind,
-    /// Names of the labels of each of its series.
+    /// The label names of its series.
     pub labels: Vec<&'static str>,
-    /// What it says, without a final period.
+    /// The help text, without a final period.
     pub help: &'static str,
     read: ReadMetric,
 }
 
-/// Something of each part of a kind, with the value of the label that names the part; an empty one where none does.
+/// A value per part, with the label value that names the part; empty if no label does.
 type ByPart<T> = Vec<(String, T)>;
 
 /// Reads the metric of each part.
@@ -35,7 +35,7 @@ type ReadMetric = Box<dyn Fn(&Snapshot<'_>) -> ByPart<MetricValue> + Send + Sync
 /// The parts of a kind.
 type PartsOf<P> = for<'s> fn(&'s Snapshot<'_>) -> ByPart<&'s P>;
 
-/// Every family, in the order of the answer: the way of an event first, then the service as a whole.
+/// Every family, in the order of the exposition: along the path of an event first, then the service as a whole.
 pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let channels = ChannelObservation::metrics().chain(&OF_CHANNEL);
     let connections = ConnectionObservation::metrics().chain(&OF_CONNECTION);
@@ -89,7 +89,7 @@ fn only<P>(part: &P) -> ByPart<&P> {
 }
 
 impl MetricFamily {
-    /// The present values.
+    /// Returns the current values.
     pub(super) fn read(&self, snapshot: &Snapshot<'_>) -> ByPart<MetricValue> {
         (self.read)(snapshot)
     }

@@ -1,7 +1,6 @@
-//! Whether the service does its work, and if not what is missing, for people and alerts.
+//! Readiness: whether the service is fully working, and otherwise the reasons, for people and alerts.
 //!
-//! Each reason has a code that programs may rely on, says which thing it is about and what is known of it, and what can
-//! be done.
+//! Each reason has a stable code for programs, the affected subject, the known details and advice.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -17,44 +16,44 @@ use super::health::health;
 /// Why the service is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// What sort of thing is missing.
+    /// The kind of reason.
     pub code: ReasonCode,
-    /// Which one: a connection's name, a topic, a shard.
+    /// The subject: a connection's name, a topic, a shard.
     pub subject: String,
-    /// What is known about it.
+    /// The known details.
     pub detail: String,
-    /// What to do about it.
+    /// The remedy.
     pub advice: &'static str,
 }
 
 labelled! {
-    /// What sort of thing is missing. The labels are stable: some may be added, none renamed.
+    /// The kinds of reasons. The labels are stable: new ones may be added, none renamed.
     ReasonCode {
-        /// The service is ending.
+        /// The service is shutting down.
         Stopping = "stopping",
-        /// The supervisor, or something that it watches, makes no progress.
+        /// The supervisor or an actor it watches makes no progress.
         Stalled = "stalled",
-        /// An actor crashed and waits for its restart.
+        /// An actor crashed and is waiting to be restarted.
         Restarting = "restarting",
         /// Another instance holds the lease.
         Standby = "standby",
         /// Redis has not confirmed that the lease is ours.
         Lease = "lease",
-        /// A connection has no open socket.
+        /// A connection is not open.
         Connection = "connection",
         /// A join is not acknowledged.
         Join = "join",
         /// The feed refused a join.
         JoinRefused = "join_refused",
-        /// Redis does not take the writes of a shard or, in stand-by, does not answer.
+        /// Redis does not accept the writes of a shard or, in stand-by, does not answer.
         Redis = "redis",
-        /// The disk does not take the appends of a shard.
+        /// The disk does not accept the appends of a shard.
         Spool = "spool",
     }
 }
 
 impl ReasonCode {
-    /// What it means.
+    /// Returns the meaning, for the documentation.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -71,7 +70,7 @@ impl ReasonCode {
         }
     }
 
-    /// What to do about it.
+    /// Returns the remedy.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
@@ -115,8 +114,8 @@ impl Serialize for ReasonCode {
     }
 }
 
-/// Why the service is not ready; empty when every join is acknowledged, the lease is held, Redis and the disk take
-/// writes, and nothing is ending or stuck. Of one that stands by nothing more is asked than that: it joins and writes nothing.
+/// Returns the reasons why the service is not ready; none if every join is acknowledged, the lease is held, Redis and
+/// the disk accept writes, and nothing is shutting down or stuck. In stand-by, joins and writers are not considered.
 #[must_use]
 pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
     let mut reasons = Vec::new();
@@ -202,7 +201,8 @@ fn spool_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
     ))
 }
 
-/// Whether joins can stand in this state. A blocked connection has its joins; what blocks it is a writer's reason.
+/// Returns whether joins can be acknowledged in this state. A blocked connection keeps its joins; the writer that
+/// blocks it has its own reason.
 fn is_open(state: ConnectionState) -> bool {
     match state {
         ConnectionState::Joining | ConnectionState::Live | ConnectionState::Blocked => true,

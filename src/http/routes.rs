@@ -1,4 +1,4 @@
-//! The paths and their answers. All of them are read only, small, and made on the spot from the observations.
+//! The paths and their responses. All are read-only, small, and rendered on demand from the observations.
 
 use std::future::ready;
 use std::time::Instant;
@@ -27,7 +27,7 @@ const READYZ: (&str, &str) = (
     the reasons as a JSON list",
 );
 
-/// The paths and what they are, as the answer to an unknown path lists them.
+/// The paths with descriptions, as listed in the response to an unknown path.
 pub const PATHS: [(&str, &str); 6] = [
     ("/", "the status page"),
     HEALTHZ,
@@ -37,7 +37,7 @@ pub const PATHS: [(&str, &str); 6] = [
     ("/api/events", "the same, once per second, as server-sent events"),
 ];
 
-/// The paths of the probes' own listener.
+/// The paths of the probes' listener.
 const PROBE_PATHS: [(&str, &str); 2] = [HEALTHZ, READYZ];
 
 /// Adds the paths of the probes to an application whose data holds [`Observations`] and [`Answers`].
@@ -65,7 +65,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     }
 }
 
-/// A path that answers to GET and HEAD; other methods get 405 with these two.
+/// Builds a resource for GET and HEAD; other methods get 405.
 fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -113,7 +113,7 @@ async fn status(source: Data<Source>, answers: Data<Answers>) -> HttpResponse {
     }
 }
 
-/// An answer that takes its part of the room for answers.
+/// Builds a response within the memory bound for responses.
 fn held(
     answers: &Answers,
     status: StatusCode,
@@ -146,7 +146,7 @@ async fn listen_to_nothing() -> HttpResponse {
     event_stream().finish()
 }
 
-/// A stream that proxies are to pass on as it comes.
+/// Builds a stream that proxies must not buffer.
 fn event_stream() -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.content_type("text/event-stream").insert_header(("x-accel-buffering", "no"));
