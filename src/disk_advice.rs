@@ -1,4 +1,4 @@
-//! What to do when the disk queue cannot be used, for whoever reads the log of a service that has just ended with 74.
+//! Advice for an unusable disk queue, for readers of the log of a service that has exited with 74.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use rustix::process::{getegid, geteuid};
 use uw_websocket_actors::queue::folders::OpenError;
 use uw_websocket_core::spool::SpoolError;
 
-/// The way out of `error`.
+/// Returns the advice for `error`.
 pub(crate) fn advice(error: &OpenError) -> String {
     match error {
         OpenError::Spool(SpoolError::Held { is_exposed: true, dir, .. }) => format!(
@@ -33,7 +33,7 @@ pub(crate) fn advice(error: &OpenError) -> String {
     }
 }
 
-/// Says whose the path is, or the folder that it would be in, and who `we`, user and group, are.
+/// Names the owner of the path, or of the folder that it would be in, and our own user and group (`we`).
 fn no_rights(path: &Path, we: (u32, u32)) -> String {
     let (user, group) = we;
     let found = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));

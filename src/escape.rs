@@ -1,5 +1,5 @@
-//! Keeps text of the feed, of Redis, of HTTP peers and of files from controlling a terminal: characters that would move the
-//! cursor, begin another line or reorder text are shown as escapes.
+//! Prevents text from the feed, Redis, HTTP clients and files from controlling a terminal: characters that move the
+//! cursor, begin a new line or reorder text are escaped.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -17,19 +17,19 @@ pub fn controls(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Escapes the characters that [`controls`] names as Rust writes them: `\n`, `\u{1b}`. Line breaks are among them, so
-/// that the result is one line.
+/// Escapes the characters matched by [`controls`] in Rust's notation: `\n`, `\u{1b}`. They include line breaks, so the
+/// result is one line.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     replaced(text, |c, out| out.extend(c.escape_default()))
 }
 
-/// Escapes the same characters in JSON as `\u001b`; its meaning does not change, and it is one line.
+/// Escapes the same characters in JSON as `\u001b`, without changing its meaning; the result is one line.
 #[must_use]
 pub fn json_escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |c, out| {
         if c < ' ' {
-            // JSON allows it only between tokens, where a blank is equivalent
+            // JSON allows these only between tokens, where a space is equivalent
             return out.push(' ');
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
@@ -59,7 +59,7 @@ pub fn write_line(out: &mut (impl io::Write + ?Sized), line: fmt::Arguments<'_>)
     writeln!(out, "{}", escaped(&line.to_string()))
 }
 
-/// Makes JSON on one line, escaped.
+/// Serializes a value as escaped JSON on one line.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     Ok(match json_escaped(&json) {

@@ -1,4 +1,4 @@
-//! How the process ends, in the terms of `sysexits.h`.
+//! The exit codes of the process, following `sysexits.h`.
 
 use std::process::ExitCode;
 
@@ -6,24 +6,24 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// A clean end; also when the service is disabled.
+    /// Success; also if the service is disabled.
     Clean = 0,
-    /// A tool could not do its work; `spool verify`: there is damage; `healthcheck`: the service is not healthy, or cannot be asked.
+    /// A command failed; `spool verify`: the queue is damaged; `healthcheck`: the service is unhealthy or unreachable.
     Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,
-    /// Redis is not reachable, for a command that needs it; the service itself waits.
+    /// Redis is unreachable, for a command that needs it; the service itself waits.
     Unreachable = 69,
     /// Gave up after too many crashes.
     GaveUp = 70,
-    /// The folder of the disk queue cannot be made, opened or locked.
+    /// The folder of the disk queue cannot be created, opened or locked.
     SpoolUnusable = 74,
-    /// The feed refuses the token.
+    /// The feed refused the token.
     TokenRefused = 77,
-    /// The settings are wrong.
+    /// The settings are invalid.
     BadSettings = 78,
-    /// A second signal ended the process at once, or a signal a command that is process 1; as a shell shows an
-    /// interrupted one.
+    /// A second signal ended the process immediately, or a signal ended a command that is process 1; the code that a
+    /// shell reports for an interrupted process.
     Interrupted = 130,
 }
 

@@ -1,4 +1,4 @@
-//! What other users may open of the service's files, for the log at startup and for `check`.
+//! Finds files of the service that other users may open, for the log at startup and for `check`.
 
 use std::io;
 use std::path::Path;
@@ -9,21 +9,21 @@ use uw_websocket_core::private::{Exposure, exposure};
 use crate::logging::is_log;
 use crate::settings::Settings;
 
-/// What to do about it.
+/// The remedy.
 pub(crate) const ADVICE: &str =
     "give the service a folder of its own, and take the rights of other users away there: `chmod -R go-rwx`";
 
-/// What others may open in the folder of the disk queue.
+/// Finds the files in the folder of the disk queue that others may open.
 pub(crate) fn of_spool(dir: &Path) -> io::Result<Option<Exposure>> {
     exposure(dir, geteuid().as_raw(), &|_| true)
 }
 
-/// What others may open of the log files; what else is in their folder is not the service's.
+/// Finds the log files that others may open; other files in their folder do not belong to the service.
 pub(crate) fn of_logs(dir: &Path) -> io::Result<Option<Exposure>> {
     exposure(dir, geteuid().as_raw(), &is_log)
 }
 
-/// What others may open in either folder. One that cannot be looked at is reported by whoever uses it.
+/// Finds the files in either folder that others may open. An unreadable folder is reported by its user.
 pub(crate) fn of_all(settings: &Settings) -> impl Iterator<Item = Exposure> {
     let spool = of_spool(&settings.actors.spool.dir).ok().flatten();
     let logs = settings.log.dir.as_deref().and_then(|dir| of_logs(dir).ok().flatten());

@@ -1,5 +1,4 @@
-//! Terms as owner, one after the other, and stand-by between them: whose turn it is to join and write is the lease's to
-//! say.
+//! Alternates between terms as owner and stand-by: the lease decides which instance joins and writes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,34 +17,34 @@ use crate::leadership_term::LeadershipTerm;
 use crate::refusal::every_connection_refused;
 use crate::shutdown::Signals;
 
-/// In stand-by the main thread proves its progress so often, as the supervisor does in a term.
+/// Interval at which the main thread proves its progress in stand-by, as the supervisor does in a term.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 
-/// What the turns are taken with.
+/// The collaborators of the leadership loop.
 pub struct LeadershipLoop {
-    /// What this instance is.
+    /// The role of this instance.
     pub role: watch::Receiver<Role>,
-    /// What the actors show of themselves, in all terms.
+    /// The observations of the actors, across all terms.
     pub observations: Arc<Observations>,
-    /// Longest drain of a term.
+    /// Maximum duration of a term's drain.
     pub timeout: Duration,
-    /// The log.
+    /// The logger.
     pub log: Logger,
 }
 
-/// Why the process ends.
+/// The end of the process.
 pub struct End {
-    /// The term that is still to be drained; none in stand-by.
+    /// The term still to be drained; `None` in stand-by.
     pub term: Option<LeadershipTerm>,
-    /// For the log.
+    /// The reason, for the log.
     pub reason: String,
-    /// How.
+    /// The exit code.
     pub exit: Exit,
 }
 
 impl LeadershipLoop {
-    /// Begins a term whenever this instance is the owner, and ends it when another one is; until something ends the
-    /// process.
+    /// Begins a term whenever this instance becomes the owner, and ends it when another one does, until the process is
+    /// to end.
     pub async fn take(
         mut self,
         begin: impl AsyncFn(LeaseGate) -> LeadershipTerm,
@@ -69,7 +68,7 @@ impl LeadershipLoop {
                 }
                 owner = self.another_owner() => match owner {
                     Some(owner) if self.leave_to(&owner, &term).await => continue,
-                    // what does not end might hold its sockets for ever
+                    // children that do not end might hold their sockets forever
                     Some(_) => ("the lease is lost and an actor does not end".to_owned(), Exit::GaveUp),
                     None => return End::without_keeper(Some(term)),
                 },
@@ -78,7 +77,7 @@ impl LeadershipLoop {
         }
     }
 
-    /// Waits for a term as owner; `None` if the keeper of the lease has ended.
+    /// Waits for a term as owner; `None` if the lease manager has ended.
     async fn stand_by(&mut self) -> Option<LeaseGate> {
         let began = Instant::now();
         let mut rounds = interval(ROUND_EVERY);
@@ -104,7 +103,7 @@ impl LeadershipLoop {
         }
     }
 
-    /// Waits until another instance holds the lease, and names it; `None` if the keeper of the lease has ended.
+    /// Waits until another instance holds the lease, and returns its name; `None` if the lease manager has ended.
     async fn another_owner(&mut self) -> Option<String> {
         match &*self.role.wait_for(|role| matches!(role, Role::Standby { .. })).await.ok()? {
             Role::Standby { owner } => Some(owner.clone()),
@@ -112,8 +111,8 @@ impl LeadershipLoop {
         }
     }
 
-    /// Ends a term whose lease was lost: the connections close, the writers write nothing any more. Says whether all of
-    /// them ended in time.
+    /// Ends a term whose lease was lost: the connections close, the writers stop writing. Returns whether all of them
+    /// ended in time.
     async fn leave_to(&self, owner: &str, term: &LeadershipTerm) -> bool {
         error!(self.log, "lease lost"; "owner" => owner);
         let ended = term.drain(self.timeout, &self.log).await;

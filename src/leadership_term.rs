@@ -1,5 +1,4 @@
-//! One term as owner: the gap ledger, the supervisor, its children and the thread that they run on, from their start to
-//! their end.
+//! One term as owner: the lifetime of the gap ledger, the supervisor, its children and their thread.
 
 use std::time::{Duration, Instant};
 
@@ -18,36 +17,36 @@ use uw_websocket_core::time::millis;
 /// A running term.
 pub struct LeadershipTerm {
     supervisor: Addr<Supervisor>,
-    /// The thread of the children; each term has one of its own.
+    /// The thread of the children; each term has its own.
     data: Arbiter,
     escalated: mpsc::Receiver<Escalation>,
     ledger: Addr<Ledger>,
     remains: Remains,
 }
 
-/// What is left of a term when its children have ended: events that were handed over and not taken over, events in memory
-/// alone, and losses that are not in the ledger.
+/// The remains of a term whose children have ended: events delivered but not taken over, events in memory only, and
+/// losses not yet in the ledger.
 pub struct Remains {
     shards: Vec<Shard>,
     gaps: GapTracker,
 }
 
 impl Remains {
-    /// Of these shards, for this ledger.
+    /// Creates the remains of these shards, for this ledger.
     #[must_use]
     pub fn new(shards: Vec<Shard>, gaps: GapTracker) -> Remains {
         Remains { shards, gaps }
     }
 
-    /// Brings to the disk what it takes by `deadline`.
+    /// Moves to disk what the disk accepts by `deadline`.
     async fn settle(&self, deadline: Instant) {
         let settled = join_all(self.shards.iter().map(Shard::settle));
-        // what is left then is in memory alone
+        // the rest is in memory only
         drop(timeout_at(deadline.into(), settled).await);
     }
 
-    /// What is in memory alone ends with the term, while its ledger can have that on record: nobody knows when the next one
-    /// begins, or whether there is one.
+    /// Drops the events that are in memory only while the term's ledger can record the loss: when, or whether, another
+    /// term begins is unknown.
     fn abandon(&self, log: &Logger) {
         for shard in &self.shards {
             let events = shard.abandon();
@@ -63,41 +62,41 @@ impl Remains {
     }
 }
 
-/// At the end of a term Redis may take this long to take the last gaps; what it does not take waits for the next term.
+/// Maximum time for writing the last gaps to Redis at the end of a term; the rest waits for the next term.
 const LAST_GAPS: Duration = Duration::from_millis(300);
-/// Bringing to the disk what dead writers left may take so long beyond a drain that has used up its time: it is an append of
-/// what is in memory, milliseconds of a disk that works.
+/// Maximum time for moving to disk the events left by crashed writers, after a drain that has timed out: an append of
+/// the data in memory takes milliseconds on a working disk.
 const SETTLE: Duration = Duration::from_millis(300);
-/// The same for the whole of the ledger's last turn.
+/// Maximum time for the ledger's entire last tick.
 const LEDGER_CLOSE: Duration = Duration::from_millis(500);
 
 impl LeadershipTerm {
-    /// Starts a thread and, by `supervise`, the supervisor of the children on it.
+    /// Starts a thread and, through `supervise`, the supervisor of the children on it.
     pub fn begin(
         ledger: Addr<Ledger>,
         remains: Remains,
         supervise: impl FnOnce(ArbiterHandle, mpsc::Sender<Escalation>) -> Addr<Supervisor>,
     ) -> LeadershipTerm {
         let data = Arbiter::new();
-        // it gives up once
+        // the supervisor gives up only once
         let (escalations, escalated) = mpsc::channel(1);
         let supervisor = supervise(data.handle(), escalations);
         LeadershipTerm { supervisor, data, escalated, ledger, remains }
     }
 
-    /// Waits until the supervisor gives up, and says why.
+    /// Waits until the supervisor gives up, and returns the reason.
     pub async fn gave_up(&mut self) -> String {
         let escalation = self.escalated.recv().await;
         escalation.map_or_else(|| "the supervisor ended".into(), |escalation| escalation.reason.to_string())
     }
 
-    /// Ends the children in order within `limit`, and says whether all of them did; the others have been told to end at
-    /// once. The thread goes with them.
+    /// Ends the children in order within `limit`, and their thread; returns whether all ended in time. The others are
+    /// told to end immediately.
     pub async fn drain(&self, limit: Duration, log: &Logger) -> bool {
         let began = Instant::now();
         let drain = Drain { deadline: tokio::time::Instant::now() + limit };
         let report = self.supervisor.send(drain).await;
-        // nobody knows what its children do
+        // the state of its children is unknown
         let lost = |error: MailboxError| DrainReport { unfinished: vec![format!("supervisor ({error})")] };
         let DrainReport { unfinished } = report.unwrap_or_else(lost);
         info!(log, "drained"; "elapsed_ms" => millis(began.elapsed()));
@@ -111,7 +110,7 @@ impl LeadershipTerm {
         unfinished.is_empty()
     }
 
-    /// Closes the ledger, when nothing is received or counted any more: what is missed from now on begins here.
+    /// Closes the ledger once nothing is received or counted any more: later gaps begin here.
     pub async fn close_ledger(&self, log: &Logger) {
         let closed = self.ledger.send(Close { patience: LAST_GAPS });
         if !matches!(timeout(LEDGER_CLOSE, closed).await, Ok(Ok(()))) {

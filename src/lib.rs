@@ -1,4 +1,4 @@
-//! The uw-websocket service: settings, command line, log, wiring.
+//! The uw-websocket service: settings, command line, logging, wiring.
 
 pub mod cli;
 mod disk_advice;

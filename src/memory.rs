@@ -1,15 +1,15 @@
-//! What the start says of the memory that Redis will need.
+//! The forecast of Redis memory logged at startup.
 
 use deadpool_redis::Pool;
 use slog::{Logger, info, warn};
 use uw_websocket_actors::forecast::{Forecast, Measured, measure};
 use uw_websocket_actors::settings::ActorSettings;
 
-/// What to do when they can come to more than Redis has.
+/// The remedy if the settings may require more memory than Redis has.
 pub(crate) const ADVICE: &str = "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION";
 
-/// Logs what the settings can come to, channel by channel and in all. `redis` is `None` when it is not reachable: then
-/// the usual sizes hold. Answers with the bytes in all, if they have a bound.
+/// Logs the memory that the settings may require, per channel and in total. `redis` is `None` if Redis is unreachable:
+/// the usual sizes then apply. Returns the total in bytes, if bounded.
 pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) -> Option<u64> {
     let measured = match redis {
         Some(pool) => measured(settings, pool).await.unwrap_or_else(|error| {
@@ -35,7 +35,7 @@ pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log
     forecast.is_bounded.then_some(forecast.bytes)
 }
 
-/// What Redis says of its limit and of the size of what is there.
+/// Queries Redis for its limit and for the size of existing entries.
 pub(crate) async fn measured(settings: &ActorSettings, pool: &Pool) -> Result<Measured, String> {
     let mut connection = pool.get().await.map_err(|error| error.to_string())?;
     let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
@@ -46,7 +46,7 @@ fn mebibytes(bytes: u64) -> f64 {
     rounded(bytes as f64 / f64::from(1 << 20))
 }
 
-/// With one decimal.
+/// Rounds to one decimal.
 fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }

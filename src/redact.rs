@@ -1,29 +1,30 @@
-//! Keeps secrets out of everything that people read: log lines, panics, mistakes in the settings.
+//! Removes secrets from all output for people: log lines, panics, errors in the settings.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use uw_websocket_core::settings::Secret;
 
-/// What stands in a secret's place.
+/// The replacement for a secret.
 pub const MASK: &str = "***";
 
-/// Secrets shorter than this are not looked for: they would blank out ordinary text, and whoever chose one has no
-/// secret to lose. They still never get formatted, since they live in a [`Secret`].
+/// Minimum length of a secret that is searched for: a shorter one would mask ordinary text and offers no protection
+/// anyway. It is still never formatted, since it is a [`Secret`].
 const SHORTEST_SECRET: usize = 4;
 
 /// The query parameter that carries the token in the feed's URL.
 const TOKEN_PARAMETER: &str = "token=";
 
-/// Replaces the registered secrets, and the value of every `token=`, wherever they stand.
+/// Replaces the registered secrets, and the value of every `token=`, anywhere in a text.
 #[derive(Default)]
 pub struct Redactor {
-    /// Longest first, so that no rest of a longer one remains.
+    /// Longest first, so that no part of a longer one remains.
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    /// Makes a redactor that finds these secrets as they are, percent-encoded once or more, and escaped as in JSON.
+    /// Creates a redactor that finds these secrets verbatim, percent-encoded once or repeatedly, and escaped as in
+    /// JSON.
     #[must_use]
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Redactor {
         let secrets = secrets.into_iter().map(Secret::reveal).filter(|text| text.len() >= SHORTEST_SECRET);
@@ -33,7 +34,7 @@ impl Redactor {
         Redactor { secrets }
     }
 
-    /// `text` without secrets.
+    /// Returns `text` without secrets.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let clean = without_token_values(text);
@@ -43,7 +44,7 @@ impl Redactor {
         }
     }
 
-    /// `None` if there is no secret in the text.
+    /// Returns `None` if the text contains no secret.
     fn without_secrets(&self, text: &str) -> Option<String> {
         let (mut masked, mut kept_from, mut at) = (None, 0, 0);
         while at < text.len() {
@@ -53,7 +54,7 @@ impl Redactor {
                 continue;
             };
             let masked = masked.get_or_insert_with(String::new);
-            // a secret never begins within a character; if it did, text would be lost and no secret shown
+            // a secret never begins within a character; if it did, text would be lost but no secret shown
             masked.push_str(text.get(kept_from..at).unwrap_or_default());
             masked.push_str(MASK);
             at += length;
@@ -77,8 +78,8 @@ fn echo(secret: &str, text: &[u8]) -> Option<usize> {
     secret.bytes().try_fold(0, |at, byte| Some(at + encoded(byte, text.get(at..)?)?))
 }
 
-/// Returns the length of `byte` at the beginning of `text`: `%2B`, that encoded again (`%252B`), `\u002b`, `\/`, a `+` for a
-/// blank, or the byte itself.
+/// Returns the length of `byte` at the beginning of `text`: `%2B`, the same encoded again (`%252B`), `\u002b`, `\/`,
+/// `+` for a space, or the byte itself.
 fn encoded(byte: u8, text: &[u8]) -> Option<usize> {
     let plain = |text: &[u8]| (text.first() == Some(&byte)).then_some(1);
     match text {
@@ -99,14 +100,14 @@ fn percent(byte: u8, text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Parses a number of so many hexadecimal digits.
+/// Parses a number with this many hexadecimal digits.
 fn hex(text: &[u8], digits: usize) -> Option<u32> {
     text.get(..digits)?
         .iter()
         .try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// `text` with the value of each `token=` masked, up to the next character that cannot be part of one in a URL.
+/// Masks the value of each `token=`, up to the next character that cannot be part of it in a URL.
 fn without_token_values(text: &str) -> Cow<'_, str> {
     let ends_value = |c: char| {
         c.is_whitespace() || matches!(c, '&' | '#' | '"' | '\'' | '<' | '>' | '`' | ')' | ',' | ';' | '\\')

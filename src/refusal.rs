@@ -1,19 +1,19 @@
-//! Whether the feed has refused the token at start: a deployment with a wrong token is to be seen at once.
+//! Detects that the feed refuses the token at startup: a deployment with a wrong token must fail immediately.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::interval;
 use uw_websocket_actors::observation::Observations;
 
-/// How often it is looked at.
+/// Interval between checks.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-/// Connections that have not tried after so long, while nothing else happens, wait for the limit on handshakes, which
-/// may take minutes: they will be refused like the others.
+/// Time without progress after which the remaining connections are assumed to be waiting for the limit on handshakes,
+/// which may take minutes: they will be refused like the others.
 const OTHERS_WAIT: Duration = Duration::from_secs(10);
 
-/// Waits until the feed has refused the token on every connection that could try, none having been accepted before, and
-/// gives their number; for ever if that is not how the service starts. A token that is revoked later leaves the service
-/// up, not ready.
+/// Waits until the feed has refused the token on every connection that could try, with none accepted before, and
+/// returns their number; otherwise never completes. With a token that is revoked later, the service keeps running, not
+/// ready.
 pub async fn every_connection_refused(observations: &Observations) -> usize {
     let mut checks = interval(CHECK_EVERY);
     let mut watch = Watch::new(Instant::now());
@@ -35,7 +35,7 @@ enum Verdict {
 }
 
 struct Watch {
-    /// Connections that have tried, and since when it is so many.
+    /// The number of connections that have tried, and the time since which it is unchanged.
     tried: (usize, Instant),
 }
 

@@ -1,4 +1,4 @@
-//! What the settings lead to: which sockets there are to be, and where Redis is. Nothing is connected yet.
+//! The resources derived from the settings: the planned sockets and the addresses of Redis. Nothing is connected yet.
 
 use deadpool_redis::Pool;
 use thiserror::Error;
@@ -8,9 +8,9 @@ use uw_websocket_actors::tls::{self, TlsError};
 use uw_websocket_actors::writer::store::link::{Address, AddressError};
 use uw_websocket_core::plan::{self, ConnectionPlan, PlanError};
 
-/// The sockets and the two ways to Redis.
+/// The sockets and the two kinds of Redis connection.
 pub(crate) struct Resources {
-    /// Which socket joins what.
+    /// The topics of each socket.
     pub(crate) plans: Vec<ConnectionPlan>,
     /// Redis for the writers.
     pub(crate) address: Address,
@@ -18,22 +18,22 @@ pub(crate) struct Resources {
     pub(crate) pool: Pool,
 }
 
-/// The settings lead nowhere.
+/// Unusable settings.
 #[derive(Debug, Error)]
 pub(crate) enum WaysError {
-    /// What is to be joined does not fit.
+    /// The topics do not fit on the sockets.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// `REDIS_URL` is of no use.
+    /// `REDIS_URL` is unusable.
     #[error(transparent)]
     Redis(#[from] AddressError),
-    /// No TLS can be spoken.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
 impl Resources {
-    /// Reads them from the settings.
+    /// Derives the resources from the settings.
     pub(crate) fn of(settings: &ActorSettings) -> Result<Resources, WaysError> {
         let plans = plan::plan(&settings.plan)?;
         let address = Address::new(&settings.redis)?;

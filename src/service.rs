@@ -1,8 +1,9 @@
-//! The only wiring: disk queues → observations → shards → lease → in each term as owner the ledger and the supervisor
-//! with its children → HTTP, and then waiting for the end.
+//! The wiring of the service: disk queues → observations → shards → lease → in each term as owner the ledger and the
+//! supervisor with its children → HTTP; then it waits for the end.
 //!
-//! Threads: the main one runs the supervisor, the status reporter, the janitor, the lease, the ledger and the signals; one arbiter runs all
-//! connections and writers; each disk queue has two; each address of the HTTP side and the log have their own.
+//! Threads: the main thread runs the supervisor, the status reporter, the janitor, the lease, the ledger and the
+//! signals; one arbiter runs all connections and writers; each disk queue has two threads; each HTTP address and the
+//! log have one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -48,14 +49,14 @@ use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
 use crate::version::VERSION;
 
-/// Connections end before the writers that they send to.
+/// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
 
-/// Runs until a signal ends it, or it gives up. `lost_records` counts log records that were lost.
+/// Runs until a signal arrives or the service gives up. `lost_records` counts lost log records.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
     actix_rt::System::new().block_on(async move {
-        // before anything is waited for: as process 1 of a container an uncaught signal would be lost
+        // before waiting for anything: as process 1 of a container an uncaught signal would be lost
         let signals = match Signals::listen() {
             Ok(signals) => signals,
             Err(error) => {
@@ -70,18 +71,18 @@ pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exi
     })
 }
 
-/// Everything that can be wrong before anything runs has been checked.
+/// A service whose preconditions have all been checked.
 struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
     pool: Pool,
-    /// For all terms.
+    /// Shared by all terms.
     shards: Vec<Shard>,
-    /// The instance that had the disk queues before us, and has ended.
+    /// The instance that used the disk queues before, and has ended.
     predecessor: Option<String>,
-    /// Keeps other processes from the disk queues.
+    /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
-    /// One for all terms: the vendor counts handshakes of the token.
+    /// Shared by all terms: the vendor counts handshakes per token.
     handshakes: Arc<HandshakeLimiter>,
     observations: Arc<Observations>,
     faults: FaultPlan,
@@ -110,7 +111,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let folders = OpenFolders::open(&actors.spool, actors.writers.shards, &instance, log)
         .map_err(|error| unusable(error.into()))?;
     let predecessor = folders.predecessor().map(str::to_owned);
-    // what an earlier process left is counted too, whatever is joined now
+    // events left by an earlier process are counted too, whatever is joined now
     channels.extend(folders.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
@@ -148,8 +149,8 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     })
 }
 
-/// Asks Redis once. One that is away is waited for; one that refuses us is not. Answers with the bytes that the settings
-/// can come to.
+/// Checks Redis once. The service waits for an unavailable Redis, but not for one that refuses access. Returns the
+/// memory that the settings may require, in bytes.
 async fn check_redis(
     settings: &Settings,
     address: &Address,
@@ -173,20 +174,20 @@ async fn check_redis(
     Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
-/// Where the ledger keeps its state.
+/// Returns the locations of the ledger's state.
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
     let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
     Places { folder, address, prefix: settings.keys.prefix.clone() }
 }
 
-/// Faults on request; only a build for tests has any.
+/// Reads the injected faults; only test builds have any.
 fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Names this process, and no other: containers may share a host name, and each has a process 1.
+/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
@@ -228,7 +229,7 @@ impl Service {
         parts.end(&reason, exit, &mut signals).await
     }
 
-    /// Begins a term as owner: what an earlier owner left in the ledger is read, then the children start.
+    /// Begins a term as owner: reads the ledger left by the previous owner, then starts the children.
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
         let places = ledger_places(settings, self.address.clone());
         let log = self.log.new(o!("component" => "ledger"));
@@ -250,7 +251,7 @@ impl Service {
             error!(self.log, "redis refuses the service"; ErrorChain::new(error));
             Exit::BadSettings
         };
-        // of its own: the lease waits for no connection behind others
+        // a pool of its own: the lease must not queue for a connection
         let pool = redis_pool::pool(&actors.redis).map_err(|error| refuse(&error))?;
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
@@ -260,7 +261,7 @@ impl Service {
             .map_err(|error| refuse(&error))
     }
 
-    /// Starts what applies the age limit, if there is one.
+    /// Starts the janitor if there is an age limit.
     fn start_janitor(&self, settings: &ActorSettings, role: watch::Receiver<Role>) {
         if settings.retention == Retention::Off {
             return;
@@ -342,14 +343,14 @@ impl Service {
     }
 }
 
-/// What the children of a term work with.
+/// The collaborators of a term's children.
 #[derive(Clone)]
 struct Tools {
     settings: Arc<ActorSettings>,
-    /// Whether anything may be written.
+    /// Permission to write.
     gate: LeaseGate,
-    /// Where they write what is missed or lost.
+    /// Records gaps and losses.
     gaps: GapTracker,
-    /// Their thread.
+    /// The children's thread.
     data: ArbiterHandle,
 }

@@ -1,17 +1,18 @@
-//! The end of the service, step by step, within one deadline:
+//! The shutdown of the service, step by step, within one deadline:
 //!
-//! 1. the connections stop reading and close their sockets; what they have read lies in the inboxes;
-//! 2. the writers bring it to the disk and write it if Redis is there;
-//! 3. whoever is left at the deadline is told to end at once; what is not on disk then is brought there, and what the disk
-//!    does not take is counted as dropped and entered in the ledger;
-//! 4. the gap ledger is closed: what is missed from now on begins here;
-//! 5. the lease is given back: from now on another instance may write;
-//! 6. the HTTP side ends, and the last record says what became of every event.
+//! 1. the connections stop reading and close their sockets; events already read are in the inboxes;
+//! 2. the writers move them to disk, and to Redis if it is available;
+//! 3. children still running at the deadline are told to end immediately; the remaining events are moved to disk, and those
+//!    that the disk does not accept are counted as dropped and recorded in the ledger;
+//! 4. the gap ledger is closed: later gaps begin here;
+//! 5. the lease is released: from now on another instance may write;
+//! 6. the HTTP side stops, and the last log record states the outcomes of all events.
 //!
-//! What comes after the deadline (the last count, the ledger, the release of the lease, the stop of the HTTP side, the flush
-//! of the log) takes less than two seconds: with the default deadline the process is gone before Docker kills it after 10 s.
+//! The steps after the deadline (the last count, the ledger, the release of the lease, the stop of the HTTP side, the
+//! flush of the log) take less than two seconds: with the default deadline the process ends before Docker kills it
+//! after 10 s.
 //!
-//! A second signal ends the process at once.
+//! A second signal ends the process immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -30,11 +31,11 @@ use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::leadership_term::LeadershipTerm;
 
-/// After the deadline: how long children that were told to end at once may take to be dropped, so that they count nothing
-/// while the books are looked at. They need no more than one turn of their thread.
+/// Maximum wait, after the deadline, for children told to end immediately to be dropped, so that they count nothing
+/// during the last audit. They need no more than one iteration of their thread's loop.
 const LAST_COUNT: Duration = Duration::from_millis(500);
 
-/// The signals that end the service.
+/// The termination signals.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -49,7 +50,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and names it.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -58,24 +59,24 @@ impl Signals {
     }
 }
 
-/// What is to be ended.
+/// The parts to shut down.
 pub struct Parts {
-    /// The connections and the writers; none in stand-by.
+    /// The connections and the writers; `None` in stand-by.
     pub term: Option<LeadershipTerm>,
     /// The lease.
     pub lease: LeaseManager,
     /// The HTTP side.
     pub http: Option<HttpSide>,
-    /// What became of the events.
+    /// The outcomes of the events.
     pub observations: Arc<Observations>,
-    /// Longest drain.
+    /// Maximum duration of the drain.
     pub timeout: Duration,
     /// The log.
     pub log: Logger,
 }
 
 impl Parts {
-    /// Ends everything because of `reason`; `exit` is how the process ends unless a second signal cuts it short.
+    /// Shuts everything down because of `reason`; returns `exit` unless a second signal ends it early.
     pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));
         self.observations.stopping.store(true, Relaxed);
@@ -102,7 +103,7 @@ impl Parts {
         exit
     }
 
-    /// Waits until those that were told to end at once count nothing any more, and looks at the books for the last time.
+    /// Waits until the children told to end immediately count nothing any more, and runs the last audit.
     async fn count_the_last(&self) {
         let until = Instant::now() + LAST_COUNT;
         while !self.is_counted() && Instant::now() < until {
@@ -111,7 +112,7 @@ impl Parts {
         Auditor::new(Arc::clone(&self.observations), self.log.clone()).look();
     }
 
-    /// Whether nothing is in memory any more and the books balance: the last children may be counting still.
+    /// Returns whether no event is in memory and all counts balance: the last children may still be counting.
     fn is_counted(&self) -> bool {
         let mut channels = self.observations.channels.iter();
         channels.all(|channel| channel.held_in(Place::Memory) == 0 && channel.audit().is_none())

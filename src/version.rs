@@ -1,8 +1,8 @@
-//! What this program calls itself.
+//! The version of the program.
 
 use std::sync::LazyLock;
 
-/// The version, and in an image the revision that it was built from: `0.1.0 (36a4038)`.
+/// The version, and in an image the revision from which it was built: `0.1.0 (36a4038)`.
 pub static VERSION: LazyLock<String> =
     LazyLock::new(|| described(env!("CARGO_PKG_VERSION"), option_env!("UW_WEBSOCKET_REVISION")));
 

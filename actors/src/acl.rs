@@ -1,8 +1,8 @@
-//! What the user of `REDIS_URL` must be allowed to do: every command of the service, and under which keys.
+//! The permissions that the user of `REDIS_URL` needs: every command of the service, and its keys.
 //!
-//! One table, of which the `ACL SETUSER` of the documentation is made and with which `check` asks. It asks without using
-//! any of it: in a transaction Redis says of each command at once whether the user may give it, and runs none before
-//! `EXEC`. That is never sent; the connection is closed instead.
+//! A single table, from which the documented `ACL SETUSER` is generated and which `check` verifies. The verification
+//! runs no command: in a transaction Redis reports immediately for each command whether the user may run it, and runs
+//! none before `EXEC`. That is never sent; the connection is closed instead.
 
 use std::collections::BTreeSet;
 
@@ -12,28 +12,28 @@ use crate::writer::store::fault::StoreFault;
 use crate::writer::store::link::{Address, Link};
 use crate::writer::store::resp::{Commands, Reply};
 
-/// Under which keys a command is given.
+/// The keys of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// Under none.
+    /// None.
     None,
-    /// `<p>:ws:*`: all that is the service's own.
+    /// `<p>:ws:*`: the service's own keys.
     Own,
-    /// `<p>:rest:*`: the snapshots that are shared with the REST fetcher.
+    /// `<p>:rest:*`: the snapshots shared with the REST fetcher.
     Shared,
 }
 
-/// A command that the service gives.
+/// A command used by the service.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Right {
-    /// Its name as access rules have it: `xadd`, `xinfo|stream`.
+    /// The name in access rules: `xadd`, `xinfo|stream`.
     pub command: &'static str,
-    /// What for.
+    /// The purpose.
     pub purpose: &'static str,
-    /// Whether the service does its work without, and only knows less of Redis.
+    /// Whether the service works without it, and only knows less about Redis.
     pub is_optional: bool,
     area: Area,
-    /// The arguments of an example, in which `KEY` stands for a key of the area.
+    /// Example arguments, in which `KEY` stands for a key of the area.
     example: &'static str,
 }
 
@@ -45,12 +45,12 @@ const fn optional(command: &'static str, area: Area, example: &'static str, purp
     Right { is_optional: true, ..right(command, area, example, purpose) }
 }
 
-/// Asked for before the others: without a transaction they cannot be asked for harmlessly.
+/// Verified first: without a transaction the others cannot be verified harmlessly.
 const MULTI: Right = right("multi", Area::None, "", "a batch is stored as a whole or not at all");
-/// Asked for outside of a transaction, where it does nothing.
+/// Verified outside a transaction, where it has no effect.
 const EXEC: Right = right("exec", Area::None, "", MULTI.purpose);
 
-/// Every other command of the service, by what it is for. One that is used under both areas is there twice.
+/// Every other command of the service, by purpose. A command used in both areas occurs twice.
 const RIGHTS: &[Right] = &[
     right("xadd", Area::Own, "KEY NOMKSTREAM * payload {}", "the event streams and the gap ledger"),
     right("strlen", Area::Own, "KEY", "to read no value that is too large to be ours"),
@@ -89,26 +89,26 @@ const RIGHTS: &[Right] = &[
 /// The digest of no script.
 const EVALSHA: &str = "0000000000000000000000000000000000000000 1 KEY";
 
-/// A right that the user lacks.
+/// A permission that the user lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lacking {
-    /// The right.
+    /// The permission.
     pub right: &'static Right,
-    /// What of it.
+    /// The missing part.
     pub what: What,
 }
 
-/// What of a right is lacking.
+/// The missing part of a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The command may not be given at all.
+    /// The command is not permitted at all.
     Command,
-    /// It may be given, but not for these keys.
+    /// The command is permitted, but not for these keys.
     Keys,
 }
 
 impl Area {
-    /// The pattern of its keys.
+    /// Returns the pattern of the keys.
     #[must_use]
     pub fn pattern(self, prefix: &str) -> Option<String> {
         self.name().map(|name| format!("{}:{name}:*", glob::literal(prefix)))
@@ -124,7 +124,7 @@ impl Area {
 }
 
 impl Lacking {
-    /// The rule that grants it.
+    /// Returns the rule that grants the permission.
     #[must_use]
     pub fn rule(&self, prefix: &str) -> String {
         match (self.what, self.right.area.pattern(prefix)) {
@@ -134,7 +134,7 @@ impl Lacking {
     }
 }
 
-/// The rules of a user who may do what the service does, and nothing else.
+/// Returns the rules of a user with exactly the permissions that the service needs.
 #[must_use]
 pub fn rules(prefix: &str) -> String {
     let keys = [Area::Own, Area::Shared].into_iter().filter_map(|area| area.pattern(prefix));
@@ -145,13 +145,13 @@ pub fn rules(prefix: &str) -> String {
     format!("resetkeys {} -@all {}", keys.join(" "), commands.join(" "))
 }
 
-/// How many rights there are.
+/// Returns the number of permissions.
 #[must_use]
 pub fn count() -> usize {
     RIGHTS.len() + 2
 }
 
-/// Asks for every right, and uses none.
+/// Verifies every permission without using any.
 pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
     let mut link = address.connect(&Heartbeat::default()).await?;
     let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
@@ -163,7 +163,7 @@ pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, St
     Ok(lacking)
 }
 
-/// Gives the commands; whatever else an answer says, it is not about rights.
+/// Sends the commands; replies other than refusals do not concern permissions.
 async fn ask(link: &mut Link, rights: &[&'static Right], prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
     let mut commands = Commands::default();
     for right in rights {
@@ -191,7 +191,7 @@ async fn ask(link: &mut Link, rights: &[&'static Right], prefix: &str) -> Result
 /// Reads a refusal: `NOPERM … has no permissions to run the 'xadd' command`, or `… to access one of the keys used as
 /// arguments`.
 fn what_is_lacking(refusal: &str) -> Option<What> {
-    // of EXEC it says so behind what becomes of the transaction
+    // for EXEC the refusal follows the outcome of the transaction
     let refusal = refusal.split_once("because of: ").map_or(refusal, |(_, reason)| reason);
     let is_about_keys = refusal.contains(" key");
     refusal.starts_with("NOPERM").then_some(if is_about_keys { What::Keys } else { What::Command })

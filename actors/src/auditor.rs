@@ -1,4 +1,4 @@
-//! The auditor: looks whether the books of every channel balance, and says so where they do not.
+//! The auditor: verifies the accounting of every channel and reports violations.
 //!
 //! It must run on the thread of the connections and writers: only there is no event between two of its counts.
 
@@ -10,26 +10,26 @@ use slog::{Logger, error};
 
 use crate::observation::{Observations, Violation};
 
-/// How often it looks: a mistake is found while what led to it is still in the log, at the cost of some additions.
+/// Interval between audits: a violation is found while its cause is still in the log, at the cost of a few additions.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The actor; also of use by itself where nothing is counted any more.
+/// The actor; also usable on its own once nothing is counted any more.
 pub struct Auditor {
     observations: Arc<Observations>,
     log: Logger,
-    /// Events of each channel that are missing, as far as that was reported.
+    /// The number of missing events last reported for each channel.
     reported: Vec<u64>,
 }
 
 impl Auditor {
-    /// An auditor that has reported nothing yet.
+    /// Creates an auditor that has reported nothing yet.
     #[must_use]
     pub fn new(observations: Arc<Observations>, log: Logger) -> Auditor {
         let reported = vec![0; observations.channels.len()];
         Auditor { observations, log, reported }
     }
 
-    /// Looks once. A channel whose books do not balance is counted and logged when the amount is another than before.
+    /// Runs one audit. A violation is counted and logged if its amount differs from the last one reported.
     pub fn look(&mut self) {
         for (channel, reported) in self.observations.channels.iter().zip(&mut self.reported) {
             let violation = channel.audit();

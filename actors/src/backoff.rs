@@ -1,12 +1,13 @@
-//! Waiting longer after each failure, and never in step with others.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// How far a delay may lie from its nominal length, as a share of it: enough that children and services that failed
-/// together do not come back together.
+/// Maximum deviation of a delay from its nominal length, as a fraction: enough that children and services that failed
+/// together do not restart together.
 const JITTER: f64 = 0.2;
 
-/// Delays that double from a first to a longest one. Chance is a parameter, so a seed fixes the whole sequence.
+/// Delays that double from an initial to a maximum one. The random generator is a parameter, so a seed determines the
+/// whole sequence.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -15,15 +16,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays around `first`, twice that, and so on, none longer than `max`. A `first` above `max` counts as `max`.
+    /// Creates delays around `first`, twice that, and so on, none longer than `max`. A `first` above `max` counts as
+    /// `max`.
     #[must_use]
     pub fn new(first: Duration, max: Duration) -> Backoff {
         let first = first.min(max);
         Backoff { first, max, nominal: first }
     }
 
-    /// The next delay: within a fifth of its nominal length, and at most the longest delay. At the cap delays are still
-    /// spread, below it.
+    /// Returns the next delay: within a fifth of its nominal length, and at most the maximum. At the cap delays are
+    /// still spread, below it.
     pub fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
         let shortest = self.nominal.mul_f64(1.0 - JITTER);
         let longest = self.nominal.saturating_add(self.nominal.mul_f64(JITTER)).min(self.max);
@@ -32,7 +34,7 @@ impl Backoff {
         shortest.saturating_add(spread).min(self.max)
     }
 
-    /// Starts again at the first delay, once what failed has held.
+    /// Restarts from the first delay, once the operation has succeeded.
     pub fn reset(&mut self) {
         self.nominal = self.first;
     }

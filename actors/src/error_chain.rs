@@ -1,21 +1,21 @@
-//! How an error is logged: itself and its causes, under the key `error`.
+//! Logs an error and its causes under the key `error`.
 
 use std::error::Error;
 use std::fmt;
 
 use slog::{KV, Record, Serializer};
 
-/// More causes than this are a loop or nobody's interest.
+/// Maximum number of causes: more are a loop or irrelevant.
 const MAX_CAUSES: usize = 8;
 
 /// An error with all its causes: `warn!(log, "batch not written"; ErrorChain::new(&error))`.
 ///
-/// Shows `outer: cause: cause of the cause`. A cause whose text the one before already ends with is not repeated.
+/// Formatted as `outer: cause: cause of the cause`. A cause whose text already ends the previous one is not repeated.
 #[derive(Clone, Copy)]
 pub struct ErrorChain<'e>(&'e (dyn Error + 'static));
 
 impl<'e> ErrorChain<'e> {
-    /// The chain that begins with `error`.
+    /// Creates the chain that begins with `error`.
     #[must_use]
     pub fn new(error: &'e (dyn Error + 'static)) -> ErrorChain<'e> {
         ErrorChain(error)

@@ -1,7 +1,7 @@
-//! How much is shown of a text from outside.
+//! Bounds the length of external text.
 
-/// The beginning of a text: `max` bytes at most, and no half character. To be cut last: of a secret that was cut before,
-/// a part would not be recognised.
+/// Truncates a text to at most `max` bytes, between characters. To be applied after redaction: a truncated secret would
+/// not be recognised.
 pub(crate) fn excerpt(mut text: String, max: usize) -> String {
     if text.len() > max {
         let end = (0..=max).rev().find(|end| text.is_char_boundary(*end));

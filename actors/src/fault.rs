@@ -1,7 +1,8 @@
-//! Faults on request, for tests of the supervision: a chosen child panics, ends, freezes or blocks its thread, at a named
+//! Fault injection for tests of the supervision: a chosen child panics, ends, freezes or blocks its thread, at a named
 //! point of its work.
 //!
-//! Without the feature `fault-injection` a plan is empty, has no size and costs nothing, so that callers look the same.
+//! Without the feature `fault-injection` a plan is empty, has no size and costs nothing, so that callers need no
+//! conditions.
 
 use std::future::pending;
 
@@ -11,33 +12,33 @@ use uw_websocket_core::labelled;
 pub use self::plan::{ChildFaults, FaultPlan};
 
 labelled! {
-    /// Where in its work a child can be struck.
+    /// The points at which a fault can strike a child.
     FaultPoint {
-        /// A step of the child's loop is done.
+        /// A step of the child's loop is complete.
         Step = "step",
-        /// A chunk was read from the socket, and nothing of it is taken in yet.
+        /// A chunk was read from the socket, and none of it is decoded yet.
         FramesRead = "frames_read",
-        /// In the middle of a chunk, a frame was taken in.
+        /// In the middle of a chunk, a frame was decoded.
         FrameTaken = "frame_taken",
-        /// All of a chunk is taken in, and nothing of it handed over.
+        /// All of a chunk is decoded, and none of it handed over.
         ChunkTaken = "chunk_taken",
-        /// What was taken in is handed over to the inboxes of the writers.
+        /// The decoded events are handed over to the inboxes of the writers.
         Delivered = "delivered",
-        /// An inbox has no room, and the connection waits.
+        /// An inbox has no room, and the connection is waiting.
         NoRoom = "no_room",
-        /// The writer got word of a delivery.
+        /// The writer was notified of a delivery.
         Delivery = "delivery",
-        /// The queue has taken events over, and nothing is asked of the disk yet.
+        /// The queue has taken over events, and no append has been requested yet.
         Accepted = "accepted",
-        /// The disk was asked to append and has not answered.
+        /// An append was requested, and the disk has not answered.
         AppendSent = "append_sent",
         /// The disk has appended.
         Appended = "appended",
-        /// The committer has what it will write.
+        /// The committer has prepared a transaction.
         Peeked = "peeked",
-        /// Redis has answered a transaction, and nothing is acknowledged.
+        /// Redis has answered a transaction, and nothing is acknowledged yet.
         Answered = "answered",
-        /// What Redis took is acknowledged.
+        /// The events confirmed by Redis are acknowledged.
         Acknowledged = "acknowledged",
         /// The outcome of an unanswered transaction is looked up.
         Reconciling = "reconciling",
@@ -46,22 +47,22 @@ labelled! {
     }
 }
 
-/// What happens to the child.
+/// The effect on the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Its loop panics.
     Panic,
-    /// Its loop ends without having been asked to.
+    /// Its loop ends without having been told to.
     End,
-    /// Its loop never goes on; its thread does.
+    /// Its loop never continues; its thread does.
     Freeze,
-    /// Its loop blocks the thread it runs on, for ever.
+    /// Its loop blocks its thread forever.
     Block,
 }
 
 impl FaultKind {
-    /// Lets the fault of a step happen in the loop that awaits this. It returns for [`FaultKind::End`] only: ending is left
-    /// to the caller.
+    /// Applies the fault of a step to the loop that awaits this. Returns for [`FaultKind::End`] only: the caller ends
+    /// the loop.
     ///
     /// # Panics
     /// For [`FaultKind::Panic`].
@@ -76,7 +77,7 @@ impl FaultKind {
         }
     }
 
-    /// Where nothing can be awaited a freeze takes the thread along, like [`FaultKind::Block`].
+    /// Where nothing can be awaited, a freeze stops the thread, like [`FaultKind::Block`].
     fn strike_thread(self, point: FaultPoint) {
         match self {
             #[allow(clippy::panic, reason = "the fault that was asked for")]
@@ -89,10 +90,10 @@ impl FaultKind {
     }
 }
 
-/// A fault plan that cannot be read.
+/// An invalid fault plan.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidFault {
-    /// A fault is not in the form that is documented on [`FaultPlan::parse`].
+    /// A fault does not follow the syntax documented at [`FaultPlan::parse`].
     #[error("`{0}` is not a fault: CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]")]
     Syntax(String),
     /// The service was built without the feature `fault-injection`.
@@ -107,7 +108,7 @@ mod plan {
 
     use super::{FaultKind, FaultPoint, InvalidFault};
 
-    /// The faults that were asked for.
+    /// The requested faults.
     #[derive(Clone, Debug, Default)]
     pub struct FaultPlan(Vec<Fault>);
 
@@ -116,30 +117,31 @@ mod plan {
         child: String,
         kind: FaultKind,
         trigger: Trigger,
-        /// How often the fault still strikes, over all lives of the child.
+        /// Remaining number of strikes, across all lives of the child.
         left: Arc<AtomicU64>,
     }
 
     #[derive(Clone, Debug)]
     enum Trigger {
-        /// A life has passed the point so often before.
+        /// A life has passed the point this many times.
         Point(FaultPoint, u64),
-        /// An event whose payload has this text is handled.
+        /// An event whose payload contains this text is handled.
         Payload(String),
     }
 
     impl FaultPlan {
-        /// Reads `CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]`, several separated by `;`.
+        /// Parses `CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]`, several separated by `;`.
         ///
-        /// The fault strikes at the point with that label (`step`), after `N` passes of it in each life of the child (0),
-        /// and so often over all its lives (1). To end is possible at a step only. With `on` a panic strikes when the child
-        /// handles an event whose payload has that text, wherever it is: then there is neither `at` nor `after`.
+        /// The fault strikes at the point with the label `at` (default `step`), after that many passes in each life of
+        /// the child (default 0), and `times` times across all its lives (default 1). `end` is possible at a step only.
+        /// With `on`, a panic strikes when the child handles an event whose payload contains the text, at any point;
+        /// `at` and `after` are then not allowed.
         pub fn parse(text: &str) -> Result<FaultPlan, InvalidFault> {
             let faults = text.split(';').map(str::trim).filter(|fault| !fault.is_empty());
             faults.map(Fault::parse).collect::<Result<_, _>>().map(FaultPlan)
         }
 
-        /// The faults of a new life of `child`.
+        /// Returns the faults for a new life of `child`.
         #[must_use]
         pub fn for_child(&self, child: &str) -> ChildFaults {
             let faults = self.0.iter().filter(|fault| fault.child == child);
@@ -148,7 +150,7 @@ mod plan {
     }
 
     impl Fault {
-        /// Whether it strikes once more; counts it.
+        /// Returns whether the fault strikes once more, and counts the strike.
         fn is_left(&self) -> bool {
             self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
         }
@@ -191,7 +193,7 @@ mod plan {
         FaultPoint::ALL.iter().copied().find(|point| point.label() == label)
     }
 
-    /// The faults of one life of a child; clones count together.
+    /// The faults of one life of a child; clones share their counts.
     #[derive(Clone, Debug)]
     pub struct ChildFaults {
         passes: Arc<[AtomicU64; FaultPoint::ALL.len()]>,
@@ -199,7 +201,7 @@ mod plan {
     }
 
     impl ChildFaults {
-        /// Counts a pass of a point: the fault that strikes now.
+        /// Counts a pass of a point; returns the fault that strikes now.
         #[must_use]
         pub fn at(&self, point: FaultPoint) -> Option<FaultKind> {
             let passes = self.passes[point as usize].fetch_add(1, Relaxed);
@@ -209,14 +211,14 @@ mod plan {
             due.find(|fault| fault.is_left()).map(|fault| fault.kind)
         }
 
-        /// Called once a step of the child's loop (a chunk of frames, a batch): the fault that strikes now. The only place
-        /// where [`FaultKind::End`] does.
+        /// To be called once per step of the child's loop (a chunk of frames, a batch); returns the fault that strikes
+        /// now. The only place where [`FaultKind::End`] strikes.
         #[must_use]
         pub fn step(&self) -> Option<FaultKind> {
             self.at(FaultPoint::Step)
         }
 
-        /// Counts a pass of a point, and lets the fault that strikes now happen in whoever awaits this.
+        /// Counts a pass of a point, and applies the fault that strikes now to the task that awaits this.
         ///
         /// # Panics
         /// If a panic strikes.
@@ -226,7 +228,8 @@ mod plan {
             }
         }
 
-        /// The same between awaits. A freeze blocks the thread there: code that awaits nothing cannot stand still without it.
+        /// Does the same between awaits. A freeze then blocks the thread: synchronous code cannot be suspended
+        /// otherwise.
         ///
         /// # Panics
         /// If a panic strikes.
@@ -236,10 +239,10 @@ mod plan {
             }
         }
 
-        /// Called with the payloads that the child is about to handle.
+        /// To be called with the payloads that the child is about to handle.
         ///
         /// # Panics
-        /// If one of them has the text of a fault: that is what it is for.
+        /// If one of them contains the text of a fault, by design.
         pub fn strike_on<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
             let poisons = || {
                 self.faults.iter().filter_map(|fault| match &fault.trigger {
@@ -276,7 +279,7 @@ mod plan {
     pub struct FaultPlan(());
 
     impl FaultPlan {
-        /// Refuses: this build has no faults.
+        /// Returns an error: this build has no faults.
         pub fn parse(_: &str) -> Result<FaultPlan, InvalidFault> {
             Err(InvalidFault::NotBuiltIn)
         }

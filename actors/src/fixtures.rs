@@ -1,4 +1,4 @@
-//! Small worlds for the unit tests of this crate.
+//! Fixtures for the unit tests of this crate.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::queue::generations::OldQueue;
 use crate::queue::{Queue, QueueParts};
 use crate::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
 
-/// Observations of these channels and of so many shards.
+/// Observations of these channels and this number of shards.
 pub(crate) fn observations(channels: &[&str], shards: usize) -> Arc<Observations> {
     let channels: Vec<Channel> = channels.iter().map(|name| Channel::parse(name).unwrap()).collect();
     Arc::new(Observations::new("test".into(), "0", &channels, &[], shards, Arc::new(AtomicU64::new(0))))
@@ -38,10 +38,10 @@ pub(crate) fn lent(first: Position, events: impl IntoIterator<Item = Event>) -> 
     Lent { first, batch: Arc::new(batch(events)), is_on_disk: false }
 }
 
-/// What one transaction takes in unit tests.
+/// The size limit of a transaction in unit tests.
 pub(crate) const SIZE: TransactionSize = TransactionSize { events: 4, weight: 4000 };
 
-/// A queue over a disk, or in memory alone.
+/// A queue on disk, or in memory only.
 pub(crate) fn queue(
     disk: Option<(Disk, DiskPosition)>,
     observations: &Arc<Observations>,
@@ -63,7 +63,7 @@ pub(crate) fn queue(
     })
 }
 
-/// How a disk queue is used that nobody has to wait for.
+/// Settings of a disk queue that never makes its callers wait.
 pub(crate) fn spool_settings() -> SpoolSettings {
     SpoolSettings {
         dir: PathBuf::new(),
@@ -83,7 +83,7 @@ pub(crate) fn old_queue(generation: u64, name: &str) -> OldQueue {
     OldQueue { generation, queue }
 }
 
-/// Reads commands as Redis would: arrays of strings, and nothing behind them.
+/// Parses commands as Redis does: arrays of strings, without trailing data.
 pub(crate) fn parse(mut wire: &[u8]) -> Vec<Vec<String>> {
     fn number(wire: &mut &[u8], kind: u8) -> usize {
         let end = wire.windows(2).position(|bytes| bytes == b"\r\n").expect("a line ends");
@@ -106,12 +106,12 @@ pub(crate) fn parse(mut wire: &[u8]) -> Vec<Vec<String>> {
     commands
 }
 
-/// The commands of this name, each as one text.
+/// Returns the commands of this name, each as one text.
 pub(crate) fn only(name: &str, commands: &[Vec<String>]) -> Vec<String> {
     commands.iter().filter(|command| command[0] == name).map(|command| command[1..].join(" ")).collect()
 }
 
-/// The hash that the commands leave at a key.
+/// Returns the hash at a key after the commands.
 pub(crate) fn hash(key: &str, commands: &[Vec<String>]) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for command in commands.iter().filter(|command| command.get(1).is_some_and(|named| named == key)) {

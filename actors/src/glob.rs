@@ -1,6 +1,6 @@
-//! Patterns of keys, as `SCAN` and Redis' access rules have them.
+//! Key patterns of `SCAN` and of Redis' access rules.
 
-/// The pattern that matches `text` alone, whatever characters it has.
+/// Returns the pattern that matches exactly `text`, whatever characters it contains.
 #[must_use]
 pub(crate) fn literal(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());

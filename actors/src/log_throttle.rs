@@ -1,18 +1,18 @@
-//! Something that may happen for every event and is reported once in a while.
+//! Throttles log records about conditions that may occur for every event.
 
 use std::time::{Duration, Instant};
 
-/// Between two reports of the same thing: often enough to see that it goes on, seldom enough for any log.
+/// Interval between two reports: frequent enough to show that the condition persists, rare enough for any log.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Says when a report is due.
+/// Decides when a report is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogThrottle {
     reported_at: Option<Instant>,
 }
 
 impl LogThrottle {
-    /// Whether a report is due at `now`; then it counts as made.
+    /// Returns whether a report is due at `now`; if so, it counts as made.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.reported_at.is_none_or(|at| now.saturating_duration_since(at) >= EVERY);
         if is_due {
@@ -21,7 +21,7 @@ impl LogThrottle {
         is_due
     }
 
-    /// Whether there was a report before.
+    /// Returns whether a report was made before.
     #[must_use]
     pub fn was_reported(&self) -> bool {
         self.reported_at.is_some()

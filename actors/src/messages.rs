@@ -1,10 +1,10 @@
-//! What crosses two actors.
+//! Messages between actors.
 
-/// Says that a batch was delivered into the inbox of the writer's shard, where it stays until the queue has taken it
-/// over: whatever becomes of the message or of the actor, the batch is not affected.
+/// Notifies a writer of a batch delivered to the inbox of its shard. The batch stays there until the queue has taken it
+/// over, regardless of what happens to the message or to the actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, actix::Message)]
 #[rtype(result = "()")]
 pub struct Delivery {
-    /// Which batch of the shard, counted from the start of the process.
+    /// The number of the batch within the shard, counted since the start of the process.
     pub number: u64,
 }

@@ -1,10 +1,10 @@
-//! What the actors let others see of themselves: counts and states for tests, health, metrics and the status page.
+//! Observations of the actors: counts and states for tests, health, metrics and the status page.
 //!
-//! Every value is written by the one actor that it describes, with relaxed atomics, and may be read by any thread. It
-//! is never read to decide something on the way of an event. Counts only grow; a depth is the difference of two counts.
+//! Every value is written by the actor that it describes, with relaxed atomics, and may be read by any thread. Event
+//! processing never depends on it. Counts only grow; a depth is the difference of two counts.
 //!
-//! A value is declared once, in the struct of its part of the service: metrics, their documentation and the status are
-//! made from there, see [`Metric`].
+//! A value is declared once, in the struct of its part of the service, from which metrics, their documentation and the
+//! status are derived, see [`Metric`].
 
 pub(crate) mod cells;
 mod channel;
@@ -47,40 +47,40 @@ observed! {
     /// The janitor.
     #[derive(Debug, Default)]
     pub struct JanitorObservation {
-        /// Entries of streams removed for their age.
+        /// Stream entries removed because of their age.
         pub trimmed_entries: Count = "uw_ws_trimmed_entries_total",
-        /// Streams and hashes removed whole for their age.
+        /// Entire streams and hashes removed because of their age.
         pub removed_keys: Count = "uw_ws_removed_keys_total",
     }
 }
 
 observed! {
-    /// Everything that can be seen of the service.
+    /// The observations of the service.
     #[derive(Debug, Serialize)]
     pub struct Observations {
-        /// Names this process in Redis and on the status page.
+        /// The name of this process in Redis and on the status page.
         pub instance: String,
         /// The service's version.
         pub version: &'static str,
-        /// Frames that are no events.
+        /// Frames that could not be decoded as events.
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
-        /// Values from outside that were not taken as they were: `too_large` ones were not read, `future` times count as now.
+        /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
-        /// Starts of an actor after its first; absent before one.
+        /// Restarts of an actor; absent before the first.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
-        /// Log records lost because the log could not keep up.
+        /// Log records lost because the log output could not keep up.
         #[serde(serialize_with = "AtomicU64::serialize")]
         pub log_records_dropped: Arc<AtomicU64> = "uw_ws_log_records_dropped_total",
-        /// Unix time of the start of the process.
+        /// Unix time at which the process started.
         pub started_at: Moment = "uw_ws_process_start_time_seconds",
-        /// One for each channel of the settings, in their order.
+        /// One per configured channel, in the order of the settings.
         #[serde(skip)]
         pub channels: Vec<ChannelObservation>,
-        /// One for each connection of the plan.
+        /// One per planned connection.
         #[serde(skip)]
         pub connections: Vec<ConnectionObservation>,
-        /// One for each shard.
+        /// One per shard.
         #[serde(skip)]
         pub writers: Vec<WriterObservation>,
         /// Whether this instance is the owner.
@@ -93,27 +93,27 @@ observed! {
         pub janitor: JanitorObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
-        /// The clients of the HTTP side.
+        /// The HTTP side.
         #[serde(skip)]
         pub http: HttpObservation,
-        /// When the supervisor last made its round; before the first, when the process started. Decides whether the
-        /// service is healthy, so it is told by the clock that nobody sets.
+        /// Time of the supervisor's last round; before the first, of the start of the process. It determines health,
+        /// hence the monotonic clock.
         #[serde(skip)]
         pub supervisor_round_at: Mutex<Instant>,
-        /// Children that crashed and wait for their restart; what they show of themselves is of their last life.
+        /// Children that crashed and are waiting to be restarted; their observations are those of their last life.
         #[serde(skip)]
         pub restarting: Mutex<BTreeSet<String>>,
-        /// Children in which the supervisor sees no progress, or the thread of all of them. It says so before it acts.
+        /// Children, or the thread shared by all of them, without progress; set before the supervisor acts on it.
         #[serde(skip)]
         pub stuck: Mutex<Vec<String>>,
-        /// Whether the service is ending.
+        /// Whether the service is shutting down.
         #[serde(skip)]
         pub stopping: AtomicBool,
     }
 }
 
 impl Observations {
-    /// Room for the parts of a service: its channels, the names and topics of its connections, its shards.
+    /// Creates the observations of these channels, connections (names and topics) and shards.
     #[must_use]
     pub fn new(
         instance: String,
@@ -149,37 +149,38 @@ impl Observations {
         }
     }
 
-    /// The counts of a channel.
+    /// Returns the counts of a channel.
     #[must_use]
     pub fn channel(&self, index: ChannelIndex) -> &ChannelObservation {
         &self.channels[usize::from(index.0)]
     }
 
-    /// The channel of this name, if it is counted.
+    /// Returns the counts of the channel of this name, if it is counted.
     #[must_use]
     pub fn channel_named(&self, name: &str) -> Option<&ChannelObservation> {
         self.channels.iter().find(|channel| channel.channel.name() == name)
     }
 
-    /// Frames rejected as `kind`.
+    /// Returns the count of frames rejected as `kind`.
     #[must_use]
     pub fn rejected(&self, kind: Rejection) -> &Count {
         self.rejected.of(kind)
     }
 
-    /// Values from outside that were not taken as they were, for this reason.
+    /// Returns the count of external values not accepted as they were for this reason.
     #[must_use]
     pub fn distrusted(&self, reason: Distrust) -> &Count {
         self.distrusted.of(reason)
     }
 
-    /// Every channel whose books do not balance; exact only on the thread that counts, see [`ChannelObservation::audit`].
+    /// Returns every channel whose counts do not balance; exact only on the counting thread, see
+    /// [`ChannelObservation::audit`].
     #[must_use]
     pub fn audit(&self) -> Vec<Violation> {
         self.channels.iter().filter_map(ChannelObservation::audit).collect()
     }
 
-    /// Whether every writer has Redis; in stand-by, without writers, whether the lease has.
+    /// Returns whether Redis is available to every writer or, in stand-by, to the lease.
     #[must_use]
     pub fn redis_up(&self) -> bool {
         if self.lease.state.get() == LeaseState::Standby {
@@ -188,7 +189,7 @@ impl Observations {
         self.writers.iter().all(|writer| writer.redis_up.load(Relaxed))
     }
 
-    /// Counts a start of a child after its first.
+    /// Counts a restart of a child.
     pub fn count_restart(&self, child: &str) {
         *lock(&self.restarts).entry(child.to_owned()).or_default() += 1;
     }

@@ -1,5 +1,5 @@
-//! Redis for everything that is not the way of an event: a small pool for the start check, for `ws:status`, for what
-//! Redis says of itself, and for the janitor.
+//! Redis connections outside event processing: a small pool for the startup check, for `ws:status`, for Redis' facts
+//! about itself, and for the janitor.
 
 use std::time::Duration;
 
@@ -18,33 +18,33 @@ use crate::writer::store::Connection;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::{Address, AddressError};
 
-/// Connections at most: one for the status, one that the janitor holds for a round, one for whoever else asks.
+/// Maximum number of connections: one for the status, one held by the janitor for a round, one for all others.
 const CONNECTIONS: usize = 3;
-/// Longest wait for a connection or an answer: nothing here is worth waiting longer for, it is asked again.
+/// Maximum wait for a connection or a reply: every request is repeated anyway, so none is worth a longer wait.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The oldest Redis whose streams have all that is used here.
+/// The oldest Redis version with all stream features used.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// What the start check found.
+/// A failure of the startup check.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// It does not answer. The service waits for it.
+    /// Redis does not answer. The service waits for it.
     #[error("redis is not reachable: {0}")]
     Unreachable(String),
-    /// It answers and wants other credentials or grants too few rights: waiting does not help.
+    /// Redis refuses the credentials or grants too few permissions: waiting does not help.
     #[error("redis refuses the credentials of REDIS_URL: {0}")]
     Credentials(String),
-    /// It is too old.
+    /// Redis is too old.
     #[error("redis {0} is too old: 6.2 or newer is needed")]
     TooOld(String),
 }
 
-/// A client for the settings, for who needs a connection of its own. Connects to nothing yet.
+/// Creates a client for exclusive connections. Does not connect yet.
 pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
     Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
 }
 
-/// A pool for the settings. Connects to nothing yet.
+/// Creates a pool. Does not connect yet.
 pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
     let info = connection_info(settings)?;
     let config = AsyncConnectionConfig::new()
@@ -64,7 +64,7 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
 fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
     let mut info = settings.url.reveal().into_connection_info().map_err(|error| wrong(&error))?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // the same trust as the writers have: the library would replace its roots by what it is given
+        // the same roots as the writers': the library would replace its roots with the given ones
         let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
         let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
         let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
@@ -77,15 +77,15 @@ fn wrong(error: &RedisError) -> AddressError {
     AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
 }
 
-/// Asks Redis once whether it is there, lets us in and is new enough; returns its version. The way of the writers is
-/// tried first: it repeats a refusal in Redis' own words.
+/// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
+/// connection is tried first, since it reports a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
     let refusal = match probe(address, prefix).await {
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));
         }
-        // one that is too old does not know the probe: its version is looked at before this is reported
+        // an old Redis does not know the probe: its version is checked before this is reported
         Err(StoreFault::Refused { text, .. }) => Some(text),
         Err(fault) => return Err(CheckError::Unreachable(fault.to_string())),
     };
@@ -94,7 +94,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         (Err(CheckError::Unreachable(_)), Some(text)) => return Err(CheckError::Unreachable(text.clone())),
         (Err(error), _) => return Err(error),
     };
-    // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+    // Valkey keeps `redis_version` at 7.2.4 for clients that check it
     if parse_version(&version).is_some_and(|version| version < OLDEST) {
         return Err(CheckError::TooOld(version));
     }
@@ -105,7 +105,7 @@ async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
     Connection::open(address, &Heartbeat::default()).await?.probe(prefix).await
 }
 
-/// What Redis calls its version.
+/// Returns the version as reported by Redis.
 async fn version(pool: &Pool) -> Result<String, CheckError> {
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
@@ -114,7 +114,7 @@ async fn version(pool: &Pool) -> Result<String, CheckError> {
     let asked = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
     let server: String = match asked {
         Ok(server) => server,
-        // a user with no more rights than it needs may not ask; it can write all the same
+        // a user with minimal permissions may not query this, but can still write
         Err(error) if error.code() == Some("NOPERM") => String::new(),
         Err(error) => return Err(explain(&error)),
     };
@@ -122,12 +122,12 @@ async fn version(pool: &Pool) -> Result<String, CheckError> {
     Ok(version.unwrap_or("unknown").trim().to_owned())
 }
 
-/// Asks Redis about itself; what it does not tell is not known.
+/// Queries Redis about itself; facts that it does not report are `None`.
 pub async fn ask_facts(pool: &Pool) -> RedisFacts {
     let asked = async {
         let mut connection = pool.get().await.ok()?;
         let mut sections = redis::pipe();
-        // two questions: Redis takes several sections in one only since 7.0
+        // two commands: Redis accepts several sections in one only since 7.0
         sections.cmd("INFO").arg("server").cmd("INFO").arg("memory");
         let (server, memory): (String, String) = sections.query_async(&mut connection).await.ok()?;
         Some(RedisFacts::parse(&(server + &memory)))

@@ -1,4 +1,4 @@
-//! What the actors are told at their start. The service reads it from the environment; here are the checked forms.
+//! The validated settings of the actors, which the service reads from the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,31 +8,31 @@ use uw_websocket_core::settings::{KeySettings, PlanSettings, Retention, Secret};
 
 use crate::queue::batch::TransactionSize;
 
-/// How to reach the feed and how to live with it.
+/// Access to the feed, and its limits.
 #[derive(Clone, Debug)]
 pub struct FeedSettings {
     /// `UNUSUAL_WHALES_WEBSOCKET_URL`, without the token; `ws` or `wss`.
     pub url: url::Url,
     /// `UNUSUAL_WHALES_API_TOKEN`.
     pub token: Secret,
-    /// Contents of `TLS_CA_FILE`: one more root certificate to trust, PEM.
+    /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
     /// `WEBSOCKET_RECONNECT_SECONDS`: the first delay.
     pub reconnect_first: Duration,
     /// `WEBSOCKET_RECONNECT_MAX_SECONDS`: the cap of the delay.
     pub reconnect_max: Duration,
-    /// `WEBSOCKET_PING_SECONDS`: between pings, and the longest wait for a pong.
+    /// `WEBSOCKET_PING_SECONDS`: interval between pings, and maximum wait for a pong.
     pub ping_interval: Duration,
-    /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: handshakes a minute over all connections.
+    /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: handshakes per minute across all connections.
     pub handshakes_per_minute: u32,
 }
 
-/// How to reach Redis.
+/// Access to Redis.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
     /// `REDIS_URL`; may hold a password.
     pub url: Secret,
-    /// Contents of `TLS_CA_FILE`: one more root certificate to trust, PEM.
+    /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
 }
 
@@ -47,12 +47,11 @@ pub struct WriterSettings {
     pub batch_max_events: usize,
 }
 
-/// What a transaction may come to on the wire, apart from single larger events: it is sent in half a second over a line
-/// of 64 Mbit/s.
+/// Maximum wire size of a transaction, except for single larger events: sent in half a second over a 64 Mbit/s link.
 const TRANSACTION_WEIGHT: usize = 4 * 1024 * 1024;
 
 impl WriterSettings {
-    /// What one transaction takes.
+    /// Returns the size limits of a transaction.
     #[must_use]
     pub fn transaction_size(&self) -> TransactionSize {
         TransactionSize { events: self.batch_max_events.max(1), weight: TRANSACTION_WEIGHT }
@@ -62,13 +61,13 @@ impl WriterSettings {
 /// The disk queue in front of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolSettings {
-    /// `SPOOL_DIR`: its folder, made when it is missing.
+    /// `SPOOL_DIR`: the folder, created if missing.
     pub dir: PathBuf,
     /// `SPOOL_MODE`.
     pub mode: SpoolMode,
-    /// `SPOOL_KEEP`: how long a record stays after Redis took it.
+    /// `SPOOL_KEEP`: how long a record is retained after Redis has confirmed it.
     pub keep: Duration,
-    /// `SPOOL_MAX_BYTES`: what all shards together may take.
+    /// `SPOOL_MAX_BYTES`: the limit for all shards together.
     pub max_bytes: u64,
     /// `SPOOL_WHEN_FULL`.
     pub when_full: WhenFull,
@@ -77,7 +76,7 @@ pub struct SpoolSettings {
 }
 
 impl SpoolSettings {
-    /// What one of so many shards may take.
+    /// Returns the limit for one of this number of shards.
     #[must_use]
     pub fn max_bytes_of_shard(&self, shards: usize) -> u64 {
         self.max_bytes / (shards.max(1) as u64)
@@ -85,50 +84,50 @@ impl SpoolSettings {
 }
 
 labelled! {
-    /// Which events go to disk.
+    /// The events that go to disk.
     SpoolMode {
-        /// Every event, before it goes to Redis. The disk pays with an append for each batch; a kill -9 costs nothing.
+        /// Every event, before it goes to Redis: one append per batch; a kill -9 loses nothing.
         Always = "always",
-        /// None. A kill -9 costs whatever waits in memory, and a long outage of Redis costs what does not fit there.
+        /// None: a kill -9 loses the events waiting in memory, and a long outage of Redis those that do not fit there.
         Off = "off",
     }
 }
 
 labelled! {
-    /// Who suffers when the disk queue is full.
+    /// The policy for a full disk queue.
     WhenFull {
-        /// The oldest events: they are dropped, counted and entered in the ledger, and the feed is read on.
+        /// The oldest events are dropped, counted and recorded in the ledger; the feed is still read.
         DropOldest = "drop_oldest",
-        /// The newest events: the sockets are not read until there is room, and the vendor drops silently meanwhile.
+        /// The sockets are not read until there is room; meanwhile the vendor drops events silently.
         Block = "block",
     }
 }
 
-/// When what was appended is forced to the platter. Only a power cut or a crash of the kernel makes a difference: an
-/// end of the process alone loses nothing that was appended.
+/// When appended data is synced to disk. This only matters for power cuts and kernel crashes: the end of the process
+/// loses no appended data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// After each append: a power cut costs nothing, and every batch waits for the disk.
+    /// After each append: a power cut loses nothing, and every batch waits for the disk.
     Always,
-    /// Once in this time: a power cut costs so much.
+    /// At this interval, which is how much a power cut may lose.
     Every(Duration),
-    /// When the kernel likes: a power cut costs what it had not written, half a minute by its defaults.
+    /// At the kernel's discretion: a power cut loses unwritten data, half a minute by default.
     Never,
 }
 
 /// When the supervisor gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartSettings {
-    /// `RESTART_INTENSITY`: more crashes than this in the period, and it escalates.
+    /// `RESTART_INTENSITY`: with more crashes in the period, the supervisor escalates.
     pub intensity: u32,
     /// `RESTART_PERIOD_SECONDS`.
     pub period: Duration,
 }
 
-/// Everything the actors are told.
+/// The settings of all actors.
 #[derive(Clone, Debug)]
 pub struct ActorSettings {
-    /// What is joined.
+    /// The topics to join.
     pub plan: PlanSettings,
     /// The feed.
     pub feed: FeedSettings,
@@ -136,7 +135,7 @@ pub struct ActorSettings {
     pub redis: RedisSettings,
     /// The keys.
     pub keys: KeySettings,
-    /// How long what is under the keys is kept.
+    /// How long the data under the keys is kept.
     pub retention: Retention,
     /// The writers.
     pub writers: WriterSettings,

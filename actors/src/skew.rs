@@ -1,9 +1,9 @@
-//! The wall clock. In tests it may be wrong by what a file says, so that it can step while the service runs; without the
-//! feature `fault-injection` it is what the system says, and this costs nothing.
+//! The wall clock. In tests a file may contain an offset, so that the clock can step while the service runs; without
+//! the feature `fault-injection` it is the system's clock, at no cost.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The wall clock in Unix microseconds.
+/// Returns the wall-clock time in Unix microseconds.
 #[must_use]
 pub fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -25,17 +25,18 @@ mod file {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-    /// Names the file: seconds that are added to the clock, as text. A file that is absent or no number adds nothing.
+    /// Names the file with the seconds to add to the clock, as text. An absent or invalid file adds nothing.
     const VARIABLE: &str = "UW_WEBSOCKET_CLOCK_OFFSET_FILE";
 
-    /// Between two looks at the file: a step is seen at once, and a hot path reads a file fifty times a second at most.
+    /// Interval between two reads of the file: a step takes effect almost immediately, and a hot path reads the file at
+    /// most fifty times per second.
     const LOOK_EVERY_US: u64 = 20_000;
 
     static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os(VARIABLE).map(PathBuf::from));
     static LOOKED_AT_US: AtomicU64 = AtomicU64::new(0);
     static OFFSET_US: AtomicI64 = AtomicI64::new(0);
 
-    /// The time of the system as the service shall see it.
+    /// Returns the system's time as the service is to see it.
     pub(super) fn skewed(unix_us: u64) -> u64 {
         let Some(file) = &*FILE else { return unix_us };
         if unix_us.abs_diff(LOOKED_AT_US.load(Relaxed)) >= LOOK_EVERY_US {

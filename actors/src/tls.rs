@@ -1,4 +1,4 @@
-//! Which certificates are trusted, for the feed and for Redis alike: the public roots and one more from `TLS_CA_FILE`.
+//! The trusted certificates, for the feed and for Redis: the public roots and an additional one from `TLS_CA_FILE`.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-/// Why no TLS can be spoken.
+/// Why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// `TLS_CA_FILE` holds something else than PEM certificates.
+    /// `TLS_CA_FILE` does not contain PEM certificates.
     #[error("TLS_CA_FILE holds no certificate that can be read (PEM expected): {0}")]
     Certificate(String),
-    /// The library refuses its own defaults.
+    /// The library rejects its own defaults.
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
-/// Makes ring the cryptography of the process, before anything else speaks TLS: the crates of this service are built
-/// with several, and rustls refuses to choose. Once, at the start of the program; calling it again changes nothing.
+/// Installs ring as the process' cryptography provider, before anything else uses TLS: the dependencies are built with
+/// several providers, and rustls refuses to choose. To be called once at startup; repeated calls have no effect.
 pub fn install_crypto() {
-    // an error says that a provider is installed already
+    // an error means that a provider is already installed
     drop(ring::default_provider().install_default());
 }
 
-/// A client that trusts the public roots and those in `extra_root_pem`, and speaks HTTP/1.1 where it speaks HTTP.
+/// Builds a client configuration that trusts the public roots and those in `extra_root_pem`, with HTTP/1.1 only.
 pub fn client_config(extra_root_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = extra_root_pem {
@@ -49,7 +49,7 @@ pub fn client_config(extra_root_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>,
     Ok(Arc::new(config))
 }
 
-/// The public roots and `extra_root_pem` as PEM, for a client that takes its roots in no other form.
+/// Returns the public roots and `extra_root_pem` as PEM, for a client that accepts no other form.
 #[must_use]
 pub fn roots_pem(extra_root_pem: Option<&[u8]>) -> Vec<u8> {
     let mut pem = extra_root_pem.unwrap_or_default().to_vec();

@@ -1,4 +1,4 @@
-//! Bounds the memory of the answers under way, over all clients of a listener.
+//! Bounds the memory of responses in progress, across all clients of a listener.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uw_websocket_actors::observation::{HttpRefusal, Observations};
 
-/// Bytes of all answers that are rendered and not sent yet. The status of the largest plan, ten sockets with a thousand
-/// joins each, has less than one MiB.
+/// Maximum bytes of all responses rendered but not sent yet. The status of the largest plan, ten sockets with a
+/// thousand joins each, has less than one MiB.
 pub(super) const ANSWER_BYTES: usize = 16 << 20;
-/// Bytes that a connection copies to its write buffer at once: the rest of an answer stays in the one place that all its
-/// recipients share.
+/// Bytes that a connection copies to its write buffer at a time: the rest of a response stays in the buffer shared by
+/// all its recipients.
 pub(super) const PIECE: usize = 8 << 10;
 
-/// The memory left for answers.
+/// The memory available for responses.
 #[derive(Debug)]
 pub(super) struct Answers {
     room: Arc<Semaphore>,
     observations: Arc<Observations>,
 }
 
-/// An answer and the permit for its memory.
+/// A response and the permit for its memory.
 struct Held {
     body: Vec<u8>,
     _room: OwnedSemaphorePermit,
@@ -36,7 +36,7 @@ impl Answers {
         Answers { room: Arc::new(Semaphore::new(ANSWER_BYTES)), observations }
     }
 
-    /// Reserves memory for an answer until its last clone is dropped; `None`, which is counted, if none is left.
+    /// Reserves memory for a response until its last clone is dropped; `None`, which is counted, if none is left.
     pub(super) fn hold(&self, body: Vec<u8>) -> Option<Bytes> {
         let room = u32::try_from(body.capacity()).ok();
         let room = room.and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
@@ -53,14 +53,14 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// A body that is cut into pieces.
+/// A body split into pieces.
 struct Pieces {
     body: BoxBody,
     /// The rest of its last chunk.
     chunk: Bytes,
 }
 
-/// Cuts every answer into pieces of [`PIECE`] bytes.
+/// Splits every response into pieces of [`PIECE`] bytes.
 pub(super) async fn in_pieces(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

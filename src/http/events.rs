@@ -1,7 +1,7 @@
-//! `/api/events`: the status, once a second, as server-sent events.
+//! `/api/events`: the status, once per second, as server-sent events.
 //!
-//! It is made once for all who listen, and not at all while nobody does. A subscriber has a queue of its own: one that
-//! does not take what is in it is cut, so that it holds up nobody and keeps no memory but its queue's.
+//! It is rendered once for all subscribers, and not at all without any. Each subscriber has its own queue: one that
+//! does not read is disconnected, so that it delays no other and holds only the memory of its queue.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,17 +17,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use uw_websocket_actors::observation::lock;
 
-/// How often the status is sent.
+/// Interval between two messages.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
-/// Who may listen at a time: the screens of a desk. Each gets some kilobytes a second.
+/// Maximum number of subscribers: the screens of a desk. Each gets some kilobytes per second.
 pub(super) const SUBSCRIBERS: u32 = 16;
-/// Messages that wait for a subscriber: the present one, and one that its connection has not come to yet. Who is behind
-/// by more than that reads nothing, or less than is sent.
+/// Messages that may wait for a subscriber: the current one, and one that its connection has not processed yet. A
+/// subscriber further behind reads nothing, or less than is sent.
 const QUEUE: usize = 2;
-/// At the stop, for the ends of the streams to reach their clients; they need one turn of the worker. A part of the time
-/// that the whole side has for its end.
+/// Time at shutdown for the ends of the streams to reach their clients; they need one iteration of the worker. Part of
+/// the time for stopping the whole HTTP side.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// A browser whose stream has ended asks again after so many milliseconds: a restart of the service takes about that.
+/// Milliseconds after which a browser reconnects when its stream has ended: about the duration of a restart.
 const RETRY: &str = "retry: 2000\n";
 
 /// The subscribers.
@@ -38,7 +38,7 @@ pub(super) struct Events {
     log: Logger,
 }
 
-/// A stream of messages, and the place that it takes until it is dropped.
+/// A stream of messages, which occupies a place until it is dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
     messages: mpsc::Receiver<Bytes>,
@@ -50,7 +50,7 @@ impl Events {
         Events { places: Arc::new(Semaphore::new(SUBSCRIBERS as usize)), queues: Mutex::default(), log }
     }
 
-    /// A stream that begins with this message; `None` when all places are taken.
+    /// Starts a stream with this message; `None` if all places are taken.
     pub(super) fn subscribe(&self, first: Bytes) -> Option<Subscription> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (queue, messages) = mpsc::channel(QUEUE);
@@ -60,7 +60,7 @@ impl Events {
         Some(Subscription { messages, _place: place })
     }
 
-    /// Sends the message that `make` makes to everybody; it is asked only if there is anybody.
+    /// Sends the message made by `make` to all subscribers; `make` is called only if there are any.
     pub(super) fn publish(&self, make: impl FnOnce() -> Option<Bytes>) {
         let mut queues = lock(&self.queues);
         queues.retain(|queue| !queue.is_closed());
@@ -78,7 +78,7 @@ impl Events {
         });
     }
 
-    /// Ends every stream and takes no new one; waits for the last, but not long.
+    /// Ends every stream and accepts no new one; waits for the last, up to a time limit.
     pub(super) async fn end(&self) {
         lock(&self.queues).clear();
         let all = timeout(FAREWELL, self.places.acquire_many(SUBSCRIBERS)).await;
@@ -87,7 +87,7 @@ impl Events {
     }
 }
 
-/// The message of a status. JSON has no line breaks of its own, so that it is one line of data.
+/// Builds the message of a status. The JSON has no line breaks, so it is one line of data.
 pub(super) fn message(status: &[u8]) -> Vec<u8> {
     [b"data: ", status, b"\n\n"].concat()
 }

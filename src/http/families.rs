@@ -1,4 +1,4 @@
-//! The metric families: those that the parts of the service declare, and those that are computed from several values.
+//! The metric families: those declared by the parts of the service, and those computed from several values.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -13,20 +13,20 @@ use uw_websocket_core::calendar::{MarketState, market_state};
 use super::readiness::readiness;
 use super::snapshot::{Snapshot, resident_bytes};
 
-/// A metric family: one name, its meaning, and how its series are read.
+/// A metric family.
 pub struct MetricFamily {
-    /// The name as it is scraped.
+    /// The name in the exposition.
     pub name: &'static str,
-    /// Its type.
+    /// The type.
     pub kind: MetricKind,
-    /// Names of the labels of each of its series.
+    /// The label names of its series.
     pub labels: Vec<&'static str>,
-    /// What it says, without a final period.
+    /// The help text, without a final period.
     pub help: &'static str,
     read: ReadMetric,
 }
 
-/// Something of each part of a kind, with the value of the label that names the part; an empty one where none does.
+/// A value per part, with the label value that names the part; empty if no label does.
 type ByPart<T> = Vec<(String, T)>;
 
 /// Reads the metric of each part.
@@ -35,7 +35,7 @@ type ReadMetric = Box<dyn Fn(&Snapshot<'_>) -> ByPart<MetricValue> + Send + Sync
 /// The parts of a kind.
 type PartsOf<P> = for<'s> fn(&'s Snapshot<'_>) -> ByPart<&'s P>;
 
-/// Every family, in the order of the answer: the way of an event first, then the service as a whole.
+/// Every family, in the order of the exposition: along the path of an event first, then the service as a whole.
 pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let channels = ChannelObservation::metrics().chain(&OF_CHANNEL);
     let connections = ConnectionObservation::metrics().chain(&OF_CONNECTION);
@@ -89,7 +89,7 @@ fn only<P>(part: &P) -> ByPart<&P> {
 }
 
 impl MetricFamily {
-    /// The present values.
+    /// Returns the current values.
     pub(super) fn read(&self, snapshot: &Snapshot<'_>) -> ByPart<MetricValue> {
         (self.read)(snapshot)
     }
@@ -104,33 +104,33 @@ fn flag(is_so: bool) -> MetricValue {
 }
 
 static OF_CHANNEL: [Metric<ChannelObservation>; 1] =
-    [gauge("uw_ws_events_pending", "Events that came and have not ended yet", |channel| {
+    [gauge("uw_ws_events_pending", "Events received or recovered that have no outcome yet", |channel| {
         MetricValue::Whole(channel.pending())
     })];
 
 static OF_CONNECTION: [Metric<ConnectionObservation>; 1] =
-    [gauge("uw_ws_connection_joins", "Joins acknowledged in the present session", |connection| {
+    [gauge("uw_ws_connection_joins", "Joins acknowledged in the current session", |connection| {
         MetricValue::Whole(connection.joined() as u64)
     })];
 
 static OF_WRITER: [Metric<WriterObservation>; 4] = [
     gauge(
         "uw_ws_mailbox_batches",
-        "Batches in the inbox of a shard, which its queue has not taken over",
+        "Batches in the inbox of a shard, not yet taken over by its queue",
         |writer| MetricValue::Whole(writer.batches_waiting()),
     ),
-    gauge("uw_ws_mailbox_bytes", "Memory of these batches", |writer| {
+    gauge("uw_ws_mailbox_bytes", "Bytes of memory of these batches", |writer| {
         MetricValue::Whole(writer.bytes_waiting())
     }),
     gauge(
         "uw_ws_spool_oldest_seconds",
-        "Age of the oldest event in the disk queue; 0 without one",
+        "Age of the oldest event in the disk queue; 0 if it is empty",
         |writer| {
             let age = writer.spool_oldest.get().map_or(0, |at| unix_micros().saturating_sub(at));
             MetricValue::Real(age as f64 / 1e6)
         },
     ),
-    gauge("uw_ws_spool_up", "1 while the disk takes the events of a shard, else 0", |writer| {
+    gauge("uw_ws_spool_up", "1 while the disk accepts the events of a shard, else 0", |writer| {
         flag(lock(&writer.spool_fault).is_none())
     }),
 ];
@@ -140,38 +140,42 @@ static OF_SERVICE: [Metric<Observations>; 7] = [
         name: "uw_ws_store_latency_seconds",
         kind: MetricKind::Histogram,
         label: None,
-        help: "From the read of a frame to the reply of Redis, one observation an event",
+        help: "Time from reading a frame to the reply from Redis; one observation per event",
         read: |observations| {
             let all = Latency::default();
             observations.writers.iter().for_each(|writer| all.add(&writer.latency));
             MetricValue::Histogram(all)
         },
     },
-    gauge("uw_ws_market_open", "1 while the exchange has a session, by its calendar", |_| {
-        flag(market_state(unix_micros() / 1000) == MarketState::Open)
-    }),
+    gauge(
+        "uw_ws_market_open",
+        "1 during a trading session of the exchange, according to its calendar",
+        |_| flag(market_state(unix_micros() / 1000) == MarketState::Open),
+    ),
     gauge(
         "uw_ws_redis_up",
-        "1 while Redis takes the writes of every shard, or answers a stand-by; else 0",
+        "1 while Redis accepts the writes of every shard or, in stand-by, answers; else 0",
         |observations| flag(observations.redis_up()),
     ),
-    gauge("uw_ws_ready", "1 while `/readyz` says 200, else 0", |observations| {
+    gauge("uw_ws_ready", "1 while `/readyz` returns 200, else 0", |observations| {
         flag(readiness(observations, Instant::now()).is_empty())
     }),
     gauge(
         "uw_ws_lease_held",
-        "1 while this instance is the owner; 0 while it stands by or Redis has not confirmed it",
+        "1 while this instance is the owner; 0 in stand-by or while Redis has not confirmed ownership",
         |observations| flag(observations.lease.state.get() == LeaseState::Held),
     ),
     Metric {
         label: Some("version"),
-        ..gauge("uw_ws_build_info", "1; the version of the service", |observations: &Observations| {
-            MetricValue::ByLabel(vec![(observations.version.into(), 1)])
-        })
+        ..gauge(
+            "uw_ws_build_info",
+            "Always 1; the label is the version of the service",
+            |observations: &Observations| MetricValue::ByLabel(vec![(observations.version.into(), 1)]),
+        )
     },
     gauge(
         "uw_ws_process_resident_memory_bytes",
-        "Resident memory of the process; absent where the system does not tell",
+        "Resident memory of the process; absent where the system does not report it",
         |_| resident_bytes().map_or(MetricValue::Absent, MetricValue::Whole),
     ),
 ];

@@ -1,4 +1,4 @@
-//! What is refused before any path is looked at, and the headers of every answer.
+//! Refuses requests before routing, and adds the headers of every response.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,11 +13,11 @@ use uw_websocket_actors::observation::{HttpRefusal, Observations};
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The page loads its own files and asks its own server; nothing else, and nothing may frame it or be typed into it.
+/// The page loads only its own files and connects only to its own server; it may not be framed and has no forms.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Headers of every answer: nothing is kept by caches, guessed at or framed by other pages.
+/// Headers of every response: no caching, no content sniffing, no framing by other pages.
 pub(super) fn common_headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((header::CACHE_CONTROL, "no-store"))
@@ -26,7 +26,7 @@ pub(super) fn common_headers() -> DefaultHeaders {
         .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
 }
 
-/// The names under which the service answers.
+/// The host names accepted by the service.
 ///
 /// The page of any site can make the browser read a service that only the browser's machine or network reaches: the owner
 /// of the site lets its name resolve to the address of the service, and the browser attributes the answers to the site
@@ -57,12 +57,12 @@ impl Hosts {
     }
 }
 
-/// Whether this is nothing, or a colon and a port.
+/// Returns whether the text is empty, or a colon and a port.
 fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// Refuses requests for another name than ours, and those that announce a body: no path takes one, so none is read.
+/// Refuses requests for another host name, and those that announce a body: no path accepts one, so none is read.
 pub(super) async fn refuse(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -1,14 +1,14 @@
-//! Whether the service lives: whether its supervisor, and what that watches, makes progress.
+//! Liveness: whether the supervisor and the actors it watches make progress.
 //!
-//! Who asks may end the process when the answer is no, so a feed or a Redis that is away is no reason: a restart would
-//! not bring it back. Those are for [`readiness`](super::readiness).
+//! The caller may end an unhealthy process, so an unavailable feed or Redis does not count: a restart would not bring
+//! it back. Those are reported by [`readiness`](super::readiness).
 
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use uw_websocket_actors::observation::{Observations, lock};
 
-/// How old the supervisor's last round may be. Rounds come once a second; a busy machine may delay a few of them.
+/// Maximum age of the supervisor's last round. There is one round per second; a busy machine may delay a few.
 pub const ROUND_AGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the service is not healthy.
@@ -17,10 +17,10 @@ pub enum Unhealthy {
     /// The supervisor makes no progress.
     #[error("the supervisor has made no round for {} s, the limit is {} s", idle.as_secs(), ROUND_AGE_LIMIT.as_secs())]
     Stalled {
-        /// Since its last round or, before the first, since the start.
+        /// Time since its last round or, before the first, since startup.
         idle: Duration,
     },
-    /// The supervisor sees no progress of these.
+    /// The supervisor sees no progress in these.
     #[error("no progress of {}: replaced within seconds, or the process ends", names.join(", "))]
     Stuck {
         /// Their names.
@@ -28,7 +28,7 @@ pub enum Unhealthy {
     },
 }
 
-/// Whether the supervisor, the data thread and every child make progress.
+/// Checks that the supervisor, the data thread and every child make progress.
 ///
 /// # Errors
 /// The supervisor's last round is older than [`ROUND_AGE_LIMIT`], or something is stuck.

@@ -1,40 +1,40 @@
-//! How fast events came and went in the last ten minutes, step by step.
+//! Rates of received and written events over the last ten minutes, in steps.
 //!
-//! Pure: counts and the time are given to it. A step is known when the counts were read at its beginning and at its end;
-//! a thread that did not run then leaves steps that are not known, which is not the same as steps without events.
+//! Pure: counts and times are passed in. A step is known if the counts were read at its beginning and its end; if the
+//! thread did not run at these times the step is unknown, as opposed to a step without events.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use uw_websocket_actors::observation::Observations;
 
-/// A step: short enough to show a burst, long enough that a slow channel is no row of zeros.
+/// Length of a step: short enough to show a burst, long enough that a slow channel is not all zeros.
 pub const STEP: Duration = Duration::from_secs(5);
-/// Steps that are kept: ten minutes of them, a number for each point of a sparkline.
+/// Number of steps kept: ten minutes, one number per point of a sparkline.
 pub const KEPT: usize = 120;
-/// Counts that are read so long after a step's end say nothing about the step.
+/// Maximum delay after the end of a step for counts that are attributed to it.
 const PUNCTUAL: Duration = Duration::from_millis(500);
 
 /// The rates of the last steps.
 #[derive(Debug)]
 pub struct History {
     began: Instant,
-    /// Steps that have ended since then, known or not.
+    /// Steps ended since then, known or not.
     ended: u128,
-    /// Read at the end of the last of them, if anybody was there to do it.
+    /// The counts at the end of the last step, if they were read in time.
     counts: Option<Counts>,
-    /// Received events a second, by channel and step, oldest first.
+    /// Received events per second, by channel and step, oldest first.
     received: Vec<VecDeque<Option<f64>>>,
-    /// What the writers did in the last step, if that is known.
+    /// The writers' rates in the last step, if known.
     written: Vec<Option<Writing>>,
 }
 
-/// What a writer did in a step.
+/// A writer's rates in a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Writing {
-    /// Events that Redis took, a second.
+    /// Events confirmed by Redis per second.
     pub rate: f64,
-    /// By how many events a second its backlog on disk shrank; below zero it grew.
+    /// Events per second by which the backlog on disk shrank; negative if it grew.
     pub drained: f64,
 }
 
@@ -44,7 +44,7 @@ pub struct Counts {
     at: Instant,
     /// Events read from the feed, by channel.
     pub received: Vec<u64>,
-    /// Events that Redis took and events on disk, by writer.
+    /// Events confirmed by Redis and events on disk, by writer.
     pub written: Vec<(u64, u64)>,
 }
 
@@ -65,7 +65,7 @@ impl Counts {
 }
 
 impl History {
-    /// Steps are counted from the moment of these counts.
+    /// Creates a history whose steps begin at the time of these counts.
     #[must_use]
     pub fn new(counts: Counts) -> History {
         History {
@@ -77,7 +77,7 @@ impl History {
         }
     }
 
-    /// Takes the counts of a moment; needed are those just after the end of each step.
+    /// Records counts; to be called just after the end of each step.
     pub fn note(&mut self, counts: Counts) {
         let elapsed = counts.at.saturating_duration_since(self.began).as_nanos();
         let ended = elapsed / STEP.as_nanos();
@@ -89,7 +89,7 @@ impl History {
         let known = self.counts.take().filter(|_| missed == 1 && is_punctual);
         for (channel, rates) in self.received.iter_mut().enumerate() {
             let rate = known.as_ref().and_then(|before| counts.received_since(before, channel));
-            // of what is kept, at most all is replaced
+            // at most all steps kept are replaced
             for rate in std::iter::repeat_n(rate, usize::try_from(missed).unwrap_or(KEPT).min(KEPT)) {
                 if rates.len() == KEPT {
                     rates.pop_front();
@@ -104,13 +104,13 @@ impl History {
         self.counts = is_punctual.then_some(counts);
     }
 
-    /// Received events a second of a channel, oldest step first; `None` where it is not known.
+    /// Returns the received events per second of a channel, oldest step first; `None` for unknown steps.
     #[must_use]
     pub fn rates(&self, channel: usize) -> Vec<Option<f64>> {
         self.received.get(channel).map_or_else(Vec::new, |rates| rates.iter().copied().collect())
     }
 
-    /// What a writer did in the last step.
+    /// Returns a writer's rates in the last step.
     #[must_use]
     pub fn writing(&self, writer: usize) -> Option<Writing> {
         self.written.get(writer).copied().flatten()
@@ -139,7 +139,7 @@ impl Counts {
     }
 }
 
-/// With two decimals: one event a step is 0.2.
+/// Rounds to two decimals: one event per step is 0.2.
 fn rounded(rate: f64) -> f64 {
     (rate * 100.0).round() / 100.0
 }
@@ -154,7 +154,7 @@ mod tests {
         Counts { at: began + Duration::from_millis(ms), received: vec![received], written: vec![(0, 0)] }
     }
 
-    /// A history of one channel that was noted at these milliseconds with these counts.
+    /// A history of one channel with these times (in milliseconds) and counts.
     fn history(notes: &[(u64, u64)]) -> History {
         let began = Instant::now();
         let mut history = History::new(counts(began, 0, 0));
@@ -211,8 +211,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever it is noted, the number of steps is that of the time, and all that is known adds up to no more
-        /// than came.
+        /// Whenever counts are recorded, the number of steps matches the time, and the known rates add up to no more
+        /// than the events received.
         #[test]
         fn every_step_has_one_entry(pauses in prop::collection::vec((0_u64..12_000, 0_u64..1_000), 1..60)) {
             let began = Instant::now();

@@ -1,4 +1,4 @@
-//! An address and the thread that serves it.
+//! A listening address and its thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,27 +14,27 @@ use tokio::sync::oneshot;
 use super::client::READ_LIMIT;
 use super::server::{Site, serve};
 
-/// Longest wait for the end of the thread, which takes milliseconds unless the machine stands still.
+/// Maximum wait for the end of the thread, which takes milliseconds unless the machine hangs.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Bytes of an answer in the send buffer of the kernel, which doubles the number for its own needs; most answers fit.
+/// Size of the kernel's send buffer, which the kernel doubles for its own needs; most responses fit.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// Why the HTTP side cannot start.
 #[derive(Debug, Error)]
 pub enum HttpError {
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {addr} for {purpose}")]
     Bind {
         /// The address of the settings.
         addr: SocketAddr,
-        /// What it is for.
+        /// The purpose.
         purpose: &'static str,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// There is no thread for it.
+    /// The thread cannot be started.
     #[error("cannot start the thread of the HTTP side")]
     Thread(#[source] io::Error),
 }
@@ -62,7 +62,7 @@ impl Listener {
         let (alive, ended) = mpsc::channel();
         let (name, log) = (site.kind.purpose().to_lowercase(), site.log.clone());
         let serve = move || {
-            let _alive = alive; // dropped at the end of the thread, also by a panic
+            let _alive = alive; // dropped at the end of the thread, including on panic
             let log = site.log.clone();
             if let Err(err) = serve(listener, site, stopped) {
                 error!(log, "HTTP side ended"; "error" => %err);
@@ -72,7 +72,7 @@ impl Listener {
         Ok(Listener { local_addr, log, stop: Some(stop), ended, thread: Some(thread) })
     }
 
-    /// The address with the port that was chosen.
+    /// Returns the address with the actual port.
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

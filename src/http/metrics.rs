@@ -1,4 +1,4 @@
-//! The observations as Prometheus text, format 0.0.4, which every scraper reads.
+//! The observations in the Prometheus text format 0.0.4, which every scraper supports.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -11,7 +11,7 @@ pub use uw_websocket_actors::observation::MetricKind;
 /// The media type of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All families with their present values.
+/// Renders all families with their current values.
 pub fn render(observations: &Observations) -> Result<String, fmt::Error> {
     let snapshot = Snapshot::take(observations, unix_micros());
     let mut text = String::new();
@@ -25,7 +25,7 @@ pub fn render(observations: &Observations) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// Writes the series of a part. The last of the family's labels is that of the reading, if it has one.
+/// Writes the series of a part. The last of the family's labels belongs to the value, if it has one.
 fn series(text: &mut String, family: &MetricFamily, part: &str, reading: MetricValue) -> fmt::Result {
     let labels: Vec<_> = family.labels.iter().copied().zip([part]).collect();
     match reading {
@@ -55,8 +55,8 @@ fn histogram(text: &mut String, name: &str, labels: &[(&str, &str)], latency: &L
     sample(text, &format!("{name}_count"), labels, total)
 }
 
-/// Writes a line. Nothing is escaped: a label's value is one of our own names or a checked channel, never a text from
-/// outside.
+/// Writes a line. Nothing is escaped: a label's value is one of our own names or a validated channel, never external
+/// text.
 fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Display) -> fmt::Result {
     let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
     match labels.as_slice() {

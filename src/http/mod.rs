@@ -1,9 +1,9 @@
 //! The HTTP side: health, readiness, metrics and status, for probes, scrapers and people.
 //!
-//! It reads the state of the service from [`Observations`] alone. Its two listeners, one for everything and one for the
-//! probes alone, run on a thread and an actix system each, so that their clients delay neither events nor each other. All
-//! costs of clients are bounded, see `server`, `slots`, `client` and `answers`. It answers during the drain and is to be
-//! stopped last.
+//! It reads the state of the service only from [`Observations`]. Its two listeners, one for everything and one for
+//! probes only, each run on their own thread and actix system, so that their clients delay neither events nor each
+//! other. All costs of clients are bounded, see `server`, `slots`, `client` and `answers`. It answers during the drain
+//! and must be stopped last.
 
 mod answers;
 mod client;
@@ -48,10 +48,10 @@ pub struct HttpSide {
 // === impl HttpSide ===
 
 impl HttpSide {
-    /// Binds the addresses of the settings (port 0 chooses one) and answers from then on.
+    /// Binds the configured addresses (port 0 chooses a free port) and starts serving.
     ///
     /// # Errors
-    /// An address is taken or not ours, or the system has no thread left.
+    /// An address is in use or not local, or the system cannot start a thread.
     pub fn start(
         settings: &HttpSettings,
         observations: &Arc<Observations>,
@@ -77,20 +77,20 @@ impl HttpSide {
         Ok(HttpSide { http, probes })
     }
 
-    /// The address of `HTTP_ADDR` with the port that was chosen.
+    /// Returns the address of `HTTP_ADDR` with the actual port.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(Listener::local_addr)
     }
 
-    /// The address of `PROBE_ADDR` with the port that was chosen.
+    /// Returns the address of `PROBE_ADDR` with the actual port.
     #[must_use]
     pub fn probe_addr(&self) -> Option<SocketAddr> {
         self.probes.as_ref().map(Listener::local_addr)
     }
 
-    /// Stops: accepts nothing more, cuts every connection (an answer takes microseconds: whoever has not got it by now
-    /// is slow) and ends the threads. Blocks, as a drop does, for some milliseconds, half a second at most.
+    /// Stops accepting, cuts every connection (a response takes microseconds, so only slow clients are affected) and
+    /// ends the threads. Blocks, as a drop does, for some milliseconds, at most half a second.
     pub fn stop(self) {
         drop(self);
     }
@@ -98,7 +98,7 @@ impl HttpSide {
 
 impl Drop for HttpSide {
     fn drop(&mut self) {
-        // both before the first one waits for its thread
+        // stop both before waiting for either thread
         self.http.iter_mut().chain(&mut self.probes).for_each(Listener::tell_to_stop);
     }
 }

@@ -1,8 +1,8 @@
-//! The files of the status page, compiled in: the service needs nothing beside its binary, and the page nothing beside
-//! the service.
+//! The files of the status page, embedded in the binary: the service needs no other files, and the page no other
+//! servers.
 //!
-//! A browser asks each time whether a file has changed, and gets it again only then: after an update of the service
-//! nobody sees an old page with a new status.
+//! A browser revalidates each file on every load: after an update of the service, an old page is never combined with a
+//! new status.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, ETag, EntityTag, IfNoneMatch};
@@ -16,13 +16,13 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// A file of the page.
 #[derive(Debug)]
 pub(super) struct Asset {
-    /// Where it is.
+    /// The path.
     pub(super) path: &'static str,
     content_type: &'static str,
     body: &'static [u8],
 }
 
-/// Every file of the page. Each row is a route.
+/// Every file of the page; each is a route.
 pub(super) static ASSETS: [Asset; 13] = [
     asset("/", HTML, include_bytes!("page/index.html")),
     asset("/page.css", CSS, include_bytes!("page/page.css")),
@@ -44,12 +44,12 @@ const fn asset(path: &'static str, content_type: &'static str, body: &'static [u
 }
 
 impl Asset {
-    /// Names the content, in whatever build it is.
+    /// Returns the entity tag of the content, independent of the build.
     pub(super) fn tag(&self) -> EntityTag {
         EntityTag::new_strong(format!("{:016x}", xxh3_64(self.body)))
     }
 
-    /// The file, or that it is still the one whose `tag` the client has.
+    /// Returns the file, or 304 if the client already has `tag`.
     pub(super) fn answer(&self, tag: &EntityTag, known: &IfNoneMatch) -> HttpResponse {
         let is_known = match known {
             IfNoneMatch::Any => true,

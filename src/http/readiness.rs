@@ -1,7 +1,6 @@
-//! Whether the service does its work, and if not what is missing, for people and alerts.
+//! Readiness: whether the service is fully working, and otherwise the reasons, for people and alerts.
 //!
-//! Each reason has a code that programs may rely on, says which thing it is about and what is known of it, and what can
-//! be done.
+//! Each reason has a stable code for programs, the affected subject, the known details and advice.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -17,89 +16,93 @@ use super::health::health;
 /// Why the service is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// What sort of thing is missing.
+    /// The kind of reason.
     pub code: ReasonCode,
-    /// Which one: a connection's name, a topic, a shard.
+    /// The subject: a connection's name, a topic, a shard.
     pub subject: String,
-    /// What is known about it.
+    /// The known details.
     pub detail: String,
-    /// What to do about it.
+    /// The remedy.
     pub advice: &'static str,
 }
 
 labelled! {
-    /// What sort of thing is missing. The labels are stable: some may be added, none renamed.
+    /// The kinds of reasons. The labels are stable: new ones may be added, none renamed.
     ReasonCode {
-        /// The service is ending.
+        /// The service is shutting down.
         Stopping = "stopping",
-        /// The supervisor, or something that it watches, makes no progress.
+        /// The supervisor or an actor it watches makes no progress.
         Stalled = "stalled",
-        /// An actor crashed and waits for its restart.
+        /// An actor crashed and is waiting to be restarted.
         Restarting = "restarting",
         /// Another instance holds the lease.
         Standby = "standby",
         /// Redis has not confirmed that the lease is ours.
         Lease = "lease",
-        /// A connection has no open socket.
+        /// A connection is not open.
         Connection = "connection",
         /// A join is not acknowledged.
         Join = "join",
         /// The feed refused a join.
         JoinRefused = "join_refused",
-        /// Redis does not take the writes of a shard or, in stand-by, does not answer.
+        /// Redis does not accept the writes of a shard or, in stand-by, does not answer.
         Redis = "redis",
-        /// The disk does not take the appends of a shard.
+        /// The disk does not accept the appends of a shard.
         Spool = "spool",
     }
 }
 
 impl ReasonCode {
-    /// What it means.
+    /// Returns the meaning, for the documentation.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            ReasonCode::Stopping => "the service is ending",
-            ReasonCode::Stalled => "the supervisor, or an actor that it watches, makes no progress",
-            ReasonCode::Restarting => "an actor crashed and waits for its restart",
+            ReasonCode::Stopping => "the service is shutting down",
+            ReasonCode::Stalled => "the supervisor or an actor it watches makes no progress",
+            ReasonCode::Restarting => "an actor crashed and is waiting to be restarted",
             ReasonCode::Standby => "another instance is the owner",
             ReasonCode::Lease => "Redis has not confirmed that this instance is the owner",
-            ReasonCode::Connection => "a connection has no open socket",
+            ReasonCode::Connection => "a connection is not open",
             ReasonCode::Join => "the feed has not acknowledged a join",
-            ReasonCode::JoinRefused => "the feed refuses a join",
+            ReasonCode::JoinRefused => "the feed refused a join",
             ReasonCode::Redis => "Redis takes no writes or, in stand-by, does not answer",
             ReasonCode::Spool => "the disk takes no events",
         }
     }
 
-    /// What to do about it.
+    /// Returns the remedy.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
-            ReasonCode::Stopping => "nothing: whatever ended it says whether it starts again",
+            ReasonCode::Stopping => {
+                "nothing: the process manager that stopped it decides whether it restarts"
+            }
             ReasonCode::Stalled => {
-                "wait half a minute: the actor is replaced, or the process ends with exit code 70; then report it"
+                "wait 30 s: the actor is replaced, or the process exits with code 70; then report it"
             }
             ReasonCode::Restarting => {
-                "nothing, it is started again within 10 s; the log's `actor crashed` says why: report it"
+                "nothing: it restarts within 10 s; report the `actor crashed` log record, which states the cause"
             }
-            ReasonCode::Standby => "nothing, it takes over when the owner ends; or end the owner to let it",
+            ReasonCode::Standby => {
+                "nothing: it takes over when the owner stops; to force a takeover, stop the owner"
+            }
             ReasonCode::Lease => {
-                "see to it that Redis answers; after a kill -9 the old lease runs out within 15 s"
+                "make sure that Redis is reachable; after a kill -9 the old lease expires within 15 s"
             }
             ReasonCode::Connection => {
-                "nothing if the error passes, it connects again by itself; for 401 or 403 check the token"
+                "nothing for a transient error: it reconnects automatically; on 401 or 403 check the token"
             }
             ReasonCode::Join => {
-                "wait, it is repeated after 30 s and then every minute; if it stays, join fewer channels a socket"
+                "wait: it is retried after 30 s and then every minute; if it persists, join fewer channels per socket"
             }
             ReasonCode::JoinRefused => {
-                "check that the subscription of the token includes the channel, and its name"
+                "check the name of the channel, and that the token's subscription includes it"
             }
             ReasonCode::Redis => {
-                "bring Redis back or clear what it says; events wait in the disk queue meanwhile"
+                "bring Redis back or resolve the error it reports; meanwhile events wait in the disk queue"
             }
             ReasonCode::Spool => {
-                "make room on the disk or give the rights; events go on through memory meanwhile"
+                "free disk space or fix the permissions; meanwhile events bypass the disk through memory"
             }
         }
     }
@@ -111,19 +114,19 @@ impl Serialize for ReasonCode {
     }
 }
 
-/// Why the service is not ready; empty when every join is acknowledged, the lease is held, Redis and the disk take
-/// writes, and nothing is ending or stuck. Of one that stands by nothing more is asked than that: it joins and writes nothing.
+/// Returns the reasons why the service is not ready; none if every join is acknowledged, the lease is held, Redis and
+/// the disk accept writes, and nothing is shutting down or stuck. In stand-by, joins and writers are not considered.
 #[must_use]
 pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if observations.stopping.load(Relaxed) {
-        reasons.push(Reason::new(ReasonCode::Stopping, "service", "the service is ending"));
+        reasons.push(Reason::new(ReasonCode::Stopping, "service", "the service is shutting down"));
     }
     if let Err(unhealthy) = health(observations, now) {
         reasons.push(Reason::new(ReasonCode::Stalled, "supervisor", unhealthy.to_string()));
     }
     for actor in &*lock(&observations.restarting) {
-        reasons.push(Reason::new(ReasonCode::Restarting, actor, "it crashed and waits for its restart"));
+        reasons.push(Reason::new(ReasonCode::Restarting, actor, "crashed and is waiting to be restarted"));
     }
     match observations.lease.state.get() {
         LeaseState::Held => {}
@@ -136,7 +139,7 @@ pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
             let detail = format!("standing by: {owner} holds the lease");
             reasons.push(Reason::new(ReasonCode::Standby, "lease", detail));
             if !observations.lease.redis_up.load(Relaxed) {
-                let detail = "Redis does not answer, so nothing is known of the owner";
+                let detail = "Redis does not answer, so the state of the owner is unknown";
                 reasons.push(Reason::new(ReasonCode::Redis, "lease", detail));
             }
             return reasons;
@@ -198,7 +201,8 @@ fn spool_reason(shard: usize, writer: &WriterObservation) -> Option<Reason> {
     ))
 }
 
-/// Whether joins can stand in this state. A blocked connection has its joins; what blocks it is a writer's reason.
+/// Returns whether joins can be acknowledged in this state. A blocked connection keeps its joins; the writer that
+/// blocks it has its own reason.
 fn is_open(state: ConnectionState) -> bool {
     match state {
         ConnectionState::Joining | ConnectionState::Live | ConnectionState::Blocked => true,

@@ -1,4 +1,4 @@
-//! The paths and their answers. All of them are read only, small, and made on the spot from the observations.
+//! The paths and their responses. All are read-only, small, and rendered on demand from the observations.
 
 use std::future::ready;
 use std::time::Instant;
@@ -20,24 +20,24 @@ use super::source::Source;
 use crate::escape;
 
 const HEALTHZ: (&str, &str) =
-    ("/healthz", "200 while the supervisor and what it watches make progress, else 503");
+    ("/healthz", "200 while the supervisor and the actors it watches make progress, else 503");
 const READYZ: (&str, &str) = (
     "/readyz",
-    "200 when every join is acknowledged, the lease is held, and Redis and the disk take writes, else 503; \
-     a JSON list of what is missing",
+    "200 when every join is acknowledged, the lease is held, and Redis and the disk accept writes, else 503; \
+    the reasons as a JSON list",
 );
 
-/// The paths and what they are, as the answer to an unknown path lists them.
+/// The paths with descriptions, as listed in the response to an unknown path.
 pub const PATHS: [(&str, &str); 6] = [
     ("/", "the status page"),
     HEALTHZ,
     READYZ,
-    ("/metrics", "Prometheus text"),
-    ("/api/status", "the state of everything as JSON"),
-    ("/api/events", "the same once a second as server-sent events"),
+    ("/metrics", "metrics in the Prometheus text format"),
+    ("/api/status", "the full status as JSON"),
+    ("/api/events", "the same, once per second, as server-sent events"),
 ];
 
-/// The paths of the probes' own listener.
+/// The paths of the probes' listener.
 const PROBE_PATHS: [(&str, &str); 2] = [HEALTHZ, READYZ];
 
 /// Adds the paths of the probes to an application whose data holds [`Observations`] and [`Answers`].
@@ -65,7 +65,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     }
 }
 
-/// A path that answers to GET and HEAD; other methods get 405 with these two.
+/// Builds a resource for GET and HEAD; other methods get 405.
 fn readable<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -113,7 +113,7 @@ async fn status(source: Data<Source>, answers: Data<Answers>) -> HttpResponse {
     }
 }
 
-/// An answer that takes its part of the room for answers.
+/// Builds a response within the memory bound for responses.
 fn held(
     answers: &Answers,
     status: StatusCode,
@@ -127,7 +127,7 @@ fn held(
 }
 
 fn busy() -> HttpResponse {
-    let why = "other clients do not take their answers, and there is no room for another one: ask again\n";
+    let why = "no room for another response because other clients are not reading theirs: retry\n";
     HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "1")).content_type(TEXT).body(why)
 }
 
@@ -138,7 +138,7 @@ async fn listen(source: Data<Source>, answers: Data<Answers>, events: Data<Event
         Some(messages) => event_stream().streaming(messages),
         None => HttpResponse::ServiceUnavailable()
             .content_type(TEXT)
-            .body(format!("{SUBSCRIBERS} clients listen already: close one, or ask /api/status instead\n")),
+            .body(format!("already {SUBSCRIBERS} subscribers: close one, or poll /api/status instead\n")),
     }
 }
 
@@ -146,7 +146,7 @@ async fn listen_to_nothing() -> HttpResponse {
     event_stream().finish()
 }
 
-/// A stream that proxies are to pass on as it comes.
+/// Builds a stream that proxies must not buffer.
 fn event_stream() -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.content_type("text/event-stream").insert_header(("x-accel-buffering", "no"));
@@ -159,5 +159,7 @@ fn unreadable() -> HttpResponse {
 
 fn unknown_path(paths: &[(&str, &str)]) -> HttpResponse {
     let list: Vec<String> = paths.iter().map(|(path, what)| format!("  {path:<12} {what}\n")).collect();
-    HttpResponse::NotFound().content_type(TEXT).body(format!("nothing is here; there are\n{}", list.concat()))
+    HttpResponse::NotFound()
+        .content_type(TEXT)
+        .body(format!("not found; available paths:\n{}", list.concat()))
 }

@@ -33,13 +33,13 @@ use super::routes::{probe_routes, routes};
 use super::slots::{Admission, Slots};
 use super::source::Source;
 
-/// Pause after the system could not hand over a connection: an immediate retry could spin.
+/// Pause after a failed accept: an immediate retry could spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Most connections at a time: far more than browsers and scrapers need, and with those of the probes less than 16 MiB with
-/// all buffers of each one full.
+/// Maximum number of connections: far more than browsers and scrapers need; with those of the probes, less than 16 MiB
+/// with all buffers full.
 const HTTP_CONNECTIONS: usize = 256;
-/// Most connections of probes at a time.
+/// Maximum number of connections of probes.
 const PROBE_CONNECTIONS: usize = 32;
 
 /// The purpose of a listener.
@@ -47,11 +47,11 @@ const PROBE_CONNECTIONS: usize = 32;
 pub(super) enum Kind {
     /// Everything, for people, scrapers and programs.
     Http,
-    /// Liveness and readiness alone, out of reach of other clients.
+    /// Liveness and readiness only, independent of other clients.
     Probes,
 }
 
-/// Everything that a listener serves with.
+/// The collaborators of a listener.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) kind: Kind,
@@ -178,7 +178,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Notes the rates and sends the status once a second. A second in which the thread did not run is not made up for.
+/// Records the rates and sends the status once per second. Seconds in which the thread did not run are skipped.
 async fn tell_time(source: Data<Source>, answers: Data<Answers>, events: Data<Events>) {
     let mut seconds = interval(events::EVERY);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);

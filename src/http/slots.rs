@@ -1,7 +1,7 @@
 //! Bounds the number of connections of a listener.
 //!
-//! At the limit a new connection evicts the one that has waited longest for its client, be it for the head of a request,
-//! for a read of the answer, or for the close. It is refused only if every other one is being served.
+//! At the limit a new connection evicts the one that has waited longest for its client: for the head of a request, for
+//! a read of the response, or for the close. It is refused only if every other one is being served.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -1,16 +1,16 @@
-//! One reading of the observations, from which an answer is made.
+//! A reading of the observations, from which a response is rendered.
 //!
-//! Counts go on growing while they are read. A [`Snapshot`] reads those of the channels once, so that they belong together
-//! and the conservation of events holds in the answer.
+//! Counts keep growing while they are read. A [`Snapshot`] reads those of the channels once, so that they are
+//! consistent and the conservation of events holds in the response.
 
 use uw_websocket_actors::observation::{ChannelObservation, Moment, Observations};
 
 /// The observations at one moment.
 #[derive(Debug)]
 pub struct Snapshot<'a> {
-    /// Where it was read, for what needs no second number to agree with.
+    /// The observations, for values that need not be consistent with others.
     pub observations: &'a Observations,
-    /// When it was read, in Unix microseconds.
+    /// The time of the reading, in Unix microseconds.
     pub now: u64,
     /// Copies of the counts of the channels, in the order of the settings.
     pub channels: Vec<ChannelObservation>,
@@ -27,19 +27,19 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Seconds from a moment to this snapshot; zero when the clock was set back in between.
+    /// Returns the seconds from a moment to this snapshot; zero if the clock was set back in between.
     #[must_use]
     pub fn age(&self, moment: &Moment) -> Option<f64> {
         moment.get().map(|at| self.now.saturating_sub(at) as f64 / 1e6)
     }
 }
 
-/// Resident memory of this process in bytes, where the kernel tells it in `/proc`.
+/// Returns the resident memory of this process in bytes, if available in `/proc`.
 pub(super) fn resident_bytes() -> Option<u64> {
     parse_resident(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// `VmRSS` of a `/proc/<pid>/status`; unlike `statm` it does not need the size of a page.
+/// Parses `VmRSS` of `/proc/<pid>/status`; unlike `statm` it does not require the page size.
 fn parse_resident(status: &str) -> Option<u64> {
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     kibibytes.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)

@@ -1,4 +1,4 @@
-//! Where every status comes from: the observations, and what they were a while ago.
+//! The source of the status: the observations and their history.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::escape;
 
-/// Makes the status.
+/// Renders the status.
 #[derive(Debug)]
 pub(super) struct Source {
     observations: Arc<Observations>,
@@ -18,18 +18,18 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The rates begin at `now`.
+    /// Creates a source whose rates begin at `now`.
     pub(super) fn new(observations: Arc<Observations>, now: Instant) -> Source {
         let history = Mutex::new(History::new(Counts::read(&observations, now)));
         Source { observations, history }
     }
 
-    /// Reads what the rates are made of; to be called about once a second.
+    /// Records the counts for the rates; to be called about once per second.
     pub(super) fn note(&self, now: Instant) {
         lock(&self.history).note(Counts::read(&self.observations, now));
     }
 
-    /// The present status as JSON, on one line.
+    /// Renders the current status as JSON on one line.
     pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
         let history = lock(&self.history);
         let snapshot = Snapshot::take(&self.observations, unix_micros());

@@ -1,7 +1,7 @@
-//! The state of the service as `/api/status` shows it.
+//! The status served at `/api/status`.
 //!
-//! Names and meanings of the fields are stable: fields may be added, not renamed. Times are ISO 8601 in UTC, spans are
-//! seconds, and what is not known or has not happened is `null`.
+//! Names and meanings of the fields are stable: fields may be added, not renamed. Times are ISO 8601 in UTC, durations
+//! are seconds, and anything unknown or not yet occurred is `null`.
 
 mod channel;
 mod connection;
@@ -29,72 +29,72 @@ use super::snapshot::{Snapshot, resident_bytes};
 pub(super) struct Status<'s> {
     #[serde(flatten)]
     service: &'s Observations,
-    /// When this status was made.
+    /// Time of this status.
     now: String,
     uptime_seconds: Option<f64>,
     state: ServiceState,
-    /// Whether `/readyz` says yes.
+    /// Whether `/readyz` returns 200.
     ready: bool,
-    /// Why not.
+    /// The reasons if not ready.
     reasons: Vec<Reason>,
     /// The same as in `redis`.
     redis_up: bool,
     redis: RedisStatus,
     market: MarketStatus,
     totals: BTreeMap<&'static str, u64>,
-    /// Whether the books of every channel balance.
+    /// Whether the counts of every channel balance.
     conserved: bool,
     /// The length of a step of the rates.
     history_step_seconds: u64,
-    /// When the newest event of any channel came.
+    /// Time of the latest event of any channel.
     last_event_at: Option<String>,
     connections: Vec<ConnectionStatus<'s>>,
-    /// The channels of the settings.
+    /// The configured channels.
     channels: Vec<ChannelStatus<'s>>,
-    /// The writers, one a shard.
+    /// The writers, one per shard.
     writers: Vec<WriterStatus<'s>>,
     /// Resident memory of the process.
     resident_bytes: Option<u64>,
 }
 
-/// The state of the service in a word.
+/// A summary of the service's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ServiceState {
-    /// Everything joined, Redis takes writes.
+    /// Everything is joined, and Redis accepts writes.
     Ready,
-    /// Something is missing, and the service is at it.
+    /// Something is missing, and the service is recovering.
     NotReady,
-    /// The supervisor, or something that it watches, makes no progress.
+    /// The supervisor or an actor it watches makes no progress.
     Stalled,
-    /// The service is ending.
+    /// The service is shutting down.
     Stopping,
-    /// Another instance holds the lease; this one waits.
+    /// Another instance holds the lease; this one stands by.
     Standby,
 }
 
-/// Redis itself, as it was some seconds ago; what it does not tell is `null`.
+/// Redis itself, as of some seconds ago; facts that it does not report are `null`.
 #[derive(Debug, Serialize)]
 struct RedisStatus {
-    /// Whether it takes the writes of every shard; in stand-by whether it answers.
+    /// Whether it accepts the writes of every shard; in stand-by, whether it answers.
     up: bool,
     #[serde(flatten)]
     facts: RedisFacts,
-    /// What the settings can come to; `null` when they have no bound.
+    /// Memory that the settings may require; `null` if unbounded.
     forecast_bytes: Option<u64>,
 }
 
-/// The exchange, by its calendar: regular sessions only.
+/// The exchange, according to its calendar: regular sessions only.
 #[derive(Debug, Serialize)]
 struct MarketStatus {
     /// `open`, `holiday` on a weekday without a session, else `closed`.
     state: &'static str,
-    /// When the state next changes.
+    /// Time of the next change of state.
     until: Option<String>,
 }
 
 impl<'s> Status<'s> {
-    /// The status at the moment of the snapshot.
+    /// Derives the status from the snapshot.
     pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History) -> Status<'s> {
         let observations = snapshot.observations;
         let reasons = readiness(observations, Instant::now());

@@ -13,14 +13,14 @@ use uw_websocket_core::private;
 const PREFIX: &str = "uw_websocket_";
 /// The end of the file's name.
 const SUFFIX: &str = ".log";
-/// Names that one second has. A service that ends at once is started a few times in a second by whoever keeps it running,
-/// and the names of a folder that others may write to may be taken on purpose.
+/// Maximum number of names per second. A service that exits immediately may be restarted a few times per second, and in
+/// a folder writable by others the names may be taken deliberately.
 const NAMES_PER_SECOND: u32 = 100;
 
-/// Creates `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) in `dir`, and the folder if need be. Operators look for the newest
-/// of these names. Later ones of the same second end with `_1`, `_2` and so on.
+/// Creates `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) in `dir`, and the folder if necessary. Operators look for the
+/// latest of these names. Further ones of the same second end with `_1`, `_2` and so on.
 ///
-/// The file is always a new one: what has the name already, a link included, may be of another user.
+/// The file is always new: an existing one, including a link, may belong to another user.
 pub(super) fn create(dir: &Path, now: Timestamp) -> io::Result<File> {
     match fs::symlink_metadata(dir) {
         Ok(link) if link.is_symlink() && !may_link(link.uid(), geteuid().as_raw()) => {
@@ -42,13 +42,13 @@ pub(super) fn create(dir: &Path, now: Timestamp) -> io::Result<File> {
     Err(taken)
 }
 
-/// Whether a path is that of a log file.
+/// Returns whether a path is that of a log file.
 pub(crate) fn is_log(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
 }
 
-/// Whether a link of this user may stand for the folder: the operator's, that is to say our own or the superuser's.
+/// Returns whether a link owned by this user is accepted as the folder: only our own or the superuser's.
 fn may_link(owner: u32, us: u32) -> bool {
     owner == us || owner == 0
 }

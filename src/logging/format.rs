@@ -1,4 +1,4 @@
-//! How a record becomes a line.
+//! Formats records as lines.
 
 use std::io::Write;
 
@@ -12,10 +12,10 @@ use super::outputs::Output;
 use super::people::Lines;
 use crate::escape::json_escaped;
 
-/// The look of the lines.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// One object a line: `ts`, `level`, `msg`, then the keys.
+    /// One object per line: `ts`, `level`, `msg`, then the keys.
     Json,
     /// For people.
     LeadershipTerm { colours: bool },
@@ -29,7 +29,7 @@ impl Format {
         }
     }
 
-    /// A drain that writes such lines to `out`.
+    /// Creates a drain that writes such lines to `out`.
     pub(super) fn output(self, out: impl Write + Send + 'static) -> Output {
         match self {
             Format::Json => Box::new(json(WholeLines::new(out, json_escaped))),
@@ -45,7 +45,7 @@ impl Format {
 }
 
 fn json<W: Write>(out: W) -> Json<W> {
-    // one at a time: slog writes the keys of one `o!` in reverse
+    // one at a time: slog writes the keys of a single `o!` in reverse
     Json::new(out)
         .set_flush(true)
         .add_key_value(o!("ts" => FnValue(|_: &Record<'_>| format!("{:.6}", Timestamp::now()))))
@@ -54,7 +54,7 @@ fn json<W: Write>(out: W) -> Json<W> {
         .build()
 }
 
-/// The level as `LOG_LEVEL` names it.
+/// Returns the level's name in `LOG_LEVEL`.
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::Critical => "critical",

@@ -1,9 +1,9 @@
-//! The last step before a line is written.
+//! Assembles and writes lines.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Collects a line and writes it in one piece, with the escapes of its format.
+/// Buffers a line and writes it in one piece, with the escapes of its format.
 pub(super) struct WholeLines<W> {
     inner: W,
     line: Vec<u8>,
@@ -23,7 +23,7 @@ impl<W: Write> Write for WholeLines<W> {
             return Ok(bytes.len());
         };
         self.line.extend_from_slice(end);
-        // taken first: a line that cannot be written must not come again with the next
+        // taken first: a line that cannot be written must not be repeated with the next
         let line = std::mem::take(&mut self.line);
         let line = (self.escape)(&String::from_utf8_lossy(&line)).into_owned() + "\n";
         self.inner.write_all(line.as_bytes())?;
@@ -39,7 +39,7 @@ impl<W: Write> Write for WholeLines<W> {
 mod tests {
     use super::*;
 
-    /// What it is given, piece by piece.
+    /// The pieces received so far.
     #[derive(Default)]
     struct Pieces(Vec<String>);
 

@@ -1,9 +1,9 @@
-//! The log: records go through a bounded queue to a thread of their own, which writes them to stdout and, if wanted, to
-//! a file.
+//! The log: records pass through a bounded queue to a dedicated thread, which writes them to stdout and, if configured,
+//! to a file.
 //!
-//! Logging never blocks: a record that finds the queue full, or that cannot be written, is lost and counted. No secret
-//! leaves through here: values are redacted before they are queued. Messages are constant lower-case texts and
-//! values are keys; errors are logged as [`ErrorChain`].
+//! Logging never blocks: a record is lost, and counted, if the queue is full or the write fails. No secret is logged:
+//! values are redacted before they are queued. Messages are constant lower-case texts, with values in keys; errors are
+//! logged as [`ErrorChain`].
 
 mod file;
 mod format;
@@ -34,32 +34,32 @@ pub(crate) use file::is_log;
 pub use panics::log_panics;
 pub use uw_websocket_actors::error_chain::ErrorChain;
 
-/// Records that may wait for the log's thread: a few MB, and seconds of the busiest moments. Nobody waits when it is
-/// full; the record is counted as lost.
+/// Maximum number of records waiting for the log's thread: a few MB, and seconds of the busiest moments. Beyond it,
+/// records are lost and counted, and no caller waits.
 const QUEUE_RECORDS: usize = 4_096;
 
-/// Longest wait at the end for what is still queued: a reader of our stdout that hangs must not keep the process alive.
-/// With the rest of the end of the process it has to fit between the drain's deadline and Docker's kill.
+/// Maximum wait at shutdown for queued records: a hanging reader of stdout must not keep the process alive. With the
+/// other steps of the shutdown it must fit between the drain's deadline and Docker's kill.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// The log cannot be set up.
 #[derive(Debug, Error)]
 pub enum LoggingError {
-    /// `LOG_DIR` cannot be created, or no file in it.
+    /// `LOG_DIR`, or a file in it, cannot be created.
     #[error("LOG_DIR={dir}: no log file can be created there: {source}")]
     File {
         /// The folder.
         dir: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// The running log. Dropping it writes what is still queued, for 750 ms at most; records that come later are lost.
+/// The running log. Dropping it writes the queued records, for at most 750 ms; later records are lost.
 pub struct Logging {
     /// The root logger, labelled with the environment.
     pub log: Logger,
-    /// Records that were lost, because the queue was full or because they could not be written.
+    /// The number of records lost because the queue was full or a write failed.
     pub lost: Arc<AtomicU64>,
     guard: Option<AsyncGuard>,
 }
@@ -106,7 +106,7 @@ impl Drop for Logging {
     fn drop(&mut self) {
         let (done, is_done) = mpsc::channel::<()>();
         let guard = self.guard.take();
-        // the guard's own drop waits without a limit; the channel closes when it is through
+        // the guard's own drop waits without a limit; the channel closes when it is done
         let flusher = thread::Builder::new().name("log-flush".to_owned()).spawn(move || {
             drop(guard);
             drop(done);

@@ -1,4 +1,4 @@
-//! Drains that never fail: what is lost is counted.
+//! Drains that never fail: lost records are counted.
 
 use std::io;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use slog::{Drain, Level, Never, OwnedKVList, Record};
 
-/// Where formatted lines go.
+/// The destination of formatted lines.
 pub(super) type Output = Box<dyn Drain<Ok = (), Err = io::Error> + Send>;
 
-/// Passes records on; a record that is refused is counted.
+/// Passes records on; refused records are counted.
 pub(super) struct CountLost<D> {
     drain: D,
     lost: Arc<AtomicU64>,

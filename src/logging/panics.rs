@@ -1,4 +1,4 @@
-//! Panics go to the log, like everything else that people must see.
+//! Logs panics.
 
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use slog::{Logger, crit};
 
 use crate::redact::Redactor;
 
-/// Logs every panic of any thread at critical level, with its place and thread, in the stead of printing it to stderr.
+/// Logs every panic of any thread at critical level, with its location and thread, instead of printing it to stderr.
 ///
-/// The text is redacted here as well as in the log: a logger made elsewhere might not.
+/// The text is redacted here as well as in the log: a logger created elsewhere might not redact.
 pub fn log_panics(log: Logger, redactor: Arc<Redactor>) {
     panic::set_hook(Box::new(move |info| {
         let current = thread::current();

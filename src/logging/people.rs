@@ -1,4 +1,4 @@
-//! Lines for people: colours on a terminal, and text from outside escaped.
+//! Lines for people: colours on a terminal, and external text escaped.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -34,12 +34,12 @@ impl<W: Write> Decorator for Lines<W> {
     }
 }
 
-/// One line being written.
+/// A line being written.
 struct Line<'l, W> {
     out: &'l mut W,
     level: Level,
     colours: bool,
-    /// Whether what comes now may be from outside.
+    /// Whether the current text may be external.
     is_foreign: bool,
 }
 

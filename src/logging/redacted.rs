@@ -1,7 +1,7 @@
-//! No secret enters the log.
+//! Keeps secrets out of the log.
 //!
-//! Only what may be from outside is looked at: values, and messages that are put together. Keys, levels and constant
-//! messages are our own words, and a password may be one of them.
+//! Only potentially external text is redacted: values, and formatted messages. Keys, levels and constant messages are
+//! our own words, and a password may be equal to one of them.
 
 use std::fmt::Arguments;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::redact::Redactor;
 
 /// Passes records on without secrets.
 ///
-/// The values of a logger itself pass as they are: what the service gives to `Logger::new` are names of its own.
+/// The values of the logger itself pass unchanged: the service gives only its own names to `Logger::new`.
 pub(super) struct Redacted<D> {
     drain: D,
     redactor: Arc<Redactor>,
@@ -67,7 +67,7 @@ impl KV for Values<'_> {
     }
 }
 
-/// Redacts texts; what cannot be a secret keeps its type.
+/// Redacts texts; values that cannot be secrets keep their type.
 struct Clean<'s> {
     serializer: &'s mut dyn Serializer,
     redactor: &'s Redactor,

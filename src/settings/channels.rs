@@ -1,13 +1,13 @@
-//! The lists of channels and symbols. An error is what would be valid, for all bad items of a list; it repeats an item
-//! as it was written and whole, so that a secret in the wrong place is still recognised and masked.
+//! The lists of channels and symbols. An error states the valid form for all invalid items of a list; it repeats items
+//! verbatim and in full, so that a misplaced secret is still recognised and masked.
 
 use uw_websocket_core::event::{Channel, Scope, Symbol, Topic};
 use uw_websocket_core::settings::{ChannelChoice, Targets};
 
-/// Most items of `CHANNELS`: counters are indexed by a byte.
+/// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
 
-/// How like a known channel's name an unknown one must be to be taken for a slip of the pen, 0 to 1.
+/// Minimum similarity to a known channel's name, 0 to 1, for an unknown one to be considered a typo.
 const SLIP: f64 = 0.8;
 
 /// Reads `CHANNELS`: each item a channel, or a channel with a symbol.
@@ -51,7 +51,7 @@ pub(super) fn caps(text: &str) -> Result<Vec<(Channel, u64)>, String> {
     if reasons.is_empty() { Ok(caps) } else { Err(reasons.join("; ")) }
 }
 
-/// The known channel that an unknown one was probably meant to be.
+/// Returns the known channel that was probably meant by an unknown one.
 pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
     let Channel::Other(name) = channel else { return None };
     let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
@@ -99,7 +99,7 @@ fn cap(item: &str) -> Result<(Channel, u64), String> {
     Ok((channel(name.trim())?, u64::try_from(cap).map_err(|_| valid())?))
 }
 
-/// The items of a comma list, trimmed, without the empty ones.
+/// Splits a comma-separated list into its trimmed, non-empty items.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Collects every mistake, so that all of them are reported in one go.
+//! Collects all errors, so that they are reported together.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use super::mistake::{SettingsError, SettingsWarning};
 use super::urls;
 use super::variable::Secrecy;
 
-/// The mistakes and warnings found so far.
+/// The errors and warnings found so far.
 pub(super) struct Checks {
-    /// Whether the settings are for a command that asks the feed.
+    /// Whether the settings are for a command that connects to the feed.
     pub asks_feed: bool,
     pub mistakes: Vec<SettingsError>,
     pub warnings: Vec<SettingsWarning>,
-    /// The texts that were read and may be shown.
+    /// The texts read, as far as they may be shown.
     plain: BTreeMap<&'static str, String>,
 }
 
@@ -25,7 +25,7 @@ impl Checks {
         Checks { asks_feed, mistakes, warnings, plain: BTreeMap::new() }
     }
 
-    /// Reads the text of a variable, if there is one. Answers `None` after it has noted a mistake, too.
+    /// Parses the text of a variable, if set. Also returns `None` after noting an error.
     pub(super) fn read<T>(
         &mut self,
         name: &'static str,
@@ -45,13 +45,13 @@ impl Checks {
         parse(text).map_err(|reason| self.mistakes.push(mistake(reason))).ok()
     }
 
-    /// Notes a mistake in a text that was read and may be shown.
+    /// Notes an error in a text that was read and may be shown.
     pub(super) fn mistake_in(&mut self, name: &str, reason: String) {
         let text = self.plain.get(name).map_or("", String::as_str);
         self.mistakes.push(SettingsError::with_value(name, text, reason));
     }
 
-    /// Notes a mistake that no single text shows.
+    /// Notes an error that is not visible in a single text.
     pub(super) fn mistake(&mut self, name: &str, reason: impl Into<String>) {
         self.mistakes.push(SettingsError::new(name, reason));
     }

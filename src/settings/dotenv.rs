@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::mistake::SettingsError;
 
-/// Reads the file's variables in order. A file that does not exist has none; every line that cannot be read is a
-/// mistake that names the line and its variable, but never the value.
+/// Reads the file's variables in order. A missing file has none; every unreadable line is an error that names the line
+/// and the variable, but never the value.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(String, String)> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -21,7 +21,8 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(Strin
         mistakes.push(SettingsError::new(path.display().to_string(), "must be UTF-8 text"));
         return Vec::new();
     };
-    // The parser takes a byte order mark for part of a name, and a last line that ends in a blank for an open quote.
+    // the parser mistakes a byte order mark for part of a name, and a last line that ends with a space for an open
+    // quote
     let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
     let mut pairs = Vec::new();
     for line in dotenvy::from_read_iter(text.as_bytes()) {
@@ -37,7 +38,8 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(Strin
     pairs
 }
 
-/// The parser hands back the bad line, or its end, with the value in it: only its number and its name may be shown.
+/// Builds the error of an invalid line. The parser returns the line, or its end, including the value: only its number
+/// and the name may be shown.
 fn unreadable_line(path: &Path, text: &str, bad: &str) -> SettingsError {
     let before = text.find(bad.trim_end()).and_then(|at| text.get(..at)).unwrap_or_default();
     let number = before.matches('\n').count() + 1;

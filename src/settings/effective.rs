@@ -1,4 +1,4 @@
-//! The settings as they took effect, for people.
+//! The effective settings, for people.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use super::variable::{Preset, Secrecy, Variable};
 use super::variables::VARIABLES;
 use crate::redact::MASK;
 
-/// One variable as it took effect. Shows as a line of a `.env` file.
+/// The effective value of a variable. Displayed as a line of a `.env` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveValue {
     /// The variable.
     pub name: &'static str,
-    /// Its value, secrets masked; `None` where nothing is set and there is no default.
+    /// The value, secrets masked; `None` if it is unset and has no default.
     pub value: Option<String>,
-    /// Where it came from.
+    /// The origin.
     pub origin: Origin,
 }
 
@@ -29,7 +29,7 @@ fn value(variable: &Variable, merged: &Merged) -> EffectiveValue {
     let value = sourced.map(|sourced| match variable.secrecy {
         Secrecy::Secret => MASK.to_owned(),
         Secrecy::Url | Secrecy::SecretUrl => urls::masked(&sourced.text),
-        // a URL does not belong there, and may hold a secret
+        // a misplaced URL may contain a secret
         Secrecy::Plain if sourced.text.contains("://") => urls::masked(&sourced.text),
         Secrecy::Plain => shown(&sourced.text, usize::MAX),
     });
@@ -50,7 +50,7 @@ impl fmt::Display for EffectiveValue {
     }
 }
 
-/// What it means that a variable has no value.
+/// Describes the meaning of a variable without a value.
 fn absent(name: &str) -> &'static str {
     let variable = VARIABLES.iter().find(|variable| variable.name == name);
     match variable.map(|variable| variable.preset) {

@@ -1,4 +1,4 @@
-//! The files that settings name. An error says what is wrong with the file.
+//! The files named by settings. An error describes the problem with the file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,10 +8,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-/// Largest secret or certificate file: real ones have a few KB, and a device such as /dev/zero has no end.
+/// Maximum size of a secret or certificate file: real ones have a few KB, and a device such as /dev/zero has no end.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A secret: the file's text, without the newline at its end.
+/// Reads a secret: the file's text, without the final newline.
 pub(super) fn secret(path: &Path) -> Result<String, String> {
     let text = String::from_utf8(contents(path)?).map_err(|_| "the file must hold UTF-8 text".to_owned())?;
     match text.trim() {
@@ -26,7 +26,7 @@ pub(super) fn is_path(path: &Path) -> bool {
     path.exists() || path.parent().is_some_and(is_named_folder)
 }
 
-/// A PEM file that holds at least one certificate, all of them fit to be trusted.
+/// Reads a PEM file with at least one certificate, all of them valid as trust anchors.
 pub(super) fn root_certificates(path: &Path) -> Result<Vec<u8>, String> {
     let pem = contents(path)?;
     let mut store = RootCertStore::empty();

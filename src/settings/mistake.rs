@@ -1,4 +1,4 @@
-//! What is wrong with the settings: all of it in one go, never a secret.
+//! The errors in the settings: all of them together, without secrets.
 
 use std::fmt;
 
@@ -7,48 +7,48 @@ use thiserror::Error;
 use crate::escape::escaped;
 use crate::redact::Redactor;
 
-/// Longest part of a value that is shown, and of a reason: reasons may repeat a value and give advice besides.
+/// Maximum length shown of a value, and of a reason, which may repeat the value and add advice.
 const VALUE_CHARS: usize = 200;
 const REASON_CHARS: usize = 600;
 
-/// One mistake: one line that names the variable, its value (unless secret) and what would be valid.
+/// An error: one line with the variable, its value (unless secret) and the valid form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
     /// The variable, or the file.
     pub subject: String,
-    /// Its value as it may be shown.
+    /// The value as it may be shown.
     pub value: Option<String>,
-    /// What is wrong and what would be valid.
+    /// The problem and the valid form.
     pub reason: String,
 }
 
-/// All mistakes: those of files first, the others in the order of the table of variables, what is only doubtful last. Shows
-/// one line per mistake.
+/// All errors: those of files first, the others in the order of the table of variables, warnings last. Displayed as one
+/// line per error.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub struct SettingsErrors(pub Vec<SettingsError>);
 
-/// Something doubtful that does not stop the start.
+/// A warning, which does not prevent startup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsWarning {
     /// The variable as it was written.
     pub variable: String,
-    /// What is doubtful and what to do.
+    /// The problem and the remedy.
     pub advice: String,
 }
 
 impl SettingsError {
-    /// A mistake without a value to show.
+    /// Creates an error without a value.
     pub(super) fn new(subject: impl Into<String>, reason: impl Into<String>) -> SettingsError {
         SettingsError { subject: subject.into(), value: None, reason: reason.into() }
     }
 
-    /// A mistake in a value that may be shown; it is cut and escaped only after it has been redacted, since a part of a
-    /// secret could not be recognised.
+    /// Creates an error in a value that may be shown; it is truncated and escaped only after redaction, since a
+    /// truncated secret could not be recognised.
     pub(super) fn with_value(subject: &str, value: &str, reason: impl Into<String>) -> SettingsError {
         SettingsError { value: Some(value.to_owned()), ..SettingsError::new(subject, reason) }
     }
 
-    /// The mistake as it may be shown.
+    /// Returns the error as it may be shown.
     pub(super) fn redacted(self, redactor: &Redactor) -> SettingsError {
         SettingsError {
             subject: self.subject,
@@ -58,7 +58,7 @@ impl SettingsError {
     }
 }
 
-/// A text on one line: cut after `chars`, and escaped.
+/// Returns a text on one line: truncated after `chars`, and escaped.
 pub(super) fn shown(value: &str, chars: usize) -> String {
     match value.char_indices().nth(chars) {
         Some((end, _)) => escaped(value.split_at(end).0).into_owned() + "…",

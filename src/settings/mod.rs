@@ -1,7 +1,8 @@
-//! The settings: read once at start from the environment and `.env`, checked as a whole.
+//! The settings: read once at startup from the environment and `.env`, validated as a whole.
 //!
 //! [`Sources`] → one flat struct of texts (envy) → one of values, checked against each other → the nested [`Settings`].
-//! Either everything is right, or [`SettingsErrors`] names every mistake. A setting is a row of the table in [`variables`].
+//! Either everything is valid, or [`SettingsErrors`] lists every error. A setting is a row of the table in
+//! [`variables`].
 
 mod channels;
 mod checks;
@@ -41,41 +42,42 @@ pub use variable::{Preset, Secrecy, Variable};
 pub use variables::VARIABLES;
 pub use words::log_level;
 
-/// The token; its twin for a file begins with the same name.
+/// The token; the variable for its file begins with the same name.
 const TOKEN: &str = "UNUSUAL_WHALES_API_TOKEN";
 
-/// Everything the process is told. `Debug` shows no secret.
+/// All settings of the process. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `ENABLE_WEBSOCKET`. When false the token may be missing and nothing may be started.
+    /// `ENABLE_WEBSOCKET`. If `false`, the token may be missing and nothing may be started.
     pub enabled: bool,
-    /// `ENVIRONMENT`: label on every log line.
+    /// `ENVIRONMENT`: label of every log line.
     pub environment: String,
-    /// What the actors are told.
+    /// The settings of the actors.
     pub actors: ActorSettings,
     /// The HTTP side.
     pub http: HttpSettings,
     /// The log.
     pub log: LogSettings,
-    /// `SHUTDOWN_TIMEOUT_SECONDS`: longest drain.
+    /// `SHUTDOWN_TIMEOUT_SECONDS`: time limit of the drain.
     pub shutdown_timeout: Duration,
-    /// What is doubtful; to be logged once the log is there.
+    /// Warnings, to be logged once the log is available.
     pub warnings: Vec<SettingsWarning>,
-    /// Every variable as it took effect, secrets masked, in the order of [`VARIABLES`].
+    /// The effective value of every variable, secrets masked, in the order of [`VARIABLES`].
     pub effective: Vec<EffectiveValue>,
-    /// Knows the secrets, to keep them out of whatever is shown.
+    /// Removes the secrets from all output.
     pub redactor: Arc<Redactor>,
 }
 
 impl Settings {
-    /// Reads and checks everything; all mistakes are reported together.
+    /// Reads and validates everything; all errors are reported together.
     pub fn load(sources: &Sources) -> Result<Settings, SettingsErrors> {
         let merged = Merged::read(sources);
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
         Settings::of(merged, &redactor, true)
     }
 
-    /// The same for a command that does not ask the feed: the token may be missing or wrong, and is left out.
+    /// Does the same for a command that does not connect to the feed: the token may be missing or invalid, and is
+    /// omitted.
     pub fn load_without_token(sources: &Sources) -> Result<Settings, SettingsErrors> {
         let mut merged = Merged::read(sources);
         let redactor = Arc::new(Redactor::new(&secrets(&merged)));
@@ -88,7 +90,7 @@ impl Settings {
         let (mistakes, warnings) =
             (std::mem::take(&mut merged.mistakes), std::mem::take(&mut merged.warnings));
         let mut checks = Checks::new(asks_feed, mistakes, warnings);
-        // fails only if the table and its texts disagree, which every test of the settings excludes
+        // fails only if the table and its texts disagree, which every test of the settings rules out
         let texts =
             envy::from_iter(merged.texts()).map_err(|error| checks.mistake("settings", error.to_string()));
         let values = texts.ok().map(|texts| VariableValues::read(&texts, &mut checks));
@@ -101,8 +103,8 @@ impl Settings {
     }
 }
 
-/// The mistakes as they may be shown: those of files first, the others in the order of the table. What is only doubtful
-/// comes last: a misspelt name is often the reason why another one is missing.
+/// Returns the errors as they may be shown: those of files first, the others in the order of the table, warnings last:
+/// a misspelt name is often the reason why another one is missing.
 fn errors(mistakes: Vec<SettingsError>, doubts: Vec<SettingsWarning>, redactor: &Redactor) -> SettingsErrors {
     let place =
         |mistake: &SettingsError| VARIABLES.iter().position(|variable| variable.name == mistake.subject);

@@ -1,5 +1,5 @@
-//! What a variable needs of the others: each function is given its value and theirs. `None` is a value that is missing or
-//! could not be read, whose mistake was noted.
+//! Checks of variables against each other: each function gets the values involved. `None` is a missing value or one
+//! that could not be parsed, whose error was noted.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
 use super::checks::Checks;
 use super::{channels, spool, units, urls};
 
-/// A disabled service needs no token, nor does a command that does not ask the feed.
+/// A disabled service needs no token, nor does a command that does not connect to the feed.
 pub(super) fn required_if_enabled(token: Option<&Secret>, is_enabled: Option<&bool>, checks: &mut Checks) {
     const NAME: &str = "UNUSUAL_WHALES_API_TOKEN";
     let is_needed = checks.asks_feed && is_enabled == Some(&true);
-    // it is not missing if it, or its file, could not be read
+    // the token is not missing if it, or its file, was unreadable
     let is_noted = checks.mistakes.iter().any(|mistake| mistake.subject.starts_with(NAME));
     if is_needed && token.is_none() && !is_noted {
         checks.mistake(NAME, "is required; set it, or UNUSUAL_WHALES_API_TOKEN_FILE to a file that holds it");
@@ -37,7 +37,7 @@ pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, che
     }
 }
 
-/// All joins fit on the sockets, and none is made twice. Channels that are probably misspelt are doubtful.
+/// All joins must fit on the sockets, without repetitions. Warns about channels that are probably misspelt.
 pub(super) fn joins_that_fit(
     channels: Option<&Vec<ChannelChoice>>,
     targets: Option<&Targets>,
@@ -68,7 +68,7 @@ pub(super) fn joins_that_fit(
     }
 }
 
-/// A cap is of a channel that is listened to.
+/// A cap must be for a configured channel.
 pub(super) fn channels_of_caps(
     caps: Option<&Vec<(Channel, u64)>>,
     channels: Option<&Vec<ChannelChoice>>,
@@ -97,7 +97,7 @@ pub(super) fn something_to_write(streams: Option<&bool>, snapshots: Option<&bool
     }
 }
 
-/// The longest delay is at least the first.
+/// The maximum delay must be at least the first.
 pub(super) fn first_delay(max: Option<&Duration>, first: Option<&Duration>, checks: &mut Checks) {
     if let (Some(max), Some(first)) = (max, first)
         && max < first
@@ -107,7 +107,7 @@ pub(super) fn first_delay(max: Option<&Duration>, first: Option<&Duration>, chec
     }
 }
 
-/// The disk queue is split evenly over the shards, and each share must be of use.
+/// The disk queue is split evenly between the shards, and each share must be large enough.
 pub(super) fn share_of_each_writer(bytes: Option<&u64>, shards: Option<&usize>, checks: &mut Checks) {
     let (Some(&bytes), Some(&shards)) = (bytes, shards) else { return };
     let least = spool::SHARE_MIN * shards as u64;

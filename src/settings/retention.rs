@@ -7,10 +7,11 @@ use uw_websocket_core::settings::Retention;
 
 /// Trading days: thirty of them are six weeks.
 const SESSIONS: RangeInclusive<usize> = 1..=30;
-/// Plain time: old entries are looked for once a minute, and what is to be kept for more than a year needs no limit.
+/// Plain time: old entries are removed once per minute, and retention for more than a year needs no limit.
 const SPANS: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(8_784 * 3_600);
 
-/// Reads the age limit. Days are whole trading days; time needs its unit, since the variable's name states none.
+/// Parses the age limit. Days are whole trading days; plain time requires a unit, since the variable's name states
+/// none.
 pub(super) fn retention(text: &str) -> Result<Retention, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(Retention::Off);

@@ -1,5 +1,5 @@
-//! Where the values go: from the flat variables to the nested sections. `None` where a value that must be there could not
-//! be read, which was noted.
+//! Builds the nested sections from the flat variables. `None` means that a required value could not be parsed, whose
+//! error was noted.
 
 use uw_websocket_actors::settings::{
     ActorSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings, WriterSettings,
@@ -42,7 +42,7 @@ impl VariableValues {
     fn feed(&self) -> Option<FeedSettings> {
         Some(FeedSettings {
             url: self.unusual_whales_websocket_url.clone()?,
-            // a disabled service has none
+            // a disabled service has no token
             token: self.unusual_whales_api_token.clone().unwrap_or_else(|| Secret::new(String::new())),
             extra_root_pem: self.tls_ca_file.clone(),
             reconnect_first: self.websocket_reconnect_seconds?,

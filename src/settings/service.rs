@@ -1,4 +1,4 @@
-//! What the service itself is told: its HTTP side and its log.
+//! The settings of the service itself: the HTTP side and the log.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct HttpSettings {
     pub addr: Option<SocketAddr>,
     /// `PROBE_ADDR`; `None` is `off`.
     pub probe_addr: Option<SocketAddr>,
-    /// `HTTP_ALLOWED_HOSTS`: names that may be asked for, in lower case, besides `localhost` and addresses.
+    /// `HTTP_ALLOWED_HOSTS`: accepted host names, in lower case, besides `localhost` and IP addresses.
     pub allowed_hosts: Vec<String>,
 }
 
@@ -23,16 +23,16 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// `LOG_LEVEL` or `--log-level`.
     pub level: Level,
-    /// `LOG_DIR`: the folder of the log file, if there is to be one.
+    /// `LOG_DIR`: the folder of the log file, if any.
     pub dir: Option<PathBuf>,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people on a terminal, else JSON.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// For people.
     LeadershipTerm,

@@ -1,4 +1,4 @@
-//! Where the settings come from: defaults < `.env` < process environment < command line, and files for the secrets.
+//! The sources of the settings: defaults < `.env` < process environment < command line, and files for the secrets.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use super::variable::{Preset, Variable};
 use super::variables::VARIABLES;
 use super::{dotenv, files, suggestions};
 
-/// What the settings are read from. Nothing else is looked at, so tests need no process environment.
+/// The sources of the settings. There are no others, so tests need no process environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The process environment.
@@ -21,41 +21,41 @@ pub struct Sources {
     pub dotenv: Option<PathBuf>,
     /// `--log-level`.
     pub log_level: Option<String>,
-    /// `--redis`, in place of `REDIS_URL`.
+    /// `--redis`, which replaces `REDIS_URL`.
     pub redis_url: Option<Secret>,
 }
 
 impl Sources {
-    /// The environment of this process and `.env` in its working directory.
+    /// Returns the environment of this process and `.env` in its working directory.
     #[must_use]
     pub fn of_process(log_level: Option<String>) -> Sources {
         let environment = std::env::vars_os().collect();
         Sources { environment, dotenv: Some(PathBuf::from(".env")), log_level, redis_url: None }
     }
 
-    /// The same with another Redis, if there is one.
+    /// Replaces the Redis, if one is given.
     #[must_use]
     pub fn with_redis(self, redis_url: Option<&Secret>) -> Sources {
         Sources { redis_url: redis_url.cloned(), ..self }
     }
 
-    /// A single variable, for commands that need no more than it. A `.env` that cannot be read has none.
+    /// Returns a single variable, for commands that need no others. An unreadable `.env` counts as empty.
     #[must_use]
     pub fn value_of(&self, name: &str) -> Option<String> {
         Given::read(self, &mut Vec::new()).0.remove(name).and_then(|value| value.text)
     }
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Built in.
+    /// The default.
     Default,
     /// The `.env` file.
     DotEnv,
     /// The process environment.
     Environment,
-    /// The file that the `_FILE` twin names.
+    /// The file named by the `_FILE` variable.
     File,
     /// The command line.
     CommandLine,
@@ -79,7 +79,7 @@ pub(super) struct Sourced {
     pub origin: Origin,
 }
 
-/// All variables of the table that have a value, from whatever source.
+/// All variables of the table that have a value, from any source.
 pub(super) struct Merged {
     pub values: BTreeMap<&'static str, Sourced>,
     pub mistakes: Vec<SettingsError>,
@@ -110,7 +110,7 @@ impl Merged {
         self.values.iter().map(|(name, sourced)| ((*name).to_owned(), sourced.text.clone()))
     }
 
-    /// The text of a variable, if it has one.
+    /// Returns the text of a variable, if it has one.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|sourced| sourced.text.as_str())
     }
@@ -123,17 +123,17 @@ fn default_of(variable: &Variable) -> Option<Sourced> {
     }
 }
 
-/// What was given in the environment and in `.env`, by upper-case name, without the empty values: `VAR=` is unset.
+/// The values given in the environment and in `.env`, by upper-case name, without empty ones: `VAR=` means unset.
 struct Given(BTreeMap<String, Value>);
 
-/// A value that was given; `None` is one that is not UTF-8.
+/// A given value; the text is `None` if it is not UTF-8.
 struct Value {
     text: Option<String>,
     origin: Origin,
 }
 
 impl Given {
-    /// Names are taken in any case, as the REST fetcher does; one in upper case wins over others.
+    /// Names are accepted in any case, as by the REST fetcher; one in upper case takes precedence.
     fn read(sources: &Sources, mistakes: &mut Vec<SettingsError>) -> Given {
         let mut given = Given(BTreeMap::new());
         let file = sources.dotenv.as_deref().map(|path| dotenv::read(path, mistakes)).unwrap_or_default();
@@ -189,7 +189,7 @@ impl Given {
     }
 }
 
-/// Reports an unreadable file; its name only if that cannot be the secret itself, given in place of a path.
+/// Reports an unreadable file; with its name only if that cannot be the secret itself, given instead of a path.
 fn unreadable(twin: &str, path: &str, reason: String, name: &str) -> SettingsError {
     if files::is_path(Path::new(path)) {
         return SettingsError::with_value(twin, path, reason);

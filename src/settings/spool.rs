@@ -7,14 +7,14 @@ use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 
 use super::units;
 
-/// A shard's share of the disk queue, at least: less than what its inbox holds in memory would be no queue behind it.
+/// Minimum share of a shard in the disk queue: it must exceed what the shard's inbox holds in memory.
 pub(super) const SHARE_MIN: u64 = 16 * 1024 * 1024;
-/// The whole disk queue: more than any disk that this runs on is a slip of the pen.
+/// Size of the whole disk queue: more than any suitable disk has is a typo.
 const MAX_BYTES: RangeInclusive<u64> = SHARE_MIN..=64 << 40;
-/// `SPOOL_KEEP`: zero keeps nothing; what Redis loses in a failover is seconds, and an hour of the feed is gigabytes.
+/// `SPOOL_KEEP`: zero keeps nothing; Redis loses seconds in a failover, and an hour of the feed is gigabytes.
 const KEEP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
-/// The interval of `SPOOL_FSYNC`: below it every append would wait for the disk, which `always` says plainly; above it
-/// the kernel has long written by itself.
+/// The interval of `SPOOL_FSYNC`: with a shorter one every append would wait for the disk, as with `always`; before a
+/// longer one ends, the kernel writes on its own.
 const FSYNC: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
 pub(super) fn keep(text: &str) -> Result<Duration, String> {
@@ -29,7 +29,7 @@ pub(super) fn when_full(text: &str) -> Result<WhenFull, String> {
     one_of(text, WhenFull::ALL, WhenFull::label)
 }
 
-/// `overflow` was a mode of earlier builds: whoever still names it is told how to go on.
+/// `overflow` was a mode of earlier builds: the error explains the replacement.
 pub(super) fn mode(text: &str) -> Result<SpoolMode, String> {
     if text.eq_ignore_ascii_case("overflow") {
         let reason = "was removed; write always (every event on disk first), or off (memory alone): a backlog on disk is \
@@ -49,7 +49,7 @@ pub(super) fn fsync(text: &str) -> Result<Fsync, String> {
     }
 }
 
-/// The value with this label, in any case.
+/// Returns the value with this label, in any case.
 fn one_of<T: Copy>(text: &str, all: &[T], label: impl Fn(T) -> &'static str) -> Result<T, String> {
     let found = all.iter().find(|value| label(**value).eq_ignore_ascii_case(text));
     found.copied().ok_or_else(|| {

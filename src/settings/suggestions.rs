@@ -1,22 +1,22 @@
-//! Names that look like ours but are not: probably misspelt.
+//! Detects names that resemble ours but are unknown, and so are probably misspelt.
 
 use std::collections::BTreeSet;
 
 use super::mistake::SettingsWarning;
 use super::variables::{FETCHER_ONLY, VARIABLES};
 
-/// First words that nobody else uses: a name that begins so is ours, known or not. Words such as `REDIS` or `HTTP` are
-/// not among them: container platforms set `REDIS_PORT` or `HTTP_PROXY` on their own.
+/// First words unique to this service: a name that begins with one is ours, known or not. `REDIS` or `HTTP` are not
+/// included: container platforms set `REDIS_PORT` or `HTTP_PROXY` on their own.
 const OWN_FIRST_WORDS: [&str; 8] =
     ["UNUSUAL", "WEBSOCKET", "WRITER", "SPOOL", "SNAPSHOT", "STREAM", "RESTART", "SHUTDOWN"];
 
-/// How like one of our names another must be to be a slip of the pen whatever it begins with, 0 to 1.
+/// Minimum similarity to one of our names, 0 to 1, for another to be considered a typo regardless of its first word.
 const SLIP: f64 = 0.8;
 
-/// How like the nearest valid name must be to be worth naming, 0 to 1.
+/// Minimum similarity, 0 to 1, for the nearest valid name to be suggested.
 const WORTH_NAMING: f64 = 0.5;
 
-/// Warns about each of `names` (upper case) that begins or looks like one of ours but is none.
+/// Warns about each of `names` (upper case) that begins like or resembles one of ours but is unknown.
 pub(super) fn unknown_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<SettingsWarning> {
     let valid: Vec<String> = valid_names();
     let names: BTreeSet<&str> = names.into_iter().collect();
@@ -47,7 +47,7 @@ fn warning(name: &str, valid: &[String]) -> Option<SettingsWarning> {
     Some(SettingsWarning { variable: name.to_owned(), advice })
 }
 
-/// The first `count` words of a name, with the underscores between them.
+/// Returns the first `count` words of a name, including the underscores between them.
 fn first_words(name: &str, count: usize) -> &str {
     name.match_indices('_').nth(count - 1).map_or(name, |(at, _)| name.get(..at).unwrap_or(name))
 }

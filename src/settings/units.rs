@@ -1,11 +1,11 @@
-//! Numbers as people write them: booleans, counts, durations, sizes. An error is what would be valid.
+//! Parsers of booleans, counts, durations and sizes. An error states the valid form.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The REST fetcher's booleans, in any case.
+/// Parses the REST fetcher's booleans, in any case.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
@@ -14,7 +14,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A whole number in `range`.
+/// Parses a whole number in `range`.
 pub fn count<N>(text: &str, range: &RangeInclusive<N>) -> Result<N, String>
 where
     N: FromStr + PartialOrd + Display,
@@ -23,17 +23,17 @@ where
     number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
-/// A duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of seconds; decimals are allowed.
+/// Parses a duration in `range`: `250ms`, `5s`, `5m`, `6h`, `1d`, or a bare number of seconds; decimals are allowed.
 pub fn duration(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     duration_in(("seconds", 1.0), text, range)
 }
 
-/// The same for a variable whose name states milliseconds.
+/// Does the same for a variable whose name states milliseconds.
 pub fn milliseconds(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     duration_in(("milliseconds", 0.001), text, range)
 }
 
-/// A duration; a bare number is of this unit, so many seconds each.
+/// Parses a duration; a bare number is in this unit, given in seconds.
 fn duration_in(
     (unit, bare_seconds): (&str, f64),
     text: &str,
@@ -62,10 +62,10 @@ fn duration_in(
     })
 }
 
-/// The units of sizes, the greatest first.
+/// The units of sizes, largest first.
 const SIZE_UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// A size in `range`: `512MiB`, `4GiB`, or a bare number of bytes; whole numbers only.
+/// Parses a size in `range`: `512MiB`, `4GiB`, or a bare number of bytes; whole numbers only.
 pub fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     let number_len = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(number_len);
@@ -78,7 +78,7 @@ pub fn size(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     })
 }
 
-/// A size in the greatest unit that gives a whole number.
+/// Formats a size in the largest unit that gives a whole number.
 #[must_use]
 pub fn shown_size(bytes: u64) -> String {
     let unit = SIZE_UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));

@@ -1,4 +1,4 @@
-//! The addresses of the feed, of Redis and of our own HTTP side. An error is what would be valid.
+//! The addresses of the feed, Redis and the HTTP side. An error states the valid form.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -9,13 +9,13 @@ use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
 
-/// Longest host name of DNS, in bytes.
+/// Maximum length of a DNS host name, in bytes.
 const MAX_HOST: usize = 253;
 
-/// The user of a connection to Redis that names none.
+/// The user of a Redis connection that names none.
 const DEFAULT_USER: &str = "default";
 
-/// Reads the feed's URL, which must not carry a secret of its own: the token has its variable.
+/// Parses the feed's URL, which must not contain a secret: the token has its own variable.
 pub(super) fn feed(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("must be a wss:// or ws:// URL: {error}"))?;
     let has_token = || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("token"));
@@ -32,10 +32,10 @@ pub(super) fn feed(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Whether what is sent there never leaves this machine.
+/// Returns whether data sent there never leaves this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        // of a scheme that is not the web's, an IPv4 address is a name
+        // for a non-web scheme an IPv4 address is parsed as a name
         Some(Host::Domain(name)) => {
             name == "localhost"
                 || name.ends_with(".localhost")
@@ -47,7 +47,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Reads the URL of Redis with the client's own parser, so that nothing is left to fail later.
+/// Parses the URL of Redis with the client's own parser, so that it cannot fail later.
 pub(super) fn redis(text: &str) -> Result<Secret, String> {
     redis_connection(text)?;
     Ok(Secret::new(text.to_owned()))
@@ -92,8 +92,8 @@ fn is_harmless(name: &str) -> bool {
     matches!(name, "db" | "protocol")
 }
 
-/// A URL that may be shown. Where it is unclear what is a password and what is not, nothing of it may: a user without a
-/// password is often a password, and so may be any parameter.
+/// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
+/// and so may be any parameter.
 pub(super) fn masked(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
     let after_host = [Some(url.path()), url.query(), url.fragment()];
@@ -137,7 +137,7 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     Ok(names.map(str::to_ascii_lowercase).collect())
 }
 
-/// Reads `HTTP_ADDR` or `PROBE_ADDR`; `off` is none.
+/// Parses `HTTP_ADDR` or `PROBE_ADDR`; `off` is `None`.
 pub(super) fn http(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);

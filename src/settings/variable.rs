@@ -1,33 +1,33 @@
-//! What a variable is, and what its row in the table makes.
+//! The variables, and the expansion of their table.
 
 /// One setting.
 #[derive(Debug)]
 pub struct Variable {
     /// The name in the environment.
     pub name: &'static str,
-    /// What holds when it is not set.
+    /// The default.
     pub preset: Preset,
-    /// Whether its value may be shown.
+    /// Whether the value may be shown.
     pub secrecy: Secrecy,
-    /// What it means, in Markdown, on one line.
+    /// The description, in Markdown, on one line.
     pub summary: &'static str,
 }
 
-/// What holds when a variable is not set.
+/// The default of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// This text, as if it had been set.
     Value(&'static str),
-    /// No value; the text says what that means.
+    /// No value; the text describes what that means.
     Unset(&'static str),
 }
 
-/// Whether a value may be shown. Both kinds of secret can also be read from the file that `<name>_FILE` names.
+/// Whether a value may be shown. Both kinds of secret can also be read from the file named by `<name>_FILE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
-    /// Shown as it is.
+    /// Shown unchanged.
     Plain,
-    /// A URL without a secret of its own, shown without what may be one: a key may stand in its query.
+    /// A URL not meant to contain a secret, shown without possible secrets: the query may contain a key.
     Url,
     /// Never shown.
     Secret,
@@ -36,16 +36,16 @@ pub enum Secrecy {
 }
 
 impl Variable {
-    /// `<name>_FILE`, for the secrets.
+    /// Returns `<name>_FILE` for secrets.
     #[must_use]
     pub fn file_twin(&self) -> Option<String> {
         matches!(self.secrecy, Secrecy::Secret | Secrecy::SecretUrl).then(|| format!("{}_FILE", self.name))
     }
 }
 
-/// Makes of each row, `field: type = "NAME", what holds when it is not set, secrecy, parser`, the entry of `VARIABLES`, whose
-/// summary is the doc comment; the text that envy reads; and the value. A parser fails with what would be valid. `needs` names
-/// a check against other variables, with their fields.
+/// Expands each row, `field: type = "NAME", default, secrecy, parser`, to an entry of `VARIABLES`, whose summary is the
+/// doc comment; to the text that envy reads; and to the value. A parser's error states the valid form. `needs` names a
+/// check against other variables, with their fields.
 macro_rules! variables {
     ($(
         $(#[doc = $summary:literal])+
@@ -60,20 +60,20 @@ macro_rules! variables {
             summary: concat!($($summary),+).trim_ascii(),
         },)*];
 
-        /// Every variable as the text that was given, or that holds in its place.
+        /// The text of every variable, given or default.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct VariableTexts {
             $(pub $field: Option<String>,)*
         }
 
-        /// Every variable as it was read; `None` is a mistake that was noted, or a variable that has no value.
+        /// The value of every variable; `None` after an error that was noted, or without a value.
         pub(super) struct VariableValues {
             $(pub $field: Option<$type>,)*
         }
 
         impl VariableValues {
-            /// Reads every variable, then checks them against each other.
+            /// Parses every variable, then checks them against each other.
             pub(super) fn read(texts: &VariableTexts, checks: &mut Checks) -> VariableValues {
                 let values = VariableValues {
                     $($field: checks.read($name, Secrecy::$secrecy, texts.$field.as_deref(), $parse),)*

@@ -1,6 +1,6 @@
-//! The table of all variables: what `docs/settings.md`, `config/example.env`, the check for unknown names and the
-//! `settings` command are made of, and how each value is read. A new setting is a row here, and a line in `sections` where
-//! its value goes.
+//! The table of all variables and how each value is read: the source of `docs/settings.md`, `config/example.env`, the
+//! check for unknown names and the `settings` command. A new setting is a row here and a line in `sections`, where its
+//! value goes.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -20,25 +20,25 @@ use super::service::LogFormat;
 use super::variable::{Preset, Secrecy, Variable, variables};
 use super::{channels, files, needs, retention, spool, units, urls, words};
 
-/// Every interval: a shorter one is a busy loop, a longer one means "never" to a live feed.
+/// Every interval: anything shorter is a busy loop, anything longer means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
-/// Sockets: the vendor accepts ten a token.
+/// Sockets: the vendor accepts ten per token.
 const CONNECTIONS: RangeInclusive<usize> = 1..=10;
-/// Joins a socket: the vendor's cap is 50 and may grow.
+/// Joins per socket: the vendor's cap is 50 and may grow.
 const JOINS: RangeInclusive<usize> = 1..=1_000;
-/// Handshakes a minute: a hundred a second is no limit any more.
+/// Handshakes per minute: a hundred per second is effectively no limit.
 const HANDSHAKES: RangeInclusive<u32> = 1..=6_000;
-/// Writers: each has a Redis connection of its own.
+/// Writers: each has its own Redis connection.
 const SHARDS: RangeInclusive<usize> = 1..=64;
-/// Batches in an inbox: bytes bound it as well.
+/// Batches in an inbox, which is bounded in bytes as well.
 const INBOX: RangeInclusive<usize> = 1..=65_536;
-/// Events in a transaction: Redis serves nobody else while it runs one.
+/// Events in a transaction: Redis serves no other client while it runs one.
 const BATCH: RangeInclusive<usize> = 1..=10_000;
-/// Crashes in a period: more are a crash loop by any measure.
+/// Crashes per period: more is a crash loop by any measure.
 const CRASHES: RangeInclusive<u32> = 0..=1_000;
 /// Caps of streams: Redis counts in signed 64 bits.
 const STREAM_CAP: RangeInclusive<u64> = 0..=i64::MAX as u64;
-/// Between two writes of a snapshot: what is older than a minute is none.
+/// Time between two writes of a snapshot: one older than a minute is no snapshot.
 const SNAPSHOT_INTERVAL: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -46,145 +46,146 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 variables! {
-    /// API token; or `UNUSUAL_WHALES_API_TOKEN_FILE`, a path to read it from (Docker or Kubernetes secret)
+    /// API token; or set `UNUSUAL_WHALES_API_TOKEN_FILE` to the path of a file that contains it (Docker or Kubernetes
+    /// secret)
     unusual_whales_api_token: Secret = "UNUSUAL_WHALES_API_TOKEN",
         Unset("required"), Secret, words::token, needs required_if_enabled(enable_websocket);
 
-    /// when false: say so and exit 0. The container image sets it to true
+    /// if `false`, the service says so and exits with 0; the container image sets `true`
     enable_websocket: bool = "ENABLE_WEBSOCKET", Value("false"), Plain, units::boolean;
 
-    /// the feed, `wss://` or `ws://`; the token is added to its query
+    /// URL of the feed, `wss://` or `ws://`; the token is added to its query
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
         Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
 
-    /// comma list of tickers; `*` is the whole market (the global form of each channel)
+    /// comma-separated tickers; `*` is the whole market (the global form of each channel)
     target_symbols: Targets = "TARGET_SYMBOLS", Value("SPY,QQQ,IWM"), Plain, channels::targets;
 
-    /// comma list of channels; any other channel of the vendor is stored raw; `option_trades:SPXW` joins a channel for
-    /// one more ticker
+    /// comma-separated channels; any other channel of the vendor is stored raw; `option_trades:SPXW` joins a channel
+    /// for one more ticker
     channels: Vec<ChannelChoice> = "CHANNELS",
         Value("flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news"), Plain, channels::choices,
         needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection);
 
-    /// `redis://`, `rediss://` (TLS) with user, password and database, or `unix://`; or `REDIS_URL_FILE`, a path to
-    /// read it from
+    /// `redis://` or `rediss://` (TLS) with user, password and database, or `unix://`; or set `REDIS_URL_FILE` to the
+    /// path of a file that contains it
     redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
         needs password_encrypted_beyond_this_machine();
 
-    /// file with one more root certificate (PEM) to trust, for the feed and for Redis
+    /// file with an additional trusted root certificate (PEM), for the feed and for Redis
     tls_ca_file: Vec<u8> = "TLS_CA_FILE", Unset("empty"), Plain, |path| files::root_certificates(Path::new(path));
 
-    /// write the snapshots of the newest state: `rest:`, `ws:latest:`, `ws:map:`
+    /// write snapshots of the latest state: `rest:`, `ws:latest:`, `ws:map:`
     store_to_redis: bool = "STORE_TO_REDIS", Value("true"), Plain, units::boolean;
 
     /// write the event streams; this and `STORE_TO_REDIS` cannot both be false
     enable_history_streams: bool = "ENABLE_HISTORY_STREAMS",
         Value("true"), Plain, units::boolean, needs something_to_write(store_to_redis);
 
-    /// if set, the cap of every stream by count; `0` is no cap
+    /// maximum number of entries in every stream; `0` means no cap
     redis_stream_maxlen: u64 = "REDIS_STREAM_MAXLEN",
         Unset("per channel"), Plain, |text| units::count(text, &STREAM_CAP);
 
-    /// caps of single channels, e.g. `option_trades=200000,news=1000`
+    /// caps for individual channels, e.g. `option_trades=200000,news=1000`
     redis_stream_maxlen_by_channel: Vec<(Channel, u64)> = "REDIS_STREAM_MAXLEN_BY_CHANNEL",
         Unset("empty"), Plain, channels::caps, needs channels_of_caps(channels);
 
-    /// age limit: `1d` to `30d` keep so many completed trading sessions and all since, `90m` or `6h` plain time; `off`
-    /// is none
+    /// age limit: `1d` to `30d` keep that many completed trading sessions and everything since; `90m` or `6h` are plain
+    /// time; `off` means no limit
     stream_retention: Retention = "STREAM_RETENTION", Value("1d"), Plain, retention::retention;
 
-    /// WebSocket handshakes a minute at most, over all connections
+    /// maximum WebSocket handshakes per minute, across all connections
     rate_limit_requests_per_minute: u32 = "RATE_LIMIT_REQUESTS_PER_MINUTE",
         Value("100"), Plain, |text| units::count(text, &HANDSHAKES);
 
-    /// first reconnect delay; doubles, with jitter
+    /// first reconnect delay; doubles with every attempt, with jitter
     websocket_reconnect_seconds: Duration = "WEBSOCKET_RECONNECT_SECONDS", Value("5.0"), Plain, interval;
 
     /// longest reconnect delay
     websocket_reconnect_max_seconds: Duration = "WEBSOCKET_RECONNECT_MAX_SECONDS",
         Value("60"), Plain, interval, needs first_delay(websocket_reconnect_seconds);
 
-    /// time between pings; no pong within it means a dead connection
+    /// time between pings; without a pong within it the connection is considered dead
     websocket_ping_seconds: Duration = "WEBSOCKET_PING_SECONDS", Value("20"), Plain, interval;
 
-    /// sockets at most, 1 to 10; `1` puts everything on one socket
+    /// maximum number of sockets, 1 to 10; `1` puts everything on one socket
     websocket_max_connections: usize = "WEBSOCKET_MAX_CONNECTIONS",
         Value("5"), Plain, |text| units::count(text, &CONNECTIONS);
 
-    /// joins a socket (the vendor's cap)
+    /// joins per socket (the vendor's cap)
     websocket_max_channels_per_connection: usize = "WEBSOCKET_MAX_CHANNELS_PER_CONNECTION",
         Value("50"), Plain, |text| units::count(text, &JOINS);
 
-    /// actors that write to Redis
+    /// number of writers, the actors that write to Redis
     writer_shards: usize = "WRITER_SHARDS", Value("2"), Plain, |text| units::count(text, &SHARDS);
 
-    /// batches that wait for a writer before its senders must wait
+    /// batches that may wait for a writer before its senders have to wait
     writer_mailbox_capacity: usize = "WRITER_MAILBOX_CAPACITY", Value("64"), Plain, |text| units::count(text, &INBOX);
 
-    /// events in one Redis transaction at most
+    /// maximum number of events in one Redis transaction
     writer_batch_max_events: usize = "WRITER_BATCH_MAX_EVENTS",
         Value("512"), Plain, |text| units::count(text, &BATCH);
 
-    /// a snapshot is rewritten at most once in this time, the latest state wins; `0` is as soon as possible
+    /// minimum time between two writes of a snapshot, the latest state wins; `0` means as soon as possible
     snapshot_interval_ms: Duration = "SNAPSHOT_INTERVAL_MS",
         Value("250"), Plain, |text| units::milliseconds(text, &SNAPSHOT_INTERVAL);
 
-    /// folder of the disk queue, made when it is missing. The container image sets `/var/lib/uw-websocket/spool`
+    /// folder of the disk queue, created if missing; the container image sets `/var/lib/uw-websocket/spool`
     spool_dir: PathBuf = "SPOOL_DIR", Value("data/spool"), Plain, words::path;
 
-    /// `always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory alone
+    /// `always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory only
     spool_mode: SpoolMode = "SPOOL_MODE", Value("always"), Plain, spool::mode;
 
-    /// how long a record stays after Redis took it, to be written again if Redis turns out to have lost it
+    /// how long a record is retained after Redis has confirmed it, to be rewritten if Redis loses it
     spool_keep: Duration = "SPOOL_KEEP", Value("10s"), Plain, spool::keep;
 
     /// size limit of the disk queue; at least `16MiB` for each writer
     spool_max_bytes: u64 = "SPOOL_MAX_BYTES",
         Value("4GiB"), Plain, spool::max_bytes, needs share_of_each_writer(writer_shards);
 
-    /// the oldest events are dropped and counted; or `block`: the sockets are not read until there is room
+    /// `drop_oldest`: the oldest events are dropped and counted; `block`: the sockets are not read until there is room
     spool_when_full: WhenFull = "SPOOL_WHEN_FULL", Value("drop_oldest"), Plain, spool::when_full;
 
-    /// `always`, an interval, or `never`: how much a power cut may cost; an end of the process costs nothing
+    /// `always`, an interval, or `never`: how much a power cut may lose; the end of the process loses nothing
     spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
 
-    /// more crashes of actors than this in the period below: give up and exit 70
+    /// maximum actor crashes within `RESTART_PERIOD_SECONDS`; with one more the service gives up and exits with 70
     restart_intensity: u32 = "RESTART_INTENSITY", Value("5"), Plain, |text| units::count(text, &CRASHES);
 
-    /// the period in which crashes are counted
+    /// period in which crashes are counted
     restart_period_seconds: Duration = "RESTART_PERIOD_SECONDS", Value("60"), Plain, interval;
 
-    /// longest drain on SIGTERM or SIGINT (Docker kills after 10 s)
+    /// time limit of the drain on SIGTERM or SIGINT (Docker kills after 10 s)
     shutdown_timeout_seconds: Duration = "SHUTDOWN_TIMEOUT_SECONDS", Value("8"), Plain, interval;
 
-    /// address of the status page, health and metrics; `off` is none. The container image sets `0.0.0.0:9464`
+    /// address of the status page, health and metrics; `off` disables it; the container image sets `0.0.0.0:9464`
     http_addr: Option<SocketAddr> = "HTTP_ADDR", Value("127.0.0.1:9464"), Plain, urls::http;
 
-    /// address of `/healthz` and `/readyz` alone, which no other client can keep busy; `healthcheck` asks there; `off`
-    /// is none
+    /// address of `/healthz` and `/readyz` only, which no other client can keep busy; used by `healthcheck`; `off`
+    /// disables it
     probe_addr: Option<SocketAddr> = "PROBE_ADDR", Value("127.0.0.1:9465"), Plain, urls::http;
 
-    /// comma list of names under which both addresses may be asked, besides `localhost` and IP addresses; a request for
-    /// another name is refused
+    /// comma-separated host names accepted on both addresses, besides `localhost` and IP addresses; requests for other
+    /// names are refused
     http_allowed_hosts: Vec<String> = "HTTP_ALLOWED_HOSTS", Unset("empty"), Plain, urls::hosts;
 
-    /// `json` (one object a line), `term` (for people), `auto`: `term` on a terminal, else `json`
+    /// `json` (one object per line), `term` (for people), `auto`: `term` on a terminal, else `json`
     log_format: LogFormat = "LOG_FORMAT", Value("auto"), Plain, words::log_format;
 
     /// `trace`, `debug`, `info`, `warning`, `error` or `critical`; `--log-level` overrides it
     log_level: Level = "LOG_LEVEL", Value("info"), Plain, words::log_level, needs compiled_log_level();
 
-    /// folder to write `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC) to as well
+    /// folder for an additional log file, `uw_websocket_<YYYYMMDD_HHMMSS>.log` (UTC)
     log_dir: PathBuf = "LOG_DIR", Unset("empty"), Plain, words::path;
 
     /// first segment of every key in Redis
     key_prefix: String = "KEY_PREFIX", Value("uw"), Plain, words::key_prefix;
 
-    /// label on every log line
+    /// label of every log line
     environment: String = "ENVIRONMENT", Value("development"), Plain, words::environment;
 }
 
-/// What only the REST fetcher reads: it shares the `.env` file, so these names are not misspelt ones of ours.
+/// Variables read by the REST fetcher only: it shares the `.env` file, so these names are no misspellings.
 pub(super) const FETCHER_ONLY: &[&str] = &[
     "FETCH_INTERVAL_SECONDS",
     "STORE_TO_POSTGRES",
@@ -208,13 +209,13 @@ pub fn markdown() -> String {
     table
 }
 
-/// The contents of `config/example.env`: every setting with its default, commented out where there is one.
+/// Renders `config/example.env`: every setting with its default, commented out if it has one.
 #[must_use]
 pub fn example_env() -> String {
     let mut text = String::from(
-        "# The settings of uw-websocket. Copy to `.env` in the working directory and remove the `#` of what you change;\n\
-         # the process environment wins over this file. A value with blanks or `$` belongs in single quotes.\n\
-         # Durations: 250ms 5s 5m 6h 1d, or a number in the unit that the name states. Sizes: 512MiB 4GiB, or bytes.\n",
+        "# The settings of uw-websocket. Copy to `.env` in the working directory and uncomment what you change;\n\
+         # the process environment takes precedence. Put a value with spaces or `$` in single quotes.\n\
+         # Durations: 250ms 5s 5m 6h 1d, or a number in the unit given in the name. Sizes: 512MiB 4GiB, or bytes.\n",
     );
     for Variable { name, preset, summary, .. } in VARIABLES {
         let line = match preset {

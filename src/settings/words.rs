@@ -1,4 +1,4 @@
-//! Words, names and paths. An error is what would be valid.
+//! Words, names and paths. An error states the valid form.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use uw_websocket_core::settings::Secret;
 
 use super::service::LogFormat;
 
-/// Longest `KEY_PREFIX` and `ENVIRONMENT`, in bytes: they are repeated in every key and line.
+/// Maximum length of `KEY_PREFIX` and `ENVIRONMENT`, in bytes: they are repeated in every key and log line.
 const MAX_NAME: usize = 64;
 
-/// Reads the token, which travels in a URL.
+/// Parses the token, which is sent in a URL.
 pub(super) fn token(text: &str) -> Result<Secret, String> {
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(Secret::new(text.to_owned()))
@@ -19,7 +19,7 @@ pub(super) fn token(text: &str) -> Result<Secret, String> {
     }
 }
 
-/// Takes any path: whether it can be used is seen when it is.
+/// Accepts any path: it is checked when used.
 #[allow(clippy::unnecessary_wraps, reason = "the signature of every parser")]
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
@@ -34,7 +34,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// Reads a log level, in any case.
+/// Parses a log level, in any case.
 pub fn log_level(text: &str) -> Result<Level, String> {
     match text.to_ascii_lowercase().as_str() {
         "trace" => Ok(Level::Trace),

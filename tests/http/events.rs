@@ -125,7 +125,7 @@ fn one_listener_too_many_is_told_what_to_do_and_gets_a_place_when_one_is_free() 
     }
     let refusal = get(&side, "/api/events");
     assert_eq!(refusal.status, 503);
-    assert!(refusal.body.contains("ask /api/status instead"), "{}", refusal.body);
+    assert!(refusal.body.contains("poll /api/status instead"), "{}", refusal.body);
     assert_eq!(get(&side, "/api/status").status, 200);
 
     listeners.pop();

@@ -1,4 +1,4 @@
-//! What entries take in the Redis that is there.
+//! Measures the memory of entries in the actual Redis.
 
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
@@ -6,32 +6,32 @@ use deadpool_redis::redis::{self, RedisResult};
 use uw_websocket_core::event::{Channel, Scope, Symbol};
 use uw_websocket_core::settings::{PlanSettings, Targets};
 
-/// Symbols whose streams are looked at: the first ones of the settings, or the busiest tickers of the whole market.
+/// Number of symbols whose streams are measured: the first ones of the settings, or the busiest tickers of the market.
 const SYMBOLS: usize = 3;
 const BUSIEST: [&str; SYMBOLS] = ["SPY", "QQQ", "IWM"];
 
-/// Entries below which a stream says little: its last node is larger than what it holds.
+/// Minimum number of entries for a meaningful measurement: the last node of a stream is larger than its content.
 const ENOUGH_ENTRIES: u64 = 1_000;
 
-/// Nodes that Redis looks at to estimate the memory of a stream: some microseconds.
+/// Nodes that Redis samples to estimate the memory of a stream, in some microseconds.
 const SAMPLES: u32 = 20;
 
-/// What was measured in this Redis.
+/// Measurements of this Redis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// `maxmemory`; `None` when there is no limit, or none is known.
+    /// `maxmemory`; `None` if unlimited or unknown.
     pub maxmemory: Option<u64>,
     entry_bytes: Vec<(Channel, u64)>,
 }
 
 impl Measured {
-    /// Bytes an entry of the channel takes, if enough of them were there.
+    /// Returns the bytes per entry of a channel, if enough entries existed.
     #[must_use]
     pub fn bytes_of(&self, channel: &Channel) -> Option<u64> {
         self.entry_bytes.iter().find(|(known, _)| known == channel).map(|(_, bytes)| *bytes)
     }
 
-    /// Notes the entries of a channel's streams and the bytes that they take.
+    /// Notes the number of entries in a channel's streams and their bytes.
     pub(super) fn note(&mut self, channel: Channel, entries: u64, bytes: u64) {
         if entries >= ENOUGH_ENTRIES {
             self.entry_bytes.push((channel, bytes / entries));
@@ -39,8 +39,8 @@ impl Measured {
     }
 }
 
-/// Asks Redis for its limit, and for the size of streams that are there from an earlier run. What it refuses to tell
-/// counts as unknown.
+/// Queries Redis for its limit and for the size of streams left by an earlier run. Anything it refuses to report counts
+/// as unknown.
 pub async fn measure(
     connection: &mut impl ConnectionLike,
     prefix: &str,
@@ -62,7 +62,7 @@ pub async fn measure(
             }
             _ => None,
         });
-        // one that is short would spoil the mean of the others
+        // a short stream would distort the mean
         let long = numbers.filter(|(entries, _)| *entries >= ENOUGH_ENTRIES);
         let (entries, bytes) = long.fold((0, 0), |(entries, bytes), (e, b)| (entries + e, bytes + b));
         measured.note(channel, entries, bytes);
@@ -70,7 +70,7 @@ pub async fn measure(
     Ok(measured)
 }
 
-/// `maxmemory` as `INFO` has it, which is allowed where `CONFIG` is not.
+/// Returns `maxmemory` from `INFO`, which may be permitted where `CONFIG` is not.
 async fn maxmemory(connection: &mut impl ConnectionLike) -> RedisResult<Option<u64>> {
     let memory: String = match redis::cmd("INFO").arg("memory").query_async(connection).await {
         Ok(memory) => memory,

@@ -1,14 +1,14 @@
-//! How much memory of Redis the settings can come to, and how long the caps last.
+//! Forecasts the Redis memory that the settings may require, and how long the caps last.
 //!
-//! A channel's streams come to `cap × streams × bytes an entry`, when all of them are full; without a cap by count to
-//! what the age limit keeps at the usual rate; without either there is no bound. The strike maps and the newest events
-//! count as further entries.
+//! When full, a channel's streams take `cap × streams × bytes per entry`; without a cap by count, the entries that the
+//! age limit keeps at the usual rate; without either there is no bound. The strike maps and the latest events count as
+//! additional entries.
 //!
-//! The rates are those of the busiest ticker (SPY) at the upper end of what users of the feed report, so the hours
-//! are the fewest that a cap lasts, in hours of trading. Other tickers are slower: their caps last longer.
+//! The rates are those of the busiest ticker (SPY) at the upper end of the range reported by users of the feed, so the
+//! forecast is the minimum time that a cap lasts, in hours of trading. The caps of slower tickers last longer.
 //!
-//! With `TARGET_SYMBOLS=*` nobody knows how many symbols there will be. The vendor lists some 6 000 tickers with
-//! options, of which a few hundred trade all day and the others hardly: the forecast counts [`MARKET_SYMBOLS`] full ones.
+//! With `TARGET_SYMBOLS=*` the number of symbols is unknown. The vendor lists some 6 000 tickers with options, of which
+//! a few hundred trade all day and the others hardly at all: the forecast assumes [`MARKET_SYMBOLS`] full streams.
 
 mod measured;
 
@@ -19,32 +19,32 @@ use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Rete
 
 pub use self::measured::{Measured, measure};
 
-/// Symbols of the whole market that count as full.
+/// Number of symbols of the whole market whose streams count as full.
 pub const MARKET_SYMBOLS: u64 = 500;
 
-/// How many times the rate of the busiest ticker the whole market has: ten million option trades a session are 430 a
-/// second, SPY has 80 of them.
+/// Rate of the whole market as a multiple of the busiest ticker's: ten million option trades per session are 430 per
+/// second, 80 of them of SPY.
 const MARKET_RATE: f64 = 6.0;
 
 /// A trading session.
 const SESSION: Duration = Duration::from_secs(6 * 3_600 + 1_800);
 
-/// Bytes an entry of a channel that is not known in detail: rows of the vendor come to a kilobyte at most, alerts aside.
+/// Bytes per entry of a channel not known in detail: the vendor's rows have at most a kilobyte, except for alerts.
 const UNKNOWN_BYTES: u64 = 1_024;
 
-/// What is usual of a channel.
+/// Usual figures of a channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Usual {
-    /// Entries a second in a session, of its busiest stream.
+    /// Entries per second of the busiest stream during a session.
     pub rate: f64,
-    /// Bytes of Redis an entry, as `MEMORY USAGE` has them: measured with Redis 7.0 and payloads of the usual size.
+    /// Bytes of Redis memory per entry, by `MEMORY USAGE`: measured with Redis 7.0 and payloads of the usual size.
     pub bytes: u64,
-    /// Further entries that the hashes beside a stream come to: the newest event, and the cells of a strike map.
+    /// Size of the hashes that accompany a stream, in entries: the latest event, and the cells of a strike map.
     pub cells: u64,
 }
 
 impl Usual {
-    /// What is usual of a channel, if it is known.
+    /// Returns the usual figures of a channel, if known.
     #[must_use]
     pub fn of(channel: &Channel) -> Option<Usual> {
         let spec = channel.spec()?;
@@ -58,19 +58,19 @@ impl Usual {
 pub struct ChannelForecast {
     /// The channel.
     pub channel: Channel,
-    /// Its streams, with `*` the full ones that are assumed.
+    /// The number of streams; with `*` the assumed number of full ones.
     pub streams: u64,
-    /// The cap of each by count; `0` is none.
+    /// The cap of each stream by count; `0` means none.
     pub cap: u64,
-    /// Bytes of Redis an entry.
+    /// Bytes of Redis memory per entry.
     pub entry_bytes: u64,
-    /// Whether they were measured in this Redis, or are the usual ones.
+    /// Whether `entry_bytes` were measured in this Redis or are the usual ones.
     pub is_measured: bool,
-    /// Bytes of one stream and its hashes, on average; `None` without a bound.
+    /// Average bytes of one stream and its hashes; `None` if unbounded.
     pub stream_bytes: Option<u64>,
-    /// Bytes of all of them.
+    /// Bytes of all streams and their hashes; `None` if unbounded.
     pub bytes: Option<u64>,
-    /// Hours of trading that the cap of the busiest stream lasts; `None` without a cap or a usual rate.
+    /// Hours of trading for which the cap of the busiest stream lasts; `None` without a cap or a usual rate.
     pub cap_hours: Option<f64>,
 }
 
@@ -79,16 +79,16 @@ pub struct ChannelForecast {
 pub struct Forecast {
     /// The channels, in the order of the settings.
     pub channels: Vec<ChannelForecast>,
-    /// Bytes of those that have a bound.
+    /// Bytes of the bounded channels.
     pub bytes: u64,
-    /// Whether all of them have one.
+    /// Whether all channels are bounded.
     pub is_bounded: bool,
-    /// Whether the symbols are counted or, with `*`, assumed.
+    /// Whether the number of symbols is assumed (`*`) rather than counted.
     pub is_market: bool,
 }
 
 impl Forecast {
-    /// What the settings can come to, with the bytes an entry that were measured.
+    /// Forecasts the memory for the settings, with measured bytes per entry where available.
     #[must_use]
     pub fn new(
         plan: &PlanSettings,
@@ -125,7 +125,7 @@ impl ChannelForecast {
         let entries = match (keys.streams, cap) {
             (false, _) => Some(0),
             (true, 0) => usual.zip(kept_trading(retention)).map(|(usual, kept)| {
-                // the estimate is of a few digits
+                // the estimate is accurate to a few digits
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
                 let entries = (usual.rate * streams.busiest * kept.as_secs_f64()).ceil() as u64;
                 entries
@@ -155,7 +155,7 @@ impl ChannelForecast {
 #[derive(Debug, PartialEq)]
 struct Streams {
     count: u64,
-    /// How many times the entries of the busiest one they have together.
+    /// Entries of all streams as a multiple of the busiest one's.
     busiest: f64,
 }
 
@@ -169,7 +169,7 @@ impl Streams {
         for choice in &plan.channels {
             let (count, busiest) = match choice {
                 ChannelChoice::Topic(topic) if topic.channel == *channel => (1, 1.0),
-                // the full stream has every event, and the streams of its symbols have it once more at most
+                // the full stream has every event, and the streams of the symbols have each at most once more
                 ChannelChoice::Channel(chosen) if chosen == channel && chosen.scope() == Scope::Global => {
                     (1 + symbols, 2.0)
                 }
@@ -186,11 +186,11 @@ impl Streams {
     }
 }
 
-/// The most hours of trading that the age limit keeps; `None` without one.
+/// Returns the maximum trading time that the age limit keeps; `None` without a limit.
 fn kept_trading(retention: Retention) -> Option<Duration> {
     match retention {
         Retention::Off => None,
-        // those before the present session, and all of it
+        // the completed sessions, and all of the current one
         Retention::Sessions(before_present) => {
             Some(SESSION * u32::try_from(before_present).ok()?.checked_add(1)?)
         }

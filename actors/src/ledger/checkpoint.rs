@@ -1,6 +1,6 @@
-//! What is kept of a process, so that the next one knows what was missed in between: its last sign of life, how each
-//! topic was, and the gaps that are not in Redis yet. One document, replaced as a whole, so that no gap is in it twice
-//! or not at all, whenever the process dies.
+//! The state of a process, from which the next one derives what was missed in between: the last sign of life, the state
+//! of each topic, and the gaps not yet in Redis. It is a single document, replaced as a whole, so that it contains
+//! every gap exactly once whenever the process dies.
 
 mod doubts;
 
@@ -14,48 +14,48 @@ use super::gap::{Gap, GapReason, family_of, moment, reason};
 use super::queue::GapQueue;
 use super::written::Written;
 
-/// The form of the document. One with a higher number was written by a newer version and is not read.
+/// Version of the document's format. A higher one was written by a newer service and is not read.
 const FORMAT: u32 = 1;
-/// A process without a sign of life for so long is dead, in microseconds. One a second is usual; a disk or a Redis that
-/// hangs can delay it by some.
+/// Time without a sign of life after which a process is considered dead, in microseconds. One per second is usual; a
+/// hanging disk or Redis can delay it by several seconds.
 const DEAD_AFTER: u64 = 10_000_000;
-/// Processes before that are remembered, the newest: more than the machines that take turns have, also when each is
-/// started a few times in between.
+/// Maximum number of previous processes remembered, latest first: more than the machines that fail over to each other,
+/// even if each is restarted a few times in between.
 const MAX_FOLLOWED: usize = 32;
 
-/// The processes whose state was taken over, each with the sign of life that it was taken over at, in Unix microseconds.
+/// The processes whose state was taken over, with the last sign of life in that state, in Unix microseconds.
 pub type Followed = BTreeMap<String, u64>;
 
-/// A process as far as the ledger is concerned.
+/// The state of a process in the ledger.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     format: u32,
-    /// Names the process.
+    /// The name of the process.
     pub instance: String,
-    /// Its last sign of life, in Unix microseconds.
+    /// The last sign of life, in Unix microseconds.
     #[serde(with = "moment")]
     pub alive_at: u64,
-    /// Whether it has ended in order.
+    /// Whether the process shut down cleanly.
     pub clean: bool,
-    /// How each topic was.
+    /// The state of each topic.
     topics: BTreeMap<String, Kept>,
-    /// Gaps that wait for the last of their topics, and losses that may go on: as they are if nothing follows.
+    /// Gaps waiting for the last of their topics and losses that may continue, as they would be if closed now.
     ending: Vec<Gap>,
-    /// Gaps that are not in Redis, as far as is known.
+    /// Gaps not known to be in Redis.
     pub waiting: GapQueue,
-    /// The processes before.
+    /// The previous processes.
     #[serde(default)]
     pub(super) followed: Followed,
-    /// The entries that Redis confirmed last; on disk alone, for a Redis that has forgotten them.
+    /// The latest entries confirmed by Redis, in case Redis loses them; on disk only.
     #[serde(default, skip_serializing_if = "Written::is_empty")]
     pub(super) written: Written,
 }
 
-/// How a topic was.
+/// The state of a topic.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kept {
-    /// Not received up to the last sign of life; it may have been since.
+    /// Not received up to the last sign of life, but possibly since.
     New,
     Receiving,
     Missing {
@@ -67,22 +67,22 @@ enum Kept {
     },
 }
 
-/// A document that cannot be used.
+/// An unusable document.
 #[derive(Debug, Error)]
 pub enum LifeError {
-    /// It is no such document, or a part of it.
+    /// Not such a document, or truncated.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
-    /// No service has written it.
+    /// Not written by a service.
     #[error("{0}")]
     Foreign(&'static str),
-    /// It has another form.
+    /// Has another format version.
     #[error("it has the form {0}, which only a newer version can read")]
     Newer(u32),
 }
 
 impl Checkpoint {
-    /// A process that lives at `alive_at`.
+    /// Creates the state of a process alive at `alive_at`.
     #[must_use]
     pub(super) fn new(instance: &str, alive_at: u64) -> Checkpoint {
         Checkpoint {
@@ -98,7 +98,7 @@ impl Checkpoint {
         }
     }
 
-    /// The same with its topics and the gaps that have not ended for certain.
+    /// Sets the topics and the gaps that may not have ended.
     pub(super) fn set(&mut self, topics: Vec<Covered>, ending: Vec<Gap>) {
         self.ending = ending;
         self.topics = topics
@@ -128,13 +128,13 @@ impl Checkpoint {
         }
     }
 
-    /// The document.
+    /// Serializes the document.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
 
-    /// The topics as the next process finds them: what this one received is missing since its end, and what it may have
-    /// begun to receive before it died too.
+    /// Returns the topics as the next process finds them: those that this one received, or may have begun to receive
+    /// before it died, are missing since its end.
     #[must_use]
     pub fn left_behind(&self) -> Vec<Covered> {
         let (reason, how) = if self.clean {
@@ -158,7 +158,7 @@ impl Checkpoint {
         self.topics.iter().map(covered).collect()
     }
 
-    /// What is missing at `now`: of a process that shows no sign of life any more, everything.
+    /// Returns the topics missing at `now`: all of them if the process shows no sign of life.
     #[must_use]
     pub fn missing(&self, now: u64) -> Vec<Covered> {
         let lives = !self.clean && now.saturating_sub(self.alive_at) < DEAD_AFTER;
@@ -169,7 +169,7 @@ impl Checkpoint {
         self.left_behind().into_iter().filter(is_missing).collect()
     }
 
-    /// What the next process begins with, at `now`. A topic that it does not join any more is missing up to then.
+    /// Returns the initial state of the next process at `now`. A topic that it no longer joins is missing up to then.
     #[must_use]
     pub fn succeed(self, connections: &[Vec<String>], now: u64) -> Beginning {
         let mut left: BTreeMap<String, Covered> =
@@ -199,10 +199,10 @@ impl Checkpoint {
         Beginning { topics, over, waiting: self.waiting, followed, written: self.written }
     }
 
-    /// Of the copies that were found the one with the newest sign of life. Of another process' copy, which is on our own
-    /// disk, the gaps that wait are not known to anybody else; those that were ending are known to who took over with the
-    /// same sign of life. If that process lived on, what was ending then may be told twice: that does less harm than to
-    /// forget what came later.
+    /// Returns the copy with the latest sign of life. If the one on our disk is of another process, its waiting gaps
+    /// are known nowhere else, whereas its ending gaps are known to the process that took over with the same sign of
+    /// life. If that process lived on, gaps ending at that time may be reported twice, which does less harm than losing
+    /// later ones.
     #[must_use]
     pub fn newest(on_disk: Option<Checkpoint>, in_redis: Option<Checkpoint>) -> Option<Checkpoint> {
         match (on_disk, in_redis) {
@@ -221,23 +221,23 @@ impl Checkpoint {
     }
 }
 
-/// What a process begins with.
+/// The initial state of a process.
 #[derive(Debug)]
 pub struct Beginning {
-    /// How the topics of each connection are.
+    /// The topics of each connection.
     pub topics: Vec<Vec<Covered>>,
-    /// Gaps that end with the start.
+    /// Gaps that end at startup.
     pub over: Vec<Gap>,
-    /// Gaps that were recorded before and are not in Redis.
+    /// Gaps recorded earlier that are not in Redis.
     pub waiting: GapQueue,
-    /// The processes before.
+    /// The previous processes.
     pub followed: Followed,
-    /// Entries that Redis has confirmed.
+    /// Entries confirmed by Redis.
     pub written: Written,
 }
 
 impl Beginning {
-    /// The first one, of which nothing is known.
+    /// Returns the initial state without a previous process.
     #[must_use]
     pub fn first(connections: &[Vec<String>]) -> Beginning {
         let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
@@ -303,7 +303,7 @@ mod tests {
             let since = Some((9, reason));
             assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
             let gex = Some((3, GapReason::Unjoined));
-            // a process that dies may have received its first news after its last sign of life
+            // a process may have received its first news between its last sign of life and its death
             let news = if clean { None } else { since };
             assert_eq!(outline(&topics[1]), [("gex:SPY", gex), ("news", news), ("price:IWM", None)]);
             let waiting: Vec<Gap> = waiting.iter().map(|queued| queued.gap.clone()).collect();
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_topic_that_is_no_longer_configured_is_missing_up_to_the_start() {
         let begins = life("a", 9).succeed(&[names(&["gex:SPY"])], 20);
-        // the prices, the news that may have come, and what had ended
+        // the prices, the news that may have arrived, and the closed gap
         assert_eq!((begins.topics.len(), begins.over.len(), begins.waiting.len()), (1, 3, 1));
         let over = begins.over.iter().find(|gap| gap.family == Family::Prices).unwrap();
         assert_eq!((over.from_us, over.to_us), (9, 20));
@@ -350,7 +350,7 @@ mod tests {
             Checkpoint::newest(Some(disk), Some(redis)).unwrap().ending.len()
         };
         let plan = [names(&["news"])];
-        // `b` took over from what `a` had in Redis at 9, and `c` from `b`
+        // `b` took over the state of `a` in Redis as of 9, and `c` that of `b`
         let mut b = Checkpoint::new("b", 20);
         b.followed = life("a", 9).succeed(&plan, 10).followed;
         let mut c = Checkpoint::new("c", 30);
@@ -360,7 +360,7 @@ mod tests {
         for successor in [b, c] {
             let successor = || Checkpoint::parse(&successor.to_json().unwrap()).unwrap();
             assert_eq!(endings(life("a", 9), successor()), 0);
-            // Redis did not have its last state
+            // Redis did not have the last state
             assert_eq!(endings(life("a", 10), successor()), 1);
             assert_eq!(endings(life("d", 9), successor()), 1);
         }

@@ -1,6 +1,6 @@
-//! Where the document of a [`Checkpoint`] is kept: `state.json` in the ledger's folder, and the string `<p>:ws:ledger` in
-//! Redis. Each is replaced as a whole. The copy in Redis is all there is without a folder, lets another machine take
-//! over, and answers `uw-websocket gaps` from anywhere.
+//! Storage of the [`Checkpoint`]: `state.json` in the ledger's folder, and the string `<p>:ws:ledger` in Redis. Each is
+//! replaced as a whole. The copy in Redis is the only one without a folder, lets another machine take over, and serves
+//! `uw-websocket gaps` from anywhere.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use crate::writer::store::resp::{Bound, Commands, Reply};
 
 /// The document.
 const NAME: &str = "state.json";
-/// A document that could not be read is kept under this name, for a person to look at; the one before it is not.
+/// An unreadable document is kept under this name for inspection; only the latest one is.
 const SALVAGE: &str = "state.json.aside";
 
-/// Largest copy in Redis that is read. Ours has half a megabyte at worst; a larger one is not ours.
+/// Maximum size of a copy in Redis that is read. Ours has at most half a megabyte; a larger one is not ours.
 const MAX_COPY: usize = 4 * 1024 * 1024;
 
 /// The file.
@@ -30,54 +30,54 @@ pub struct CheckpointStore {
     folder: PathBuf,
 }
 
-/// Why there is no document.
+/// Why a document could not be read or written.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// The system does not let us.
+    /// The system returned an error.
     #[error("the state of the ledger cannot be read or written at {path}")]
     File {
         /// Where.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// There is one, and it cannot be used.
+    /// The document is unusable.
     #[error("the state of the ledger at {place} cannot be used")]
     Unusable {
-        /// A path or a key.
+        /// The path or the key.
         place: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: LifeError,
     },
-    /// There is one that no service has written.
+    /// The document was not written by a service.
     #[error("the state of the ledger at {key} has {bytes} bytes, more than any service writes")]
     TooLarge {
         /// Where.
         key: String,
-        /// Its length.
+        /// The length in bytes.
         bytes: u64,
     },
     /// The disk does not answer.
     #[error("the disk has not written the state of the ledger in time")]
     Hangs,
-    /// Redis is away or refuses.
+    /// Redis is unavailable or returned an error.
     #[error("the state of the ledger cannot be read from redis: {0}")]
     Redis(String),
-    /// It has no form on disk.
+    /// The document cannot be serialized.
     #[error("the state of the ledger cannot be written down")]
     Json(#[from] serde_json::Error),
 }
 
 impl CheckpointStore {
-    /// The shelf in a folder, which need not exist.
+    /// Creates a store in a folder, which need not exist.
     #[must_use]
     pub fn new(folder: PathBuf) -> CheckpointStore {
         CheckpointStore { folder }
     }
 
-    /// The document, if there is one.
+    /// Reads the document, if it exists.
     pub fn read(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.folder.join(NAME);
         match fs::read(&path) {
@@ -89,12 +89,12 @@ impl CheckpointStore {
         }
     }
 
-    /// Puts a document that cannot be used out of the way.
+    /// Moves an unusable document out of the way.
     pub fn set_aside(&self) -> io::Result<()> {
         fs::rename(self.folder.join(NAME), self.folder.join(SALVAGE))
     }
 
-    /// Replaces the document; blocks until it is on the disk. One write at a time.
+    /// Replaces the document; blocks until it is on disk. Only one write may run at a time.
     pub fn write(&self, json: &[u8]) -> Result<(), CheckpointError> {
         replace(&self.folder, json)
             .map_err(|source| CheckpointError::File { path: self.folder.join(NAME), source })
@@ -106,18 +106,18 @@ fn replace(folder: &Path, json: &[u8]) -> io::Result<()> {
     let new = folder.join("state.json.new");
     let mut file = private::create_file(&new)?;
     file.write_all(json)?;
-    // else a power cut might leave an empty file under the name
+    // otherwise a power cut might leave an empty file under the name
     file.sync_data()?;
     fs::rename(new, folder.join(NAME))
 }
 
-/// The key of the copy in Redis.
+/// Returns the key of the copy in Redis.
 #[must_use]
 pub fn key(prefix: &str) -> String {
     format!("{prefix}:ws:ledger")
 }
 
-/// The copy in Redis, if there is one.
+/// Reads the copy in Redis, if it exists.
 pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Checkpoint>, CheckpointError> {
     let key = key(prefix);
     let mut store = Store::new(address.clone());
@@ -130,7 +130,7 @@ pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Checkpo
     let life = json.map(|json| Checkpoint::parse(&json)).transpose();
     let mut life = life.map_err(|source| CheckpointError::Unusable { place: key, source })?;
     if let Some(life) = &mut life {
-        // it is on our disk alone; here somebody else has put it
+        // the service keeps this on disk only; in Redis another program wrote it
         life.written = Written::default();
     }
     Ok(life)

@@ -1,104 +1,104 @@
-//! What one connection receives and what it misses, topic by topic.
+//! The coverage of one connection: received and missing topics.
 //!
-//! Knows no clock: all times are handed in, as Unix microseconds. What is missing since the same moment for the same
-//! reason is one outage, and an outage of a family becomes **one** gap that names its topics:
+//! Has no clock: all times are passed in, as Unix microseconds. Topics missing since the same moment for the same
+//! reason form one outage, and an outage of a family becomes **one** gap that lists its topics:
 //!
 //! * when all of them are back, or
-//! * [`STRAGGLERS`] after the first of them was, or when a join is overdue. Then those that are still missing are in it
-//!   too, up to its end, and go on from there as [`GapReason::Unjoined`], in an interval of their own; or
-//! * at once when the session ends or is not read any more: what was missed up to here is on record before more is, so
-//!   that a gap of what is missed next does not lie within this one.
+//! * [`STRAGGLERS`] after the first of them is back, or when a join is overdue. The gap then includes the topics still
+//!   missing, up to its end; from there they continue as [`GapReason::Unjoined`], in a gap of their own; or
+//! * immediately when the session ends or is no longer read: the gap so far is recorded first, so that the next one does
+//!   not lie within it.
 //!
-//! Every moment in which a topic that had been received was not is in one gap. A gap may say a little more, up to
-//! [`STRAGGLERS`] for a topic that was back before its siblings: to fetch something twice does less harm than to miss
-//! it. A topic that was never received has no gap before its first session, unless a process died that may have begun to
-//! receive it.
+//! Every moment in which a previously received topic was not received is in exactly one gap. A gap may over-report, by
+//! up to [`STRAGGLERS`] for a topic that was back before its siblings: fetching something twice does less harm than
+//! missing it. A topic that was never received has no gap before its first session, unless a crashed process may have
+//! begun to receive it.
 
 use uw_websocket_core::event::Family;
 
 use super::gap::{Gap, GapReason, OpenGap};
 
-/// How long a gap waits for the last of its topics, in microseconds: as long as a join may take to be acknowledged.
+/// Time for which a gap waits for the last of its topics, in microseconds: the time limit for acknowledging a join.
 pub const STRAGGLERS: u64 = 30_000_000;
 
-/// The reach of the topics of a connection.
+/// The coverage of the topics of a connection.
 #[derive(Debug)]
 pub struct Coverage {
     topics: Vec<Covered>,
     session_since: Option<u64>,
-    /// Outages of which some topics are back.
+    /// Outages of which only some topics are back.
     ending: Vec<Ending>,
     closed: Vec<Gap>,
 }
 
-/// A topic and how it is.
+/// A topic and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
-    /// Such as `price:SPY`.
+    /// For example `price:SPY`.
     pub topic: String,
-    /// The family that it belongs to.
+    /// The family of the topic.
     pub family: Family,
-    /// How it is.
+    /// Its state.
     pub reach: Reach,
 }
 
-/// Whether a topic reaches us.
+/// Whether a topic is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It never has: nobody knows what is missing before the first time.
+    /// Never received: what was missed before the first time is unknown.
     New,
-    /// It does.
+    /// Received.
     Receiving,
-    /// It does not.
+    /// Not received.
     Missing(Outage),
 }
 
-/// Since when and why something is missing.
+/// The beginning and the cause of an outage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// The last moment before.
+    /// The last moment before the outage.
     pub since: u64,
-    /// Why.
+    /// The cause.
     pub reason: GapReason,
     /// More, for people.
     pub detail: String,
 }
 
-/// An outage that has begun to end.
+/// An outage of which the first topics are back.
 #[derive(Debug)]
 struct Ending {
     family: Family,
     outage: Outage,
-    /// Those that are back.
+    /// The topics that are back.
     topics: Vec<String>,
-    /// When the last of them was.
+    /// Time at which the last of them was back.
     to: u64,
-    /// When the first of them was.
+    /// Time at which the first of them was back.
     begun_at: u64,
 }
 
 impl Outage {
-    /// Whether both are the same outage; what they say of it may differ.
+    /// Returns whether both are the same outage; their details may differ.
     fn is(&self, other: &Outage) -> bool {
         (self.since, self.reason) == (other.since, other.reason)
     }
 }
 
 impl Coverage {
-    /// The topics of a connection as they are before it has done anything.
+    /// Creates the coverage of a connection that has not started yet.
     #[must_use]
     pub fn new(topics: Vec<Covered>) -> Coverage {
         Coverage { topics, session_since: None, ending: Vec::new(), closed: Vec::new() }
     }
 
-    /// A session was opened.
+    /// Notes that a session was opened.
     pub fn opened(&mut self, at: u64) {
         self.session_since = Some(at);
     }
 
-    /// The join of a topic was acknowledged.
+    /// Notes that the join of a topic was acknowledged.
     pub fn joined(&mut self, topic: &str, at: u64) {
-        // one that comes too late for the others is not to prolong their gap
+        // a topic that is back too late for the others must not extend their gap
         self.tick(at);
         let Some(covered) = self.topics.iter_mut().find(|covered| covered.topic == topic) else { return };
         let family = covered.family;
@@ -107,7 +107,7 @@ impl Coverage {
         }
     }
 
-    /// The join of a topic was not acknowledged in time; `why` is for people.
+    /// Notes that the join of a topic was not acknowledged in time; `why` is for people.
     pub fn overdue(&mut self, topic: &str, why: &str) {
         let Some(since) = self.session_since else { return };
         let Some(covered) = self.topics.iter_mut().find(|covered| covered.topic == topic) else { return };
@@ -123,12 +123,12 @@ impl Coverage {
         }
     }
 
-    /// The session, or the actor that had it, ended at `now`; nothing came after `since`. Without a session before, what
-    /// is missing goes on missing.
+    /// Notes that the session, or its actor, ended at `now`; nothing was received after `since`. Without a session the
+    /// open outages continue.
     pub fn lost(&mut self, since: u64, now: u64, reason: GapReason, detail: &str) {
         self.session_since = None;
         let missing = |since| Reach::Missing(Outage { since, reason, detail: detail.to_owned() });
-        // what was not read ends here, and not to be connected begins
+        // the blocked interval ends here, and the disconnected one begins
         self.end_blocked(now, &missing(now));
         self.write_all();
         for covered in self.topics.iter_mut().filter(|covered| covered.reach == Reach::Receiving) {
@@ -136,7 +136,7 @@ impl Coverage {
         }
     }
 
-    /// The socket has not been read since `since`.
+    /// Notes that the socket has not been read since `since`.
     pub fn blocked(&mut self, since: u64) {
         self.write_all();
         for covered in self.topics.iter_mut().filter(|covered| covered.reach == Reach::Receiving) {
@@ -145,20 +145,20 @@ impl Coverage {
         }
     }
 
-    /// The socket is read again.
+    /// Notes that the socket is read again.
     pub fn resumed(&mut self, at: u64) {
         self.end_blocked(at, &Reach::Receiving);
     }
 
-    /// Ends the outages that have waited for their last topics for long enough.
+    /// Closes the outages that have waited long enough for their last topics.
     pub fn tick(&mut self, now: u64) {
-        // a clock that was set back counts as a long wait, not as a negative one
+        // a clock that was set back counts as a long wait, not a negative one
         let is_due = |ending: &Ending| now.abs_diff(ending.begun_at) >= STRAGGLERS;
         while let Some(position) = self.ending.iter().position(is_due) {
             let Ending { family, ref outage, to, .. } = self.ending[position];
             let outage = outage.clone();
             if outage.reason == GapReason::Unjoined {
-                // those that are still missing have an interval of their own already
+                // the topics still missing already have a gap of their own
                 self.write(position);
             } else {
                 let next = Reach::Missing(unjoined(to, "no answer to the join"));
@@ -167,23 +167,23 @@ impl Coverage {
         }
     }
 
-    /// The gaps that have ended since the last call.
+    /// Takes the gaps closed since the last call.
     pub fn take_closed(&mut self) -> Vec<Gap> {
         std::mem::take(&mut self.closed)
     }
 
-    /// The topics as they are.
+    /// Returns the topics with their states.
     #[must_use]
     pub fn topics(&self) -> &[Covered] {
         &self.topics
     }
 
-    /// The gaps that wait for the last of their topics, as they would be if they did not.
+    /// Returns the gaps waiting for the last of their topics, as they would be if closed now.
     pub fn ending(&self) -> impl Iterator<Item = Gap> + '_ {
         self.ending.iter().map(Ending::gap)
     }
 
-    /// A topic of an outage is back; the gap is complete when it was the last one.
+    /// Notes that a topic of an outage is back; if it was the last one, closes the gap.
     fn came_back(&mut self, family: Family, outage: &Outage, topic: String, at: u64) {
         let position = self.ending_of(family, outage, at);
         let ending = &mut self.ending[position];
@@ -194,7 +194,7 @@ impl Coverage {
         }
     }
 
-    /// Ends an outage at `to` for all its topics, of which those that are not back go on as `next`.
+    /// Closes an outage at `to` for all its topics; those not back continue as `next`.
     fn conclude(&mut self, family: Family, outage: &Outage, to: u64, next: &Reach) {
         let position = self.ending_of(family, outage, to);
         for covered in self.topics.iter_mut().filter(|covered| covered.misses(family, outage)) {
@@ -218,7 +218,7 @@ impl Coverage {
         }
     }
 
-    /// The position of the end of an outage, which begins at `at` if it has not begun.
+    /// Returns the position of an outage among the ending ones; it begins to end at `at` if it has not yet.
     fn ending_of(&mut self, family: Family, outage: &Outage, at: u64) -> usize {
         let begun = self.ending.iter().position(|ending| ending.family == family && ending.outage.is(outage));
         begun.unwrap_or_else(|| {
@@ -233,7 +233,7 @@ impl Coverage {
         self.closed.push(ending.gap());
     }
 
-    /// What is back goes missing again: its gaps end before, without those that are still missing.
+    /// Closes the gaps of topics that go missing again, without the topics still missing.
     fn write_all(&mut self) {
         self.closed.extend(self.ending.drain(..).map(|ending| ending.gap()));
     }
@@ -254,7 +254,7 @@ impl Ending {
     }
 }
 
-/// The outages of these topics as gaps that are open.
+/// Converts the outages of these topics to open gaps.
 #[must_use]
 pub fn open_gaps<'c>(topics: impl IntoIterator<Item = &'c Covered>) -> Vec<OpenGap> {
     let mut open: Vec<OpenGap> = Vec::new();

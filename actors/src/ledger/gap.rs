@@ -7,17 +7,17 @@ use uw_websocket_core::event::{Channel, Family};
 use uw_websocket_core::labelled;
 use uw_websocket_core::time::{iso_utc, parse_iso};
 
-/// Longest `detail`: a line for a person, and what the feed or Redis said is part of it.
+/// Longest `detail`, in bytes: one line for people, including the message of the feed or of Redis.
 const DETAIL: usize = 300;
 
 labelled! {
     /// Why something is missing.
     GapReason {
-        /// The session ended: a close, a read error, a broken protocol. Handshakes that fail afterwards prolong it.
+        /// The session ended: a close, a read error, a protocol error. Handshakes that fail afterwards extend the gap.
         Disconnect = "disconnect",
         /// A ping was not answered.
         Death = "death",
-        /// No event for 75 s in market hours on a socket that had delivered.
+        /// No event for 75 s during market hours on a socket that had delivered events.
         Silence = "silence",
         /// Connected, but a join was not acknowledged within 30 s, or refused.
         Unjoined = "unjoined",
@@ -27,11 +27,11 @@ labelled! {
         SpoolFull = "spool_full",
         /// The disk queue was damaged.
         SpoolCorrupt = "spool_corrupt",
-        /// The process, or an actor of it, died.
+        /// The process or one of its actors crashed.
         Crash = "crash",
-        /// Redis forgot what it had confirmed.
+        /// Redis lost events that it had confirmed.
         RedisLost = "redis_lost",
-        /// Redis refuses events for a reason that will not go away.
+        /// Redis permanently refuses events.
         Rejected = "rejected",
         /// The process was stopped.
         Shutdown = "shutdown",
@@ -44,18 +44,20 @@ impl GapReason {
     pub const fn meaning(self) -> &'static str {
         match self {
             GapReason::Disconnect => {
-                "the session ended (a close, a read error); failed handshakes prolong it"
+                "the session ended (a close or a read error); failed handshakes extend the gap"
             }
             GapReason::Death => "a ping was not answered within its interval",
-            GapReason::Silence => "no event for 75 s in market hours; begins at the last event",
+            GapReason::Silence => "no event for 75 s during market hours; the gap begins at the last event",
             GapReason::Unjoined => "connected, but the join was refused or not acknowledged within 30 s",
-            GapReason::Blocked => "for a second or more the socket was not read: the writers had no room",
+            GapReason::Blocked => {
+                "the socket was not read for at least one second because the writers had no room"
+            }
             GapReason::SpoolFull => "the disk queue was full and events were dropped",
-            GapReason::SpoolCorrupt => "a part of the disk queue was damaged",
-            GapReason::Crash => "the process died (begins at its last sign of life), or an actor of it",
-            GapReason::RedisLost => "Redis forgot what it had confirmed, beyond what is written again",
-            GapReason::Rejected => "Redis refuses events for good",
-            GapReason::Shutdown => "the process was stopped, or its drain ran out of time",
+            GapReason::SpoolCorrupt => "part of the disk queue was damaged",
+            GapReason::Crash => "the process (from its last sign of life) or one of its actors crashed",
+            GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
+            GapReason::Rejected => "Redis permanently refuses the events",
+            GapReason::Shutdown => "the process was stopped, or its drain timed out",
         }
     }
 
@@ -66,64 +68,64 @@ impl GapReason {
     }
 }
 
-/// A gap that has ended, as the ledger has it.
+/// A closed gap, as recorded in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// The family of its channels.
+    /// The family of the channels.
     #[serde(with = "family")]
     pub family: Family,
-    /// Topics such as `price:SPY`, or channels where no more is known.
+    /// Topics such as `price:SPY`, or channels where the topics are unknown.
     pub channels: Vec<String>,
-    /// The last moment before it, in Unix microseconds.
+    /// The last moment before the gap, in Unix microseconds.
     #[serde(rename = "from", with = "moment")]
     pub from_us: u64,
-    /// Its end, in Unix microseconds; not before its beginning.
+    /// The end, in Unix microseconds; never before `from_us`.
     #[serde(rename = "to", with = "moment")]
     pub to_us: u64,
-    /// Why.
+    /// The cause.
     #[serde(with = "reason")]
     pub reason: GapReason,
-    /// How many events are missing, if that is known.
+    /// The number of missing events, if known.
     pub events: Option<u64>,
-    /// More, for people. Never a secret.
+    /// More, for people. Never contains a secret.
     pub detail: String,
 }
 
 impl Gap {
-    /// A gap of no known number of events. A clock that was set back in between leaves both its times inside.
+    /// Builds a gap with an unknown number of events; swaps the two times if the clock was set back between them.
     #[must_use]
     pub fn new(family: Family, channels: Vec<String>, between: (u64, u64), reason: GapReason) -> Gap {
         let (from_us, to_us) = (between.0.min(between.1), between.0.max(between.1));
         Gap { family, channels, from_us, to_us, reason, events: None, detail: String::new() }
     }
 
-    /// The same with a detail, which is cut where it is too long. The caller keeps secrets out of it.
+    /// Sets the detail, truncated to `DETAIL`. The caller keeps secrets out of it.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Gap {
         self.detail = excerpt(detail.into(), DETAIL);
         self
     }
 
-    /// The same with the number of its events.
+    /// Sets the number of missing events.
     #[must_use]
     pub fn with_events(mut self, events: u64) -> Gap {
         self.events = Some(events);
         self
     }
 
-    /// How long it lasted, in seconds.
+    /// Returns the duration in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.to_us.saturating_sub(self.from_us) as f64 / 1e6
     }
 
-    /// Whether the two may become one.
+    /// Returns whether the two gaps may be merged.
     #[must_use]
     pub fn is_like(&self, other: &Gap) -> bool {
         (self.family, self.reason) == (other.family, other.reason)
     }
 
-    /// Makes this gap cover another one as well.
+    /// Extends this gap to cover another one.
     pub fn absorb(&mut self, other: Gap) {
         self.from_us = self.from_us.min(other.from_us);
         self.to_us = self.to_us.max(other.to_us);
@@ -139,7 +141,7 @@ impl Gap {
         self.detail = other.detail;
     }
 
-    /// Name and value of each field of the entry in Redis.
+    /// Returns name and value of each field of the entry in Redis.
     #[must_use]
     pub fn fields(&self) -> Vec<(String, String)> {
         let mut fields = vec![
@@ -154,7 +156,7 @@ impl Gap {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Reads the fields of an entry; `None` if somebody else wrote it.
+    /// Reads the fields of an entry; `None` if another program wrote it.
     #[must_use]
     pub fn of_fields(fields: &[(String, String)]) -> Option<Gap> {
         let field = |name| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
@@ -171,25 +173,25 @@ impl Gap {
     }
 }
 
-/// What is missing now: the topics of one outage of a family.
+/// An open gap: the topics of one outage of a family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenGap {
-    /// The family of its topics.
+    /// The family of the topics.
     #[serde(with = "family")]
     pub family: Family,
     /// The topics.
     pub channels: Vec<String>,
-    /// The last moment before it, in Unix microseconds.
+    /// The last moment before the gap, in Unix microseconds.
     #[serde(rename = "from", with = "moment")]
     pub from_us: u64,
-    /// Why.
+    /// The cause.
     #[serde(with = "reason")]
     pub reason: GapReason,
     /// More, for people.
     pub detail: String,
 }
 
-/// The family that carries a topic such as `price:SPY`; that of all others for what is no channel.
+/// Returns the family that carries a topic such as `price:SPY`; [`Family::Other`] if the channel is unknown.
 #[must_use]
 pub fn family_of(topic: &str) -> Family {
     let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);

@@ -1,21 +1,21 @@
-//! Losses of events that follow each other become one entry of the ledger: a full disk or a key of the wrong type loses
-//! events many times a second, and is one loss.
+//! Merges consecutive losses of events into one entry of the ledger: a full disk or a key of the wrong type loses
+//! events many times per second, which is one loss.
 //!
-//! Knows no clock: all times are handed in, as Unix microseconds.
+//! Has no clock: all times are passed in, as Unix microseconds.
 
 use super::gap::Gap;
 
-/// A loss has ended when none of its kind has followed for so long, in microseconds: whoever loses steadily does so with
-/// every batch, many times a second.
+/// Time without another loss of the same kind after which a loss is over, in microseconds: continuous losses occur with
+/// every batch, many times per second.
 pub const FOLLOWS_WITHIN: u64 = 1_000_000;
-/// A lasting loss is written down after so long, in microseconds, and goes on in a next entry: a reader need not wait
-/// for its end, and an hour of it is 60 entries.
+/// Time after which a continuing loss is recorded, in microseconds, and continues in a new entry: a reader need not
+/// wait for its end, and an hour of it is 60 entries.
 pub const WRITTEN_AFTER: u64 = 60_000_000;
-/// Losses that are open at a time. All of them are in the document that is written once a second; the kinds that occur
-/// together are the channels times one or two reasons. Beyond it the one that was opened first is closed early.
+/// Maximum number of open losses. All of them are in the document written once per second; the kinds that occur
+/// together are the channels times one or two reasons. Beyond it, the loss opened first is closed early.
 pub const MAX_OPEN: usize = 100;
 
-/// The losses that may go on, in the order in which they were opened.
+/// The losses that may continue, in the order in which they were opened.
 #[derive(Debug, Default)]
 pub struct Losses {
     open: Vec<Loss>,
@@ -34,8 +34,8 @@ impl Loss {
         now.abs_diff(self.last_at) >= FOLLOWS_WITHIN || now.abs_diff(self.opened_at) >= WRITTEN_AFTER
     }
 
-    /// What differs in its detail is told apart: two damaged files may have held events of different days, and one
-    /// interval over both would name everything in between.
+    /// Losses with different details are separate: two damaged files may have held events of different days, and one
+    /// interval over both would include everything in between.
     fn is_of_kind(&self, other: &Gap) -> bool {
         let kind = |gap: &Gap| (gap.family, gap.reason, gap.events.is_some());
         let said =
@@ -45,7 +45,7 @@ impl Loss {
 }
 
 impl Losses {
-    /// Notes a loss at `now`; gives the gaps that it closes.
+    /// Notes a loss at `now`; returns the gaps that it closes.
     #[must_use]
     pub fn note(&mut self, gap: Gap, now: u64) -> Vec<Gap> {
         let mut closed = self.close_due(now);
@@ -67,13 +67,13 @@ impl Losses {
         self.open.extract_if(.., |loss| loss.is_over(now)).map(|loss| loss.gap).collect()
     }
 
-    /// Closes all of them.
+    /// Closes all losses.
     #[must_use]
     pub fn close(&mut self) -> Vec<Gap> {
         self.open.drain(..).map(|loss| loss.gap).collect()
     }
 
-    /// The open ones, as they would be if they were closed now.
+    /// Returns the open losses, as they would be if closed now.
     pub fn open(&self) -> impl Iterator<Item = &Gap> {
         self.open.iter().map(|loss| &loss.gap)
     }
@@ -133,7 +133,7 @@ mod tests {
             Gap { family: Family::News, ..first.clone() },
             Gap { reason: GapReason::Rejected, ..first.clone() },
             Gap { channels: vec!["price".into(), "gex".into()], ..first.clone() },
-            // nobody knows the sum of a number and an unknown one
+            // the sum of a number and an unknown one is unknown
             Gap { events: None, ..first.clone() },
             first.clone().with_detail("another file"),
         ];
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(losses.close_due(10 * S), [loss("price", (1, 2), 1)]);
     }
 
-    /// Kind, milliseconds since the one before, beginning, length, events.
+    /// Kind, milliseconds since the previous one, beginning, length, events.
     type Noted = (usize, u64, u64, u64, u64);
 
     proptest! {
@@ -167,7 +167,7 @@ mod tests {
             let mut losses = Losses::default();
             let mut now = 0;
             let mut entries: Vec<Gap> = Vec::new();
-            // per kind: when its open entry was opened, and when it last grew
+            // per kind: the times at which its open entry was opened and last grew
             let mut spans: Vec<Option<(u64, u64)>> = vec![None; kinds];
             let mut expected = vec![0; kinds];
             for ((kind, pause, from, length, events), is_turn) in noted.iter().zip(turns) {
@@ -192,7 +192,7 @@ mod tests {
                 let noted: Vec<_> = noted.iter().filter(|noted| noted.0 % kinds == kind).collect();
                 let sum: u64 = of_kind.iter().filter_map(|gap| gap.events).sum();
                 prop_assert_eq!(sum, noted.iter().map(|noted| noted.4).sum::<u64>());
-                // the entries are the losses in order, so each covers those that its sum is made of
+                // the entries are the losses in order, so each covers those included in its sum
                 let mut noted = noted.into_iter();
                 for gap in &of_kind {
                     let mut left = gap.events.unwrap();

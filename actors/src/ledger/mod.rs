@@ -1,14 +1,14 @@
-//! The gap ledger: every interval in which a channel was not received, and every event that was read and is lost, is
-//! written to the stream `<p>:ws:gaps`, once, also over the death of the process and an absent Redis.
+//! The gap ledger: every interval in which a channel was not received, and every event that was read and lost, is
+//! written exactly once to the stream `<p>:ws:gaps`, including across crashes of the process and outages of Redis.
 //!
-//! [`gap`] is the vocabulary. Connections tell the [`tracker`] how their sessions go, and [`coverage`] makes gaps of that;
-//! others note lost events, and [`losses`] makes one gap of those that follow each other. Once a second the [`recorder`]
-//! turns the page: what has ended joins the [`queue`], the state of everything ([`checkpoint`]), also of what has not, is kept
-//! on the [`checkpoint_store`], and then the [`publisher`] takes what waits to Redis.
+//! [`gap`] has the vocabulary. Connections report the course of their sessions to the [`tracker`], from which
+//! [`coverage`] derives gaps; other actors note lost events, and [`losses`] merges consecutive ones into a gap. Once
+//! per second the [`recorder`] ticks: closed gaps join the [`queue`], the full state ([`checkpoint`]), including open
+//! gaps, is saved in the [`checkpoint_store`], and then the [`publisher`] writes the queue to Redis.
 //!
-//! Exactly once: a gap leaves the book and enters the queue in one and the same replacement of the state; its id is in
-//! the state before it is sent; it leaves the queue only after Redis has it. The newest of those that have left it stay in
-//! the state on disk ([`written`]): over each new connection Redis gets again what it has forgotten of them.
+//! Exactly once: a gap leaves the tracker and enters the queue in the same replacement of the state; its ID is in the
+//! state before it is sent; it leaves the queue only after Redis has confirmed it. The latest confirmed entries stay in
+//! the state on disk ([`written`]): on every new connection, those that Redis has lost are written again.
 
 pub mod checkpoint;
 pub mod checkpoint_store;
@@ -42,13 +42,13 @@ use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
 use crate::writer::store::link::Address;
 
-/// Between two turns, and so between two signs of life.
+/// Interval between two ticks, and so between two signs of life.
 const TICK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the ledger keeps its state.
+/// The locations of the ledger's state.
 #[derive(Debug)]
 pub struct Places {
-    /// The folder of `state.json`; none with `SPOOL_MODE=off`.
+    /// The folder of `state.json`; `None` with `SPOOL_MODE=off`.
     pub folder: Option<std::path::PathBuf>,
     /// Redis.
     pub address: Address,
@@ -56,8 +56,8 @@ pub struct Places {
     pub prefix: String,
 }
 
-/// Opens the ledger at the start: reads what the process before has left behind, and says how the topics of the
-/// connections are. What cannot be known is logged and never ends the start. Redis is asked, and written to, as `gate` says.
+/// Opens the ledger at startup: reads the state left by the previous process and derives the state of the connections'
+/// topics. Unreadable state is logged and never aborts startup. Redis is read and written only as `gate` permits.
 pub async fn open(
     places: Places,
     plans: &[ConnectionPlan],
@@ -100,8 +100,8 @@ pub async fn open(
     GapRecorder { book, shelf, post, gate, waiting, followed, written, observations, log, progress }
 }
 
-/// Reads what is missing now according to what the service has left or keeps: for a person, without touching it. A state
-/// on disk that cannot be read matters only where there is none in Redis: who looks need not have the service's rights.
+/// Reads the open gaps from the state that the service keeps or has left, without modifying it. Unreadable state on
+/// disk is an error only if Redis has none: the caller need not have the service's permissions.
 pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, CheckpointError> {
     let on_disk = places.folder.map_or(Ok(None), |folder| CheckpointStore::new(folder).read());
     let mut in_redis = checkpoint_store::read_copy(&places.address, &places.prefix).await?;
@@ -122,7 +122,7 @@ fn known(
         }
         error!(log, "state of the ledger not readable"; ErrorChain::new(&error));
         if let (CheckpointError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
-            // if that fails too, the next write replaces it
+            // if that fails too, the next write replaces the document
             shelf.set_aside().ok();
         }
         None
@@ -136,14 +136,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The actor that lets this clerk work.
+    /// Creates the actor that drives this recorder.
     #[must_use]
     pub fn new(clerk: GapRecorder) -> Ledger {
         Ledger { clerk: Arc::new(Mutex::new(clerk)), turn: SpawnHandle::default() }
     }
 
     fn turn(&mut self, context: &mut Context<Ledger>) {
-        // the turn before is not over: Redis hangs, or the disk
+        // the previous tick is still running: Redis or the disk hangs
         let Ok(mut clerk) = Arc::clone(&self.clerk).try_lock_owned() else { return };
         let turn = async move { clerk.turn(unix_micros()).await };
         self.turn = context.spawn(turn.into_actor(self));
@@ -159,11 +159,11 @@ impl Actor for Ledger {
     }
 }
 
-/// Closes the ledger: the state says that the process has ended in order, and what waits is written if Redis takes it in
-/// time. To be sent when nothing is received any more.
+/// Closes the ledger: records a clean shutdown in the state, and writes the queue if Redis accepts it in time. To be
+/// sent once nothing is received any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Close {
-    /// Longest wait for the disk, and for Redis.
+    /// Maximum wait for the disk, and for Redis.
     pub patience: Duration,
 }
 
@@ -175,7 +175,7 @@ impl Handler<Close> for Ledger {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, close: Close, context: &mut Context<Self>) -> ResponseFuture<()> {
-        // a turn that hangs would be waited for; to drop it loses nothing
+        // closing would wait for a tick that hangs; dropping it loses nothing
         context.cancel_future(self.turn);
         let clerk = Arc::clone(&self.clerk);
         Box::pin(async move { clerk.lock().await.close(unix_micros(), close.patience).await })

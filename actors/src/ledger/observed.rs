@@ -1,4 +1,4 @@
-//! What others see of the ledger.
+//! Observation of the ledger.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,35 +10,35 @@ use crate::observation::cells::{Count, CountsBy, Gauge, unlocked};
 use crate::observation::metric::observed;
 use crate::sync::lock;
 
-/// Gaps that are shown: a screen of them; the stream in Redis has the others.
+/// Number of gaps shown: a screenful; the others are in the stream in Redis.
 const RECENT: usize = 20;
 
 observed! {
-    /// The ledger as its actor shows it.
+    /// The state of the ledger, published by its actor.
     #[derive(Debug, Default, Serialize)]
     pub struct GapObservation {
         /// Gaps recorded in the ledger.
         #[serde(rename = "total_by_reason")]
         recorded: CountsBy<GapReason> = "uw_ws_gaps_total" by "reason",
-        /// The newest gaps, oldest first.
+        /// The latest gaps, oldest first.
         #[serde(serialize_with = "newest_first")]
         recent: Mutex<VecDeque<Gap>>,
         /// What is missing now.
         #[serde(serialize_with = "unlocked")]
         open: Mutex<Vec<OpenGap>>,
-        /// Gaps that are not in Redis yet.
+        /// Gaps not yet written to Redis.
         waiting: Gauge = "uw_ws_gaps_waiting",
     }
 }
 
 impl GapObservation {
-    /// Gaps recorded for `reason`.
+    /// Returns the count of gaps recorded for `reason`.
     #[must_use]
     pub fn recorded(&self, reason: GapReason) -> &Count {
         self.recorded.of(reason)
     }
 
-    /// The newest gaps, newest first.
+    /// Returns the latest gaps, latest first.
     #[must_use]
     pub fn recent(&self) -> Vec<Gap> {
         lock(&self.recent).iter().rev().cloned().collect()
@@ -50,13 +50,13 @@ impl GapObservation {
         lock(&self.open).clone()
     }
 
-    /// Gaps that are not in Redis yet.
+    /// Gaps not yet written to Redis.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.waiting.get()
     }
 
-    /// A gap was recorded, which stands for `count` of them.
+    /// Counts a recorded gap that stands for `count` gaps.
     pub fn record(&self, gap: Gap, count: u32) {
         self.recorded(gap.reason).add(u64::from(count));
         let mut recent = lock(&self.recent);
@@ -66,7 +66,7 @@ impl GapObservation {
         recent.push_back(gap);
     }
 
-    /// Shows what is missing and how many gaps wait for Redis.
+    /// Publishes the open gaps and the number of gaps waiting for Redis.
     pub fn show(&self, open: Vec<OpenGap>, waiting: usize) {
         *lock(&self.open) = open;
         self.waiting.set(waiting as u64);

@@ -1,7 +1,7 @@
-//! The stream `<p>:ws:gaps`: writing gaps to it exactly once, and reading them back.
+//! The stream `<p>:ws:gaps`: writes gaps to it exactly once, and reads them back.
 //!
-//! An entry's id is on record before the entry is sent, and a repeated id is refused by Redis. So a try without an
-//! answer is repeated under the same id: where it is refused, the entry with that id tells whether it is ours.
+//! An entry's ID is saved before the entry is sent, and Redis refuses a repeated ID. So an attempt without a reply is
+//! repeated under the same ID: if it is refused, the entry with that ID shows whether it is ours.
 
 use thiserror::Error;
 use uw_websocket_core::event::EntryId;
@@ -12,12 +12,12 @@ use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
 use crate::writer::store::{EntryStatus, Identity, Store};
 
-/// Entries that the stream keeps, about.
+/// Approximate number of entries that the stream keeps.
 const MAXLEN: u64 = 100_000;
-/// What an entry takes that is read back: some hundred bytes, and a name for each topic of a family.
+/// Maximum size of an entry read back: a few hundred bytes, and a name for each topic of a family.
 const ENTRY: Bound = Bound { bytes: 16 * 1024, items: 32 };
 
-/// The stream and how it is reached.
+/// The stream and its connection.
 #[derive(Debug)]
 pub struct GapPublisher {
     store: Store,
@@ -25,23 +25,23 @@ pub struct GapPublisher {
     state: String,
 }
 
-/// Redis did not do it.
+/// A failed command.
 #[derive(Debug, Error)]
 pub enum PostError {
-    /// It does not answer, and nobody knows whether it did it.
+    /// Redis did not reply; whether it ran the command is unknown.
     #[error("redis does not answer: {0}")]
     Away(String),
-    /// It says no.
+    /// Redis refused the command.
     #[error("redis refuses: {0}")]
     Refused(String),
 }
 
-/// What became of an entry.
+/// The outcome of sending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Posted {
-    /// It is in the stream, now or before.
+    /// The entry is in the stream, written now or earlier.
     Stored,
-    /// It is not, and under its id it never will be: somebody else has written a higher one.
+    /// The entry cannot be written under its ID: another program has written a higher one.
     Passed,
 }
 
@@ -57,14 +57,15 @@ impl From<StoreFault> for PostError {
 }
 
 impl GapPublisher {
-    /// The stream `<prefix>:ws:gaps`, and the string `<prefix>:ws:ledger` beside it.
+    /// Creates the publisher of the stream `<prefix>:ws:gaps` and of the string `<prefix>:ws:ledger`.
     #[must_use]
     pub fn new(address: Address, prefix: &str) -> GapPublisher {
         let (stream, state) = (format!("{prefix}:ws:gaps"), super::checkpoint_store::key(prefix));
         GapPublisher { store: Store::new(address), stream, state }
     }
 
-    /// Connects if need be. The number of the connection, and who answers: another one may have less than Redis had.
+    /// Connects if necessary. Returns the number of the connection and the identity of the server: a different server
+    /// may lack confirmed entries.
     pub(super) async fn connect(&mut self) -> Result<(u64, Identity), PostError> {
         let number = self.store.connect().await?;
         Ok((number, self.store.connection().await?.identity().await?))
@@ -77,13 +78,13 @@ impl GapPublisher {
         Ok(self.store.ask(&set, |reply| done(&reply)).await?)
     }
 
-    /// The highest id that the stream has had.
+    /// Returns the highest ID that the stream has had.
     pub(super) async fn last_id(&mut self) -> Result<EntryId, PostError> {
         let last_ids = self.store.connection().await?.last_ids(&[&self.stream]).await?;
         Ok(last_ids.into_iter().next().unwrap_or_default())
     }
 
-    /// Sends a gap under its id.
+    /// Sends a gap under its ID.
     pub(super) async fn send(&mut self, gap: &Gap, id: EntryId) -> Result<Posted, PostError> {
         let fields = gap.fields();
         let fields: Vec<&[u8]> =
@@ -104,8 +105,8 @@ impl GapPublisher {
         }
     }
 
-    /// Reads the next entries after an id (`0-0` for all), at most `count`: with a few calls the whole ledger, without a
-    /// long pause for Redis.
+    /// Reads at most `count` entries after an ID (`0-0` for all): a few calls read the whole ledger without blocking
+    /// Redis for long.
     pub async fn read_after(
         &mut self,
         after: EntryId,
@@ -142,7 +143,8 @@ fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
     if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
 }
 
-/// An entry: its id, which would begin the ledger anew if it were taken for zero, and the gap if it is one of ours.
+/// Parses an entry: its ID, which must not default to zero, as reading would restart from the beginning; and the gap,
+/// if the entry is one of ours.
 fn entry(reply: &Reply<'_>) -> Option<(EntryId, Option<Gap>)> {
     let Reply::Array(Some(parts)) = reply else { return None };
     let [Reply::Bulk(Some(id)), Reply::Array(Some(fields))] = &parts[..] else { return None };

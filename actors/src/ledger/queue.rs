@@ -1,4 +1,4 @@
-//! The gaps that wait to be written, in order, within a bound.
+//! The bounded queue of gaps waiting to be written, in order.
 
 use std::collections::VecDeque;
 
@@ -8,29 +8,29 @@ use uw_websocket_core::event::EntryId;
 use super::gap::Gap;
 use uw_websocket_core::time::hold_back;
 
-/// Gaps that wait at most: an hour without Redis in which every one of ten connections is lost once a minute. They are
-/// written to disk once a second, half a megabyte at worst. Beyond it the oldest of a kind become one.
+/// Maximum number of waiting gaps: an hour without Redis in which each of ten connections is lost once per minute. They
+/// are written to disk once per second, at most half a megabyte. Beyond it, the oldest ones of a kind are merged.
 pub const MAX_WAITING: usize = 600;
 
-/// The gaps, oldest first. Those with an id stand before those without.
+/// The gaps, oldest first; those with an ID precede those without.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GapQueue(VecDeque<Queued>);
 
-/// A gap that waits.
+/// A waiting gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
-    /// The id of its entry, once it has one: from then on it may be in Redis.
+    /// The ID of its entry, once assigned: from then on it may be in Redis.
     #[serde(with = "entry_id", default, skip_serializing_if = "Option::is_none")]
     pub id: Option<EntryId>,
-    /// How many gaps it stands for.
+    /// The number of gaps that it stands for.
     pub stands_for: u32,
     /// The gap.
     pub gap: Gap,
 }
 
 impl Queued {
-    /// The gap as it is to be written: one that stands for several says so.
+    /// Returns the gap as it is to be written: a merged one states the number of gaps.
     #[must_use]
     pub fn to_write(&self) -> Gap {
         let gap = self.gap.clone();
@@ -43,7 +43,7 @@ impl Queued {
 }
 
 impl GapQueue {
-    /// Adds a gap. Where there are too many, the two oldest that are alike and have no id become one.
+    /// Adds a gap. If there are too many, merges the two oldest of one kind without an ID.
     pub fn push(&mut self, gap: Gap) {
         self.0.push_back(Queued { id: None, stands_for: 1, gap });
         if self.0.len() > MAX_WAITING {
@@ -51,16 +51,16 @@ impl GapQueue {
         }
     }
 
-    /// Adds what another queue holds.
+    /// Adds the gaps of another queue.
     pub fn append(&mut self, other: GapQueue) {
         self.0.extend(other.0);
-        // those with ids first, in their order
+        // those with IDs first, in their order
         self.0.make_contiguous().sort_by_key(|queued| (queued.id.is_none(), queued.id));
         while self.0.len() > MAX_WAITING && self.merge_oldest() {}
     }
 
-    /// Gives ids above `last` to the oldest that have none, so that at most `limit` have one. An id is the end of its
-    /// gap where that rises.
+    /// Assigns IDs above `last` to the oldest gaps without one, so that at most `limit` have one. An ID is the end of
+    /// its gap if the IDs then still increase.
     pub fn number(&mut self, last: EntryId, limit: usize) {
         let numbered = self.0.iter().filter_map(|queued| queued.id).max();
         let mut last = numbered.map_or(last, |id| id.max(last));
@@ -71,21 +71,21 @@ impl GapQueue {
         }
     }
 
-    /// Whether one of the first `limit` has no id.
+    /// Returns whether one of the first `limit` has no ID.
     #[must_use]
     pub fn needs_ids(&self, limit: usize) -> bool {
         self.0.iter().take(limit).any(|queued| queued.id.is_none())
     }
 
-    /// Takes the ids away: none of these gaps is in Redis, and others have gone past their ids.
+    /// Removes all IDs: none of these gaps is in Redis, and the stream has passed their IDs.
     pub fn forget_ids(&mut self) {
         for queued in &mut self.0 {
             queued.id = None;
         }
     }
 
-    /// Takes the ids away that a stream with this last id does not have, if one of them is of a future that the stream has
-    /// not reached: all later ones would have to exceed it. How many of those there were.
+    /// Removes the IDs above the stream's last one if any of them lies in the future: all later IDs would have to
+    /// exceed it. Returns the number of future IDs.
     pub fn forget_future_ids(&mut self, last: EntryId, now_us: u64) -> u64 {
         let is_future = |id: &EntryId| id.ms > last.ms && hold_back(&mut id.ms.saturating_mul(1000), now_us);
         let future = self.0.iter().filter_map(|queued| queued.id).filter(is_future).count();
@@ -97,40 +97,40 @@ impl GapQueue {
         future as u64
     }
 
-    /// The gaps, to change their times.
+    /// Returns the gaps for changing their times.
     pub(super) fn gaps_mut(&mut self) -> impl Iterator<Item = &mut Gap> {
         self.0.iter_mut().map(|queued| &mut queued.gap)
     }
 
-    /// The oldest one.
+    /// Returns the oldest gap.
     #[must_use]
     pub fn first(&self) -> Option<&Queued> {
         self.0.front()
     }
 
-    /// Removes the oldest one.
+    /// Removes the oldest gap.
     pub fn pop(&mut self) -> Option<Queued> {
         self.0.pop_front()
     }
 
-    /// All, oldest first.
+    /// Iterates over all gaps, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Queued> {
         self.0.iter()
     }
 
-    /// How many.
+    /// Returns the number of gaps.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// False if no two are alike; more kinds than [`MAX_WAITING`] there are not.
+    /// Returns `false` if no two are of one kind; there are fewer kinds than [`MAX_WAITING`].
     fn merge_oldest(&mut self) -> bool {
         let is_free = |queued: &Queued| queued.id.is_none();
         for position in 0..self.0.len() {

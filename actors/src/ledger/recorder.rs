@@ -1,4 +1,4 @@
-//! The work of the ledger, second by second: turn the page of the book, keep the state, write to Redis what waits.
+//! The periodic work of the ledger: collect gaps from the tracker, save the checkpoint, publish the queue to Redis.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,46 +21,45 @@ use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, Observations, unix_micros};
 use crate::writer::store::Identity;
 
-/// Gaps written in one go: a backlog is gone in some seconds, and Redis is not held up by it.
+/// Maximum number of gaps written per tick: a backlog is written within seconds without holding up Redis.
 const AT_ONCE: usize = 100;
-/// Longest work with Redis in one go; the next sign of life waits for it.
+/// Maximum duration of the work with Redis per tick; the next sign of life waits for it.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
-/// Longest wait for the disk; Redis is served meanwhile, and keeps the copy of the state.
+/// Maximum wait for the disk; the state is then still copied to Redis.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
-/// After Redis has failed it is left alone for this many turns, so that one that hangs does not slow down the signs of
-/// life for long.
+/// Ticks that skip Redis after a failure, so that a hanging Redis does not delay the signs of life for long.
 const REDIS_REST: u32 = 3;
 
-/// Everything the ledger works with.
+/// The state and the collaborators of the ledger.
 #[derive(Debug)]
 pub struct GapRecorder {
-    /// What the actors write in.
+    /// The tracker to which the actors report.
     pub book: GapTracker,
-    /// The state on disk; none with `SPOOL_MODE=off`.
+    /// The store on disk; `None` with `SPOOL_MODE=off`.
     pub shelf: Option<CheckpointStore>,
     /// The stream.
     pub post: GapPublisher,
     /// Whether anything may be written to Redis.
     pub gate: LeaseGate,
-    /// Gaps that are not in Redis.
+    /// Gaps not yet in Redis.
     pub waiting: GapQueue,
-    /// The processes whose state we have taken over.
+    /// The processes whose state was taken over.
     pub followed: Followed,
-    /// Entries that Redis has confirmed.
+    /// Entries confirmed by Redis.
     pub written: Written,
-    /// What others see.
+    /// The published state.
     pub observations: Arc<Observations>,
-    /// The log.
+    /// The logger.
     pub log: Logger,
-    /// How it goes.
+    /// The progress of the work.
     pub progress: Progress,
 }
 
-/// How the work goes.
+/// The progress of the recorder's work.
 #[derive(Debug, Default)]
 pub struct Progress {
     writing: Option<JoinHandle<Result<(), CheckpointError>>>,
-    /// The connection over which Redis was seen to have what it had, and which Redis that was.
+    /// The connection, and the server's identity, for which all confirmed entries were verified to be present.
     restored_over: Option<(u64, Identity)>,
     rest: u32,
     is_closed: bool,
@@ -69,8 +68,7 @@ pub struct Progress {
 }
 
 impl GapRecorder {
-    /// A turn, at this time in Unix microseconds. Dropping it at any point loses nothing: what it took from the book is in
-    /// the queue.
+    /// Runs a tick at a time in Unix microseconds. Cancel-safe: the gaps taken from the tracker are in the queue.
     pub async fn turn(&mut self, now: u64) {
         if self.progress.is_closed {
             return;
@@ -84,8 +82,8 @@ impl GapRecorder {
         }
     }
 
-    /// The last turn: nothing is received any more. Disk and Redis have `patience` each; what Redis does not take waits
-    /// for the next process.
+    /// Runs the last tick, when nothing is received any more. Disk and Redis have `patience` each; gaps that Redis does
+    /// not accept wait for the next process.
     pub async fn close(&mut self, now: u64, patience: Duration) {
         self.progress.is_closed = true;
         self.book.close(now);
@@ -98,14 +96,14 @@ impl GapRecorder {
         }
     }
 
-    /// Records a gap that stands for `count` of them: in the log, in the counts and for the status.
+    /// Records a gap that stands for `count` gaps in the log, the counts and the status.
     fn record(&self, gap: &Gap, count: u32) {
         self.observations.gaps.record(gap.clone(), count);
         warn!(self.log, "gap recorded"; "family" => gap.family.name(), "reason" => gap.reason.label(),
             "seconds" => gap.seconds(), "events" => gap.events, "channels" => gap.channels.join(","));
     }
 
-    /// Takes what has ended from the book, and makes the state of everything.
+    /// Takes the closed gaps from the tracker and builds the checkpoint.
     fn look(&mut self, now: u64, clean: bool) -> Checkpoint {
         let page = self.book.turn(now);
         for ended in page.ended.iter() {
@@ -120,10 +118,10 @@ impl GapRecorder {
         life
     }
 
-    /// Keeps the state on disk, with what waits now.
+    /// Saves the checkpoint on disk, with the current queue.
     async fn keep(&mut self, life: &mut Checkpoint, patience: Duration) {
         let Some(disk) = self.shelf.clone() else { return };
-        // one write at a time, in order: that of a turn that was cut short, or of a disk that hangs, comes first
+        // one write at a time, in order: that of a cancelled tick or a hanging disk comes first
         if !self.is_written(patience).await {
             return;
         }
@@ -137,7 +135,7 @@ impl GapRecorder {
         self.is_written(patience).await;
     }
 
-    /// Waits until nothing is being written to the disk; false if that takes too long.
+    /// Waits until no write to the disk is in progress; returns `false` after a timeout.
     async fn is_written(&mut self, patience: Duration) -> bool {
         let Some(writing) = &mut self.progress.writing else { return true };
         let written = timeout(patience, writing).await;
@@ -147,13 +145,13 @@ impl GapRecorder {
         match written {
             Ok(Ok(Err(error))) => self.note_unspooled(&error),
             Err(_) => self.note_unspooled(&CheckpointError::Hangs),
-            // the runtime that ends takes its writes with it
+            // a runtime that shuts down cancels its writes
             Ok(Ok(Ok(())) | Err(_)) => {}
         }
         !self.disk_hangs()
     }
 
-    /// Whether the last write has not ended.
+    /// Returns whether the last write is still in progress.
     fn disk_hangs(&self) -> bool {
         self.progress.writing.is_some()
     }
@@ -165,22 +163,22 @@ impl GapRecorder {
     }
 
     fn json(&mut self, life: &mut Checkpoint) -> Result<Vec<u8>, serde_json::Error> {
-        // lent, not copied
+        // moved in and out instead of copied
         std::mem::swap(&mut life.waiting, &mut self.waiting);
         let json = life.to_json();
         std::mem::swap(&mut life.waiting, &mut self.waiting);
         json
     }
 
-    /// Writes what waits, and the copy of the state; false if Redis does not do its part.
+    /// Writes the queue and the copy of the state; returns `false` if Redis fails.
     async fn write(&mut self, life: &mut Checkpoint) -> bool {
         if !self.gate.may_write() {
-            // another owner may have a state of its own there
+            // another owner may have its own state there
             return true;
         }
         let written = self.try_write(life).await;
         self.observations.gaps.show(self.observations.gaps.open(), self.waiting.len());
-        // that Redis is away the writers tell
+        // the writers report that Redis is unavailable
         if let Err(PostError::Refused(text)) = &written
             && self.progress.refused.is_due(Instant::now())
         {
@@ -190,7 +188,7 @@ impl GapRecorder {
     }
 
     async fn try_write(&mut self, life: &mut Checkpoint) -> Result<(), PostError> {
-        // behind a proxy another server may answer over the same connection
+        // behind a proxy another server may answer on the same connection
         let server = Some(self.post.connect().await?);
         if self.progress.restored_over != server {
             self.restore().await?;
@@ -199,7 +197,7 @@ impl GapRecorder {
         if self.waiting.needs_ids(AT_ONCE) {
             let last = self.post.last_id().await?;
             self.waiting.number(last, AT_ONCE);
-            // an id is on record before it is used: here, or in the copy below
+            // an ID is saved before it is used: here, or in the copy below
             if !self.disk_hangs() {
                 self.keep(life, DISK_PATIENCE).await;
             }
@@ -207,7 +205,7 @@ impl GapRecorder {
         let json = match self.json(life) {
             Ok(json) => json,
             Err(error) => {
-                // without a copy no id is on record, and nothing may be sent
+                // without a copy no ID is saved, and nothing may be sent
                 self.note_unspooled(&error.into());
                 return Ok(());
             }
@@ -224,7 +222,7 @@ impl GapRecorder {
                     self.written.push(id, gap, unix_micros());
                 }
                 Posted::Passed => {
-                    // they get ids above the foreign one at the next turn; none of them was sent
+                    // they get IDs above the foreign one at the next tick; none of them was sent
                     self.waiting.forget_ids();
                     break;
                 }
@@ -233,8 +231,8 @@ impl GapRecorder {
         Ok(())
     }
 
-    /// Sees to it that Redis has the entries that it has confirmed. It gets them again under their own ids, in their order,
-    /// and so each once, however often this is tried.
+    /// Restores confirmed entries that Redis has lost, under their own IDs and in order, so that repeated attempts
+    /// write each entry only once.
     async fn restore(&mut self) -> Result<(), PostError> {
         let last = self.post.last_id().await?;
         let future = self.waiting.forget_future_ids(last, unix_micros());
@@ -245,7 +243,7 @@ impl GapRecorder {
         let missing = self.written.above(last);
         for entry in &missing {
             if self.post.send(&entry.gap, entry.id).await? == Posted::Passed {
-                // somebody else has just written a higher id: what is left cannot be written under its own
+                // another program has just written a higher ID: the rest cannot be written under their own IDs
                 break;
             }
         }

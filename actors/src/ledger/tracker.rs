@@ -1,4 +1,4 @@
-//! The book that every actor can write gaps into. It outlives them: a restarted actor finds what was open.
+//! The tracker of gaps, shared by all actors. It outlives them: a restarted actor finds its open gaps.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,12 @@ use super::losses::Losses;
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
 
-/// What may have come unnoticed before a socket is no longer read: it lies in the socket for less than this, or it
-/// would count as blocked.
+/// Maximum time for which received data may lie unread in a socket before it counts as blocked.
 const UNREAD: Duration = Duration::from_secs(1);
-/// The detail of every gap that begins with the end of the process.
+/// The detail of every gap that begins at shutdown.
 const STOPPED: &str = "the process was stopped";
 
-/// A handle of the book.
+/// A handle of the tracker.
 #[derive(Clone, Debug)]
 pub struct GapTracker {
     pages: Arc<Mutex<Pages>>,
@@ -25,27 +24,27 @@ pub struct GapTracker {
 
 #[derive(Debug)]
 struct Pages {
-    /// By the position of the connection.
+    /// Indexed by the position of the connection.
     coverages: Vec<Coverage>,
-    /// Losses of events that may go on.
+    /// Losses of events that may continue.
     losses: Losses,
-    /// Gaps that are complete.
+    /// Closed gaps.
     ended: GapQueue,
 }
 
-/// The book at one moment.
+/// The state of the tracker at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
-    /// Gaps that have ended since the last one.
+    /// Gaps closed since the last tick.
     pub(super) ended: GapQueue,
-    /// Gaps that wait for the last of their topics, and losses that may go on: as they would be if they had ended now.
+    /// Gaps waiting for the last of their topics and losses that may continue, as they would be if closed now.
     pub(super) ending: Vec<Gap>,
-    /// How the topics are.
+    /// The topics with their states.
     pub(super) topics: Vec<Covered>,
 }
 
 impl GapTracker {
-    /// A book for the topics of each connection, as they were before.
+    /// Creates a tracker of the topics of each connection, with their initial states.
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
@@ -53,8 +52,8 @@ impl GapTracker {
         GapTracker { pages: Arc::new(Mutex::new(pages)), observations }
     }
 
-    /// Notes a loss, such as events that were dropped. Those of a kind that follow each other become one gap, as
-    /// [`super::losses`] says, so nobody has to sum them up before.
+    /// Notes a loss, such as dropped events. Consecutive losses of one kind are merged into one gap, see
+    /// [`super::losses`], so callers need not aggregate them.
     pub fn note(&self, loss: Gap) {
         self.note_at(loss, unix_micros());
     }
@@ -67,23 +66,24 @@ impl GapTracker {
         }
     }
 
-    /// Records a gap that is complete.
+    /// Records a closed gap.
     pub(super) fn record(&self, gap: Gap) {
         lock(&self.pages).ended.push(gap);
     }
 
-    /// What was noted and is on no page yet; a loss that may go on as it is up to now.
+    /// Returns the gaps noted since the last tick, including losses that may continue, as they are now.
     #[must_use]
     pub fn noted(&self) -> Vec<Gap> {
         let pages = lock(&self.pages);
         pages.ended.iter().map(|queued| &queued.gap).chain(pages.losses.open()).cloned().collect()
     }
 
-    /// What the actor of the connection at this position writes with, for one life of it.
+    /// Returns the handle through which the actor of the connection at this position reports, for one life of the
+    /// actor.
     ///
     /// # Panics
     ///
-    /// If the book has no such connection: its gaps would be written nowhere.
+    /// If the tracker has no such connection: its gaps would be lost.
     #[must_use]
     pub fn watch(&self, position: usize) -> Watch {
         let connections = lock(&self.pages).coverages.len();
@@ -91,7 +91,7 @@ impl GapTracker {
         Watch { book: self.clone(), position, is_over: false }
     }
 
-    /// Turns a page: takes what has ended, and sees how everything else is.
+    /// Runs a tick: takes the closed gaps and copies the state of all others.
     pub(super) fn turn(&self, now: u64) -> Tracked {
         let mut pages = lock(&self.pages);
         for loss in pages.losses.close_due(now) {
@@ -108,8 +108,8 @@ impl GapTracker {
         page
     }
 
-    /// Ends the book with the process: what a connection that could not say so received, it no longer does, and no loss
-    /// goes on.
+    /// Closes the tracker at shutdown: connections that could not report their end count as lost, and all losses are
+    /// closed.
     pub(super) fn close(&self, now: u64) {
         let mut pages = lock(&self.pages);
         for loss in pages.losses.close() {
@@ -126,8 +126,8 @@ impl GapTracker {
     }
 }
 
-/// A connection's side of the book. When it is dropped without having been drained, its actor has died: what it
-/// received is missing from its last frame on.
+/// A connection's handle of the tracker. Dropping it before [`Watch::drained`] means that the actor crashed: its topics
+/// are missing since the last frame.
 #[derive(Debug)]
 pub struct Watch {
     book: GapTracker,
@@ -136,17 +136,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A session was opened.
+    /// Notes that a session was opened.
     pub fn opened(&self) {
         self.write(|coverage| coverage.opened(unix_micros()));
     }
 
-    /// A join was acknowledged.
+    /// Notes that a join was acknowledged.
     pub fn joined(&self, topic: &str) {
         self.write(|coverage| coverage.joined(topic, unix_micros()));
     }
 
-    /// A join was not acknowledged in time; what the feed said of it is known to the observation.
+    /// Notes that a join was not acknowledged in time; the reply of the feed is taken from the observation.
     pub fn overdue(&self, topic: &str) {
         let refusal = self.connection().and_then(|connection| {
             lock(&connection.joins).iter().find(|join| join.topic == topic)?.refused.clone()
@@ -156,28 +156,28 @@ impl Watch {
         self.write(|coverage| coverage.overdue(topic, &why));
     }
 
-    /// The session was lost.
+    /// Notes that the session was lost.
     pub fn lost(&self, reason: GapReason, detail: &str) {
         let now = unix_micros();
         let since = match reason {
-            // pongs came, but they are not what was missed
+            // pongs arrived, but events are what is missing
             GapReason::Silence => self.connection().and_then(|connection| connection.last_event_at.get()),
             _ => self.last_frame_at(),
         };
         self.write(|coverage| coverage.lost(since.unwrap_or(now), now, reason, detail));
     }
 
-    /// The socket has not been read for so long.
+    /// Notes that the socket has not been read for this long.
     pub fn blocked(&self, so_long: Duration) {
         self.write(|coverage| coverage.blocked(unix_micros().saturating_sub(micros(so_long))));
     }
 
-    /// The socket is read again.
+    /// Notes that the socket is read again.
     pub fn resumed(&self) {
         self.write(|coverage| coverage.resumed(unix_micros()));
     }
 
-    /// Nothing more is read, because the process ends.
+    /// Notes that nothing more is read because the process is shutting down.
     pub fn drained(&mut self) {
         self.is_over = true;
         let now = unix_micros();
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!((open[0].from_us, open[0].reason), (since, reason));
     }
 
-    /// A book and a life of its connection that is joined and has had its last frame at 5 and its last event at 3.
+    /// A tracker, and a life of its connection, joined, with its last frame at 5 and its last event at 3.
     fn joined() -> (GapTracker, Watch) {
         let book = book();
         let watch = book.watch(0);

@@ -1,5 +1,5 @@
-//! The entries that Redis confirmed last, so that they can be written again when it has forgotten them: after a restart
-//! without its data, with a log that is a second old, or as a replica that was behind.
+//! The latest entries confirmed by Redis, for rewriting those that it loses: after a restart without its data or with a
+//! log that is a second old, or after failover to a lagging replica.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -9,28 +9,28 @@ use uw_websocket_core::event::EntryId;
 
 use super::gap::{Gap, moment};
 
-/// Entries kept at most: those of a day with an outage every few minutes, and some 100 KiB of a state that is replaced once
-/// a second.
+/// Maximum number of entries kept: a day's with an outage every few minutes, and some 100 KiB of a state that is
+/// replaced once per second.
 pub const MAX_WRITTEN: usize = 256;
-/// Time for which an entry is kept, in microseconds. Whoever reads the ledger once a day has it by then.
+/// Time for which an entry is kept, in microseconds: a daily reader of the ledger has seen it by then.
 const KEPT_FOR: u64 = 24 * 3_600 * 1_000_000;
 
-/// The entries, oldest first; their ids rise.
+/// The entries, oldest first; their IDs increase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     entries: VecDeque<WrittenGap>,
-    /// The highest id of the entries that are no longer kept.
+    /// The highest ID of the entries no longer kept.
     #[serde(with = "id", default, skip_serializing_if = "is_zero")]
     left: EntryId,
 }
 
-/// An entry as it was written.
+/// A written entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenGap {
-    /// Its id.
+    /// The ID.
     #[serde(with = "id")]
     pub id: EntryId,
-    /// When Redis confirmed it, in Unix microseconds.
+    /// The time of Redis' confirmation, in Unix microseconds.
     #[serde(with = "moment")]
     at: u64,
     /// Its fields.
@@ -38,9 +38,9 @@ pub struct WrittenGap {
 }
 
 impl Written {
-    /// Adds an entry that Redis confirmed at `now`. Those that are too old or too many are no longer kept.
+    /// Adds an entry confirmed by Redis at `now`; drops those that are too old or too many.
     pub fn push(&mut self, id: EntryId, gap: Gap, now: u64) {
-        // a stream that a person removed begins anew, perhaps below ids of the future that it had
+        // a stream that was removed manually restarts, possibly below future IDs that it had
         self.entries.retain(|entry| entry.id < id);
         self.entries.push_back(WrittenGap { id, at: now, gap });
         self.bound(now);
@@ -54,19 +54,19 @@ impl Written {
         }
     }
 
-    /// The entries that a stream with this last id does not have.
+    /// Returns the entries missing from a stream with this last ID.
     #[must_use]
     pub fn above(&self, last: EntryId) -> Vec<WrittenGap> {
         self.entries.iter().filter(|entry| entry.id > last).cloned().collect()
     }
 
-    /// Whether a stream with this last id has lost entries that are no longer kept.
+    /// Returns whether a stream with this last ID has lost entries that are no longer kept.
     #[must_use]
     pub fn has_lost_older(&self, last: EntryId) -> bool {
         last < self.left
     }
 
-    /// Whether nothing was written.
+    /// Returns whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && is_zero(&self.left)

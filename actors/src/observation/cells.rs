@@ -1,4 +1,4 @@
-//! The values that the observations are made of: written by one actor, read by any thread, with relaxed atomics.
+//! The types of the observations' values: written by one actor, read by any thread, with relaxed atomics.
 
 use std::marker::PhantomData;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use uw_websocket_core::time::iso_utc;
 use crate::skew::unix_micros;
 use crate::sync::lock;
 
-/// An atomic number whose copy is another one, with the same value.
+/// An atomic number; a clone is independent and has the same value.
 #[derive(Debug, Default)]
 pub(super) struct Number(AtomicU64);
 
@@ -24,7 +24,7 @@ impl Number {
         self.0.store(n, Relaxed);
     }
 
-    /// Answers with the number before.
+    /// Returns the previous number.
     pub(super) fn add(&self, n: u64) -> u64 {
         self.0.fetch_add(n, Relaxed)
     }
@@ -50,42 +50,42 @@ impl Count {
         self.0.add(n);
     }
 
-    /// The count so far.
+    /// Returns the count.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
     }
 
-    /// Sets a copy to what `original` has become.
+    /// Updates a copy to the current count of `original`.
     pub(super) fn refresh(&self, original: &Count) {
         self.0.set(original.get());
     }
 }
 
-/// What has entered and not left; zero where more has left than entered.
+/// Returns the difference of both counts; zero if more has left than entered.
 pub(super) fn depth(entered: &Count, left: &Count) -> u64 {
     let left = left.get();
-    fence(Ordering::Acquire); // what left had entered: read in this order, no depth is below zero
+    fence(Ordering::Acquire); // anything that left had entered: read in this order, no depth is negative
     entered.get().saturating_sub(left)
 }
 
-/// Microseconds that only grow; shown in seconds.
+/// A growing number of microseconds, shown in seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Micros(Number);
 
 impl Micros {
-    /// Adds so many microseconds.
+    /// Adds microseconds.
     pub fn add(&self, us: u64) {
         self.0.add(us);
     }
 
-    /// The microseconds so far.
+    /// Returns the microseconds.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
     }
 
-    /// The same in seconds.
+    /// Returns the value in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.get() as f64 / 1e6
@@ -102,29 +102,29 @@ impl Gauge {
         self.0.set(n);
     }
 
-    /// Changes one of several numbers that make it up.
+    /// Changes one of the summands from one value to another.
     pub fn change(&self, from: u64, to: u64) {
         self.0.add(to.wrapping_sub(from));
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
     }
 }
 
-/// A yes or no, shown as 1 or 0 in metrics.
+/// A Boolean, shown as 1 or 0 in metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Flag(Number);
 
 impl Flag {
-    /// Sets it.
+    /// Sets the flag.
     pub fn set(&self, is_so: bool) {
         self.0.set(u64::from(is_so));
     }
 
-    /// What it is.
+    /// Returns the flag.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.get() != 0
@@ -141,41 +141,41 @@ impl Moment {
         self.0.set(unix_us);
     }
 
-    /// Sets the moment to the present.
+    /// Sets the moment to the current time.
     pub fn set_now(&self) {
         self.set(unix_micros());
     }
 
-    /// Forgets the moment.
+    /// Resets the moment to "never".
     pub fn clear(&self) {
         self.set(0);
     }
 
-    /// The moment in Unix microseconds, if there was one.
+    /// Returns the moment in Unix microseconds; `None` if it never occurred.
     #[must_use]
     pub fn get(&self) -> Option<u64> {
         Some(self.0.get()).filter(|at| *at > 0)
     }
 }
 
-/// One count for each value of `L`.
+/// One count per value of `L`.
 #[derive(Clone, Debug)]
 pub struct CountsBy<L>(Vec<Count>, PhantomData<L>);
 
 impl<L: Labelled> CountsBy<L> {
-    /// The count of a value.
+    /// Returns the count of a value.
     #[must_use]
     pub fn of(&self, value: L) -> &Count {
         &self.0[value.position()]
     }
 
-    /// All counts together.
+    /// Returns the sum of all counts.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.0.iter().map(Count::get).sum()
     }
 
-    /// Each count with the label of its value.
+    /// Iterates over the counts with the labels of their values.
     pub(super) fn by_label(&self) -> impl Iterator<Item = (&'static str, u64)> {
         L::ALL.iter().zip(&self.0).map(|(value, count)| (value.label(), count.get()))
     }
@@ -187,7 +187,7 @@ impl<L: Labelled> Default for CountsBy<L> {
     }
 }
 
-/// A state that its actor sets and others read; at first the first one.
+/// A state set by its actor and read by others; initially the first one.
 #[derive(Debug)]
 pub struct StateCell<S>(AtomicU8, PhantomData<S>);
 
@@ -197,7 +197,7 @@ impl<S: Labelled> StateCell<S> {
         self.0.store(u8::try_from(state.position()).unwrap_or_default(), Relaxed);
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub fn get(&self) -> S {
         S::ALL[usize::from(self.0.load(Relaxed))]
@@ -241,7 +241,7 @@ impl<L: Labelled> Serialize for StateCell<L> {
     }
 }
 
-/// Serializes what a mutex of the observations holds.
+/// Serializes the value in a mutex.
 pub(crate) fn unlocked<T: Serialize, S: Serializer>(
     value: &Mutex<T>,
     serializer: S,

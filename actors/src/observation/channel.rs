@@ -1,8 +1,8 @@
-//! The books of a channel: what came, what became of it, and where the rest is.
+//! The event accounting of a channel: arrivals, outcomes and pending events.
 //!
-//! `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`. What is pending is not
-//! counted but follows from the others; so that a mistake in the counting shows, the events that are still somewhere
-//! are counted a second time, by place: see [`ChannelObservation::audit`].
+//! `received + recovered = stored + duplicate + filtered + quarantined + dropped + pending`. Pending events are not
+//! counted but derived from the others; to detect miscounting, events without an outcome are counted independently, by
+//! place: see [`ChannelObservation::audit`].
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -14,44 +14,44 @@ use super::cells::{Count, CountsBy, Flag, Moment, Number, depth};
 use super::metric::observed;
 
 labelled! {
-    /// Why an event that was read did not reach Redis.
+    /// Why an event read from the feed did not reach Redis.
     DropReason {
-        /// A panic struck while it went from the inbox into the queue. Nothing is known that panics there: a defect.
+        /// A panic while the event moved from the inbox to the queue. No panic is known there: it would be a defect.
         Crash = "crash",
-        /// Redis refuses it for a reason that will not go away.
+        /// Redis permanently refuses the event.
         Rejected = "rejected",
-        /// The drain at the end of the process ran out of time.
+        /// The drain at shutdown timed out.
         Shutdown = "shutdown",
-        /// The disk queue was full and it was the oldest there.
+        /// The disk queue was full, and the event was the oldest in it.
         SpoolFull = "spool_full",
-        /// The disk did not give it back as it was written.
+        /// The disk did not return the event as it was written.
         SpoolCorrupt = "spool_corrupt",
     }
 }
 
-/// How an event ended.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Redis has taken its every entry.
+    /// Redis has confirmed every entry of the event.
     Stored,
-    /// It equals one that came shortly before.
+    /// The event is identical to one received shortly before.
     Duplicate,
-    /// It is in the quarantine file.
+    /// The event is in the quarantine file.
     Quarantined,
-    /// It is lost.
+    /// The event is lost.
     Dropped(DropReason),
 }
 
-/// Where an event is that has not ended yet.
+/// The place of an event without an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In memory alone: in a batch.
+    /// In memory only, in a batch.
     Memory,
-    /// In the disk queue, whatever copies of it are in memory.
+    /// In the disk queue, regardless of copies in memory.
     Disk,
 }
 
-/// Events that came to a place and that left it.
+/// Events that entered a place and that left it.
 #[derive(Clone, Debug, Default)]
 struct Held {
     entered: Count,
@@ -59,14 +59,14 @@ struct Held {
 }
 
 impl Held {
-    /// None where more have left than entered: then so many more have ended than came, and the sums show it.
+    /// Zero if more have left than entered: then as many more have ended than arrived, which shows in the sums.
     fn now(&self) -> u64 {
         depth(&self.entered, &self.left)
     }
 }
 
 observed! {
-    /// The counts of a channel. Whoever takes an event further says so by one call, so that the counts change together.
+    /// The counts of a channel. Each step of an event is one call, so that its counts change together.
     #[derive(Clone, Debug, Serialize)]
     pub struct ChannelObservation {
         /// The channel.
@@ -74,32 +74,32 @@ observed! {
         pub channel: Channel,
         /// Events read from the feed.
         pub received: Count = "uw_ws_events_received_total",
-        /// Events found in the disk queue at the start.
+        /// Events found in the disk queue at startup.
         pub recovered: Count = "uw_ws_events_recovered_total",
-        /// Events whose every entry Redis has taken.
+        /// Events of which Redis has confirmed every entry.
         pub stored: Count = "uw_ws_events_stored_total",
-        /// Events that equal one of those shortly before byte for byte.
+        /// Events identical, byte for byte, to one received shortly before.
         pub duplicate: Count = "uw_ws_events_duplicate_total",
-        /// Events that were for no target.
+        /// Events outside the configured targets.
         pub filtered: Count = "uw_ws_events_filtered_total",
-        /// Events in the quarantine file.
+        /// Events written to the quarantine file.
         pub quarantined: Count = "uw_ws_events_quarantined_total",
-        /// Events that were read and lost.
+        /// Events read from the feed and lost.
         dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
-        /// Times that an event was found to be counted twice or not at all.
+        /// Times that the accounting found an event counted twice or not at all.
         #[serde(skip)]
         pub violations: Count = "uw_ws_conservation_violations_total",
-        /// Payloads off the documented shape, of those that were looked at.
+        /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
-        /// 1 while a channel is silent far beyond its own cadence, in market hours.
+        /// 1 while a channel has been silent far longer than its usual cadence, during market hours.
         pub silent: Flag = "uw_ws_channel_silent",
-        /// Unix time of the newest event; absent before the first.
+        /// Unix time of the latest event; absent before the first.
         #[serde(skip)]
         pub last_event_at: Moment = "uw_ws_last_event_timestamp_seconds",
-        /// Events that are in memory alone.
+        /// Events in memory only.
         #[serde(skip)]
         in_memory: Held,
-        /// Events that are in the disk queue.
+        /// Events in the disk queue.
         #[serde(skip)]
         spooled: Held,
         /// The ordinal of the next event.
@@ -108,14 +108,14 @@ observed! {
     }
 }
 
-/// A channel whose books do not balance.
+/// A channel whose counts do not balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which of the channels.
+    /// The channel.
     pub channel: Channel,
-    /// Events that came.
+    /// Events that arrived.
     pub came: u64,
-    /// Events that have ended, or are in memory or on disk.
+    /// Events with an outcome, in memory or on disk.
     pub accounted: u64,
 }
 
@@ -140,51 +140,51 @@ impl ChannelObservation {
         }
     }
 
-    /// Copies the counts of one moment: they go on growing while they are read, but in the copy no event has ended that
-    /// did not come.
+    /// Copies the counts consistently: they grow while being read, but every outcome in the copy belongs to an arrival
+    /// in the copy.
     #[must_use]
     pub fn reading(&self) -> ChannelObservation {
         let reading = self.clone();
-        fence(Ordering::Acquire); // an event comes before it ends: what came is read last
+        fence(Ordering::Acquire); // an event arrives before it ends: arrivals are read last
         reading.received.refresh(&self.received);
         reading.recovered.refresh(&self.recovered);
         reading
     }
 
-    /// Counts an event that was read and is in memory now. Answers with its ordinal: how many events of the channel
-    /// came before it, over all connections.
+    /// Counts an event that was read into memory. Returns its ordinal: the number of earlier events of the channel,
+    /// across all connections.
     pub fn receive(&self) -> u64 {
         self.in_memory.entered.add(1);
         self.received.add(1);
         self.next_ordinal.add(1)
     }
 
-    /// The ordinal of the next event.
+    /// Returns the ordinal of the next event.
     #[must_use]
     pub fn next_ordinal(&self) -> u64 {
         self.next_ordinal.get()
     }
 
-    /// Counts an event that was read and is for nobody.
+    /// Counts an event that was read and is outside the targets.
     pub fn filter(&self) {
         self.received.add(1);
         self.filtered.add(1);
     }
 
-    /// Counts events that the disk queue had at the start. The ordinals of new events are above `last_ordinal`.
+    /// Counts events found in the disk queue at startup. New events get ordinals above `last_ordinal`.
     pub fn recover(&self, events: u64, last_ordinal: u64) {
         self.spooled.entered.add(events);
         self.recovered.add(events);
         self.next_ordinal.raise_to(last_ordinal.saturating_add(1));
     }
 
-    /// Counts events that went from memory to disk.
+    /// Counts events that moved from memory to disk.
     pub fn spool(&self, events: u64) {
         self.spooled.entered.add(events);
         self.in_memory.left.add(events);
     }
 
-    /// Counts events that ended, where they were until then.
+    /// Counts events at `from` that reached an outcome.
     pub fn end(&self, from: Place, outcome: Outcome, events: u64) {
         self.held(from).left.add(events);
         self.ended_as(outcome).add(events);
@@ -206,39 +206,39 @@ impl ChannelObservation {
         }
     }
 
-    /// Events dropped for `reason`.
+    /// Returns the count of events dropped for `reason`.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> &Count {
         self.dropped.of(reason)
     }
 
-    /// Events dropped for whatever reason.
+    /// Returns the number of events dropped for any reason.
     #[must_use]
     pub fn dropped_in_all(&self) -> u64 {
         self.dropped.sum()
     }
 
-    /// Events that came.
+    /// Returns the number of events that arrived.
     #[must_use]
     pub fn came(&self) -> u64 {
         self.received.get() + self.recovered.get()
     }
 
-    /// Events that have ended, in whatever way.
+    /// Returns the number of events with any outcome.
     #[must_use]
     pub fn ended(&self) -> u64 {
         let counts = [&self.stored, &self.duplicate, &self.filtered, &self.quarantined];
         counts.into_iter().map(Count::get).sum::<u64>() + self.dropped_in_all()
     }
 
-    /// Events that came and have not ended.
+    /// Returns the number of events without an outcome.
     #[must_use]
     pub fn pending(&self) -> u64 {
         let ended = self.ended();
         self.came().saturating_sub(ended)
     }
 
-    /// What came, what became of it and what is pending, each by its name: the two sides of the equation.
+    /// Returns the terms of the equation, by name: arrivals, outcomes and pending events.
     #[must_use]
     pub fn books(&self) -> [(&'static str, u64); 8] {
         [
@@ -253,20 +253,21 @@ impl ChannelObservation {
         ]
     }
 
-    /// Whether no event was counted twice or not at all, as far as is known; to be asked of a reading.
+    /// Returns whether the equation holds, as far as is known; to be called on a
+    /// [`reading`](ChannelObservation::reading).
     #[must_use]
     pub fn is_conserved(&self) -> bool {
         self.ended() <= self.came() && self.violations.get() == 0
     }
 
-    /// Events that are in a place, as counted there.
+    /// Returns the number of events in a place, as counted there.
     #[must_use]
     pub fn held_in(&self, place: Place) -> u64 {
         self.held(place).now()
     }
 
-    /// Compares what came with what has ended or is held somewhere. Exact only on the thread on which events are
-    /// counted: elsewhere an event may be seen between two of its counts.
+    /// Compares arrivals with outcomes and held events. Exact only on the thread that counts events: elsewhere an event
+    /// may be seen between two of its counts.
     #[must_use]
     pub fn audit(&self) -> Option<Violation> {
         let (came, accounted) = (self.came(), self.ended() + self.in_memory.now() + self.spooled.now());
@@ -275,7 +276,7 @@ impl ChannelObservation {
 }
 
 impl Violation {
-    /// Events that came and are nowhere, modulo 2^64: two violations of a channel are the same if these are.
+    /// Returns the number of unaccounted events, modulo 2^64: two violations of a channel are the same if it is equal.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.came.wrapping_sub(self.accounted)

@@ -1,4 +1,4 @@
-//! What can be seen of a connection.
+//! Observations of a connection.
 
 use std::sync::Mutex;
 
@@ -11,33 +11,33 @@ use super::metric::observed;
 use crate::sync::lock;
 
 labelled! {
-    /// What a connection is doing.
+    /// The state of a connection.
     ConnectionState {
-        /// Waits for its next attempt.
+        /// Waiting for the next attempt.
         Waiting = "waiting",
-        /// Resolves, connects, shakes hands.
+        /// Resolving, connecting, shaking hands.
         Connecting = "connecting",
-        /// Open, with joins that are not acknowledged yet.
+        /// Open, with unacknowledged joins.
         Joining = "joining",
         /// Open, every join acknowledged.
         Live = "live",
-        /// Open, but not reading: its writer has no room.
+        /// Open, but not reading because the writer has no room.
         Blocked = "blocked",
-        /// Sends what it has and closes.
+        /// Delivering the events already read, and closing.
         Draining = "draining",
         /// Ended.
         Stopped = "stopped",
     }
 }
 
-/// A join of a connection, as the status shows it.
+/// A join of a connection, as shown in the status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JoinObservation {
     /// The topic.
     pub topic: String,
     /// Whether the feed acknowledged it in this session.
     pub acknowledged: bool,
-    /// What the feed said when it refused it.
+    /// The feed's reply if it refused the join.
     pub refused: Option<String>,
 }
 
@@ -45,36 +45,36 @@ observed! {
     /// One connection.
     #[derive(Debug, Default, Serialize)]
     pub struct ConnectionObservation {
-        /// Its name: the family, numbered when the family needs several.
+        /// The name: the family, numbered if the family needs several connections.
         pub name: String,
-        /// 1 for the present state of a connection, 0 for the others.
+        /// 1 for the current state of a connection, 0 for all others.
         pub state: StateCell<ConnectionState> = "uw_ws_connection_state" by "state",
-        /// Handshakes tried.
+        /// Handshakes attempted.
         pub attempts: Count = "uw_ws_connection_attempts_total",
         /// Handshakes accepted.
         pub accepted: Count = "uw_ws_connection_accepted_total",
         /// Handshakes refused with 401 or 403.
         pub refused: Count = "uw_ws_connection_refused_total",
-        /// Sessions that ended without our wish.
+        /// Unexpected disconnects.
         pub disconnects: Count = "uw_ws_connection_disconnects_total",
-        /// When the present session was opened.
+        /// Time at which the current session was opened.
         #[serde(skip)]
         pub session_since: Moment,
-        /// When the newest frame of any kind came.
+        /// Time of the latest frame of any kind.
         #[serde(skip)]
         pub last_frame_at: Moment,
-        /// When the newest event came in the present session.
+        /// Time of the latest event in the current session.
         #[serde(skip)]
         pub last_event_at: Moment,
-        /// Whether its silence in market hours means something.
+        /// Whether silence during market hours is significant.
         #[serde(skip)]
         pub is_steady: bool,
-        /// The channels that it carries, each at least once.
+        /// The channels of the connection; may contain repetitions.
         #[serde(skip)]
         pub channels: Vec<Channel>,
-        /// Joins of the plan.
+        /// Joins planned.
         pub expected: usize = "uw_ws_connection_joins_expected",
-        /// Its joins in the present session.
+        /// The joins of the current session.
         #[serde(skip)]
         pub joins: Mutex<Vec<JoinObservation>>,
         /// Why the last session or attempt ended.
@@ -97,20 +97,20 @@ impl ConnectionObservation {
         }
     }
 
-    /// Joins acknowledged in the present session.
+    /// Returns the number of joins acknowledged in the current session.
     #[must_use]
     pub fn joined(&self) -> usize {
         lock(&self.joins).iter().filter(|join| join.acknowledged).count()
     }
 
-    /// An attempt begins; which one it is.
+    /// Counts the beginning of an attempt; returns its number.
     pub fn attempt_begins(&self) -> u64 {
         self.attempts.add(1);
         self.state.set(ConnectionState::Connecting);
         self.attempts.get()
     }
 
-    /// A handshake was accepted.
+    /// Notes that a handshake was accepted.
     pub fn session_begins(&self) {
         self.accepted.add(1);
         self.session_since.set_now();
@@ -121,7 +121,7 @@ impl ConnectionObservation {
         }
     }
 
-    /// The session was lost.
+    /// Notes that the session was lost.
     pub fn session_lost(&self, reason: &str) {
         self.disconnects.add(1);
         self.session_since.clear();
@@ -131,7 +131,7 @@ impl ConnectionObservation {
         *lock(&self.last_error) = Some(reason.to_owned());
     }
 
-    /// The feed has answered a join; says whether that changes anything.
+    /// Notes the feed's reply to a join; returns whether anything changed.
     pub fn note_join(&self, topic: &str, acknowledged: bool, refused: Option<String>) -> bool {
         let mut joins = lock(&self.joins);
         let Some(join) = joins.iter_mut().find(|join| join.topic == topic) else { return false };

@@ -1,13 +1,13 @@
-//! What came from outside and was not taken as it was.
+//! External values not accepted as they were.
 
 use uw_websocket_core::labelled;
 
 labelled! {
-    /// Why a value was not taken as it was.
+    /// Why a value was not accepted as it was.
     Distrust {
-        /// It is larger than anything that belongs there, and was not read.
+        /// Larger than any valid value; not read.
         TooLarge = "too_large",
-        /// It claims to be of the future, and was taken as of now.
+        /// A time in the future, replaced with the current time.
         Future = "future",
     }
 }

@@ -6,7 +6,7 @@ use super::cells::{Count, CountsBy};
 use super::metric::observed;
 
 labelled! {
-    /// Reasons why the HTTP side refused or cut a client.
+    /// Reasons for which the HTTP side refuses or cuts off a client.
     HttpRefusal {
         /// The connection had waited longest for its client when a new one needed its slot.
         Evicted = "evicted",
@@ -29,7 +29,7 @@ observed! {
     /// Counts of the HTTP side.
     #[derive(Debug, Default)]
     pub struct HttpObservation {
-        /// Connections and requests that the HTTP side refused or cut.
+        /// HTTP connections and requests refused or cut off.
         refused: CountsBy<HttpRefusal> = "uw_ws_http_refused_total" by "reason",
     }
 }

@@ -1,11 +1,11 @@
-//! Histograms of how long events take.
+//! Histograms of event latencies.
 
 use std::time::Duration;
 
 use super::cells::{Count, Micros};
 
-/// Upper bounds of the latency histograms in seconds: from a fast local batch to the end of a Redis restart. They are
-/// narrow up to 10 ms, for an event is promised to be on disk within 5.
+/// Upper bounds of the latency histograms in seconds: from a fast local batch to the duration of a Redis restart. They
+/// are narrow up to 10 ms, since events are guaranteed to be on disk within 5 ms.
 pub const LATENCY_BOUNDS: [f64; 18] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.004, 0.005, 0.007_5, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0,
     5.0, 30.0, 120.0,
@@ -36,25 +36,25 @@ impl Latency {
         self.sum.add(other.sum.get());
     }
 
-    /// Observations per bucket, not cumulated; the last one is above every bound.
+    /// Returns the observations per bucket, not cumulated; the last bucket is above every bound.
     #[must_use]
     pub fn buckets(&self) -> Vec<u64> {
         self.buckets.iter().map(Count::get).collect()
     }
 
-    /// How many observations there were.
+    /// Returns the number of observations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(Count::get).sum()
     }
 
-    /// Sum of all observations in seconds.
+    /// Returns the sum of all observations in seconds.
     #[must_use]
     pub fn sum_seconds(&self) -> f64 {
         self.sum.seconds()
     }
 
-    /// The upper bound in seconds of the bucket that holds the `q`-quantile; `None` without observations.
+    /// Returns the upper bound, in seconds, of the bucket with the `q`-quantile; `None` without observations.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let buckets = self.buckets();

@@ -1,4 +1,4 @@
-//! What can be seen of the lease.
+//! Observations of the lease.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -9,23 +9,23 @@ use uw_websocket_core::labelled;
 use super::cells::{StateCell, unlocked};
 
 labelled! {
-    /// What this instance is, beside others with the same prefix.
+    /// The role of this instance among those with the same prefix.
     LeaseState {
-        /// The owner, as far as it knows, but Redis has not confirmed it lately: it reads and does not write.
+        /// Presumably the owner, but without a recent confirmation by Redis: reads and does not write.
         Unconfirmed = "unconfirmed",
         /// The owner.
         Held = "held",
-        /// Another instance is the owner; this one waits.
+        /// Another instance is the owner; this one stands by.
         Standby = "standby",
     }
 }
 
-/// The lease, as this instance sees it.
+/// The lease from the view of this instance.
 #[derive(Debug, Default, Serialize)]
 pub struct LeaseObservation {
-    /// What this instance is.
+    /// The role of this instance.
     pub state: StateCell<LeaseState>,
-    /// The owner that it stands by for.
+    /// The owner that this instance stands by for.
     #[serde(serialize_with = "unlocked")]
     pub owner: Mutex<Option<String>>,
     /// Whether Redis answered the last claim.

@@ -1,4 +1,4 @@
-//! What a metric is, and how a part of the service declares its metrics.
+//! Metrics, and their declaration by the parts of the service.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::sync::lock;
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows; starts again from zero with the process.
+    /// Only grows; restarts from zero with the process.
     Counter,
     /// Goes up and down.
     Gauge,
@@ -23,7 +23,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// The type's name in the text format.
+    /// Returns the type's name in the text format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,19 +37,19 @@ impl MetricKind {
 /// A metric of a part of the service.
 #[derive(Debug)]
 pub struct Metric<P: 'static> {
-    /// The name as it is scraped.
+    /// The name in the exposition.
     pub name: &'static str,
-    /// Its type.
+    /// The type.
     pub kind: MetricKind,
-    /// The label that tells the series of one part apart, where it has several.
+    /// The label that distinguishes the series of one part, if it has several.
     pub label: Option<&'static str>,
-    /// What it says, without a final period.
+    /// The help text, without a final period.
     pub help: &'static str,
-    /// Reads it.
+    /// Reads the value.
     pub read: fn(&P) -> MetricValue,
 }
 
-/// A metric at one moment.
+/// The value of a metric at one moment.
 #[derive(Debug)]
 pub enum MetricValue {
     /// No series yet.
@@ -69,7 +69,7 @@ pub(crate) trait AsMetric {
     /// The type of the metric.
     const KIND: MetricKind;
 
-    /// Reads it.
+    /// Reads the value.
     fn read(&self) -> MetricValue;
 }
 
@@ -108,7 +108,7 @@ impl<L: Labelled> AsMetric for CountsBy<L> {
     }
 }
 
-/// A series for each state: 1 for the present one, 0 for the others.
+/// One series per state: 1 for the current one, 0 for all others.
 impl<S: Labelled> AsMetric for StateCell<S> {
     const KIND: MetricKind = MetricKind::Gauge;
 
@@ -119,7 +119,7 @@ impl<S: Labelled> AsMetric for StateCell<S> {
     }
 }
 
-/// The help of a metric from the doc comment of its field: without the period at its end.
+/// Derives the help text of a metric from the doc comment of its field, without the final period.
 pub(crate) const fn help(doc: &'static str) -> &'static str {
     let doc = doc.trim_ascii();
     match doc.as_bytes() {
@@ -128,9 +128,9 @@ pub(crate) const fn help(doc: &'static str) -> &'static str {
     }
 }
 
-/// Declares a part of the service with what can be seen of it, each value once: a field is a field of the struct, a field
-/// of the status where the struct is serialized, and with `= "name"` a metric whose help is the field's doc comment.
-/// `by "label"` names the label of a field that is several series.
+/// Declares the observations of a part of the service, each value once: a field is a field of the struct, a field of
+/// the status if the struct is serialized, and with `= "name"` a metric whose help text is the field's doc comment. `by
+/// "label"` names the label of a field with several series.
 macro_rules! observed {
     (@metric $part:ident $field:ident $type:ty, $doc:expr,) => {
         None
@@ -170,7 +170,7 @@ macro_rules! observed {
                 observed!(@metric $part $field $type, concat!($($doc),+), $($name $($label)?)?),
             )*];
 
-            /// The metrics among its fields, in their order.
+            /// Iterates over the metrics among the fields, in order.
             $part_vis fn metrics() -> impl Iterator<Item = &'static $crate::observation::metric::Metric<$part>> {
                 Self::METRICS.iter().flatten()
             }

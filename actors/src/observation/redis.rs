@@ -1,22 +1,22 @@
-//! What can be seen of Redis itself.
+//! Observations of Redis itself.
 
 use std::sync::{Mutex, OnceLock};
 
 use serde::Serialize;
 
-/// Redis, as it was when it was last asked.
+/// Redis, as of the last query.
 #[derive(Debug, Default)]
 pub struct RedisObservation {
-    /// What it said; nothing while it does not answer.
+    /// The facts reported; empty while Redis does not answer.
     pub facts: Mutex<RedisFacts>,
-    /// Bytes that the settings can come to, if they have a bound.
+    /// Memory that the settings may require, in bytes, if bounded.
     pub forecast_bytes: OnceLock<u64>,
 }
 
-/// What Redis says of itself. It may refuse to, to a user with few rights.
+/// Facts that Redis reports about itself, unless the user lacks the permission.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RedisFacts {
-    /// Its version; Valkey's with its name.
+    /// The version; for Valkey with its name.
     pub version: Option<String>,
     /// `used_memory`.
     pub used_bytes: Option<u64>,
@@ -35,7 +35,7 @@ impl RedisFacts {
             values.map(str::trim).find(|value| !value.is_empty())
         };
         let bytes = |name| field(name).and_then(|value| value.parse().ok());
-        // Valkey keeps `redis_version` at 7.2.4 for clients that look at it
+        // Valkey keeps `redis_version` at 7.2.4 for clients that check it
         let valkey = field("valkey_version").map(|version| format!("{version} (Valkey)"));
         RedisFacts {
             version: valkey.or_else(|| field("redis_version").map(str::to_owned)),

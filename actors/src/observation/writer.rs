@@ -1,4 +1,4 @@
-//! What can be seen of a writer and its shard.
+//! Observations of a writer and its shard.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -11,15 +11,15 @@ use super::latency::Latency;
 use super::metric::observed;
 
 labelled! {
-    /// What a writer is doing.
+    /// The state of a writer.
     WriterState {
         /// Nothing to write.
         Idle = "idle",
-        /// A transaction is under way.
+        /// A transaction is in progress.
         Writing = "writing",
-        /// Redis is away or refuses; the writer keeps trying.
+        /// Redis is unavailable or refuses; the writer keeps retrying.
         Retrying = "retrying",
-        /// Something to write, but Redis has not confirmed the lease.
+        /// Events are waiting, but Redis has not confirmed the lease.
         AwaitingLease = "awaiting_lease",
         /// Ended.
         Stopped = "stopped",
@@ -30,67 +30,67 @@ observed! {
     /// One writer and its shard.
     #[derive(Debug, Default, Serialize)]
     pub struct WriterObservation {
-        /// 1 for the present state of a writer, 0 for the others.
+        /// 1 for the current state of a writer, 0 for all others.
         pub state: StateCell<WriterState> = "uw_ws_writer_state" by "state",
-        /// Whether Redis took the writer's last transaction or ping.
+        /// Whether Redis confirmed the writer's last transaction or ping.
         pub redis_up: AtomicBool,
-        /// Why Redis did not.
+        /// The last error of Redis.
         #[serde(serialize_with = "unlocked")]
         pub last_error: Mutex<Option<String>>,
-        /// From the read of a frame to the end of its append to the disk queue, one observation an event.
+        /// Time from reading a frame to completing its append to the disk queue; one observation per event.
         #[serde(skip)]
         pub append_latency: Latency = "uw_ws_append_latency_seconds",
-        /// From the read of a frame to the reply of Redis.
+        /// Time from reading a frame to the reply from Redis.
         #[serde(skip)]
         pub latency: Latency,
-        /// Time that connections waited for room in the inbox of a shard.
+        /// Time connections spent waiting for room in the inbox of a shard.
         #[serde(rename = "mailbox_wait_seconds")]
         pub mailbox_wait_us: Micros = "uw_ws_mailbox_wait_seconds_total",
-        /// Batches that were delivered into the inbox of a shard.
+        /// Batches delivered to the inbox of a shard.
         #[serde(skip)]
         pub batches_in: Count = "uw_ws_writer_batches_total",
-        /// Batches that left it for good.
+        /// Batches that left the inbox permanently.
         #[serde(skip)]
         pub batches_out: Count,
-        /// Memory of the batches that were delivered into the inbox of a shard.
+        /// Bytes of memory of the batches delivered to the inbox of a shard.
         #[serde(skip)]
         pub bytes_in: Count = "uw_ws_writer_bytes_total",
-        /// Memory of the batches that left it for good.
+        /// Memory of the batches that left the inbox permanently.
         #[serde(skip)]
         pub bytes_out: Count,
-        /// Transactions that Redis took.
+        /// Transactions confirmed by Redis.
         pub transactions: Count = "uw_ws_writer_transactions_total",
         /// Events in these transactions.
         pub events: Count = "uw_ws_writer_events_total",
-        /// Transactions that failed and were tried again.
+        /// Failed transactions that were retried.
         pub retries: Count = "uw_ws_writer_retries_total",
-        /// Transactions whose outcome had to be looked up.
+        /// Transactions whose outcome had to be looked up in Redis.
         pub unknown_outcomes: Count = "uw_ws_writer_unknown_outcomes_total",
-        /// Its hashes.
+        /// The writer's hashes.
         pub snapshots: SnapshotObservation,
-        /// Events in the disk queue that Redis has not taken.
+        /// Events in the disk queue not yet confirmed by Redis.
         #[serde(skip)]
         pub spool_events: Gauge = "uw_ws_spool_events",
-        /// What the disk queue takes, with what is kept of the events that Redis has taken.
+        /// Size of the disk queue, including the retained events that Redis has already confirmed.
         #[serde(skip)]
         pub spool_bytes: Gauge = "uw_ws_spool_bytes",
-        /// When the oldest of the events in the disk queue came.
+        /// Time at which the oldest event in the disk queue was received.
         #[serde(skip)]
         pub spool_oldest: Moment,
-        /// Why the disk does not take appends, while it does not.
+        /// Why the disk does not accept appends; `None` while it does.
         #[serde(skip)]
         pub spool_fault: Mutex<Option<String>>,
     }
 }
 
 impl WriterObservation {
-    /// Batches in the inbox.
+    /// Returns the number of batches in the inbox.
     #[must_use]
     pub fn batches_waiting(&self) -> u64 {
         depth(&self.batches_in, &self.batches_out)
     }
 
-    /// Memory of the batches in the inbox.
+    /// Returns the memory of the batches in the inbox, in bytes.
     #[must_use]
     pub fn bytes_waiting(&self) -> u64 {
         depth(&self.bytes_in, &self.bytes_out)
@@ -98,7 +98,7 @@ impl WriterObservation {
 }
 
 labelled! {
-    /// A kind of hash that a writer keeps fresh.
+    /// A kind of hash kept up to date by a writer.
     SnapshotKind {
         /// `ws:latest:` hashes.
         Latest = "latest",
@@ -110,37 +110,37 @@ labelled! {
 }
 
 labelled! {
-    /// What did not go straight with a hash.
+    /// A problem with writing a hash.
     SnapshotTrouble {
-        /// A write was not made because the fetcher had written in between; it is tried again.
+        /// The fetcher had written in between; the write is retried.
         Conflict = "conflict",
-        /// A write was put off for a second after as many conflicts in a row as are tolerated.
+        /// The write was put off for a second after the maximum number of consecutive conflicts.
         PutOff = "put_off",
-        /// Redis refused a write for a reason of the key's.
+        /// Redis refused the write because of the key.
         Refused = "refused",
-        /// The hashes of an event were not written because too many waited.
+        /// The hashes of an event were not written because too many updates were waiting.
         Skipped = "skipped",
-        /// A body was found to be of another shape than its endpoint's, and left alone.
+        /// A body had a different shape than its endpoint's, and was left untouched.
         Unreadable = "unreadable",
-        /// An event cannot become part of a body.
+        /// An event cannot be converted to a part of a body.
         Untranslatable = "untranslatable",
     }
 }
 
 observed! {
-    /// The hashes that a writer keeps fresh.
+    /// The hashes kept up to date by a writer.
     #[derive(Debug, Default, Serialize)]
     pub struct SnapshotObservation {
-        /// Writes of `ws:latest:` and `rest:` hashes, and cells of `ws:map:` hashes written.
+        /// Writes of `ws:latest:` and `rest:` hashes, and of cells of `ws:map:` hashes.
         pub writes: CountsBy<SnapshotKind> = "uw_ws_snapshot_writes_total" by "kind",
-        /// Bodies under `rest:` that were written because somebody else had written older rows.
+        /// Bodies under `rest:` rewritten because another writer had stored older rows.
         pub healed: Count = "uw_ws_snapshot_healed_total",
-        /// What did not go straight: `conflict` and `put_off` are tried again; `refused` by Redis; `unreadable` bodies
-        /// are left alone; `untranslatable` and `skipped` events are in their streams alone.
+        /// Snapshot problems: `conflict` and `put_off` are retried; `refused` by Redis; `unreadable` bodies are left
+        /// untouched; `untranslatable` and `skipped` events are in their streams only.
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
-        /// Memory of what waits to be written to hashes.
+        /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
-        /// Memory of the bodies of REST that are held.
+        /// Memory of the cached REST bodies.
         pub held_bytes: Gauge = "uw_ws_snapshot_held_bytes",
     }
 }

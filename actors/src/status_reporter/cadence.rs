@@ -1,36 +1,36 @@
-//! When the silence of a channel is worth a warning: when it is far beyond the cadence that the channel has shown.
+//! Detects silences of a channel that deserve a warning: those far beyond its observed cadence.
 
 use std::time::{Duration, Instant};
 
-/// Arrivals before a cadence is believed.
+/// Minimum number of arrivals before a cadence is trusted.
 const ENOUGH: u32 = 20;
-/// A silence is remarkable from this many times the longest interval seen …
+/// A silence is reported from this many times the longest interval seen …
 const FACTOR: u32 = 5;
-/// … and from this length on: gex waves come every 10 to 30 s.
+/// … and from this length on: gex waves arrive every 10 to 30 s.
 const SHORTEST: Duration = Duration::from_secs(60);
 
-/// The arrivals of one channel, looked at once a second.
+/// The arrivals of one channel, checked once per second.
 #[derive(Debug, Default)]
 pub(super) struct Cadence {
-    /// The count when it was last looked at, and since when it has been so.
+    /// The last count, and the time since which it is unchanged.
     seen: Option<(u64, Instant)>,
     changes: u32,
     longest: Duration,
     is_warned: bool,
 }
 
-/// A silence that is worth a warning.
+/// A silence that deserves a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
-    /// How long it has lasted.
+    /// The duration so far.
     pub(super) lasted: Duration,
     /// The longest interval before it.
     pub(super) usual: Duration,
 }
 
 impl Cadence {
-    /// Looks at the number of arrivals so far. While `is_expected` is false (the market is closed, the socket is not
-    /// open) silence means nothing and nothing is learnt. A silence is reported once.
+    /// Checks the number of arrivals so far. While `is_expected` is false (the market is closed, the socket is not
+    /// open), silence is not significant and does not affect the cadence. A silence is reported once.
     pub(super) fn look(&mut self, arrivals: u64, is_expected: bool, now: Instant) -> Option<Silence> {
         let Some((count, since)) = self.seen.filter(|_| is_expected) else {
             self.seen = Some((arrivals, now));
@@ -55,7 +55,7 @@ impl Cadence {
         Some(Silence { lasted, usual: self.longest })
     }
 
-    /// Whether the present silence has been reported.
+    /// Returns whether the current silence has been reported.
     #[must_use]
     pub(super) fn is_silent(&self) -> bool {
         self.is_warned
@@ -70,7 +70,7 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// A channel that had an arrival every ten seconds, and the time of its last one.
+    /// A channel with an arrival every ten seconds, and the time of the last one.
     fn steady() -> (Cadence, Instant) {
         let start = Instant::now();
         let mut cadence = Cadence::default();

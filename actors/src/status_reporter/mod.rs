@@ -1,8 +1,8 @@
-//! The status reporter: publishes what nobody has asked for.
+//! The status reporter: publishes the status periodically.
 //!
-//! Once a second it looks at the observations for silences worth a warning, every ten seconds (and when
-//! the state changes) it writes `ws:status`, every fifteen it asks Redis about itself, once a minute it logs the counts of
-//! each channel. It reads observations only, and nothing waits for it.
+//! Once per second it checks the observations for silences that deserve a warning; every ten seconds, and on every
+//! change of state, it writes `ws:status`; every fifteen it queries Redis about itself; once per minute it logs the
+//! counts of each channel. It only reads observations, and nothing waits for it.
 
 mod cadence;
 
@@ -23,17 +23,18 @@ use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
 use crate::redis_pool;
 
-/// How often observations are looked at.
+/// Interval between checks of the observations.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often `ws:status` is written: thrice within its time to live.
+/// Interval between writes of `ws:status`, in checks: three within its time to live.
 const STATUS_EVERY: u64 = 10;
-/// Time to live of `ws:status` in seconds: a dead service is gone from Redis within this.
+/// Time to live of `ws:status` in seconds, after which a dead service disappears from Redis.
 const STATUS_TTL: i64 = 30;
-/// How often each channel's counts are logged, in looks.
+/// Interval between logs of each channel's counts, in checks.
 const COUNTS_EVERY: u64 = 60;
-/// How often Redis is asked about its memory, in looks: it changes slowly, and the answer costs Redis some microseconds.
+/// Interval between queries of Redis' memory, in checks: it changes slowly, and the reply costs Redis some
+/// microseconds.
 const FACTS_EVERY: u64 = 15;
-/// A socket that was joined for so long without an event, while another delivers, is reported.
+/// Time without an event after which a joined socket is reported, if another one delivers.
 const SILENT_SOCKET: Duration = Duration::from_secs(60);
 
 /// The actor.
@@ -77,7 +78,7 @@ impl StatusReporter {
     fn look(&mut self, context: &mut Context<StatusReporter>) {
         let state = state(&self.observations);
         if !self.role.borrow().may_write() {
-            // another instance's status, or none: ours is written as soon as it may be
+            // the status is another instance's, or absent: ours is written as soon as permitted
             self.written_state = "";
         } else if self.looks.is_multiple_of(STATUS_EVERY) || state != self.written_state {
             self.written_state = state;
@@ -175,7 +176,7 @@ impl StatusReporter {
                 let mut connection = pool.get().await.map_err(|error| error.to_string())?;
                 status.exec_async(&mut connection).await.map_err(|error| error.to_string())
             };
-            // the writers tell of a Redis that is away; the status is written again in a few seconds
+            // the writers report an unavailable Redis; the status is written again in a few seconds
             if let Err(error) = written.await {
                 debug!(log, "status not written"; "error" => %error);
             }
@@ -184,14 +185,14 @@ impl StatusReporter {
     }
 }
 
-/// Whether every connection that carries the channel is live: what the others do says nothing about its silence.
+/// Returns whether every connection that carries the channel is live; the others do not affect its silence.
 fn is_live(observations: &Observations, channel: &Channel) -> bool {
     let mut carriers =
         observations.connections.iter().filter(|connection| connection.channels.contains(channel));
     carriers.all(|connection| connection.state.get() == ConnectionState::Live)
 }
 
-/// `running`; `degraded` while a connection is not live or Redis is away; `stopping`.
+/// Returns `running`; `degraded` while a connection is not live or Redis is unavailable; or `stopping`.
 fn state(observations: &Observations) -> &'static str {
     let is_live = |connection: &ConnectionObservation| connection.state.get() == ConnectionState::Live;
     if observations.stopping.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! A channel, and all of them together, as the status shows them.
+//! The channels, and their sums, in the status.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ pub(super) struct ChannelStatus<'s> {
     #[serde(flatten)]
     counts: &'s ChannelObservation,
     pending: u64,
-    /// Events received a second in the last whole step of [`STEP`](crate::http::history::STEP).
+    /// Events received per second in the last complete step of [`STEP`](crate::http::history::STEP).
     rate_per_second: Option<f64>,
     /// The same for each of the last steps, oldest first.
     rates: Vec<Option<f64>>,
-    /// Age of the newest event.
+    /// Age of the latest event.
     last_event_age_seconds: Option<f64>,
-    /// Whether the equation holds, and every pending event is in memory or on disk; false says that an event was
+    /// Whether the equation holds and every pending event is in memory or on disk; `false` means that an event was
     /// counted twice or not at all.
     conserved: bool,
 }
 
-/// The sums of all channels, which obey the same equation, by the names of [`ChannelObservation::books`].
+/// The sums over all channels, which satisfy the same equation, by the names of [`ChannelObservation::books`].
 pub(super) fn totals(channels: &[ChannelObservation]) -> BTreeMap<&'static str, u64> {
     let mut totals = BTreeMap::new();
     for (name, events) in channels.iter().flat_map(ChannelObservation::books) {

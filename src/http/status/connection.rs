@@ -1,4 +1,4 @@
-//! A connection, as the status shows it.
+//! The connections in the status.
 
 use serde::Serialize;
 use uw_websocket_actors::observation::{ConnectionObservation, JoinObservation, lock};
@@ -10,13 +10,13 @@ use crate::http::snapshot::Snapshot;
 pub(super) struct ConnectionStatus<'s> {
     #[serde(flatten)]
     connection: &'s ConnectionObservation,
-    /// Age of the present session.
+    /// Age of the current session.
     session_seconds: Option<f64>,
-    /// Age of the newest frame of any kind.
+    /// Age of the latest frame of any kind.
     last_frame_age_seconds: Option<f64>,
-    /// Age of the newest event of the present session.
+    /// Age of the latest event of the current session.
     last_event_age_seconds: Option<f64>,
-    /// Joins acknowledged in the present session.
+    /// Joins acknowledged in the current session.
     joined: usize,
     joins: Vec<JoinObservation>,
 }

@@ -1,4 +1,4 @@
-//! A writer and its disk queue, as the status shows them.
+//! The writers and their disk queues in the status.
 
 use serde::Serialize;
 use uw_websocket_actors::observation::{Latency, WriterObservation, lock};
@@ -9,21 +9,21 @@ use crate::http::snapshot::Snapshot;
 /// A writer.
 #[derive(Debug, Serialize)]
 pub(super) struct WriterStatus<'s> {
-    /// The number of its shard.
+    /// The number of the shard.
     shard: usize,
     #[serde(flatten)]
     writer: &'s WriterObservation,
-    /// Batches that wait or are being written.
+    /// Batches waiting or being written.
     batches_waiting: u64,
     /// Payload bytes of these batches.
     bytes_waiting: u64,
-    /// Events that Redis took a second, in the last whole step.
+    /// Events confirmed by Redis per second, in the last complete step.
     rate_per_second: Option<f64>,
-    /// Events in a transaction, on average.
+    /// Average number of events per transaction.
     events_per_transaction: Option<f64>,
-    /// Half of the events were stored at most this long after their frame was read.
+    /// Median time from reading a frame to storing its event.
     latency_p50_seconds: Option<f64>,
-    /// So were 99 % of them. `null` also above the greatest bound of the histogram, 120 s.
+    /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
     latency_p99_seconds: Option<f64>,
     spool: SpoolStatus,
 }
@@ -31,21 +31,21 @@ pub(super) struct WriterStatus<'s> {
 /// The disk queue of a writer.
 #[derive(Debug, Serialize)]
 struct SpoolStatus {
-    /// Events that Redis has not taken.
+    /// Events not yet confirmed by Redis.
     events: u64,
-    /// What it takes on disk, with what is kept of the events that Redis has taken.
+    /// Size on disk, including the retained events that Redis has already confirmed.
     bytes: u64,
-    /// Age of the oldest of its events.
+    /// Age of the oldest event.
     oldest_seconds: Option<f64>,
-    /// Events that were appended to it.
+    /// Events appended.
     appended: u64,
-    /// Half of them were on disk at most this long after their frame was read.
+    /// Median time from reading a frame to the event being on disk.
     append_p50_seconds: Option<f64>,
-    /// So were 99 % of them. `null` also above the greatest bound of the histogram, 120 s.
+    /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
     append_p99_seconds: Option<f64>,
-    /// In how many seconds it is empty, if it goes on shrinking as in the last whole step; `null` while it does not.
+    /// Seconds until the queue is empty if it keeps shrinking as in the last complete step; `null` while it does not.
     drain_seconds: Option<f64>,
-    /// Why the disk does not take appends.
+    /// Why the disk does not accept appends.
     error: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl SpoolStatus {
     }
 }
 
-/// JSON has no infinity: a quantile above every bound is none.
+/// JSON has no infinity: a quantile above every bound is `None`.
 fn quantile(latency: &Latency, q: f64) -> Option<f64> {
     latency.quantile(q).filter(|bound| bound.is_finite())
 }

@@ -1,16 +1,16 @@
-//! What is not believed of a document: others may write to Redis.
+//! Validation of a document, since other programs may write to Redis.
 
 use uw_websocket_core::time::hold_back;
 
 use super::{Checkpoint, Kept, LifeError};
 
-/// Longest name of an instance or a topic; ours have some dozens of bytes.
+/// Maximum length of the name of an instance or a topic; ours have a few dozen bytes.
 const MAX_NAME: usize = 256;
-/// Topics at most: far more than the vendor's sockets take.
+/// Maximum number of topics: far more than the vendor's sockets accept.
 const MAX_TOPICS: usize = 16_384;
 
 impl Checkpoint {
-    /// What goes into logs and gaps is no longer than a service makes it.
+    /// Rejects names and numbers of topics beyond the bounds, since names end up in logs and gaps.
     pub(super) fn checked(self) -> Result<Checkpoint, LifeError> {
         if self.instance.len() > MAX_NAME {
             return Err(LifeError::Foreign("its `instance` is longer than any name"));
@@ -21,7 +21,7 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// Takes what claims to be of the future as of `now`; how many times that were.
+    /// Replaces times in the future with `now`; returns the number of times replaced.
     pub fn hold_back(&mut self, now: u64) -> u64 {
         let mut ahead = 0;
         let mut hold = |at: &mut u64| ahead += u64::from(hold_back(at, now));
