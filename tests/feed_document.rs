@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uw_websocket_actors::forecast::Usual;
 use uw_websocket_core::channel::shape;
-use uw_websocket_core::channel::spec::{ChannelSpec, Field, Kind, Scope};
+use uw_websocket_core::channel::spec::{ChannelSpec, Field, FieldKind, Scope};
 use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::duplicates::WINDOW;
 use uw_websocket_core::event::Channel;
@@ -49,12 +49,12 @@ fn fields(spec: &ChannelSpec) -> String {
 fn fits(field: &Field, value: &Value) -> bool {
     let is_decimal = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
     match field.kind {
-        Kind::Text | Kind::OneOf(_) => value.is_string() || field.is_optional && value.is_null(),
-        Kind::Decimal => value.as_str().is_some_and(is_decimal),
-        Kind::Count | Kind::Millis => value.is_u64(),
-        Kind::Number => value.is_number(),
-        Kind::Flag => value.is_boolean(),
-        Kind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
+        FieldKind::Text | FieldKind::OneOf(_) => value.is_string() || field.is_optional && value.is_null(),
+        FieldKind::Decimal => value.as_str().is_some_and(is_decimal),
+        FieldKind::Count | FieldKind::Millis => value.is_u64(),
+        FieldKind::Number => value.is_number(),
+        FieldKind::Flag => value.is_boolean(),
+        FieldKind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
     }
 }
 

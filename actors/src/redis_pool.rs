@@ -14,7 +14,7 @@ use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::tls;
-use crate::writer::store::Connection;
+use crate::writer::store::RedisConnection;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::{Address, AddressError};
 
@@ -102,7 +102,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
-    Connection::open(address, &Heartbeat::default()).await?.probe(prefix).await
+    RedisConnection::open(address, &Heartbeat::default()).await?.probe(prefix).await
 }
 
 /// Returns the version as reported by Redis.

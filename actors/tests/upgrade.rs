@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use uw_websocket_core::event::Symbol;
 use uw_websocket_core::spool::{
-    DamageKind, Limits, Record, Records, ShardFolder, Spool, StreamName, shard_folders,
+    DamageKind, Limits, Record, RecordStream, Records, ShardFolder, Spool, shard_folders,
 };
 use uw_websocket_core::time::iso_utc;
 
@@ -47,7 +47,7 @@ impl Event {
 
     fn of(record: &Record) -> Event {
         let stream = |symbol: &Option<Symbol>| {
-            StreamName { channel: &record.channel, symbol: symbol.as_ref().map(Symbol::as_str) }.to_string()
+            RecordStream { channel: &record.channel, symbol: symbol.as_ref().map(Symbol::as_str) }.to_string()
         };
         Event {
             seq: record.seq,

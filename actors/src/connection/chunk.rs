@@ -17,7 +17,7 @@ pub const CHUNK: usize = 512;
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// The reason why reading ended.
-pub enum Unreadable {
+pub enum ReadError {
     /// The peer closed the connection without a close frame.
     Ended,
     /// The socket failed, or the peer violated the protocol.
@@ -35,7 +35,7 @@ pub enum Asked {
 }
 
 /// Whether the socket may have more data.
-pub enum Left {
+pub enum Remainder {
     /// Everything was read.
     Nothing,
     /// A bound of the chunk was reached.
@@ -48,24 +48,24 @@ pub async fn next_chunk(
     socket: &mut FeedSocket,
     assembler: &mut Assembler,
     chunk: &mut Vec<Incoming>,
-) -> Result<Left, Unreadable> {
+) -> Result<Remainder, ReadError> {
     poll_fn(|context| {
         let mut bytes = 0;
         while chunk.len() < CHUNK && bytes < CHUNK_BYTES {
             match Pin::new(&mut *socket).poll_next(context) {
                 Poll::Pending if chunk.is_empty() => return Poll::Pending,
-                Poll::Pending => return Poll::Ready(Ok(Left::Nothing)),
-                Poll::Ready(None) => return Poll::Ready(Err(Unreadable::Ended)),
+                Poll::Pending => return Poll::Ready(Ok(Remainder::Nothing)),
+                Poll::Ready(None) => return Poll::Ready(Err(ReadError::Ended)),
                 Poll::Ready(Some(frame)) => match frame.and_then(|frame| assembler.accept(frame)) {
                     Ok(message) => {
                         bytes += message.as_ref().map_or(0, Incoming::text_len);
                         chunk.extend(message);
                     }
-                    Err(error) => return Poll::Ready(Err(Unreadable::Socket(error))),
+                    Err(error) => return Poll::Ready(Err(ReadError::Socket(error))),
                 },
             }
         }
-        Poll::Ready(Ok(Left::Perhaps))
+        Poll::Ready(Ok(Remainder::Perhaps))
     })
     .await
 }

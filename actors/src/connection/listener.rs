@@ -19,12 +19,12 @@ use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
-use super::chunk::{Asked, CHUNK, Left, Unreadable, closed, next_chunk};
+use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
 use super::reconnect::ReconnectPolicy;
-use super::session::{Acknowledged, Death, Due, Session, join_frame};
+use super::session::{Acknowledged, Death, Due, FeedSession, join_frame};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::gap::GapReason;
@@ -191,7 +191,7 @@ impl Listener {
         let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
         let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
         let mut session =
-            Session::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
+            FeedSession::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
         self.observed().session_begins();
         self.watch.opened();
         info!(self.log, "connected"; "joins" => topics.len());
@@ -206,7 +206,7 @@ impl Listener {
         (end, opened.elapsed())
     }
 
-    async fn listen(&mut self, socket: &mut FeedSocket, session: &mut Session) -> End {
+    async fn listen(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> End {
         let mut assembler = Assembler::default();
         let mut chunk = Vec::with_capacity(CHUNK);
         loop {
@@ -236,7 +236,7 @@ impl Listener {
             }
             self.forwarder.flush();
             self.faults.reach(FaultPoint::Delivered).await;
-            if matches!(read, Ok(Left::Perhaps)) {
+            if matches!(read, Ok(Remainder::Perhaps)) {
                 // there may be more to read, but the replies that this thread's writers await come first, so that
                 // Redis is never idle
                 yield_now().await;
@@ -263,7 +263,7 @@ impl Listener {
     }
 
     /// Sends the joins and pings that are due.
-    async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut Session) -> Option<End> {
+    async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> Option<End> {
         let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
         while let Some(due) = session.due(Instant::now(), market_is_open) {
             let message = match due {
@@ -294,7 +294,7 @@ impl Listener {
         None
     }
 
-    fn show_state(&mut self, session: &mut Session, reads: bool) {
+    fn show_state(&mut self, session: &mut FeedSession, reads: bool) {
         let now = Instant::now();
         if reads {
             session.resume(now);
@@ -319,7 +319,7 @@ impl Listener {
     }
 
     /// Processes a chunk up to a close frame, completely before any answer is sent: sending may fail.
-    fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut Session) -> Asked {
+    fn accept(&mut self, chunk: &mut Vec<Incoming>, read_at: ReadAt, session: &mut FeedSession) -> Asked {
         let mut asked = Asked::Nothing;
         for incoming in chunk.drain(..) {
             match incoming {
@@ -336,7 +336,7 @@ impl Listener {
         asked
     }
 
-    fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut Session) {
+    fn accept_text(&mut self, frame: &Bytes, read_at: ReadAt, session: &mut FeedSession) {
         self.faults.strike_at(FaultPoint::FrameTaken);
         match self.decoder.take(frame, read_at) {
             Decoded::Event(event) => {
@@ -362,7 +362,7 @@ impl Listener {
 
     /// Logs a new refusal as such; others count as rejected frames, which are sampled: a feed may refuse
     /// repeatedly, and topics that were never joined.
-    fn note_refusal(&mut self, frame: &Bytes, topic: &str, text: &str, session: &mut Session) {
+    fn note_refusal(&mut self, frame: &Bytes, topic: &str, text: &str, session: &mut FeedSession) {
         let counts = session.refuse(topic);
         if counts && self.observed().note_join(topic, false, Some(text.to_owned())) {
             self.observations.rejected(Rejection::JoinRefused).add(1);
@@ -382,10 +382,10 @@ impl Listener {
         }
     }
 
-    fn unreadable(&mut self, error: &Unreadable) -> End {
+    fn unreadable(&mut self, error: &ReadError) -> End {
         lost(match error {
-            Unreadable::Ended => "connection closed without a close frame".into(),
-            Unreadable::Socket(error) => {
+            ReadError::Ended => "connection closed without a close frame".into(),
+            ReadError::Socket(error) => {
                 if let SocketError::TooLarge(length) = error {
                     self.decoder.reject(Rejection::TooLarge, format!("{length} bytes").as_bytes());
                 }

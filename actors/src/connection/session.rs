@@ -56,7 +56,7 @@ pub enum Acknowledged {
 
 /// The session of one open socket.
 #[derive(Debug)]
-pub struct Session {
+pub struct FeedSession {
     joins: Vec<Join>,
     next_join_at: Instant,
     ping_interval: Duration,
@@ -80,7 +80,7 @@ struct Join {
     refused: u32,
 }
 
-impl Session {
+impl FeedSession {
     /// Creates the session of a newly opened socket, with topics in join order. `is_steady` enables the silence
     /// check.
     #[must_use]
@@ -89,10 +89,10 @@ impl Session {
         is_steady: bool,
         ping_interval: Duration,
         now: Instant,
-    ) -> Session {
+    ) -> FeedSession {
         let join =
             |topic: &str| Join { topic: topic.into(), acknowledged: false, due_at: now, sent: 0, refused: 0 };
-        Session {
+        FeedSession {
             joins: topics.into_iter().map(join).collect(),
             next_join_at: now,
             ping_interval,
@@ -134,7 +134,7 @@ impl Session {
         Some(Due::Join(position))
     }
 
-    /// Returns the latest time for the next call of [`Session::due`].
+    /// Returns the latest time for the next call of [`FeedSession::due`].
     #[must_use]
     pub fn next_due_at(&self, now: Instant) -> Instant {
         let joins_at = self
@@ -226,11 +226,11 @@ mod tests {
 
     const PING: Duration = Duration::from_secs(20);
 
-    fn session(topics: &[&'static str], now: Instant) -> Session {
-        Session::new(topics.iter().copied(), true, PING, now)
+    fn session(topics: &[&'static str], now: Instant) -> FeedSession {
+        FeedSession::new(topics.iter().copied(), true, PING, now)
     }
 
-    fn all_due(session: &mut Session, now: Instant) -> Vec<Due> {
+    fn all_due(session: &mut FeedSession, now: Instant) -> Vec<Due> {
         std::iter::from_fn(|| session.due(now, true)).take(100).collect()
     }
 
@@ -292,7 +292,7 @@ mod tests {
         let later = start + SILENCE_LIMIT;
         let dead = Some(Due::Dead(Death::Silence));
         let due_of = |is_steady: bool, had_event: bool, open: bool| {
-            let mut session = Session::new([], is_steady, Duration::from_secs(1000), start);
+            let mut session = FeedSession::new([], is_steady, Duration::from_secs(1000), start);
             if had_event {
                 session.event(start);
             }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn the_silence_of_the_night_is_not_held_against_the_open() {
         let start = Instant::now();
-        let mut session = Session::new([], true, Duration::from_secs(1_000_000), start);
+        let mut session = FeedSession::new([], true, Duration::from_secs(1_000_000), start);
         session.event(start);
         let open = start + Duration::from_secs(17 * 3600);
         assert_eq!(session.due(open, false), None);

@@ -28,7 +28,7 @@ use uw_websocket_core::settings::Retention;
 
 use self::pace::Pace;
 use self::sweep::Sweep;
-pub use self::sweep::{JanitorParts, Swept};
+pub use self::sweep::{JanitorParts, Removals};
 use crate::log_throttle::LogThrottle;
 use crate::observation::unix_micros;
 use crate::writer::store::Store;
@@ -67,11 +67,11 @@ impl Sweeper {
     }
 
     /// Runs a round at a time in Unix milliseconds and logs it; removals are counted even if the round fails.
-    pub async fn round(&mut self, now_ms: u64) -> Result<Swept, SweepError> {
+    pub async fn round(&mut self, now_ms: u64) -> Result<Removals, SweepError> {
         let began = Instant::now();
-        let mut swept = Swept::default();
+        let mut swept = Removals::default();
         let ended = self.sweep(now_ms, &mut swept).await;
-        if swept != Swept::default() {
+        if swept != Removals::default() {
             info!(self.parts.log, "old entries removed";
                 "streams" => swept.streams, "entries" => swept.entries, "keys" => swept.keys,
                 "elapsed_ms" => millis(began.elapsed()));
@@ -84,7 +84,7 @@ impl Sweeper {
         ended.map(|()| swept)
     }
 
-    async fn sweep(&mut self, now_ms: u64, swept: &mut Swept) -> Result<(), SweepError> {
+    async fn sweep(&mut self, now_ms: u64, swept: &mut Removals) -> Result<(), SweepError> {
         if self.parts.retention == Retention::Off || !(self.parts.may_write)() {
             return Ok(());
         }

@@ -32,7 +32,7 @@ pub struct JanitorParts {
 
 /// The removals of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct Removals {
     /// Streams trimmed.
     pub streams: u64,
     /// Entries trimmed.
@@ -90,7 +90,7 @@ pub(super) struct Sweep<'s> {
     /// The cutoff in Unix milliseconds; everything since stays.
     pub(super) cutoff_ms: u64,
     /// Removals so far.
-    pub(super) swept: &'s mut Swept,
+    pub(super) swept: &'s mut Removals,
 }
 
 impl Sweep<'_> {

@@ -37,7 +37,7 @@ const FRESH: Duration = Duration::from_millis(2_500);
 
 /// Redis' answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum LeaseAnswer {
     /// The key has our name and expires after [`TTL`].
     Ours,
     /// Another instance holds the key.
@@ -121,19 +121,19 @@ impl Lease {
     }
 
     /// Records the answer, received by `now`, to the claim sent at `sent`.
-    pub fn answered(&mut self, sent: Uptime, now: Uptime, answer: Answer) {
+    pub fn answered(&mut self, sent: Uptime, now: Uptime, answer: LeaseAnswer) {
         self.seen = match answer {
-            Answer::Ours => {
+            LeaseAnswer::Ours => {
                 self.owner = None;
                 self.valid_until = sent + VALIDITY;
                 Seen::Ours
             }
-            Answer::Others { owner, left } => {
+            LeaseAnswer::Others { owner, left } => {
                 self.owner = Some(owner);
                 self.valid_until = Uptime::ZERO;
                 Seen::Others { at: sent, end: left.map(|left| sent + left) }
             }
-            Answer::Absent => {
+            LeaseAnswer::Absent => {
                 let since = match self.seen {
                     Seen::Absent { since, at } if sent.saturating_sub(at) <= FRESH => since,
                     _ => now,

@@ -11,7 +11,7 @@ use deadpool_redis::{Connection, Pool, PoolError};
 use thiserror::Error;
 use uw_websocket_core::time::millis;
 
-use super::core::{Answer, TTL};
+use super::core::{LeaseAnswer, TTL};
 
 /// Maximum length of an instance's name: a host name of 64 bytes, a process ID and a random number. A longer value
 /// is foreign; it is neither read nor removed.
@@ -153,7 +153,7 @@ impl LeaseKey {
         &self,
         connection: &mut Connection,
         may_take_absent: bool,
-    ) -> Result<Answer, KeyError> {
+    ) -> Result<LeaseAnswer, KeyError> {
         let mut claim = redis::cmd("EVAL");
         claim.arg(CLAIM).arg(1).arg(&self.key).arg(&self.instance);
         claim.arg(millis(TTL)).arg(u8::from(may_take_absent)).arg(&self.predecessor).arg(MAX_NAME);
@@ -161,9 +161,9 @@ impl LeaseKey {
             claim.query_async(connection).await.map_err(|error| self.fault(error))?;
         match owner {
             Owner::TooLong(bytes) => Err(KeyError::Foreign { key: self.key.clone(), bytes }),
-            Owner::Name(None) => Ok(Answer::Absent),
-            Owner::Name(Some(owner)) if owner == self.instance.as_bytes() => Ok(Answer::Ours),
-            Owner::Name(Some(owner)) => Ok(Answer::Others {
+            Owner::Name(None) => Ok(LeaseAnswer::Absent),
+            Owner::Name(Some(owner)) if owner == self.instance.as_bytes() => Ok(LeaseAnswer::Ours),
+            Owner::Name(Some(owner)) => Ok(LeaseAnswer::Others {
                 owner: String::from_utf8_lossy(&owner).into_owned(),
                 // no instance that follows the rules holds it for longer
                 left: duration(left).map(|left| left.min(TTL)),

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use self::clock::Uptime;
-use self::core::{ABSENCE, Answer, Lease};
+use self::core::{ABSENCE, Lease, LeaseAnswer};
 use self::gate::LeaseGate;
 use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
@@ -166,7 +166,7 @@ impl Claimant {
     }
 
     /// Sends one claim; returns the answer and the time of sending.
-    async fn ask(&self) -> Result<(Uptime, Answer), KeyError> {
+    async fn ask(&self) -> Result<(Uptime, LeaseAnswer), KeyError> {
         let mut connection = self.key.connect().await?;
         let sent = clock::now();
         let answer = self.key.claim(&mut connection, self.lease.may_take_absent(sent)).await?;

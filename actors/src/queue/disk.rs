@@ -137,7 +137,7 @@ pub struct Reassignment {
 
 /// Acknowledgements not yet collected by the thread.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged {
+pub(super) struct Acknowledgements {
     pub below: u64,
     pub last_ids: HashMap<Arc<str>, EntryId, RandomState>,
     /// The last IDs of entries that were never on disk.
@@ -148,7 +148,7 @@ pub(super) struct Acknowledged {
 #[derive(Clone)]
 pub struct Disk {
     pub(super) jobs: SyncSender<Job>,
-    pub(super) stored: Arc<Mutex<Acknowledged>>,
+    pub(super) stored: Arc<Mutex<Acknowledgements>>,
     /// Identifies the queue.
     pub(super) folder: Arc<str>,
     pub(super) answered: Arc<Notify>,

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use slog::{Logger, debug, info, warn};
 use tokio::sync::Notify;
-use uw_websocket_core::spool::{Damage, Records, SALVAGE, Spool, SpoolError, StreamName};
+use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, SpoolError};
 
-use super::disk::{Acknowledged, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
+use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
@@ -56,7 +56,7 @@ pub struct DiskParts {
 /// Starts the threads of a disk queue. They end when its last handle is dropped.
 pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let (jobs, inbox) = sync_channel(JOBS);
-    let stored = Arc::new(Mutex::new(Acknowledged::default()));
+    let stored = Arc::new(Mutex::new(Acknowledgements::default()));
     let folder = Arc::from(parts.folder.as_str());
     let answered = Arc::new(Notify::new());
     let bell = Bell(Arc::clone(&answered));
@@ -125,7 +125,7 @@ struct DiskThread {
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
-    stored: Arc<Mutex<Acknowledged>>,
+    stored: Arc<Mutex<Acknowledgements>>,
     unsynced: SyncSender<Vec<File>>,
     /// Files not yet passed to the sync thread.
     dirty: Vec<File>,
@@ -206,7 +206,7 @@ impl DiskThread {
             }
             Job::Reassign(asked, answer) => {
                 self.take_stored(Instant::now());
-                let stream = StreamName { channel: &asked.channel, symbol: asked.symbol.as_deref() };
+                let stream = RecordStream { channel: &asked.channel, symbol: asked.symbol.as_deref() };
                 let reassigned = self.spool.reassign(0, stream, &asked.skip, asked.above);
                 answer.send(reassigned).is_err()
             }
@@ -237,7 +237,7 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Acknowledged { below, last_ids, unspooled } = std::mem::take(&mut *lock(&self.stored));
+        let Acknowledgements { below, last_ids, unspooled } = std::mem::take(&mut *lock(&self.stored));
         self.has_unspooled |= !unspooled.is_empty();
         self.spool.note_unspooled(&unspooled);
         if below > 0 {

@@ -7,7 +7,7 @@ use uw_websocket_core::event::EntryId;
 
 use super::poison::Poison;
 use super::reconciler::Reconciler;
-use super::scope::Scope;
+use super::scope::WriterScope;
 use super::session::Reconciled;
 use super::store::Refused;
 use super::store::fault::{Refusal, StoreFault};
@@ -59,7 +59,7 @@ pub struct Attempt<'w> {
     /// State between attempts.
     pub work: &'w mut Work,
     /// Shared parts of the writer's loops.
-    pub scope: &'w Scope,
+    pub scope: &'w WriterScope,
 }
 
 impl Attempt<'_> {

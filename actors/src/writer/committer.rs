@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::attempt::{Attempt, Work};
-use super::outage::{Outage, RETRY_MAX};
+use super::outage::{RETRY_MAX, RedisOutage};
 use super::poison::Poison;
 use super::reconciler::{Placed, Reconciler};
-use super::scope::{BEAT, Scope};
-use super::session::{Connected, LOOK_EVERY, Reconciled, Session};
+use super::scope::{BEAT, WriterScope};
+use super::session::{Connected, LOOK_EVERY, Reconciled, RedisSession};
 use super::store::fault::StoreFault;
 use super::store::link::Address;
 use crate::error_chain::ErrorChain;
@@ -45,15 +45,15 @@ pub struct Committer {
     /// Address of Redis.
     pub address: Address,
     /// The session with Redis.
-    pub session: Session,
+    pub session: RedisSession,
     /// The known state of Redis.
     pub reconciler: Reconciler,
     /// Events that cannot be written.
     pub poison: Poison,
-    /// Outage of Redis.
-    pub outage: Outage,
+    /// The present outage of Redis, if there is one.
+    pub outage: RedisOutage,
     /// Shared parts of the writer's loops.
-    pub scope: Scope,
+    pub scope: WriterScope,
     /// State between attempts.
     pub work: Work,
 }
@@ -128,7 +128,7 @@ impl Committer {
         let mut session = self.ready().await?;
         let tried = self.commit(&mut session, queue, lent).await;
         if session.is_usable() {
-            self.session = Session::Reconciled(session);
+            self.session = RedisSession::Reconciled(session);
         }
         match tried {
             Ok(()) => Ok(()),
@@ -146,7 +146,7 @@ impl Committer {
             match self.advance().await {
                 // this may have outlasted the confirmation of the lease
                 Ok(()) if self.scope.gate.may_write() => match std::mem::take(&mut self.session) {
-                    Session::Reconciled(session) => return Ok(session),
+                    RedisSession::Reconciled(session) => return Ok(session),
                     other => self.session = other,
                 },
                 Ok(()) => {}
@@ -158,14 +158,16 @@ impl Committer {
     /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
         self.session = match std::mem::take(&mut self.session) {
-            Session::Away => Session::Connected(Connected::open(&self.address, &self.scope.beat).await?),
-            Session::Connected(session) => {
-                Session::Reconciled(session.reconcile(&mut self.reconciler).await?)
+            RedisSession::Away => {
+                RedisSession::Connected(Connected::open(&self.address, &self.scope.beat).await?)
             }
-            Session::Reconciled(session) if session.is_to_be_looked_at() => {
+            RedisSession::Connected(session) => {
+                RedisSession::Reconciled(session.reconcile(&mut self.reconciler).await?)
+            }
+            RedisSession::Reconciled(session) if session.is_to_be_looked_at() => {
                 session.look(self.reconciler.prefix()).await?
             }
-            reconciled @ Session::Reconciled(_) => reconciled,
+            reconciled @ RedisSession::Reconciled(_) => reconciled,
         };
         Ok(())
     }
@@ -186,12 +188,12 @@ impl Committer {
     }
 
     async fn try_look(&mut self) -> Result<(), StoreFault> {
-        if matches!(self.session, Session::Away) {
+        if matches!(self.session, RedisSession::Away) {
             self.advance().await?;
         }
         match std::mem::take(&mut self.session) {
-            Session::Connected(session) => {
-                self.session = Session::Connected(session.probe(self.reconciler.prefix()).await?);
+            RedisSession::Connected(session) => {
+                self.session = RedisSession::Connected(session.probe(self.reconciler.prefix()).await?);
                 // rewriting needs the lease
                 if self.scope.gate.may_write() { self.advance().await } else { Ok(()) }
             }

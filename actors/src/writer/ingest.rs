@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::poison::Poison;
-use super::scope::{BEAT, Scope};
+use super::scope::{BEAT, WriterScope};
 use crate::fault::FaultPoint;
 use crate::queue::shard::Shard;
 
@@ -20,7 +20,7 @@ pub struct Ingest {
     /// Quarantines events that do not fit into a record.
     pub poison: Poison,
     /// Shared parts of the writer's loops.
-    pub scope: Scope,
+    pub scope: WriterScope,
 }
 
 impl Ingest {

@@ -36,11 +36,11 @@ use uw_websocket_core::settings::{KeySettings, Retention};
 use self::attempt::Work;
 use self::committer::Committer;
 use self::ingest::Ingest;
-use self::outage::Outage;
+use self::outage::RedisOutage;
 use self::poison::Poison;
 use self::reconciler::Reconciler;
-use self::scope::Scope;
-use self::session::Session;
+use self::scope::WriterScope;
+use self::session::RedisSession;
 use self::snapshots::flush::Flush;
 use self::snapshots::table::Snapshots;
 use self::store::Store;
@@ -109,7 +109,7 @@ impl WriterParts {
         let snapshots = keys
             .snapshots
             .then(|| Snapshots::new(keys.snapshot_interval, Arc::clone(&observations), shard.position));
-        let scope = || Scope {
+        let scope = || WriterScope {
             shard: shard.position,
             gate: gate.clone(),
             gaps: gaps.clone(),
@@ -137,10 +137,10 @@ impl WriterParts {
         let of_committer = scope();
         let committer = Committer {
             address: address.clone(),
-            session: Session::default(),
+            session: RedisSession::default(),
             reconciler: Reconciler::new(shard.clone(), keys, retention, of_committer.clone()),
             poison: poison(),
-            outage: Outage::new(shard.position, Arc::clone(&observations), log.clone()),
+            outage: RedisOutage::new(shard.position, Arc::clone(&observations), log.clone()),
             scope: of_committer,
             work: Work::default(),
             shard: shard.clone(),

@@ -19,7 +19,7 @@ pub const RETRY_MAX: Duration = Duration::from_secs(2);
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// The outage of Redis as seen by one writer.
-pub struct Outage {
+pub struct RedisOutage {
     shard: usize,
     observations: Arc<Observations>,
     log: Logger,
@@ -36,12 +36,12 @@ struct Present {
     label: &'static str,
 }
 
-impl Outage {
+impl RedisOutage {
     /// Creates a state without an outage.
     #[must_use]
-    pub fn new(shard: usize, observations: Arc<Observations>, log: Logger) -> Outage {
+    pub fn new(shard: usize, observations: Arc<Observations>, log: Logger) -> RedisOutage {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
-        Outage { shard, observations, log, present: None, backoff, rng: fastrand::Rng::new() }
+        RedisOutage { shard, observations, log, present: None, backoff, rng: fastrand::Rng::new() }
     }
 
     fn observed(&self) -> &WriterObservation {

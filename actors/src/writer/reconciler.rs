@@ -21,9 +21,9 @@ use uw_websocket_core::ids::next_id;
 use uw_websocket_core::settings::{KeySettings, Retention};
 
 use super::restore::{Restorer, last_ids};
-use super::scope::Scope;
+use super::scope::WriterScope;
 use super::store::fault::StoreFault;
-use super::store::{Connection, EntryStatus};
+use super::store::{EntryStatus, RedisConnection};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
 use crate::fault::FaultPoint;
@@ -55,13 +55,13 @@ pub struct Reconciler {
     doubt: Position,
     restorer: Restorer,
     passed_ids: LogThrottle,
-    scope: Scope,
+    scope: WriterScope,
 }
 
 impl Reconciler {
     /// Creates the state of a new writer: a previous one may have written everything present.
     #[must_use]
-    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Reconciler {
+    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: WriterScope) -> Reconciler {
         Reconciler {
             doubt: shard.queue.end(),
             restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
@@ -100,7 +100,7 @@ impl Reconciler {
     /// Determines which `wanted` entries of a batch have to be written. Assigns new IDs if `renumbers`.
     pub async fn place(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         queue: &Queue,
         lent: &Lent,
         renumbers: bool,
@@ -151,7 +151,7 @@ impl Reconciler {
     /// Queries the last IDs of streams that are unknown on this connection.
     async fn ask_for_unknown(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         batch: &EventBatch,
     ) -> Result<(), StoreFault> {
         let unknown = self.streams.unknown(batch);
@@ -165,7 +165,7 @@ impl Reconciler {
     /// Returns the stored ones among entries not above their streams' last IDs.
     async fn stored_of(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         queue: &Queue,
         lent: &Lent,
         behind: &[Entry],
@@ -195,7 +195,7 @@ impl Reconciler {
     }
 
     /// Ensures that Redis has what it had on the last connection.
-    pub async fn restore(&mut self, connection: &mut Connection) -> Result<(), StoreFault> {
+    pub async fn restore(&mut self, connection: &mut RedisConnection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
         if self.keys.streams { self.restorer.restore(connection, &mut self.streams).await } else { Ok(()) }
     }

@@ -12,8 +12,8 @@ use uw_websocket_core::calendar::retention_cutoff;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::settings::{KeySettings, Retention};
 
-use super::scope::{BEAT, Scope};
-use super::store::Connection;
+use super::scope::{BEAT, WriterScope};
+use super::store::RedisConnection;
 use super::store::fault::{Refusal, StoreFault};
 use super::streams::{Entry, Plan, Streams};
 use super::transaction::Transaction;
@@ -43,7 +43,7 @@ pub struct Restorer {
     keys: KeySettings,
     retention: Retention,
     unreadable: Unreadable,
-    scope: Scope,
+    scope: WriterScope,
 }
 
 /// Records over which Redis closed the connection, and the poison among them, which is in quarantine.
@@ -56,14 +56,14 @@ struct Unreadable {
 impl Restorer {
     /// Creates the state for a shard.
     #[must_use]
-    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: Scope) -> Restorer {
+    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: WriterScope) -> Restorer {
         Restorer { shard, keys, retention, unreadable: Unreadable::default(), scope }
     }
 
     /// Rewrites lost entries still on disk, and records the rest in the gap ledger.
     pub async fn restore(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
         streams: &mut Streams,
     ) -> Result<(), StoreFault> {
         let restoring = Arc::clone(&self.shard.restoring);
@@ -95,7 +95,7 @@ impl Restorer {
         }
     }
 
-    async fn shortened(&self, connection: &mut Connection) -> Result<Shortened, StoreFault> {
+    async fn shortened(&self, connection: &mut RedisConnection) -> Result<Shortened, StoreFault> {
         let mut known: HashMap<Arc<str>, Stored, RandomState> = HashMap::default();
         for (stream, stored) in self.shard.queues().flat_map(Queue::stored) {
             let all = known.entry(stream).or_default();
@@ -151,7 +151,7 @@ impl Restorer {
 
     async fn write_again(
         &mut self,
-        (connection, streams): (&mut Connection, &mut Streams),
+        (connection, streams): (&mut RedisConnection, &mut Streams),
         shortened: &Shortened,
         kept: Vec<(Queue, Kept)>,
         noted: &mut Noted,
@@ -196,7 +196,7 @@ impl Restorer {
     /// Writes the missing entries of a batch; returns their number.
     async fn write_batch_again(
         &mut self,
-        (connection, streams): (&mut Connection, &mut Streams),
+        (connection, streams): (&mut RedisConnection, &mut Streams),
         (queue, record): (&Arc<str>, u64),
         batch: &EventBatch,
         shortened: &Shortened,
@@ -250,7 +250,7 @@ impl Restorer {
 
 /// Returns the last IDs of streams, in order.
 pub async fn last_ids(
-    connection: &mut Connection,
+    connection: &mut RedisConnection,
     beat: &Heartbeat,
     names: &[Arc<str>],
 ) -> Result<Vec<EntryId>, StoreFault> {

@@ -18,7 +18,7 @@ pub const BEAT: Duration = Duration::from_secs(1);
 
 /// The parts of a loop; each has its own heartbeat.
 #[derive(Clone)]
-pub struct Scope {
+pub struct WriterScope {
     /// Index of the shard.
     pub shard: usize,
     /// Permission to write, by the lease.
@@ -37,7 +37,7 @@ pub struct Scope {
     pub log: Logger,
 }
 
-impl Scope {
+impl WriterScope {
     /// Returns the writer's state and counters.
     #[must_use]
     pub fn observed(&self) -> &WriterObservation {

@@ -7,7 +7,7 @@ use super::reconciler::Reconciler;
 use super::store::fault::StoreFault;
 use super::store::link::Address;
 use super::store::resp::Commands;
-use super::store::{Connection, Identity, Refused};
+use super::store::{Identity, RedisConnection, Refused};
 use crate::supervisor::Heartbeat;
 
 /// Interval at which a server is checked: whether it is still the same and accepts writes.
@@ -15,7 +15,7 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The state of the session.
 #[derive(Debug, Default)]
-pub enum Session {
+pub enum RedisSession {
     /// No connection.
     #[default]
     Away,
@@ -27,12 +27,12 @@ pub enum Session {
 
 /// A connection that does not permit writes yet.
 #[derive(Debug)]
-pub struct Connected(Connection);
+pub struct Connected(RedisConnection);
 
 /// A connection that permits writes.
 #[derive(Debug)]
 pub struct Reconciled {
-    connection: Connection,
+    connection: RedisConnection,
     server: Identity,
     looked_at: Instant,
 }
@@ -40,7 +40,7 @@ pub struct Reconciled {
 impl Connected {
     /// Connects and authenticates.
     pub async fn open(address: &Address, beat: &Heartbeat) -> Result<Connected, StoreFault> {
-        Connection::open(address, beat).await.map(Connected)
+        RedisConnection::open(address, beat).await.map(Connected)
     }
 
     /// Ensures that Redis has what it had before.
@@ -65,7 +65,7 @@ impl Reconciled {
     }
 
     /// Returns the connection, for queries.
-    pub fn connection(&mut self) -> &mut Connection {
+    pub fn connection(&mut self) -> &mut RedisConnection {
         &mut self.connection
     }
 
@@ -82,14 +82,14 @@ impl Reconciled {
     }
 
     /// Checks whether it is still the same server and accepts writes. Another one has to be reconciled first.
-    pub async fn look(mut self, prefix: &str) -> Result<Session, StoreFault> {
+    pub async fn look(mut self, prefix: &str) -> Result<RedisSession, StoreFault> {
         self.connection.probe(prefix).await?;
         let server = self.connection.identity().await?;
         self.looked_at = Instant::now();
         Ok(if server == self.server {
-            Session::Reconciled(self)
+            RedisSession::Reconciled(self)
         } else {
-            Session::Connected(Connected(self.connection))
+            RedisSession::Connected(Connected(self.connection))
         })
     }
 }

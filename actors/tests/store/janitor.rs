@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use slog::{Discard, Logger, o};
 use tokio::task::spawn_blocking;
-use uw_websocket_actors::janitor::{JanitorParts, SweepError, Sweeper, Swept};
+use uw_websocket_actors::janitor::{JanitorParts, Removals, SweepError, Sweeper};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::link::Address;
@@ -36,7 +36,7 @@ fn url(redis: &RedisServer) -> String {
     format!("redis://127.0.0.1:{}/0", redis.port())
 }
 
-async fn sweep(redis: &RedisServer) -> Swept {
+async fn sweep(redis: &RedisServer) -> Removals {
     Sweeper::new(parts(url(redis), "uw")).round(NOW).await.unwrap()
 }
 
@@ -76,10 +76,10 @@ async fn entries_from_before_the_limit_go_but_for_a_part_of_a_node() {
     let swept = sweep(&redis).await;
     let length = length(&redis, "uw:ws:price:SPY");
     assert!((5_000..5_100).contains(&length), "{length}");
-    assert_eq!(swept, Swept { streams: 1, entries: 15_000 - length, keys: 0 });
+    assert_eq!(swept, Removals { streams: 1, entries: 15_000 - length, keys: 0 });
     let since = redis.command(&["XRANGE", "uw:ws:price:SPY", &LIMIT.to_string(), "+", "COUNT", "1"]);
     assert!(since.contains(&format!("{LIMIT}-0")), "{since}");
-    assert_eq!(sweep(&redis).await, Swept::default(), "a second round has nothing to do");
+    assert_eq!(sweep(&redis).await, Removals::default(), "a second round has nothing to do");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn an_emptied_stream_that_was_written_lately_stays() {
     let redis = RedisServer::start();
     fill(&redis, "uw:ws:news", NOW, 1, "{}");
     redis.command(&["XTRIM", "uw:ws:news", "MAXLEN", "0"]);
-    assert_eq!(sweep(&redis).await, Swept::default());
+    assert_eq!(sweep(&redis).await, Removals::default());
     assert!(exists(&redis, "uw:ws:news"), "its last id keeps ours above it");
 }
 
@@ -131,7 +131,7 @@ async fn a_snapshot_goes_with_its_newest_event() {
     redis.command(&["HSET", "uw:ws:latest:price:SPY", "payload", "{}"]);
     let swept = sweep(&redis).await;
     let gone = ["uw:ws:latest:gex_strike:OLD", &maps[0], &maps[2], "uw:ws:latest:news"];
-    assert_eq!(swept, Swept { streams: 0, entries: 0, keys: 4 });
+    assert_eq!(swept, Removals { streams: 0, entries: 0, keys: 4 });
     assert!(gone.iter().all(|key| !exists(&redis, key)));
     assert!(exists(&redis, "uw:ws:latest:gex_strike:NEW") && exists(&redis, &maps[1]));
     assert!(exists(&redis, "uw:ws:latest:price:SPY"), "nobody knows how old it is");
@@ -149,7 +149,7 @@ async fn what_is_not_ours_is_left_alone() {
     redis.command(&["SET", "uw:ws:latest:gex_strike:SPY", "text"]);
     redis.command(&["HSET", "uw:ws:status", "stream_id", "1-1"]);
     let before = redis.command(&["DBSIZE"]);
-    assert_eq!(sweep(&redis).await, Swept::default());
+    assert_eq!(sweep(&redis).await, Removals::default());
     assert_eq!(redis.command(&["DBSIZE"]), before);
 }
 
@@ -182,7 +182,7 @@ async fn nothing_goes_without_a_limit_or_without_the_right_to_write() {
     let off = JanitorParts { retention: Retention::Off, ..parts(url(&redis), "uw") };
     let standby = JanitorParts { may_write: Box::new(|| false), ..parts(url(&redis), "uw") };
     for parts in [off, standby] {
-        assert_eq!(Sweeper::new(parts).round(NOW).await.unwrap(), Swept::default());
+        assert_eq!(Sweeper::new(parts).round(NOW).await.unwrap(), Removals::default());
     }
     assert_eq!(length(&redis, "uw:ws:news"), 10);
 }
@@ -207,7 +207,7 @@ async fn a_clock_that_is_ahead_of_redis_removes_nothing() {
     let redis = RedisServer::start();
     redis.command(&["XADD", "uw:ws:news", "*", "payload", "{}"]);
     let swept = Sweeper::new(parts(url(&redis), "uw")).round(u64::MAX / 2).await.unwrap();
-    assert_eq!(swept, Swept::default());
+    assert_eq!(swept, Removals::default());
     assert_eq!(length(&redis, "uw:ws:news"), 1);
 }
 

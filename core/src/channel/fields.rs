@@ -1,7 +1,7 @@
 //! Documented payload fields by channel. A field that is not optional is in the vendor's documentation and in every
 //! captured frame.
 
-use super::spec::{Field, Kind};
+use super::spec::{Field, FieldKind};
 
 /// Decimals and counts are JSON numbers here: integers in the documentation, some of them floats on the wire
 /// (`11571.0`). Only `bid` and `ask` are strings. Expiry, strike and type are part of the contract's symbol only.
@@ -159,40 +159,40 @@ pub(super) const NEWS: &[Field] = &[
     flag("is_trump_ts", "a post of the president of the United States"),
 ];
 
-const fn field(name: &'static str, kind: Kind, meaning: &'static str) -> Field {
+const fn field(name: &'static str, kind: FieldKind, meaning: &'static str) -> Field {
     Field { name, kind, is_optional: false, meaning }
 }
 
 const fn text(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Text, meaning)
+    field(name, FieldKind::Text, meaning)
 }
 
 const fn texts(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Texts, meaning)
+    field(name, FieldKind::Texts, meaning)
 }
 
 const fn decimal(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Decimal, meaning)
+    field(name, FieldKind::Decimal, meaning)
 }
 
 const fn number(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Number, meaning)
+    field(name, FieldKind::Number, meaning)
 }
 
 const fn count(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Count, meaning)
+    field(name, FieldKind::Count, meaning)
 }
 
 const fn millis(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Millis, meaning)
+    field(name, FieldKind::Millis, meaning)
 }
 
 const fn flag(name: &'static str, meaning: &'static str) -> Field {
-    field(name, Kind::Flag, meaning)
+    field(name, FieldKind::Flag, meaning)
 }
 
 const fn one_of(name: &'static str, values: &'static [&'static str], meaning: &'static str) -> Field {
-    field(name, Kind::OneOf(values), meaning)
+    field(name, FieldKind::OneOf(values), meaning)
 }
 
 impl Field {

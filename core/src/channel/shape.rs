@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::Channel;
-use super::spec::{Field, Kind};
+use super::spec::{Field, FieldKind};
 
 /// A payload without the documented shape of its channel.
 #[derive(Debug, Error)]
@@ -67,15 +67,15 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         Some(json) => json,
     };
     let (is_expected, expected) = match field.kind {
-        Kind::Text => (text(json).is_some(), "a string"),
-        Kind::OneOf(values) => {
+        FieldKind::Text => (text(json).is_some(), "a string"),
+        FieldKind::OneOf(values) => {
             (text(json).is_some_and(|text| values.contains(&&*text)), "one of the known values")
         }
-        Kind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of strings"),
+        FieldKind::Texts => (serde_json::from_str::<Vec<Cow<'_, str>>>(json).is_ok(), "an array of strings"),
         // the vendor has switched between the two ways of writing numbers before; both are accepted
-        Kind::Decimal | Kind::Number => (is_decimal(json), "a decimal number"),
-        Kind::Count | Kind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
-        Kind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
+        FieldKind::Decimal | FieldKind::Number => (is_decimal(json), "a decimal number"),
+        FieldKind::Count | FieldKind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
+        FieldKind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
     };
     if is_expected {
         return Ok(());

@@ -107,7 +107,7 @@ pub struct Field {
     /// The member's name in the payload.
     pub name: &'static str,
     /// The JSON form.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Whether it may be absent or `null`.
     pub is_optional: bool,
     /// Meaning and unit.
@@ -116,7 +116,7 @@ pub struct Field {
 
 /// The JSON form of a field, which decides whether a sum in a data frame adds or concatenates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// Any string.
     Text,
     /// One of these strings.
@@ -142,17 +142,17 @@ impl ChannelSpec {
     }
 }
 
-impl Kind {
+impl FieldKind {
     /// Returns the type's name in `docs/feed.md`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Kind::Text | Kind::OneOf(_) => "text",
-            Kind::Texts => "list of text",
-            Kind::Decimal => "decimal text",
-            Kind::Number => "number",
-            Kind::Count | Kind::Millis => "integer",
-            Kind::Flag => "boolean",
+            FieldKind::Text | FieldKind::OneOf(_) => "text",
+            FieldKind::Texts => "list of text",
+            FieldKind::Decimal => "decimal text",
+            FieldKind::Number => "number",
+            FieldKind::Count | FieldKind::Millis => "integer",
+            FieldKind::Flag => "boolean",
         }
     }
 }

@@ -279,10 +279,10 @@ impl<'b> View<'b> {
     }
 
     /// Iterates over the stream names, with the record's ID in each.
-    pub(super) fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
+    pub(super) fn streams(&self) -> impl Iterator<Item = (RecordStream<'b>, EntryId)> {
         let channel = self.channel;
         self.destinations()
-            .map(move |destination| (StreamName { channel, symbol: destination.symbol }, destination.id))
+            .map(move |destination| (RecordStream { channel, symbol: destination.symbol }, destination.id))
     }
 }
 
@@ -324,14 +324,14 @@ impl<'b> Iterator for Destinations<'b> {
 
 /// A stream key without its prefix: `<channel>` or `<channel>:<SYMBOL>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamName<'s> {
+pub struct RecordStream<'s> {
     /// The channel name.
     pub channel: &'s str,
     /// The symbol; `None` for the channel's full stream.
     pub symbol: Option<&'s str>,
 }
 
-impl std::fmt::Display for StreamName<'_> {
+impl std::fmt::Display for RecordStream<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.symbol {
             Some(symbol) => write!(f, "{}:{symbol}", self.channel),

@@ -28,7 +28,7 @@ mod survey;
 
 pub use damage::{Damage, DamageKind};
 pub use error::{SpoolError, Unrecordable};
-pub use format::StreamName;
+pub use format::RecordStream;
 pub use lock::{ShardFolder, SpoolLock, look_at_lock, shard_folders};
 pub use queue::{Limits, Spool};
 pub use reading::{Chunk, Record};

@@ -249,7 +249,7 @@ impl Spool {
     }
 
     /// Acknowledges all records below `below`, which are stored. `last_ids` has the last ID written per stream since
-    /// the last acknowledgement, keyed as [`super::StreamName`] displays; if that spans segments it applies to
+    /// the last acknowledgement, keyed as [`super::RecordStream`] displays; if that spans segments it applies to
     /// each. The position never moves back.
     pub fn acknowledge(
         &mut self,

@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::error::{Context as _, SpoolError};
-use super::format::{StreamName, View, u64_at};
+use super::format::{RecordStream, View, u64_at};
 use super::queue::Spool;
 use super::scan::{Met, Span, scan};
 use super::segment::{REDO, segment_name};
@@ -47,7 +47,7 @@ impl Spool {
     pub fn reassign<S: BuildHasher>(
         &mut self,
         from_seq: u64,
-        stream: StreamName<'_>,
+        stream: RecordStream<'_>,
         skip: &HashSet<u64, S>,
         last: EntryId,
     ) -> Result<Reassigned, SpoolError> {
@@ -85,7 +85,7 @@ impl Spool {
 /// Returns the new header of a record of the stream; `None` if its ID stays.
 fn rewritten(
     view: &View<'_>,
-    stream: StreamName<'_>,
+    stream: RecordStream<'_>,
     result: &mut Reassigned,
 ) -> Result<Option<Vec<u8>>, Exhausted> {
     if view.channel != stream.channel {
@@ -203,7 +203,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Returns the redo file's content for a rewrite of a stream in the newest segment.
-    pub(in crate::spool) fn plan_of(spool: &Spool, stream: StreamName<'_>, last: EntryId) -> Vec<u8> {
+    pub(in crate::spool) fn plan_of(spool: &Spool, stream: RecordStream<'_>, last: EntryId) -> Vec<u8> {
         let segment = spool.segments.back().unwrap();
         let file = File::open(segment.path(&spool.folder)).unwrap();
         let (mut redo, mut result) = (Redo::new(&spool.folder, false), Reassigned { count: 0, last });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::format::{SEGMENT_HEADER, StreamName};
+use super::format::{RecordStream, SEGMENT_HEADER};
 use super::records::{Mark, Records, Summary};
 use crate::event::EntryId;
 
@@ -86,7 +86,7 @@ impl Segment {
     }
 
     /// Records the ID of an acknowledged record.
-    pub(super) fn note_last(&mut self, stream: StreamName<'_>, id: EntryId) {
+    pub(super) fn note_last(&mut self, stream: RecordStream<'_>, id: EntryId) {
         self.name.clear();
         // writing to a `String` cannot fail
         write!(self.name, "{stream}").ok();

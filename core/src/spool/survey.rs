@@ -12,7 +12,7 @@ use super::cursor::{Cursor, Loaded};
 use super::damage::Damage;
 use super::error::{Context as _, SpoolError};
 use super::examine::Examined;
-use super::format::{SEGMENT_HEADER, SegmentHeader, StreamName, View};
+use super::format::{RecordStream, SEGMENT_HEADER, SegmentHeader, View};
 use super::listing::{Listing, below};
 use super::salvage;
 use super::scan::{Met, Span, scan};
@@ -127,7 +127,7 @@ impl<'b> RecordView<'b> {
     }
 
     /// Iterates over its streams, with its ID in each.
-    pub fn streams(&self) -> impl Iterator<Item = (StreamName<'b>, EntryId)> {
+    pub fn streams(&self) -> impl Iterator<Item = (RecordStream<'b>, EntryId)> {
         self.view.streams()
     }
 

@@ -8,12 +8,12 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn others(left: u64) -> Answer {
-    Answer::Others { owner: "other".into(), left: Some(ms(left)) }
+fn others(left: u64) -> LeaseAnswer {
+    LeaseAnswer::Others { owner: "other".into(), left: Some(ms(left)) }
 }
 
 /// A lease whose claim was sent and answered at `at`.
-fn answered(at: Uptime, answer: Answer) -> Lease {
+fn answered(at: Uptime, answer: LeaseAnswer) -> Lease {
     let mut lease = Lease::default();
     lease.answered(at, at, answer);
     lease
@@ -28,7 +28,7 @@ fn before_the_first_answer_we_presume_to_be_the_owner_and_write_nothing() {
 #[test]
 fn a_lease_counts_from_when_its_claim_was_sent() {
     let mut lease = Lease::default();
-    lease.answered(ms(1_000), ms(2_500), Answer::Ours);
+    lease.answered(ms(1_000), ms(2_500), LeaseAnswer::Ours);
     assert!(lease.is_held(ms(4_999)));
     assert!(!lease.is_held(ms(5_000)));
     assert_eq!(lease.owner(), None, "but nobody else is known to own");
@@ -36,14 +36,14 @@ fn a_lease_counts_from_when_its_claim_was_sent() {
 
 #[test]
 fn another_owner_ends_it_at_once() {
-    let mut lease = answered(ms(0), Answer::Ours);
+    let mut lease = answered(ms(0), LeaseAnswer::Ours);
     lease.answered(ms(1_000), ms(1_000), others(14_000));
     assert_eq!((lease.owner(), lease.is_held(ms(1_000))), (Some("other"), false));
 }
 
 #[test]
 fn silence_changes_no_role() {
-    let mut owner = answered(ms(0), Answer::Ours);
+    let mut owner = answered(ms(0), LeaseAnswer::Ours);
     owner.unanswered();
     assert_eq!((owner.owner(), owner.is_held(ms(3_999)), owner.is_held(ms(4_000))), (None, true, false));
     let mut standby = answered(ms(0), others(14_000));
@@ -58,7 +58,7 @@ fn a_key_that_was_seen_to_run_out_is_taken() {
     assert!(!lease.may_take_absent(ms(1_199)));
     assert!(lease.may_take_absent(ms(1_200)));
     assert!(!lease.may_take_absent(ms(3_501)), "it was seen too long ago");
-    let endless = answered(ms(1_000), Answer::Others { owner: "other".into(), left: None });
+    let endless = answered(ms(1_000), LeaseAnswer::Others { owner: "other".into(), left: None });
     assert!(!endless.may_take_absent(ms(1_200)));
 }
 
@@ -67,24 +67,24 @@ fn a_key_that_vanished_is_left_to_its_owner_for_a_while() {
     let mut lease = answered(ms(0), others(14_000));
     for at in (1_000..6_000).step_by(500) {
         assert!(!lease.may_take_absent(ms(at)), "{at}");
-        lease.answered(ms(at), ms(at), Answer::Absent);
+        lease.answered(ms(at), ms(at), LeaseAnswer::Absent);
     }
     assert!(lease.awaits_absence());
     assert!(lease.may_take_absent(ms(6_000)));
     assert!(!lease.may_take_absent(ms(8_001)), "it was seen too long ago");
     let mut gone_meanwhile = lease.clone();
-    gone_meanwhile.answered(ms(5_600), ms(30_000), Answer::Absent);
+    gone_meanwhile.answered(ms(5_600), ms(30_000), LeaseAnswer::Absent);
     assert!(!gone_meanwhile.may_take_absent(ms(30_000)), "the answer is old");
-    gone_meanwhile.answered(ms(30_000), ms(30_000), Answer::Absent);
+    gone_meanwhile.answered(ms(30_000), ms(30_000), LeaseAnswer::Absent);
     assert!(!gone_meanwhile.may_take_absent(ms(30_250)), "we did not look for long");
     lease.unanswered();
-    lease.answered(ms(6_200), ms(6_200), Answer::Absent);
+    lease.answered(ms(6_200), ms(6_200), LeaseAnswer::Absent);
     assert!(!lease.may_take_absent(ms(6_300)), "it may have been there meanwhile");
 }
 
 #[test]
 fn the_owner_takes_its_lost_key_back_while_it_may_write() {
-    let mut lease = answered(ms(0), Answer::Ours);
+    let mut lease = answered(ms(0), LeaseAnswer::Ours);
     lease.unanswered();
     assert!(lease.may_take_absent(ms(3_999)));
     assert!(!lease.may_take_absent(ms(4_000)));
@@ -115,7 +115,7 @@ struct Redis {
 }
 
 impl Redis {
-    fn claim(&mut self, now: u64, who: usize, may_take_absent: bool) -> Option<Answer> {
+    fn claim(&mut self, now: u64, who: usize, may_take_absent: bool) -> Option<LeaseAnswer> {
         if now < self.away_until {
             return None;
         }
@@ -129,22 +129,22 @@ impl Redis {
                 *end = now + ttl;
             }
             Some((Holder::Instance(owner), end)) => {
-                return Some(Answer::Others { owner: owner.to_string(), left: Some(ms(*end - now)) });
+                return Some(LeaseAnswer::Others { owner: owner.to_string(), left: Some(ms(*end - now)) });
             }
-            None if !may_take_absent => return Some(Answer::Absent),
+            None if !may_take_absent => return Some(LeaseAnswer::Absent),
             None | Some((Holder::Nobody, _)) => {
                 self.taken_at = Some(now);
                 self.key = Some((Holder::Instance(who), now + ttl));
             }
         }
-        Some(Answer::Ours)
+        Some(LeaseAnswer::Ours)
     }
 }
 
 enum Phase {
     Resting { until: u64 },
     Asking { sent: u64, arrives: u64, may_take_absent: bool },
-    Listening { sent: u64, arrives: u64, answer: Option<Answer> },
+    Listening { sent: u64, arrives: u64, answer: Option<LeaseAnswer> },
 }
 
 struct Instance {

@@ -22,7 +22,7 @@ use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
-use crate::writer::scope::Scope;
+use crate::writer::scope::WriterScope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
@@ -47,7 +47,7 @@ const BEAT: Duration = Duration::from_secs(1);
 pub struct Flush {
     pub(super) snapshots: Snapshots,
     pub(super) store: Store,
-    pub(super) scope: Scope,
+    pub(super) scope: WriterScope,
     pub(super) sessions: Sessions,
     pub(super) bodies: Bodies,
     /// The connection that this state refers to.
@@ -76,7 +76,7 @@ enum Work {
 impl Flush {
     /// Creates the writer of the pending content of one of `shards` shards.
     #[must_use]
-    pub fn new(snapshots: Snapshots, store: Store, shards: usize, scope: Scope) -> Flush {
+    pub fn new(snapshots: Snapshots, store: Store, shards: usize, scope: WriterScope) -> Flush {
         Flush {
             snapshots,
             store,

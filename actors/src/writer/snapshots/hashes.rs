@@ -9,7 +9,7 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
-use super::pending::{Newest, News, Origin};
+use super::pending::{Newest, News, NewsOrigin};
 use crate::observation::unix_micros;
 use crate::writer::store::resp::{Commands, id_text};
 
@@ -47,7 +47,7 @@ impl Sessions {
     pub(super) fn must_look(&self, news: &News) -> bool {
         let is_new_map = news.cells.is_some()
             && news.destination.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
-        news.origin == Origin::Kept || is_new_map
+        news.origin == NewsOrigin::Kept || is_new_map
     }
 
     /// Learns the content of the newest-event hash; false if another client has written something newer since, so
@@ -62,7 +62,7 @@ impl Sessions {
             self.0.insert(Arc::clone(map), session);
         }
         let newest = news.newest.as_ref().map(|newest| newest.id);
-        news.origin == Origin::Stored || known.id <= newest
+        news.origin == NewsOrigin::Stored || known.id <= newest
     }
 
     /// Adds commands that write the cells and then the newest event, so that a map is never behind the session

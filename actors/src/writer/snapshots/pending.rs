@@ -22,7 +22,7 @@ const OVERHEAD: usize = 128;
 
 /// The origin of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
+pub enum NewsOrigin {
     /// Kept in the disk queue after storage: the hashes may already hold them, or newer ones.
     Kept,
     /// Just stored.
@@ -35,7 +35,7 @@ pub struct News {
     /// The destination.
     pub(super) destination: Arc<Destination>,
     /// Whether the hashes may already hold it.
-    pub(super) origin: Origin,
+    pub(super) origin: NewsOrigin,
     /// The newest event.
     pub(super) newest: Option<Newest>,
     /// Rows for the map.
@@ -80,8 +80,8 @@ pub(super) type Entered<'e> = (&'e Event, &'e Arc<Destination>, EntryId);
 #[derive(Debug)]
 pub(super) struct Pending {
     interval: Duration,
-    news: HashMap<(Origin, Arc<str>), News, RandomState>,
-    dues: BTreeSet<(Instant, Origin, Arc<str>)>,
+    news: HashMap<(NewsOrigin, Arc<str>), News, RandomState>,
+    dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
     bytes: usize,
 }
@@ -100,9 +100,10 @@ impl Pending {
     }
 
     /// Adds the newest event of an destination.
-    pub(super) fn newest(&mut self, origin: Origin, (event, destination, id): Entered<'_>, now: Instant) {
+    pub(super) fn newest(&mut self, origin: NewsOrigin, (event, destination, id): Entered<'_>, now: Instant) {
         self.change(origin, destination, now, |news| {
-            let is_older = origin == Origin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
+            let is_older =
+                origin == NewsOrigin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
             if !is_older {
                 let payload = Bytes::copy_from_slice(&event.payload);
                 news.bytes += payload.len();
@@ -113,7 +114,7 @@ impl Pending {
     }
 
     /// Adds an event for an destination's map and REST body.
-    pub(super) fn row(&mut self, origin: Origin, (event, destination, id): Entered<'_>, now: Instant) {
+    pub(super) fn row(&mut self, origin: NewsOrigin, (event, destination, id): Entered<'_>, now: Instant) {
         if destination.rest.is_none() && (destination.map.is_none() || event.cell.is_none()) {
             return;
         }
@@ -133,7 +134,7 @@ impl Pending {
 
     fn change(
         &mut self,
-        origin: Origin,
+        origin: NewsOrigin,
         destination: &Arc<Destination>,
         now: Instant,
         change: impl FnOnce(&mut News),
@@ -203,7 +204,7 @@ impl Pending {
 // === impl News ===
 
 impl News {
-    fn new(destination: Arc<Destination>, origin: Origin) -> News {
+    fn new(destination: Arc<Destination>, origin: NewsOrigin) -> News {
         News {
             destination,
             origin,
@@ -228,7 +229,7 @@ impl News {
     }
 
     fn add_row(&mut self, cell: Option<&MapCell>, row: RestEvent) {
-        if self.origin == Origin::Kept && self.rows.len() >= 2 * KEPT_ROWS {
+        if self.origin == NewsOrigin::Kept && self.rows.len() >= 2 * KEPT_ROWS {
             let gone = self.rows.drain(..KEPT_ROWS).map(|row| row.payload.len() + OVERHEAD).sum::<usize>();
             self.bytes -= gone.min(self.bytes);
             self.by_cell.clear();

@@ -15,7 +15,7 @@ use super::pending::News;
 use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long};
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, SnapshotTrouble, unix_micros};
-use crate::writer::scope::Scope;
+use crate::writer::scope::WriterScope;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
@@ -166,7 +166,7 @@ impl Flush {
 }
 
 /// Adopts the content of a body's key.
-fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut LogThrottle, scope: &Scope) {
+fn take_in(bodies: &mut Bodies, key: &str, found: &Found, ahead: &mut LogThrottle, scope: &WriterScope) {
     let Some(held) = bodies.get(key) else { return };
     let now_us = i64::try_from(unix_micros()).unwrap_or(i64::MAX);
     let taken = held.found(found, now_us);

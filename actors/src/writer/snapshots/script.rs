@@ -28,7 +28,7 @@ pub(super) struct Wanted {
 
 /// The outcome of writing a body.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum BodyAnswer {
     Written,
     Conflict,
     NoScript,
@@ -45,10 +45,10 @@ impl BodyScript {
         &mut self,
         store: &mut Store,
         wanted: &[Wanted],
-    ) -> Result<Vec<Answer>, StoreFault> {
+    ) -> Result<Vec<BodyAnswer>, StoreFault> {
         let script = match self.script(store).await? {
             Ok(script) => script,
-            Err(refused) => return Ok(wanted.iter().map(|_| Answer::Refused(refused.clone())).collect()),
+            Err(refused) => return Ok(wanted.iter().map(|_| BodyAnswer::Refused(refused.clone())).collect()),
         };
         let mut commands = Commands::default();
         for Wanted { key, hash, seen } in wanted {
@@ -61,16 +61,16 @@ impl BodyScript {
         store
             .ask(&commands, |reply| {
                 answers.push(match &reply {
-                    Reply::Integer(0) => Answer::Conflict,
-                    Reply::Integer(_) => Answer::Written,
-                    Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Answer::NoScript,
-                    Reply::Error(text) => Answer::Refused(key_fault(text)?),
+                    Reply::Integer(0) => BodyAnswer::Conflict,
+                    Reply::Integer(_) => BodyAnswer::Written,
+                    Reply::Error(text) if text.starts_with(b"NOSCRIPT") => BodyAnswer::NoScript,
+                    Reply::Error(text) => BodyAnswer::Refused(key_fault(text)?),
                     reply => return Err(StoreFault::answered(reply)),
                 });
                 Ok(())
             })
             .await?;
-        if !answers.iter().any(|answer| matches!(answer, Answer::NoScript)) {
+        if !answers.iter().any(|answer| matches!(answer, BodyAnswer::NoScript)) {
             self.0 = Some(script);
         }
         Ok(answers)

@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use super::budget::Haste;
 use super::flush::{CHUNK, Flush};
 use super::pending::RestEvent;
-use super::script::{Answer, Wanted};
+use super::script::{BodyAnswer, Wanted};
 use crate::observation::{SnapshotKind, SnapshotTrouble};
 use crate::writer::store::fault::StoreFault;
 
@@ -39,15 +39,15 @@ impl Flush {
                 let answers = self.script.write_if_unchanged(&mut self.store, &wanted).await?;
                 for (Wanted { key, hash, .. }, answer) in wanted.into_iter().zip(answers) {
                     match answer {
-                        Answer::Written => {
+                        BodyAnswer::Written => {
                             if let Some(held) = self.bodies.get(&key) {
                                 held.written(&hash);
                             }
                             written.push(key);
                         }
-                        Answer::Conflict => conflicts.push(key),
-                        Answer::NoScript => unwritten.push(key),
-                        Answer::Refused(text) => self.note_refused(&text),
+                        BodyAnswer::Conflict => conflicts.push(key),
+                        BodyAnswer::NoScript => unwritten.push(key),
+                        BodyAnswer::Refused(text) => self.note_refused(&text),
                     }
                 }
             }

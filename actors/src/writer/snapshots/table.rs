@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
 use uw_websocket_core::event::Event;
 
-use super::pending::{Entered, News, Origin, Pending};
+use super::pending::{Entered, News, NewsOrigin, Pending};
 use crate::observation::{Observations, SnapshotObservation, SnapshotTrouble};
 use crate::queue::batch::EventBatch;
 
@@ -63,15 +63,15 @@ impl Snapshots {
             return self.observed().troubles.of(SnapshotTrouble::Skipped).add(batch.len() as u64);
         }
         let events = batch.events().iter().enumerate();
-        self.enter(Origin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
+        self.enter(NewsOrigin::Stored, events.filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
     }
 
     /// Adds events stored earlier, in order; the hashes may already hold them.
     pub fn kept<'e>(&self, events: impl Iterator<Item = &'e Event>) {
-        self.enter(Origin::Kept, events);
+        self.enter(NewsOrigin::Kept, events);
     }
 
-    pub(super) fn enter<'e>(&self, origin: Origin, events: impl Iterator<Item = &'e Event>) {
+    pub(super) fn enter<'e>(&self, origin: NewsOrigin, events: impl Iterator<Item = &'e Event>) {
         let now = Instant::now();
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();

@@ -7,7 +7,7 @@ use uw_websocket_core::fixtures::{destination, event, route, row};
 use uw_websocket_core::ids::Numbering;
 
 use super::hashes::{Known, Sessions};
-use super::pending::{News, Origin};
+use super::pending::{News, NewsOrigin};
 use super::table::Snapshots;
 use crate::fixtures::{hash, only, parse};
 use crate::writer::store::resp::Commands;
@@ -30,7 +30,7 @@ impl World {
         World { snapshots, sessions: Sessions::default(), numbering: Numbering::default() }
     }
 
-    fn enter(&mut self, origin: Origin, mut events: Vec<Event>) {
+    fn enter(&mut self, origin: NewsOrigin, mut events: Vec<Event>) {
         for event in &mut events {
             self.numbering.number(event);
         }
@@ -73,7 +73,7 @@ fn of_each_outlet_only_the_newest_event_is_written() {
     let both = route(0, vec![destination("news", 0), destination("news:SPY", 0)]);
     let full = route(0, vec![destination("news", 0)]);
     world.enter(
-        Origin::Stored,
+        NewsOrigin::Stored,
         vec![event(&both, "older", 0), event(&both, "old", 0), event(&full, "new", 74)],
     );
     let commands = world.write(&Known::default());
@@ -89,13 +89,13 @@ fn of_each_outlet_only_the_newest_event_is_written() {
 fn a_key_rests_for_the_interval_after_it_was_written() {
     let mut world = World::new();
     let spy = spy();
-    world.enter(Origin::Stored, vec![event(&spy, "1", 0)]);
+    world.enter(NewsOrigin::Stored, vec![event(&spy, "1", 0)]);
     let now = Instant::now();
     let take = |world: &World, at| world.snapshots.take_due(at, false, ALL).len();
     assert_eq!(take(&world, now), 1, "the first is due at once");
     world.snapshots.written([&spy.destinations[0].stream], now);
-    world.enter(Origin::Stored, vec![event(&spy, "2", 1)]);
-    world.enter(Origin::Stored, vec![event(&spy, "3", 2)]);
+    world.enter(NewsOrigin::Stored, vec![event(&spy, "2", 1)]);
+    world.enter(NewsOrigin::Stored, vec![event(&spy, "3", 2)]);
     assert_eq!(take(&world, now + INTERVAL / 2), 0);
     assert_eq!(world.snapshots.next_due(), Some(now + INTERVAL));
     assert_eq!(take(&world, now + INTERVAL), 1);
@@ -106,7 +106,7 @@ fn a_map_gets_the_newest_row_of_each_cell() {
     let mut world = World::new();
     let spy = spy();
     let rows = vec![row(&spy, "a", "1", 10), row(&spy, "b", "2", 10), row(&spy, "c", "1", 10)];
-    world.enter(Origin::Stored, rows);
+    world.enter(NewsOrigin::Stored, rows);
     let commands = world.write(&known(10, EntryId::default()));
     assert_eq!(only("DEL", &commands), Vec::<String>::new());
     assert_eq!(hash(MAP, &commands), strings([("1", "c"), ("2", "b")]));
@@ -117,26 +117,26 @@ fn a_new_session_begins_with_an_empty_map_and_refuses_rows_of_earlier_ones() {
     let mut world = World::new();
     let spy = spy();
     let rows = vec![row(&spy, "a", "1", 10), row(&spy, "b", "2", 11), row(&spy, "c", "3", 10)];
-    world.enter(Origin::Stored, rows);
+    world.enter(NewsOrigin::Stored, rows);
     let commands = world.write(&known(10, EntryId::default()));
     assert_eq!(only("DEL", &commands), [MAP]);
     assert_eq!(hash(MAP, &commands), strings([("2", "b")]));
     let names: Vec<&str> = commands.iter().map(|command| &*command[0]).collect();
     assert_eq!(names, ["MULTI", "DEL", "HSET", "EXEC", "HSET"], "the newest event comes behind the map");
 
-    world.enter(Origin::Stored, vec![row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)]);
+    world.enter(NewsOrigin::Stored, vec![row(&spy, "d", "3", 11), row(&spy, "e", "4", 10)]);
     let commands = world.write(&Known::default());
     assert_eq!(only("DEL", &commands), Vec::<String>::new());
     assert_eq!(hash(MAP, &commands), strings([("3", "d")]));
 
-    world.enter(Origin::Stored, vec![row(&spy, "f", "5", 10)]);
+    world.enter(NewsOrigin::Stored, vec![row(&spy, "f", "5", 10)]);
     assert_eq!(hash(MAP, &world.write(&Known::default())), strings([]));
 }
 
 #[test]
 fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
     let mut world = World::new();
-    world.enter(Origin::Stored, vec![row(&spy(), "a", "1", 10)]);
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "a", "1", 10)]);
     let commands = world.write(&Known::default());
     assert_eq!(only("DEL", &commands), [MAP]);
     assert_eq!(hash(MAP, &commands), strings([("1", "a")]));
@@ -145,7 +145,7 @@ fn a_map_of_an_unknown_session_is_removed_before_its_first_row() {
 #[test]
 fn after_a_failed_try_the_earlier_session_is_removed_again() {
     let mut world = World::new();
-    world.enter(Origin::Stored, vec![row(&spy(), "a", "1", 11)]);
+    world.enter(NewsOrigin::Stored, vec![row(&spy(), "a", "1", 11)]);
     let news = world.take();
     for _ in 0..2 {
         let mut commands = Commands::default();
@@ -162,7 +162,7 @@ fn a_wave_is_written_in_commands_of_bounded_size() {
     let mut world = World::new();
     let spy = spy();
     let rows = (0..1000).map(|n| row(&spy, "x", &n.to_string(), 10)).collect();
-    world.enter(Origin::Stored, rows);
+    world.enter(NewsOrigin::Stored, rows);
     let commands = world.write(&Known::default());
     assert_eq!(hash(MAP, &commands).len(), 1000);
     assert!(commands.iter().all(|command| command.len() <= 2 + 2 * 64));
@@ -173,7 +173,7 @@ fn kept_events_are_no_news_where_something_newer_was_written_since() {
     let (later, earlier) = (EntryId { ms: 9_000_000_000_000, seq: 0 }, EntryId { ms: 5, seq: 0 });
     for (there, written) in [(later, 0), (earlier, 2)] {
         let mut world = World::new();
-        world.enter(Origin::Kept, vec![row(&spy(), "a", "1", 10)]);
+        world.enter(NewsOrigin::Kept, vec![row(&spy(), "a", "1", 10)]);
         let commands = world.write(&known(10, there));
         assert_eq!(only("HSET", &commands).len(), written, "{there}");
     }
@@ -183,10 +183,13 @@ fn kept_events_are_no_news_where_something_newer_was_written_since() {
 fn kept_events_come_before_those_that_were_stored_just_now() {
     let mut world = World::new();
     let spy = spy();
-    world.enter(Origin::Stored, vec![row(&spy, "new", "1", 10)]);
-    world.enter(Origin::Kept, vec![row(&spy, "old", "1", 10)]);
+    world.enter(NewsOrigin::Stored, vec![row(&spy, "new", "1", 10)]);
+    world.enter(NewsOrigin::Kept, vec![row(&spy, "old", "1", 10)]);
     let taken = world.take();
-    assert_eq!(taken.iter().map(|news| news.origin).collect::<Vec<_>>(), [Origin::Kept, Origin::Stored]);
+    assert_eq!(
+        taken.iter().map(|news| news.origin).collect::<Vec<_>>(),
+        [NewsOrigin::Kept, NewsOrigin::Stored]
+    );
 }
 
 #[test]
@@ -194,10 +197,10 @@ fn what_waits_does_not_grow_with_the_rate_and_is_nothing_when_it_is_taken() {
     let mut world = World::new();
     let spy = spy();
     let bytes = |world: &World| world.snapshots.observed().pending_bytes.get();
-    world.enter(Origin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
+    world.enter(NewsOrigin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
     let before = bytes(&world);
     for _ in 0..10 {
-        world.enter(Origin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
+        world.enter(NewsOrigin::Stored, (0..100).map(|n| row(&spy, "{}", &n.to_string(), 10)).collect());
     }
     assert_eq!(bytes(&world), before);
     let taken = world.take();

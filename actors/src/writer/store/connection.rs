@@ -18,15 +18,15 @@ pub struct Refused {
 
 /// A connection to Redis, unusable after a connection fault or a missing reply.
 #[derive(Debug)]
-pub struct Connection {
+pub struct RedisConnection {
     /// `None` once it must not be used any more.
     link: Option<Link>,
 }
 
-impl Connection {
+impl RedisConnection {
     /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
-    pub async fn open(address: &Address, beat: &Heartbeat) -> Result<Connection, StoreFault> {
-        Ok(Connection { link: Some(address.connect(beat).await?) })
+    pub async fn open(address: &Address, beat: &Heartbeat) -> Result<RedisConnection, StoreFault> {
+        Ok(RedisConnection { link: Some(address.connect(beat).await?) })
     }
 
     /// Whether it may still be used.

@@ -5,7 +5,7 @@
 
 use uw_websocket_core::event::EntryId;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fault::StoreFault;
 use super::resp::{Commands, Reply, id_text};
 
@@ -58,7 +58,7 @@ struct Found {
     first: Option<EntryId>,
 }
 
-impl Connection {
+impl RedisConnection {
     /// Returns the last ID of each stream, zero without a stream. A key of another type has none, and is refused on
     /// its own.
     pub async fn last_ids(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<EntryId>, StoreFault> {

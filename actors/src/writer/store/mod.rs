@@ -9,7 +9,7 @@ pub mod link;
 mod lookup;
 pub mod resp;
 
-pub use connection::{Connection, Identity, Refused};
+pub use connection::{Identity, RedisConnection, Refused};
 use fault::StoreFault;
 use link::Address;
 pub use lookup::EntryStatus;
@@ -21,7 +21,7 @@ use crate::supervisor::Heartbeat;
 #[derive(Debug)]
 pub struct Store {
     address: Address,
-    connection: Option<Connection>,
+    connection: Option<RedisConnection>,
     /// Number of connections so far.
     generation: u64,
     beat: Heartbeat,
@@ -41,13 +41,13 @@ impl Store {
     }
 
     /// Returns the present connection, or a new one.
-    pub async fn connection(&mut self) -> Result<&mut Connection, StoreFault> {
-        let present = self.connection.take().filter(Connection::is_usable);
+    pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
+        let present = self.connection.take().filter(RedisConnection::is_usable);
         let connection = if let Some(connection) = present {
             connection
         } else {
             self.generation += 1;
-            Connection::open(&self.address, &self.beat).await?
+            RedisConnection::open(&self.address, &self.beat).await?
         };
         Ok(self.connection.insert(connection))
     }

@@ -71,7 +71,7 @@ fn work(folder: &Path, seed: u64) {
             }
             _ => {
                 let from = spool.kept_from();
-                let stream = StreamName { channel: CHANNELS[rng.usize(0..2)], symbol: Some("SPY") };
+                let stream = RecordStream { channel: CHANNELS[rng.usize(0..2)], symbol: Some("SPY") };
                 let last = id(spool.next_seq() + rng.u64(0..100), 0);
                 spool.reassign(from, stream, &HashSet::<u64>::new(), last).unwrap();
             }

@@ -238,7 +238,7 @@ fn an_interrupted_rewriting_of_ids_is_finished() {
     let path = world.files(".seg")[0].clone();
     let redo = world.folder().join("reassign.redo");
     let before = fs::read(&path).unwrap();
-    let stream = StreamName { channel: "a", symbol: None };
+    let stream = RecordStream { channel: "a", symbol: None };
     let plan = crate::spool::reassign::tests::plan_of(world.spool(), stream, id(50, 0));
     fs::write(&redo, &plan).unwrap();
     // any prefix of it is written

@@ -184,7 +184,7 @@ impl Model {
 
     fn reassign(&mut self, from: u64, channel: usize, symbol: usize, ms: u64) {
         let from = self.world.spool().kept_from() + from;
-        let stream = StreamName { channel: CHANNELS[channel], symbol: SYMBOLS[symbol] };
+        let stream = RecordStream { channel: CHANNELS[channel], symbol: SYMBOLS[symbol] };
         let skip: HashSet<u64> = (from..from + 40).step_by(5).collect();
         let mut last = id(self.clock_ms.saturating_sub(20) + ms, 3);
         let result = self.world.spool().reassign(from, stream, &skip, last).unwrap();

@@ -11,8 +11,8 @@ use crate::private::tests::NEXT_WRITE_FAILS;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn stream(channel: &str) -> StreamName<'_> {
-    StreamName { channel, symbol: None }
+fn stream(channel: &str) -> RecordStream<'_> {
+    RecordStream { channel, symbol: None }
 }
 
 #[test]

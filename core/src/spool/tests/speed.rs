@@ -54,7 +54,7 @@ fn events_a_second() {
     assert_eq!(read, BATCHES * BATCH);
     rate("read", start.elapsed());
     let start = Instant::now();
-    let stream = StreamName { channel: "option_trades", symbol: Some("SPY") };
+    let stream = RecordStream { channel: "option_trades", symbol: Some("SPY") };
     let result =
         world.spool().reassign(0, stream, &std::collections::HashSet::<u64>::new(), id(9999, 0)).unwrap();
     println!("reassign: {} ids in {:?}", result.count, start.elapsed());
