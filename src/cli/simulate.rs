@@ -124,7 +124,7 @@ enum SpreadArg {
 /// Why the simulator could not run.
 #[derive(Debug, Error)]
 enum SimulateError {
-    /// The address is taken or not ours, or the file cannot be opened.
+    /// The address is in use or not local, or the file cannot be opened.
     #[error("cannot start the simulator on {listen}: {source}")]
     Start {
         /// The address.
@@ -132,7 +132,7 @@ enum SimulateError {
         /// Why.
         source: io::Error,
     },
-    /// The system does not let us wait for signals.
+    /// The signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
     /// Standard output is closed.
@@ -203,7 +203,7 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     print_lines(&summary)
 }
 
-/// Shows the rate once a second, on a terminal only, until a signal comes.
+/// Shows the rate once per second, on a terminal only, until a signal arrives.
 async fn watch(simulator: &SimulatorHandle, interrupt: &mut Signal, terminate: &mut Signal) {
     let is_shown = io::stderr().is_terminal();
     let mut beat = interval(Duration::from_secs(1));
@@ -252,7 +252,7 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
     lines
 }
 
-/// Prints lines and flushes; a reader that went away is no error.
+/// Prints lines and flushes; a closed pipe is not an error.
 fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
     let mut out = io::stdout().lock();
     let written = lines
