@@ -50,7 +50,7 @@ pub(super) struct GapsArgs {
     /// Only gaps for this reason
     #[arg(long, value_parser = |text: &str| GapReason::parse(text).ok_or_else(reasons))]
     reason: Option<GapReason>,
-    /// One JSON object a line, with the fields of the entry and its id
+    /// One JSON object per line, with the fields of the entry and its ID
     #[arg(long)]
     json: bool,
     /// Go on printing gaps as they are recorded

@@ -75,10 +75,10 @@ pub(super) struct ReplayArgs {
     /// Only events of these symbols, comma-separated [default: all]
     #[arg(long, value_delimiter = ',', value_parser = |text: &str| Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string()))]
     symbols: Vec<Symbol>,
-    /// Begin after so many joins [default: 2 s after the last join]
+    /// Begin after this many joins [default: 2 s after the last join]
     #[arg(long, value_name = "JOINS")]
     wait_joins: Option<u64>,
-    /// Send a file in place of a Redis: frames as the vendor sends them, `tail --json` or `spool export`, one a line
+    /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json` or `spool export`, one per line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
     /// The Redis to read from [default: that of the settings]
