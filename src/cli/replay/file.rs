@@ -1,5 +1,5 @@
-//! Events of a file, one per line: `["topic",payload]` as sent by the vendor, a line of `tail --json`, or one of `spool
-//! export`. Other lines are skipped.
+//! Events of a file, one per line: `["topic",payload]` as sent by the vendor, a line of `tail --json`, or one of
+//! `spool export`. Other lines are skipped.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
