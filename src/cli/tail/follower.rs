@@ -19,7 +19,7 @@ use crate::streams::selection::{Pattern, choose};
 use crate::streams::{MAX_STREAMS, page_size};
 
 /// Interval between searches for new streams: new symbols are found soon enough. If a search takes long, since Redis
-/// has very many keys, the pause is this multiple of its duration.
+/// has very many keys, the pause is [`REST_OF_LOOKS`] times its duration.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const REST_OF_LOOKS: u32 = 10;
 /// Number of streams whose next pages are read before anything is printed: the first line appears soon.
