@@ -1,4 +1,4 @@
-//! Commands as process 1 of a container: the system ends that one by no signal that it does not catch, so that neither
+//! Signals for commands that run as process 1 of a container: the kernel ignores uncaught signals to it, so neither
 //! Ctrl-C nor `docker stop` would end a `gaps --follow`.
 
 use std::thread;
@@ -8,13 +8,13 @@ use tokio::runtime::Builder;
 use crate::exit::Exit;
 use crate::shutdown::Signals;
 
-/// The number of the first process.
+/// The ID of the first process.
 const FIRST: u32 = 1;
 
-/// Has SIGINT and SIGTERM end the process, as they end any other one. For commands that have nothing to put in order.
+/// Makes SIGINT and SIGTERM end the process, as for any other one. For commands without cleanup.
 pub(super) fn end_on_signals() {
     if std::process::id() == FIRST {
-        // without the thread the command does its work all the same
+        // the command works without the thread too
         thread::Builder::new().name("signals".into()).spawn(wait_and_end).ok();
     }
 }

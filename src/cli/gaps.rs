@@ -23,9 +23,9 @@ use crate::exit::Exit;
 use crate::service::ledger_places;
 use crate::settings::{Settings, units};
 
-/// Entries asked for at once: some hundred KiB, which Redis gives in a millisecond.
+/// Entries per query: some hundred KiB, which Redis returns in a millisecond.
 const PAGE: usize = 1000;
-/// How often a ledger that is followed is asked for more.
+/// Interval between queries when following the ledger.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// The longest `--since`.
 const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -50,7 +50,7 @@ pub(super) struct GapsArgs {
     /// Only gaps for this reason
     #[arg(long, value_parser = |text: &str| GapReason::parse(text).ok_or_else(reasons))]
     reason: Option<GapReason>,
-    /// One JSON object a line, with the fields of the entry and its id
+    /// One JSON object per line, with the fields of the entry and its ID
     #[arg(long)]
     json: bool,
     /// Go on printing gaps as they are recorded
@@ -81,7 +81,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     let mut post = GapPublisher::new(address.clone(), &actors.keys.prefix);
     let mut printer =
         Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), rows: 0 };
-    // an entry's id is never before the end of its gap
+    // an entry's ID is never before the end of its gap
     let mut last = EntryId { ms: printer.since / 1000, seq: 0 };
     printer.print_after(&mut post, &mut last).await?;
     let missing = ledger::look(ledger_places(actors, address), unix_micros()).await?;
@@ -136,7 +136,7 @@ impl GapsArgs {
     }
 }
 
-/// Prints what is wanted, one line each.
+/// Prints the selected gaps, one per line.
 struct Printer<'a, W> {
     args: &'a GapsArgs,
     since: u64,
@@ -144,7 +144,7 @@ struct Printer<'a, W> {
     rows: u64,
 }
 
-/// A gap, or what is missing now, as `--json` prints it: the latter has neither `id` nor `to`.
+/// A closed or open gap, as printed by `--json`: an open one has neither `id` nor `to`.
 #[derive(Serialize)]
 struct Line<'g, G> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,14 +154,14 @@ struct Line<'g, G> {
 }
 
 impl<W: Write> Printer<'_, W> {
-    /// Prints all that the ledger has after `last`, which becomes the last one.
+    /// Prints all entries of the ledger after `last`, and updates `last`.
     async fn print_after(&mut self, post: &mut GapPublisher, last: &mut EntryId) -> Result<(), Stop> {
         loop {
             let page = post.read_after(*last, PAGE).await?;
             let is_last = page.len() < PAGE;
             for (id, gap) in page {
                 *last = id;
-                // what somebody else wrote there is no gap
+                // an entry written by another program is not a gap
                 if let Some(gap) = gap.filter(|gap| gap.to_us >= self.since) {
                     self.gap(id, &gap)?;
                 }
@@ -221,7 +221,7 @@ fn aligned([from, to, seconds, family, reason, events, channels, detail]: [&str;
     line.trim_end().to_owned()
 }
 
-/// A time to the second, in UTC.
+/// Formats a time to the second, in UTC.
 fn clock(unix_us: u64) -> String {
     iso_utc(unix_us).chars().take(TO_SECONDS).collect()
 }

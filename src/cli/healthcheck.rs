@@ -12,13 +12,13 @@ use super::complain;
 use crate::exit::Exit;
 use crate::settings::HttpSettings;
 
-/// Longest wait for the whole answer; a healthy service needs milliseconds, and Docker itself waits 30 s.
+/// Maximum wait for the whole response; a healthy service needs milliseconds, and Docker itself waits 30 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest status line that is read.
+/// Maximum length of a status line.
 const MAX_STATUS_LINE: u64 = 256;
 
-/// Asks `/healthz` at the address for probes, else at that of the HTTP side, and prints any answer but 200.
+/// Requests `/healthz` at the probe address, or else at the HTTP address, and prints any response but 200.
 pub(super) fn run(http: &HttpSettings) -> Exit {
     let Some(addr) = http.probe_addr.or(http.addr) else {
         complain("PROBE_ADDR and HTTP_ADDR are off: nobody can be asked");
@@ -38,7 +38,7 @@ pub(super) fn run(http: &HttpSettings) -> Exit {
     }
 }
 
-/// The first line of the answer.
+/// Reads the first line of the response.
 async fn ask(addr: SocketAddr) -> io::Result<String> {
     let answer = async {
         let mut stream = TcpStream::connect(addr).await?;
@@ -51,7 +51,7 @@ async fn ask(addr: SocketAddr) -> io::Result<String> {
     timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// A service that listens on all addresses is asked over the loopback.
+/// A service that listens on all addresses is queried over loopback.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {

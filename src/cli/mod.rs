@@ -40,7 +40,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// What to do. A command is a variant here, a module beside this one, and a line in [`main`].
+/// The commands. Each is a variant here, a sibling module, and a line in [`main`].
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the service (the default)
@@ -87,7 +87,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let sources = Sources::of_process(cli.log_level);
     let command = cli.command.unwrap_or(Command::Run);
-    // these catch their signals themselves
+    // these commands handle signals themselves
     if !matches!(command, Command::Run | Command::Simulate(_) | Command::Replay(_) | Command::Tail(_)) {
         first_process::end_on_signals();
     }
@@ -125,7 +125,7 @@ fn completions(shell: clap_complete::Shell) -> Exit {
     Exit::Clean
 }
 
-/// Runs a command until its end, or until SIGINT or SIGTERM comes: then `None`.
+/// Runs a command to completion; `None` if SIGINT or SIGTERM arrives first.
 fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -139,7 +139,7 @@ fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
     })
 }
 
-/// Runs a command that needs the settings; with mistakes in them it does not come to that.
+/// Runs a command that needs the settings, unless they are invalid.
 fn with_settings(loaded: Result<Settings, SettingsErrors>, command: impl FnOnce(Settings) -> Exit) -> Exit {
     match loaded {
         Ok(settings) => command(settings),
@@ -150,9 +150,9 @@ fn with_settings(loaded: Result<Settings, SettingsErrors>, command: impl FnOnce(
     }
 }
 
-/// Help and version are answers, the rest are mistakes in the command line.
+/// Help and version are output, all others are errors in the command line.
 fn explain(answer: &clap::Error) -> Exit {
-    // whoever closed the pipe does not want to read it
+    // a reader that closed the pipe does not need the output
     answer.print().ok();
     match answer.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Clean,
@@ -160,7 +160,7 @@ fn explain(answer: &clap::Error) -> Exit {
     }
 }
 
-/// Writes a line to stderr, after our name.
+/// Writes a line to stderr, prefixed with our name.
 fn complain(text: &str) {
     // there is no other place to report that stderr is closed
     write_line(&mut io::stderr().lock(), format_args!("uw-websocket: {text}")).ok();

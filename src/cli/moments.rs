@@ -1,4 +1,4 @@
-//! Moments as they are named on the command line.
+//! Points in time on the command line.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// A moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// Before everything.
+    /// The beginning.
     Beginning,
-    /// So long ago.
+    /// A duration before now.
     Ago(Duration),
     /// In Unix milliseconds.
     At(u64),
@@ -49,14 +49,14 @@ impl Moment {
         }
     }
 
-    /// The id before the first one of the moment: entries above it are of that time or later.
+    /// Returns the ID before the first one of the moment: entries above it are of that time or later.
     pub(super) fn id_before(self, now_ms: u64) -> EntryId {
         let ms = self.unix_ms(now_ms);
         ms.checked_sub(1).map_or_else(EntryId::default, |ms| EntryId { ms, seq: u64::MAX })
     }
 }
 
-/// The beginning of a day in UTC. The library would take a time of that day as well, and leave it out.
+/// Parses the beginning of a day in UTC. The library would also accept a time of day, and ignore it.
 fn beginning_of(day: &str) -> Option<Timestamp> {
     let day: Date = Some(day).filter(|day| day.len() == "2025-05-16".len())?.parse().ok()?;
     day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp())

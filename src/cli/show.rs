@@ -6,7 +6,7 @@ use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::Settings;
 
-/// Prints every setting as a line of a `.env` file, with where it came from.
+/// Prints every setting as a line of a `.env` file, with its origin.
 pub(super) fn run(settings: &Settings) -> Exit {
     for warning in &settings.warnings {
         super::complain(&settings.redactor.redact(&format!("{}: {}", warning.variable, warning.advice)));

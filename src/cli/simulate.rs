@@ -42,7 +42,7 @@ pub(super) struct SimulateArgs {
     /// Symbols of channels that are joined in their global form, comma-separated [default: 20 usual ones]
     #[arg(long, value_delimiter = ',', value_parser = symbol)]
     symbols: Vec<Symbol>,
-    /// Events a second over all topics, or `max`: as many as the clients read
+    /// Events per second over all topics, or `max`: as many as the clients read
     #[arg(long, default_value = "100")]
     rate: Rate,
     /// Which topics the events are for
@@ -57,10 +57,10 @@ pub(super) struct SimulateArgs {
     /// Rows of one wave
     #[arg(long, default_value_t = 4000)]
     wave_rows: u32,
-    /// Stop after so many events and keep the sockets open
+    /// Stop after this many events and keep the sockets open
     #[arg(long)]
     events: Option<u64>,
-    /// Send no event before so many joins were acknowledged in total
+    /// Send no event before this many joins were acknowledged in total
     #[arg(long, default_value_t = 0, value_name = "JOINS")]
     start_after_joins: u64,
     /// Joins that one connection may have
@@ -75,13 +75,13 @@ pub(super) struct SimulateArgs {
     /// Makes everything but the times reproducible
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Send the frames of a file (one a line) in place of made events
+    /// Send the frames of a file (one per line) instead of generated events
     #[arg(long, value_name = "FRAMES.jsonl")]
     file: Option<PathBuf>,
     /// How fast to send the file: `recorded` (by its time fields), `10x`, `500/s` or `max`
     #[arg(long, default_value = "recorded", requires = "file")]
     pace: RecordedPace,
-    /// Begin the file again at its end
+    /// Restart the file at its end
     #[arg(long = "loop", requires = "file")]
     repeat: bool,
     /// What to do wrong, repeatable: `KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]`
@@ -124,7 +124,7 @@ enum SpreadArg {
 /// Why the simulator could not run.
 #[derive(Debug, Error)]
 enum SimulateError {
-    /// The address is taken or not ours, or the file cannot be opened.
+    /// The address is in use or not local, or the file cannot be opened.
     #[error("cannot start the simulator on {listen}: {source}")]
     Start {
         /// The address.
@@ -132,7 +132,7 @@ enum SimulateError {
         /// Why.
         source: io::Error,
     },
-    /// The system does not let us wait for signals.
+    /// The signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
     /// Standard output is closed.
@@ -203,7 +203,7 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     print_lines(&summary)
 }
 
-/// Shows the rate once a second, on a terminal only, until a signal comes.
+/// Shows the rate once per second, on a terminal only, until a signal arrives.
 async fn watch(simulator: &SimulatorHandle, interrupt: &mut Signal, terminate: &mut Signal) {
     let is_shown = io::stderr().is_terminal();
     let mut beat = interval(Duration::from_secs(1));
@@ -252,7 +252,7 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
     lines
 }
 
-/// Prints lines and flushes; a reader that went away is no error.
+/// Prints lines and flushes; a closed pipe is not an error.
 fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
     let mut out = io::stdout().lock();
     let written = lines

@@ -1,4 +1,4 @@
-//! `uw-websocket spool`: looks into the disk queue, and changes nothing. The service may be running: no lock is taken.
+//! `uw-websocket spool`: inspects the disk queue without modifying it. The service may be running: no lock is taken.
 
 mod export;
 mod inspect;
@@ -17,9 +17,9 @@ use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::Sources;
 
-/// The folder of the disk queue where none is named.
+/// The default folder of the disk queue.
 const DEFAULT_DIR: &str = "data/spool";
-/// A record that is being written looks torn. A write takes a few milliseconds; what looks torn longer, is.
+/// A record being written looks torn. A write takes a few milliseconds; a record that looks torn for longer is torn.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(200);
 
 /// Options of `spool`.
@@ -71,7 +71,7 @@ enum SpoolFailure {
     Write(#[from] io::Error),
 }
 
-/// Looks into the queue.
+/// Runs the command.
 pub(super) fn run(args: &SpoolArgs, sources: &Sources) -> Exit {
     let from_settings = || sources.value_of("SPOOL_DIR").map_or_else(|| DEFAULT_DIR.into(), PathBuf::from);
     let dir = args.dir.clone().unwrap_or_else(from_settings);
@@ -101,7 +101,7 @@ fn fail(failure: &SpoolFailure) -> Exit {
     Exit::Failed
 }
 
-/// Looks at a shard; at damage it looks twice, since the service may be in the middle of a write.
+/// Inspects a shard; on damage twice, since the service may be in the middle of a write.
 fn survey(folder: &ShardFolder) -> Result<Survey, SpoolError> {
     let mut survey = Survey::take(&folder.path)?;
     if !survey.damages.is_empty() {
@@ -123,7 +123,7 @@ fn verify(folders: &[ShardFolder], out: &mut impl Write) -> Result<Exit, SpoolFa
         }
         let events: u64 = survey.channels.values().map(|counted| counted.events).sum();
         let verdict = if damages > 0 { "damaged" } else { "ok" };
-        // whether somebody reads it or not, the exit code tells
+        // the exit code is valid whether or not the output is read
         let (path, segments) = (folder.path.display(), survey.segments);
         write_line(out, format_args!("{path}: {verdict}, {events} events in {segments} segments"))
             .and_then(|()| inspect::damages(&survey, out))

@@ -1,4 +1,4 @@
-//! A connection of its own for reading streams, and what is asked over it. Every answer is bounded.
+//! A dedicated connection for reading streams, and its queries. Every reply is bounded.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use uw_websocket_core::time::millis;
 use super::MAX_STREAMS;
 use super::name::StreamName;
 
-/// Longest wait for a connection, and for an answer beyond the time that Redis was asked to block.
+/// Maximum wait for a connection, and for a reply beyond the requested blocking time.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long Redis waits for an entry before it says that there is none: after that much a new stream is seen, and a Redis
-/// that hangs is noticed [`PATIENCE`] later.
+/// Time for which Redis blocks when waiting for entries: afterwards new streams are noticed, and a hanging Redis is
+/// noticed [`PATIENCE`] later.
 const BLOCK: Duration = Duration::from_secs(1);
-/// What a `SCAN` looks at: some 100 µs of Redis' time.
+/// `COUNT` of a `SCAN`: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;
-/// Between two of them, for Redis' other clients.
+/// Pause between two `SCAN`s, for Redis' other clients.
 const SCAN_PAUSE: Duration = Duration::from_millis(1);
-/// Streams that are asked for in one go.
+/// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 100;
 
 /// Redis cannot be read.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    /// Its address is none.
+    /// The address is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// It does not answer, or says no.
+    /// Redis does not answer, or refuses.
     #[error("redis does not answer: {0}")]
     Redis(#[from] RedisError),
-    /// Its answer is none to what was asked.
+    /// The reply does not match the query.
     #[error("redis answers with {0}")]
     Unexpected(String),
 }
@@ -46,16 +46,16 @@ pub enum LinkError {
 #[derive(Clone)]
 pub struct Link(MultiplexedConnection);
 
-/// A stream, and the id after which it is read.
+/// A stream, and the ID after which it is read.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The stream's key.
     pub key: String,
-    /// The last id that is known.
+    /// The last known ID.
     pub after: EntryId,
 }
 
-/// An entry without its id.
+/// An entry without its ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The payload of an event, byte for byte.
@@ -64,16 +64,16 @@ pub enum Content {
     Fields(Vec<(String, String)>),
 }
 
-/// What a stream holds after a place.
+/// A page of a stream after a place.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The next entries.
     pub entries: Vec<(EntryId, Content)>,
-    /// The first entry that the stream still has.
+    /// The first entry still in the stream.
     pub first: Option<EntryId>,
 }
 
-/// An entry as the library reads it.
+/// An entry as parsed by the library.
 type RawEntry = (String, Vec<Vec<u8>>);
 
 impl Link {
@@ -84,17 +84,17 @@ impl Link {
             .set_response_timeout(Some(PATIENCE + BLOCK));
         let client = redis_pool::client(settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        // a Redis that loads, or wants another login, says so here
+        // a Redis that is loading, or refuses the login, reports it here
         redis::cmd("SCAN").arg(0).arg("COUNT").arg(1).exec_async(&mut connection).await?;
         Ok(Link(connection))
     }
 
-    /// The streams under a prefix, by name, at most [`MAX_STREAMS`].
+    /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`].
     pub async fn streams(&mut self, prefix: &str) -> Result<BTreeSet<StreamName>, LinkError> {
         let mut names = BTreeSet::new();
         let mut cursor = 0_u64;
         loop {
-            // a prefix has no character that means anything in a pattern
+            // a prefix has no special characters of patterns
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:ws:*")).arg("COUNT").arg(SCAN_COUNT);
             scan.arg("TYPE").arg("stream");
@@ -109,7 +109,7 @@ impl Link {
         }
     }
 
-    /// Whether each of the keys still is a stream, or nothing at all.
+    /// Returns, for each of the keys, whether it is still a stream or absent.
     pub async fn are_streams(&mut self, keys: &[&str]) -> Result<Vec<bool>, LinkError> {
         let mut types: Vec<String> = Vec::with_capacity(keys.len());
         for keys in keys.chunks(ASKED_AT_ONCE) {
@@ -122,7 +122,7 @@ impl Link {
         Ok(types.iter().map(|kind| kind == "stream" || kind == "none").collect())
     }
 
-    /// The id of each stream's last entry; zero of an empty one.
+    /// Returns the ID of each stream's last entry; zero for an empty stream.
     pub async fn last_ids(&mut self, keys: &[String]) -> Result<Vec<EntryId>, LinkError> {
         let mut ids = Vec::with_capacity(keys.len());
         for keys in keys.chunks(ASKED_AT_ONCE) {
@@ -138,7 +138,7 @@ impl Link {
         Ok(ids)
     }
 
-    /// The next entries of each place, at most `count`, none after `until`.
+    /// Reads the next entries of each place, at most `count`, none after `until`.
     pub async fn pages(
         &mut self,
         places: &[Place],
@@ -164,8 +164,8 @@ impl Link {
         Ok(pages)
     }
 
-    /// Waits for entries at any of the places. Returns the numbers of those that have some, with at most `count` each;
-    /// nothing when a second has passed.
+    /// Waits for entries at any of the places. Returns the indices of the places with entries, at most `count` each;
+    /// nothing after a second.
     pub async fn wait(
         &mut self,
         places: &[Place],
@@ -180,7 +180,7 @@ impl Link {
             read_them.arg(place.after.to_string());
         }
         let answer: Option<Vec<(String, Vec<RawEntry>)>> = read_them.query_async(&mut self.0).await?;
-        // the streams of an answer stand in the order of the question
+        // the streams of a reply are in the order of the query
         let mut asked = places.iter().enumerate();
         let numbered = answer.unwrap_or_default().into_iter().map(|(key, entries)| {
             let (number, _) = asked

@@ -1,9 +1,9 @@
-//! The entries of many streams in the order of their ids.
+//! Merges the entries of many streams in the order of their IDs.
 //!
-//! Each stream is a lane that is filled page by page. An entry comes out only when no lane could still bring an earlier
-//! one: a lane that is empty and of which more is known to be there is *hungry*, and holds all others up until it is
-//! supplied. When no lane is hungry and all are empty, everything that was there has come out. Memory is bounded by the
-//! pages that are supplied; the order within a lane is exact, and equal ids come in the order of their lanes.
+//! Each stream is a lane filled page by page. An entry is emitted only if no lane can still supply an earlier one: an
+//! empty lane that may have more entries is *hungry*, and delays all others until it is supplied. When no lane is
+//! hungry and all are empty, all existing entries have been emitted. Memory is bounded by the supplied pages; the order
+//! within a lane is exact, and entries with equal IDs are emitted in the order of their lanes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -14,7 +14,7 @@ use uw_websocket_core::event::EntryId;
 #[derive(Debug)]
 pub struct Merge<E> {
     lanes: Vec<Lane<E>>,
-    /// The first entry of every lane that has one.
+    /// The first entry of every non-empty lane.
     heads: BinaryHeap<Reverse<(EntryId, usize)>>,
     hungry: BTreeSet<usize>,
 }
@@ -22,9 +22,9 @@ pub struct Merge<E> {
 #[derive(Debug)]
 struct Lane<E> {
     waiting: VecDeque<(EntryId, E)>,
-    /// The id after which the next page begins.
+    /// The ID after which the next page begins.
     after: EntryId,
-    /// Whether there may be more after what waits.
+    /// Whether there may be more after the waiting entries.
     has_more: bool,
     is_closed: bool,
 }
@@ -36,7 +36,7 @@ impl<E> Default for Merge<E> {
 }
 
 impl<E> Merge<E> {
-    /// Adds a lane that begins after an id, and is hungry; returns its number. Numbers rise from 0.
+    /// Adds a hungry lane that begins after an ID; returns its number. Numbers increase from 0.
     pub fn add(&mut self, after: EntryId) -> usize {
         self.lanes.push(Lane { waiting: VecDeque::new(), after, has_more: true, is_closed: false });
         let lane = self.lanes.len() - 1;
@@ -44,23 +44,23 @@ impl<E> Merge<E> {
         lane
     }
 
-    /// Takes nothing more from a lane; what waits in it still comes out.
+    /// Closes a lane; its waiting entries are still emitted.
     pub fn close(&mut self, lane: usize) {
         self.lanes[lane].is_closed = true;
         self.hungry.remove(&lane);
     }
 
-    /// The lanes that must be supplied before anything comes out.
+    /// Returns the lanes that must be supplied before anything is emitted.
     pub fn hungry(&self) -> impl Iterator<Item = usize> {
         self.hungry.iter().copied()
     }
 
-    /// The lanes that are not closed.
+    /// Returns the open lanes.
     pub fn open(&self) -> impl Iterator<Item = usize> {
         self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_closed).map(|(number, _)| number)
     }
 
-    /// Makes every open lane hungry: nobody knows any more whether they hold all that is there.
+    /// Makes every open lane hungry: whether they are complete is no longer known.
     pub fn doubt(&mut self) {
         for (number, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.is_closed) {
             lane.has_more = true;
@@ -70,13 +70,14 @@ impl<E> Merge<E> {
         }
     }
 
-    /// The id after which the next page of a lane begins.
+    /// Returns the ID after which the next page of a lane begins.
     #[must_use]
     pub fn after(&self, lane: usize) -> EntryId {
         self.lanes[lane].after
     }
 
-    /// Puts a page into a lane. `has_more` says that there may be entries after it. What does not rise is left out.
+    /// Adds a page to a lane. `has_more` means that entries may follow it. Entries whose IDs do not increase are
+    /// omitted.
     pub fn supply(&mut self, lane: usize, page: impl IntoIterator<Item = (EntryId, E)>, has_more: bool) {
         let supplied = &mut self.lanes[lane];
         if supplied.is_closed {
@@ -100,7 +101,7 @@ impl<E> Merge<E> {
         }
     }
 
-    /// Takes the next entry and the number of its lane. `None` as long as a lane is hungry, and when all are empty.
+    /// Takes the next entry and the number of its lane. `None` while a lane is hungry, or if all are empty.
     pub fn next_entry(&mut self) -> Option<(usize, EntryId, E)> {
         if !self.hungry.is_empty() {
             return None;
@@ -175,7 +176,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the streams and the size of the pages: all of it comes out, in order, and each lane in its own.
+        /// For any streams and page sizes, all entries are emitted in order, and each lane in its own order.
         #[test]
         fn everything_comes_out_in_order(
             lanes in prop::collection::vec(prop::collection::btree_set(1_u64..200, 0..40), 1..6),

@@ -1,7 +1,7 @@
-//! The event streams of a Redis, read back: for people (`tail`) and for programs that want yesterday again (`replay`).
+//! Reads event streams back from Redis: for people (`tail`), and for replaying recorded events (`replay`).
 //!
-//! Which streams there are ([`name`]), which of them are wanted ([`selection`]), what Redis is asked ([`link`]), and their
-//! entries in one order ([`merge`]). Nothing is written, and what is held in memory is bounded whatever Redis holds: see
+//! Names of streams ([`name`]), their selection ([`selection`]), the queries to Redis ([`link`]), and the merged order
+//! of entries ([`merge`]). Nothing is written, and memory is bounded regardless of the contents of Redis: see
 //! [`page_size`].
 
 pub mod link;
@@ -9,15 +9,15 @@ pub mod merge;
 pub mod name;
 pub mod selection;
 
-/// Entries that are held at once over all streams, about: at the usual size of a kilobyte some 16 MiB.
+/// Approximate number of entries held at once across all streams: some 16 MiB at the usual size of a kilobyte.
 const HELD_ENTRIES: usize = 16_384;
-/// Entries of one stream that are asked for at once: some hundred KiB, which Redis gives in a millisecond.
+/// Maximum number of entries of one stream per query: some hundred KiB, which Redis returns in a millisecond.
 const MAX_PAGE: usize = 500;
-/// Streams that are read at most: the whole market in the seven channels is below that, and what is kept of a stream that
-/// is silent is its name and a position.
+/// Maximum number of streams read: the whole market in the seven channels has fewer, and a silent stream takes only its
+/// name and a position.
 pub const MAX_STREAMS: usize = 50_000;
 
-/// How many entries of each stream may be asked for, where there are so many streams.
+/// Returns the number of entries per stream and query for this number of streams.
 #[must_use]
 pub fn page_size(streams: usize) -> usize {
     (HELD_ENTRIES / streams.max(1)).clamp(1, MAX_PAGE)

@@ -4,26 +4,26 @@ use std::fmt;
 
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 
-/// The gap ledger: the only stream of ours that is no channel's, and yet worth following.
+/// The gap ledger: the only stream of the service that belongs to no channel and can be followed.
 pub const GAPS: &str = "gaps";
 
-/// What a stream holds.
+/// The contents of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StreamName {
-    /// Events of a channel, of one symbol or of all.
+    /// Events of a channel, for one symbol or all.
     Events(Topic),
     /// The gap ledger.
     Gaps,
 }
 
 impl StreamName {
-    /// Reads a key; `None` is no stream of ours.
+    /// Parses a key; `None` if it is not a stream of the service.
     #[must_use]
     pub fn of_key(prefix: &str, key: &str) -> Option<StreamName> {
         StreamName::parse(key.strip_prefix(prefix)?.strip_prefix(":ws:")?)
     }
 
-    /// Reads what follows `<p>:ws:` in a key.
+    /// Parses the part of a key after `<p>:ws:`.
     #[must_use]
     pub fn parse(name: &str) -> Option<StreamName> {
         let (channel, symbol) = name.split_once(':').map_or((name, None), |(c, s)| (c, Some(s)));
@@ -37,13 +37,13 @@ impl StreamName {
         Some(StreamName::Events(Topic { channel: Channel::parse(channel).ok()?, symbol }))
     }
 
-    /// The key under a prefix.
+    /// Returns the key under a prefix.
     #[must_use]
     pub fn key(&self, prefix: &str) -> String {
         format!("{prefix}:ws:{self}")
     }
 
-    /// The channel's name.
+    /// Returns the channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
         match self {
@@ -52,7 +52,7 @@ impl StreamName {
         }
     }
 
-    /// The symbol, where the stream is of one.
+    /// Returns the symbol, if the stream is of one.
     #[must_use]
     pub fn symbol(&self) -> Option<&str> {
         match self {

@@ -1,8 +1,8 @@
-//! Which streams are wanted: of the settings, or of patterns such as `option_trades:SPY`, `gex*:SPY` or `news`.
+//! The selection of streams: by the settings, or by patterns such as `option_trades:SPY`, `gex*:SPY` or `news`.
 //!
-//! A channel without a symbol means all its events, each once: of a channel with a full stream (`news`) the full stream,
-//! since what is in the streams of its symbols is there too; else the streams of all symbols. The ledger is wanted only
-//! where it is named.
+//! A channel without a symbol selects all its events once: the full stream if the channel has one (`news`), since it
+//! includes the events of the symbols' streams; otherwise the streams of all symbols. The ledger is selected only by
+//! name.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -13,15 +13,15 @@ use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
 
 use super::name::{GAPS, StreamName};
 
-/// What a stream's name must be like.
+/// A pattern of stream names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     channel: String,
-    /// `None` is all events of the channel.
+    /// `None` selects all events of the channel.
     symbol: Option<String>,
 }
 
-/// A text that is not a pattern.
+/// An invalid pattern.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("must be CHANNEL or CHANNEL:SYMBOL, where `*` stands for any text")]
 pub struct InvalidPattern;
@@ -29,7 +29,7 @@ pub struct InvalidPattern;
 impl FromStr for Pattern {
     type Err = InvalidPattern;
 
-    /// Symbols are taken in any case.
+    /// Symbols are accepted in any case.
     fn from_str(text: &str) -> Result<Pattern, InvalidPattern> {
         let (channel, symbol) = text.split_once(':').map_or((text, None), |(c, s)| (c, Some(s)));
         let legal = |text: &str| {
@@ -44,7 +44,7 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Every event of the settings' channels and symbols.
+    /// Selects every event of the configured channels and symbols.
     #[must_use]
     pub fn of_settings(plan: &PlanSettings) -> Vec<Pattern> {
         plan.channels.iter().flat_map(|choice| Pattern::of_choice(choice, &plan.targets)).collect()
@@ -68,13 +68,13 @@ impl Pattern {
         }
     }
 
-    /// Every event of every channel.
+    /// Selects every event of every channel.
     #[must_use]
     pub fn everything() -> Pattern {
         Pattern { channel: "*".to_owned(), symbol: None }
     }
 
-    /// Whether an event that stands in this stream is of what the pattern names.
+    /// Returns whether events in this stream match the pattern.
     #[must_use]
     pub fn is_about(&self, name: &StreamName) -> bool {
         self.matches(name, false)
@@ -87,7 +87,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the stream is of what the pattern names; `has_full_stream` is of its channel.
+    /// Returns whether the pattern selects the stream; `has_full_stream` refers to its channel.
     fn matches(&self, name: &StreamName, has_full_stream: bool) -> bool {
         self.matches_channel(name)
             && match (&self.symbol, name.symbol()) {
@@ -99,11 +99,11 @@ impl Pattern {
     }
 }
 
-/// Chooses from the streams that there are. The choice is in the order of the channels, full streams first.
+/// Selects from the existing streams. The result is in the order of the channels, full streams first.
 #[must_use]
 pub fn choose(patterns: &[Pattern], there: &BTreeSet<StreamName>) -> Vec<StreamName> {
     let has_full_stream = |name: &StreamName| match name {
-        // a channel per ticker keeps there only what names no symbol
+        // for a channel per ticker, this stream has only events without a symbol
         StreamName::Events(topic) if topic.channel.scope() == Scope::Global => {
             let full = Topic { channel: topic.channel.clone(), symbol: None };
             there.contains(&StreamName::Events(full))
@@ -117,7 +117,7 @@ pub fn choose(patterns: &[Pattern], there: &BTreeSet<StreamName>) -> Vec<StreamN
     there.iter().filter(is_wanted).cloned().collect()
 }
 
-/// Whether `text` is what `glob` says, in which `*` stands for any text.
+/// Returns whether `text` matches `glob`, in which `*` stands for any text.
 fn is_like(glob: &str, text: &str) -> bool {
     let Some((before, after)) = glob.split_once('*') else { return glob == text };
     let Some(rest) = text.strip_prefix(before) else { return false };

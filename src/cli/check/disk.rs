@@ -1,4 +1,4 @@
-//! Looks at the folder of the disk queue and leaves no trace in it.
+//! Checks the folder of the disk queue without leaving files in it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,10 +17,10 @@ use crate::exit::Exit;
 use crate::exposed;
 use crate::settings::units::shown_size;
 
-/// Longest wait for the disk: a network share that is gone never answers.
+/// Maximum wait for the disk: a disconnected network share never answers.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks, and reports.
+/// Runs the checks and reports the findings.
 pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) {
     report.section("Disk queue", &settings.dir.display().to_string());
     if settings.mode == SpoolMode::Off {
@@ -29,7 +29,7 @@ pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) {
     }
     let (done, findings) = mpsc::sync_channel(1);
     let asked = settings.clone();
-    // left behind if the disk hangs; the process ends without it
+    // abandoned if the disk hangs; the process ends without waiting
     std::thread::spawn(move || done.send(findings_of(&asked)));
     match findings.recv_timeout(LIMIT) {
         Ok(findings) => findings.iter().for_each(|finding| report.add(finding)),
@@ -65,7 +65,7 @@ fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
     findings
 }
 
-/// Looks at the log files of a folder.
+/// Checks the log files in a folder.
 pub(super) fn look_at_logs(dir: &Path, report: &mut Report<impl Write>) {
     report.section("Log files", &dir.display().to_string());
     match exposed_to_others(exposed::of_logs(dir)) {
@@ -95,13 +95,13 @@ fn unusable(subject: &str, text: String) -> Finding {
     Finding::failed(Exit::BadSettings, subject, text, advice)
 }
 
-/// The folder, or the nearest one above it that is there.
+/// Returns the folder, or its nearest existing ancestor.
 fn nearest(dir: &Path) -> PathBuf {
     let is_there = |dir: &&Path| !dir.as_os_str().is_empty() && dir.exists();
     dir.ancestors().find(is_there).map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// Writes a file and removes it: rights, quotas and read-only mounts show only so.
+/// Writes a file and removes it: the only way to detect missing permissions, quotas and read-only mounts.
 fn try_to_write(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".uw-websocket-check-{}", std::process::id()));
     let created = private::options().write(true).create_new(true).open(&path);
@@ -132,7 +132,7 @@ fn room(settings: &SpoolSettings, there: &Path) -> Finding {
     Finding::fine(SUBJECT, text)
 }
 
-/// Bytes of the files under a folder; what cannot be read, or goes away meanwhile, counts as none.
+/// Returns the bytes of the files under a folder; unreadable or vanished files count as zero.
 fn bytes_in(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let bytes = |entry: fs::DirEntry| match entry.metadata() {

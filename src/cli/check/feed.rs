@@ -1,8 +1,9 @@
-//! Looks whether the feed lets us in.
+//! Checks access to the feed.
 //!
-//! The handshake alone costs a socket for a moment and joins nothing. It is not the whole proof: a wrong path of the
-//! vendor's answers it too, and then nothing. So a topic is joined as well, unless a service is running, or nobody knows:
-//! by some reports the vendor feeds one socket of a token only, and a joined one could take the events of the service.
+//! The handshake alone occupies a socket for a moment and joins nothing. It is not a complete proof: a wrong path of
+//! the vendor's host accepts it too, and then stays silent. So a topic is joined as well, unless a service is, or may
+//! be, running: by some reports the vendor feeds only one socket per token, so a join could divert the service's
+//! events.
 
 use std::io::Write;
 use std::time::Duration;
@@ -17,10 +18,10 @@ use super::redis::Owner;
 use super::report::{Finding, Report};
 use crate::exit::Exit;
 
-/// Longest wait for the handshake; its own limit is shorter, so that one is mostly the reason given.
+/// Maximum wait for the handshake; its own timeout is shorter, so that one is usually reported.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Looks, and reports.
+/// Runs the checks and reports the findings.
 pub(super) async fn look(
     settings: &FeedSettings,
     plans: &[ConnectionPlan],

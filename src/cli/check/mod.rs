@@ -1,7 +1,7 @@
-//! `uw-websocket check`: whether the service could run with these settings, here and now.
+//! `uw-websocket check`: verifies that the service can run with these settings in this environment.
 //!
-//! Every section looks at one thing and goes on after what it finds, so that all of it is found at once. Nothing is
-//! written anywhere, nothing that runs is disturbed, and every step has a limit of time.
+//! Every section checks one aspect and continues after a problem, so that all of them are found in one run. Nothing is
+//! written permanently, no running service is disturbed, and every step has a time limit.
 
 mod disk;
 mod feed;
@@ -38,7 +38,7 @@ pub(super) struct CheckArgs {
     no_feed: bool,
 }
 
-/// Looks at everything.
+/// Runs all checks.
 pub(super) fn run(args: &CheckArgs, settings: &Settings) -> Exit {
     let ways = match Resources::of(&settings.actors) {
         Ok(ways) => ways,
@@ -50,7 +50,7 @@ pub(super) fn run(args: &CheckArgs, settings: &Settings) -> Exit {
     let system = actix_rt::System::new();
     let report = Report::on_stdout(settings.redactor.clone());
     let exit = system.block_on(look(args, settings, &ways, report));
-    // a name that is still being looked up would hold its end up for as long as the system's resolver likes
+    // a pending name lookup would delay the end for as long as the system's resolver takes
     std::mem::forget(system);
     exit
 }

@@ -1,4 +1,4 @@
-//! What the settings come to: what is joined on which socket, and how much memory of Redis that may take.
+//! The plan derived from the settings: the joins of each socket, and the Redis memory that they may require.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use uw_websocket_core::settings::{PlanSettings, Retention};
 
 use super::report::Report;
 
-/// Writes which socket joins what.
+/// Writes the joins of each socket.
 pub(super) fn subscriptions(
     plans: &[ConnectionPlan],
     settings: &PlanSettings,
@@ -26,7 +26,7 @@ pub(super) fn subscriptions(
     }
 }
 
-/// The topics, those of a channel together: `price:SPY,QQQ  news`.
+/// Formats the topics, grouped by channel: `price:SPY,QQQ  news`.
 fn topics(topics: &[Topic]) -> String {
     let mut channels: Vec<(&Channel, Vec<&str>)> = Vec::new();
     for topic in topics {
@@ -46,7 +46,7 @@ fn topics(topics: &[Topic]) -> String {
     channels.iter().map(shown).collect::<Vec<_>>().join("  ")
 }
 
-/// Writes what every channel can come to.
+/// Writes the memory that every channel may require.
 pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Report<impl Write>) {
     let total = if forecast.is_bounded { "at most" } else { "without a bound; those that have one:" };
     let symbols = if forecast.is_market {
@@ -80,7 +80,7 @@ fn row(channel: &ChannelForecast, widest: usize) -> String {
     )
 }
 
-/// Bytes as people read memory.
+/// Formats bytes for people.
 pub(super) fn mebibytes(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
     if mebibytes >= 10_240.0 {

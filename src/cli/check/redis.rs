@@ -1,4 +1,4 @@
-//! Looks at Redis the way the service does at its start, and closer. Nothing is written.
+//! Checks Redis as the service does at startup, and in more detail. Nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -21,36 +21,36 @@ use crate::exit::Exit;
 use crate::memory;
 use crate::resources::Resources;
 
-/// Longest wait for a step. Each of its calls has a shorter limit of its own, so that one is mostly the reason given.
+/// Maximum wait for a step. Each of its calls has a shorter timeout, so that one is usually reported.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
-/// Clocks of a kept machine agree to milliseconds. The age limit goes by the earlier of the two, so that a minute
-/// between them is harmless; it says that one of them is not kept.
+/// Maximum clock difference. Synchronized clocks agree to milliseconds. The age limit uses the earlier of the two, so a
+/// minute between them is harmless, but shows that one is not synchronized.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// What the other sections need to know.
+/// Facts for the other sections.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// What was measured; the defaults if it could not be.
+    /// The measurements; the defaults if they failed.
     pub(super) measured: Measured,
-    /// What Redis says of itself.
+    /// Redis' facts about itself.
     pub(super) state: Option<State>,
-    /// Who holds the lease.
+    /// The holder of the lease.
     pub(super) owner: Owner,
 }
 
-/// Who holds the lease, and so whether a service is running.
+/// The holder of the lease, which shows whether a service is running.
 #[derive(Default)]
 pub(super) enum Owner {
-    /// Redis does not say.
+    /// Unknown.
     #[default]
     Unknown,
-    /// Nobody.
+    /// No instance.
     Nobody,
     /// The instance of this name.
     Instance(String),
 }
 
-/// Looks, and reports.
+/// Runs the checks and reports the findings.
 pub(super) async fn look(
     settings: &ActorSettings,
     ways: &Resources,
@@ -61,7 +61,7 @@ pub(super) async fn look(
     let asked = limited(redis_pool::check(&ways.address, prefix, &ways.pool)).await;
     match asked.unwrap_or_else(|late| Err(CheckError::Unreachable(late))) {
         Ok(version) => report.add(&Finding::fine("answers", format!("version {version}, and takes writes"))),
-        // one right too few looks like wrong credentials: the rights are looked at before that is said
+        // a missing permission looks like wrong credentials: permissions are checked before reporting those
         Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
             Ok(lacking) if !lacking.is_empty() => {
                 report.add(&Finding::fine("answers", "and lets our user in"));
@@ -85,7 +85,7 @@ pub(super) async fn look(
     look_closer(settings, &ways.pool, report).await
 }
 
-/// What is asked with rights that the service can do without.
+/// Runs the checks that need optional permissions.
 async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<impl Write>) -> Seen {
     let mut seen = Seen::default();
     let mut connection = match limited(pool.get()).await.map(|got| got.map_err(|error| error.to_string())) {
@@ -117,7 +117,7 @@ async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<
             let text = format!("{prefix}:ws:owner is no string: no service would ever write");
             report.add(&not_ours(prefix, text));
         }
-        // of rights it was said above
+        // permissions were reported above
         Ok(Err(error)) if Refusal::of(&error) == Refusal::NoAuth => {}
         Ok(Err(error)) | Err(error) => report.add(&unreachable("lease", &error)),
     }
@@ -136,7 +136,7 @@ async fn limited<T>(step: impl Future<Output = T>) -> Result<T, String> {
     timeout(STEP_LIMIT, step).await.map_err(|_| format!("no answer within {STEP_LIMIT:?}"))
 }
 
-/// `check` ends with 78 where the service would, and with 69 where the service would wait.
+/// `check` exits with 78 where the service would, and with 69 where the service would wait.
 fn refused(error: &CheckError) -> Finding {
     let text = match error {
         CheckError::Unreachable(text) if Refusal::of(text) != Refusal::Other => {
@@ -199,7 +199,7 @@ fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Rep
     }
 }
 
-/// What one rule grants, together.
+/// Groups the permissions granted by one rule.
 fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l Lacking>> {
     let mut by_rule: BTreeMap<String, Vec<&Lacking>> = BTreeMap::new();
     for lack in lacking {
@@ -261,7 +261,7 @@ fn not_ours(prefix: &str, text: String) -> Finding {
     Finding::failed(Exit::BadSettings, "lease", text, advice)
 }
 
-/// By how many seconds the clock of Redis is ahead, give or take the way there.
+/// Returns the seconds by which the clock of Redis is ahead, up to the network latency.
 async fn clock(connection: &mut Connection) -> redis::RedisResult<f64> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let before = now();

@@ -1,4 +1,4 @@
-//! What is found, as people read it: sections of marked lines, and what to do about each that is not as it should be.
+//! The report for people: sections of marked lines, with a remedy for every problem.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
@@ -7,29 +7,29 @@ use crate::escape::escaped;
 use crate::exit::Exit;
 use crate::redact::Redactor;
 
-/// Width of the column of subjects; a longer one pushes its text.
+/// Width of the column of subjects; a longer subject shifts its text.
 const SUBJECT: usize = 14;
-/// Longest text from outside that is shown, in characters.
+/// Maximum length of external text, in characters.
 const TEXT_MAX: usize = 600;
 
-/// How something was found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// As it should be.
+    /// No problem.
     Fine,
-    /// The service runs with it, and a person should know.
+    /// A problem with which the service can run.
     Doubt,
-    /// The service cannot do its work with it; the code that `check` ends with.
+    /// A problem with which the service cannot work; the exit code of `check`.
     Failed(Exit),
 }
 
-/// Something that was looked at.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) mark: Mark,
     pub(super) subject: String,
     pub(super) text: String,
-    /// What to do.
+    /// The remedy.
     pub(super) advice: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Finding {
     }
 }
 
-/// Writes findings as they come, without secrets, and remembers the worst.
+/// Writes findings immediately, without secrets, and keeps the worst.
 pub(super) struct Report<W> {
     out: W,
     is_coloured: bool,
@@ -62,7 +62,7 @@ pub(super) struct Report<W> {
 }
 
 impl Report<io::Stdout> {
-    /// A report on the standard output, coloured on a terminal.
+    /// Creates a report on standard output, coloured on a terminal.
     pub(super) fn on_stdout(redactor: Arc<Redactor>) -> Report<io::Stdout> {
         let out = io::stdout();
         let is_coloured = out.is_terminal();
@@ -103,7 +103,7 @@ impl<W: Write> Report<W> {
         }
     }
 
-    /// Writes the verdict and gives it.
+    /// Writes the verdict and returns it.
     pub(super) fn end(mut self) -> Exit {
         let doubts = match self.doubts {
             0 => String::new(),
@@ -118,7 +118,7 @@ impl<W: Write> Report<W> {
         self.worst
     }
 
-    /// Redacts, escapes and only then cuts a text.
+    /// Redacts, escapes and only then truncates a text.
     fn shown(&self, text: &str) -> String {
         let clean = self.redactor.redact(text);
         let one_line = escaped(&clean);
@@ -129,12 +129,12 @@ impl<W: Write> Report<W> {
     }
 
     fn write(&mut self, line: &str) {
-        // whoever closed the pipe has seen enough; the exit code is the same
+        // a reader that closed the pipe has seen enough; the exit code is the same
         writeln!(self.out, "{line}").and_then(|()| self.out.flush()).ok();
     }
 }
 
-/// Wrong settings are to be put right before a refused token, and that before what does not answer.
+/// Invalid settings take precedence over a refused token, and that over an unreachable peer.
 fn worse(one: Exit, other: Exit) -> Exit {
     let rank = |exit| match exit {
         Exit::BadSettings => 3,

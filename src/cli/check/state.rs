@@ -1,4 +1,4 @@
-//! What Redis says of itself, judged: whether it keeps what it is given, and whether it has room for it.
+//! Evaluates Redis' facts about itself: persistence and memory.
 
 use uw_websocket_actors::forecast::Forecast;
 
@@ -6,12 +6,12 @@ use super::plan::mebibytes;
 use super::report::Finding;
 use crate::memory;
 
-/// The answers of a Redis that may not tell everything to our user.
+/// The replies of Redis, which may hide facts from our user.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// `INFO memory` and `INFO persistence`.
     pub(super) info: String,
-    /// `save` as `CONFIG GET` has it; `None` if that is not allowed, as it need not be.
+    /// `save` from `CONFIG GET`; `None` if not permitted, which is optional.
     pub(super) save: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl State {
         self.field(name)?.parse().ok().filter(|number| *number > 0)
     }
 
-    /// Whether Redis has what it was given after it was restarted.
+    /// Checks whether Redis keeps its data across a restart.
     pub(super) fn persistence(&self) -> Finding {
         const SUBJECT: &str = "persistence";
         const ADVICE: &str = "appendonly yes, as in config/redis.conf: what Redis forgets is written again from the \
@@ -48,7 +48,7 @@ impl State {
         }
     }
 
-    /// Whether Redis has room for what the settings can come to.
+    /// Checks whether Redis has enough memory for the settings.
     pub(super) fn room(&self, forecast: &Forecast) -> Finding {
         const SUBJECT: &str = "room";
         let used = self.number("used_memory").map_or_else(|| "?".to_owned(), mebibytes);
@@ -77,7 +77,7 @@ impl State {
         Finding::fine(SUBJECT, format!("{text}; the settings can come to {needed}"))
     }
 
-    /// Whether Redis removes by itself what nobody told it to.
+    /// Checks whether Redis evicts keys on its own.
     pub(super) fn eviction(&self) -> Option<Finding> {
         const SUBJECT: &str = "eviction";
         const ADVICE: &str = "maxmemory-policy noeviction: the service waits for room, and nothing is lost";

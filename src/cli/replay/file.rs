@@ -1,5 +1,5 @@
-//! Events of a file, one a line: `["topic",payload]` as the vendor sends them, a line of `tail --json`, or one of
-//! `spool export`. Anything else is skipped.
+//! Events of a file, one per line: `["topic",payload]` as sent by the vendor, a line of `tail --json`, or one of
+//! `spool export`. Other lines are skipped.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,18 +20,18 @@ use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
-/// What a file holds, as far as must be known before it is sent.
+/// The properties of a file needed before it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Contents {
-    /// The streams whose lines are sent. Where a full stream is there, what is in the streams of its symbols is in it too,
-    /// and in the right order: ids of two streams do not tell what came first within a millisecond.
+    /// The streams whose lines are sent. A full stream includes the events of its symbols' streams, in the right order:
+    /// the IDs of two streams do not determine the order within a millisecond.
     streams: Arc<BTreeSet<StreamName>>,
-    /// The latest time of an event, in Unix milliseconds, where times are known.
+    /// The latest time of an event, in Unix milliseconds, if known.
     pub(super) last_ms: Option<u64>,
 }
 
 impl Contents {
-    /// Reads a file once through.
+    /// Scans a file once.
     pub(super) fn survey(path: &Path, wanted: &Wanted) -> io::Result<Contents> {
         let (mut streams, mut last_ms) = (BTreeSet::new(), None);
         for line in lines(path)? {
@@ -86,20 +86,20 @@ struct Line<'l> {
     streams: Vec<Stored>,
 }
 
-/// An entry of an event, as `spool export` has it.
+/// An entry of an event in `spool export`.
 #[derive(Deserialize)]
 struct Stored {
     stream: String,
 }
 
-/// An event of a line, and the stream that it is from.
+/// The event of a line, and its stream.
 struct Event {
     name: StreamName,
     frame: RecordedFrame,
 }
 
 impl Event {
-    /// Reads a line; `None` is no event.
+    /// Parses a line; `None` if it is not an event.
     fn read(line: &str) -> Option<Event> {
         if let Some(frame) = RecordedFrame::parse(line) {
             return Some(Event { name: StreamName::parse(&frame.topic)?, frame });
@@ -107,7 +107,7 @@ impl Event {
         let line: Line<'_> = serde_json::from_str(line).ok()?;
         let name = line.name()?;
         let StreamName::Events(topic) = &name else { return None };
-        // what could not stand in a line is there as a text
+        // a payload that did not fit on a line is stored as a string
         let payload = match serde_json::from_str::<Cow<'_, str>>(line.payload.get()) {
             Ok(text) => text.into_owned().into_bytes(),
             Err(_) => line.payload.get().into(),
@@ -129,7 +129,7 @@ impl Event {
 }
 
 impl Line<'_> {
-    /// The stream that it is from; of several the last, which is that of a symbol where there is one.
+    /// Returns the stream of the event; of several the last, which is that of a symbol if there is one.
     fn name(&self) -> Option<StreamName> {
         match (self.streams.last(), &self.symbol) {
             (Some(Stored { stream }), _) => StreamName::parse(stream),

@@ -1,4 +1,4 @@
-//! `uw-websocket replay`: yesterday, once more.
+//! `uw-websocket replay`: serves recorded events again.
 
 mod file;
 mod once;
@@ -33,10 +33,10 @@ use crate::streams::link::LinkError;
 use crate::streams::selection::Pattern;
 use uw_websocket_simulator::{RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions};
 
-/// A client with several connections and many topics joins for a second or two; its joins are milliseconds apart, its
-/// handshakes less than this.
+/// Time without a join after which the replay begins: a client with several connections and many topics joins for a
+/// second or two, with milliseconds between its joins and less than this between its handshakes.
 const SETTLE: Duration = Duration::from_secs(2);
-/// The fastest that still keeps the gaps: a second of the recording is a millisecond.
+/// Maximum speed that preserves the intervals: a second of the recording becomes a millisecond.
 const MAX_SPEED: u32 = 1000;
 
 /// What to send, and how.
@@ -75,10 +75,10 @@ pub(super) struct ReplayArgs {
     /// Only events of these symbols, comma-separated [default: all]
     #[arg(long, value_delimiter = ',', value_parser = |text: &str| Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string()))]
     symbols: Vec<Symbol>,
-    /// Begin after so many joins [default: 2 s after the last join]
+    /// Begin after this many joins [default: 2 s after the last join]
     #[arg(long, value_name = "JOINS")]
     wait_joins: Option<u64>,
-    /// Send a file in place of a Redis: frames as the vendor sends them, `tail --json` or `spool export`, one a line
+    /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json` or `spool export`, one per line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
     /// The Redis to read from [default: that of the settings]
@@ -90,7 +90,7 @@ pub(super) struct ReplayArgs {
 #[derive(Clone, Copy, Debug)]
 struct Speed(RecordedPace);
 
-/// A text that is not a speed.
+/// An invalid speed.
 #[derive(Debug, Error)]
 #[error("must be a whole number from 1 to {MAX_SPEED}, or max")]
 struct InvalidSpeed;
@@ -107,7 +107,7 @@ impl FromStr for Speed {
     }
 }
 
-/// Why a replay did not come to its end.
+/// Why a replay was not completed.
 #[derive(Debug, Error)]
 enum ReplayError {
     #[error(transparent)]
@@ -133,7 +133,7 @@ impl ReplayError {
     }
 }
 
-/// Serves until everything is sent, or a signal comes.
+/// Serves until everything is sent, or a signal arrives.
 pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
     let is_of_redis = args.file.is_none();
     let Err(error) = replay(args, settings) else { return Exit::Clean };
@@ -152,7 +152,7 @@ fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
         Simulator::start(args.options(recording)).map_err(|error| ReplayError::Start(listen, error))?;
     let mut progress = Progress::begin(&simulator, last_ms, joins)?;
     let ended = until_signal(played(&simulator, &mut progress))?;
-    // it answers nothing any more when it has ended
+    // it does not respond once it has ended
     let (failure, counts) = (simulator.failure(), simulator.counts());
     let is_whole = failure.is_none() && ended.is_some();
     if is_whole {
@@ -164,7 +164,7 @@ fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
     failure.map_or(Ok(()), |failure| Err(ReplayError::Unreadable(failure)))
 }
 
-/// Shows how it goes until everything is handed over to the sockets.
+/// Shows the progress until everything is handed over to the sockets.
 async fn played(simulator: &SimulatorHandle, progress: &mut Progress) {
     while !(simulator.is_finished() && simulator.is_written()) {
         progress.show(simulator);
@@ -173,14 +173,14 @@ async fn played(simulator: &SimulatorHandle, progress: &mut Progress) {
 }
 
 impl ReplayArgs {
-    /// The recording, and the time of its last event if that is known.
+    /// Opens the recording; also returns the time of its last event, if known.
     fn recording(&self, settings: &Settings) -> Result<(Recording, Option<u64>), ReplayError> {
         let now_ms = unix_micros() / 1000;
         let wanted = Wanted {
             channels: self.channels.clone(),
             symbols: self.symbols.clone(),
             from_ms: self.from.unix_ms(now_ms),
-            // of a file everything is over; a Redis may go on to be written
+            // a file is complete; a Redis may still be written to
             to_ms: match (self.to, &self.file) {
                 (Some(to), _) => to.unix_ms(now_ms),
                 (None, Some(_)) => u64::MAX,
@@ -215,7 +215,7 @@ impl ReplayArgs {
         if found.names.is_empty() {
             return Err(ReplayError::Nothing);
         }
-        // a client would join and wait for what never comes
+        // a client would join and wait for events that never arrive
         let first = runtime.block_on(source.clone().events(found.clone()).next());
         let first = first.transpose().map_err(|error| ReplayError::Unreadable(error.to_string()))?;
         if first.is_none() {

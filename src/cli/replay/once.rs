@@ -1,7 +1,8 @@
-//! An event that stands in several streams is sent once, as the vendor would.
+//! Sends an event that is in several streams once, as the vendor does.
 //!
-//! The copies of an event of a global channel (its full stream and the streams of its symbols) are near each other in the
-//! order of ids. A copy is the same payload from *another* stream: what repeats within one stream was received twice.
+//! The copies of an event of a global channel (its full stream and the streams of its symbols) are close to each other
+//! in the order of IDs. A copy is the same payload from *another* stream: a repetition within one stream was received
+//! twice.
 
 use std::collections::VecDeque;
 
@@ -9,10 +10,10 @@ use foldhash::HashMap;
 use foldhash::HashMapExt as _;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Events that are remembered: copies have the same receive time, and there are not that many in a millisecond.
+/// Number of events remembered: copies have the same receive time, and a millisecond has fewer events.
 const REMEMBERED: usize = 4096;
 
-/// The newest events, and which stream each was first seen in.
+/// The latest events, with the stream in which each was first seen.
 pub(super) struct Once {
     streams: HashMap<u64, u64>,
     order: VecDeque<u64>,
@@ -23,7 +24,7 @@ impl Once {
         Once { streams: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Whether this is not the copy of an event that was seen in another stream of the channel.
+    /// Returns whether this is not a copy of an event seen in another stream of the channel.
     pub(super) fn is_first(&mut self, channel: &str, stream: &str, payload: &[u8]) -> bool {
         let event = xxh3_64_with_seed(payload, xxh3_64_with_seed(channel.as_bytes(), 0));
         let stream = xxh3_64_with_seed(stream.as_bytes(), 0);

@@ -1,4 +1,4 @@
-//! How a replay goes, for people: a line that is rewritten on a terminal, else a line now and then; at the end a summary.
+//! The progress of a replay, for people: a rewritten line on a terminal, else occasional lines; finally a summary.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -8,29 +8,29 @@ use uw_websocket_core::time::iso_utc;
 use crate::escape::write_line;
 use uw_websocket_simulator::{Counts, SimulatorHandle};
 
-/// Between two looks.
+/// Interval between checks.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
-/// Between two lines where there is no terminal: a log of an hour stays short.
+/// Interval between lines without a terminal: the log of an hour stays short.
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// Between two rewritings of the line on a terminal.
+/// Interval between updates of the line on a terminal.
 const REWRITE_EVERY: Duration = Duration::from_millis(500);
 /// Length of a time without its microseconds and offset.
 const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
 
-/// What was shown so far.
+/// The progress shown so far.
 pub(super) struct Progress {
     is_terminal: bool,
     last_ms: Option<u64>,
-    /// The joins that it begins after.
+    /// The number of joins after which the replay begins.
     joins: u64,
     first_ms: Option<u64>,
-    /// When the first event went out, as far as was seen.
+    /// Time at which the first event was observed as sent.
     began: Option<Instant>,
     shown: Option<(Instant, u64)>,
 }
 
 impl Progress {
-    /// Says where the clients are to connect.
+    /// Prints the address for clients.
     pub(super) fn begin(
         simulator: &SimulatorHandle,
         last_ms: Option<u64>,
@@ -41,7 +41,7 @@ impl Progress {
         Ok(Progress { is_terminal, last_ms, joins, first_ms: None, began: None, shown: None })
     }
 
-    /// Shows how far it is, if it is time for that.
+    /// Shows the progress, if an update is due.
     pub(super) fn show(&mut self, simulator: &SimulatorHandle) {
         let now = Instant::now();
         let every = if self.is_terminal { REWRITE_EVERY } else { LINE_EVERY };
@@ -81,7 +81,7 @@ impl Progress {
         self.first_ms.zip(self.last_ms).and_then(|(first, last)| of(first, last)).unwrap_or_default()
     }
 
-    /// Prints what was sent.
+    /// Prints the summary.
     pub(super) fn end(&self, counts: &Counts, is_whole: bool) -> io::Result<()> {
         if self.is_terminal {
             eprintln!();
@@ -98,12 +98,12 @@ impl Progress {
     }
 }
 
-/// A time to the second, in UTC.
+/// Formats a time to the second, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
     iso_utc(unix_ms.saturating_mul(1000)).chars().take(TO_SECONDS).collect()
 }
 
-/// Prints lines and flushes; a reader that went away is no error.
+/// Prints lines and flushes; a closed pipe is not an error.
 fn print_lines(lines: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written = lines

@@ -1,4 +1,4 @@
-//! Events of the streams of a Redis, merged by their ids, page by page.
+//! Events of the streams of a Redis, merged by their IDs, page by page.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
-/// Streams whose next pages are asked for in one go.
+/// Number of streams whose next pages are read per query.
 const SUPPLIED_AT_ONCE: usize = 1000;
 
-/// Writes to people; may be called on any thread.
+/// Writes a message for people; may be called on any thread.
 pub(super) type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Where the events are, and which of them are wanted.
+/// The location of the events, and their selection.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) redis: RedisSettings,
@@ -31,16 +31,16 @@ pub(super) struct Source {
     pub(super) tell: Tell,
 }
 
-/// What is to be read, as it was found.
+/// The streams found.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) names: Vec<StreamName>,
-    /// The time of the newest entry that is wanted, in Unix milliseconds.
+    /// The time of the latest selected entry, in Unix milliseconds.
     pub(super) last_ms: u64,
 }
 
 impl Source {
-    /// Looks which streams there are.
+    /// Finds the existing streams.
     pub(super) async fn look(&self) -> Result<Found, LinkError> {
         let mut link = Link::open(&self.redis).await?;
         let patterns = match self.wanted.channels.as_slice() {
@@ -56,7 +56,7 @@ impl Source {
         Ok(Found { names, last_ms: last.ms.min(self.wanted.to_ms) })
     }
 
-    /// The events of these streams. Nothing is asked for before the first one is wanted.
+    /// Returns the events of these streams, read lazily.
     pub(super) fn events(self, found: Found) -> RecordedFrames {
         let mut merge = Merge::default();
         for _ in &found.names {
@@ -73,7 +73,7 @@ impl Source {
     }
 }
 
-/// The id below the first one of a moment.
+/// Returns the ID below the first one of a moment.
 fn before(ms: u64) -> EntryId {
     ms.checked_sub(1).map_or_else(EntryId::default, |ms| EntryId { ms, seq: u64::MAX })
 }
@@ -83,7 +83,7 @@ struct Stream {
     key: String,
 }
 
-/// Events under way.
+/// The events being read.
 struct Reading {
     source: Source,
     link: Option<Link>,
@@ -120,7 +120,7 @@ impl Reading {
         let pages = link.pages(&places, Some(before(self.source.wanted.to_ms)), count).await?;
         let start = before(self.source.wanted.from_ms);
         for ((lane, place), page) in lanes.iter().zip(places).zip(pages) {
-            // an entry that was read is no longer there
+            // an entry that was read has been removed
             if let Some(first) = page.first.filter(|first| place.after > start && *first > place.after) {
                 let seconds = first.ms.saturating_sub(place.after.ms) as f64 / 1000.0;
                 (self.source.tell)(&format!(
@@ -134,7 +134,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The frame of an entry, unless it is none, not wanted, or a copy.
+    /// Returns the frame of an entry, unless it is not an event, not selected, or a copy.
     fn frame(&mut self, lane: usize, id: EntryId, content: Content) -> Option<RecordedFrame> {
         let (name, Content::Payload(payload)) = (&self.streams[lane].name, content) else { return None };
         let StreamName::Events(topic) = name else { return None };

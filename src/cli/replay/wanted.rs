@@ -1,4 +1,4 @@
-//! Which events of a recording are sent.
+//! The selection of events from a recording.
 
 use uw_websocket_core::event::{Scope, Symbol, Topic};
 use uw_websocket_core::feed::routing_fields::RoutingFields;
@@ -6,16 +6,16 @@ use uw_websocket_core::feed::routing_fields::RoutingFields;
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;
 
-/// What is wanted; the default is everything.
+/// The selection; the default is everything.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Channels; empty is all.
+    /// Channels; empty means all.
     pub(super) channels: Vec<Pattern>,
-    /// Symbols; empty is all.
+    /// Symbols; empty means all.
     pub(super) symbols: Vec<Symbol>,
-    /// From this moment on, in Unix milliseconds.
+    /// The beginning (inclusive), in Unix milliseconds.
     pub(super) from_ms: u64,
-    /// And before this one.
+    /// The end (exclusive), in Unix milliseconds.
     pub(super) to_ms: u64,
 }
 
@@ -26,14 +26,14 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// Whether an event is wanted, by where it stands and what it holds. One of no known time is of any.
+    /// Returns whether an event is selected, by its stream and payload. An event of unknown time matches any.
     pub(super) fn has(&self, name: &StreamName, payload: &[u8], received_ms: Option<u64>) -> bool {
         received_ms.is_none_or(|ms| (self.from_ms..self.to_ms).contains(&ms))
             && (self.channels.is_empty() || self.channels.iter().any(|pattern| pattern.is_about(name)))
             && self.has_symbol(name, payload)
     }
 
-    /// Whether an event is about a symbol that is wanted: the stream's own, else those that the payload names.
+    /// Returns whether an event has a selected symbol: the stream's own, else those named in the payload.
     pub(super) fn has_symbol(&self, name: &StreamName, payload: &[u8]) -> bool {
         if self.symbols.is_empty() {
             return true;
@@ -49,7 +49,7 @@ impl Wanted {
     }
 }
 
-/// The topic that the vendor sends an event of this stream under: global channels have no other than their own.
+/// Returns the vendor's topic for an event of this stream: global channels have only one.
 pub(super) fn topic_of(stream: &Topic) -> String {
     match stream.channel.spec() {
         Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),

@@ -30,7 +30,7 @@ struct Stream {
     id: String,
 }
 
-/// The JSON as it came off the wire; as a text where it is none, which the service would not have kept.
+/// The JSON as received; as a string if it is invalid, which the service would not have stored.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Payload<'r> {

@@ -13,9 +13,9 @@ use super::{SpoolFailure, survey};
 use crate::escape::write_line;
 use crate::exit::Exit;
 
-/// The events that are given up, one a line.
+/// The quarantined events, one per line.
 const QUARANTINE: &str = "quarantine.jsonl";
-/// So many of them are shown.
+/// Number of them shown.
 const LAST_LINES: usize = 5;
 
 pub(super) fn inspect(
@@ -59,7 +59,7 @@ fn shard(folder: &ShardFolder, survey: &Survey, out: &mut impl Write) -> io::Res
     Ok(())
 }
 
-/// What is not as it should be.
+/// The problems found.
 pub(super) fn damages(survey: &Survey, out: &mut impl Write) -> io::Result<()> {
     if survey.is_rewriting {
         write_line(
@@ -87,7 +87,7 @@ fn line(title: &str, damage: &Damage, out: &mut impl Write) -> io::Result<()> {
     write_line(out, text)
 }
 
-/// The last events that were given up.
+/// The last quarantined events.
 fn quarantine(path: &Path, out: &mut impl Write) -> io::Result<()> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -110,7 +110,7 @@ fn quarantine(path: &Path, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// When and why, as far as the line says so.
+/// The time and the reason, as far as the line states them.
 fn brief(line: &[u8]) -> String {
     let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { return "not a JSON object".into() };
     let text = |name: &str| match fields.get(name)? {

@@ -1,7 +1,7 @@
-//! The cells of a line: what the table of channels says is shown of a payload.
+//! The cells of a line: the fields of a payload to show, by the table of channels.
 //!
-//! Lenient: a field of an unexpected type counts as absent. A payload without the fields that its channel is about is shown
-//! as the JSON that it is.
+//! Lenient: a field of an unexpected type counts as absent. A payload without the characteristic fields of its channel
+//! is shown as JSON.
 
 use anstyle::{AnsiColor, Effects, Style};
 use serde_json::{Map, Value};
@@ -19,15 +19,15 @@ const MARK: Style = AnsiColor::Yellow.on_default();
 const FAINT: Style = Style::new().effects(Effects::DIMMED);
 const STRONG: Style = Style::new().effects(Effects::BOLD);
 
-/// As wide as `SPXW 2025-05-16 5950.5 C`.
+/// Width of `SPXW 2025-05-16 5950.5 C`.
 const CONTRACT: usize = 24;
-/// As wide as a short number.
+/// Width of a short number.
 const SHORT: usize = 6;
 
 /// A payload's members.
 struct Members<'p>(&'p Map<String, Value>);
 
-/// Adds the cells of a payload's columns to a line; `false` if it has none of the fields that its channel is about.
+/// Adds the cells of a payload's columns to a line; `false` if it has none of its channel's characteristic fields.
 pub(super) fn add(line: &mut Line, channel: &Channel, payload: &Value) -> bool {
     let (Value::Object(members), Some(spec)) = (payload, channel.spec()) else { return false };
     let members = Members(members);
@@ -41,13 +41,13 @@ pub(super) fn add(line: &mut Line, channel: &Channel, payload: &Value) -> bool {
     has_subject
 }
 
-/// The symbol that a payload names.
+/// Returns the symbol named in a payload.
 pub(super) fn symbol(payload: &Value) -> Option<String> {
     let Value::Object(members) = payload else { return None };
     ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name))
 }
 
-/// A named number whose sign is its colour.
+/// A named number, coloured by its sign.
 fn signed<'l>(line: &'l mut Line, name: &str, number: Option<f64>) -> &'l mut Line {
     let style = match number {
         Some(number) if number > 0.0 => GOOD,
@@ -58,7 +58,7 @@ fn signed<'l>(line: &'l mut Line, name: &str, number: Option<f64>) -> &'l mut Li
     line.left(style, &format!("{name} {shown:>SHORT$}"), 0)
 }
 
-/// How a whole is divided; the greater part gives the colour.
+/// The division of a whole, coloured by the greater part.
 fn shares(line: &mut Line, ask: Option<f64>, bid: Option<f64>) -> &mut Line {
     let lean = match (ask, bid) {
         (Some(ask), Some(bid)) if ask > bid => GOOD,
@@ -68,7 +68,7 @@ fn shares(line: &mut Line, ask: Option<f64>, bid: Option<f64>) -> &mut Line {
     line.left(lean, &format!("ask {:>4} bid {:>4}", percent(ask), percent(bid)), 0)
 }
 
-/// The side of a trade, in the colour of its lean.
+/// The side of a trade, coloured by its direction.
 fn side<'l>(line: &'l mut Line, tags: &[String]) -> &'l mut Line {
     let side = tags.iter().find_map(|tag| tag.strip_suffix("_side").filter(|side| !side.is_empty()));
     let lean = match tags.iter().map(String::as_str).find(|tag| matches!(*tag, "bullish" | "bearish")) {
@@ -92,7 +92,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 impl Members<'_> {
-    /// Whether a field holds what the column that is about it shows.
+    /// Returns whether a field has the type that its column shows.
     fn has(&self, column: Column, field: &str) -> bool {
         match column {
             Column::Contract(_) | Column::Word(_) => self.text(field).is_some(),
@@ -139,7 +139,7 @@ impl Members<'_> {
         };
     }
 
-    /// A text that is not empty, or a number as it is written.
+    /// Returns a non-empty text, or a number as written.
     fn text(&self, name: &str) -> Option<String> {
         match self.0.get(name)? {
             Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -148,7 +148,7 @@ impl Members<'_> {
         }
     }
 
-    /// A number, or a text that is one.
+    /// Returns a number, or a numeric text.
     fn number(&self, name: &str) -> Option<f64> {
         let number = match self.0.get(name)? {
             Value::String(text) => text.trim().parse().ok(),
@@ -157,13 +157,13 @@ impl Members<'_> {
         number.filter(|number: &f64| number.is_finite())
     }
 
-    /// A number as it is written, without zeros that say nothing.
+    /// Formats a number as written, without insignificant zeros.
     fn decimal(&self, name: &str) -> Option<String> {
         self.number(name)?;
         self.text(name).map(|text| plain(&text).to_owned())
     }
 
-    /// A number as it is written: a price keeps its cents.
+    /// Formats a number as written: a price keeps its cents.
     fn price(&self, name: &str) -> Option<String> {
         self.number(name)?;
         self.text(name)
@@ -186,13 +186,13 @@ impl Members<'_> {
         words.filter_map(Value::as_str).map(|word| escaped(word).into_owned()).collect()
     }
 
-    /// A number as its share of a whole.
+    /// Formats a number as a share of a whole.
     fn share(&self, name: &str, whole: &str) -> Option<f64> {
         let whole = self.number(whole).filter(|whole| *whole > 0.0)?;
         self.number(name).map(|part| part / whole)
     }
 
-    /// The contract in words if it can be read, else as it is written.
+    /// Formats a contract readably if it can be parsed, else as written.
     fn contract(&self, name: &str) -> Option<String> {
         let symbol = self.text(name)?;
         Some(contract(&symbol).unwrap_or(symbol))
@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// A captured or documented frame's payload, as it is shown.
+    /// Renders the payload of a captured or documented frame.
     fn shown(channel: &str, payload: &str) -> Option<String> {
         let mut line = Line::default();
         let payload = serde_json::from_str(payload).unwrap();
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// Of the vendor's documentation and captures, shortened to what is shown.
+    /// From the vendor's documentation and captures, reduced to the fields shown.
     const SAMPLES: &[(&str, &str, &str)] = &[
         (
             "option_trades",
@@ -301,7 +301,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the fields hold, nothing breaks and nothing controls the terminal.
+        /// For any field values, rendering succeeds and nothing controls the terminal.
         #[test]
         fn odd_values_are_shown_or_left_out(values in prop::collection::vec(0_usize..9, 24), channel in 0_usize..7) {
             let odd = ["null", "true", "-1e308", "\"\"", "\"NaN\"", "\"\\u001b[0m\"", "[1,\"a_side\"]", "{}", "\"1.50\""];

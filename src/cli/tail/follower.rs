@@ -1,4 +1,4 @@
-//! Follows streams: what was there in one order, then what comes, over whatever happens to Redis.
+//! Follows streams: existing entries in one order, then new ones, across outages of Redis.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -18,27 +18,27 @@ use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
 use crate::streams::{MAX_STREAMS, page_size};
 
-/// Between two looks for new streams: a new symbol is seen soon enough. Where a look takes long, since Redis has very many
-/// keys, so many times as long.
+/// Interval between searches for new streams: new symbols are found soon enough. If a search takes long, since Redis
+/// has very many keys, the pause is [`REST_OF_LOOKS`] times its duration.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const REST_OF_LOOKS: u32 = 10;
-/// Streams whose next pages are asked for before anything is printed: the first line comes soon.
+/// Number of streams whose next pages are read before anything is printed: the first line appears soon.
 const SUPPLIED_AT_ONCE: usize = 1000;
-/// First and longest wait for a Redis that does not answer.
+/// Initial and maximum wait for a Redis that does not answer.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-/// Rest after an answer, and so much more for each stream that was asked for: Redis has the greater part of the time for
-/// others also when the streams are many and busy.
+/// Pause after a reply, and additional pause per stream queried: most of Redis' time remains for other clients even if
+/// the streams are many and busy.
 const REST: Duration = Duration::from_millis(10);
 const REST_A_STREAM: Duration = Duration::from_micros(25);
-/// A stream that appears later is read from so long before our start: clocks differ, and what is older is not news.
+/// Time before our start from which a stream that appears later is read: clocks differ, and older entries are not new.
 const SKEW_MS: u64 = 60_000;
 
 /// Why following ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// Redis is not there, or refuses.
+    /// Redis is unavailable, or refuses.
     Redis(LinkError),
-    /// Nobody reads any more, or the output cannot be written.
+    /// The pipe is closed, or the output cannot be written.
     Output(io::Error),
 }
 
@@ -54,26 +54,26 @@ impl From<LinkError> for Stop {
     }
 }
 
-/// What is followed, and from where.
+/// The streams to follow, and the beginning.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
     pub(super) redis: RedisSettings,
     pub(super) prefix: String,
     pub(super) patterns: Vec<Pattern>,
-    /// Begin after this id; `None` is with what comes from now on.
+    /// Begin after this ID; `None` means with new entries.
     pub(super) after: Option<EntryId>,
-    /// Whether to go on at the end of what is there.
+    /// Whether to continue after the existing entries.
     pub(super) goes_on: bool,
 }
 
-/// A stream that is followed.
+/// A followed stream.
 #[derive(Debug)]
 struct Followed {
     name: StreamName,
     key: String,
-    /// Whether the place up to which it was read is an entry that was there.
+    /// Whether the position up to which it was read is an actual entry.
     was_read: bool,
-    /// Nothing that came before this moment was missed, in Unix milliseconds.
+    /// Time up to which nothing was missed, in Unix milliseconds.
     complete_ms: u64,
 }
 
@@ -81,12 +81,12 @@ struct Followed {
 pub(super) struct Follower<'f, W> {
     wish: &'f Wish,
     printer: &'f mut Printer<W>,
-    /// Writes to people, with no secret in it.
+    /// Writes a message for people, without secrets.
     tell: &'f dyn Fn(&str),
     started_ms: u64,
-    /// Before Redis is asked again to wait.
+    /// The pause before Redis is queried again.
     rest: Duration,
-    /// The streams by the numbers of their lanes, and their names.
+    /// The streams by lane number, and their names.
     streams: Vec<Followed>,
     known: BTreeSet<StreamName>,
     merge: Merge<Content>,
@@ -110,7 +110,7 @@ impl<'f, W: Write> Follower<'f, W> {
         }
     }
 
-    /// Prints until there is nothing more to print. A Redis that is not there at the start is an error, later not.
+    /// Prints until there is nothing more to print. An unavailable Redis is an error at startup, but not later.
     pub(super) async fn run(mut self) -> Result<(), Stop> {
         let mut link = Link::open(&self.wish.redis).await?;
         let there = link.streams(&self.wish.prefix).await?;
@@ -132,7 +132,7 @@ impl<'f, W: Write> Follower<'f, W> {
         }
     }
 
-    /// Prints what is at hand, or gets more.
+    /// Prints available entries, or fetches more.
     async fn turn(&mut self, link: &mut Link, seen: &mut Seen) -> Result<ControlFlow<()>, Stop> {
         let printed = self.print_ready()?;
         self.printer.out.flush()?;
@@ -170,7 +170,7 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Gets the next page of streams of which there may be more.
+    /// Fetches the next pages of streams that may have more entries.
     async fn supply(&mut self, link: &mut Link, lanes: &[usize]) -> Result<(), LinkError> {
         let count = page_size(self.streams.len());
         let asked_ms = now_ms();
@@ -194,7 +194,7 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(())
     }
 
-    /// Waits a moment for entries at the end of all streams.
+    /// Waits briefly for new entries in all streams.
     async fn wait(&mut self, link: &mut Link) -> Result<(), LinkError> {
         let lanes: Vec<usize> = self.merge.open().collect();
         let count = page_size(lanes.len());
@@ -214,7 +214,7 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(())
     }
 
-    /// Follows what is new of the streams that there are.
+    /// Begins to follow new streams.
     async fn follow(
         &mut self,
         link: &mut Link,
@@ -222,7 +222,7 @@ impl<'f, W: Write> Follower<'f, W> {
         is_first: bool,
     ) -> Result<(), LinkError> {
         let chosen = choose(&self.wish.patterns, there);
-        // a full stream that has appeared has all that is in the streams of its symbols
+        // a new full stream includes the events of its symbols' streams
         for (lane, stream) in self.streams.iter().enumerate() {
             if there.contains(&stream.name) && chosen.binary_search(&stream.name).is_err() {
                 self.merge.close(lane);
@@ -244,7 +244,7 @@ impl<'f, W: Write> Follower<'f, W> {
         Ok(())
     }
 
-    /// Waits for a Redis that answers again, and finds out what has become of the streams.
+    /// Waits until Redis answers again, and determines the state of the streams.
     async fn come_back(&mut self, error: LinkError) -> Link {
         let mut said = String::new();
         let mut error = error;
@@ -283,18 +283,18 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     fn places(&self, lanes: &[usize]) -> Vec<Place> {
-        // one for each: the answers are in the order of the places
+        // one per stream: the replies are in the order of the places
         let place =
             |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };
         lanes.iter().map(place).collect()
     }
 }
 
-/// The streams that there are, as they were seen.
+/// The existing streams, as of the last search.
 type Seen = Receiver<BTreeSet<StreamName>>;
 
-/// Looks again and again which streams there are, over a connection of its own, as long as the runtime lives. A Redis that
-/// is away is somebody else's concern.
+/// Searches for streams periodically, on its own connection, for the lifetime of the runtime. An unavailable Redis is
+/// handled elsewhere.
 fn look_again(wish: &Wish) -> Seen {
     let (see, seen) = channel(1);
     let (redis, prefix) = (wish.redis.clone(), wish.prefix.clone());
@@ -316,7 +316,7 @@ fn look_again(wish: &Wish) -> Seen {
 }
 
 impl Followed {
-    /// How much may be missing between the entry up to which the stream was read and the first one that it still has.
+    /// Describes the possible loss between the last entry read and the first one still in the stream.
     fn missing_seconds(&self, after: EntryId, page: &Page) -> Option<f64> {
         let first = page.first.filter(|first| self.was_read && *first > after)?;
         let missing_ms = first.ms.checked_sub(after.ms.max(self.complete_ms)).filter(|ms| *ms > 0)?;
@@ -324,7 +324,7 @@ impl Followed {
     }
 }
 
-/// How long to leave Redis to others after an answer about so many streams.
+/// Returns the pause for Redis' other clients after a reply about this number of streams.
 fn rest(streams: usize) -> Duration {
     REST + REST_A_STREAM * u32::try_from(streams).unwrap_or(u32::MAX)
 }

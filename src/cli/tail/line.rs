@@ -1,4 +1,5 @@
-//! A line for people: cells in columns, in colours, cut to the terminal. The text of each cell is escaped.
+//! A line for people: coloured cells in columns, truncated to the width of the terminal. The text of each cell is
+//! escaped.
 
 use std::fmt::Write as _;
 
@@ -7,19 +8,19 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::escape::escaped;
 
-/// Between two cells.
+/// The separator of cells.
 const GAP: &str = "  ";
 
-/// A line that is put together from left to right.
+/// A line assembled from left to right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     parts: Vec<(Style, String)>,
-    /// Blanks before the next cell, for a column that must be filled.
+    /// Spaces before the next cell, to fill a column.
     owed: usize,
 }
 
 impl Line {
-    /// Adds a cell that fills at least `width` columns, its text at the left.
+    /// Adds a left-aligned cell of at least `width` columns.
     pub(super) fn left(&mut self, style: Style, text: &str, width: usize) -> &mut Line {
         let text = self.begin(text);
         self.owed += width.saturating_sub(text.width());
@@ -27,7 +28,7 @@ impl Line {
         self
     }
 
-    /// Adds a cell that fills at least `width` columns, its text at the right.
+    /// Adds a right-aligned cell of at least `width` columns.
     pub(super) fn right(&mut self, style: Style, text: &str, width: usize) -> &mut Line {
         let text = self.begin(text);
         let blanks = width.saturating_sub(text.width());
@@ -44,7 +45,7 @@ impl Line {
         self
     }
 
-    /// Pays what is owed and the gap; returns the text as it may be shown.
+    /// Adds the pending spaces and the separator; returns the text as it may be shown.
     fn begin(&mut self, text: &str) -> String {
         let gap = if self.parts.is_empty() { "" } else { GAP };
         let blanks = std::mem::take(&mut self.owed);
@@ -52,18 +53,18 @@ impl Line {
         escaped(text).into_owned()
     }
 
-    /// The line, cut to `width` columns if there is a width.
+    /// Returns the line, truncated to `width` columns if given.
     pub(super) fn render(&self, width: Option<usize>, coloured: bool) -> String {
         let mut out = String::new();
         let whole: usize = self.parts.iter().map(|(_, text)| text.width()).sum();
         let is_cut = width.is_some_and(|width| whole > width);
-        // the mark of the cut takes a column
+        // the ellipsis takes a column
         let mut room = width.filter(|_| is_cut).map_or(usize::MAX, |width| width.saturating_sub(1));
         for (style, text) in &self.parts {
             let shown = beginning(text, room);
             room -= shown.width().min(room);
             let is_styled = coloured && *style != Style::new() && !shown.is_empty();
-            // writing to a text cannot fail
+            // writing to a `String` cannot fail
             if is_styled {
                 let _written = write!(out, "{style}{shown}{style:#}");
             } else {
@@ -81,7 +82,7 @@ impl Line {
     }
 }
 
-/// As much of the beginning of a text as fits.
+/// Returns the longest beginning of a text that fits.
 fn beginning(text: &str, room: usize) -> &str {
     let mut used = 0;
     let too_far = text.char_indices().find(|(_, c)| {
@@ -91,10 +92,10 @@ fn beginning(text: &str, room: usize) -> &str {
     too_far.map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
-/// A number in at most six characters: `0.42`, `341`, `36.5K`, `-262M`, `6.93B`.
+/// Formats a number in at most six characters: `0.42`, `341`, `36.5K`, `-262M`, `6.93B`.
 pub(super) fn short(number: f64) -> String {
     const UNITS: [(f64, &str); 5] = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"), (1.0, "")];
-    // what would be rounded up to the next unit belongs there
+    // a number that would be rounded up to the next unit uses that unit
     let unit = UNITS.into_iter().find(|(unit, _)| number.abs() >= unit * 0.9995);
     let (unit, suffix) = unit.filter(|(unit, _)| *unit > 1.0 || number.abs() >= 999.5).unwrap_or((1.0, ""));
     let scaled = number / unit;
@@ -106,7 +107,7 @@ pub(super) fn short(number: f64) -> String {
     plain(&format!("{scaled:.decimals$}")).to_owned() + suffix
 }
 
-/// A decimal number without zeros that say nothing: `25.0000000000` is `25`.
+/// Removes insignificant zeros of a decimal number: `25.0000000000` is `25`.
 pub(super) fn plain(number: &str) -> &str {
     if number.contains('.') && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) {
         match number.trim_end_matches('0').trim_end_matches('.') {

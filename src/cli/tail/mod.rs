@@ -46,7 +46,7 @@ pub(super) struct TailArgs {
     /// Only events whose payload holds this regular expression, in upper or lower case
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<Regex>,
-    /// End after so many events
+    /// End after this many events
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End at the end of what is there; begins at the beginning unless --since says otherwise
@@ -55,7 +55,7 @@ pub(super) struct TailArgs {
     /// One JSON object per line, with the payload as it came; only what controls a terminal becomes a \u escape
     #[arg(long)]
     json: bool,
-    /// Times of the local time zone in place of UTC
+    /// Times in the local time zone instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
     /// The Redis to read from [default: that of the settings]
@@ -67,19 +67,19 @@ fn regex(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| error.to_string())
 }
 
-/// How long a signal waits for the line that is being written: a reader that takes nothing does not hold up the end.
+/// Maximum wait, after a signal, for the line being written: a stalled reader must not delay the end.
 const LAST_LINE: Duration = Duration::from_millis(500);
 
-/// Prints until the end, or until a signal comes.
+/// Prints until the end, or until a signal arrives.
 pub(super) fn run(args: TailArgs, settings: Settings) -> Exit {
     let (result, ended) = sync_channel(1);
     let (stop, stopped) = oneshot::channel::<()>();
     let (ends, is_over) = oneshot::channel::<()>();
-    // a thread of its own: it may be stuck in a write
+    // a dedicated thread, since it may hang in a write
     let following = move || {
         let tell = |text: &str| complain(&settings.redactor.redact(text));
         let exit = exit_of(follow(&args, &settings, stopped, &tell), &tell);
-        // after a signal nobody may wait for it any more
+        // after a signal the receiver may be gone
         drop((result.send(exit), ends));
     };
     if let Err(error) = std::thread::Builder::new().name("tail".to_owned()).spawn(following) {
@@ -115,7 +115,7 @@ fn exit_of(ended: Result<(), Stop>, tell: &dyn Fn(&str)) -> Exit {
     }
 }
 
-/// Follows until there is nothing more, or it is stopped; every line that was begun is whole then.
+/// Follows until there is nothing more, or until stopped; every line begun is completed.
 fn follow(
     args: &TailArgs,
     settings: &Settings,
@@ -164,7 +164,7 @@ impl TailArgs {
     }
 }
 
-/// The terminal's present width.
+/// Returns the terminal's current width.
 fn terminal_width() -> Option<usize> {
     terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns.into())
 }

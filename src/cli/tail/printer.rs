@@ -1,4 +1,4 @@
-//! From an entry to a line on standard output.
+//! Prints entries as lines on standard output.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,33 +23,33 @@ use crate::streams::name::StreamName;
 
 const PLAIN: Style = Style::new();
 const FAINT: Style = Style::new().effects(Effects::DIMMED);
-/// As wide as `gex_strike_expiry`.
+/// Width of `gex_strike_expiry`.
 const CHANNEL: usize = 17;
-/// As wide as nearly every symbol.
+/// Width of nearly every symbol.
 const SYMBOL: usize = 5;
 
-/// How lines look.
+/// The format of lines.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
-    /// One JSON object a line.
+    /// One JSON object per line.
     pub(super) json: bool,
     /// With colours.
     pub(super) coloured: bool,
-    /// Where the times are.
+    /// The time zone.
     pub(super) zone: TimeZone,
-    /// The columns of the terminal, if it is one.
+    /// The width of the terminal, if it is one.
     pub(super) width: fn() -> Option<usize>,
 }
 
-/// Prints what is wanted.
+/// Prints selected entries.
 pub(super) struct Printer<W> {
     pub(super) out: W,
     pub(super) form: Form,
-    /// `<p>:ws:` and so on come before a stream's name.
+    /// The part of a key before the stream's name, such as `<p>:ws:`.
     pub(super) prefix: String,
-    /// What an entry must hold.
+    /// The pattern that an entry must match.
     pub(super) grep: Option<Regex>,
-    /// How many lines are yet to be printed, if there is an end to them.
+    /// The number of lines left to print, if limited.
     pub(super) left: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ struct Object<'e> {
     payload: Payload<'e>,
 }
 
-/// What an entry holds. As a text what is no JSON, or what cannot stand in one line as it is.
+/// The contents of an entry; as a string if it is not JSON or does not fit on one line unchanged.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Payload<'e> {
@@ -73,7 +73,7 @@ enum Payload<'e> {
 }
 
 impl<W: Write> Printer<W> {
-    /// Prints an entry if it is wanted; breaks after the last one that is.
+    /// Prints an entry if it is selected; breaks after the last one.
     pub(super) fn print(
         &mut self,
         name: &StreamName,
@@ -115,7 +115,7 @@ fn payload(content: &Content) -> Payload<'_> {
     }
 }
 
-/// What an entry holds, as a text.
+/// Returns the contents of an entry as text.
 fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
     match payload {
         Payload::Json(json) => json.get().into(),
@@ -124,7 +124,7 @@ fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
     }
 }
 
-/// An entry for people.
+/// Formats an entry for people.
 fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &TimeZone) -> Line {
     let mut line = Line::default();
     line.left(FAINT, &moment(id.ms, zone), 0);
@@ -162,7 +162,7 @@ fn add_gap(line: &mut Line, gap: &Gap, zone: &TimeZone) {
     line.word(FAINT, &gap.detail);
 }
 
-/// A moment to the millisecond: `05-16 18:19:53.123`.
+/// Formats a moment to the millisecond: `05-16 18:19:53.123`.
 fn moment(unix_ms: u64, zone: &TimeZone) -> String {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = at.unwrap_or(Timestamp::MAX).to_zoned(zone.clone());
