@@ -233,12 +233,12 @@ impl Service {
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
         let places = ledger_places(settings, self.address.clone());
         let log = self.log.new(o!("component" => "ledger"));
-        let clerk = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
-        let gaps = clerk.book.clone();
+        let recorder = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
+        let gaps = recorder.tracker.clone();
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
-        LeadershipTerm::begin(Ledger::new(clerk).start(), remains, |data, escalations| {
+        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)

@@ -97,7 +97,7 @@ impl Drop for RedisServer {
 
 /// A process as far as the ledger is concerned: one connection that joins `news`.
 struct Process {
-    clerk: GapRecorder,
+    recorder: GapRecorder,
     observations: Arc<Observations>,
 }
 
@@ -117,26 +117,26 @@ impl Process {
         let places = Places { folder: folder.map(Path::to_owned), address, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
-        let clerk = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
-        Process { clerk, observations }
+        let recorder = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
+        Process { recorder, observations }
     }
 
-    async fn turn(&mut self) {
-        self.clerk.turn(unix_micros()).await;
+    async fn tick(&mut self) {
+        self.recorder.tick(unix_micros()).await;
     }
 
     /// A turn at a time at which no loss that was noted goes on.
     async fn later_turn(&mut self) {
-        self.clerk.turn(unix_micros() + FOLLOWS_WITHIN).await;
+        self.recorder.tick(unix_micros() + FOLLOWS_WITHIN).await;
     }
 
     async fn close(&mut self, patience: Duration) {
-        self.clerk.close(unix_micros(), patience).await;
+        self.recorder.close(unix_micros(), patience).await;
     }
 
     /// A session that is joined.
     fn join(&self) -> Watch {
-        let watch = self.clerk.book.watch(0);
+        let watch = self.recorder.tracker.watch(0);
         watch.opened();
         watch.joined("news");
         self.observations.connections[0].last_frame_at.set_now();
@@ -172,21 +172,21 @@ async fn stream(address: &Address, prefix: &str) -> Vec<Gap> {
 async fn die_during_a_turn(address: &Address, prefix: &str, folder: Option<&Path>, polls: usize) -> bool {
     let mut first = Process::start(address.clone(), prefix, folder).await;
     let watch = first.join();
-    first.turn().await;
+    first.tick().await;
     let lost_at = first.observations.connections[0].last_frame_at.get().unwrap();
     watch.lost(GapReason::Disconnect, "");
-    first.turn().await;
+    first.tick().await;
     watch.opened();
     watch.joined("news");
-    let has_ended = polled(first.turn(), polls).await;
+    let has_ended = polled(first.tick(), polls).await;
     drop((first, watch));
     // a write that has begun ends, unlike in a real death: on the one thread for it this comes after it
     tokio::task::spawn_blocking(|| ()).await.unwrap();
 
     let mut second = Process::start(address.clone(), prefix, folder).await;
     let watch = second.join();
-    second.turn().await;
-    second.turn().await;
+    second.tick().await;
+    second.tick().await;
     second.close(stretched(PATIENCE)).await;
     drop(watch);
     let gaps = stream(address, prefix).await;
@@ -203,16 +203,16 @@ async fn die_during_a_loss(address: &Address, prefix: &str, folder: Option<&Path
         Gap::new(Family::News, vec!["news".into()], (from, to), GapReason::SpoolFull).with_events(1)
     };
     let now = unix_micros();
-    first.clerk.book.note_at(loss(2, 3), now);
-    first.clerk.turn(now).await;
-    first.clerk.book.note_at(loss(1, 2), now);
-    first.clerk.turn(now).await;
+    first.recorder.tracker.note_at(loss(2, 3), now);
+    first.recorder.tick(now).await;
+    first.recorder.tracker.note_at(loss(1, 2), now);
+    first.recorder.tick(now).await;
     let has_ended = polled(first.later_turn(), polls).await;
     drop(first);
     tokio::task::spawn_blocking(|| ()).await.unwrap();
 
     let mut second = Process::start(address.clone(), prefix, folder).await;
-    second.turn().await;
+    second.tick().await;
     second.close(PATIENCE).await;
     let gaps = stream(address, prefix).await;
     let losses: Vec<&Gap> = gaps.iter().filter(|gap| gap.reason == GapReason::SpoolFull).collect();
@@ -259,7 +259,7 @@ async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
     let (redis, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
     let address = redis.address();
     let mut first = Process::start(address.clone(), "uw", Some(folder.path())).await;
-    first.clerk.book.note(gap(5));
+    first.recorder.tracker.note(gap(5));
     // ids are on record, the entry is written, and nobody hears of it
     first.later_turn().await;
     let state = folder.path().join("state.json");
@@ -268,9 +268,9 @@ async fn an_entry_whose_answer_was_lost_is_found_and_not_written_again() {
     redis.command(&["DEL", "uw:ws:ledger"]);
     drop(first);
     let mut second = Process::start(address.clone(), "uw", Some(folder.path())).await;
-    assert_eq!(second.clerk.waiting.len(), 1);
-    second.turn().await;
-    assert_eq!((second.clerk.waiting.len(), stream(&address, "uw").await.len()), (0, 1));
+    assert_eq!(second.recorder.waiting.len(), 1);
+    second.tick().await;
+    assert_eq!((second.recorder.waiting.len(), stream(&address, "uw").await.len()), (0, 1));
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn a_loss_that_goes_on_at_the_end_is_written_before_it() {
     let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     let now = unix_micros();
     for _ in 0..3 {
-        process.clerk.book.note_at(gap(1), now);
+        process.recorder.tracker.note_at(gap(1), now);
     }
     process.close(PATIENCE).await;
     assert_eq!(stream(&address, "uw").await, [gap(1).with_events(3)]);
@@ -292,7 +292,7 @@ async fn a_backlog_is_written_in_order_a_part_at_a_time() {
     let address = redis.address();
     let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
     let gaps: Vec<Gap> = (0..250).map(gap).collect();
-    gaps.iter().cloned().for_each(|gap| process.clerk.book.note(gap));
+    gaps.iter().cloned().for_each(|gap| process.recorder.tracker.note(gap));
     for written in [100, 200, 250] {
         process.later_turn().await;
         assert_eq!(stream(&address, "uw").await.len(), written);
@@ -308,7 +308,7 @@ async fn a_key_of_another_type_keeps_the_gaps_waiting() {
     let address = redis.address();
     redis.command(&["SET", "uw:ws:gaps", "foreign"]);
     let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
-    process.clerk.book.note(gap(1));
+    process.recorder.tracker.note(gap(1));
     process.later_turn().await;
     assert_eq!(process.observations.gaps.waiting(), 1);
     redis.command(&["DEL", "uw:ws:gaps"]);
@@ -322,12 +322,12 @@ async fn without_a_folder_the_state_is_in_redis() {
     let address = redis.address();
     let mut first = Process::start(address.clone(), "uw", None).await;
     let watch = first.join();
-    first.turn().await;
+    first.tick().await;
     let alive_before = unix_micros();
     drop((first, watch));
     let mut second = Process::start(address.clone(), "uw", None).await;
     let watch = second.join();
-    second.turn().await;
+    second.tick().await;
     let gaps = stream(&address, "uw").await;
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].reason == GapReason::Crash && gaps[0].from_us <= alive_before, "{gaps:?}");
@@ -337,7 +337,7 @@ async fn without_a_folder_the_state_is_in_redis() {
 /// The state in Redis with every time in it of 2099, also in the ids.
 async fn poison_state(redis: &RedisServer, address: &Address) {
     let mut process = Process::start(address.clone(), "uw", None).await;
-    process.clerk.book.note(gap(7));
+    process.recorder.tracker.note(gap(7));
     let watch = process.join();
     // Redis does not take the gap, and has the state with the id
     redis.command(&["SET", "uw:ws:gaps", "foreign"]);
@@ -360,8 +360,8 @@ async fn a_state_of_the_future_writes_gaps_of_now() {
     let mut process = Process::start(address.clone(), "uw", None).await;
     assert!(process.observations.distrusted(Distrust::Future).get() > 0);
     let watch = process.join();
-    process.turn().await;
-    process.turn().await;
+    process.tick().await;
+    process.tick().await;
     let entries = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
     let now = unix_micros();
     assert_eq!(entries.len(), 2, "{entries:?}");
@@ -378,7 +378,7 @@ async fn a_state_that_names_more_than_a_service_does_is_not_used() {
     let redis = RedisServer::start();
     let address = redis.address();
     let mut first = Process::start(address.clone(), "uw", None).await;
-    first.turn().await;
+    first.tick().await;
     drop(first);
     let state = redis.text(&["GET", "uw:ws:ledger"]);
     let long = state.replace(r#""instance":"test""#, &format!(r#""instance":"{}""#, "x".repeat(1 << 20)));
@@ -398,7 +398,7 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
         Places { folder, address: address.clone(), prefix: prefix.to_owned() }
     };
     let mut process = Process::start(address.clone(), "uw", None).await;
-    process.turn().await;
+    process.tick().await;
     std::fs::write(folder.path().join("state.json"), "{").unwrap();
     let missing = ledger::look(places("other"), unix_micros()).await;
     assert!(matches!(missing, Err(CheckpointError::Unusable { .. })), "{missing:?}");
@@ -413,10 +413,10 @@ async fn a_disk_that_hangs_holds_up_neither_redis_nor_the_end() {
     let pipe = folder.path().join("state.json.new");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut process = Process::start(address.clone(), "uw", Some(folder.path())).await;
-    process.clerk.book.note(gap(1));
+    process.recorder.tracker.note(gap(1));
     process.later_turn().await;
     assert_eq!(stream(&address, "uw").await, [gap(1)]);
-    process.clerk.book.note(gap(2));
+    process.recorder.tracker.note(gap(2));
     process.close(stretched(Duration::from_millis(250))).await;
     assert_eq!(stream(&address, "uw").await, [gap(1), gap(2)]);
     drop(std::fs::File::open(&pipe).unwrap());

@@ -170,10 +170,10 @@ async fn value(store: &mut Store, key: &str) -> Result<Option<Vec<u8>>, StoreFau
 mod tests {
     use super::*;
 
-    fn shelf() -> (tempfile::TempDir, CheckpointStore) {
+    fn checkpoints() -> (tempfile::TempDir, CheckpointStore) {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = CheckpointStore::new(folder.path().join("spool/ledger"));
-        (folder, shelf)
+        let checkpoints = CheckpointStore::new(folder.path().join("spool/ledger"));
+        (folder, checkpoints)
     }
 
     fn json(alive_at: u64) -> Vec<u8> {
@@ -182,38 +182,38 @@ mod tests {
 
     #[test]
     fn the_newest_document_is_there_whole() {
-        let (_folder, shelf) = shelf();
-        assert!(shelf.read().unwrap().is_none());
-        shelf.write(&json(1)).unwrap();
-        shelf.write(&json(2)).unwrap();
-        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 2);
+        let (_folder, checkpoints) = checkpoints();
+        assert!(checkpoints.read().unwrap().is_none());
+        checkpoints.write(&json(1)).unwrap();
+        checkpoints.write(&json(2)).unwrap();
+        assert_eq!(checkpoints.read().unwrap().unwrap().alive_at, 2);
     }
 
     #[test]
     fn a_write_that_was_cut_short_leaves_the_document_before_it() {
-        let (_folder, shelf) = shelf();
-        shelf.write(&json(1)).unwrap();
-        fs::write(shelf.folder.join("state.json.new"), &json(2)[..20]).unwrap();
-        assert_eq!(shelf.read().unwrap().unwrap().alive_at, 1);
+        let (_folder, checkpoints) = checkpoints();
+        checkpoints.write(&json(1)).unwrap();
+        fs::write(checkpoints.folder.join("state.json.new"), &json(2)[..20]).unwrap();
+        assert_eq!(checkpoints.read().unwrap().unwrap().alive_at, 1);
     }
 
     #[test]
     fn a_document_that_cannot_be_used_is_reported_and_set_aside() {
-        let (_folder, shelf) = shelf();
-        fs::create_dir_all(&shelf.folder).unwrap();
+        let (_folder, checkpoints) = checkpoints();
+        fs::create_dir_all(&checkpoints.folder).unwrap();
         for text in ["", "{", "[1,2]", r#"{"format":99}"#, "\0\0\0\0"] {
-            fs::write(shelf.folder.join(NAME), text).unwrap();
-            assert!(matches!(shelf.read(), Err(CheckpointError::Unusable { .. })), "{text}");
-            shelf.set_aside().unwrap();
-            assert!(shelf.read().unwrap().is_none());
-            assert_eq!(fs::read_to_string(shelf.folder.join(SALVAGE)).unwrap(), text);
+            fs::write(checkpoints.folder.join(NAME), text).unwrap();
+            assert!(matches!(checkpoints.read(), Err(CheckpointError::Unusable { .. })), "{text}");
+            checkpoints.set_aside().unwrap();
+            assert!(checkpoints.read().unwrap().is_none());
+            assert_eq!(fs::read_to_string(checkpoints.folder.join(SALVAGE)).unwrap(), text);
         }
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let shelf = CheckpointStore::new(file.path().join("ledger"));
-        assert!(matches!(shelf.write(b"{}"), Err(CheckpointError::File { .. })));
+        let checkpoints = CheckpointStore::new(file.path().join("ledger"));
+        assert!(matches!(checkpoints.write(b"{}"), Err(CheckpointError::File { .. })));
     }
 }

@@ -65,8 +65,10 @@ pub async fn open(
     observations: &Arc<Observations>,
     log: Logger,
 ) -> GapRecorder {
-    let shelf = places.folder.map(CheckpointStore::new);
-    let on_disk = shelf.as_ref().and_then(|shelf| known(shelf.read(), Some(shelf), observations, &log));
+    let checkpoints = places.folder.map(CheckpointStore::new);
+    let on_disk = checkpoints
+        .as_ref()
+        .and_then(|checkpoints| known(checkpoints.read(), Some(checkpoints), observations, &log));
     let has_redis = gate.may_write();
     let mut in_redis = if has_redis {
         known(checkpoint_store::read_copy(&places.address, &places.prefix).await, None, observations, &log)
@@ -91,13 +93,25 @@ pub async fn open(
             info!(log, "ledger begun"; "redis" => has_redis);
             Beginning::first(&topics)
         };
-    let book = GapTracker::new(topics, Arc::clone(observations));
+    let tracker = GapTracker::new(topics, Arc::clone(observations));
     for gap in over {
-        book.record(gap);
+        tracker.record(gap);
     }
-    let (observations, post) = (Arc::clone(observations), GapPublisher::new(places.address, &places.prefix));
+    let (observations, publisher) =
+        (Arc::clone(observations), GapPublisher::new(places.address, &places.prefix));
     let progress = Progress::default();
-    GapRecorder { book, shelf, post, gate, waiting, followed, written, observations, log, progress }
+    GapRecorder {
+        tracker,
+        checkpoints,
+        publisher,
+        gate,
+        waiting,
+        followed,
+        written,
+        observations,
+        log,
+        progress,
+    }
 }
 
 /// Reads the open gaps from the state that the service keeps or has left, without modifying it. Unreadable state on
@@ -112,7 +126,7 @@ pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, CheckpointEr
 
 fn known(
     read: Result<Option<Checkpoint>, CheckpointError>,
-    shelf: Option<&CheckpointStore>,
+    checkpoints: Option<&CheckpointStore>,
     observations: &Observations,
     log: &Logger,
 ) -> Option<Checkpoint> {
@@ -121,9 +135,9 @@ fn known(
             observations.distrusted(Distrust::TooLarge).add(1);
         }
         error!(log, "state of the ledger not readable"; ErrorChain::new(&error));
-        if let (CheckpointError::Unusable { .. }, Some(shelf)) = (&error, shelf) {
+        if let (CheckpointError::Unusable { .. }, Some(checkpoints)) = (&error, checkpoints) {
             // if that fails too, the next write replaces the document
-            shelf.set_aside().ok();
+            checkpoints.set_aside().ok();
         }
         None
     })
@@ -131,22 +145,22 @@ fn known(
 
 /// The actor.
 pub struct Ledger {
-    clerk: Arc<Mutex<GapRecorder>>,
-    turn: SpawnHandle,
+    recorder: Arc<Mutex<GapRecorder>>,
+    tick: SpawnHandle,
 }
 
 impl Ledger {
     /// Creates the actor that drives this recorder.
     #[must_use]
-    pub fn new(clerk: GapRecorder) -> Ledger {
-        Ledger { clerk: Arc::new(Mutex::new(clerk)), turn: SpawnHandle::default() }
+    pub fn new(recorder: GapRecorder) -> Ledger {
+        Ledger { recorder: Arc::new(Mutex::new(recorder)), tick: SpawnHandle::default() }
     }
 
-    fn turn(&mut self, context: &mut Context<Ledger>) {
+    fn tick(&mut self, context: &mut Context<Ledger>) {
         // the previous tick is still running: Redis or the disk hangs
-        let Ok(mut clerk) = Arc::clone(&self.clerk).try_lock_owned() else { return };
-        let turn = async move { clerk.turn(unix_micros()).await };
-        self.turn = context.spawn(turn.into_actor(self));
+        let Ok(mut recorder) = Arc::clone(&self.recorder).try_lock_owned() else { return };
+        let tick = async move { recorder.tick(unix_micros()).await };
+        self.tick = context.spawn(tick.into_actor(self));
     }
 }
 
@@ -154,8 +168,8 @@ impl Actor for Ledger {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.turn(context);
-        context.run_interval(TICK_EVERY, Ledger::turn);
+        self.tick(context);
+        context.run_interval(TICK_EVERY, Ledger::tick);
     }
 }
 
@@ -176,8 +190,8 @@ impl Handler<Close> for Ledger {
 
     fn handle(&mut self, close: Close, context: &mut Context<Self>) -> ResponseFuture<()> {
         // closing would wait for a tick that hangs; dropping it loses nothing
-        context.cancel_future(self.turn);
-        let clerk = Arc::clone(&self.clerk);
-        Box::pin(async move { clerk.lock().await.close(unix_micros(), close.patience).await })
+        context.cancel_future(self.tick);
+        let recorder = Arc::clone(&self.recorder);
+        Box::pin(async move { recorder.lock().await.close(unix_micros(), close.patience).await })
     }
 }

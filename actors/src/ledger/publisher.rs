@@ -38,7 +38,7 @@ pub enum PostError {
 
 /// The outcome of sending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Posted {
+pub enum Published {
     /// The entry is in the stream, written now or earlier.
     Stored,
     /// The entry cannot be written under its ID: another program has written a higher one.
@@ -85,7 +85,7 @@ impl GapPublisher {
     }
 
     /// Sends a gap under its ID.
-    pub(super) async fn send(&mut self, gap: &Gap, id: EntryId) -> Result<Posted, PostError> {
+    pub(super) async fn send(&mut self, gap: &Gap, id: EntryId) -> Result<Published, PostError> {
         let fields = gap.fields();
         let fields: Vec<&[u8]> =
             fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
@@ -94,12 +94,12 @@ impl GapPublisher {
         let mut add = Commands::default();
         add.command(&[&head[..], &fields].concat());
         match self.store.ask(&add, |reply| done(&reply)).await {
-            Ok(()) => Ok(Posted::Stored),
+            Ok(()) => Ok(Published::Stored),
             Err(StoreFault::Refused { refusal: Refusal::IdTooSmall, .. }) => {
                 let asked = [(&*self.stream, id, &fields[..])];
                 let statuses = self.store.connection().await?.statuses(&asked).await?;
                 let is_ours = statuses.first() == Some(&EntryStatus::Stored);
-                Ok(if is_ours { Posted::Stored } else { Posted::Passed })
+                Ok(if is_ours { Published::Stored } else { Published::Passed })
             }
             Err(fault) => Err(fault.into()),
         }

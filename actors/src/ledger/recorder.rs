@@ -11,7 +11,7 @@ use super::checkpoint::{Checkpoint, Followed};
 use super::checkpoint_store::{CheckpointError, CheckpointStore};
 use super::coverage::open_gaps;
 use super::gap::Gap;
-use super::publisher::{GapPublisher, PostError, Posted};
+use super::publisher::{GapPublisher, PostError, Published};
 use super::queue::GapQueue;
 use super::tracker::GapTracker;
 use super::written::Written;
@@ -34,11 +34,11 @@ const REDIS_REST: u32 = 3;
 #[derive(Debug)]
 pub struct GapRecorder {
     /// The tracker to which the actors report.
-    pub book: GapTracker,
+    pub tracker: GapTracker,
     /// The store on disk; `None` with `SPOOL_MODE=off`.
-    pub shelf: Option<CheckpointStore>,
+    pub checkpoints: Option<CheckpointStore>,
     /// The stream.
-    pub post: GapPublisher,
+    pub publisher: GapPublisher,
     /// Whether anything may be written to Redis.
     pub gate: LeaseGate,
     /// Gaps not yet in Redis.
@@ -69,7 +69,7 @@ pub struct Progress {
 
 impl GapRecorder {
     /// Runs a tick at a time in Unix microseconds. Cancel-safe: the gaps taken from the tracker are in the queue.
-    pub async fn turn(&mut self, now: u64) {
+    pub async fn tick(&mut self, now: u64) {
         if self.progress.is_closed {
             return;
         }
@@ -86,7 +86,7 @@ impl GapRecorder {
     /// not accept wait for the next process.
     pub async fn close(&mut self, now: u64, patience: Duration) {
         self.progress.is_closed = true;
-        self.book.close(now);
+        self.tracker.close(now);
         let mut life = self.look(now, true);
         self.keep(&mut life, patience).await;
         let has_waited = !self.waiting.is_empty();
@@ -105,22 +105,22 @@ impl GapRecorder {
 
     /// Takes the closed gaps from the tracker and builds the checkpoint.
     fn look(&mut self, now: u64, clean: bool) -> Checkpoint {
-        let page = self.book.turn(now);
-        for ended in page.ended.iter() {
+        let tracked = self.tracker.tick(now);
+        for ended in tracked.ended.iter() {
             self.record(&ended.to_write(), ended.stands_for);
         }
-        self.waiting.append(page.ended);
-        self.observations.gaps.show(open_gaps(&page.topics), self.waiting.len());
+        self.waiting.append(tracked.ended);
+        self.observations.gaps.show(open_gaps(&tracked.topics), self.waiting.len());
         let mut life = Checkpoint::new(&self.observations.instance, now);
         life.clean = clean;
         life.followed.clone_from(&self.followed);
-        life.set(page.topics, page.ending);
+        life.set(tracked.topics, tracked.ending);
         life
     }
 
     /// Saves the checkpoint on disk, with the current queue.
     async fn keep(&mut self, life: &mut Checkpoint, patience: Duration) {
-        let Some(disk) = self.shelf.clone() else { return };
+        let Some(disk) = self.checkpoints.clone() else { return };
         // one write at a time, in order: that of a cancelled tick or a hanging disk comes first
         if !self.is_written(patience).await {
             return;
@@ -189,13 +189,13 @@ impl GapRecorder {
 
     async fn try_write(&mut self, life: &mut Checkpoint) -> Result<(), PostError> {
         // behind a proxy another server may answer on the same connection
-        let server = Some(self.post.connect().await?);
+        let server = Some(self.publisher.connect().await?);
         if self.progress.restored_over != server {
             self.restore().await?;
             self.progress.restored_over = server;
         }
         if self.waiting.needs_ids(AT_ONCE) {
-            let last = self.post.last_id().await?;
+            let last = self.publisher.last_id().await?;
             self.waiting.number(last, AT_ONCE);
             // an ID is saved before it is used: here, or in the copy below
             if !self.disk_hangs() {
@@ -210,18 +210,18 @@ impl GapRecorder {
                 return Ok(());
             }
         };
-        self.post.keep(&json).await?;
+        self.publisher.keep(&json).await?;
         for _ in 0..AT_ONCE {
             let Some((first, id)) = self.waiting.first().and_then(|first| Some((first, first.id?))) else {
                 break;
             };
             let gap = first.to_write();
-            match self.post.send(&gap, id).await? {
-                Posted::Stored => {
+            match self.publisher.send(&gap, id).await? {
+                Published::Stored => {
                     self.waiting.pop();
                     self.written.push(id, gap, unix_micros());
                 }
-                Posted::Passed => {
+                Published::Passed => {
                     // they get IDs above the foreign one at the next tick; none of them was sent
                     self.waiting.forget_ids();
                     break;
@@ -234,7 +234,7 @@ impl GapRecorder {
     /// Restores confirmed entries that Redis has lost, under their own IDs and in order, so that repeated attempts
     /// write each entry only once.
     async fn restore(&mut self) -> Result<(), PostError> {
-        let last = self.post.last_id().await?;
+        let last = self.publisher.last_id().await?;
         let future = self.waiting.forget_future_ids(last, unix_micros());
         if future > 0 {
             self.observations.distrusted(Distrust::Future).add(future);
@@ -242,7 +242,7 @@ impl GapRecorder {
         }
         let missing = self.written.above(last);
         for entry in &missing {
-            if self.post.send(&entry.gap, entry.id).await? == Posted::Passed {
+            if self.publisher.send(&entry.gap, entry.id).await? == Published::Passed {
                 // another program has just written a higher ID: the rest cannot be written under their own IDs
                 break;
             }

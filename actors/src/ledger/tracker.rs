@@ -18,12 +18,12 @@ const STOPPED: &str = "the process was stopped";
 /// A handle of the tracker.
 #[derive(Clone, Debug)]
 pub struct GapTracker {
-    pages: Arc<Mutex<Pages>>,
+    tracked: Arc<Mutex<Tracking>>,
     observations: Arc<Observations>,
 }
 
 #[derive(Debug)]
-struct Pages {
+struct Tracking {
     /// Indexed by the position of the connection.
     coverages: Vec<Coverage>,
     /// Losses of events that may continue.
@@ -48,8 +48,8 @@ impl GapTracker {
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
-        let pages = Pages { coverages, losses: Losses::default(), ended: GapQueue::default() };
-        GapTracker { pages: Arc::new(Mutex::new(pages)), observations }
+        let tracked = Tracking { coverages, losses: Losses::default(), ended: GapQueue::default() };
+        GapTracker { tracked: Arc::new(Mutex::new(tracked)), observations }
     }
 
     /// Notes a loss, such as dropped events. Consecutive losses of one kind are merged into one gap, see
@@ -60,22 +60,22 @@ impl GapTracker {
 
     /// Notes a loss at `now`, in Unix microseconds.
     pub fn note_at(&self, loss: Gap, now: u64) {
-        let mut pages = lock(&self.pages);
-        for closed in pages.losses.note(loss, now) {
-            pages.ended.push(closed);
+        let mut tracked = lock(&self.tracked);
+        for closed in tracked.losses.note(loss, now) {
+            tracked.ended.push(closed);
         }
     }
 
     /// Records a closed gap.
     pub(super) fn record(&self, gap: Gap) {
-        lock(&self.pages).ended.push(gap);
+        lock(&self.tracked).ended.push(gap);
     }
 
     /// Returns the gaps noted since the last tick, including losses that may continue, as they are now.
     #[must_use]
     pub fn noted(&self) -> Vec<Gap> {
-        let pages = lock(&self.pages);
-        pages.ended.iter().map(|queued| &queued.gap).chain(pages.losses.open()).cloned().collect()
+        let tracked = lock(&self.tracked);
+        tracked.ended.iter().map(|queued| &queued.gap).chain(tracked.losses.open()).cloned().collect()
     }
 
     /// Returns the handle through which the actor of the connection at this position reports, for one life of the
@@ -86,36 +86,36 @@ impl GapTracker {
     /// If the tracker has no such connection: its gaps would be lost.
     #[must_use]
     pub fn watch(&self, position: usize) -> Watch {
-        let connections = lock(&self.pages).coverages.len();
-        assert!(position < connections, "the book has {connections} connections, not one at {position}");
-        Watch { book: self.clone(), position, is_over: false }
+        let connections = lock(&self.tracked).coverages.len();
+        assert!(position < connections, "the tracker has {connections} connections, not one at {position}");
+        Watch { tracker: self.clone(), position, is_over: false }
     }
 
     /// Runs a tick: takes the closed gaps and copies the state of all others.
-    pub(super) fn turn(&self, now: u64) -> Tracked {
-        let mut pages = lock(&self.pages);
-        for loss in pages.losses.close_due(now) {
-            pages.ended.push(loss);
+    pub(super) fn tick(&self, now: u64) -> Tracked {
+        let mut tracked = lock(&self.tracked);
+        for loss in tracked.losses.close_due(now) {
+            tracked.ended.push(loss);
         }
-        let mut page = Tracked { ended: std::mem::take(&mut pages.ended), ..Tracked::default() };
-        page.ending.extend(pages.losses.open().cloned());
-        for coverage in &mut pages.coverages {
+        let mut taken = Tracked { ended: std::mem::take(&mut tracked.ended), ..Tracked::default() };
+        taken.ending.extend(tracked.losses.open().cloned());
+        for coverage in &mut tracked.coverages {
             coverage.tick(now);
-            coverage.take_closed().into_iter().for_each(|gap| page.ended.push(gap));
-            page.ending.extend(coverage.ending());
-            page.topics.extend_from_slice(coverage.topics());
+            coverage.take_closed().into_iter().for_each(|gap| taken.ended.push(gap));
+            taken.ending.extend(coverage.ending());
+            taken.topics.extend_from_slice(coverage.topics());
         }
-        page
+        taken
     }
 
     /// Closes the tracker at shutdown: connections that could not report their end count as lost, and all losses are
     /// closed.
     pub(super) fn close(&self, now: u64) {
-        let mut pages = lock(&self.pages);
-        for loss in pages.losses.close() {
-            pages.ended.push(loss);
+        let mut tracked = lock(&self.tracked);
+        for loss in tracked.losses.close() {
+            tracked.ended.push(loss);
         }
-        for (position, coverage) in pages.coverages.iter_mut().enumerate() {
+        for (position, coverage) in tracked.coverages.iter_mut().enumerate() {
             let since = self.connection(position).and_then(|connection| connection.last_frame_at.get());
             coverage.lost(since.unwrap_or(now), now, GapReason::Shutdown, STOPPED);
         }
@@ -130,7 +130,7 @@ impl GapTracker {
 /// are missing since the last frame.
 #[derive(Debug)]
 pub struct Watch {
-    book: GapTracker,
+    tracker: GapTracker,
     position: usize,
     is_over: bool,
 }
@@ -187,7 +187,7 @@ impl Watch {
     }
 
     fn connection(&self) -> Option<&ConnectionObservation> {
-        self.book.connection(self.position)
+        self.tracker.connection(self.position)
     }
 
     fn last_frame_at(&self) -> Option<u64> {
@@ -195,7 +195,7 @@ impl Watch {
     }
 
     fn write(&self, what: impl FnOnce(&mut Coverage)) {
-        if let Some(coverage) = lock(&self.book.pages).coverages.get_mut(self.position) {
+        if let Some(coverage) = lock(&self.tracker.tracked).coverages.get_mut(self.position) {
             what(coverage);
         }
     }
@@ -206,7 +206,7 @@ impl Drop for Watch {
         if self.is_over {
             return;
         }
-        if self.book.observations.stopping.load(Relaxed) {
+        if self.tracker.observations.stopping.load(Relaxed) {
             self.lost(GapReason::Shutdown, STOPPED);
         } else {
             self.lost(GapReason::Crash, "the connection's actor died and was started again");
@@ -228,7 +228,7 @@ mod tests {
     use crate::ledger::coverage::open_gaps;
     use uw_websocket_core::event::{Channel, Family, Topic};
 
-    fn book() -> GapTracker {
+    fn tracker() -> GapTracker {
         let topics = [Topic { channel: Channel::parse("news").unwrap(), symbol: None }];
         let observations = Observations::new(
             "test".into(),
@@ -243,33 +243,33 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_open(book: &GapTracker, since: u64, reason: GapReason) {
-        let open = open_gaps(&book.turn(unix_micros()).topics);
+    fn assert_open(tracker: &GapTracker, since: u64, reason: GapReason) {
+        let open = open_gaps(&tracker.tick(unix_micros()).topics);
         assert_eq!(open.len(), 1, "{open:?}");
         assert_eq!((open[0].from_us, open[0].reason), (since, reason));
     }
 
     /// A tracker, and a life of its connection, joined, with its last frame at 5 and its last event at 3.
     fn joined() -> (GapTracker, Watch) {
-        let book = book();
-        let watch = book.watch(0);
+        let tracker = tracker();
+        let watch = tracker.watch(0);
         watch.opened();
         watch.joined("news");
-        let connection = &book.observations.connections[0];
+        let connection = &tracker.observations.connections[0];
         connection.last_frame_at.set(5);
         connection.last_event_at.set(3);
-        (book, watch)
+        (tracker, watch)
     }
 
     #[test]
     fn an_actor_that_dies_has_received_up_to_its_last_frame() {
-        let (book, watch) = joined();
+        let (tracker, watch) = joined();
         drop(watch);
-        assert_open(&book, 5, GapReason::Crash);
-        let second = book.watch(0);
+        assert_open(&tracker, 5, GapReason::Crash);
+        let second = tracker.watch(0);
         second.opened();
         second.joined("news");
-        let ended = book.turn(unix_micros()).ended;
+        let ended = tracker.tick(unix_micros()).ended;
         let gap = &ended.first().unwrap().gap;
         assert_eq!((ended.len(), gap.from_us, gap.reason), (1, 5, GapReason::Crash));
     }
@@ -277,71 +277,71 @@ mod tests {
     #[test]
     fn silence_begins_with_the_last_event_and_death_with_the_last_frame() {
         for (reason, since) in [(GapReason::Silence, 3), (GapReason::Death, 5), (GapReason::Disconnect, 5)] {
-            let (book, watch) = joined();
+            let (tracker, watch) = joined();
             watch.lost(reason, "");
             drop(watch);
-            assert_open(&book, since, reason);
+            assert_open(&tracker, since, reason);
         }
     }
 
     #[test]
     fn an_actor_that_ends_with_the_process_has_received_up_to_its_end() {
-        let (book, mut watch) = joined();
+        let (tracker, mut watch) = joined();
         let before = unix_micros();
         watch.drained();
         drop(watch);
-        let open = open_gaps(&book.turn(unix_micros()).topics);
+        let open = open_gaps(&tracker.tick(unix_micros()).topics);
         assert!(open[0].from_us >= before - micros(UNREAD), "{open:?}");
         assert_eq!(open[0].reason, GapReason::Shutdown);
     }
 
     #[test]
     fn an_actor_that_does_not_end_in_time_has_received_up_to_its_last_frame() {
-        let (book, watch) = joined();
-        book.observations.stopping.store(true, Relaxed);
+        let (tracker, watch) = joined();
+        tracker.observations.stopping.store(true, Relaxed);
         drop(watch);
-        assert_open(&book, 5, GapReason::Shutdown);
-        let (book, watch) = joined();
-        book.close(unix_micros());
-        assert_open(&book, 5, GapReason::Shutdown);
+        assert_open(&tracker, 5, GapReason::Shutdown);
+        let (tracker, watch) = joined();
+        tracker.close(unix_micros());
+        assert_open(&tracker, 5, GapReason::Shutdown);
         drop(watch);
-        assert_open(&book, 5, GapReason::Shutdown);
+        assert_open(&tracker, 5, GapReason::Shutdown);
     }
 
     #[test]
     fn what_is_noted_is_on_every_page_until_it_has_ended_and_then_on_one_more() {
-        let book = book();
+        let tracker = tracker();
         let loss = |reason| Gap::new(Family::News, vec!["news".into()], (1, 2), reason).with_events(3);
         for (nth, reason) in [SpoolFull, SpoolCorrupt, RedisLost, Rejected].into_iter().enumerate() {
             let now = 10 * FOLLOWS_WITHIN * nth as u64;
-            book.clone().note_at(loss(reason), now);
+            tracker.clone().note_at(loss(reason), now);
             for _ in 0..2 {
-                let page = book.turn(now);
-                assert_eq!((page.ending, page.ended.len()), (vec![loss(reason)], 0));
-                assert_eq!(book.noted(), [loss(reason)]);
+                let taken = tracker.tick(now);
+                assert_eq!((taken.ending, taken.ended.len()), (vec![loss(reason)], 0));
+                assert_eq!(tracker.noted(), [loss(reason)]);
             }
-            let page = book.turn(now + FOLLOWS_WITHIN);
-            assert_eq!((page.ending, page.ended.len()), (vec![], 1));
-            assert_eq!(page.ended.first().unwrap().gap, loss(reason));
-            assert_eq!(book.noted(), []);
-            assert!(book.turn(now + FOLLOWS_WITHIN).ended.is_empty());
+            let taken = tracker.tick(now + FOLLOWS_WITHIN);
+            assert_eq!((taken.ending, taken.ended.len()), (vec![], 1));
+            assert_eq!(taken.ended.first().unwrap().gap, loss(reason));
+            assert_eq!(tracker.noted(), []);
+            assert!(tracker.tick(now + FOLLOWS_WITHIN).ended.is_empty());
         }
     }
 
     #[test]
     #[should_panic(expected = "not one at 1")]
     fn a_connection_that_the_book_does_not_know_has_no_side_of_it() {
-        book().watch(1).opened();
+        tracker().watch(1).opened();
     }
 
     #[test]
     fn a_loss_that_goes_on_ends_with_the_book() {
-        let book = book();
+        let tracker = tracker();
         let loss = Gap::new(Family::News, vec!["news".into()], (1, 2), SpoolFull).with_events(3);
-        book.note_at(loss.clone(), 0);
-        book.close(1);
-        let page = book.turn(1);
-        assert_eq!((page.ending, page.ended.len()), (vec![], 1));
-        assert_eq!(page.ended.first().unwrap().gap, loss);
+        tracker.note_at(loss.clone(), 0);
+        tracker.close(1);
+        let taken = tracker.tick(1);
+        assert_eq!((taken.ending, taken.ended.len()), (vec![], 1));
+        assert_eq!(taken.ended.first().unwrap().gap, loss);
     }
 }
