@@ -137,7 +137,7 @@ fn an_outage_of_the_feed_is_shown_with_its_gap_and_so_is_its_end() {
     feed.cut_all();
     let headline = wait_for_headline(&page, "Not ready");
     assert!(headline.ends_with("not connected"), "{headline}");
-    assert!(page.text("#reasons").contains("it connects again by itself"), "{}", page.text("#reasons"));
+    assert!(page.text("#reasons").contains("it reconnects automatically"), "{}", page.text("#reasons"));
     page.wait_for_text("#connections > [data-key='prices']", |text| text.contains("503"));
     page.wait_for_text("#open-gaps", |text| text.contains("price:QQQ") && text.contains("disconnect"));
     feed.refuse_all(None);
