@@ -12,6 +12,14 @@ pub fn iso_utc(unix_us: u64) -> String {
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
+/// Formats Unix microseconds to the second, in UTC: `2026-01-02T03:04:05`.
+#[must_use]
+pub fn utc_to_second(unix_us: u64) -> String {
+    let mut text = iso_utc(unix_us);
+    text.truncate("2026-01-02T03:04:05".len());
+    text
+}
+
 /// Parses the output of [`iso_utc`], or any other ISO 8601 time with an offset, as Unix microseconds.
 #[must_use]
 pub fn parse_iso(text: &str) -> Option<u64> {

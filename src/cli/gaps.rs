@@ -15,7 +15,7 @@ use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError};
 use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
-use uw_websocket_core::time::iso_utc;
+use uw_websocket_core::time::utc_to_second;
 
 use super::complain;
 use crate::escape::{write_json_line, write_line};
@@ -29,8 +29,6 @@ const PAGE: usize = 1000;
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// The longest `--since`.
 const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// Length of a time without its microseconds and offset.
-const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
 
 /// What to print.
 #[derive(Args, Clone, Debug)]
@@ -180,7 +178,8 @@ impl<W: Write> Printer<'_, W> {
             return self.json(&Line { id: Some(id.to_string()), gap });
         }
         let events = gap.events.map(|events| events.to_string()).unwrap_or_default();
-        let (from, to, seconds) = (clock(gap.from_us), clock(gap.to_us), format!("{:.1}", gap.seconds()));
+        let (from, to, seconds) =
+            (utc_to_second(gap.from_us), utc_to_second(gap.to_us), format!("{:.1}", gap.seconds()));
         let (family, reason) = (gap.family.name(), gap.reason.label());
         self.row([&from, &to, &seconds, family, reason, &events, &gap.channels.join(","), &gap.detail])
     }
@@ -194,7 +193,7 @@ impl<W: Write> Printer<'_, W> {
         }
         let seconds = format!("{:.1}", unix_micros().saturating_sub(gap.from_us) as f64 / 1e6);
         let (family, reason) = (gap.family.name(), gap.reason.label());
-        let (from, channels) = (clock(gap.from_us), gap.channels.join(","));
+        let (from, channels) = (utc_to_second(gap.from_us), gap.channels.join(","));
         self.row([&from, "open", &seconds, family, reason, "", &channels, &gap.detail])
     }
 
@@ -219,11 +218,6 @@ fn aligned([from, to, seconds, family, reason, events, channels, detail]: [&str;
         "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {channels:<36}  {detail}"
     );
     line.trim_end().to_owned()
-}
-
-/// Formats a time to the second, in UTC.
-fn clock(unix_us: u64) -> String {
-    iso_utc(unix_us).chars().take(TO_SECONDS).collect()
 }
 
 fn families() -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::excerpt::excerpt;
+use crate::future_times;
 use bytes::Bytes;
 use slog::{Logger, info, warn};
 use uw_websocket_core::calendar::SessionClock;
@@ -17,7 +18,7 @@ use uw_websocket_core::routing::{Router, Routing};
 
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Distrust, Observations};
+use crate::observation::Observations;
 
 /// Maximum bytes of external input in a log record.
 const EXCERPT: usize = 200;
@@ -142,10 +143,8 @@ impl FrameDecoder {
         let (_, is_ahead) = row_ms(facts, read_at.unix_us);
         // the others are counted where they meet their REST body
         if is_ahead && destination.rest.is_none() {
-            self.observations.distrusted(Distrust::Future).add(1);
-            if self.ahead.is_due(read_at.instant) {
-                warn!(self.log, "time of the future"; "place" => &destination.stream, "times" => 1);
-            }
+            let is_due = || self.ahead.is_due(read_at.instant);
+            future_times::note(&self.observations, &self.log, (&destination.stream, 1), is_due);
         }
         let channel = &self.observations.channel(route.channel).channel;
         map_cell(channel, facts, read_at.unix_us, &mut self.sessions)

@@ -1,8 +1,10 @@
 //! A limit on handshakes per minute over all connections: each is one HTTP request charged to the token.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// The period of the limit.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -25,7 +27,7 @@ impl HandshakeLimiter {
     /// Reserves the earliest start time from `now` on within the limit, used or not: complete other waits before
     /// reserving.
     pub fn reserve(&self, now: Instant) -> Instant {
-        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reserved = lock(&self.reserved);
         let is_full = reserved.len() == self.per_minute;
         let free_at = if is_full { reserved.pop_front().map(|oldest| oldest + WINDOW) } else { None };
         let turn = free_at.map_or(now, |free_at| free_at.max(now));

@@ -32,12 +32,13 @@ use checkpoint_store::{CheckpointError, CheckpointStore};
 use coverage::Covered;
 use publisher::GapPublisher;
 use recorder::{GapRecorder, Progress};
-use slog::{Logger, error, info, warn};
+use slog::{Logger, error, info};
 use tokio::sync::Mutex;
 use tracker::GapTracker;
 use uw_websocket_core::plan::ConnectionPlan;
 
 use crate::error_chain::ErrorChain;
+use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
 use crate::writer::store::link::Address;
@@ -75,12 +76,8 @@ pub async fn open(
     } else {
         None
     };
-    if let Some(future) =
-        in_redis.as_mut().map(|life| life.hold_back(unix_micros())).filter(|times| *times > 0)
-    {
-        observations.distrusted(Distrust::Future).add(future);
-        warn!(log, "time of the future"; "place" => "ws:ledger", "times" => future);
-    }
+    let future = in_redis.as_mut().map_or(0, |life| life.hold_back(unix_micros()));
+    future_times::note(observations, &log, ("ws:ledger", future), || true);
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
     let Beginning { topics, over, waiting, followed, written } =

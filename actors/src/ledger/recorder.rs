@@ -16,9 +16,10 @@ use super::queue::GapQueue;
 use super::tracker::GapTracker;
 use super::written::Written;
 use crate::error_chain::ErrorChain;
+use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Distrust, Observations, unix_micros};
+use crate::observation::{Observations, unix_micros};
 use crate::writer::store::Identity;
 
 /// Maximum number of gaps written per tick: a backlog is written within seconds without holding up Redis.
@@ -236,10 +237,7 @@ impl GapRecorder {
     async fn restore(&mut self) -> Result<(), PostError> {
         let last = self.publisher.last_id().await?;
         let future = self.waiting.forget_future_ids(last, unix_micros());
-        if future > 0 {
-            self.observations.distrusted(Distrust::Future).add(future);
-            warn!(self.log, "time of the future"; "place" => "ids of the ledger", "times" => future);
-        }
+        future_times::note(&self.observations, &self.log, ("ids of the ledger", future), || true);
         let missing = self.written.above(last);
         for entry in &missing {
             if self.publisher.send(&entry.gap, entry.id).await? == Published::Passed {

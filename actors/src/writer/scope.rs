@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slog::{Logger, warn};
+use slog::Logger;
 
 use super::snapshots::table::Snapshots;
 use crate::fault::ChildFaults;
+use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::tracker::GapTracker;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Distrust, Observations, WriterObservation};
+use crate::observation::{Observations, WriterObservation};
 use crate::supervisor::Heartbeat;
 
 /// Interval at which a wait proves progress.
@@ -46,9 +47,6 @@ impl WriterScope {
 
     /// Counts times in the future, and logs them at intervals.
     pub fn note_ahead(&self, times: u64, place: &str, said: &mut LogThrottle) {
-        self.observations.distrusted(Distrust::Future).add(times);
-        if times > 0 && said.is_due(Instant::now()) {
-            warn!(self.log, "time of the future"; "place" => place, "times" => times);
-        }
+        future_times::note(&self.observations, &self.log, (place, times), || said.is_due(Instant::now()));
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use uw_websocket_core::time::iso_utc;
+use uw_websocket_core::time::utc_to_second;
 
 use crate::escape::write_line;
 use uw_websocket_simulator::{Counts, SimulatorHandle};
@@ -14,8 +14,6 @@ pub(super) const BEAT: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Interval between updates of the line on a terminal.
 const REWRITE_EVERY: Duration = Duration::from_millis(500);
-/// Length of a time without its microseconds and offset.
-const TO_SECONDS: usize = "2026-01-02T03:04:05".len();
 
 /// The progress shown so far.
 pub(super) struct Progress {
@@ -100,7 +98,7 @@ impl Progress {
 
 /// Formats a time to the second, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
-    iso_utc(unix_ms.saturating_mul(1000)).chars().take(TO_SECONDS).collect()
+    utc_to_second(unix_ms.saturating_mul(1000))
 }
 
 /// Prints lines and flushes; a closed pipe is not an error.
