@@ -226,13 +226,6 @@ impl SimulatorHandle {
         self.call(move |hub| hub.send(&topic, payload.as_bytes()))
     }
 
-    /// Writes raw bytes, which include the frame's header, to every open connection. Returns their number.
-    #[allow(clippy::must_use_candidate, reason = "the bytes are sent")]
-    pub fn send_raw_frame(&self, bytes: &[u8]) -> usize {
-        let bytes = bytes.to_vec();
-        self.call(move |hub| hub.each_session(|session| session.send_raw(&bytes)))
-    }
-
     /// Sends a frame that is not an event to every open connection. Returns their number.
     #[allow(clippy::must_use_candidate, reason = "the frame is sent")]
     pub fn send_odd(&self, odd: OddFrame) -> usize {

@@ -270,11 +270,6 @@ impl Session {
         self.write(|out| frames::put_frame(out, opcode, payload));
     }
 
-    /// Appends raw bytes.
-    pub(super) fn send_raw(&self, bytes: &[u8]) {
-        self.write(|out| out.extend_from_slice(bytes));
-    }
-
     fn write(&self, put: impl FnOnce(&mut Vec<u8>)) {
         if self.ending.get().is_none() && !self.muted.get() && !self.is_frozen() {
             put(&mut self.outbox.borrow_mut());

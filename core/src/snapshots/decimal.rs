@@ -50,12 +50,6 @@ impl Decimal {
         heap_bytes(self.whole.len()) + heap_bytes(self.fraction.len())
     }
 
-    /// Whether the number has no fraction.
-    #[must_use]
-    pub fn is_integer(&self) -> bool {
-        self.fraction.is_empty()
-    }
-
     fn cmp_size(&self, other: &Decimal) -> Ordering {
         let by_length = self.whole.len().cmp(&other.whole.len());
         by_length.then_with(|| self.whole.cmp(&other.whole)).then_with(|| self.fraction.cmp(&other.fraction))
