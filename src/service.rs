@@ -233,7 +233,8 @@ impl Service {
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
         let places = ledger_places(settings, self.address.clone());
         let log = self.log.new(o!("component" => "ledger"));
-        let recorder = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
+        let recorder =
+            ledger::open(places, (&self.plans, &self.shards), gate.clone(), &self.observations, log).await;
         let gaps = recorder.tracker.clone();
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));

@@ -117,7 +117,7 @@ impl Process {
         let places = Places { folder: folder.map(Path::to_owned), address, prefix: prefix.to_owned() };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
-        let recorder = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
+        let recorder = ledger::open(places, (&plans, &[]), LeaseGate::unguarded(), &observations, log).await;
         Process { recorder, observations }
     }
 

@@ -8,6 +8,7 @@
 mod chaos;
 mod check;
 mod configured;
+mod dead_owner;
 mod escapes;
 mod exactly_once;
 mod examples;

@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod coverage;
 pub mod gap;
+pub mod left_queue;
 pub mod losses;
 pub mod observed;
 pub mod publisher;
@@ -27,12 +28,13 @@ use std::time::Duration;
 use uw_websocket_core::time::iso_utc;
 
 use actix::prelude::*;
-use checkpoint::{Beginning, Checkpoint};
+use checkpoint::Checkpoint;
+use checkpoint::succession::{Beginning, Ours};
 use checkpoint_store::{CheckpointError, CheckpointStore};
 use coverage::Covered;
 use publisher::GapPublisher;
 use recorder::{GapRecorder, Progress};
-use slog::{Logger, error, info};
+use slog::{Logger, error, info, warn};
 use tokio::sync::Mutex;
 use tracker::GapTracker;
 use uw_websocket_core::plan::ConnectionPlan;
@@ -41,6 +43,8 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
+use crate::queue::progress::StorageProgress;
+use crate::queue::shard::Shard;
 use crate::writer::store::link::Address;
 
 /// Interval between two ticks, and so between two signs of life.
@@ -59,9 +63,10 @@ pub struct Places {
 
 /// Opens the ledger at startup: reads the state left by the previous process and derives the state of the connections'
 /// topics. Unreadable state is logged and never aborts startup. Redis is read and written only as `gate` permits.
+/// `shards` have what is received and not stored.
 pub async fn open(
     places: Places,
-    plans: &[ConnectionPlan],
+    (plans, shards): (&[ConnectionPlan], &[Shard]),
     gate: LeaseGate,
     observations: &Arc<Observations>,
     log: Logger,
@@ -71,32 +76,49 @@ pub async fn open(
         .as_ref()
         .and_then(|checkpoints| known(checkpoints.read(), Some(checkpoints), observations, &log));
     let has_redis = gate.may_write();
-    let mut in_redis = if has_redis {
-        known(checkpoint_store::read_copy(&places.address, &places.prefix).await, None, observations, &log)
-    } else {
-        None
-    };
+    let mut progress = Progress::default();
+    let mut in_redis = None;
+    if has_redis {
+        let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await;
+        progress.has_met = !matches!(copy, Err(CheckpointError::Redis(_)));
+        in_redis = known(copy, None, observations, &log);
+    }
     let future = in_redis.as_mut().map_or(0, |life| life.hold_back(unix_micros()));
     future_times::note(observations, &log, ("ws:ledger", future), || true);
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { topics, over, waiting, followed, written } =
+    let now = unix_micros();
+    let ours = Ours::new(&observations.instance, on_disk.as_ref());
+    let predecessor = in_redis.as_mut().filter(|life| !ours.is_of(life));
+    let left = predecessor.map(|life| {
+        life.is_of_another();
+        (life.instance.clone(), life.left_queue())
+    });
+    let late = ours.late(left.is_some(), now);
+    let Beginning { topics, over, waiting, followed, written, left: mut queues, stored_to } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";
                 "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
                 "waiting" => life.waiting.len());
-            life.succeed(&topics, unix_micros())
+            life.succeed(&topics, now)
         } else {
             info!(log, "ledger begun"; "redis" => has_redis);
             Beginning::first(&topics)
         };
+    // the queue of another instance is not in ours
+    let stored_to = if left.is_some() { now } else { stored_to.unwrap_or(now) };
+    if let Some((instance, Some(queue))) = left {
+        warn!(log, "disk queue left by another instance"; "instance" => &instance, "events" => queue.events,
+            "from" => iso_utc(queue.from_us));
+        queues.insert(instance, queue);
+    }
     let tracker = GapTracker::new(topics, Arc::clone(observations));
+    tracker.set_late(late);
     for gap in over {
         tracker.record(gap);
     }
     let (observations, publisher) =
         (Arc::clone(observations), GapPublisher::new(places.address, &places.prefix));
-    let progress = Progress::default();
     GapRecorder {
         tracker,
         checkpoints,
@@ -105,6 +127,9 @@ pub async fn open(
         waiting,
         followed,
         written,
+        ours,
+        left: queues,
+        stored: StorageProgress::new(shards.to_vec(), stored_to),
         observations,
         log,
         progress,

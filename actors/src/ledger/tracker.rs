@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::coverage::{Coverage, Covered};
 use super::gap::{Gap, GapReason};
+use super::left_queue::Late;
 use super::losses::Losses;
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
@@ -30,6 +31,8 @@ struct Tracking {
     losses: Losses,
     /// Closed gaps.
     ended: GapQueue,
+    /// Which events of the disk queue are late.
+    late: Option<Late>,
 }
 
 /// The state of the tracker at one moment.
@@ -48,7 +51,8 @@ impl GapTracker {
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
-        let tracked = Tracking { coverages, losses: Losses::default(), ended: GapQueue::default() };
+        let tracked =
+            Tracking { coverages, losses: Losses::default(), ended: GapQueue::default(), late: None };
         GapTracker { tracked: Arc::new(Mutex::new(tracked)), observations }
     }
 
@@ -64,6 +68,17 @@ impl GapTracker {
         for closed in tracked.losses.note(loss, now) {
             tracked.ended.push(closed);
         }
+    }
+
+    /// Sets which events of the disk queue are late.
+    pub fn set_late(&self, late: Option<Late>) {
+        lock(&self.tracked).late = late;
+    }
+
+    /// Returns which events of the disk queue are late; `None` once all of those are stored.
+    #[must_use]
+    pub fn late(&self) -> Option<Late> {
+        lock(&self.tracked).late
     }
 
     /// Records a closed gap.

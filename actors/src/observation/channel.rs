@@ -80,6 +80,8 @@ observed! {
         pub stored: Count = "uw_ws_events_stored_total",
         /// Events identical, byte for byte, to one received shortly before.
         pub duplicate: Count = "uw_ws_events_duplicate_total",
+        /// Events among the stored ones that were stored behind those of another owner, which had succeeded this one.
+        pub late: Count = "uw_ws_events_late_total",
         /// Events outside the configured targets.
         pub filtered: Count = "uw_ws_events_filtered_total",
         /// Events written to the quarantine file.
@@ -127,6 +129,7 @@ impl ChannelObservation {
             recovered: Count::default(),
             stored: Count::default(),
             duplicate: Count::default(),
+            late: Count::default(),
             filtered: Count::default(),
             quarantined: Count::default(),
             dropped: CountsBy::default(),

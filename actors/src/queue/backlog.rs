@@ -70,6 +70,11 @@ impl Backlog {
         self.next
     }
 
+    /// Returns the position of the oldest event; that of the next one accepted if there is none.
+    pub(super) fn first(&self) -> Position {
+        self.items.front().map_or(self.next, Item::first)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -81,11 +86,7 @@ impl Backlog {
 
     /// Returns the number of records left; `None` if anything is in memory.
     pub(super) fn left_on_disk(&self) -> Option<u64> {
-        let records = self.items.iter().map(|item| match item {
-            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
-            Item::Batch(_) => None,
-        });
-        records.sum()
+        self.items.iter().map(Item::records_without_copy).sum()
     }
 
     /// Returns the memory of the batches ready to be lent, in bytes.

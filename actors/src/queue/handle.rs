@@ -256,6 +256,12 @@ impl Queue {
         lock(&self.0.state).backlog.is_empty()
     }
 
+    /// Returns the position of the oldest event without an outcome; that of the next one accepted if there is none.
+    #[must_use]
+    pub fn begin(&self) -> Position {
+        lock(&self.0.state).backlog.first()
+    }
+
     /// Returns the position of the next event accepted, after all present ones.
     #[must_use]
     pub fn end(&self) -> Position {

@@ -73,6 +73,21 @@ impl Item {
         }
     }
 
+    pub(super) fn first(&self) -> Position {
+        match self {
+            Item::Batch(held) => held.first,
+            Item::OnDisk(stretch) => stretch.first,
+        }
+    }
+
+    /// Returns the number of its records if they are on disk only.
+    pub(super) fn records_without_copy(&self) -> Option<u64> {
+        match self {
+            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
+            Item::Batch(_) => None,
+        }
+    }
+
     pub(super) fn is_on_disk(&self) -> bool {
         match self {
             Item::Batch(held) => held.is_on_disk(),

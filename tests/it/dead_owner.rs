@@ -1,0 +1,155 @@
+//! The disk queue of an owner that another instance has succeeded: two processes, two folders, one Redis.
+
+use std::collections::BTreeMap;
+
+use uw_websocket_core::time::parse_iso;
+
+use crate::support::oracle::{assert_stream_holds, entries};
+use crate::support::sample::payloads;
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+
+const PRICES: &str = "uw:ws:price:SPY";
+const OWNER: &str = "uw:ws:owner";
+
+type Fields = BTreeMap<String, String>;
+
+/// An owner that has stored `before`, and whose disk queue holds `left`, while its signs of life reach Redis: the state
+/// of an owner that writes a backlog.
+struct Stranded {
+    feed: Feed,
+    redis: RedisServer,
+    setup: Setup,
+    owner: Service,
+    standby: Service,
+    before: Vec<String>,
+    left: Vec<String>,
+}
+
+impl Stranded {
+    fn new() -> Stranded {
+        let (feed, redis) = (Feed::start(), RedisServer::start());
+        let setup = Setup::new(&feed, &redis);
+        let owner = setup.clone().start_ready();
+        let before = payloads("price", "SPY", 0, 50);
+        feed.send_all("price:SPY", &before);
+        wait_for_prices(&redis, before.len());
+        let standby = Setup::new(&feed, &redis).start();
+        standby.wait_for_log("it stands by", |record| record.msg == "standing by");
+        refuse_entries(&redis);
+        let left = payloads("price", "SPY", 50, 100);
+        feed.send_all("price:SPY", &left);
+        owner.wait_for_metric("uw_ws_spool_events", &[], 100);
+        Stranded { feed, redis, setup, owner, standby, before, left }
+    }
+
+    /// Kills the owner and waits until the other instance is ready.
+    #[track_caller]
+    fn take_over(&mut self) {
+        self.owner.kill9();
+        forget_owner(&self.redis);
+        take_entries(&self.redis);
+        self.standby.wait_until_ready();
+    }
+
+    /// Waits until a sign of life that is later than the events on disk has reached Redis.
+    #[track_caller]
+    fn wait_for_sign_of_life(&self) {
+        let before = alive_at(&self.redis);
+        wait_for("two signs of life", SOON, || {
+            let at = alive_at(&self.redis);
+            if at > before + 2_000_000 { Ok(()) } else { Err(format!("{at} follows {before}")) }
+        });
+    }
+}
+
+/// Redis takes everything but entries of streams, as with a writer that is behind.
+fn refuse_entries(redis: &RedisServer) {
+    redis.command::<()>(&["ACL", "SETUSER", "default", "-xadd"]);
+}
+
+fn take_entries(redis: &RedisServer) {
+    redis.command::<()>(&["ACL", "SETUSER", "default", "+xadd"]);
+}
+
+fn alive_at(redis: &RedisServer) -> u64 {
+    let state: serde_json::Value =
+        serde_json::from_str(&redis.command::<String>(&["GET", "uw:ws:ledger"])).unwrap();
+    parse_iso(state["alive_at"].as_str().unwrap()).unwrap()
+}
+
+/// Lets nobody wait for the lease of a process that is dead.
+fn forget_owner(redis: &RedisServer) {
+    redis.command::<u64>(&["DEL", OWNER]);
+}
+
+#[track_caller]
+fn wait_for_prices(redis: &RedisServer, count: usize) {
+    wait_for("the prices are stored", SOON, || {
+        let stored = entries(redis, PRICES).len();
+        if stored >= count { Ok(()) } else { Err(format!("{stored} are")) }
+    });
+}
+
+/// The entries of the ledger for this reason whose channels include the prices.
+fn gaps(redis: &RedisServer, reason: &str) -> Vec<Fields> {
+    let entries: Vec<(String, Fields)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
+    let gaps = entries.into_iter().map(|(_, fields)| fields);
+    gaps.filter(|gap| gap["reason"] == reason && gap["channels"].contains("price")).collect()
+}
+
+#[track_caller]
+fn wait_for_gap(redis: &RedisServer, reason: &str) -> Fields {
+    wait_for(&format!("the ledger has `{reason}`"), SOON, || {
+        gaps(redis, reason).pop().ok_or_else(|| "it has not".to_owned())
+    })
+}
+
+/// When the entry was received, in Unix microseconds, rounded down to milliseconds.
+#[track_caller]
+fn received_at(redis: &RedisServer, payload: &str) -> u64 {
+    let stored = entries(redis, PRICES);
+    stored.iter().find(|entry| entry.payload == payload.as_bytes()).unwrap().id.0 * 1_000
+}
+
+#[track_caller]
+fn from_of(gap: &Fields) -> u64 {
+    parse_iso(&gap["from"]).unwrap()
+}
+
+#[test]
+fn the_gap_of_a_dead_owner_begins_where_all_was_stored() {
+    let mut stranded = Stranded::new();
+    stranded.wait_for_sign_of_life();
+    stranded.take_over();
+    let gap = wait_for_gap(&stranded.redis, "crash");
+    let last = received_at(&stranded.redis, stranded.before.last().unwrap());
+    // those on the dead owner's disk came later than the last one stored, and within milliseconds of each other
+    assert!(
+        from_of(&gap) <= last + 1_000_000,
+        "the gap begins at {}, the last was stored at {last}",
+        gap["from"]
+    );
+    assert_stream_holds(&stranded.redis, PRICES, &stranded.before);
+    stranded.standby.finish();
+}
+
+#[test]
+fn an_owner_that_comes_back_as_owner_stores_what_it_had_as_late() {
+    let mut stranded = Stranded::new();
+    stranded.take_over();
+    let meanwhile = payloads("price", "SPY", 150, 30);
+    stranded.feed.send_all("price:SPY", &meanwhile);
+    wait_for_prices(&stranded.redis, 80);
+    stranded.standby.finish();
+    let back = stranded.setup.clone().start_ready();
+    wait_for_prices(&stranded.redis, 180);
+    let late = wait_for_gap(&stranded.redis, "late");
+    assert_eq!(late["events"], "100");
+    let last = payloads("price", "SPY", 180, 10);
+    stranded.feed.send_all("price:SPY", &last);
+    wait_for_prices(&stranded.redis, 190);
+    let stored = [stranded.before, meanwhile, stranded.left, last].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    back.finish();
+    assert_eq!(gaps(&stranded.redis, "late").len(), 1);
+}
