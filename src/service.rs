@@ -5,6 +5,7 @@
 //! signals; one arbiter runs all connections and writers; each disk queue has two threads; each HTTP address and the
 //! log have one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -18,11 +19,15 @@ use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::handover::offer::Offers;
+use uw_websocket_actors::handover::slot::Slot;
+use uw_websocket_actors::handover::taker::TakerParts;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::log_throttle::LogThrottle;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
@@ -213,6 +218,7 @@ impl Service {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
             timeout: settings.shutdown_timeout,
+            offers: self.offers(&settings.actors),
             log: self.log.clone(),
         };
         let actors = Arc::new(settings.actors.clone());
@@ -239,10 +245,47 @@ impl Service {
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
-        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, |data, escalations| {
+        let ours = recorder.ours.names().map(str::to_owned).collect();
+        let taker = self.taker(settings, (&gate, &gaps), ours);
+        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)
+        })
+    }
+
+    fn taker(
+        &self,
+        settings: &ActorSettings,
+        (gate, gaps): (&LeaseGate, &GapTracker),
+        ours: BTreeSet<String>,
+    ) -> TakerParts {
+        TakerParts {
+            shards: self.shards.clone(),
+            slot: Slot::new(self.address.clone(), &settings.keys.prefix),
+            gate: gate.clone(),
+            gaps: gaps.clone(),
+            ours,
+            keys: settings.keys.clone(),
+            size: settings.writers.transaction_size(),
+            observations: Arc::clone(&self.observations),
+            log: self.log.new(o!("component" => "handover")),
+        }
+    }
+
+    /// Returns what hands the backlog over to the owner in a stand-by period.
+    fn offers(&self, settings: &ActorSettings) -> Box<dyn Fn() -> Offers> {
+        let (address, prefix) = (self.address.clone(), settings.keys.prefix.clone());
+        let folder = ledger_places(settings, address.clone()).folder;
+        let (shards, observations) = (self.shards.clone(), Arc::clone(&self.observations));
+        let log = self.log.new(o!("component" => "handover"));
+        Box::new(move || Offers {
+            shards: shards.clone(),
+            slot: Slot::new(address.clone(), &prefix),
+            folder: folder.clone(),
+            observations: Arc::clone(&observations),
+            log: log.clone(),
+            failures: LogThrottle::default(),
         })
     }
 

@@ -21,6 +21,7 @@ struct Stranded {
     setup: Setup,
     owner: Service,
     standby: Service,
+    standby_setup: Setup,
     before: Vec<String>,
     left: Vec<String>,
 }
@@ -33,13 +34,14 @@ impl Stranded {
         let before = payloads("price", "SPY", 0, 50);
         feed.send_all("price:SPY", &before);
         wait_for_prices(&redis, before.len());
-        let standby = Setup::new(&feed, &redis).start();
+        let standby_setup = Setup::new(&feed, &redis);
+        let standby = standby_setup.clone().start();
         standby.wait_for_log("it stands by", |record| record.msg == "standing by");
         refuse_entries(&redis);
         let left = payloads("price", "SPY", 50, 100);
         feed.send_all("price:SPY", &left);
         owner.wait_for_metric("uw_ws_spool_events", &[], 100);
-        Stranded { feed, redis, setup, owner, standby, before, left }
+        Stranded { feed, redis, setup, owner, standby, standby_setup, before, left }
     }
 
     /// Kills the owner and waits until the other instance is ready.
@@ -145,11 +147,136 @@ fn an_owner_that_comes_back_as_owner_stores_what_it_had_as_late() {
     wait_for_prices(&stranded.redis, 180);
     let late = wait_for_gap(&stranded.redis, "late");
     assert_eq!(late["events"], "100");
+    assert!(parse_iso(&late["to"]).unwrap() < received_at(&stranded.redis, &meanwhile[0]));
     let last = payloads("price", "SPY", 180, 10);
     stranded.feed.send_all("price:SPY", &last);
     wait_for_prices(&stranded.redis, 190);
     let stored = [stranded.before, meanwhile, stranded.left, last].concat();
     assert_stream_holds(&stranded.redis, PRICES, &stored);
+    assert_eq!(back.wait_until_settled().sum("uw_ws_events_late_total", &[]), 100);
     back.finish();
     assert_eq!(gaps(&stranded.redis, "late").len(), 1);
+}
+
+#[test]
+fn an_owner_that_comes_back_as_standby_hands_over_what_it_had() {
+    let mut stranded = Stranded::new();
+    stranded.wait_for_sign_of_life();
+    stranded.take_over();
+    let owner = &stranded.standby;
+    let meanwhile = payloads("price", "SPY", 150, 30);
+    stranded.feed.send_all("price:SPY", &meanwhile);
+    wait_for_prices(&stranded.redis, 80);
+    owner.wait_for_metric("uw_ws_left_queue_events", &[], 100);
+    let (code, output) = stranded.setup.command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(0));
+    assert!(output.contains("no former owner's disk queue is waiting"), "its own is not left: {output}");
+    let (_, output) = Setup::new(&stranded.feed, &stranded.redis).command(&["check", "--no-feed"]);
+    assert!(output.contains("had at least 100 events in its disk queue"), "{output}");
+
+    let back = stranded.setup.clone().start();
+    back.wait_for_log("it hands over", |record| record.msg == "backlog handed over");
+    let metrics = back.wait_until_settled();
+    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 100);
+    let late = wait_for_gap(&stranded.redis, "late");
+    assert_eq!(late["events"], "100");
+    wait_for("nothing is waited for", SOON, || match owner.metrics().sum("uw_ws_left_queues", &[]) {
+        0 => Ok(()),
+        left => Err(left.to_string()),
+    });
+    let last = payloads("price", "SPY", 180, 10);
+    stranded.feed.send_all("price:SPY", &last);
+    wait_for_prices(&stranded.redis, 190);
+    let stored = [stranded.before, meanwhile, stranded.left, last].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    assert_eq!(owner.wait_until_settled().sum("uw_ws_events_late_total", &[]), 100);
+    back.finish();
+    stranded.standby.finish();
+    assert_eq!(gaps(&stranded.redis, "late").len(), 1);
+    assert_eq!(stranded.redis.command::<u64>(&["EXISTS", "uw:ws:late"]), 0);
+}
+
+#[test]
+fn a_drain_that_does_not_end_in_time_leaves_a_gap_and_its_events_come_late() {
+    let mut stranded = Stranded::new();
+    assert_eq!(stranded.owner.terminate(), Some(0));
+    take_entries(&stranded.redis);
+    stranded.standby.wait_until_ready();
+    let gap = wait_for_gap(&stranded.redis, "shutdown");
+    let last = received_at(&stranded.redis, stranded.before.last().unwrap());
+    assert!(from_of(&gap) <= last + 1_000_000, "{} follows {last}", gap["from"]);
+    let back = stranded.setup.clone().start();
+    wait_for_prices(&stranded.redis, 150);
+    assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "100");
+    assert_stream_holds(&stranded.redis, PRICES, &[stranded.before, stranded.left].concat());
+    back.finish();
+    stranded.standby.finish();
+}
+
+#[test]
+fn two_owners_that_die_one_after_the_other_lose_and_double_nothing() {
+    let mut stranded = Stranded::new();
+    stranded.take_over();
+    let second_setup = stranded.standby_setup.clone();
+    refuse_entries(&stranded.redis);
+    let second = payloads("price", "SPY", 150, 60);
+    stranded.feed.send_all("price:SPY", &second);
+    stranded.standby.wait_for_metric("uw_ws_spool_events", &[], 60);
+    stranded.standby.kill9();
+    forget_owner(&stranded.redis);
+    take_entries(&stranded.redis);
+    let first = stranded.setup.clone().start_ready();
+    wait_for_prices(&stranded.redis, 150);
+    let back = second_setup.start();
+    wait_for_prices(&stranded.redis, 210);
+    let stored = [stranded.before, stranded.left, second].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    back.wait_for_log("it hands over", |record| record.msg == "backlog handed over");
+    back.finish();
+    first.finish();
+    let late: Vec<String> = gaps(&stranded.redis, "late").iter().map(|gap| gap["events"].clone()).collect();
+    assert_eq!(late, ["100", "60"]);
+}
+
+/// Both instances get the events around the change: one that is paused reads what its sockets hold when it goes on.
+#[test]
+fn what_two_instances_have_received_is_stored_once() {
+    let mut stranded = Stranded::new();
+    stranded.take_over();
+    // as if the vendor had fed both sockets
+    let both = [&stranded.left[40..], &payloads("price", "SPY", 150, 30)].concat();
+    stranded.feed.send_all("price:SPY", &both);
+    wait_for_prices(&stranded.redis, 50 + both.len());
+    let back = stranded.setup.clone().start();
+    back.wait_for_log("it hands over", |record| record.msg == "backlog handed over");
+    let stored = [stranded.before, both, stranded.left[..40].to_vec()].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "40");
+    assert_eq!(back.wait_until_settled().sum("uw_ws_events_duplicate_total", &[]), 60);
+    back.finish();
+    stranded.standby.finish();
+}
+
+#[test]
+fn events_of_a_queue_that_comes_back_after_the_age_limit_are_stored_too() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let retention = |setup: Setup| setup.set("STREAM_RETENTION", "1s");
+    let setup = retention(Setup::new(&feed, &redis));
+    let mut owner = setup.clone().start_ready();
+    let standby = retention(Setup::new(&feed, &redis)).start();
+    standby.wait_for_log("it stands by", |record| record.msg == "standing by");
+    refuse_entries(&redis);
+    let left = payloads("price", "SPY", 0, 10);
+    feed.send_all("price:SPY", &left);
+    owner.wait_for_metric("uw_ws_spool_events", &[], 10);
+    owner.kill9();
+    forget_owner(&redis);
+    take_entries(&redis);
+    standby.wait_until_ready();
+    let back = setup.start();
+    back.wait_for_log("it hands over", |record| record.msg == "backlog handed over");
+    standby.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 10);
+    assert_eq!(wait_for_gap(&redis, "late")["events"], "10");
+    back.finish();
+    standby.finish();
 }

@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod tracker;
 pub mod written;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use uw_websocket_core::time::iso_utc;
@@ -32,6 +33,7 @@ use checkpoint::Checkpoint;
 use checkpoint::succession::{Beginning, Ours};
 use checkpoint_store::{CheckpointError, CheckpointStore};
 use coverage::Covered;
+use left_queue::LeftQueues;
 use publisher::GapPublisher;
 use recorder::{GapRecorder, Progress};
 use slog::{Logger, error, info, warn};
@@ -144,6 +146,34 @@ pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, CheckpointEr
     in_redis.as_mut().map(|life| life.hold_back(now));
     let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Checkpoint::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
+}
+
+/// Returns the last owner on our disk, and the time at which it last held the lease, in Unix microseconds; `None` if
+/// there was none.
+#[must_use]
+pub fn last_owner(folder: &Path) -> Option<(String, u64)> {
+    let life = CheckpointStore::new(folder.to_owned()).read().ok().flatten()?;
+    let held_at = Ours::new("", Some(&life)).held_at();
+    Some((life.instance, held_at))
+}
+
+/// Reads which disk queues of former owners wait for their instances, as the owner has published it, without our own;
+/// `owner` holds the lease. A former owner that nobody has succeeded is among them.
+pub async fn left_queues(places: Places, owner: Option<&str>) -> Result<LeftQueues, CheckpointError> {
+    let on_disk = places.folder.and_then(|folder| CheckpointStore::new(folder).read().ok().flatten());
+    let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await?;
+    let Some(mut life) = copy else { return Ok(LeftQueues::default()) };
+    life.hold_back(unix_micros());
+    let mut left = std::mem::take(&mut life.left);
+    if let Some(queue) = life.left_queue().filter(|queue| queue.events > 0)
+        && owner != Some(life.instance.as_str())
+    {
+        left.insert(life.instance.clone(), queue);
+    }
+    if let Some(ours) = on_disk {
+        left.remove(&ours.instance);
+    }
+    Ok(left)
 }
 
 fn known(

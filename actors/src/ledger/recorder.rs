@@ -146,6 +146,7 @@ impl GapRecorder {
         if self.tracker.late().is_none() {
             self.ours.names().for_each(|instance| self.left.remove(instance));
         }
+        self.tracker.take_back().iter().for_each(|instance| self.left.remove(instance));
         for (instance, queue) in self.left.give_up(now) {
             warn!(self.log, "disk queue of another instance given up"; "instance" => instance,
                 "events" => queue.events, "from" => iso_utc(queue.from_us));

@@ -33,6 +33,8 @@ struct Tracking {
     ended: GapQueue,
     /// Which events of the disk queue are late.
     late: Option<Late>,
+    /// Former owners whose disk queues have come back.
+    back: Vec<String>,
 }
 
 /// The state of the tracker at one moment.
@@ -51,8 +53,13 @@ impl GapTracker {
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
-        let tracked =
-            Tracking { coverages, losses: Losses::default(), ended: GapQueue::default(), late: None };
+        let tracked = Tracking {
+            coverages,
+            losses: Losses::default(),
+            ended: GapQueue::default(),
+            late: None,
+            back: Vec::new(),
+        };
         GapTracker { tracked: Arc::new(Mutex::new(tracked)), observations }
     }
 
@@ -79,6 +86,16 @@ impl GapTracker {
     #[must_use]
     pub fn late(&self) -> Option<Late> {
         lock(&self.tracked).late
+    }
+
+    /// Notes that everything in the disk queue of a former owner is stored.
+    pub fn came_back(&self, instance: String) {
+        lock(&self.tracked).back.push(instance);
+    }
+
+    /// Takes the former owners whose disk queues have come back.
+    pub(super) fn take_back(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.tracked).back)
     }
 
     /// Records a closed gap.

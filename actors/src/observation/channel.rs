@@ -74,7 +74,7 @@ observed! {
         pub channel: Channel,
         /// Events read from the feed.
         pub received: Count = "uw_ws_events_received_total",
-        /// Events found in the disk queue at startup.
+        /// Events found in the disk queue at startup, or in that of another instance.
         pub recovered: Count = "uw_ws_events_recovered_total",
         /// Events of which Redis has confirmed every entry.
         pub stored: Count = "uw_ws_events_stored_total",
@@ -179,6 +179,13 @@ impl ChannelObservation {
         self.spooled.entered.add(events);
         self.recovered.add(events);
         self.next_ordinal.raise_to(last_ordinal.saturating_add(1));
+    }
+
+    /// Counts an event that another instance's disk queue had. Returns its ordinal.
+    pub fn adopt(&self) -> u64 {
+        self.in_memory.entered.add(1);
+        self.recovered.add(1);
+        self.next_ordinal.add(1)
     }
 
     /// Counts events that moved from memory to disk.

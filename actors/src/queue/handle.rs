@@ -12,7 +12,7 @@ use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Unrecordable;
 
 use super::backlog::{Backlog, Left, Lent, Position};
-use super::batch::TransactionSize;
+use super::batch::{EventBatch, TransactionSize};
 use super::books::Books;
 use super::disk::{Disk, DiskError, DiskPosition};
 use super::inbox::Inbox;
@@ -128,6 +128,22 @@ impl Queue {
             }
         }
         is_news
+    }
+
+    /// Accepts events that another instance's disk queue had; returns the position after them.
+    #[must_use]
+    pub fn adopt(&self, mut batch: EventBatch) -> Position {
+        let state = &mut *lock(&self.0.state);
+        for event in batch.events_mut() {
+            event.ordinal = self.0.books.channel(event.route.channel).adopt();
+            state.numbering.number(event);
+        }
+        self.0.leave_out_duplicates(state, &mut batch);
+        self.0.leave_out_unrecordable(state, &mut batch);
+        if !batch.is_empty() {
+            state.backlog.push(batch);
+        }
+        state.backlog.next()
     }
 
     /// Waits until all accepted events may be lent: they are on disk, or in memory if the disk fails. Cancel safe:

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use sha1::{Digest as _, Sha1};
-use slog::warn;
+use slog::{Logger, warn};
 use uw_websocket_core::event::{Destination, EntryId, Event};
 
-use super::scope::WriterScope;
 use super::store::RedisConnection;
 use super::store::digests::Digest;
 use super::store::fault::StoreFault;
 use crate::ledger::left_queue::Late;
-use crate::queue::batch::EventBatch;
+use crate::observation::Observations;
+use crate::supervisor::Heartbeat;
 
 /// Maximum number of entries compared with, over all streams: some 64 MiB. Events of further streams are stored without
 /// a comparison, and logged.
@@ -26,13 +26,22 @@ const MAX_DIGESTS: usize = 1_000_000;
 const SKEW_MS: u64 = 60_000;
 
 /// The payloads of streams since this instance last held the lease.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Overlap {
+    observations: Arc<Observations>,
+    beat: Heartbeat,
+    log: Logger,
     streams: HashMap<Arc<str>, HashSet<Digest, RandomState>, RandomState>,
     digests: usize,
 }
 
 impl Overlap {
+    /// Creates an empty comparison.
+    #[must_use]
+    pub fn new(observations: Arc<Observations>, beat: Heartbeat, log: Logger) -> Overlap {
+        Overlap { observations, beat, log, streams: HashMap::default(), digests: 0 }
+    }
+
     /// Whether no stream was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -41,21 +50,24 @@ impl Overlap {
 
     /// Forgets everything: no event is late any more.
     pub fn clear(&mut self) {
-        *self = Overlap::default();
+        self.streams = HashMap::default();
+        self.digests = 0;
     }
 
-    /// Reads the streams of the late events of a batch, each once.
+    /// Reads the streams of late events, each once.
     pub async fn read(
         &mut self,
         connection: &mut RedisConnection,
-        batch: &EventBatch,
+        events: &[Event],
         late: Late,
-        scope: &WriterScope,
     ) -> Result<(), StoreFault> {
-        for event in batch.events().iter().filter(|event| is_compared(event, late, scope)) {
+        for event in events {
+            if !self.compares(event, late) {
+                continue;
+            }
             for destination in &event.route.destinations {
                 if !self.streams.contains_key(&destination.stream) {
-                    let digests = self.read_stream(connection, &destination.stream, late, scope).await?;
+                    let digests = self.read_stream(connection, &destination.stream, late).await?;
                     self.digests += digests.len();
                     self.streams.insert(Arc::clone(&destination.stream), digests);
                 }
@@ -69,12 +81,11 @@ impl Overlap {
         connection: &mut RedisConnection,
         stream: &Arc<str>,
         late: Late,
-        scope: &WriterScope,
     ) -> Result<HashSet<Digest, RandomState>, StoreFault> {
         let mut digests = HashSet::default();
         let mut after = EntryId { ms: (late.since / 1000).saturating_sub(SKEW_MS), seq: 0 };
         loop {
-            scope.beat.beat();
+            self.beat.beat();
             let next = connection
                 .digests(stream, after, |digest| {
                     digests.insert(digest);
@@ -85,24 +96,27 @@ impl Overlap {
                 _ => return Ok(digests),
             }
             if self.digests + digests.len() > MAX_DIGESTS {
-                warn!(scope.log, "late events not compared"; "stream" => stream);
+                warn!(self.log, "late events not compared"; "stream" => stream);
                 return Ok(HashSet::default());
             }
         }
     }
 
-    /// Whether a late event is in a stream already.
+    /// Whether an event is late and of a channel whose events have an identity: others may repeat legitimately.
+    fn compares(&self, event: &Event, late: Late) -> bool {
+        let channel = &self.observations.channel(event.route.channel).channel;
+        event.received_us < late.before && channel.spec().is_some()
+    }
+
+    /// Whether an event is late and in a stream already.
     #[must_use]
-    pub fn has(&self, event: &Event, destination: &Destination) -> bool {
+    pub fn has(&self, event: &Event, destination: &Destination, late: Late) -> bool {
+        if !self.compares(event, late) {
+            return false;
+        }
         let digests = self.streams.get(&*destination.stream);
         digests.is_some_and(|digests| !digests.is_empty() && digests.contains(&digest_of(&event.payload)))
     }
-}
-
-/// Whether an event is late and of a channel whose events have an identity: others may repeat legitimately.
-pub fn is_compared(event: &Event, late: Late, scope: &WriterScope) -> bool {
-    event.received_us < late.before
-        && scope.observations.channel(event.route.channel).channel.spec().is_some()
 }
 
 fn digest_of(payload: &[u8]) -> Digest {

@@ -21,7 +21,7 @@ use uw_websocket_core::ids::next_id;
 use uw_websocket_core::settings::{KeySettings, Retention};
 
 use super::late::LateEvents;
-use super::overlap::{Overlap, is_compared};
+use super::overlap::Overlap;
 use super::restore::{Restorer, last_ids};
 use super::scope::WriterScope;
 use super::store::fault::StoreFault;
@@ -75,7 +75,7 @@ impl Reconciler {
             shard,
             keys,
             streams: Streams::default(),
-            overlap: Overlap::default(),
+            overlap: Overlap::new(Arc::clone(&scope.observations), scope.beat.clone(), scope.log.clone()),
             late: LateEvents::default(),
             passed_ids: LogThrottle::default(),
             scope,
@@ -174,12 +174,10 @@ impl Reconciler {
         plan: &Plan,
         stored: &[Entry],
     ) -> Result<BTreeSet<(usize, usize)>, StoreFault> {
-        self.overlap.read(connection, &lent.batch, late, &self.scope).await?;
+        self.overlap.read(connection, lent.batch.events(), late).await?;
         let is_double = |entry: &&Entry| {
             let (event, destination) = entry.of(&lent.batch);
-            is_compared(event, late, &self.scope)
-                && !stored.contains(entry)
-                && self.overlap.has(event, destination)
+            !stored.contains(entry) && self.overlap.has(event, destination, late)
         };
         let entries = plan.entries.iter().chain(&plan.behind).filter(is_double);
         Ok(entries.map(|entry| (entry.at, entry.destination)).collect())
