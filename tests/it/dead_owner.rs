@@ -260,10 +260,13 @@ fn what_two_instances_have_received_is_stored_once() {
 #[test]
 fn events_of_a_queue_that_comes_back_after_the_age_limit_are_stored_too() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let retention = |setup: Setup| setup.set("STREAM_RETENTION", "1s");
-    let setup = retention(Setup::new(&feed, &redis));
-    let mut owner = setup.clone().start_ready();
-    let standby = retention(Setup::new(&feed, &redis)).start();
+    let folder = tempfile::tempdir().unwrap();
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "-864000").unwrap();
+    let setup = Setup::new(&feed, &redis);
+    let mut owner =
+        setup.clone().set("UW_WEBSOCKET_CLOCK_OFFSET_FILE", clock.to_str().unwrap()).start_ready();
+    let standby = Setup::new(&feed, &redis).start();
     standby.wait_for_log("it stands by", |record| record.msg == "standing by");
     refuse_entries(&redis);
     let left = payloads("price", "SPY", 0, 10);
@@ -273,10 +276,13 @@ fn events_of_a_queue_that_comes_back_after_the_age_limit_are_stored_too() {
     forget_owner(&redis);
     take_entries(&redis);
     standby.wait_until_ready();
+    let meanwhile = payloads("price", "SPY", 10, 5);
+    feed.send_all("price:SPY", &meanwhile);
+    wait_for_prices(&redis, 5);
     let back = setup.start();
     back.wait_for_log("it hands over", |record| record.msg == "backlog handed over");
-    standby.wait_for_metric("uw_ws_events_stored_total", &[("channel", "price")], 10);
     assert_eq!(wait_for_gap(&redis, "late")["events"], "10");
+    assert_stream_holds(&redis, PRICES, &[meanwhile, left].concat());
     back.finish();
     standby.finish();
 }
