@@ -188,7 +188,10 @@ impl Taker {
         let Some(text) = self.parts.slot.look().await? else { return Ok(()) };
         let head = match Head::of(&text) {
             Ok((head, _)) => head,
-            Err(error) => return Ok(self.foreign(&error)),
+            Err(error) => {
+                self.foreign(&error);
+                return Ok(());
+            }
         };
         if head.is_receipt {
             return Ok(());

@@ -79,7 +79,9 @@ impl LeftQueues {
     #[must_use]
     pub fn give_up(&mut self, now: u64) -> Vec<(String, LeftQueue)> {
         let is_old = |queue: &LeftQueue| now.saturating_sub(queue.to_us) > GIVEN_UP_AFTER;
-        let mut given_up: Vec<_> = self.0.extract_if(.., |_, queue| is_old(queue)).collect();
+        let (old, new) = std::mem::take(&mut self.0).into_iter().partition(|(_, queue)| is_old(queue));
+        self.0 = new;
+        let mut given_up: Vec<(String, LeftQueue)> = Vec::from_iter::<BTreeMap<_, _>>(old);
         while self.0.len() > MAX_LEFT
             && let Some(oldest) = self.0.iter().min_by_key(|(_, queue)| queue.to_us)
         {

@@ -302,7 +302,9 @@ impl GapRecorder {
             other.leave_topics();
         }
         let Beginning { over, waiting, followed, left, .. } = other.succeed(&[], now);
-        over.into_iter().for_each(|gap| self.tracker.record(gap));
+        for gap in over {
+            self.tracker.record(gap);
+        }
         self.waiting.append(waiting);
         self.followed.extend(followed);
         self.left.extend(left);

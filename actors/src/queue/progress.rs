@@ -57,10 +57,86 @@ impl StorageProgress {
         if self.shards.iter().all(|shard| shard.generations.are_over()) {
             let begins: Vec<Position> = self.shards.iter().map(|shard| shard.queue.begin()).collect();
             let is_stored = |mark: &Mark| mark.ends.iter().zip(&begins).all(|(end, begin)| begin >= end);
-            while let Some(mark) = self.marks.pop_front_if(|mark| is_stored(mark)) {
-                self.stored_to = mark.at;
+            let stored = self.marks.iter().take_while(|mark| is_stored(mark)).count();
+            if let Some(last) = self.marks.drain(..stored).next_back() {
+                self.stored_to = last.at;
             }
         }
         self.stored_to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use uw_websocket_core::fixtures::{RECEIVED_US, destination, event, read_at, route};
+    use uw_websocket_core::quarantine::Quarantine;
+
+    use super::*;
+    use crate::fixtures::{SIZE, observations, queue};
+    use crate::observation::Outcome;
+    use crate::queue::Next;
+    use crate::queue::generations::Generations;
+    use crate::queue::inbox::Inbox;
+    use crate::settings::WhenFull;
+
+    const S: u64 = 1_000_000;
+
+    fn shard() -> Shard {
+        let observations = observations(&["price"], 1);
+        Shard {
+            position: 0,
+            shards: 1,
+            inbox: Inbox::new(0, 1, 8, SIZE, Arc::clone(&observations)),
+            queue: queue(None, &observations, WhenFull::Block),
+            old: Vec::new(),
+            generations: Generations::default(),
+            quarantine: Arc::new(Mutex::new(Quarantine::new("nowhere".as_ref()))),
+            suspects: Arc::default(),
+            restoring: Arc::default(),
+            learnt: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_follows_the_oldest_event_that_has_no_outcome() {
+        let shard = shard();
+        let mut progress = StorageProgress::new(vec![shard.clone()], 0);
+        let (before, at, after) = (RECEIVED_US - 5 * S, RECEIVED_US, RECEIVED_US + 9 * S);
+        assert_eq!(progress.look(before, false), before - IN_HAND, "an event may be in hand");
+        let lane = shard.inbox.lane(0);
+        let route = route(0, vec![destination("price:SPY", 0)]);
+        lane.push(event(&route, "{}", 0), read_at());
+        assert_eq!(progress.look(after, false), at - 1, "in the inbox");
+        lane.flush();
+        assert!(shard.queue.accept(&shard.inbox));
+        shard.queue.keep().await;
+        assert_eq!(progress.look(after + S, false), at - 1, "in the queue");
+        assert_eq!(progress.look(after + 2 * S, true), at - 1, "at the end too");
+        let Ok(Next::Write(lent)) = shard.queue.peek().await else { panic!("nothing is lent") };
+        assert_eq!(progress.look(after + 3 * S, false), at - 1, "lent");
+        shard.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
+        assert_eq!(progress.look(after + 4 * S, false), after + 3 * S);
+        assert_eq!(progress.look(after + 4 * S, true), after + 4 * S, "nothing more is received");
+    }
+
+    #[tokio::test]
+    async fn an_outage_of_any_length_keeps_few_marks_and_ends_at_once() {
+        let shard = shard();
+        let mut progress = StorageProgress::new(vec![shard.clone()], 0);
+        let lane = shard.inbox.lane(0);
+        let route = route(0, vec![destination("price:SPY", 0)]);
+        lane.push(event(&route, "{}", 0), read_at());
+        lane.flush();
+        assert!(shard.queue.accept(&shard.inbox));
+        shard.queue.keep().await;
+        for second in 1..=1_000 {
+            assert_eq!(progress.look(RECEIVED_US + second * S, false), 0);
+            assert!(progress.marks.len() <= MAX_MARKS);
+        }
+        let Ok(Next::Write(lent)) = shard.queue.peek().await else { panic!("nothing is lent") };
+        shard.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
+        assert_eq!(progress.look(RECEIVED_US + 1_000 * S, false), RECEIVED_US + 999 * S);
     }
 }

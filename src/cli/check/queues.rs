@@ -29,7 +29,9 @@ pub(super) async fn look(
         Owner::Instance(name) => Some(name.as_str()),
     };
     let places = ledger_places(settings, ways.address.clone());
-    findings(ledger::left_queues(places, owner).await).iter().for_each(|finding| report.add(finding));
+    for finding in findings(ledger::left_queues(places, owner).await) {
+        report.add(&finding);
+    }
 }
 
 fn findings(left: Result<LeftQueues, CheckpointError>) -> Vec<Finding> {

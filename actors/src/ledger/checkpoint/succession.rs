@@ -234,7 +234,7 @@ impl Beginning {
     }
 }
 
-fn new(topic: impl AsRef<str>) -> Covered {
+pub(super) fn new(topic: impl AsRef<str>) -> Covered {
     let topic = topic.as_ref();
     Covered { topic: topic.to_owned(), family: family_of(topic), reach: Reach::New }
 }
