@@ -5,6 +5,7 @@ mod disk_advice;
 pub mod escape;
 pub mod exit;
 mod exposed;
+pub mod handover;
 pub mod http;
 pub mod leadership_loop;
 pub mod leadership_term;

@@ -5,7 +5,6 @@
 //! signals; one arbiter runs all connections and writers; each disk queue has two threads; each HTTP address and the
 //! log have one.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -19,15 +18,11 @@ use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
-use uw_websocket_actors::handover::offer::Offers;
-use uw_websocket_actors::handover::slot::Slot;
-use uw_websocket_actors::handover::taker::TakerParts;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
-use uw_websocket_actors::log_throttle::LogThrottle;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
@@ -45,6 +40,7 @@ use uw_websocket_core::spool::SpoolLock;
 
 use crate::disk_advice::advice;
 use crate::exit::Exit;
+use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
@@ -91,6 +87,7 @@ struct Service {
     handshakes: Arc<HandshakeLimiter>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    handover: Handover,
     log: Logger,
 }
 
@@ -140,7 +137,9 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     }
     let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
+    let handover_log = log.new(o!("component" => "handover"));
     Ok(Service {
+        handover: Handover::new(actors, &shards, &address, &observations, handover_log),
         plans,
         address,
         pool,
@@ -183,7 +182,7 @@ async fn check_redis(
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
     let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone() }
+    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
 }
 
 /// Reads the injected faults; only test builds have any.
@@ -218,7 +217,10 @@ impl Service {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
             timeout: settings.shutdown_timeout,
-            offers: self.offers(&settings.actors),
+            offers: {
+                let handover = self.handover.clone();
+                Box::new(move || handover.offers())
+            },
             log: self.log.clone(),
         };
         let actors = Arc::new(settings.actors.clone());
@@ -237,7 +239,8 @@ impl Service {
 
     /// Begins a term as owner: reads the ledger left by the previous owner, then starts the children.
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
-        let places = ledger_places(settings, self.address.clone());
+        let mut places = ledger_places(settings, self.address.clone());
+        places.peers = self.handover.take_over_peers(&gate).await;
         let log = self.log.new(o!("component" => "ledger"));
         let recorder =
             ledger::open(places, (&self.plans, &self.shards), gate.clone(), &self.observations, log).await;
@@ -246,46 +249,11 @@ impl Service {
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
         let ours = recorder.ours.names().map(str::to_owned).collect();
-        let taker = self.taker(settings, (&gate, &gaps), ours);
+        let taker = self.handover.taker(&gate, &gaps, ours);
         LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)
-        })
-    }
-
-    fn taker(
-        &self,
-        settings: &ActorSettings,
-        (gate, gaps): (&LeaseGate, &GapTracker),
-        ours: BTreeSet<String>,
-    ) -> TakerParts {
-        TakerParts {
-            shards: self.shards.clone(),
-            slot: Slot::new(self.address.clone(), &settings.keys.prefix),
-            gate: gate.clone(),
-            gaps: gaps.clone(),
-            ours,
-            keys: settings.keys.clone(),
-            size: settings.writers.transaction_size(),
-            observations: Arc::clone(&self.observations),
-            log: self.log.new(o!("component" => "handover")),
-        }
-    }
-
-    /// Returns what hands the backlog over to the owner in a stand-by period.
-    fn offers(&self, settings: &ActorSettings) -> Box<dyn Fn() -> Offers> {
-        let (address, prefix) = (self.address.clone(), settings.keys.prefix.clone());
-        let folder = ledger_places(settings, address.clone()).folder;
-        let (shards, observations) = (self.shards.clone(), Arc::clone(&self.observations));
-        let log = self.log.new(o!("component" => "handover"));
-        Box::new(move || Offers {
-            shards: shards.clone(),
-            slot: Slot::new(address.clone(), &prefix),
-            folder: folder.clone(),
-            observations: Arc::clone(&observations),
-            log: log.clone(),
-            failures: LogThrottle::default(),
         })
     }
 

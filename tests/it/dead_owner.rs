@@ -28,13 +28,18 @@ struct Stranded {
 
 impl Stranded {
     fn new() -> Stranded {
+        Stranded::with_standby(|_, standby| standby)
+    }
+
+    /// The same, with other settings of the stand-by, given those of both.
+    fn with_standby(change: impl Fn(&Setup, Setup) -> Setup) -> Stranded {
         let (feed, redis) = (Feed::start(), RedisServer::start());
         let setup = Setup::new(&feed, &redis);
         let owner = setup.clone().start_ready();
         let before = payloads("price", "SPY", 0, 50);
         feed.send_all("price:SPY", &before);
         wait_for_prices(&redis, before.len());
-        let standby_setup = Setup::new(&feed, &redis);
+        let standby_setup = change(&setup, Setup::new(&feed, &redis));
         let standby = standby_setup.clone().start();
         standby.wait_for_log("it stands by", |record| record.msg == "standing by");
         refuse_entries(&redis);
@@ -236,6 +241,32 @@ fn two_owners_that_die_one_after_the_other_lose_and_double_nothing() {
     first.finish();
     let late: Vec<String> = gaps(&stranded.redis, "late").iter().map(|gap| gap["events"].clone()).collect();
     assert_eq!(late, ["100", "60"]);
+}
+
+#[test]
+fn a_queue_that_the_other_instance_can_read_is_written_first_and_in_order() {
+    let mut stranded = Stranded::with_standby(|owner, standby| {
+        standby.set("SPOOL_PEER_DIRS", owner.folder().join("data/spool").to_str().unwrap())
+    });
+    stranded.wait_for_sign_of_life();
+    stranded.take_over();
+    let taken =
+        stranded.standby.wait_for_log("the queue", |record| record.msg == "disk queue of a peer taken over");
+    assert_eq!(taken.keys["events"].as_u64(), Some(100));
+    let after = payloads("price", "SPY", 150, 30);
+    stranded.feed.send_all("price:SPY", &after);
+    wait_for_prices(&stranded.redis, 180);
+    let stored = [&stranded.before[..], &stranded.left, &after].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    let gap = wait_for_gap(&stranded.redis, "crash");
+    assert!(from_of(&gap) > received_at(&stranded.redis, stranded.left.last().unwrap()));
+    assert_eq!(stranded.standby.wait_until_settled().sum("uw_ws_left_queues", &[]), 0);
+    let back = stranded.setup.clone().start();
+    back.wait_for_log("it stands by", |record| record.msg == "standing by");
+    back.finish();
+    stranded.standby.finish();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    assert_eq!(gaps(&stranded.redis, "late"), Vec::<Fields>::new());
 }
 
 /// Both instances get the events around the change: one that is paused reads what its sockets hold when it goes on.

@@ -10,8 +10,13 @@
 //! these up, compares the rest by content with what it has stored itself, and appends what is left to its own queues. The
 //! receipt follows when all of it is stored, so at every moment one of the two has the events on disk. A batch that is
 //! offered again, because one of them died, is looked up again.
+//!
+//! Where an instance can read the other's disk, [peers] saves the detour: it takes over what is there before it receives
+//! anything new. [adoption] is common to both.
 
+pub mod adoption;
 pub mod message;
 pub mod offer;
+pub mod peers;
 pub mod slot;
 pub mod taker;

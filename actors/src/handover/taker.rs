@@ -8,10 +8,9 @@ use slog::{Logger, info, warn};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uw_websocket_core::event::{ChannelIndex, Event};
-use uw_websocket_core::routing::home_shard;
-use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Record;
 
+use super::adoption::{AdoptedIds, Heir};
 use super::message::{Head, MessageError, OfferedBatch, Receipt};
 use super::slot::Slot;
 use crate::error_chain::ErrorChain;
@@ -20,11 +19,7 @@ use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::ledger::left_queue::Late;
 use crate::ledger::tracker::GapTracker;
 use crate::log_throttle::LogThrottle;
-use crate::observation::Observations;
 use crate::queue::backlog::Position;
-use crate::queue::batch::TransactionSize;
-use crate::queue::record_decoder::RecordDecoder;
-use crate::queue::shard::Shard;
 use crate::writer::overlap::Overlap;
 use crate::writer::store::EntryStatus;
 use crate::writer::store::fault::StoreFault;
@@ -41,7 +36,7 @@ const LAST_RECEIPT: Duration = Duration::from_millis(300);
 /// Parts of a taker.
 pub struct TakerParts {
     /// The queues of the owner.
-    pub shards: Vec<Shard>,
+    pub heir: Heir,
     /// The slot.
     pub slot: Slot,
     /// Permission to write, by the lease.
@@ -50,12 +45,6 @@ pub struct TakerParts {
     pub gaps: GapTracker,
     /// The processes whose disk queue is ours: what they offered before is written from there.
     pub ours: BTreeSet<String>,
-    /// Stream names.
-    pub keys: KeySettings,
-    /// Maximum size of a batch.
-    pub size: TransactionSize,
-    /// State and counters.
-    pub observations: Arc<Observations>,
     /// Logger of the hand-over.
     pub log: Logger,
 }
@@ -106,7 +95,7 @@ impl Taker {
     #[must_use]
     pub fn new(parts: TakerParts) -> Taker {
         let overlap = Overlap::new(
-            Arc::clone(&parts.observations),
+            Arc::clone(&parts.heir.observations),
             crate::supervisor::Heartbeat::default(),
             parts.log.clone(),
         );
@@ -156,13 +145,13 @@ impl Taker {
     }
 
     fn is_stored(&self, taken: &Taken) -> bool {
-        taken.ends.iter().all(|(shard, end)| self.parts.shards[*shard].queue.begin() >= *end)
+        taken.ends.iter().all(|(shard, end)| self.parts.heir.shards[*shard].queue.begin() >= *end)
     }
 
     /// Gives the receipt, and enters the events in the ledger.
     async fn answer(&mut self, mut taken: Taken) -> Result<(), StoreFault> {
         for (index, (events, from, to)) in std::mem::take(&mut taken.late) {
-            let channel = self.parts.observations.channel(index);
+            let channel = self.parts.heir.observations.channel(index);
             channel.late.add(events);
             let name = channel.channel.to_string();
             let gap = Gap::new(family_of(&name), vec![name], (from, to), GapReason::Late);
@@ -246,14 +235,14 @@ impl Taker {
             back: offered.is_last.then(|| offered.queue.clone()),
         };
         let missing = self.missing(&offered, &mut taken).await?;
-        self.adopt(missing, &mut taken).await;
+        taken.ends = self.parts.heir.adopt(missing, AdoptedIds::New).await;
         Ok(Some(taken))
     }
 
     /// Returns the records that Redis does not have, with the streams that lack them.
     async fn missing(&mut self, offered: &OfferedBatch, taken: &mut Taken) -> Result<Vec<Record>, Failed> {
         let records = offered.records()?;
-        let mut decoder = self.decoder(0);
+        let mut decoder = self.parts.heir.decoder(0);
         let events: Option<Vec<Event>> = records.iter().map(|record| decoder.event(record.clone())).collect();
         let events = events.ok_or(MessageError::Foreign("the owner does not know one of the channels"))?;
         // whatever is offered was received before the owner stores it
@@ -289,40 +278,5 @@ impl Taker {
             }
         }
         Ok(missing)
-    }
-
-    /// Appends the records to the queues of their shards, and waits until they are on disk.
-    async fn adopt(&mut self, records: Vec<Record>, taken: &mut Taken) {
-        let mut shards: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
-        for record in records {
-            let symbol = record.destinations.first().and_then(|(symbol, _)| symbol.as_ref());
-            let Ok(channel) = uw_websocket_core::event::Channel::parse(&record.channel) else { continue };
-            let home = home_shard(
-                &channel,
-                symbol.map(uw_websocket_core::event::Symbol::as_str),
-                self.parts.shards.len(),
-            );
-            let records = shards.entry(home).or_default();
-            let seq = records.len() as u64;
-            records.push(Record { seq, ..record });
-        }
-        for (shard, records) in shards {
-            let batches = self.decoder(shard).batches(records);
-            let queue = self.parts.shards[shard].queue.clone();
-            let ends = batches.into_iter().map(|(_, batch)| queue.adopt(batch));
-            if let Some(end) = ends.last() {
-                taken.ends.push((shard, end));
-            }
-            queue.keep().await;
-        }
-    }
-
-    fn decoder(&self, shard: usize) -> RecordDecoder {
-        RecordDecoder::new(
-            self.parts.keys.clone(),
-            shard,
-            self.parts.size,
-            Arc::clone(&self.parts.observations),
-        )
     }
 }

@@ -49,6 +49,9 @@ use crate::queue::progress::StorageProgress;
 use crate::queue::shard::Shard;
 use crate::writer::store::link::Address;
 
+/// Time by which an instance has stopped to be the owner after it last held the lease, in microseconds: a later event
+/// is of its successor.
+const OVERLAP: u64 = 4_000_000;
 /// Interval between two ticks, and so between two signs of life.
 const TICK_EVERY: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,8 @@ pub struct Places {
     pub address: Address,
     /// `KEY_PREFIX`.
     pub prefix: String,
+    /// Folders with the states of instances that have ended, whose disk queues become ours.
+    pub peers: Vec<std::path::PathBuf>,
 }
 
 /// Opens the ledger at startup: reads the state left by the previous process and derives the state of the connections'
@@ -73,6 +78,11 @@ pub async fn open(
     observations: &Arc<Observations>,
     log: Logger,
 ) -> GapRecorder {
+    let peers: Vec<Checkpoint> = places
+        .peers
+        .iter()
+        .filter_map(|peer| known(CheckpointStore::new(peer.clone()).read(), None, observations, &log))
+        .collect();
     let checkpoints = places.folder.map(CheckpointStore::new);
     let on_disk = checkpoints
         .as_ref()
@@ -90,13 +100,16 @@ pub async fn open(
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
     let now = unix_micros();
-    let ours = Ours::new(&observations.instance, on_disk.as_ref());
-    let predecessor = in_redis.as_mut().filter(|life| !ours.is_of(life));
-    let left = predecessor.map(|life| {
+    let own = Ours::new(&observations.instance, on_disk.as_ref());
+    let was_succeeded = in_redis.as_ref().is_some_and(|life| !own.is_of(life));
+    let ours = own.clone().with(&peers);
+    let left = in_redis.as_mut().filter(|life| !ours.is_of(life)).map(|life| {
         life.is_of_another();
         (life.instance.clone(), life.left_queue())
     });
-    let late = ours.late(left.is_some(), now);
+    // what a peer received is not late: it was the owner until now
+    let late = own.late(was_succeeded, if left.is_some() { now } else { own.held_at() + OVERLAP });
+    let on_disk = peers.into_iter().fold(on_disk, |disk, peer| Checkpoint::newest(disk, Some(peer)));
     let Beginning { topics, over, waiting, followed, written, left: mut queues, stored_to } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";

@@ -87,9 +87,8 @@ impl Checkpoint {
         Beginning { topics, over, waiting, followed, written, left, stored_to }
     }
 
-    /// Returns the copy with the latest sign of life. If the one on our disk is of another process, its waiting gaps
-    /// are known nowhere else, whereas its ending gaps are known to the process that took over with the same sign of
-    /// life. If that process lived on, gaps ending at that time may be reported twice, which does less harm than losing
+    /// Returns the copy with the latest sign of life. If the one on our disk is of another process, its waiting and
+    /// ending gaps are known to a process that took over with the same sign of life, and else nowhere. If that process lived on, gaps ending at that time may be reported twice, which does less harm than losing
     /// later ones.
     #[must_use]
     pub fn newest(on_disk: Option<Checkpoint>, in_redis: Option<Checkpoint>) -> Option<Checkpoint> {
@@ -107,8 +106,8 @@ impl Checkpoint {
 
     /// Adds the gaps of an earlier state with this sign of life.
     fn append(&mut self, waiting: GapQueue, ending: Vec<Gap>, (instance, alive_at): (&str, u64)) {
-        self.waiting.append(waiting);
         if self.followed.get(instance) < Some(&alive_at) {
+            self.waiting.append(waiting);
             self.ending.extend(ending);
         }
     }
@@ -163,6 +162,13 @@ impl Ours {
     /// Returns the names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+
+    /// Adds the last owners on disks that we take over.
+    #[must_use]
+    pub fn with(mut self, peers: &[Checkpoint]) -> Ours {
+        self.names.extend(peers.iter().map(|life| life.instance.clone()));
+        self
     }
 
     /// Returns the time at which one of them last held the lease, in Unix microseconds.
