@@ -23,6 +23,7 @@ use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
 use super::handshakes::HandshakeLimiter;
+use super::pace::ReadPace;
 use super::reconnect::ReconnectPolicy;
 use super::session::{Acknowledged, Death, Due, FeedSession, join_frame};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
@@ -35,7 +36,7 @@ use crate::supervisor::Heartbeat;
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of the close frame: at shutdown the remaining time belongs to the writers.
+/// Timeout of the close frame: at shutdown the time belongs to the writers.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Minimum duration of a pause in reading that is logged; shorter ones are normal if the feed is faster than Redis.
 const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
@@ -114,10 +115,7 @@ impl Listener {
                 Ok(socket) => match self.session(socket).await {
                     (End::Drained, _) => break,
                     (End::Early, _) => return,
-                    (End::Lost(kind, reason), lasted) => {
-                        self.watch.lost(kind, &reason);
-                        delay = self.session_lost(&reason, lasted);
-                    }
+                    (End::Lost(kind, reason), lasted) => delay = self.session_lost(kind, &reason, lasted),
                 },
             }
         }
@@ -178,7 +176,8 @@ impl Listener {
         delay
     }
 
-    fn session_lost(&mut self, reason: &str, lasted: Duration) -> Duration {
+    fn session_lost(&mut self, kind: GapReason, reason: &str, lasted: Duration) -> Duration {
+        self.watch.lost(kind, reason);
         let delay = self.policy.after_session(lasted, &mut self.rng);
         self.observed().session_lost(reason);
         warn!(self.log, "disconnected";
@@ -209,6 +208,7 @@ impl Listener {
     async fn listen(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> End {
         let mut assembler = Assembler::default();
         let mut chunk = Vec::with_capacity(CHUNK);
+        let mut pace = ReadPace::new(Instant::now());
         loop {
             self.beat.beat();
             if let Some(end) = self.do_due(socket, session).await {
@@ -222,10 +222,11 @@ impl Listener {
                 _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
                 () = self.faults.reach(FaultPoint::NoRoom).then(|()| self.forwarder.room()), if !reads => continue,
-                read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
+                read = pace.rest().then(|()| next_chunk(socket, &mut assembler, &mut chunk)), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.faults.strike_at(FaultPoint::FramesRead);
+            pace.read(read_at.instant, chunk.len());
             let has_frames = !chunk.is_empty();
             let asked = self.accept(&mut chunk, read_at, session);
             self.faults.strike_at(FaultPoint::ChunkTaken);

@@ -11,6 +11,7 @@ pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
 pub mod listener;
+mod pace;
 pub mod reconnect;
 pub mod session;
 pub mod transport;
