@@ -14,7 +14,7 @@ use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
+use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
@@ -83,7 +83,7 @@ struct Service {
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
-    handshakes: Arc<HandshakeLimiter>,
+    handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -133,7 +133,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
-    let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
+    let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
     Ok(Service {
         plans,

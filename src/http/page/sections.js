@@ -152,10 +152,14 @@ const connections = new Table(
   { key: (connection) => connection.name, notes: connectionNotes },
 );
 
-function connectionNotes({ state, joins, last_error: error }) {
+function connectionNotes({ state, joins, last_error: error, next_attempt_at: next, now }) {
   const isOpen = ['joining', 'live', 'blocked'].includes(state);
-  if (!isOpen) return error ? [{ mark: 'bad', text: error }] : [];
   const notes = [];
+  if (!isOpen) {
+    if (error) notes.push({ mark: 'bad', text: error });
+    if (next) notes.push({ mark: 'off', text: `next attempt at ${time(next, now)} UTC, in ${spanBetween(now, next)}` });
+    return notes;
+  }
   const unanswered = joins.filter((join) => !join.acknowledged && !join.refused);
   if (unanswered.length > 0) {
     const text = `${plural(unanswered.length, 'join')} not acknowledged`;
@@ -169,7 +173,7 @@ function connectionNotes({ state, joins, last_error: error }) {
 }
 
 export function showConnections(status) {
-  connections.update(status.connections);
+  connections.update(status.connections.map((connection) => ({ ...connection, now: status.now })));
 }
 
 // === writers and their disk queues ===

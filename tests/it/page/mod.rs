@@ -140,6 +140,9 @@ fn an_outage_of_the_feed_is_shown_with_its_gap_and_so_is_its_end() {
     assert!(page.text("#reasons").contains("it reconnects automatically"), "{}", page.text("#reasons"));
     page.wait_for_text("#connections > [data-key='prices']", |text| text.contains("503"));
     page.wait_for_text("#open-gaps", |text| text.contains("price:QQQ") && text.contains("disconnect"));
+    page.wait_for_text("#connections > [data-key='prices']", |text| {
+        text.contains("maintenance tonight") && text.contains("next attempt at ")
+    });
     feed.refuse_all(None);
     wait_for_headline(&page, ALL_IS_WELL);
     wait_for_cell(&page, ("connections", "prices", "Joined"), "2 of 2");
