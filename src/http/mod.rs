@@ -96,6 +96,15 @@ impl HttpSide {
     }
 }
 
+/// Binds the configured addresses for a moment, as the start does; returns each with the result.
+pub(crate) fn try_addresses(settings: &HttpSettings) -> Vec<(SocketAddr, Result<(), HttpError>)> {
+    let addresses = [(settings.addr, Kind::Http), (settings.probe_addr, Kind::Probes)];
+    let configured = addresses.into_iter().filter_map(|(addr, kind)| Some((addr?, kind)));
+    // all are held until the last was tried: two may be the same
+    let bound: Vec<_> = configured.map(|(addr, kind)| (addr, listener::bind(addr, kind))).collect();
+    bound.into_iter().map(|(addr, bound)| (addr, bound.map(drop))).collect()
+}
+
 impl Drop for HttpSide {
     fn drop(&mut self) {
         // stop both before waiting for either thread

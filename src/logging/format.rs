@@ -18,14 +18,14 @@ pub(super) enum Format {
     /// One object per line: `ts`, `level`, `msg`, then the keys.
     Json,
     /// For people.
-    LeadershipTerm { colours: bool },
+    Term { colours: bool },
 }
 
 impl Format {
     pub(super) fn without_colours(self) -> Format {
         match self {
             Format::Json => Format::Json,
-            Format::LeadershipTerm { .. } => Format::LeadershipTerm { colours: false },
+            Format::Term { .. } => Format::Term { colours: false },
         }
     }
 
@@ -33,7 +33,7 @@ impl Format {
     pub(super) fn output(self, out: impl Write + Send + 'static) -> Output {
         match self {
             Format::Json => Box::new(json(WholeLines::new(out, json_escaped))),
-            Format::LeadershipTerm { colours } => Box::new(
+            Format::Term { colours } => Box::new(
                 // escaped by value: the colours must stay
                 FullFormat::new(Lines::new(WholeLines::new(out, |line| line.into()), colours))
                     .use_custom_timestamp(|out| write!(out, "{:.3}", Timestamp::now()))

@@ -14,6 +14,7 @@ mod people;
 mod redacted;
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
@@ -30,7 +31,7 @@ use format::Format;
 use outputs::{CountLost, Output, Outputs};
 use redacted::Redacted;
 
-pub(crate) use file::is_log;
+pub(crate) use file::{is_log, refuse_planted};
 pub use panics::log_panics;
 pub use uw_websocket_actors::error_chain::ErrorChain;
 
@@ -55,6 +56,12 @@ pub enum LoggingError {
     },
 }
 
+impl LoggingError {
+    pub(crate) fn of_folder(dir: &Path, source: io::Error) -> LoggingError {
+        LoggingError::File { dir: dir.display().to_string(), source }
+    }
+}
+
 /// The running log. Dropping it writes the queued records, for at most 750 ms; later records are lost.
 pub struct Logging {
     /// The root logger, labelled with the environment.
@@ -75,12 +82,12 @@ impl Logging {
         let format = match settings.format {
             LogFormat::Json => Format::Json,
             LogFormat::Auto if !is_terminal => Format::Json,
-            LogFormat::Auto | LogFormat::LeadershipTerm => Format::LeadershipTerm { colours: is_terminal },
+            LogFormat::Auto | LogFormat::Term => Format::Term { colours: is_terminal },
         };
         let mut outputs = vec![format.output(io::stdout())];
         if let Some(dir) = &settings.dir {
-            let failed = |source| LoggingError::File { dir: dir.display().to_string(), source };
-            let file = file::create(dir, jiff::Timestamp::now()).map_err(failed)?;
+            let file = file::create(dir, jiff::Timestamp::now());
+            let file = file.map_err(|source| LoggingError::of_folder(dir, source))?;
             outputs.push(format.without_colours().output(file));
         }
         Ok(Logging::over(outputs, settings.level, environment, redactor))

@@ -8,7 +8,8 @@ use uw_websocket_simulator::{Simulator, SimulatorOptions};
 
 use crate::support::feed::{Ack, Refusal};
 use crate::support::service::TOKEN;
-use crate::support::{Feed, RedisServer, Setup, faults};
+use crate::support::redis::free_port;
+use crate::support::{Feed, RedisServer, SOON, Setup, faults};
 
 const UNAUTHORISED: Refusal =
     Refusal { status: "401 Unauthorized", headers: "", body: "the token a-token+that/nobody=may&see is bad" };
@@ -217,7 +218,7 @@ fn a_feed_that_accepts_everybody_and_answers_nothing_is_69() {
 #[test]
 fn a_running_service_is_not_disturbed() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let setup = Setup::new(&feed, &redis);
+    let setup = Setup::new(&feed, &redis).set("HTTP_ADDR", &format!("127.0.0.1:{}", free_port()));
     let service = setup.clone().start_ready();
     let joins = feed.joins().len();
     let owner: String = redis.command(&["GET", "uw:ws:owner"]);
@@ -228,11 +229,14 @@ fn a_running_service_is_not_disturbed() {
         &[
             &format!("✓ lease           {owner} holds uw:ws:owner, for "),
             "✓ lock            a running service has the folder (pid ",
+            " for HTTP: Address already in use (os error 98): by the running service",
             "✓ handshake       accepted",
             &format!("✓ join            not tried: {owner} is running"),
         ],
     );
     assert_eq!(feed.joins().len(), joins);
+    let elsewhere = setup.set("SPOOL_DIR", "elsewhere");
+    assert_eq!(check(&elsewhere).0, Some(78), "a second service cannot have the address");
     assert!(service.try_get("/readyz").is_ok_and(|(code, _)| code == 200));
     service.finish();
 }
@@ -261,6 +265,35 @@ fn a_folder_that_cannot_be_used_is_a_bad_setting() {
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
     assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+}
+
+/// The start and `check` end with the same words and code.
+#[test]
+fn what_ends_the_start_is_a_fault_with_the_same_words() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let through_a_file = file.path().join("logs").display().to_string();
+    let no_database = format!("{}/999", redis.url().trim_end_matches("/0"));
+    let cases = [
+        ("HTTP_ADDR", &*taken, format!("cannot listen on {taken} for HTTP: Address already in use")),
+        ("PROBE_ADDR", &taken, format!("cannot listen on {taken} for probes: Address already in use")),
+        ("HTTP_ADDR", "192.0.2.1:9464", "cannot listen on 192.0.2.1:9464 for HTTP: Cannot assign".to_owned()),
+        ("LOG_DIR", &through_a_file, format!("LOG_DIR={through_a_file}: no log file can be created there: Not a")),
+        ("LOG_DIR", "/proc/none/logs", "LOG_DIR=/proc/none/logs: no log file can be created there: No such".to_owned()),
+        ("REDIS_URL", &no_database, "redis does not have the database of REDIS_URL: ERR DB index".to_owned()),
+    ];
+    for (variable, value, words) in cases {
+        let setup = setup.clone().set(variable, value);
+        let (code, output) = setup.command(&["check", "--no-feed"]);
+        assert_eq!(code, Some(78), "{variable}={value}");
+        assert_says(&output, &["✗ ", &words]);
+        let mut service = setup.start();
+        assert_eq!(service.wait_for_exit(SOON), Some(78), "{variable}={value}");
+        assert!(service.output().contains(&words), "no `{words}` in\n{}", service.output());
+    }
 }
 
 #[test]
