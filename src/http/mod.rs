@@ -13,6 +13,7 @@ mod guard;
 mod head;
 pub mod health;
 pub mod history;
+mod last_minute;
 mod listener;
 pub mod metrics;
 mod page;

@@ -65,17 +65,36 @@ fn status_shows_the_observations() {
     );
     let writer = &status["writers"][0];
     assert_eq!((&writer["state"], &writer["events_per_transaction"]), (&json!("writing"), &json!(2.5)));
+    assert_eq!(writer["stored_last_minute"], 108);
     assert_eq!(
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
         (&json!(0.004), &json!(0.05))
     );
     let spool = json!({
-        "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "append_p50_seconds": 0.001,
+        "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "appended_last_minute": 108, "append_p50_seconds": 0.001,
         "append_p99_seconds": 0.0075, "drain_seconds": null, "error": null
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
     assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
+}
+
+#[test]
+fn latencies_are_of_the_last_minute_and_the_oldest_event_is_wherever_it_waits() {
+    let observations = in_order();
+    let side = start(&observations);
+    let writer = |n: usize| get(&side, "/api/status").json()["writers"][n].clone();
+    let first = writer(0);
+    assert_eq!((&first["stored_last_minute"], &first["latency_p99_seconds"]), (&json!(0), &json!(null)));
+    assert_eq!(first["oldest_waiting_seconds"], json!(null));
+    observations.writers[0].memory_oldest.set(unix_micros() - 50_000_000);
+    observations.writers[0].spool_oldest.set(unix_micros() - 10_000_000);
+    observations.writers[1].spool_oldest.set(unix_micros() - 90_000_000);
+    assert!(writer(0)["oldest_waiting_seconds"].as_f64().unwrap() >= 50.0);
+    assert!(writer(1)["oldest_waiting_seconds"].as_f64().unwrap() >= 90.0);
+    observations.writers[1].latency.observe(Duration::from_secs(31), 1);
+    let second = writer(1);
+    assert_eq!((&second["stored_last_minute"], &second["latency_p99_seconds"]), (&json!(1), &json!(60.0)));
 }
 
 #[test]

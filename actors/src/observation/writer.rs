@@ -77,6 +77,9 @@ observed! {
         /// Time at which the oldest event in the disk queue was received.
         #[serde(skip)]
         pub spool_oldest: Moment,
+        /// Time at which the oldest waiting event was received, if it is in memory.
+        #[serde(skip)]
+        pub memory_oldest: Moment,
         /// Why the disk does not accept appends; `None` while it does.
         #[serde(skip)]
         pub spool_fault: Mutex<Option<String>>,

@@ -29,12 +29,21 @@ export function showFigures(status) {
   showFacts(byId('figures'), [
     ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
-    ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended, spool.append_p99_seconds])],
-    ['stored within (p99)', worst(writers, (writer) => [writer.events, writer.latency_p99_seconds])],
+    ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended_last_minute, spool.append_p99_seconds])],
+    ['stored within (p99)', storedWithin(status)],
     ['waiting on disk', count(waiting)],
     ['Redis', status.redis_up ? bytes(redis.used_bytes) : { text: 'away', mark: 'bad' }],
     ['gaps open', status.gaps.open.length > 0 ? { text: count(status.gaps.open.length), mark: 'warn' } : '0'],
   ]);
+}
+
+/** The latency of the last minute; of events that wait for longer, the age of the oldest. */
+function storedWithin({ writers, redis_up: isUp }) {
+  const oldest = Math.max(...writers.map((writer) => writer.oldest_waiting_seconds ?? 0));
+  if (oldest >= ON_THEIR_WAY_SECONDS || (!isUp && oldest > 0)) {
+    return { text: `waiting for ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
+  }
+  return worst(writers, (writer) => [writer.stored_last_minute, writer.latency_p99_seconds]);
 }
 
 /** The greatest latency of the writers that have one: `read` gives the events that it is of, and itself. */
@@ -187,8 +196,8 @@ const writers = new Table(
     { head: 'State', cell: ({ state }) => ({ text: words(state), mark: WRITER_MARKS[state] ?? 'off' }) },
     { head: 'Events/s', number: true, cell: (writer) => rate(writer.rate_per_second) },
     { head: 'Batch', number: true, cell: (writer) => rate(writer.events_per_transaction) },
-    { head: 'p50 ≤', number: true, cell: (writer) => latency(writer.latency_p50_seconds, writer.events > 0) },
-    { head: 'p99 ≤', number: true, cell: (writer) => latency(writer.latency_p99_seconds, writer.events > 0) },
+    { head: 'p50 ≤', number: true, cell: (writer) => latency(writer.latency_p50_seconds, writer.stored_last_minute > 0) },
+    { head: 'p99 ≤', number: true, cell: (writer) => latency(writer.latency_p99_seconds, writer.stored_last_minute > 0) },
     { head: 'Waiting', number: true, cell: waitingOf },
     { head: 'Retries', number: true, cell: (writer) => count(writer.retries) },
   ],

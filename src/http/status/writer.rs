@@ -1,9 +1,10 @@
 //! The writers and their disk queues in the status.
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{Latency, WriterObservation, lock};
+use uw_websocket_actors::observation::{Buckets, WriterObservation, lock, quantile};
 
 use crate::http::history::Writing;
+use crate::http::last_minute::Latencies;
 use crate::http::snapshot::Snapshot;
 
 /// A writer.
@@ -17,10 +18,14 @@ pub(super) struct WriterStatus<'s> {
     batches_waiting: u64,
     /// Payload bytes of these batches.
     bytes_waiting: u64,
+    /// Age of the oldest event not yet confirmed by Redis, in memory or on disk.
+    oldest_waiting_seconds: Option<f64>,
     /// Events confirmed by Redis per second, in the last complete step.
     rate_per_second: Option<f64>,
     /// Average number of events per transaction.
     events_per_transaction: Option<f64>,
+    /// Events confirmed by Redis in the last minute, which the latencies are of.
+    stored_last_minute: u64,
     /// Median time from reading a frame to storing its event.
     latency_p50_seconds: Option<f64>,
     /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
@@ -39,6 +44,8 @@ struct SpoolStatus {
     oldest_seconds: Option<f64>,
     /// Events appended.
     appended: u64,
+    /// Events appended in the last minute, which the latencies are of.
+    appended_last_minute: u64,
     /// Median time from reading a frame to the event being on disk.
     append_p50_seconds: Option<f64>,
     /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
@@ -54,6 +61,7 @@ impl<'s> WriterStatus<'s> {
         shard: usize,
         writer: &'s WriterObservation,
         writing: Option<Writing>,
+        latencies: &Latencies,
         snapshot: &Snapshot<'_>,
     ) -> WriterStatus<'s> {
         let (transactions, events) = (writer.transactions.get(), writer.events.get());
@@ -62,17 +70,27 @@ impl<'s> WriterStatus<'s> {
             writer,
             batches_waiting: writer.batches_waiting(),
             bytes_waiting: writer.bytes_waiting(),
+            oldest_waiting_seconds: [&writer.memory_oldest, &writer.spool_oldest]
+                .into_iter()
+                .filter_map(|at| snapshot.age(at))
+                .reduce(f64::max),
             rate_per_second: writing.map(|writing| writing.rate),
             events_per_transaction: (transactions > 0).then(|| events as f64 / transactions as f64),
-            latency_p50_seconds: quantile(&writer.latency, 0.5),
-            latency_p99_seconds: quantile(&writer.latency, 0.99),
-            spool: SpoolStatus::of(writer, writing, snapshot),
+            stored_last_minute: latencies.stored.iter().sum(),
+            latency_p50_seconds: shown(&latencies.stored, 0.5),
+            latency_p99_seconds: shown(&latencies.stored, 0.99),
+            spool: SpoolStatus::of(writer, writing, &latencies.appended, snapshot),
         }
     }
 }
 
 impl SpoolStatus {
-    fn of(writer: &WriterObservation, writing: Option<Writing>, snapshot: &Snapshot<'_>) -> SpoolStatus {
+    fn of(
+        writer: &WriterObservation,
+        writing: Option<Writing>,
+        latencies: &Buckets,
+        snapshot: &Snapshot<'_>,
+    ) -> SpoolStatus {
         let events = writer.spool_events.get();
         let drained = writing.map(|writing| writing.drained).filter(|drained| *drained > 0.0);
         SpoolStatus {
@@ -80,8 +98,9 @@ impl SpoolStatus {
             bytes: writer.spool_bytes.get(),
             oldest_seconds: snapshot.age(&writer.spool_oldest),
             appended: writer.append_latency.count(),
-            append_p50_seconds: quantile(&writer.append_latency, 0.5),
-            append_p99_seconds: quantile(&writer.append_latency, 0.99),
+            appended_last_minute: latencies.iter().sum(),
+            append_p50_seconds: shown(latencies, 0.5),
+            append_p99_seconds: shown(latencies, 0.99),
             drain_seconds: drained.filter(|_| events > 0).map(|drained| events as f64 / drained),
             error: lock(&writer.spool_fault).clone(),
         }
@@ -89,6 +108,6 @@ impl SpoolStatus {
 }
 
 /// JSON has no infinity: a quantile above every bound is `None`.
-fn quantile(latency: &Latency, q: f64) -> Option<f64> {
-    latency.quantile(q).filter(|bound| bound.is_finite())
+fn shown(latencies: &Buckets, q: f64) -> Option<f64> {
+    quantile(latencies, q).filter(|bound| bound.is_finite())
 }
