@@ -95,6 +95,28 @@ fn the_plan_and_the_forecast_are_printed() {
   ! room            ";
     assert!(memory.starts_with(table), "{memory}");
     assert_says(memory, &["a channel has no bound"]);
+    assert!(!memory.contains("STREAM_RETENTION asks"), "there is no age limit");
+}
+
+#[test]
+fn a_cap_that_keeps_less_than_the_retention_asks_for_is_doubtful_and_so_is_a_misspelt_channel() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("CHANNELS", "price,gex_strike,option_trades,newz");
+    let caps = "REDIS_STREAM_MAXLEN_BY_CHANNEL";
+    let (code, output) = check(&setup.clone().set(caps, "option_trades=0,gex_strike=100000"));
+    assert_eq!(code, Some(0));
+    let says = [
+        "! gex_strike      its cap of 100000 keeps 0.7 hours of trading at the usual rate, STREAM_RETENTION asks for 13.0",
+        "→ REDIS_STREAM_MAXLEN_BY_CHANNEL=gex_strike=1872000, or a shorter STREAM_RETENTION",
+        "! CHANNELS        doubtful",
+        "→ `newz` is not known and stored raw; the nearest known is `news`",
+    ];
+    assert_says(&output, &says);
+    assert!(!output.contains("! price ") && !output.contains("! option_trades "), "{output}");
+    let (_, output) = check(&setup.clone().set(caps, "gex_strike=1872000"));
+    assert!(!output.contains("! gex_strike "), "{output}");
+    let (_, output) = check(&setup.set("STREAM_RETENTION", "30m"));
+    assert!(!output.contains("! gex_strike "), "{output}");
 }
 
 #[test]
