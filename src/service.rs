@@ -44,6 +44,7 @@ use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
+use crate::ready;
 use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
@@ -203,6 +204,8 @@ impl Service {
             Ok(lease) => lease,
             Err(exit) => return exit,
         };
+        let ready = ready::announce(Arc::clone(&self.observations), http.local_addr(), self.log.clone());
+        actix_rt::spawn(ready);
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "status_reporter"));
         StatusReporter::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log)

@@ -8,10 +8,12 @@
 mod file;
 mod format;
 mod lines;
+mod ordered;
 mod outputs;
 mod panics;
 mod people;
 mod redacted;
+mod rotation;
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -30,6 +32,7 @@ use crate::settings::{LogFormat, LogSettings};
 use format::Format;
 use outputs::{CountLost, Output, Outputs};
 use redacted::Redacted;
+use rotation::Rotation;
 
 pub(crate) use file::{is_log, refuse_planted};
 pub use panics::log_panics;
@@ -86,7 +89,7 @@ impl Logging {
         };
         let mut outputs = vec![format.output(io::stdout())];
         if let Some(dir) = &settings.dir {
-            let file = file::create(dir, jiff::Timestamp::now());
+            let file = Rotation::begin(dir, jiff::Timestamp::now);
             let file = file.map_err(|source| LoggingError::of_folder(dir, source))?;
             outputs.push(format.without_colours().output(file));
         }

@@ -75,10 +75,33 @@ fn lines_for_people_have_utc_milliseconds_and_no_colours_unless_asked() {
     let (time, rest) = text.split_once(' ').unwrap();
     assert_eq!(time.len(), "2025-10-04T19:45:10.123Z".len(), "{text}");
     assert!(time.ends_with('Z'));
-    assert_eq!(rest, "INFO joined, environment: test, channel: price\n");
+    assert_eq!(rest, "INFO joined, channel: price, environment: test\n");
     assert!(
         logged(Format::Term { colours: true }, |log| info!(log, "joined")).contains("\x1b[32mINFO")
     );
+}
+
+/// What a component logs.
+fn retry(log: &Logger) {
+    let log = log.new(o!("component" => "connection", "connection" => "prices"));
+    info!(log, "retry"; "attempt" => 3, "seconds" => 6.514_217_3, "events" => None::<u64>, "error" => "away");
+}
+
+#[test]
+fn keys_come_as_they_are_written_with_their_component_before_and_the_environment_last() {
+    let text = logged(Format::Json, retry);
+    let (_, keys) = text.split_once(r#""msg":"retry","#).unwrap();
+    let expected = r#""component":"connection","connection":"prices","attempt":3,"seconds":6.514,"events":null,"error":"away","environment":"test"}"#;
+    assert_eq!(keys.trim_end(), expected);
+}
+
+#[test]
+fn people_read_rounded_numbers_and_no_word_for_nothing() {
+    let text = logged(Format::Term { colours: false }, retry);
+    let (_, line) = text.split_once("INFO ").unwrap();
+    let expected =
+        "retry, component: connection, connection: prices, attempt: 3, seconds: 6.514, error: away, environment: test\n";
+    assert_eq!(line, expected);
 }
 
 #[test]

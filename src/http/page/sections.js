@@ -151,7 +151,7 @@ const connections = new Table(
   byId('connections'),
   [
     { head: 'Connection', cell: (connection) => connection.name },
-    { head: 'State', cell: ({ state }) => ({ text: words(state), mark: CONNECTION_MARKS[state] ?? 'off' }) },
+    { head: 'State', cell: ({ state, isWanted }) => ({ text: words(state), mark: (isWanted && CONNECTION_MARKS[state]) || 'off' }) },
     { head: 'Session', number: true, cell: (connection) => age(connection.session_seconds) },
     { head: 'Last frame', number: true, cell: (connection) => age(connection.last_frame_age_seconds) },
     { head: 'Joined', number: true, cell: ({ joined, expected }) => `${joined} of ${expected}` },
@@ -182,7 +182,8 @@ function connectionNotes({ state, joins, last_error: error, next_attempt_at: nex
 }
 
 export function showConnections(status) {
-  connections.update(status.connections.map((connection) => ({ ...connection, now: status.now })));
+  const isWanted = status.state !== 'standby'; // a stand-by instance opens none, by design
+  connections.update(status.connections.map((connection) => ({ ...connection, isWanted, now: status.now })));
 }
 
 // === writers and their disk queues ===
