@@ -111,9 +111,8 @@ mod tests {
         let mut minute = LastMinute::new(began, 1);
         observations.writers[0].latency.observe(Duration::from_secs(1), 1);
         minute.note(&observations, began + Duration::from_secs(300));
-        let events = |minute: &LastMinute| {
-            minute.latencies(0, &observations.writers[0]).stored.iter().sum::<u64>()
-        };
+        let events =
+            |minute: &LastMinute| minute.latencies(0, &observations.writers[0]).stored.iter().sum::<u64>();
         assert_eq!(events(&minute), 1);
         minute.note(&observations, began + Duration::from_secs(359));
         assert_eq!(events(&minute), 1);

@@ -96,11 +96,7 @@ struct MarketStatus {
 
 impl<'s> Status<'s> {
     /// Derives the status from the snapshot.
-    pub(super) fn of(
-        snapshot: &'s Snapshot<'_>,
-        history: &History,
-        latencies: &LastMinute,
-    ) -> Status<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History, latencies: &LastMinute) -> Status<'s> {
         let observations = snapshot.observations;
         let reasons = readiness(observations, Instant::now());
         let redis_up = observations.redis_up();

@@ -14,7 +14,7 @@ const FILE_BYTES: u64 = 64 << 20;
 /// Maximum age of a file in seconds: a day has at most two.
 const FILE_SECONDS: i64 = 86_400;
 /// Maximum size of all files in bytes: months of a quiet service, and hours of the busiest at `debug`.
-const FOLDER_BYTES: u64 = 1 << 30;
+const FOLDER_BYTES: u64 = 1024 << 20;
 /// Maximum time since the last write to a file that is kept.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Pause after a failure to create the next file, in seconds; meanwhile the present one grows.
@@ -109,8 +109,10 @@ mod tests {
     }
 
     fn files(dir: &Path) -> Vec<String> {
-        let mut files: Vec<String> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut files: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         files.sort();
         files
     }
@@ -130,7 +132,11 @@ mod tests {
         let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(
             files(folder.path()),
-            ["uw_websocket_20251004_210509.log", "uw_websocket_20251005_210509.log", "uw_websocket_20251005_210509_1.log"]
+            [
+                "uw_websocket_20251004_210509.log",
+                "uw_websocket_20251005_210509.log",
+                "uw_websocket_20251005_210509_1.log"
+            ]
         );
         assert_eq!(text("uw_websocket_20251004_210509.log"), "one\ntwo\n");
         assert_eq!(text("uw_websocket_20251005_210509.log"), "three\nfour\n");

@@ -70,15 +70,12 @@ fn json_is_one_object_a_line_with_time_level_and_message_first() {
 
 #[test]
 fn lines_for_people_have_utc_milliseconds_and_no_colours_unless_asked() {
-    let text =
-        logged(Format::Term { colours: false }, |log| info!(log, "joined"; "channel" => "price"));
+    let text = logged(Format::Term { colours: false }, |log| info!(log, "joined"; "channel" => "price"));
     let (time, rest) = text.split_once(' ').unwrap();
     assert_eq!(time.len(), "2025-10-04T19:45:10.123Z".len(), "{text}");
     assert!(time.ends_with('Z'));
     assert_eq!(rest, "INFO joined, channel: price, environment: test\n");
-    assert!(
-        logged(Format::Term { colours: true }, |log| info!(log, "joined")).contains("\x1b[32mINFO")
-    );
+    assert!(logged(Format::Term { colours: true }, |log| info!(log, "joined")).contains("\x1b[32mINFO"));
 }
 
 /// What a component logs.
@@ -99,8 +96,7 @@ fn keys_come_as_they_are_written_with_their_component_before_and_the_environment
 fn people_read_rounded_numbers_and_no_word_for_nothing() {
     let text = logged(Format::Term { colours: false }, retry);
     let (_, line) = text.split_once("INFO ").unwrap();
-    let expected =
-        "retry, component: connection, connection: prices, attempt: 3, seconds: 6.514, error: away, environment: test\n";
+    let expected = "retry, component: connection, connection: prices, attempt: 3, seconds: 6.514, error: away, environment: test\n";
     assert_eq!(line, expected);
 }
 

@@ -59,8 +59,7 @@ pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
     let Channel::Other(name) = channel else { return None };
     let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
     let best = Channel::known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    let is_one_letter =
-        name.len() >= SLIP_LENGTH && strsim::damerau_levenshtein(best.name(), name) == 1;
+    let is_one_letter = name.len() >= SLIP_LENGTH && strsim::damerau_levenshtein(best.name(), name) == 1;
     (is_one_letter || likeness(&best) >= SLIP).then_some(best)
 }
 
@@ -234,7 +233,14 @@ mod tests {
             probably_meant(&Channel::parse("option_trade").unwrap()),
             Some(Channel::parse("option_trades").unwrap())
         );
-        for (slip, meant) in [("newz", "news"), ("nesw", "news"), ("new", ""), ("pric", "price"), ("prices", "price"), ("dex", "")] {
+        for (slip, meant) in [
+            ("newz", "news"),
+            ("nesw", "news"),
+            ("new", ""),
+            ("pric", "price"),
+            ("prices", "price"),
+            ("dex", ""),
+        ] {
             let found = probably_meant(&Channel::parse(slip).unwrap());
             assert_eq!(found.as_ref().map_or("", Channel::name), meant, "{slip}");
         }

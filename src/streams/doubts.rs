@@ -20,12 +20,7 @@ pub fn doubts(
     patterns.iter().filter(is_empty).map(|pattern| doubt(pattern, planned, there, goes_on)).collect()
 }
 
-fn doubt(
-    pattern: &Pattern,
-    planned: &[Pattern],
-    there: &BTreeSet<StreamName>,
-    goes_on: bool,
-) -> String {
+fn doubt(pattern: &Pattern, planned: &[Pattern], there: &BTreeSet<StreamName>, goes_on: bool) -> String {
     let waits = if goes_on { ": waiting" } else { "" };
     if planned.iter().any(|planned| pattern.may_be_about(planned)) {
         return format!("{pattern}: no such stream yet{waits}");

@@ -71,8 +71,8 @@ fn status_shows_the_observations() {
         (&json!(0.004), &json!(0.05))
     );
     let spool = json!({
-        "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "appended_last_minute": 108, "append_p50_seconds": 0.001,
-        "append_p99_seconds": 0.0075, "drain_seconds": null, "error": null
+        "events": 7, "bytes": 8000, "limit_bytes": 0, "oldest_seconds": null, "appended": 108, "appended_last_minute": 108, "append_p50_seconds": 0.001,
+        "append_p99_seconds": 0.0075, "drain_seconds": null, "full_seconds": null, "error": null
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
@@ -200,6 +200,8 @@ fn gaps_are_counted_by_reason() {
 fn rates_are_known_after_the_first_step() {
     let observations = in_order();
     observations.writers[0].spool_events.set(1_000);
+    let growing = &observations.writers[1];
+    growing.spool_limit.set(11_000);
     let side = start(&observations);
     let status = get(&side, "/api/status").json();
     assert_eq!(status["history_step_seconds"], 5);
@@ -207,6 +209,8 @@ fn rates_are_known_after_the_first_step() {
     observations.channels[0].received.add(50);
     observations.writers[0].events.add(100);
     observations.writers[0].spool_events.set(500);
+    growing.spool_events.set(10);
+    growing.spool_bytes.set(1_000);
 
     let began = Instant::now();
     let status = loop {
@@ -228,5 +232,9 @@ fn rates_are_known_after_the_first_step() {
     let writer = &status["writers"][0];
     assert!(near(&writer["rate_per_second"], 100.0 / step), "{writer}");
     assert!(near(&writer["spool"]["drain_seconds"], step), "{writer}");
-    assert_eq!(status["writers"][1]["spool"]["drain_seconds"], json!(null));
+    assert_eq!(writer["spool"]["full_seconds"], json!(null));
+    let growing = &status["writers"][1]["spool"];
+    assert_eq!(growing["drain_seconds"], json!(null));
+    // 10 events of 100 bytes in a step leave room for 100 more
+    assert!(near(&growing["full_seconds"], 10.0 * step), "{growing}");
 }

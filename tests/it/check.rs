@@ -7,8 +7,8 @@ use uw_websocket_core::settings::Secret;
 use uw_websocket_simulator::{Simulator, SimulatorOptions};
 
 use crate::support::feed::{Ack, Refusal};
-use crate::support::service::TOKEN;
 use crate::support::redis::free_port;
+use crate::support::service::TOKEN;
 use crate::support::{Feed, RedisServer, SOON, Setup, faults};
 
 const UNAUTHORISED: Refusal =
@@ -303,8 +303,16 @@ fn what_ends_the_start_is_a_fault_with_the_same_words() {
         ("HTTP_ADDR", &*taken, format!("cannot listen on {taken} for HTTP: Address already in use")),
         ("PROBE_ADDR", &taken, format!("cannot listen on {taken} for probes: Address already in use")),
         ("HTTP_ADDR", "192.0.2.1:9464", "cannot listen on 192.0.2.1:9464 for HTTP: Cannot assign".to_owned()),
-        ("LOG_DIR", &through_a_file, format!("LOG_DIR={through_a_file}: no log file can be created there: Not a")),
-        ("LOG_DIR", "/proc/none/logs", "LOG_DIR=/proc/none/logs: no log file can be created there: No such".to_owned()),
+        (
+            "LOG_DIR",
+            &through_a_file,
+            format!("LOG_DIR={through_a_file}: no log file can be created there: Not a"),
+        ),
+        (
+            "LOG_DIR",
+            "/proc/none/logs",
+            "LOG_DIR=/proc/none/logs: no log file can be created there: No such".to_owned(),
+        ),
         ("REDIS_URL", &no_database, "redis does not have the database of REDIS_URL: ERR DB index".to_owned()),
     ];
     for (variable, value, words) in cases {

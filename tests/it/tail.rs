@@ -53,7 +53,13 @@ fn all_streams_come_in_the_order_of_their_ids() {
     let since = Tool::lines(&["tail", "--since", "1970-01-01T00:00:02Z", "--no-follow", "--json"], &redis);
     let later = expected.iter().filter(|id| id.split('-').next().unwrap().parse::<u64>().unwrap() >= 2_000);
     assert_eq!(ids(&since), later.cloned().collect::<Vec<_>>());
-    for (count, extra) in [("1", &[][..]), ("5", &[]), ("1200", &[]), ("9999", &[]), ("7", &["--since", "1970-01-01T00:00:02Z"])] {
+    for (count, extra) in [
+        ("1", &[][..]),
+        ("5", &[]),
+        ("1200", &[]),
+        ("9999", &[]),
+        ("7", &["--since", "1970-01-01T00:00:02Z"]),
+    ] {
         let args = [&["tail", "--no-follow", "--json", "-n", count], extra].concat();
         let last = expected.len().saturating_sub(count.parse().unwrap());
         assert_eq!(ids(&Tool::lines(&args, &redis)), expected[last..], "{args:?}");
@@ -76,7 +82,10 @@ fn the_last_ones_are_those_that_are_wanted_and_no_more_of_one_moment() {
     }
     let last = |count: &str| {
         let args = ["tail", "--no-follow", "--json", "--grep", "ROUND", "-n", count];
-        ids(&Tool::lines(&args, &redis)).iter().map(|id| id.split('-').next().unwrap().to_owned()).collect::<Vec<_>>()
+        ids(&Tool::lines(&args, &redis))
+            .iter()
+            .map(|id| id.split('-').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(last("5"), ["900", "1000", "2000", "2000", "2000"]);
     assert_eq!(last("2"), ["2000", "2000"]);
@@ -89,7 +98,13 @@ fn a_name_that_selects_nothing_is_doubted() {
     add(&redis, "news", "1-0", r#"{"headline":"here"}"#);
     let mut tail = Tool::start(&["tail", "newz", "--no-follow"], &redis);
     assert_eq!(tail.wait_for_exit(), Some(0));
-    assert!(tail.stderr().contains("newz: no such stream, and the settings join nothing of that name; the nearest is news"), "{}", tail.stderr());
+    assert!(
+        tail.stderr().contains(
+            "newz: no such stream, and the settings join nothing of that name; the nearest is news"
+        ),
+        "{}",
+        tail.stderr()
+    );
     let mut tail = Tool::start(&["tail", "price:SPY", "news", "--no-follow"], &redis);
     assert_eq!(tail.wait_for_exit(), Some(0));
     assert_eq!(tail.stderr(), "uw-websocket: price:SPY: no such stream yet");

@@ -97,7 +97,9 @@ impl Attempts {
     /// Publishes the time of the attempt.
     fn show(&self, at: Instant) {
         let left = at.saturating_duration_since(Instant::now());
-        self.observations.connections[self.position].next_attempt_at.set(unix_micros() + 1_000 * millis(left));
+        self.observations.connections[self.position]
+            .next_attempt_at
+            .set(unix_micros() + 1_000 * millis(left));
     }
 }
 

@@ -74,6 +74,9 @@ observed! {
         /// Size of the disk queue, including the retained events that Redis has already confirmed.
         #[serde(skip)]
         pub spool_bytes: Gauge = "uw_ws_spool_bytes",
+        /// Maximum size of the disk queue of a shard; 0 without one.
+        #[serde(skip)]
+        pub spool_limit: Gauge = "uw_ws_spool_limit_bytes",
         /// Time at which the oldest event in the disk queue was received.
         #[serde(skip)]
         pub spool_oldest: Moment,

@@ -34,8 +34,7 @@ pub(super) fn look(
 }
 
 fn finding(error: &HttpError, is_running: Option<bool>, owner: &Owner) -> Finding {
-    let is_taken =
-        matches!(error, HttpError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse);
+    let is_taken = matches!(error, HttpError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse);
     let text = ErrorChain::new(error).to_string();
     match (is_taken, is_running, owner) {
         (true, Some(true), _) => {

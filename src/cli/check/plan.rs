@@ -73,7 +73,8 @@ pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Rep
                 channel.cap
             );
             let name = channel.channel.name();
-            let advice = format!("REDIS_STREAM_MAXLEN_BY_CHANNEL={name}={needed}, or a shorter STREAM_RETENTION");
+            let advice =
+                format!("REDIS_STREAM_MAXLEN_BY_CHANNEL={name}={needed}, or a shorter STREAM_RETENTION");
             report.add(&Finding::doubt(name, text, advice));
         }
     }

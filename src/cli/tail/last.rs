@@ -43,7 +43,11 @@ pub(super) async fn beginning(
         }
         let hungry: Vec<usize> = merge.hungry().collect();
         if hungry.is_empty() {
-            return Ok(if found > count { begins_at(first, found - count) } else { Beginning { after, skipped: 0 } });
+            return Ok(if found > count {
+                begins_at(first, found - count)
+            } else {
+                Beginning { after, skipped: 0 }
+            });
         }
         let place = |lane: &usize| Place { key: keys[*lane].clone(), after: reverse(merge.after(*lane)) };
         let places: Vec<Place> = hungry.iter().map(place).collect();

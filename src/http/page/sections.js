@@ -219,6 +219,7 @@ const spool = new Table(
     { head: 'Shard', cell: (writer) => `${writer.shard}` },
     { head: 'Waiting', number: true, cell: ({ spool }) => count(spool.events) },
     { head: 'On disk', number: true, cell: ({ spool }) => bytes(spool.bytes) },
+    { head: 'Limit', number: true, cell: ({ spool }) => (spool.limit_bytes > 0 ? bytes(spool.limit_bytes) : UNKNOWN) },
     { head: 'Oldest', number: true, cell: ({ spool }) => age(spool.oldest_seconds) },
     { head: 'Empty in', number: true, cell: emptyIn },
   ],
@@ -228,10 +229,11 @@ const spool = new Table(
 /** Events that wait for less than this are on their way; there is no backlog to speak of. */
 const ON_THEIR_WAY_SECONDS = 5;
 
-function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds } }) {
+function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds, full_seconds: full } }) {
   if (events === 0) return 'empty';
   if (oldest < ON_THEIR_WAY_SECONDS) return 'keeps up';
-  return seconds === null ? 'not draining' : span(seconds);
+  if (seconds !== null) return span(seconds);
+  return full === null ? 'not draining' : { text: `full in ${span(full)}`, mark: 'warn' };
 }
 
 export function showWriters(status) {

@@ -40,6 +40,8 @@ struct SpoolStatus {
     events: u64,
     /// Size on disk, including the retained events that Redis has already confirmed.
     bytes: u64,
+    /// The maximum of `bytes`; 0 without a disk queue.
+    limit_bytes: u64,
     /// Age of the oldest event.
     oldest_seconds: Option<f64>,
     /// Events appended.
@@ -52,6 +54,9 @@ struct SpoolStatus {
     append_p99_seconds: Option<f64>,
     /// Seconds until the queue is empty if it keeps shrinking as in the last complete step; `null` while it does not.
     drain_seconds: Option<f64>,
+    /// Seconds until `limit_bytes` is reached if the queue keeps growing as in the last complete step; `null` while it
+    /// does not.
+    full_seconds: Option<f64>,
     /// Why the disk does not accept appends.
     error: Option<String>,
 }
@@ -92,16 +97,22 @@ impl SpoolStatus {
         snapshot: &Snapshot<'_>,
     ) -> SpoolStatus {
         let events = writer.spool_events.get();
-        let drained = writing.map(|writing| writing.drained).filter(|drained| *drained > 0.0);
+        let (bytes, limit_bytes) = (writer.spool_bytes.get(), writer.spool_limit.get());
+        let growth = writing.map(|writing| -writing.drained);
+        let drained = growth.map(|growth| -growth).filter(|drained| *drained > 0.0);
+        let grown = growth.filter(|grown| *grown > 0.0 && events > 0 && limit_bytes > 0);
+        let bytes_each = bytes as f64 / events.max(1) as f64;
         SpoolStatus {
             events,
-            bytes: writer.spool_bytes.get(),
+            bytes,
+            limit_bytes,
             oldest_seconds: snapshot.age(&writer.spool_oldest),
             appended: writer.append_latency.count(),
             appended_last_minute: latencies.iter().sum(),
             append_p50_seconds: shown(latencies, 0.5),
             append_p99_seconds: shown(latencies, 0.99),
             drain_seconds: drained.filter(|_| events > 0).map(|drained| events as f64 / drained),
+            full_seconds: grown.map(|grown| limit_bytes.saturating_sub(bytes) as f64 / (grown * bytes_each)),
             error: lock(&writer.spool_fault).clone(),
         }
     }

@@ -199,7 +199,8 @@ fn an_instance_that_stands_by_says_for_whom() {
     wait_for_headline(&page, "Stand-by");
     let instance = owner.status()["instance"].as_str().unwrap().to_owned();
     assert!(page.text("#remark").contains(&instance), "{}", page.text("#remark"));
-    let crosses = "[...document.querySelectorAll('main .icon.bad')].filter((icon) => icon.checkVisibility()).length";
+    let crosses =
+        "[...document.querySelectorAll('main .icon.bad')].filter((icon) => icon.checkVisibility()).length";
     assert_eq!(page.evaluate(crosses), 0, "a stand-by instance is as it should be");
     owner.finish();
     wait_for_headline(&page, ALL_IS_WELL);

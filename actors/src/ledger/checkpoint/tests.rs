@@ -41,7 +41,7 @@ fn the_next_process_misses_what_this_one_received() {
         let mut life = Checkpoint { clean, begun_at: 7, ..life("a", 9) };
         life = Checkpoint::parse(&life.to_json().unwrap()).unwrap();
         let Beginning { begun_at, topics, over, waiting, followed, .. } = life.succeed(&plan, 20);
-            assert_eq!(begun_at, 7, "the ledger is as old as its first process");
+        assert_eq!(begun_at, 7, "the ledger is as old as its first process");
         assert_eq!(followed, Followed::from([("a".to_owned(), 9)]));
         let since = Some((9, reason));
         assert_eq!(outline(&topics[0]), [("price:SPY", since), ("price:QQQ", since)]);
@@ -97,9 +97,8 @@ fn what_was_ending_is_told_by_who_took_over_or_by_who_comes_back() {
     let mut b = Checkpoint::new("b", 20);
     b.followed = life("a", 9).succeed(&plan, 10).followed;
     let mut c = Checkpoint::new("c", 30);
-    c.followed = Checkpoint { followed: b.followed.clone(), ..Checkpoint::new("b", 20) }
-        .succeed(&plan, 21)
-        .followed;
+    c.followed =
+        Checkpoint { followed: b.followed.clone(), ..Checkpoint::new("b", 20) }.succeed(&plan, 21).followed;
     for successor in [b, c] {
         let successor = || Checkpoint::parse(&successor.to_json().unwrap()).unwrap();
         assert_eq!(endings(life("a", 9), successor()), 0);
@@ -132,10 +131,7 @@ fn a_document_of_the_version_before_can_be_read() {
 fn a_document_that_is_damaged_or_newer_is_refused() {
     let whole = life("a", 9).to_json().unwrap();
     for length in 0..whole.len() {
-        assert!(
-            matches!(Checkpoint::parse(&whole[..length]), Err(LifeError::Damaged(_))),
-            "{length} bytes"
-        );
+        assert!(matches!(Checkpoint::parse(&whole[..length]), Err(LifeError::Damaged(_))), "{length} bytes");
     }
     assert!(matches!(Checkpoint::parse(br#"{"format":2,"what":"ever"}"#), Err(LifeError::Newer(2))));
     assert!(matches!(Checkpoint::parse(&[0; 4096]), Err(LifeError::Damaged(_))));

@@ -72,7 +72,14 @@ impl Refusal {
     /// Whether another connection may respond differently.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {
-        matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::NoDatabase | Refusal::Unavailable | Refusal::Unreadable)
+        matches!(
+            self,
+            Refusal::ReadOnly
+                | Refusal::NoAuth
+                | Refusal::NoDatabase
+                | Refusal::Unavailable
+                | Refusal::Unreadable
+        )
     }
 
     /// Returns the name used in logs.
