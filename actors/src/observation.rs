@@ -37,7 +37,7 @@ pub use channel::{ChannelObservation, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
 pub use http::{HttpObservation, HttpRefusal};
-pub use latency::{LATENCY_BOUNDS, Latency};
+pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{RedisFacts, RedisObservation};

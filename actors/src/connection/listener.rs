@@ -19,12 +19,11 @@ use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
+use super::attempts::Attempts;
 use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
-use super::handshakes::HandshakeLimiter;
 use super::pace::ReadPace;
-use super::reconnect::ReconnectPolicy;
 use super::session::{Acknowledged, Death, Due, FeedSession, join_frame};
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
@@ -49,10 +48,6 @@ pub struct Listener {
     pub plan: ConnectionPlan,
     /// Opens the sockets.
     pub connector: FeedConnector,
-    /// The handshake limit shared by all connections.
-    pub handshakes: Arc<HandshakeLimiter>,
-    /// Delays between attempts.
-    pub policy: ReconnectPolicy,
     /// Interval between pings.
     pub ping_interval: Duration,
     /// Decodes frames.
@@ -73,8 +68,6 @@ pub struct Listener {
     pub beat: Heartbeat,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Source of jitter.
-    pub rng: fastrand::Rng,
     /// Logger with the connection's name.
     pub log: Logger,
     /// Start of the current pause in reading, and whether it was logged.
@@ -93,34 +86,32 @@ enum End {
 
 impl Listener {
     /// Runs until drained.
-    pub async fn run(mut self) {
-        let mut delay = Duration::ZERO;
+    pub async fn run(mut self, mut attempts: Attempts) {
         self.wait_for_writers().await;
         loop {
             self.observed().state.set(ConnectionState::Waiting);
-            // the delay comes first: a slot reserved five minutes ahead would delay all other connections behind it
-            if self.meanwhile(sleep(delay)).await.is_none() {
-                break;
-            }
-            let now = Instant::now();
-            let turn = self.handshakes.reserve(now);
-            if self.meanwhile(sleep_until(turn.into())).await.is_none() {
-                break;
-            }
-            let attempt = self.begin_attempt(delay + turn.duration_since(now));
+            let Some(waited) = self.meanwhile(attempts.next()).await else { break };
+            let attempt = self.begin_attempt(waited);
             let connector = self.connector.clone();
             let Some(opened) = self.meanwhile(async move { connector.connect().await }).await else { break };
             match opened {
-                Err(error) => delay = self.attempt_failed(attempt, &error),
-                Ok(socket) => match self.session(socket).await {
-                    (End::Drained, _) => break,
-                    (End::Early, _) => return,
-                    (End::Lost(kind, reason), lasted) => delay = self.session_lost(kind, &reason, lasted),
-                },
+                Err(error) => self.attempt_failed(attempt, &error, attempts.failed(&error)),
+                Ok(socket) => {
+                    attempts.accepted();
+                    match self.session(socket).await {
+                        (End::Drained, _) => break,
+                        (End::Early, _) => return,
+                        (End::Lost(kind, reason), lasted) => {
+                            self.watch.lost(kind, &reason);
+                            self.session_lost(&reason, lasted, attempts.lost(lasted));
+                        }
+                    }
+                }
             }
         }
         // pending events are in the inboxes, which close after the connections
         self.watch.drained();
+        self.observed().next_attempt_at.clear();
         self.observed().state.set(ConnectionState::Stopped);
     }
 
@@ -160,11 +151,10 @@ impl Listener {
         attempt
     }
 
-    fn attempt_failed(&mut self, attempt: u64, error: &HandshakeError) -> Duration {
-        let delay = self.policy.after_handshake(error, &mut self.rng);
+    fn attempt_failed(&self, attempt: u64, error: &HandshakeError, pause: Duration) {
         let observed = self.observed();
         *lock(&observed.last_error) = Some(error.to_string());
-        let retry_in_ms = millis(delay);
+        let retry_in_ms = millis(pause);
         if error.is_token_refused() {
             observed.refused.add(1);
             error!(self.log, "token refused";
@@ -173,16 +163,12 @@ impl Listener {
             warn!(self.log, "handshake failed";
                 "attempt" => attempt, "error" => %error, "retry_in_ms" => retry_in_ms);
         }
-        delay
     }
 
-    fn session_lost(&mut self, kind: GapReason, reason: &str, lasted: Duration) -> Duration {
-        self.watch.lost(kind, reason);
-        let delay = self.policy.after_session(lasted, &mut self.rng);
+    fn session_lost(&self, reason: &str, lasted: Duration, pause: Duration) {
         self.observed().session_lost(reason);
         warn!(self.log, "disconnected";
-            "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
-        delay
+            "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(pause));
     }
 
     async fn session(&mut self, mut socket: FeedSocket) -> (End, Duration) {
