@@ -191,7 +191,7 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
 pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Destination {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
-    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
+    let has_map = channel.frame().map_key().is_some() && symbol.is_some();
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Destination {
         rest: keys.rest_key(channel, symbol.as_ref()),

@@ -1,7 +1,8 @@
 //! The lists of channels and symbols. An error states the valid form for all invalid items of a list; it repeats items
 //! verbatim and in full, so that a misplaced secret is still recognised and masked.
 
-use uw_websocket_core::event::{Channel, Scope, Symbol, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::settings::{ChannelChoice, Targets};
 
 /// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
@@ -64,7 +65,7 @@ fn choice(item: &str) -> Result<ChannelChoice, String> {
         return Ok(ChannelChoice::Channel(channel(item)?));
     };
     let channel = channel(name.trim())?;
-    if channel.spec().is_some_and(|spec| spec.scope == Scope::Global) {
+    if channel.spec().is_some_and(|spec| spec.forms == JoinForms::Plain) {
         return Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"));
     }
     Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol(ticker.trim())?), channel }))
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_channel_may_have_a_symbol_of_its_own() {
         assert_eq!(names("option_trades:spxw,option_trades"), ["option_trades:SPXW", "option_trades"]);
-        assert_eq!(names("lit_trades:SPY"), ["lit_trades:SPY"]);
+        assert_eq!(names("something_new:SPY"), ["something_new:SPY"]);
     }
 
     #[test]
@@ -229,7 +230,7 @@ mod tests {
             probably_meant(&Channel::parse("option_trade").unwrap()),
             Some(Channel::parse("option_trades").unwrap())
         );
-        assert_eq!(probably_meant(&Channel::parse("lit_trades").unwrap()), None);
+        assert_eq!(probably_meant(&Channel::parse("dark_pool").unwrap()), None);
         assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);
     }
 }

@@ -39,7 +39,7 @@ pub struct Usual {
     pub rate: f64,
     /// Bytes of Redis memory per entry, by `MEMORY USAGE`: measured with Redis 7.0 and payloads of the usual size.
     pub bytes: u64,
-    /// Size of the hashes that accompany a stream, in entries: the latest event, and the cells of a strike map.
+    /// Size of the hashes that accompany a stream, in entries: the latest event, and the channel's map.
     pub cells: u64,
 }
 
@@ -47,9 +47,8 @@ impl Usual {
     /// Returns the usual figures of a channel, if known.
     #[must_use]
     pub fn of(channel: &Channel) -> Option<Usual> {
-        let spec = channel.spec()?;
-        let rows = spec.map.map_or(0, |(_, rows)| rows);
-        Some(Usual { rate: spec.rate, bytes: spec.entry_bytes, cells: 1 + rows })
+        let usual = channel.spec()?.usual?;
+        Some(Usual { rate: usual.rate, bytes: usual.entry_bytes, cells: 1 + channel.frame().map_entries() })
     }
 }
 

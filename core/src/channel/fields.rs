@@ -159,6 +159,30 @@ pub(super) const NEWS: &[Field] = &[
     flag("is_trump_ts", "a post of the president of the United States"),
 ];
 
+pub(super) const PERISCOPE: &[Field] = &[
+    text("ticker", "`SPX`, `VIX`, `XSP` or `NANOS`"),
+    millis("timestamp", "of the board, Unix milliseconds"),
+    count("total_rows", "rows of the board over all its frames"),
+    flag("has_more", "more frames of the board follow"),
+    objects(
+        "rows",
+        "each with `strike` and `expiry` (text) and `gamma`, `charm` and `vanna` (number); at most 1 024",
+    ),
+];
+
+pub(super) const IV_DAYS: &[Field] = &[
+    count("days", "to the horizon of the volatility"),
+    flag("is_exact", "there is an expiry on that day; otherwise interpolated"),
+];
+
+pub(super) const IV: &[Field] = &[
+    text("ticker", "the ticker"),
+    text("date", "`YYYY-MM-DD`, the day of the statement; there is no time of day"),
+    number("volatility", "implied, per year, as a fraction: `0.21` is 21 %"),
+    number("implied_move", "US dollars"),
+    number("implied_move_perc", "as a fraction of the price"),
+];
+
 const fn field(name: &'static str, kind: FieldKind, meaning: &'static str) -> Field {
     Field { name, kind, is_optional: false, meaning }
 }
@@ -169,6 +193,10 @@ const fn text(name: &'static str, meaning: &'static str) -> Field {
 
 const fn texts(name: &'static str, meaning: &'static str) -> Field {
     field(name, FieldKind::Texts, meaning)
+}
+
+const fn objects(name: &'static str, meaning: &'static str) -> Field {
+    field(name, FieldKind::Objects, meaning)
 }
 
 const fn decimal(name: &'static str, meaning: &'static str) -> Field {

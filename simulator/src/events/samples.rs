@@ -190,6 +190,35 @@ pub(super) static SAMPLES: &[Sample] = &[
         ],
         sometimes_blank: &[],
     },
+    Sample {
+        channel: "periscope",
+        rate: 30,
+        payload: r#"{"ticker":"SPY","timestamp":1747419592000,"total_rows":3,"has_more":false,"rows":[{"strike":"290.0","expiry":"2025-01-24","gamma":1.000000000000,"charm":-0.3,"vanna":0.1}]}"#,
+        number: ("gamma", Patch::Number),
+        varying: &[
+            ("timestamp", Patch::BoardMillis),
+            ("has_more", Patch::HasMore),
+            ("strike", Patch::Strike),
+            ("expiry", Patch::Expiry),
+        ],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "interpolated_iv",
+        rate: 180,
+        payload: r#"{"ticker":"SPY","date":"2026-11-30","days":30,"volatility":0.21,"implied_move":14.000000000000,"implied_move_perc":0.021,"is_exact":false}"#,
+        number: ("implied_move", Patch::Number),
+        varying: &[("date", Patch::Day), ("days", Patch::Days), ("volatility", Patch::Chance(2))],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "iv_term_structure",
+        rate: 800,
+        payload: r#"{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":0.21,"implied_move":14.000000000000,"implied_move_perc":0.021}"#,
+        number: ("implied_move", Patch::Number),
+        varying: &[("date", Patch::Day), ("expiry", Patch::EachExpiry), ("volatility", Patch::Chance(2))],
+        sometimes_blank: &[],
+    },
 ];
 
 /// Payload of any other channel.

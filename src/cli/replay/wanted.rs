@@ -1,6 +1,7 @@
 //! The selection of events from a recording.
 
-use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{Symbol, Topic};
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 
 use crate::streams::name::StreamName;
@@ -52,7 +53,7 @@ impl Wanted {
 /// Returns the vendor's topic for an event of this stream: global channels have only one.
 pub(super) fn topic_of(stream: &Topic) -> String {
     match stream.channel.spec() {
-        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
+        Some(spec) if spec.forms == JoinForms::Plain => spec.name.to_owned(),
         _ => stream.to_string(),
     }
 }

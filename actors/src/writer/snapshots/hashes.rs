@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use uw_websocket_core::calendar::session_date;
+use uw_websocket_core::calendar::SessionClock;
 use uw_websocket_core::event::EntryId;
+use uw_websocket_core::feed::map_cell;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
@@ -22,7 +23,7 @@ const CELLS_AT_ONCE: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     id: Option<EntryId>,
-    /// Returns the trading session of a gex row.
+    /// The session of a row.
     session: Option<i32>,
 }
 
@@ -112,9 +113,13 @@ impl Sessions {
     }
 }
 
-/// Returns the trading session of a gex row.
+/// Returns the session of a row; `None` if it states neither a time nor a day.
 fn session_of(payload: &[u8]) -> Option<i32> {
     let facts = RoutingFields::read(std::str::from_utf8(payload).ok()?).ok()?;
-    let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
-    Some(session_date(at))
+    let now = unix_micros() / 1000;
+    let stated = facts.timestamp.and_then(|ms| u64::try_from(ms).ok());
+    if stated.is_none() && facts.date.is_none() {
+        return None;
+    }
+    Some(map_cell::session_of(&facts, stated.map_or(now, |ms| ms.min(now)), &mut SessionClock::default()))
 }
