@@ -146,7 +146,7 @@ impl SessionClock {
     }
 }
 
-fn new_york(unix_ms: u64) -> (Date, Time) {
+pub(super) fn new_york(unix_ms: u64) -> (Date, Time) {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let civil = NEW_YORK.to_datetime(at.unwrap_or(Timestamp::MAX));
     (civil.date(), civil.time())
@@ -159,7 +159,7 @@ fn unix_ms(date: Date, time: Time) -> Option<u64> {
     u64::try_from(at.as_millisecond()).ok()
 }
 
-fn day_number(date: Date) -> i32 {
+pub(super) fn day_number(date: Date) -> i32 {
     i32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(i32::MAX)
 }
 

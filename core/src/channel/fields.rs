@@ -119,6 +119,12 @@ pub(super) const GEX: &[Field] = &[
 
 pub(super) const EXPIRY: &[Field] = &[text("expiry", "`YYYY-MM-DD`")];
 
+/// The documentation of August 2026 has deltas of 0.45, REST has 2 × 10^8, and a capture of the vendor had zeros.
+const DELTA_OI: &str =
+    "delta, from open interest; since August 2026; its scale is not that of REST, or not proven to be";
+const DELTA_VOL: &str =
+    "delta, from volume; since August 2026; its scale is not that of REST, or not proven to be";
+
 /// Decimals have up to 16 digits and may be missing.
 pub(super) const STRIKE: &[Field] = &[
     text("ticker", "the ticker"),
@@ -137,6 +143,10 @@ pub(super) const STRIKE: &[Field] = &[
     decimal("put_charm_vol", "charm of the puts, from volume"),
     decimal("call_vanna_vol", "vanna of the calls, from volume"),
     decimal("put_vanna_vol", "vanna of the puts, from volume"),
+    decimal("call_delta_oi", DELTA_OI).optional(),
+    decimal("put_delta_oi", DELTA_OI).optional(),
+    decimal("call_delta_vol", DELTA_VOL).optional(),
+    decimal("put_delta_vol", DELTA_VOL).optional(),
     decimal("call_gamma_ask_vol", "gamma of the calls, from volume at the offer"),
     decimal("put_gamma_ask_vol", "gamma of the puts, from volume at the offer"),
     decimal("call_charm_ask_vol", "charm of the calls, from volume at the offer"),

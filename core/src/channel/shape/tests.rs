@@ -189,6 +189,19 @@ fn a_row_by_strike_and_expiry_has_both_parts() {
 }
 
 #[test]
+fn a_row_may_have_deltas_and_they_are_decimals() {
+    for channel in ["gex_strike", "gex_strike_expiry"] {
+        for field in ["call_delta_oi", "put_delta_oi", "call_delta_vol", "put_delta_vol"] {
+            let with = |value: &str| sample(channel).replacen('{', &format!(r#"{{"{field}":{value},"#), 1);
+            for good in [r#""0.45""#, r#""""#, "null", "0"] {
+                checked(channel, &with(good)).unwrap();
+            }
+            assert!(complaint(channel, &with(r#""n/a""#)).contains(field));
+        }
+    }
+}
+
+#[test]
 fn unknown_fields_are_allowed() {
     for (channel, payload) in SAMPLES {
         let grown = payload.replacen('{', r#"{"new_field":{"deep":[1,"two"]},"#, 1);
