@@ -199,6 +199,7 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
+        frame: channel.frame(),
         maxlen: keys.maxlen_of(channel),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
-use crate::channel::Endpoint;
+use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
 /// Equal destinations have equal `stream` keys.
@@ -17,6 +17,8 @@ pub struct Destination {
     pub latest: Arc<str>,
     /// `<p>:ws:map:<channel>:<SYMBOL>`; `None` for channels without a map.
     pub map: Option<Arc<str>>,
+    /// What one event is of the channel's state.
+    pub frame: Frame,
     /// The REST body that its events keep fresh; `None` for channels without one and for symbols that are not
     /// targets.
     pub rest: Option<RestKey>,

@@ -1,6 +1,7 @@
 //! The bodies under `uw:rest:`: how often they are written, what happens when somebody else writes at the same time, and
 //! what is left of them after outages and deaths. What a reader sees of them meanwhile is in [`crate::rest_reader`].
 
+mod boards;
 mod clocks;
 mod conflicts;
 mod outages;

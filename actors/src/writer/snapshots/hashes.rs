@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use uw_websocket_core::board::Board;
 use uw_websocket_core::calendar::SessionClock;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::feed::map_cell;
@@ -69,19 +71,11 @@ impl Sessions {
     /// Adds commands that write the cells and then the newest event, so that a map is never behind the session
     /// stated by the latter. Returns the number of cells.
     pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
-        let cells = self.write_cells(news, commands);
-        if let Some(Newest { payload, received_us, id }) = &news.newest {
-            commands.command(&[
-                b"HSET",
-                news.destination.latest.as_bytes(),
-                b"payload",
-                payload,
-                b"received_at",
-                iso_utc(*received_us).as_bytes(),
-                b"stream_id",
-                id_text(*id).as_ref(),
-            ]);
+        if let Some(board) = &news.board {
+            return write_board(news, board, commands);
         }
+        let cells = self.write_cells(news, commands);
+        write_newest(news, commands);
         cells
     }
 
@@ -100,16 +94,50 @@ impl Sessions {
             if is_first {
                 commands.command(&[b"MULTI"]).command(&[b"DEL", map.as_bytes()]);
             }
-            commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
-            for (field, payload) in fields {
-                commands.arg(field.as_bytes()).arg(payload);
-            }
+            set_fields(map, fields, commands);
             if is_first {
                 commands.command(&[b"EXEC"]);
             }
         }
         self.0.insert(Arc::clone(map), cells.session);
         fields.len()
+    }
+}
+
+/// Replaces the map by a board, together with the board's last frame: a reader sees all of one board or all of the one
+/// before. A board of 17 000 rows occupies Redis for some ten milliseconds, about once per minute.
+fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
+    commands.command(&[b"MULTI"]);
+    if let Some(map) = &news.destination.map {
+        commands.command(&[b"DEL", map.as_bytes()]);
+        let fields: Vec<_> = board.rows.iter().collect();
+        set_fields(map, &fields, commands);
+    }
+    write_newest(news, commands);
+    commands.command(&[b"EXEC"]);
+    board.rows.len()
+}
+
+fn write_newest(news: &News, commands: &mut Commands) {
+    let Some(Newest { payload, received_us, id }) = &news.newest else { return };
+    commands.command(&[
+        b"HSET",
+        news.destination.latest.as_bytes(),
+        b"payload",
+        payload,
+        b"received_at",
+        iso_utc(*received_us).as_bytes(),
+        b"stream_id",
+        id_text(*id).as_ref(),
+    ]);
+}
+
+fn set_fields(map: &str, fields: &[(&Box<str>, &Bytes)], commands: &mut Commands) {
+    for fields in fields.chunks(CELLS_AT_ONCE) {
+        commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
+        for (field, payload) in fields {
+            commands.arg(field.as_bytes()).arg(payload);
+        }
     }
 }
 
