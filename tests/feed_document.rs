@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use uw_websocket_actors::forecast::Usual;
+use uw_websocket_core::calendar::products::Kind;
 use uw_websocket_core::channel::shape;
 use uw_websocket_core::channel::spec::{ChannelSpec, Field, FieldKind, Frame, JoinForms};
 use uw_websocket_core::channel::table::{KNOWN, detailed};
@@ -106,6 +107,14 @@ fn identity(spec: &ChannelSpec) -> String {
     if fields.is_empty() { "none".to_owned() } else { fields.join(", ") }
 }
 
+/// The product whose hours count.
+fn hours(spec: &ChannelSpec) -> &'static str {
+    match spec.product {
+        Kind::Options => "options",
+        Kind::Stocks => "stocks",
+    }
+}
+
 fn frame(spec: &ChannelSpec) -> String {
     match spec.frame {
         Frame::Whole => "an event".to_owned(),
@@ -127,7 +136,7 @@ fn sizes(channel: &Channel) -> String {
 
 fn channels() -> String {
     let mut table = String::from(
-        "| Channel | Joined by | One frame is | Identity | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
+        "| Channel | Joined by | One frame is | Identity | Product | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for spec in KNOWN {
@@ -138,10 +147,11 @@ fn channels() -> String {
             spec.body.map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
         writeln!(
             table,
-            "| {name} | {} | {} | {} | `{}` | {} | {body} |",
+            "| {name} | {} | {} | {} | {} | `{}` | {} | {body} |",
             joined_as(spec),
             frame(spec),
             identity(spec),
+            hours(spec),
             channel.family(),
             sizes(&channel),
         )
@@ -150,7 +160,7 @@ fn channels() -> String {
     let other = Channel::parse("in_no_table").unwrap();
     writeln!(
         table,
-        "| any other | plain, or as named | an event | none | `{}` | {} | |",
+        "| any other | plain, or as named | an event | none | options | `{}` | {} | |",
         other.family(),
         sizes(&other)
     )

@@ -45,6 +45,7 @@ pub fn destination(name: &str, maxlen: u64) -> Arc<Destination> {
         latest: format!("uw:ws:latest:{name}").into(),
         map: channel.frame().map_key().map(|_| format!("uw:ws:map:{name}").into()),
         frame: channel.frame(),
+        product: channel.product(name.split_once(':').map(|(_, symbol)| symbol)),
         maxlen,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! In the order of an event: [`transport`] (socket → message), [`decoder`] (message → event and its route, by the
 //! pure [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards).
-//! [`session`] schedules joins and pings on an open socket, [`reconnect`] and [`handshakes`] the next attempt;
+//! [`session`] schedules joins and pings on an open socket, [`silence`] tells a dead one, [`reconnect`] and [`handshakes`] the next attempt;
 //! [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the actor here
 //! starts and stops it.
 
@@ -13,6 +13,7 @@ pub mod handshakes;
 pub mod listener;
 pub mod reconnect;
 pub mod session;
+pub mod silence;
 pub mod transport;
 pub mod trial;
 
@@ -24,6 +25,7 @@ use forwarder::Forwarder;
 use handshakes::HandshakeLimiter;
 use listener::Listener;
 use reconnect::ReconnectPolicy;
+use silence::SilenceWatch;
 use slog::{Logger, error};
 use tokio::sync::watch;
 use transport::FeedConnector;
@@ -93,6 +95,7 @@ impl Connection {
         let redact = Box::new(move |text: &str| redactor.redact(text));
         let lanes = inboxes.iter().map(|inbox| inbox.lane(position)).collect();
         Ok(Listener {
+            silence: SilenceWatch::new(observations.connections[position].watched.clone()),
             plan,
             connector,
             handshakes,

@@ -162,7 +162,13 @@ impl Streams {
     fn of(channel: &Channel, plan: &PlanSettings) -> Streams {
         let symbols = match &plan.targets {
             Targets::WholeMarket => MARKET_SYMBOLS,
-            Targets::Symbols(symbols) => symbols.len() as u64,
+            Targets::Symbols(symbols) => {
+                symbols.iter().filter(|symbol| channel.exists_for(symbol.as_str())).count() as u64
+            }
+        };
+        let symbols = match channel.spec().map_or(0, |spec| spec.tickers.len() as u64) {
+            0 => symbols,
+            tickers => symbols.min(tickers),
         };
         let mut streams = Streams { count: 0, busiest: 0.0 };
         for choice in &plan.channels {

@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::calendar::Product;
+use crate::calendar::products::Kind;
+
 pub use endpoint::Endpoint;
 use spec::ChannelSpec;
 pub use spec::{Family, Frame, JoinForms, MapKey, Scope, SymbolSource};
@@ -99,6 +102,18 @@ impl Channel {
     #[must_use]
     pub fn has_identity(&self) -> bool {
         self.spec().is_some_and(|spec| !spec.identity.is_empty())
+    }
+
+    /// Whether the vendor has the channel for a ticker.
+    #[must_use]
+    pub fn exists_for(&self, ticker: &str) -> bool {
+        self.spec().is_none_or(|spec| spec.tickers.is_empty() || spec.tickers.contains(&ticker))
+    }
+
+    /// Returns the product of a symbol's events, which determines their hours; `None` stands for all symbols.
+    #[must_use]
+    pub fn product(&self, symbol: Option<&str>) -> Product {
+        Product::of(self.spec().map_or(Kind::Options, |spec| spec.product), symbol)
     }
 
     /// Returns what one frame is of the channel's state.

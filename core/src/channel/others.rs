@@ -5,6 +5,7 @@
 
 use super::fields;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
+use crate::calendar::products::Kind;
 
 /// Default cap of the streams of a channel whose rate is not known, in entries.
 pub const USUAL_CAP: u64 = 5_000;
@@ -19,6 +20,7 @@ const PLAIN: ChannelSpec = ChannelSpec {
     symbol: SymbolSource::Ticker,
     identity: &[],
     frame: Frame::Whole,
+    product: Kind::Options,
     cap: USUAL_CAP,
     usual: None,
     body: None,
@@ -41,7 +43,7 @@ pub static PERISCOPE: ChannelSpec = ChannelSpec {
     subject: &["total_rows"],
     columns: &[
         Column::Items("rows", "rows"),
-        Column::Labelled("of", "total_rows"),
+        Column::LabelledPrice("of", "total_rows"),
         Column::Flag("has_more", "more follow"),
     ],
     fields: &[fields::PERISCOPE],
@@ -88,11 +90,15 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
 
 /// Trades have no ID: two of equal size and price in one second are two trades.
 pub static LIT_TRADES: ChannelSpec =
-    ChannelSpec { name: "lit_trades", about: "a stock trade on an exchange", ..PLAIN };
+    ChannelSpec { name: "lit_trades", about: "a stock trade on an exchange", product: Kind::Stocks, ..PLAIN };
 
 /// As [`LIT_TRADES`].
-pub static OFF_LIT_TRADES: ChannelSpec =
-    ChannelSpec { name: "off_lit_trades", about: "a stock trade off the exchanges", ..PLAIN };
+pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
+    name: "off_lit_trades",
+    about: "a stock trade off the exchanges",
+    product: Kind::Stocks,
+    ..PLAIN
+};
 
 /// Called cumulative in the documentation; users find increments.
 pub static NET_FLOW: ChannelSpec = ChannelSpec {
@@ -140,6 +146,7 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
 /// Silent for whole sessions.
 pub static TRADING_HALTS: ChannelSpec = ChannelSpec {
     name: "trading_halts",
+    product: Kind::Stocks,
     about: "a halt, a pause or a resumption",
     identity: &["ticker", "state", "time"],
     ..PLAIN

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::endpoint::Endpoint;
+use crate::calendar::products::Kind;
 
 /// Whether the plain name of a channel stands for one join or for one per ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +190,8 @@ pub struct ChannelSpec {
     pub identity: &'static [&'static str],
     /// What one frame is of the channel's state.
     pub frame: Frame,
+    /// The product whose hours its events follow.
+    pub product: Kind,
     /// Default cap of the channel's streams, in entries.
     pub cap: u64,
     /// Entries per second of the busiest stream (SPY) during a session, and Redis memory per entry in bytes, if

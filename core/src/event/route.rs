@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
+use crate::calendar::Product;
 use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
@@ -19,6 +20,8 @@ pub struct Destination {
     pub map: Option<Arc<str>>,
     /// What one event is of the channel's state.
     pub frame: Frame,
+    /// The product whose sessions its events belong to.
+    pub product: Product,
     /// The REST body that its events keep fresh; `None` for channels without one and for symbols that are not
     /// targets.
     pub rest: Option<RestKey>,

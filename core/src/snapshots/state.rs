@@ -11,7 +11,7 @@ use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
 use super::times::{self, Present};
-use crate::calendar::{Segment, session_date};
+use crate::calendar::{Product, Segment, SessionClock, session_date};
 
 /// Maximum number of seconds with prices kept for merging into a newer REST body: longer than a pass of the fetcher
 /// takes. Beyond it the oldest are merged into the present body for good.
@@ -34,10 +34,24 @@ struct Base {
     fetched_us: i64,
     /// Its `tape_time`, in Unix seconds.
     second: i64,
-    session: i32,
-    segment: Segment,
+    part: Part,
     /// Its `total_volume`.
     volume: Option<Decimal>,
+}
+
+/// A segment of a session. The night before a session belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    session: i32,
+    segment: Segment,
+}
+
+impl Part {
+    fn at(second: i64) -> Part {
+        let at_ms = millis(second);
+        let session = SessionClock::default().session_of(Product::Stocks, at_ms);
+        Part { session, segment: Segment::at(at_ms) }
+    }
 }
 
 /// The merged prices of one or several seconds; merging is commutative.
@@ -45,6 +59,8 @@ struct Base {
 struct Prices {
     close: Dated<Arc<Price>>,
     volume: Option<Dated<Decimal>>,
+    /// Equal for all prices of a second.
+    part: Part,
     high: Arc<Price>,
     low: Arc<Price>,
 }
@@ -100,7 +116,6 @@ impl StockState {
     fn fold(&mut self, second: i64, prices: &Prices) {
         if let Some(base) = &self.base
             && base.is_followed_by(second, prices)
-            && base.is_of_segment(second)
             && let Ok(folded) = Base::read(&base.with(prices), base.fetched_us, &mut self.present)
         {
             self.base = Some(folded);
@@ -131,9 +146,7 @@ impl StockState {
         of_base
             .into_iter()
             .flat_map(|(base, seconds)| seconds.map(move |(second, prices)| (base, *second, prices)))
-            .filter(|(base, second, prices)| {
-                base.is_followed_by(*second, prices) && base.is_of_segment(*second)
-            })
+            .filter(|(base, second, prices)| base.is_followed_by(*second, prices))
             .map(|(_, _, prices)| prices)
     }
 
@@ -154,33 +167,27 @@ impl Base {
             .and_then(|time| times::parse(&time))
             .ok_or(Unreadable("it has no `tape_time`"))?;
         let second = present.hold_back(at_us).div_euclid(SECOND_US);
+        let part = Part::at(second);
         let word = object.text("market_time").and_then(|word| Segment::of_word(&word));
         Ok(Base {
             text: text.into(),
             fetched_us,
             second,
-            session: session_date(millis(second)),
-            segment: word.unwrap_or_else(|| Segment::at(millis(second))),
+            // none of the three segments is in the evening
+            part: word.map_or(part, |segment| Part { segment, session: session_date(millis(second)) }),
             volume: object.decimal("total_volume"),
         })
     }
 
-    /// Whether prices of this second belong to the body's segment. Those of a later segment wait until REST has
-    /// answered in it.
-    fn is_of_segment(&self, second: i64) -> bool {
-        let at_ms = millis(second);
-        session_date(at_ms) == self.session && Segment::at(at_ms) == self.segment
-    }
-
-    /// Whether prices are newer than the body. REST's times are whole seconds; within a second the greater volume
+    /// Whether prices are newer than the body and of its segment: those of a later segment wait until REST has answered
+    /// in it. REST's times are whole seconds; within a second the greater volume
     /// is newer, and for equal volumes the time of receipt decides.
     fn is_followed_by(&self, second: i64, prices: &Prices) -> bool {
-        second > self.second
-            || second == self.second
-                && match (&prices.volume, &self.volume) {
-                    (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
-                    _ => prices.close.receipt.received_us > self.fetched_us,
-                }
+        let is_newer = || match (&prices.volume, &self.volume) {
+            (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
+            _ => prices.close.receipt.received_us > self.fetched_us,
+        };
+        prices.part == self.part && (second > self.second || second == self.second && is_newer())
     }
 
     fn with(&self, prices: &Prices) -> String {
@@ -229,6 +236,7 @@ impl Prices {
     fn of(price: Price, volume: Option<Decimal>, at_us: i64, receipt: Receipt) -> Prices {
         let price = Arc::new(price);
         Prices {
+            part: Part::at(at_us.div_euclid(SECOND_US)),
             high: Arc::clone(&price),
             low: Arc::clone(&price),
             close: Dated { at_us, receipt, value: price },

@@ -44,7 +44,8 @@ pub(super) fn add(line: &mut Line, channel: &Channel, payload: &Value) -> bool {
 /// Returns the symbol named in a payload.
 pub(super) fn symbol(payload: &Value) -> Option<String> {
     let Value::Object(members) = payload else { return None };
-    ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name))
+    let named = ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name));
+    named.or_else(|| OccSymbol::root_of(members.get("option_symbol")?.as_str()?).map(str::to_owned))
 }
 
 /// A named number, coloured by its sign.

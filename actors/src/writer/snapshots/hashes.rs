@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::board::Board;
-use uw_websocket_core::calendar::SessionClock;
+use uw_websocket_core::calendar::{Product, SessionClock};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::feed::map_cell;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
@@ -30,8 +30,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(id: Option<EntryId>, payload: Option<&[u8]>) -> Known {
-        Known { id, session: payload.and_then(session_of) }
+    pub(super) fn new(id: Option<EntryId>, product: Product, payload: Option<&[u8]>) -> Known {
+        Known { id, session: payload.and_then(|payload| session_of(product, payload)) }
     }
 }
 
@@ -142,12 +142,13 @@ fn set_fields(map: &str, fields: &[(&Box<str>, &Bytes)], commands: &mut Commands
 }
 
 /// Returns the session of a row; `None` if it states neither a time nor a day.
-fn session_of(payload: &[u8]) -> Option<i32> {
+fn session_of(product: Product, payload: &[u8]) -> Option<i32> {
     let facts = RoutingFields::read(std::str::from_utf8(payload).ok()?).ok()?;
     let now = unix_micros() / 1000;
     let stated = facts.timestamp.and_then(|ms| u64::try_from(ms).ok());
     if stated.is_none() && facts.date.is_none() {
         return None;
     }
-    Some(map_cell::session_of(&facts, stated.map_or(now, |ms| ms.min(now)), &mut SessionClock::default()))
+    let at_ms = stated.map_or(now, |ms| ms.min(now));
+    Some(map_cell::session_of(product, &facts, at_ms, &mut SessionClock::default()))
 }

@@ -46,7 +46,8 @@ impl Flush {
         let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
-                let has_row = asked.next().is_some_and(|news| states_session(news));
+                let news = asked.next().ok_or_else(|| StoreFault::answered(&reply))?;
+                let has_row = states_session(news);
                 known.push(match &reply {
                     Reply::Array(Some(fields)) => {
                         let is_large = |at| matches!(fields.get(at), Some(Reply::Integer(_)));
@@ -63,7 +64,7 @@ impl Flush {
                                 (id.ms, of_the_future) = (at_us / 1000, of_the_future + 1);
                             }
                         }
-                        Known::new(id, payload)
+                        Known::new(id, news.destination.product, payload)
                     }
                     Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
                     _ => Known::default(),

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uw_websocket_core::calendar::Product;
 use uw_websocket_core::event::{EntryId, Event, Route};
 use uw_websocket_core::fixtures::{destination, event, route, row};
 use uw_websocket_core::ids::Numbering;
@@ -65,7 +66,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 /// A newest-event hash with a row of this session (days since 1970) and this ID.
 fn known(session: u64, id: EntryId) -> Known {
     let noon = session * 86_400_000 + 16 * 3_600_000;
-    Known::new(Some(id), Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))
+    Known::new(Some(id), Product::BroadOptions, Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn a_kept_board_is_no_news_where_a_newer_one_was_written_since() {
     for (there, written) in [(later, 0), (earlier, 2)] {
         let mut world = World::new();
         world.enter(NewsOrigin::Kept, vec![part(1, 1, 6500)]);
-        let commands = world.write(&Known::new(Some(there), None));
+        let commands = world.write(&Known::new(Some(there), Product::IndexOptions, None));
         assert_eq!(only("HSET", &commands).len(), written, "{there}");
     }
 }

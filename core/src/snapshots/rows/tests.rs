@@ -146,6 +146,25 @@ fn a_series_is_appended_to_or_replaced_by_time_oldest_first() {
 }
 
 #[test]
+fn the_evening_before_a_session_of_index_options_belongs_to_it() {
+    // Sunday 20:30 in New York
+    let sunday = "2026-11-30T01:30:00Z";
+    for (ticker, date) in [("SPX", "2026-11-30"), ("SPY", "2026-11-29")] {
+        let mut rows = Rows::new(Kind::Strikes, ticker);
+        gex_strike(&mut rows, sunday, "6500", "1");
+        let row = Object::parse(rows.shown().next().unwrap()).unwrap();
+        assert_eq!(row.text("date").as_deref(), Some(date), "{ticker}");
+        assert_eq!(row.text("time").as_deref(), Some("2026-11-30T01:30:00.000000Z"));
+    }
+    // the series of Monday begins on Sunday evening, and midnight does not end it
+    let mut rows = Rows::new(Kind::Series, "SPX");
+    for (time, price) in [("2026-11-27T20:00:00Z", "1"), (sunday, "2"), ("2026-11-30T06:00:00Z", "3")] {
+        gex(&mut rows, time, price);
+    }
+    assert_eq!(shown(&rows), ["2026-11-30T01:30:00.000000Z 2", "2026-11-30T06:00:00.000000Z 3"]);
+}
+
+#[test]
 fn rests_row_wins_over_an_event_received_before_its_answer() {
     let base = row("2025-10-03T20:14:00.000000Z", "3");
     let mut rows = series(&[&base], NOON);

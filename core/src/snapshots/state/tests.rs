@@ -182,6 +182,19 @@ fn prices_after_midnight_in_new_york_are_of_another_session() {
 }
 
 #[test]
+fn midnight_does_not_end_the_night_before_a_session() {
+    // Sunday 21:00 to Monday 04:00 in New York is one night, of Monday
+    let base = BASE.replace(TAPE_TIME, "2026-11-30T02:30:00Z").replace("regular", "");
+    let mut state = StockState::default();
+    state.rebase(&base, us("2026-11-30T02:30:01Z")).unwrap();
+    for (time, is_news) in [("2026-11-30T09:00:00Z", false), ("2026-11-30T05:30:00Z", true)] {
+        let event = format!(r#"{{"close":"1","time":{},"vol":1}}"#, us(time) / 1000);
+        state.add(&event, came_at(us(time))).unwrap();
+        assert_eq!(state.has_news(), is_news, "{time}");
+    }
+}
+
+#[test]
 fn within_rests_second_the_volume_tells_and_then_the_receipt() {
     for (volume, after_ms, is_news) in [
         ("70492554", 0, false),
