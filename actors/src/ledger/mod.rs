@@ -110,7 +110,7 @@ pub async fn open(
     // what a peer received is not late: it was the owner until now
     let late = own.late(was_succeeded, if left.is_some() { now } else { own.held_at() + OVERLAP });
     let on_disk = peers.into_iter().fold(on_disk, |disk, peer| Checkpoint::newest(disk, Some(peer)));
-    let Beginning { topics, over, waiting, followed, written, left: mut queues, stored_to } =
+    let Beginning { begun_at, topics, over, waiting, followed, written, left: mut queues, stored_to } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";
                 "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
@@ -118,7 +118,7 @@ pub async fn open(
             life.succeed(&topics, now)
         } else {
             info!(log, "ledger begun"; "redis" => has_redis);
-            Beginning::first(&topics)
+            Beginning::first(&topics, now)
         };
     // the queue of another instance is not in ours
     let stored_to = if left.is_some() { now } else { stored_to.unwrap_or(now) };
@@ -127,7 +127,7 @@ pub async fn open(
             "from" => iso_utc(queue.from_us));
         queues.insert(instance, queue);
     }
-    let tracker = GapTracker::new(topics, Arc::clone(observations));
+    let tracker = GapTracker::new(topics, Arc::clone(observations)).begun_at(begun_at);
     tracker.set_late(late);
     for gap in over {
         tracker.record(gap);

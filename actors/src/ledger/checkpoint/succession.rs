@@ -84,7 +84,7 @@ impl Checkpoint {
         }
         let stored_to = self.unstored.map(|unstored| unstored.stored_to);
         let (waiting, written, left) = (self.waiting, self.written, self.left);
-        Beginning { topics, over, waiting, followed, written, left, stored_to }
+        Beginning { begun_at: self.begun_at, topics, over, waiting, followed, written, left, stored_to }
     }
 
     /// Returns the copy with the latest sign of life. If the one on our disk is of another process, its waiting and
@@ -207,6 +207,8 @@ impl Ours {
 /// The initial state of a process.
 #[derive(Debug)]
 pub struct Beginning {
+    /// When the ledger was begun, in Unix microseconds; 0 if unknown.
+    pub begun_at: u64,
     /// The topics of each connection.
     pub topics: Vec<Vec<Covered>>,
     /// Gaps that end at startup.
@@ -224,11 +226,12 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// Returns the initial state without a previous process.
+    /// Returns the initial state, at `now`, without a previous process.
     #[must_use]
-    pub fn first(connections: &[Vec<String>]) -> Beginning {
+    pub fn first(connections: &[Vec<String>], now: u64) -> Beginning {
         let topics = connections.iter().map(|topics| topics.iter().map(new).collect()).collect();
         Beginning {
+            begun_at: now,
             topics,
             over: Vec::new(),
             waiting: GapQueue::default(),
