@@ -263,6 +263,14 @@ pub enum SocketError {
 #[derive(Debug)]
 pub struct BoundedCodec(ws::Codec);
 
+impl BoundedCodec {
+    /// Creates a client's codec; [`FeedConnector::connect`] returns sockets that have one.
+    #[must_use]
+    pub fn client() -> BoundedCodec {
+        BoundedCodec(ws::Codec::new().client_mode().max_size(MAX_MESSAGE))
+    }
+}
+
 impl Decoder for BoundedCodec {
     type Item = ws::Frame;
     type Error = SocketError;
