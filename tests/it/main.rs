@@ -23,6 +23,7 @@ mod lease;
 mod log_table;
 mod logs;
 mod malformed;
+mod names;
 mod page;
 mod proxy;
 mod reconnect;

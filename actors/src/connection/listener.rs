@@ -194,7 +194,7 @@ impl Listener {
             FeedSession::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
         self.observed().session_begins();
         self.watch.opened();
-        info!(self.log, "connected"; "joins" => topics.len());
+        info!(self.log, "connected"; "joins" => topics.len(), "address" => self.connector.address());
 
         let end = self.listen(&mut socket, &mut session).await;
         if matches!(end, End::Drained) {

@@ -7,6 +7,7 @@
 //! starts and stops it.
 
 pub mod chunk;
+mod connector;
 pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
