@@ -256,7 +256,7 @@ impl Service {
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();
-        LeaseManager::start(pool, &actors.keys.prefix, predecessor, observations, log)
+        LeaseManager::start(pool, self.address.clone(), &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
     }

@@ -127,6 +127,12 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
     refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
 }
 
+/// Returns why a connection is refused, in the words of the server or of a proxy, which this library does not keep.
+pub async fn words(address: &Address) -> Option<String> {
+    let opened = RedisConnection::open(address, &Heartbeat::default()).await;
+    opened.err().map(|fault| fault.to_string())
+}
+
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
     RedisConnection::open(address, &Heartbeat::default()).await?.probe(prefix).await
 }

@@ -8,6 +8,7 @@
 mod chaos;
 mod check;
 mod configured;
+mod crowded;
 mod escapes;
 mod exactly_once;
 mod examples;

@@ -65,28 +65,19 @@ impl Sessions {
         news.origin == NewsOrigin::Stored || known.id <= newest
     }
 
-    /// Adds commands that write the cells and then the newest event, so that a map is never behind the session
-    /// stated by the latter. Returns the number of cells.
-    pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
-        let cells = self.write_cells(news, commands);
-        if let Some(Newest { payload, received_us, id }) = &news.newest {
-            commands.command(&[
-                b"HSET",
-                news.destination.latest.as_bytes(),
-                b"payload",
-                payload,
-                b"received_at",
-                iso_utc(*received_us).as_bytes(),
-                b"stream_id",
-                id_text(*id).as_ref(),
-            ]);
+    /// Forgets the session of a map that was not written.
+    pub(super) fn forget(&mut self, news: &News) {
+        if let Some(map) = &news.destination.map {
+            self.0.remove(map);
         }
-        cells
     }
 
+    /// Adds commands that write the cells; returns their number. They come before the newest event, so that a map is
+    /// never behind the session stated by the latter.
+    ///
     /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
     /// the map's.
-    fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
+    pub(super) fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
         let (Some(map), Some(cells)) = (&news.destination.map, &news.cells) else { return 0 };
         let known = self.0.get(map).copied();
         if known.is_some_and(|session| session > cells.session) {
@@ -109,6 +100,24 @@ impl Sessions {
         }
         self.0.insert(Arc::clone(map), cells.session);
         fields.len()
+    }
+}
+
+impl News {
+    /// Adds the command that writes the newest event; returns the number of events, 0 or 1.
+    pub(super) fn write_newest(&self, commands: &mut Commands) -> usize {
+        let Some(Newest { payload, received_us, id }) = &self.newest else { return 0 };
+        commands.command(&[
+            b"HSET",
+            self.destination.latest.as_bytes(),
+            b"payload",
+            payload,
+            b"received_at",
+            iso_utc(*received_us).as_bytes(),
+            b"stream_id",
+            id_text(*id).as_ref(),
+        ]);
+        1
     }
 }
 

@@ -139,7 +139,13 @@ impl Address {
                 login.arg(arg);
             }
         }
+        // a server that turns connections away says so instead of the first reply, which must not be taken for the
+        // reply to a command that matters
+        if self.login.is_empty() {
+            login.command(&[b"PING"]);
+        }
         link.ask(&login, |reply| match reply {
+            Reply::Error(text) if text.starts_with(b"NOPERM") && self.login.is_empty() => Ok(()),
             Reply::Error(text) => Err(StoreFault::refused(text)),
             _ => Ok(()),
         })
@@ -177,8 +183,8 @@ pub struct Link {
 
 impl Link {
     /// Sends commands and passes each reply, in order, to `accept`. All replies are read even if `accept` fails;
-    /// its first error is returned. If Redis cannot parse the commands it replies with an error and closes the
-    /// connection, possibly before all are sent: that error is the result.
+    /// its first error is returned. If Redis cannot parse the commands, or has no room for the connection, it replies
+    /// with an error and closes the connection, possibly before all are sent: that error is the result.
     pub async fn ask(
         &mut self,
         commands: &Commands,
@@ -195,7 +201,9 @@ impl Link {
             });
             if let Err(lost) = received.await {
                 return match outcome {
-                    Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => outcome,
+                    Err(StoreFault::Refused { refusal: Refusal::Unreadable | Refusal::NoRoom, .. }) => {
+                        outcome
+                    }
                     _ => sent.and(Err(lost)),
                 };
             }
