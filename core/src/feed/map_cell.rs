@@ -37,6 +37,13 @@ pub fn map_cell(
     (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session, at_ms }))
 }
 
+/// Whether a row has no field because it would be too long.
+#[must_use]
+pub fn is_too_long(facts: &RoutingFields<'_>) -> bool {
+    let length = |text: Option<&str>| text.map_or(0, str::len);
+    length(facts.strike.as_deref()) + length(facts.expiry.as_deref()) >= MAX_FIELD
+}
+
 /// Returns the time of a row in Unix milliseconds, and whether it claimed to be in the future.
 #[must_use]
 pub fn row_ms(facts: &RoutingFields<'_>, received_us: u64) -> (u64, bool) {
