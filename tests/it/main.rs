@@ -8,6 +8,7 @@
 mod chaos;
 mod check;
 mod configured;
+mod crowded;
 mod dead_owner;
 mod escapes;
 mod exactly_once;
@@ -24,6 +25,7 @@ mod lease;
 mod log_table;
 mod logs;
 mod malformed;
+mod names;
 mod page;
 mod proxy;
 mod reconnect;
