@@ -21,6 +21,7 @@ use self::connection::ConnectionStatus;
 use self::writer::WriterStatus;
 use super::health::health;
 use super::history::{History, STEP};
+use super::last_minute::LastMinute;
 use super::readiness::{Reason, readiness};
 use super::snapshot::{Snapshot, resident_bytes};
 
@@ -99,14 +100,16 @@ struct MarketStatus {
 
 impl<'s> Status<'s> {
     /// Derives the status from the snapshot.
-    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History) -> Status<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History, latencies: &LastMinute) -> Status<'s> {
         let observations = snapshot.observations;
         let reasons = readiness(observations, Instant::now());
         let redis_up = observations.redis_up();
         let newest = snapshot.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
         let connection = |connection| ConnectionStatus::of(connection, snapshot);
         let channel = |(n, counts)| ChannelStatus::of(counts, history.rates(n), snapshot);
-        let writer = |(n, writer)| WriterStatus::of(n, writer, history.writing(n), snapshot);
+        let writer = |(n, writer)| {
+            WriterStatus::of(n, writer, history.writing(n), &latencies.latencies(n, writer), snapshot)
+        };
         Status {
             service: observations,
             now: iso_utc(snapshot.now),

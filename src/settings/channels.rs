@@ -11,6 +11,9 @@ const MAX_CHOICES: usize = 255;
 
 /// Minimum similarity to a known channel's name, 0 to 1, for an unknown one to be considered a typo.
 const SLIP: f64 = 0.8;
+/// Minimum length of a name in which a single wrong, missing, additional or swapped letter is a typo: of shorter ones
+/// a quarter would be wrong, and many names differ by that.
+const SLIP_LENGTH: usize = 4;
 
 /// Reads `CHANNELS`: each item a channel, or a channel with a symbol.
 pub(super) fn choices(text: &str) -> Result<Vec<ChannelChoice>, String> {
@@ -58,7 +61,8 @@ pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
     let Channel::Other(name) = channel else { return None };
     let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
     let best = Channel::known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) >= SLIP).then_some(best)
+    let is_one_letter = name.len() >= SLIP_LENGTH && strsim::damerau_levenshtein(best.name(), name) == 1;
+    (is_one_letter || likeness(&best) >= SLIP).then_some(best)
 }
 
 fn choice(item: &str) -> Result<ChannelChoice, String> {
@@ -253,6 +257,17 @@ mod tests {
             probably_meant(&Channel::parse("option_trade").unwrap()),
             Some(Channel::parse("option_trades").unwrap())
         );
+        for (slip, meant) in [
+            ("newz", "news"),
+            ("nesw", "news"),
+            ("new", ""),
+            ("pric", "price"),
+            ("prices", "price"),
+            ("dex", ""),
+        ] {
+            let found = probably_meant(&Channel::parse(slip).unwrap());
+            assert_eq!(found.as_ref().map_or("", Channel::name), meant, "{slip}");
+        }
         assert_eq!(probably_meant(&Channel::parse("dark_pool").unwrap()), None);
         assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
+use deadpool_redis::redis::{self, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::redis_pool;
@@ -46,7 +46,7 @@ pub enum LinkError {
 #[derive(Clone)]
 pub struct Link(MultiplexedConnection);
 
-/// A stream, and the ID after which it is read.
+/// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The stream's key.
@@ -79,9 +79,7 @@ type RawEntry = (String, Vec<Vec<u8>>);
 impl Link {
     /// Connects and logs in.
     pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE + BLOCK));
+        let config = redis_pool::connection_config(PATIENCE, PATIENCE + BLOCK);
         let client = redis_pool::client(settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that is loading, or refuses the login, reports it here
@@ -159,6 +157,28 @@ impl Link {
                 let first = first_id(&first)?;
                 let entries = entries.into_iter().map(read).collect::<Result<_, _>>()?;
                 pages.push(Page { entries, first });
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Reads the entries of each place backwards: the latest ones below its ID, latest first, at most `count`, none
+    /// below `since`.
+    pub async fn pages_before(
+        &mut self,
+        places: &[Place],
+        since: EntryId,
+        count: usize,
+    ) -> Result<Vec<Vec<(EntryId, Content)>>, LinkError> {
+        let mut pages = Vec::with_capacity(places.len());
+        for places in places.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for Place { key, after: before } in places {
+                let before = format!("({before}");
+                asked.cmd("XREVRANGE").arg(key).arg(before).arg(since.to_string()).arg("COUNT").arg(count);
+            }
+            for entries in asked.query_async::<Vec<Vec<RawEntry>>>(&mut self.0).await? {
+                pages.push(entries.into_iter().map(read).collect::<Result<_, _>>()?);
             }
         }
         Ok(pages)

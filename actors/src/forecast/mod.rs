@@ -84,6 +84,8 @@ pub struct Forecast {
     pub is_bounded: bool,
     /// Whether the number of symbols is assumed (`*`) rather than counted.
     pub is_market: bool,
+    /// Hours of trading that the age limit keeps; `None` without a limit.
+    pub kept_hours: Option<f64>,
 }
 
 impl Forecast {
@@ -103,12 +105,24 @@ impl Forecast {
             bytes: channels.iter().filter_map(|channel| channel.bytes).fold(0, u64::saturating_add),
             is_bounded: channels.iter().all(|channel| channel.bytes.is_some()),
             is_market: plan.targets == Targets::WholeMarket,
+            kept_hours: kept_trading(retention).map(|kept| kept.as_secs_f64() / 3_600.0),
             channels,
         }
     }
 }
 
 impl ChannelForecast {
+    /// Returns the cap with which the busiest stream would last for this many hours of trading, if its own lasts for
+    /// less.
+    #[must_use]
+    pub fn cap_needed(&self, hours: f64) -> Option<u64> {
+        let lasts = self.cap_hours.filter(|lasts| *lasts < hours)?;
+        // the estimate is accurate to a few digits
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let thousands = (self.cap as f64 * hours / lasts / 1_000.0).ceil() as u64;
+        Some(thousands.saturating_mul(1_000))
+    }
+
     fn new(
         channel: Channel,
         plan: &PlanSettings,

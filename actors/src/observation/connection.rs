@@ -58,6 +58,8 @@ observed! {
         pub refused: Count = "uw_ws_connection_refused_total",
         /// Unexpected disconnects.
         pub disconnects: Count = "uw_ws_connection_disconnects_total",
+        /// Time of the next attempt while the connection waits for it.
+        pub next_attempt_at: Moment,
         /// Time at which the current session was opened.
         #[serde(skip)]
         pub session_since: Moment,

@@ -74,9 +74,15 @@ observed! {
         /// Size of the disk queue, including the retained events that Redis has already confirmed.
         #[serde(skip)]
         pub spool_bytes: Gauge = "uw_ws_spool_bytes",
+        /// Maximum size of the disk queue of a shard; 0 without one.
+        #[serde(skip)]
+        pub spool_limit: Gauge = "uw_ws_spool_limit_bytes",
         /// Time at which the oldest event in the disk queue was received.
         #[serde(skip)]
         pub spool_oldest: Moment,
+        /// Time at which the oldest waiting event was received, if it is in memory.
+        #[serde(skip)]
+        pub memory_oldest: Moment,
         /// Why the disk does not accept appends; `None` while it does.
         #[serde(skip)]
         pub spool_fault: Mutex<Option<String>>,
@@ -143,6 +149,9 @@ observed! {
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
+        /// Why Redis takes no hashes; `None` while it does.
+        #[serde(serialize_with = "unlocked")]
+        pub fault: Mutex<Option<String>>,
         /// Memory of the cached REST bodies.
         pub held_bytes: Gauge = "uw_ws_snapshot_held_bytes",
     }
