@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts, lock};
-use uw_websocket_core::calendar;
+use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
 
 use self::channel::{ChannelStatus, totals};
@@ -92,6 +92,10 @@ struct MarketStatus {
     state: &'static str,
     /// Time of the next change of state.
     until: Option<String>,
+    /// Whether any product that is joined trades, also in extended hours.
+    trading: bool,
+    /// Time at which that changes.
+    trading_changes: Option<String>,
 }
 
 impl<'s> Status<'s> {
@@ -119,7 +123,7 @@ impl<'s> Status<'s> {
                 facts: lock(&observations.redis.facts).clone(),
                 forecast_bytes: observations.redis.forecast_bytes.get().copied(),
             },
-            market: MarketStatus::at(snapshot.now / 1_000),
+            market: MarketStatus::at(snapshot.now / 1_000, &observations.products()),
             totals: totals(&snapshot.channels),
             conserved: snapshot.channels.iter().all(ChannelObservation::is_conserved),
             history_step_seconds: STEP.as_secs(),
@@ -133,8 +137,10 @@ impl<'s> Status<'s> {
 }
 
 impl MarketStatus {
-    fn at(unix_ms: u64) -> MarketStatus {
+    fn at(unix_ms: u64, products: &Products) -> MarketStatus {
         MarketStatus {
+            trading: products.is_trading(unix_ms),
+            trading_changes: products.next_change(unix_ms).map(|at| iso_utc(at * 1_000)),
             state: calendar::market_state(unix_ms).word(),
             until: calendar::market_state_until(unix_ms).map(|at| iso_utc(at * 1_000)),
         }

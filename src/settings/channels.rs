@@ -1,7 +1,9 @@
 //! The lists of channels and symbols. An error states the valid form for all invalid items of a list; it repeats items
 //! verbatim and in full, so that a misplaced secret is still recognised and masked.
 
-use uw_websocket_core::event::{Channel, Scope, Symbol, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::plan::listed;
 use uw_websocket_core::settings::{ChannelChoice, Targets};
 
 /// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
@@ -65,13 +67,25 @@ pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
 
 fn choice(item: &str) -> Result<ChannelChoice, String> {
     let Some((name, ticker)) = item.split_once(':') else {
-        return Ok(ChannelChoice::Channel(channel(item)?));
+        let channel = channel(item)?;
+        if channel.spec().is_some_and(|spec| spec.forms == JoinForms::Contract) {
+            return Err(format!(
+                "`{item}`: {channel} exists with a contract only, such as {channel}:ESZ6; {channel}_trades has all"
+            ));
+        }
+        return Ok(ChannelChoice::Channel(channel));
     };
     let channel = channel(name.trim())?;
-    if channel.spec().is_some_and(|spec| spec.scope == Scope::Global) {
-        return Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"));
+    let symbol = symbol(ticker.trim())?;
+    match channel.spec() {
+        Some(spec) if spec.forms == JoinForms::Plain => {
+            Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"))
+        }
+        Some(spec) if !channel.exists_for(symbol.as_str()) => {
+            Err(format!("`{item}`: {channel} exists for {} only", listed(spec.tickers)))
+        }
+        _ => Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol), channel })),
     }
-    Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol(ticker.trim())?), channel }))
 }
 
 /// A channel's name. One that differs from a known name only by case or by `-` for `_` is a mistake, not a new channel.
@@ -142,13 +156,23 @@ mod tests {
     #[test]
     fn a_channel_may_have_a_symbol_of_its_own() {
         assert_eq!(names("option_trades:spxw,option_trades"), ["option_trades:SPXW", "option_trades"]);
-        assert_eq!(names("lit_trades:SPY"), ["lit_trades:SPY"]);
+        assert_eq!(names("something_new:SPY"), ["something_new:SPY"]);
     }
 
     #[test]
     fn a_global_channel_takes_no_symbol() {
         assert!(choices("flow-alerts:SPY").unwrap_err().contains("for all symbols only"));
         assert!(choices("news:SPY").is_err());
+        assert!(choices("lit_trades:SPY").unwrap_err().contains("for all symbols only"));
+    }
+
+    #[test]
+    fn a_form_that_does_not_exist_is_refused_with_what_does() {
+        let bare = choices("futures").unwrap_err();
+        assert!(bare.contains("futures:ESZ6") && bare.contains("futures_trades"), "{bare}");
+        assert_eq!(names("futures:esz6,futures_trades"), ["futures:ESZ6", "futures_trades"]);
+        assert!(choices("periscope:SPY").unwrap_err().contains("exists for SPX, VIX, XSP and NANOS only"));
+        assert_eq!(names("periscope:spx"), ["periscope:SPX"]);
     }
 
     #[test]
@@ -244,7 +268,7 @@ mod tests {
             let found = probably_meant(&Channel::parse(slip).unwrap());
             assert_eq!(found.as_ref().map_or("", Channel::name), meant, "{slip}");
         }
-        assert_eq!(probably_meant(&Channel::parse("lit_trades").unwrap()), None);
+        assert_eq!(probably_meant(&Channel::parse("dark_pool").unwrap()), None);
         assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);
     }
 }

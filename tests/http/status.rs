@@ -183,6 +183,8 @@ fn the_market_has_a_state_that_ends() {
     let status = get(&side, "/api/status").json();
     let market = &status["market"];
     assert!(["open", "closed", "holiday"].contains(&market["state"].as_str().unwrap()), "{market}");
+    assert!(market["trading"].is_boolean(), "{market}");
+    assert!(market["trading_changes"].as_str().unwrap() > status["now"].as_str().unwrap(), "{market}");
     assert!(market["until"].as_str().unwrap() > status["now"].as_str().unwrap(), "{market}");
 }
 

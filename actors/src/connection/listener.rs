@@ -14,7 +14,6 @@ use slog::{Logger, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
-use uw_websocket_core::calendar::{self, MarketState};
 use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
@@ -23,7 +22,9 @@ use super::attempts::Attempts;
 use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
-use super::session::{Acknowledged, Death, Due, FeedSession, join_frame};
+use super::pace::ReadPace;
+use super::session::{Acknowledged, Due, FeedSession, join_frame};
+use super::silence::SilenceWatch;
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::gap::GapReason;
@@ -34,7 +35,7 @@ use crate::supervisor::Heartbeat;
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of the close frame: at shutdown the remaining time belongs to the writers.
+/// Timeout of the close frame: at shutdown the time belongs to the writers.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Minimum duration of a pause in reading that is logged; shorter ones are normal if the feed is faster than Redis.
 const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ pub struct Listener {
     pub forwarder: Forwarder,
     /// Inboxes by shard; nothing is read until all of them have a writer.
     pub inboxes: Vec<Arc<Inbox>>,
+    /// Detects silence.
+    pub silence: SilenceWatch,
     /// Records gaps.
     pub watch: Watch,
     /// State and counters, also read by HTTP and the status page.
@@ -173,9 +176,8 @@ impl Listener {
     async fn session(&mut self, mut socket: FeedSocket) -> (End, Duration) {
         let opened = Instant::now();
         let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
-        let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
-        let mut session =
-            FeedSession::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
+        let mut session = FeedSession::new(topics.iter().map(String::as_str), self.ping_interval, opened);
+        self.silence.session_begins(opened);
         self.observed().session_begins();
         self.watch.opened();
         info!(self.log, "connected"; "joins" => topics.len());
@@ -193,6 +195,7 @@ impl Listener {
     async fn listen(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> End {
         let mut assembler = Assembler::default();
         let mut chunk = Vec::with_capacity(CHUNK);
+        let mut pace = ReadPace::new(Instant::now());
         loop {
             self.beat.beat();
             if let Some(end) = self.do_due(socket, session).await {
@@ -206,10 +209,11 @@ impl Listener {
                 _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
                 () = self.faults.reach(FaultPoint::NoRoom).then(|()| self.forwarder.room()), if !reads => continue,
-                read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
+                read = pace.rest().then(|()| next_chunk(socket, &mut assembler, &mut chunk)), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.faults.strike_at(FaultPoint::FramesRead);
+            pace.read(read_at.instant, chunk.len());
             let has_frames = !chunk.is_empty();
             let asked = self.accept(&mut chunk, read_at, session);
             self.faults.strike_at(FaultPoint::ChunkTaken);
@@ -236,9 +240,7 @@ impl Listener {
                         return end;
                     }
                 }
-                Asked::Close(reason) => {
-                    return lost(self.connector.redact(&closed(reason)));
-                }
+                Asked::Close(reason) => return lost(self.connector.redact(&closed(reason))),
             }
             if let Err(error) = read {
                 return self.unreadable(&error);
@@ -248,8 +250,11 @@ impl Listener {
 
     /// Sends the joins and pings that are due.
     async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> Option<End> {
-        let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
-        while let Some(due) = session.due(Instant::now(), market_is_open) {
+        let silence = self.silence.look(Instant::now(), unix_micros() / 1000, self.blocked.is_none());
+        if let Some(silence) = silence {
+            return Some(End::Lost(GapReason::Silence, silence.to_string()));
+        }
+        while let Some(due) = session.due(Instant::now()) {
             let message = match due {
                 Due::Join(position) => {
                     let topic = session.topic(position);
@@ -264,11 +269,8 @@ impl Listener {
                     ws::Message::Text(join_frame(topic).into())
                 }
                 Due::Ping => ws::Message::Ping(Bytes::new()),
-                Due::Dead(Death::NoPong) => {
+                Due::Dead => {
                     return Some(End::Lost(GapReason::Death, "no pong within the ping interval".into()));
-                }
-                Due::Dead(Death::Silence) => {
-                    return Some(End::Lost(GapReason::Silence, "no event for 75 s in market hours".into()));
                 }
             };
             if let Some(end) = self.send(socket, message).await {
@@ -324,14 +326,10 @@ impl Listener {
         self.faults.strike_at(FaultPoint::FrameTaken);
         match self.decoder.take(frame, read_at) {
             Decoded::Event(event) => {
-                session.event(read_at.instant);
-                self.observed().last_event_at.set(read_at.unix_us);
+                self.note_event(read_at);
                 self.forwarder.push(event, read_at);
             }
-            Decoded::Filtered => {
-                session.event(read_at.instant);
-                self.observed().last_event_at.set(read_at.unix_us);
-            }
+            Decoded::Filtered => self.note_event(read_at),
             Decoded::Acknowledged(topic) => {
                 if session.acknowledge(&topic) == Acknowledged::Joined {
                     self.watch.joined(&topic);
@@ -342,6 +340,11 @@ impl Listener {
             Decoded::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
             Decoded::Nothing => {}
         }
+    }
+
+    fn note_event(&mut self, read_at: ReadAt) {
+        self.silence.event(read_at.instant);
+        self.observed().last_event_at.set(read_at.unix_us);
     }
 
     /// Logs a new refusal as such; others count as rejected frames, which are sampled: a feed may refuse

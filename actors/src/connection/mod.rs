@@ -2,9 +2,9 @@
 //!
 //! In the order of an event: [`transport`] (socket → message), [`decoder`] (message → event and its route, by the
 //! pure [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards).
-//! [`session`] schedules joins and pings on an open socket, [`attempts`] the next attempt, by [`reconnect`] and
-//! [`handshakes`]; [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the
-//! actor here starts and stops it.
+//! [`session`] schedules joins and pings on an open socket, [`silence`] detects a dead one, [`attempts`] schedules
+//! the next attempt, by [`reconnect`] and [`handshakes`]; [`trial`] is one handshake and one join, for `check`. The
+//! [`listener`] is the loop over them; the actor here starts and stops it.
 
 pub mod attempts;
 pub mod chunk;
@@ -12,8 +12,10 @@ pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
 pub mod listener;
+mod pace;
 pub mod reconnect;
 pub mod session;
+pub mod silence;
 pub mod transport;
 pub mod trial;
 
@@ -26,6 +28,7 @@ use forwarder::Forwarder;
 use handshakes::Handshakes;
 use listener::Listener;
 use reconnect::ReconnectPolicy;
+use silence::SilenceWatch;
 use slog::{Logger, error};
 use tokio::sync::watch;
 use transport::FeedConnector;
@@ -97,6 +100,7 @@ impl Connection {
         let policy = ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max);
         let attempts = Attempts::new(handshakes, policy, Arc::clone(&observations), position, log.clone());
         let listener = Listener {
+            silence: SilenceWatch::new(observations.connections[position].watched.clone()),
             plan,
             connector,
             ping_interval: settings.feed.ping_interval,

@@ -130,6 +130,8 @@ labelled! {
         Unreadable = "unreadable",
         /// An event cannot be converted to a part of a body.
         Untranslatable = "untranslatable",
+        /// A board was dropped before all its frames were there.
+        IncompleteBoard = "incomplete_board",
     }
 }
 
@@ -142,7 +144,8 @@ observed! {
         /// Bodies under `rest:` rewritten because another writer had stored older rows.
         pub healed: Count = "uw_ws_snapshot_healed_total",
         /// Snapshot problems: `conflict` and `put_off` are retried; `refused` by Redis; `unreadable` bodies are left
-        /// untouched; `untranslatable` and `skipped` events are in their streams only.
+        /// untouched; `untranslatable` and `skipped` events, and those of an `incomplete_board`, are in their streams
+        /// only.
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",

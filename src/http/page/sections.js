@@ -17,9 +17,11 @@ const MARKET = {
   holiday: ['Market holiday', 'opens'],
 };
 
-function marketOf({ market: { state, until }, now }) {
+function marketOf({ market: { state, until, trading, trading_changes: end }, now }) {
   const [present, change] = MARKET[state] ?? [words(state), 'changes'];
-  return until ? `${present}, ${change} in ${spanBetween(now, until)}` : present;
+  const text = until ? `${present}, ${change} in ${spanBetween(now, until)}` : present;
+  if (state === 'open' || !trading) return text;
+  return end ? `${text}; extended hours for another ${spanBetween(now, end)}` : `${text}; extended hours`;
 }
 
 export function showFigures(status) {
