@@ -35,6 +35,8 @@ labelled! {
         Rejected = "rejected",
         /// The process was stopped.
         Shutdown = "shutdown",
+        /// Nothing is missing: events of an owner that another instance had succeeded were stored behind newer ones.
+        Late = "late",
     }
 }
 
@@ -62,6 +64,9 @@ impl GapReason {
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
+            GapReason::Late => {
+                "nothing is missing: events of a former owner, received in this interval, were stored behind newer ones"
+            }
         }
     }
 
