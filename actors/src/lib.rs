@@ -29,6 +29,7 @@ pub mod backoff;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
+mod forgetting;
 mod future_times;
 mod glob;
 pub mod log_throttle;

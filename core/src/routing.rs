@@ -14,10 +14,7 @@ use hashbrown::HashMap;
 use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
 use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
-
-/// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
-/// cleared and rebuilt, so a hostile feed costs time but no memory.
-const MAX_REMEMBERED: usize = 16_384;
+use crate::tables::{MAX_ROUTES, share};
 
 /// Maximum number of symbols of one event that get their own entry. No known headline names more than a handful;
 /// the full stream holds the event in any case, so a hostile frame cannot multiply itself.
@@ -61,7 +58,10 @@ pub struct Router {
     keys: KeySettings,
     shards: usize,
     topics: HashMap<Box<str>, Known, RandomState>,
+    /// Cleared and rebuilt at its bound.
     by_symbol: HashMap<(ChannelIndex, Box<str>), Arc<Route>, RandomState>,
+    max_routes: usize,
+    forgotten: u64,
 }
 
 /// The routing rule of a topic.
@@ -84,6 +84,8 @@ impl Router {
             shards,
             topics: HashMap::default(),
             by_symbol: HashMap::default(),
+            max_routes: share(MAX_ROUTES, plan.max_connections),
+            forgotten: 0,
         };
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
@@ -106,6 +108,11 @@ impl Router {
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
             }
         }
+    }
+
+    /// Returns the number of routes that left the cache since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn fan_out(
@@ -139,7 +146,8 @@ impl Router {
             _ => self.route(index, None, &symbols),
         };
         if let Some(memory) = memory {
-            if self.by_symbol.len() >= MAX_REMEMBERED {
+            if self.by_symbol.len() >= self.max_routes {
+                self.forgotten += self.by_symbol.len() as u64;
                 self.by_symbol.clear();
             }
             self.by_symbol.insert(memory, Arc::clone(&route));
@@ -307,10 +315,11 @@ mod tests {
     #[test]
     fn remembers_a_bounded_number_of_symbols() {
         let mut router = router(&["price"], "*", &["price"]);
-        for n in 0..MAX_REMEMBERED + 10 {
+        for n in 0..router.max_routes + 10 {
             let payload = format!(r#"{{"ticker":"T{n}"}}"#);
             assert_eq!(streams(&mut router, "price", &payload), [format!("uw:ws:price:T{n}")]);
         }
-        assert!(router.by_symbol.len() <= MAX_REMEMBERED);
+        assert!(router.by_symbol.len() <= router.max_routes);
+        assert_eq!(router.take_forgotten(), router.max_routes as u64);
     }
 }

@@ -37,6 +37,7 @@ mod start;
 mod streams;
 mod supervision;
 mod support;
+mod symbols;
 mod tail;
 mod tls;
 mod traffic;

@@ -19,6 +19,7 @@ use std::time::Instant;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::next_id;
 use uw_websocket_core::settings::{KeySettings, Retention};
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::restore::{Restorer, last_ids};
 use super::scope::WriterScope;
@@ -65,9 +66,9 @@ impl Reconciler {
         Reconciler {
             doubt: shard.queue.end(),
             restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
+            streams: Streams::default().bounded(share(MAX_STREAMS, shard.shards)),
             shard,
             keys,
-            streams: Streams::default(),
             passed_ids: LogThrottle::default(),
             scope,
         }
@@ -116,7 +117,10 @@ impl Reconciler {
         }
         self.scope.faults.reach(FaultPoint::Reconciling).await;
         let stored = self.stored_of(connection, queue, lent, &behind).await?;
-        let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
+        // both are in the order of the batch
+        let mut skipped = stored.iter().peekable();
+        let late: Vec<Entry> =
+            behind.into_iter().filter(|entry| skipped.next_if_eq(&entry).is_none()).collect();
         if late.is_empty() {
             let last_ids = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, last_ids));

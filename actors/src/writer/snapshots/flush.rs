@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use slog::warn;
 use tokio::task::yield_now;
 use tokio::time::sleep;
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::bodies::Bodies;
 use super::budget::{Budget, Haste};
@@ -21,7 +22,7 @@ use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
+use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble, Table};
 use crate::writer::scope::WriterScope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
@@ -60,6 +61,7 @@ pub struct Flush {
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
     pub(super) refused: LogThrottle,
+    pub(super) full: LogThrottle,
     pub(super) untranslatable: LogThrottle,
     pub(super) ahead: LogThrottle,
     pub(super) faults: LogThrottle,
@@ -81,7 +83,7 @@ impl Flush {
             snapshots,
             store,
             scope,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(share(MAX_STREAMS, shards)),
             bodies: Bodies::new(shards),
             connection: 0,
             script: BodyScript::default(),
@@ -91,6 +93,7 @@ impl Flush {
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             refused: LogThrottle::default(),
+            full: LogThrottle::default(),
             untranslatable: LogThrottle::default(),
             ahead: LogThrottle::default(),
             faults: LogThrottle::default(),
@@ -201,6 +204,7 @@ impl Flush {
         let mut known = unknown.iter().zip(known);
         let mut next = known.next();
         let (mut commands, mut cells, mut latest) = (Commands::default(), 0, 0);
+        let mut wanted = Vec::with_capacity(news.len());
         for news in news {
             let mut is_news = true;
             if let Some((unknown, known_here)) = &next
@@ -209,10 +213,13 @@ impl Flush {
                 is_news = self.sessions.learn(news, known_here);
                 next = known.next();
             }
-            if !is_news {
-                continue;
+            if is_news {
+                wanted.push(news);
             }
-            cells += self.sessions.write(news, &mut commands);
+        }
+        let left_out = self.cells_without_room(&wanted).await?;
+        for news in wanted {
+            cells += self.sessions.write(news, &left_out, &mut commands);
             latest += u64::from(news.newest.is_some());
             if commands.bytes().len() >= CHUNK {
                 self.send(&commands).await?;
@@ -222,6 +229,8 @@ impl Flush {
         self.send(&commands).await?;
         self.observed().writes.of(SnapshotKind::Map).add(cells as u64);
         self.observed().writes.of(SnapshotKind::Latest).add(latest);
+        let forgotten = self.sessions.take_forgotten();
+        self.scope.note_forgotten(Table::Maps, forgotten);
         Ok(())
     }
 
@@ -266,7 +275,7 @@ impl Flush {
             }
             events.push((Arc::clone(&rest.key), &news.rows));
         }
-        if let Err(fault) = self.read(&unknown).await {
+        if let Err(fault) = self.read_new(&unknown).await {
             // must not count as known
             for key in &unknown {
                 self.bodies.forget(key);
@@ -306,8 +315,9 @@ impl Flush {
     }
 
     fn bound_bodies(&mut self) {
-        let bytes = self.bodies.bound(Instant::now());
+        let (bytes, evicted) = self.bodies.bound(Instant::now());
         self.observed().held_bytes.set(bytes as u64);
+        self.scope.note_forgotten(Table::Bodies, evicted);
     }
 
     /// Merges events into a body.

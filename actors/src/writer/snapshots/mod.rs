@@ -6,10 +6,11 @@
 //! reads pending content again from the disk queue, which keeps stored records for a while.
 //!
 //! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `bodies`
-//! caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
+//! caches REST bodies, `crowded` bounds maps, `reading` reads and `settle` updates them through `script`, within a `budget`.
 
 mod bodies;
 mod budget;
+mod crowded;
 pub mod flush;
 mod hashes;
 pub mod pending;

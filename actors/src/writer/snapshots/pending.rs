@@ -12,9 +12,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
+use uw_websocket_core::tables::MAX_STREAMS;
 
-/// Number of write times at which obsolete ones are purged.
+/// Minimum number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
+/// Memory of the entry of a destination, with its keys, besides its payloads.
+const NEWS_BYTES: usize = 1_024;
 /// Approximate maximum of kept events pending for a body, the newest ones: as many rows as a body shows.
 const KEPT_ROWS: usize = 4_096;
 /// Memory of an entry besides its payload.
@@ -44,7 +47,10 @@ pub struct News {
     pub(super) rows: Vec<RestEvent>,
     /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
+    /// Memory of the payloads.
     bytes: usize,
+    /// Memory included in the sum of all.
+    counted: usize,
 }
 
 /// The newest event of an destination.
@@ -83,6 +89,8 @@ pub(super) struct Pending {
     news: HashMap<(NewsOrigin, Arc<str>), News, RandomState>,
     dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
+    /// Number of write times at which obsolete ones are purged next.
+    purge_at: usize,
     bytes: usize,
 }
 
@@ -95,6 +103,7 @@ impl Pending {
             news: HashMap::default(),
             dues: BTreeSet::new(),
             written_at: HashMap::default(),
+            purge_at: REMEMBERED_TIMES,
             bytes: 0,
         }
     }
@@ -145,9 +154,10 @@ impl Pending {
             self.dues.insert((due.max(now), origin, Arc::clone(&destination.stream)));
             News::new(Arc::clone(destination), origin)
         });
-        let before = news.bytes;
+        let before = news.counted;
         change(news);
-        self.bytes = self.bytes + news.bytes - before;
+        news.counted = NEWS_BYTES + news.bytes;
+        self.bytes = self.bytes + news.counted - before;
     }
 
     /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one destination's if there is
@@ -168,8 +178,8 @@ impl Pending {
             }
             self.written_at.insert(Arc::clone(&stream), now);
             if let Some(news) = self.news.remove(&(origin, stream)) {
-                bytes += news.bytes;
-                self.bytes -= news.bytes;
+                bytes += news.counted;
+                self.bytes -= news.counted;
                 taken.push(news);
             }
         }
@@ -189,10 +199,17 @@ impl Pending {
     /// Records that the hashes of a stream were written: they are not due for the interval.
     pub(super) fn written(&mut self, stream: &Arc<str>, now: Instant) {
         self.written_at.insert(Arc::clone(stream), now);
-        if self.written_at.len() >= REMEMBERED_TIMES {
-            let interval = self.interval;
-            self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() < self.purge_at {
+            return;
         }
+        let interval = self.interval;
+        self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() > MAX_STREAMS {
+            // these hashes may be written again before their interval has passed
+            self.written_at.clear();
+        }
+        // rarely, as each purge looks at all of them
+        self.purge_at = REMEMBERED_TIMES.max(2 * self.written_at.len());
     }
 
     /// Returns the memory of the pending content.
@@ -213,6 +230,7 @@ impl News {
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
+            counted: 0,
         }
     }
 

@@ -1,0 +1,76 @@
+//! Symbols without end: a whole market whose every event names a symbol that never comes again.
+
+use std::time::Instant;
+
+use crate::support::feed::wire;
+use crate::support::{Feed, RedisServer, SOON, Setup, wait_for};
+
+/// What the README promises, whatever the feed sends.
+const MEMORY: u64 = 256 * 1024 * 1024;
+/// The channels with all kinds of hashes: with a body alone, with a map and a body, with a map, with none.
+const CHANNELS: [&str; 4] = ["price", "gex_strike", "gex_strike_expiry", "option_trades"];
+/// Symbols of `make test`: several times what any table holds.
+const SYMBOLS: usize = 200_000;
+/// Symbols of `make symbols`.
+const ALL_SYMBOLS: usize = 2_000_000;
+/// Events per write.
+const AT_ONCE: usize = 10_000;
+
+/// The only event of the `n`-th symbol, on the channel whose turn it is.
+fn event(n: usize) -> Vec<u8> {
+    let channel = CHANNELS[n % CHANNELS.len()];
+    let at = jiff::Timestamp::now().as_millisecond();
+    let payload = match channel {
+        "price" => format!(r#"{{"ticker":"S{n}","close":"562.82","time":{at},"vol":{n}}}"#),
+        "option_trades" => format!(r#"{{"underlying_symbol":"S{n}","id":"{n}","executed_at":{at}}}"#),
+        _ => format!(
+            r#"{{"ticker":"S{n}","expiry":"2099-01-01","timestamp":{at},"strike":"290","price":"562.96"}}"#
+        ),
+    };
+    wire::event(channel, &payload)
+}
+
+fn send(feed: &Feed, symbols: usize) {
+    for from in (0..symbols).step_by(AT_ONCE) {
+        for (at, channel) in CHANNELS.iter().enumerate() {
+            let of_channel = (from..(from + AT_ONCE).min(symbols)).filter(|n| n % CHANNELS.len() == at);
+            feed.send_raw(channel, &of_channel.flat_map(event).collect::<Vec<u8>>());
+        }
+    }
+}
+
+fn run(symbols: usize) {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", &CHANNELS.join(","));
+    let mut service = setup.clone().start_ready();
+    redis.kill9();
+    send(&feed, symbols);
+    service.wait_for_metric("uw_ws_spool_events", &[], symbols as u64);
+    println!("peak while redis is away: {} MiB", service.peak_resident_bytes() >> 20);
+    let before = service.peak_resident_bytes();
+    service.kill9();
+    redis.restart(&[]);
+    let began = Instant::now();
+    let service = service.start_again(&setup);
+    wait_for("everything is stored", 40 * SOON, || {
+        let stored = service.metrics().sum("uw_ws_events_stored_total", &[]);
+        if stored == symbols as u64 { Ok(()) } else { Err(stored.to_string()) }
+    });
+    let elapsed = began.elapsed().as_secs_f64();
+    let peak = service.peak_resident_bytes();
+    println!("drained {:.0} events/s; peak {} MiB, of heap {} MiB", symbols as f64 / elapsed, peak >> 20, 0);
+    println!("{:#}", service.status()["writers"]);
+    assert!(before < MEMORY && peak < MEMORY, "{before}, {peak}");
+    service.finish();
+}
+
+#[test]
+fn one_off_symbols_take_a_bounded_memory() {
+    run(SYMBOLS);
+}
+
+#[test]
+#[ignore = "two million symbols: `make symbols`"]
+fn two_million_one_off_symbols() {
+    run(ALL_SYMBOLS);
+}
