@@ -59,7 +59,8 @@ fn run(symbols: usize) {
     let elapsed = began.elapsed().as_secs_f64();
     let peak = service.peak_resident_bytes();
     println!("drained {:.0} events/s; peak {} MiB, of heap {} MiB", symbols as f64 / elapsed, peak >> 20, 0);
-    println!("{:#}", service.status()["writers"]);
+    println!("cpu {:?}; {}", service.cpu(), redis.command::<String>(&["INFO", "cpu"]));
+    println!("{}", redis.command::<String>(&["INFO", "commandstats"]));
     assert!(before < MEMORY && peak < MEMORY, "{before}, {peak}");
     service.finish();
 }

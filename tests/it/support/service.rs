@@ -314,6 +314,22 @@ impl Service {
         memory_bytes(self.child.id(), "VmHWM:").expect("the process runs")
     }
 
+    /// Begins anew with [`Self::peak_private_bytes`].
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// The most that the process has had resident without mapped files, since the last [`Self::forget_peak`].
+    pub(crate) fn peak_private_bytes(&self) -> u64 {
+        self.peak_resident_bytes() - memory_bytes(self.child.id(), "RssFile:").expect("the process runs")
+    }
+
+    /// Grants the process no more private memory than this: the allocation that would exceed it fails.
+    pub(crate) fn limit_data(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Data) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Data, limit).unwrap();
+    }
+
     /// CPU time that the process has used.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();

@@ -79,13 +79,10 @@ impl Sessions {
     /// Returns the map if its number of fields must be queried before these cells are written.
     pub(super) fn may_be_full<'n>(&self, news: &'n News) -> Option<(&'n Arc<str>, &'n Cells)> {
         let (map, cells) = (news.destination.map.as_ref()?, news.cells.as_ref()?);
-        let known = self.maps.get(map);
-        let has_room = match known {
-            Some(known) if known.session != cells.session => cells.fields.len() <= MAX_FIELDS,
-            known => known
-                .and_then(|known| known.fields)
-                .is_some_and(|fields| fields + cells.fields.len() <= MAX_FIELDS),
-        };
+        // rows of another session than the map's begin it anew
+        let known = self.maps.get(map).filter(|known| known.session == cells.session);
+        let before = known.map_or(Some(0), |known| known.fields);
+        let has_room = before.is_some_and(|before| before + cells.fields.len() <= MAX_FIELDS);
         (!has_room).then_some((map, cells))
     }
 
