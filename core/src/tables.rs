@@ -29,6 +29,10 @@ pub fn keep_highest<K: Eq + Hash, V, O: Ord + Copy, S: BuildHasher>(
     if surplus == 0 {
         return 0;
     }
+    if max == 0 {
+        entries.clear();
+        return surplus as u64;
+    }
     let mut values: Vec<O> = entries.values().map(&order).collect();
     let (lower, lowest_kept, _) = values.select_nth_unstable(surplus);
     let lowest_kept = *lowest_kept;

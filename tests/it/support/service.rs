@@ -84,6 +84,14 @@ impl Setup {
     /// holds a secret.
     #[track_caller]
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (code, stdout, stderr) = self.output(arguments);
+        eprintln!("{arguments:?}: {stderr}\n{stdout}");
+        (code, stdout)
+    }
+
+    /// The same, with standard error and without repeating either.
+    #[track_caller]
+    pub(crate) fn output(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
         program
             .args(arguments)
@@ -95,8 +103,7 @@ impl Setup {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         assert_no_secret(&(stdout.clone() + &stderr));
-        eprintln!("{arguments:?}: {stderr}\n{stdout}");
-        (output.status.code(), stdout)
+        (output.status.code(), stdout, stderr)
     }
 
     /// Starts the process.
