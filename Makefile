@@ -31,7 +31,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of t
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture chaos::long_run
+
+symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis
+	@config/install-tools.sh cc redis-server
+	cargo test --release --features fault-injection --test it -- \
+	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
 
 reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis

@@ -235,7 +235,7 @@ impl Places {
 
 proptest! {
     // each case starts a dozen commands and two services
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20, ..ProptestConfig::with_cases(3) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20, ..ProptestConfig::with_cases(6) })]
 
     #[test]
     fn no_text_of_others_controls_a_terminal_or_breaks_json(text in any_text()) {

@@ -5,7 +5,7 @@ use crate::support::sample::payload;
 use crate::support::tool::Tool;
 
 /// What is said of each.
-const SKIPPED: &str = "more than 4 MiB";
+const SKIPPED: &str = "more than 5 MiB";
 
 /// Adds an entry with a value of this size, without a copy of it here.
 fn add(redis: &RedisServer, stream: &str, id: &str, bytes: usize) {

@@ -196,6 +196,8 @@ mod tests {
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
+            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

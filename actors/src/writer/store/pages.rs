@@ -9,8 +9,8 @@ use super::Store;
 use super::fault::StoreFault;
 use super::resp::{Bound, Commands, Reply, id_text};
 
-/// Maximum wire size of an entry: the largest message of the feed, and the names around it.
-pub const MAX_ENTRY: usize = 4 * 1024 * 1024 + 64 * 1024;
+/// Maximum wire size of an entry: the largest message of the feed has 4 MiB, with the names around it a little more.
+pub const MAX_ENTRY: usize = 5 * 1024 * 1024;
 /// Minimum wire size of a page, so that usual entries are not read one by one.
 const MIN_PAGE: usize = 64 * 1024;
 /// Maximum elements of a page: entries with some fields each.
