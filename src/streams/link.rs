@@ -48,7 +48,7 @@ pub enum LinkError {
 /// The connection.
 pub struct Link(Store);
 
-/// A stream, and the ID after which it is read.
+/// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The stream's key.
@@ -77,6 +77,13 @@ pub struct Page {
     pub has_more: bool,
     /// The first entry still in the stream.
     pub first: Option<EntryId>,
+}
+
+impl Page {
+    fn of(page: StreamPage, first: Option<EntryId>) -> Page {
+        let StreamPage { entries, too_large, has_more } = page;
+        Page { entries: entries.into_iter().map(read).collect(), too_large, has_more, first }
+    }
 }
 
 /// A page of `SCAN`: the next cursor and the keys.
@@ -167,19 +174,29 @@ impl Link {
         count: usize,
     ) -> Result<Vec<Page>, LinkError> {
         let bytes = page_bytes(places.len());
-        let range =
-            |place: &'p Place| StreamRange { key: &place.key, after: place.after, until, count, bytes };
+        let range = |place: &'p Place| StreamRange::new(&place.key, place.after, until, (count, bytes));
         let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
         let pages = self.0.pages(&ranges).await?;
-        let keys: Vec<&str> = ranges.iter().map(|range| range.key).collect();
+        let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
         let firsts = self.0.ends(&keys, End::First).await?;
-        let page = |(page, first): (StreamPage, EntryId)| Page {
-            entries: page.entries.into_iter().map(read).collect(),
-            too_large: page.too_large,
-            has_more: page.has_more,
-            first: (first != EntryId::default()).then_some(first),
+        let first = |first: EntryId| (first != EntryId::default()).then_some(first);
+        Ok(pages.into_iter().zip(firsts).map(|(page, id)| Page::of(page, first(id))).collect())
+    }
+
+    /// Reads the entries of each place backwards: the latest ones below its ID, latest first, at most `count`, none
+    /// below `since`.
+    pub async fn pages_before<'p>(
+        &mut self,
+        places: &'p [Place],
+        since: EntryId,
+        count: usize,
+    ) -> Result<Vec<Page>, LinkError> {
+        let bytes = page_bytes(places.len());
+        let range = |place: &'p Place| {
+            StreamRange::new(&place.key, place.after, Some(since), (count, bytes)).backwards()
         };
-        Ok(pages.into_iter().zip(firsts).map(page).collect())
+        let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
+        Ok(self.0.pages(&ranges).await?.into_iter().map(|page| Page::of(page, None)).collect())
     }
 
     /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most

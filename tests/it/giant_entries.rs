@@ -44,6 +44,19 @@ fn tail_reads_pages_of_any_size_and_skips_giant_entries() {
 }
 
 #[test]
+fn the_last_ones_are_found_behind_giant_entries() {
+    let redis = RedisServer::start();
+    (1..=5).for_each(|n| add_event(&redis, &format!("{n}-0")));
+    add(&redis, "uw:ws:price:SPY", "6-0", 20 << 20);
+    add_event(&redis, "7-0");
+    let (lines, complaints) = run(&["tail", "--no-follow", "--json", "-n", "3"], &redis);
+    let ids: Vec<&str> =
+        lines.iter().filter_map(|line| line.split("\"id\":\"").nth(1)?.split('"').next()).collect();
+    assert_eq!(ids, ["4-0", "5-0", "7-0"]);
+    assert_eq!(complaints.matches(SKIPPED).count(), 1, "{complaints}");
+}
+
+#[test]
 fn tail_follows_beyond_giant_entries() {
     let redis = RedisServer::start();
     add_event(&redis, "1-0");

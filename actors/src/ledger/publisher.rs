@@ -108,7 +108,7 @@ impl GapPublisher {
     /// Reads at most `count` entries after an ID (`0-0` for all): a few calls read the whole ledger without blocking
     /// Redis for long.
     pub async fn read_after(&mut self, after: EntryId, count: usize) -> Result<StreamPage, PostError> {
-        let range = StreamRange { key: &self.stream, after, until: None, count, bytes: MAX_ENTRY };
+        let range = StreamRange::new(&self.stream, after, None, (count, MAX_ENTRY));
         Ok(self.store.pages(&[range]).await?.pop().unwrap_or_default())
     }
 }

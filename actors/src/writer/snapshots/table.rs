@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
+use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::Event;
 use uw_websocket_core::tables::share;
 
@@ -106,6 +107,7 @@ impl Snapshots {
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
         let mut skipped = 0;
+        let mut not_boards = 0;
         for event in events {
             if pending.bytes() > 2 * self.0.max_bytes {
                 skipped += 1;
@@ -113,6 +115,10 @@ impl Snapshots {
             }
             for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
                 let entered = (event, destination, event.ids.get(outlet_at));
+                if let Frame::Fragment { key, .. } = destination.frame {
+                    not_boards += u64::from(pending.part(origin, key, entered, now).is_err());
+                    continue;
+                }
                 newest.insert(&destination.stream, entered);
                 pending.row(origin, entered, now);
             }
@@ -120,6 +126,9 @@ impl Snapshots {
         for newest in newest.into_values() {
             pending.newest(origin, newest, now);
         }
+        let troubles = &self.observed().troubles;
+        troubles.of(SnapshotTrouble::Untranslatable).add(not_boards);
+        troubles.of(SnapshotTrouble::IncompleteBoard).add(pending.take_dropped_boards());
         drop(pending);
         self.observed().troubles.of(SnapshotTrouble::Skipped).add(skipped);
         self.note_bytes();

@@ -20,19 +20,15 @@ const ASKED_AT_ONCE: usize = 100;
 /// Divisor of the number of entries after a page that was too large.
 const SMALLER: usize = 8;
 
-/// A range of a stream, in ascending order.
+/// A range of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRange<'r> {
-    /// The stream's key.
-    pub key: &'r str,
-    /// The ID before the first entry.
-    pub after: EntryId,
-    /// The ID of the last entry; `None` for the stream's last one.
-    pub until: Option<EntryId>,
-    /// Maximum number of entries.
-    pub count: usize,
-    /// Wire size above which a page is read in smaller ones; raised to a minimum, and lowered to [`MAX_ENTRY`].
-    pub bytes: usize,
+    key: &'r str,
+    after: EntryId,
+    until: Option<EntryId>,
+    count: usize,
+    bytes: usize,
+    is_backwards: bool,
 }
 
 /// An entry: its ID, and names and values of its fields in turn.
@@ -49,20 +45,33 @@ pub struct StreamPage {
     pub has_more: bool,
 }
 
-impl StreamRange<'_> {
+impl<'r> StreamRange<'r> {
+    /// Creates the range of `key` after an ID and up to another one; `None` is the end of the stream. A page of it has
+    /// at most `count` entries; one of more than `bytes`, which is raised to a minimum and lowered to [`MAX_ENTRY`], is
+    /// read in smaller ones.
+    #[must_use]
+    pub fn new(
+        key: &'r str,
+        after: EntryId,
+        until: Option<EntryId>,
+        (count, bytes): (usize, usize),
+    ) -> StreamRange<'r> {
+        StreamRange { key, after, until, count, bytes, is_backwards: false }
+    }
+
+    /// Reads the range in descending order: from the first ID, exclusive, down to the other one.
+    #[must_use]
+    pub fn backwards(self) -> StreamRange<'r> {
+        StreamRange { is_backwards: true, ..self }
+    }
+
     fn ask(&self, count: usize) -> Commands {
         let mut question = Commands::default();
         let (after, until) = (format!("({}", self.after), self.until.map(id_text));
-        let until = until.as_ref().map_or(&b"+"[..], AsRef::as_ref);
+        let (name, end) = if self.is_backwards { (&b"XREVRANGE"[..], b"-") } else { (&b"XRANGE"[..], b"+") };
+        let until = until.as_ref().map_or(&end[..], AsRef::as_ref);
         let count = count.to_string();
-        question.command(&[
-            b"XRANGE",
-            self.key.as_bytes(),
-            after.as_bytes(),
-            until,
-            b"COUNT",
-            count.as_bytes(),
-        ]);
+        question.command(&[name, self.key.as_bytes(), after.as_bytes(), until, b"COUNT", count.as_bytes()]);
         question
     }
 
