@@ -65,14 +65,14 @@ mod tests {
         #[test]
         fn the_highest_are_kept_and_no_more_than_fit(values: Vec<u8>, max in 0_usize..20) {
             let mut entries: HashMap<usize, u8> = values.iter().copied().enumerate().collect();
-            let removed = keep_highest(&mut entries, max, |value| *value);
+            let removed = usize::try_from(keep_highest(&mut entries, max, |value| *value)).unwrap();
             prop_assert_eq!(entries.len(), values.len().min(max));
-            prop_assert_eq!(removed as usize, values.len() - entries.len());
+            prop_assert_eq!(removed, values.len() - entries.len());
             let mut expected = values;
             expected.sort_unstable();
             let mut kept: Vec<u8> = entries.into_values().collect();
             kept.sort_unstable();
-            prop_assert_eq!(&kept[..], &expected[removed as usize..]);
+            prop_assert_eq!(&kept[..], &expected[removed..]);
         }
     }
 }
