@@ -31,6 +31,7 @@ pub mod dial;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
+mod forgetting;
 mod future_times;
 mod glob;
 pub mod log_throttle;

@@ -115,7 +115,7 @@ impl Attempt<'_> {
         }
         self.reconciler.sends(self.lent, entries);
         let answer = session.transact(self.work.transaction.commands()).await;
-        if matches!(answer, Err(StoreFault::Unanswered(_))) {
+        if answer.as_ref().is_err_and(StoreFault::is_unanswered) {
             self.scope.observed().unknown_outcomes.add(1);
         }
         let refused = answer?;

@@ -26,7 +26,7 @@ use super::store::fault::StoreFault;
 use super::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
-use crate::observation::{Outcome, WriterState};
+use crate::observation::{Outcome, Table, WriterState};
 use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
@@ -351,7 +351,8 @@ impl Committer {
         if let Some(fault) = self.scope.faults.step() {
             fault.strike().await;
         }
-        self.reconciler.streams.bound();
+        let forgotten = self.reconciler.streams.bound();
+        self.scope.note_forgotten(Table::Streams, forgotten);
     }
 
     fn note_losses(&self, queue: &Queue) {

@@ -8,6 +8,7 @@ pub mod digests;
 pub mod fault;
 pub mod link;
 mod lookup;
+pub mod pages;
 pub mod resp;
 
 pub use connection::{Identity, RedisConnection, Refused};
@@ -58,6 +59,11 @@ impl Store {
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
+    }
+
+    /// Sends a query over a connection of its own and returns the first string of its reply, which may have any size.
+    pub async fn first_text(&mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        RedisConnection::open(&self.address, &self.beat).await?.first_text(question).await
     }
 
     /// Sends queries over the present connection, or a new one.
