@@ -76,10 +76,7 @@ impl Backlog {
 
     /// Returns when the oldest event in memory was received, in Unix microseconds; `None` if it is on disk only.
     pub(super) fn oldest_us(&self) -> Option<u64> {
-        match self.items.front()? {
-            Item::Batch(held) => held.batch.events().first().map(|event| event.received_us),
-            Item::OnDisk(_) => None,
-        }
+        self.items.front().and_then(Item::received_us)
     }
 
     /// Whether everything is on disk.
@@ -89,11 +86,7 @@ impl Backlog {
 
     /// Returns the number of records left; `None` if anything is in memory.
     pub(super) fn left_on_disk(&self) -> Option<u64> {
-        let records = self.items.iter().map(|item| match item {
-            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
-            Item::Batch(_) => None,
-        });
-        records.sum()
+        self.items.iter().map(Item::records).sum()
     }
 
     /// Returns the memory of the batches ready to be lent, in bytes.

@@ -73,6 +73,22 @@ impl Item {
         }
     }
 
+    /// Returns the number of its records if it is on disk only.
+    pub(super) fn records(&self) -> Option<u64> {
+        match self {
+            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
+            Item::Batch(_) => None,
+        }
+    }
+
+    /// Returns when its first event was received, in Unix microseconds, if it is in memory.
+    pub(super) fn received_us(&self) -> Option<u64> {
+        match self {
+            Item::Batch(held) => held.batch.events().first().map(|event| event.received_us),
+            Item::OnDisk(_) => None,
+        }
+    }
+
     pub(super) fn is_on_disk(&self) -> bool {
         match self {
             Item::Batch(held) => held.is_on_disk(),
