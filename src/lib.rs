@@ -6,6 +6,7 @@ pub mod escape;
 pub mod event_lines;
 pub mod exit;
 mod exposed;
+pub mod handover;
 pub mod http;
 pub mod leadership_loop;
 pub mod leadership_term;

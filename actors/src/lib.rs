@@ -18,6 +18,7 @@ pub mod writer;
 pub mod acl;
 pub mod auditor;
 pub mod forecast;
+pub mod handover;
 pub mod janitor;
 pub mod lease;
 pub mod ledger;

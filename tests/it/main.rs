@@ -9,6 +9,7 @@ mod chaos;
 mod check;
 mod configured;
 mod crowded;
+mod dead_owner;
 mod escapes;
 mod exactly_once;
 mod examples;

@@ -90,7 +90,7 @@ impl Sessions {
             return 0;
         }
         let begins_session = known != Some(cells.session);
-        let fields: Vec<_> = cells.fields.iter().collect();
+        let fields: Vec<_> = cells.fields.iter().map(|(field, row)| (&**field, row)).collect();
         for (at, fields) in fields.chunks(CELLS_AT_ONCE).enumerate() {
             let is_first = at == 0 && begins_session;
             if is_first {
@@ -112,7 +112,7 @@ fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
     commands.command(&[b"MULTI"]);
     if let Some(map) = &news.destination.map {
         commands.command(&[b"DEL", map.as_bytes()]);
-        let fields: Vec<_> = board.rows.iter().collect();
+        let fields: Vec<_> = board.rows.iter().map(|(field, row)| (&**field, row)).collect();
         set_fields(map, &fields, commands);
     }
     news.set_newest_hash(commands);
@@ -120,7 +120,7 @@ fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
     board.rows.len()
 }
 
-fn set_fields(map: &str, fields: &[(&Box<str>, &Bytes)], commands: &mut Commands) {
+fn set_fields(map: &str, fields: &[(&str, &Bytes)], commands: &mut Commands) {
     for fields in fields.chunks(CELLS_AT_ONCE) {
         commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
         for (field, payload) in fields {
