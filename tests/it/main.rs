@@ -29,6 +29,7 @@ mod page;
 mod proxy;
 mod reconnect;
 mod redis_faults;
+mod redis_urls;
 mod replay;
 mod rest_reader;
 mod retention;
