@@ -18,6 +18,7 @@ mod gaps;
 mod giants;
 mod harness;
 mod http;
+mod idle;
 mod joins;
 mod lease;
 #[path = "../log_table/mod.rs"]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
@@ -207,6 +208,12 @@ impl Link {
             }
         }
         outcome
+    }
+
+    /// Whether the connection is open as far as the system knows: Redis closes idle ones (`timeout`), and nothing may
+    /// arrive that was not asked for.
+    pub fn is_open(&mut self) -> bool {
+        self.replies.is_empty() && self.socket.read_buf(&mut self.replies).now_or_never().is_none()
     }
 
     async fn send(&mut self, mut bytes: &[u8]) -> Result<(), StoreFault> {
