@@ -36,6 +36,7 @@ mod future_times;
 mod glob;
 pub mod log_throttle;
 pub mod redis_pool;
+pub mod redis_url;
 mod skew;
 mod sync;
 pub mod tls;

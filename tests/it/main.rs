@@ -20,6 +20,7 @@ mod giant_entries;
 mod giants;
 mod harness;
 mod http;
+mod idle;
 mod joins;
 mod lease;
 #[path = "../log_table/mod.rs"]
@@ -32,6 +33,7 @@ mod page;
 mod proxy;
 mod reconnect;
 mod redis_faults;
+mod redis_urls;
 mod replay;
 mod rest_reader;
 mod retention;

@@ -157,6 +157,7 @@ impl Committer {
 
     /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
@@ -194,6 +195,7 @@ impl Committer {
     }
 
     async fn try_look(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         if matches!(self.session, RedisSession::Away) {
             self.advance().await?;
         }

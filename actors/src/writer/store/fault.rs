@@ -86,6 +86,23 @@ impl Refusal {
         )
     }
 
+    /// Whether an entry that is refused so would be refused again: because of its key, its ID or its content.
+    #[must_use]
+    pub fn is_about_the_entry(self) -> bool {
+        match self {
+            Refusal::WrongType | Refusal::IdTooSmall | Refusal::Unreadable | Refusal::Other => true,
+            Refusal::Loading
+            | Refusal::ReadOnly
+            | Refusal::OutOfMemory
+            | Refusal::CannotSave
+            | Refusal::NoReplicas
+            | Refusal::Busy
+            | Refusal::NoAuth
+            | Refusal::Unavailable
+            | Refusal::NoRoom => false,
+        }
+    }
+
     /// Returns the name used in logs.
     #[must_use]
     pub fn label(self) -> &'static str {

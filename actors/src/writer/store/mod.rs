@@ -44,12 +44,14 @@ impl Store {
 
     /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
-        let present = self.connection.take().filter(RedisConnection::is_usable);
-        let connection = if let Some(connection) = present {
-            connection
-        } else {
-            self.generation += 1;
-            RedisConnection::open(&self.address, &self.beat).await?
+        let mut present = self.connection.take();
+        let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
+        let connection = match present.filter(|_| is_usable) {
+            Some(present) => present,
+            None => {
+                self.generation += 1;
+                RedisConnection::open(&self.address, &self.beat).await?
+            }
         };
         Ok(self.connection.insert(connection))
     }
