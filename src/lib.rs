@@ -3,6 +3,7 @@
 pub mod cli;
 mod disk_advice;
 pub mod escape;
+pub mod event_lines;
 pub mod exit;
 mod exposed;
 pub mod http;

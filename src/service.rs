@@ -32,7 +32,7 @@ use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
-use uw_websocket_core::event::Channel;
+use uw_websocket_core::event::{Channel, ChannelIndex};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
@@ -114,6 +114,11 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let predecessor = folders.predecessor().map(str::to_owned);
     // events left by an earlier process are counted too, whatever is joined now
     channels.extend(folders.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
+    if channels.len() > ChannelIndex::MAX_CHANNELS {
+        let most = ChannelIndex::MAX_CHANNELS;
+        let names = format!("CHANNELS and the disk queue together have more than {most} channels");
+        return Err(refuse(&names));
+    }
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
         instance,
@@ -259,7 +264,7 @@ impl Service {
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();
-        LeaseManager::start(pool, &actors.keys.prefix, predecessor, observations, log)
+        LeaseManager::start(pool, self.address.clone(), &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
     }

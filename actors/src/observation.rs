@@ -35,7 +35,7 @@ use metric::observed;
 pub use crate::skew::unix_micros;
 pub use crate::sync::lock;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
-pub use channel::{ChannelObservation, DropReason, Outcome, Place, Violation};
+pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
 pub use forgotten::Table;

@@ -8,6 +8,7 @@
 mod chaos;
 mod check;
 mod configured;
+mod crowded;
 mod escapes;
 mod exactly_once;
 mod examples;
@@ -25,6 +26,7 @@ mod log_table;
 mod logs;
 mod malformed;
 mod memory;
+mod names;
 mod page;
 mod proxy;
 mod reconnect;

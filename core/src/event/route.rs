@@ -64,3 +64,8 @@ impl Route {
 /// Index of a channel in the settings' list and in counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelIndex(pub u8);
+
+impl ChannelIndex {
+    /// Number of channels that an index can distinguish.
+    pub const MAX_CHANNELS: usize = u8::MAX as usize + 1;
+}

@@ -18,9 +18,12 @@ const ASKED_AT_ONCE: usize = 1_024;
 
 impl Flush {
     /// Returns the cells that would be one field too many of their map. These are counted and are in their streams only.
-    pub(super) async fn cells_without_room(&mut self, news: &[&News]) -> Result<LeftOut, StoreFault> {
+    pub(super) async fn cells_without_room<'n>(
+        &mut self,
+        news: impl Iterator<Item = &'n News>,
+    ) -> Result<LeftOut, StoreFault> {
         let mut left_out = LeftOut::default();
-        let crowded: Vec<_> = news.iter().filter_map(|news| self.sessions.may_be_full(news)).collect();
+        let crowded: Vec<_> = news.filter_map(|news| self.sessions.may_be_full(news)).collect();
         if crowded.is_empty() {
             return Ok(left_out);
         }

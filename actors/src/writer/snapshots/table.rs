@@ -29,6 +29,10 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// without end slows the streams by a tenth, not to the pace of the hashes.
 const TIME_PER_WAIT: u32 = 10;
 
+/// Time after which content that Redis refused is tried again. A key of another type does not heal by itself; a proxy
+/// that cannot reach its server does.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
 /// Maximum time for pending content at shutdown; the next process finds the rest in the disk queue.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -144,6 +148,14 @@ impl Snapshots {
             self.0.taken.notify_one();
         }
         due
+    }
+
+    /// Adds the newest events and cells that could not be written again, to be tried after a pause.
+    pub(super) fn put_back(&self, unwritten: impl Iterator<Item = News>, now: Instant) {
+        let mut pending = self.0.pending.borrow_mut();
+        unwritten.for_each(|news| pending.put_back(news, now + REFUSED_PAUSE));
+        drop(pending);
+        self.note_bytes();
     }
 
     /// Returns the time at which content is next due.
