@@ -59,15 +59,15 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of t
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture chaos::long_run
 
-symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis
-	@config/install-tools.sh cc redis-server
-	cargo test --release --features fault-injection --test it -- \
-	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
-
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc
 	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) \
 	  cargo test --profile fuzz --test fuzz -- --ignored --exact --nocapture $(if $(INPUT),one_input,long_run)
+
+symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis
+	@config/install-tools.sh cc redis-server
+	cargo test --release --features fault-injection --test it -- \
+	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
 
 reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis

@@ -50,7 +50,9 @@ impl Source {
             patterns => patterns.to_vec(),
         };
         let there = link.streams(&self.prefix).await?;
-        doubts(&self.wanted.channels, planned, &there, false).iter().for_each(|doubt| (self.tell)(doubt));
+        for doubt in doubts(&self.wanted.channels, planned, &there, false) {
+            (self.tell)(&doubt);
+        }
         let mut names = choose(&patterns, &there);
         let symbols = &self.wanted.symbols;
         let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);

@@ -28,14 +28,15 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
     folder: Arc<TempDir>,
-    umask: Option<&'static str>,
+    /// What a shell does before it becomes the service.
+    shell: Option<String>,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
         let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), umask: None }
+        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), shell: None }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -57,7 +58,13 @@ impl Setup {
 
     /// Starts the process under this umask, in place of that of the tests.
     pub(crate) fn under_umask(mut self, umask: &'static str) -> Setup {
-        self.umask = Some(umask);
+        self.shell = Some(format!("umask {umask}"));
+        self
+    }
+
+    /// Starts the process with SIGHUP ignored, as `nohup` does.
+    pub(crate) fn ignoring_hangup(mut self) -> Setup {
+        self.shell = Some("trap '' HUP".to_owned());
         self
     }
 
@@ -115,12 +122,12 @@ impl Setup {
 impl Service {
     fn spawn(setup: &Setup, folder: Arc<TempDir>) -> Service {
         const PROGRAM: &str = env!("CARGO_BIN_EXE_uw-websocket");
-        let mut command = match setup.umask {
+        let mut command = match &setup.shell {
             None => Command::new(PROGRAM),
-            Some(umask) => {
-                // only a process itself can set its umask: the shell does, and becomes the service
+            Some(before) => {
+                // only a process itself can change these: the shell does, and becomes the service
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", "umask $0 && exec $1", umask, PROGRAM]);
+                shell.args(["-c", &format!("{before} && exec $0"), PROGRAM]);
                 shell
             }
         };

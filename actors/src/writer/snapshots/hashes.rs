@@ -141,7 +141,12 @@ impl Sessions {
         let begins_session = known.is_none();
         let left_out = left_out.get(map);
         let is_left_out = |field: &str| left_out.is_some_and(|left_out| left_out.contains(field));
-        let fields: Vec<_> = cells.fields.iter().filter(|(field, _)| !is_left_out(field)).collect();
+        let fields: Vec<_> = cells
+            .fields
+            .iter()
+            .map(|(field, row)| (&**field, row))
+            .filter(|(field, _)| !is_left_out(field))
+            .collect();
         for (at, fields) in fields.chunks(CELLS_AT_ONCE).enumerate() {
             let is_first = at == 0 && begins_session;
             if is_first {
@@ -165,7 +170,7 @@ fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
     commands.command(&[b"MULTI"]);
     if let Some(map) = &news.destination.map {
         commands.command(&[b"DEL", map.as_bytes()]);
-        let fields: Vec<_> = board.rows.iter().collect();
+        let fields: Vec<_> = board.rows.iter().map(|(field, row)| (&**field, row)).collect();
         set_fields(map, &fields, commands);
     }
     news.set_newest_hash(commands);
@@ -173,11 +178,11 @@ fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
     board.rows.len()
 }
 
-fn set_fields(map: &str, fields: &[(impl AsRef<str>, &Bytes)], commands: &mut Commands) {
+fn set_fields(map: &str, fields: &[(&str, &Bytes)], commands: &mut Commands) {
     for fields in fields.chunks(CELLS_AT_ONCE) {
         commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
         for (field, payload) in fields {
-            commands.arg(field.as_ref().as_bytes()).arg(payload);
+            commands.arg(field.as_bytes()).arg(payload);
         }
     }
 }

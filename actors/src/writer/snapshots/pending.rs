@@ -57,10 +57,10 @@ pub struct News {
     by_cell: HashMap<Box<str>, usize, RandomState>,
     /// Memory of the payloads.
     bytes: usize,
-    /// Memory included in the sum of all.
-    counted: usize,
     /// Whether it was refused and nothing has come since: then it waits for longer.
     is_put_back: bool,
+    /// Memory included in the sum of all.
+    counted: usize,
 }
 
 /// The newest event of an destination.
@@ -281,8 +281,8 @@ impl News {
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
-            counted: 0,
             is_put_back: false,
+            counted: 0,
         }
     }
 

@@ -52,7 +52,6 @@ impl Flush {
         let known = self.newest_of(&unknown).await?;
         let mut known = unknown.iter().zip(known);
         let mut next = known.next();
-        let (mut batch, mut refused) = (Batch::default(), Vec::new());
         let mut wanted = Vec::with_capacity(news.len());
         for (at, news) in news.iter().enumerate() {
             let mut is_news = true;
@@ -67,6 +66,7 @@ impl Flush {
             }
         }
         let left_out = self.cells_without_room(wanted.iter().map(|(_, news)| *news)).await?;
+        let (mut batch, mut refused) = (Batch::default(), Vec::new());
         for (at, news) in wanted {
             let cells = self.sessions.write_cells(news, &left_out, &mut batch.commands);
             batch.close(at, SnapshotKind::Map, cells);

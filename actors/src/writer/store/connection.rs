@@ -35,10 +35,10 @@ impl RedisConnection {
         self.link.as_ref().map_or("", |link| &link.peer)
     }
 
-    /// Whether it may still be used.
+    /// Whether it may still be used, and was not closed meanwhile.
     #[must_use]
-    pub fn is_usable(&self) -> bool {
-        self.link.is_some()
+    pub fn is_usable(&mut self) -> bool {
+        self.link.as_mut().is_some_and(Link::is_open)
     }
 
     /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,

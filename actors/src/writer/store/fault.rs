@@ -86,6 +86,24 @@ impl Refusal {
         )
     }
 
+    /// Whether an entry that is refused so would be refused again: because of its key, its ID or its content.
+    #[must_use]
+    pub fn is_about_the_entry(self) -> bool {
+        match self {
+            Refusal::WrongType | Refusal::IdTooSmall | Refusal::Unreadable | Refusal::Other => true,
+            Refusal::Loading
+            | Refusal::ReadOnly
+            | Refusal::OutOfMemory
+            | Refusal::CannotSave
+            | Refusal::NoReplicas
+            | Refusal::Busy
+            | Refusal::NoAuth
+            | Refusal::NoDatabase
+            | Refusal::Unavailable
+            | Refusal::NoRoom => false,
+        }
+    }
+
     /// Returns the name used in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -227,11 +245,11 @@ mod tests {
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
-            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
-            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
+            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

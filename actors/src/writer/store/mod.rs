@@ -4,6 +4,7 @@
 //! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
 mod connection;
+pub mod digests;
 pub mod fault;
 pub mod link;
 mod lookup;
@@ -43,12 +44,14 @@ impl Store {
 
     /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
-        let present = self.connection.take().filter(RedisConnection::is_usable);
-        let connection = if let Some(connection) = present {
-            connection
-        } else {
-            self.generation += 1;
-            RedisConnection::open(&self.address, &self.beat).await?
+        let mut present = self.connection.take();
+        let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
+        let connection = match present.filter(|_| is_usable) {
+            Some(present) => present,
+            None => {
+                self.generation += 1;
+                RedisConnection::open(&self.address, &self.beat).await?
+            }
         };
         Ok(self.connection.insert(connection))
     }
