@@ -9,5 +9,6 @@ pub mod sessions;
 
 pub use retention::retention_cutoff;
 pub use sessions::{
-    Closure, MarketState, SessionClock, day_of, market_state, market_state_until, session_date, session_hours,
+    Closure, MarketState, SessionClock, day_of, iso_date, market_state, market_state_until, new_york_hour,
+    session_date, session_hours,
 };
