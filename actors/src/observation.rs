@@ -6,6 +6,7 @@
 //! A value is declared once, in the struct of its part of the service, from which metrics, their documentation and the
 //! status are derived, see [`Metric`].
 
+mod archive;
 pub(crate) mod cells;
 mod channel;
 mod connection;
@@ -32,6 +33,7 @@ use metric::observed;
 
 pub use crate::skew::unix_micros;
 pub use crate::sync::lock;
+pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
@@ -91,6 +93,9 @@ observed! {
         /// The janitor.
         #[serde(skip)]
         pub janitor: JanitorObservation,
+        /// The archive.
+        #[serde(skip)]
+        pub archive: ArchiveObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
         /// The HTTP side.
@@ -140,6 +145,7 @@ impl Observations {
             lease: LeaseObservation::default(),
             redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
+            archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
             http: HttpObservation::default(),
             supervisor_round_at: Mutex::new(Instant::now()),

@@ -36,7 +36,9 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, restarts } = &settings.actors;
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, restarts } =
+        &settings.actors;
+    assert_eq!(*archive, None);
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));

@@ -35,6 +35,8 @@ labelled! {
         Rejected = "rejected",
         /// The process was stopped.
         Shutdown = "shutdown",
+        /// Redis has the events, and the archive has not.
+        ArchiveSkipped = "archive_skipped",
     }
 }
 
@@ -57,6 +59,9 @@ impl GapReason {
             GapReason::Crash => "the process (from its last sign of life) or one of its actors crashed",
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
+            GapReason::ArchiveSkipped => {
+                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+            }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
         }
     }

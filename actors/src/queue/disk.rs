@@ -142,6 +142,8 @@ pub(super) struct Acknowledgements {
     pub last_ids: HashMap<Arc<str>, EntryId, RandomState>,
     /// The last IDs of entries that were never on disk.
     pub unspooled: HashMap<Arc<str>, EntryId, RandomState>,
+    /// Acknowledged records that are not stored; only for the archive.
+    pub unstored: Vec<u64>,
 }
 
 /// The handle of one shard's disk queue.
@@ -153,6 +155,7 @@ pub struct Disk {
     pub(super) folder: Arc<str>,
     pub(super) answered: Arc<Notify>,
     pub(super) damages: Arc<Mutex<Vec<Damage>>>,
+    pub(super) is_archived: bool,
 }
 
 impl std::fmt::Debug for Disk {
@@ -177,6 +180,7 @@ impl Disk {
             folder: folder.into(),
             answered: Arc::default(),
             damages: Arc::default(),
+            is_archived: false,
         }
     }
 
@@ -184,6 +188,12 @@ impl Disk {
     #[must_use]
     pub fn folder(&self) -> &str {
         &self.folder
+    }
+
+    /// Whether an archive takes what is stored.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        self.is_archived
     }
 
     /// Returns the notification sent after each answer.
@@ -246,6 +256,11 @@ impl Disk {
         let mut stored = lock(&self.stored);
         stored.below = stored.below.max(below);
         stored.last_ids.extend(last_ids);
+    }
+
+    /// Notes records that will be acknowledged without being stored: they are not archived.
+    pub fn note_unstored(&self, records: impl Iterator<Item = u64>) {
+        lock(&self.stored).unstored.extend(records);
     }
 
     /// Records the last IDs of stream entries that were never on disk.

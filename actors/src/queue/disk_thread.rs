@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, SpoolError};
 
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
+use super::handover::Handover;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
@@ -43,6 +44,8 @@ pub struct DiskParts {
     pub folder: String,
     /// What to do once all of it is stored and its retention has passed; `None` for a current queue.
     pub retirement: Option<Retirement>,
+    /// What an archive sees of the queue; `None` without one.
+    pub handover: Option<Arc<Handover>>,
     /// Retention of stored records, and the sync policy.
     pub settings: SpoolSettings,
     /// State and counters, also read by HTTP and the status page.
@@ -64,13 +67,19 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let sync_log = parts.log.clone();
     thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
     let damages = Arc::default();
+    let (mut spool, is_archived) = (parts.spool, parts.handover.is_some());
+    if let Some(handover) = &parts.handover {
+        let stored_below = spool.acknowledged();
+        handover.publish(&mut spool, stored_below);
+    }
     let thread = DiskThread {
-        spool: parts.spool,
+        spool,
         records: Records::default(),
         appended_at: Instant::now(),
         lingering: None,
         damages: Arc::clone(&damages),
         retirement: parts.retirement,
+        handover: parts.handover,
         inheritance: None,
         settings: parts.settings,
         observations: parts.observations,
@@ -93,7 +102,7 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         thread.run(&inbox, &bell);
         drop(inbox);
     })?;
-    Ok(Disk { jobs, stored, folder, answered, damages })
+    Ok(Disk { jobs, stored, folder, answered, damages, is_archived })
 }
 
 /// Wakes tasks that wait for an answer, at the latest when none can come any more.
@@ -120,6 +129,7 @@ struct DiskThread {
     lingering: Option<(Job, Instant)>,
     damages: Arc<Mutex<Vec<Damage>>>,
     retirement: Option<Retirement>,
+    handover: Option<Arc<Handover>>,
     /// Pending answers of the heirs, once they were informed.
     inheritance: Option<Vec<Written>>,
     settings: SpoolSettings,
@@ -164,6 +174,7 @@ impl DiskThread {
                 self.turn(now);
                 if let Some(folder) = self.retired() {
                     self.show();
+                    self.handover.iter().for_each(|handover| handover.end());
                     return match remove(&folder) {
                         Ok(()) => info!(self.log, "old disk queue done"),
                         Err(error) => warn!(self.log, "old disk queue not removed"; "error" => %error),
@@ -237,9 +248,11 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Acknowledgements { below, last_ids, unspooled } = std::mem::take(&mut *lock(&self.stored));
+        let Acknowledgements { below, last_ids, unspooled, unstored } =
+            std::mem::take(&mut *lock(&self.stored));
         self.has_unspooled |= !unspooled.is_empty();
         self.spool.note_unspooled(&unspooled);
+        unstored.into_iter().for_each(|record| self.spool.note_unstored(record, record + 1));
         if below > 0 {
             let last_ids: Vec<_> = last_ids.into_iter().collect();
             let done = self.spool.acknowledge(below, &last_ids, now);
@@ -291,7 +304,9 @@ impl DiskThread {
     fn flush(&mut self) -> Result<(), SpoolError> {
         self.take_stored(Instant::now());
         let noted = self.persist_unspooled();
-        let kept = self.spool.persist_cursor().and_then(|()| self.spool.sync());
+        // its position may be on disk already: it is written again with what follows it
+        self.persisted = None;
+        let kept = self.persist_cursor().and_then(|()| self.spool.sync());
         noted.and(kept)
     }
 
@@ -310,6 +325,9 @@ impl DiskThread {
         if self.persisted != Some(position) {
             self.spool.persist_cursor()?;
             self.persisted = Some(position);
+        }
+        if let Some(handover) = &self.handover {
+            handover.publish(&mut self.spool, position.0);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::event::EntryId;
+use crate::spool::RecordView;
 use crate::time::{iso_utc, parse_iso};
 
 /// An event.
@@ -38,6 +39,17 @@ struct Raw<'l> {
     id: &'l str,
     #[serde(borrow)]
     payload: &'l RawValue,
+}
+
+impl<'l> Line<'l> {
+    /// Creates the line of a record: that of its first stream, which is the full stream if there is one.
+    #[must_use]
+    pub fn of(record: &RecordView<'l>) -> Line<'l> {
+        let first = record.streams().next();
+        let first = first.map(|(stream, id)| (stream.to_string().into(), id));
+        let (topic, id) = first.unwrap_or_else(|| (record.channel().into(), EntryId::default()));
+        Line { received_us: record.received_us(), topic, id, payload: record.payload().into() }
+    }
 }
 
 impl Line<'_> {
@@ -68,6 +80,14 @@ impl Line<'_> {
             object => Cow::Borrowed(object.as_bytes()),
         };
         Some(Line { received_us: parse_iso(received_at)?, topic, id: id.parse().ok()?, payload })
+    }
+
+    /// Copies what it borrows.
+    #[must_use]
+    pub fn into_owned(self) -> Line<'static> {
+        let Line { received_us, topic, id, payload } = self;
+        let (topic, payload) = (topic.into_owned().into(), payload.into_owned().into());
+        Line { received_us, topic, id, payload }
     }
 
     /// Returns the channel of the topic.

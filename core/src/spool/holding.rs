@@ -1,7 +1,7 @@
 //! Holds stored records for the archive.
 //!
 //! A segment stays until all of its records are archived, unless the queue needs its room: what was not taken by then is
-//! noted by channel, to be counted and recorded.
+//! noted by channel, to be counted and recorded, and its numbers are kept until the archive has passed them.
 
 use std::fs::{self, File};
 use std::io;
@@ -58,10 +58,6 @@ impl Holding {
         let (first_seq, last_seq, bytes) = (first, segment.end - 1, segment.bytes);
         Some(Dropped { events, from_us, to_us, first_seq, last_seq, bytes })
     }
-
-    pub(super) fn note(&mut self, untaken: Option<Dropped>) {
-        self.untaken.extend(untaken);
-    }
 }
 
 fn summary_from(segment: &Segment, first: u64, folder: &Path) -> io::Result<Summary> {
@@ -83,6 +79,23 @@ impl Spool {
     /// Holds the records from `archived` on; those from `taken` on are noted if they are removed nevertheless.
     pub fn hold(&mut self, archived: u64, taken: u64) {
         (self.holding.archived, self.holding.taken) = (archived, taken);
+    }
+
+    pub(super) fn note_untaken(&mut self, untaken: Option<Dropped>) {
+        if let Some(dropped) = &untaken {
+            self.cursor.unstored.insert(dropped.first_seq, dropped.last_seq + 1);
+        }
+        self.holding.untaken.extend(untaken);
+    }
+
+    /// Forgets numbers that are neither on disk nor of use for the archive.
+    pub(super) fn forget_numbers(&mut self) {
+        let below = self.kept_from().min(self.cursor.acknowledged);
+        let is_of_use = |range: &(u64, u64)| range.0 < below && range.1 > self.holding.archived;
+        let absent: Vec<(u64, u64)> = self.cursor.absent.iter().filter(is_of_use).collect();
+        absent.into_iter().for_each(|(from, to)| self.cursor.unstored.insert(from, to));
+        self.cursor.absent.forget_below(below);
+        self.cursor.unstored.forget_below(below.min(self.holding.archived));
     }
 
     /// Takes the held records that were removed because their room was needed.

@@ -280,9 +280,7 @@ impl Spool {
     /// read again. It also marks drops and damage as reported: record those first.
     pub fn persist_cursor(&mut self) -> Result<(), SpoolError> {
         self.cursor.end = self.next_seq;
-        let below = self.kept_from().min(self.cursor.acknowledged);
-        self.cursor.absent.forget_below(below);
-        self.cursor.unstored.forget_below(below);
+        self.forget_numbers();
         self.replace(CURSOR, &self.cursor.encode())
     }
 

@@ -119,11 +119,11 @@ impl Spool {
             let segment = self.segments.front().ok_or(GONE)?;
             let untaken = self.holding.untaken(segment, &self.folder);
             self.delete(segment)?;
-            self.holding.note(untaken);
             swept.segments += 1;
             swept.bytes += segment.bytes;
             self.bytes -= segment.bytes;
             self.segments.pop_front();
+            self.note_untaken(untaken);
             if written.is_err() {
                 written = self.note_removal();
             }

@@ -1,5 +1,5 @@
 //! Events of a file, one per line: `["topic",payload]` as sent by the vendor, a line of `tail --json`, or one of
-//! `spool export`. Other lines are skipped.
+//! the archive (`archive cat`, `spool export`). Other lines are skipped.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use uw_websocket_core::event::{EntryId, Scope};
 use uw_websocket_core::time::parse_iso;
 
 use super::once::Once;
-use super::wanted::{Wanted, topic_of};
+use crate::cli::wanted::{Wanted, topic_of};
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
@@ -73,12 +73,13 @@ fn lines(path: &Path) -> io::Result<Lines<BufReader<File>>> {
     Ok(BufReader::new(file).lines())
 }
 
-/// A line of `tail --json` or of `spool export`.
+/// A line of `tail --json` or of the archive, or one of `spool export` of a release before 0.2.
 #[derive(Deserialize)]
 struct Line<'l> {
     #[serde(borrow)]
     payload: &'l RawValue,
-    channel: String,
+    topic: Option<String>,
+    channel: Option<String>,
     symbol: Option<String>,
     id: Option<String>,
     received_at: Option<String>,
@@ -131,10 +132,13 @@ impl Event {
 impl Line<'_> {
     /// Returns the stream of the event; of several the last, which is that of a symbol if there is one.
     fn name(&self) -> Option<StreamName> {
-        match (self.streams.last(), &self.symbol) {
-            (Some(Stored { stream }), _) => StreamName::parse(stream),
-            (None, Some(symbol)) => StreamName::parse(&format!("{}:{symbol}", self.channel)),
-            (None, None) => StreamName::parse(&self.channel),
+        if let Some(topic) = &self.topic {
+            return StreamName::parse(topic);
+        }
+        match (self.streams.last(), &self.channel, &self.symbol) {
+            (Some(Stored { stream }), ..) => StreamName::parse(stream),
+            (None, Some(channel), Some(symbol)) => StreamName::parse(&format!("{channel}:{symbol}")),
+            (None, channel, _) => StreamName::parse(channel.as_deref()?),
         }
     }
 
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn all_three_kinds_of_lines_are_read() {
+    fn all_kinds_of_lines_are_read() {
         let lines = [
             r#"["gex:SPY",{"response":{},"status":"ok"}]"#,
             r#"["gex:SPY",{"price":"1.20", "b":[]}]"#,
@@ -180,6 +184,8 @@ mod tests {
             r#"{"stream":"uw:ws:gaps","id":"18-1","channel":"gaps","symbol":null,"payload":{"family":"gex"}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"price","streams":[{"stream":"price:QQQ","id":"1-1"}],"payload":{"a":2}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"flow-alerts","streams":[{"stream":"flow-alerts","id":"1-1"},{"stream":"flow-alerts:QQQ","id":"1-1"}],"payload":"{\n}"}"#,
+            r#"{"received_at":"1970-01-01T00:00:01.500007+00:00","topic":"price:IWM","id":"1500-0","payload":{"a":3}}"#,
+            r#"{"received_at":"1970-01-01T00:00:01.600007+00:00","topic":"news","id":"1600-0","payload":"{\n\"a\":1}"}"#,
             r#"{"channel":"price","payload":"no json"}"#,
             "nonsense",
         ];
@@ -191,6 +197,8 @@ mod tests {
                 frame("news", r#"{"headline":"h"}"#, Some(18)),
                 frame("price:QQQ", r#"{"a":2}"#, Some(1_500)),
                 frame("flow-alerts", "{\n}", Some(1_500)),
+                frame("price:IWM", r#"{"a":3}"#, Some(1_500)),
+                frame("news", "{\n\"a\":1}", Some(1_600)),
             ]
         );
     }

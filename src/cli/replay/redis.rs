@@ -8,7 +8,7 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_core::event::{EntryId, Scope};
 
 use super::once::Once;
-use super::wanted::{Wanted, topic_of};
+use crate::cli::wanted::{Wanted, topic_of};
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
