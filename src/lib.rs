@@ -11,6 +11,7 @@ pub mod leadership_loop;
 pub mod leadership_term;
 pub mod logging;
 mod memory;
+mod ready;
 pub mod redact;
 pub mod refusal;
 mod resources;

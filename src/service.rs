@@ -15,7 +15,7 @@ use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::{Archive, ArchiveParts};
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
+use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
@@ -47,6 +47,7 @@ use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
+use crate::ready;
 use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
@@ -87,7 +88,7 @@ struct Service {
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
-    handshakes: Arc<HandshakeLimiter>,
+    handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -139,7 +140,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
-    let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
+    let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
     Ok(Service {
         plans,
@@ -235,6 +236,8 @@ impl Service {
             Ok(lease) => lease,
             Err(exit) => return exit,
         };
+        let ready = ready::announce(Arc::clone(&self.observations), http.local_addr(), self.log.clone());
+        actix_rt::spawn(ready);
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "status_reporter"));
         StatusReporter::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log)

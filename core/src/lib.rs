@@ -13,6 +13,7 @@
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod archive;
+pub mod board;
 pub mod calendar;
 pub mod channel;
 pub mod duplicates;

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::channel::SymbolSource;
 use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
 use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
+use crate::snapshots::occ::OccSymbol;
 
 /// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
 /// cleared and rebuilt, so a hostile feed costs time but no memory.
@@ -117,7 +119,7 @@ impl Router {
         // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
-            facts.symbol().into_iter().collect()
+            symbol_of(self.channel(index), facts).into_iter().collect()
         } else {
             facts.tickers.iter().map(AsRef::as_ref).collect()
         };
@@ -174,6 +176,19 @@ impl Router {
     }
 }
 
+/// Returns the symbol that a payload of the channel is about, not validated.
+#[must_use]
+pub fn symbol_of<'f>(channel: &Channel, facts: &'f RoutingFields<'_>) -> Option<&'f str> {
+    match channel.spec().map(|spec| spec.symbol) {
+        Some(SymbolSource::Contract) => match (facts.option_symbol.as_deref(), facts.symbol()) {
+            (Some(contract), _) => OccSymbol::root_of(contract),
+            (None, Some(symbol)) => Some(OccSymbol::root_of(symbol).unwrap_or(symbol)),
+            (None, None) => None,
+        },
+        Some(SymbolSource::Ticker) | None => facts.symbol(),
+    }
+}
+
 /// Returns the shard of a channel and first symbol. Independent of run, machine and key prefix.
 #[must_use]
 pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
@@ -191,7 +206,8 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
 pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Destination {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
-    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
+    let has_map = channel.frame().map_key().is_some() && symbol.is_some();
+    let product = channel.product(symbol);
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Destination {
         rest: keys.rest_key(channel, symbol.as_ref()),
@@ -199,6 +215,8 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
+        frame: channel.frame(),
+        product,
         maxlen: keys.maxlen_of(channel),
     }
 }
@@ -268,6 +286,33 @@ mod tests {
             streams(&mut router, "news", r#"{"tickers":["SPY","AAPL","QQQ","SPY"]}"#),
             ["uw:ws:news", "uw:ws:news:QQQ", "uw:ws:news:SPY"]
         );
+    }
+
+    #[test]
+    fn events_without_a_ticker_go_by_the_root_of_their_contract() {
+        let mut router = router(
+            &["contract_screener", "custom_alerts"],
+            "TSLA,SPXW,SPY",
+            &["contract_screener", "custom_alerts"],
+        );
+        for (topic, payload, symbol) in [
+            ("contract_screener", r#"{"option_symbol":"TSLA250516C00355000"}"#, Some("TSLA")),
+            ("contract_screener", r#"{"option_symbol":"SPXW  250516C05950000"}"#, Some("SPXW")),
+            ("contract_screener", r#"{"option_symbol":"AAPL250516C00355000"}"#, None),
+            ("contract_screener", r#"{"option_symbol":"TSLA"}"#, None),
+            (
+                "custom_alerts",
+                r#"{"symbol":"TSLA250516C00355000","symbol_type":"option_chain"}"#,
+                Some("TSLA"),
+            ),
+            ("custom_alerts", r#"{"symbol":"SPY","symbol_type":"stock"}"#, Some("SPY")),
+            ("custom_alerts", r#"{"symbol":null}"#, None),
+        ] {
+            let full = format!("uw:ws:{topic}");
+            let expected = [Some(full.clone()), symbol.map(|symbol| format!("{full}:{symbol}"))];
+            let expected: Vec<String> = expected.into_iter().flatten().collect();
+            assert_eq!(streams(&mut router, topic, payload), expected, "{payload}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The selection of events from a recording.
 
-use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{Symbol, Topic};
 use uw_websocket_core::feed::routing_fields::RoutingFields;
+use uw_websocket_core::routing::symbol_of;
 
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;
@@ -44,7 +46,11 @@ impl Wanted {
         }
         let facts = std::str::from_utf8(payload).ok().and_then(|text| RoutingFields::read(text).ok());
         facts.is_some_and(|facts| {
-            facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
+            let symbol = match name {
+                StreamName::Events(topic) => symbol_of(&topic.channel, &facts),
+                StreamName::Gaps => None,
+            };
+            symbol.is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })
     }
 }
@@ -52,7 +58,7 @@ impl Wanted {
 /// Returns the vendor's topic for an event of this stream: global channels have only one.
 pub(in crate::cli) fn topic_of(stream: &Topic) -> String {
     match stream.channel.spec() {
-        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
+        Some(spec) if spec.forms == JoinForms::Plain => spec.name.to_owned(),
         _ => stream.to_string(),
     }
 }

@@ -46,7 +46,7 @@ pub enum LinkError {
 #[derive(Clone)]
 pub struct Link(MultiplexedConnection);
 
-/// A stream, and the ID after which it is read.
+/// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The stream's key.
@@ -159,6 +159,28 @@ impl Link {
                 let first = first_id(&first)?;
                 let entries = entries.into_iter().map(read).collect::<Result<_, _>>()?;
                 pages.push(Page { entries, first });
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Reads the entries of each place backwards: the latest ones below its ID, latest first, at most `count`, none
+    /// below `since`.
+    pub async fn pages_before(
+        &mut self,
+        places: &[Place],
+        since: EntryId,
+        count: usize,
+    ) -> Result<Vec<Vec<(EntryId, Content)>>, LinkError> {
+        let mut pages = Vec::with_capacity(places.len());
+        for places in places.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for Place { key, after: before } in places {
+                let before = format!("({before}");
+                asked.cmd("XREVRANGE").arg(key).arg(before).arg(since.to_string()).arg("COUNT").arg(count);
+            }
+            for entries in asked.query_async::<Vec<Vec<RawEntry>>>(&mut self.0).await? {
+                pages.push(entries.into_iter().map(read).collect::<Result<_, _>>()?);
             }
         }
         Ok(pages)

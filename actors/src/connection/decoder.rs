@@ -147,7 +147,7 @@ impl FrameDecoder {
             future_times::note(&self.observations, &self.log, (&destination.stream, 1), is_due);
         }
         let channel = &self.observations.channel(route.channel).channel;
-        map_cell(channel, facts, read_at.unix_us, &mut self.sessions)
+        map_cell(channel, route.symbol(), facts, read_at.unix_us, &mut self.sessions)
     }
 
     fn note_arrival(&mut self, index: ChannelIndex, payload: &[u8], read_at: ReadAt) {

@@ -114,6 +114,7 @@ impl GapRecorder {
         self.observations.gaps.show(open_gaps(&tracked.topics), self.waiting.len());
         let mut life = Checkpoint::new(&self.observations.instance, now);
         life.clean = clean;
+        life.begun_at = self.tracker.begun_us();
         life.followed.clone_from(&self.followed);
         life.set(tracked.topics, tracked.ending);
         life

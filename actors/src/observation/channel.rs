@@ -91,7 +91,7 @@ observed! {
         pub violations: Count = "uw_ws_conservation_violations_total",
         /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
-        /// 1 while a channel has been silent far longer than its usual cadence, during market hours.
+        /// 1 while a channel has been silent far longer than its usual cadence, in its trading hours.
         pub silent: Flag = "uw_ws_channel_silent",
         /// Unix time of the latest event; absent before the first.
         #[serde(skip)]

@@ -43,6 +43,7 @@ pub(super) fn print(
         prefix: settings.actors.keys.prefix.clone(),
         grep: args.grep.clone(),
         left: args.count,
+        skipped: 0,
     };
     while stopped.try_recv() == Err(TryRecvError::Empty) {
         let Some(event) = events.next_event().map_err(unreadable)? else { break };

@@ -3,6 +3,7 @@
 mod archive;
 mod cells;
 mod follower;
+mod last;
 mod line;
 mod printer;
 
@@ -37,6 +38,7 @@ use crate::streams::selection::Pattern;
     Example: uw-websocket tail option_trades:SPY news\n\
     Example: uw-websocket tail 'gex*:SPY' --since 15m --no-follow\n\
     Example: uw-websocket tail price:SPY --archive --since 2025-05-16T13:30:00Z -n 10\n\
+    Example: uw-websocket tail news -n 5 --no-follow\n\
     Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
 )]
 pub(super) struct TailArgs {
@@ -49,7 +51,7 @@ pub(super) struct TailArgs {
     /// Only events whose payload holds this regular expression, in upper or lower case
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<Regex>,
-    /// End after this many events
+    /// End after this many events; with --no-follow only the last ones
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End at the end of what is there; begins at the beginning unless --since says otherwise
@@ -61,7 +63,8 @@ pub(super) struct TailArgs {
     /// Times in the local time zone instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
-    /// Print what is in an archive instead of a Redis, and end [default folder: that of the settings]
+    /// Print what is in an archive instead of a Redis, and end; -n ends after the first N [default folder: that of the
+    /// settings]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with = "redis")]
     archive: Option<Option<PathBuf>>,
     /// The Redis to read from [default: that of the settings]
@@ -146,6 +149,9 @@ fn follow(
         },
         after: since.map(|since| since.id_before(unix_micros() / 1000)),
         goes_on: !args.no_follow,
+        last: args.count.filter(|_| args.no_follow),
+        named: args.patterns.clone(),
+        planned: Pattern::of_settings(&actors.plan),
     };
     let mut printer = Printer {
         out: BufWriter::new(io::stdout().lock()),
@@ -153,6 +159,7 @@ fn follow(
         prefix: wish.prefix.clone(),
         grep: args.grep.clone(),
         left: args.count,
+        skipped: 0,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {

@@ -51,6 +51,8 @@ pub(super) struct Printer<W> {
     pub(super) grep: Option<Regex>,
     /// The number of lines left to print, if limited.
     pub(super) left: Option<u64>,
+    /// The number of selected entries to pass over before.
+    pub(super) skipped: u64,
 }
 
 /// A line of `--json`.
@@ -73,6 +75,11 @@ enum Payload<'e> {
 }
 
 impl<W: Write> Printer<W> {
+    /// Returns whether an entry is selected.
+    pub(super) fn is_wanted(&self, content: &Content) -> bool {
+        self.grep.as_ref().is_none_or(|wanted| wanted.is_match(&text(&payload(content))))
+    }
+
     /// Prints an entry if it is selected; breaks after the last one.
     pub(super) fn print(
         &mut self,
@@ -80,11 +87,14 @@ impl<W: Write> Printer<W> {
         id: EntryId,
         content: &Content,
     ) -> io::Result<ControlFlow<()>> {
-        let payload = payload(content);
-        let is_wanted = self.grep.as_ref().is_none_or(|wanted| wanted.is_match(&text(&payload)));
-        if !is_wanted {
+        if !self.is_wanted(content) {
             return Ok(ControlFlow::Continue(()));
         }
+        if let Some(skipped) = self.skipped.checked_sub(1) {
+            self.skipped = skipped;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let payload = payload(content);
         if self.form.json {
             let (channel, symbol) = (name.channel(), name.symbol());
             let object =
@@ -190,7 +200,7 @@ mod tests {
 
     fn printer(json: bool) -> Printer<Vec<u8>> {
         let form = Form { json, coloured: false, zone: TimeZone::UTC, width: || None };
-        Printer { out: Vec::new(), form, prefix: "uw".into(), grep: None, left: None }
+        Printer { out: Vec::new(), form, prefix: "uw".into(), grep: None, left: None, skipped: 0 }
     }
 
     fn print(printer: &mut Printer<Vec<u8>>, name: &str, content: &Content) -> ControlFlow<()> {

@@ -1,7 +1,7 @@
 //! Pending content of the hashes: added as events are stored, taken when their keys are due.
 //!
-//! Per destination only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
-//! size is independent of the event rate. All hashes of an destination are due together.
+//! Per destination only the newest event, the newest row of each cell, the newest complete board and the rows of a
+//! REST body are pending, so the size is independent of the event rate. All hashes of an destination are due together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,11 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use uw_websocket_core::board::{Board, BoardFrame, NotABoard};
+use uw_websocket_core::channel::MapKey;
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
+
+use super::boards::Boards;
 
 /// Number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
@@ -40,6 +44,8 @@ pub struct News {
     pub(super) newest: Option<Newest>,
     /// Rows for the map.
     pub(super) cells: Option<Cells>,
+    /// The newest complete board, in place of the map.
+    pub(super) board: Option<Board>,
     /// Events for the REST body.
     pub(super) rows: Vec<RestEvent>,
     /// Indexes in `rows` by cell, of which only the newest row is kept.
@@ -84,6 +90,7 @@ pub(super) struct Pending {
     dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
     bytes: usize,
+    boards: Boards,
 }
 
 // === impl Pending ===
@@ -96,21 +103,42 @@ impl Pending {
             dues: BTreeSet::new(),
             written_at: HashMap::default(),
             bytes: 0,
+            boards: Boards::default(),
         }
     }
 
     /// Adds the newest event of an destination.
     pub(super) fn newest(&mut self, origin: NewsOrigin, (event, destination, id): Entered<'_>, now: Instant) {
         self.change(origin, destination, now, |news| {
-            let is_older =
-                origin == NewsOrigin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
-            if !is_older {
+            if !news.is_behind(id) {
                 let payload = Bytes::copy_from_slice(&event.payload);
-                news.bytes += payload.len();
-                news.bytes -= news.newest.as_ref().map_or(0, |known| known.payload.len());
-                news.newest = Some(Newest { payload, received_us: event.received_us, id });
+                news.set_newest(Newest { payload, received_us: event.received_us, id });
             }
         });
+    }
+
+    /// Adds a frame of a board; nothing is pending until one completes it.
+    pub(super) fn part(
+        &mut self,
+        origin: NewsOrigin,
+        key: MapKey,
+        (event, destination, id): Entered<'_>,
+        now: Instant,
+    ) -> Result<(), NotABoard> {
+        let payload = Bytes::copy_from_slice(&event.payload);
+        let frame = BoardFrame { payload, received_us: event.received_us, id };
+        let Some(board) = self.boards.add(&destination.stream, key, frame)? else { return Ok(()) };
+        self.change(origin, destination, now, |news| {
+            if !news.is_behind(id) {
+                news.set_board(board);
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns the number of boards dropped incomplete since the last call.
+    pub(super) fn take_dropped_boards(&mut self) -> u64 {
+        self.boards.take_dropped()
     }
 
     /// Adds an event for an destination's map and REST body.
@@ -210,10 +238,31 @@ impl News {
             origin,
             newest: None,
             cells: None,
+            board: None,
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
         }
+    }
+
+    /// Whether something newer than a kept event is pending.
+    fn is_behind(&self, id: EntryId) -> bool {
+        self.origin == NewsOrigin::Kept && self.newest.as_ref().is_some_and(|known| known.id > id)
+    }
+
+    fn set_newest(&mut self, newest: Newest) {
+        self.bytes += newest.payload.len();
+        self.bytes -= self.newest.as_ref().map_or(0, |known| known.payload.len());
+        self.newest = Some(newest);
+    }
+
+    fn set_board(&mut self, board: Board) {
+        let bytes = |board: &Board| board.rows.values().map(|row| row.len() + OVERHEAD).sum::<usize>();
+        self.bytes += bytes(&board);
+        self.bytes -= self.board.as_ref().map_or(0, bytes);
+        let BoardFrame { payload, received_us, id } = board.last.clone();
+        self.set_newest(Newest { payload, received_us, id });
+        self.board = Some(board);
     }
 
     /// Rows of a later session replace those of earlier ones.

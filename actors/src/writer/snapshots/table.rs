@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
+use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::Event;
 
 use super::pending::{Entered, News, NewsOrigin, Pending};
@@ -75,9 +76,14 @@ impl Snapshots {
         let now = Instant::now();
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
+        let mut not_boards = 0;
         for event in events {
             for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
                 let entered = (event, destination, event.ids.get(outlet_at));
+                if let Frame::Fragment { key, .. } = destination.frame {
+                    not_boards += u64::from(pending.part(origin, key, entered, now).is_err());
+                    continue;
+                }
                 newest.insert(&destination.stream, entered);
                 pending.row(origin, entered, now);
             }
@@ -85,6 +91,9 @@ impl Snapshots {
         for newest in newest.into_values() {
             pending.newest(origin, newest, now);
         }
+        let troubles = &self.observed().troubles;
+        troubles.of(SnapshotTrouble::Untranslatable).add(not_boards);
+        troubles.of(SnapshotTrouble::IncompleteBoard).add(pending.take_dropped_boards());
         drop(pending);
         self.note_bytes();
         self.0.came.notify_one();

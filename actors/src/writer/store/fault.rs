@@ -27,6 +27,8 @@ pub enum Refusal {
     Busy,
     /// A password is missing or wrong, or a permission is missing.
     NoAuth,
+    /// It has no database of the number selected.
+    NoDatabase,
     /// The key has another type.
     WrongType,
     /// The ID is not above the stream's last one.
@@ -59,6 +61,7 @@ impl Refusal {
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
+            "ERR" if text.contains("DB index is out of range") => Refusal::NoDatabase,
             "ERR" if text.contains("invalid password") || text.contains("without any password") => {
                 Refusal::NoAuth
             }
@@ -69,7 +72,14 @@ impl Refusal {
     /// Whether another connection may respond differently.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {
-        matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::Unavailable | Refusal::Unreadable)
+        matches!(
+            self,
+            Refusal::ReadOnly
+                | Refusal::NoAuth
+                | Refusal::NoDatabase
+                | Refusal::Unavailable
+                | Refusal::Unreadable
+        )
     }
 
     /// Returns the name used in logs.
@@ -83,6 +93,7 @@ impl Refusal {
             Refusal::NoReplicas => "no_replicas",
             Refusal::Busy => "busy",
             Refusal::NoAuth => "no_auth",
+            Refusal::NoDatabase => "no_database",
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
