@@ -18,7 +18,7 @@ const COUNT: u64 = 30;
 /// Events of a round.
 const EVENTS: u64 = COUNT * TOPICS.len() as u64;
 /// With these more is sent than the archive collects before it writes.
-const ROUNDS: u64 = 90;
+const ROUNDS: u64 = 115;
 const TOPICS: [&str; 6] =
     ["price:SPY", "option_trades:SPY", "option_trades:QQQ", "gex_strike:SPY", "gex:QQQ", "flow-alerts"];
 
