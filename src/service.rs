@@ -25,8 +25,8 @@ use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::queue::archiving::Archiving;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
-use uw_websocket_actors::queue::handover::Handover;
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError};
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
@@ -34,7 +34,7 @@ use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
-use uw_websocket_core::event::Channel;
+use uw_websocket_core::event::{Channel, ChannelIndex};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
@@ -43,6 +43,7 @@ use uw_websocket_core::spool::SpoolLock;
 use crate::archive_forecast;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
+use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
@@ -91,6 +92,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    handover: Handover,
     log: Logger,
 }
 
@@ -118,6 +120,11 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let predecessor = folders.predecessor().map(str::to_owned);
     // events left by an earlier process are counted too, whatever is joined now
     channels.extend(folders.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
+    if channels.len() > ChannelIndex::MAX_CHANNELS {
+        let most = ChannelIndex::MAX_CHANNELS;
+        let names = format!("CHANNELS and the disk queue together have more than {most} channels");
+        return Err(refuse(&names));
+    }
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
         instance,
@@ -135,14 +142,16 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         observations: &observations,
         log,
     });
-    let Started { shards, lock, handovers } = started.map_err(unusable)?;
-    let archive = start_archive(actors, handovers, &shards, &observations, log)?;
+    let Started { shards, lock, archivings } = started.map_err(unusable)?;
+    let archive = start_archive(actors, archivings, &shards, &observations, log)?;
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
     let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
+    let handover_log = log.new(o!("component" => "handover"));
     Ok(Service {
+        handover: Handover::new(actors, &shards, &address, &observations, handover_log),
         plans,
         address,
         pool,
@@ -160,7 +169,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
 /// Starts the archive, if there is one.
 fn start_archive(
     actors: &ActorSettings,
-    handovers: Vec<Arc<Handover>>,
+    archivings: Vec<Arc<Archiving>>,
     shards: &[Shard],
     observations: &Arc<Observations>,
     log: &Logger,
@@ -170,7 +179,7 @@ fn start_archive(
     let queue = first.queue.clone();
     let parts = ArchiveParts {
         settings,
-        handovers,
+        archivings,
         note: Box::new(move |gaps| queue.note_losses(gaps)),
         observations: Arc::clone(observations),
         log: log.new(o!("component" => "archive")),
@@ -210,7 +219,7 @@ async fn check_redis(
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
     let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone() }
+    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
 }
 
 /// Reads the injected faults; only test builds have any.
@@ -248,6 +257,10 @@ impl Service {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
             timeout: settings.shutdown_timeout,
+            offers: {
+                let handover = self.handover.clone();
+                Box::new(move || handover.offers())
+            },
             log: self.log.clone(),
         };
         let actors = Arc::new(settings.actors.clone());
@@ -267,14 +280,18 @@ impl Service {
 
     /// Begins a term as owner: reads the ledger left by the previous owner, then starts the children.
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
-        let places = ledger_places(settings, self.address.clone());
+        let mut places = ledger_places(settings, self.address.clone());
+        places.peers = self.handover.take_over_peers(&gate).await;
         let log = self.log.new(o!("component" => "ledger"));
-        let recorder = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
+        let recorder =
+            ledger::open(places, (&self.plans, &self.shards), gate.clone(), &self.observations, log).await;
         let gaps = recorder.tracker.clone();
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
-        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, |data, escalations| {
+        let ours = recorder.ours.names().map(str::to_owned).collect();
+        let taker = self.handover.taker(&gate, &gaps, ours);
+        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)
@@ -292,7 +309,7 @@ impl Service {
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();
-        LeaseManager::start(pool, &actors.keys.prefix, predecessor, observations, log)
+        LeaseManager::start(pool, self.address.clone(), &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
     }

@@ -19,6 +19,7 @@ pub mod writer;
 pub mod acl;
 pub mod auditor;
 pub mod forecast;
+pub mod handover;
 pub mod janitor;
 pub mod lease;
 pub mod ledger;
@@ -27,6 +28,7 @@ pub mod status_reporter;
 pub mod supervisor;
 
 pub mod backoff;
+pub mod dial;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;

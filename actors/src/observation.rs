@@ -36,7 +36,7 @@ pub use crate::skew::unix_micros;
 pub use crate::sync::lock;
 pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
-pub use channel::{ChannelObservation, DropReason, Outcome, Place, Violation};
+pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
 pub use http::{HttpObservation, HttpRefusal};
@@ -190,14 +190,15 @@ impl Observations {
     /// Returns the products of a channel, as joined.
     #[must_use]
     pub fn products_of(&self, channel: &Channel) -> Products {
-        let topics = self.connections.iter().flat_map(|connection| &connection.topics);
-        topics.filter(|topic| topic.channel == *channel).map(Topic::product).collect()
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.filter(|(of, _)| of == channel).map(|(_, product)| *product).collect()
     }
 
     /// Returns the products of everything that is joined.
     #[must_use]
     pub fn products(&self) -> Products {
-        self.connections.iter().flat_map(|connection| &connection.topics).map(Topic::product).collect()
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.map(|(_, product)| *product).collect()
     }
 
     /// Returns whether Redis is available to every writer or, in stand-by, to the lease.

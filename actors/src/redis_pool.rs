@@ -1,15 +1,18 @@
 //! Redis connections outside event processing: a small pool for the startup check, for `ws:status`, for Redis' facts
 //! about itself, and for the janitor.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use deadpool_redis::redis::io::AsyncDNSResolver;
 use deadpool_redis::redis::{
     self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    RedisError, TlsCertificates,
+    RedisError, RedisFuture, TlsCertificates,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 
+use crate::dial;
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
@@ -47,12 +50,35 @@ pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
     Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
 }
 
+/// Returns the configuration of a connection; the client tries all addresses of a name at once.
+#[must_use]
+pub fn connection_config(connect: Duration, answer: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(connect))
+        .set_response_timeout(Some(answer))
+        .set_dns_resolver(Resolver)
+}
+
+/// Resolves names like the writers.
+struct Resolver;
+
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses = dial::resolve(host, port).await?;
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
 /// Creates a pool. Does not connect yet.
 pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
     let info = connection_info(settings)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
+    let config = connection_config(PATIENCE, PATIENCE);
     let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
     Pool::builder(manager)
         .max_size(CONNECTIONS)
@@ -105,6 +131,12 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         return Err(CheckError::TooOld(version));
     }
     refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+/// Returns why a connection is refused, in the words of the server or of a proxy, which this library does not keep.
+pub async fn words(address: &Address) -> Option<String> {
+    let opened = RedisConnection::open(address, &Heartbeat::default()).await;
+    opened.err().map(|fault| fault.to_string())
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {

@@ -154,6 +154,8 @@ pub struct ActorSettings {
     pub spool: SpoolSettings,
     /// The archive, if there is one.
     pub archive: Option<ArchiveSettings>,
+    /// `SPOOL_PEER_DIRS`: disk queues of other instances, written first at a takeover.
+    pub peer_dirs: Vec<PathBuf>,
     /// The supervisor.
     pub restarts: RestartSettings,
 }

@@ -114,10 +114,15 @@ impl Process {
             Arc::default(),
         );
         let observations = Arc::new(observations);
-        let places = Places { folder: folder.map(Path::to_owned), address, prefix: prefix.to_owned() };
+        let places = Places {
+            folder: folder.map(Path::to_owned),
+            address,
+            prefix: prefix.to_owned(),
+            peers: Vec::new(),
+        };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
-        let recorder = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
+        let recorder = ledger::open(places, (&plans, &[]), LeaseGate::unguarded(), &observations, log).await;
         Process { recorder, observations }
     }
 
@@ -384,7 +389,7 @@ async fn a_state_that_names_more_than_a_service_does_is_not_used() {
     let long = state.replace(r#""instance":"test""#, &format!(r#""instance":"{}""#, "x".repeat(1 << 20)));
     assert_ne!(long, state);
     redis.command(&["SET", "uw:ws:ledger", &long]);
-    let places = Places { folder: None, address, prefix: "uw".into() };
+    let places = Places { folder: None, address, prefix: "uw".into(), peers: Vec::new() };
     let read = ledger::look(places, unix_micros()).await;
     assert!(matches!(read, Err(CheckpointError::Unusable { .. })), "{read:?}");
 }
@@ -395,7 +400,7 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
     let address = redis.address();
     let places = |prefix: &str| {
         let folder = Some(folder.path().to_owned());
-        Places { folder, address: address.clone(), prefix: prefix.to_owned() }
+        Places { folder, address: address.clone(), prefix: prefix.to_owned(), peers: Vec::new() }
     };
     let mut process = Process::start(address.clone(), "uw", None).await;
     process.tick().await;

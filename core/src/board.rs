@@ -39,7 +39,7 @@ pub struct BoardFrame {
 }
 
 /// A complete board.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Board {
     /// The rows' JSON as it came, by map field.
     pub rows: HashMap<Box<str>, Bytes>,

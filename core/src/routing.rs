@@ -21,11 +21,13 @@ use crate::snapshots::occ::OccSymbol;
 /// cleared and rebuilt, so a hostile feed costs time but no memory.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// Maximum number of symbols of one event that get their own entry. No known headline names more than a handful;
-/// the full stream holds the event in any case, so a hostile frame cannot multiply itself.
-const MAX_SYMBOLS: usize = 64;
+/// Maximum number of symbols of one event that get their own entry: a record counts its destinations in a byte, and
+/// the full stream is one of them. News about an index names more than a hundred; those beyond are counted, and the
+/// full stream holds the event in any case.
+const MAX_SYMBOLS: usize = 254;
 
-/// The same bound in bytes, for payloads far above the largest known, 4 KiB.
+/// Maximum size of the copies of one event, so that a hostile frame cannot multiply itself. Reached at 254 symbols by
+/// payloads above 4 KiB, the largest known.
 const MAX_FAN_OUT_BYTES: usize = 1024 * 1024;
 
 /// Returns the distinct channels of the settings in order; [`ChannelIndex`] is an index into it.
@@ -47,8 +49,13 @@ pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
 /// The destination of an event.
 #[derive(Debug)]
 pub enum Routing {
-    /// The destinations of this route.
-    To(Arc<Route>),
+    /// The destinations of a route.
+    To {
+        /// The route.
+        route: Arc<Route>,
+        /// Number of target symbols of the event that are beyond its bounds: they get no entry.
+        left_out: usize,
+    },
     /// The channel is configured, but neither the topic nor the symbol is.
     NoTarget(ChannelIndex),
     /// The channel is not configured.
@@ -101,8 +108,8 @@ impl Router {
     /// Selects the route of an event.
     pub fn route_of(&mut self, topic: &str, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         match self.topics.get(topic) {
-            Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
-            Some(Known::Global(index)) => Routing::To(self.fan_out(*index, facts, payload_bytes)),
+            Some(Known::Fixed(route)) => Routing::To { route: Arc::clone(route), left_out: 0 },
+            Some(Known::Global(index)) => self.fan_out(*index, facts, payload_bytes),
             None => {
                 let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
@@ -110,12 +117,7 @@ impl Router {
         }
     }
 
-    fn fan_out(
-        &mut self,
-        index: ChannelIndex,
-        facts: &RoutingFields<'_>,
-        payload_bytes: usize,
-    ) -> Arc<Route> {
+    fn fan_out(&mut self, index: ChannelIndex, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
@@ -126,7 +128,9 @@ impl Router {
         symbols.retain(|symbol| self.is_target(symbol));
         symbols.sort_unstable();
         symbols.dedup();
-        symbols.truncate((MAX_FAN_OUT_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
+        let most = (MAX_FAN_OUT_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS);
+        let left_out = symbols.len().saturating_sub(most);
+        symbols.truncate(most);
 
         let memory = match symbols[..] {
             [] => Some((index, Box::from(""))),
@@ -134,7 +138,7 @@ impl Router {
             _ => None,
         };
         if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
-            return Arc::clone(route);
+            return Routing::To { route: Arc::clone(route), left_out };
         }
         let route = match symbols.split_first() {
             Some((symbol, others)) if !is_global => self.route(index, Some(symbol), others),
@@ -146,7 +150,7 @@ impl Router {
             }
             self.by_symbol.insert(memory, Arc::clone(&route));
         }
-        route
+        Routing::To { route, left_out }
     }
 
     fn is_target(&self, symbol: &str) -> bool {
@@ -259,7 +263,7 @@ mod tests {
 
     fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
         match router.route_of(topic, &RoutingFields::read(payload).unwrap(), payload.len()) {
-            Routing::To(route) => {
+            Routing::To { route, .. } => {
                 route.destinations.iter().map(|destination| destination.stream.to_string()).collect()
             }
             Routing::NoTarget(_) => vec!["no target".into()],
@@ -286,6 +290,28 @@ mod tests {
             streams(&mut router, "news", r#"{"tickers":["SPY","AAPL","QQQ","SPY"]}"#),
             ["uw:ws:news", "uw:ws:news:QQQ", "uw:ws:news:SPY"]
         );
+    }
+
+    /// The number of streams and of symbols left out, of news about this many targets.
+    fn spread(symbols: usize, payload_bytes: usize) -> (usize, usize) {
+        let tickers: Vec<String> = (0..symbols).map(|n| format!("T{n}")).collect();
+        let mut router = router(&["news"], &tickers.join(","), &["news"]);
+        let payload = format!(r#"{{"tickers":{tickers:?}}}"#);
+        let facts = RoutingFields::read(&payload).unwrap();
+        match router.route_of("news", &facts, payload_bytes) {
+            Routing::To { route, left_out } => (route.destinations.len(), left_out),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_goes_to_every_target_that_a_record_can_name_and_the_rest_is_counted() {
+        assert_eq!(spread(100, 2_000), (101, 0));
+        assert_eq!(spread(254, 4_096), (255, 0));
+        assert_eq!(spread(300, 4_096), (255, 46));
+        // copies of a giant
+        assert_eq!(spread(10, MAX_FAN_OUT_BYTES / 4), (5, 6));
+        assert_eq!(spread(10, 4 * MAX_FAN_OUT_BYTES), (2, 9));
     }
 
     #[test]
@@ -322,7 +348,7 @@ mod tests {
             .map(|n| {
                 let payload = format!(r#"{{"ticker":"T{n}"}}"#);
                 match router.route_of("flow-alerts", &RoutingFields::read(&payload).unwrap(), payload.len()) {
-                    Routing::To(route) => route.shard,
+                    Routing::To { route, .. } => route.shard,
                     other => unreachable!("{other:?}"),
                 }
             })

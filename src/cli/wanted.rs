@@ -1,7 +1,6 @@
 //! The selection of events from a recording.
 
-use uw_websocket_core::channel::JoinForms;
-use uw_websocket_core::event::{Symbol, Topic};
+use uw_websocket_core::event::Symbol;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::routing::symbol_of;
 
@@ -52,14 +51,6 @@ impl Wanted {
             };
             symbol.is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })
-    }
-}
-
-/// Returns the vendor's topic for an event of this stream: global channels have only one.
-pub(in crate::cli) fn topic_of(stream: &Topic) -> String {
-    match stream.channel.spec() {
-        Some(spec) if spec.forms == JoinForms::Plain => spec.name.to_owned(),
-        _ => stream.to_string(),
     }
 }
 

@@ -25,6 +25,7 @@ impl VariableValues {
             },
             spool: self.spool()?,
             archive: self.archive()?,
+            peer_dirs: self.spool_peer_dirs.clone().unwrap_or_default(),
             restarts: RestartSettings {
                 intensity: self.restart_intensity?,
                 period: self.restart_period_seconds?,

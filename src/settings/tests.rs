@@ -36,9 +36,9 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, restarts } =
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, peer_dirs, restarts } =
         &settings.actors;
-    assert_eq!(*archive, None);
+    assert_eq!((archive, peer_dirs), (&None, &Vec::<PathBuf>::new()));
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
@@ -336,7 +336,7 @@ fn a_misspelt_name_is_told_beside_the_mistake_that_it_causes() {
 #[test]
 fn tickers_that_a_channel_does_not_exist_for_are_warned_of_and_none_left_is_a_mistake() {
     let settings = load(&[("CHANNELS", "periscope,price"), ("TARGET_SYMBOLS", "SPY,SPX,QQQ")]);
-    let warnings: Vec<String> = settings.warnings.iter().map(|warning| warning.advice.to_string()).collect();
+    let warnings: Vec<String> = settings.warnings.iter().map(|warning| warning.advice.clone()).collect();
     let advice = "periscope exists for SPX, VIX, XSP and NANOS only: it is not joined for SPY and QQQ";
     assert_eq!(warnings, [advice]);
     for (channels, targets, says) in [

@@ -160,6 +160,9 @@ variables! {
 
     /// size limit of the archive; beyond it the oldest days are removed
     archive_max_bytes: u64 = "ARCHIVE_MAX_BYTES", Value("64GiB"), Plain, archive::max_bytes;
+    /// comma-separated: `SPOOL_DIR` of other instances on the same machine or a shared volume; at a takeover the events of
+    /// one that has ended are written first, in order
+    spool_peer_dirs: Vec<PathBuf> = "SPOOL_PEER_DIRS", Unset("empty"), Plain, spool::peer_dirs;
 
     /// maximum actor crashes within `RESTART_PERIOD_SECONDS`; with one more the service gives up and exits with 70
     restart_intensity: u32 = "RESTART_INTENSITY", Value("5"), Plain, |text| units::count(text, &CRASHES);

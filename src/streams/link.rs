@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
+use deadpool_redis::redis::{self, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::redis_pool;
@@ -79,9 +79,7 @@ type RawEntry = (String, Vec<Vec<u8>>);
 impl Link {
     /// Connects and logs in.
     pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE + BLOCK));
+        let config = redis_pool::connection_config(PATIENCE, PATIENCE + BLOCK);
         let client = redis_pool::client(settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that is loading, or refuses the login, reports it here

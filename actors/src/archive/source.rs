@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uw_websocket_core::archive::{Frames, Line, Position};
 use uw_websocket_core::spool::{Dropped, Followed, Follower, SpoolError};
 
-use crate::queue::handover::{Handover, Offer};
+use crate::queue::archiving::{Archiving, Offer};
 
 /// Payload bytes read at a time: a few milliseconds of work.
 const READ_BYTES: usize = 1024 * 1024;
@@ -14,7 +14,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// A queue as the archive reads it.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) handover: Arc<Handover>,
+    pub(super) archiving: Arc<Archiving>,
     follower: Follower,
     offer: Offer,
     /// All records below this number are taken.
@@ -33,29 +33,29 @@ pub(super) struct Loss {
 }
 
 impl Source {
-    pub(super) fn new(handover: Arc<Handover>) -> Source {
-        let follower = Follower::new(&handover.folder);
-        Source { handover, follower, offer: Offer::default(), next: 0, last_us: 0, suspect: None }
+    pub(super) fn new(archiving: Arc<Archiving>) -> Source {
+        let follower = Follower::new(&archiving.folder);
+        Source { archiving, follower, offer: Offer::default(), next: 0, last_us: 0, suspect: None }
     }
 
     /// Goes on from where the archive has ended, or from the first record that is there.
     pub(super) fn place(&mut self, positions: &[Position]) {
         self.refresh();
-        let known = positions.iter().find(|position| position.identity == self.handover.identity);
+        let known = positions.iter().find(|position| position.identity == self.archiving.identity);
         let known = known.filter(|position| position.archived <= self.offer.end);
         (self.next, self.last_us) =
             known.map_or((self.offer.kept_from, 0), |position| (position.archived, position.last_us));
-        self.handover.set_taken(self.next);
-        self.handover.set_archived(self.next);
+        self.archiving.set_taken(self.next);
+        self.archiving.set_archived(self.next);
     }
 
     pub(super) fn refresh(&mut self) {
-        self.offer = self.handover.offer();
+        self.offer = self.archiving.offer();
     }
 
     /// Whether all of it is taken, and nothing more will come from a queue of an earlier generation.
     pub(super) fn is_done(&self) -> bool {
-        self.handover.is_over() || (self.next >= self.offer.end && self.offer.stored_below >= self.offer.end)
+        self.archiving.is_over() || (self.next >= self.offer.end && self.offer.stored_below >= self.offer.end)
     }
 
     /// Number of stored records that are not taken.
@@ -67,7 +67,7 @@ impl Source {
     /// Takes some of the stored records; returns whether it took any number, and what is missing without a reason.
     pub(super) fn take(&mut self, frames: &mut Frames) -> Result<(bool, Option<Loss>), SpoolError> {
         let (from, below) = (self.next, self.offer.stored_below);
-        if from >= below || self.handover.is_over() {
+        if from >= below || self.archiving.is_over() {
             return Ok((false, None));
         }
         let (offer, last_us, suspect) = (&self.offer, &mut self.last_us, &mut self.suspect);
@@ -95,24 +95,24 @@ impl Source {
             ControlFlow::Continue(())
         })?;
         self.next = next;
-        self.handover.set_taken(next);
+        self.archiving.set_taken(next);
         Ok((next > from, (loss.events > 0).then_some(loss)))
     }
 
     /// Takes what the queue has removed before it was taken.
     pub(super) fn untaken(&self) -> Vec<Dropped> {
-        self.handover.untaken()
+        self.archiving.untaken()
     }
 
     /// Returns how far it is taken.
     pub(super) fn position(&self) -> Position {
-        let name = self.handover.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let identity = self.handover.identity.clone();
+        let name = self.archiving.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let identity = self.archiving.identity.clone();
         Position { identity, name, archived: self.next, last_us: self.last_us }
     }
 
     /// Lets go what is taken: it is archived.
     pub(super) fn let_go(&self) {
-        self.handover.set_archived(self.next);
+        self.archiving.set_archived(self.next);
     }
 }

@@ -13,7 +13,7 @@ use crate::error_chain::ErrorChain;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::log_throttle::LogThrottle;
 use crate::observation::{ArchiveObservation, Observations, lock, unix_micros};
-use crate::queue::handover::Handover;
+use crate::queue::archiving::Archiving;
 use crate::queue::losses;
 use crate::settings::ArchiveSettings;
 
@@ -33,7 +33,7 @@ pub struct ArchiveParts {
     /// Folder and bounds.
     pub settings: ArchiveSettings,
     /// What it sees of the disk queues.
-    pub handovers: Vec<Arc<Handover>>,
+    pub archivings: Vec<Arc<Archiving>>,
     /// Records gaps of the archive.
     pub note: Box<dyn Fn(Vec<Gap>) + Send>,
     /// State and counters, also read by HTTP and the status page.
@@ -68,8 +68,8 @@ pub(super) fn run(parts: ArchiveParts, stopped: &Receiver<()>) {
         warn!(parts.log, "archive runs at the usual priority"; "error" => %error);
     }
     let now = Instant::now();
-    let mut sources: Vec<Source> = parts.handovers.iter().cloned().map(Source::new).collect();
-    sources.sort_by_key(|source| source.handover.generation);
+    let mut sources: Vec<Source> = parts.archivings.iter().cloned().map(Source::new).collect();
+    sources.sort_by_key(|source| source.archiving.generation);
     let mut thread = ArchiveThread {
         sources,
         store: None,
@@ -160,7 +160,7 @@ impl ArchiveThread {
         let (mut is_news, mut losses, mut failure) = (false, Vec::new(), None);
         let mut before: Option<(u64, bool)> = None;
         for source in &mut self.sources {
-            let generation = source.handover.generation;
+            let generation = source.archiving.generation;
             // a stream may have belonged to any queue of an earlier generation
             if before.is_some_and(|(earlier, is_done)| earlier < generation && !is_done) {
                 break;
@@ -230,7 +230,7 @@ impl ArchiveThread {
     /// taken.
     fn commit(&mut self, now: Instant) -> bool {
         let Some(store) = &mut self.store else { return false };
-        let sources = self.sources.iter().filter(|source| !source.handover.is_over());
+        let sources = self.sources.iter().filter(|source| !source.archiving.is_over());
         let positions: Vec<_> = sources.map(Source::position).collect();
         let (events, bytes) = (self.frames.events(), self.frames.bytes());
         match store.commit(&self.frames, &positions) {

@@ -180,7 +180,7 @@ impl Listener {
         self.silence.session_begins(opened);
         self.observed().session_begins();
         self.watch.opened();
-        info!(self.log, "connected"; "joins" => topics.len());
+        info!(self.log, "connected"; "joins" => topics.len(), "address" => self.connector.address());
 
         let end = self.listen(&mut socket, &mut session).await;
         if matches!(end, End::Drained) {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::gap::{Gap, GapReason, OpenGap};
+use super::left_queue::LeftQueues;
 use crate::observation::cells::{Count, CountsBy, Gauge, unlocked};
 use crate::observation::metric::observed;
 use crate::sync::lock;
@@ -26,12 +27,35 @@ observed! {
         /// What is missing now.
         #[serde(serialize_with = "unlocked")]
         open: Mutex<Vec<OpenGap>>,
+        /// Why Redis takes no gaps; `None` while it does.
+        #[serde(serialize_with = "unlocked")]
+        fault: Mutex<Option<String>>,
         /// Gaps not yet written to Redis.
         waiting: Gauge = "uw_ws_gaps_waiting",
+        /// Disk queues of former owners that have not come back.
+        #[serde(skip)]
+        left_queues: Gauge = "uw_ws_left_queues",
+        /// Events known to be in these disk queues.
+        #[serde(skip)]
+        left_events: Gauge = "uw_ws_left_queue_events",
+        /// These disk queues, by the name of the former owner.
+        #[serde(serialize_with = "unlocked")]
+        left: Mutex<LeftQueues>,
     }
 }
 
 impl GapObservation {
+    /// Sets why Redis takes no gaps.
+    pub(super) fn set_fault(&self, fault: Option<String>) {
+        *lock(&self.fault) = fault;
+    }
+
+    /// Returns why Redis takes no gaps; `None` while it does.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.fault).clone()
+    }
+
     /// Returns the count of gaps recorded for `reason`.
     #[must_use]
     pub fn recorded(&self, reason: GapReason) -> &Count {
@@ -64,6 +88,13 @@ impl GapObservation {
             recent.pop_front();
         }
         recent.push_back(gap);
+    }
+
+    /// Publishes the disk queues of former owners.
+    pub fn show_left(&self, left: &LeftQueues) {
+        self.left_queues.set(left.iter().count() as u64);
+        self.left_events.set(left.iter().map(|(_, queue)| queue.events).sum());
+        lock(&self.left).clone_from(left);
     }
 
     /// Publishes the open gaps and the number of gaps waiting for Redis.

@@ -6,6 +6,8 @@
 use thiserror::Error;
 use uw_websocket_core::event::EntryId;
 
+use super::checkpoint::Checkpoint;
+use super::checkpoint_store::{self, CheckpointError, read_copy};
 use super::gap::Gap;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::Address;
@@ -23,6 +25,8 @@ pub struct GapPublisher {
     store: Store,
     stream: String,
     state: String,
+    address: Address,
+    prefix: String,
 }
 
 /// A failed command.
@@ -60,8 +64,9 @@ impl GapPublisher {
     /// Creates the publisher of the stream `<prefix>:ws:gaps` and of the string `<prefix>:ws:ledger`.
     #[must_use]
     pub fn new(address: Address, prefix: &str) -> GapPublisher {
-        let (stream, state) = (format!("{prefix}:ws:gaps"), super::checkpoint_store::key(prefix));
-        GapPublisher { store: Store::new(address), stream, state }
+        let (stream, state) = (format!("{prefix}:ws:gaps"), checkpoint_store::key(prefix));
+        let (prefix, store) = (prefix.to_owned(), Store::new(address.clone()));
+        GapPublisher { store, stream, state, address, prefix }
     }
 
     /// Connects if necessary. Returns the number of the connection and the identity of the server: a different server
@@ -69,6 +74,11 @@ impl GapPublisher {
     pub(super) async fn connect(&mut self) -> Result<(u64, Identity), PostError> {
         let number = self.store.connect().await?;
         Ok((number, self.store.connection().await?.identity().await?))
+    }
+
+    /// Reads the copy of the state, which another instance may have written.
+    pub(super) async fn copy(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        read_copy(&self.address, &self.prefix).await
     }
 
     /// Replaces the copy of the state.

@@ -29,6 +29,16 @@ labelled! {
     }
 }
 
+labelled! {
+    /// What an event did not get because of a bound. It is in its other streams.
+    Cut {
+        /// Streams of target symbols, beyond the number or the size of the copies of one event.
+        Symbols = "symbols",
+        /// A field of its map, longer than any strike and expiry.
+        MapField = "map_field",
+    }
+}
+
 /// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -74,18 +84,23 @@ observed! {
         pub channel: Channel,
         /// Events read from the feed.
         pub received: Count = "uw_ws_events_received_total",
-        /// Events found in the disk queue at startup.
+        /// Events found in the disk queue at startup, or in that of another instance.
         pub recovered: Count = "uw_ws_events_recovered_total",
         /// Events of which Redis has confirmed every entry.
         pub stored: Count = "uw_ws_events_stored_total",
         /// Events identical, byte for byte, to one received shortly before.
         pub duplicate: Count = "uw_ws_events_duplicate_total",
+        /// Events among the stored ones that were stored behind those of another owner, which had succeeded this one.
+        pub late: Count = "uw_ws_events_late_total",
         /// Events outside the configured targets.
         pub filtered: Count = "uw_ws_events_filtered_total",
         /// Events written to the quarantine file.
         pub quarantined: Count = "uw_ws_events_quarantined_total",
         /// Events read from the feed and lost.
         dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
+        /// What events did not get because of a bound: `symbols` are streams of single targets, `map_field` fields of a
+        /// map. The events are in their other streams.
+        cut: CountsBy<Cut> = "uw_ws_events_cut_total" by "what",
         /// Times that the accounting found an event counted twice or not at all.
         #[serde(skip)]
         pub violations: Count = "uw_ws_conservation_violations_total",
@@ -127,10 +142,12 @@ impl ChannelObservation {
             recovered: Count::default(),
             stored: Count::default(),
             duplicate: Count::default(),
+            late: Count::default(),
             filtered: Count::default(),
             quarantined: Count::default(),
             dropped: CountsBy::default(),
             violations: Count::default(),
+            cut: CountsBy::default(),
             drifted: Count::default(),
             silent: Flag::default(),
             last_event_at: Moment::default(),
@@ -178,6 +195,13 @@ impl ChannelObservation {
         self.next_ordinal.raise_to(last_ordinal.saturating_add(1));
     }
 
+    /// Counts an event that another instance's disk queue had. Returns its ordinal.
+    pub fn adopt(&self) -> u64 {
+        self.in_memory.entered.add(1);
+        self.recovered.add(1);
+        self.next_ordinal.add(1)
+    }
+
     /// Counts events that moved from memory to disk.
     pub fn spool(&self, events: u64) {
         self.spooled.entered.add(events);
@@ -210,6 +234,12 @@ impl ChannelObservation {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> &Count {
         self.dropped.of(reason)
+    }
+
+    /// Returns the count of what events did not get.
+    #[must_use]
+    pub fn cut(&self, what: Cut) -> &Count {
+        self.cut.of(what)
     }
 
     /// Returns the number of events dropped for any reason.

@@ -149,6 +149,9 @@ observed! {
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
+        /// Why Redis takes no hashes; `None` while it does.
+        #[serde(serialize_with = "unlocked")]
+        pub fault: Mutex<Option<String>>,
         /// Memory of the cached REST bodies.
         pub held_bytes: Gauge = "uw_ws_snapshot_held_bytes",
     }

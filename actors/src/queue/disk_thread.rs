@@ -15,8 +15,8 @@ use slog::{Logger, debug, info, warn};
 use tokio::sync::Notify;
 use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, SpoolError};
 
+use super::archiving::Archiving;
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
-use super::handover::Handover;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
@@ -41,7 +41,7 @@ pub struct DiskParts {
     /// What to do once all of it is stored and its retention has passed; `None` for a current queue.
     pub retirement: Option<Retirement>,
     /// What an archive sees of the queue; `None` without one.
-    pub handover: Option<Arc<Handover>>,
+    pub archiving: Option<Arc<Archiving>>,
     /// Retention of stored records, and the sync policy.
     pub settings: SpoolSettings,
     /// State and counters, also read by HTTP and the status page.
@@ -63,17 +63,17 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let sync_log = parts.log.clone();
     thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
     let damages = Arc::default();
-    let (mut spool, is_archived) = (parts.spool, parts.handover.is_some());
-    if let Some(handover) = &parts.handover {
+    let (mut spool, is_archived) = (parts.spool, parts.archiving.is_some());
+    if let Some(archiving) = &parts.archiving {
         let stored_below = spool.acknowledged();
-        handover.publish(&mut spool, stored_below);
+        archiving.publish(&mut spool, stored_below);
     }
     let thread = DiskThread {
         spool,
         records: Records::default(),
         damages: Arc::clone(&damages),
         retirement: parts.retirement,
-        handover: parts.handover,
+        archiving: parts.archiving,
         inheritance: None,
         settings: parts.settings,
         observations: parts.observations,
@@ -120,7 +120,7 @@ struct DiskThread {
     records: Records,
     damages: Arc<Mutex<Vec<Damage>>>,
     retirement: Option<Retirement>,
-    handover: Option<Arc<Handover>>,
+    archiving: Option<Arc<Archiving>>,
     /// Pending answers of the heirs, once they were informed.
     inheritance: Option<Vec<Written>>,
     settings: SpoolSettings,
@@ -160,7 +160,7 @@ impl DiskThread {
                 self.turn(now);
                 if let Some(folder) = self.retired() {
                     self.show();
-                    self.handover.iter().for_each(|handover| handover.end());
+                    self.archiving.iter().for_each(|archiving| archiving.end());
                     return match remove(&folder) {
                         Ok(()) => info!(self.log, "old disk queue done"),
                         Err(error) => warn!(self.log, "old disk queue not removed"; "error" => %error),
@@ -295,8 +295,8 @@ impl DiskThread {
             self.spool.persist_cursor()?;
             self.persisted = Some(position);
         }
-        if let Some(handover) = &self.handover {
-            handover.publish(&mut self.spool, position.0);
+        if let Some(archiving) = &self.archiving {
+            archiving.publish(&mut self.spool, position.0);
         }
         Ok(())
     }

@@ -21,10 +21,10 @@ use uw_websocket_core::spool::{
     Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, identify, shard_folders,
 };
 
+use super::archiving::Archiving;
 use super::disk::DiskPosition;
 use super::disk_thread::{self, DiskParts};
 use super::generations::{Generations, OldQueue};
-use super::handover::Handover;
 use super::inbox::Inbox;
 use super::losses;
 use super::retirement::Retirement;
@@ -76,7 +76,7 @@ pub struct Started {
     /// The lock of the folder; hold it until the end of the process.
     pub lock: Option<SpoolLock>,
     /// What the archive sees of each queue; empty without one.
-    pub handovers: Vec<Arc<Handover>>,
+    pub archivings: Vec<Arc<Archiving>>,
 }
 
 /// Parts of running queues.
@@ -184,7 +184,7 @@ impl OpenFolders {
             observations.writers.iter().for_each(|writer| writer.spool_limit.set(limit));
         }
         let losses = self.losses(observations, log);
-        let mut handovers = Vec::new();
+        let mut archivings = Vec::new();
         let mut own: Vec<Option<Queue>> = vec![None; self.shards];
         let mut old: Vec<OldQueue> = Vec::new();
         let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
@@ -216,13 +216,13 @@ impl OpenFolders {
                 folder: folder.path.clone(),
                 heirs: own.iter().flatten().filter_map(Queue::disk).cloned().collect(),
             });
-            let handover = handover(&folder, parts.is_archived, log);
-            handovers.extend(handover.clone());
+            let archiving = archiving(&folder, parts.is_archived, log);
+            archivings.extend(archiving.clone());
             let disk = disk_thread::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
                 retirement,
-                handover,
+                archiving,
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
@@ -245,7 +245,7 @@ impl OpenFolders {
         if let Some(first) = shards.first() {
             first.queue.note_losses(losses);
         }
-        Ok(Started { shards, lock: self.lock, handovers })
+        Ok(Started { shards, lock: self.lock, archivings })
     }
 
     /// What was lost with damage that was met when the queues were opened.
@@ -283,14 +283,14 @@ fn shards(
 }
 
 /// Returns what the archive sees of a queue. Without one the folder loses its identity: its records are not held.
-fn handover(folder: &ShardFolder, is_archived: bool, log: &Logger) -> Option<Arc<Handover>> {
+fn archiving(folder: &ShardFolder, is_archived: bool, log: &Logger) -> Option<Arc<Archiving>> {
     let new = is_archived.then(|| format!("{:016x}", fastrand::u64(..)));
     let identity = identify(&folder.path, new.as_deref()).unwrap_or_else(|error| {
         // as on a full disk: the next process does not know what this one has archived
         warn!(log, "disk queue not identified"; "folder" => name_of(folder), "error" => %error);
         new
     });
-    identity.map(|identity| Arc::new(Handover::new(folder.path.clone(), folder.generation, identity)))
+    identity.map(|identity| Arc::new(Archiving::new(folder.path.clone(), folder.generation, identity)))
 }
 
 /// Returns the current generation: the newest if its number of shards matches, otherwise a new one.

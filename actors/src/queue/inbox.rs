@@ -137,6 +137,14 @@ impl Inbox {
         held.is_closed && held.delivered.is_empty() && held.lanes.iter().all(|lane| lane.batches.is_empty())
     }
 
+    /// Returns the time at which the oldest event in it was read, in Unix microseconds.
+    #[must_use]
+    pub fn oldest_us(&self) -> Option<u64> {
+        let held = lock(&self.held);
+        let waiting = held.lanes.iter().flat_map(|lane| &lane.batches);
+        waiting.chain(&held.delivered).map(|batch| batch.read_at().unix_us).min()
+    }
+
     /// Returns the number of batches that a message may announce, which the writer's mailbox must hold.
     #[must_use]
     pub fn capacity(&self) -> usize {

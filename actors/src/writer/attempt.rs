@@ -29,6 +29,8 @@ pub struct Work {
     pub taken: Vec<(SlotIndex, EntryId)>,
     /// Time of the last check of Redis without events to write.
     pub looked_at: Option<Instant>,
+    /// The address of Redis that was logged last.
+    pub peer: String,
     /// Limits log messages of a disk that cannot be read.
     pub disk_faults: LogThrottle,
 }
@@ -111,7 +113,7 @@ impl Attempt<'_> {
                 .strike_on(entries.iter().map(|entry| &entry.of(&self.lent.batch).0.payload[..]));
             self.work.transaction.encode(&self.lent.batch, entries, &mut self.reconciler.streams);
         }
-        self.reconciler.sends(self.lent);
+        self.reconciler.sends(self.lent, entries);
         let answer = session.transact(self.work.transaction.commands()).await;
         if matches!(answer, Err(StoreFault::Unanswered(_))) {
             self.scope.observed().unknown_outcomes.add(1);

@@ -26,7 +26,7 @@ use super::store::fault::StoreFault;
 use super::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
-use crate::observation::WriterState;
+use crate::observation::{Outcome, WriterState};
 use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
@@ -159,7 +159,13 @@ impl Committer {
     async fn advance(&mut self) -> Result<(), StoreFault> {
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
-                RedisSession::Connected(Connected::open(&self.address, &self.scope.beat).await?)
+                let session = Connected::open(&self.address, &self.scope.beat).await?;
+                // a name may lead elsewhere after each outage
+                if self.work.peer != session.peer() {
+                    session.peer().clone_into(&mut self.work.peer);
+                    info!(self.scope.log, "redis connected"; "address" => &self.work.peer);
+                }
+                RedisSession::Connected(session)
             }
             RedisSession::Connected(session) => {
                 RedisSession::Reconciled(session.reconcile(&mut self.reconciler).await?)
@@ -330,8 +336,14 @@ impl Committer {
         observed.latency.observe(lent.batch.read_at().instant.elapsed(), events);
         let streams = &self.reconciler.streams;
         let last_ids = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
-        queue.ack(lent, |at| put_away.outcome_of(at), last_ids);
-        for loss in losses {
+        let late = std::mem::take(&mut self.reconciler.late);
+        let outcome = |at: usize| match put_away.outcome_of(at) {
+            Outcome::Stored if late.is_double(at) => Outcome::Duplicate,
+            outcome => outcome,
+        };
+        queue.ack(lent, outcome, last_ids);
+        let told = late.told(lent, &self.scope.observations, |at| put_away.is_stored(at));
+        for loss in losses.into_iter().chain(told) {
             self.scope.gaps.note(loss);
         }
         observed.state.set(WriterState::Idle);

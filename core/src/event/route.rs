@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
-use crate::calendar::Product;
+use crate::calendar::products::Product;
 use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
@@ -64,3 +64,8 @@ impl Route {
 /// Index of a channel in the settings' list and in counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelIndex(pub u8);
+
+impl ChannelIndex {
+    /// Number of channels that an index can distinguish.
+    pub const MAX_CHANNELS: usize = u8::MAX as usize + 1;
+}

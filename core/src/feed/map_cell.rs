@@ -38,7 +38,8 @@ pub fn map_cell(
     (field.len() <= MAX_FIELD).then(|| Box::new(MapCell { field: field.into(), session, at_ms }))
 }
 
-/// Returns the session of a product's row of this time: of a row with a day and no time, that day, unless it is in the future.
+/// Returns the session of a product's row of this time: of a row with a day and no time, that day, unless it is in
+/// the future.
 pub fn session_of(
     product: Product,
     facts: &RoutingFields<'_>,
@@ -48,6 +49,13 @@ pub fn session_of(
     let session = sessions.session_of(product, at_ms);
     let stated = facts.date.as_deref().filter(|_| facts.timestamp.is_none()).and_then(calendar::day_of);
     stated.map_or(session, |day| day.min(session))
+}
+
+/// Whether a row has no field because it would be too long.
+#[must_use]
+pub fn is_too_long(facts: &RoutingFields<'_>) -> bool {
+    let length = |text: Option<&str>| text.map_or(0, str::len);
+    length(facts.strike.as_deref()) + length(facts.expiry.as_deref()) >= MAX_FIELD
 }
 
 /// Returns the time of a row in Unix milliseconds, and whether it claimed to be in the future.

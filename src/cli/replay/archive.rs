@@ -8,7 +8,8 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::redis::Tell;
 use crate::cli::archive::events::ArchivedEvents;
-use crate::cli::wanted::{Wanted, topic_of};
+use crate::cli::wanted::Wanted;
+use crate::event_lines::topic_of;
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// An archive, and what is selected of it.

@@ -1,7 +1,7 @@
 //! `uw-websocket replay`: serves recorded events again.
 
 mod archive;
-mod file;
+pub(super) mod file;
 mod once;
 mod progress;
 mod redis;
@@ -46,7 +46,7 @@ const MAX_SPEED: u32 = 1000;
     after_help = "Events are sent in the order of their ids, each once, byte for byte: those of a global channel to whoever \
     joined it, the others to whoever joined CHANNEL:SYMBOL or CHANNEL. What nobody has joined is passed over. A client \
     that reads slowly slows the replay down and loses nothing.\n\
-    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 69 if Redis is not \
+    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 65 if a line of the file is no event, 69 if Redis is not \
     reachable or goes away meanwhile. No API token is needed.\n\n\
     Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
     Example: uw-websocket replay --archive --from 2025-05-16 --to 2025-05-17 --speed max\n\
@@ -152,6 +152,7 @@ pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
     complain(&settings.redactor.redact(&error.to_string()));
     match error {
         ReplayError::Redis(_) => Exit::Unreachable,
+        ReplayError::File(_, error) if error.kind() == io::ErrorKind::InvalidData => Exit::BadInput,
         ReplayError::Unreadable(_) if is_of_redis => Exit::Unreachable,
         _ => Exit::Failed,
     }

@@ -8,7 +8,8 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_core::event::{EntryId, Scope};
 
 use super::once::Once;
-use crate::cli::wanted::{Wanted, topic_of};
+use crate::cli::wanted::Wanted;
+use crate::event_lines::topic_of;
 use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
@@ -49,7 +50,9 @@ impl Source {
             patterns => patterns.to_vec(),
         };
         let there = link.streams(&self.prefix).await?;
-        doubts(&self.wanted.channels, planned, &there, false).iter().for_each(|doubt| (self.tell)(doubt));
+        for doubt in doubts(&self.wanted.channels, planned, &there, false) {
+            (self.tell)(&doubt);
+        }
         let mut names = choose(&patterns, &there);
         let symbols = &self.wanted.symbols;
         let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);

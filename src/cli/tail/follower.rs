@@ -130,9 +130,9 @@ impl<'f, W: Write> Follower<'f, W> {
         if there.len() >= MAX_STREAMS {
             (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
         }
-        doubts(&self.wish.named, &self.wish.planned, &there, self.wish.goes_on)
-            .iter()
-            .for_each(|doubt| (self.tell)(doubt));
+        for doubt in doubts(&self.wish.named, &self.wish.planned, &there, self.wish.goes_on) {
+            (self.tell)(&doubt);
+        }
         if let (Some(count), Some(after)) = (self.wish.last, self.after) {
             let names = choose(&self.wish.patterns, &there);
             let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();

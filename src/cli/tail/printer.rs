@@ -11,13 +11,13 @@ use jiff::tz::TimeZone;
 use regex_lite::Regex;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use uw_websocket_actors::ledger::gap::Gap;
-use uw_websocket_core::event::EntryId;
+use uw_websocket_core::event::{Channel, EntryId, Family};
 
 use super::cells;
 use super::line::Line;
 use crate::escape::write_json_line;
+use crate::event_lines::LinePayload;
 use crate::streams::link::Content;
 use crate::streams::name::StreamName;
 
@@ -65,12 +65,11 @@ struct Object<'e> {
     payload: Payload<'e>,
 }
 
-/// The contents of an entry; as a string if it is not JSON or does not fit on one line unchanged.
+/// The contents of an entry.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Payload<'e> {
-    Json(&'e RawValue),
-    Text(Cow<'e, str>),
+    Event(LinePayload<'e>),
     Fields(BTreeMap<&'e str, &'e str>),
 }
 
@@ -114,22 +113,15 @@ fn payload(content: &Content) -> Payload<'_> {
         Content::Fields(fields) => {
             Payload::Fields(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
         }
-        Content::Payload(bytes) => {
-            let json = serde_json::from_slice::<&RawValue>(bytes).ok();
-            let is_one_line = |json: &&RawValue| json.get().len() == bytes.len() && !bytes.contains(&b'\n');
-            match json.filter(is_one_line) {
-                Some(json) => Payload::Json(json),
-                None => Payload::Text(String::from_utf8_lossy(bytes)),
-            }
-        }
+        Content::Payload(bytes) => Payload::Event(LinePayload::of(bytes)),
     }
 }
 
 /// Returns the contents of an entry as text.
 fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
     match payload {
-        Payload::Json(json) => json.get().into(),
-        Payload::Text(text) => text.as_ref().into(),
+        Payload::Event(LinePayload::Json(json)) => json.get().into(),
+        Payload::Event(LinePayload::Text(text)) => text.as_ref().into(),
         Payload::Fields(fields) => serde_json::to_string(fields).unwrap_or_default().into(),
     }
 }
@@ -138,7 +130,7 @@ fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
 fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &TimeZone) -> Line {
     let mut line = Line::default();
     line.left(FAINT, &moment(id.ms, zone), 0);
-    line.left(colour(name.channel()), name.channel(), CHANNEL);
+    line.left(colour(name), name.channel(), CHANNEL);
     match (name, content) {
         (StreamName::Gaps, Content::Fields(fields)) => {
             if let Some(gap) = Gap::of_fields(fields) {
@@ -179,15 +171,26 @@ fn moment(unix_ms: u64, zone: &TimeZone) -> String {
     at.strftime("%m-%d %H:%M:%S%.3f").to_string()
 }
 
-fn colour(channel: &str) -> Style {
-    let colour = match channel {
-        "flow-alerts" => AnsiColor::Magenta,
-        "option_trades" => AnsiColor::Cyan,
-        "price" => AnsiColor::Blue,
-        "gex" | "gex_strike" | "gex_strike_expiry" => AnsiColor::Green,
-        "news" => AnsiColor::Yellow,
-        "gaps" => AnsiColor::Red,
-        _ => AnsiColor::White,
+/// Returns the colour of a channel: that of its family, or else of its place in the table; white if it is not there.
+fn colour(name: &StreamName) -> Style {
+    const OTHERS: [AnsiColor; 5] = [
+        AnsiColor::BrightMagenta,
+        AnsiColor::BrightCyan,
+        AnsiColor::BrightBlue,
+        AnsiColor::BrightGreen,
+        AnsiColor::BrightYellow,
+    ];
+    let StreamName::Events(topic) = name else { return AnsiColor::Red.on_default() };
+    let colour = match topic.channel.family() {
+        Family::Flow => AnsiColor::Magenta,
+        Family::Trades => AnsiColor::Cyan,
+        Family::Prices => AnsiColor::Blue,
+        Family::Gex => AnsiColor::Green,
+        Family::News => AnsiColor::Yellow,
+        Family::Other => {
+            let place = Channel::known().position(|known| known == topic.channel);
+            place.map_or(AnsiColor::White, |place| OTHERS[place % OTHERS.len()])
+        }
     };
     colour.on_default()
 }
@@ -249,6 +252,14 @@ mod tests {
     }
 
     #[test]
+    fn every_channel_of_the_table_has_a_colour_and_another_one_is_white() {
+        let of = |name: &str| colour(&StreamName::parse(name).unwrap());
+        let white = AnsiColor::White.on_default();
+        assert!(Channel::known().all(|channel| of(channel.name()) != white));
+        assert_eq!(of("a_channel_of_tomorrow:SPY"), white);
+    }
+
+    #[test]
     fn a_gap_is_a_line() {
         let gap: Gap = serde_json::from_str(
             r#"{"family":"trades","channels":["option_trades:SPY"],"from":"2025-05-16T18:19:43.100000+00:00",
@@ -269,6 +280,12 @@ mod tests {
         let odd = r#"{"a" : 1.50, "b":"\u00dc","é":[ ]}"#;
         check(true, "price:SPY", &event(odd), &format!("{start}{odd}}}"));
         check(true, "price:SPY", &event("{\n}"), &format!("{start}\"{{\\n}}\"}}"));
+        check(
+            true,
+            "price:SPY",
+            &event("{\"a\":\"\u{9b}\"}"),
+            &format!("{start}\"{{\\\"a\\\":\\\"\\u009b\\\"}}\"}}"),
+        );
         check(true, "price:SPY", &event(" {}"), &format!("{start}\" {{}}\"}}"));
         check(true, "price:SPY", &event("none"), &format!("{start}\"none\"}}"));
         let fields = Content::Fields(vec![("a".into(), "1".into())]);

@@ -68,27 +68,29 @@ impl Sessions {
         news.origin == NewsOrigin::Stored || known.id <= newest
     }
 
-    /// Adds commands that write the cells and then the newest event, so that a map is never behind the session
-    /// stated by the latter. Returns the number of cells.
-    pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
+    /// Forgets the session of a map that was not written.
+    pub(super) fn forget(&mut self, news: &News) {
+        if let Some(map) = &news.destination.map {
+            self.0.remove(map);
+        }
+    }
+
+    /// Adds commands that write the cells; returns their number. They come before the newest event, so that a map is
+    /// never behind the session stated by the latter.
+    ///
+    /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
+    /// the map's.
+    pub(super) fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
         if let Some(board) = &news.board {
             return write_board(news, board, commands);
         }
-        let cells = self.write_cells(news, commands);
-        write_newest(news, commands);
-        cells
-    }
-
-    /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
-    /// the map's.
-    fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
         let (Some(map), Some(cells)) = (&news.destination.map, &news.cells) else { return 0 };
         let known = self.0.get(map).copied();
         if known.is_some_and(|session| session > cells.session) {
             return 0;
         }
         let begins_session = known != Some(cells.session);
-        let fields: Vec<_> = cells.fields.iter().collect();
+        let fields: Vec<_> = cells.fields.iter().map(|(field, row)| (&**field, row)).collect();
         for (at, fields) in fields.chunks(CELLS_AT_ONCE).enumerate() {
             let is_first = at == 0 && begins_session;
             if is_first {
@@ -110,34 +112,46 @@ fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
     commands.command(&[b"MULTI"]);
     if let Some(map) = &news.destination.map {
         commands.command(&[b"DEL", map.as_bytes()]);
-        let fields: Vec<_> = board.rows.iter().collect();
+        let fields: Vec<_> = board.rows.iter().map(|(field, row)| (&**field, row)).collect();
         set_fields(map, &fields, commands);
     }
-    write_newest(news, commands);
+    news.set_newest_hash(commands);
     commands.command(&[b"EXEC"]);
     board.rows.len()
 }
 
-fn write_newest(news: &News, commands: &mut Commands) {
-    let Some(Newest { payload, received_us, id }) = &news.newest else { return };
-    commands.command(&[
-        b"HSET",
-        news.destination.latest.as_bytes(),
-        b"payload",
-        payload,
-        b"received_at",
-        iso_utc(*received_us).as_bytes(),
-        b"stream_id",
-        id_text(*id).as_ref(),
-    ]);
-}
-
-fn set_fields(map: &str, fields: &[(&Box<str>, &Bytes)], commands: &mut Commands) {
+fn set_fields(map: &str, fields: &[(&str, &Bytes)], commands: &mut Commands) {
     for fields in fields.chunks(CELLS_AT_ONCE) {
         commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
         for (field, payload) in fields {
             commands.arg(field.as_bytes()).arg(payload);
         }
+    }
+}
+
+impl News {
+    /// Adds the command that writes the newest event; returns the number of events, 0 or 1. A board's last frame is
+    /// written with the board.
+    pub(super) fn write_newest(&self, commands: &mut Commands) -> usize {
+        if self.board.is_some() {
+            return 0;
+        }
+        self.set_newest_hash(commands)
+    }
+
+    fn set_newest_hash(&self, commands: &mut Commands) -> usize {
+        let Some(Newest { payload, received_us, id }) = &self.newest else { return 0 };
+        commands.command(&[
+            b"HSET",
+            self.destination.latest.as_bytes(),
+            b"payload",
+            payload,
+            b"received_at",
+            iso_utc(*received_us).as_bytes(),
+            b"stream_id",
+            id_text(*id).as_ref(),
+        ]);
+        1
     }
 }
 

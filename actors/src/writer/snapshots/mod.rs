@@ -19,6 +19,7 @@ mod reading;
 mod script;
 mod settle;
 pub mod table;
+mod writing;
 
 #[cfg(test)]
 mod tests;

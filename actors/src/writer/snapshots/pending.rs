@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use uw_websocket_core::board::{Board, BoardFrame, NotABoard};
 use uw_websocket_core::channel::MapKey;
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
 
 use super::boards::Boards;
+use crate::observation::SnapshotKind;
 
 /// Number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
@@ -51,6 +53,8 @@ pub struct News {
     /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
     bytes: usize,
+    /// Whether it was refused and nothing has come since: then it waits for longer.
+    is_put_back: bool,
 }
 
 /// The newest event of an destination.
@@ -62,7 +66,7 @@ pub(super) struct Newest {
 }
 
 /// Rows of one session for a map.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) session: i32,
     pub(super) fields: HashMap<Box<str>, Bytes, RandomState>,
@@ -173,6 +177,9 @@ impl Pending {
             self.dues.insert((due.max(now), origin, Arc::clone(&destination.stream)));
             News::new(Arc::clone(destination), origin)
         });
+        if std::mem::take(&mut news.is_put_back) {
+            self.dues.insert((now, origin, Arc::clone(&destination.stream)));
+        }
         let before = news.bytes;
         change(news);
         self.bytes = self.bytes + news.bytes - before;
@@ -223,6 +230,20 @@ impl Pending {
         }
     }
 
+    /// Adds content of hashes again that could not be written; what has come meanwhile is newer.
+    pub(super) fn put_back(&mut self, unwritten: News, due: Instant) {
+        let key = (unwritten.origin, Arc::clone(&unwritten.destination.stream));
+        let news = self.news.entry(key).or_insert_with(|| {
+            let stream = Arc::clone(&unwritten.destination.stream);
+            self.dues.insert((due, unwritten.origin, stream));
+            let news = News::new(Arc::clone(&unwritten.destination), unwritten.origin);
+            News { is_put_back: true, ..news }
+        });
+        let before = news.bytes;
+        news.follow(unwritten);
+        self.bytes = self.bytes + news.bytes - before;
+    }
+
     /// Returns the memory of the pending content.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -242,6 +263,7 @@ impl News {
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
+            is_put_back: false,
         }
     }
 
@@ -265,6 +287,20 @@ impl News {
         self.board = Some(board);
     }
 
+    /// Returns the newest event or the cells alone.
+    pub(super) fn part(&self, kind: SnapshotKind) -> News {
+        let mut part = News::new(Arc::clone(&self.destination), self.origin);
+        match kind {
+            SnapshotKind::Latest => part.newest.clone_from(&self.newest),
+            SnapshotKind::Map => {
+                part.cells.clone_from(&self.cells);
+                part.board.clone_from(&self.board);
+            }
+            SnapshotKind::Rest => {}
+        }
+        part
+    }
+
     /// Rows of a later session replace those of earlier ones.
     fn set_cell(&mut self, cell: &MapCell, payload: Bytes) {
         let cells = match &mut self.cells {
@@ -274,6 +310,35 @@ impl News {
         };
         if let Some(before) = cells.fields.insert(cell.field.clone(), payload) {
             self.bytes -= (before.len() + OVERHEAD).min(self.bytes);
+        }
+    }
+
+    /// Adds the newest event and the cells of older content, where this has none.
+    fn follow(&mut self, older: News) {
+        if let Some(board) = older.board {
+            // a newer board has a newest event as well
+            if self.newest.is_none() {
+                self.set_board(board);
+            }
+            return;
+        }
+        if self.newest.is_none()
+            && let Some(newest) = older.newest
+        {
+            self.bytes += newest.payload.len();
+            self.newest = Some(newest);
+        }
+        let Some(older) = older.cells else { return };
+        let cells =
+            self.cells.get_or_insert_with(|| Cells { session: older.session, fields: HashMap::default() });
+        if cells.session != older.session {
+            return;
+        }
+        for (field, payload) in older.fields {
+            if let Entry::Vacant(missing) = cells.fields.entry(field) {
+                self.bytes += payload.len() + OVERHEAD;
+                missing.insert(payload);
+            }
         }
     }
 

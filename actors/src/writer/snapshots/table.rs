@@ -22,6 +22,10 @@ const MAX_PENDING: usize = 8 * 1024 * 1024;
 /// Redis writes all of it in a fraction of a second.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Time after which content that Redis refused is tried again. A key of another type does not heal by itself; a proxy
+/// that cannot reach its server does.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
 /// Maximum time for pending content at shutdown; the next process finds the rest in the disk queue.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -108,6 +112,14 @@ impl Snapshots {
             self.0.taken.notify_one();
         }
         due
+    }
+
+    /// Adds the newest events and cells that could not be written again, to be tried after a pause.
+    pub(super) fn put_back(&self, unwritten: impl Iterator<Item = News>, now: Instant) {
+        let mut pending = self.0.pending.borrow_mut();
+        unwritten.for_each(|news| pending.put_back(news, now + REFUSED_PAUSE));
+        drop(pending);
+        self.note_bytes();
     }
 
     /// Returns the time at which content is next due.

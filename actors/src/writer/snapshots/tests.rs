@@ -48,7 +48,8 @@ impl World {
         let mut commands = Commands::default();
         for news in self.take() {
             if !self.sessions.must_look(&news) || self.sessions.learn(&news, known) {
-                self.sessions.write(&news, &mut commands);
+                self.sessions.write_cells(&news, &mut commands);
+                news.write_newest(&mut commands);
             }
         }
         parse(commands.bytes())
@@ -153,7 +154,8 @@ fn after_a_failed_try_the_earlier_session_is_removed_again() {
         let mut commands = Commands::default();
         assert!(world.sessions.must_look(&news[0]));
         assert!(world.sessions.learn(&news[0], &known(10, EntryId::default())));
-        world.sessions.write(&news[0], &mut commands);
+        world.sessions.write_cells(&news[0], &mut commands);
+        news[0].write_newest(&mut commands);
         assert_eq!(only("DEL", &parse(commands.bytes())), [MAP]);
         world.sessions.clear();
     }

@@ -35,6 +35,8 @@ pub enum Refusal {
     IdTooSmall,
     /// The cluster is moving or missing slots, or a master is down.
     Unavailable,
+    /// The server, or a proxy in front of it, has as many connections as it may.
+    NoRoom,
     /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
     Unreadable,
     /// Anything else.
@@ -60,6 +62,7 @@ impl Refusal {
             "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Refusal::Unavailable,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
+            "ERR" if is_about_connections(text) => Refusal::NoRoom,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
             "ERR" if text.contains("DB index is out of range") => Refusal::NoDatabase,
             "ERR" if text.contains("invalid password") || text.contains("without any password") => {
@@ -78,6 +81,7 @@ impl Refusal {
                 | Refusal::NoAuth
                 | Refusal::NoDatabase
                 | Refusal::Unavailable
+                | Refusal::NoRoom
                 | Refusal::Unreadable
         )
     }
@@ -97,10 +101,26 @@ impl Refusal {
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
+            Refusal::NoRoom => "no_room",
             Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
         }
     }
+}
+
+/// Returns whether an error text is about the number of connections: of Redis (`max number of clients reached`) and of
+/// managed services and proxies (`max concurrent connections exceeded`, `too many connections`).
+fn is_about_connections(text: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "max number of clients",
+        "max number of connections",
+        "maximum number of connections",
+        "max concurrent connections",
+        "too many connections",
+        "connection limit",
+    ];
+    let text = text.to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 impl fmt::Display for Refusal {
@@ -188,6 +208,9 @@ mod tests {
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
+            ("ERR max number of clients reached", Refusal::NoRoom),
+            ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
+            ("ERR max concurrent connections exceeded", Refusal::NoRoom),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

@@ -4,6 +4,7 @@
 //! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
 mod connection;
+pub mod digests;
 pub mod fault;
 pub mod link;
 mod lookup;

@@ -10,7 +10,7 @@ use crate::observation::lock;
 
 /// The interface between the thread of a disk queue and that of the archive.
 #[derive(Debug)]
-pub struct Handover {
+pub struct Archiving {
     /// The folder of the queue.
     pub folder: PathBuf,
     /// Its generation: events of older ones precede those of this one.
@@ -37,13 +37,13 @@ pub struct Offer {
     pub not_stored: Ranges,
 }
 
-impl Handover {
+impl Archiving {
     /// Creates the interface of an open queue. Until the archive has told what it has, everything is held.
     #[must_use]
-    pub fn new(folder: PathBuf, generation: u64, identity: String) -> Handover {
+    pub fn new(folder: PathBuf, generation: u64, identity: String) -> Archiving {
         let (archived, taken) = (AtomicU64::new(0), AtomicU64::new(0));
         let (offer, untaken, is_over) = (Mutex::default(), Mutex::default(), AtomicBool::default());
-        Handover { folder, generation, identity, offer, untaken, archived, taken, is_over }
+        Archiving { folder, generation, identity, offer, untaken, archived, taken, is_over }
     }
 
     // --- the thread of the disk queue ---------------------------------------------------------------------------------
