@@ -115,6 +115,17 @@ pub enum Fsync {
     Never,
 }
 
+/// The archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// `ARCHIVE_DIR`: the folder, created if missing.
+    pub dir: PathBuf,
+    /// `ARCHIVE_RETENTION`: trading sessions kept before the current one; `None` is `off`.
+    pub sessions: Option<usize>,
+    /// `ARCHIVE_MAX_BYTES`.
+    pub max_bytes: u64,
+}
+
 /// When the supervisor gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartSettings {
@@ -141,6 +152,8 @@ pub struct ActorSettings {
     pub writers: WriterSettings,
     /// The disk queue.
     pub spool: SpoolSettings,
+    /// The archive, if there is one.
+    pub archive: Option<ArchiveSettings>,
     /// `SPOOL_PEER_DIRS`: disk queues of other instances, written first at a takeover.
     pub peer_dirs: Vec<PathBuf>,
     /// The supervisor.

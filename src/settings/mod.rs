@@ -4,6 +4,7 @@
 //! Either everything is valid, or [`SettingsErrors`] lists every error. A setting is a row of the table in
 //! [`variables`].
 
+mod archive;
 mod channels;
 mod checks;
 mod dotenv;

@@ -1,10 +1,12 @@
 //! Checks of variables against each other: each function gets the values involved. `None` is a missing value or one
 //! that could not be parsed, whose error was noted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::settings::SpoolMode;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
@@ -137,6 +139,14 @@ pub(super) fn share_of_each_writer(bytes: Option<&u64>, shards: Option<&usize>, 
         let reason =
             format!("must be at least {least}: it is split over WRITER_SHARDS, and each needs {share}");
         checks.mistake_in("SPOOL_MAX_BYTES", reason);
+    }
+}
+
+/// The archive gets its events from the disk queue.
+pub(super) fn disk_queue_of_archive(dir: Option<&PathBuf>, mode: Option<&SpoolMode>, checks: &mut Checks) {
+    if dir.is_some() && mode == Some(&SpoolMode::Off) {
+        let reason = "needs the disk queue, and SPOOL_MODE is off; write SPOOL_MODE=always, or leave ARCHIVE_DIR empty";
+        checks.mistake("ARCHIVE_DIR", reason);
     }
 }
 

@@ -2,7 +2,8 @@
 //! error was noted.
 
 use uw_websocket_actors::settings::{
-    ActorSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings, WriterSettings,
+    ActorSettings, ArchiveSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings,
+    WriterSettings,
 };
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
@@ -23,6 +24,7 @@ impl VariableValues {
                 batch_max_events: self.writer_batch_max_events?,
             },
             spool: self.spool()?,
+            archive: self.archive()?,
             peer_dirs: self.spool_peer_dirs.clone().unwrap_or_default(),
             restarts: RestartSettings {
                 intensity: self.restart_intensity?,
@@ -74,6 +76,13 @@ impl VariableValues {
             when_full: self.spool_when_full?,
             fsync: self.spool_fsync?,
         })
+    }
+
+    /// `None` within if there is no archive.
+    #[expect(clippy::option_option, reason = "the outer one is a value that could not be parsed")]
+    fn archive(&self) -> Option<Option<ArchiveSettings>> {
+        let (sessions, max_bytes) = (self.archive_retention?.0, self.archive_max_bytes?);
+        Some(self.archive_dir.clone().map(|dir| ArchiveSettings { dir, sessions, max_bytes }))
     }
 
     pub(super) fn http(&self) -> Option<HttpSettings> {

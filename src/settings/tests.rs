@@ -36,9 +36,9 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, peer_dirs, restarts } =
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, peer_dirs, restarts } =
         &settings.actors;
-    assert_eq!(peer_dirs, &Vec::<PathBuf>::new());
+    assert_eq!((archive, peer_dirs), (&None, &Vec::<PathBuf>::new()));
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));

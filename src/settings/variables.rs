@@ -15,10 +15,11 @@ use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
 
+use super::archive::ArchiveRetention;
 use super::checks::Checks;
 use super::service::LogFormat;
 use super::variable::{Preset, Secrecy, Variable, variables};
-use super::{channels, files, needs, retention, spool, units, urls, words};
+use super::{archive, channels, files, needs, retention, spool, units, urls, words};
 
 /// Every interval: anything shorter is a busy loop, anything longer means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -149,6 +150,16 @@ variables! {
     /// `always`, an interval, or `never`: how much a power cut may lose; the end of the process loses nothing
     spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
 
+    /// folder of the [archive](archive.md), created if missing: everything stored in Redis, in compressed files; needs
+    /// `SPOOL_MODE=always`
+    archive_dir: PathBuf = "ARCHIVE_DIR", Unset("empty: no archive"), Plain, words::path,
+        needs disk_queue_of_archive(spool_mode);
+
+    /// trading days that the archive keeps before the current one, `1d` to `400d`, or `off`: no limit
+    archive_retention: ArchiveRetention = "ARCHIVE_RETENTION", Value("5d"), Plain, archive::retention;
+
+    /// size limit of the archive; beyond it the oldest days are removed
+    archive_max_bytes: u64 = "ARCHIVE_MAX_BYTES", Value("64GiB"), Plain, archive::max_bytes;
     /// comma-separated: `SPOOL_DIR` of other instances on the same machine or a shared volume; at a takeover the events of
     /// one that has ended are written first, in order
     spool_peer_dirs: Vec<PathBuf> = "SPOOL_PEER_DIRS", Unset("empty"), Plain, spool::peer_dirs;

@@ -2,7 +2,7 @@
 //!
 //! [`Spool`] in `queue` appends and acknowledges, `reading` reads, `removal` deletes, `reassign` rewrites IDs.
 //! Segments are laid out in `format`, listed by `listing`, scanned by `scan` and `examine`; `recovery` opens a
-//! folder. `cursor` has the small files, `lock` the folder of all shards, `damage` what is reported, `aside` the
+//! folder. `holding` keeps records for a [`Follower`], which reads what is stored. `cursor` has the small files, `lock` the folder of all shards, `damage` what is reported, `aside` the
 //! salvage folder, [`Survey`] the read-only view for the command line. The guarantees are documented on [`Spool`].
 //!
 //! No threads, timers, logs or clock: it is called from one thread, and `now` is a parameter.
@@ -11,7 +11,9 @@ mod cursor;
 mod damage;
 mod error;
 mod examine;
+mod follower;
 mod format;
+mod holding;
 mod listing;
 mod lock;
 mod queue;
@@ -28,9 +30,12 @@ mod survey;
 
 pub use damage::{Damage, DamageKind};
 pub use error::{SpoolError, Unrecordable};
+pub use follower::{Followed, Follower};
 pub use format::RecordStream;
+pub use holding::identify;
 pub use lock::{ShardFolder, SpoolLock, look_at_lock, shard_folders};
 pub use queue::{Limits, Spool};
+pub use ranges::Ranges;
 pub use reading::{Chunk, Record};
 pub use reassign::Reassigned;
 pub use records::Records;

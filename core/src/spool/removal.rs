@@ -63,13 +63,14 @@ impl Spool {
         }
         let is_over = |segment: &Segment| {
             segment.acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= keep)
+                && !self.holding.holds(segment)
         };
         let sealed = self.segments.len() - usize::from(self.writing.is_some());
         let count = self.segments.iter().take(sealed).take_while(|segment| is_over(segment)).count();
         self.remove_first(count)
     }
 
-    /// Makes room for `needed` bytes by removing acknowledged segments, oldest first.
+    /// Makes room for `needed` bytes by removing acknowledged segments, oldest first, held ones included.
     pub(super) fn make_room(&mut self, needed: u64) -> Result<(), SpoolError> {
         let max_bytes = self.limits.max_bytes;
         let mut surplus = (self.bytes + Limits::room(needed)).saturating_sub(max_bytes);
@@ -117,11 +118,13 @@ impl Spool {
                 Ok(()) | Err(_) => {}
             }
             let segment = self.segments.front().ok_or(GONE)?;
+            let untaken = self.holding.untaken(segment, &self.folder);
             self.delete(segment)?;
             swept.segments += 1;
             swept.bytes += segment.bytes;
             self.bytes -= segment.bytes;
             self.segments.pop_front();
+            self.note_untaken(untaken);
             if written.is_err() {
                 written = self.note_removal();
             }
@@ -226,7 +229,7 @@ impl Spool {
     }
 }
 
-fn total(segments: &[Segment]) -> Option<Dropped> {
+pub(super) fn total(segments: &[Segment]) -> Option<Dropped> {
     let (first, last) = (segments.first()?, segments.last()?);
     let mut summary = Summary::default();
     for segment in segments {
