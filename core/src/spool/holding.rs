@@ -25,7 +25,9 @@ impl Spool {
         let below = self.kept_from().min(self.cursor.acknowledged);
         let is_of_use = |range: &(u64, u64)| range.0 < below && range.1 > self.holding.archived;
         let absent: Vec<(u64, u64)> = self.cursor.absent.iter().filter(is_of_use).collect();
-        absent.into_iter().for_each(|(from, to)| self.cursor.unstored.insert(from, to));
+        for (from, to) in absent {
+            self.cursor.unstored.insert(from, to);
+        }
         self.cursor.absent.forget_below(below);
         self.cursor.unstored.forget_below(below.min(self.holding.archived));
     }
@@ -45,7 +47,9 @@ impl Spool {
     pub fn not_stored(&self) -> Ranges {
         let mut all = self.cursor.unstored.clone();
         let others = self.cursor.absent.iter().chain(self.cursor.dropping.iter());
-        others.for_each(|(from, to)| all.insert(from, to));
+        for (from, to) in others {
+            all.insert(from, to);
+        }
         all
     }
 }
