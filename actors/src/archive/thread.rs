@@ -188,7 +188,9 @@ impl ArchiveThread {
             error!(self.log, "disk queue not read for the archive"; ErrorChain::new(&error));
         }
         self.is_urgent |= !losses.is_empty();
-        losses.into_iter().for_each(|loss| self.note(loss));
+        for loss in losses {
+            self.note(loss);
+        }
         is_news
     }
 

@@ -222,7 +222,9 @@ impl DiskThread {
             std::mem::take(&mut *lock(&self.stored));
         self.has_unspooled |= !unspooled.is_empty();
         self.spool.note_unspooled(&unspooled);
-        unstored.into_iter().for_each(|record| self.spool.note_unstored(record, record + 1));
+        for record in unstored {
+            self.spool.note_unstored(record, record + 1);
+        }
         if below > 0 {
             let last_ids: Vec<_> = last_ids.into_iter().collect();
             let done = self.spool.acknowledge(below, &last_ids, now);

@@ -376,29 +376,13 @@ impl Queue {
         shared.note_forgotten(state);
         if let Some(disk) = shared.disk() {
             let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
-            let events = || batch.events().iter().enumerate();
-            let is_stored = |at: usize| outcome(at) == Outcome::Stored;
+            if disk.is_archived() {
+                shared.note_unarchived(disk, record, &batch, &outcome);
+            }
             match record {
-                Some(record) => {
-                    if disk.is_archived() {
-                        disk.note_unstored(
-                            (record..)
-                                .zip(events())
-                                .filter(|(_, (at, _))| !is_stored(*at))
-                                .map(|(record, _)| record),
-                        );
-                    }
-                    disk.acknowledge(record + batch.len() as u64, names);
-                }
+                Some(record) => disk.acknowledge(record + batch.len() as u64, names),
                 // never on disk, so a loss in Redis cannot be rewritten from there; that has to be known
-                None => {
-                    if disk.is_archived() {
-                        shared
-                            .books
-                            .skip_archive(events().filter(|(at, _)| is_stored(*at)).map(|(_, event)| event));
-                    }
-                    disk.note_unspooled(names);
-                }
+                None => disk.note_unspooled(names),
             }
         }
         state.persistence.has_room();

@@ -161,7 +161,6 @@ fn cut_lines(frame: &[u8]) -> Vec<u8> {
 }
 
 /// Iterates over lines without their breaks.
-#[must_use]
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {

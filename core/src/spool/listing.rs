@@ -19,7 +19,7 @@ use std::path::Path;
 
 use super::cursor::{CURSOR, REMOVED, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
-use super::holding::IDENTITY;
+use super::identity::IDENTITY;
 use super::salvage::SALVAGE;
 use super::segment::{REDO, parse_segment_name, segment_name};
 

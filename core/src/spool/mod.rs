@@ -9,11 +9,14 @@
 
 mod cursor;
 mod damage;
+mod dropped;
 mod error;
 mod examine;
 mod follower;
 mod format;
+mod hold;
 mod holding;
+mod identity;
 mod listing;
 mod lock;
 mod queue;
@@ -29,10 +32,11 @@ mod segment;
 mod survey;
 
 pub use damage::{Damage, DamageKind};
+pub use dropped::Dropped;
 pub use error::{SpoolError, Unrecordable};
 pub use follower::{Followed, Follower};
 pub use format::RecordStream;
-pub use holding::identify;
+pub use identity::identify;
 pub use lock::{ShardFolder, SpoolLock, look_at_lock, shard_folders};
 pub use queue::{Limits, Spool};
 pub use ranges::Ranges;
@@ -40,7 +44,7 @@ pub use reading::{Chunk, Record};
 pub use reassign::Reassigned;
 pub use records::Records;
 pub use recovery::Recovery;
-pub use removal::{Dropped, Swept};
+pub use removal::Swept;
 pub use salvage::SALVAGE;
 pub use survey::{Counted, RecordView, Survey, visit_records};
 

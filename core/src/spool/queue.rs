@@ -12,7 +12,7 @@ use super::cursor::{self, CURSOR, Cursor, Removed};
 use super::damage::Damage;
 use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, segment_header};
-use super::holding::Holding;
+use super::hold::Holding;
 use super::records::Records;
 use super::segment::{Segment, bound_last_ids};
 use crate::event::EntryId;

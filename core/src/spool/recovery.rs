@@ -25,7 +25,7 @@ use super::damage::{Damage, DamageKind};
 use super::error::{Context as _, SpoolError, is_disk_full};
 use super::examine::{Examined, Finding, Remedy};
 use super::format::segment_header;
-use super::holding::Holding;
+use super::hold::Holding;
 use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
 use super::segment::bound_last_ids;

@@ -9,13 +9,13 @@
 //! then the caller has recorded the loss. Damage follows the same rule: it is reported on every opening until a
 //! cursor has been written.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cursor::{REMOVED, encode_removed, merge_removed};
+use super::dropped::Dropped;
 use super::error::{Context as _, SpoolError};
 use super::queue::{Limits, Spool};
 use super::ranges::Ranges;
@@ -31,23 +31,6 @@ const GONE: SpoolError = SpoolError::Contradiction("removal of an unknown segmen
 pub struct Swept {
     /// Number of segments removed.
     pub segments: u64,
-    /// Bytes freed.
-    pub bytes: u64,
-}
-
-/// Unacknowledged records dropped for lack of space.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// Events by channel.
-    pub events: BTreeMap<String, u64>,
-    /// Oldest receive time, in Unix microseconds; 0 if `events` is empty, since all of them were damaged.
-    pub from_us: u64,
-    /// Newest receive time, or 0.
-    pub to_us: u64,
-    /// Number of the first record.
-    pub first_seq: u64,
-    /// Number of the last record.
-    pub last_seq: u64,
     /// Bytes freed.
     pub bytes: u64,
 }
@@ -229,7 +212,7 @@ impl Spool {
     }
 }
 
-pub(super) fn total(segments: &[Segment]) -> Option<Dropped> {
+fn total(segments: &[Segment]) -> Option<Dropped> {
     let (first, last) = (segments.first()?, segments.last()?);
     let mut summary = Summary::default();
     for segment in segments {
