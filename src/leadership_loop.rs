@@ -17,7 +17,7 @@ use uw_websocket_core::time::millis;
 use crate::exit::Exit;
 use crate::leadership_term::LeadershipTerm;
 use crate::refusal::every_connection_refused;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 
 /// Interval at which the main thread proves its progress in stand-by, as the supervisor does in a term.
 const ROUND_EVERY: Duration = Duration::from_secs(1);

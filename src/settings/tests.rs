@@ -108,6 +108,28 @@ fn every_writer_has_a_usable_share_of_the_disk_queue() {
 }
 
 #[test]
+fn quotes_that_docker_keeps_are_removed_and_what_is_doubtful_is_refused_without_the_secret() {
+    let token_of = |text: &str| {
+        let name = "UNUSUAL_WHALES_API_TOKEN";
+        Settings::load(&sources(&[(name, text)]))
+            .map(|settings| settings.actors.feed.token.reveal().to_owned())
+    };
+    for text in ["\"abc-1\"", "'abc-1'", "abc-1\r", "\u{feff}abc-1"] {
+        assert_eq!(token_of(text).unwrap(), "abc-1", "{text:?}");
+    }
+    assert_eq!(token_of("a\"b'c").unwrap(), "a\"b'c", "within the value a quote is a character");
+    for (text, said) in [
+        ("\"abc-1", "has a `\"` at one end only"),
+        ("abc-1'", "has a `'` at one end only"),
+        ("abc\u{200b}-1", "has U+200B, which is not visible"),
+        ("abc\u{a0}-1", "has U+00A0, which is not visible"),
+    ] {
+        let told = token_of(text).unwrap_err().to_string();
+        assert!(told.contains(said) && !told.contains("abc"), "{told}");
+    }
+}
+
+#[test]
 fn every_mistake_is_reported_in_one_go_with_its_variable() {
     let bad = [
         ("ENABLE_WEBSOCKET", "maybe"),

@@ -26,7 +26,7 @@ use super::store::fault::StoreFault;
 use super::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
-use crate::observation::{Outcome, WriterState};
+use crate::observation::{Outcome, Table, WriterState};
 use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
@@ -157,6 +157,7 @@ impl Committer {
 
     /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
@@ -194,6 +195,7 @@ impl Committer {
     }
 
     async fn try_look(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         if matches!(self.session, RedisSession::Away) {
             self.advance().await?;
         }
@@ -351,7 +353,8 @@ impl Committer {
         if let Some(fault) = self.scope.faults.step() {
             fault.strike().await;
         }
-        self.reconciler.streams.bound();
+        let forgotten = self.reconciler.streams.bound();
+        self.scope.note_forgotten(Table::Streams, forgotten);
     }
 
     fn note_losses(&self, queue: &Queue) {
