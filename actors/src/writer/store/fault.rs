@@ -98,6 +98,7 @@ impl Refusal {
             | Refusal::NoReplicas
             | Refusal::Busy
             | Refusal::NoAuth
+            | Refusal::NoDatabase
             | Refusal::Unavailable
             | Refusal::NoRoom => false,
         }
