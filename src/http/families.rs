@@ -6,8 +6,10 @@ use std::time::Instant;
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation, Latency, LeaseState,
-    Metric, MetricKind, MetricValue, Observations, SnapshotObservation, WriterObservation, lock, unix_micros,
+    Metric, MetricKind, MetricValue, Observations, SnapshotObservation, WriterObservation,
 };
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::calendar::{MarketState, market_state};
 
 use super::readiness::readiness;
