@@ -38,9 +38,9 @@ mod glob;
 pub mod log_throttle;
 pub mod redis_pool;
 pub mod redis_url;
-mod skew;
-mod sync;
+pub mod sync;
 pub mod tls;
+pub mod wall_clock;
 
 #[cfg(test)]
 mod fixtures;

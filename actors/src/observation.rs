@@ -30,11 +30,10 @@ use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
 use crate::ledger::observed::GapObservation;
+use crate::sync::lock;
 use cells::unlocked;
 use metric::observed;
 
-pub use crate::skew::unix_micros;
-pub use crate::sync::lock;
 pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};

@@ -12,7 +12,7 @@ use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;

@@ -22,8 +22,9 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{ChannelObservation, Observations, unix_micros};
+use crate::observation::{ChannelObservation, Observations};
 use crate::queue::progress::StorageProgress;
+use crate::wall_clock::unix_micros;
 use crate::writer::store::Identity;
 
 /// Maximum number of gaps written per tick: a backlog is written within seconds without holding up Redis.

@@ -11,7 +11,9 @@ use super::gap::{Gap, GapReason};
 use super::left_queue::Late;
 use super::losses::Losses;
 use super::queue::GapQueue;
-use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
+use crate::observation::{ConnectionObservation, Observations};
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Maximum time for which received data may lie unread in a socket before it counts as blocked.
 const UNREAD: Duration = Duration::from_secs(1);

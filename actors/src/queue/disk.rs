@@ -17,7 +17,7 @@ use uw_websocket_core::spool::{
 };
 use uw_websocket_core::tables::{MAX_STREAMS, keep_highest};
 
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// Maximum number of waiting jobs. A queue has at most one write and one read request in flight; an old queue is
 /// also queried by all writers, at startup all at once, and the settings allow 64.

@@ -21,8 +21,9 @@ use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::forgetting;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Observations, Table, lock};
+use crate::observation::{Observations, Table};
 use crate::settings::{Fsync, SpoolSettings};
+use crate::sync::lock;
 
 /// Maximum number of files waiting for sync; a file may be included several times.
 const MAX_DIRTY: usize = 32;

@@ -24,8 +24,9 @@ use super::record_decoder::RecordDecoder;
 use super::shared::{Next, Shared, State, Supply, Transit};
 use super::stored::{Stored, StoredStreams};
 use crate::ledger::gap::Gap;
-use crate::observation::{DropReason, Observations, Outcome, Place, Table, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place, Table};
 use crate::settings::SpoolSettings;
+use crate::sync::lock;
 
 /// A queue; cheap to clone. Its methods may be called from any thread, but only one writer at a time may append,
 /// and only one may peek and acknowledge.

@@ -20,7 +20,8 @@ use super::kept::DiskReader;
 use super::persistence::{Persistence, Step, Work};
 use super::stored::StoredStreams;
 use crate::forgetting;
-use crate::observation::{DropReason, Outcome, Place, Table, lock};
+use crate::observation::{DropReason, Outcome, Place, Table};
+use crate::sync::lock;
 
 /// Maximum wait for a turn: its holder may hang, for instance on a blocked thread. At the end of the process others
 /// persist its events, with little time.

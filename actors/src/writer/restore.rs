@@ -20,11 +20,12 @@ use super::streams::{Entry, Plan, Streams};
 use super::transaction::Transaction;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::{Table, unix_micros};
+use crate::observation::Table;
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::supervisor::Heartbeat;
+use crate::wall_clock::unix_micros;
 
 /// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;

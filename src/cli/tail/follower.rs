@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep};
-use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::event::EntryId;
 
 use super::last;
