@@ -12,6 +12,7 @@ pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
 pub mod listener;
+pub mod proxy;
 pub mod reconnect;
 pub mod session;
 pub mod transport;
