@@ -7,7 +7,8 @@ use std::io::{self, BufRead, Read as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
-use uw_websocket_core::event::{EntryId, Scope, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{EntryId, Topic};
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::parse_iso;
 use uw_websocket_simulator::{RecordedFrame, is_acknowledgement};
@@ -158,7 +159,7 @@ impl Line<'_> {
 #[must_use]
 pub fn topic_of(stream: &Topic) -> String {
     match stream.channel.spec() {
-        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
+        Some(spec) if spec.forms == JoinForms::Plain => spec.name.to_owned(),
         _ => stream.to_string(),
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod cells;
 mod channel;
 mod connection;
 mod distrust;
+mod forgotten;
 mod http;
 mod latency;
 mod lease;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde::Serialize;
+use uw_websocket_core::calendar::Products;
 use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
@@ -36,8 +38,9 @@ pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
+pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
-pub use latency::{LATENCY_BOUNDS, Latency};
+pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{RedisFacts, RedisObservation};
@@ -66,6 +69,9 @@ observed! {
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
         /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
+        /// Streams, routes and bodies that left a table of the service because there were too many: the feed names more
+        /// symbols than a market has.
+        forgotten: CountsBy<Table> = "uw_ws_forgotten_total" by "table",
         /// Restarts of an actor; absent before the first.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
@@ -131,6 +137,7 @@ impl Observations {
             version,
             rejected: CountsBy::default(),
             distrusted: CountsBy::default(),
+            forgotten: CountsBy::default(),
             restarts: Mutex::default(),
             log_records_dropped,
             started_at,
@@ -173,11 +180,31 @@ impl Observations {
         self.distrusted.of(reason)
     }
 
+    /// Returns the count of what left a table.
+    #[must_use]
+    pub fn forgotten(&self, table: Table) -> &Count {
+        self.forgotten.of(table)
+    }
+
     /// Returns every channel whose counts do not balance; exact only on the counting thread, see
     /// [`ChannelObservation::audit`].
     #[must_use]
     pub fn audit(&self) -> Vec<Violation> {
         self.channels.iter().filter_map(ChannelObservation::audit).collect()
+    }
+
+    /// Returns the products of a channel, as joined.
+    #[must_use]
+    pub fn products_of(&self, channel: &Channel) -> Products {
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.filter(|(of, _)| of == channel).map(|(_, product)| *product).collect()
+    }
+
+    /// Returns the products of everything that is joined.
+    #[must_use]
+    pub fn products(&self) -> Products {
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.map(|(_, product)| *product).collect()
     }
 
     /// Returns whether Redis is available to every writer or, in stand-by, to the lease.

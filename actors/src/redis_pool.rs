@@ -38,6 +38,9 @@ pub enum CheckError {
     /// Redis refuses the credentials or grants too few permissions: waiting does not help.
     #[error("redis refuses the credentials of REDIS_URL: {0}")]
     Credentials(String),
+    /// Redis has no database of this number.
+    #[error("redis does not have the database of REDIS_URL: {0}")]
+    NoDatabase(String),
     /// Redis is too old.
     #[error("redis {0} is too old: 6.2 or newer is needed")]
     TooOld(String),
@@ -112,6 +115,9 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));
+        }
+        Err(StoreFault::Refused { refusal: Refusal::NoDatabase, text }) => {
+            return Err(CheckError::NoDatabase(text));
         }
         // an old Redis does not know the probe: its version is checked before this is reported
         Err(StoreFault::Refused { text, .. }) => Some(text),

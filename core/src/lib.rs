@@ -11,6 +11,7 @@
 //!   [`private`]: how files and folders are created
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
+pub mod board;
 pub mod calendar;
 pub mod channel;
 pub mod duplicates;
@@ -25,6 +26,7 @@ pub mod routing;
 pub mod settings;
 pub mod snapshots;
 pub mod spool;
+pub mod tables;
 pub mod time;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -11,13 +11,12 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::channel::SymbolSource;
 use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
 use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
-
-/// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
-/// cleared and rebuilt, so a hostile feed costs time but no memory.
-const MAX_REMEMBERED: usize = 16_384;
+use crate::snapshots::occ::OccSymbol;
+use crate::tables::{MAX_ROUTES, share};
 
 /// Maximum number of symbols of one event that get their own entry: a record counts its destinations in a byte, and
 /// the full stream is one of them. News about an index names more than a hundred; those beyond are counted, and the
@@ -68,7 +67,10 @@ pub struct Router {
     keys: KeySettings,
     shards: usize,
     topics: HashMap<Box<str>, Known, RandomState>,
+    /// Cleared and rebuilt at its bound.
     by_symbol: HashMap<(ChannelIndex, Box<str>), Arc<Route>, RandomState>,
+    max_routes: usize,
+    forgotten: u64,
 }
 
 /// The routing rule of a topic.
@@ -91,6 +93,8 @@ impl Router {
             shards,
             topics: HashMap::default(),
             by_symbol: HashMap::default(),
+            max_routes: share(MAX_ROUTES, plan.max_connections),
+            forgotten: 0,
         };
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
@@ -115,11 +119,16 @@ impl Router {
         }
     }
 
+    /// Returns the number of routes that left the cache since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
+    }
+
     fn fan_out(&mut self, index: ChannelIndex, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
-            facts.symbol().into_iter().collect()
+            symbol_of(self.channel(index), facts).into_iter().collect()
         } else {
             facts.tickers.iter().map(AsRef::as_ref).collect()
         };
@@ -143,7 +152,8 @@ impl Router {
             _ => self.route(index, None, &symbols),
         };
         if let Some(memory) = memory {
-            if self.by_symbol.len() >= MAX_REMEMBERED {
+            if self.by_symbol.len() >= self.max_routes {
+                self.forgotten += self.by_symbol.len() as u64;
                 self.by_symbol.clear();
             }
             self.by_symbol.insert(memory, Arc::clone(&route));
@@ -178,6 +188,19 @@ impl Router {
     }
 }
 
+/// Returns the symbol that a payload of the channel is about, not validated.
+#[must_use]
+pub fn symbol_of<'f>(channel: &Channel, facts: &'f RoutingFields<'_>) -> Option<&'f str> {
+    match channel.spec().map(|spec| spec.symbol) {
+        Some(SymbolSource::Contract) => match (facts.option_symbol.as_deref(), facts.symbol()) {
+            (Some(contract), _) => OccSymbol::root_of(contract),
+            (None, Some(symbol)) => Some(OccSymbol::root_of(symbol).unwrap_or(symbol)),
+            (None, None) => None,
+        },
+        Some(SymbolSource::Ticker) | None => facts.symbol(),
+    }
+}
+
 /// Returns the shard of a channel and first symbol. Independent of run, machine and key prefix.
 #[must_use]
 pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
@@ -195,7 +218,8 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
 pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Destination {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
-    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
+    let has_map = channel.frame().map_key().is_some() && symbol.is_some();
+    let product = channel.product(symbol);
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Destination {
         rest: keys.rest_key(channel, symbol.as_ref()),
@@ -203,6 +227,8 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
+        frame: channel.frame(),
+        product,
         maxlen: keys.maxlen_of(channel),
     }
 }
@@ -297,6 +323,33 @@ mod tests {
     }
 
     #[test]
+    fn events_without_a_ticker_go_by_the_root_of_their_contract() {
+        let mut router = router(
+            &["contract_screener", "custom_alerts"],
+            "TSLA,SPXW,SPY",
+            &["contract_screener", "custom_alerts"],
+        );
+        for (topic, payload, symbol) in [
+            ("contract_screener", r#"{"option_symbol":"TSLA250516C00355000"}"#, Some("TSLA")),
+            ("contract_screener", r#"{"option_symbol":"SPXW  250516C05950000"}"#, Some("SPXW")),
+            ("contract_screener", r#"{"option_symbol":"AAPL250516C00355000"}"#, None),
+            ("contract_screener", r#"{"option_symbol":"TSLA"}"#, None),
+            (
+                "custom_alerts",
+                r#"{"symbol":"TSLA250516C00355000","symbol_type":"option_chain"}"#,
+                Some("TSLA"),
+            ),
+            ("custom_alerts", r#"{"symbol":"SPY","symbol_type":"stock"}"#, Some("SPY")),
+            ("custom_alerts", r#"{"symbol":null}"#, None),
+        ] {
+            let full = format!("uw:ws:{topic}");
+            let expected = [Some(full.clone()), symbol.map(|symbol| format!("{full}:{symbol}"))];
+            let expected: Vec<String> = expected.into_iter().flatten().collect();
+            assert_eq!(streams(&mut router, topic, payload), expected, "{payload}");
+        }
+    }
+
+    #[test]
     fn every_event_of_a_global_channel_has_one_shard() {
         let mut router = router(&["flow-alerts"], "*", &["flow-alerts"]);
         let mut shards: Vec<usize> = (0..100)
@@ -333,10 +386,11 @@ mod tests {
     #[test]
     fn remembers_a_bounded_number_of_symbols() {
         let mut router = router(&["price"], "*", &["price"]);
-        for n in 0..MAX_REMEMBERED + 10 {
+        for n in 0..router.max_routes + 10 {
             let payload = format!(r#"{{"ticker":"T{n}"}}"#);
             assert_eq!(streams(&mut router, "price", &payload), [format!("uw:ws:price:T{n}")]);
         }
-        assert!(router.by_symbol.len() <= MAX_REMEMBERED);
+        assert!(router.by_symbol.len() <= router.max_routes);
+        assert_eq!(router.take_forgotten(), router.max_routes as u64);
     }
 }

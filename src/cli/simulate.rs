@@ -74,6 +74,9 @@ pub(super) struct SimulateArgs {
     /// Write the send time in Unix microseconds into the field `sent_us` of every event
     #[arg(long)]
     stamp: bool,
+    /// Time of the first event, as of a segment of the day or a night session: 2026-11-29T20:30-05:00
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
     /// Makes everything but the times reproducible
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -179,6 +182,7 @@ impl SimulateArgs {
             join_limit: self.join_limit,
             ack_delay: Duration::from_millis(self.ack_delay),
             stamp: self.stamp,
+            at_us: self.at.and_then(|at| u64::try_from(at.as_microsecond()).ok()),
             seed: self.seed,
             misbehaviours: self.misbehave,
             recording,

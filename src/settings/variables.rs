@@ -158,6 +158,10 @@ variables! {
     /// `always`, an interval, or `never`: how much a power cut may lose; the end of the process loses nothing
     spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
 
+    /// comma-separated: `SPOOL_DIR` of other instances on the same machine or a shared volume; at a takeover the events of
+    /// one that has ended are written first, in order
+    spool_peer_dirs: Vec<PathBuf> = "SPOOL_PEER_DIRS", Unset("empty"), Plain, spool::peer_dirs;
+
     /// maximum actor crashes within `RESTART_PERIOD_SECONDS`; with one more the service gives up and exits with 70
     restart_intensity: u32 = "RESTART_INTENSITY", Value("5"), Plain, |text| units::count(text, &CRASHES);
 

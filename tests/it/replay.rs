@@ -177,6 +177,11 @@ fn a_replay_without_events_ends_and_says_what_it_looked_for() {
         assert!(said.contains(told), "{said}");
         assert_eq!(replay.stdout(), [""; 0], "{args:?}");
     }
+    let mut replay = Tool::start(&["replay", "--channels", "newz"], &redis);
+    assert_eq!(replay.wait_for_exit(), Some(1));
+    assert!(
+        replay.stderr().contains("newz: no such stream") && replay.stderr().contains("the nearest is news")
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::{
     Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
 };
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::disk::DiskPosition;
 use super::disk_thread::{self, DiskParts};
@@ -139,6 +140,7 @@ impl OpenFolders {
             segment_age: (self.settings.keep / 4).clamp(*SEGMENT_AGE.start(), *SEGMENT_AGE.end()),
             max_bytes,
             durable: self.settings.fsync != Fsync::Never,
+            max_streams: share(MAX_STREAMS, self.shards),
         };
         let (spool, recovery) = Spool::open(&folder.path, limits, began)?;
         let Recovery { events, highest_id, damages, .. } = recovery;
@@ -173,6 +175,10 @@ impl OpenFolders {
         for channel in &observations.channels {
             let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
             channel.recover(events, FIRST_ORDINAL);
+        }
+        if self.settings.mode != SpoolMode::Off {
+            let limit = self.settings.max_bytes_of_shard(self.shards);
+            observations.writers.iter().for_each(|writer| writer.spool_limit.set(limit));
         }
         let losses = self.losses(observations, log);
         let mut own: Vec<Option<Queue>> = vec![None; self.shards];

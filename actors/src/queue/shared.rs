@@ -19,7 +19,8 @@ use super::disk::Disk;
 use super::kept::DiskReader;
 use super::persistence::{Persistence, Step, Work};
 use super::stored::StoredStreams;
-use crate::observation::{DropReason, Outcome, Place, lock};
+use crate::forgetting;
+use crate::observation::{DropReason, Outcome, Place, Table, lock};
 
 /// Maximum wait for a turn: its holder may hang, for instance on a blocked thread. At the end of the process others
 /// persist its events, with little time.
@@ -95,12 +96,29 @@ impl Shared {
         damage.spare(&spared);
     }
 
+    /// Counts the streams that left the tables of the queue.
+    pub(super) fn note_forgotten(&self, state: &mut State) {
+        self.note(Table::Ids, state.numbering.take_forgotten());
+        self.note(Table::Stored, state.stored.take_forgotten());
+    }
+
+    pub(super) fn note(&self, table: Table, forgotten: u64) {
+        forgetting::note(&self.books.observations, &self.log, (table, forgotten));
+    }
+
     pub(super) fn change_supply(&self, supply: Supply) {
         let mut state = lock(&self.state);
         if state.supply != Supply::Old {
             state.supply = supply;
         }
         self.changed.notify_waiters();
+    }
+
+    /// Publishes the age of the oldest event in memory. That of a queue of earlier settings is on disk.
+    pub(super) fn show_oldest(&self, state: &State) {
+        if state.supply != Supply::Old {
+            self.books.observed().memory_oldest.set(state.backlog.oldest_us().unwrap_or_default());
+        }
     }
 
     /// Returns a stream's name in the disk queue: without the prefix.

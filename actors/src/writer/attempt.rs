@@ -113,9 +113,9 @@ impl Attempt<'_> {
                 .strike_on(entries.iter().map(|entry| &entry.of(&self.lent.batch).0.payload[..]));
             self.work.transaction.encode(&self.lent.batch, entries, &mut self.reconciler.streams);
         }
-        self.reconciler.sends(self.lent);
+        self.reconciler.sends(self.lent, entries);
         let answer = session.transact(self.work.transaction.commands()).await;
-        if matches!(answer, Err(StoreFault::Unanswered(_))) {
+        if answer.as_ref().is_err_and(StoreFault::is_unanswered) {
             self.scope.observed().unknown_outcomes.add(1);
         }
         let refused = answer?;

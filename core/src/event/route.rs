@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
-use crate::channel::Endpoint;
+use crate::calendar::products::Product;
+use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
 /// Equal destinations have equal `stream` keys.
@@ -17,6 +18,10 @@ pub struct Destination {
     pub latest: Arc<str>,
     /// `<p>:ws:map:<channel>:<SYMBOL>`; `None` for channels without a map.
     pub map: Option<Arc<str>>,
+    /// What one event is of the channel's state.
+    pub frame: Frame,
+    /// The product whose sessions its events belong to.
+    pub product: Product,
     /// The REST body that its events keep fresh; `None` for channels without one and for symbols that are not
     /// targets.
     pub rest: Option<RestKey>,

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 use uw_websocket_core::channel::shape;
-use uw_websocket_core::channel::table::KNOWN;
+use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::Channel;
 
 use super::patch::{place_of, value_of};
@@ -14,7 +14,7 @@ fn channels() -> impl Iterator<Item = &'static str> {
 }
 
 fn scene() -> Scene {
-    Scene::new(false)
+    Scene::new(false, None)
 }
 
 fn made(maker: &mut EventMaker, number: u64, scene: &Scene) -> Value {
@@ -35,7 +35,7 @@ fn every_event_is_json_with_its_number() {
 
 #[test]
 fn every_known_channel_has_a_sample_with_its_documented_fields_and_no_others() {
-    for spec in KNOWN {
+    for spec in detailed() {
         let sample = Sample::of(spec.name);
         assert_eq!(sample.channel, spec.name, "the channel has no sample");
         let payload: Map<String, Value> = serde_json::from_str(sample.payload).unwrap();
@@ -141,6 +141,23 @@ fn rows_go_over_strikes_and_expiries() {
 }
 
 #[test]
+fn a_board_comes_in_frames_of_one_time_that_add_up() {
+    let scene = scene();
+    let mut maker = EventMaker::new("periscope", "SPX", &scene);
+    let mut times = Vec::new();
+    for board in 0..4 {
+        let frames: Vec<Value> = (1..=3).map(|frame| made(&mut maker, 3 * board + frame, &scene)).collect();
+        let has_more: Vec<bool> = frames.iter().map(|frame| frame["has_more"].as_bool().unwrap()).collect();
+        assert_eq!(has_more, [true, true, false]);
+        let rows: usize = frames.iter().map(|frame| frame["rows"].as_array().unwrap().len()).sum();
+        assert_eq!(frames[0]["total_rows"], rows);
+        assert!(frames.iter().all(|frame| frame["timestamp"] == frames[0]["timestamp"]));
+        times.push(frames[0]["timestamp"].as_u64().unwrap());
+    }
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+#[test]
 fn an_amendment_has_the_number_and_other_contents() {
     let scene = scene();
     for channel in ["option_trades", "gex_strike", "flow-alerts"] {
@@ -176,7 +193,26 @@ fn alterations_keep_the_event_json_with_its_number() {
 #[test]
 fn a_stamp_is_the_send_time_in_microseconds() {
     let before = super::moment::unix_micros();
-    let scene = Scene::new(true);
+    let scene = Scene::new(true, None);
     let event = made(&mut EventMaker::new("news", "SPY", &scene), 1, &scene);
     assert!(event["sent_us"].as_u64().unwrap() >= before);
+}
+
+#[test]
+fn events_may_be_of_another_time_and_are_sent_now() {
+    // Sunday 2026-11-29, 20:30 in New York
+    let at_us = 1_796_002_200_000_000;
+    let mut scene = Scene::new(true, Some(at_us));
+    for channel in ["price", "gex_strike", "news", "interpolated_iv"] {
+        scene.refresh();
+        let event = made(&mut EventMaker::new(channel, "SPX", &scene), 1, &scene);
+        let times = [&event["time"], &event["timestamp"], &event["date"]];
+        let time = times.into_iter().find(|time| !time.is_null()).unwrap();
+        let is_of_then = match time {
+            Value::String(text) => text.starts_with("2026-11-30"),
+            time => (at_us / 1000..at_us / 1000 + 600_000).contains(&(time.as_u64().unwrap() + 1_000)),
+        };
+        assert!(is_of_then, "{channel}: {time}");
+        assert!(event["sent_us"].as_u64().unwrap().abs_diff(super::moment::unix_micros()) < 600_000_000);
+    }
 }

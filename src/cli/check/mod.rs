@@ -5,7 +5,9 @@
 
 mod disk;
 mod feed;
+mod http;
 mod plan;
+mod queues;
 mod redis;
 mod report;
 mod state;
@@ -65,15 +67,17 @@ async fn look<W: Write>(
     report_settings(settings, &mut report);
     plan::subscriptions(&ways.plans, &actors.plan, &mut report);
     let seen = redis::look(actors, ways, &mut report).await;
+    queues::look(actors, ways, &seen.owner, &mut report).await;
     let forecast = Forecast::new(&actors.plan, &actors.keys, actors.retention, &seen.measured);
     plan::memory(&forecast, actors.retention, &mut report);
     if let Some(state) = &seen.state {
         report.add(&state.room(&forecast));
     }
-    disk::look(&actors.spool, &mut report);
+    let is_running = disk::look(&actors.spool, &mut report);
     if let Some(dir) = &settings.log.dir {
         disk::look_at_logs(dir, &mut report);
     }
+    http::look(&settings.http, is_running, &seen.owner, &mut report);
     if !args.no_feed {
         feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
     }

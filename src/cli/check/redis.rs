@@ -150,6 +150,10 @@ fn refused(error: &CheckError) -> Finding {
             Exit::BadSettings,
             "put user and password into REDIS_URL, and grant the rights listed in docs/deployment.md",
         ),
+        CheckError::NoDatabase(_) => (
+            Exit::BadSettings,
+            "name a database that exists, from 0: `databases` in redis.conf is their number, a cluster has one",
+        ),
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };

@@ -212,7 +212,7 @@ impl ReplayArgs {
         let (redis, prefix) = (settings.actors.redis.clone(), settings.actors.keys.prefix.clone());
         let source = Source { redis, prefix, wanted, tell };
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let found = runtime.block_on(source.look())?;
+        let found = runtime.block_on(source.look(&Pattern::of_settings(&settings.actors.plan)))?;
         if found.names.is_empty() {
             return Err(ReplayError::Nothing);
         }

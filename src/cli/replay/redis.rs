@@ -10,11 +10,12 @@ use uw_websocket_core::event::{EntryId, Scope};
 use super::once::Once;
 use super::wanted::Wanted;
 use crate::event_lines::topic_of;
+use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
-use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
+use crate::streams::{page_size, too_large};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// Number of streams whose next pages are read per query.
@@ -41,14 +42,18 @@ pub(super) struct Found {
 }
 
 impl Source {
-    /// Finds the existing streams.
-    pub(super) async fn look(&self) -> Result<Found, LinkError> {
+    /// Finds the existing streams, and tells of channels that have none; `planned` is what the settings join.
+    pub(super) async fn look(&self, planned: &[Pattern]) -> Result<Found, LinkError> {
         let mut link = Link::open(&self.redis).await?;
         let patterns = match self.wanted.channels.as_slice() {
             [] => vec![Pattern::everything()],
             patterns => patterns.to_vec(),
         };
-        let mut names = choose(&patterns, &link.streams(&self.prefix).await?);
+        let there = link.streams(&self.prefix).await?;
+        for doubt in doubts(&self.wanted.channels, planned, &there, false) {
+            (self.tell)(&doubt);
+        }
+        let mut names = choose(&patterns, &there);
         let symbols = &self.wanted.symbols;
         let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);
         names.retain(|name| *name != StreamName::Gaps && name.symbol().is_none_or(is_wanted));
@@ -129,8 +134,11 @@ impl Reading {
                     place.key
                 ));
             }
-            let has_more = page.entries.len() >= count;
-            self.merge.supply(*lane, page.entries, has_more);
+            self.merge.supply(*lane, page.entries, page.has_more);
+            if let Some(id) = page.too_large {
+                (self.source.tell)(&too_large(&place.key, id));
+                self.merge.pass(*lane, id);
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use uw_websocket_core::event::Symbol;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
+use uw_websocket_core::routing::symbol_of;
 
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;
@@ -44,7 +45,11 @@ impl Wanted {
         }
         let facts = std::str::from_utf8(payload).ok().and_then(|text| RoutingFields::read(text).ok());
         facts.is_some_and(|facts| {
-            facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
+            let symbol = match name {
+                StreamName::Events(topic) => symbol_of(&topic.channel, &facts),
+                StreamName::Gaps => None,
+            };
+            symbol.is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })
     }
 }

@@ -41,7 +41,7 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   if (silent.length > 0) {
     add(
       'a channel is silent',
-      'Far longer than is usual in market hours:',
+      'Far longer than is usual in its trading hours:',
       'See whether the vendor has trouble with it.',
       silent,
     );
@@ -57,6 +57,16 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
       'Not received now:',
       'It closes by itself when they are back; fetch what was missed over REST.',
       topics,
+    );
+  }
+  const left = Object.entries(gaps.left);
+  if (left.length > 0) {
+    const events = left.reduce((total, [, queue]) => total + queue.events, 0);
+    add(
+      'the disk queue of another instance is waiting',
+      `At least ${plural(events, 'event')} on the disk of:`,
+      'Start that instance again with its SPOOL_DIR: its events are then stored as late.',
+      left.map(([instance]) => instance),
     );
   }
   const { max_bytes: max, forecast_bytes: forecast } = redis;

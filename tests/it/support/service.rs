@@ -91,6 +91,14 @@ impl Setup {
     /// holds a secret.
     #[track_caller]
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (code, stdout, stderr) = self.output(arguments);
+        eprintln!("{arguments:?}: {stderr}\n{stdout}");
+        (code, stdout)
+    }
+
+    /// The same, with standard error and without repeating either.
+    #[track_caller]
+    pub(crate) fn output(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
         program
             .args(arguments)
@@ -102,8 +110,7 @@ impl Setup {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         assert_no_secret(&(stdout.clone() + &stderr));
-        eprintln!("{arguments:?}: {stderr}\n{stdout}");
-        (output.status.code(), stdout)
+        (output.status.code(), stdout, stderr)
     }
 
     /// Starts the process.
@@ -319,6 +326,22 @@ impl Service {
     /// The most that [`Self::resident_bytes`] has been.
     pub(crate) fn peak_resident_bytes(&self) -> u64 {
         memory_bytes(self.child.id(), "VmHWM:").expect("the process runs")
+    }
+
+    /// Begins anew with [`Self::peak_private_bytes`].
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// The most that the process has had resident without mapped files, since the last [`Self::forget_peak`].
+    pub(crate) fn peak_private_bytes(&self) -> u64 {
+        self.peak_resident_bytes() - memory_bytes(self.child.id(), "RssFile:").expect("the process runs")
+    }
+
+    /// Grants the process no more private memory than this: the allocation that would exceed it fails.
+    pub(crate) fn limit_data(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Data) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Data, limit).unwrap();
     }
 
     /// CPU time that the process has used.

@@ -1,7 +1,7 @@
 //! Pending content of the hashes: added as events are stored, taken when their keys are due.
 //!
-//! Per destination only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
-//! size is independent of the event rate. All hashes of an destination are due together.
+//! Per destination only the newest event, the newest row of each cell, the newest complete board and the rows of a
+//! REST body are pending, so the size is independent of the event rate. All hashes of an destination are due together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,12 +12,18 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+use uw_websocket_core::board::{Board, BoardFrame, NotABoard};
+use uw_websocket_core::channel::MapKey;
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
+use uw_websocket_core::tables::MAX_STREAMS;
 
+use super::boards::Boards;
 use crate::observation::SnapshotKind;
 
-/// Number of write times at which obsolete ones are purged.
+/// Minimum number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
+/// Memory of the entry of a destination, with its keys, besides its payloads.
+const NEWS_BYTES: usize = 1_024;
 /// Approximate maximum of kept events pending for a body, the newest ones: as many rows as a body shows.
 const KEPT_ROWS: usize = 4_096;
 /// Memory of an entry besides its payload.
@@ -43,13 +49,18 @@ pub struct News {
     pub(super) newest: Option<Newest>,
     /// Rows for the map.
     pub(super) cells: Option<Cells>,
+    /// The newest complete board, in place of the map.
+    pub(super) board: Option<Board>,
     /// Events for the REST body.
     pub(super) rows: Vec<RestEvent>,
     /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
+    /// Memory of the payloads.
     bytes: usize,
     /// Whether it was refused and nothing has come since: then it waits for longer.
     is_put_back: bool,
+    /// Memory included in the sum of all.
+    counted: usize,
 }
 
 /// The newest event of an destination.
@@ -88,7 +99,10 @@ pub(super) struct Pending {
     news: HashMap<(NewsOrigin, Arc<str>), News, RandomState>,
     dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
+    /// Number of write times at which obsolete ones are purged next.
+    purge_at: usize,
     bytes: usize,
+    boards: Boards,
 }
 
 // === impl Pending ===
@@ -100,22 +114,44 @@ impl Pending {
             news: HashMap::default(),
             dues: BTreeSet::new(),
             written_at: HashMap::default(),
+            purge_at: REMEMBERED_TIMES,
             bytes: 0,
+            boards: Boards::default(),
         }
     }
 
     /// Adds the newest event of an destination.
     pub(super) fn newest(&mut self, origin: NewsOrigin, (event, destination, id): Entered<'_>, now: Instant) {
         self.change(origin, destination, now, |news| {
-            let is_older =
-                origin == NewsOrigin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
-            if !is_older {
+            if !news.is_behind(id) {
                 let payload = Bytes::copy_from_slice(&event.payload);
-                news.bytes += payload.len();
-                news.bytes -= news.newest.as_ref().map_or(0, |known| known.payload.len());
-                news.newest = Some(Newest { payload, received_us: event.received_us, id });
+                news.set_newest(Newest { payload, received_us: event.received_us, id });
             }
         });
+    }
+
+    /// Adds a frame of a board; nothing is pending until one completes it.
+    pub(super) fn part(
+        &mut self,
+        origin: NewsOrigin,
+        key: MapKey,
+        (event, destination, id): Entered<'_>,
+        now: Instant,
+    ) -> Result<(), NotABoard> {
+        let payload = Bytes::copy_from_slice(&event.payload);
+        let frame = BoardFrame { payload, received_us: event.received_us, id };
+        let Some(board) = self.boards.add(&destination.stream, key, frame)? else { return Ok(()) };
+        self.change(origin, destination, now, |news| {
+            if !news.is_behind(id) {
+                news.set_board(board);
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns the number of boards dropped incomplete since the last call.
+    pub(super) fn take_dropped_boards(&mut self) -> u64 {
+        self.boards.take_dropped()
     }
 
     /// Adds an event for an destination's map and REST body.
@@ -153,9 +189,10 @@ impl Pending {
         if std::mem::take(&mut news.is_put_back) {
             self.dues.insert((now, origin, Arc::clone(&destination.stream)));
         }
-        let before = news.bytes;
+        let before = news.counted;
         change(news);
-        self.bytes = self.bytes + news.bytes - before;
+        news.counted = NEWS_BYTES + news.bytes;
+        self.bytes = self.bytes + news.counted - before;
     }
 
     /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one destination's if there is
@@ -176,8 +213,8 @@ impl Pending {
             }
             self.written_at.insert(Arc::clone(&stream), now);
             if let Some(news) = self.news.remove(&(origin, stream)) {
-                bytes += news.bytes;
-                self.bytes -= news.bytes;
+                bytes += news.counted;
+                self.bytes -= news.counted;
                 taken.push(news);
             }
         }
@@ -197,10 +234,17 @@ impl Pending {
     /// Records that the hashes of a stream were written: they are not due for the interval.
     pub(super) fn written(&mut self, stream: &Arc<str>, now: Instant) {
         self.written_at.insert(Arc::clone(stream), now);
-        if self.written_at.len() >= REMEMBERED_TIMES {
-            let interval = self.interval;
-            self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() < self.purge_at {
+            return;
         }
+        let interval = self.interval;
+        self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() > MAX_STREAMS {
+            // these hashes may be written again before their interval has passed
+            self.written_at.clear();
+        }
+        // rarely, as each purge looks at all of them
+        self.purge_at = REMEMBERED_TIMES.max(2 * self.written_at.len());
     }
 
     /// Adds content of hashes again that could not be written; what has come meanwhile is newer.
@@ -212,9 +256,10 @@ impl Pending {
             let news = News::new(Arc::clone(&unwritten.destination), unwritten.origin);
             News { is_put_back: true, ..news }
         });
-        let before = news.bytes;
+        let before = news.counted;
         news.follow(unwritten);
-        self.bytes = self.bytes + news.bytes - before;
+        news.counted = NEWS_BYTES + news.bytes;
+        self.bytes = self.bytes + news.counted - before;
     }
 
     /// Returns the memory of the pending content.
@@ -232,11 +277,33 @@ impl News {
             origin,
             newest: None,
             cells: None,
+            board: None,
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
             is_put_back: false,
+            counted: 0,
         }
+    }
+
+    /// Whether something newer than a kept event is pending.
+    fn is_behind(&self, id: EntryId) -> bool {
+        self.origin == NewsOrigin::Kept && self.newest.as_ref().is_some_and(|known| known.id > id)
+    }
+
+    fn set_newest(&mut self, newest: Newest) {
+        self.bytes += newest.payload.len();
+        self.bytes -= self.newest.as_ref().map_or(0, |known| known.payload.len());
+        self.newest = Some(newest);
+    }
+
+    fn set_board(&mut self, board: Board) {
+        let bytes = |board: &Board| board.rows.values().map(|row| row.len() + OVERHEAD).sum::<usize>();
+        self.bytes += bytes(&board);
+        self.bytes -= self.board.as_ref().map_or(0, bytes);
+        let BoardFrame { payload, received_us, id } = board.last.clone();
+        self.set_newest(Newest { payload, received_us, id });
+        self.board = Some(board);
     }
 
     /// Returns the newest event or the cells alone.
@@ -244,7 +311,10 @@ impl News {
         let mut part = News::new(Arc::clone(&self.destination), self.origin);
         match kind {
             SnapshotKind::Latest => part.newest.clone_from(&self.newest),
-            SnapshotKind::Map => part.cells.clone_from(&self.cells),
+            SnapshotKind::Map => {
+                part.cells.clone_from(&self.cells);
+                part.board.clone_from(&self.board);
+            }
             SnapshotKind::Rest => {}
         }
         part
@@ -264,6 +334,13 @@ impl News {
 
     /// Adds the newest event and the cells of older content, where this has none.
     fn follow(&mut self, older: News) {
+        if let Some(board) = older.board {
+            // a newer board has a newest event as well
+            if self.newest.is_none() {
+                self.set_board(board);
+            }
+            return;
+        }
         if self.newest.is_none()
             && let Some(newest) = older.newest
         {

@@ -4,6 +4,7 @@ use slog::warn;
 use std::sync::Arc;
 
 use tokio::task::yield_now;
+use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::snapshots::MAX_BODY;
 use uw_websocket_core::time::hold_back;
@@ -19,6 +20,8 @@ use crate::writer::scope::WriterScope;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
+/// Bodies whose lengths are queried at once.
+const ASKED_AT_ONCE: usize = 512;
 /// Bodies queried at once. Each is processed in place before the next one is read.
 const READ_AT_ONCE: usize = 4;
 
@@ -37,8 +40,7 @@ impl Flush {
         let mut questions = Commands::default();
         questions.expect(LATEST);
         for news in news {
-            // only rows state a session
-            let max_row = if news.destination.map.is_some() { MAX_ROW } else { 0 };
+            let max_row = if states_session(news) { MAX_ROW } else { 0 };
             let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
             questions::read(&mut questions, &news.destination.latest, fields);
         }
@@ -46,11 +48,12 @@ impl Flush {
         let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
-                let has_map = asked.next().is_some_and(|news| news.destination.map.is_some());
+                let news = asked.next().ok_or_else(|| StoreFault::answered(&reply))?;
+                let has_row = states_session(news);
                 known.push(match &reply {
                     Reply::Array(Some(fields)) => {
                         let is_large = |at| matches!(fields.get(at), Some(Reply::Integer(_)));
-                        too_large += u64::from(is_large(0) || has_map && is_large(1));
+                        too_large += u64::from(is_large(0) || has_row && is_large(1));
                         let payload = match fields.get(1) {
                             Some(Reply::Bulk(payload)) => *payload,
                             _ => None,
@@ -63,7 +66,7 @@ impl Flush {
                                 (id.ms, of_the_future) = (at_us / 1000, of_the_future + 1);
                             }
                         }
-                        Known::new(id, payload)
+                        Known::new(id, news.destination.product, payload)
                     }
                     Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
                     _ => Known::default(),
@@ -74,6 +77,36 @@ impl Flush {
         self.scope.observations.distrusted(Distrust::TooLarge).add(too_large);
         self.scope.note_ahead(of_the_future, "ws:latest", &mut self.ahead);
         Ok(known)
+    }
+
+    /// Reads bodies that were not held before. Of a whole market most are not in Redis; those cost a question, and what
+    /// must not be created is not held.
+    pub(super) async fn read_new(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
+        let mut present = Vec::new();
+        for keys in keys.chunks(ASKED_AT_ONCE) {
+            let mut questions = Commands::default();
+            for key in keys {
+                questions.command(&[b"HSTRLEN", key.as_bytes(), b"payload"]);
+                questions.command(&[b"HSTRLEN", key.as_bytes(), b"fetched_at"]);
+            }
+            let mut is_absent = Vec::with_capacity(questions.count());
+            self.store
+                .ask(&questions, |reply| {
+                    is_absent.push(matches!(reply, Reply::Integer(0)));
+                    if let Reply::Error(text) = reply { key_fault(text).map(drop) } else { Ok(()) }
+                })
+                .await?;
+            for (key, is_absent) in keys.iter().zip(is_absent.chunks(2)) {
+                if is_absent.contains(&false) {
+                    present.push(Arc::clone(key));
+                } else if self.bodies.get(key).is_some_and(|held| held.may_create()) {
+                    take_in(&mut self.bodies, key, &Found::Nothing, &mut self.ahead, &self.scope);
+                } else {
+                    self.bodies.forget(key);
+                }
+            }
+        }
+        self.read(&present).await
     }
 
     /// Reads bodies from Redis.
@@ -163,6 +196,11 @@ impl Flush {
             .await?;
         Ok(looks)
     }
+}
+
+/// Whether the newest event states the session of the map: rows do.
+fn states_session(news: &News) -> bool {
+    matches!(news.destination.frame, Frame::Row { .. })
 }
 
 /// Adopts the content of a body's key.

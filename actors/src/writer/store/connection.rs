@@ -97,6 +97,14 @@ impl RedisConnection {
         Ok(identity)
     }
 
+    /// Sends a query and returns the first string of its reply, of which nothing more is read; the connection ends.
+    pub async fn first_text(self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        match self.link {
+            Some(link) => link.first_text(question).await,
+            None => Err(StoreFault::Unreachable("the connection is gone".into())),
+        }
+    }
+
     /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
     pub async fn ask(
         &mut self,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::resp::Reply;
+use super::resp::{BadReply, Reply};
 use crate::excerpt::excerpt;
 
 /// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
@@ -27,6 +27,8 @@ pub enum Refusal {
     Busy,
     /// A password is missing or wrong, or a permission is missing.
     NoAuth,
+    /// It has no database of the number selected.
+    NoDatabase,
     /// The key has another type.
     WrongType,
     /// The ID is not above the stream's last one.
@@ -62,6 +64,7 @@ impl Refusal {
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
             "ERR" if is_about_connections(text) => Refusal::NoRoom,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
+            "ERR" if text.contains("DB index is out of range") => Refusal::NoDatabase,
             "ERR" if text.contains("invalid password") || text.contains("without any password") => {
                 Refusal::NoAuth
             }
@@ -76,6 +79,7 @@ impl Refusal {
             self,
             Refusal::ReadOnly
                 | Refusal::NoAuth
+                | Refusal::NoDatabase
                 | Refusal::Unavailable
                 | Refusal::NoRoom
                 | Refusal::Unreadable
@@ -94,6 +98,7 @@ impl Refusal {
             | Refusal::NoReplicas
             | Refusal::Busy
             | Refusal::NoAuth
+            | Refusal::NoDatabase
             | Refusal::Unavailable
             | Refusal::NoRoom => false,
         }
@@ -110,6 +115,7 @@ impl Refusal {
             Refusal::NoReplicas => "no_replicas",
             Refusal::Busy => "busy",
             Refusal::NoAuth => "no_auth",
+            Refusal::NoDatabase => "no_database",
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
@@ -158,9 +164,27 @@ pub enum StoreFault {
     /// The connection broke or the reply is missing: the outcome has to be looked up.
     #[error("no answer from redis: {0}")]
     Unanswered(String),
+    /// The reply is larger than the query permits; nothing more is read from this connection.
+    #[error("redis: {0}")]
+    TooLarge(String),
+}
+
+impl From<BadReply> for StoreFault {
+    fn from(error: BadReply) -> StoreFault {
+        match error {
+            BadReply::NotResp(_) => StoreFault::Unanswered(error.to_string()),
+            BadReply::TooLarge(_) => StoreFault::TooLarge(error.to_string()),
+        }
+    }
 }
 
 impl StoreFault {
+    /// Whether it is unknown what became of what was sent.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, StoreFault::Unanswered(_) | StoreFault::TooLarge(_))
+    }
+
     /// Returns the name used in logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -168,6 +192,7 @@ impl StoreFault {
             StoreFault::Unreachable(_) => "unreachable",
             StoreFault::Refused { refusal, .. } => refusal.label(),
             StoreFault::Unanswered(_) => "unanswered",
+            StoreFault::TooLarge(_) => "too_large",
         }
     }
 
@@ -223,6 +248,8 @@ mod tests {
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
+            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

@@ -150,7 +150,9 @@ impl Address {
         })
         .await
         .map_err(|fault| match fault {
-            StoreFault::Unanswered(text) => StoreFault::Unreachable(format!("{self}: {text}")),
+            StoreFault::Unanswered(text) | StoreFault::TooLarge(text) => {
+                StoreFault::Unreachable(format!("{self}: {text}"))
+            }
             fault => fault,
         })?;
         Ok(link)
@@ -210,6 +212,20 @@ impl Link {
         outcome
     }
 
+    /// Sends a query and returns the first string of its reply, as text. The connection ends with it: the rest of the
+    /// reply, which may have any size, is not read.
+    pub async fn first_text(mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        self.send(question.bytes()).await?;
+        let bound = Bound { bytes: REPLY_BUFFER, items: REPLY_BUFFER };
+        while self.replies.len() < REPLY_BUFFER && matches!(resp::parse(&self.replies, bound), Ok(None)) {
+            self.replies.reserve(REPLY_BUFFER);
+            if progress(&self.beat, self.socket.read_buf(&mut self.replies)).await? == 0 {
+                return Err(StoreFault::Unanswered("connection closed".into()));
+            }
+        }
+        Ok(resp::first_text(&self.replies)?)
+    }
+
     /// Whether the connection is open as far as the system knows: Redis closes idle ones (`timeout`), and nothing may
     /// arrive that was not asked for.
     pub fn is_open(&mut self) -> bool {
@@ -230,8 +246,7 @@ impl Link {
 
     async fn receive(&mut self, bound: Bound, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
         loop {
-            let parsed = resp::parse(&self.replies, bound)
-                .map_err(|error| StoreFault::Unanswered(error.to_string()))?;
+            let parsed = resp::parse(&self.replies, bound)?;
             if let Some((reply, length)) = parsed {
                 accept(reply);
                 bytes::Buf::advance(&mut self.replies, length);

@@ -4,9 +4,11 @@
 //! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
 mod connection;
+pub mod digests;
 pub mod fault;
 pub mod link;
 mod lookup;
+pub mod pages;
 pub mod resp;
 
 pub use connection::{Identity, RedisConnection, Refused};
@@ -59,6 +61,11 @@ impl Store {
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
+    }
+
+    /// Sends a query over a connection of its own and returns the first string of its reply, which may have any size.
+    pub async fn first_text(&mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        RedisConnection::open(&self.address, &self.beat).await?.first_text(question).await
     }
 
     /// Sends queries over the present connection, or a new one.
