@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::SpoolMode;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
@@ -30,6 +31,16 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     if feed.is_some_and(|url| url.scheme() == "ws" && !urls::is_loopback(url)) {
         let advice = "ws:// sends the token unencrypted over the network; use wss://";
         checks.warn("UNUSUAL_WHALES_WEBSOCKET_URL", advice);
+    }
+}
+
+/// A proxy that is set and not used is said.
+pub(super) fn proxy_that_is_used(proxy: Option<&Option<FeedProxy>>, checks: &mut Checks) {
+    if matches!(proxy, Some(None)) {
+        checks.warn(
+            "HTTPS_PROXY",
+            "is not an http:// proxy and is not used: the feed is connected to directly",
+        );
     }
 }
 
