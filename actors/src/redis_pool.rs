@@ -16,7 +16,9 @@ use crate::supervisor::Heartbeat;
 use crate::tls;
 use crate::writer::store::RedisConnection;
 use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::guard;
 use crate::writer::store::link::{Address, AddressError};
+use crate::writer::store::unsuitable::Unsuitable;
 
 /// Maximum number of connections: one for the status, one held by the janitor for a round, one for all others.
 const CONNECTIONS: usize = 3;
@@ -34,6 +36,9 @@ pub enum CheckError {
     /// Redis refuses the credentials or grants too few permissions: waiting does not help.
     #[error("redis refuses the credentials of REDIS_URL: {0}")]
     Credentials(String),
+    /// The server can never serve: waiting does not help.
+    #[error("REDIS_URL names a server that cannot be used: {0}")]
+    Unsuitable(#[from] Unsuitable),
     /// Redis is too old.
     #[error("redis {0} is too old: 6.2 or newer is needed")]
     TooOld(String),
@@ -80,6 +85,10 @@ fn wrong(error: &RedisError) -> AddressError {
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
 /// connection is tried first, since it reports a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
+    // a server that cannot be examined now is reported by the probe
+    if let Ok(Some(unsuitable)) = guard::examine(address, prefix).await {
+        return Err(unsuitable.into());
+    }
     let refusal = match probe(address, prefix).await {
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
@@ -102,7 +111,9 @@ pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<Strin
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
-    RedisConnection::open(address, &Heartbeat::default()).await?.probe(prefix).await
+    let mut connection = RedisConnection::open(address, &Heartbeat::default()).await?;
+    connection.identity().await?;
+    connection.probe(prefix).await
 }
 
 /// Returns the version as reported by Redis.

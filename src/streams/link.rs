@@ -9,12 +9,15 @@ use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::redis_pool;
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::writer::store::link::AddressError;
+use uw_websocket_actors::writer::store::guard;
+use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::millis;
 
 use super::MAX_STREAMS;
 use super::name::StreamName;
+use crate::exit::Exit;
 
 /// Maximum wait for a connection, and for a reply beyond the requested blocking time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,12 +37,26 @@ pub enum LinkError {
     /// The address is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The server can never serve.
+    #[error("REDIS_URL names a server that cannot be used: {0}")]
+    Unsuitable(#[from] Unsuitable),
     /// Redis does not answer, or refuses.
     #[error("redis does not answer: {0}")]
     Redis(#[from] RedisError),
     /// The reply does not match the query.
     #[error("redis answers with {0}")]
     Unexpected(String),
+}
+
+impl LinkError {
+    /// Returns the exit code of a command that cannot read Redis.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            LinkError::Unsuitable(_) | LinkError::Address(_) => Exit::BadSettings,
+            LinkError::Redis(_) | LinkError::Unexpected(_) => Exit::Unreachable,
+        }
+    }
 }
 
 /// The connection.
@@ -77,8 +94,12 @@ pub struct Page {
 type RawEntry = (String, Vec<Vec<u8>>);
 
 impl Link {
-    /// Connects and logs in.
-    pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
+    /// Connects and logs in. `prefix` is that of the keys.
+    pub async fn open(settings: &RedisSettings, prefix: &str) -> Result<Link, LinkError> {
+        // a server that cannot be examined now is reported by the connection
+        if let Ok(Some(unsuitable)) = guard::examine(&Address::new(settings)?, prefix).await {
+            return Err(unsuitable.into());
+        }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE + BLOCK));

@@ -40,3 +40,4 @@ mod support;
 mod tail;
 mod tls;
 mod traffic;
+mod unsuitable;

@@ -52,6 +52,7 @@ impl Connected {
 
     /// Checks whether Redis accepts writes.
     pub async fn probe(mut self, prefix: &str) -> Result<Connected, StoreFault> {
+        self.0.identity().await?;
         self.0.probe(prefix).await?;
         Ok(self)
     }
@@ -83,8 +84,8 @@ impl Reconciled {
 
     /// Checks whether it is still the same server and accepts writes. Another one has to be reconciled first.
     pub async fn look(mut self, prefix: &str) -> Result<RedisSession, StoreFault> {
-        self.connection.probe(prefix).await?;
         let server = self.connection.identity().await?;
+        self.connection.probe(prefix).await?;
         self.looked_at = Instant::now();
         Ok(if server == self.server {
             RedisSession::Reconciled(self)

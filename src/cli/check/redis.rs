@@ -149,6 +149,9 @@ fn refused(error: &CheckError) -> Finding {
             Exit::BadSettings,
             "put user and password into REDIS_URL, and grant the rights listed in docs/deployment.md",
         ),
+        CheckError::Unsuitable(_) => {
+            (Exit::BadSettings, "docs/deployment.md compares the servers that can be used")
+        }
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };
@@ -158,7 +161,9 @@ fn refused(error: &CheckError) -> Finding {
 fn advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Loading => "it loads its data: wait until it is done",
-        Refusal::ReadOnly => "it is a replica: REDIS_URL must name the primary",
+        Refusal::ReadOnly => {
+            "REDIS_URL must name the primary; the service itself waits for this one to become it"
+        }
         Refusal::OutOfMemory => {
             "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION and make room"
         }

@@ -77,6 +77,9 @@ impl RedisConnection {
     }
 
     /// Identifies the server; a server that does not reveal it has the default identity.
+    ///
+    /// # Errors
+    /// A replica is refused, even one that would take writes: it loses them when it synchronizes.
     pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
         let mut questions = Commands::default();
         questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
@@ -88,7 +91,12 @@ impl RedisConnection {
             Ok(())
         })
         .await?;
-        Ok(identity)
+        match &identity.follows {
+            Some(master) => {
+                Err(StoreFault::refused(format!("READONLY it is a replica of {master}").as_bytes()))
+            }
+            None => Ok(identity),
+        }
     }
 
     /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
@@ -117,6 +125,8 @@ impl RedisConnection {
 pub struct Identity {
     run_id: String,
     master_replid: String,
+    /// Host and port of its master, if it is a replica.
+    follows: Option<String>,
 }
 
 impl Identity {
@@ -125,6 +135,13 @@ impl Identity {
             match line.split_once(':') {
                 Some(("run_id", id)) => id.trim().clone_into(&mut self.run_id),
                 Some(("master_replid", id)) => id.trim().clone_into(&mut self.master_replid),
+                Some(("master_host", host)) => self.follows = Some(host.trim().to_owned()),
+                Some(("master_port", port)) => {
+                    if let Some(host) = &mut self.follows {
+                        host.push(':');
+                        host.push_str(port.trim());
+                    }
+                }
                 _ => {}
             }
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::resp::Reply;
+use super::unsuitable::Unsuitable;
 use crate::excerpt::excerpt;
 
 /// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
@@ -31,8 +32,10 @@ pub enum Refusal {
     WrongType,
     /// The ID is not above the stream's last one.
     IdTooSmall,
-    /// The cluster is moving or missing slots, or a master is down.
+    /// A replica whose master is down.
     Unavailable,
+    /// A node of a Redis Cluster.
+    Cluster,
     /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
     Unreadable,
     /// Anything else.
@@ -55,7 +58,8 @@ impl Refusal {
             "BUSY" => Refusal::Busy,
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Refusal::NoAuth,
             "WRONGTYPE" => Refusal::WrongType,
-            "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Refusal::Unavailable,
+            "MASTERDOWN" => Refusal::Unavailable,
+            "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" | "CLUSTERDOWN" => Refusal::Cluster,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
@@ -69,7 +73,14 @@ impl Refusal {
     /// Whether another connection may respond differently.
     #[must_use]
     pub fn is_about_the_connection(self) -> bool {
-        matches!(self, Refusal::ReadOnly | Refusal::NoAuth | Refusal::Unavailable | Refusal::Unreadable)
+        matches!(
+            self,
+            Refusal::ReadOnly
+                | Refusal::NoAuth
+                | Refusal::Unavailable
+                | Refusal::Cluster
+                | Refusal::Unreadable
+        )
     }
 
     /// Returns the name used in logs.
@@ -86,6 +97,7 @@ impl Refusal {
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
+            Refusal::Cluster => "cluster",
             Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
         }
@@ -143,8 +155,12 @@ impl StoreFault {
     pub fn refused(text: &[u8]) -> StoreFault {
         let text = String::from_utf8_lossy(text);
         let text = text.split_once(", with args").map_or(&*text, |(words, _)| words);
-        let text = excerpt(text.to_owned(), MAX_TEXT);
-        StoreFault::Refused { refusal: Refusal::of(&text), text }
+        let mut text = excerpt(text.to_owned(), MAX_TEXT);
+        let refusal = Refusal::of(&text);
+        if refusal == Refusal::Cluster {
+            text = format!("{text} ({})", Unsuitable::ClusterNode);
+        }
+        StoreFault::Refused { refusal, text }
     }
 }
 
@@ -177,6 +193,8 @@ mod tests {
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Cluster),
+            ("CROSSSLOT Keys in request don't hash to the same slot", Refusal::Cluster),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

@@ -98,6 +98,28 @@ impl Address {
         Ok(Address { place, login })
     }
 
+    /// Whether a database other than 0 is selected.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        self.login.iter().any(is_select)
+    }
+
+    /// Returns the same address with database 0.
+    #[must_use]
+    pub fn without_database(&self) -> Address {
+        let login = self.login.iter().filter(|command| !is_select(command)).cloned().collect();
+        Address { place: self.place.clone(), login }
+    }
+
+    /// Returns host and port, or the path of the socket.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.place {
+            Place::Tcp(host, port) | Place::Tls(host, port, _) => format!("{host}:{port}"),
+            Place::Unix(path) => path.display().to_string(),
+        }
+    }
+
     /// Connects and authenticates.
     pub async fn connect(&self, beat: &Heartbeat) -> Result<Link, StoreFault> {
         match timeout(CONNECT_TIMEOUT, self.open(beat)).await {
@@ -140,6 +162,10 @@ impl Address {
         })?;
         Ok(link)
     }
+}
+
+fn is_select(command: &Vec<Vec<u8>>) -> bool {
+    command.first().is_some_and(|name| name == b"SELECT")
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {

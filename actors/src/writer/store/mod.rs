@@ -5,9 +5,11 @@
 
 mod connection;
 pub mod fault;
+pub mod guard;
 pub mod link;
 mod lookup;
 pub mod resp;
+pub mod unsuitable;
 
 pub use connection::{Identity, RedisConnection, Refused};
 use fault::StoreFault;

@@ -1,0 +1,207 @@
+//! Real Sentinels of one test, on ports of their own, ended with the value.
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use deadpool_redis::redis::{self, Client, FromRedisValue, RedisResult};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::redis::free_port;
+use super::wait::{SOON, wait_for};
+use super::{RedisServer, stretched};
+
+/// The name of the master.
+pub(crate) const NAME: &str = "desk";
+
+/// The Sentinels; a majority of them decides.
+pub(crate) struct Sentinels {
+    members: Vec<Sentinel>,
+}
+
+/// One of them; killed with the value.
+struct Sentinel {
+    folder: TempDir,
+    port: u16,
+    options: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Sentinels {
+    /// Starts `count` Sentinels that watch `master` and agree quickly.
+    pub(crate) fn start(count: usize, master: &RedisServer) -> Sentinels {
+        Sentinels::start_with(count, master, &[], &[])
+    }
+
+    /// The same with more lines of configuration, and more options of the command line.
+    pub(crate) fn start_with(
+        count: usize,
+        master: &RedisServer,
+        lines: &[String],
+        options: &[String],
+    ) -> Sentinels {
+        let quorum = count / 2 + 1;
+        let members = (0..count).map(|_| {
+            let folder = tempfile::Builder::new().prefix("uw-sentinel-").tempdir().unwrap();
+            let mut config = format!(
+                "sentinel monitor {NAME} 127.0.0.1 {} {quorum}\n\
+                 sentinel down-after-milliseconds {NAME} 1000\n\
+                 sentinel failover-timeout {NAME} 6000\n",
+                master.port()
+            );
+            for line in lines {
+                config += line;
+                config.push('\n');
+            }
+            fs::write(folder.path().join("sentinel.conf"), config).unwrap();
+            let mut member = Sentinel { folder, port: free_port(), options: options.to_vec(), child: None };
+            member.spawn();
+            member
+        });
+        Sentinels { members: members.collect() }
+    }
+
+    /// The URL of the master that they watch.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+sentinel://{}/{NAME}/0", self.hosts())
+    }
+
+    /// Their hosts and ports, as in a URL.
+    pub(crate) fn hosts(&self) -> String {
+        let hosts: Vec<String> =
+            self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        hosts.join(",")
+    }
+
+    /// The port of one of them.
+    pub(crate) fn port(&self, member: usize) -> u16 {
+        self.members[member].port
+    }
+
+    /// Waits until all of them know each other and `replicas` replicas.
+    #[track_caller]
+    pub(crate) fn wait_until_agreed(&self, replicas: usize) {
+        let others = (self.members.len() - 1).to_string();
+        for member in &self.members {
+            wait_for("the sentinels know each other", SOON, || {
+                let fields: Vec<String> =
+                    member.try_command(&["SENTINEL", "MASTER", NAME]).map_err(|error| error.to_string())?;
+                let field = |name: &str| {
+                    fields.chunks_exact(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone())
+                };
+                let is_known = field("num-other-sentinels").as_ref() == Some(&others)
+                    && field("num-slaves") == Some(replicas.to_string());
+                if is_known { Ok(()) } else { Err(format!("{fields:?}")) }
+            });
+        }
+    }
+
+    /// Asks each of them for the port of the master.
+    pub(crate) fn masters(&self) -> Vec<Option<u16>> {
+        let ask = |member: &Sentinel| {
+            let address: Vec<String> =
+                member.try_command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).ok()?;
+            address.get(1)?.parse().ok()
+        };
+        self.members.iter().map(ask).collect()
+    }
+
+    /// Waits until all that run name this master.
+    #[track_caller]
+    pub(crate) fn wait_until_master_is(&self, master: &RedisServer) {
+        wait_for("the sentinels name the new master", SOON * 3, || {
+            let named = self.masters();
+            let is_named = named.iter().flatten().all(|port| *port == master.port());
+            if is_named && named.iter().any(Option::is_some) { Ok(()) } else { Err(format!("{named:?}")) }
+        });
+    }
+
+    /// Sends a command to one of them.
+    #[track_caller]
+    pub(crate) fn command<T: FromRedisValue>(&self, member: usize, words: &[&str]) -> T {
+        self.members[member].try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Ends one of them as a crash would.
+    pub(crate) fn kill9(&mut self, member: usize) {
+        self.members[member].end();
+    }
+
+    /// Starts it again, with what it knew.
+    pub(crate) fn restart(&mut self, member: usize) {
+        self.members[member].end();
+        self.members[member].spawn();
+    }
+
+    /// Stops all of them: they accept connections and answer nothing.
+    pub(crate) fn pause(&self) {
+        self.members.iter().for_each(|member| member.signal(Signal::STOP));
+    }
+
+    /// Lets them go on.
+    pub(crate) fn resume(&self) {
+        self.members.iter().for_each(|member| member.signal(Signal::CONT));
+    }
+}
+
+impl Sentinel {
+    fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = Command::new("redis-server");
+        command
+            .arg(self.folder.path().join("sentinel.conf"))
+            .arg("--sentinel")
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.child = Some(command.spawn().expect("redis-server is installed"));
+        wait_for("the sentinel answers", SOON, || {
+            TcpStream::connect(("127.0.0.1", self.port)).map(drop).map_err(|error| {
+                format!("{error}; {}", fs::read_to_string(self.log_path()).unwrap_or_default())
+            })
+        });
+    }
+
+    fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let client = Client::open(format!("redis://127.0.0.1:{}/", self.port))?;
+        let mut connection = client.get_connection_with_timeout(stretched(SOON))?;
+        connection.set_read_timeout(Some(stretched(SOON)))?;
+        let (name, arguments) = words.split_first().unwrap();
+        redis::cmd(name).arg(arguments).query(&mut connection)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            kill_process(Pid::from_child(child), signal).unwrap();
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("sentinel.log")
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("--- sentinel {} ---", self.port);
+            lines.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+        self.end();
+    }
+}
