@@ -1,23 +1,27 @@
 //! Redis connections outside event processing: a small pool for the startup check, for `ws:status`, for Redis' facts
 //! about itself, and for the janitor.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    RedisError, TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, TlsCertificates,
 };
-use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
+use crate::sync::lock;
 use crate::tls;
 use crate::writer::store::RedisConnection;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::guard;
-use crate::writer::store::link::{Address, AddressError};
+use crate::writer::store::link::{AddressError, Endpoint};
+use crate::writer::store::tenure::Tenure;
 use crate::writer::store::unsuitable::Unsuitable;
 
 /// Maximum number of connections: one for the status, one held by the janitor for a round, one for all others.
@@ -44,38 +48,96 @@ pub enum CheckError {
     TooOld(String),
 }
 
-/// Creates a client for exclusive connections. Does not connect yet.
-pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
-    Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
+/// Connections to the server that may be used now; cheap to clone. Another master is another pool, and the connections
+/// to the previous one are not used again.
+#[derive(Clone)]
+pub struct RedisPool {
+    address: Address,
+    extra_root_pem: Option<Arc<[u8]>>,
+    present: Arc<Mutex<Option<(Tenure, Pool)>>>,
 }
 
-/// Creates a pool. Does not connect yet.
-pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
-    let info = connection_info(settings)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
-    Pool::builder(manager)
-        .max_size(CONNECTIONS)
-        .wait_timeout(Some(PATIENCE))
-        .create_timeout(Some(PATIENCE))
-        .recycle_timeout(Some(PATIENCE))
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| AddressError::Url(error.to_string()))
-}
-
-fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
-    let mut info = settings.url.reveal().into_connection_info().map_err(|error| wrong(&error))?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // the same roots as the writers': the library would replace its roots with the given ones
-        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
-        let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
-        info = client.get_connection_info().clone();
+impl RedisPool {
+    /// Creates a pool. Does not connect yet.
+    pub fn new(address: &Address, settings: &RedisSettings) -> Result<RedisPool, AddressError> {
+        let extra_root_pem = settings.extra_root_pem.as_deref().map(Arc::from);
+        let pool = RedisPool { address: address.clone(), extra_root_pem, present: Arc::default() };
+        if let Address::Single(endpoint) = address {
+            let connections = pool.build(endpoint)?;
+            *lock(&pool.present) = Some((Tenure::default(), connections));
+        }
+        Ok(pool)
     }
-    Ok(info)
+
+    /// Returns a connection to the present server.
+    pub async fn get(&self) -> Result<Connection, PoolError> {
+        self.pool().await?.get().await
+    }
+
+    /// Drops the connections if Redis refused because it is a replica: another server may be behind the same address.
+    pub fn note(&self, error: &RedisError) {
+        if Refusal::of(error.code().unwrap_or_default()) == Refusal::ReadOnly {
+            *lock(&self.present) = None;
+        }
+    }
+
+    async fn pool(&self) -> Result<Pool, PoolError> {
+        let located = timeout(PATIENCE, self.address.locate()).await;
+        let (endpoint, tenure) = match located {
+            Ok(Ok(located)) => located,
+            Ok(Err(fault)) => return Err(unreachable(fault.to_string())),
+            Err(_) => return Err(unreachable(format!("no master is known within {PATIENCE:?}"))),
+        };
+        let mut present = lock(&self.present);
+        if let Some((of, pool)) = &*present
+            && (self.address.sentinels().is_none() || of.is(&tenure))
+        {
+            return Ok(pool.clone());
+        }
+        let pool = self.build(&endpoint).map_err(|error| unreachable(error.to_string()))?;
+        *present = Some((tenure, pool.clone()));
+        Ok(pool)
+    }
+
+    fn build(&self, endpoint: &Endpoint) -> Result<Pool, AddressError> {
+        let info = connection_info(endpoint, self.extra_root_pem.as_deref())?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
+        Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .recycle_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| AddressError::Url(error.to_string()))
+    }
+}
+
+fn unreachable(text: String) -> PoolError {
+    PoolError::Backend(RedisError::from((ErrorKind::Io, "no server to connect to", text)))
+}
+
+/// Creates a client of one server, for an exclusive connection. Does not connect yet.
+pub fn client(endpoint: &Endpoint, settings: &RedisSettings) -> Result<Client, AddressError> {
+    let info = connection_info(endpoint, settings.extra_root_pem.as_deref())?;
+    Client::open(info).map_err(|error| wrong(&error))
+}
+
+fn connection_info(
+    endpoint: &Endpoint,
+    extra_root_pem: Option<&[u8]>,
+) -> Result<ConnectionInfo, AddressError> {
+    let info = endpoint.info().clone();
+    if !endpoint.is_tls() {
+        return Ok(info);
+    }
+    // the same roots as the writers': the library would replace its roots with the given ones
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(tls::roots_pem(extra_root_pem)) };
+    let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
+    Ok(client.get_connection_info().clone())
 }
 
 fn wrong(error: &RedisError) -> AddressError {
@@ -84,7 +146,7 @@ fn wrong(error: &RedisError) -> AddressError {
 
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
 /// connection is tried first, since it reports a refusal in Redis' own words.
-pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
+pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<String, CheckError> {
     // a server that cannot be examined now is reported by the probe
     if let Ok(Some(unsuitable)) = guard::examine(address, prefix).await {
         return Err(unsuitable.into());
@@ -117,7 +179,7 @@ async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
 }
 
 /// Returns the version as reported by Redis.
-async fn version(pool: &Pool) -> Result<String, CheckError> {
+async fn version(pool: &RedisPool) -> Result<String, CheckError> {
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
@@ -134,7 +196,7 @@ async fn version(pool: &Pool) -> Result<String, CheckError> {
 }
 
 /// Queries Redis about itself; facts that it does not report are `None`.
-pub async fn ask_facts(pool: &Pool) -> RedisFacts {
+pub async fn ask_facts(pool: &RedisPool) -> RedisFacts {
     let asked = async {
         let mut connection = pool.get().await.ok()?;
         let mut sections = redis::pipe();

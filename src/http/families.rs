@@ -6,7 +6,8 @@ use std::time::Instant;
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation, Latency, LeaseState,
-    Metric, MetricKind, MetricValue, Observations, SnapshotObservation, WriterObservation, lock, unix_micros,
+    MasterObservation, Metric, MetricKind, MetricValue, Observations, SnapshotObservation, WriterObservation,
+    lock, unix_micros,
 };
 use uw_websocket_core::calendar::{MarketState, market_state};
 
@@ -56,11 +57,23 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let of_janitor =
         each(None, JanitorObservation::metrics(), |snapshot| only(&snapshot.observations.janitor));
     let of_http = each(None, HttpObservation::metrics(), |snapshot| only(&snapshot.observations.http));
+    let of_master =
+        each(None, MasterObservation::metrics(), |snapshot| only(&snapshot.observations.redis.master));
     let of_service = each(None, service, |snapshot| only(snapshot.observations));
-    [per_channel, per_connection, per_shard, of_snapshots, of_gaps, of_janitor, of_http, of_service]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        per_channel,
+        per_connection,
+        per_shard,
+        of_snapshots,
+        of_gaps,
+        of_janitor,
+        of_master,
+        of_http,
+        of_service,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 });
 
 fn each<P: 'static>(

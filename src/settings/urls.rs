@@ -7,6 +7,8 @@ use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
 use url::{Host, Url};
 use uw_websocket_core::settings::Secret;
 
+use uw_websocket_actors::writer::store::sentinel::url::{SentinelUrl, with_one_host};
+
 use crate::redact::MASK;
 
 /// Maximum length of a DNS host name, in bytes.
@@ -54,7 +56,13 @@ pub(super) fn redis(text: &str) -> Result<Secret, String> {
 }
 
 fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
-    let schemes = "must be a URL that begins with redis://, rediss://, unix:// or redis+unix://";
+    if let Some(url) = SentinelUrl::parse(text) {
+        let url = url?;
+        url.sentinels.iter().try_for_each(|host| redis_connection(host).map(drop))?;
+        return redis_connection(&url.redis);
+    }
+    let schemes = "must be a URL that begins with redis://, rediss://, unix://, redis+unix://, redis+sentinel:// or \
+                   rediss+sentinel://";
     let url = Url::parse(text).map_err(|error| format!("{schemes}: {error}"))?;
     if !matches!(url.scheme(), "redis" | "rediss" | "unix" | "redis+unix") {
         return Err(schemes.to_owned());
@@ -70,6 +78,10 @@ fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
 /// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
 /// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
+    if let Some((url, _)) = with_one_host(text) {
+        // parsed like any other URL, with the scheme of one
+        return redis_secrets(&url.replacen("+sentinel", "", 1));
+    }
     let connection = redis_connection(text).ok();
     let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
     let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
@@ -83,18 +95,39 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
 
 /// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.
 pub(super) fn exposes_password(text: &str) -> bool {
+    if let Some(Ok(SentinelUrl { sentinels, redis, .. })) = SentinelUrl::parse(text) {
+        let is_remote = |host: &String| Url::parse(host).is_ok_and(|url| !is_loopback(&url));
+        let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
+        let is_exposed =
+            |url: &String| Url::parse(url).is_ok_and(|url| url.scheme() == "redis" && has_password(&url));
+        return sentinels.iter().any(is_remote) && (is_exposed(&redis) || sentinels.iter().any(is_exposed));
+    }
     let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
 /// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
 fn is_harmless(name: &str) -> bool {
-    matches!(name, "db" | "protocol")
+    matches!(name, "db" | "protocol" | "sentinel_username" | "sentinel_tls")
 }
 
 /// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
 /// and so may be any parameter.
 pub(super) fn masked(text: &str) -> String {
+    if let Some((url, hosts)) = with_one_host(text) {
+        let mut shown = masked_url(&url);
+        // a text that is masked as a whole has no hosts
+        if let Some(scheme) = shown.find("://") {
+            let start = shown.rfind('@').map_or(scheme + "://".len(), |at| at + 1);
+            let end = shown[start..].find(['/', '?', '#']).map_or(shown.len(), |end| start + end);
+            shown.replace_range(start..end, hosts);
+        }
+        return shown;
+    }
+    masked_url(text)
+}
+
+fn masked_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
     let after_host = [Some(url.path()), url.query(), url.fragment()];
     let is_doubtful =
@@ -221,6 +254,21 @@ mod tests {
         {
             assert_eq!(masked(text), "***", "{text}");
         }
+    }
+
+    #[test]
+    fn a_url_of_sentinels_is_taken_and_shown_without_its_passwords() {
+        let url =
+            "redis+sentinel://uw:hid%40den@a:1,b:2/desk/0?sentinel_username=watch&sentinel_password=other";
+        assert!(redis(url).is_ok() && redis("rediss+sentinel://a/desk").is_ok());
+        assert!(redis("redis+sentinel://a").unwrap_err().contains("name of the master"));
+        let shown = "redis+sentinel://uw:***@a:1,b:2/desk/0?sentinel_username=watch&sentinel_password=***";
+        assert_eq!(masked(url), shown);
+        let secrets: BTreeSet<_> = redis_secrets(url).iter().map(|s| s.reveal().to_owned()).collect();
+        let expected: BTreeSet<_> = ["hid%40den", "hid@den", "other"].map(str::to_owned).into();
+        assert_eq!(secrets, expected);
+        assert!(exposes_password(url) && !exposes_password(&url.replace("redis+", "rediss+")));
+        assert!(!exposes_password("redis+sentinel://:p@127.0.0.1:1/desk"));
     }
 
     #[test]

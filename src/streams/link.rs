@@ -9,8 +9,11 @@ use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::redis_pool;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::guard;
-use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_actors::writer::store::link::AddressError;
+use uw_websocket_actors::writer::store::sentinel::SentinelFault;
+use uw_websocket_actors::writer::store::tenure::Tenure;
 use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::millis;
@@ -43,6 +46,12 @@ pub enum LinkError {
     /// Redis does not answer, or refuses.
     #[error("redis does not answer: {0}")]
     Redis(#[from] RedisError),
+    /// The Sentinels name no server.
+    #[error("redis cannot be found: {0}")]
+    Sentinel(#[from] SentinelFault),
+    /// Another server has become the master.
+    #[error("another server has become the master")]
+    Replaced,
     /// The reply does not match the query.
     #[error("redis answers with {0}")]
     Unexpected(String),
@@ -54,14 +63,20 @@ impl LinkError {
     pub fn exit(&self) -> Exit {
         match self {
             LinkError::Unsuitable(_) | LinkError::Address(_) => Exit::BadSettings,
-            LinkError::Redis(_) | LinkError::Unexpected(_) => Exit::Unreachable,
+            LinkError::Redis(_) | LinkError::Sentinel(_) | LinkError::Replaced | LinkError::Unexpected(_) => {
+                Exit::Unreachable
+            }
         }
     }
 }
 
 /// The connection.
 #[derive(Clone)]
-pub struct Link(MultiplexedConnection);
+pub struct Link {
+    connection: MultiplexedConnection,
+    address: Address,
+    tenure: Tenure,
+}
 
 /// A stream, and the ID after which it is read.
 #[derive(Clone, Debug)]
@@ -97,17 +112,19 @@ impl Link {
     /// Connects and logs in. `prefix` is that of the keys.
     pub async fn open(settings: &RedisSettings, prefix: &str) -> Result<Link, LinkError> {
         // a server that cannot be examined now is reported by the connection
-        if let Ok(Some(unsuitable)) = guard::examine(&Address::new(settings)?, prefix).await {
+        let address = Address::new(settings)?;
+        if let Ok(Some(unsuitable)) = guard::examine(&address, prefix).await {
             return Err(unsuitable.into());
         }
+        let (endpoint, tenure) = address.locate().await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE + BLOCK));
-        let client = redis_pool::client(settings)?;
+        let client = redis_pool::client(&endpoint, settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that is loading, or refuses the login, reports it here
         redis::cmd("SCAN").arg(0).arg("COUNT").arg(1).exec_async(&mut connection).await?;
-        Ok(Link(connection))
+        Ok(Link { connection, address, tenure })
     }
 
     /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`].
@@ -119,7 +136,7 @@ impl Link {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:ws:*")).arg("COUNT").arg(SCAN_COUNT);
             scan.arg("TYPE").arg("stream");
-            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(&mut self.0).await?;
+            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(&mut self.connection).await?;
             let keys = page.iter().filter_map(|key| std::str::from_utf8(key).ok());
             names.extend(keys.filter_map(|key| StreamName::of_key(prefix, key)));
             if next == 0 || names.len() >= MAX_STREAMS {
@@ -138,7 +155,7 @@ impl Link {
             for key in keys {
                 asked.cmd("TYPE").arg(key);
             }
-            types.extend(asked.query_async::<Vec<String>>(&mut self.0).await?);
+            types.extend(asked.query_async::<Vec<String>>(&mut self.connection).await?);
         }
         Ok(types.iter().map(|kind| kind == "stream" || kind == "none").collect())
     }
@@ -151,7 +168,7 @@ impl Link {
             for key in keys {
                 asked.cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1);
             }
-            let last: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
+            let last: Vec<Vec<RawEntry>> = asked.query_async(&mut self.connection).await?;
             for entries in last {
                 ids.push(first_id(&entries)?.unwrap_or_default());
             }
@@ -174,7 +191,7 @@ impl Link {
                 asked.cmd("XRANGE").arg(key).arg(format!("({after}")).arg(&until).arg("COUNT").arg(count);
                 asked.cmd("XRANGE").arg(key).arg("-").arg("+").arg("COUNT").arg(1);
             }
-            let answers: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
+            let answers: Vec<Vec<RawEntry>> = asked.query_async(&mut self.connection).await?;
             let mut answers = answers.into_iter();
             while let (Some(entries), Some(first)) = (answers.next(), answers.next()) {
                 let first = first_id(&first)?;
@@ -185,6 +202,14 @@ impl Link {
         Ok(pages)
     }
 
+    /// Verifies under Sentinel that the server is still the master: one that was replaced gets no more entries.
+    async fn verify(&self) -> Result<(), LinkError> {
+        if self.address.sentinels().is_some() && !self.address.locate().await?.1.is(&self.tenure) {
+            return Err(LinkError::Replaced);
+        }
+        Ok(())
+    }
+
     /// Waits for entries at any of the places. Returns the indices of the places with entries, at most `count` each;
     /// nothing after a second.
     pub async fn wait(
@@ -192,6 +217,7 @@ impl Link {
         places: &[Place],
         count: usize,
     ) -> Result<Vec<(usize, Vec<(EntryId, Content)>)>, LinkError> {
+        self.verify().await?;
         let mut read_them = redis::cmd("XREAD");
         read_them.arg("COUNT").arg(count).arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS");
         for place in places {
@@ -200,7 +226,8 @@ impl Link {
         for place in places {
             read_them.arg(place.after.to_string());
         }
-        let answer: Option<Vec<(String, Vec<RawEntry>)>> = read_them.query_async(&mut self.0).await?;
+        let answer: Option<Vec<(String, Vec<RawEntry>)>> =
+            read_them.query_async(&mut self.connection).await?;
         // the streams of a reply are in the order of the query
         let mut asked = places.iter().enumerate();
         let numbered = answer.unwrap_or_default().into_iter().map(|(key, entries)| {

@@ -11,6 +11,7 @@ mod configured;
 mod escapes;
 mod exactly_once;
 mod examples;
+mod failover;
 mod files;
 mod forgotten_gaps;
 mod gaps;

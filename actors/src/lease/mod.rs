@@ -18,7 +18,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use uw_websocket_core::time::millis;
 
-use deadpool_redis::Pool;
 use slog::{Logger, info, warn};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -31,6 +30,7 @@ use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, LeaseState, Observations, lock};
+use crate::redis_pool::RedisPool;
 
 /// Timeout of the release: with a slower or unavailable Redis the lease expires instead.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
@@ -70,7 +70,7 @@ impl LeaseManager {
     /// # Errors
     /// The user of `REDIS_URL` lacks a permission. An unavailable Redis is not an error.
     pub async fn start(
-        pool: Pool,
+        pool: RedisPool,
         prefix: &str,
         predecessor: Option<&str>,
         observations: Arc<Observations>,

@@ -41,7 +41,7 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
-use crate::writer::store::link::Address;
+use crate::writer::store::address::Address;
 
 /// Interval between two ticks, and so between two signs of life.
 const TICK_EVERY: Duration = Duration::from_secs(1);

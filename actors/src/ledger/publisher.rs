@@ -7,8 +7,8 @@ use thiserror::Error;
 use uw_websocket_core::event::EntryId;
 
 use super::gap::Gap;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
-use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
 use crate::writer::store::{EntryStatus, Identity, Store};
 

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, SpoolError};
 
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
+use super::replica_horizon::ReplicaHorizon;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
@@ -43,6 +44,8 @@ pub struct DiskParts {
     pub folder: String,
     /// What to do once all of it is stored and its retention has passed; `None` for a current queue.
     pub retirement: Option<Retirement>,
+    /// Up to when replicas have what was written.
+    pub replicated: Arc<ReplicaHorizon>,
     /// Retention of stored records, and the sync policy.
     pub settings: SpoolSettings,
     /// State and counters, also read by HTTP and the status page.
@@ -72,6 +75,7 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         damages: Arc::clone(&damages),
         retirement: parts.retirement,
         inheritance: None,
+        replicated: parts.replicated,
         settings: parts.settings,
         observations: parts.observations,
         shard: parts.shard,
@@ -122,6 +126,7 @@ struct DiskThread {
     retirement: Option<Retirement>,
     /// Pending answers of the heirs, once they were informed.
     inheritance: Option<Vec<Written>>,
+    replicated: Arc<ReplicaHorizon>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
@@ -276,7 +281,7 @@ impl DiskThread {
             let noted = self.persist_unspooled();
             self.report(noted);
         }
-        let swept = self.spool.sweep(now, self.settings.keep);
+        let swept = self.spool.sweep(now, self.replicated.retain(self.settings.keep));
         self.report(swept.map(drop));
         if let Fsync::Every(interval) = self.settings.fsync
             && now.duration_since(self.synced_at) >= interval

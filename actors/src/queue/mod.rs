@@ -36,6 +36,7 @@ mod kept;
 pub mod losses;
 mod persistence;
 pub mod record_decoder;
+pub mod replica_horizon;
 pub mod retirement;
 pub mod shard;
 mod shared;

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use uw_websocket_actors::redis_pool::{self, CheckError};
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::resp::{self, Commands, Reply};
 use uw_websocket_core::settings::Secret;
 

@@ -35,7 +35,7 @@ pub use reading::{Chunk, Record};
 pub use reassign::Reassigned;
 pub use records::Records;
 pub use recovery::Recovery;
-pub use removal::{Dropped, Swept};
+pub use removal::{Dropped, Retain, Swept};
 pub use salvage::SALVAGE;
 pub use survey::{Counted, RecordView, Survey, visit_records};
 

@@ -52,18 +52,42 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
+/// How long acknowledged records are retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retain {
+    /// The least time.
+    pub least: Duration,
+    /// The longest time, whatever is safe.
+    pub most: Duration,
+    /// Only what was acknowledged until then is safe elsewhere; `None` if all of it is.
+    pub safe_until: Option<Instant>,
+}
+
+impl From<Duration> for Retain {
+    fn from(keep: Duration) -> Retain {
+        Retain { least: keep, most: keep, safe_until: None }
+    }
+}
+
+impl Retain {
+    fn is_over(&self, acknowledged_at: Instant, now: Instant) -> bool {
+        let age = now.saturating_duration_since(acknowledged_at);
+        let is_safe = self.safe_until.is_none_or(|until| acknowledged_at <= until);
+        age >= self.most || (age >= self.least && is_safe)
+    }
+}
+
 impl Spool {
-    /// Removes segments whose records have all been acknowledged for `keep`.
-    pub fn sweep(&mut self, now: Instant, keep: Duration) -> Result<Swept, SpoolError> {
+    /// Removes segments whose records have all been acknowledged and need no longer be retained.
+    pub fn sweep(&mut self, now: Instant, retain: impl Into<Retain>) -> Result<Swept, SpoolError> {
+        let retain = retain.into();
         // on a quiet feed no append seals it
         let limits = self.limits;
         let is_due = |newest: &Segment| newest.acknowledged_at.is_some() && limits.is_due(newest, now);
         if self.writing.is_some() && self.segments.back().is_some_and(is_due) {
             self.seal();
         }
-        let is_over = |segment: &Segment| {
-            segment.acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= keep)
-        };
+        let is_over = |segment: &Segment| segment.acknowledged_at.is_some_and(|at| retain.is_over(at, now));
         let sealed = self.segments.len() - usize::from(self.writing.is_some());
         let count = self.segments.iter().take(sealed).take_while(|segment| is_over(segment)).count();
         self.remove_first(count)

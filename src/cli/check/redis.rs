@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deadpool_redis::redis::{self, IntoConnectionInfo as _, Value};
-use deadpool_redis::{Connection, Pool};
+use deadpool_redis::Connection;
+use deadpool_redis::redis::{self, Value};
 use tokio::time::timeout;
 use uw_websocket_actors::acl::{self, Lacking};
 use uw_websocket_actors::forecast::Measured;
 use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
-use uw_websocket_actors::redis_pool::{self, CheckError};
+use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::writer::store::fault::Refusal;
 
@@ -65,7 +65,7 @@ pub(super) async fn look(
         Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
             Ok(lacking) if !lacking.is_empty() => {
                 report.add(&Finding::fine("answers", "and lets our user in"));
-                report_rights(&lacking, settings, report);
+                report_rights(&lacking, settings, ways, report);
                 return Seen::default();
             }
             _ => {
@@ -79,14 +79,14 @@ pub(super) async fn look(
         }
     }
     match rights_lacking(ways, prefix).await {
-        Ok(lacking) => report_rights(&lacking, settings, report),
+        Ok(lacking) => report_rights(&lacking, settings, ways, report),
         Err(error) => report.add(&unreachable("rights", &error)),
     }
     look_closer(settings, &ways.pool, report).await
 }
 
 /// Runs the checks that need optional permissions.
-async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<impl Write>) -> Seen {
+async fn look_closer(settings: &ActorSettings, pool: &RedisPool, report: &mut Report<impl Write>) -> Seen {
     let mut seen = Seen::default();
     let mut connection = match limited(pool.get()).await.map(|got| got.map_err(|error| error.to_string())) {
         Ok(Ok(connection)) => connection,
@@ -183,10 +183,14 @@ async fn rights_lacking(ways: &Resources, prefix: &str) -> Result<Vec<Lacking>, 
     asked.map_err(|fault| fault.to_string())
 }
 
-fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Report<impl Write>) {
-    let (prefix, url) = (&settings.keys.prefix, settings.redis.url.reveal());
-    let user = url.into_connection_info().ok();
-    let user = user.as_ref().and_then(|info| info.redis_settings().username()).unwrap_or("default");
+fn report_rights(
+    lacking: &[Lacking],
+    settings: &ActorSettings,
+    ways: &Resources,
+    report: &mut Report<impl Write>,
+) {
+    let prefix = &settings.keys.prefix;
+    let user = ways.address.user().unwrap_or("default");
     if lacking.is_empty() {
         report
             .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));

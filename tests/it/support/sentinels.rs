@@ -26,21 +26,32 @@ struct Sentinel {
     folder: TempDir,
     port: u16,
     options: Vec<String>,
+    is_tls: bool,
     child: Option<Child>,
 }
 
 impl Sentinels {
     /// Starts `count` Sentinels that watch `master` and agree quickly.
     pub(crate) fn start(count: usize, master: &RedisServer) -> Sentinels {
-        Sentinels::start_with(count, master, &[], &[])
+        Sentinels::launch(count, master, &[], &[], false)
     }
 
-    /// The same with more lines of configuration, and more options of the command line.
-    pub(crate) fn start_with(
+    /// The same over TLS, with more lines of configuration and more options of the command line.
+    pub(crate) fn start_tls(
         count: usize,
         master: &RedisServer,
         lines: &[String],
         options: &[String],
+    ) -> Sentinels {
+        Sentinels::launch(count, master, lines, options, true)
+    }
+
+    fn launch(
+        count: usize,
+        master: &RedisServer,
+        lines: &[String],
+        options: &[String],
+        is_tls: bool,
     ) -> Sentinels {
         let quorum = count / 2 + 1;
         let members = (0..count).map(|_| {
@@ -56,7 +67,8 @@ impl Sentinels {
                 config.push('\n');
             }
             fs::write(folder.path().join("sentinel.conf"), config).unwrap();
-            let mut member = Sentinel { folder, port: free_port(), options: options.to_vec(), child: None };
+            let mut member =
+                Sentinel { folder, port: free_port(), options: options.to_vec(), is_tls, child: None };
             member.spawn();
             member
         });
@@ -108,31 +120,9 @@ impl Sentinels {
         self.members.iter().map(ask).collect()
     }
 
-    /// Waits until all that run name this master.
-    #[track_caller]
-    pub(crate) fn wait_until_master_is(&self, master: &RedisServer) {
-        wait_for("the sentinels name the new master", SOON * 3, || {
-            let named = self.masters();
-            let is_named = named.iter().flatten().all(|port| *port == master.port());
-            if is_named && named.iter().any(Option::is_some) { Ok(()) } else { Err(format!("{named:?}")) }
-        });
-    }
-
     /// Sends a command to one of them.
-    #[track_caller]
-    pub(crate) fn command<T: FromRedisValue>(&self, member: usize, words: &[&str]) -> T {
-        self.members[member].try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-
-    /// Ends one of them as a crash would.
-    pub(crate) fn kill9(&mut self, member: usize) {
-        self.members[member].end();
-    }
-
-    /// Starts it again, with what it knew.
-    pub(crate) fn restart(&mut self, member: usize) {
-        self.members[member].end();
-        self.members[member].spawn();
+    pub(crate) fn try_command<T: FromRedisValue>(&self, member: usize, words: &[&str]) -> RedisResult<T> {
+        self.members[member].try_command(words)
     }
 
     /// Stops all of them: they accept connections and answer nothing.
@@ -153,7 +143,13 @@ impl Sentinel {
         command
             .arg(self.folder.path().join("sentinel.conf"))
             .arg("--sentinel")
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1"])
+            .args(
+                if self.is_tls { ["--port", "0", "--tls-port"] } else { ["", "", "--port"] }
+                    .iter()
+                    .filter(|option| !option.is_empty()),
+            )
+            .arg(self.port.to_string())
             .arg("--dir")
             .arg(self.folder.path())
             .args(&self.options)

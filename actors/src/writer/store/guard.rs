@@ -3,9 +3,11 @@
 //! Nothing is changed and nearly no permission is needed: in a transaction a server reports immediately for each
 //! command whether it could run it, and runs none before `EXEC`. That is never sent; the connection is closed instead.
 
+use super::address::Address;
 use super::fault::{Refusal, StoreFault};
-use super::link::{Address, Link};
+use super::link::{Endpoint, Link};
 use super::resp::{Bound, Commands, Reply};
+use super::sentinel::SentinelFault;
 use super::unsuitable::Unsuitable;
 use crate::supervisor::Heartbeat;
 
@@ -17,10 +19,19 @@ const MASTERS: Bound = Bound { bytes: 256 * 1024, items: 100 * 100 };
 
 /// Examines the server; `None` if it may do. A fault means that it cannot be told now.
 pub async fn examine(address: &Address, prefix: &str) -> Result<Option<Unsuitable>, StoreFault> {
-    let (mut link, no_database) = match address.connect(&Heartbeat::default()).await {
+    match address.locate().await {
+        Ok((endpoint, _)) => examine_server(&endpoint, prefix).await,
+        Err(SentinelFault::UnknownName(name)) => Ok(Some(Unsuitable::UnknownMaster(name))),
+        Err(SentinelFault::NoSentinel(host)) => Ok(Some(Unsuitable::NoSentinel(host))),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+async fn examine_server(endpoint: &Endpoint, prefix: &str) -> Result<Option<Unsuitable>, StoreFault> {
+    let (mut link, no_database) = match endpoint.connect(&Heartbeat::default()).await {
         Ok(link) => (link, None),
-        Err(StoreFault::Refused { refusal: Refusal::Other, text }) if address.has_database() => {
-            (address.without_database().connect(&Heartbeat::default()).await?, Some(text))
+        Err(StoreFault::Refused { refusal: Refusal::Other, text }) if endpoint.has_database() => {
+            (endpoint.without_database().connect(&Heartbeat::default()).await?, Some(text))
         }
         Err(fault) => return Err(fault),
     };
@@ -29,7 +40,7 @@ pub async fn examine(address: &Address, prefix: &str) -> Result<Option<Unsuitabl
         if !matches!(found, Err(StoreFault::Unanswered(_))) {
             break;
         }
-        link = address.without_database().connect(&Heartbeat::default()).await?;
+        link = endpoint.without_database().connect(&Heartbeat::default()).await?;
         ping(&mut link).await?;
         found = transactions(&mut link, prefix).await;
     }
@@ -39,9 +50,9 @@ pub async fn examine(address: &Address, prefix: &str) -> Result<Option<Unsuitabl
     };
     Ok(match (found, no_database) {
         (Some(Unsuitable::NoTransactions(text)), _) => {
-            let mut link = address.without_database().connect(&Heartbeat::default()).await?;
+            let mut link = endpoint.without_database().connect(&Heartbeat::default()).await?;
             Some(match masters(&mut link).await? {
-                Some(masters) => Unsuitable::Sentinel { host: address.host(), masters },
+                Some(masters) => Unsuitable::Sentinel { host: endpoint.host(), masters },
                 None => Unsuitable::NoTransactions(text),
             })
         }

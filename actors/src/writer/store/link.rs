@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
-use crate::settings::RedisSettings;
+use super::tenure::Tenure;
 use crate::supervisor::Heartbeat;
 use crate::tls::{self, TlsError};
 
@@ -30,6 +30,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Initial reply buffer: the replies to a transaction of 512 events take some 15 KiB.
 const REPLY_BUFFER: usize = 32 * 1024;
 
+/// What is said of a connection to a server that is no longer the master.
+const REPLACED: &str = "another server has become the master";
+
 /// The reason why the settings give no address of Redis.
 #[derive(Debug, Error)]
 pub enum AddressError {
@@ -41,11 +44,13 @@ pub enum AddressError {
     Tls(#[from] TlsError),
 }
 
-/// Address and credentials of Redis.
+/// Address and credentials of one server.
 #[derive(Clone)]
-pub struct Address {
+pub struct Endpoint {
     place: Place,
     login: Vec<Vec<Vec<u8>>>,
+    /// The same for the library, without certificates.
+    info: ConnectionInfo,
 }
 
 #[derive(Clone)]
@@ -55,13 +60,13 @@ enum Place {
     Unix(PathBuf),
 }
 
-impl std::fmt::Debug for Address {
+impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.to_string())
     }
 }
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
             Place::Tcp(host, port) => write!(f, "redis://{host}:{port}"),
@@ -71,17 +76,16 @@ impl std::fmt::Display for Address {
     }
 }
 
-impl Address {
-    /// Parses the settings.
-    pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
-        let info: ConnectionInfo =
-            settings.url.reveal().into_connection_info().map_err(|error| {
-                AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
-            })?;
+impl Endpoint {
+    /// Parses a URL; `extra_root_pem` is trusted besides the public roots.
+    pub fn new(url: &str, extra_root_pem: Option<&[u8]>) -> Result<Endpoint, AddressError> {
+        let info: ConnectionInfo = url
+            .into_connection_info()
+            .map_err(|error| AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned()))?;
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) => Place::Tcp(host.clone(), *port),
             ConnectionAddr::TcpTls { host, port, .. } => {
-                Place::Tls(host.clone(), *port, tls::client_config(settings.extra_root_pem.as_deref())?)
+                Place::Tls(host.clone(), *port, tls::client_config(extra_root_pem)?)
             }
             ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
             _ => return Err(AddressError::Url("unknown kind of address".into())),
@@ -95,7 +99,7 @@ impl Address {
         if redis.db() != 0 {
             login.push(vec![b"SELECT".to_vec(), redis.db().to_string().into_bytes()]);
         }
-        Ok(Address { place, login })
+        Ok(Endpoint { place, login, info })
     }
 
     /// Whether a database other than 0 is selected.
@@ -106,9 +110,40 @@ impl Address {
 
     /// Returns the same address with database 0.
     #[must_use]
-    pub fn without_database(&self) -> Address {
+    pub fn without_database(&self) -> Endpoint {
         let login = self.login.iter().filter(|command| !is_select(command)).cloned().collect();
-        Address { place: self.place.clone(), login }
+        let redis = self.info.redis_settings().clone().set_db(0);
+        Endpoint { place: self.place.clone(), login, info: self.info.clone().set_redis_settings(redis) }
+    }
+
+    /// Returns the same credentials, database and encryption at another host.
+    #[must_use]
+    pub fn at(&self, host: &str, port: u16) -> Endpoint {
+        let (place, addr) = match (&self.place, self.info.addr()) {
+            (Place::Tls(_, _, config), ConnectionAddr::TcpTls { insecure, tls_params, .. }) => (
+                Place::Tls(host.to_owned(), port, Arc::clone(config)),
+                ConnectionAddr::TcpTls {
+                    host: host.to_owned(),
+                    port,
+                    insecure: *insecure,
+                    tls_params: tls_params.clone(),
+                },
+            ),
+            _ => (Place::Tcp(host.to_owned(), port), ConnectionAddr::Tcp(host.to_owned(), port)),
+        };
+        Endpoint { place, login: self.login.clone(), info: self.info.clone().set_addr(addr) }
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.place, Place::Tls(..))
+    }
+
+    /// Returns the same for the library, without certificates.
+    #[must_use]
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
     /// Returns host and port, or the path of the socket.
@@ -143,7 +178,8 @@ impl Address {
                 Box::new(stream.map_err(unreachable)?)
             }
         };
-        let mut link = Link { socket, replies: BytesMut::with_capacity(REPLY_BUFFER), beat: beat.clone() };
+        let replies = BytesMut::with_capacity(REPLY_BUFFER);
+        let mut link = Link { socket, replies, beat: beat.clone(), tenure: Tenure::default() };
         let mut login = Commands::default();
         for command in &self.login {
             login.begin(command.len());
@@ -185,13 +221,42 @@ pub struct Link {
     socket: Box<dyn Socket>,
     replies: BytesMut,
     beat: Heartbeat,
+    tenure: Tenure,
 }
 
 impl Link {
+    /// Restricts the use of the connection to the tenure of its server.
+    #[must_use]
+    pub fn during(self, tenure: Tenure) -> Link {
+        Link { tenure, ..self }
+    }
+
+    /// Whether its server may still be used.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !self.tenure.is_over()
+    }
+
     /// Sends commands and passes each reply, in order, to `accept`. All replies are read even if `accept` fails;
     /// its first error is returned. If Redis cannot parse the commands it replies with an error and closes the
     /// connection, possibly before all are sent: that error is the result.
     pub async fn ask(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        if self.tenure.is_over() {
+            return Err(StoreFault::Unreachable(REPLACED.to_owned()));
+        }
+        let mut tenure = self.tenure.clone();
+        tokio::select! {
+            biased;
+            outcome = self.exchange(commands, accept) => outcome,
+            () = tenure.ended() => Err(StoreFault::Unanswered(REPLACED.to_owned())),
+        }
+    }
+
+    async fn exchange(
         &mut self,
         commands: &Commands,
         mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,

@@ -3,18 +3,23 @@
 //! A transaction is reported entry by entry, never as a single yes or no, so that no code above assumes that all
 //! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
+pub mod address;
 mod connection;
 pub mod fault;
 pub mod guard;
 pub mod link;
 mod lookup;
+pub mod replication;
 pub mod resp;
+pub mod sentinel;
+pub mod tenure;
 pub mod unsuitable;
 
-pub use connection::{Identity, RedisConnection, Refused};
+use address::Address;
+pub use connection::{RedisConnection, Refused};
 use fault::StoreFault;
-use link::Address;
 pub use lookup::EntryStatus;
+pub use replication::Identity;
 use resp::{Commands, Reply};
 
 use crate::supervisor::Heartbeat;

@@ -25,6 +25,14 @@ pub enum Unsuitable {
         /// Names of the masters that it monitors; `NAME` if it does not tell.
         masters: Vec<String>,
     },
+    /// Sentinels that do not monitor a master of this name.
+    #[error(
+        "the Sentinels monitor no master `{0}`: the name after the hosts must be that of `sentinel monitor`"
+    )]
+    UnknownMaster(String),
+    /// A server where a Sentinel should be.
+    #[error("{0} is no Sentinel: list the Sentinels, or write redis:// for a single server")]
+    NoSentinel(String),
     /// A proxy, or another server, that does not know `MULTI`.
     #[error(
         "it does not support transactions (MULTI): {0}; set REDIS_URL to the server itself, not to a proxy"
