@@ -78,7 +78,7 @@ impl FaultKind {
         match self {
             FaultKind::Freeze => pending().await,
             FaultKind::Panic | FaultKind::End | FaultKind::Block | FaultKind::Omit => {
-                self.strike_thread(point)
+                self.strike_thread(point);
             }
         }
     }

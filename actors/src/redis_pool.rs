@@ -147,9 +147,13 @@ fn wrong(error: &RedisError) -> AddressError {
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
 /// connection is tried first, since it reports a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<String, CheckError> {
-    // a server that cannot be examined now is reported by the probe
-    if let Ok(Some(unsuitable)) = guard::examine(address, prefix).await {
-        return Err(unsuitable.into());
+    match guard::examine(address, prefix).await {
+        Ok(Some(unsuitable)) => return Err(unsuitable.into()),
+        Err(fault @ (StoreFault::Unreachable(_) | StoreFault::Unanswered(_))) => {
+            return Err(CheckError::Unreachable(fault.to_string()));
+        }
+        // a refusal is reported by the probe
+        Ok(None) | Err(StoreFault::Refused { .. }) => {}
     }
     let refusal = match probe(address, prefix).await {
         Ok(()) => None,

@@ -71,6 +71,16 @@ fn the_port_of_a_sentinel_is_refused_with_the_url_to_write() {
     }
 }
 
+#[test]
+fn a_master_of_another_name_and_a_server_that_is_no_sentinel_are_refused() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let sentinels = Sentinels::start(1, &redis);
+    let url = format!("redis+sentinel://{}/other", sentinels.hosts());
+    assert_refused(&Setup::new(&feed, &redis).set("REDIS_URL", &url), "monitor no master `other`");
+    let url = format!("redis+sentinel://127.0.0.1:{}/desk", redis.port());
+    assert_refused(&Setup::new(&feed, &redis).set("REDIS_URL", &url), "is no Sentinel");
+}
+
 /// What a proxy does with `MULTI`.
 #[derive(Clone, Copy)]
 enum Multi {

@@ -104,6 +104,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         spool,
         folder: "shard".into(),
         retirement: None,
+        replicated: Arc::default(),
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,

@@ -47,12 +47,13 @@ fn a_killed_master_is_replaced_and_never_written_to_when_it_comes_back_empty() {
     let service = desk.setup(&feed).start_ready();
     send(&feed, 0);
     assert_streams_equal(&feed, &desk.servers[0], &TARGETS);
+    desk.wait_until_replicated(1);
     desk.servers[0].kill9();
     send(&feed, 1);
     service.wait_until_not_ready();
+    desk.wait_until_master_is(1);
     desk.servers[0].restart(&[]);
-    desk.servers[0].kill9();
-    assert_eq!(desk.kill_and_bring_back_empty(), 0, "keys in the server that was replaced");
+    assert_eq!(desk.watch_zombie(0), 0, "keys in the server that was replaced");
     send(&feed, 2);
     assert_streams_equal(&feed, &desk.servers[1], &TARGETS);
     service.wait_until_ready();
@@ -139,8 +140,6 @@ fn records_stay_on_disk_until_a_replica_has_them() {
         });
     };
     wait_until_below(10_000);
-    // no sentinel is to do anything about it
-    desk.sentinels.pause();
     desk.servers[1].pause();
     send(&feed, 1);
     assert_streams_equal(&feed, &desk.servers[0], &TARGETS);
@@ -148,7 +147,6 @@ fn records_stay_on_disk_until_a_replica_has_them() {
     service.wait_for_metric("uw_ws_redis_replica_behind_seconds", &[("shard", "0")], 4);
     assert!(bytes() >= kept && kept > 10_000, "{kept} became {}", bytes());
     desk.servers[1].resume();
-    desk.sentinels.resume();
     wait_until_below(10_000);
     service.finish();
 }

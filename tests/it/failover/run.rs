@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use super::TARGETS;
 use super::desk::Desk;
+use crate::chaos::asked;
 use crate::support::oracle::{assert_streams_equal, expected};
 use crate::support::sample::payloads;
 use crate::support::{Feed, Service};
@@ -101,9 +102,9 @@ fn a_short_run_of_failovers_loses_and_doubles_nothing() {
 #[test]
 #[ignore = "takes as long as CHAOS_SECONDS says: make chaos REDIS=sentinel"]
 fn long_run() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let time = Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(600));
-    let (seed, began) = (number("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..)), Instant::now());
+    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
+    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let began = Instant::now();
     let (failovers, entries) = run(seed, |_| began.elapsed() < time);
     eprintln!("{failovers} failovers, {entries} entries, 0 lost, 0 doubled, in order; seed {seed}");
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use deadpool_redis::redis::{self, Client, FromRedisValue, RedisResult};
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::redis::free_port;
@@ -124,16 +123,6 @@ impl Sentinels {
     pub(crate) fn try_command<T: FromRedisValue>(&self, member: usize, words: &[&str]) -> RedisResult<T> {
         self.members[member].try_command(words)
     }
-
-    /// Stops all of them: they accept connections and answer nothing.
-    pub(crate) fn pause(&self) {
-        self.members.iter().for_each(|member| member.signal(Signal::STOP));
-    }
-
-    /// Lets them go on.
-    pub(crate) fn resume(&self) {
-        self.members.iter().for_each(|member| member.signal(Signal::CONT));
-    }
 }
 
 impl Sentinel {
@@ -170,12 +159,6 @@ impl Sentinel {
         connection.set_read_timeout(Some(stretched(SOON)))?;
         let (name, arguments) = words.split_first().unwrap();
         redis::cmd(name).arg(arguments).query(&mut connection)
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
-            kill_process(Pid::from_child(child), signal).unwrap();
-        }
     }
 
     fn end(&mut self) {

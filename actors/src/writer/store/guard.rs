@@ -35,6 +35,7 @@ async fn examine_server(endpoint: &Endpoint, prefix: &str) -> Result<Option<Unsu
         }
         Err(fault) => return Err(fault),
     };
+    ping(&mut link).await?;
     let mut found = transactions(&mut link, prefix).await;
     for _ in 1..CLOSED_OVER_MULTI {
         if !matches!(found, Err(StoreFault::Unanswered(_))) {
@@ -65,7 +66,6 @@ async fn examine_server(endpoint: &Endpoint, prefix: &str) -> Result<Option<Unsu
 /// Queues a script on two keys of different slots: a cluster refuses it, whichever of its nodes this is. `None` also
 /// if the user may not run it.
 async fn transactions(link: &mut Link, prefix: &str) -> Result<Option<Unsuitable>, StoreFault> {
-    ping(link).await?;
     let (one, other) = (format!("{prefix}:ws:probe"), format!("{prefix}:ws:probe:other"));
     let mut queued = Commands::default();
     queued.command(&[b"MULTI"]);
@@ -96,11 +96,7 @@ async fn transactions(link: &mut Link, prefix: &str) -> Result<Option<Unsuitable
 async fn ping(link: &mut Link) -> Result<(), StoreFault> {
     let mut ping = Commands::default();
     ping.command(&[b"PING"]);
-    link.ask(&ping, |_| Ok(())).await.map_err(|fault| match fault {
-        // only what follows an answer is about `MULTI`
-        StoreFault::Unanswered(text) => StoreFault::Unreachable(text),
-        fault => fault,
-    })
+    link.ask(&ping, |_| Ok(())).await
 }
 
 /// Returns the names of the masters of a Sentinel; `None` if it is none.

@@ -105,7 +105,7 @@ impl Endpoint {
     /// Whether a database other than 0 is selected.
     #[must_use]
     pub fn has_database(&self) -> bool {
-        self.login.iter().any(is_select)
+        self.login.iter().any(|command| is_select(command))
     }
 
     /// Returns the same address with database 0.
@@ -200,7 +200,7 @@ impl Endpoint {
     }
 }
 
-fn is_select(command: &Vec<Vec<u8>>) -> bool {
+fn is_select(command: &[Vec<u8>]) -> bool {
     command.first().is_some_and(|name| name == b"SELECT")
 }
 

@@ -26,7 +26,7 @@ impl Tenure {
         {
             return;
         }
-        pending().await
+        pending::<()>().await;
     }
 
     /// Whether both are tenures of the same number, of the same Sentinels.

@@ -88,7 +88,9 @@ fn shown(reasons: &[String]) -> String {
 impl From<SentinelFault> for StoreFault {
     fn from(fault: SentinelFault) -> StoreFault {
         match fault {
-            SentinelFault::Credentials(text) => StoreFault::Refused { refusal: Refusal::NoAuth, text },
+            fault @ SentinelFault::Credentials(_) => {
+                StoreFault::Refused { refusal: Refusal::NoAuth, text: fault.to_string() }
+            }
             fault => StoreFault::Unreachable(fault.to_string()),
         }
     }
@@ -287,7 +289,7 @@ impl Sentinels {
                 (1, reply) => testimony.address = address_of(&reply),
                 (2, reply) => testimony.epoch = epoch_of(&reply).unwrap_or_default(),
                 (3, reply) => testimony.peers = peers_of(&reply),
-                (_, reply) => testimony.id = text(&reply).unwrap_or_default().to_owned(),
+                (_, reply) => text(&reply).unwrap_or_default().clone_into(&mut testimony.id),
             }
             Ok(())
         })

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn more_than_half_of_the_known_sentinels_decide() {
         let one = says("a", Some("old"), 1, &["b", "c"]);
-        assert_eq!(agreed(&votes(&[one.clone()])), None, "one of three");
+        assert_eq!(agreed(&votes(std::slice::from_ref(&one))), None, "one of three");
         let two = votes(&[one.clone(), says("b", Some("old"), 1, &["a", "c"])]);
         assert_eq!(agreed(&two), Some(("old".to_owned(), 1)));
         let split = votes(&[one, says("b", Some("new"), 2, &["a", "c"])]);
