@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::observation::{
-    ConnectionState, DropReason, LeaseState, RedisFacts, WriterState, lock, unix_micros,
+    ConnectionState, DropReason, LeaseState, MasterState, RedisFacts, WriterState, lock, unix_micros,
 };
 
 use uw_websocket::http::readiness::ReasonCode;
@@ -139,6 +139,9 @@ fn redis_is_shown_as_it_says_itself() {
         json!({
             "up": true, "version": null, "used_bytes": null, "max_bytes": null, "max_policy": null,
             "forecast_bytes": null,
+            "master": {
+                "state": "single", "address": null, "fault": null, "agreeing": 0, "sentinels": 0, "failovers": 0,
+            },
         })
     );
     *lock(&observations.redis.facts) = RedisFacts {
@@ -148,12 +151,21 @@ fn redis_is_shown_as_it_says_itself() {
         max_policy: Some("noeviction".to_owned()),
     };
     observations.redis.forecast_bytes.set(3).unwrap();
+    let master = &observations.redis.master;
+    master.state.set(MasterState::Unnamed);
+    *lock(&master.fault) = Some("1 of 3 Sentinels".to_owned());
+    master.sentinels.set(3);
+    master.failovers.set(2);
     observations.writers[0].redis_up.store(false, Relaxed);
     assert_eq!(
         redis(),
         json!({
             "up": false, "version": "7.0.15", "used_bytes": 1, "max_bytes": 2, "max_policy": "noeviction",
             "forecast_bytes": 3,
+            "master": {
+                "state": "unnamed", "address": null, "fault": "1 of 3 Sentinels", "agreeing": 0, "sentinels": 3,
+                "failovers": 2,
+            },
         })
     );
 }
