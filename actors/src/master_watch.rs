@@ -11,7 +11,7 @@ use crate::log_throttle::LogThrottle;
 use crate::observation::{MasterState, Observations, lock};
 use crate::writer::store::address::Address;
 use crate::writer::store::sentinel::votes::Master;
-use crate::writer::store::sentinel::{MasterView, SentinelFault, SentinelLinks, Sentinels};
+use crate::writer::store::sentinel::{MasterView, Patience, SentinelFault, SentinelLinks, Sentinels};
 
 /// Interval at which the Sentinels are asked. For so long a server may still be written to after it was replaced; what
 /// it got is on disk and written to its successor.
@@ -36,7 +36,7 @@ pub async fn watch(address: Address, observations: Arc<Observations>, log: Logge
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let asked = watch.sentinels.poll(&mut links).await;
+        let asked = watch.sentinels.poll(&mut links, Patience::All).await;
         watch.tell(asked);
         watch.remember().await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use deadpool_redis::redis::{
     self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, TlsCertificates,
 };
-use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
+use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -63,8 +63,9 @@ impl RedisPool {
         let extra_root_pem = settings.extra_root_pem.as_deref().map(Arc::from);
         let pool = RedisPool { address: address.clone(), extra_root_pem, present: Arc::default() };
         if let Address::Single(endpoint) = address {
-            let connections = pool.build(endpoint)?;
-            *lock(&pool.present) = Some((Tenure::default(), connections));
+            let tenure = Tenure::default();
+            let connections = pool.build(endpoint, &tenure)?;
+            *lock(&pool.present) = Some((tenure, connections));
         }
         Ok(pool)
     }
@@ -82,30 +83,32 @@ impl RedisPool {
     }
 
     async fn pool(&self) -> Result<Pool, PoolError> {
+        if let Some((tenure, pool)) = &*lock(&self.present)
+            && !tenure.is_over()
+        {
+            return Ok(pool.clone());
+        }
         let located = timeout(PATIENCE, self.address.locate()).await;
         let (endpoint, tenure) = match located {
             Ok(Ok(located)) => located,
             Ok(Err(fault)) => return Err(unreachable(fault.to_string())),
             Err(_) => return Err(unreachable(format!("no master is known within {PATIENCE:?}"))),
         };
-        let mut present = lock(&self.present);
-        if let Some((of, pool)) = &*present
-            && (self.address.sentinels().is_none() || of.is(&tenure))
-        {
-            return Ok(pool.clone());
-        }
-        let pool = self.build(&endpoint).map_err(|error| unreachable(error.to_string()))?;
-        *present = Some((tenure, pool.clone()));
+        let pool = self.build(&endpoint, &tenure).map_err(|error| unreachable(error.to_string()))?;
+        *lock(&self.present) = Some((tenure, pool.clone()));
         Ok(pool)
     }
 
-    fn build(&self, endpoint: &Endpoint) -> Result<Pool, AddressError> {
+    fn build(&self, endpoint: &Endpoint, tenure: &Tenure) -> Result<Pool, AddressError> {
         let info = connection_info(endpoint, self.extra_root_pem.as_deref())?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
         let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
+        let (address, tenure) = (self.address.clone(), tenure.clone());
+        let verify = Hook::async_fn(move |_, _| Box::pin(verified(address.clone(), tenure.clone())));
         Pool::builder(manager)
+            .post_create(verify)
             .max_size(CONNECTIONS)
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))
@@ -113,6 +116,19 @@ impl RedisPool {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| AddressError::Url(error.to_string()))
+    }
+}
+
+/// Verifies of a new connection, before it is used, that its server is still the master: the pool may open one long after
+/// the address was found.
+async fn verified(address: Address, tenure: Tenure) -> Result<(), HookError> {
+    if address.sentinels().is_none() {
+        return Ok(());
+    }
+    match address.locate().await {
+        Ok((_, present)) if present.is(&tenure) => Ok(()),
+        Ok(_) => Err(HookError::message("another server has become the master")),
+        Err(fault) => Err(HookError::message(fault.to_string())),
     }
 }
 

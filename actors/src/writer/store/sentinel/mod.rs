@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -30,8 +30,6 @@ use crate::sync::lock;
 
 /// Timeout of a Sentinel: they are asked all at once, and a majority suffices.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
-/// Time for which a majority's word counts without being asked again: the interval of [`Sentinels::poll`] by the watch.
-const FRESH: Duration = Duration::from_secs(1);
 /// Time for which a connection may still be used while no majority answers. Without a majority there is no failover
 /// either, unless it is only out of our reach; what is written meanwhile stays on disk for twice as long.
 pub const TRUSTED_FOR: Duration = Duration::from_secs(30);
@@ -113,6 +111,15 @@ pub struct MasterView {
     pub fault: Option<SentinelFault>,
     /// The highest epoch seen.
     highest: u64,
+}
+
+/// Whose answers are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Those of a majority, to connect.
+    Majority,
+    /// All, to know how many agree.
+    All,
 }
 
 /// Open connections to Sentinels, by host.
@@ -198,16 +205,9 @@ impl Sentinels {
         self.tenures.present()
     }
 
-    /// Returns the master, confirmed within a second, and its tenure.
+    /// Asks for the master until a majority names it; returns it with its tenure.
     pub async fn locate(&self) -> Result<(Endpoint, Tenure), SentinelFault> {
-        let fresh = {
-            let view = lock(&self.view);
-            view.confirmed_at.is_some_and(|at| at.elapsed() < FRESH).then(|| view.master.clone()).flatten()
-        };
-        let master = match fresh {
-            Some(master) => master,
-            None => self.poll(&mut SentinelLinks::default()).await?,
-        };
+        let master = self.poll(&mut SentinelLinks::default(), Patience::Majority).await?;
         Ok((self.redis.at(&master.host, master.port), self.tenures.present()))
     }
 
@@ -223,9 +223,9 @@ impl Sentinels {
     }
 
     /// Asks all Sentinels at once, then those that they name if the URL's are no majority.
-    pub async fn poll(&self, links: &mut SentinelLinks) -> Result<Master, SentinelFault> {
+    pub async fn poll(&self, links: &mut SentinelLinks, patience: Patience) -> Result<Master, SentinelFault> {
         let (mut votes, mut faults) = (Votes::default(), Vec::new());
-        self.ask(&self.hosts, links, &mut votes, &mut faults).await;
+        self.ask(&self.hosts, links, &mut votes, &mut faults, patience).await;
         if votes.agreement(votes.known(self.hosts.len())).is_none()
             && let Some(template) = self.hosts.first()
         {
@@ -236,7 +236,7 @@ impl Sentinels {
                 .map(|peer| template.at(&peer.host, peer.port))
                 .filter(|peer| !asked.contains(&peer.host()))
                 .collect();
-            self.ask(&peers, links, &mut votes, &mut faults).await;
+            self.ask(&peers, links, &mut votes, &mut faults, patience).await;
         }
         self.note(&votes, &faults)
     }
@@ -247,6 +247,7 @@ impl Sentinels {
         links: &mut SentinelLinks,
         votes: &mut Votes,
         faults: &mut Vec<(String, StoreFault)>,
+        patience: Patience,
     ) {
         let asked = hosts.iter().map(|host| {
             let link = links.0.remove(&host.host());
@@ -256,13 +257,18 @@ impl Sentinels {
                 (host.host(), answer.unwrap_or_else(|_| late()))
             }
         });
-        for (host, answer) in join_all(asked).await {
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        while let Some((host, answer)) = answers.next().await {
             match answer {
                 Ok((testimony, link)) => {
                     votes.add(&host, testimony);
                     links.0.insert(host, link);
                 }
                 Err(fault) => faults.push((host, fault)),
+            }
+            // one that hangs holds up nobody who only needs a majority
+            if patience == Patience::Majority && votes.agreement(votes.known(self.hosts.len())).is_some() {
+                return;
             }
         }
     }
