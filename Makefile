@@ -15,6 +15,10 @@ SEED ?=
 REDIS ?=
 CHAOS_OF_single := chaos::long_run
 CHAOS_OF_sentinel := failover::run::long_run
+# Duration of `make fuzz` (10), a single target of it, and a kept input to repeat.
+MINUTES ?=
+TARGET ?=
+INPUT ?=
 # How often `make stress` runs the tests.
 RUNS ?=
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
@@ -35,7 +39,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos fuzz reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +62,11 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; RE
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))
+
+fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
+	@config/install-tools.sh cc
+	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) \
+	  cargo test --profile fuzz --test fuzz -- --ignored --exact --nocapture $(if $(INPUT),one_input,long_run)
 
 reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis

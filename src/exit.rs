@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     WrongCommandLine = 64,
+    /// A file given to a command does not have the expected content.
+    BadInput = 65,
     /// Redis is unreachable, for a command that needs it; the service itself waits.
     Unreachable = 69,
     /// Gave up after too many crashes.

@@ -3,6 +3,7 @@
 pub mod cli;
 mod disk_advice;
 pub mod escape;
+pub mod event_lines;
 pub mod exit;
 mod exposed;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod leadership_loop;
 pub mod leadership_term;
 pub mod logging;
 mod memory;
+mod ready;
 pub mod redact;
 pub mod refusal;
 mod resources;

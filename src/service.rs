@@ -13,7 +13,7 @@ use actix_rt::ArbiterHandle;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::connection::handshakes::HandshakeLimiter;
+use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
@@ -32,7 +32,7 @@ use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
-use uw_websocket_core::event::Channel;
+use uw_websocket_core::event::{Channel, ChannelIndex};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
@@ -44,6 +44,7 @@ use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
+use crate::ready;
 use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown::{self, Signals};
@@ -85,7 +86,7 @@ struct Service {
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
-    handshakes: Arc<HandshakeLimiter>,
+    handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
     log: Logger,
@@ -115,6 +116,11 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let predecessor = folders.predecessor().map(str::to_owned);
     // events left by an earlier process are counted too, whatever is joined now
     channels.extend(folders.channels().filter(|channel| !channels.contains(channel)).collect::<Vec<_>>());
+    if channels.len() > ChannelIndex::MAX_CHANNELS {
+        let most = ChannelIndex::MAX_CHANNELS;
+        let names = format!("CHANNELS and the disk queue together have more than {most} channels");
+        return Err(refuse(&names));
+    }
     let connections: Vec<_> = plans.iter().map(|plan| (plan.name.as_str(), &plan.topics[..])).collect();
     let observations = Arc::new(Observations::new(
         instance,
@@ -140,7 +146,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
-    let handshakes = Arc::new(HandshakeLimiter::new(actors.feed.handshakes_per_minute));
+    let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
     Ok(Service {
         plans,
@@ -213,6 +219,8 @@ impl Service {
             Ok(lease) => lease,
             Err(exit) => return exit,
         };
+        let ready = ready::announce(Arc::clone(&self.observations), http.local_addr(), self.log.clone());
+        actix_rt::spawn(ready);
         let prefix = &settings.actors.keys.prefix;
         let log = self.log.new(o!("component" => "status_reporter"));
         StatusReporter::new(self.pool.clone(), prefix, lease.role(), Arc::clone(&self.observations), log)
@@ -266,7 +274,7 @@ impl Service {
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();
-        LeaseManager::start(pool, &actors.keys.prefix, predecessor, observations, log)
+        LeaseManager::start(pool, self.address.clone(), &actors.keys.prefix, predecessor, observations, log)
             .await
             .map_err(|error| refuse(&error))
     }

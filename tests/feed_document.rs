@@ -1,4 +1,4 @@
-//! `docs/feed.md` says of each channel what the code knows of it: scope, family, cap, size and rate, and every field.
+//! `docs/feed.md` says of each channel what the code knows of it: joins, identity, family, cap, size and rate, and every field.
 //! `UPDATE_DOCS=1` rewrites the table of channels.
 #![cfg(test)]
 
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use uw_websocket_actors::forecast::Usual;
+use uw_websocket_core::calendar::products::Kind;
 use uw_websocket_core::channel::shape;
-use uw_websocket_core::channel::spec::{ChannelSpec, Field, FieldKind, Scope};
-use uw_websocket_core::channel::table::KNOWN;
+use uw_websocket_core::channel::spec::{ChannelSpec, Field, FieldKind, Frame, JoinForms};
+use uw_websocket_core::channel::table::{KNOWN, detailed};
 use uw_websocket_core::duplicates::WINDOW;
 use uw_websocket_core::event::Channel;
 
@@ -54,6 +55,7 @@ fn fits(field: &Field, value: &Value) -> bool {
         FieldKind::Count | FieldKind::Millis => value.is_u64(),
         FieldKind::Number => value.is_number(),
         FieldKind::Flag => value.is_boolean(),
+        FieldKind::Objects => value.as_array().is_some_and(|items| items.iter().all(Value::is_object)),
         FieldKind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
     }
 }
@@ -86,38 +88,90 @@ fn grouped(number: u64) -> String {
     if number < 1_000 { number.to_string() } else { format!("{} {:03}", number / 1_000, number % 1_000) }
 }
 
+/// How a channel can be joined.
+fn joined_as(spec: &ChannelSpec) -> String {
+    let form = match spec.forms {
+        JoinForms::Plain => "plain",
+        JoinForms::TickerOrPlain if !spec.tickers.is_empty() => {
+            return format!("{}, or plain", spec.tickers.join(", "));
+        }
+        JoinForms::TickerOrPlain => "ticker, or plain",
+        JoinForms::Ticker => "ticker",
+        JoinForms::Contract => "contract",
+    };
+    form.to_owned()
+}
+
+fn identity(spec: &ChannelSpec) -> String {
+    let fields: Vec<String> = spec.identity.iter().map(|field| format!("`{field}`")).collect();
+    if fields.is_empty() { "none".to_owned() } else { fields.join(", ") }
+}
+
+/// The product whose hours count.
+fn hours(spec: &ChannelSpec) -> &'static str {
+    match spec.product {
+        Kind::Options => "options",
+        Kind::Stocks => "stocks",
+    }
+}
+
+fn frame(spec: &ChannelSpec) -> String {
+    match spec.frame {
+        Frame::Whole => "an event".to_owned(),
+        Frame::Row { key, .. } => format!("the row `{}`", key.label()),
+        Frame::Fragment { key, .. } => format!("rows `{}` of a board", key.label()),
+    }
+}
+
+/// Rate, bytes and cap of a channel, and the hours that the cap lasts.
+fn sizes(channel: &Channel) -> String {
+    let cap = cap_of(channel);
+    let Some(Usual { rate, bytes, .. }) = Usual::of(channel) else {
+        return format!("unknown | unknown | {} | ", grouped(cap));
+    };
+    let hours = cap as f64 / rate / 3_600.0;
+    let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
+    format!("{rate} | {} | {} | {hours}", grouped(bytes), grouped(cap))
+}
+
 fn channels() -> String {
     let mut table = String::from(
-        "| Channel | Scope | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| Channel | Joined by | One frame is | Identity | Product | Family | Entries per second | Bytes per entry | Cap | Hours | Body of REST |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for spec in KNOWN {
         let channel = Channel::Known(spec);
-        let scope = if channel.scope() == Scope::Global { "global" } else { "ticker" };
-        let (Usual { rate, bytes, .. }, cap) = (Usual::of(&channel).unwrap(), cap_of(&channel));
-        let hours = cap as f64 / rate / 3_600.0;
-        let hours = if hours < 1.0 { format!("{hours:.1}") } else { format!("{hours:.0}") };
+        let name =
+            if spec.is_detailed() { format!("[`{channel}`](#{channel})") } else { format!("`{channel}`") };
         let body =
             spec.body.map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
         writeln!(
             table,
-            "| [`{channel}`](#{channel}) | {scope} | `{}` | {rate} | {} | {} | {hours} | {body} |",
+            "| {name} | {} | {} | {} | {} | `{}` | {} | {body} |",
+            joined_as(spec),
+            frame(spec),
+            identity(spec),
+            hours(spec),
             channel.family(),
-            grouped(bytes),
-            grouped(cap),
+            sizes(&channel),
         )
         .unwrap();
     }
     let other = Channel::parse("in_no_table").unwrap();
-    let (family, cap) = (other.family(), grouped(cap_of(&other)));
-    writeln!(table, "| any other | | `{family}` | unknown | unknown | {cap} | | |").unwrap();
+    writeln!(
+        table,
+        "| any other | plain, or as named | an event | none | options | `{}` | {} | |",
+        other.family(),
+        sizes(&other)
+    )
+    .unwrap();
     table
 }
 
 #[test]
 fn the_tables_are_those_of_the_code() {
     let mut document = document();
-    let fields = KNOWN.map(|spec| (begin_of(spec), "<!-- /fields -->", fields(spec)));
+    let fields = detailed().map(|spec| (begin_of(spec), "<!-- /fields -->", fields(spec)));
     for (begin, end, table) in [(BEGIN.to_owned(), END, channels())].into_iter().chain(fields) {
         let shown = between(&document, &begin, end);
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -135,7 +189,7 @@ fn the_tables_are_those_of_the_code() {
 #[test]
 fn the_examples_are_what_the_tables_say() {
     let document = document();
-    for spec in KNOWN {
+    for spec in detailed() {
         let event = example(&document, spec);
         let payload = serde_json::to_string(&event).unwrap();
         shape::check(&Channel::Known(spec), &payload).unwrap_or_else(|error| panic!("{}", error.drift));

@@ -36,8 +36,8 @@ const EXAMPLES: [Example; 4] = [
     Example {
         channel: "price",
         endpoint: Endpoint::StockState,
-        says: "the price replaces three fields and widens `high` or `low`",
-        before: r#"{"data":{"close":"669.5999","high":"669.94","low":"668.6","open":"669.25","tape_time":"2025-10-03T18:14:43Z","total_volume":70492555,"prev_close":"669.21"}}"#,
+        says: "the price replaces three fields, moves `volume` along and widens `high` or `low`",
+        before: r#"{"data":{"close":"669.5999","high":"669.94","low":"668.6","open":"669.25","volume":6301169,"market_time":"regular","tape_time":"2025-10-03T18:14:43Z","total_volume":70492555,"prev_close":"669.21"}}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
         event: r#"{"close":"670.10","time":1759515302692,"vol":70492600}"#,
         received_us: 1_759_515_302_731_544,
@@ -54,7 +54,7 @@ const EXAMPLES: [Example; 4] = [
     Example {
         channel: "gex_strike",
         endpoint: Endpoint::SpotExposuresStrike,
-        says: "the row of its strike is replaced; what the feed does not carry stays",
+        says: "the row of its strike is replaced; what the feed does not carry stays for ten minutes",
         before: r#"{"data":[{"ticker":"SPY","date":"2025-10-03","time":"2025-10-03T18:14:50.000000Z","strike":"510","call_gamma_oi":"4357422.04","call_gamma_ask":"-2223.18","call_delta_oi":"12.5"}]}"#,
         fetched_at: "2025-10-03T18:14:50.515417+00:00",
         event: r#"{"ticker":"SPY","timestamp":1759515302000,"strike":"510.0000000000","call_gamma_oi":"4361000.10","call_gamma_ask_vol":"-4064.62"}"#,

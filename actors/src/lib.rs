@@ -27,6 +27,7 @@ pub mod status_reporter;
 pub mod supervisor;
 
 pub mod backoff;
+pub mod dial;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;

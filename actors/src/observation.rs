@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde::Serialize;
+use uw_websocket_core::calendar::Products;
 use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
@@ -33,11 +34,11 @@ use metric::observed;
 pub use crate::skew::unix_micros;
 pub use crate::sync::lock;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
-pub use channel::{ChannelObservation, DropReason, Outcome, Place, Violation};
+pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
 pub use http::{HttpObservation, HttpRefusal};
-pub use latency::{LATENCY_BOUNDS, Latency};
+pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{MasterObservation, MasterState, RedisFacts, RedisObservation};
@@ -178,6 +179,19 @@ impl Observations {
     #[must_use]
     pub fn audit(&self) -> Vec<Violation> {
         self.channels.iter().filter_map(ChannelObservation::audit).collect()
+    }
+
+    /// Returns the products of a channel, as joined.
+    #[must_use]
+    pub fn products_of(&self, channel: &Channel) -> Products {
+        let topics = self.connections.iter().flat_map(|connection| &connection.topics);
+        topics.filter(|topic| topic.channel == *channel).map(Topic::product).collect()
+    }
+
+    /// Returns the products of everything that is joined.
+    #[must_use]
+    pub fn products(&self) -> Products {
+        self.connections.iter().flat_map(|connection| &connection.topics).map(Topic::product).collect()
     }
 
     /// Returns whether Redis is available to every writer or, in stand-by, to the lease.

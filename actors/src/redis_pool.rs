@@ -1,16 +1,19 @@
 //! Redis connections outside event processing: a small pool for the startup check, for `ws:status`, for Redis' facts
 //! about itself, and for the janitor.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deadpool_redis::redis::io::AsyncDNSResolver;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisFuture, TlsCertificates,
 };
 use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::dial;
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
@@ -43,6 +46,9 @@ pub enum CheckError {
     /// The server can never serve: waiting does not help.
     #[error("REDIS_URL names a server that cannot be used: {0}")]
     Unsuitable(#[from] Unsuitable),
+    /// Redis has no database of this number.
+    #[error("redis does not have the database of REDIS_URL: {0}")]
+    NoDatabase(String),
     /// Redis is too old.
     #[error("redis {0} is too old: 6.2 or newer is needed")]
     TooOld(String),
@@ -101,9 +107,7 @@ impl RedisPool {
 
     fn build(&self, endpoint: &Endpoint, tenure: &Tenure) -> Result<Pool, AddressError> {
         let info = connection_info(endpoint, self.extra_root_pem.as_deref())?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+        let config = connection_config(PATIENCE, PATIENCE);
         let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
         let (address, tenure) = (self.address.clone(), tenure.clone());
         let verify = Hook::async_fn(move |_, _| Box::pin(verified(address.clone(), tenure.clone())));
@@ -116,6 +120,31 @@ impl RedisPool {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| AddressError::Url(error.to_string()))
+    }
+}
+
+/// Returns the configuration of a connection; the client tries all addresses of a name at once.
+#[must_use]
+pub fn connection_config(connect: Duration, answer: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(connect))
+        .set_response_timeout(Some(answer))
+        .set_dns_resolver(Resolver)
+}
+
+/// Resolves names like the writers.
+struct Resolver;
+
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses = dial::resolve(host, port).await?;
+            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
     }
 }
 
@@ -164,6 +193,7 @@ fn wrong(error: &RedisError) -> AddressError {
 /// connection is tried first, since it reports a refusal in Redis' own words.
 pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<String, CheckError> {
     match guard::examine(address, prefix).await {
+        Ok(Some(Unsuitable::NoDatabase(text))) => return Err(CheckError::NoDatabase(text)),
         Ok(Some(unsuitable)) => return Err(unsuitable.into()),
         Err(fault @ (StoreFault::Unreachable(_) | StoreFault::Unanswered(_))) => {
             return Err(CheckError::Unreachable(fault.to_string()));
@@ -175,6 +205,9 @@ pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
             return Err(CheckError::Credentials(text));
+        }
+        Err(StoreFault::Refused { refusal: Refusal::NoDatabase, text }) => {
+            return Err(CheckError::NoDatabase(text));
         }
         // an old Redis does not know the probe: its version is checked before this is reported
         Err(StoreFault::Refused { text, .. }) => Some(text),
@@ -190,6 +223,12 @@ pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<
         return Err(CheckError::TooOld(version));
     }
     refusal.map_or(Ok(version), |text| Err(CheckError::Unreachable(text)))
+}
+
+/// Returns why a connection is refused, in the words of the server or of a proxy, which this library does not keep.
+pub async fn words(address: &Address) -> Option<String> {
+    let opened = RedisConnection::open(address, &Heartbeat::default()).await;
+    opened.err().map(|fault| fault.to_string())
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {

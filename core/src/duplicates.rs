@@ -74,12 +74,12 @@ struct Told {
 impl Duplicates {
     /// Creates empty windows. Choose the seed at random, so that colliding events cannot be crafted.
     ///
-    /// Only channels known in detail get a window: their events have an identity, an ID or a key with a time.
-    /// Events of other channels may repeat legitimately: two trades of equal size and price at the same time are
-    /// two trades, and a volatility may return to an earlier value.
+    /// Only channels whose events have an identity get a window ([`Channel::has_identity`]). Events of others may
+    /// repeat legitimately: two trades of equal size and price at the same time are two trades, and a volatility
+    /// may return to an earlier value.
     #[must_use]
     pub fn new<'c>(seed: u64, channels: impl IntoIterator<Item = &'c Channel>) -> Duplicates {
-        let window = |channel: &Channel| channel.spec().map(|_| Window::default());
+        let window = |channel: &Channel| channel.has_identity().then(Window::default);
         let windows = channels.into_iter().map(window).collect();
         Duplicates { seed, windows, told: Vec::new(), marks: Vec::new() }
     }

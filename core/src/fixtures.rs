@@ -31,18 +31,21 @@ pub fn keys() -> KeySettings {
     }
 }
 
-/// The destination `uw:ws:<name>`, with a map for gex rows.
+/// The destination `uw:ws:<name>`.
 #[must_use]
 pub fn destination(name: &str, maxlen: u64) -> Arc<Destination> {
     let (channel, symbol) =
         name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
     let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
+    let channel = Channel::parse(channel).unwrap();
     Arc::new(Destination {
-        rest: keys().rest_key(&Channel::parse(channel).unwrap(), symbol.as_ref()),
+        rest: keys().rest_key(&channel, symbol.as_ref()),
         symbol,
         stream: format!("uw:ws:{name}").into(),
         latest: format!("uw:ws:latest:{name}").into(),
-        map: name.starts_with("gex_strike").then(|| format!("uw:ws:map:{name}").into()),
+        map: channel.frame().map_key().map(|_| format!("uw:ws:map:{name}").into()),
+        frame: channel.frame(),
+        product: channel.product(name.split_once(':').map(|(_, symbol)| symbol)),
         maxlen,
     })
 }

@@ -11,6 +11,7 @@
 //!   [`private`]: how files and folders are created
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
+pub mod board;
 pub mod calendar;
 pub mod channel;
 pub mod duplicates;

@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use crate::channel::JoinForms;
 use crate::event::{Channel, Family, Scope, Symbol, Topic};
 use crate::settings::{ChannelChoice, PlanSettings, Targets};
 
@@ -48,6 +49,28 @@ pub enum PlanError {
         /// Its channel.
         channel: Channel,
     },
+    /// A channel exists for some tickers only, and none of them is a target.
+    #[error(
+        "{channel} exists for {} only, of which TARGET_SYMBOLS names none: add one, or leave {channel} out of CHANNELS",
+        listed(.tickers)
+    )]
+    NoTicker {
+        /// The channel.
+        channel: Channel,
+        /// The tickers that it exists for.
+        tickers: &'static [&'static str],
+    },
+    /// A channel has no form for the whole market.
+    #[error(
+        "{channel} cannot be joined for the whole market: name {channel}:{example} and others of its kind in CHANNELS \
+         in place of {channel}"
+    )]
+    NoPlainForm {
+        /// The channel.
+        channel: Channel,
+        /// A ticker or a contract.
+        example: &'static str,
+    },
     /// There is nothing to join.
     #[error("CHANNELS and TARGET_SYMBOLS name nothing to join")]
     Nothing,
@@ -55,6 +78,11 @@ pub enum PlanError {
 
 /// Plans the connections, in the order of [`Family::ALL`] unless sockets are merged.
 pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
+    for choice in &settings.channels {
+        if let ChannelChoice::Channel(channel) = choice {
+            check_forms(channel, &settings.targets)?;
+        }
+    }
     let topics = topics(settings);
     let capacity = settings.max_connections.saturating_mul(settings.max_joins_per_connection);
     if topics.is_empty() {
@@ -101,9 +129,55 @@ fn topics_of(channel: &Channel, targets: &Targets) -> Vec<Topic> {
     match (channel.scope(), targets) {
         (Scope::PerTicker, Targets::Symbols(symbols)) => symbols
             .iter()
+            .filter(|symbol| channel.exists_for(symbol.as_str()))
             .map(|symbol| Topic { channel: channel.clone(), symbol: Some(symbol.clone()) })
             .collect(),
         _ => vec![Topic { channel: channel.clone(), symbol: None }],
+    }
+}
+
+/// Checks that the plain name of a channel stands for something that exists.
+fn check_forms(channel: &Channel, targets: &Targets) -> Result<(), PlanError> {
+    let Some(spec) = channel.spec() else { return Ok(()) };
+    let no_plain = |example| Err(PlanError::NoPlainForm { channel: channel.clone(), example });
+    match (spec.forms, targets) {
+        (JoinForms::Contract, _) => no_plain("ESZ6"),
+        (JoinForms::Ticker, Targets::WholeMarket) => no_plain("SPY"),
+        (JoinForms::TickerOrPlain, Targets::Symbols(_)) if topics_of(channel, targets).is_empty() => {
+            // without targets there is nothing to join at all
+            match spec.tickers {
+                [] => Ok(()),
+                tickers => Err(PlanError::NoTicker { channel: channel.clone(), tickers }),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the target symbols that a channel is not joined for because it does not exist for them.
+#[must_use]
+pub fn left_out(settings: &PlanSettings) -> Vec<(Channel, Vec<Symbol>)> {
+    let Targets::Symbols(symbols) = &settings.targets else { return Vec::new() };
+    let channels = settings.channels.iter().filter_map(|choice| match choice {
+        ChannelChoice::Channel(channel) if channel.scope() == Scope::PerTicker => Some(channel),
+        _ => None,
+    });
+    let without = |channel: &Channel| -> Vec<Symbol> {
+        symbols.iter().filter(|symbol| !channel.exists_for(symbol.as_str())).cloned().collect()
+    };
+    channels
+        .map(|channel| (channel.clone(), without(channel)))
+        .filter(|(_, symbols)| !symbols.is_empty())
+        .collect()
+}
+
+/// Joins names as in a sentence.
+#[must_use]
+pub fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -171,127 +245,4 @@ fn named(sockets: Vec<Vec<Topic>>) -> Vec<ConnectionPlan> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn settings(
-        channels: &[&str],
-        symbols: usize,
-        max_connections: usize,
-        per_connection: usize,
-    ) -> PlanSettings {
-        PlanSettings {
-            channels: channels.iter().map(|c| ChannelChoice::Channel(Channel::parse(c).unwrap())).collect(),
-            targets: Targets::Symbols(
-                (0..symbols).map(|n| Symbol::parse(&format!("S{n}")).unwrap()).collect(),
-            ),
-            max_connections,
-            max_joins_per_connection: per_connection,
-        }
-    }
-
-    const ALL: [&str; 7] =
-        ["flow-alerts", "option_trades", "price", "gex", "gex_strike", "gex_strike_expiry", "news"];
-
-    fn outline(plans: &[ConnectionPlan]) -> Vec<(&str, usize)> {
-        plans.iter().map(|plan| (plan.name.as_str(), plan.topics.len())).collect()
-    }
-
-    #[test]
-    fn the_default_is_one_connection_a_family() {
-        let plans = plan(&settings(&ALL, 3, 5, 50)).unwrap();
-        assert_eq!(outline(&plans), [("flow", 1), ("trades", 3), ("prices", 3), ("gex", 9), ("news", 1)]);
-    }
-
-    #[test]
-    fn the_smallest_families_share_when_sockets_are_few() {
-        let plans = plan(&settings(&ALL, 3, 3, 50)).unwrap();
-        assert_eq!(outline(&plans), [("flow+trades+news", 5), ("prices", 3), ("gex", 9)]);
-        let plans = plan(&settings(&ALL, 3, 1, 50)).unwrap();
-        assert_eq!(outline(&plans), [("flow+trades+prices+gex+news", 17)]);
-    }
-
-    #[test]
-    fn a_family_above_the_cap_is_split() {
-        let plans = plan(&settings(&["gex", "gex_strike"], 40, 5, 50)).unwrap();
-        assert_eq!(outline(&plans), [("gex", 50), ("gex-2", 30)]);
-    }
-
-    #[test]
-    fn the_whole_market_joins_each_channel_once() {
-        let mut whole = settings(&ALL, 0, 5, 50);
-        whole.targets = Targets::WholeMarket;
-        let joins: usize = plan(&whole).unwrap().iter().map(|plan| plan.topics.len()).sum();
-        assert_eq!(joins, 7);
-    }
-
-    #[test]
-    fn a_topic_of_its_own_is_joined_once_beside_its_channel() {
-        let mut own = settings(&["option_trades"], 1, 5, 50);
-        let topic = |symbol| Topic {
-            channel: Channel::parse("option_trades").unwrap(),
-            symbol: Some(Symbol::parse(symbol).unwrap()),
-        };
-        own.channels.extend([ChannelChoice::Topic(topic("SPXW")), ChannelChoice::Topic(topic("S0"))]);
-        assert_eq!(plan(&own).unwrap()[0].topics, [topic("S0"), topic("SPXW")]);
-    }
-
-    #[test]
-    fn refuses_what_would_be_stored_twice() {
-        let twice = |channel: &str, targets: Targets| {
-            let mut settings = settings(&[channel], 0, 5, 50);
-            let topic = Topic {
-                channel: Channel::parse(channel).unwrap(),
-                symbol: Some(Symbol::parse("SPXW").unwrap()),
-            };
-            settings.channels.push(ChannelChoice::Topic(topic));
-            settings.targets = targets;
-            matches!(plan(&settings), Err(PlanError::JoinedTwice { .. }))
-        };
-        let only = |symbol: &str| Targets::Symbols(vec![Symbol::parse(symbol).unwrap()]);
-        assert!(twice("option_trades", Targets::WholeMarket));
-        assert!(!twice("option_trades", only("SPXW")) && !twice("option_trades", only("SPY")));
-        assert!(twice("lit_trades", Targets::WholeMarket) && twice("lit_trades", only("SPXW")));
-        assert!(!twice("lit_trades", only("SPY")), "a stream that the global form does not write");
-    }
-
-    #[test]
-    fn refuses_with_the_arithmetic_and_the_ways_out() {
-        let error =
-            plan(&settings(&["flow-alerts", "option_trades", "price"], 60, 2, 50)).unwrap_err().to_string();
-        for part in ["121 joins", "flow-alerts 1 + option_trades 60 + price 60", "2 connections of 50", "*"] {
-            assert!(error.contains(part), "{part} in {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_topic_is_joined_once_within_the_bounds(
-            symbols in 0_usize..60, connections in 1_usize..=10, per_connection in 1_usize..60,
-            chosen in proptest::sample::subsequence(ALL.to_vec(), 1..=7),
-        ) {
-            let settings = settings(&chosen, symbols, connections, per_connection);
-            let wanted = topics(&settings);
-            match plan(&settings) {
-                Ok(plans) => {
-                    prop_assert!(plans.len() <= connections);
-                    prop_assert!(plans.iter().all(|plan| (1..=per_connection).contains(&plan.topics.len())));
-                    let mut joined: Vec<Topic> = plans.iter().flat_map(|plan| plan.topics.clone()).collect();
-                    let mut names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
-                    names.sort_unstable();
-                    names.dedup();
-                    prop_assert_eq!(names.len(), plans.len());
-                    let mut wanted = wanted;
-                    joined.sort();
-                    wanted.sort();
-                    prop_assert_eq!(joined, wanted);
-                }
-                Err(PlanError::JoinedTwice { .. }) => prop_assert!(false, "no topic has a symbol of its own"),
-                Err(PlanError::Nothing) => prop_assert!(wanted.is_empty()),
-                Err(PlanError::TooManyJoins { .. }) => prop_assert!(wanted.len() > connections * per_connection),
-            }
-        }
-    }
-}
+mod tests;

@@ -70,7 +70,7 @@ pub struct Quarantined {
     pub streams: Vec<StreamEntry>,
     /// Time at which its frame was read, ISO 8601 in UTC.
     pub received_at: String,
-    /// The payload; a JSON string if it is not valid JSON.
+    /// The payload; a JSON string of it if it is not valid JSON or has line breaks.
     pub payload: Box<RawValue>,
 }
 
@@ -217,13 +217,12 @@ fn line(poison: &Poison<'_>, after_torn: bool) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Returns the payload as a JSON value on one line: itself, or a string of it.
+/// Returns the payload as a JSON value on one line: itself, or a string of it if it would have to change for that.
 fn payload(bytes: &[u8]) -> io::Result<Box<RawValue>> {
     let text = String::from_utf8_lossy(bytes);
-    // between JSON tokens all whitespace is equivalent, and no token contains a line feed
-    match RawValue::from_string(text.replace(['\n', '\r'], " ")) {
-        Ok(value) => Ok(value),
-        Err(_) => Ok(to_raw_value(&text)?),
+    match RawValue::from_string(text.to_string()) {
+        Ok(value) if value.get().len() == bytes.len() && !text.contains(['\n', '\r']) => Ok(value),
+        _ => Ok(to_raw_value(&text)?),
     }
 }
 

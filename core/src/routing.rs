@@ -11,19 +11,23 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::channel::SymbolSource;
 use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
 use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
+use crate::snapshots::occ::OccSymbol;
 
 /// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
 /// cleared and rebuilt, so a hostile feed costs time but no memory.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// Maximum number of symbols of one event that get their own entry. No known headline names more than a handful;
-/// the full stream holds the event in any case, so a hostile frame cannot multiply itself.
-const MAX_SYMBOLS: usize = 64;
+/// Maximum number of symbols of one event that get their own entry: a record counts its destinations in a byte, and
+/// the full stream is one of them. News about an index names more than a hundred; those beyond are counted, and the
+/// full stream holds the event in any case.
+const MAX_SYMBOLS: usize = 254;
 
-/// The same bound in bytes, for payloads far above the largest known, 4 KiB.
+/// Maximum size of the copies of one event, so that a hostile frame cannot multiply itself. Reached at 254 symbols by
+/// payloads above 4 KiB, the largest known.
 const MAX_FAN_OUT_BYTES: usize = 1024 * 1024;
 
 /// Returns the distinct channels of the settings in order; [`ChannelIndex`] is an index into it.
@@ -45,8 +49,13 @@ pub fn channels_of(plan: &PlanSettings) -> Vec<Channel> {
 /// The destination of an event.
 #[derive(Debug)]
 pub enum Routing {
-    /// The destinations of this route.
-    To(Arc<Route>),
+    /// The destinations of a route.
+    To {
+        /// The route.
+        route: Arc<Route>,
+        /// Number of target symbols of the event that are beyond its bounds: they get no entry.
+        left_out: usize,
+    },
     /// The channel is configured, but neither the topic nor the symbol is.
     NoTarget(ChannelIndex),
     /// The channel is not configured.
@@ -99,8 +108,8 @@ impl Router {
     /// Selects the route of an event.
     pub fn route_of(&mut self, topic: &str, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         match self.topics.get(topic) {
-            Some(Known::Fixed(route)) => Routing::To(Arc::clone(route)),
-            Some(Known::Global(index)) => Routing::To(self.fan_out(*index, facts, payload_bytes)),
+            Some(Known::Fixed(route)) => Routing::To { route: Arc::clone(route), left_out: 0 },
+            Some(Known::Global(index)) => self.fan_out(*index, facts, payload_bytes),
             None => {
                 let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
@@ -108,23 +117,20 @@ impl Router {
         }
     }
 
-    fn fan_out(
-        &mut self,
-        index: ChannelIndex,
-        facts: &RoutingFields<'_>,
-        payload_bytes: usize,
-    ) -> Arc<Route> {
+    fn fan_out(&mut self, index: ChannelIndex, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
         // only one symbol for a per-ticker channel: the streams of others may belong to other shards
         let is_global = self.channel(index).scope() == Scope::Global;
         let mut symbols: Vec<&str> = if facts.tickers.is_empty() || !is_global {
-            facts.symbol().into_iter().collect()
+            symbol_of(self.channel(index), facts).into_iter().collect()
         } else {
             facts.tickers.iter().map(AsRef::as_ref).collect()
         };
         symbols.retain(|symbol| self.is_target(symbol));
         symbols.sort_unstable();
         symbols.dedup();
-        symbols.truncate((MAX_FAN_OUT_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS));
+        let most = (MAX_FAN_OUT_BYTES / payload_bytes.max(1)).clamp(1, MAX_SYMBOLS);
+        let left_out = symbols.len().saturating_sub(most);
+        symbols.truncate(most);
 
         let memory = match symbols[..] {
             [] => Some((index, Box::from(""))),
@@ -132,7 +138,7 @@ impl Router {
             _ => None,
         };
         if let Some(route) = memory.as_ref().and_then(|memory| self.by_symbol.get(memory)) {
-            return Arc::clone(route);
+            return Routing::To { route: Arc::clone(route), left_out };
         }
         let route = match symbols.split_first() {
             Some((symbol, others)) if !is_global => self.route(index, Some(symbol), others),
@@ -144,7 +150,7 @@ impl Router {
             }
             self.by_symbol.insert(memory, Arc::clone(&route));
         }
-        route
+        Routing::To { route, left_out }
     }
 
     fn is_target(&self, symbol: &str) -> bool {
@@ -174,6 +180,19 @@ impl Router {
     }
 }
 
+/// Returns the symbol that a payload of the channel is about, not validated.
+#[must_use]
+pub fn symbol_of<'f>(channel: &Channel, facts: &'f RoutingFields<'_>) -> Option<&'f str> {
+    match channel.spec().map(|spec| spec.symbol) {
+        Some(SymbolSource::Contract) => match (facts.option_symbol.as_deref(), facts.symbol()) {
+            (Some(contract), _) => OccSymbol::root_of(contract),
+            (None, Some(symbol)) => Some(OccSymbol::root_of(symbol).unwrap_or(symbol)),
+            (None, None) => None,
+        },
+        Some(SymbolSource::Ticker) | None => facts.symbol(),
+    }
+}
+
 /// Returns the shard of a channel and first symbol. Independent of run, machine and key prefix.
 #[must_use]
 pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usize {
@@ -191,7 +210,8 @@ pub fn home_shard(channel: &Channel, symbol: Option<&str>, shards: usize) -> usi
 pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) -> Destination {
     let prefix = &keys.prefix;
     let suffix = symbol.map(|symbol| format!(":{symbol}")).unwrap_or_default();
-    let has_map = channel.spec().is_some_and(|spec| spec.map.is_some()) && symbol.is_some();
+    let has_map = channel.frame().map_key().is_some() && symbol.is_some();
+    let product = channel.product(symbol);
     let symbol = symbol.and_then(|symbol| Symbol::parse(symbol).ok());
     Destination {
         rest: keys.rest_key(channel, symbol.as_ref()),
@@ -199,6 +219,8 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
         stream: format!("{prefix}:ws:{channel}{suffix}").into(),
         latest: format!("{prefix}:ws:latest:{channel}{suffix}").into(),
         map: has_map.then(|| format!("{prefix}:ws:map:{channel}{suffix}").into()),
+        frame: channel.frame(),
+        product,
         maxlen: keys.maxlen_of(channel),
     }
 }
@@ -241,7 +263,7 @@ mod tests {
 
     fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
         match router.route_of(topic, &RoutingFields::read(payload).unwrap(), payload.len()) {
-            Routing::To(route) => {
+            Routing::To { route, .. } => {
                 route.destinations.iter().map(|destination| destination.stream.to_string()).collect()
             }
             Routing::NoTarget(_) => vec!["no target".into()],
@@ -270,6 +292,55 @@ mod tests {
         );
     }
 
+    /// The number of streams and of symbols left out, of news about this many targets.
+    fn spread(symbols: usize, payload_bytes: usize) -> (usize, usize) {
+        let tickers: Vec<String> = (0..symbols).map(|n| format!("T{n}")).collect();
+        let mut router = router(&["news"], &tickers.join(","), &["news"]);
+        let payload = format!(r#"{{"tickers":{tickers:?}}}"#);
+        let facts = RoutingFields::read(&payload).unwrap();
+        match router.route_of("news", &facts, payload_bytes) {
+            Routing::To { route, left_out } => (route.destinations.len(), left_out),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_goes_to_every_target_that_a_record_can_name_and_the_rest_is_counted() {
+        assert_eq!(spread(100, 2_000), (101, 0));
+        assert_eq!(spread(254, 4_096), (255, 0));
+        assert_eq!(spread(300, 4_096), (255, 46));
+        // copies of a giant
+        assert_eq!(spread(10, MAX_FAN_OUT_BYTES / 4), (5, 6));
+        assert_eq!(spread(10, 4 * MAX_FAN_OUT_BYTES), (2, 9));
+    }
+
+    #[test]
+    fn events_without_a_ticker_go_by_the_root_of_their_contract() {
+        let mut router = router(
+            &["contract_screener", "custom_alerts"],
+            "TSLA,SPXW,SPY",
+            &["contract_screener", "custom_alerts"],
+        );
+        for (topic, payload, symbol) in [
+            ("contract_screener", r#"{"option_symbol":"TSLA250516C00355000"}"#, Some("TSLA")),
+            ("contract_screener", r#"{"option_symbol":"SPXW  250516C05950000"}"#, Some("SPXW")),
+            ("contract_screener", r#"{"option_symbol":"AAPL250516C00355000"}"#, None),
+            ("contract_screener", r#"{"option_symbol":"TSLA"}"#, None),
+            (
+                "custom_alerts",
+                r#"{"symbol":"TSLA250516C00355000","symbol_type":"option_chain"}"#,
+                Some("TSLA"),
+            ),
+            ("custom_alerts", r#"{"symbol":"SPY","symbol_type":"stock"}"#, Some("SPY")),
+            ("custom_alerts", r#"{"symbol":null}"#, None),
+        ] {
+            let full = format!("uw:ws:{topic}");
+            let expected = [Some(full.clone()), symbol.map(|symbol| format!("{full}:{symbol}"))];
+            let expected: Vec<String> = expected.into_iter().flatten().collect();
+            assert_eq!(streams(&mut router, topic, payload), expected, "{payload}");
+        }
+    }
+
     #[test]
     fn every_event_of_a_global_channel_has_one_shard() {
         let mut router = router(&["flow-alerts"], "*", &["flow-alerts"]);
@@ -277,7 +348,7 @@ mod tests {
             .map(|n| {
                 let payload = format!(r#"{{"ticker":"T{n}"}}"#);
                 match router.route_of("flow-alerts", &RoutingFields::read(&payload).unwrap(), payload.len()) {
-                    Routing::To(route) => route.shard,
+                    Routing::To { route, .. } => route.shard,
                     other => unreachable!("{other:?}"),
                 }
             })

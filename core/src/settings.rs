@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::channel::others::USUAL_CAP;
 use crate::event::{Channel, RestKey, Symbol, Topic};
 
 /// A string that is never shown: not in logs, errors, panics or `Debug`.
@@ -66,9 +67,6 @@ pub struct PlanSettings {
     pub max_joins_per_connection: usize,
 }
 
-/// Default cap of the streams of channels outside the table, in entries.
-const UNKNOWN_CAP: u64 = 5_000;
-
 /// Keys written to Redis, and their bounds.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
@@ -113,7 +111,7 @@ impl KeySettings {
     #[must_use]
     pub fn maxlen_of(&self, channel: &Channel) -> u64 {
         let own = self.maxlen_by_channel.iter().find(|(named, _)| named == channel).map(|(_, cap)| *cap);
-        own.or(self.maxlen).unwrap_or(channel.spec().map_or(UNKNOWN_CAP, |spec| spec.cap))
+        own.or(self.maxlen).unwrap_or(channel.spec().map_or(USUAL_CAP, |spec| spec.cap))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use uw_websocket_core::event::{Channel, Symbol};
+use uw_websocket_core::event::{Channel, Family, Symbol};
 
 use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
@@ -304,7 +304,8 @@ impl Feed {
 
 /// Whether events are rows of a table, which the feed restates in bursts.
 fn is_in_rows(channel: &str) -> bool {
-    Channel::parse(channel).is_ok_and(|channel| channel.spec().is_some_and(|spec| spec.map.is_some()))
+    Channel::parse(channel)
+        .is_ok_and(|channel| channel.family() == Family::Gex && channel.frame().map_key().is_some())
 }
 
 /// Builds the start of a frame: `["topic",`.

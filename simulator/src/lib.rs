@@ -37,7 +37,9 @@ pub use handle::{Simulator, SimulatorHandle};
 pub use handshake::HandshakeRequest;
 pub use misbehaviour::{Alteration, InvalidMisbehaviour, Kind, Misbehaviour, OddFrame, Window};
 pub use options::{InvalidRate, Rate, SimulatorOptions, Spread, Waves};
-pub use recording::{InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording};
+pub use recording::{
+    InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording, is_acknowledgement,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,14 @@
-//! Recordings: frames of `["topic",payload]`, one per line, and how fast they are sent.
+//! Recordings: frames, and how fast they are sent.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
+use futures_util::stream::LocalBoxStream;
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
 /// Pace of a recording.
@@ -98,29 +95,9 @@ impl Recording {
     pub(super) fn open(&self) -> io::Result<RecordedFrames> {
         (self.open)()
     }
-
-    /// Takes the frames of a file, one per line; acknowledgements and lines that are not events are left out.
-    #[must_use]
-    pub fn of_file(path: PathBuf, pace: RecordedPace, repeat: bool) -> Recording {
-        let open = move || -> io::Result<RecordedFrames> {
-            let lines = BufReader::new(File::open(&path)?).lines();
-            let frames = lines.filter_map(|line| line.map(|line| RecordedFrame::parse(&line)).transpose());
-            Ok(stream::iter(frames).boxed_local())
-        };
-        Recording::new(open, pace, repeat)
-    }
 }
 
 impl RecordedFrame {
-    /// Parses a text frame; returns `None` for anything but an event.
-    #[must_use]
-    pub fn parse(line: &str) -> Option<RecordedFrame> {
-        let (topic, payload): (String, &RawValue) = serde_json::from_str(line.trim()).ok()?;
-        let payload = payload.get();
-        let is_event = payload.starts_with('{') && !Ack::is(payload);
-        is_event.then(|| RecordedFrame { topic, payload: payload.into(), received_ms: None })
-    }
-
     /// Returns the time of receipt, or else of the event, in Unix milliseconds.
     pub(super) fn time_ms(&self) -> Option<u64> {
         if self.received_ms.is_some() {
@@ -144,10 +121,10 @@ struct Ack {
     _response: Value,
 }
 
-impl Ack {
-    fn is(payload: &str) -> bool {
-        serde_json::from_str::<Ack>(payload).is_ok()
-    }
+/// Returns whether a payload is the answer to a join.
+#[must_use]
+pub fn is_acknowledgement(payload: &str) -> bool {
+    serde_json::from_str::<Ack>(payload).is_ok()
 }
 
 #[cfg(test)]
@@ -155,15 +132,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acknowledgements_and_broken_lines_are_no_events() {
-        assert_eq!(RecordedFrame::parse(r#"["gex:SPY",{"response":{},"status":"ok"}]"#), None);
-        assert_eq!(RecordedFrame::parse(r#"{"error":"x"}"#), None);
-        assert_eq!(RecordedFrame::parse("nonsense"), None);
-        let frame = RecordedFrame::parse(r#"["gex:SPY",{"price":"1.20", "b":[]}]"#).unwrap();
-        assert_eq!(
-            (frame.topic.as_str(), frame.payload.as_slice()),
-            ("gex:SPY", br#"{"price":"1.20", "b":[]}"#.as_slice())
-        );
+    fn an_acknowledgement_has_a_status_and_a_response() {
+        assert!(is_acknowledgement(r#"{"response":{},"status":"ok"}"#));
+        assert!(!is_acknowledgement(r#"{"status":"ok"}"#) && !is_acknowledgement("nonsense"));
     }
 
     #[test]

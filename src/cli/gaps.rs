@@ -20,30 +20,29 @@ use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
 
 use super::complain;
+use super::moments::Moment;
 use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
 use crate::service::ledger_places;
-use crate::settings::{Settings, units};
+use crate::settings::Settings;
 
 /// Entries per query: some hundred KiB, which Redis returns in a millisecond.
 const PAGE: usize = 1000;
 /// Interval between queries when following the ledger.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
-/// The longest `--since`.
-const EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What to print.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Times are UTC. What is missing at this moment comes last, with `open` for its end.\n\
+    after_help = "Times are UTC. Where there is no gap, that is said on stderr. What is missing at this moment comes last, with `open` for its end.\n\
     Exit code 69 if Redis (REDIS_URL) is not reachable.\n\n\
     Example: uw-websocket gaps --since 1d --family trades\n\
     Example: uw-websocket gaps --json | jq -r 'select(.reason == \"crash\") | .from'"
 )]
 pub(super) struct GapsArgs {
-    /// Only gaps that ended within this time: 90m, 6h, 1d
-    #[arg(long, value_name = "DURATION", value_parser = |text: &str| units::duration(text, &(Duration::ZERO..=EVER)))]
-    since: Option<Duration>,
+    /// Only gaps that ended so long ago at most (90m, 1d), or after a time (2025-05-16T14:30:00Z, 2025-05-16)
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
+    since: Option<Moment>,
     /// Only gaps of this family of channels
     #[arg(long, value_parser = |text: &str| parse_family(text).ok_or_else(families))]
     family: Option<Family>,
@@ -90,7 +89,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     }
     let mut post = GapPublisher::new(address.clone(), &actors.keys.prefix);
     let mut printer =
-        Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), rows: 0 };
+        Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), has_printed: false };
     // an entry's ID is never before the end of its gap
     let mut last = EntryId { ms: printer.since / 1000, seq: 0 };
     printer.print_after(&mut post, &mut last).await?;
@@ -99,6 +98,9 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
         printer.open(gap)?;
     }
     printer.out.flush()?;
+    if !printer.has_printed && !args.json {
+        complain(&args.none_found(printer.since));
+    }
     if !args.follow {
         return Ok(());
     }
@@ -142,8 +144,18 @@ impl GapsArgs {
     }
 
     fn since_us(&self, now: u64) -> u64 {
-        let since = self.since.map(|since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        since.map_or(0, |since| now.saturating_sub(since))
+        self.since.map_or(0, |since| since.unix_ms(now / 1000).saturating_mul(1000))
+    }
+
+    /// Describes a search without a result: `no gaps of family news since 2025-05-16T14:30:00 UTC`.
+    fn none_found(&self, since_us: u64) -> String {
+        let family = self.family.map(|family| format!(" of family {}", family.name())).unwrap_or_default();
+        let reason = self.reason.map(|reason| format!(" for {}", reason.label())).unwrap_or_default();
+        let since = match since_us {
+            0 => " on record".to_owned(),
+            _ => format!(" since {} UTC", utc_to_second(since_us)),
+        };
+        format!("no gaps{family}{reason}{since}")
     }
 }
 
@@ -152,7 +164,7 @@ struct Printer<'a, W> {
     args: &'a GapsArgs,
     since: u64,
     out: W,
-    rows: u64,
+    has_printed: bool,
 }
 
 /// A closed or open gap, as printed by `--json`: an open one has neither `id` nor `to`.
@@ -215,10 +227,9 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn row(&mut self, columns: [&str; 8]) -> io::Result<()> {
-        if self.rows == 0 {
+        if !std::mem::replace(&mut self.has_printed, true) {
             write_line(&mut self.out, format_args!("{}", aligned(HEAD)))?;
         }
-        self.rows += 1;
         write_line(&mut self.out, format_args!("{}", aligned(columns)))
     }
 }

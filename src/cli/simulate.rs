@@ -14,6 +14,8 @@ use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
 use super::complain;
+use super::replay::file::Contents;
+use super::replay::wanted::Wanted;
 use crate::escape::write_line;
 use crate::exit::Exit;
 use uw_websocket_simulator::{
@@ -75,8 +77,8 @@ pub(super) struct SimulateArgs {
     /// Makes everything but the times reproducible
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Send the frames of a file (one per line) instead of generated events
-    #[arg(long, value_name = "FRAMES.jsonl")]
+    /// Send the events of a file instead of generated ones: frames as sent by the vendor, `tail --json` or `spool export`, one per line
+    #[arg(long, value_name = "EVENTS.jsonl")]
     file: Option<PathBuf>,
     /// How fast to send the file: `recorded` (by its time fields), `10x`, `500/s` or `max`
     #[arg(long, default_value = "recorded", requires = "file")]
@@ -124,7 +126,10 @@ enum SpreadArg {
 /// Why the simulator could not run.
 #[derive(Debug, Error)]
 enum SimulateError {
-    /// The address is in use or not local, or the file cannot be opened.
+    /// The file cannot be read, or a line of it is no event.
+    #[error("{file}: {1}", file = .0.display())]
+    File(PathBuf, io::Error),
+    /// The address is in use or not local, or the file is gone.
     #[error("cannot start the simulator on {listen}: {source}")]
     Start {
         /// The address.
@@ -145,10 +150,18 @@ fn symbol(text: &str) -> Result<Symbol, String> {
 }
 
 impl SimulateArgs {
-    fn options(self) -> SimulatorOptions {
+    /// Reads the file once, so that a line that is no event is reported at the start.
+    fn recording(&self) -> Result<Option<Recording>, SimulateError> {
+        let Some(path) = self.file.clone() else { return Ok(None) };
+        let contents = Contents::survey(&path, &Wanted::default())
+            .map_err(|error| SimulateError::File(path.clone(), error))?;
+        let open = move || contents.open(&path, Wanted::default());
+        Ok(Some(Recording::new(open, self.pace, self.repeat)))
+    }
+
+    fn options(self, recording: Option<Recording>) -> SimulatorOptions {
         let usual = SimulatorOptions::default();
         let waves = Waves { every: Duration::from_secs(self.wave_seconds.into()), rows: self.wave_rows };
-        let recording = self.file.map(|file| Recording::of_file(file, self.pace, self.repeat));
         SimulatorOptions {
             listen: self.listen,
             token: self.token.map(Secret::new),
@@ -184,7 +197,10 @@ pub(super) fn run(args: SimulateArgs) -> Exit {
         Ok(()) => Exit::Clean,
         Err(error) => {
             complain(&error.to_string());
-            Exit::Failed
+            match error {
+                SimulateError::File(_, error) if error.kind() == io::ErrorKind::InvalidData => Exit::BadInput,
+                _ => Exit::Failed,
+            }
         }
     }
 }
@@ -193,8 +209,9 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Signals)?;
     let listen = args.listen;
-    let simulator =
-        Simulator::start(args.options()).map_err(|source| SimulateError::Start { listen, source })?;
+    let recording = args.recording()?;
+    let simulator = Simulator::start(args.options(recording))
+        .map_err(|source| SimulateError::Start { listen, source })?;
     print_lines(&[format!("listening on {}", simulator.url())])?;
     let started = Instant::now();
     watch(&simulator, &mut interrupt, &mut terminate).await;
@@ -278,7 +295,7 @@ mod tests {
     }
 
     fn options(line: &str) -> SimulatorOptions {
-        Command::try_parse_from(line.split(' ')).unwrap().args.options()
+        Command::try_parse_from(line.split(' ')).unwrap().args.options(None)
     }
 
     #[test]

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::client::READ_LIMIT;
-use super::server::{Site, serve};
+use super::server::{Kind, Site, serve};
 
 /// Maximum wait for the end of the thread, which takes milliseconds unless the machine hangs.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
@@ -54,10 +54,7 @@ pub(super) struct Listener {
 impl Listener {
     /// Binds `addr` (port 0 chooses one) and serves `site` from then on.
     pub(super) fn start(addr: SocketAddr, site: Site) -> Result<Listener, HttpError> {
-        let bind_error = |source| HttpError::Bind { addr, purpose: site.kind.purpose(), source };
-        let listener = TcpListener::bind(addr).map_err(bind_error)?;
-        let local_addr = listener.local_addr().map_err(bind_error)?;
-        bound_buffers(&listener).map_err(bind_error)?;
+        let (listener, local_addr) = bind(addr, site.kind)?;
         let (stop, stopped) = oneshot::channel();
         let (alive, ended) = mpsc::channel();
         let (name, log) = (site.kind.purpose().to_lowercase(), site.log.clone());
@@ -81,6 +78,16 @@ impl Listener {
     pub(super) fn tell_to_stop(&mut self) {
         self.stop.take();
     }
+}
+
+/// Binds `addr`; also returns it with the actual port.
+pub(super) fn bind(addr: SocketAddr, kind: Kind) -> Result<(TcpListener, SocketAddr), HttpError> {
+    let bound = TcpListener::bind(addr).and_then(|listener| {
+        bound_buffers(&listener)?;
+        let local_addr = listener.local_addr()?;
+        Ok((listener, local_addr))
+    });
+    bound.map_err(|source| HttpError::Bind { addr, purpose: kind.purpose(), source })
 }
 
 /// Bounds the kernel's buffers of every accepted connection: their memory is charged to the container of the service, and by

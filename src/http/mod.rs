@@ -13,6 +13,7 @@ mod guard;
 mod head;
 pub mod health;
 pub mod history;
+mod last_minute;
 mod listener;
 pub mod metrics;
 mod page;
@@ -94,6 +95,15 @@ impl HttpSide {
     pub fn stop(self) {
         drop(self);
     }
+}
+
+/// Binds the configured addresses for a moment, as the start does; returns each with the result.
+pub(crate) fn try_addresses(settings: &HttpSettings) -> Vec<(SocketAddr, Result<(), HttpError>)> {
+    let addresses = [(settings.addr, Kind::Http), (settings.probe_addr, Kind::Probes)];
+    let configured = addresses.into_iter().filter_map(|(addr, kind)| Some((addr?, kind)));
+    // all are held until the last was tried: two may be the same
+    let bound: Vec<_> = configured.map(|(addr, kind)| (addr, listener::bind(addr, kind))).collect();
+    bound.into_iter().map(|(addr, bound)| (addr, bound.map(drop))).collect()
 }
 
 impl Drop for HttpSide {

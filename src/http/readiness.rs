@@ -131,7 +131,11 @@ pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
     match observations.lease.state.get() {
         LeaseState::Held => {}
         LeaseState::Unconfirmed => {
-            let detail = "Redis has not confirmed that no other instance is the owner";
+            let mut detail = "Redis has not confirmed that no other instance is the owner".to_owned();
+            if let Some(error) = &*lock(&observations.lease.last_error) {
+                detail.push_str(": ");
+                detail.push_str(error);
+            }
             reasons.push(Reason::new(ReasonCode::Lease, "lease", detail));
         }
         LeaseState::Standby => {
@@ -150,7 +154,14 @@ pub fn readiness(observations: &Observations, now: Instant) -> Vec<Reason> {
     }
     for (shard, writer) in observations.writers.iter().enumerate() {
         reasons.extend(redis_reason(shard, writer));
+        if let Some(error) = &*lock(&writer.snapshots.fault) {
+            let detail = format!("Redis takes no hashes: {error}");
+            reasons.push(Reason::new(ReasonCode::Redis, format!("snapshots of shard {shard}"), detail));
+        }
         reasons.extend(spool_reason(shard, writer));
+    }
+    if let Some(error) = observations.gaps.fault() {
+        reasons.push(Reason::new(ReasonCode::Redis, "ledger", format!("Redis takes no gaps: {error}")));
     }
     reasons
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use uw_websocket_actors::observation::{Observations, lock, unix_micros};
 
 use super::history::{Counts, History};
+use super::last_minute::LastMinute;
 use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::escape;
@@ -15,25 +16,28 @@ use crate::escape;
 pub(super) struct Source {
     observations: Arc<Observations>,
     history: Mutex<History>,
+    latencies: Mutex<LastMinute>,
 }
 
 impl Source {
     /// Creates a source whose rates begin at `now`.
     pub(super) fn new(observations: Arc<Observations>, now: Instant) -> Source {
         let history = Mutex::new(History::new(Counts::read(&observations, now)));
-        Source { observations, history }
+        let latencies = Mutex::new(LastMinute::new(now, observations.writers.len()));
+        Source { observations, history, latencies }
     }
 
-    /// Records the counts for the rates; to be called about once per second.
+    /// Records the counts for rates and latencies; to be called about once per second.
     pub(super) fn note(&self, now: Instant) {
         lock(&self.history).note(Counts::read(&self.observations, now));
+        lock(&self.latencies).note(&self.observations, now);
     }
 
     /// Renders the current status as JSON on one line.
     pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
-        let history = lock(&self.history);
+        let (history, latencies) = (lock(&self.history), lock(&self.latencies));
         let snapshot = Snapshot::take(&self.observations, unix_micros());
-        escape::json(&Status::of(&snapshot, &history)).map(String::into_bytes)
+        escape::json(&Status::of(&snapshot, &history, &latencies)).map(String::into_bytes)
     }
 }
 

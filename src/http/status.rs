@@ -15,7 +15,7 @@ use serde::Serialize;
 use uw_websocket_actors::observation::{
     ChannelObservation, LeaseState, MasterObservation, Observations, RedisFacts, lock,
 };
-use uw_websocket_core::calendar;
+use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
 
 use self::channel::{ChannelStatus, totals};
@@ -23,6 +23,7 @@ use self::connection::ConnectionStatus;
 use self::writer::WriterStatus;
 use super::health::health;
 use super::history::{History, STEP};
+use super::last_minute::LastMinute;
 use super::readiness::{Reason, readiness};
 use super::snapshot::{Snapshot, resident_bytes};
 
@@ -95,18 +96,24 @@ struct MarketStatus {
     state: &'static str,
     /// Time of the next change of state.
     until: Option<String>,
+    /// Whether any product that is joined trades, also in extended hours.
+    trading: bool,
+    /// Time at which that changes.
+    trading_changes: Option<String>,
 }
 
 impl<'s> Status<'s> {
     /// Derives the status from the snapshot.
-    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History) -> Status<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot<'_>, history: &History, latencies: &LastMinute) -> Status<'s> {
         let observations = snapshot.observations;
         let reasons = readiness(observations, Instant::now());
         let redis_up = observations.redis_up();
         let newest = snapshot.channels.iter().filter_map(|channel| channel.last_event_at.get()).max();
         let connection = |connection| ConnectionStatus::of(connection, snapshot);
         let channel = |(n, counts)| ChannelStatus::of(counts, history.rates(n), snapshot);
-        let writer = |(n, writer)| WriterStatus::of(n, writer, history.writing(n), snapshot);
+        let writer = |(n, writer)| {
+            WriterStatus::of(n, writer, history.writing(n), &latencies.latencies(n, writer), snapshot)
+        };
         Status {
             service: observations,
             now: iso_utc(snapshot.now),
@@ -121,7 +128,7 @@ impl<'s> Status<'s> {
                 master: &observations.redis.master,
                 forecast_bytes: observations.redis.forecast_bytes.get().copied(),
             },
-            market: MarketStatus::at(snapshot.now / 1_000),
+            market: MarketStatus::at(snapshot.now / 1_000, &observations.products()),
             totals: totals(&snapshot.channels),
             conserved: snapshot.channels.iter().all(ChannelObservation::is_conserved),
             history_step_seconds: STEP.as_secs(),
@@ -135,8 +142,10 @@ impl<'s> Status<'s> {
 }
 
 impl MarketStatus {
-    fn at(unix_ms: u64) -> MarketStatus {
+    fn at(unix_ms: u64, products: &Products) -> MarketStatus {
         MarketStatus {
+            trading: products.is_trading(unix_ms),
+            trading_changes: products.next_change(unix_ms).map(|at| iso_utc(at * 1_000)),
             state: calendar::market_state(unix_ms).word(),
             until: calendar::market_state_until(unix_ms).map(|at| iso_utc(at * 1_000)),
         }

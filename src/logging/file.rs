@@ -22,13 +22,8 @@ const NAMES_PER_SECOND: u32 = 100;
 ///
 /// The file is always new: an existing one, including a link, may belong to another user.
 pub(super) fn create(dir: &Path, now: Timestamp) -> io::Result<File> {
-    match fs::symlink_metadata(dir) {
-        Ok(link) if link.is_symlink() && !may_link(link.uid(), geteuid().as_raw()) => {
-            let planted = format!("is a link of user {}, which is not followed", link.uid());
-            return Err(io::Error::new(ErrorKind::PermissionDenied, planted));
-        }
-        _ => private::create_folder(dir)?,
-    }
+    refuse_planted(dir)?;
+    private::create_folder(dir)?;
     let stem = format!("{PREFIX}{}", now.strftime("%Y%m%d_%H%M%S"));
     let first = format!("{stem}{SUFFIX}");
     let later = (1..NAMES_PER_SECOND).map(|n| format!("{stem}_{n}{SUFFIX}"));
@@ -40,6 +35,17 @@ pub(super) fn create(dir: &Path, now: Timestamp) -> io::Result<File> {
         }
     }
     Err(taken)
+}
+
+/// Refuses a folder that is a link of another user.
+pub(crate) fn refuse_planted(dir: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(dir) {
+        Ok(link) if link.is_symlink() && !may_link(link.uid(), geteuid().as_raw()) => {
+            let planted = format!("is a link of user {}, which is not followed", link.uid());
+            Err(io::Error::new(ErrorKind::PermissionDenied, planted))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns whether a path is that of a log file.

@@ -8,6 +8,7 @@ use slog_json::Json;
 use slog_term::FullFormat;
 
 use super::lines::WholeLines;
+use super::ordered::Ordered;
 use super::outputs::Output;
 use super::people::Lines;
 use crate::escape::json_escaped;
@@ -18,29 +19,29 @@ pub(super) enum Format {
     /// One object per line: `ts`, `level`, `msg`, then the keys.
     Json,
     /// For people.
-    LeadershipTerm { colours: bool },
+    Term { colours: bool },
 }
 
 impl Format {
     pub(super) fn without_colours(self) -> Format {
         match self {
             Format::Json => Format::Json,
-            Format::LeadershipTerm { .. } => Format::LeadershipTerm { colours: false },
+            Format::Term { .. } => Format::Term { colours: false },
         }
     }
 
     /// Creates a drain that writes such lines to `out`.
     pub(super) fn output(self, out: impl Write + Send + 'static) -> Output {
-        match self {
+        let output: Output = match self {
             Format::Json => Box::new(json(WholeLines::new(out, json_escaped))),
-            Format::LeadershipTerm { colours } => Box::new(
+            Format::Term { colours } => Box::new(
                 // escaped by value: the colours must stay
                 FullFormat::new(Lines::new(WholeLines::new(out, |line| line.into()), colours))
                     .use_custom_timestamp(|out| write!(out, "{:.3}", Timestamp::now()))
-                    .use_original_order()
                     .build(),
             ),
-        }
+        };
+        Box::new(Ordered::new(output, self == Format::Json))
     }
 }
 

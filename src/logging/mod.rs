@@ -8,12 +8,15 @@
 mod file;
 mod format;
 mod lines;
+mod ordered;
 mod outputs;
 mod panics;
 mod people;
 mod redacted;
+mod rotation;
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
@@ -29,8 +32,9 @@ use crate::settings::{LogFormat, LogSettings};
 use format::Format;
 use outputs::{CountLost, Output, Outputs};
 use redacted::Redacted;
+use rotation::Rotation;
 
-pub(crate) use file::is_log;
+pub(crate) use file::{is_log, refuse_planted};
 pub use panics::log_panics;
 pub use uw_websocket_actors::error_chain::ErrorChain;
 
@@ -55,6 +59,12 @@ pub enum LoggingError {
     },
 }
 
+impl LoggingError {
+    pub(crate) fn of_folder(dir: &Path, source: io::Error) -> LoggingError {
+        LoggingError::File { dir: dir.display().to_string(), source }
+    }
+}
+
 /// The running log. Dropping it writes the queued records, for at most 750 ms; later records are lost.
 pub struct Logging {
     /// The root logger, labelled with the environment.
@@ -75,12 +85,12 @@ impl Logging {
         let format = match settings.format {
             LogFormat::Json => Format::Json,
             LogFormat::Auto if !is_terminal => Format::Json,
-            LogFormat::Auto | LogFormat::LeadershipTerm => Format::LeadershipTerm { colours: is_terminal },
+            LogFormat::Auto | LogFormat::Term => Format::Term { colours: is_terminal },
         };
         let mut outputs = vec![format.output(io::stdout())];
         if let Some(dir) = &settings.dir {
-            let failed = |source| LoggingError::File { dir: dir.display().to_string(), source };
-            let file = file::create(dir, jiff::Timestamp::now()).map_err(failed)?;
+            let file = Rotation::begin(dir, jiff::Timestamp::now);
+            let file = file.map_err(|source| LoggingError::of_folder(dir, source))?;
             outputs.push(format.without_colours().output(file));
         }
         Ok(Logging::over(outputs, settings.level, environment, redactor))

@@ -70,21 +70,40 @@ fn json_is_one_object_a_line_with_time_level_and_message_first() {
 
 #[test]
 fn lines_for_people_have_utc_milliseconds_and_no_colours_unless_asked() {
-    let text =
-        logged(Format::LeadershipTerm { colours: false }, |log| info!(log, "joined"; "channel" => "price"));
+    let text = logged(Format::Term { colours: false }, |log| info!(log, "joined"; "channel" => "price"));
     let (time, rest) = text.split_once(' ').unwrap();
     assert_eq!(time.len(), "2025-10-04T19:45:10.123Z".len(), "{text}");
     assert!(time.ends_with('Z'));
-    assert_eq!(rest, "INFO joined, environment: test, channel: price\n");
-    assert!(
-        logged(Format::LeadershipTerm { colours: true }, |log| info!(log, "joined")).contains("\x1b[32mINFO")
-    );
+    assert_eq!(rest, "INFO joined, channel: price, environment: test\n");
+    assert!(logged(Format::Term { colours: true }, |log| info!(log, "joined")).contains("\x1b[32mINFO"));
+}
+
+/// What a component logs.
+fn retry(log: &Logger) {
+    let log = log.new(o!("component" => "connection", "connection" => "prices"));
+    info!(log, "retry"; "attempt" => 3, "seconds" => 6.514_217_3, "events" => None::<u64>, "error" => "away");
+}
+
+#[test]
+fn keys_come_as_they_are_written_with_their_component_before_and_the_environment_last() {
+    let text = logged(Format::Json, retry);
+    let (_, keys) = text.split_once(r#""msg":"retry","#).unwrap();
+    let expected = r#""component":"connection","connection":"prices","attempt":3,"seconds":6.514,"events":null,"error":"away","environment":"test"}"#;
+    assert_eq!(keys.trim_end(), expected);
+}
+
+#[test]
+fn people_read_rounded_numbers_and_no_word_for_nothing() {
+    let text = logged(Format::Term { colours: false }, retry);
+    let (_, line) = text.split_once("INFO ").unwrap();
+    let expected = "retry, component: connection, connection: prices, attempt: 3, seconds: 6.514, error: away, environment: test\n";
+    assert_eq!(line, expected);
 }
 
 #[test]
 fn control_characters_from_outside_are_escaped_for_people() {
     let text = logged(
-        Format::LeadershipTerm { colours: false },
+        Format::Term { colours: false },
         |log| info!(log, "refused"; "text" => "a\nb\x1b[2J\u{9b}\u{202e}c"),
     );
     assert_eq!(text.lines().count(), 1);
@@ -103,7 +122,7 @@ fn control_characters_from_outside_are_escaped_in_json() {
 
 #[test]
 fn secrets_are_masked_in_messages_and_values() {
-    for format in [Format::Json, Format::LeadershipTerm { colours: true }] {
+    for format in [Format::Json, Format::Term { colours: true }] {
         let secret = "hidden".to_owned(); // a literal would be taken for our own word
         let text = logged(format, |log| {
             info!(log, "is {secret} here"; "url" => "ws://h/?token=abc", "value" => "hidden");

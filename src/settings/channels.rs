@@ -1,7 +1,9 @@
 //! The lists of channels and symbols. An error states the valid form for all invalid items of a list; it repeats items
 //! verbatim and in full, so that a misplaced secret is still recognised and masked.
 
-use uw_websocket_core::event::{Channel, Scope, Symbol, Topic};
+use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::event::{Channel, Symbol, Topic};
+use uw_websocket_core::plan::listed;
 use uw_websocket_core::settings::{ChannelChoice, Targets};
 
 /// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
@@ -9,6 +11,9 @@ const MAX_CHOICES: usize = 255;
 
 /// Minimum similarity to a known channel's name, 0 to 1, for an unknown one to be considered a typo.
 const SLIP: f64 = 0.8;
+/// Minimum length of a name in which a single wrong, missing, additional or swapped letter is a typo: of shorter ones
+/// a quarter would be wrong, and many names differ by that.
+const SLIP_LENGTH: usize = 4;
 
 /// Reads `CHANNELS`: each item a channel, or a channel with a symbol.
 pub(super) fn choices(text: &str) -> Result<Vec<ChannelChoice>, String> {
@@ -56,18 +61,31 @@ pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
     let Channel::Other(name) = channel else { return None };
     let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
     let best = Channel::known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&best) >= SLIP).then_some(best)
+    let is_one_letter = name.len() >= SLIP_LENGTH && strsim::damerau_levenshtein(best.name(), name) == 1;
+    (is_one_letter || likeness(&best) >= SLIP).then_some(best)
 }
 
 fn choice(item: &str) -> Result<ChannelChoice, String> {
     let Some((name, ticker)) = item.split_once(':') else {
-        return Ok(ChannelChoice::Channel(channel(item)?));
+        let channel = channel(item)?;
+        if channel.spec().is_some_and(|spec| spec.forms == JoinForms::Contract) {
+            return Err(format!(
+                "`{item}`: {channel} exists with a contract only, such as {channel}:ESZ6; {channel}_trades has all"
+            ));
+        }
+        return Ok(ChannelChoice::Channel(channel));
     };
     let channel = channel(name.trim())?;
-    if channel.spec().is_some_and(|spec| spec.scope == Scope::Global) {
-        return Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"));
+    let symbol = symbol(ticker.trim())?;
+    match channel.spec() {
+        Some(spec) if spec.forms == JoinForms::Plain => {
+            Err(format!("`{item}`: {channel} exists for all symbols only, name it without one"))
+        }
+        Some(spec) if !channel.exists_for(symbol.as_str()) => {
+            Err(format!("`{item}`: {channel} exists for {} only", listed(spec.tickers)))
+        }
+        _ => Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol), channel })),
     }
-    Ok(ChannelChoice::Topic(Topic { symbol: Some(symbol(ticker.trim())?), channel }))
 }
 
 /// A channel's name. One that differs from a known name only by case or by `-` for `_` is a mistake, not a new channel.
@@ -138,13 +156,23 @@ mod tests {
     #[test]
     fn a_channel_may_have_a_symbol_of_its_own() {
         assert_eq!(names("option_trades:spxw,option_trades"), ["option_trades:SPXW", "option_trades"]);
-        assert_eq!(names("lit_trades:SPY"), ["lit_trades:SPY"]);
+        assert_eq!(names("something_new:SPY"), ["something_new:SPY"]);
     }
 
     #[test]
     fn a_global_channel_takes_no_symbol() {
         assert!(choices("flow-alerts:SPY").unwrap_err().contains("for all symbols only"));
         assert!(choices("news:SPY").is_err());
+        assert!(choices("lit_trades:SPY").unwrap_err().contains("for all symbols only"));
+    }
+
+    #[test]
+    fn a_form_that_does_not_exist_is_refused_with_what_does() {
+        let bare = choices("futures").unwrap_err();
+        assert!(bare.contains("futures:ESZ6") && bare.contains("futures_trades"), "{bare}");
+        assert_eq!(names("futures:esz6,futures_trades"), ["futures:ESZ6", "futures_trades"]);
+        assert!(choices("periscope:SPY").unwrap_err().contains("exists for SPX, VIX, XSP and NANOS only"));
+        assert_eq!(names("periscope:spx"), ["periscope:SPX"]);
     }
 
     #[test]
@@ -229,7 +257,18 @@ mod tests {
             probably_meant(&Channel::parse("option_trade").unwrap()),
             Some(Channel::parse("option_trades").unwrap())
         );
-        assert_eq!(probably_meant(&Channel::parse("lit_trades").unwrap()), None);
+        for (slip, meant) in [
+            ("newz", "news"),
+            ("nesw", "news"),
+            ("new", ""),
+            ("pric", "price"),
+            ("prices", "price"),
+            ("dex", ""),
+        ] {
+            let found = probably_meant(&Channel::parse(slip).unwrap());
+            assert_eq!(found.as_ref().map_or("", Channel::name), meant, "{slip}");
+        }
+        assert_eq!(probably_meant(&Channel::parse("dark_pool").unwrap()), None);
         assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);
     }
 }

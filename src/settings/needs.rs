@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slog::Level;
 use url::Url;
-use uw_websocket_core::event::Channel;
+use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
 
@@ -55,10 +55,23 @@ pub(super) fn joins_that_fit(
     let plan = PlanSettings { channels, targets, max_connections, max_joins_per_connection };
     if let Err(error) = plan::plan(&plan) {
         let name = match error {
-            PlanError::JoinedTwice { .. } => "CHANNELS",
-            PlanError::TooManyJoins { .. } | PlanError::Nothing => "TARGET_SYMBOLS",
+            PlanError::JoinedTwice { .. } | PlanError::NoPlainForm { .. } => "CHANNELS",
+            PlanError::TooManyJoins { .. } | PlanError::NoTicker { .. } | PlanError::Nothing => {
+                "TARGET_SYMBOLS"
+            }
         };
         checks.mistake(name, error.to_string());
+    } else {
+        for (channel, symbols) in plan::left_out(&plan) {
+            let tickers = channel.spec().map_or(&[][..], |spec| spec.tickers);
+            let symbols: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+            let advice = format!(
+                "{channel} exists for {} only: it is not joined for {}",
+                plan::listed(tickers),
+                plan::listed(&symbols)
+            );
+            checks.warn("TARGET_SYMBOLS", advice);
+        }
     }
     for channel in plan.channels.iter().map(channel_of) {
         if let Some(meant) = channels::probably_meant(channel) {

@@ -35,5 +35,5 @@ pub enum LogFormat {
     /// One JSON object per line.
     Json,
     /// For people.
-    LeadershipTerm,
+    Term,
 }

@@ -330,3 +330,20 @@ fn a_misspelt_name_is_told_beside_the_mistake_that_it_causes() {
     assert!(lines[0].starts_with("SPOOL_MODE=foo: "), "{text}");
     assert!(lines[1].starts_with("TARGET_SYMBOL: ") && lines[1].contains("TARGET_SYMBOLS"), "{text}");
 }
+
+#[test]
+fn tickers_that_a_channel_does_not_exist_for_are_warned_of_and_none_left_is_a_mistake() {
+    let settings = load(&[("CHANNELS", "periscope,price"), ("TARGET_SYMBOLS", "SPY,SPX,QQQ")]);
+    let warnings: Vec<String> = settings.warnings.iter().map(|warning| warning.advice.to_string()).collect();
+    let advice = "periscope exists for SPX, VIX, XSP and NANOS only: it is not joined for SPY and QQQ";
+    assert_eq!(warnings, [advice]);
+    for (channels, targets, says) in [
+        ("periscope,price", "SPY", "of which TARGET_SYMBOLS names none"),
+        ("futures", "SPY", "futures:ESZ6"),
+        ("lit_trades:SPY", "SPY", "for all symbols only"),
+        ("net_flow", "*", "net_flow:SPY"),
+    ] {
+        let errors = mistakes(&[("CHANNELS", channels), ("TARGET_SYMBOLS", targets)]);
+        assert!(errors.contains(says), "{channels} {targets}: {errors}");
+    }
+}

@@ -29,7 +29,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.to_ascii_lowercase().as_str() {
         "auto" => Ok(LogFormat::Auto),
         "json" => Ok(LogFormat::Json),
-        "term" => Ok(LogFormat::LeadershipTerm),
+        "term" => Ok(LogFormat::Term),
         _ => Err("must be auto, json or term".to_owned()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, AsyncConnectionConfig, RedisError};
+use deadpool_redis::redis::{self, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::redis_pool;
@@ -78,7 +78,7 @@ pub struct Link {
     tenure: Tenure,
 }
 
-/// A stream, and the ID after which it is read.
+/// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The stream's key.
@@ -117,9 +117,7 @@ impl Link {
             return Err(unsuitable.into());
         }
         let (endpoint, tenure) = address.locate().await?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE + BLOCK));
+        let config = redis_pool::connection_config(PATIENCE, PATIENCE + BLOCK);
         let client = redis_pool::client(&endpoint, settings)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // a Redis that is loading, or refuses the login, reports it here
@@ -208,6 +206,28 @@ impl Link {
             return Err(LinkError::Replaced);
         }
         Ok(())
+    }
+
+    /// Reads the entries of each place backwards: the latest ones below its ID, latest first, at most `count`, none
+    /// below `since`.
+    pub async fn pages_before(
+        &mut self,
+        places: &[Place],
+        since: EntryId,
+        count: usize,
+    ) -> Result<Vec<Vec<(EntryId, Content)>>, LinkError> {
+        let mut pages = Vec::with_capacity(places.len());
+        for places in places.chunks(ASKED_AT_ONCE) {
+            let mut asked = redis::pipe();
+            for Place { key, after: before } in places {
+                let before = format!("({before}");
+                asked.cmd("XREVRANGE").arg(key).arg(before).arg(since.to_string()).arg("COUNT").arg(count);
+            }
+            for entries in asked.query_async::<Vec<Vec<RawEntry>>>(&mut self.connection).await? {
+                pages.push(entries.into_iter().map(read).collect::<Result<_, _>>()?);
+            }
+        }
+        Ok(pages)
     }
 
     /// Waits for entries at any of the places. Returns the indices of the places with entries, at most `count` each;

@@ -1,9 +1,10 @@
 //! Reads event streams back from Redis: for people (`tail`), and for replaying recorded events (`replay`).
 //!
-//! Names of streams ([`name`]), their selection ([`selection`]), the queries to Redis ([`link`]), and the merged order
-//! of entries ([`merge`]). Nothing is written, and memory is bounded regardless of the contents of Redis: see
-//! [`page_size`].
+//! Names of streams ([`name`]), their selection ([`selection`]) and [`doubts`] about it, the queries to Redis
+//! ([`link`]), and the merged order of entries ([`merge`]). Nothing is written, and memory is bounded regardless of the
+//! contents of Redis: see [`page_size`].
 
+pub mod doubts;
 pub mod link;
 pub mod merge;
 pub mod name;

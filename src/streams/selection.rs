@@ -5,6 +5,7 @@
 //! name.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -43,6 +44,13 @@ impl FromStr for Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.channel)?;
+        self.symbol.iter().try_for_each(|symbol| write!(f, ":{symbol}"))
+    }
+}
+
 impl Pattern {
     /// Selects every event of the configured channels and symbols.
     #[must_use]
@@ -72,6 +80,16 @@ impl Pattern {
     #[must_use]
     pub fn everything() -> Pattern {
         Pattern { channel: "*".to_owned(), symbol: None }
+    }
+
+    /// Returns whether this pattern selects streams of another one, which has no `*`.
+    #[must_use]
+    pub fn may_be_about(&self, other: &Pattern) -> bool {
+        is_like(&self.channel, &other.channel)
+            && match (&self.symbol, &other.symbol) {
+                (None, _) | (Some(_), None) => true,
+                (Some(wanted), Some(symbol)) => is_like(wanted, symbol),
+            }
     }
 
     /// Returns whether events in this stream match the pattern.

@@ -65,17 +65,36 @@ fn status_shows_the_observations() {
     );
     let writer = &status["writers"][0];
     assert_eq!((&writer["state"], &writer["events_per_transaction"]), (&json!("writing"), &json!(2.5)));
+    assert_eq!(writer["stored_last_minute"], 108);
     assert_eq!(
         (&writer["latency_p50_seconds"], &writer["latency_p99_seconds"]),
         (&json!(0.004), &json!(0.05))
     );
     let spool = json!({
-        "events": 7, "bytes": 8000, "oldest_seconds": null, "appended": 108, "append_p50_seconds": 0.001,
-        "append_p99_seconds": 0.0075, "drain_seconds": null, "error": null
+        "events": 7, "bytes": 8000, "limit_bytes": 0, "oldest_seconds": null, "appended": 108, "appended_last_minute": 108, "append_p50_seconds": 0.001,
+        "append_p99_seconds": 0.0075, "drain_seconds": null, "full_seconds": null, "error": null
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
     assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
+}
+
+#[test]
+fn latencies_are_of_the_last_minute_and_the_oldest_event_is_wherever_it_waits() {
+    let observations = in_order();
+    let side = start(&observations);
+    let writer = |n: usize| get(&side, "/api/status").json()["writers"][n].clone();
+    let first = writer(0);
+    assert_eq!((&first["stored_last_minute"], &first["latency_p99_seconds"]), (&json!(0), &json!(null)));
+    assert_eq!(first["oldest_waiting_seconds"], json!(null));
+    observations.writers[0].memory_oldest.set(unix_micros() - 50_000_000);
+    observations.writers[0].spool_oldest.set(unix_micros() - 10_000_000);
+    observations.writers[1].spool_oldest.set(unix_micros() - 90_000_000);
+    assert!(writer(0)["oldest_waiting_seconds"].as_f64().unwrap() >= 50.0);
+    assert!(writer(1)["oldest_waiting_seconds"].as_f64().unwrap() >= 90.0);
+    observations.writers[1].latency.observe(Duration::from_secs(31), 1);
+    let second = writer(1);
+    assert_eq!((&second["stored_last_minute"], &second["latency_p99_seconds"]), (&json!(1), &json!(60.0)));
 }
 
 #[test]
@@ -176,6 +195,8 @@ fn the_market_has_a_state_that_ends() {
     let status = get(&side, "/api/status").json();
     let market = &status["market"];
     assert!(["open", "closed", "holiday"].contains(&market["state"].as_str().unwrap()), "{market}");
+    assert!(market["trading"].is_boolean(), "{market}");
+    assert!(market["trading_changes"].as_str().unwrap() > status["now"].as_str().unwrap(), "{market}");
     assert!(market["until"].as_str().unwrap() > status["now"].as_str().unwrap(), "{market}");
 }
 
@@ -193,6 +214,8 @@ fn gaps_are_counted_by_reason() {
 fn rates_are_known_after_the_first_step() {
     let observations = in_order();
     observations.writers[0].spool_events.set(1_000);
+    let growing = &observations.writers[1];
+    growing.spool_limit.set(11_000);
     let side = start(&observations);
     let status = get(&side, "/api/status").json();
     assert_eq!(status["history_step_seconds"], 5);
@@ -200,6 +223,8 @@ fn rates_are_known_after_the_first_step() {
     observations.channels[0].received.add(50);
     observations.writers[0].events.add(100);
     observations.writers[0].spool_events.set(500);
+    growing.spool_events.set(10);
+    growing.spool_bytes.set(1_000);
 
     let began = Instant::now();
     let status = loop {
@@ -221,5 +246,9 @@ fn rates_are_known_after_the_first_step() {
     let writer = &status["writers"][0];
     assert!(near(&writer["rate_per_second"], 100.0 / step), "{writer}");
     assert!(near(&writer["spool"]["drain_seconds"], step), "{writer}");
-    assert_eq!(status["writers"][1]["spool"]["drain_seconds"], json!(null));
+    assert_eq!(writer["spool"]["full_seconds"], json!(null));
+    let growing = &status["writers"][1]["spool"];
+    assert_eq!(growing["drain_seconds"], json!(null));
+    // 10 events of 100 bytes in a step leave room for 100 more
+    assert!(near(&growing["full_seconds"], 10.0 * step), "{growing}");
 }

@@ -7,8 +7,9 @@ use uw_websocket_core::settings::Secret;
 use uw_websocket_simulator::{Simulator, SimulatorOptions};
 
 use crate::support::feed::{Ack, Refusal};
+use crate::support::redis::free_port;
 use crate::support::service::TOKEN;
-use crate::support::{Feed, RedisServer, Setup, faults};
+use crate::support::{Feed, RedisServer, SOON, Setup, faults};
 
 const UNAUTHORISED: Refusal =
     Refusal { status: "401 Unauthorized", headers: "", body: "the token a-token+that/nobody=may&see is bad" };
@@ -94,6 +95,28 @@ fn the_plan_and_the_forecast_are_printed() {
   ! room            ";
     assert!(memory.starts_with(table), "{memory}");
     assert_says(memory, &["a channel has no bound"]);
+    assert!(!memory.contains("STREAM_RETENTION asks"), "there is no age limit");
+}
+
+#[test]
+fn a_cap_that_keeps_less_than_the_retention_asks_for_is_doubtful_and_so_is_a_misspelt_channel() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("CHANNELS", "price,gex_strike,option_trades,newz");
+    let caps = "REDIS_STREAM_MAXLEN_BY_CHANNEL";
+    let (code, output) = check(&setup.clone().set(caps, "option_trades=0,gex_strike=100000"));
+    assert_eq!(code, Some(0));
+    let says = [
+        "! gex_strike      its cap of 100000 keeps 0.7 hours of trading at the usual rate, STREAM_RETENTION asks for 13.0",
+        "→ REDIS_STREAM_MAXLEN_BY_CHANNEL=gex_strike=1872000, or a shorter STREAM_RETENTION",
+        "! CHANNELS        doubtful",
+        "→ `newz` is not known and stored raw; the nearest known is `news`",
+    ];
+    assert_says(&output, &says);
+    assert!(!output.contains("! price ") && !output.contains("! option_trades "), "{output}");
+    let (_, output) = check(&setup.clone().set(caps, "gex_strike=1872000"));
+    assert!(!output.contains("! gex_strike "), "{output}");
+    let (_, output) = check(&setup.set("STREAM_RETENTION", "30m"));
+    assert!(!output.contains("! gex_strike "), "{output}");
 }
 
 #[test]
@@ -217,7 +240,7 @@ fn a_feed_that_accepts_everybody_and_answers_nothing_is_69() {
 #[test]
 fn a_running_service_is_not_disturbed() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
-    let setup = Setup::new(&feed, &redis);
+    let setup = Setup::new(&feed, &redis).set("HTTP_ADDR", &format!("127.0.0.1:{}", free_port()));
     let service = setup.clone().start_ready();
     let joins = feed.joins().len();
     let owner: String = redis.command(&["GET", "uw:ws:owner"]);
@@ -228,11 +251,14 @@ fn a_running_service_is_not_disturbed() {
         &[
             &format!("✓ lease           {owner} holds uw:ws:owner, for "),
             "✓ lock            a running service has the folder (pid ",
+            " for HTTP: Address already in use (os error 98): by the running service",
             "✓ handshake       accepted",
             &format!("✓ join            not tried: {owner} is running"),
         ],
     );
     assert_eq!(feed.joins().len(), joins);
+    let elsewhere = setup.set("SPOOL_DIR", "elsewhere");
+    assert_eq!(check(&elsewhere).0, Some(78), "a second service cannot have the address");
     assert!(service.try_get("/readyz").is_ok_and(|(code, _)| code == 200));
     service.finish();
 }
@@ -261,6 +287,43 @@ fn a_folder_that_cannot_be_used_is_a_bad_setting() {
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
     assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+}
+
+/// The start and `check` end with the same words and code.
+#[test]
+fn what_ends_the_start_is_a_fault_with_the_same_words() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let through_a_file = file.path().join("logs").display().to_string();
+    let no_database = format!("{}/999", redis.url().trim_end_matches("/0"));
+    let cases = [
+        ("HTTP_ADDR", &*taken, format!("cannot listen on {taken} for HTTP: Address already in use")),
+        ("PROBE_ADDR", &taken, format!("cannot listen on {taken} for probes: Address already in use")),
+        ("HTTP_ADDR", "192.0.2.1:9464", "cannot listen on 192.0.2.1:9464 for HTTP: Cannot assign".to_owned()),
+        (
+            "LOG_DIR",
+            &through_a_file,
+            format!("LOG_DIR={through_a_file}: no log file can be created there: Not a"),
+        ),
+        (
+            "LOG_DIR",
+            "/proc/none/logs",
+            "LOG_DIR=/proc/none/logs: no log file can be created there: No such".to_owned(),
+        ),
+        ("REDIS_URL", &no_database, "redis does not have the database of REDIS_URL: ERR DB index".to_owned()),
+    ];
+    for (variable, value, words) in cases {
+        let setup = setup.clone().set(variable, value);
+        let (code, output) = setup.command(&["check", "--no-feed"]);
+        assert_eq!(code, Some(78), "{variable}={value}");
+        assert_says(&output, &["✗ ", &words]);
+        let mut service = setup.start();
+        assert_eq!(service.wait_for_exit(SOON), Some(78), "{variable}={value}");
+        assert!(service.output().contains(&words), "no `{words}` in\n{}", service.output());
+    }
 }
 
 #[test]

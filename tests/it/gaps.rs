@@ -387,6 +387,19 @@ fn the_command_prints_what_was_missed_and_what_is_missing() {
     assert!(lines_of(&["--family", "news"]).is_empty());
     assert!(lines_of(&["--reason", "crash"]).is_empty());
     assert_eq!(lines_of(&["--since", "1d"]).len(), 3);
+    assert_eq!(lines_of(&["--since", "2000-01-01"]).len(), 3);
+    assert_eq!(lines_of(&["--since", "-"]).len(), 3);
+    let said = |arguments: &[&str]| {
+        let output = gaps_command(&redis.url(), &service, arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(
+        said(&["--since", "2999-01-01T12:00:00Z", "--reason", "crash"]),
+        "uw-websocket: no gaps for crash since 2999-01-01T12:00:00 UTC\n"
+    );
+    assert_eq!(said(&["--family", "news"]), "uw-websocket: no gaps of family news on record\n");
+    assert_eq!(said(&["--family", "news", "--json"]), "");
     assert_eq!(lines_of(&["--since", "1ms"]).len(), 2, "what is missing now has not ended");
     let json = lines_of(&["--json", "--reason", "disconnect"]);
     let first: Value = serde_json::from_str(&json[0]).unwrap();

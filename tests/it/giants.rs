@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::sample::payload;
+use crate::support::sample::{NOON_MS, payload};
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
 
 const MIB: usize = 1024 * 1024;
@@ -82,7 +82,8 @@ fn a_giant_body_is_left_alone_and_not_read_and_the_others_of_its_shard_go_on() {
     blow_up(&redis, giant, "payload", 70 * MIB);
     redis.command::<i64>(&["HSET", giant, "fetched_at", "2025-10-03T20:14:50+00:00"]);
     let other = "uw:rest:stock_state:SPY";
-    let tape_time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let noon = jiff::Timestamp::from_millisecond(i64::try_from(*NOON_MS).unwrap()).unwrap();
+    let tape_time = noon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let state =
         json!({"data": {"close": "1", "high": "1", "low": "1", "tape_time": tape_time, "total_volume": 1}});
     redis.command::<i64>(&["HSET", other, "payload", &state.to_string(), "fetched_at", &tape_time]);

@@ -8,6 +8,7 @@
 mod chaos;
 mod check;
 mod configured;
+mod crowded;
 mod escapes;
 mod exactly_once;
 mod examples;
@@ -24,6 +25,7 @@ mod lease;
 mod log_table;
 mod logs;
 mod malformed;
+mod names;
 mod page;
 mod proxy;
 mod reconnect;

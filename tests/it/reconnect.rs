@@ -152,6 +152,43 @@ fn retry_after_is_honoured() {
 }
 
 #[test]
+fn one_connection_that_is_back_wakes_the_others() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    (0..4).for_each(|_| feed.refuse_next(UNAVAILABLE));
+    let setup = Setup::new(&feed, &redis)
+        .set("WEBSOCKET_RECONNECT_SECONDS", "1h")
+        .set("WEBSOCKET_RECONNECT_MAX_SECONDS", "1h");
+    let service = setup.start_ready();
+    assert_eq!(feed.handshakes().len(), 9, "four were refused and came again");
+    service.wait_for_log("the earlier attempt", |record| record.msg == "retry brought forward");
+    service.finish();
+}
+
+#[test]
+fn the_next_attempt_is_known_and_is_not_before_the_feed_wants_it() {
+    const LATER: Refusal =
+        Refusal { status: "503 Service Unavailable", headers: "Retry-After: 1800\r\n", body: "later" };
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    feed.refuse_next(LATER);
+    let service = Setup::new(&feed, &redis).start();
+    let waiting = wait_for("the others are open", SOON, || {
+        let status = service.status();
+        let connections = status["connections"].as_array().unwrap();
+        let (open, waiting): (Vec<_>, Vec<_>) =
+            connections.iter().partition(|connection| connection["state"] == "live");
+        match &waiting[..] {
+            [one] if one["state"] == "waiting" && open.len() == 4 => Ok((*one).clone()),
+            _ => Err(format!("{connections:?}")),
+        }
+    });
+    let next: jiff::Timestamp = waiting["next_attempt_at"].as_str().unwrap().parse().unwrap();
+    let minutes = (next - jiff::Timestamp::now()).get_seconds() / 60;
+    assert!((25..=30).contains(&minutes), "{next}");
+    let open = service.status()["connections"][usize::from(waiting["name"] == "flow")].clone();
+    assert_eq!(open["next_attempt_at"], serde_json::Value::Null);
+}
+
+#[test]
 fn an_outage_is_waited_out() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     feed.refuse_all(Some(UNAVAILABLE));

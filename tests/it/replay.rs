@@ -1,5 +1,6 @@
 //! `replay`: what was recorded comes again, over the vendor's protocol, into a service that cannot tell the difference.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -147,6 +148,13 @@ fn a_replay_says_why_it_cannot_be() {
     assert!(nothing.stderr().contains("there is no such stream"), "{}", nothing.stderr());
     let mut no_file = Tool::start(&["replay", "--file", "/nonexistent.jsonl"], &redis);
     assert_eq!(no_file.wait_for_exit(), Some(1));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[\"news\",{\"a\":1}]\n[\"news\",{\n\"a\":1}]\n").unwrap();
+    for command in ["replay", "simulate"] {
+        let mut no_event = Tool::start(&[command, "--file", path(file.path())], &redis);
+        assert_eq!(no_event.wait_for_exit(), Some(65), "{}", no_event.stderr());
+        assert!(no_event.stderr().contains("line 2: "), "{}", no_event.stderr());
+    }
     let mut wrong = Tool::start(&["replay", "--speed", "0"], &redis);
     assert_eq!(wrong.wait_for_exit(), Some(64));
     let mut away = Tool::start(&["replay", "--redis", "redis://127.0.0.1:1/0"], &redis);
@@ -169,6 +177,11 @@ fn a_replay_without_events_ends_and_says_what_it_looked_for() {
         assert!(said.contains(told), "{said}");
         assert_eq!(replay.stdout(), [""; 0], "{args:?}");
     }
+    let mut replay = Tool::start(&["replay", "--channels", "newz"], &redis);
+    assert_eq!(replay.wait_for_exit(), Some(1));
+    assert!(
+        replay.stderr().contains("newz: no such stream") && replay.stderr().contains("the nearest is news")
+    );
 }
 
 #[test]

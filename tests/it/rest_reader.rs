@@ -13,6 +13,7 @@ use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions}
 
 use crate::support::logs::Lines;
 use crate::support::python::interpreter;
+use crate::support::sample::NOON_MS;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rest_reader");
@@ -38,7 +39,7 @@ impl Script {
     fn start(redis: &RedisServer, simulator: &Arc<SimulatorHandle>, symbols: &str, seed: u64) -> Script {
         let mut child = Command::new(interpreter())
             .args(["-B", SCRIPT, "--redis", &redis.url(), "--symbols", symbols])
-            .args(["--seed", &seed.to_string()])
+            .args(["--seed", &seed.to_string(), "--noon-ms", &NOON_MS.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -5,9 +5,22 @@ use std::fs;
 use crate::support::oracle::assert_streams_equal;
 use crate::support::sample::payload;
 use crate::support::service::TOKEN;
-use crate::support::{Feed, RedisServer, SOON, Setup};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
+
+#[test]
+fn the_last_record_of_a_start_names_the_status_page() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let ready = service.wait_for_log("the end of the start", |record| record.msg == "ready");
+    assert_eq!((ready.text("page"), &ready.keys["joins"]), (format!("{}/", service.http()), &12.into()));
+    let records = service.records();
+    let at = records.iter().position(|record| record.msg == "ready").unwrap();
+    let late: Vec<_> = records[at + 1..].iter().filter(|record| record.level != "debug").collect();
+    assert!(late.is_empty(), "{late:?}");
+    service.finish();
+}
 
 #[test]
 fn nothing_to_write_is_a_wrong_setting() {

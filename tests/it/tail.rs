@@ -53,7 +53,62 @@ fn all_streams_come_in_the_order_of_their_ids() {
     let since = Tool::lines(&["tail", "--since", "1970-01-01T00:00:02Z", "--no-follow", "--json"], &redis);
     let later = expected.iter().filter(|id| id.split('-').next().unwrap().parse::<u64>().unwrap() >= 2_000);
     assert_eq!(ids(&since), later.cloned().collect::<Vec<_>>());
-    assert_eq!(Tool::lines(&["tail", "price:QQQ", "--no-follow", "-n", "7"], &redis).len(), 7);
+    for (count, extra) in [
+        ("1", &[][..]),
+        ("5", &[]),
+        ("1200", &[]),
+        ("9999", &[]),
+        ("7", &["--since", "1970-01-01T00:00:02Z"]),
+    ] {
+        let args = [&["tail", "--no-follow", "--json", "-n", count], extra].concat();
+        let last = expected.len().saturating_sub(count.parse().unwrap());
+        assert_eq!(ids(&Tool::lines(&args, &redis)), expected[last..], "{args:?}");
+    }
+    let of_qqq: Vec<_> = expected.iter().filter(|id| id.ends_with("price:QQQ")).collect();
+    let last = Tool::lines(&["tail", "price:QQQ", "--no-follow", "--json", "-n", "7"], &redis);
+    assert_eq!(ids(&last).iter().collect::<Vec<_>>(), of_qqq[of_qqq.len() - 7..]);
+}
+
+#[test]
+fn the_last_ones_are_those_that_are_wanted_and_no_more_of_one_moment() {
+    let redis = RedisServer::start();
+    for n in 1..=1_000 {
+        let symbol = ["SPY", "QQQ"][n % 2];
+        let price = if n % 100 == 0 { "round" } else { "odd" };
+        add(&redis, &format!("price:{symbol}"), &format!("{n}-0"), &format!(r#"{{"close":"{price}"}}"#));
+    }
+    for stream in ["price:SPY", "price:QQQ", "price:IWM"] {
+        add(&redis, stream, "2000-0", r#"{"close":"round"}"#);
+    }
+    let last = |count: &str| {
+        let args = ["tail", "--no-follow", "--json", "--grep", "ROUND", "-n", count];
+        ids(&Tool::lines(&args, &redis))
+            .iter()
+            .map(|id| id.split('-').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(last("5"), ["900", "1000", "2000", "2000", "2000"]);
+    assert_eq!(last("2"), ["2000", "2000"]);
+    assert_eq!(last("50").len(), 13);
+}
+
+#[test]
+fn a_name_that_selects_nothing_is_doubted() {
+    let redis = RedisServer::start();
+    add(&redis, "news", "1-0", r#"{"headline":"here"}"#);
+    let mut tail = Tool::start(&["tail", "newz", "--no-follow"], &redis);
+    assert_eq!(tail.wait_for_exit(), Some(0));
+    assert!(
+        tail.stderr().contains(
+            "newz: no such stream, and the settings join nothing of that name; the nearest is news"
+        ),
+        "{}",
+        tail.stderr()
+    );
+    let mut tail = Tool::start(&["tail", "price:SPY", "news", "--no-follow"], &redis);
+    assert_eq!(tail.wait_for_exit(), Some(0));
+    assert_eq!(tail.stderr(), "uw-websocket: price:SPY: no such stream yet");
+    assert_eq!(tail.stdout().len(), 1);
 }
 
 #[test]

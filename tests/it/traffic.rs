@@ -8,6 +8,7 @@ use uw_websocket_simulator::{
 use crate::support::attack::Attack;
 use crate::support::faults::REFUSALS;
 use crate::support::oracle::entries;
+use crate::support::sample::news;
 use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
 
 /// Long enough for a machine that compiles something else.
@@ -107,4 +108,32 @@ fn frames_that_are_no_events_are_counted_among_the_events() {
     assert_eq!((rejected, simulator.handshakes()), (simulator.counts().odd_frames, 5));
     assert!(rejected > 500, "{rejected}");
     service.finish();
+}
+
+/// The number of symbols whose stream of news holds one event.
+fn streams_with_news(redis: &RedisServer, symbols: &[String]) -> usize {
+    let length = |symbol: &String| redis.command::<u64>(&["XLEN", &format!("uw:ws:news:{symbol}")]);
+    symbols.iter().filter(|symbol| length(symbol) == 1).count()
+}
+
+#[test]
+fn news_about_many_targets_reaches_all_that_a_record_can_name_and_the_rest_is_counted() {
+    let symbols: Vec<String> = (0..300).map(|n| format!("T{n}")).collect();
+    let about = |count: usize, n| news(&symbols[..count].iter().map(String::as_str).collect::<Vec<_>>(), n);
+    for (count, reached) in [(100, 100), (300, 254)] {
+        let (feed, redis) = (Feed::start(), RedisServer::start());
+        let setup =
+            Setup::new(&feed, &redis).set("CHANNELS", "news").set("TARGET_SYMBOLS", &symbols.join(","));
+        let service = setup.start_ready();
+        feed.send("news", &about(count, 1));
+        service.wait_for_metric("uw_ws_events_stored_total", &[], 1);
+        assert_eq!(redis.command::<u64>(&["XLEN", "uw:ws:news"]), 1);
+        assert_eq!(streams_with_news(&redis, &symbols), reached);
+        let cut =
+            service.metrics().sum("uw_ws_events_cut_total", &[("channel", "news"), ("what", "symbols")]);
+        assert_eq!(cut, (count - reached) as u64);
+        let is_logged = service.records().iter().any(|record| record.msg == "event not everywhere");
+        assert_eq!(is_logged, count > reached);
+        service.finish();
+    }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{check_labels, families, items, names, text, yaml};
+use super::{check_labels, families, file, items, names, text, yaml};
 
 /// Series of others: of Prometheus itself, and of `redis_exporter`.
 const OF_OTHERS: [&str; 3] = ["up", "redis_memory_used_bytes", "redis_memory_max_bytes"];
@@ -55,10 +55,26 @@ fn check_template(template: &str, expression: &str) {
 
 #[test]
 fn prometheus_reads_the_rules_and_the_job_that_they_go_by() {
-    let prometheus = yaml("config/prometheus.yml");
-    assert_eq!(items(&prometheus["rule_files"]), ["alerts.yml"]);
-    let job = &items(&prometheus["scrape_configs"])[0];
-    assert_eq!(job["job_name"], "uw-websocket");
+    let job = |path: &str| {
+        let prometheus = yaml(path);
+        assert_eq!(items(&prometheus["rule_files"]), ["alerts.yml"], "{path}");
+        let job = items(&prometheus["scrape_configs"])[0].clone();
+        assert_eq!(job["job_name"], "uw-websocket", "{path}");
+        job
+    };
+    for alert in alerts() {
+        let expression = text(&alert["expr"]).to_owned();
+        let is_of_ours = !expression.contains("job=") || expression.contains(r#"job="uw-websocket""#);
+        assert!(is_of_ours, "{expression}");
+    }
+    // of each manifest
+    let pods = job("config/prometheus-kubernetes.yml");
+    let deployment = file("config/kubernetes.yaml");
+    let selector = text(&pods["kubernetes_sd_configs"][0]["selectors"][0]["label"]);
+    let (label, value) = selector.split_once('=').unwrap();
+    assert!(deployment.contains(&format!("labels: {{{label}: {value}}}")), "{selector}");
+    assert_eq!(pods["relabel_configs"][0]["regex"], super::deployment::port());
+    let job = job("config/prometheus.yml");
     let target = text(&job["static_configs"][0]["targets"][0]);
     assert!(target.ends_with(&format!(":{}", super::deployment::port())), "{target}");
 }
@@ -67,9 +83,11 @@ fn prometheus_reads_the_rules_and_the_job_that_they_go_by() {
 #[test]
 fn promtool_accepts_the_rules() {
     let root = env!("CARGO_MANIFEST_DIR");
-    for arguments in
-        [["check", "config", "config/prometheus.yml"], ["test", "rules", "tests/operations/alerts.test.yml"]]
-    {
+    for arguments in [
+        ["check", "config", "config/prometheus.yml"],
+        ["check", "config", "config/prometheus-kubernetes.yml"],
+        ["test", "rules", "tests/operations/alerts.test.yml"],
+    ] {
         match Command::new("promtool").args(arguments).current_dir(root).output() {
             Ok(output) => {
                 let said = [output.stdout, output.stderr].concat();

@@ -39,6 +39,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--redis", required=True, help="URL of the Redis that all share")
     arguments.add_argument("--seed", required=True, type=int, help="what all chance is drawn from")
+    arguments.add_argument("--noon-ms", required=True, type=int, help="noon of the session that prices are of")
     arguments.add_argument("--symbols", required=True, help="TARGET_SYMBOLS of the service")
     sys.exit(Run(arguments.parse_args()).play())
 
@@ -50,7 +51,7 @@ class Run:
         # each has its own chance, so that none depends on how the threads take turns
         chances = [random.Random(f"{arguments.seed}/{name}") for name in ("market", "fetcher")]
         self.trouble = Trouble()
-        self.market = Market(chances[0], symbols, self.send)
+        self.market = Market(chances[0], symbols, self.send, arguments.noon_ms)
         self.fetcher = Fetcher(chances[1], self.connect, self.market, symbols)
         self.reader = Reader(self.connect, self.fetcher, symbols, self.trouble)
 

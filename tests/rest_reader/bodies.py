@@ -54,6 +54,10 @@ def is_text(value):
     return isinstance(value, str)
 
 
+def is_decimal_or_null(value):
+    return value is None or is_decimal(value)
+
+
 def is_text_or_null(value):
     return value is None or isinstance(value, str)
 
@@ -110,7 +114,8 @@ EXPOSURE = {"time": is_time, "ticker": is_text, "price": is_decimal} | {
     for side in ("dir", "oi", "vol")
 }
 STRIKE = {"ticker": is_text, "date": is_date, "time": is_time, "strike": is_decimal, "price": is_decimal} | {
-    f"{kind}_{greek}_{side}": is_decimal for greek in GREEKS for side in SIDES for kind in ("call", "put")
+    # null: the feed lacks it, and REST's is more than ten minutes older than the row
+    f"{kind}_{greek}_{side}": is_decimal_or_null for greek in GREEKS for side in SIDES for kind in ("call", "put")
 }
 FIELDS = {
     "flow_alerts": ALERT,

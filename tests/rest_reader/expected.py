@@ -73,7 +73,7 @@ def rows(endpoint, data, base, base_ms, events):
         wins = known is None or order > base_order
         if wins:
             newest_ms = max(newest_ms, order[1])
-        wanted = [(known or {}) | row for row in of_events] if wins else [known]
+        wanted = [overlaid(known, row) for row in of_events] if wins else [known]
         # within a millisecond it cannot be told from here which is newer
         if order != base_order and not any(is_equal(shown.get(key), row) for row in wanted):
             came = times.from_unix_ms(order[1]).time()
@@ -84,6 +84,15 @@ def rows(endpoint, data, base, base_ms, events):
     if shown.keys() != expected:
         found.append(f"rows that nobody sent: {shown.keys() - expected}; missing: {expected - shown.keys()}")
     return found, newest_ms
+
+
+def overlaid(known, row):
+    """REST's row with an event's values over it; what the feed lacks is kept for ten minutes."""
+    if known is None:
+        return row
+    if times.parse(row["time"]) - times.parse(known["time"]) > bodies.OVERLAP:
+        known = {name: value if name in ("ticker", "strike") else None for name, value in known.items()}
+    return known | row
 
 
 def newest_events(endpoint, events):
@@ -215,6 +224,7 @@ def state(_endpoint, data, base, base_ms, events):
         "close": last["close"],
         "tape_time": times.seconds(last_at),
         "total_volume": last["vol"],
+        "volume": base["volume"] + last["vol"] - base["total_volume"],
         "high": max([base["high"], *closes], key=Decimal),
         "low": min([base["low"], *closes], key=Decimal),
     }

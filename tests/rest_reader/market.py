@@ -45,8 +45,10 @@ class Item:
 
 
 class Market:
-    def __init__(self, random, symbols, send):
+    def __init__(self, random, symbols, send, noon_ms):
+        """Prices are of a session's noon, given in Unix milliseconds, whatever the hour: REST's state is of a session."""
         self.random, self.symbols, self.send = random, symbols, send
+        self.behind = times.now() - times.from_unix_ms(noon_ms)
         self.lock = threading.Lock()
         self.seq = itertools.count(1)
         self.items = {(endpoint, symbol): [] for endpoint in bodies.ENDPOINTS for symbol in symbols}
@@ -95,11 +97,11 @@ class Market:
         heapq.heappush(self.outbox, (socket_at, seq, topic, json.dumps(payload, ensure_ascii=False)))
 
     def price(self, symbol, at):
+        at = times.from_unix_ms(times.unix_ms(at - self.behind))
         self.volumes[symbol] += self.random.randint(1, 900)
         close, volume = dollars(self.prices[symbol]), self.volumes[symbol]
         payload = {"ticker": symbol, "close": close, "time": times.unix_ms(at), "vol": volume}
         row = {"close": close, "total_volume": volume}
-        at = times.from_unix_ms(times.unix_ms(at))
         self.publish("stock_state", symbol, at, row, f"price:{symbol}", payload)
 
     def gex(self, symbol, at):
@@ -222,7 +224,7 @@ class Market:
             row |= {"strike": str(strike), "price": self.opens[symbol]}
             remember("spot_exposures_strike", began, row)
         state = {"close": self.opens[symbol], "total_volume": self.volumes[symbol]}
-        remember("stock_state", began - timedelta(seconds=1), state)
+        remember("stock_state", began - self.behind - timedelta(seconds=1), state)
 
     def strikes(self, symbol):
         lowest = int(float(self.opens[symbol])) - NEAR_STRIKES // 2

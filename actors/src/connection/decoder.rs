@@ -12,13 +12,13 @@ use uw_websocket_core::channel::shape;
 use uw_websocket_core::event::{ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::feed::envelope::{self, Envelope};
-use uw_websocket_core::feed::map_cell::{map_cell, row_ms};
+use uw_websocket_core::feed::map_cell::{is_too_long, map_cell, row_ms};
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::routing::{Router, Routing};
 
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
-use crate::observation::Observations;
+use crate::observation::{Cut, Observations};
 
 /// Maximum bytes of external input in a log record.
 const EXCERPT: usize = 200;
@@ -52,6 +52,8 @@ pub struct FrameDecoder {
     /// Sampling of shape checks by channel.
     shapes: Vec<LogThrottle>,
     ahead: LogThrottle,
+    /// Sampling of cuts by channel.
+    cuts: Vec<LogThrottle>,
 }
 
 impl FrameDecoder {
@@ -73,6 +75,7 @@ impl FrameDecoder {
             rejections: vec![LogThrottle::default(); Rejection::ALL.len()],
             shapes: vec![LogThrottle::default(); channels],
             ahead: LogThrottle::default(),
+            cuts: vec![LogThrottle::default(); channels],
         }
     }
 
@@ -90,9 +93,12 @@ impl FrameDecoder {
             return self.answer(&topic, status, payload);
         }
         match self.router.route_of(&topic, &facts, payload.len()) {
-            Routing::To(route) => {
+            Routing::To { route, left_out } => {
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
+                let has_long_field = cell.is_none() && has_map(&route) && is_too_long(&facts);
+                self.note_cut(route.channel, Cut::Symbols, left_out, read_at);
+                self.note_cut(route.channel, Cut::MapField, usize::from(has_long_field), read_at);
                 let payload = frame.slice_ref(payload);
                 let received_us = read_at.unix_us;
                 Decoded::Event(Event {
@@ -147,7 +153,20 @@ impl FrameDecoder {
             future_times::note(&self.observations, &self.log, (&destination.stream, 1), is_due);
         }
         let channel = &self.observations.channel(route.channel).channel;
-        map_cell(channel, facts, read_at.unix_us, &mut self.sessions)
+        map_cell(channel, route.symbol(), facts, read_at.unix_us, &mut self.sessions)
+    }
+
+    /// Counts what an event does not get, and logs the first of a channel per minute.
+    fn note_cut(&mut self, index: ChannelIndex, what: Cut, count: usize, read_at: ReadAt) {
+        if count == 0 {
+            return;
+        }
+        let channel = self.observations.channel(index);
+        channel.cut(what).add(count as u64);
+        if self.cuts[usize::from(index.0)].is_due(read_at.instant) {
+            warn!(self.log, "event not everywhere";
+                "channel" => channel.channel.name(), "what" => %what, "count" => count);
+        }
     }
 
     fn note_arrival(&mut self, index: ChannelIndex, payload: &[u8], read_at: ReadAt) {
@@ -169,6 +188,10 @@ impl FrameDecoder {
             warn!(self.log, "shape drifted"; "channel" => channel.channel.name(), "error" => &error);
         }
     }
+}
+
+fn has_map(route: &Route) -> bool {
+    route.destinations.first().is_some_and(|destination| destination.map.is_some())
 }
 
 #[cfg(test)]

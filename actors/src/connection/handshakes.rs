@@ -1,27 +1,47 @@
-//! A limit on handshakes per minute over all connections: each is one HTTP request charged to the token.
+//! The handshakes of all connections: their limit per minute, as each is one HTTP request charged to the token, and
+//! the news of each success.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::sync::lock;
 
 /// The period of the limit.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Assigns start times to handshakes, in the order of requests.
+/// Assigns start times to handshakes, in the order of requests, and announces which succeed.
 #[derive(Debug)]
-pub struct HandshakeLimiter {
+pub struct Handshakes {
     per_minute: usize,
     /// The latest `per_minute` start times assigned, in order.
     reserved: Mutex<VecDeque<Instant>>,
+    /// The number of handshakes accepted.
+    accepted: watch::Sender<u64>,
 }
 
-impl HandshakeLimiter {
+impl Handshakes {
     /// Allows `per_minute` handshakes, at least one, in any minute.
     #[must_use]
-    pub fn new(per_minute: u32) -> HandshakeLimiter {
-        HandshakeLimiter { per_minute: per_minute.max(1) as usize, reserved: Mutex::default() }
+    pub fn new(per_minute: u32) -> Handshakes {
+        Handshakes {
+            per_minute: per_minute.max(1) as usize,
+            reserved: Mutex::default(),
+            accepted: watch::Sender::new(0),
+        }
+    }
+
+    /// Announces that the feed accepted a handshake.
+    pub fn note_accepted(&self) {
+        self.accepted.send_modify(|accepted| *accepted += 1);
+    }
+
+    /// Returns a receiver that changes with each handshake accepted from now on, of any connection.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.accepted.subscribe()
     }
 
     /// Reserves the earliest start time from `now` on within the limit, used or not: complete other waits before
@@ -44,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_first_ones_begin_at_once_and_the_next_when_a_minute_has_passed() {
-        let limiter = HandshakeLimiter::new(2);
+        let limiter = Handshakes::new(2);
         let now = Instant::now();
         assert_eq!(limiter.reserve(now), now);
         assert_eq!(limiter.reserve(now), now);
@@ -58,7 +78,7 @@ mod tests {
         fn turns_are_in_order_and_no_minute_has_more_than_the_limit(
             per_minute in 1_u32..5, pauses in proptest::collection::vec(0_u64..40_000, 1..60)
         ) {
-            let limiter = HandshakeLimiter::new(per_minute);
+            let limiter = Handshakes::new(per_minute);
             let mut now = Instant::now();
             let mut turns = Vec::new();
             for pause in pauses {

@@ -14,17 +14,17 @@ use slog::{Logger, error, info, warn};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
-use uw_websocket_core::calendar::{self, MarketState};
 use uw_websocket_core::event::ReadAt;
 use uw_websocket_core::feed::envelope::Rejection;
 use uw_websocket_core::plan::ConnectionPlan;
 
+use super::attempts::Attempts;
 use super::chunk::{Asked, CHUNK, ReadError, Remainder, closed, next_chunk};
 use super::decoder::{Decoded, FrameDecoder};
 use super::forwarder::Forwarder;
-use super::handshakes::HandshakeLimiter;
-use super::reconnect::ReconnectPolicy;
-use super::session::{Acknowledged, Death, Due, FeedSession, join_frame};
+use super::pace::ReadPace;
+use super::session::{Acknowledged, Due, FeedSession, join_frame};
+use super::silence::SilenceWatch;
 use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Incoming, SocketError};
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::gap::GapReason;
@@ -35,7 +35,7 @@ use crate::supervisor::Heartbeat;
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of the close frame: at shutdown the remaining time belongs to the writers.
+/// Timeout of the close frame: at shutdown the time belongs to the writers.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Minimum duration of a pause in reading that is logged; shorter ones are normal if the feed is faster than Redis.
 const BLOCK_LOGGED_AFTER: Duration = Duration::from_secs(1);
@@ -48,10 +48,6 @@ pub struct Listener {
     pub plan: ConnectionPlan,
     /// Opens the sockets.
     pub connector: FeedConnector,
-    /// The handshake limit shared by all connections.
-    pub handshakes: Arc<HandshakeLimiter>,
-    /// Delays between attempts.
-    pub policy: ReconnectPolicy,
     /// Interval between pings.
     pub ping_interval: Duration,
     /// Decodes frames.
@@ -60,6 +56,8 @@ pub struct Listener {
     pub forwarder: Forwarder,
     /// Inboxes by shard; nothing is read until all of them have a writer.
     pub inboxes: Vec<Arc<Inbox>>,
+    /// Detects silence.
+    pub silence: SilenceWatch,
     /// Records gaps.
     pub watch: Watch,
     /// State and counters, also read by HTTP and the status page.
@@ -72,8 +70,6 @@ pub struct Listener {
     pub beat: Heartbeat,
     /// Test-only faults.
     pub faults: ChildFaults,
-    /// Source of jitter.
-    pub rng: fastrand::Rng,
     /// Logger with the connection's name.
     pub log: Logger,
     /// Start of the current pause in reading, and whether it was logged.
@@ -92,37 +88,32 @@ enum End {
 
 impl Listener {
     /// Runs until drained.
-    pub async fn run(mut self) {
-        let mut delay = Duration::ZERO;
+    pub async fn run(mut self, mut attempts: Attempts) {
         self.wait_for_writers().await;
         loop {
             self.observed().state.set(ConnectionState::Waiting);
-            // the delay comes first: a slot reserved five minutes ahead would delay all other connections behind it
-            if self.meanwhile(sleep(delay)).await.is_none() {
-                break;
-            }
-            let now = Instant::now();
-            let turn = self.handshakes.reserve(now);
-            if self.meanwhile(sleep_until(turn.into())).await.is_none() {
-                break;
-            }
-            let attempt = self.begin_attempt(delay + turn.duration_since(now));
+            let Some(waited) = self.meanwhile(attempts.next()).await else { break };
+            let attempt = self.begin_attempt(waited);
             let connector = self.connector.clone();
             let Some(opened) = self.meanwhile(async move { connector.connect().await }).await else { break };
             match opened {
-                Err(error) => delay = self.attempt_failed(attempt, &error),
-                Ok(socket) => match self.session(socket).await {
-                    (End::Drained, _) => break,
-                    (End::Early, _) => return,
-                    (End::Lost(kind, reason), lasted) => {
-                        self.watch.lost(kind, &reason);
-                        delay = self.session_lost(&reason, lasted);
+                Err(error) => self.attempt_failed(attempt, &error, attempts.failed(&error)),
+                Ok(socket) => {
+                    attempts.accepted();
+                    match self.session(socket).await {
+                        (End::Drained, _) => break,
+                        (End::Early, _) => return,
+                        (End::Lost(kind, reason), lasted) => {
+                            self.watch.lost(kind, &reason);
+                            self.session_lost(&reason, lasted, attempts.lost(lasted));
+                        }
                     }
-                },
+                }
             }
         }
         // pending events are in the inboxes, which close after the connections
         self.watch.drained();
+        self.observed().next_attempt_at.clear();
         self.observed().state.set(ConnectionState::Stopped);
     }
 
@@ -162,11 +153,10 @@ impl Listener {
         attempt
     }
 
-    fn attempt_failed(&mut self, attempt: u64, error: &HandshakeError) -> Duration {
-        let delay = self.policy.after_handshake(error, &mut self.rng);
+    fn attempt_failed(&self, attempt: u64, error: &HandshakeError, pause: Duration) {
         let observed = self.observed();
         *lock(&observed.last_error) = Some(error.to_string());
-        let retry_in_ms = millis(delay);
+        let retry_in_ms = millis(pause);
         if error.is_token_refused() {
             observed.refused.add(1);
             error!(self.log, "token refused";
@@ -175,26 +165,22 @@ impl Listener {
             warn!(self.log, "handshake failed";
                 "attempt" => attempt, "error" => %error, "retry_in_ms" => retry_in_ms);
         }
-        delay
     }
 
-    fn session_lost(&mut self, reason: &str, lasted: Duration) -> Duration {
-        let delay = self.policy.after_session(lasted, &mut self.rng);
+    fn session_lost(&self, reason: &str, lasted: Duration, pause: Duration) {
         self.observed().session_lost(reason);
         warn!(self.log, "disconnected";
-            "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(delay));
-        delay
+            "reason" => reason, "session_s" => lasted.as_secs(), "retry_in_ms" => millis(pause));
     }
 
     async fn session(&mut self, mut socket: FeedSocket) -> (End, Duration) {
         let opened = Instant::now();
         let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
-        let is_steady = self.plan.topics.iter().any(|topic| topic.channel.family().is_steady());
-        let mut session =
-            FeedSession::new(topics.iter().map(String::as_str), is_steady, self.ping_interval, opened);
+        let mut session = FeedSession::new(topics.iter().map(String::as_str), self.ping_interval, opened);
+        self.silence.session_begins(opened);
         self.observed().session_begins();
         self.watch.opened();
-        info!(self.log, "connected"; "joins" => topics.len());
+        info!(self.log, "connected"; "joins" => topics.len(), "address" => self.connector.address());
 
         let end = self.listen(&mut socket, &mut session).await;
         if matches!(end, End::Drained) {
@@ -209,6 +195,7 @@ impl Listener {
     async fn listen(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> End {
         let mut assembler = Assembler::default();
         let mut chunk = Vec::with_capacity(CHUNK);
+        let mut pace = ReadPace::new(Instant::now());
         loop {
             self.beat.beat();
             if let Some(end) = self.do_due(socket, session).await {
@@ -222,10 +209,11 @@ impl Listener {
                 _ = self.draining.wait_for(|draining| *draining) => return End::Drained,
                 () = sleep_until(next_due_at.into()) => continue,
                 () = self.faults.reach(FaultPoint::NoRoom).then(|()| self.forwarder.room()), if !reads => continue,
-                read = next_chunk(socket, &mut assembler, &mut chunk), if reads => read,
+                read = pace.rest().then(|()| next_chunk(socket, &mut assembler, &mut chunk)), if reads => read,
             };
             let read_at = ReadAt { unix_us: unix_micros(), instant: Instant::now() };
             self.faults.strike_at(FaultPoint::FramesRead);
+            pace.read(read_at.instant, chunk.len());
             let has_frames = !chunk.is_empty();
             let asked = self.accept(&mut chunk, read_at, session);
             self.faults.strike_at(FaultPoint::ChunkTaken);
@@ -252,9 +240,7 @@ impl Listener {
                         return end;
                     }
                 }
-                Asked::Close(reason) => {
-                    return lost(self.connector.redact(&closed(reason)));
-                }
+                Asked::Close(reason) => return lost(self.connector.redact(&closed(reason))),
             }
             if let Err(error) = read {
                 return self.unreadable(&error);
@@ -264,8 +250,11 @@ impl Listener {
 
     /// Sends the joins and pings that are due.
     async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> Option<End> {
-        let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
-        while let Some(due) = session.due(Instant::now(), market_is_open) {
+        let silence = self.silence.look(Instant::now(), unix_micros() / 1000, self.blocked.is_none());
+        if let Some(silence) = silence {
+            return Some(End::Lost(GapReason::Silence, silence.to_string()));
+        }
+        while let Some(due) = session.due(Instant::now()) {
             let message = match due {
                 Due::Join(position) => {
                     let topic = session.topic(position);
@@ -280,11 +269,8 @@ impl Listener {
                     ws::Message::Text(join_frame(topic).into())
                 }
                 Due::Ping => ws::Message::Ping(Bytes::new()),
-                Due::Dead(Death::NoPong) => {
+                Due::Dead => {
                     return Some(End::Lost(GapReason::Death, "no pong within the ping interval".into()));
-                }
-                Due::Dead(Death::Silence) => {
-                    return Some(End::Lost(GapReason::Silence, "no event for 75 s in market hours".into()));
                 }
             };
             if let Some(end) = self.send(socket, message).await {
@@ -340,14 +326,10 @@ impl Listener {
         self.faults.strike_at(FaultPoint::FrameTaken);
         match self.decoder.take(frame, read_at) {
             Decoded::Event(event) => {
-                session.event(read_at.instant);
-                self.observed().last_event_at.set(read_at.unix_us);
+                self.note_event(read_at);
                 self.forwarder.push(event, read_at);
             }
-            Decoded::Filtered => {
-                session.event(read_at.instant);
-                self.observed().last_event_at.set(read_at.unix_us);
-            }
+            Decoded::Filtered => self.note_event(read_at),
             Decoded::Acknowledged(topic) => {
                 if session.acknowledge(&topic) == Acknowledged::Joined {
                     self.watch.joined(&topic);
@@ -358,6 +340,11 @@ impl Listener {
             Decoded::Refused(topic, text) => self.note_refusal(frame, &topic, &text, session),
             Decoded::Nothing => {}
         }
+    }
+
+    fn note_event(&mut self, read_at: ReadAt) {
+        self.silence.event(read_at.instant);
+        self.observed().last_event_at.set(read_at.unix_us);
     }
 
     /// Logs a new refusal as such; others count as rejected frames, which are sampled: a feed may refuse

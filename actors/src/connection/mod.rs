@@ -2,28 +2,34 @@
 //!
 //! In the order of an event: [`transport`] (socket → message), [`decoder`] (message → event and its route, by the
 //! pure [`uw_websocket_core::feed`] and [`uw_websocket_core::routing`]), [`forwarder`] (→ inboxes of the shards).
-//! [`session`] schedules joins and pings on an open socket, [`reconnect`] and [`handshakes`] the next attempt;
-//! [`trial`] is one handshake and one join, for `check`. The [`listener`] is the loop over them; the actor here
-//! starts and stops it.
+//! [`session`] schedules joins and pings on an open socket, [`silence`] detects a dead one, [`attempts`] schedules
+//! the next attempt, by [`reconnect`] and [`handshakes`]; [`trial`] is one handshake and one join, for `check`. The
+//! [`listener`] is the loop over them; the actor here starts and stops it.
 
+pub mod attempts;
 pub mod chunk;
+mod connector;
 pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;
 pub mod listener;
+mod pace;
 pub mod reconnect;
 pub mod session;
+pub mod silence;
 pub mod transport;
 pub mod trial;
 
 use std::sync::Arc;
 
 use actix::prelude::*;
+use attempts::Attempts;
 use decoder::FrameDecoder;
 use forwarder::Forwarder;
-use handshakes::HandshakeLimiter;
+use handshakes::Handshakes;
 use listener::Listener;
 use reconnect::ReconnectPolicy;
+use silence::SilenceWatch;
 use slog::{Logger, error};
 use tokio::sync::watch;
 use transport::FeedConnector;
@@ -47,8 +53,8 @@ pub struct ConnectionParts {
     pub plan: ConnectionPlan,
     /// Settings of all actors.
     pub settings: Arc<ActorSettings>,
-    /// The handshake limit shared by all connections.
-    pub handshakes: Arc<HandshakeLimiter>,
+    /// The handshakes of all connections.
+    pub handshakes: Arc<Handshakes>,
     /// Inboxes by shard.
     pub inboxes: Vec<Arc<Inbox>>,
     /// Records gaps.
@@ -75,7 +81,7 @@ impl Connection {
         Connection { life, parts: Some(parts), draining: watch::Sender::new(false) }
     }
 
-    fn listener(&self, parts: ConnectionParts) -> Result<Listener, TlsError> {
+    fn listener(&self, parts: ConnectionParts) -> Result<(Listener, Attempts), TlsError> {
         let ConnectionParts {
             position,
             plan,
@@ -92,11 +98,12 @@ impl Connection {
         let redactor = connector.clone();
         let redact = Box::new(move |text: &str| redactor.redact(text));
         let lanes = inboxes.iter().map(|inbox| inbox.lane(position)).collect();
-        Ok(Listener {
+        let policy = ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max);
+        let attempts = Attempts::new(handshakes, policy, Arc::clone(&observations), position, log.clone());
+        let listener = Listener {
+            silence: SilenceWatch::new(observations.connections[position].watched.clone()),
             plan,
             connector,
-            handshakes,
-            policy: ReconnectPolicy::new(settings.feed.reconnect_first, settings.feed.reconnect_max),
             ping_interval: settings.feed.ping_interval,
             decoder: FrameDecoder::new(router, Arc::clone(&observations), redact, log.clone()),
             forwarder: Forwarder::new(lanes),
@@ -107,10 +114,10 @@ impl Connection {
             draining: self.draining.subscribe(),
             beat: self.life.beats().beat(),
             faults,
-            rng: fastrand::Rng::new(),
             log,
             blocked: None,
-        })
+        };
+        Ok((listener, attempts))
     }
 }
 
@@ -120,15 +127,15 @@ impl Actor for Connection {
     fn started(&mut self, context: &mut Context<Self>) {
         let Some(parts) = self.parts.take() else { return context.stop() };
         let log = parts.log.clone();
-        let listener = match self.listener(parts) {
-            Ok(listener) => listener,
+        let (listener, attempts) = match self.listener(parts) {
+            Ok(parts) => parts,
             Err(error) => {
                 // the certificates were loaded before startup, so this cannot fail because of the settings
                 error!(log, "connection without tls"; ErrorChain::new(&error));
                 return context.stop();
             }
         };
-        let ended = listener.run().into_actor(self).map(|(), connection, context| {
+        let ended = listener.run(attempts).into_actor(self).map(|(), connection, context| {
             if *connection.draining.borrow() {
                 connection.life.finish();
             }

@@ -15,32 +15,50 @@ pub const REFUSED_DELAY: Duration = Duration::from_secs(5 * 60);
 /// Maximum `Retry-After` that is honoured.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// The delays before the attempts of one connection.
+/// The pause before an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// Its duration if no other connection succeeds meanwhile.
+    pub length: Duration,
+    /// The part of it that a success of another connection does not shorten.
+    pub at_least: Duration,
+}
+
+/// The pauses before the attempts of one connection.
 #[derive(Debug)]
 pub struct ReconnectPolicy {
     backoff: Backoff,
+    /// Sessions in a row that were too short to reset the delay.
+    short_sessions: u32,
 }
 
 impl ReconnectPolicy {
     /// Starts with `first`, doubling with jitter up to `max`.
     #[must_use]
     pub fn new(first: Duration, max: Duration) -> ReconnectPolicy {
-        ReconnectPolicy { backoff: Backoff::new(first, max) }
+        ReconnectPolicy { backoff: Backoff::new(first, max), short_sessions: 0 }
     }
 
-    /// Returns the delay after an unexpected disconnect.
-    pub fn after_session(&mut self, lasted: Duration, rng: &mut fastrand::Rng) -> Duration {
+    /// Returns the pause after an unexpected disconnect. The first short session in a row may be the end of an outage;
+    /// after another one it is this connection that the feed does not want, whatever becomes of the others, and
+    /// connections that wake each other would try without end.
+    pub fn after_session(&mut self, lasted: Duration, rng: &mut fastrand::Rng) -> Pause {
         if lasted >= GOOD_SESSION {
             self.backoff.reset();
+            self.short_sessions = 0;
+        } else {
+            self.short_sessions = self.short_sessions.saturating_add(1);
         }
-        self.backoff.next(rng)
+        let length = self.backoff.next(rng);
+        Pause { length, at_least: if self.short_sessions > 1 { length } else { Duration::ZERO } }
     }
 
-    /// Returns the delay after a failed handshake.
-    pub fn after_handshake(&mut self, error: &HandshakeError, rng: &mut fastrand::Rng) -> Duration {
+    /// Returns the pause after a failed handshake. What the feed asks for is kept, also if others succeed.
+    pub fn after_handshake(&mut self, error: &HandshakeError, rng: &mut fastrand::Rng) -> Pause {
         let wanted = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
         let least = if error.is_token_refused() { REFUSED_DELAY } else { Duration::ZERO };
-        self.backoff.next(rng).max(wanted).max(least)
+        let at_least = wanted.max(least);
+        Pause { length: self.backoff.next(rng).max(at_least), at_least }
     }
 }
 
@@ -62,9 +80,14 @@ mod tests {
 
     /// Asserts that a delay is within the jitter around `nominal` seconds.
     #[track_caller]
-    fn assert_around(delay: Duration, nominal: f64) {
+    fn assert_around(pause: Pause, nominal: f64) {
         let bounds = nominal * 0.799..=(nominal * 1.201).min(MAX.as_secs_f64());
-        assert!(bounds.contains(&delay.as_secs_f64()), "{delay:?} is not around {nominal} s");
+        assert!(bounds.contains(&pause.length.as_secs_f64()), "{pause:?} is not around {nominal} s");
+    }
+
+    /// A pause that the success of another connection does not shorten.
+    fn fixed(length: Duration) -> Pause {
+        Pause { length, at_least: length }
     }
 
     #[test]
@@ -90,10 +113,10 @@ mod tests {
     fn a_refused_token_waits_for_a_person() {
         for status in [401, 403] {
             let (mut policy, mut rng) = policy();
-            assert_eq!(policy.after_handshake(&refused(status, None), &mut rng), REFUSED_DELAY);
-            assert_eq!(policy.after_handshake(&refused(status, Some(1)), &mut rng), REFUSED_DELAY);
+            assert_eq!(policy.after_handshake(&refused(status, None), &mut rng), fixed(REFUSED_DELAY));
+            assert_eq!(policy.after_handshake(&refused(status, Some(1)), &mut rng), fixed(REFUSED_DELAY));
             let wanted = Duration::from_secs(1200);
-            assert_eq!(policy.after_handshake(&refused(status, Some(1200)), &mut rng), wanted);
+            assert_eq!(policy.after_handshake(&refused(status, Some(1200)), &mut rng), fixed(wanted));
         }
     }
 
@@ -101,8 +124,26 @@ mod tests {
     fn the_servers_wish_is_honoured_within_reason_and_never_shortens_a_delay() {
         let (mut policy, mut rng) = policy();
         let wanted = Duration::from_secs(120);
-        assert_eq!(policy.after_handshake(&refused(429, Some(120)), &mut rng), wanted);
-        assert_around(policy.after_handshake(&refused(429, Some(1)), &mut rng), 10.0);
-        assert_eq!(policy.after_handshake(&refused(503, Some(u64::MAX)), &mut rng), RETRY_AFTER_MAX);
+        assert_eq!(policy.after_handshake(&refused(429, Some(120)), &mut rng), fixed(wanted));
+        let pause = policy.after_handshake(&refused(429, Some(1)), &mut rng);
+        assert_around(pause, 10.0);
+        assert_eq!(pause.at_least, Duration::from_secs(1));
+        let longest = policy.after_handshake(&refused(503, Some(u64::MAX)), &mut rng);
+        assert_eq!(longest, fixed(RETRY_AFTER_MAX));
+    }
+
+    #[test]
+    fn an_outage_may_end_early_and_a_connection_that_is_not_wanted_keeps_its_pace() {
+        let (mut policy, mut rng) = policy();
+        let failed = HandshakeError::Failed(String::new());
+        let short = Duration::from_secs(1);
+        assert_eq!(policy.after_session(GOOD_SESSION, &mut rng).at_least, Duration::ZERO);
+        assert_eq!(policy.after_handshake(&failed, &mut rng).at_least, Duration::ZERO);
+        assert_eq!(policy.after_session(short, &mut rng).at_least, Duration::ZERO);
+        let again = policy.after_session(short, &mut rng);
+        assert_eq!(again, fixed(again.length));
+        assert_eq!(policy.after_handshake(&failed, &mut rng).at_least, Duration::ZERO);
+        assert_eq!(policy.after_session(GOOD_SESSION, &mut rng).at_least, Duration::ZERO);
+        assert_eq!(policy.after_session(short, &mut rng).at_least, Duration::ZERO, "counted anew");
     }
 }

@@ -5,10 +5,9 @@
 //! * **Joins** are sent one by one, [`JOIN_PACE`] apart; an unanswered one is repeated after [`REJOIN_FIRST`] and
 //!   then every [`REJOIN_NEXT`]. A refused join is repeated at the same pace: a plan can be upgraded.
 //! * **Pings** are sent once per interval; no pong within the next interval means a dead peer.
-//! * **Silence** during market hours means a dead feed if the socket carries steady families and has delivered
-//!   before. Only market hours count: a night without events proves nothing at the open, when every trade is
-//!   wanted.
-//! * While the listener does not read (its writer has no room) the last two checks are suspended.
+//! * While the listener does not read (its writer has no room) the check for pongs is suspended.
+//!
+//! Silence is the matter of [`super::silence`].
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +17,6 @@ pub const JOIN_PACE: Duration = Duration::from_millis(10);
 pub const REJOIN_FIRST: Duration = Duration::from_secs(30);
 /// Delay between later repetitions.
 pub const REJOIN_NEXT: Duration = Duration::from_secs(60);
-/// Maximum silence of a steady socket during market hours.
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(75);
 /// Maximum wait of the listener, so that it proves progress.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -30,17 +27,8 @@ pub enum Due {
     Join(usize),
     /// Send a ping.
     Ping,
-    /// The peer is dead: close and reconnect.
-    Dead(Death),
-}
-
-/// The reason why an open socket counts as dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// No pong within the interval of a ping.
-    NoPong,
-    /// No event for [`SILENCE_LIMIT`] during market hours.
-    Silence,
+    /// The peer is dead, as no pong came within the interval of a ping: close and reconnect.
+    Dead,
 }
 
 /// The effect of an acknowledgement.
@@ -62,10 +50,6 @@ pub struct FeedSession {
     ping_interval: Duration,
     next_ping_at: Instant,
     pong_due_at: Option<Instant>,
-    /// Time of the last event, or of the last check with the market closed if that is later; `None` before the
-    /// first event.
-    last_event_at: Option<Instant>,
-    is_steady: bool,
     paused: bool,
 }
 
@@ -81,12 +65,10 @@ struct Join {
 }
 
 impl FeedSession {
-    /// Creates the session of a newly opened socket, with topics in join order. `is_steady` enables the silence
-    /// check.
+    /// Creates the session of a newly opened socket, with topics in join order.
     #[must_use]
     pub fn new<'t>(
         topics: impl IntoIterator<Item = &'t str>,
-        is_steady: bool,
         ping_interval: Duration,
         now: Instant,
     ) -> FeedSession {
@@ -98,24 +80,15 @@ impl FeedSession {
             ping_interval,
             next_ping_at: now + ping_interval,
             pong_due_at: None,
-            last_event_at: None,
-            is_steady,
             paused: false,
         }
     }
 
     /// Returns the next task due at `now` and marks it done; call again until `None`.
-    pub fn due(&mut self, now: Instant, market_is_open: bool) -> Option<Due> {
-        if !market_is_open {
-            self.last_event_at = self.last_event_at.map(|_| now);
-        }
+    pub fn due(&mut self, now: Instant) -> Option<Due> {
         if !self.paused {
             if self.pong_due_at.is_some_and(|at| at <= now) {
-                return Some(Due::Dead(Death::NoPong));
-            }
-            let is_silent = self.last_event_at.is_some_and(|at| now.duration_since(at) >= SILENCE_LIMIT);
-            if self.is_steady && is_silent {
-                return Some(Due::Dead(Death::Silence));
+                return Some(Due::Dead);
             }
             if self.next_ping_at <= now {
                 self.next_ping_at = now + self.ping_interval;
@@ -187,11 +160,6 @@ impl FeedSession {
         self.joins.iter().all(|join| join.acknowledged)
     }
 
-    /// Records an event.
-    pub fn event(&mut self, now: Instant) {
-        self.last_event_at = Some(now);
-    }
-
     /// Records a pong.
     pub fn pong(&mut self) {
         self.pong_due_at = None;
@@ -207,7 +175,6 @@ impl FeedSession {
         if std::mem::take(&mut self.paused) {
             self.pong_due_at = None;
             self.next_ping_at = now + self.ping_interval;
-            self.last_event_at = self.last_event_at.map(|_| now);
         }
     }
 }
@@ -227,11 +194,11 @@ mod tests {
     const PING: Duration = Duration::from_secs(20);
 
     fn session(topics: &[&'static str], now: Instant) -> FeedSession {
-        FeedSession::new(topics.iter().copied(), true, PING, now)
+        FeedSession::new(topics.iter().copied(), PING, now)
     }
 
     fn all_due(session: &mut FeedSession, now: Instant) -> Vec<Due> {
-        std::iter::from_fn(|| session.due(now, true)).take(100).collect()
+        std::iter::from_fn(|| session.due(now)).take(100).collect()
     }
 
     #[test]
@@ -248,7 +215,7 @@ mod tests {
 
         session.pong();
         let again = start + JOIN_PACE + REJOIN_FIRST;
-        assert_eq!(session.due(again.checked_sub(Duration::from_millis(1)).unwrap(), true), Some(Due::Ping));
+        assert_eq!(session.due(again.checked_sub(Duration::from_millis(1)).unwrap()), Some(Due::Ping));
         session.pong();
         assert_eq!(all_due(&mut session, again), [Due::Join(1)]);
         assert!(!all_due(&mut session, again + REJOIN_FIRST).contains(&Due::Join(1)));
@@ -263,7 +230,7 @@ mod tests {
         let start = Instant::now();
         let mut session = session(&["a", "b"], start);
         assert!(!session.refuse("a"), "not sent yet");
-        assert_eq!(session.due(start, true), Some(Due::Join(0)));
+        assert_eq!(session.due(start), Some(Due::Join(0)));
         assert!(session.refuse("a"));
         assert!(!session.refuse("a") && !session.refuse("c"));
         session.pong();
@@ -282,44 +249,14 @@ mod tests {
         assert_eq!(all_due(&mut session, start + PING), [Due::Ping]);
         session.pong();
         assert_eq!(all_due(&mut session, start + 2 * PING), [Due::Ping]);
-        assert_eq!(session.due(start + PING * 2 + PING.mul_f64(0.99), true), None);
-        assert_eq!(session.due(start + 3 * PING, true), Some(Due::Dead(Death::NoPong)));
-    }
-
-    #[test]
-    fn silence_is_death_only_in_market_hours_after_an_event_and_on_a_steady_socket() {
-        let start = Instant::now();
-        let later = start + SILENCE_LIMIT;
-        let dead = Some(Due::Dead(Death::Silence));
-        let due_of = |is_steady: bool, had_event: bool, open: bool| {
-            let mut session = FeedSession::new([], is_steady, Duration::from_secs(1000), start);
-            if had_event {
-                session.event(start);
-            }
-            session.due(later, open)
-        };
-        assert_eq!(due_of(true, true, true), dead);
-        assert_eq!(due_of(false, true, true), None);
-        assert_eq!(due_of(true, false, true), None);
-        assert_eq!(due_of(true, true, false), None);
-    }
-
-    #[test]
-    fn the_silence_of_the_night_is_not_held_against_the_open() {
-        let start = Instant::now();
-        let mut session = FeedSession::new([], true, Duration::from_secs(1_000_000), start);
-        session.event(start);
-        let open = start + Duration::from_secs(17 * 3600);
-        assert_eq!(session.due(open, false), None);
-        assert_eq!(session.due(open + Duration::from_secs(1), true), None);
-        assert_eq!(session.due(open + SILENCE_LIMIT, true), Some(Due::Dead(Death::Silence)));
+        assert_eq!(session.due(start + PING * 2 + PING.mul_f64(0.99)), None);
+        assert_eq!(session.due(start + 3 * PING), Some(Due::Dead));
     }
 
     #[test]
     fn a_pause_rests_the_checks_and_a_resume_begins_them_anew() {
         let start = Instant::now();
         let mut session = session(&[], start);
-        session.event(start);
         assert_eq!(all_due(&mut session, start + PING), [Due::Ping]);
         session.pause();
         let much_later = start + 100 * PING;
@@ -341,8 +278,8 @@ mod tests {
                 prop_assert!(next <= now + IDLE);
                 now = next.max(now + Duration::from_millis(wait_ms.min(1000)));
                 let due = all_due(&mut session, now);
-                prop_assert!(due.len() < 10 || due.contains(&Due::Dead(Death::NoPong)));
-                if due.iter().any(|due| matches!(due, Due::Dead(_))) { break; }
+                prop_assert!(due.len() < 10 || due.contains(&Due::Dead));
+                if due.iter().any(|due| matches!(due, Due::Dead)) { break; }
                 if pong { session.pong(); }
                 if ack { session.acknowledge("b"); }
             }

@@ -18,6 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 use thiserror::Error;
 use uw_websocket_core::settings::Secret;
 
+use super::connector::FeedDialer;
 use crate::settings::FeedSettings;
 use crate::tls::{self, TlsError};
 
@@ -30,6 +31,9 @@ const READ_BLOCK: usize = 64 * 1024;
 
 /// Timeout of name resolution, TCP, TLS and upgrade together. The vendor's log shows 155 ms.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The part of it for name resolution and TCP: below the whole, so that an error names the addresses.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(9_500);
 
 /// Timeout of a refusal's body, bytes read of it, and bytes kept. Much less is kept than read, so that a token
 /// repeated in the body is read completely and recognised.
@@ -79,6 +83,7 @@ impl HandshakeError {
 #[derive(Clone)]
 pub struct FeedConnector {
     client: awc::Client,
+    dialer: FeedDialer,
     url: String,
     token: Secret,
 }
@@ -93,8 +98,10 @@ impl FeedConnector {
         // no `max_http_version`: it would replace our TLS configuration by one that trusts the public roots only.
         // Nothing is offered by ALPN, so the response is HTTP/1.1; awc's own TLS would offer HTTP/2, over which
         // this upgrade is impossible
+        let dialer = FeedDialer::new(DIAL_TIMEOUT);
+        let connector = awc::Connector::new().connector(dialer.clone()).timeout(HANDSHAKE_TIMEOUT);
         let client = awc::Client::builder()
-            .connector(awc::Connector::new().timeout(HANDSHAKE_TIMEOUT).rustls_0_23(tls))
+            .connector(connector.rustls_0_23(tls))
             .timeout(HANDSHAKE_TIMEOUT)
             .disable_redirects()
             .add_default_header((header::USER_AGENT, USER_AGENT))
@@ -102,7 +109,7 @@ impl FeedConnector {
             .finish();
         let mut url = settings.url.clone();
         url.query_pairs_mut().append_pair("token", settings.token.reveal());
-        Ok(FeedConnector { client, url: url.into(), token: settings.token.clone() })
+        Ok(FeedConnector { client, dialer, url: url.into(), token: settings.token.clone() })
     }
 
     /// Opens a socket.
@@ -111,6 +118,12 @@ impl FeedConnector {
             Ok((_, socket)) => Ok(with_read_block(socket.into_map_codec(BoundedCodec))),
             Err(error) => Err(self.explain(error)),
         }
+    }
+
+    /// Returns the address that the latest connection was made to, of the feed or of the proxy in front of it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.dialer.address().map_or_else(String::new, |address| address.to_string())
     }
 
     /// Removes the token from `text`; use it for any text related to the URL.
@@ -262,6 +275,14 @@ pub enum SocketError {
 /// only afterwards.
 #[derive(Debug)]
 pub struct BoundedCodec(ws::Codec);
+
+impl BoundedCodec {
+    /// Creates a client's codec; [`FeedConnector::connect`] returns sockets that have one.
+    #[must_use]
+    pub fn client() -> BoundedCodec {
+        BoundedCodec(ws::Codec::new().client_mode().max_size(MAX_MESSAGE))
+    }
+}
 
 impl Decoder for BoundedCodec {
     type Item = ws::Frame;

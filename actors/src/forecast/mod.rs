@@ -39,7 +39,7 @@ pub struct Usual {
     pub rate: f64,
     /// Bytes of Redis memory per entry, by `MEMORY USAGE`: measured with Redis 7.0 and payloads of the usual size.
     pub bytes: u64,
-    /// Size of the hashes that accompany a stream, in entries: the latest event, and the cells of a strike map.
+    /// Size of the hashes that accompany a stream, in entries: the latest event, and the channel's map.
     pub cells: u64,
 }
 
@@ -47,9 +47,8 @@ impl Usual {
     /// Returns the usual figures of a channel, if known.
     #[must_use]
     pub fn of(channel: &Channel) -> Option<Usual> {
-        let spec = channel.spec()?;
-        let rows = spec.map.map_or(0, |(_, rows)| rows);
-        Some(Usual { rate: spec.rate, bytes: spec.entry_bytes, cells: 1 + rows })
+        let usual = channel.spec()?.usual?;
+        Some(Usual { rate: usual.rate, bytes: usual.entry_bytes, cells: 1 + channel.frame().map_entries() })
     }
 }
 
@@ -85,6 +84,8 @@ pub struct Forecast {
     pub is_bounded: bool,
     /// Whether the number of symbols is assumed (`*`) rather than counted.
     pub is_market: bool,
+    /// Hours of trading that the age limit keeps; `None` without a limit.
+    pub kept_hours: Option<f64>,
 }
 
 impl Forecast {
@@ -104,12 +105,24 @@ impl Forecast {
             bytes: channels.iter().filter_map(|channel| channel.bytes).fold(0, u64::saturating_add),
             is_bounded: channels.iter().all(|channel| channel.bytes.is_some()),
             is_market: plan.targets == Targets::WholeMarket,
+            kept_hours: kept_trading(retention).map(|kept| kept.as_secs_f64() / 3_600.0),
             channels,
         }
     }
 }
 
 impl ChannelForecast {
+    /// Returns the cap with which the busiest stream would last for this many hours of trading, if its own lasts for
+    /// less.
+    #[must_use]
+    pub fn cap_needed(&self, hours: f64) -> Option<u64> {
+        let lasts = self.cap_hours.filter(|lasts| *lasts < hours)?;
+        // the estimate is accurate to a few digits
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let thousands = (self.cap as f64 * hours / lasts / 1_000.0).ceil() as u64;
+        Some(thousands.saturating_mul(1_000))
+    }
+
     fn new(
         channel: Channel,
         plan: &PlanSettings,
@@ -163,7 +176,13 @@ impl Streams {
     fn of(channel: &Channel, plan: &PlanSettings) -> Streams {
         let symbols = match &plan.targets {
             Targets::WholeMarket => MARKET_SYMBOLS,
-            Targets::Symbols(symbols) => symbols.len() as u64,
+            Targets::Symbols(symbols) => {
+                symbols.iter().filter(|symbol| channel.exists_for(symbol.as_str())).count() as u64
+            }
+        };
+        let symbols = match channel.spec().map_or(0, |spec| spec.tickers.len() as u64) {
+            0 => symbols,
+            tickers => symbols.min(tickers),
         };
         let mut streams = Streams { count: 0, busiest: 0.0 };
         for choice in &plan.channels {

@@ -79,6 +79,17 @@ fn without_a_cap_and_a_limit_there_is_no_bound() {
 }
 
 #[test]
+fn boards_are_large_and_of_some_tickers() {
+    let default = KeySettings { snapshots: true, ..fixtures::keys() };
+    let forecast =
+        |targets| forecast(&["periscope"], targets, &default, Retention::Sessions(1)).channels[0].clone();
+    let one = forecast("SPY,SPX");
+    // 500 frames of 100 KB, the newest, and the board's 17
+    assert_eq!((one.streams, one.cap, one.bytes), (1, 500, Some((500 + 1 + 17) * 100_000)));
+    assert_eq!(forecast("*").streams, 4);
+}
+
+#[test]
 fn the_whole_market_counts_as_some_hundred_full_streams() {
     let forecast = forecast(&["price"], "*", &keys(1_000), Retention::Off);
     let price = &forecast.channels[0];

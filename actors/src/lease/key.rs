@@ -79,6 +79,17 @@ pub enum KeyError {
     },
 }
 
+impl KeyError {
+    /// Whether there was no connection, or it broke: not an answer of Redis.
+    pub(super) fn is_about_the_connection(&self) -> bool {
+        match self {
+            KeyError::Connect(_) => true,
+            KeyError::Ask(error) => error.code().is_none(),
+            KeyError::Foreign { .. } | KeyError::Rights { .. } => false,
+        }
+    }
+}
+
 /// The holder of the lease, seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {

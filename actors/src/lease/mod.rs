@@ -30,10 +30,14 @@ use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, LeaseState, Observations, lock};
-use crate::redis_pool::RedisPool;
+use crate::redis_pool::{self, RedisPool};
+use crate::writer::store::address::Address;
 
 /// Timeout of the release: with a slower or unavailable Redis the lease expires instead.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
+
+/// Maximum time for learning why a claim failed; below the interval of claims.
+const WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 /// The role of this instance.
 #[derive(Clone, Debug)]
@@ -71,6 +75,7 @@ impl LeaseManager {
     /// The user of `REDIS_URL` lacks a permission. An unavailable Redis is not an error.
     pub async fn start(
         pool: RedisPool,
+        address: Address,
         prefix: &str,
         predecessor: Option<&str>,
         observations: Arc<Observations>,
@@ -78,7 +83,7 @@ impl LeaseManager {
     ) -> Result<LeaseManager, KeyError> {
         let key = LeaseKey::new(pool, prefix, observations.instance.clone(), predecessor);
         let mut claimant =
-            Claimant { key, lease: Lease::default(), observations, log, told: Told::default() };
+            Claimant { key, address, lease: Lease::default(), observations, log, told: Told::default() };
         claimant.claim().await?;
         let (changes, role) = watch::channel(claimant.first_role());
         let (stop, stopped) = oneshot::channel();
@@ -109,6 +114,8 @@ impl LeaseManager {
 /// Claims the lease and publishes the result.
 struct Claimant {
     key: LeaseKey,
+    /// Asked for the reason when a claim fails.
+    address: Address,
     lease: Lease,
     observations: Arc<Observations>,
     log: Logger,
@@ -148,21 +155,36 @@ impl Claimant {
             Ok((sent, answer)) => {
                 self.lease.answered(sent, now, answer);
                 self.told.unconfirmed = LogThrottle::default();
+                *lock(&self.observations.lease.last_error) = None;
                 Ok(())
             }
             Err(error) => {
                 self.lease.unanswered();
+                let text = self.reason(&error).await;
                 if !self.lease.is_held(now) && self.told.unconfirmed.is_due(Instant::now()) {
                     if matches!(error, KeyError::Foreign { .. }) {
                         self.observations.distrusted(Distrust::TooLarge).add(1);
                     }
-                    warn!(self.log, "lease unconfirmed"; ErrorChain::new(&error));
+                    warn!(self.log, "lease unconfirmed"; "error" => &text);
                 }
+                *lock(&self.observations.lease.last_error) = Some(text);
                 if matches!(error, KeyError::Rights { .. }) { Err(error) } else { Ok(()) }
             }
         };
         self.tell(now);
         outcome
+    }
+
+    /// Returns why a claim failed. A server that turns the connection away has said so before it closed it.
+    async fn reason(&self, error: &KeyError) -> String {
+        let text = ErrorChain::new(error).to_string();
+        if !error.is_about_the_connection() {
+            return text;
+        }
+        match timeout(WORDS_LIMIT, redis_pool::words(&self.address)).await {
+            Ok(Some(words)) => words,
+            Ok(None) | Err(_) => text,
+        }
     }
 
     /// Sends one claim; returns the answer and the time of sending.

@@ -80,7 +80,7 @@ pub async fn open(
     future_times::note(observations, &log, ("ws:ledger", future), || true);
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { topics, over, waiting, followed, written } =
+    let Beginning { begun_at, topics, over, waiting, followed, written } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";
                 "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
@@ -88,9 +88,9 @@ pub async fn open(
             life.succeed(&topics, unix_micros())
         } else {
             info!(log, "ledger begun"; "redis" => has_redis);
-            Beginning::first(&topics)
+            Beginning::first(&topics, unix_micros())
         };
-    let tracker = GapTracker::new(topics, Arc::clone(observations));
+    let tracker = GapTracker::new(topics, Arc::clone(observations)).begun_at(begun_at);
     for gap in over {
         tracker.record(gap);
     }

@@ -26,12 +26,26 @@ observed! {
         /// What is missing now.
         #[serde(serialize_with = "unlocked")]
         open: Mutex<Vec<OpenGap>>,
+        /// Why Redis takes no gaps; `None` while it does.
+        #[serde(serialize_with = "unlocked")]
+        fault: Mutex<Option<String>>,
         /// Gaps not yet written to Redis.
         waiting: Gauge = "uw_ws_gaps_waiting",
     }
 }
 
 impl GapObservation {
+    /// Sets why Redis takes no gaps.
+    pub(super) fn set_fault(&self, fault: Option<String>) {
+        *lock(&self.fault) = fault;
+    }
+
+    /// Returns why Redis takes no gaps; `None` while it does.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.fault).clone()
+    }
+
     /// Returns the count of gaps recorded for `reason`.
     #[must_use]
     pub fn recorded(&self, reason: GapReason) -> &Count {

@@ -64,6 +64,8 @@ pub struct Progress {
     restored_over: Option<(u64, Identity)>,
     rest: u32,
     is_closed: bool,
+    /// Whether the last attempt to write to Redis failed.
+    has_failed: bool,
     unspooled: LogThrottle,
     refused: LogThrottle,
 }
@@ -114,6 +116,7 @@ impl GapRecorder {
         self.observations.gaps.show(open_gaps(&tracked.topics), self.waiting.len());
         let mut life = Checkpoint::new(&self.observations.instance, now);
         life.clean = clean;
+        life.begun_at = self.tracker.begun_us();
         life.followed.clone_from(&self.followed);
         life.set(tracked.topics, tracked.ending);
         life
@@ -179,7 +182,14 @@ impl GapRecorder {
         }
         let written = self.try_write(life).await;
         self.observations.gaps.show(self.observations.gaps.open(), self.waiting.len());
-        // the writers report that Redis is unavailable
+        let is_second = std::mem::replace(&mut self.progress.has_failed, written.is_err());
+        match &written {
+            Ok(()) => self.observations.gaps.set_fault(None),
+            // a connection that was closed while idle is replaced by the next attempt
+            Err(error) if is_second => self.observations.gaps.set_fault(Some(error.to_string())),
+            Err(_) => {}
+        }
+        // the writers log that Redis is unavailable
         if let Err(PostError::Refused(text)) = &written
             && self.progress.refused.is_due(Instant::now())
         {

@@ -19,6 +19,7 @@ const STOPPED: &str = "the process was stopped";
 #[derive(Clone, Debug)]
 pub struct GapTracker {
     tracked: Arc<Mutex<Tracking>>,
+    begun_us: u64,
     observations: Arc<Observations>,
 }
 
@@ -49,7 +50,19 @@ impl GapTracker {
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
         let tracked = Tracking { coverages, losses: Losses::default(), ended: GapQueue::default() };
-        GapTracker { tracked: Arc::new(Mutex::new(tracked)), observations }
+        GapTracker { tracked: Arc::new(Mutex::new(tracked)), begun_us: 0, observations }
+    }
+
+    /// Sets when the ledger was begun, in Unix microseconds; 0 if unknown.
+    #[must_use]
+    pub fn begun_at(self, begun_us: u64) -> GapTracker {
+        GapTracker { begun_us, ..self }
+    }
+
+    /// Returns when the ledger was begun, in Unix microseconds; 0 if unknown. Nothing was received before.
+    #[must_use]
+    pub fn begun_us(&self) -> u64 {
+        self.begun_us
     }
 
     /// Notes a loss, such as dropped events. Consecutive losses of one kind are merged into one gap, see

@@ -29,6 +29,16 @@ labelled! {
     }
 }
 
+labelled! {
+    /// What an event did not get because of a bound. It is in its other streams.
+    Cut {
+        /// Streams of target symbols, beyond the number or the size of the copies of one event.
+        Symbols = "symbols",
+        /// A field of its map, longer than any strike and expiry.
+        MapField = "map_field",
+    }
+}
+
 /// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -86,12 +96,15 @@ observed! {
         pub quarantined: Count = "uw_ws_events_quarantined_total",
         /// Events read from the feed and lost.
         dropped: CountsBy<DropReason> = "uw_ws_events_dropped_total" by "reason",
+        /// What events did not get because of a bound: `symbols` are streams of single targets, `map_field` fields of a
+        /// map. The events are in their other streams.
+        cut: CountsBy<Cut> = "uw_ws_events_cut_total" by "what",
         /// Times that the accounting found an event counted twice or not at all.
         #[serde(skip)]
         pub violations: Count = "uw_ws_conservation_violations_total",
         /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
-        /// 1 while a channel has been silent far longer than its usual cadence, during market hours.
+        /// 1 while a channel has been silent far longer than its usual cadence, in its trading hours.
         pub silent: Flag = "uw_ws_channel_silent",
         /// Unix time of the latest event; absent before the first.
         #[serde(skip)]
@@ -131,6 +144,7 @@ impl ChannelObservation {
             quarantined: Count::default(),
             dropped: CountsBy::default(),
             violations: Count::default(),
+            cut: CountsBy::default(),
             drifted: Count::default(),
             silent: Flag::default(),
             last_event_at: Moment::default(),
@@ -210,6 +224,12 @@ impl ChannelObservation {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> &Count {
         self.dropped.of(reason)
+    }
+
+    /// Returns the count of what events did not get.
+    #[must_use]
+    pub fn cut(&self, what: Cut) -> &Count {
+        self.cut.of(what)
     }
 
     /// Returns the number of events dropped for any reason.

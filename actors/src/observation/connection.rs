@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use serde::Serialize;
+use uw_websocket_core::calendar::Products;
 use uw_websocket_core::event::{Channel, Topic};
 use uw_websocket_core::labelled;
 
@@ -57,6 +58,8 @@ observed! {
         pub refused: Count = "uw_ws_connection_refused_total",
         /// Unexpected disconnects.
         pub disconnects: Count = "uw_ws_connection_disconnects_total",
+        /// Time of the next attempt while the connection waits for it.
+        pub next_attempt_at: Moment,
         /// Time at which the current session was opened.
         #[serde(skip)]
         pub session_since: Moment,
@@ -66,9 +69,12 @@ observed! {
         /// Time of the latest event in the current session.
         #[serde(skip)]
         pub last_event_at: Moment,
-        /// Whether silence during market hours is significant.
+        /// The products whose silence is significant while they trade.
         #[serde(skip)]
-        pub is_steady: bool,
+        pub watched: Products,
+        /// What the connection joins.
+        #[serde(skip)]
+        pub topics: Vec<Topic>,
         /// The channels of the connection; may contain repetitions.
         #[serde(skip)]
         pub channels: Vec<Channel>,
@@ -83,13 +89,20 @@ observed! {
     }
 }
 
+/// Returns the products of topics whose events arrive every few seconds while they trade.
+fn watched(topics: &[Topic]) -> Products {
+    let steady = topics.iter().filter(|topic| topic.channel.family().is_steady());
+    steady.map(Topic::product).collect()
+}
+
 impl ConnectionObservation {
     pub(super) fn new(name: &str, topics: &[Topic]) -> ConnectionObservation {
         let join =
             |topic: &Topic| JoinObservation { topic: topic.to_string(), acknowledged: false, refused: None };
         ConnectionObservation {
             name: name.to_owned(),
-            is_steady: topics.iter().any(|topic| topic.channel.family().is_steady()),
+            watched: watched(topics),
+            topics: topics.to_vec(),
             channels: topics.iter().map(|topic| topic.channel.clone()).collect(),
             expected: topics.len(),
             joins: Mutex::new(topics.iter().map(join).collect()),

@@ -28,6 +28,9 @@ pub struct LeaseObservation {
     /// The owner that this instance stands by for.
     #[serde(serialize_with = "unlocked")]
     pub owner: Mutex<Option<String>>,
+    /// Why Redis has not answered the last claim.
+    #[serde(serialize_with = "unlocked")]
+    pub last_error: Mutex<Option<String>>,
     /// Whether Redis answered the last claim.
     #[serde(skip)]
     pub redis_up: AtomicBool,

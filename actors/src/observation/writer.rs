@@ -79,9 +79,15 @@ observed! {
         /// Size of the disk queue, including the retained events that Redis has already confirmed.
         #[serde(skip)]
         pub spool_bytes: Gauge = "uw_ws_spool_bytes",
+        /// Maximum size of the disk queue of a shard; 0 without one.
+        #[serde(skip)]
+        pub spool_limit: Gauge = "uw_ws_spool_limit_bytes",
         /// Time at which the oldest event in the disk queue was received.
         #[serde(skip)]
         pub spool_oldest: Moment,
+        /// Time at which the oldest waiting event was received, if it is in memory.
+        #[serde(skip)]
+        pub memory_oldest: Moment,
         /// Why the disk does not accept appends; `None` while it does.
         #[serde(skip)]
         pub spool_fault: Mutex<Option<String>>,
@@ -129,6 +135,8 @@ labelled! {
         Unreadable = "unreadable",
         /// An event cannot be converted to a part of a body.
         Untranslatable = "untranslatable",
+        /// A board was dropped before all its frames were there.
+        IncompleteBoard = "incomplete_board",
     }
 }
 
@@ -141,10 +149,14 @@ observed! {
         /// Bodies under `rest:` rewritten because another writer had stored older rows.
         pub healed: Count = "uw_ws_snapshot_healed_total",
         /// Snapshot problems: `conflict` and `put_off` are retried; `refused` by Redis; `unreadable` bodies are left
-        /// untouched; `untranslatable` and `skipped` events are in their streams only.
+        /// untouched; `untranslatable` and `skipped` events, and those of an `incomplete_board`, are in their streams
+        /// only.
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",
+        /// Why Redis takes no hashes; `None` while it does.
+        #[serde(serialize_with = "unlocked")]
+        pub fault: Mutex<Option<String>>,
         /// Memory of the cached REST bodies.
         pub held_bytes: Gauge = "uw_ws_snapshot_held_bytes",
     }

@@ -74,6 +74,14 @@ impl Backlog {
         self.items.is_empty()
     }
 
+    /// Returns when the oldest event in memory was received, in Unix microseconds; `None` if it is on disk only.
+    pub(super) fn oldest_us(&self) -> Option<u64> {
+        match self.items.front()? {
+            Item::Batch(held) => held.batch.events().first().map(|event| event.received_us),
+            Item::OnDisk(_) => None,
+        }
+    }
+
     /// Whether everything is on disk.
     pub(super) fn is_safe(&self) -> bool {
         self.items.back().is_none_or(Item::is_on_disk)

@@ -28,10 +28,6 @@ const MAX_DIRTY: usize = 32;
 /// Interval at which, after a bypass of a failing disk, the last IDs of entries never on disk are written: a small
 /// file per shard.
 const UNSPOOLED_EVERY: Duration = Duration::from_secs(1);
-/// Minimum interval between the starts of two appends on a busy feed: at 5 000 events per second two are merged.
-const LINGER: Duration = Duration::from_micros(400);
-/// Maximum interval between the appends of a busy feed; a quieter one never waits.
-const BUSY: Duration = Duration::from_millis(1);
 /// Interval of the thread's housekeeping. After a kill -9 at most the records stored within one interval are looked
 /// up again.
 const TURN: Duration = Duration::from_millis(100);
@@ -70,8 +66,6 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let thread = DiskThread {
         spool: parts.spool,
         records: Records::default(),
-        appended_at: Instant::now(),
-        lingering: None,
         damages: Arc::clone(&damages),
         retirement: parts.retirement,
         inheritance: None,
@@ -119,9 +113,6 @@ struct DiskThread {
     spool: Spool,
     /// The buffer of the last records, reused for the next.
     records: Records,
-    appended_at: Instant,
-    /// An append waiting to be merged with more, and its deadline.
-    lingering: Option<(Job, Instant)>,
     damages: Arc<Mutex<Vec<Damage>>>,
     retirement: Option<Retirement>,
     /// Pending answers of the heirs, once they were informed.
@@ -150,18 +141,13 @@ struct DiskThread {
 impl DiskThread {
     fn run(mut self, inbox: &Receiver<Job>, bell: &Bell) {
         loop {
-            let wait = self
-                .lingering
-                .as_ref()
-                .map_or(TURN, |(_, until)| until.saturating_duration_since(Instant::now()));
-            let job = match inbox.recv_timeout(wait) {
-                Ok(job) => self.lingers(job),
-                Err(RecvTimeoutError::Timeout) => self.lingering.take().map(|(job, _)| job),
+            match inbox.recv_timeout(TURN) {
+                Ok(job) => {
+                    self.work(job);
+                    bell.ring();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
-            };
-            if let Some(job) = job {
-                self.work(job);
-                bell.ring();
             }
             let now = Instant::now();
             if now.duration_since(self.turned_at) >= TURN {
@@ -176,23 +162,8 @@ impl DiskThread {
                 }
             }
         }
-        if let Some((job, _)) = self.lingering.take() {
-            self.work(job);
-        }
         let kept = self.flush();
         self.report(kept);
-    }
-
-    /// Returns a job to be done now. An append shortly after the last one is delayed: wake-ups cost more than the
-    /// bytes, and it is merged with whatever arrives meanwhile.
-    fn lingers(&mut self, job: Job) -> Option<Job> {
-        let until = self.appended_at + LINGER;
-        let is_busy = || self.appended_at.elapsed() < BUSY;
-        if matches!(job, Job::Append(..)) && is_busy() && until > Instant::now() {
-            self.lingering = Some((job, until));
-            return None;
-        }
-        Some(job)
     }
 
     /// The requester may be gone; that is not a failure of the disk.
@@ -231,10 +202,8 @@ impl DiskThread {
     }
 
     fn append(&mut self, collect: Collect) -> Appended {
-        let now = Instant::now();
-        self.appended_at = now;
         collect(&mut self.records)?;
-        self.spool.append(&self.records, now)?;
+        self.spool.append(&self.records, Instant::now())?;
         match self.settings.fsync {
             Fsync::Always => Ok(self.spool.sync()?),
             Fsync::Every(_) | Fsync::Never => Ok(()),

@@ -175,6 +175,10 @@ impl OpenFolders {
             let events = self.events.get(channel.channel.name()).copied().unwrap_or_default();
             channel.recover(events, FIRST_ORDINAL);
         }
+        if self.settings.mode != SpoolMode::Off {
+            let limit = self.settings.max_bytes_of_shard(self.shards);
+            observations.writers.iter().for_each(|writer| writer.spool_limit.set(limit));
+        }
         let losses = self.losses(observations, log);
         let mut own: Vec<Option<Queue>> = vec![None; self.shards];
         let mut old: Vec<OldQueue> = Vec::new();

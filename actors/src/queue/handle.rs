@@ -127,6 +127,7 @@ impl Queue {
                 state.backlog.push(batch);
             }
         }
+        self.0.show_oldest(state);
         is_news
     }
 
@@ -188,6 +189,7 @@ impl Queue {
         let unrecordable: Vec<Event> = state.unrecordable.drain(..).map(|(event, _)| event).collect();
         self.0.books.drop_events(&unrecordable, reason);
         let batches = state.backlog.take_memory();
+        self.0.show_oldest(state);
         unrecordable.len() as u64 + self.0.books.drop_batches(&batches, reason)
     }
 
@@ -317,6 +319,7 @@ impl Queue {
         let Some(Left { batch, record }) = state.backlog.acknowledge(lent.first) else {
             return error!(shared.log, "unknown acknowledgement"; "position" => lent.first);
         };
+        shared.show_oldest(state);
         let place = if record.is_some() { Place::Disk } else { Place::Memory };
         for (at, event) in batch.events().iter().enumerate() {
             shared.books.channel(event.route.channel).end(place, outcome(at), 1);

@@ -104,7 +104,7 @@ impl RecordDecoder {
         route.destinations.first()?.map.as_ref()?;
         let facts = RoutingFields::read(std::str::from_utf8(&record.payload).ok()?).ok()?;
         let channel = &self.observations.channel(route.channel).channel;
-        map_cell(channel, &facts, record.received_us, &mut self.sessions)
+        map_cell(channel, route.symbol(), &facts, record.received_us, &mut self.sessions)
     }
 }
 

@@ -103,6 +103,13 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
+    /// Publishes the age of the oldest event in memory. That of a queue of earlier settings is on disk.
+    pub(super) fn show_oldest(&self, state: &State) {
+        if state.supply != Supply::Old {
+            self.books.observed().memory_oldest.set(state.backlog.oldest_us().unwrap_or_default());
+        }
+    }
+
     /// Returns a stream's name in the disk queue: without the prefix.
     pub(super) fn name_of(&self, stream: &Arc<str>) -> Arc<str> {
         stream.strip_prefix(&*self.prefix).map_or_else(|| Arc::clone(stream), Arc::from)

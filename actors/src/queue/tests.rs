@@ -363,7 +363,10 @@ fn an_acknowledgement_of_what_was_not_lent_changes_nothing() {
         let other = Lent { first: 17, ..lent.clone() };
         world.queue.ack(&other, |_| Outcome::Stored, Vec::new());
         assert!(!world.queue.is_empty());
+        let oldest = || world.observations.writers[0].memory_oldest.get();
+        assert!(oldest().is_some(), "a copy is in memory");
         world.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
+        assert_eq!(oldest(), None);
         world.queue.ack(&lent, |_| Outcome::Stored, Vec::new());
         assert_eq!(world.observations.channels[0].stored.get(), 1);
     });
@@ -379,8 +382,11 @@ fn what_is_in_memory_alone_ends_with_the_process_on_record() {
         lane.push(event(&route(0, vec![destination("price:SPY", 0)]), "{}", 0), read_at());
         lane.flush();
         queue.accept(&inbox);
+        let oldest = || observations.writers[0].memory_oldest.get();
+        assert_eq!(oldest(), Some(uw_websocket_core::fixtures::RECEIVED_US));
         queue.keep().await;
         assert_eq!(queue.abandon(DropReason::Shutdown), 1);
+        assert_eq!(oldest(), None);
         let losses = queue.take_losses();
         assert_eq!((losses.len(), losses[0].events), (1, Some(1)));
         assert_eq!(losses[0].reason, crate::ledger::gap::GapReason::Shutdown);

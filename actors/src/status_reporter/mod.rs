@@ -15,7 +15,6 @@ use cadence::Cadence;
 use deadpool_redis::redis;
 use slog::{Logger, debug, info, warn};
 use tokio::sync::watch;
-use uw_websocket_core::calendar::{self, MarketState};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::time::iso_utc;
 
@@ -91,9 +90,9 @@ impl StatusReporter {
         if self.looks.is_multiple_of(COUNTS_EVERY) {
             self.log_counts();
         }
-        let market_is_open = matches!(calendar::market_state(unix_micros() / 1000), MarketState::Open);
-        self.look_for_silent_channels(market_is_open);
-        self.look_for_silent_sockets(market_is_open);
+        let now_ms = unix_micros() / 1000;
+        self.look_for_silent_channels(now_ms);
+        self.look_for_silent_sockets(now_ms);
     }
 
     fn log_counts(&mut self) {
@@ -112,9 +111,10 @@ impl StatusReporter {
         }
     }
 
-    fn look_for_silent_channels(&mut self, market_is_open: bool) {
+    fn look_for_silent_channels(&mut self, now_ms: u64) {
         for (channel, cadence) in self.observations.channels.iter().zip(&mut self.cadences) {
-            let is_expected = market_is_open && is_live(&self.observations, &channel.channel);
+            let is_expected = is_live(&self.observations, &channel.channel)
+                && self.observations.products_of(&channel.channel).is_trading(now_ms);
             if let Some(silence) = cadence.look(channel.received.get(), is_expected, Instant::now()) {
                 warn!(self.log, "channel silent";
                     "channel" => channel.channel.name(), "silent_s" => silence.lasted.as_secs(),
@@ -124,17 +124,16 @@ impl StatusReporter {
         }
     }
 
-    fn look_for_silent_sockets(&mut self, market_is_open: bool) {
+    fn look_for_silent_sockets(&mut self, now_ms: u64) {
         let connections = &self.observations.connections;
         let delivers = connections.iter().any(|connection| connection.last_event_at.get().is_some());
         for (connection, reported) in connections.iter().zip(&mut self.reported_sockets) {
             let session = connection.session_since.get().map(|at| unix_micros().saturating_sub(at));
             let session = Duration::from_micros(session.unwrap_or_default());
-            let is_silent = connection.is_steady
-                && connection.state.get() == ConnectionState::Live
+            let is_silent = connection.state.get() == ConnectionState::Live
                 && connection.last_event_at.get().is_none()
                 && session >= SILENT_SOCKET;
-            let is_remarkable = market_is_open && delivers && is_silent;
+            let is_remarkable = delivers && is_silent && connection.watched.is_trading(now_ms);
             if is_remarkable && !*reported {
                 warn!(self.log, "socket without events";
                     "connection" => &connection.name, "session_s" => session.as_secs(),

@@ -29,6 +29,8 @@ pub struct Work {
     pub taken: Vec<(SlotIndex, EntryId)>,
     /// Time of the last check of Redis without events to write.
     pub looked_at: Option<Instant>,
+    /// The address of Redis that was logged last.
+    pub peer: String,
     /// Limits log messages of a disk that cannot be read.
     pub disk_faults: LogThrottle,
 }

@@ -159,7 +159,13 @@ impl Committer {
     async fn advance(&mut self) -> Result<(), StoreFault> {
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
-                RedisSession::Connected(Connected::open(&self.address, &self.scope.beat).await?)
+                let session = Connected::open(&self.address, &self.scope.beat).await?;
+                // a name may lead elsewhere after each outage
+                if self.work.peer != session.peer() {
+                    session.peer().clone_into(&mut self.work.peer);
+                    info!(self.scope.log, "redis connected"; "address" => &self.work.peer);
+                }
+                RedisSession::Connected(session)
             }
             RedisSession::Connected(session) => {
                 RedisSession::Reconciled(session.reconcile(&mut self.reconciler).await?)

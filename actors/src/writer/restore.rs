@@ -125,6 +125,7 @@ impl Restorer {
     fn note_lost(&self, shortened: &Shortened, noted: &mut Noted) {
         let now = unix_micros() / 1000;
         let (oldest, prefix) = (self.oldest_wanted_ms(), self.keys.stream_prefix());
+        let begun = self.scope.gaps.begun_us() / 1000;
         let mut gaps: BTreeMap<Family, (Vec<String>, u64, u64)> = BTreeMap::new();
         for (stream, (last, Stored { unspooled: gone, .. })) in shortened {
             let noted = noted.entry(Arc::clone(stream)).or_default();
@@ -136,6 +137,7 @@ impl Restorer {
             let family = family_of(topic);
             // times in IDs mean nothing after an ID of the future
             let to = gone.ms.min(now);
+            let oldest = oldest.max(begun.min(to));
             let from = if last.ms > to { oldest } else { last.ms.max(oldest) };
             let gap = gaps.entry(family).or_insert_with(|| (Vec::new(), from, to));
             gap.0.push(topic.to_owned());

@@ -43,6 +43,12 @@ impl Connected {
         RedisConnection::open(address, beat).await.map(Connected)
     }
 
+    /// Returns the IP address and port, or the path, that it is connected to.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        self.0.peer()
+    }
+
     /// Ensures that Redis has what it had before.
     pub async fn reconcile(mut self, reconciler: &mut Reconciler) -> Result<Reconciled, StoreFault> {
         let asked = Instant::now();

@@ -4,6 +4,7 @@ use uw_websocket_actors::forecast::{Measured, Usual, measure};
 use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
+use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
 
@@ -37,14 +38,22 @@ fn payload(channel: &Channel, n: u64) -> String {
         "gex_strike_expiry" => {
             format!(r#"{{"ticker":"SPY","expiry":"2025-01-24","timestamp":{at},{strike_row}"#)
         }
-        _ => format!(
+        "interpolated_iv" => format!(
+            r#"{{"ticker":"SPY","date":"2026-11-30","days":30,"volatility":0.21{n},"implied_move":14.2{n},"implied_move_perc":0.021,"is_exact":false}}"#
+        ),
+        "iv_term_structure" => format!(
+            r#"{{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":0.21{n},"implied_move":14.2{n},"implied_move_perc":0.021}}"#
+        ),
+        "news" => format!(
             r#"{{"headline":"US Energy Secretary foresees many more LNG export deals signed, and says so at length, no. {n}","timestamp":"2025-06-11T21:40:56Z","source":"social-media","tickers":["XOM","CVX"],"is_trump_ts":false}}"#
         ),
+        other => panic!("no payload of {other}"),
     }
 }
 
+/// The channels whose fields are known; a frame of a board has the size that the vendor documents.
 fn known() -> Vec<Channel> {
-    Channel::known().collect()
+    detailed().map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
 }
 
 fn plan(channels: &[Channel]) -> PlanSettings {

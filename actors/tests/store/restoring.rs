@@ -115,6 +115,8 @@ fn what_is_no_longer_kept_is_on_record_as_lost_once() {
         assert_eq!(life.gaps(GapReason::RedisLost), 1);
         let gap = life.gaps.noted().pop().unwrap();
         assert_eq!(gap.channels, ["gex_strike:SPY"]);
+        // an empty Redis does not say how far back its stream went, but the ledger does
+        assert_eq!(gap.from_us / 1000, life.gaps.begun_us() / 1000);
         life.stop().await;
     });
 }

@@ -180,7 +180,7 @@ impl Life {
             log: &log,
         });
         let started = started.unwrap();
-        let gaps = GapTracker::new(Vec::new(), Arc::clone(&observations));
+        let gaps = GapTracker::new(Vec::new(), Arc::clone(&observations)).begun_at(unix_micros());
         let mut life = Life { observations, gaps, started, writers: Vec::new() };
         life.writers = (0..shards).map(|shard| life.writer(world, shard)).collect();
         life

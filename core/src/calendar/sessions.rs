@@ -16,9 +16,9 @@ use super::days::{self, Day};
 static NEW_YORK: TimeZone = tz::get!("America/New_York");
 
 const EPOCH: Date = date(1970, 1, 1);
-const OPEN: Time = time(9, 30, 0, 0);
-const CLOSE: Time = time(16, 0, 0, 0);
-const EARLY_CLOSE: Time = time(13, 0, 0, 0);
+pub(super) const OPEN: Time = time(9, 30, 0, 0);
+pub(super) const CLOSE: Time = time(16, 0, 0, 0);
+pub(super) const EARLY_CLOSE: Time = time(13, 0, 0, 0);
 
 /// Days within which the market state next changes: from a Friday's close to the Tuesday after a holiday, with
 /// margin.
@@ -112,41 +112,7 @@ pub fn session_hours(date: i32) -> Option<Range<u64>> {
     Some(unix_ms(date, OPEN)?..unix_ms(date, close)?)
 }
 
-/// Caches [`session_date`] for sequences of times mostly on the same day: one comparison per call.
-#[derive(Clone, Debug)]
-pub struct SessionClock {
-    /// The last day looked up, and the Unix milliseconds that it covers.
-    date: i32,
-    covers: Range<u64>,
-}
-
-impl Default for SessionClock {
-    fn default() -> SessionClock {
-        SessionClock { date: 0, covers: 0..0 }
-    }
-}
-
-impl SessionClock {
-    /// Returns the date in New York.
-    pub fn session_date(&mut self, unix_ms: u64) -> i32 {
-        if !self.covers.contains(&unix_ms) {
-            self.turn_to(new_york(unix_ms).0);
-        }
-        self.date
-    }
-
-    fn turn_to(&mut self, date: Date) {
-        let midnight = |date| unix_ms(date, Time::midnight());
-        self.date = day_number(date);
-        // at the ends of the calendar nothing is cached
-        self.covers = match (midnight(date), date.tomorrow().ok().and_then(midnight)) {
-            (Some(start), Some(end)) => start..end,
-            _ => 0..0,
-        };
-    }
-}
-
-fn new_york(unix_ms: u64) -> (Date, Time) {
+pub(super) fn new_york(unix_ms: u64) -> (Date, Time) {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let civil = NEW_YORK.to_datetime(at.unwrap_or(Timestamp::MAX));
     (civil.date(), civil.time())
@@ -154,12 +120,12 @@ fn new_york(unix_ms: u64) -> (Date, Time) {
 
 /// Returns `None` before 1970. New York's clocks change at 02:00, so midnight and trading hours exist exactly once
 /// on every date.
-fn unix_ms(date: Date, time: Time) -> Option<u64> {
+pub(super) fn unix_ms(date: Date, time: Time) -> Option<u64> {
     let at = NEW_YORK.to_timestamp(date.to_datetime(time)).ok()?;
     u64::try_from(at.as_millisecond()).ok()
 }
 
-fn day_number(date: Date) -> i32 {
+pub(super) fn day_number(date: Date) -> i32 {
     i32::try_from(date.duration_since(EPOCH).as_hours() / 24).unwrap_or(i32::MAX)
 }
 
@@ -260,9 +226,7 @@ pub(super) mod tests {
 
     #[test]
     fn times_beyond_the_calendar_are_survived() {
-        let mut clock = SessionClock::default();
         for time in [0, 1, u64::MAX / 2, u64::MAX] {
-            assert_eq!(clock.session_date(time), session_date(time));
             assert!(matches!(market_state(time), MarketState::Open | MarketState::Closed(_)));
             assert!(market_state_until(time).is_none_or(|until| until > time));
         }
@@ -291,17 +255,6 @@ pub(super) mod tests {
             prop_assert_eq!(market_state(between).word(), word);
             prop_assert_eq!(market_state(until - 1).word(), word);
             prop_assert_ne!(market_state(until).word(), word);
-        }
-
-        #[test]
-        fn the_clock_agrees_with_the_calendar(times in prop::collection::vec(recent(), 1..20)) {
-            let mut clock = SessionClock::default();
-            for time in times {
-                // its day, the times around it, and the next day
-                for time in [time, time + 1, time + 3_600_000, time, time + 86_400_000] {
-                    prop_assert_eq!(clock.session_date(time), session_date(time));
-                }
-            }
         }
     }
 }

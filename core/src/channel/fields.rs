@@ -119,6 +119,12 @@ pub(super) const GEX: &[Field] = &[
 
 pub(super) const EXPIRY: &[Field] = &[text("expiry", "`YYYY-MM-DD`")];
 
+/// The documentation of August 2026 has deltas of 0.45, REST has 2 × 10^8, and a capture of the vendor had zeros.
+const DELTA_OI: &str =
+    "delta, from open interest; since August 2026; its scale is not that of REST, or not proven to be";
+const DELTA_VOL: &str =
+    "delta, from volume; since August 2026; its scale is not that of REST, or not proven to be";
+
 /// Decimals have up to 16 digits and may be missing.
 pub(super) const STRIKE: &[Field] = &[
     text("ticker", "the ticker"),
@@ -137,6 +143,10 @@ pub(super) const STRIKE: &[Field] = &[
     decimal("put_charm_vol", "charm of the puts, from volume"),
     decimal("call_vanna_vol", "vanna of the calls, from volume"),
     decimal("put_vanna_vol", "vanna of the puts, from volume"),
+    decimal("call_delta_oi", DELTA_OI).optional(),
+    decimal("put_delta_oi", DELTA_OI).optional(),
+    decimal("call_delta_vol", DELTA_VOL).optional(),
+    decimal("put_delta_vol", DELTA_VOL).optional(),
     decimal("call_gamma_ask_vol", "gamma of the calls, from volume at the offer"),
     decimal("put_gamma_ask_vol", "gamma of the puts, from volume at the offer"),
     decimal("call_charm_ask_vol", "charm of the calls, from volume at the offer"),
@@ -159,6 +169,30 @@ pub(super) const NEWS: &[Field] = &[
     flag("is_trump_ts", "a post of the president of the United States"),
 ];
 
+pub(super) const PERISCOPE: &[Field] = &[
+    text("ticker", "`SPX`, `VIX`, `XSP` or `NANOS`"),
+    millis("timestamp", "of the board, Unix milliseconds"),
+    count("total_rows", "rows of the board over all its frames"),
+    flag("has_more", "more frames of the board follow"),
+    objects(
+        "rows",
+        "each with `strike` and `expiry` (text) and `gamma`, `charm` and `vanna` (number); at most 1 024",
+    ),
+];
+
+pub(super) const IV_DAYS: &[Field] = &[
+    count("days", "to the horizon of the volatility"),
+    flag("is_exact", "there is an expiry on that day; otherwise interpolated"),
+];
+
+pub(super) const IV: &[Field] = &[
+    text("ticker", "the ticker"),
+    text("date", "`YYYY-MM-DD`, the day of the statement; there is no time of day"),
+    number("volatility", "implied, per year, as a fraction: `0.21` is 21 %"),
+    number("implied_move", "US dollars"),
+    number("implied_move_perc", "as a fraction of the price"),
+];
+
 const fn field(name: &'static str, kind: FieldKind, meaning: &'static str) -> Field {
     Field { name, kind, is_optional: false, meaning }
 }
@@ -169,6 +203,10 @@ const fn text(name: &'static str, meaning: &'static str) -> Field {
 
 const fn texts(name: &'static str, meaning: &'static str) -> Field {
     field(name, FieldKind::Texts, meaning)
+}
+
+const fn objects(name: &'static str, meaning: &'static str) -> Field {
+    field(name, FieldKind::Objects, meaning)
 }
 
 const fn decimal(name: &'static str, meaning: &'static str) -> Field {

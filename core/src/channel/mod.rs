@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod fields;
+pub mod others;
 pub mod shape;
 pub mod spec;
 pub mod table;
@@ -13,11 +14,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::calendar::Product;
+use crate::calendar::products::Kind;
+
 pub use endpoint::Endpoint;
 use spec::ChannelSpec;
-pub use spec::{Family, MapKey, Scope};
+pub use spec::{Family, Frame, JoinForms, MapKey, Scope, SymbolSource};
 
-/// A vendor channel, known in detail or by name only.
+/// A vendor channel, known or not.
 #[derive(Clone)]
 pub enum Channel {
     /// One of [`table::KNOWN`].
@@ -38,9 +42,6 @@ impl Channel {
     /// Segments of the service's own keys in the place of a channel name (`<p>:ws:status`); the vendor uses none of
     /// them.
     pub const RESERVED: [&str; 7] = ["status", "gaps", "ledger", "owner", "latest", "map", "probe"];
-
-    /// Channels outside the table that exist per ticker only (source: vendor's list of 2026-08).
-    const OTHER_PER_TICKER: [&str; 1] = ["net_flow"];
 
     /// Iterates over the channels of the table, in documentation order.
     pub fn known() -> impl ExactSizeIterator<Item = Channel> {
@@ -91,10 +92,34 @@ impl Channel {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
-            Channel::Known(spec) => spec.scope,
-            Channel::Other(name) if Self::OTHER_PER_TICKER.contains(&&**name) => Scope::PerTicker,
+            Channel::Known(spec) => spec.forms.scope(),
             Channel::Other(_) => Scope::Global,
         }
+    }
+
+    /// Whether equal payloads are the same event sent again: whether the channel's events have an identity. Nothing
+    /// of another channel is ever a duplicate.
+    #[must_use]
+    pub fn has_identity(&self) -> bool {
+        self.spec().is_some_and(|spec| !spec.identity.is_empty())
+    }
+
+    /// Whether the vendor has the channel for a ticker.
+    #[must_use]
+    pub fn exists_for(&self, ticker: &str) -> bool {
+        self.spec().is_none_or(|spec| spec.tickers.is_empty() || spec.tickers.contains(&ticker))
+    }
+
+    /// Returns the product of a symbol's events, which determines their hours; `None` stands for all symbols.
+    #[must_use]
+    pub fn product(&self, symbol: Option<&str>) -> Product {
+        Product::of(self.spec().map_or(Kind::Options, |spec| spec.product), symbol)
+    }
+
+    /// Returns what one frame is of the channel's state.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        self.spec().map_or(Frame::Whole, |spec| spec.frame)
     }
 }
 

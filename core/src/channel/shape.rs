@@ -76,6 +76,10 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         FieldKind::Decimal | FieldKind::Number => (is_decimal(json), "a decimal number"),
         FieldKind::Count | FieldKind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
         FieldKind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
+        FieldKind::Objects => (
+            serde_json::from_str::<Vec<HashMap<Cow<'_, str>, &RawValue>>>(json).is_ok(),
+            "an array of objects",
+        ),
     };
     if is_expected {
         return Ok(());

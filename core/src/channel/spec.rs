@@ -3,14 +3,48 @@
 use std::fmt;
 
 use super::endpoint::Endpoint;
+use crate::calendar::products::Kind;
 
-/// Whether a channel is joined once or per ticker.
+/// Whether the plain name of a channel stands for one join or for one per ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Joined once; events carry their symbols and also go to a full stream.
     Global,
     /// Joined once per symbol, or once in its global form for the whole market.
     PerTicker,
+}
+
+/// The forms in which a channel can be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinForms {
+    /// The plain name only, for all symbols.
+    Plain,
+    /// With a ticker, or plain for the whole market.
+    TickerOrPlain,
+    /// With a ticker only.
+    Ticker,
+    /// With a contract only, which is named in the settings: it does not follow from a ticker.
+    Contract,
+}
+
+impl JoinForms {
+    /// Returns what the plain name in the settings stands for.
+    #[must_use]
+    pub const fn scope(self) -> Scope {
+        match self {
+            JoinForms::Plain => Scope::Global,
+            JoinForms::TickerOrPlain | JoinForms::Ticker | JoinForms::Contract => Scope::PerTicker,
+        }
+    }
+}
+
+/// The place of an event's symbol in its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymbolSource {
+    /// `ticker`, `underlying_symbol` or `symbol`.
+    Ticker,
+    /// The root of the contract in `option_symbol`, or `symbol`: a stock, or a contract's root.
+    Contract,
 }
 
 /// A group of channels that share a connection by default: the service runs one connection per family.
@@ -26,7 +60,7 @@ pub enum Family {
     Gex,
     /// `news`
     News,
-    /// Channels outside the table.
+    /// All other channels.
     Other,
 }
 
@@ -69,6 +103,71 @@ pub enum MapKey {
     Strike,
     /// `<expiry>:<strike>`
     ExpiryAndStrike,
+    /// `<expiry>`
+    Expiry,
+    /// `<days>`
+    Days,
+}
+
+impl MapKey {
+    /// Returns the format as documented.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            MapKey::Strike => "<strike>",
+            MapKey::ExpiryAndStrike => "<expiry>:<strike>",
+            MapKey::Expiry => "<expiry>",
+            MapKey::Days => "<days>",
+        }
+    }
+}
+
+/// The relation of one frame to the current state of its channel and symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Complete in itself: the newest event is the state, or there is no state.
+    Whole,
+    /// One row of the map.
+    Row {
+        /// The map's fields.
+        key: MapKey,
+        /// Number of rows of a busy ticker.
+        rows: u64,
+    },
+    /// Some rows of a board that comes in several frames and is replaced as a whole.
+    Fragment {
+        /// The map's fields.
+        key: MapKey,
+        /// Number of frames of a busy ticker's board.
+        frames: u64,
+    },
+}
+
+impl Frame {
+    /// Returns the field format of the channel's map, if it has one.
+    #[must_use]
+    pub const fn map_key(self) -> Option<MapKey> {
+        match self {
+            Frame::Whole => None,
+            Frame::Row { key, .. } | Frame::Fragment { key, .. } => Some(key),
+        }
+    }
+
+    /// Returns the size of the channel's map in entries of its stream.
+    #[must_use]
+    pub const fn map_entries(self) -> u64 {
+        match self {
+            Frame::Whole => 0,
+            Frame::Row { rows, .. } => rows,
+            Frame::Fragment { frames, .. } => frames,
+        }
+    }
+
+    /// Whether one frame may be a part of the state only.
+    #[must_use]
+    pub const fn is_fragment(self) -> bool {
+        matches!(self, Frame::Fragment { .. })
+    }
 }
 
 /// All properties of a channel. To add a channel, add one of these to [`super::table`].
@@ -80,25 +179,42 @@ pub struct ChannelSpec {
     pub about: &'static str,
     /// The family whose connection carries the channel.
     pub family: Family,
-    /// The join form when the settings name the channel without a symbol.
-    pub scope: Scope,
+    /// The join forms that exist.
+    pub forms: JoinForms,
+    /// The only tickers that the channel exists for; empty means any.
+    pub tickers: &'static [&'static str],
+    /// The place of the symbol in a payload.
+    pub symbol: SymbolSource,
+    /// The fields that tell two events apart: an ID, or a key with a time. Only with these is an equal payload the
+    /// same event sent again; empty means that equal payloads are separate events.
+    pub identity: &'static [&'static str],
+    /// What one frame is of the channel's state.
+    pub frame: Frame,
+    /// The product whose hours its events follow.
+    pub product: Kind,
     /// Default cap of the channel's streams, in entries.
     pub cap: u64,
-    /// Entries per second of the busiest stream (SPY) during a session: the upper end of what users of the feed
-    /// report.
-    pub rate: f64,
-    /// Redis memory per entry in bytes: `MEMORY USAGE` on Redis 7.0 with typical payloads.
-    pub entry_bytes: u64,
-    /// The field format and the number of rows of the channel's map, if it has one.
-    pub map: Option<(MapKey, u64)>,
+    /// Entries per second of the busiest stream (SPY) during a session, and Redis memory per entry in bytes, if
+    /// known: the upper end of what users of the feed report, and `MEMORY USAGE` on Redis 7.0 with typical payloads.
+    pub usual: Option<Usual>,
     /// The REST body that the channel's events keep fresh.
     pub body: Option<Endpoint>,
     /// An event without any of these fields is not displayed as an event of this channel.
     pub subject: &'static [&'static str],
     /// The columns of `tail`, from left to right.
     pub columns: &'static [Column],
-    /// Documented payload fields; the vendor may add others at any time.
+    /// Documented payload fields; the vendor may add others at any time. Empty for a channel that is known by its
+    /// properties only.
     pub fields: &'static [&'static [Field]],
+}
+
+/// The usual rate and size of a channel's entries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usual {
+    /// Entries per second of the busiest stream.
+    pub rate: f64,
+    /// Bytes of Redis memory per entry.
+    pub entry_bytes: u64,
 }
 
 /// A documented field of a payload.
@@ -133,9 +249,17 @@ pub enum FieldKind {
     Millis,
     /// `true` or `false`.
     Flag,
+    /// An array of objects.
+    Objects,
 }
 
 impl ChannelSpec {
+    /// Whether the documented fields are known.
+    #[must_use]
+    pub fn is_detailed(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
     /// Iterates over all documented fields.
     pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields.iter().copied().flatten()
@@ -153,6 +277,7 @@ impl FieldKind {
             FieldKind::Number => "number",
             FieldKind::Count | FieldKind::Millis => "integer",
             FieldKind::Flag => "boolean",
+            FieldKind::Objects => "list of objects",
         }
     }
 }
@@ -192,6 +317,8 @@ pub enum Column {
     Tags(&'static str),
     /// An array of strings, joined by commas.
     Words(&'static str),
+    /// Label and number of items of an array.
+    Items(&'static str, &'static str),
     /// Field and the word shown if the flag is set.
     Flag(&'static str, &'static str),
     /// [`Column::Flag`], highlighted as a warning.
@@ -219,6 +346,7 @@ impl Column {
             | Column::Side(field)
             | Column::Tags(field)
             | Column::Words(field)
+            | Column::Items(_, field)
             | Column::Flag(field, _)
             | Column::Alarm(field, _) => field,
         }

@@ -1,4 +1,4 @@
-//! The table of the channels known in detail.
+//! The table of channels: this file has those that are listened to by default, [`super::others`] the rest.
 //!
 //! Sources: the vendor's documentation and published examples, captures of May and September 2025, and reports of
 //! other users of the feed. `docs/feed.md`, shape checks, memory estimates, join forms and the columns of `tail`
@@ -6,22 +6,55 @@
 
 use super::endpoint::Endpoint;
 use super::fields;
-use super::spec::{ChannelSpec, Column, Emphasis, Family, MapKey, Scope};
+use super::others::{
+    CONTRACT_SCREENER, CUSTOM_ALERTS, FUTURES, FUTURES_TRADES, INTERPOLATED_IV, INTERVAL_FLOW,
+    IV_TERM_STRUCTURE, LIT_TRADES, MARKET_TIDE, NET_FLOW, OFF_LIT_TRADES, PERISCOPE, TRADING_HALTS,
+};
+use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
+use crate::calendar::products::Kind;
 
 /// All known channels, in documentation order.
-pub static KNOWN: [&ChannelSpec; 7] =
-    [&FLOW_ALERTS, &OPTION_TRADES, &PRICE, &GEX, &GEX_STRIKE, &GEX_STRIKE_EXPIRY, &NEWS];
+pub static KNOWN: [&ChannelSpec; 20] = [
+    &FLOW_ALERTS,
+    &OPTION_TRADES,
+    &PRICE,
+    &GEX,
+    &GEX_STRIKE,
+    &GEX_STRIKE_EXPIRY,
+    &NEWS,
+    &PERISCOPE,
+    &INTERPOLATED_IV,
+    &IV_TERM_STRUCTURE,
+    &LIT_TRADES,
+    &OFF_LIT_TRADES,
+    &NET_FLOW,
+    &MARKET_TIDE,
+    &INTERVAL_FLOW,
+    &CONTRACT_SCREENER,
+    &CUSTOM_ALERTS,
+    &TRADING_HALTS,
+    &FUTURES_TRADES,
+    &FUTURES,
+];
+
+/// Iterates over the channels whose fields are known.
+pub fn detailed() -> impl Iterator<Item = &'static ChannelSpec> {
+    KNOWN.into_iter().filter(|spec| spec.is_detailed())
+}
 
 /// Alerts arrive 5 to 16 s after the last trade of their cluster, in small bursts.
 pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     name: "flow-alerts",
     about: "a cluster of option trades that one of the vendor's rules noticed",
     family: Family::Flow,
-    scope: Scope::Global,
+    forms: JoinForms::Plain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["id"],
     cap: 100_000,
-    rate: 2.0,
-    entry_bytes: 2_100,
-    map: None,
+    frame: Frame::Whole,
+    product: Kind::Options,
+    usual: Some(Usual { rate: 2.0, entry_bytes: 2_100 }),
     body: Some(Endpoint::FlowAlerts),
     subject: &["option_chain"],
     columns: &[
@@ -43,11 +76,14 @@ pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     name: "option_trades",
     about: "an option trade",
     family: Family::Trades,
-    scope: Scope::PerTicker,
+    forms: JoinForms::TickerOrPlain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["id"],
     cap: 100_000,
-    rate: 80.0,
-    entry_bytes: 1_030,
-    map: None,
+    frame: Frame::Whole,
+    product: Kind::Options,
+    usual: Some(Usual { rate: 80.0, entry_bytes: 1_030 }),
     body: None,
     subject: &["option_symbol"],
     columns: &[
@@ -68,11 +104,14 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     name: "price",
     about: "the price of an underlying",
     family: Family::Prices,
-    scope: Scope::PerTicker,
+    forms: JoinForms::TickerOrPlain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["ticker", "time", "close", "vol"],
     cap: 100_000,
-    rate: 0.6,
-    entry_bytes: 92,
-    map: None,
+    frame: Frame::Whole,
+    product: Kind::Stocks,
+    usual: Some(Usual { rate: 0.6, entry_bytes: 92 }),
     body: Some(Endpoint::StockState),
     subject: &["close"],
     columns: &[Column::Exact("close", 8), Column::Labelled("volume", "vol")],
@@ -85,11 +124,14 @@ pub static GEX: ChannelSpec = ChannelSpec {
     name: "gex",
     about: "the exposure of a ticker's option dealers",
     family: Family::Gex,
-    scope: Scope::PerTicker,
+    forms: JoinForms::TickerOrPlain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["ticker", "timestamp"],
     cap: 100_000,
-    rate: 0.6,
-    entry_bytes: 690,
-    map: None,
+    frame: Frame::Whole,
+    product: Kind::Options,
+    usual: Some(Usual { rate: 0.6, entry_bytes: 690 }),
     body: Some(Endpoint::SpotExposures),
     subject: &["gamma_per_one_percent_move_oi", "gamma_per_one_percent_move_vol"],
     columns: &[
@@ -108,11 +150,14 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     name: "gex_strike",
     about: "the exposure of a ticker's option dealers at one strike",
     family: Family::Gex,
-    scope: Scope::PerTicker,
+    forms: JoinForms::TickerOrPlain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["ticker", "strike", "timestamp"],
     cap: 100_000,
-    rate: 40.0,
-    entry_bytes: 1_030,
-    map: Some((MapKey::Strike, 400)),
+    frame: Frame::Row { key: MapKey::Strike, rows: 400 },
+    product: Kind::Options,
+    usual: Some(Usual { rate: 40.0, entry_bytes: 1_030 }),
     body: Some(Endpoint::SpotExposuresStrike),
     subject: &["strike"],
     columns: STRIKE_COLUMNS,
@@ -124,11 +169,14 @@ pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     name: "gex_strike_expiry",
     about: "the exposure of a ticker's option dealers at one strike of one expiry",
     family: Family::Gex,
-    scope: Scope::PerTicker,
+    forms: JoinForms::TickerOrPlain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["ticker", "expiry", "strike", "timestamp"],
     cap: 100_000,
-    rate: 100.0,
-    entry_bytes: 1_160,
-    map: Some((MapKey::ExpiryAndStrike, 4_000)),
+    frame: Frame::Row { key: MapKey::ExpiryAndStrike, rows: 4_000 },
+    product: Kind::Options,
+    usual: Some(Usual { rate: 100.0, entry_bytes: 1_160 }),
     body: None,
     subject: &["strike"],
     columns: STRIKE_COLUMNS,
@@ -140,11 +188,14 @@ pub static NEWS: ChannelSpec = ChannelSpec {
     name: "news",
     about: "a headline",
     family: Family::News,
-    scope: Scope::Global,
+    forms: JoinForms::Plain,
+    tickers: &[],
+    symbol: SymbolSource::Ticker,
+    identity: &["timestamp", "source", "headline"],
     cap: 20_000,
-    rate: 0.03,
-    entry_bytes: 260,
-    map: None,
+    frame: Frame::Whole,
+    product: Kind::Options,
+    usual: Some(Usual { rate: 0.03, entry_bytes: 260 }),
     body: None,
     subject: &["headline"],
     columns: &[

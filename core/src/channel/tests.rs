@@ -10,7 +10,21 @@ fn the_table_names_each_channel_and_field_once() {
         let fields: HashSet<&str> = spec.fields().map(|field| field.name).collect();
         assert_eq!(fields.len(), spec.fields().count(), "{}", spec.name);
         assert!(spec.subject.iter().all(|field| fields.contains(field)), "{}", spec.name);
+        if spec.is_detailed() {
+            assert!(spec.identity.iter().all(|field| fields.contains(field)), "{}", spec.name);
+        }
         assert!(!Channel::RESERVED.contains(&spec.name), "{}", spec.name);
+    }
+}
+
+#[test]
+fn an_identity_is_an_id_or_has_a_time() {
+    let tells = |field: &&str| ["id", "trade_id", "time", "timestamp", "tape_time"].contains(field);
+    for spec in table::KNOWN {
+        assert!(spec.identity.is_empty() || spec.identity.iter().any(tells), "{}", spec.name);
+    }
+    for without in ["lit_trades", "off_lit_trades", "interpolated_iv", "iv_term_structure", "something_new"] {
+        assert!(!Channel::parse(without).unwrap().has_identity(), "{without}");
     }
 }
 

@@ -79,12 +79,26 @@ fn what_is_remembered_of_one_symbol_is_not_known_of_another() {
 }
 
 #[test]
-fn trades_without_an_id_may_repeat_themselves() {
+fn events_without_an_identity_may_repeat_themselves() {
     let mut seen = duplicates();
     for (ordinal, channel) in [(0, LIT), (1, LIT), (0, IV), (1, IV)] {
         assert!(!seen.is_duplicate(channel, ordinal, None, b"1"));
     }
+    let fingerprint = seen.fingerprint(Some("SPY"), b"0.21");
+    seen.remember(IV, 2, fingerprint);
+    assert!(!seen.is_duplicate(IV, 3, Some("SPY"), b"0.21"), "nor after a restart");
     assert_eq!(seen.bytes(), 0);
+}
+
+#[test]
+fn a_channel_with_an_identity_has_a_window_and_no_other_has() {
+    let channels: Vec<Channel> = Channel::known().chain([Channel::parse("something_new").unwrap()]).collect();
+    let mut seen = Duplicates::new(7, &channels);
+    for (index, channel) in channels.iter().enumerate() {
+        let index = ChannelIndex(u8::try_from(index).unwrap());
+        let twice = [0, 1].map(|ordinal| seen.is_duplicate(index, ordinal, Some("SPY"), b"1"));
+        assert_eq!(twice, [false, channel.has_identity()], "{channel}");
+    }
 }
 
 #[test]

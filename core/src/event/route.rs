@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
-use crate::channel::Endpoint;
+use crate::calendar::Product;
+use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.
 /// Equal destinations have equal `stream` keys.
@@ -17,6 +18,10 @@ pub struct Destination {
     pub latest: Arc<str>,
     /// `<p>:ws:map:<channel>:<SYMBOL>`; `None` for channels without a map.
     pub map: Option<Arc<str>>,
+    /// What one event is of the channel's state.
+    pub frame: Frame,
+    /// The product whose sessions its events belong to.
+    pub product: Product,
     /// The REST body that its events keep fresh; `None` for channels without one and for symbols that are not
     /// targets.
     pub rest: Option<RestKey>,
@@ -59,3 +64,8 @@ impl Route {
 /// Index of a channel in the settings' list and in counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelIndex(pub u8);
+
+impl ChannelIndex {
+    /// Number of channels that an index can distinguish.
+    pub const MAX_CHANNELS: usize = u8::MAX as usize + 1;
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::calendar::Product;
 use crate::channel::Channel;
 
 /// A ticker that is valid as part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.
@@ -57,6 +58,14 @@ pub struct Topic {
     pub channel: Channel,
     /// The ticker joined; `None` for the channel's global form.
     pub symbol: Option<Symbol>,
+}
+
+impl Topic {
+    /// Returns the product of its events.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.channel.product(self.symbol.as_ref().map(Symbol::as_str))
+    }
 }
 
 impl fmt::Display for Topic {

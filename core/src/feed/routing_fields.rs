@@ -26,7 +26,13 @@ pub struct RoutingFields<'p> {
     pub strike: Option<Cow<'p, str>>,
     /// gex rows by expiry: the expiry, `YYYY-MM-DD`.
     pub expiry: Option<Cow<'p, str>>,
-    /// gex rows: Unix milliseconds.
+    /// IV rows: the number of days, as written.
+    pub days: Option<Cow<'p, str>>,
+    /// IV rows: the day of the statement, `YYYY-MM-DD`.
+    pub date: Option<Cow<'p, str>>,
+    /// The contract of an event without a ticker.
+    pub option_symbol: Option<Cow<'p, str>>,
+    /// Rows: Unix milliseconds.
     pub timestamp: Option<i64>,
     status: Option<Cow<'p, str>>,
     has_status: bool,
@@ -52,6 +58,9 @@ impl<'p> RoutingFields<'p> {
             b"tickers" => self.tickers = texts(value),
             b"strike" => self.strike = text(value),
             b"expiry" => self.expiry = text(value),
+            b"days" => self.days = text(value),
+            b"date" => self.date = text(value),
+            b"option_symbol" => self.option_symbol = text(value),
             b"timestamp" => self.timestamp = integer(value),
             b"status" => (self.status, self.has_status) = (text(value), true),
             b"response" => self.has_response = true,

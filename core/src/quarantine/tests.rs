@@ -46,7 +46,9 @@ fn an_event_is_one_line_that_says_everything() {
 #[test]
 fn a_payload_is_a_value_on_one_line_or_a_text() {
     for (bytes, expected) in [
-        (&b"{\"a\":\r\n [1,\n2]}"[..], "{\"a\":   [1, 2]}"),
+        (&b"{\"a\" : [1, 2]}"[..], "{\"a\" : [1, 2]}"),
+        (b"{\"a\":\r\n [1]}", r#""{\"a\":\r\n [1]}""#),
+        (b" {}", "\" {}\""),
         (b"1e999", "1e999"),
         (b"{\"a\":", "\"{\\\"a\\\":\""),
         (b"a\nb", "\"a\\nb\""),

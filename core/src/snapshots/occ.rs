@@ -57,6 +57,13 @@ impl OccSymbol {
         })
     }
 
+    /// Returns the root of an option symbol.
+    #[must_use]
+    pub fn root_of(text: &str) -> Option<&str> {
+        OccSymbol::parse(text).ok()?;
+        Some(text.get(..text.len().checked_sub(TAIL)?)?.trim_end_matches(' '))
+    }
+
     /// Returns `call` or `put`, as in REST.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -11,7 +11,8 @@ use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
 use super::parts::{Receipt, Unreadable, Untranslatable};
 use super::times::{self, Present};
-use crate::calendar::{SessionClock, session_date};
+use crate::calendar::products::Kind as ProductKind;
+use crate::calendar::{Product, SessionClock};
 
 /// Maximum number of rows in a body; the oldest events are evicted first. A session at ten seconds per row has 2
 /// 340, a ticker some hundreds of strikes.
@@ -38,6 +39,8 @@ pub(super) enum Kind {
 pub(super) struct Rows {
     kind: Kind,
     ticker: Box<str>,
+    /// Determines the sessions of rows.
+    product: Product,
     by_key: BTreeMap<Key, Row>,
     /// Time of REST's answer.
     base_us: i64,
@@ -54,6 +57,7 @@ impl Rows {
         Rows {
             kind,
             ticker: ticker.into(),
+            product: Product::of(ProductKind::Options, Some(ticker)),
             by_key: BTreeMap::new(),
             base_us: 0,
             base_newest_us: None,
@@ -98,7 +102,10 @@ impl Rows {
             }
         };
         let at_us = self.present.hold_back(at_us);
-        Ok((key, Dated { at_us, session: sessions.session_date(millis(at_us)), text: text.into() }))
+        Ok((
+            key,
+            Dated { at_us, session: sessions.session_of(self.product, millis(at_us)), text: text.into() },
+        ))
     }
 
     /// Adds the row of an event.
@@ -114,7 +121,7 @@ impl Rows {
                 Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is not a number"))?)
             }
         };
-        let session = session_date(millis(at_us));
+        let session = SessionClock::default().session_of(self.product, millis(at_us));
         let text = match self.kind {
             Kind::Series => row::of_series(&self.ticker, &object, at_us),
             Kind::Strikes => row::of_strikes(&self.ticker, &object, at_us, session),

@@ -1,7 +1,8 @@
 //! The body of `stock_state`: the current price of a stock.
 //!
-//! The feed carries price, time and session volume only; everything else comes from REST. A REST body of the same
-//! session is therefore required as a base.
+//! The feed carries price, time and the day's volume only; everything else comes from REST, whose body describes one
+//! segment of the day (`market_time`): open, high, low and `volume` are the segment's, `total_volume` is the day's. A
+//! REST body of the same session and segment is therefore required as a base.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::decimal::Decimal;
 use super::object::{Object, ObjectText, decimal_value, quoted};
 use super::parts::{Receipt, Unreadable, Untranslatable, heap_bytes};
 use super::times::{self, Present};
-use crate::calendar::{SessionClock, session_date};
+use crate::calendar::{Product, Segment, SessionClock, session_date};
 
 /// Maximum number of seconds with prices kept for merging into a newer REST body: longer than a pass of the fetcher
 /// takes. Beyond it the oldest are merged into the present body for good.
@@ -33,8 +34,24 @@ struct Base {
     fetched_us: i64,
     /// Its `tape_time`, in Unix seconds.
     second: i64,
-    session: i32,
+    part: Part,
+    /// Its `total_volume`.
     volume: Option<Decimal>,
+}
+
+/// A segment of a session. The night before a session belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    session: i32,
+    segment: Segment,
+}
+
+impl Part {
+    fn at(second: i64) -> Part {
+        let at_ms = millis(second);
+        let session = SessionClock::default().session_of(Product::Stocks, at_ms);
+        Part { session, segment: Segment::at(at_ms) }
+    }
 }
 
 /// The merged prices of one or several seconds; merging is commutative.
@@ -42,6 +59,8 @@ struct Base {
 struct Prices {
     close: Dated<Arc<Price>>,
     volume: Option<Dated<Decimal>>,
+    /// Equal for all prices of a second.
+    part: Part,
     high: Arc<Price>,
     low: Arc<Price>,
 }
@@ -97,7 +116,6 @@ impl StockState {
     fn fold(&mut self, second: i64, prices: &Prices) {
         if let Some(base) = &self.base
             && base.is_followed_by(second, prices)
-            && session_date(millis(second)) == base.session
             && let Ok(folded) = Base::read(&base.with(prices), base.fetched_us, &mut self.present)
         {
             self.base = Some(folded);
@@ -124,14 +142,11 @@ impl StockState {
     }
 
     fn following(&self) -> impl Iterator<Item = &Prices> {
-        let mut sessions = SessionClock::default();
         let of_base = self.base.as_ref().map(|base| (base, self.seconds.range(base.second..)));
         of_base
             .into_iter()
             .flat_map(|(base, seconds)| seconds.map(move |(second, prices)| (base, *second, prices)))
-            .filter(move |(base, second, prices)| {
-                base.is_followed_by(*second, prices) && sessions.session_date(millis(*second)) == base.session
-            })
+            .filter(|(base, second, prices)| base.is_followed_by(*second, prices))
             .map(|(_, _, prices)| prices)
     }
 
@@ -152,25 +167,34 @@ impl Base {
             .and_then(|time| times::parse(&time))
             .ok_or(Unreadable("it has no `tape_time`"))?;
         let second = present.hold_back(at_us).div_euclid(SECOND_US);
-        let volume = object.decimal("total_volume");
-        Ok(Base { text: text.into(), fetched_us, second, session: session_date(millis(second)), volume })
+        let part = Part::at(second);
+        let word = object.text("market_time").and_then(|word| Segment::of_word(&word));
+        Ok(Base {
+            text: text.into(),
+            fetched_us,
+            second,
+            // none of the three segments is in the evening
+            part: word.map_or(part, |segment| Part { segment, session: session_date(millis(second)) }),
+            volume: object.decimal("total_volume"),
+        })
     }
 
-    /// Whether prices are newer than the body. REST's times are whole seconds; within a second the greater volume
+    /// Whether prices are newer than the body and of its segment: those of a later segment wait until REST has answered
+    /// in it. REST's times are whole seconds; within a second the greater volume
     /// is newer, and for equal volumes the time of receipt decides.
     fn is_followed_by(&self, second: i64, prices: &Prices) -> bool {
-        second > self.second
-            || second == self.second
-                && match (&prices.volume, &self.volume) {
-                    (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
-                    _ => prices.close.receipt.received_us > self.fetched_us,
-                }
+        let is_newer = || match (&prices.volume, &self.volume) {
+            (Some(volume), Some(base)) if volume.value != *base => volume.value > *base,
+            _ => prices.close.receipt.received_us > self.fetched_us,
+        };
+        prices.part == self.part && (second > self.second || second == self.second && is_newer())
     }
 
     fn with(&self, prices: &Prices) -> String {
         let Some(object) = Object::parse(&self.text) else { return self.text.to_string() };
         let close = &*prices.close.value.text;
         let volume = prices.volume.as_ref().map(|volume| volume.value.to_string());
+        let of_segment = self.volume_of_segment(&object, prices);
         let tape_time = quoted(&times::seconds(prices.close.at_us));
         let mut state = ObjectText::new();
         for (name, value) in object.members() {
@@ -180,6 +204,7 @@ impl Base {
                 "close" => Some(close),
                 "tape_time" => Some(&*tape_time),
                 "total_volume" => volume.as_deref(),
+                "volume" => of_segment.as_deref(),
                 "high" => known().filter(|known| prices.high.number > *known).map(|_| &*prices.high.text),
                 "low" => known().filter(|known| prices.low.number < *known).map(|_| &*prices.low.text),
                 _ => None,
@@ -196,10 +221,22 @@ impl Base {
     }
 }
 
+impl Base {
+    /// Returns the segment's volume, which grows with the day's; `None` where the body does not have both.
+    fn volume_of_segment(&self, object: &Object<'_>, prices: &Prices) -> Option<String> {
+        let whole = |decimal: &Decimal| decimal.to_string().parse::<i64>().ok();
+        let (total, base) = (whole(&prices.volume.as_ref()?.value)?, whole(self.volume.as_ref()?)?);
+        let volume = whole(&object.decimal("volume")?)?.checked_add(total.checked_sub(base)?)?;
+        // a total far below REST's is of another measure
+        (volume >= 0).then(|| volume.to_string())
+    }
+}
+
 impl Prices {
     fn of(price: Price, volume: Option<Decimal>, at_us: i64, receipt: Receipt) -> Prices {
         let price = Arc::new(price);
         Prices {
+            part: Part::at(at_us.div_euclid(SECOND_US)),
             high: Arc::clone(&price),
             low: Arc::clone(&price),
             close: Dated { at_us, receipt, value: price },

@@ -1,8 +1,8 @@
 //! Reads the number of an event back from its payload.
 
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
-use super::patch::{CUMULATIVE_BASE, Patch};
+use super::patch::{CUMULATIVE_BASE, Patch, value_of};
 use super::samples::Sample;
 
 /// Reads the number of an event that a simulator made, from its channel or topic and its payload. Numbers start at 1 and rise
@@ -10,17 +10,17 @@ use super::samples::Sample;
 #[must_use]
 pub fn event_number(topic: &str, payload: &[u8]) -> Option<u64> {
     let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
-    let payload: Value = serde_json::from_slice(payload).ok()?;
+    serde_json::from_slice::<IgnoredAny>(payload).ok()?;
+    let payload = std::str::from_utf8(payload).ok()?;
     let (field, patch) = Sample::of(channel).number;
-    let value = payload.get(field)?;
+    let value = payload.get(value_of(payload, field)?)?.trim_matches('"');
     match patch {
         Patch::NumberHex => u64::from_str_radix(last_twelve(value)?, 16).ok(),
-        Patch::Cumulative => value.as_u64()?.checked_sub(CUMULATIVE_BASE),
+        Patch::Cumulative => value.parse::<u64>().ok()?.checked_sub(CUMULATIVE_BASE),
         _ => last_twelve(value)?.parse().ok(),
     }
 }
 
-fn last_twelve(value: &Value) -> Option<&str> {
-    let text = value.as_str()?;
+fn last_twelve(text: &str) -> Option<&str> {
     text.get(text.len().checked_sub(12)?..)
 }

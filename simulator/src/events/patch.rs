@@ -35,12 +35,24 @@ pub(crate) enum Patch {
     Strike,
     /// An expiry, the next one after all strikes.
     Expiry,
+    /// An expiry, the next one for every event.
+    EachExpiry,
+    /// A number of days of two digits, one of nine, the next one for every event.
+    Days,
+    /// The day in UTC, `YYYY-MM-DD`.
+    Day,
+    /// The time of a board of [`BOARD_FRAMES`] frames in Unix milliseconds, different for every board.
+    BoardMillis,
+    /// Whether more frames of the board follow.
+    HasMore,
     /// This many random digits at the end.
     Chance(usize),
 }
 
 /// Added to the event number in a session volume, so that it always has twelve digits.
 pub(super) const CUMULATIVE_BASE: u64 = 100_000_000_000;
+/// Frames of a board; each has one row.
+pub(super) const BOARD_FRAMES: u64 = 3;
 /// Price of a contract in the samples of `option_trades` and `flow-alerts`, per share.
 pub(super) const PRICE_CENTS: u64 = 650;
 
@@ -49,13 +61,13 @@ impl Patch {
     pub(super) fn width(self) -> usize {
         match self {
             Patch::NumberHex | Patch::Number | Patch::Cumulative => 12,
-            Patch::Millis | Patch::SecondMillis => 13,
+            Patch::Millis | Patch::SecondMillis | Patch::BoardMillis => 13,
             Patch::Micros => 16,
             Patch::Iso => 20,
-            Patch::Size => 2,
-            Patch::Premium | Patch::Strike => 5,
+            Patch::Size | Patch::Days => 2,
+            Patch::Premium | Patch::Strike | Patch::HasMore => 5,
             Patch::Volume => 8,
-            Patch::Expiry => 10,
+            Patch::Expiry | Patch::EachExpiry | Patch::Day => 10,
             Patch::Chance(digits) => digits,
         }
     }
@@ -153,7 +165,12 @@ fn write(patch: Patch, out: &mut [u8], values: &Values<'_>) {
         Patch::Premium => decimal(out, values.size * PRICE_CENTS),
         Patch::Volume => decimal(out, FIRST_VOLUME + values.traded % VOLUMES),
         Patch::Strike => strike(out, values.row % STRIKES),
-        Patch::Expiry => expiry(out, values),
+        Patch::Expiry => expiry(out, values, values.row / STRIKES),
+        Patch::EachExpiry => expiry(out, values, values.row),
+        Patch::Days => decimal(out, 10 * (1 + values.row % 9)),
+        Patch::Day => out.copy_from_slice(&values.moment.iso[..10]),
+        Patch::BoardMillis => board_millis(out, values),
+        Patch::HasMore => out.copy_from_slice(if is_last_frame(values) { b"false" } else { b"true " }),
         Patch::Chance(_) => decimal(out, values.chance >> 16),
     }
 }
@@ -165,11 +182,26 @@ fn strike(out: &mut [u8], halves: u64) {
     decimal(&mut fraction[1..], halves % 2 * 5);
 }
 
-fn expiry(out: &mut [u8], values: &Values<'_>) {
-    let index = usize::try_from(values.row / STRIKES).unwrap_or_default() % values.expiries.len().max(1);
+fn expiry(out: &mut [u8], values: &Values<'_>, number: u64) {
+    let index = usize::try_from(number).unwrap_or_default() % values.expiries.len().max(1);
     if let Some(expiry) = values.expiries.get(index).filter(|expiry| expiry.len() == out.len()) {
         out.copy_from_slice(expiry.as_bytes());
     }
+}
+
+/// Events are numbered from 1.
+fn is_last_frame(values: &Values<'_>) -> bool {
+    values.row.is_multiple_of(BOARD_FRAMES)
+}
+
+/// Writes the time with the first frame of a board, later than that of the board before; the other frames keep it.
+fn board_millis(out: &mut [u8], values: &Values<'_>) {
+    if values.row % BOARD_FRAMES != 1 {
+        return;
+    }
+    let digits = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<u64>().ok());
+    let (before, now) = (digits(out).unwrap_or_default(), digits(&values.moment.millis).unwrap_or_default());
+    decimal(out, now.max(before + 1));
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub(super) static SAMPLES: &[Sample] = &[
     Sample {
         channel: "gex_strike",
         rate: 3_000,
-        payload: r#"{"ticker":"SPY","timestamp":1747419592000,"call_gamma_oi":"174792.310000000000","put_gamma_oi":"-1172037.310000","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.310000","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","strike":"290.0","price":"562.82","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
+        payload: r#"{"ticker":"SPY","timestamp":1747419592000,"call_gamma_oi":"174792.310000000000","put_gamma_oi":"-1172037.310000","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.310000","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","call_delta_oi":"0.45","put_delta_oi":"-0.55","call_delta_vol":"0.40","put_delta_vol":"-0.60","strike":"290.0","price":"562.82","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
         number: ("call_gamma_oi", Patch::Number),
         varying: &[
             ("timestamp", Patch::SecondMillis),
@@ -116,7 +116,7 @@ pub(super) static SAMPLES: &[Sample] = &[
     Sample {
         channel: "gex_strike_expiry",
         rate: 10_000,
-        payload: r#"{"ticker":"SPY","expiry":"2025-01-24","timestamp":1747419592000,"call_gamma_oi":"174792.310000000000","put_gamma_oi":"-1172037.310000","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.310000","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","strike":"290.0","price":"562.82","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
+        payload: r#"{"ticker":"SPY","expiry":"2025-01-24","timestamp":1747419592000,"call_gamma_oi":"174792.310000000000","put_gamma_oi":"-1172037.310000","call_charm_oi":"85658181.72","put_charm_oi":"-315259003.37","call_vanna_oi":"-6103.51","put_vanna_oi":"1337727.64","call_gamma_vol":"15596.310000","put_gamma_vol":"-236.69","call_charm_vol":"-326871.58","put_charm_vol":"-68457.78","call_vanna_vol":"2063.13","put_vanna_vol":"845.06","call_delta_oi":"0.45","put_delta_oi":"-0.55","call_delta_vol":"0.40","put_delta_vol":"-0.60","strike":"290.0","price":"562.82","call_gamma_ask_vol":"-4064.62","call_gamma_bid_vol":"11532.18","put_gamma_ask_vol":"-140.95","put_gamma_bid_vol":"95.73","call_charm_ask_vol":"85184.72","call_charm_bid_vol":"-241686.87","put_charm_ask_vol":"-59412.37","put_charm_bid_vol":"9045.42","call_vanna_ask_vol":"-537.66","call_vanna_bid_vol":"1525.46","put_vanna_ask_vol":"523.79","put_vanna_bid_vol":"-321.27"}"#,
         number: ("call_gamma_oi", Patch::Number),
         varying: &[
             ("timestamp", Patch::SecondMillis),
@@ -188,6 +188,35 @@ pub(super) static SAMPLES: &[Sample] = &[
             ("net_volume", Patch::Size),
             ("net_call_premium", Patch::Premium),
         ],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "periscope",
+        rate: 30,
+        payload: r#"{"ticker":"SPY","timestamp":1747419592000,"total_rows":3,"has_more":false,"rows":[{"strike":"290.0","expiry":"2025-01-24","gamma":1.000000000000,"charm":-0.3,"vanna":0.1}]}"#,
+        number: ("gamma", Patch::Number),
+        varying: &[
+            ("timestamp", Patch::BoardMillis),
+            ("has_more", Patch::HasMore),
+            ("strike", Patch::Strike),
+            ("expiry", Patch::Expiry),
+        ],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "interpolated_iv",
+        rate: 180,
+        payload: r#"{"ticker":"SPY","date":"2026-11-30","days":30,"volatility":0.21,"implied_move":14.000000000000,"implied_move_perc":0.021,"is_exact":false}"#,
+        number: ("implied_move", Patch::Number),
+        varying: &[("date", Patch::Day), ("days", Patch::Days), ("volatility", Patch::Chance(2))],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "iv_term_structure",
+        rate: 800,
+        payload: r#"{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":0.21,"implied_move":14.000000000000,"implied_move_perc":0.021}"#,
+        number: ("implied_move", Patch::Number),
+        varying: &[("date", Patch::Day), ("expiry", Patch::EachExpiry), ("volatility", Patch::Chance(2))],
         sometimes_blank: &[],
     },
 ];

@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 use uw_websocket_core::channel::shape;
-use uw_websocket_core::channel::table::KNOWN;
+use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::Channel;
 
 use super::patch::{place_of, value_of};
@@ -35,7 +35,7 @@ fn every_event_is_json_with_its_number() {
 
 #[test]
 fn every_known_channel_has_a_sample_with_its_documented_fields_and_no_others() {
-    for spec in KNOWN {
+    for spec in detailed() {
         let sample = Sample::of(spec.name);
         assert_eq!(sample.channel, spec.name, "the channel has no sample");
         let payload: Map<String, Value> = serde_json::from_str(sample.payload).unwrap();
@@ -138,6 +138,23 @@ fn rows_go_over_strikes_and_expiries() {
     let cells: std::collections::HashSet<_> =
         (1..4001).map(|number| cell(&made(&mut maker, number, &scene))).collect();
     assert_eq!(cells.len(), 4000);
+}
+
+#[test]
+fn a_board_comes_in_frames_of_one_time_that_add_up() {
+    let scene = scene();
+    let mut maker = EventMaker::new("periscope", "SPX", &scene);
+    let mut times = Vec::new();
+    for board in 0..4 {
+        let frames: Vec<Value> = (1..=3).map(|frame| made(&mut maker, 3 * board + frame, &scene)).collect();
+        let has_more: Vec<bool> = frames.iter().map(|frame| frame["has_more"].as_bool().unwrap()).collect();
+        assert_eq!(has_more, [true, true, false]);
+        let rows: usize = frames.iter().map(|frame| frame["rows"].as_array().unwrap().len()).sum();
+        assert_eq!(frames[0]["total_rows"], rows);
+        assert!(frames.iter().all(|frame| frame["timestamp"] == frames[0]["timestamp"]));
+        times.push(frames[0]["timestamp"].as_u64().unwrap());
+    }
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io;
 use std::time::{Duration, Instant};
 
 use awc::ws::{CloseCode, Frame};
@@ -164,19 +164,24 @@ async fn time_of_a_wave() -> Duration {
     started.elapsed()
 }
 
+fn recording_of(frames: &'static [(&str, &str)]) -> Recording {
+    let frame = |(topic, payload): &(&str, &str)| RecordedFrame {
+        topic: (*topic).to_owned(),
+        payload: (*payload).into(),
+        received_ms: None,
+    };
+    let open = move || Ok(stream::iter(frames.iter().map(move |event| Ok(frame(event)))).boxed_local());
+    Recording::new(open, RecordedPace::Original(1), false)
+}
+
 #[test]
 fn a_recording_is_sent_as_it_was_to_whoever_joined() {
     run(async {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        for line in [
-            r#"["gex:SPY",{"response":{},"status":"ok"}]"#,
-            r#"["gex:SPY",{"timestamp":1747419592000,"price":"593.180"}]"#,
-            r#"["gex:IWM",{"timestamp":1747419592000,"price":"1"}]"#,
-            r#"["price:SPY",{"time":1747419592100, "close":"2"}]"#,
-        ] {
-            writeln!(file, "{line}").unwrap();
-        }
-        let recording = Recording::of_file(file.path().to_owned(), RecordedPace::Original(1), false);
+        let recording = recording_of(&[
+            ("gex:SPY", r#"{"timestamp":1747419592000,"price":"593.180"}"#),
+            ("gex:IWM", r#"{"timestamp":1747419592000,"price":"1"}"#),
+            ("price:SPY", r#"{"time":1747419592100, "close":"2"}"#),
+        ]);
         let options = SimulatorOptions {
             recording: Some(recording),
             start_after_joins: 2,
@@ -205,7 +210,8 @@ fn a_recording_is_sent_as_it_was_to_whoever_joined() {
 
 #[test]
 fn a_recording_that_cannot_be_opened_is_an_error_at_the_start() {
-    let recording = Recording::of_file("/nonexistent/frames.jsonl".into(), RecordedPace::Max, false);
+    let open = || Err(io::Error::from(io::ErrorKind::NotFound));
+    let recording = Recording::new(open, RecordedPace::Max, false);
     let options = SimulatorOptions { recording: Some(recording), ..SimulatorOptions::default() };
     assert!(crate::Simulator::start(options).is_err());
 }

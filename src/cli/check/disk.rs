@@ -15,26 +15,32 @@ use super::plan::mebibytes;
 use super::report::{Finding, Report};
 use crate::exit::Exit;
 use crate::exposed;
+use crate::logging::{self, LoggingError};
 use crate::settings::units::shown_size;
 
 /// Maximum wait for the disk: a disconnected network share never answers.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs the checks and reports the findings.
-pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) {
+/// Runs the checks and reports the findings. Returns whether a running service has the folder; `None` if unknown.
+pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) -> Option<bool> {
     report.section("Disk queue", &settings.dir.display().to_string());
     if settings.mode == SpoolMode::Off {
         let text = "off: a kill -9 or a long outage of redis costs what is in memory";
-        return report.add(&Finding::doubt("mode", text, "SPOOL_MODE=always"));
+        report.add(&Finding::doubt("mode", text, "SPOOL_MODE=always"));
+        return None;
     }
     let (done, findings) = mpsc::sync_channel(1);
     let asked = settings.clone();
     // abandoned if the disk hangs; the process ends without waiting
-    std::thread::spawn(move || done.send(findings_of(&asked)));
-    match findings.recv_timeout(LIMIT) {
-        Ok(findings) => findings.iter().for_each(|finding| report.add(finding)),
-        Err(_) => report.add(&unusable("folder", format!("the disk does not answer within {LIMIT:?}"))),
+    std::thread::spawn(move || {
+        done.send((findings_of(&asked), matches!(look_at_lock(&asked.dir), Err(SpoolError::Held { .. }))))
+    });
+    if let Ok((findings, is_held)) = findings.recv_timeout(LIMIT) {
+        findings.iter().for_each(|finding| report.add(finding));
+        return Some(is_held);
     }
+    report.add(&unusable("folder", format!("the disk does not answer within {LIMIT:?}")));
+    None
 }
 
 fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
@@ -68,6 +74,11 @@ fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
 /// Checks the log files in a folder.
 pub(super) fn look_at_logs(dir: &Path, report: &mut Report<impl Write>) {
     report.section("Log files", &dir.display().to_string());
+    if let Err(error) = logging::refuse_planted(dir).and_then(|()| try_to_write(&nearest(dir))) {
+        let text = LoggingError::of_folder(dir, error).to_string();
+        let advice = "name a folder that the service may create or write to, or leave LOG_DIR empty";
+        return report.add(&Finding::failed(Exit::BadSettings, "folder", text, advice));
+    }
     match exposed_to_others(exposed::of_logs(dir)) {
         Some(finding) => report.add(&finding),
         None => report.add(&Finding::fine("modes", "other users can open none of them")),

@@ -5,6 +5,7 @@
 
 mod disk;
 mod feed;
+mod http;
 mod plan;
 mod redis;
 mod report;
@@ -70,10 +71,11 @@ async fn look<W: Write>(
     if let Some(state) = &seen.state {
         report.add(&state.room(&forecast));
     }
-    disk::look(&actors.spool, &mut report);
+    let is_running = disk::look(&actors.spool, &mut report);
     if let Some(dir) = &settings.log.dir {
         disk::look_at_logs(dir, &mut report);
     }
+    http::look(&settings.http, is_running, &seen.owner, &mut report);
     if !args.no_feed {
         feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
     }

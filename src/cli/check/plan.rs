@@ -7,7 +7,7 @@ use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::settings::{PlanSettings, Retention};
 
-use super::report::Report;
+use super::report::{Finding, Report};
 
 /// Writes the joins of each socket.
 pub(super) fn subscriptions(
@@ -64,6 +64,19 @@ pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Rep
     ));
     for channel in &forecast.channels {
         report.row(&row(channel, widest));
+    }
+    let hours = forecast.kept_hours.unwrap_or_default();
+    for channel in &forecast.channels {
+        if let (Some(needed), Some(lasts)) = (channel.cap_needed(hours), channel.cap_hours) {
+            let text = format!(
+                "its cap of {} keeps {lasts:.1} hours of trading at the usual rate, STREAM_RETENTION asks for {hours:.1}",
+                channel.cap
+            );
+            let name = channel.channel.name();
+            let advice =
+                format!("REDIS_STREAM_MAXLEN_BY_CHANNEL={name}={needed}, or a shorter STREAM_RETENTION");
+            report.add(&Finding::doubt(name, text, advice));
+        }
     }
 }
 

@@ -152,6 +152,10 @@ fn refused(error: &CheckError) -> Finding {
         CheckError::Unsuitable(_) => {
             (Exit::BadSettings, "docs/deployment.md compares the servers that can be used")
         }
+        CheckError::NoDatabase(_) => (
+            Exit::BadSettings,
+            "name a database that exists, from 0: `databases` in redis.conf is their number, a cluster has one",
+        ),
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };

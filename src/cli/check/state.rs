@@ -131,8 +131,13 @@ mod tests {
 
     #[test]
     fn room_is_compared_with_the_limit_or_with_the_machine() {
-        let forecast =
-            |bytes, is_bounded| Forecast { channels: Vec::new(), bytes, is_bounded, is_market: false };
+        let forecast = |bytes, is_bounded| Forecast {
+            channels: Vec::new(),
+            bytes,
+            is_bounded,
+            is_market: false,
+            kept_hours: None,
+        };
         let small = forecast(1 << 20, true);
         let large = forecast(1 << 32, true);
         let limited = state("used_memory:1 maxmemory:1073741824 total_system_memory:99999999999", None);

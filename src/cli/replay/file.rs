@@ -1,147 +1,86 @@
-//! Events of a file, one per line: `["topic",payload]` as sent by the vendor, a line of `tail --json`, or one of
-//! `spool export`. Other lines are skipped.
+//! Events of a file, one per line: see [`crate::event_lines`].
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Lines};
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use uw_websocket_core::event::{EntryId, Scope};
-use uw_websocket_core::time::parse_iso;
+use uw_websocket_core::event::Scope;
+use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 use super::once::Once;
-use super::wanted::{Wanted, topic_of};
+use super::wanted::Wanted;
+use crate::event_lines::{EventLine, NumberedLines};
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
-use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// The properties of a file needed before it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Contents {
+pub(in crate::cli) struct Contents {
     /// The streams whose lines are sent. A full stream includes the events of its symbols' streams, in the right order:
     /// the IDs of two streams do not determine the order within a millisecond.
     streams: Arc<BTreeSet<StreamName>>,
     /// The latest time of an event, in Unix milliseconds, if known.
-    pub(super) last_ms: Option<u64>,
+    pub(in crate::cli) last_ms: Option<u64>,
 }
 
 impl Contents {
-    /// Scans a file once.
-    pub(super) fn survey(path: &Path, wanted: &Wanted) -> io::Result<Contents> {
+    /// Reads a file once.
+    ///
+    /// # Errors
+    /// `InvalidData` if a line is not an event, with its number; `NotFound` if there is no file or none of its events is
+    /// wanted.
+    pub(in crate::cli) fn survey(path: &Path, wanted: &Wanted) -> io::Result<Contents> {
         let (mut streams, mut last_ms) = (BTreeSet::new(), None);
         for line in lines(path)? {
-            if let Some(event) = Event::read(&line?).filter(|event| event.is_wanted(wanted)) {
-                last_ms = last_ms.max(event.frame.received_ms);
-                streams.insert(event.name);
+            if let EventLine::Event(name, frame) = line?
+                && is_wanted(wanted, &name, &frame)
+            {
+                last_ms = last_ms.max(frame.received_ms);
+                streams.insert(name);
             }
         }
         if streams.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "no line of it is an event that is wanted",
-            ));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no line of it is an event that is wanted"));
         }
         let chosen = choose(&[Pattern::everything()], &streams);
         Ok(Contents { streams: Arc::new(chosen.into_iter().collect()), last_ms })
     }
 
-    /// The events of the file.
-    pub(super) fn open(&self, path: &Path, wanted: Wanted) -> io::Result<RecordedFrames> {
+    /// Opens the file's events.
+    pub(in crate::cli) fn open(&self, path: &Path, wanted: Wanted) -> io::Result<RecordedFrames> {
         let streams = Arc::clone(&self.streams);
         let mut once = Once::new();
-        let mut is_sent = move |event: &Event| {
-            event.is_wanted(&wanted) && streams.contains(&event.name) && !event.is_copy(&mut once)
+        let mut is_sent = move |name: &StreamName, frame: &RecordedFrame| {
+            is_wanted(&wanted, name, frame) && streams.contains(name) && !is_copy(name, frame, &mut once)
         };
         let frames = lines(path)?.filter_map(move |line| match line {
-            Ok(line) => Event::read(&line).filter(&mut is_sent).map(|event| Ok(event.frame)),
+            Ok(EventLine::Event(name, frame)) => is_sent(&name, &frame).then_some(Ok(frame)),
+            Ok(EventLine::NoEvent) => None,
             Err(error) => Some(Err(error)),
         });
         Ok(stream::iter(frames).boxed_local())
     }
 }
 
-fn lines(path: &Path) -> io::Result<Lines<BufReader<File>>> {
+fn lines(path: &Path) -> io::Result<NumberedLines<BufReader<File>>> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file: it must be read twice"));
     }
-    Ok(BufReader::new(file).lines())
+    Ok(NumberedLines::new(BufReader::new(file)))
 }
 
-/// A line of `tail --json` or of `spool export`.
-#[derive(Deserialize)]
-struct Line<'l> {
-    #[serde(borrow)]
-    payload: &'l RawValue,
-    channel: String,
-    symbol: Option<String>,
-    id: Option<String>,
-    received_at: Option<String>,
-    #[serde(default)]
-    streams: Vec<Stored>,
+fn is_wanted(wanted: &Wanted, name: &StreamName, frame: &RecordedFrame) -> bool {
+    wanted.has(name, &frame.payload, frame.received_ms)
 }
 
-/// An entry of an event in `spool export`.
-#[derive(Deserialize)]
-struct Stored {
-    stream: String,
-}
-
-/// The event of a line, and its stream.
-struct Event {
-    name: StreamName,
-    frame: RecordedFrame,
-}
-
-impl Event {
-    /// Parses a line; `None` if it is not an event.
-    fn read(line: &str) -> Option<Event> {
-        if let Some(frame) = RecordedFrame::parse(line) {
-            return Some(Event { name: StreamName::parse(&frame.topic)?, frame });
-        }
-        let line: Line<'_> = serde_json::from_str(line).ok()?;
-        let name = line.name()?;
-        let StreamName::Events(topic) = &name else { return None };
-        // a payload that did not fit on a line is stored as a string
-        let payload = match serde_json::from_str::<Cow<'_, str>>(line.payload.get()) {
-            Ok(text) => text.into_owned().into_bytes(),
-            Err(_) => line.payload.get().into(),
-        };
-        let is_event = payload.trim_ascii_start().first() == Some(&b'{');
-        let frame = RecordedFrame { topic: topic_of(topic), payload, received_ms: line.received_ms() };
-        is_event.then_some(Event { name, frame })
-    }
-
-    fn is_wanted(&self, wanted: &Wanted) -> bool {
-        wanted.has(&self.name, &self.frame.payload, self.frame.received_ms)
-    }
-
-    fn is_copy(&self, once: &mut Once) -> bool {
-        let StreamName::Events(topic) = &self.name else { return false };
-        topic.channel.scope() == Scope::Global
-            && !once.is_first(topic.channel.name(), &self.name.to_string(), &self.frame.payload)
-    }
-}
-
-impl Line<'_> {
-    /// Returns the stream of the event; of several the last, which is that of a symbol if there is one.
-    fn name(&self) -> Option<StreamName> {
-        match (self.streams.last(), &self.symbol) {
-            (Some(Stored { stream }), _) => StreamName::parse(stream),
-            (None, Some(symbol)) => StreamName::parse(&format!("{}:{symbol}", self.channel)),
-            (None, None) => StreamName::parse(&self.channel),
-        }
-    }
-
-    fn received_ms(&self) -> Option<u64> {
-        let of_id = || Some(self.id.as_ref()?.parse::<EntryId>().ok()?.ms);
-        self.received_at.as_deref().and_then(parse_iso).map(|us| us / 1000).or_else(of_id)
-    }
+fn is_copy(name: &StreamName, frame: &RecordedFrame, once: &mut Once) -> bool {
+    let StreamName::Events(topic) = name else { return false };
+    topic.channel.scope() == Scope::Global
+        && !once.is_first(topic.channel.name(), &name.to_string(), &frame.payload)
 }
 
 #[cfg(test)]
@@ -180,8 +119,6 @@ mod tests {
             r#"{"stream":"uw:ws:gaps","id":"18-1","channel":"gaps","symbol":null,"payload":{"family":"gex"}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"price","streams":[{"stream":"price:QQQ","id":"1-1"}],"payload":{"a":2}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"flow-alerts","streams":[{"stream":"flow-alerts","id":"1-1"},{"stream":"flow-alerts:QQQ","id":"1-1"}],"payload":"{\n}"}"#,
-            r#"{"channel":"price","payload":"no json"}"#,
-            "nonsense",
         ];
         assert_eq!(
             frames(&lines),
@@ -194,6 +131,7 @@ mod tests {
             ]
         );
     }
+
     #[test]
     fn the_order_is_that_of_the_full_stream_where_it_is_there() {
         let line = |name: &str, id, headline| {
@@ -213,6 +151,15 @@ mod tests {
         let sent = |headline: &str| format!(r#"news{{"headline":"{headline}"}}"#);
         assert_eq!(headlines(&[&copies[..], &full].concat()), [sent("a"), sent("b"), sent("c")]);
         assert_eq!(headlines(&copies), [sent("b"), sent("c")]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_event_is_refused_with_its_number() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"[\"news\",{}]\n[\"news\",{\n}]\n").unwrap();
+        let error = Contents::survey(file.path(), &Wanted::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().starts_with("line 2: "), "{error}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `uw-websocket replay`: serves recorded events again.
 
-mod file;
+pub(super) mod file;
 mod once;
 mod progress;
 mod redis;
-mod wanted;
+pub(super) mod wanted;
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ const MAX_SPEED: u32 = 1000;
     after_help = "Events are sent in the order of their ids, each once, byte for byte: those of a global channel to whoever \
     joined it, the others to whoever joined CHANNEL:SYMBOL or CHANNEL. What nobody has joined is passed over. A client \
     that reads slowly slows the replay down and loses nothing.\n\
-    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 69 if Redis is not \
+    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 65 if a line of the file is no event, 69 if Redis is not \
     reachable or goes away meanwhile. No API token is needed.\n\n\
     Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
     Example: uw-websocket tail news --no-follow --json > news.jsonl; uw-websocket replay --file news.jsonl --speed max"
@@ -140,6 +140,7 @@ pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
     complain(&settings.redactor.redact(&error.to_string()));
     match error {
         ReplayError::Redis(error) => error.exit(),
+        ReplayError::File(_, error) if error.kind() == io::ErrorKind::InvalidData => Exit::BadInput,
         ReplayError::Unreadable(_) if is_of_redis => Exit::Unreachable,
         _ => Exit::Failed,
     }
@@ -211,7 +212,7 @@ impl ReplayArgs {
         let (redis, prefix) = (settings.actors.redis.clone(), settings.actors.keys.prefix.clone());
         let source = Source { redis, prefix, wanted, tell };
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let found = runtime.block_on(source.look())?;
+        let found = runtime.block_on(source.look(&Pattern::of_settings(&settings.actors.plan)))?;
         if found.names.is_empty() {
             return Err(ReplayError::Nothing);
         }

@@ -8,7 +8,9 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_core::event::{EntryId, Scope};
 
 use super::once::Once;
-use super::wanted::{Wanted, topic_of};
+use super::wanted::Wanted;
+use crate::event_lines::topic_of;
+use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
@@ -40,14 +42,16 @@ pub(super) struct Found {
 }
 
 impl Source {
-    /// Finds the existing streams.
-    pub(super) async fn look(&self) -> Result<Found, LinkError> {
+    /// Finds the existing streams, and tells of channels that have none; `planned` is what the settings join.
+    pub(super) async fn look(&self, planned: &[Pattern]) -> Result<Found, LinkError> {
         let mut link = Link::open(&self.redis, &self.prefix).await?;
         let patterns = match self.wanted.channels.as_slice() {
             [] => vec![Pattern::everything()],
             patterns => patterns.to_vec(),
         };
-        let mut names = choose(&patterns, &link.streams(&self.prefix).await?);
+        let there = link.streams(&self.prefix).await?;
+        doubts(&self.wanted.channels, planned, &there, false).iter().for_each(|doubt| (self.tell)(doubt));
+        let mut names = choose(&patterns, &there);
         let symbols = &self.wanted.symbols;
         let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);
         names.retain(|name| *name != StreamName::Gaps && name.symbol().is_none_or(is_wanted));

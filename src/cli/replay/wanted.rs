@@ -1,14 +1,15 @@
 //! The selection of events from a recording.
 
-use uw_websocket_core::event::{Scope, Symbol, Topic};
+use uw_websocket_core::event::Symbol;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
+use uw_websocket_core::routing::symbol_of;
 
 use crate::streams::name::StreamName;
 use crate::streams::selection::Pattern;
 
 /// The selection; the default is everything.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(in crate::cli) struct Wanted {
     /// Channels; empty means all.
     pub(super) channels: Vec<Pattern>,
     /// Symbols; empty means all.
@@ -44,16 +45,12 @@ impl Wanted {
         }
         let facts = std::str::from_utf8(payload).ok().and_then(|text| RoutingFields::read(text).ok());
         facts.is_some_and(|facts| {
-            facts.symbol().is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
+            let symbol = match name {
+                StreamName::Events(topic) => symbol_of(&topic.channel, &facts),
+                StreamName::Gaps => None,
+            };
+            symbol.is_some_and(is_wanted) || facts.tickers.iter().any(|ticker| is_wanted(ticker))
         })
-    }
-}
-
-/// Returns the vendor's topic for an event of this stream: global channels have only one.
-pub(super) fn topic_of(stream: &Topic) -> String {
-    match stream.channel.spec() {
-        Some(spec) if spec.scope == Scope::Global => spec.name.to_owned(),
-        _ => stream.to_string(),
     }
 }
 

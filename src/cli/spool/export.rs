@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use uw_websocket_core::spool::{RecordView, ShardFolder, visit_records};
 use uw_websocket_core::time::iso_utc;
 
 use super::SpoolFailure;
 use crate::escape::write_json_line;
+use crate::event_lines::LinePayload;
 use crate::exit::Exit;
 
 /// One line.
@@ -21,21 +21,13 @@ struct Line<'r> {
     received_at: String,
     channel: &'r str,
     streams: Vec<Stream>,
-    payload: Payload<'r>,
+    payload: LinePayload<'r>,
 }
 
 #[derive(Serialize)]
 struct Stream {
     stream: String,
     id: String,
-}
-
-/// The JSON as received; as a string if it is invalid, which the service would not have stored.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Payload<'r> {
-    Json(&'r RawValue),
-    Text(String),
 }
 
 pub(super) fn export(
@@ -59,7 +51,6 @@ pub(super) fn export(
 }
 
 fn write_line(folder: &ShardFolder, record: &RecordView<'_>, out: &mut impl Write) -> io::Result<()> {
-    let json = serde_json::from_slice(record.payload());
     let line = Line {
         shard: folder.shard,
         of: folder.of,
@@ -70,10 +61,7 @@ fn write_line(folder: &ShardFolder, record: &RecordView<'_>, out: &mut impl Writ
             .streams()
             .map(|(stream, id)| Stream { stream: stream.to_string(), id: id.to_string() })
             .collect(),
-        payload: json.map_or_else(
-            |_| Payload::Text(String::from_utf8_lossy(record.payload()).into_owned()),
-            Payload::Json,
-        ),
+        payload: LinePayload::of(record.payload()),
     };
     write_json_line(out, &line)
 }

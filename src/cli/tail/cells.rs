@@ -44,7 +44,8 @@ pub(super) fn add(line: &mut Line, channel: &Channel, payload: &Value) -> bool {
 /// Returns the symbol named in a payload.
 pub(super) fn symbol(payload: &Value) -> Option<String> {
     let Value::Object(members) = payload else { return None };
-    ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name))
+    let named = ["ticker", "underlying_symbol", "symbol"].iter().find_map(|name| Members(members).text(name));
+    named.or_else(|| OccSymbol::root_of(members.get("option_symbol")?.as_str()?).map(str::to_owned))
 }
 
 /// A named number, coloured by its sign.
@@ -132,6 +133,10 @@ impl Members<'_> {
                 let others: Vec<&str> =
                     tags.iter().map(String::as_str).filter(|tag| !tag.ends_with("_side")).collect();
                 line.word(FAINT, &others.join(" "))
+            }
+            Column::Items(name, field) => {
+                let items = self.0.get(field).and_then(Value::as_array).map(|items| items.len().to_string());
+                line.left(PLAIN, &format!("{name} {:>5}", items.unwrap_or_else(absent)), 0)
             }
             Column::Words(name) => line.word(MARK, &self.words(name).join(",")),
             Column::Flag(name, word) => line.word(MARK, if self.flag(name) { word } else { "" }),
@@ -287,14 +292,29 @@ mod tests {
             "social-media  SPY,X\\n  US \\u{1b}[2JEnergy",
         ),
         ("news", r#"{"headline":"H","tickers":[]}"#, "              H"),
+        (
+            "periscope",
+            r#"{"ticker":"SPX","timestamp":1796072400000,"total_rows":5000,"has_more":true,"rows":[{"strike":"6500"},{}]}"#,
+            "rows     2  of 5000  more follow",
+        ),
+        (
+            "interpolated_iv",
+            r#"{"ticker":"SPY","date":"2026-11-30","days":30,"volatility":0.21,"implied_move":14.2}"#,
+            "days 30  IV 21.0%   move 14.2  2026-11-30",
+        ),
+        (
+            "iv_term_structure",
+            r#"{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":0.21,"implied_move":14.2}"#,
+            "2026-12-18  IV 21.0%   move 14.2  2026-11-30",
+        ),
     ];
 
     #[test]
     fn what_its_channel_is_not_about_has_no_cells() {
-        for channel in Channel::known() {
+        for channel in table::detailed() {
             for payload in ["{}", "[]", "7", r#"{"option_chain":"","close":null,"strike":[],"headline":{}}"#]
             {
-                assert_eq!(shown(channel.name(), payload), None, "{channel} {payload}");
+                assert_eq!(shown(channel.name, payload), None, "{} {payload}", channel.name);
             }
         }
         assert_eq!(shown("market_tide", r#"{"net_volume":1}"#), None);
@@ -303,13 +323,13 @@ mod tests {
     proptest! {
         /// For any field values, rendering succeeds and nothing controls the terminal.
         #[test]
-        fn odd_values_are_shown_or_left_out(values in prop::collection::vec(0_usize..9, 24), channel in 0_usize..7) {
+        fn odd_values_are_shown_or_left_out(values in prop::collection::vec(0_usize..9, 28), channel in 0_usize..table::KNOWN.len()) {
             let odd = ["null", "true", "-1e308", "\"\"", "\"NaN\"", "\"\\u001b[0m\"", "[1,\"a_side\"]", "{}", "\"1.50\""];
             let names = [
                 "option_chain", "option_symbol", "rule_name", "total_size", "total_premium", "total_ask_side_prem",
                 "total_bid_side_prem", "has_sweep", "tags", "size", "price", "premium", "implied_volatility", "close", "vol",
                 "strike", "expiry", "call_gamma_oi", "put_gamma_oi", "gamma_per_one_percent_move_oi", "headline", "source",
-                "tickers", "canceled",
+                "tickers", "canceled", "volatility", "total_rows", "rows", "date",
             ];
             let members: Vec<String> =
                 names.iter().zip(&values).map(|(name, value)| format!("\"{name}\":{}", odd[*value])).collect();

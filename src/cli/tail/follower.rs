@@ -11,7 +11,9 @@ use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_core::event::EntryId;
 
+use super::last;
 use super::printer::Printer;
+use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Page, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
@@ -64,6 +66,12 @@ pub(super) struct Wish {
     pub(super) after: Option<EntryId>,
     /// Whether to continue after the existing entries.
     pub(super) goes_on: bool,
+    /// How many of the last entries are wanted, if not all.
+    pub(super) last: Option<u64>,
+    /// The patterns of the command line.
+    pub(super) named: Vec<Pattern>,
+    /// What the settings join.
+    pub(super) planned: Vec<Pattern>,
 }
 
 /// A followed stream.
@@ -84,6 +92,8 @@ pub(super) struct Follower<'f, W> {
     /// Writes a message for people, without secrets.
     tell: &'f dyn Fn(&str),
     started_ms: u64,
+    /// Begin after this ID; `None` means with new entries.
+    after: Option<EntryId>,
     /// The pause before Redis is queried again.
     rest: Duration,
     /// The streams by lane number, and their names.
@@ -103,6 +113,7 @@ impl<'f, W: Write> Follower<'f, W> {
             printer,
             tell,
             started_ms: now_ms(),
+            after: wish.after,
             rest: Duration::ZERO,
             streams: Vec::new(),
             known: BTreeSet::new(),
@@ -117,8 +128,18 @@ impl<'f, W: Write> Follower<'f, W> {
         if there.len() >= MAX_STREAMS {
             (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
         }
+        doubts(&self.wish.named, &self.wish.planned, &there, self.wish.goes_on)
+            .iter()
+            .for_each(|doubt| (self.tell)(doubt));
+        if let (Some(count), Some(after)) = (self.wish.last, self.after) {
+            let names = choose(&self.wish.patterns, &there);
+            let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();
+            let is_wanted = |content: &Content| self.printer.is_wanted(content);
+            let begins = last::beginning(&mut link, &keys, after, count, is_wanted).await?;
+            (self.after, self.printer.skipped) = (Some(begins.after), begins.skipped);
+        }
         self.follow(&mut link, &there, true).await?;
-        if self.streams.is_empty() {
+        if self.streams.is_empty() && self.wish.named.is_empty() {
             (self.tell)(if self.wish.goes_on { "no such stream yet: waiting" } else { "no such stream" });
         }
         let mut seen = look_again(self.wish);
@@ -230,12 +251,12 @@ impl<'f, W: Write> Follower<'f, W> {
         }
         let names: Vec<StreamName> = chosen.into_iter().filter(|name| !self.known.contains(name)).collect();
         let keys: Vec<String> = names.iter().map(|name| name.key(&self.wish.prefix)).collect();
-        let afters = match self.wish.after {
+        let afters = match self.after {
             Some(after) => vec![after; keys.len()],
             None if is_first => link.last_ids(&keys).await?,
             None => vec![EntryId { ms: self.started_ms.saturating_sub(SKEW_MS), seq: 0 }; keys.len()],
         };
-        let was_read = self.wish.after.is_none() && is_first;
+        let was_read = self.after.is_none() && is_first;
         for ((name, key), after) in names.into_iter().zip(keys).zip(afters) {
             self.merge.add(after);
             self.known.insert(name.clone());

@@ -2,6 +2,7 @@
 
 mod cells;
 mod follower;
+mod last;
 mod line;
 mod printer;
 
@@ -34,6 +35,7 @@ use crate::streams::selection::Pattern;
     Exit code 69 if Redis is not reachable at the start.\n\n\
     Example: uw-websocket tail option_trades:SPY news\n\
     Example: uw-websocket tail 'gex*:SPY' --since 15m --no-follow\n\
+    Example: uw-websocket tail news -n 5 --no-follow\n\
     Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
 )]
 pub(super) struct TailArgs {
@@ -46,7 +48,7 @@ pub(super) struct TailArgs {
     /// Only events whose payload holds this regular expression, in upper or lower case
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<Regex>,
-    /// End after this many events
+    /// End after this many events; with --no-follow only the last ones
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End at the end of what is there; begins at the beginning unless --since says otherwise
@@ -133,6 +135,9 @@ fn follow(
         },
         after: since.map(|since| since.id_before(unix_micros() / 1000)),
         goes_on: !args.no_follow,
+        last: args.count.filter(|_| args.no_follow),
+        named: args.patterns.clone(),
+        planned: Pattern::of_settings(&actors.plan),
     };
     let mut printer = Printer {
         out: BufWriter::new(io::stdout().lock()),
@@ -140,6 +145,7 @@ fn follow(
         prefix: wish.prefix.clone(),
         grep: args.grep.clone(),
         left: args.count,
+        skipped: 0,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {

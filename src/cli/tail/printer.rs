@@ -11,13 +11,13 @@ use jiff::tz::TimeZone;
 use regex_lite::Regex;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use uw_websocket_actors::ledger::gap::Gap;
 use uw_websocket_core::event::EntryId;
 
 use super::cells;
 use super::line::Line;
 use crate::escape::write_json_line;
+use crate::event_lines::LinePayload;
 use crate::streams::link::Content;
 use crate::streams::name::StreamName;
 
@@ -51,6 +51,8 @@ pub(super) struct Printer<W> {
     pub(super) grep: Option<Regex>,
     /// The number of lines left to print, if limited.
     pub(super) left: Option<u64>,
+    /// The number of selected entries to pass over before.
+    pub(super) skipped: u64,
 }
 
 /// A line of `--json`.
@@ -63,16 +65,20 @@ struct Object<'e> {
     payload: Payload<'e>,
 }
 
-/// The contents of an entry; as a string if it is not JSON or does not fit on one line unchanged.
+/// The contents of an entry.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Payload<'e> {
-    Json(&'e RawValue),
-    Text(Cow<'e, str>),
+    Event(LinePayload<'e>),
     Fields(BTreeMap<&'e str, &'e str>),
 }
 
 impl<W: Write> Printer<W> {
+    /// Returns whether an entry is selected.
+    pub(super) fn is_wanted(&self, content: &Content) -> bool {
+        self.grep.as_ref().is_none_or(|wanted| wanted.is_match(&text(&payload(content))))
+    }
+
     /// Prints an entry if it is selected; breaks after the last one.
     pub(super) fn print(
         &mut self,
@@ -80,11 +86,14 @@ impl<W: Write> Printer<W> {
         id: EntryId,
         content: &Content,
     ) -> io::Result<ControlFlow<()>> {
-        let payload = payload(content);
-        let is_wanted = self.grep.as_ref().is_none_or(|wanted| wanted.is_match(&text(&payload)));
-        if !is_wanted {
+        if !self.is_wanted(content) {
             return Ok(ControlFlow::Continue(()));
         }
+        if let Some(skipped) = self.skipped.checked_sub(1) {
+            self.skipped = skipped;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let payload = payload(content);
         if self.form.json {
             let (channel, symbol) = (name.channel(), name.symbol());
             let object =
@@ -104,22 +113,15 @@ fn payload(content: &Content) -> Payload<'_> {
         Content::Fields(fields) => {
             Payload::Fields(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
         }
-        Content::Payload(bytes) => {
-            let json = serde_json::from_slice::<&RawValue>(bytes).ok();
-            let is_one_line = |json: &&RawValue| json.get().len() == bytes.len() && !bytes.contains(&b'\n');
-            match json.filter(is_one_line) {
-                Some(json) => Payload::Json(json),
-                None => Payload::Text(String::from_utf8_lossy(bytes)),
-            }
-        }
+        Content::Payload(bytes) => Payload::Event(LinePayload::of(bytes)),
     }
 }
 
 /// Returns the contents of an entry as text.
 fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
     match payload {
-        Payload::Json(json) => json.get().into(),
-        Payload::Text(text) => text.as_ref().into(),
+        Payload::Event(LinePayload::Json(json)) => json.get().into(),
+        Payload::Event(LinePayload::Text(text)) => text.as_ref().into(),
         Payload::Fields(fields) => serde_json::to_string(fields).unwrap_or_default().into(),
     }
 }
@@ -190,7 +192,7 @@ mod tests {
 
     fn printer(json: bool) -> Printer<Vec<u8>> {
         let form = Form { json, coloured: false, zone: TimeZone::UTC, width: || None };
-        Printer { out: Vec::new(), form, prefix: "uw".into(), grep: None, left: None }
+        Printer { out: Vec::new(), form, prefix: "uw".into(), grep: None, left: None, skipped: 0 }
     }
 
     fn print(printer: &mut Printer<Vec<u8>>, name: &str, content: &Content) -> ControlFlow<()> {
@@ -259,6 +261,12 @@ mod tests {
         let odd = r#"{"a" : 1.50, "b":"\u00dc","é":[ ]}"#;
         check(true, "price:SPY", &event(odd), &format!("{start}{odd}}}"));
         check(true, "price:SPY", &event("{\n}"), &format!("{start}\"{{\\n}}\"}}"));
+        check(
+            true,
+            "price:SPY",
+            &event("{\"a\":\"\u{9b}\"}"),
+            &format!("{start}\"{{\\\"a\\\":\\\"\\u009b\\\"}}\"}}"),
+        );
         check(true, "price:SPY", &event(" {}"), &format!("{start}\" {{}}\"}}"));
         check(true, "price:SPY", &event("none"), &format!("{start}\"none\"}}"));
         let fields = Content::Fields(vec![("a".into(), "1".into())]);

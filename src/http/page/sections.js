@@ -17,9 +17,11 @@ const MARKET = {
   holiday: ['Market holiday', 'opens'],
 };
 
-function marketOf({ market: { state, until }, now }) {
+function marketOf({ market: { state, until, trading, trading_changes: end }, now }) {
   const [present, change] = MARKET[state] ?? [words(state), 'changes'];
-  return until ? `${present}, ${change} in ${spanBetween(now, until)}` : present;
+  const text = until ? `${present}, ${change} in ${spanBetween(now, until)}` : present;
+  if (state === 'open' || !trading) return text;
+  return end ? `${text}; extended hours for another ${spanBetween(now, end)}` : `${text}; extended hours`;
 }
 
 export function showFigures(status) {
@@ -29,12 +31,21 @@ export function showFigures(status) {
   showFacts(byId('figures'), [
     ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
-    ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended, spool.append_p99_seconds])],
-    ['stored within (p99)', worst(writers, (writer) => [writer.events, writer.latency_p99_seconds])],
+    ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended_last_minute, spool.append_p99_seconds])],
+    ['stored within (p99)', storedWithin(status)],
     ['waiting on disk', count(waiting)],
     ['Redis', status.redis_up ? bytes(redis.used_bytes) : { text: 'away', mark: 'bad' }],
     ['gaps open', status.gaps.open.length > 0 ? { text: count(status.gaps.open.length), mark: 'warn' } : '0'],
   ]);
+}
+
+/** The latency of the last minute; of events that wait for longer, the age of the oldest. */
+function storedWithin({ writers, redis_up: isUp }) {
+  const oldest = Math.max(...writers.map((writer) => writer.oldest_waiting_seconds ?? 0));
+  if (oldest >= ON_THEIR_WAY_SECONDS || (!isUp && oldest > 0)) {
+    return { text: `waiting for ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
+  }
+  return worst(writers, (writer) => [writer.stored_last_minute, writer.latency_p99_seconds]);
 }
 
 /** The greatest latency of the writers that have one: `read` gives the events that it is of, and itself. */
@@ -142,7 +153,7 @@ const connections = new Table(
   byId('connections'),
   [
     { head: 'Connection', cell: (connection) => connection.name },
-    { head: 'State', cell: ({ state }) => ({ text: words(state), mark: CONNECTION_MARKS[state] ?? 'off' }) },
+    { head: 'State', cell: ({ state, isWanted }) => ({ text: words(state), mark: (isWanted && CONNECTION_MARKS[state]) || 'off' }) },
     { head: 'Session', number: true, cell: (connection) => age(connection.session_seconds) },
     { head: 'Last frame', number: true, cell: (connection) => age(connection.last_frame_age_seconds) },
     { head: 'Joined', number: true, cell: ({ joined, expected }) => `${joined} of ${expected}` },
@@ -152,10 +163,14 @@ const connections = new Table(
   { key: (connection) => connection.name, notes: connectionNotes },
 );
 
-function connectionNotes({ state, joins, last_error: error }) {
+function connectionNotes({ state, joins, last_error: error, next_attempt_at: next, now }) {
   const isOpen = ['joining', 'live', 'blocked'].includes(state);
-  if (!isOpen) return error ? [{ mark: 'bad', text: error }] : [];
   const notes = [];
+  if (!isOpen) {
+    if (error) notes.push({ mark: 'bad', text: error });
+    if (next) notes.push({ mark: 'off', text: `next attempt at ${time(next, now)} UTC, in ${spanBetween(now, next)}` });
+    return notes;
+  }
   const unanswered = joins.filter((join) => !join.acknowledged && !join.refused);
   if (unanswered.length > 0) {
     const text = `${plural(unanswered.length, 'join')} not acknowledged`;
@@ -169,7 +184,8 @@ function connectionNotes({ state, joins, last_error: error }) {
 }
 
 export function showConnections(status) {
-  connections.update(status.connections);
+  const isWanted = status.state !== 'standby'; // a stand-by instance opens none, by design
+  connections.update(status.connections.map((connection) => ({ ...connection, isWanted, now: status.now })));
 }
 
 // === writers and their disk queues ===
@@ -183,8 +199,8 @@ const writers = new Table(
     { head: 'State', cell: ({ state }) => ({ text: words(state), mark: WRITER_MARKS[state] ?? 'off' }) },
     { head: 'Events/s', number: true, cell: (writer) => rate(writer.rate_per_second) },
     { head: 'Batch', number: true, cell: (writer) => rate(writer.events_per_transaction) },
-    { head: 'p50 ≤', number: true, cell: (writer) => latency(writer.latency_p50_seconds, writer.events > 0) },
-    { head: 'p99 ≤', number: true, cell: (writer) => latency(writer.latency_p99_seconds, writer.events > 0) },
+    { head: 'p50 ≤', number: true, cell: (writer) => latency(writer.latency_p50_seconds, writer.stored_last_minute > 0) },
+    { head: 'p99 ≤', number: true, cell: (writer) => latency(writer.latency_p99_seconds, writer.stored_last_minute > 0) },
     { head: 'Waiting', number: true, cell: waitingOf },
     { head: 'Retries', number: true, cell: (writer) => count(writer.retries) },
   ],
@@ -205,6 +221,7 @@ const spool = new Table(
     { head: 'Shard', cell: (writer) => `${writer.shard}` },
     { head: 'Waiting', number: true, cell: ({ spool }) => count(spool.events) },
     { head: 'On disk', number: true, cell: ({ spool }) => bytes(spool.bytes) },
+    { head: 'Limit', number: true, cell: ({ spool }) => (spool.limit_bytes > 0 ? bytes(spool.limit_bytes) : UNKNOWN) },
     { head: 'Oldest', number: true, cell: ({ spool }) => age(spool.oldest_seconds) },
     { head: 'Empty in', number: true, cell: emptyIn },
   ],
@@ -214,10 +231,11 @@ const spool = new Table(
 /** Events that wait for less than this are on their way; there is no backlog to speak of. */
 const ON_THEIR_WAY_SECONDS = 5;
 
-function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds } }) {
+function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds, full_seconds: full } }) {
   if (events === 0) return 'empty';
   if (oldest < ON_THEIR_WAY_SECONDS) return 'keeps up';
-  return seconds === null ? 'not draining' : span(seconds);
+  if (seconds !== null) return span(seconds);
+  return full === null ? 'not draining' : { text: `full in ${span(full)}`, mark: 'warn' };
 }
 
 export function showWriters(status) {

@@ -41,7 +41,7 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   if (silent.length > 0) {
     add(
       'a channel is silent',
-      'Far longer than is usual in market hours:',
+      'Far longer than is usual in its trading hours:',
       'See whether the vendor has trouble with it.',
       silent,
     );

@@ -1,9 +1,10 @@
 //! The writers and their disk queues in the status.
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{Latency, WriterObservation, lock};
+use uw_websocket_actors::observation::{Buckets, WriterObservation, lock, quantile};
 
 use crate::http::history::Writing;
+use crate::http::last_minute::Latencies;
 use crate::http::snapshot::Snapshot;
 
 /// A writer.
@@ -17,10 +18,14 @@ pub(super) struct WriterStatus<'s> {
     batches_waiting: u64,
     /// Payload bytes of these batches.
     bytes_waiting: u64,
+    /// Age of the oldest event not yet confirmed by Redis, in memory or on disk.
+    oldest_waiting_seconds: Option<f64>,
     /// Events confirmed by Redis per second, in the last complete step.
     rate_per_second: Option<f64>,
     /// Average number of events per transaction.
     events_per_transaction: Option<f64>,
+    /// Events confirmed by Redis in the last minute, which the latencies are of.
+    stored_last_minute: u64,
     /// Median time from reading a frame to storing its event.
     latency_p50_seconds: Option<f64>,
     /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
@@ -35,16 +40,23 @@ struct SpoolStatus {
     events: u64,
     /// Size on disk, including the retained events that Redis has already confirmed.
     bytes: u64,
+    /// The maximum of `bytes`; 0 without a disk queue.
+    limit_bytes: u64,
     /// Age of the oldest event.
     oldest_seconds: Option<f64>,
     /// Events appended.
     appended: u64,
+    /// Events appended in the last minute, which the latencies are of.
+    appended_last_minute: u64,
     /// Median time from reading a frame to the event being on disk.
     append_p50_seconds: Option<f64>,
     /// The 99th percentile. `null` also above the greatest bound of the histogram, 120 s.
     append_p99_seconds: Option<f64>,
     /// Seconds until the queue is empty if it keeps shrinking as in the last complete step; `null` while it does not.
     drain_seconds: Option<f64>,
+    /// Seconds until `limit_bytes` is reached if the queue keeps growing as in the last complete step; `null` while it
+    /// does not.
+    full_seconds: Option<f64>,
     /// Why the disk does not accept appends.
     error: Option<String>,
 }
@@ -54,6 +66,7 @@ impl<'s> WriterStatus<'s> {
         shard: usize,
         writer: &'s WriterObservation,
         writing: Option<Writing>,
+        latencies: &Latencies,
         snapshot: &Snapshot<'_>,
     ) -> WriterStatus<'s> {
         let (transactions, events) = (writer.transactions.get(), writer.events.get());
@@ -62,33 +75,50 @@ impl<'s> WriterStatus<'s> {
             writer,
             batches_waiting: writer.batches_waiting(),
             bytes_waiting: writer.bytes_waiting(),
+            oldest_waiting_seconds: [&writer.memory_oldest, &writer.spool_oldest]
+                .into_iter()
+                .filter_map(|at| snapshot.age(at))
+                .reduce(f64::max),
             rate_per_second: writing.map(|writing| writing.rate),
             events_per_transaction: (transactions > 0).then(|| events as f64 / transactions as f64),
-            latency_p50_seconds: quantile(&writer.latency, 0.5),
-            latency_p99_seconds: quantile(&writer.latency, 0.99),
-            spool: SpoolStatus::of(writer, writing, snapshot),
+            stored_last_minute: latencies.stored.iter().sum(),
+            latency_p50_seconds: shown(&latencies.stored, 0.5),
+            latency_p99_seconds: shown(&latencies.stored, 0.99),
+            spool: SpoolStatus::of(writer, writing, &latencies.appended, snapshot),
         }
     }
 }
 
 impl SpoolStatus {
-    fn of(writer: &WriterObservation, writing: Option<Writing>, snapshot: &Snapshot<'_>) -> SpoolStatus {
+    fn of(
+        writer: &WriterObservation,
+        writing: Option<Writing>,
+        latencies: &Buckets,
+        snapshot: &Snapshot<'_>,
+    ) -> SpoolStatus {
         let events = writer.spool_events.get();
-        let drained = writing.map(|writing| writing.drained).filter(|drained| *drained > 0.0);
+        let (bytes, limit_bytes) = (writer.spool_bytes.get(), writer.spool_limit.get());
+        let growth = writing.map(|writing| -writing.drained);
+        let drained = growth.map(|growth| -growth).filter(|drained| *drained > 0.0);
+        let grown = growth.filter(|grown| *grown > 0.0 && events > 0 && limit_bytes > 0);
+        let bytes_each = bytes as f64 / events.max(1) as f64;
         SpoolStatus {
             events,
-            bytes: writer.spool_bytes.get(),
+            bytes,
+            limit_bytes,
             oldest_seconds: snapshot.age(&writer.spool_oldest),
             appended: writer.append_latency.count(),
-            append_p50_seconds: quantile(&writer.append_latency, 0.5),
-            append_p99_seconds: quantile(&writer.append_latency, 0.99),
+            appended_last_minute: latencies.iter().sum(),
+            append_p50_seconds: shown(latencies, 0.5),
+            append_p99_seconds: shown(latencies, 0.99),
             drain_seconds: drained.filter(|_| events > 0).map(|drained| events as f64 / drained),
+            full_seconds: grown.map(|grown| limit_bytes.saturating_sub(bytes) as f64 / (grown * bytes_each)),
             error: lock(&writer.spool_fault).clone(),
         }
     }
 }
 
 /// JSON has no infinity: a quantile above every bound is `None`.
-fn quantile(latency: &Latency, q: f64) -> Option<f64> {
-    latency.quantile(q).filter(|bound| bound.is_finite())
+fn shown(latencies: &Buckets, q: f64) -> Option<f64> {
+    quantile(latencies, q).filter(|bound| bound.is_finite())
 }

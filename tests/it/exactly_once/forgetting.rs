@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::time::Duration;
 
-use super::{TARGETS, TOPICS, assert_all_is_there, gap_reasons, line_to, send, through, wait_for_gap};
+use super::{TARGETS, TOPICS, assert_all_is_there, gap_reasons, gaps, line_to, send, through, wait_for_gap};
 use crate::support::oracle::{assert_streams_equal, entries};
 use crate::support::proxy::Mode;
 use crate::support::{Feed, RedisServer, SOON, Setup, wait_for, wait_until};
@@ -66,7 +66,14 @@ fn a_redis_that_comes_back_empty_gets_what_is_still_on_disk() {
 #[test]
 fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
-    let service = Setup::new(&feed, &redis).set("SPOOL_KEEP", "1s").start_ready();
+    let setup = Setup::new(&feed, &redis).set("SPOOL_KEEP", "1s");
+    let began = jiff::Timestamp::now();
+    // the second process knows from the first one's state when the ledger was begun
+    let mut service = setup.clone().start_ready();
+    assert_eq!(service.terminate(), Some(0));
+    let ended = jiff::Timestamp::now();
+    let service = service.start_again(&setup);
+    service.wait_until_ready();
     send(&feed, 0);
     assert_streams_equal(&feed, &redis, &TARGETS);
     // what is shown is some tenths of a second old
@@ -76,6 +83,10 @@ fn what_was_forgotten_after_it_had_left_the_disk_is_on_record() {
     redis.restart(&[]);
     send(&feed, 1);
     wait_for_gap(&redis, "redis_lost");
+    for gap in gaps(&redis).into_iter().filter(|gap| gap["reason"] == "redis_lost") {
+        let from: jiff::Timestamp = gap["from"].parse().unwrap();
+        assert!((began..ended).contains(&from), "from {from}, the ledger was begun after {began}");
+    }
     service.wait_for_metric("uw_ws_events_received_total", &[], 2 * 6 * super::COUNT);
     service.wait_until_settled();
     let stored: Vec<_> = entries(&redis, "uw:ws:price:SPY").into_iter().map(|entry| entry.payload).collect();

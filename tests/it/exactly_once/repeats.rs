@@ -81,10 +81,12 @@ fn a_channel_whose_events_may_repeat_rightly_keeps_them_all() {
         Setup::new(&feed, &redis).set("CHANNELS", "lit_trades,iv_term_structure,a_new_one").start_ready();
     let trade = r#"{"symbol":"SPY","price":"500.1","size":100}"#.to_owned();
     let thrice = [trade.clone(), trade.clone(), trade];
-    let [low, high] = ["0.21", "0.22"].map(|iv| format!(r#"{{"ticker":"SPY","iv":"{iv}"}}"#));
+    let [low, high] = ["0.21", "0.22"].map(|iv| {
+        format!(r#"{{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":{iv},"implied_move":14.2,"implied_move_perc":0.021}}"#)
+    });
     let back_again = [low.clone(), high, low];
     feed.send_all("lit_trades", &thrice);
-    feed.send_all("iv_term_structure", &back_again);
+    feed.send_all("iv_term_structure:SPY", &back_again);
     feed.send_all("a_new_one", &thrice);
     service.wait_for_metric("uw_ws_events_stored_total", &[], 9);
     assert_stream_holds(&redis, "uw:ws:lit_trades", &thrice);

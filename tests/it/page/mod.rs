@@ -119,10 +119,14 @@ fn an_outage_of_redis_is_shown_with_what_to_do_and_so_is_its_end() {
     page.wait_for_text("#writers", |text| text.contains("retrying"));
     page.wait_for_text("#redis", |text| text.contains("takes no writes"));
     assert_eq!(page.text("#verdict"), "Every event is accounted for");
+    page.wait_for_text("#figures > [data-key='stored within (p99)'] dd", |text| {
+        text.starts_with("waiting for ") && text.ends_with(" s")
+    });
     redis.restart(&[]);
     wait_for_headline(&page, ALL_IS_WELL);
     wait_for_cell(&page, ("channels", "price", "Stored"), "321");
     wait_for_cell(&page, ("channels", "price", "Pending"), "0");
+    page.wait_for_text("#figures > [data-key='stored within (p99)'] dd", |text| !text.contains("waiting"));
     assert_eq!(page.text("#reasons"), "");
     service.finish();
 }
@@ -140,6 +144,9 @@ fn an_outage_of_the_feed_is_shown_with_its_gap_and_so_is_its_end() {
     assert!(page.text("#reasons").contains("it reconnects automatically"), "{}", page.text("#reasons"));
     page.wait_for_text("#connections > [data-key='prices']", |text| text.contains("503"));
     page.wait_for_text("#open-gaps", |text| text.contains("price:QQQ") && text.contains("disconnect"));
+    page.wait_for_text("#connections > [data-key='prices']", |text| {
+        text.contains("maintenance tonight") && text.contains("next attempt at ")
+    });
     feed.refuse_all(None);
     wait_for_headline(&page, ALL_IS_WELL);
     wait_for_cell(&page, ("connections", "prices", "Joined"), "2 of 2");
@@ -192,6 +199,9 @@ fn an_instance_that_stands_by_says_for_whom() {
     wait_for_headline(&page, "Stand-by");
     let instance = owner.status()["instance"].as_str().unwrap().to_owned();
     assert!(page.text("#remark").contains(&instance), "{}", page.text("#remark"));
+    let crosses =
+        "[...document.querySelectorAll('main .icon.bad')].filter((icon) => icon.checkVisibility()).length";
+    assert_eq!(page.evaluate(crosses), 0, "a stand-by instance is as it should be");
     owner.finish();
     wait_for_headline(&page, ALL_IS_WELL);
     standby.finish();

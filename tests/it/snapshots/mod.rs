@@ -1,6 +1,7 @@
 //! The bodies under `uw:rest:`: how often they are written, what happens when somebody else writes at the same time, and
 //! what is left of them after outages and deaths. What a reader sees of them meanwhile is in [`crate::rest_reader`].
 
+mod boards;
 mod clocks;
 mod conflicts;
 mod outages;
@@ -12,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deadpool_redis::redis::{RedisResult, cmd};
 use serde_json::{Value, json};
 
-use crate::support::sample::payload;
+use crate::support::sample::{NOON_MS, payload};
 use crate::support::{RedisServer, SOON, wait_for};
 
 const ALERTS: &str = "uw:rest:flow_alerts:SPY";
@@ -81,9 +82,11 @@ fn alert(n: u64) -> String {
     payload("flow-alerts", "SPY", n).replace(r#""total_size":50"#, &format!(r#""total_size":{}"#, 50 + n))
 }
 
-/// A `stock_state` of some seconds ago.
+/// A `stock_state` of some seconds before the prices of the samples.
 fn state(seconds_ago: i64, close: &str, total_volume: u64) -> Value {
-    let tape_time = format!("{}Z", &row_time(seconds_ago)[..19]);
+    let at =
+        jiff::Timestamp::from_millisecond(i64::try_from(*NOON_MS).unwrap() - 1_000 * seconds_ago).unwrap();
+    let tape_time = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     json!({"data": {"close": close, "high": close, "low": close, "open": close, "volume": 6_301_169,
         "market_time": "regular", "tape_time": tape_time, "total_volume": total_volume, "prev_close": "669.21"}})
 }

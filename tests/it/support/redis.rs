@@ -35,11 +35,11 @@ impl RedisServer {
         RedisServer::start_with(&["--save", "", "--appendonly", "no"], None)
     }
 
-    /// A server without persistence that loses the replication backlog with its master, as one that has been away for
-    /// long.
+    /// A server without persistence that keeps no file of what it has received as a replica either.
     pub(crate) fn start_keeping_nothing() -> RedisServer {
-        let options = ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
-        RedisServer::start_with(&options, None)
+        let options = ["--save", "", "--appendonly", "no", "--rdb-del-sync-files", "yes"];
+        let more = ["--repl-diskless-load", "swapdb", "--repl-diskless-sync-delay", "0"];
+        RedisServer::start_with(&[&options[..], &more].concat(), None)
     }
 
     /// A server that forgets nothing that it acknowledged, whatever ends it.

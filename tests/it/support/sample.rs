@@ -5,10 +5,22 @@
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use uw_websocket_core::calendar::{session_date, session_hours};
+
 /// When the test began, in Unix milliseconds: events are stamped from here on.
 static BEGAN_MS: LazyLock<u64> = LazyLock::new(|| {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(since_epoch.as_millis()).unwrap()
+});
+
+/// Noon of the last completed session in New York, in Unix milliseconds: prices are of one segment of one session,
+/// whatever the hour of the test.
+pub(crate) static NOON_MS: LazyLock<u64> = LazyLock::new(|| {
+    let today = session_date(*BEGAN_MS);
+    let sessions = (0..15).filter_map(|days| session_hours(today - days));
+    let last = sessions.into_iter().find(|hours| hours.end <= *BEGAN_MS).expect("a session within two weeks");
+    // early closes are at 13:00
+    last.start + 5 * 30 * 60_000
 });
 
 /// `count` payloads of the channel from number `first` on.
@@ -22,7 +34,7 @@ pub(crate) fn payload(channel: &str, symbol: &str, n: u64) -> String {
     match channel {
         "option_trades" => trade(symbol, n, at),
         // no ticker inside: those of two symbols are equal
-        "price" => format!(r#"{{"close":"{}.82","time":{at},"vol":{n}}}"#, 500 + n % 90),
+        "price" => format!(r#"{{"close":"{}.82","time":{},"vol":{n}}}"#, 500 + n % 90, *NOON_MS + n),
         "gex" => format!(
             r#"{{"ticker":"{symbol}","timestamp":{at},"gamma_per_one_percent_move_oi":"-262444980.3100000001{n}","delta_per_one_percent_move_oi":"","price":"562.86","gamma_per_one_percent_move_dir":"-9372185.61"}}"#
         ),
@@ -51,7 +63,7 @@ pub(crate) fn news(tickers: &[&str], n: u64) -> String {
 
 /// A price as the global channel sends it, with its ticker.
 pub(crate) fn price_with_ticker(symbol: &str, n: u64) -> String {
-    format!(r#"{{"ticker":"{symbol}","close":"562.82","time":{},"vol":{n}}}"#, *BEGAN_MS + n)
+    format!(r#"{{"ticker":"{symbol}","close":"562.82","time":{},"vol":{n}}}"#, *NOON_MS + n)
 }
 
 /// A row of a strike map, stamped `age_ms` before the test began.

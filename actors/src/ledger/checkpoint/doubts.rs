@@ -26,6 +26,7 @@ impl Checkpoint {
         let mut ahead = 0;
         let mut hold = |at: &mut u64| ahead += u64::from(hold_back(at, now));
         hold(&mut self.alive_at);
+        hold(&mut self.begun_at);
         self.followed.values_mut().for_each(&mut hold);
         for kept in self.topics.values_mut() {
             if let Kept::Missing { since, .. } = kept {

@@ -15,17 +15,15 @@ use super::bodies::Bodies;
 use super::budget::{Budget, Haste};
 use super::hashes::Sessions;
 use super::pending::{News, RestEvent};
-use super::questions::key_fault;
 use super::script::BodyScript;
 use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{SnapshotKind, SnapshotObservation, SnapshotTrouble};
+use crate::observation::{SnapshotObservation, SnapshotTrouble, lock};
 use crate::writer::scope::WriterScope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
-use crate::writer::store::resp::{Commands, Reply};
 
 /// Interval at which bodies are checked for late writes of the fetcher, which have to be reconciled within two
 /// seconds, even if a check is repeated.
@@ -150,6 +148,7 @@ impl Flush {
 
     /// Retries a task until it succeeds.
     async fn until_done(&mut self, work: Work) {
+        let mut has_failed = false;
         loop {
             self.scope.beat.beat();
             if self.scope.gate.is_lost() {
@@ -166,14 +165,25 @@ impl Flush {
                 Work::End => return,
             };
             self.scope.faults.reach(FaultPoint::SnapshotFlush).await;
-            let Err(fault) = done else { return self.backoff.reset() };
+            let Err(fault) = done else {
+                *lock(&self.observed().fault) = None;
+                return self.backoff.reset();
+            };
+            // a connection that was closed while idle is replaced by the next attempt
+            if std::mem::replace(&mut has_failed, true) {
+                self.note_fault(&fault);
+            }
             // it is unknown whether the content in flight was written
             self.sessions.clear();
-            if self.faults.is_due(Instant::now()) {
-                warn!(self.scope.log, "snapshots wait for redis";
-                    "reason" => fault.label(), "error" => %fault);
-            }
             sleep(self.backoff.next(&mut self.rng)).await;
+        }
+    }
+
+    fn note_fault(&mut self, fault: &StoreFault) {
+        *lock(&self.observed().fault) = Some(fault.to_string());
+        if self.faults.is_due(Instant::now()) {
+            warn!(self.scope.log, "snapshots wait for redis";
+                "reason" => fault.label(), "error" => %fault);
         }
     }
 
@@ -189,67 +199,14 @@ impl Flush {
 
     async fn write(&mut self, news: &[News]) -> Result<(), StoreFault> {
         self.connect().await?;
-        self.write_hashes(news).await?;
+        let refused = self.write_hashes(news).await?;
         self.write_bodies(news).await?;
+        if !self.snapshots.is_closed() {
+            let parts = refused.into_iter().map(|(at, kind)| news[at].part(kind));
+            self.snapshots.put_back(parts, Instant::now());
+        }
         self.snapshots.written(news.iter().map(|news| &news.destination.stream), Instant::now());
         Ok(())
-    }
-
-    async fn write_hashes(&mut self, news: &[News]) -> Result<(), StoreFault> {
-        let unknown: Vec<&News> = news.iter().filter(|news| self.sessions.must_look(news)).collect();
-        let known = self.newest_of(&unknown).await?;
-        let mut known = unknown.iter().zip(known);
-        let mut next = known.next();
-        let (mut commands, mut cells, mut latest) = (Commands::default(), 0, 0);
-        for news in news {
-            let mut is_news = true;
-            if let Some((unknown, known_here)) = &next
-                && std::ptr::eq(**unknown, news)
-            {
-                is_news = self.sessions.learn(news, known_here);
-                next = known.next();
-            }
-            if !is_news {
-                continue;
-            }
-            cells += self.sessions.write(news, &mut commands);
-            latest += u64::from(news.newest.is_some());
-            if commands.bytes().len() >= CHUNK {
-                self.send(&commands).await?;
-                commands.clear(CHUNK);
-            }
-        }
-        self.send(&commands).await?;
-        self.observed().writes.of(SnapshotKind::Map).add(cells as u64);
-        self.observed().writes.of(SnapshotKind::Latest).add(latest);
-        Ok(())
-    }
-
-    /// Sends commands; those refused because of their key are counted and skipped.
-    async fn send(&mut self, commands: &Commands) -> Result<(), StoreFault> {
-        let mut refused = Vec::new();
-        self.store
-            .ask(commands, |reply| {
-                let replies = if let Reply::Array(Some(replies)) = &reply { &replies[..] } else { &[] };
-                for reply in std::iter::once(&reply).chain(replies) {
-                    if let Reply::Error(text) = reply {
-                        refused.push(key_fault(text)?);
-                    }
-                }
-                Ok(())
-            })
-            .await?;
-        for text in &refused {
-            self.note_refused(text);
-        }
-        Ok(())
-    }
-
-    pub(super) fn note_refused(&mut self, text: &str) {
-        self.observed().troubles.of(SnapshotTrouble::Refused).add(1);
-        if self.refused.is_due(Instant::now()) {
-            warn!(self.scope.log, "snapshot refused"; "error" => text);
-        }
     }
 
     async fn write_bodies(&mut self, news: &[News]) -> Result<(), StoreFault> {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use uw_websocket_core::calendar::session_date;
+use uw_websocket_core::board::Board;
+use uw_websocket_core::calendar::{Product, SessionClock};
 use uw_websocket_core::event::EntryId;
+use uw_websocket_core::feed::map_cell;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
@@ -22,13 +25,13 @@ const CELLS_AT_ONCE: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     id: Option<EntryId>,
-    /// Returns the trading session of a gex row.
+    /// The session of a row.
     session: Option<i32>,
 }
 
 impl Known {
-    pub(super) fn new(id: Option<EntryId>, payload: Option<&[u8]>) -> Known {
-        Known { id, session: payload.and_then(session_of) }
+    pub(super) fn new(id: Option<EntryId>, product: Product, payload: Option<&[u8]>) -> Known {
+        Known { id, session: payload.and_then(|payload| session_of(product, payload)) }
     }
 }
 
@@ -65,28 +68,22 @@ impl Sessions {
         news.origin == NewsOrigin::Stored || known.id <= newest
     }
 
-    /// Adds commands that write the cells and then the newest event, so that a map is never behind the session
-    /// stated by the latter. Returns the number of cells.
-    pub(super) fn write(&mut self, news: &News, commands: &mut Commands) -> usize {
-        let cells = self.write_cells(news, commands);
-        if let Some(Newest { payload, received_us, id }) = &news.newest {
-            commands.command(&[
-                b"HSET",
-                news.destination.latest.as_bytes(),
-                b"payload",
-                payload,
-                b"received_at",
-                iso_utc(*received_us).as_bytes(),
-                b"stream_id",
-                id_text(*id).as_ref(),
-            ]);
+    /// Forgets the session of a map that was not written.
+    pub(super) fn forget(&mut self, news: &News) {
+        if let Some(map) = &news.destination.map {
+            self.0.remove(map);
         }
-        cells
     }
 
+    /// Adds commands that write the cells; returns their number. They come before the newest event, so that a map is
+    /// never behind the session stated by the latter.
+    ///
     /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
     /// the map's.
-    fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
+    pub(super) fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
+        if let Some(board) = &news.board {
+            return write_board(news, board, commands);
+        }
         let (Some(map), Some(cells)) = (&news.destination.map, &news.cells) else { return 0 };
         let known = self.0.get(map).copied();
         if known.is_some_and(|session| session > cells.session) {
@@ -99,10 +96,7 @@ impl Sessions {
             if is_first {
                 commands.command(&[b"MULTI"]).command(&[b"DEL", map.as_bytes()]);
             }
-            commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
-            for (field, payload) in fields {
-                commands.arg(field.as_bytes()).arg(payload);
-            }
+            set_fields(map, fields, commands);
             if is_first {
                 commands.command(&[b"EXEC"]);
             }
@@ -112,9 +106,63 @@ impl Sessions {
     }
 }
 
-/// Returns the trading session of a gex row.
-fn session_of(payload: &[u8]) -> Option<i32> {
+/// Replaces the map by a board, together with the board's last frame: a reader sees all of one board or all of the one
+/// before. A board of 17 000 rows occupies Redis for some ten milliseconds, about once per minute.
+fn write_board(news: &News, board: &Board, commands: &mut Commands) -> usize {
+    commands.command(&[b"MULTI"]);
+    if let Some(map) = &news.destination.map {
+        commands.command(&[b"DEL", map.as_bytes()]);
+        let fields: Vec<_> = board.rows.iter().collect();
+        set_fields(map, &fields, commands);
+    }
+    news.set_newest_hash(commands);
+    commands.command(&[b"EXEC"]);
+    board.rows.len()
+}
+
+fn set_fields(map: &str, fields: &[(&Box<str>, &Bytes)], commands: &mut Commands) {
+    for fields in fields.chunks(CELLS_AT_ONCE) {
+        commands.begin(2 + 2 * fields.len()).arg(b"HSET").arg(map.as_bytes());
+        for (field, payload) in fields {
+            commands.arg(field.as_bytes()).arg(payload);
+        }
+    }
+}
+
+impl News {
+    /// Adds the command that writes the newest event; returns the number of events, 0 or 1. A board's last frame is
+    /// written with the board.
+    pub(super) fn write_newest(&self, commands: &mut Commands) -> usize {
+        if self.board.is_some() {
+            return 0;
+        }
+        self.set_newest_hash(commands)
+    }
+
+    fn set_newest_hash(&self, commands: &mut Commands) -> usize {
+        let Some(Newest { payload, received_us, id }) = &self.newest else { return 0 };
+        commands.command(&[
+            b"HSET",
+            self.destination.latest.as_bytes(),
+            b"payload",
+            payload,
+            b"received_at",
+            iso_utc(*received_us).as_bytes(),
+            b"stream_id",
+            id_text(*id).as_ref(),
+        ]);
+        1
+    }
+}
+
+/// Returns the session of a row; `None` if it states neither a time nor a day.
+fn session_of(product: Product, payload: &[u8]) -> Option<i32> {
     let facts = RoutingFields::read(std::str::from_utf8(payload).ok()?).ok()?;
-    let at = u64::try_from(facts.timestamp?).ok()?.min(unix_micros() / 1000);
-    Some(session_date(at))
+    let now = unix_micros() / 1000;
+    let stated = facts.timestamp.and_then(|ms| u64::try_from(ms).ok());
+    if stated.is_none() && facts.date.is_none() {
+        return None;
+    }
+    let at_ms = stated.map_or(now, |ms| ms.min(now));
+    Some(map_cell::session_of(product, &facts, at_ms, &mut SessionClock::default()))
 }

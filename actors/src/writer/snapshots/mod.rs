@@ -5,9 +5,10 @@
 //! ahead of the streams, and as they have their own connection they delay no event. After a crash the next process
 //! reads pending content again from the disk queue, which keeps stored records for a while.
 //!
-//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `bodies`
-//! caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
+//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `boards`
+//! assembles the frames of a board, `bodies` caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
 
+mod boards;
 mod bodies;
 mod budget;
 pub mod flush;
@@ -18,6 +19,7 @@ mod reading;
 mod script;
 mod settle;
 pub mod table;
+mod writing;
 
 #[cfg(test)]
 mod tests;

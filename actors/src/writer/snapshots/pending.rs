@@ -1,7 +1,7 @@
 //! Pending content of the hashes: added as events are stored, taken when their keys are due.
 //!
-//! Per destination only the newest event, the newest row of each cell and the rows of a REST body are pending, so the
-//! size is independent of the event rate. All hashes of an destination are due together.
+//! Per destination only the newest event, the newest row of each cell, the newest complete board and the rows of a
+//! REST body are pending, so the size is independent of the event rate. All hashes of an destination are due together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,8 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
+use uw_websocket_core::board::{Board, BoardFrame, NotABoard};
+use uw_websocket_core::channel::MapKey;
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
+
+use super::boards::Boards;
+use crate::observation::SnapshotKind;
 
 /// Number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
@@ -40,11 +46,15 @@ pub struct News {
     pub(super) newest: Option<Newest>,
     /// Rows for the map.
     pub(super) cells: Option<Cells>,
+    /// The newest complete board, in place of the map.
+    pub(super) board: Option<Board>,
     /// Events for the REST body.
     pub(super) rows: Vec<RestEvent>,
     /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
     bytes: usize,
+    /// Whether it was refused and nothing has come since: then it waits for longer.
+    is_put_back: bool,
 }
 
 /// The newest event of an destination.
@@ -56,7 +66,7 @@ pub(super) struct Newest {
 }
 
 /// Rows of one session for a map.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) session: i32,
     pub(super) fields: HashMap<Box<str>, Bytes, RandomState>,
@@ -84,6 +94,7 @@ pub(super) struct Pending {
     dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
     bytes: usize,
+    boards: Boards,
 }
 
 // === impl Pending ===
@@ -96,21 +107,42 @@ impl Pending {
             dues: BTreeSet::new(),
             written_at: HashMap::default(),
             bytes: 0,
+            boards: Boards::default(),
         }
     }
 
     /// Adds the newest event of an destination.
     pub(super) fn newest(&mut self, origin: NewsOrigin, (event, destination, id): Entered<'_>, now: Instant) {
         self.change(origin, destination, now, |news| {
-            let is_older =
-                origin == NewsOrigin::Kept && news.newest.as_ref().is_some_and(|known| known.id > id);
-            if !is_older {
+            if !news.is_behind(id) {
                 let payload = Bytes::copy_from_slice(&event.payload);
-                news.bytes += payload.len();
-                news.bytes -= news.newest.as_ref().map_or(0, |known| known.payload.len());
-                news.newest = Some(Newest { payload, received_us: event.received_us, id });
+                news.set_newest(Newest { payload, received_us: event.received_us, id });
             }
         });
+    }
+
+    /// Adds a frame of a board; nothing is pending until one completes it.
+    pub(super) fn part(
+        &mut self,
+        origin: NewsOrigin,
+        key: MapKey,
+        (event, destination, id): Entered<'_>,
+        now: Instant,
+    ) -> Result<(), NotABoard> {
+        let payload = Bytes::copy_from_slice(&event.payload);
+        let frame = BoardFrame { payload, received_us: event.received_us, id };
+        let Some(board) = self.boards.add(&destination.stream, key, frame)? else { return Ok(()) };
+        self.change(origin, destination, now, |news| {
+            if !news.is_behind(id) {
+                news.set_board(board);
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns the number of boards dropped incomplete since the last call.
+    pub(super) fn take_dropped_boards(&mut self) -> u64 {
+        self.boards.take_dropped()
     }
 
     /// Adds an event for an destination's map and REST body.
@@ -145,6 +177,9 @@ impl Pending {
             self.dues.insert((due.max(now), origin, Arc::clone(&destination.stream)));
             News::new(Arc::clone(destination), origin)
         });
+        if std::mem::take(&mut news.is_put_back) {
+            self.dues.insert((now, origin, Arc::clone(&destination.stream)));
+        }
         let before = news.bytes;
         change(news);
         self.bytes = self.bytes + news.bytes - before;
@@ -195,6 +230,20 @@ impl Pending {
         }
     }
 
+    /// Adds content of hashes again that could not be written; what has come meanwhile is newer.
+    pub(super) fn put_back(&mut self, unwritten: News, due: Instant) {
+        let key = (unwritten.origin, Arc::clone(&unwritten.destination.stream));
+        let news = self.news.entry(key).or_insert_with(|| {
+            let stream = Arc::clone(&unwritten.destination.stream);
+            self.dues.insert((due, unwritten.origin, stream));
+            let news = News::new(Arc::clone(&unwritten.destination), unwritten.origin);
+            News { is_put_back: true, ..news }
+        });
+        let before = news.bytes;
+        news.follow(unwritten);
+        self.bytes = self.bytes + news.bytes - before;
+    }
+
     /// Returns the memory of the pending content.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -210,10 +259,46 @@ impl News {
             origin,
             newest: None,
             cells: None,
+            board: None,
             rows: Vec::new(),
             by_cell: HashMap::default(),
             bytes: 0,
+            is_put_back: false,
         }
+    }
+
+    /// Whether something newer than a kept event is pending.
+    fn is_behind(&self, id: EntryId) -> bool {
+        self.origin == NewsOrigin::Kept && self.newest.as_ref().is_some_and(|known| known.id > id)
+    }
+
+    fn set_newest(&mut self, newest: Newest) {
+        self.bytes += newest.payload.len();
+        self.bytes -= self.newest.as_ref().map_or(0, |known| known.payload.len());
+        self.newest = Some(newest);
+    }
+
+    fn set_board(&mut self, board: Board) {
+        let bytes = |board: &Board| board.rows.values().map(|row| row.len() + OVERHEAD).sum::<usize>();
+        self.bytes += bytes(&board);
+        self.bytes -= self.board.as_ref().map_or(0, bytes);
+        let BoardFrame { payload, received_us, id } = board.last.clone();
+        self.set_newest(Newest { payload, received_us, id });
+        self.board = Some(board);
+    }
+
+    /// Returns the newest event or the cells alone.
+    pub(super) fn part(&self, kind: SnapshotKind) -> News {
+        let mut part = News::new(Arc::clone(&self.destination), self.origin);
+        match kind {
+            SnapshotKind::Latest => part.newest.clone_from(&self.newest),
+            SnapshotKind::Map => {
+                part.cells.clone_from(&self.cells);
+                part.board.clone_from(&self.board);
+            }
+            SnapshotKind::Rest => {}
+        }
+        part
     }
 
     /// Rows of a later session replace those of earlier ones.
@@ -225,6 +310,35 @@ impl News {
         };
         if let Some(before) = cells.fields.insert(cell.field.clone(), payload) {
             self.bytes -= (before.len() + OVERHEAD).min(self.bytes);
+        }
+    }
+
+    /// Adds the newest event and the cells of older content, where this has none.
+    fn follow(&mut self, older: News) {
+        if let Some(board) = older.board {
+            // a newer board has a newest event as well
+            if self.newest.is_none() {
+                self.set_board(board);
+            }
+            return;
+        }
+        if self.newest.is_none()
+            && let Some(newest) = older.newest
+        {
+            self.bytes += newest.payload.len();
+            self.newest = Some(newest);
+        }
+        let Some(older) = older.cells else { return };
+        let cells =
+            self.cells.get_or_insert_with(|| Cells { session: older.session, fields: HashMap::default() });
+        if cells.session != older.session {
+            return;
+        }
+        for (field, payload) in older.fields {
+            if let Entry::Vacant(missing) = cells.fields.entry(field) {
+                self.bytes += payload.len() + OVERHEAD;
+                missing.insert(payload);
+            }
         }
     }
 

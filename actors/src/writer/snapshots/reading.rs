@@ -4,6 +4,7 @@ use slog::warn;
 use std::sync::Arc;
 
 use tokio::task::yield_now;
+use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::snapshots::MAX_BODY;
 use uw_websocket_core::time::hold_back;
@@ -37,8 +38,7 @@ impl Flush {
         let mut questions = Commands::default();
         questions.expect(LATEST);
         for news in news {
-            // only rows state a session
-            let max_row = if news.destination.map.is_some() { MAX_ROW } else { 0 };
+            let max_row = if states_session(news) { MAX_ROW } else { 0 };
             let fields = [("stream_id", MAX_TEXT), ("payload", max_row)];
             questions::read(&mut questions, &news.destination.latest, fields);
         }
@@ -46,11 +46,12 @@ impl Flush {
         let mut asked = news.iter();
         self.store
             .ask(&questions, |reply| {
-                let has_map = asked.next().is_some_and(|news| news.destination.map.is_some());
+                let news = asked.next().ok_or_else(|| StoreFault::answered(&reply))?;
+                let has_row = states_session(news);
                 known.push(match &reply {
                     Reply::Array(Some(fields)) => {
                         let is_large = |at| matches!(fields.get(at), Some(Reply::Integer(_)));
-                        too_large += u64::from(is_large(0) || has_map && is_large(1));
+                        too_large += u64::from(is_large(0) || has_row && is_large(1));
                         let payload = match fields.get(1) {
                             Some(Reply::Bulk(payload)) => *payload,
                             _ => None,
@@ -63,7 +64,7 @@ impl Flush {
                                 (id.ms, of_the_future) = (at_us / 1000, of_the_future + 1);
                             }
                         }
-                        Known::new(id, payload)
+                        Known::new(id, news.destination.product, payload)
                     }
                     Reply::Error(text) => key_fault(text).map(|_| Known::default())?,
                     _ => Known::default(),
@@ -163,6 +164,11 @@ impl Flush {
             .await?;
         Ok(looks)
     }
+}
+
+/// Whether the newest event states the session of the map: rows do.
+fn states_session(news: &News) -> bool {
+    matches!(news.destination.frame, Frame::Row { .. })
 }
 
 /// Adopts the content of a body's key.

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
+use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::Event;
 
 use super::pending::{Entered, News, NewsOrigin, Pending};
@@ -20,6 +21,10 @@ const MAX_PENDING: usize = 8 * 1024 * 1024;
 /// Maximum wait of events for room before they continue without their hashes: streams have priority. A healthy
 /// Redis writes all of it in a fraction of a second.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time after which content that Redis refused is tried again. A key of another type does not heal by itself; a proxy
+/// that cannot reach its server does.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
 /// Maximum time for pending content at shutdown; the next process finds the rest in the disk queue.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -75,9 +80,14 @@ impl Snapshots {
         let now = Instant::now();
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
+        let mut not_boards = 0;
         for event in events {
             for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
                 let entered = (event, destination, event.ids.get(outlet_at));
+                if let Frame::Fragment { key, .. } = destination.frame {
+                    not_boards += u64::from(pending.part(origin, key, entered, now).is_err());
+                    continue;
+                }
                 newest.insert(&destination.stream, entered);
                 pending.row(origin, entered, now);
             }
@@ -85,6 +95,9 @@ impl Snapshots {
         for newest in newest.into_values() {
             pending.newest(origin, newest, now);
         }
+        let troubles = &self.observed().troubles;
+        troubles.of(SnapshotTrouble::Untranslatable).add(not_boards);
+        troubles.of(SnapshotTrouble::IncompleteBoard).add(pending.take_dropped_boards());
         drop(pending);
         self.note_bytes();
         self.0.came.notify_one();
@@ -99,6 +112,14 @@ impl Snapshots {
             self.0.taken.notify_one();
         }
         due
+    }
+
+    /// Adds the newest events and cells that could not be written again, to be tried after a pause.
+    pub(super) fn put_back(&self, unwritten: impl Iterator<Item = News>, now: Instant) {
+        let mut pending = self.0.pending.borrow_mut();
+        unwritten.for_each(|news| pending.put_back(news, now + REFUSED_PAUSE));
+        drop(pending);
+        self.note_bytes();
     }
 
     /// Returns the time at which content is next due.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uw_websocket_core::calendar::Product;
 use uw_websocket_core::event::{EntryId, Event, Route};
 use uw_websocket_core::fixtures::{destination, event, route, row};
 use uw_websocket_core::ids::Numbering;
@@ -10,6 +11,7 @@ use super::hashes::{Known, Sessions};
 use super::pending::{News, NewsOrigin};
 use super::table::Snapshots;
 use crate::fixtures::{hash, only, parse};
+use crate::observation::SnapshotTrouble;
 use crate::writer::store::resp::Commands;
 
 const MAP: &str = "uw:ws:map:gex_strike:SPY";
@@ -46,7 +48,8 @@ impl World {
         let mut commands = Commands::default();
         for news in self.take() {
             if !self.sessions.must_look(&news) || self.sessions.learn(&news, known) {
-                self.sessions.write(&news, &mut commands);
+                self.sessions.write_cells(&news, &mut commands);
+                news.write_newest(&mut commands);
             }
         }
         parse(commands.bytes())
@@ -64,7 +67,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 /// A newest-event hash with a row of this session (days since 1970) and this ID.
 fn known(session: u64, id: EntryId) -> Known {
     let noon = session * 86_400_000 + 16 * 3_600_000;
-    Known::new(Some(id), Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))
+    Known::new(Some(id), Product::BroadOptions, Some(format!("{{\"timestamp\":{noon}}}").as_bytes()))
 }
 
 #[test]
@@ -151,10 +154,84 @@ fn after_a_failed_try_the_earlier_session_is_removed_again() {
         let mut commands = Commands::default();
         assert!(world.sessions.must_look(&news[0]));
         assert!(world.sessions.learn(&news[0], &known(10, EntryId::default())));
-        world.sessions.write(&news[0], &mut commands);
+        world.sessions.write_cells(&news[0], &mut commands);
+        news[0].write_newest(&mut commands);
         assert_eq!(only("DEL", &parse(commands.bytes())), [MAP]);
         world.sessions.clear();
     }
+}
+
+/// A frame of the board of a time with the row of a strike.
+fn part(board: u64, total: u64, strike: u64) -> Event {
+    let payload = format!(
+        r#"{{"ticker":"SPX","timestamp":{},"total_rows":{total},"has_more":true,"rows":[{{"strike":"{strike}","expiry":"2026-12-18","of":{board}}}]}}"#,
+        1_747_419_592_000 + board
+    );
+    event(&spx(), &payload, board)
+}
+
+#[test]
+fn a_board_replaces_the_map_as_a_whole_when_it_is_complete() {
+    const BOARD: &str = "uw:ws:map:periscope:SPX";
+    let mut world = World::new();
+    world.enter(NewsOrigin::Stored, vec![part(1, 2, 6500)]);
+    assert_eq!(
+        world.write(&Known::default()),
+        Vec::<Vec<String>>::new(),
+        "a fragment is neither map nor newest"
+    );
+    let last = part(1, 2, 6505);
+    world.enter(NewsOrigin::Stored, vec![last.clone()]);
+    let commands = world.write(&Known::default());
+    let names: Vec<&str> = commands.iter().map(|command| &*command[0]).collect();
+    assert_eq!(names, ["MULTI", "DEL", "HSET", "HSET", "EXEC"]);
+    let row = |strike: u64| format!(r#"{{"strike":"{strike}","expiry":"2026-12-18","of":1}}"#);
+    let (first, second) = (row(6500), row(6505));
+    assert_eq!(hash(BOARD, &commands), strings([("2026-12-18:6500", &first), ("2026-12-18:6505", &second)]));
+    let latest = hash("uw:ws:latest:periscope:SPX", &commands);
+    assert_eq!(
+        latest["payload"].as_bytes(),
+        &last.payload[..],
+        "the last frame of the newest complete board"
+    );
+
+    // two boards between two writes, and the beginning of a third
+    world.enter(NewsOrigin::Stored, vec![part(2, 1, 1), part(3, 1, 2), part(4, 2, 3)]);
+    let commands = world.write(&Known::default());
+    assert_eq!(hash(BOARD, &commands).len(), 1);
+    assert_eq!(only("DEL", &commands), [BOARD]);
+    let troubles = &world.snapshots.observed().troubles;
+    assert_eq!(troubles.of(SnapshotTrouble::IncompleteBoard).get(), 0);
+    world.enter(NewsOrigin::Stored, vec![part(5, 1, 2), event(&spx(), "{}", 6)]);
+    let troubles = &world.snapshots.observed().troubles;
+    assert_eq!(troubles.of(SnapshotTrouble::IncompleteBoard).get(), 1);
+    assert_eq!(troubles.of(SnapshotTrouble::Untranslatable).get(), 1);
+}
+
+fn spx() -> Arc<Route> {
+    route(0, vec![destination("periscope:SPX", 0)])
+}
+
+#[test]
+fn a_kept_board_is_no_news_where_a_newer_one_was_written_since() {
+    let (later, earlier) = (EntryId { ms: 9_000_000_000_000, seq: 0 }, EntryId { ms: 5, seq: 0 });
+    for (there, written) in [(later, 0), (earlier, 2)] {
+        let mut world = World::new();
+        world.enter(NewsOrigin::Kept, vec![part(1, 1, 6500)]);
+        let commands = world.write(&Known::new(Some(there), Product::IndexOptions, None));
+        assert_eq!(only("HSET", &commands).len(), written, "{there}");
+    }
+}
+
+#[test]
+fn what_waits_of_boards_is_nothing_when_it_is_taken() {
+    let mut world = World::new();
+    for board in 1..5 {
+        world.enter(NewsOrigin::Stored, vec![part(board, 1, board)]);
+    }
+    assert!(world.snapshots.observed().pending_bytes.get() > 0);
+    assert_eq!(world.take().len(), 1);
+    assert_eq!(world.snapshots.observed().pending_bytes.get(), 0);
 }
 
 #[test]

@@ -31,6 +31,12 @@ impl RedisConnection {
         Ok(RedisConnection { link: Some(address.connect(beat).await?) })
     }
 
+    /// Returns the IP address and port, or the path, that it is connected to; empty once it must not be used.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        self.link.as_ref().map_or("", |link| &link.peer)
+    }
+
     /// Whether it may still be used.
     #[must_use]
     pub fn is_usable(&self) -> bool {

@@ -28,6 +28,8 @@ pub enum Refusal {
     Busy,
     /// A password is missing or wrong, or a permission is missing.
     NoAuth,
+    /// It has no database of the number selected.
+    NoDatabase,
     /// The key has another type.
     WrongType,
     /// The ID is not above the stream's last one.
@@ -36,6 +38,8 @@ pub enum Refusal {
     Unavailable,
     /// A node of a Redis Cluster.
     Cluster,
+    /// The server, or a proxy in front of it, has as many connections as it may.
+    NoRoom,
     /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
     Unreadable,
     /// Anything else.
@@ -62,7 +66,9 @@ impl Refusal {
             "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" | "CLUSTERDOWN" => Refusal::Cluster,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
+            "ERR" if is_about_connections(text) => Refusal::NoRoom,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
+            "ERR" if text.contains("DB index is out of range") => Refusal::NoDatabase,
             "ERR" if text.contains("invalid password") || text.contains("without any password") => {
                 Refusal::NoAuth
             }
@@ -77,8 +83,10 @@ impl Refusal {
             self,
             Refusal::ReadOnly
                 | Refusal::NoAuth
+                | Refusal::NoDatabase
                 | Refusal::Unavailable
                 | Refusal::Cluster
+                | Refusal::NoRoom
                 | Refusal::Unreadable
         )
     }
@@ -94,14 +102,31 @@ impl Refusal {
             Refusal::NoReplicas => "no_replicas",
             Refusal::Busy => "busy",
             Refusal::NoAuth => "no_auth",
+            Refusal::NoDatabase => "no_database",
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
             Refusal::Cluster => "cluster",
+            Refusal::NoRoom => "no_room",
             Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
         }
     }
+}
+
+/// Returns whether an error text is about the number of connections: of Redis (`max number of clients reached`) and of
+/// managed services and proxies (`max concurrent connections exceeded`, `too many connections`).
+fn is_about_connections(text: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "max number of clients",
+        "max number of connections",
+        "maximum number of connections",
+        "max concurrent connections",
+        "too many connections",
+        "connection limit",
+    ];
+    let text = text.to_ascii_lowercase();
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 impl fmt::Display for Refusal {
@@ -195,6 +220,9 @@ mod tests {
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
             ("MOVED 3999 127.0.0.1:6381", Refusal::Cluster),
             ("CROSSSLOT Keys in request don't hash to the same slot", Refusal::Cluster),
+            ("ERR max number of clients reached", Refusal::NoRoom),
+            ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
+            ("ERR max concurrent connections exceeded", Refusal::NoRoom),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

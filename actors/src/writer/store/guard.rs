@@ -30,7 +30,9 @@ pub async fn examine(address: &Address, prefix: &str) -> Result<Option<Unsuitabl
 async fn examine_server(endpoint: &Endpoint, prefix: &str) -> Result<Option<Unsuitable>, StoreFault> {
     let (mut link, no_database) = match endpoint.connect(&Heartbeat::default()).await {
         Ok(link) => (link, None),
-        Err(StoreFault::Refused { refusal: Refusal::Other, text }) if endpoint.has_database() => {
+        Err(StoreFault::Refused { refusal: Refusal::Other | Refusal::NoDatabase, text })
+            if endpoint.has_database() =>
+        {
             (endpoint.without_database().connect(&Heartbeat::default()).await?, Some(text))
         }
         Err(fault) => return Err(fault),

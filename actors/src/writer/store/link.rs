@@ -18,11 +18,14 @@ use tokio_rustls::TlsConnector;
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
 use super::tenure::Tenure;
+use crate::dial;
 use crate::supervisor::Heartbeat;
 use crate::tls::{self, TlsError};
 
 /// Timeout of name resolution, TCP, TLS and authentication together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The part of it for name resolution and TCP: below the whole, so that an error names the addresses.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(2_800);
 /// Maximum time without progress while sending or awaiting a reply. A fork for a snapshot of many gigabytes may
 /// block Redis for a second; anything longer is looked up afterwards. Well below the supervisor's limit for a
 /// writer.
@@ -167,19 +170,25 @@ impl Endpoint {
 
     async fn open(&self, beat: &Heartbeat) -> Result<Link, StoreFault> {
         let unreachable = |error: io::Error| StoreFault::Unreachable(format!("{self}: {error}"));
-        let socket: Box<dyn Socket> = match &self.place {
-            Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
-            Place::Tcp(host, port) => Box::new(tcp(host, *port).await.map_err(unreachable)?),
+        let (socket, peer): (Box<dyn Socket>, String) = match &self.place {
+            Place::Unix(path) => {
+                let socket = UnixStream::connect(path).await.map_err(unreachable)?;
+                (Box::new(socket), path.display().to_string())
+            }
+            Place::Tcp(host, port) => {
+                let (stream, peer) = tcp(host, *port).await.map_err(unreachable)?;
+                (Box::new(stream), peer)
+            }
             Place::Tls(host, port, config) => {
                 let name = ServerName::try_from(host.clone())
                     .map_err(|error| StoreFault::Unreachable(format!("{self}: {error}")))?;
-                let stream = tcp(host, *port).await.map_err(unreachable)?;
+                let (stream, peer) = tcp(host, *port).await.map_err(unreachable)?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-                Box::new(stream.map_err(unreachable)?)
+                (Box::new(stream.map_err(unreachable)?), peer)
             }
         };
         let replies = BytesMut::with_capacity(REPLY_BUFFER);
-        let mut link = Link { socket, replies, beat: beat.clone(), tenure: Tenure::default() };
+        let mut link = Link { socket, peer, replies, beat: beat.clone(), tenure: Tenure::default() };
         let mut login = Commands::default();
         for command in &self.login {
             login.begin(command.len());
@@ -187,7 +196,13 @@ impl Endpoint {
                 login.arg(arg);
             }
         }
+        // a server that turns connections away says so instead of the first reply, which must not be taken for the
+        // reply to a command that matters
+        if self.login.is_empty() {
+            login.command(&[b"PING"]);
+        }
         link.ask(&login, |reply| match reply {
+            Reply::Error(text) if text.starts_with(b"NOPERM") && self.login.is_empty() => Ok(()),
             Reply::Error(text) => Err(StoreFault::refused(text)),
             _ => Ok(()),
         })
@@ -204,13 +219,15 @@ fn is_select(command: &[Vec<u8>]) -> bool {
     command.first().is_some_and(|name| name == b"SELECT")
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+/// Connects to a host; also returns the address that it has answered at.
+async fn tcp(host: &str, port: u16) -> io::Result<(TcpStream, String)> {
+    let stream = dial::connect(host, port, DIAL_TIMEOUT).await?;
     stream.set_nodelay(true)?;
     // Abandoned data must not arrive later: behind an interrupted network the kernel would keep sending an
     // abandoned transaction for minutes, and its snapshots would replace newer ones.
     stream.set_zero_linger()?;
-    Ok(stream)
+    let peer = stream.peer_addr()?.to_string();
+    Ok((stream, peer))
 }
 
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -219,6 +236,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 /// An open connection. Must not be reused after a fault other than a refusal: replies may be in flight.
 pub struct Link {
     socket: Box<dyn Socket>,
+    /// The IP address and port, or the path.
+    pub peer: String,
     replies: BytesMut,
     beat: Heartbeat,
     tenure: Tenure,
@@ -238,8 +257,8 @@ impl Link {
     }
 
     /// Sends commands and passes each reply, in order, to `accept`. All replies are read even if `accept` fails;
-    /// its first error is returned. If Redis cannot parse the commands it replies with an error and closes the
-    /// connection, possibly before all are sent: that error is the result.
+    /// its first error is returned. If Redis cannot parse the commands, or has no room for the connection, it replies
+    /// with an error and closes the connection, possibly before all are sent: that error is the result.
     pub async fn ask(
         &mut self,
         commands: &Commands,
@@ -272,7 +291,9 @@ impl Link {
             });
             if let Err(lost) = received.await {
                 return match outcome {
-                    Err(StoreFault::Refused { refusal: Refusal::Unreadable, .. }) => outcome,
+                    Err(StoreFault::Refused { refusal: Refusal::Unreadable | Refusal::NoRoom, .. }) => {
+                        outcome
+                    }
                     _ => sent.and(Err(lost)),
                 };
             }

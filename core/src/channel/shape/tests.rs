@@ -4,11 +4,24 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::super::table;
 use super::*;
 
 /// Payloads of the vendor's documentation and of a trade captured on 2025-05-16. The second `price` has the field
 /// list of 2026-08.
-const SAMPLES: [(&str, &str); 9] = [
+const SAMPLES: [(&str, &str); 12] = [
+    (
+        "periscope",
+        r#"{"ticker":"SPX","timestamp":1796072400000,"total_rows":2,"has_more":false,"rows":[{"strike":"6500","expiry":"2026-12-18","gamma":1.5,"charm":-0.3,"vanna":0.1},{"strike":"6505","expiry":"2026-12-18","gamma":1.4,"charm":-0.2,"vanna":0.1}]}"#,
+    ),
+    (
+        "interpolated_iv",
+        r#"{"ticker":"SPY","date":"2026-11-30","days":30,"volatility":0.21,"implied_move":14.2,"implied_move_perc":0.021,"is_exact":false}"#,
+    ),
+    (
+        "iv_term_structure",
+        r#"{"ticker":"SPY","date":"2026-11-30","expiry":"2026-12-18","volatility":0.21,"implied_move":14.2,"implied_move_perc":0.021}"#,
+    ),
     (
         "option_trades",
         r#"{"id":"a4dc6020-0611-4c23-b0bc-99944c7348ab","underlying_symbol":"UVIX","executed_at":1726670167412,"nbbo_bid":"0.01","nbbo_ask":"0.09","size":1,"price":"0.01","option_symbol":"UVIX240920C00025000","created_at":1726670167461,"report_flags":[],"tags":["bid_side","bearish","etf"],"expiry":"2024-09-20","option_type":"call","open_interest":410,"strike":"25.0000000000","premium":"1.00","volume":105,"underlying_price":"4.9261","ewma_nbbo_ask":"0.09","ewma_nbbo_bid":"0.01","implied_volatility":"8.46381958089369","delta":"0.01132315610146539","theta":"-0.02291485773244166","gamma":"0.00962272181839715","vega":"0.0001082948756510385","rho":"0.000002508438316242667","theo":"0.01","trade_code":"slan","exchange":"XCBO","ask_vol":10,"bid_vol":95,"no_side_vol":0,"mid_vol":0,"multi_vol":0,"stock_multi_vol":0}"#,
@@ -63,7 +76,7 @@ fn every_published_sample_has_the_shape_of_its_channel() {
     for (channel, payload) in SAMPLES {
         checked(channel, payload).unwrap_or_else(|error| panic!("{channel}: {}", error.drift));
     }
-    assert!(Channel::known().all(|known| SAMPLES.iter().any(|(channel, _)| *channel == known.name())));
+    assert!(table::detailed().all(|known| SAMPLES.iter().any(|(channel, _)| *channel == known.name)));
 }
 
 #[test]
@@ -173,6 +186,19 @@ fn a_row_by_strike_and_expiry_has_both_parts() {
     assert!(complaint("gex_strike_expiry", sample("gex_strike")).contains("missing field `expiry`"));
     let without_strike = sample("gex_strike_expiry").replace(r#""strike""#, r#""level""#);
     assert!(complaint("gex_strike_expiry", &without_strike).contains("missing field `strike`"));
+}
+
+#[test]
+fn a_row_may_have_deltas_and_they_are_decimals() {
+    for channel in ["gex_strike", "gex_strike_expiry"] {
+        for field in ["call_delta_oi", "put_delta_oi", "call_delta_vol", "put_delta_vol"] {
+            let with = |value: &str| sample(channel).replacen('{', &format!(r#"{{"{field}":{value},"#), 1);
+            for good in [r#""0.45""#, r#""""#, "null", "0"] {
+                checked(channel, &with(good)).unwrap();
+            }
+            assert!(complaint(channel, &with(r#""n/a""#)).contains(field));
+        }
+    }
 }
 
 #[test]

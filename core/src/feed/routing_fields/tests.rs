@@ -109,6 +109,9 @@ fn reference(tree: &Json) -> RoutingFields<'static> {
         tickers: texts.map(|text| Cow::Owned(text.to_owned())).collect(),
         strike: text("strike"),
         expiry: text("expiry"),
+        days: text("days"),
+        date: text("date"),
+        option_symbol: text("option_symbol"),
         timestamp: tree["timestamp"].as_i64(),
         status: text("status"),
         has_status: tree.get("status").is_some(),
@@ -116,7 +119,10 @@ fn reference(tree: &Json) -> RoutingFields<'static> {
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 15] = [
+    "days",
+    "date",
+    "option_symbol",
     "ticker",
     "underlying_symbol",
     "symbol",

@@ -14,6 +14,10 @@ pub(super) enum Key {
     Strike(Decimal),
 }
 
+/// Maximum age of REST's row, relative to the event's, for its other values to be shown under the event's time:
+/// several passes of the fetcher (98.5 s).
+const KEPT_US: i64 = 10 * 60 * 1_000_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) base: Option<Dated>,
@@ -52,7 +56,9 @@ impl Row {
     pub(super) fn merge(&mut self, base_us: i64) {
         self.merged = match (&self.base, &self.event) {
             (Some(base), Some(event)) if event.is_newer_than(base, base_us) => {
-                Some(overlaid(&base.text, &event.row.text))
+                let of_base_us = if base.at_us == 0 { base_us } else { base.at_us };
+                let is_stale = event.row.at_us.saturating_sub(of_base_us) > KEPT_US;
+                Some(overlaid(&base.text, &event.row.text, is_stale))
             }
             _ => None,
         };
@@ -114,13 +120,19 @@ impl Event {
     }
 }
 
-/// Overlays the values of the event's row on REST's; other members, and the spelling of ticker and strike, stay.
-fn overlaid(base: &str, event: &str) -> Box<str> {
+/// Overlays the values of the event's row on REST's; the spelling of ticker and strike stays. Values that the feed
+/// does not carry stay too, unless they are stale: no fresh `time` stands over a stale value.
+fn overlaid(base: &str, event: &str, is_stale: bool) -> Box<str> {
     let (Some(base), Some(event)) = (Object::parse(base), Object::parse(event)) else { return event.into() };
     let mut row = ObjectText::new();
     for (name, value) in base.members() {
-        let is_name = matches!(name, "ticker" | "strike");
-        row.raw(name, event.get(name).filter(|_| !is_name).unwrap_or(value));
+        let value = match event.get(name) {
+            _ if matches!(name, "ticker" | "strike") => value,
+            Some(of_event) => of_event,
+            None if is_stale => "null",
+            None => value,
+        };
+        row.raw(name, value);
     }
     for (name, value) in event.members().filter(|(name, _)| base.get(name).is_none()) {
         row.raw(name, value);
@@ -175,8 +187,8 @@ const SERIES_COLUMNS: [&str; 10] = [
     "vanna_per_one_percent_move_vol",
 ];
 
-/// The decimals of `spot_exposures_strike` in REST's order, with their names on the feed, which does not carry the
-/// deltas.
+/// The decimals of `spot_exposures_strike` in REST's order, with their names on the feed. The deltas are not mapped:
+/// the feed's examples have another scale than REST's (0.45 and 2 × 10^8), and a capture had zeros.
 const STRIKE_COLUMNS: [(&str, &str); 26] = [
     ("strike", "strike"),
     ("price", "price"),

@@ -76,6 +76,45 @@ fn an_event_of_gex_strike_becomes_a_row_of_rest() {
 }
 
 #[test]
+fn a_value_that_the_feed_does_not_carry_is_kept_for_ten_minutes_and_then_null() {
+    // REST's row is of 16:14:50; the event has a delta of another scale and no `put_gamma_oi`
+    let base = STRIKE_ROW.replace(r#""call_delta_oi":"12.5""#, r#""call_delta_oi":"217773112.3541""#);
+    for (after_s, delta, gamma) in [
+        (1, r#""217773112.3541""#, r#""-47563310.56""#),
+        (600, r#""217773112.3541""#, r#""-47563310.56""#),
+        (601, "null", "null"),
+    ] {
+        let mut rows = strikes(&[&base], NOON);
+        let at_us = us(NOON) + after_s * 1_000_000;
+        let event = format!(
+            r#"{{"timestamp":{},"strike":"510","price":"1","call_gamma_oi":"2","put_gamma_oi":"","call_delta_oi":"0.45"}}"#,
+            at_us / 1000
+        );
+        rows.add(&event, came_at(at_us)).unwrap();
+        let shown = rows.shown().next().unwrap();
+        let row = Object::parse(shown).unwrap();
+        assert_eq!(row.get("call_delta_oi"), Some(delta), "{after_s} s");
+        assert_eq!(row.get("put_gamma_oi"), Some(gamma), "{after_s} s");
+        assert_eq!(row.get("call_gamma_oi"), Some(r#""2""#));
+        assert_eq!((row.get("ticker"), row.get("strike")), (Some(r#""SPY""#), Some(r#""510""#)));
+        // REST's next answer brings its values back
+        let later = base.replace("20:14:50", "20:40:00");
+        rows.rebase(&[&later], us("2025-10-03T20:40:01Z")).unwrap();
+        assert_eq!(rows.shown().next(), Some(&*later));
+    }
+}
+
+#[test]
+fn the_age_of_a_row_without_a_time_is_that_of_the_answer() {
+    for (fetched_at, delta) in [("2025-10-03T20:14:50Z", r#""7""#), ("2025-10-03T20:04:49Z", "null")] {
+        let mut rows = strikes(&[r#"{"strike":"25","price":"1","call_delta_oi":"7"}"#], fetched_at);
+        gex_strike(&mut rows, NOON, "25", "2");
+        let row = Object::parse(rows.shown().next().unwrap()).unwrap();
+        assert_eq!(row.get("call_delta_oi"), Some(delta), "{fetched_at}");
+    }
+}
+
+#[test]
 fn the_ticker_of_an_event_without_one_is_that_of_the_key() {
     for (ticker, shown) in [("", "SPY"), (r#""ticker":7,"#, "SPY"), (r#""ticker":"QQQ","#, "QQQ")] {
         let mut rows = Rows::new(Kind::Series, "SPY");
@@ -104,6 +143,25 @@ fn a_series_is_appended_to_or_replaced_by_time_oldest_first() {
         ]
     );
     assert!(rows.has_news());
+}
+
+#[test]
+fn the_evening_before_a_session_of_index_options_belongs_to_it() {
+    // Sunday 20:30 in New York
+    let sunday = "2026-11-30T01:30:00Z";
+    for (ticker, date) in [("SPX", "2026-11-30"), ("SPY", "2026-11-29")] {
+        let mut rows = Rows::new(Kind::Strikes, ticker);
+        gex_strike(&mut rows, sunday, "6500", "1");
+        let row = Object::parse(rows.shown().next().unwrap()).unwrap();
+        assert_eq!(row.text("date").as_deref(), Some(date), "{ticker}");
+        assert_eq!(row.text("time").as_deref(), Some("2026-11-30T01:30:00.000000Z"));
+    }
+    // the series of Monday begins on Sunday evening, and midnight does not end it
+    let mut rows = Rows::new(Kind::Series, "SPX");
+    for (time, price) in [("2026-11-27T20:00:00Z", "1"), (sunday, "2"), ("2026-11-30T06:00:00Z", "3")] {
+        gex(&mut rows, time, price);
+    }
+    assert_eq!(shown(&rows), ["2026-11-30T01:30:00.000000Z 2", "2026-11-30T06:00:00.000000Z 3"]);
 }
 
 #[test]

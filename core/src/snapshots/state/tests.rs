@@ -24,14 +24,14 @@ fn shown(state: &StockState) -> String {
 }
 
 #[test]
-fn a_price_replaces_close_time_and_volume_and_nothing_else() {
+fn a_price_replaces_close_and_time_and_both_volumes_and_nothing_else() {
     let mut state = state(BASE);
     state
         .add(r#"{"ticker":"SPY","close":"669.70","time":1759517925692,"vol":70492600}"#, came_at(us(FETCHED)))
         .unwrap();
     assert_eq!(
         shown(&state),
-        r#"{"close":"669.70","high":"669.94","low":"668.6","open":"669.25","volume":6301169,"market_time":"regular","tape_time":"2025-10-03T18:58:45Z","total_volume":70492600,"prev_close":"669.21"}"#
+        r#"{"close":"669.70","high":"669.94","low":"668.6","open":"669.25","volume":6301214,"market_time":"regular","tape_time":"2025-10-03T18:58:45Z","total_volume":70492600,"prev_close":"669.21"}"#
     );
     assert!(state.has_news());
 }
@@ -44,7 +44,7 @@ fn high_and_low_are_widened_by_every_price() {
     }
     assert_eq!(
         shown(&state),
-        r#"{"close":"669.0","high":"670.1","low":"668.5","open":"669.25","volume":6301169,"market_time":"regular","tape_time":"2025-10-03T18:58:47Z","total_volume":70492600,"prev_close":"669.21"}"#
+        r#"{"close":"669.0","high":"670.1","low":"668.5","open":"669.25","volume":6301214,"market_time":"regular","tape_time":"2025-10-03T18:58:47Z","total_volume":70492600,"prev_close":"669.21"}"#
     );
 }
 
@@ -85,16 +85,109 @@ fn without_a_body_of_rest_of_the_same_session_nothing_is_shown() {
         assert_eq!(shown(&state), base);
     }
     // retained prices are merged into today's
-    state.rebase(&BASE.replace(TAPE_TIME, "2025-10-03T04:00:00Z"), us(FETCHED)).unwrap();
+    state.rebase(&BASE.replace(TAPE_TIME, "2025-10-03T13:30:00Z"), us(FETCHED)).unwrap();
     assert!(state.has_news());
 }
 
 #[test]
+fn a_price_of_another_segment_leaves_the_body_alone_until_rest_has_answered_in_it() {
+    let regular = r#"{"close":"670","high":"671","low":"668","open":"669","volume":9,"total_volume":90,"market_time":"regular","tape_time":"2026-11-30T20:59:58Z"}"#;
+    let mut state = StockState::default();
+    state.rebase(regular, us("2026-11-30T21:00:01Z")).unwrap();
+    // 16:05 in New York
+    let (at_ms, received) = (1_796_072_700_000_i64, came_at(1_796_072_700_100_000));
+    state.add(&format!(r#"{{"close":"675","time":{at_ms},"vol":95}}"#), received).unwrap();
+    assert!(!state.has_news());
+    assert_eq!(shown(&state), regular);
+    // REST answers after the close, but of a time before the event
+    let post = r#"{"close":"674","high":"674","low":"674","open":"674","volume":2,"total_volume":93,"market_time":"postmarket","tape_time":"2026-11-30T21:04:58Z"}"#;
+    state.rebase(post, us("2026-11-30T21:05:01Z")).unwrap();
+    assert_eq!(
+        shown(&state),
+        r#"{"close":"675","high":"675","low":"674","open":"674","volume":4,"total_volume":95,"market_time":"postmarket","tape_time":"2026-11-30T21:05:00Z"}"#
+    );
+}
+
+#[test]
+fn every_change_of_segment_ends_a_body() {
+    for (word, tape_time, event, is_news) in [
+        ("premarket", "2026-11-30T14:29:58Z", "2026-11-30T14:29:59Z", true),
+        ("premarket", "2026-11-30T14:29:58Z", "2026-11-30T14:30:00Z", false),
+        ("regular", "2026-11-30T14:30:01Z", "2026-11-30T20:59:59Z", true),
+        // an early close
+        ("regular", "2026-11-27T17:59:58Z", "2026-11-27T18:00:00Z", false),
+        ("postmarket", "2026-11-27T18:00:01Z", "2026-11-27T18:30:00Z", true),
+        ("postmarket", "2026-12-01T00:59:58Z", "2026-12-01T01:00:00Z", false),
+        // REST's word counts, whatever time it states
+        ("postmarket", "2026-11-30T20:59:59Z", "2026-11-30T21:00:00Z", true),
+        ("regular", "2026-11-30T21:00:00Z", "2026-11-30T21:00:01Z", false),
+        // an unknown word: its time decides
+        ("closed", "2026-11-30T20:59:58Z", "2026-11-30T20:59:59Z", true),
+        ("closed", "2026-11-30T20:59:58Z", "2026-11-30T21:00:00Z", false),
+    ] {
+        let mut state = StockState::default();
+        let base = BASE.replace("regular", word).replace(TAPE_TIME, tape_time);
+        state.rebase(&base, us(tape_time) + 1).unwrap();
+        let event_us = us(event);
+        let payload = format!(r#"{{"close":"1","time":{},"vol":70492600}}"#, event_us / 1000);
+        state.add(&payload, came_at(event_us)).unwrap();
+        assert_eq!(state.has_news(), is_news, "{word} {tape_time} {event}");
+    }
+}
+
+#[test]
+fn prices_that_leave_the_memory_are_merged_within_their_segment_only() {
+    let mut state = state(&BASE.replace(TAPE_TIME, "2025-10-03T19:59:00Z"));
+    let close_us = us("2025-10-03T20:00:00Z");
+    let mut add = |second: i64, close: &str| {
+        let at_us = close_us + second * 1_000_000;
+        let event = format!(r#"{{"close":"{close}","time":{},"vol":70492600}}"#, at_us / 1000);
+        state.add(&event, came_at(at_us)).unwrap();
+    };
+    add(-30, "700");
+    (0..700).for_each(|second| add(second, "800"));
+    let shown = shown(&state);
+    assert!(shown.contains(r#""high":"700""#) && !shown.contains("800"), "{shown}");
+}
+
+#[test]
+fn the_volume_of_the_segment_moves_where_the_body_has_both() {
+    let moved = |base: &str, vol: &str| {
+        let mut state = state(base);
+        add(&mut state, 2_000, "669", vol);
+        let shown = shown(&state);
+        Object::parse(&shown).unwrap().get("volume").map(str::to_owned)
+    };
+    let volume = |volume: &str| Some(volume.to_owned());
+    assert_eq!(moved(BASE, "70492556"), volume("6301170"));
+    assert_eq!(moved(BASE, "70492550"), volume("6301164"), "a correction");
+    assert_eq!(moved(BASE, "1"), volume("6301169"), "there is no negative volume");
+    assert_eq!(moved(BASE, r#""""#), volume("6301169"), "a price without a volume");
+    assert_eq!(moved(&BASE.replace(r#""total_volume":70492555,"#, ""), "70492556"), volume("6301169"));
+    assert_eq!(moved(&BASE.replace(r#""volume":6301169,"#, ""), "70492556"), None);
+    assert_eq!(moved(&BASE.replace("6301169", "null"), "70492556"), volume("null"));
+}
+
+#[test]
 fn prices_after_midnight_in_new_york_are_of_another_session() {
-    let base = BASE.replace(TAPE_TIME, "2025-11-02T03:59:58Z");
+    // a Sunday: one night, and two dates
+    let base = BASE.replace(TAPE_TIME, "2025-11-02T03:59:58Z").replace("regular", "");
     let mut state = StockState::default();
     state.rebase(&base, us("2025-11-02T03:59:59Z")).unwrap();
     for (time, is_news) in [("2025-11-02T04:00:00Z", false), ("2025-11-02T03:59:59Z", true)] {
+        let event = format!(r#"{{"close":"1","time":{},"vol":1}}"#, us(time) / 1000);
+        state.add(&event, came_at(us(time))).unwrap();
+        assert_eq!(state.has_news(), is_news, "{time}");
+    }
+}
+
+#[test]
+fn midnight_does_not_end_the_night_before_a_session() {
+    // Sunday 21:00 to Monday 04:00 in New York is one night, of Monday
+    let base = BASE.replace(TAPE_TIME, "2026-11-30T02:30:00Z").replace("regular", "");
+    let mut state = StockState::default();
+    state.rebase(&base, us("2026-11-30T02:30:01Z")).unwrap();
+    for (time, is_news) in [("2026-11-30T09:00:00Z", false), ("2026-11-30T05:30:00Z", true)] {
         let event = format!(r#"{{"close":"1","time":{},"vol":1}}"#, us(time) / 1000);
         state.add(&event, came_at(us(time))).unwrap();
         assert_eq!(state.has_news(), is_news, "{time}");

@@ -75,6 +75,18 @@ fn iso(us: i64) -> Value {
     json!(Timestamp::from_microsecond(us).unwrap().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }
 
+/// The segment of a Friday's time; the stories know no holidays.
+fn segment(us: i64) -> &'static str {
+    let at = Timestamp::from_microsecond(us).unwrap().to_zoned(NEW_YORK.clone());
+    match (i32::from(at.hour()), i32::from(at.minute())) {
+        _ if at.weekday() == jiff::civil::Weekday::Saturday => "night",
+        (..4 | 20.., _) => "night",
+        (..9, _) | (9, ..30) => "premarket",
+        (..16, _) => "regular",
+        _ => "postmarket",
+    }
+}
+
 fn alerts(base: Vec<Row>, events: &[(Row, i64)]) -> Option<Vec<Row>> {
     let mut events: Vec<&(Row, i64)> = events.iter().collect();
     events.sort_by_key(|(_, received)| -received);
@@ -127,6 +139,10 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
     let news: Vec<&Row> = events
         .iter()
         .filter(|(at, ..)| date(*at) == date(base_second * 1_000_000))
+        .filter(|(at, ..)| {
+            let word = base.get("market_time").and_then(Value::as_str);
+            segment(*at) == word.unwrap_or_else(|| segment(base_second * 1_000_000))
+        })
         .filter(|(at, ..)| at / 1_000_000 > base_second || at / 1_000_000 == base_second && is_second_newer)
         .map(|(.., event)| *event)
         .collect();
@@ -134,6 +150,10 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
     let mut state = base.clone();
     state["close"] = last["close"].clone();
     state["total_volume"] = last["vol"].clone();
+    if let Some(volume) = base.get("volume").and_then(Value::as_i64) {
+        let more = last["vol"].as_i64().unwrap() - base["total_volume"].as_i64().unwrap();
+        state["volume"] = json!(if volume + more < 0 { volume } else { volume + more });
+    }
     let tape_time = Timestamp::from_second(ms(last, "time") / 1_000_000).unwrap();
     state["tape_time"] = json!(tape_time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     for event in news {
@@ -150,6 +170,11 @@ fn state(base: &Value, base_us: i64, events: &[(Row, i64)]) -> Option<Row> {
 /// REST's row, if any, overlaid with the event's.
 fn over(base: Option<&Row>, event: Row, names: &[&str]) -> Row {
     let mut row = base.cloned().unwrap_or_default();
+    if base.is_some_and(|base| at(&event, "time") - at(base, "time") > 600_000_000) {
+        row.iter_mut()
+            .filter(|(name, _)| !names.contains(&&***name))
+            .for_each(|(_, value)| *value = Value::Null);
+    }
     for (name, value) in event {
         if value != "" && !(names.contains(&&*name) && row.contains_key(&name)) {
             row.insert(name, value);

@@ -17,8 +17,8 @@ pub(super) struct Story {
     pub(super) events: Vec<(String, u64)>,
 }
 
-/// Friday 10:30 and 23:50 in New York: the latter spans a change of session.
-const STARTS: [&str; 2] = ["2025-10-03T14:30:00Z", "2025-10-04T03:50:00Z"];
+/// Friday 10:30, 15:50 and 23:50 in New York: the others span a change of segment and of session.
+const STARTS: [&str; 3] = ["2025-10-03T14:30:00Z", "2025-10-03T19:50:00Z", "2025-10-04T03:50:00Z"];
 /// Duration in seconds: longer than event rows are shown beside REST's.
 const SECONDS: i64 = 1_500;
 
@@ -57,8 +57,14 @@ fn answer(endpoint: Endpoint, start_us: i64, after: i64, draws: &[i64]) -> Strin
             let tape_time = times::seconds(start_us + (after * draws[1] / 1_000) * 1_000_000);
             let [close, high, low] = [draws[2], draws[2].max(draws[3]), draws[2].min(draws[4])];
             let volume = after * draws[1] / 1_000 + draws[5] % 2;
+            let segment = if draws[6] < 500 {
+                // three minutes of the segment
+                format!(r#""volume":{},"market_time":"postmarket","#, volume.min(180))
+            } else {
+                String::new()
+            };
             format!(
-                r#"{{"close":"{close}","high":"{high}","low":"{low}","open":"5","tape_time":"{tape_time}","total_volume":{volume},"prev_close":"1"}}"#
+                r#"{{"close":"{close}","high":"{high}","low":"{low}","open":"5",{segment}"tape_time":"{tape_time}","total_volume":{volume},"prev_close":"1"}}"#
             )
         }
         // an answer may come from a cache and be one minute older than the previous one
