@@ -1,12 +1,14 @@
 //! Alternates between terms as owner and stand-by: the lease decides which instance joins and writes.
 
-use std::pin::pin;
+use std::future::pending;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slog::{Logger, crit, error, info};
 use tokio::sync::watch;
 use tokio::time::interval;
+use uw_websocket_actors::handover::offer::Offers;
 use uw_websocket_actors::lease::Role;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::{Observations, lock};
@@ -15,7 +17,7 @@ use uw_websocket_core::time::millis;
 use crate::exit::Exit;
 use crate::leadership_term::LeadershipTerm;
 use crate::refusal::every_connection_refused;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 
 /// Interval at which the main thread proves its progress in stand-by, as the supervisor does in a term.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +30,8 @@ pub struct LeadershipLoop {
     pub observations: Arc<Observations>,
     /// Maximum duration of a term's drain.
     pub timeout: Duration,
+    /// Hands the backlog over to the owner, in stand-by.
+    pub offers: Box<dyn Fn() -> Offers>,
     /// The logger.
     pub log: Logger,
 }
@@ -82,6 +86,7 @@ impl LeadershipLoop {
         let began = Instant::now();
         let mut rounds = interval(ROUND_EVERY);
         let mut stood_by = false;
+        let mut offers: Pin<Box<dyn Future<Output = ()>>> = Box::pin(pending());
         loop {
             match &*self.role.borrow_and_update() {
                 Role::Owner(gate) => {
@@ -93,11 +98,13 @@ impl LeadershipLoop {
                 Role::Standby { owner } if !stood_by => {
                     info!(self.log, "standing by"; "owner" => owner);
                     stood_by = true;
+                    offers = Box::pin((self.offers)().run());
                 }
                 Role::Standby { .. } => {}
             }
             tokio::select! {
                 changed = self.role.changed() => changed.ok()?,
+                () = &mut offers => offers = Box::pin(pending()),
                 _ = rounds.tick() => *lock(&self.observations.supervisor_round_at) = Instant::now(),
             }
         }

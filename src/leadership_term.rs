@@ -1,15 +1,18 @@
 //! One term as owner: the lifetime of the gap ledger, the supervisor, its children and their thread.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use actix::{Addr, MailboxError};
 use actix_rt::{Arbiter, ArbiterHandle};
 use futures_util::future::join_all;
 use slog::{Logger, error, info, warn};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
+use uw_websocket_actors::handover::taker::{Taker, TakerParts};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{Close, Ledger};
+use uw_websocket_actors::observation::lock;
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
 use uw_websocket_core::time::millis;
@@ -22,6 +25,30 @@ pub struct LeadershipTerm {
     escalated: mpsc::Receiver<Escalation>,
     ledger: Addr<Ledger>,
     remains: Remains,
+    taker: Mutex<Option<TakerHandle>>,
+}
+
+/// The running taker of a term.
+struct TakerHandle {
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl TakerHandle {
+    /// Starts a taker on the thread that counts events.
+    fn start(parts: TakerParts, data: &ArbiterHandle) -> TakerHandle {
+        let ((stop, stopped), (ending, ended)) = (oneshot::channel(), oneshot::channel());
+        data.spawn_fn(move || {
+            actix_rt::spawn(Taker::new(parts).run(stopped, ending));
+        });
+        TakerHandle { stop, ended }
+    }
+
+    /// Ends it, with the receipt for what is stored.
+    async fn end(self) {
+        drop(self.stop);
+        drop(timeout(TAKER_END, self.ended).await);
+    }
 }
 
 /// The remains of a term whose children have ended: events delivered but not taken over, events in memory only, and
@@ -67,6 +94,8 @@ const LAST_GAPS: Duration = Duration::from_millis(300);
 /// Maximum time for moving to disk the events left by crashed writers, after a drain that has timed out: an append of
 /// the data in memory takes milliseconds on a working disk.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Maximum time for the end of the taker, which is longer than that for its last receipt.
+const TAKER_END: Duration = Duration::from_millis(400);
 /// Maximum time for the ledger's entire last tick.
 const LEDGER_CLOSE: Duration = Duration::from_millis(500);
 
@@ -75,13 +104,15 @@ impl LeadershipTerm {
     pub fn begin(
         ledger: Addr<Ledger>,
         remains: Remains,
+        taker: TakerParts,
         supervise: impl FnOnce(ArbiterHandle, mpsc::Sender<Escalation>) -> Addr<Supervisor>,
     ) -> LeadershipTerm {
         let data = Arbiter::new();
         // the supervisor gives up only once
         let (escalations, escalated) = mpsc::channel(1);
         let supervisor = supervise(data.handle(), escalations);
-        LeadershipTerm { supervisor, data, escalated, ledger, remains }
+        let taker = Mutex::new(Some(TakerHandle::start(taker, &data.handle())));
+        LeadershipTerm { supervisor, data, escalated, ledger, remains, taker }
     }
 
     /// Waits until the supervisor gives up, and returns the reason.
@@ -102,6 +133,10 @@ impl LeadershipTerm {
         info!(log, "drained"; "elapsed_ms" => millis(began.elapsed()));
         if !unfinished.is_empty() {
             warn!(log, "drain incomplete"; "unfinished" => unfinished.join(","));
+        }
+        let taker = lock(&self.taker).take();
+        if let Some(taker) = taker {
+            taker.end().await;
         }
         self.data.stop();
         self.remains.settle((began + limit).max(Instant::now() + SETTLE)).await;

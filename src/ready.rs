@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use slog::{Logger, info};
 use tokio::time::interval;
-use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::observation::{ConnectionObservation, Observations};
 use uw_websocket_core::time::millis;
 
 use crate::http::readiness::readiness;
@@ -24,7 +24,7 @@ pub(crate) async fn announce(observations: Arc<Observations>, http: Option<Socke
             break;
         }
     }
-    let joins: usize = observations.connections.iter().map(|connection| connection.joined()).sum();
+    let joins: usize = observations.connections.iter().map(ConnectionObservation::joined).sum();
     info!(log, "ready"; "page" => http.map_or_else(|| "off".to_owned(), page), "joins" => joins,
         "after_ms" => millis(began.elapsed()));
 }

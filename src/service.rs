@@ -40,6 +40,7 @@ use uw_websocket_core::spool::SpoolLock;
 
 use crate::disk_advice::advice;
 use crate::exit::Exit;
+use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
@@ -47,7 +48,8 @@ use crate::memory;
 use crate::ready;
 use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
-use crate::shutdown::{self, Signals};
+use crate::shutdown;
+use crate::signals::Signals;
 use crate::version::VERSION;
 
 /// Connections end before the writers they deliver to.
@@ -89,6 +91,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    handover: Handover,
     log: Logger,
 }
 
@@ -148,7 +151,9 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     }
     let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
     let log = log.clone();
+    let handover_log = log.new(o!("component" => "handover"));
     Ok(Service {
+        handover: Handover::new(actors, &shards, &address, &observations, handover_log),
         plans,
         address,
         pool,
@@ -191,7 +196,7 @@ async fn check_redis(
 #[must_use]
 pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
     let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone() }
+    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
 }
 
 /// Reads the injected faults; only test builds have any.
@@ -231,6 +236,10 @@ impl Service {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
             timeout: settings.shutdown_timeout,
+            offers: {
+                let handover = self.handover.clone();
+                Box::new(move || handover.offers())
+            },
             log: self.log.clone(),
         };
         let actors = Arc::new(settings.actors.clone());
@@ -249,14 +258,18 @@ impl Service {
 
     /// Begins a term as owner: reads the ledger left by the previous owner, then starts the children.
     async fn begin_term(&self, settings: &Arc<ActorSettings>, gate: LeaseGate) -> LeadershipTerm {
-        let places = ledger_places(settings, self.address.clone());
+        let mut places = ledger_places(settings, self.address.clone());
+        places.peers = self.handover.take_over_peers(&gate).await;
         let log = self.log.new(o!("component" => "ledger"));
-        let recorder = ledger::open(places, &self.plans, gate.clone(), &self.observations, log).await;
+        let recorder =
+            ledger::open(places, (&self.plans, &self.shards), gate.clone(), &self.observations, log).await;
         let gaps = recorder.tracker.clone();
         let (observations, log) =
             (Arc::clone(&self.observations), self.log.new(o!("component" => "auditor")));
         let remains = Remains::new(self.shards.clone(), gaps.clone());
-        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, |data, escalations| {
+        let ours = recorder.ours.names().map(str::to_owned).collect();
+        let taker = self.handover.taker(&gate, &gaps, ours);
+        LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
             self.supervisor(&tools, escalations)

@@ -10,6 +10,7 @@ pub(crate) mod cells;
 mod channel;
 mod connection;
 mod distrust;
+mod forgotten;
 mod http;
 mod latency;
 mod lease;
@@ -37,6 +38,7 @@ pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
+pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
@@ -67,6 +69,9 @@ observed! {
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
         /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
+        /// Streams, routes and bodies that left a table of the service because there were too many: the feed names more
+        /// symbols than a market has.
+        forgotten: CountsBy<Table> = "uw_ws_forgotten_total" by "table",
         /// Restarts of an actor; absent before the first.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
@@ -132,6 +137,7 @@ impl Observations {
             version,
             rejected: CountsBy::default(),
             distrusted: CountsBy::default(),
+            forgotten: CountsBy::default(),
             restarts: Mutex::default(),
             log_records_dropped,
             started_at,
@@ -174,6 +180,12 @@ impl Observations {
         self.distrusted.of(reason)
     }
 
+    /// Returns the count of what left a table.
+    #[must_use]
+    pub fn forgotten(&self, table: Table) -> &Count {
+        self.forgotten.of(table)
+    }
+
     /// Returns every channel whose counts do not balance; exact only on the counting thread, see
     /// [`ChannelObservation::audit`].
     #[must_use]
@@ -184,14 +196,15 @@ impl Observations {
     /// Returns the products of a channel, as joined.
     #[must_use]
     pub fn products_of(&self, channel: &Channel) -> Products {
-        let topics = self.connections.iter().flat_map(|connection| &connection.topics);
-        topics.filter(|topic| topic.channel == *channel).map(Topic::product).collect()
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.filter(|(of, _)| of == channel).map(|(_, product)| *product).collect()
     }
 
     /// Returns the products of everything that is joined.
     #[must_use]
     pub fn products(&self) -> Products {
-        self.connections.iter().flat_map(|connection| &connection.topics).map(Topic::product).collect()
+        let products = self.connections.iter().flat_map(|connection| &connection.products);
+        products.map(|(_, product)| *product).collect()
     }
 
     /// Returns whether Redis is available to every writer or, in stand-by, to the lease.

@@ -119,7 +119,7 @@ impl RedisPool {
             .recycle_timeout(Some(PATIENCE))
             .runtime(Runtime::Tokio1)
             .build()
-            .map_err(|error| AddressError::Url(error.to_string()))
+            .map_err(|error| AddressError::Client(error.to_string()))
     }
 }
 
@@ -165,12 +165,6 @@ fn unreachable(text: String) -> PoolError {
     PoolError::Backend(RedisError::from((ErrorKind::Io, "no server to connect to", text)))
 }
 
-/// Creates a client of one server, for an exclusive connection. Does not connect yet.
-pub fn client(endpoint: &Endpoint, settings: &RedisSettings) -> Result<Client, AddressError> {
-    let info = connection_info(endpoint, settings.extra_root_pem.as_deref())?;
-    Client::open(info).map_err(|error| wrong(&error))
-}
-
 fn connection_info(
     endpoint: &Endpoint,
     extra_root_pem: Option<&[u8]>,
@@ -186,7 +180,7 @@ fn connection_info(
 }
 
 fn wrong(error: &RedisError) -> AddressError {
-    AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
+    AddressError::Client(error.detail().unwrap_or("it cannot be parsed").to_owned())
 }
 
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
@@ -195,7 +189,7 @@ pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<
     match guard::examine(address, prefix).await {
         Ok(Some(Unsuitable::NoDatabase(text))) => return Err(CheckError::NoDatabase(text)),
         Ok(Some(unsuitable)) => return Err(unsuitable.into()),
-        Err(fault @ (StoreFault::Unreachable(_) | StoreFault::Unanswered(_))) => {
+        Err(fault @ (StoreFault::Unreachable(_) | StoreFault::Unanswered(_) | StoreFault::TooLarge(_))) => {
             return Err(CheckError::Unreachable(fault.to_string()));
         }
         // a refusal is reported by the probe

@@ -141,6 +141,8 @@ pub struct ActorSettings {
     pub writers: WriterSettings,
     /// The disk queue.
     pub spool: SpoolSettings,
+    /// `SPOOL_PEER_DIRS`: disk queues of other instances, written first at a takeover.
+    pub peer_dirs: Vec<PathBuf>,
     /// The supervisor.
     pub restarts: RestartSettings,
 }

@@ -18,7 +18,7 @@ use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
 use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
-use uw_websocket_actors::ledger::publisher::GapPublisher;
+use uw_websocket_actors::ledger::publisher::{GapPublisher, gap_of};
 use uw_websocket_actors::ledger::recorder::GapRecorder;
 use uw_websocket_actors::ledger::tracker::Watch;
 use uw_websocket_actors::ledger::{self, Places};
@@ -114,10 +114,15 @@ impl Process {
             Arc::default(),
         );
         let observations = Arc::new(observations);
-        let places = Places { folder: folder.map(Path::to_owned), address, prefix: prefix.to_owned() };
+        let places = Places {
+            folder: folder.map(Path::to_owned),
+            address,
+            prefix: prefix.to_owned(),
+            peers: Vec::new(),
+        };
         let plans = [ConnectionPlan { name: "news".into(), topics }];
         let log = Logger::root(Discard, o!());
-        let recorder = ledger::open(places, &plans, LeaseGate::unguarded(), &observations, log).await;
+        let recorder = ledger::open(places, (&plans, &[]), LeaseGate::unguarded(), &observations, log).await;
         Process { recorder, observations }
     }
 
@@ -163,9 +168,8 @@ async fn polled(future: impl Future<Output = ()>, polls: usize) -> bool {
 }
 
 async fn stream(address: &Address, prefix: &str) -> Vec<Gap> {
-    let entries =
-        GapPublisher::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
-    entries.into_iter().map(|(_, gap)| gap.expect("an entry of ours")).collect()
+    let page = GapPublisher::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
+    page.entries.iter().map(|entry| gap_of(entry).expect("an entry of ours")).collect()
 }
 
 /// Whatever becomes of the turn after an outage has ended, the outage is on record once.
@@ -362,11 +366,11 @@ async fn a_state_of_the_future_writes_gaps_of_now() {
     let watch = process.join();
     process.tick().await;
     process.tick().await;
-    let entries = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
+    let page = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
     let now = unix_micros();
-    assert_eq!(entries.len(), 2, "{entries:?}");
-    for (id, gap) in entries {
-        let gap = gap.unwrap();
+    assert_eq!(page.entries.len(), 2, "{page:?}");
+    for entry in &page.entries {
+        let (id, gap) = (entry.0, gap_of(entry).unwrap());
         assert!(id.ms <= now / 1000 && gap.to_us <= now, "{id} {gap:?}");
         assert!(gap == self::gap(7) || gap.from_us >= before, "{gap:?}");
     }
@@ -384,7 +388,7 @@ async fn a_state_that_names_more_than_a_service_does_is_not_used() {
     let long = state.replace(r#""instance":"test""#, &format!(r#""instance":"{}""#, "x".repeat(1 << 20)));
     assert_ne!(long, state);
     redis.command(&["SET", "uw:ws:ledger", &long]);
-    let places = Places { folder: None, address, prefix: "uw".into() };
+    let places = Places { folder: None, address, prefix: "uw".into(), peers: Vec::new() };
     let read = ledger::look(places, unix_micros()).await;
     assert!(matches!(read, Err(CheckpointError::Unusable { .. })), "{read:?}");
 }
@@ -395,7 +399,7 @@ async fn a_state_on_disk_that_cannot_be_read_is_told_where_redis_has_none() {
     let address = redis.address();
     let places = |prefix: &str| {
         let folder = Some(folder.path().to_owned());
-        Places { folder, address: address.clone(), prefix: prefix.to_owned() }
+        Places { folder, address: address.clone(), prefix: prefix.to_owned(), peers: Vec::new() }
     };
     let mut process = Process::start(address.clone(), "uw", None).await;
     process.tick().await;

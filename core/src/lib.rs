@@ -26,6 +26,7 @@ pub mod routing;
 pub mod settings;
 pub mod snapshots;
 pub mod spool;
+pub mod tables;
 pub mod time;
 
 #[cfg(any(test, feature = "test-util"))]

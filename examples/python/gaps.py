@@ -14,6 +14,8 @@ def main():
     # The ID of an entry is never before the end of its gap.
     since = int(time.time() * 1000) - DAY_MS
     for _, gap in client.xrange("uw:ws:gaps", min=since):
+        if gap["reason"] == "late":
+            continue  # stored, behind newer events
         events = gap.get("events", "unknown")
         print(gap["family"], gap["reason"], gap["from"], gap["to"], gap["channels"], "events:", events)
 

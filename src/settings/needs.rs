@@ -35,6 +35,14 @@ pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, che
     if redis.is_some_and(|url| urls::exposes_password(url.reveal())) {
         checks.warn("REDIS_URL", "redis:// sends the password unencrypted over the network; use rediss://");
     }
+    let unused = redis.map(|url| urls::unused_tls_keys(url.reveal())).unwrap_or_default();
+    if !unused.is_empty() {
+        let keys = unused.join(", ");
+        let advice = format!(
+            "{keys} has no effect here: certificates are always verified; to trust another one set TLS_CA_FILE"
+        );
+        checks.warn("REDIS_URL", &advice);
+    }
 }
 
 /// All joins must fit on the sockets, without repetitions. Warns about channels that are probably misspelt.

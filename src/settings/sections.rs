@@ -23,6 +23,7 @@ impl VariableValues {
                 batch_max_events: self.writer_batch_max_events?,
             },
             spool: self.spool()?,
+            peer_dirs: self.spool_peer_dirs.clone().unwrap_or_default(),
             restarts: RestartSettings {
                 intensity: self.restart_intensity?,
                 period: self.restart_period_seconds?,

@@ -1,6 +1,7 @@
 //! The settings of the disk queue.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
@@ -19,6 +20,15 @@ const FSYNC: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::fr
 
 pub(super) fn keep(text: &str) -> Result<Duration, String> {
     units::duration(text, &KEEP)
+}
+
+/// Parses a list of folders.
+pub(super) fn peer_dirs(text: &str) -> Result<Vec<PathBuf>, String> {
+    let dirs = text.split(',').map(str::trim);
+    if dirs.clone().any(str::is_empty) {
+        return Err("must be a comma list of folders, such as /spool/a,/spool/b".to_owned());
+    }
+    Ok(dirs.map(PathBuf::from).collect())
 }
 
 pub(super) fn max_bytes(text: &str) -> Result<u64, String> {
@@ -82,6 +92,12 @@ mod tests {
             assert!(reason.contains(told), "{reason}");
         }
         assert_eq!(mode("on"), Err("must be one of always, off".to_owned()));
+    }
+
+    #[test]
+    fn peers_are_a_list_of_folders() {
+        assert_eq!(peer_dirs("/a, b"), Ok(vec![PathBuf::from("/a"), PathBuf::from("b")]));
+        assert!(peer_dirs("/a,,b").is_err());
     }
 
     #[test]

@@ -36,7 +36,9 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, restarts } = &settings.actors;
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, peer_dirs, restarts } =
+        &settings.actors;
+    assert_eq!(peer_dirs, &Vec::<PathBuf>::new());
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
@@ -103,6 +105,28 @@ fn every_writer_has_a_usable_share_of_the_disk_queue() {
     assert_eq!(text, format!("SPOOL_MAX_BYTES=63MiB: {reason}"));
     // one mistake, not two, when the number of writers is wrong as well
     assert_eq!(mistakes(&share("0", "16MiB")).lines().count(), 1);
+}
+
+#[test]
+fn quotes_that_docker_keeps_are_removed_and_what_is_doubtful_is_refused_without_the_secret() {
+    let token_of = |text: &str| {
+        let name = "UNUSUAL_WHALES_API_TOKEN";
+        Settings::load(&sources(&[(name, text)]))
+            .map(|settings| settings.actors.feed.token.reveal().to_owned())
+    };
+    for text in ["\"abc-1\"", "'abc-1'", "abc-1\r", "\u{feff}abc-1"] {
+        assert_eq!(token_of(text).unwrap(), "abc-1", "{text:?}");
+    }
+    assert_eq!(token_of("a\"b'c").unwrap(), "a\"b'c", "within the value a quote is a character");
+    for (text, said) in [
+        ("\"abc-1", "has a `\"` at one end only"),
+        ("abc-1'", "has a `'` at one end only"),
+        ("abc\u{200b}-1", "has U+200B, which is not visible"),
+        ("abc\u{a0}-1", "has U+00A0, which is not visible"),
+    ] {
+        let told = token_of(text).unwrap_err().to_string();
+        assert!(told.contains(said) && !told.contains("abc"), "{told}");
+    }
 }
 
 #[test]
@@ -334,7 +358,7 @@ fn a_misspelt_name_is_told_beside_the_mistake_that_it_causes() {
 #[test]
 fn tickers_that_a_channel_does_not_exist_for_are_warned_of_and_none_left_is_a_mistake() {
     let settings = load(&[("CHANNELS", "periscope,price"), ("TARGET_SYMBOLS", "SPY,SPX,QQQ")]);
-    let warnings: Vec<String> = settings.warnings.iter().map(|warning| warning.advice.to_string()).collect();
+    let warnings: Vec<String> = settings.warnings.iter().map(|warning| warning.advice.clone()).collect();
     let advice = "periscope exists for SPX, VIX, XSP and NANOS only: it is not joined for SPY and QQQ";
     assert_eq!(warnings, [advice]);
     for (channels, targets, says) in [

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
 use url::{Host, Url};
-use uw_websocket_core::settings::Secret;
-
+use uw_websocket_actors::redis_url::{RedisUrl, is_without_meaning};
 use uw_websocket_actors::writer::store::sentinel::url::{SentinelUrl, with_one_host};
+use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
 
@@ -49,30 +48,24 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Parses the URL of Redis with the client's own parser, so that it cannot fail later.
+/// Parses the URL of Redis as the actors do, so that it cannot fail later.
 pub(super) fn redis(text: &str) -> Result<Secret, String> {
-    redis_connection(text)?;
+    match SentinelUrl::parse(text) {
+        None => RedisUrl::parse(text).map(drop).map_err(|error| error.to_string())?,
+        Some(url) => {
+            let url = url?;
+            for part in url.sentinels.iter().chain([&url.redis]) {
+                RedisUrl::parse(part).map_err(|error| error.to_string())?;
+            }
+        }
+    }
     Ok(Secret::new(text.to_owned()))
 }
 
-fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
-    if let Some(url) = SentinelUrl::parse(text) {
-        let url = url?;
-        url.sentinels.iter().try_for_each(|host| redis_connection(host).map(drop))?;
-        return redis_connection(&url.redis);
-    }
-    let schemes = "must be a URL that begins with redis://, rediss://, unix://, redis+unix://, redis+sentinel:// or \
-                   rediss+sentinel://";
-    let url = Url::parse(text).map_err(|error| format!("{schemes}: {error}"))?;
-    if !matches!(url.scheme(), "redis" | "rediss" | "unix" | "redis+unix") {
-        return Err(schemes.to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err(
-            "must not have a fragment (`#…`); to trust another certificate set TLS_CA_FILE".to_owned()
-        );
-    }
-    url.into_connection_info().map_err(|error| format!("is not a valid Redis URL: {error}"))
+/// Returns the keys of a Redis URL about certificates, which are not used.
+pub(super) fn unused_tls_keys(text: &str) -> Vec<String> {
+    let redis = SentinelUrl::parse(text).map(|url| url.map(|url| url.redis).unwrap_or_default());
+    RedisUrl::parse(redis.as_deref().unwrap_or(text)).map(|url| url.unused_tls_keys).unwrap_or_default()
 }
 
 /// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
@@ -82,8 +75,8 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
         // parsed like any other URL, with the scheme of one
         return redis_secrets(&url.replacen("+sentinel", "", 1));
     }
-    let connection = redis_connection(text).ok();
-    let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
+    let parsed = RedisUrl::parse(text).ok();
+    let decoded = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
     let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
     let written = url.password().map(str::to_owned);
     let lone_user = Some(url.username()).filter(|user| url.password().is_none() && *user != DEFAULT_USER);
@@ -95,20 +88,23 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
 
 /// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.
 pub(super) fn exposes_password(text: &str) -> bool {
+    let is_secret = |name: &str| matches!(name, "username" | "password");
+    let has_password = |url: &Url| {
+        let mut names = url.query_pairs();
+        url.password().is_some() || !url.username().is_empty() || names.any(|(name, _)| is_secret(&name))
+    };
     if let Some(Ok(SentinelUrl { sentinels, redis, .. })) = SentinelUrl::parse(text) {
         let is_remote = |host: &String| Url::parse(host).is_ok_and(|url| !is_loopback(&url));
-        let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
         let is_exposed =
             |url: &String| Url::parse(url).is_ok_and(|url| url.scheme() == "redis" && has_password(&url));
         return sentinels.iter().any(is_remote) && (is_exposed(&redis) || sentinels.iter().any(is_exposed));
     }
-    let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
 /// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
 fn is_harmless(name: &str) -> bool {
-    matches!(name, "db" | "protocol" | "sentinel_username" | "sentinel_tls")
+    matches!(name, "db" | "sentinel_username" | "sentinel_tls") || is_without_meaning(name)
 }
 
 /// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
@@ -219,8 +215,8 @@ mod tests {
         for text in [
             "localhost:6379",
             "http://h",
-            "redis://",
             "redis://h/x",
+            "redis://h?databse=1",
             "rediss://h/#insecure",
             "",
             "redis://0.0.0.0",
@@ -234,7 +230,12 @@ mod tests {
         let found = |text| redis_secrets(text).iter().map(|s| s.reveal().to_owned()).collect::<BTreeSet<_>>();
         let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(found("redis://:p%40ss@h"), set(&["p%40ss", "p@ss"]));
-        for text in ["unix:///tmp/s?pass=hidden", "redis://hidden@h", "redis://h?auth=hidden&db=1"] {
+        for text in [
+            "unix:///tmp/s?pass=hidden",
+            "redis://hidden@h",
+            "redis://h?auth=hidden&db=1&protocol=3",
+            "redis://h?password=hidden",
+        ] {
             assert_eq!(found(text), set(&["hidden"]), "{text}");
         }
         assert!(found("redis://h").is_empty() && found("redis://default@h").is_empty());

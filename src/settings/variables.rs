@@ -151,13 +151,17 @@ variables! {
     /// `always`, an interval, or `never`: how much a power cut may lose; the end of the process loses nothing
     spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
 
+    /// comma-separated: `SPOOL_DIR` of other instances on the same machine or a shared volume; at a takeover the events of
+    /// one that has ended are written first, in order
+    spool_peer_dirs: Vec<PathBuf> = "SPOOL_PEER_DIRS", Unset("empty"), Plain, spool::peer_dirs;
+
     /// maximum actor crashes within `RESTART_PERIOD_SECONDS`; with one more the service gives up and exits with 70
     restart_intensity: u32 = "RESTART_INTENSITY", Value("5"), Plain, |text| units::count(text, &CRASHES);
 
     /// period in which crashes are counted
     restart_period_seconds: Duration = "RESTART_PERIOD_SECONDS", Value("60"), Plain, interval;
 
-    /// time limit of the drain on SIGTERM or SIGINT (Docker kills after 10 s)
+    /// time limit of the drain on a signal (SIGTERM, SIGINT, SIGHUP, SIGQUIT; Docker kills after 10 s)
     shutdown_timeout_seconds: Duration = "SHUTDOWN_TIMEOUT_SECONDS", Value("8"), Plain, interval;
 
     /// address of the status page, health and metrics; `off` disables it; the container image sets `0.0.0.0:9464`
@@ -216,7 +220,7 @@ pub fn markdown() -> String {
 pub fn example_env() -> String {
     let mut text = String::from(
         "# The settings of uw-websocket. Copy to `.env` in the working directory and uncomment what you change;\n\
-         # the process environment takes precedence. Put a value with spaces or `$` in single quotes.\n\
+         # the process environment takes precedence. Quotes are optional; `${` is refused.\n\
          # Durations: 250ms 5s 5m 6h 1d, or a number in the unit given in the name. Sizes: 512MiB 4GiB, or bytes.\n",
     );
     for Variable { name, preset, summary, .. } in VARIABLES {

@@ -17,7 +17,7 @@ labelled! {
         Disconnect = "disconnect",
         /// A ping was not answered.
         Death = "death",
-        /// No event for 75 s during market hours on a socket that had delivered events.
+        /// No event for far longer than the cadence of a socket that had delivered events, in its trading hours.
         Silence = "silence",
         /// Connected, but a join was not acknowledged within 30 s, or refused.
         Unjoined = "unjoined",
@@ -35,6 +35,8 @@ labelled! {
         Rejected = "rejected",
         /// The process was stopped.
         Shutdown = "shutdown",
+        /// Nothing is missing: events of an owner that another instance had succeeded were stored behind newer ones.
+        Late = "late",
     }
 }
 
@@ -47,7 +49,11 @@ impl GapReason {
                 "the session ended (a close or a read error); failed handshakes extend the gap"
             }
             GapReason::Death => "a ping was not answered within its interval",
-            GapReason::Silence => "no event for 75 s during market hours; the gap begins at the last event",
+            GapReason::Silence => {
+                "no event for far longer than the cadence that the socket had shown (five times its longest interval, \
+                 75 s at least, 10 min at most), in the [trading hours](feed.md#hours) of what it carries; `detail` \
+                 says what was usual; the gap begins at the last event"
+            }
             GapReason::Unjoined => "connected, but the join was refused or not acknowledged within 30 s",
             GapReason::Blocked => {
                 "the socket was not read for at least one second because the writers had no room"
@@ -58,6 +64,9 @@ impl GapReason {
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
+            GapReason::Late => {
+                "nothing is missing: events of a former owner, received in this interval, were stored behind newer ones"
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod coverage;
 pub mod gap;
+pub mod left_queue;
 pub mod losses;
 pub mod observed;
 pub mod publisher;
@@ -22,17 +23,20 @@ pub mod recorder;
 pub mod tracker;
 pub mod written;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use uw_websocket_core::time::iso_utc;
 
 use actix::prelude::*;
-use checkpoint::{Beginning, Checkpoint};
+use checkpoint::Checkpoint;
+use checkpoint::succession::{Beginning, Ours};
 use checkpoint_store::{CheckpointError, CheckpointStore};
 use coverage::Covered;
+use left_queue::LeftQueues;
 use publisher::GapPublisher;
 use recorder::{GapRecorder, Progress};
-use slog::{Logger, error, info};
+use slog::{Logger, error, info, warn};
 use tokio::sync::Mutex;
 use tracker::GapTracker;
 use uw_websocket_core::plan::ConnectionPlan;
@@ -41,8 +45,13 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::observation::{Distrust, Observations, unix_micros};
+use crate::queue::progress::StorageProgress;
+use crate::queue::shard::Shard;
 use crate::writer::store::address::Address;
 
+/// Time by which an instance has stopped to be the owner after it last held the lease, in microseconds: a later event
+/// is of its successor.
+const OVERLAP: u64 = 4_000_000;
 /// Interval between two ticks, and so between two signs of life.
 const TICK_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,48 +64,76 @@ pub struct Places {
     pub address: Address,
     /// `KEY_PREFIX`.
     pub prefix: String,
+    /// Folders with the states of instances that have ended, whose disk queues become ours.
+    pub peers: Vec<std::path::PathBuf>,
 }
 
 /// Opens the ledger at startup: reads the state left by the previous process and derives the state of the connections'
 /// topics. Unreadable state is logged and never aborts startup. Redis is read and written only as `gate` permits.
+/// `shards` have what is received and not stored.
 pub async fn open(
     places: Places,
-    plans: &[ConnectionPlan],
+    (plans, shards): (&[ConnectionPlan], &[Shard]),
     gate: LeaseGate,
     observations: &Arc<Observations>,
     log: Logger,
 ) -> GapRecorder {
+    let peers: Vec<Checkpoint> = places
+        .peers
+        .iter()
+        .filter_map(|peer| known(CheckpointStore::new(peer.clone()).read(), None, observations, &log))
+        .collect();
     let checkpoints = places.folder.map(CheckpointStore::new);
     let on_disk = checkpoints
         .as_ref()
         .and_then(|checkpoints| known(checkpoints.read(), Some(checkpoints), observations, &log));
     let has_redis = gate.may_write();
-    let mut in_redis = if has_redis {
-        known(checkpoint_store::read_copy(&places.address, &places.prefix).await, None, observations, &log)
-    } else {
-        None
-    };
+    let mut progress = Progress::default();
+    let mut in_redis = None;
+    if has_redis {
+        let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await;
+        progress.has_met = !matches!(copy, Err(CheckpointError::Redis(_)));
+        in_redis = known(copy, None, observations, &log);
+    }
     let future = in_redis.as_mut().map_or(0, |life| life.hold_back(unix_micros()));
     future_times::note(observations, &log, ("ws:ledger", future), || true);
     let topics: Vec<Vec<String>> =
         plans.iter().map(|plan| plan.topics.iter().map(ToString::to_string).collect()).collect();
-    let Beginning { begun_at, topics, over, waiting, followed, written } =
+    let now = unix_micros();
+    let own = Ours::new(&observations.instance, on_disk.as_ref());
+    let was_succeeded = in_redis.as_ref().is_some_and(|life| !own.is_of(life));
+    let ours = own.clone().with(&peers);
+    let left = in_redis.as_mut().filter(|life| !ours.is_of(life)).map(|life| {
+        life.is_of_another();
+        (life.instance.clone(), life.left_queue())
+    });
+    // what a peer received is not late: it was the owner until now
+    let late = own.late(was_succeeded, if left.is_some() { now } else { own.held_at() + OVERLAP });
+    let on_disk = peers.into_iter().fold(on_disk, |disk, peer| Checkpoint::newest(disk, Some(peer)));
+    let Beginning { begun_at, topics, over, waiting, followed, written, left: mut queues, stored_to } =
         if let Some(life) = Checkpoint::newest(on_disk, in_redis) {
             info!(log, "ledger continued";
                 "instance" => &life.instance, "alive_at" => iso_utc(life.alive_at), "clean" => life.clean,
                 "waiting" => life.waiting.len());
-            life.succeed(&topics, unix_micros())
+            life.succeed(&topics, now)
         } else {
             info!(log, "ledger begun"; "redis" => has_redis);
-            Beginning::first(&topics, unix_micros())
+            Beginning::first(&topics, now)
         };
+    // the queue of another instance is not in ours
+    let stored_to = if left.is_some() { now } else { stored_to.unwrap_or(now) };
+    if let Some((instance, Some(queue))) = left {
+        warn!(log, "disk queue left by another instance"; "instance" => &instance, "events" => queue.events,
+            "from" => iso_utc(queue.from_us));
+        queues.insert(instance, queue);
+    }
     let tracker = GapTracker::new(topics, Arc::clone(observations)).begun_at(begun_at);
+    tracker.set_late(late);
     for gap in over {
         tracker.record(gap);
     }
     let (observations, publisher) =
         (Arc::clone(observations), GapPublisher::new(places.address, &places.prefix));
-    let progress = Progress::default();
     GapRecorder {
         tracker,
         checkpoints,
@@ -105,6 +142,9 @@ pub async fn open(
         waiting,
         followed,
         written,
+        ours,
+        left: queues,
+        stored: StorageProgress::new(shards.to_vec(), stored_to),
         observations,
         log,
         progress,
@@ -119,6 +159,34 @@ pub async fn look(places: Places, now: u64) -> Result<Vec<Covered>, CheckpointEr
     in_redis.as_mut().map(|life| life.hold_back(now));
     let on_disk = on_disk.or_else(|error| if in_redis.is_some() { Ok(None) } else { Err(error) })?;
     Ok(Checkpoint::newest(on_disk, in_redis).map_or_else(Vec::new, |life| life.missing(now)))
+}
+
+/// Returns the last owner on our disk, and the time at which it last held the lease, in Unix microseconds; `None` if
+/// there was none.
+#[must_use]
+pub fn last_owner(folder: &Path) -> Option<(String, u64)> {
+    let life = CheckpointStore::new(folder.to_owned()).read().ok().flatten()?;
+    let held_at = Ours::new("", Some(&life)).held_at();
+    Some((life.instance, held_at))
+}
+
+/// Reads which disk queues of former owners wait for their instances, as the owner has published it, without our own;
+/// `owner` holds the lease. A former owner that nobody has succeeded is among them.
+pub async fn left_queues(places: Places, owner: Option<&str>) -> Result<LeftQueues, CheckpointError> {
+    let on_disk = places.folder.and_then(|folder| CheckpointStore::new(folder).read().ok().flatten());
+    let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await?;
+    let Some(mut life) = copy else { return Ok(LeftQueues::default()) };
+    life.hold_back(unix_micros());
+    let mut left = std::mem::take(&mut life.left);
+    if let Some(queue) = life.left_queue().filter(|queue| queue.events > 0)
+        && owner != Some(life.instance.as_str())
+    {
+        left.insert(life.instance.clone(), queue);
+    }
+    if let Some(ours) = on_disk {
+        left.remove(&ours.instance);
+    }
+    Ok(left)
 }
 
 fn known(

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::gap::{Gap, GapReason, OpenGap};
+use super::left_queue::LeftQueues;
 use crate::observation::cells::{Count, CountsBy, Gauge, unlocked};
 use crate::observation::metric::observed;
 use crate::sync::lock;
@@ -31,6 +32,15 @@ observed! {
         fault: Mutex<Option<String>>,
         /// Gaps not yet written to Redis.
         waiting: Gauge = "uw_ws_gaps_waiting",
+        /// Disk queues of former owners that have not come back.
+        #[serde(skip)]
+        left_queues: Gauge = "uw_ws_left_queues",
+        /// Events known to be in these disk queues.
+        #[serde(skip)]
+        left_events: Gauge = "uw_ws_left_queue_events",
+        /// These disk queues, by the name of the former owner.
+        #[serde(serialize_with = "unlocked")]
+        left: Mutex<LeftQueues>,
     }
 }
 
@@ -78,6 +88,13 @@ impl GapObservation {
             recent.pop_front();
         }
         recent.push_back(gap);
+    }
+
+    /// Publishes the disk queues of former owners.
+    pub fn show_left(&self, left: &LeftQueues) {
+        self.left_queues.set(left.iter().count() as u64);
+        self.left_events.set(left.iter().map(|(_, queue)| queue.events).sum());
+        lock(&self.left).clone_from(left);
     }
 
     /// Publishes the open gaps and the number of gaps waiting for Redis.

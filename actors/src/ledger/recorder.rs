@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use slog::{Logger, error, warn};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
+use uw_websocket_core::time::iso_utc;
 
+use super::checkpoint::succession::{Beginning, Ours};
 use super::checkpoint::{Checkpoint, Followed};
 use super::checkpoint_store::{CheckpointError, CheckpointStore};
 use super::coverage::open_gaps;
 use super::gap::Gap;
+use super::left_queue::{LeftQueues, Unstored};
 use super::publisher::{GapPublisher, PostError, Published};
 use super::queue::GapQueue;
 use super::tracker::GapTracker;
@@ -19,7 +22,8 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::{ChannelObservation, Observations, unix_micros};
+use crate::queue::progress::StorageProgress;
 use crate::writer::store::Identity;
 
 /// Maximum number of gaps written per tick: a backlog is written within seconds without holding up Redis.
@@ -48,6 +52,12 @@ pub struct GapRecorder {
     pub followed: Followed,
     /// Entries confirmed by Redis.
     pub written: Written,
+    /// The processes whose disk queue is ours.
+    pub ours: Ours,
+    /// Queues of other instances that wait on their disks.
+    pub left: LeftQueues,
+    /// Up to when everything received is stored.
+    pub stored: StorageProgress,
     /// The published state.
     pub observations: Arc<Observations>,
     /// The logger.
@@ -59,6 +69,9 @@ pub struct GapRecorder {
 /// The progress of the recorder's work.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// Whether the copy of the state that the previous owner left in Redis was read, which must precede its
+    /// replacement.
+    pub has_met: bool,
     writing: Option<JoinHandle<Result<(), CheckpointError>>>,
     /// The connection, and the server's identity, for which all confirmed entries were verified to be present.
     restored_over: Option<(u64, Identity)>,
@@ -119,7 +132,35 @@ impl GapRecorder {
         life.begun_at = self.tracker.begun_us();
         life.followed.clone_from(&self.followed);
         life.set(tracked.topics, tracked.ending);
+        self.look_at_queues(&mut life);
         life
+    }
+
+    /// Notes in the checkpoint what is stored, and which queues are waited for.
+    fn look_at_queues(&mut self, life: &mut Checkpoint) {
+        let now = life.alive_at;
+        let stored_to = self.stored.look(now, life.clean);
+        let events = self.observations.channels.iter().map(ChannelObservation::pending).sum();
+        life.unstored = Some(Unstored { stored_to, events, on_disk: self.checkpoints.is_some() });
+        if self.tracker.late().is_some_and(|late| stored_to > late.before) {
+            self.tracker.set_late(None);
+            self.ours.is_stored();
+        }
+        if self.tracker.late().is_none() {
+            self.ours.names().for_each(|instance| self.left.remove(instance));
+        }
+        self.tracker.take_back().iter().for_each(|instance| self.left.remove(instance));
+        for (instance, queue) in self.left.give_up(now) {
+            warn!(self.log, "disk queue of another instance given up"; "instance" => instance,
+                "events" => queue.events, "from" => iso_utc(queue.from_us));
+        }
+        self.observations.gaps.show_left(&self.left);
+        life.left.clone_from(&self.left);
+        life.late = self.tracker.late();
+        if self.gate.may_write() {
+            self.ours.holds_the_lease(now);
+        }
+        life.held_at = self.ours.held_at();
     }
 
     /// Saves the checkpoint on disk, with the current queue.
@@ -205,6 +246,10 @@ impl GapRecorder {
             self.restore().await?;
             self.progress.restored_over = server;
         }
+        if !self.progress.has_met {
+            self.meet().await?;
+            life.left.clone_from(&self.left);
+        }
         if self.waiting.needs_ids(AT_ONCE) {
             let last = self.publisher.last_id().await?;
             self.waiting.number(last, AT_ONCE);
@@ -239,6 +284,40 @@ impl GapRecorder {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Reads the copy of the state that could not be read when the term began, and continues it if another instance has
+    /// been the owner.
+    async fn meet(&mut self) -> Result<(), PostError> {
+        let copy = match self.publisher.copy().await {
+            Ok(copy) => copy.filter(|life| !self.ours.is_of(life)),
+            Err(CheckpointError::Redis(text)) => return Err(PostError::Away(text)),
+            Err(error) => {
+                error!(self.log, "state of the ledger not readable"; ErrorChain::new(&error));
+                None
+            }
+        };
+        self.progress.has_met = true;
+        let Some(mut other) = copy else { return Ok(()) };
+        let now = unix_micros();
+        future_times::note(&self.observations, &self.log, ("ws:ledger", other.hold_back(now)), || true);
+        self.tracker.set_late(self.ours.late(true, now));
+        if let Some(queue) = other.left_queue() {
+            self.left.insert(other.instance.clone(), queue);
+        }
+        other.is_of_another();
+        if self.ours.has_state() {
+            // what it missed since lies in the gap that began with our own last sign of life
+            other.leave_topics();
+        }
+        let Beginning { over, waiting, followed, left, .. } = other.succeed(&[], now);
+        for gap in over {
+            self.tracker.record(gap);
+        }
+        self.waiting.append(waiting);
+        self.followed.extend(followed);
+        self.left.extend(left);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::coverage::{Coverage, Covered};
 use super::gap::{Gap, GapReason};
+use super::left_queue::Late;
 use super::losses::Losses;
 use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
@@ -31,6 +32,10 @@ struct Tracking {
     losses: Losses,
     /// Closed gaps.
     ended: GapQueue,
+    /// Which events of the disk queue are late.
+    late: Option<Late>,
+    /// Former owners whose disk queues have come back.
+    back: Vec<String>,
 }
 
 /// The state of the tracker at one moment.
@@ -49,7 +54,13 @@ impl GapTracker {
     #[must_use]
     pub fn new(connections: Vec<Vec<Covered>>, observations: Arc<Observations>) -> GapTracker {
         let coverages = connections.into_iter().map(Coverage::new).collect();
-        let tracked = Tracking { coverages, losses: Losses::default(), ended: GapQueue::default() };
+        let tracked = Tracking {
+            coverages,
+            losses: Losses::default(),
+            ended: GapQueue::default(),
+            late: None,
+            back: Vec::new(),
+        };
         GapTracker { tracked: Arc::new(Mutex::new(tracked)), begun_us: 0, observations }
     }
 
@@ -77,6 +88,27 @@ impl GapTracker {
         for closed in tracked.losses.note(loss, now) {
             tracked.ended.push(closed);
         }
+    }
+
+    /// Sets which events of the disk queue are late.
+    pub fn set_late(&self, late: Option<Late>) {
+        lock(&self.tracked).late = late;
+    }
+
+    /// Returns which events of the disk queue are late; `None` once all of those are stored.
+    #[must_use]
+    pub fn late(&self) -> Option<Late> {
+        lock(&self.tracked).late
+    }
+
+    /// Notes that everything in the disk queue of a former owner is stored.
+    pub fn came_back(&self, instance: String) {
+        lock(&self.tracked).back.push(instance);
+    }
+
+    /// Takes the former owners whose disk queues have come back.
+    pub(super) fn take_back(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.tracked).back)
     }
 
     /// Records a closed gap.

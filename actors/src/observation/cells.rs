@@ -50,6 +50,11 @@ impl Count {
         self.0.add(n);
     }
 
+    /// Adds `n`; returns whether the count was zero.
+    pub fn add_first(&self, n: u64) -> bool {
+        self.0.add(n) == 0
+    }
+
     /// Returns the count.
     #[must_use]
     pub fn get(&self) -> u64 {

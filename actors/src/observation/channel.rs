@@ -84,12 +84,14 @@ observed! {
         pub channel: Channel,
         /// Events read from the feed.
         pub received: Count = "uw_ws_events_received_total",
-        /// Events found in the disk queue at startup.
+        /// Events found in the disk queue at startup, or in that of another instance.
         pub recovered: Count = "uw_ws_events_recovered_total",
         /// Events of which Redis has confirmed every entry.
         pub stored: Count = "uw_ws_events_stored_total",
         /// Events identical, byte for byte, to one received shortly before.
         pub duplicate: Count = "uw_ws_events_duplicate_total",
+        /// Events among the stored ones that were stored behind those of another owner, which had succeeded this one.
+        pub late: Count = "uw_ws_events_late_total",
         /// Events outside the configured targets.
         pub filtered: Count = "uw_ws_events_filtered_total",
         /// Events written to the quarantine file.
@@ -140,6 +142,7 @@ impl ChannelObservation {
             recovered: Count::default(),
             stored: Count::default(),
             duplicate: Count::default(),
+            late: Count::default(),
             filtered: Count::default(),
             quarantined: Count::default(),
             dropped: CountsBy::default(),
@@ -190,6 +193,13 @@ impl ChannelObservation {
         self.spooled.entered.add(events);
         self.recovered.add(events);
         self.next_ordinal.raise_to(last_ordinal.saturating_add(1));
+    }
+
+    /// Counts an event that another instance's disk queue had. Returns its ordinal.
+    pub fn adopt(&self) -> u64 {
+        self.in_memory.entered.add(1);
+        self.recovered.add(1);
+        self.next_ordinal.add(1)
     }
 
     /// Counts events that moved from memory to disk.

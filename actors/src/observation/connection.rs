@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use serde::Serialize;
-use uw_websocket_core::calendar::Products;
+use uw_websocket_core::calendar::{Product, Products};
 use uw_websocket_core::event::{Channel, Topic};
 use uw_websocket_core::labelled;
 
@@ -72,9 +72,9 @@ observed! {
         /// The products whose silence is significant while they trade.
         #[serde(skip)]
         pub watched: Products,
-        /// What the connection joins.
+        /// The channels of the connection with their products, each once.
         #[serde(skip)]
-        pub topics: Vec<Topic>,
+        pub products: Vec<(Channel, Product)>,
         /// The channels of the connection; may contain repetitions.
         #[serde(skip)]
         pub channels: Vec<Channel>,
@@ -95,6 +95,13 @@ fn watched(topics: &[Topic]) -> Products {
     steady.map(Topic::product).collect()
 }
 
+fn products(topics: &[Topic]) -> Vec<(Channel, Product)> {
+    let mut products: Vec<_> = topics.iter().map(|topic| (topic.channel.clone(), topic.product())).collect();
+    products.sort_unstable();
+    products.dedup();
+    products
+}
+
 impl ConnectionObservation {
     pub(super) fn new(name: &str, topics: &[Topic]) -> ConnectionObservation {
         let join =
@@ -102,7 +109,7 @@ impl ConnectionObservation {
         ConnectionObservation {
             name: name.to_owned(),
             watched: watched(topics),
-            topics: topics.to_vec(),
+            products: products(topics),
             channels: topics.iter().map(|topic| topic.channel.clone()).collect(),
             expected: topics.len(),
             joins: Mutex::new(topics.iter().map(join).collect()),

@@ -13,10 +13,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use uw_websocket_core::event::{EntryId, Event};
-use uw_websocket_core::ids::next_id;
 
 use super::batch::{EventBatch, TransactionSize};
-use super::held::{Held, Item, Medium, Stretch};
+use super::held::{Held, Item, Medium, Stretch, raise};
 pub use super::held::{Lent, Position, Span};
 
 /// The next content to lend.
@@ -70,6 +69,11 @@ impl Backlog {
         self.next
     }
 
+    /// Returns the position of the oldest event; that of the next one accepted if there is none.
+    pub(super) fn first(&self) -> Position {
+        self.items.front().map_or(self.next, Item::first)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -89,11 +93,7 @@ impl Backlog {
 
     /// Returns the number of records left; `None` if anything is in memory.
     pub(super) fn left_on_disk(&self) -> Option<u64> {
-        let records = self.items.iter().map(|item| match item {
-            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
-            Item::Batch(_) => None,
-        });
-        records.sum()
+        self.items.iter().map(Item::records_without_copy).sum()
     }
 
     /// Returns the memory of the batches ready to be lent, in bytes.
@@ -382,23 +382,6 @@ impl Backlog {
             (_, item) => self.items.push_back(item),
         }
     }
-}
-
-/// Raises the event's ID in a stream above `last` if necessary; returns the resulting last ID. If no ID is left the
-/// event keeps its own, which Redis rejects.
-fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
-    let Some(destination) =
-        event.route.destinations.iter().position(|destination| &*destination.stream == stream)
-    else {
-        return last;
-    };
-    let own = event.ids.get(destination);
-    if own > last {
-        return own;
-    }
-    let Ok(id) = next_id(last, event.received_us / 1000) else { return last };
-    event.ids.set(destination, id);
-    id
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct EventBatch {
     bytes: usize,
     /// Payload bytes on the wire: each payload once per stream.
     weight: usize,
-    /// Time at which the first event was read.
+    /// Time at which the earliest event was read.
     read_at: ReadAt,
 }
 
@@ -94,8 +94,11 @@ impl EventBatch {
         self.events.len() + next.events.len() <= size.events && self.weight + next.weight <= size.weight
     }
 
-    /// Appends the events of a later batch.
+    /// Appends the events of a later batch, which another connection may have read earlier.
     pub fn absorb(&mut self, mut later: EventBatch) {
+        if later.read_at.unix_us < self.read_at.unix_us {
+            self.read_at = later.read_at;
+        }
         self.events.append(&mut later.events);
         self.bytes += later.bytes;
         self.weight += later.weight;
@@ -115,8 +118,13 @@ impl EventBatch {
     }
 }
 
+/// Memory of a destination with its keys. Routes with one destination are cached and shared; one with several belongs
+/// to its event.
+const DESTINATION_BYTES: usize = 640;
+
 fn bytes_of(event: &Event) -> usize {
-    event.payload.len() + size_of::<Event>()
+    let more = event.route.destinations.len().saturating_sub(1);
+    event.payload.len() + size_of::<Event>() + more * DESTINATION_BYTES
 }
 
 fn weight_of(event: &Event) -> usize {

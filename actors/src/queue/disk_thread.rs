@@ -19,8 +19,9 @@ use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosi
 use super::replica_horizon::ReplicaHorizon;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
+use crate::forgetting;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Observations, lock};
+use crate::observation::{Observations, Table, lock};
 use crate::settings::{Fsync, SpoolSettings};
 
 /// Maximum number of files waiting for sync; a file may be included several times.
@@ -211,7 +212,8 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Acknowledgements { below, last_ids, unspooled } = std::mem::take(&mut *lock(&self.stored));
+        let Acknowledgements { below, last_ids, unspooled, forgotten } =
+            std::mem::take(&mut *lock(&self.stored));
         self.has_unspooled |= !unspooled.is_empty();
         self.spool.note_unspooled(&unspooled);
         if below > 0 {
@@ -219,6 +221,8 @@ impl DiskThread {
             let done = self.spool.acknowledge(below, &last_ids, now);
             self.report(done);
         }
+        let forgotten = forgotten + self.spool.take_forgotten();
+        forgetting::note(&self.observations, &self.log, (Table::LastIds, forgotten));
     }
 
     /// Returns the folder of an empty old queue once its heirs have persisted its last IDs.

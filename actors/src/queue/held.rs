@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use uw_websocket_core::event::{EntryId, Event};
+use uw_websocket_core::ids::next_id;
+
 use super::batch::{EventBatch, TransactionSize};
 
 /// The position of an event in its queue; consecutive over all accepted events, whatever medium they are on.
@@ -70,6 +73,21 @@ impl Item {
         match self {
             Item::Batch(held) => held.record().map(|record| held.stretch(record)),
             Item::OnDisk(stretch) => Some(stretch.clone()),
+        }
+    }
+
+    pub(super) fn first(&self) -> Position {
+        match self {
+            Item::Batch(held) => held.first,
+            Item::OnDisk(stretch) => stretch.first,
+        }
+    }
+
+    /// Returns the number of its records if they are on disk only.
+    pub(super) fn records_without_copy(&self) -> Option<u64> {
+        match self {
+            Item::OnDisk(stretch) => Some(stretch.records.end - stretch.records.start),
+            Item::Batch(_) => None,
         }
     }
 
@@ -147,4 +165,21 @@ impl Stretch {
     pub(super) fn goes_on_in(&self, next: &Stretch) -> bool {
         self.records.end == next.records.start && self.position_of(self.records.end) == next.first
     }
+}
+
+/// Raises the event's ID in a stream above `last` if necessary; returns the resulting last ID. If no ID is left the
+/// event keeps its own, which Redis rejects.
+pub(super) fn raise(event: &mut Event, stream: &str, last: EntryId) -> EntryId {
+    let Some(destination) =
+        event.route.destinations.iter().position(|destination| &*destination.stream == stream)
+    else {
+        return last;
+    };
+    let own = event.ids.get(destination);
+    if own > last {
+        return own;
+    }
+    let Ok(id) = next_id(last, event.received_us / 1000) else { return last };
+    event.ids.set(destination, id);
+    id
 }

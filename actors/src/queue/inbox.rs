@@ -16,6 +16,7 @@ use std::time::Instant;
 use actix::Recipient;
 use tokio::sync::{Notify, watch};
 use uw_websocket_core::event::{Event, ReadAt};
+use uw_websocket_core::tables::share;
 
 use super::batch::{EventBatch, TransactionSize};
 use crate::messages::Delivery;
@@ -31,6 +32,8 @@ const TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Maximum bytes in a lane before its connection stops reading; one chunk of frames may be added.
 const LANE_BYTES: usize = 1024 * 1024;
+/// Maximum bytes in the lanes of all connections to all shards.
+const LANES_BYTES: usize = 16 * 1024 * 1024;
 
 /// The inbox of one shard.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub struct Inbox {
 struct Capacity {
     batches: usize,
     bytes: usize,
+    lane_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -88,11 +92,13 @@ impl Inbox {
         size: TransactionSize,
         observations: Arc<Observations>,
     ) -> Arc<Inbox> {
-        let bytes = CAPACITY_BYTES.min(TOTAL_BYTES / observations.writers.len().max(1));
+        let shards = observations.writers.len();
+        let bytes = CAPACITY_BYTES.min(share(TOTAL_BYTES, shards));
+        let lane_bytes = LANE_BYTES.min(share(LANES_BYTES, shards * connections));
         Arc::new(Inbox {
             shard,
             size,
-            capacity: Capacity { batches: capacity.max(1), bytes },
+            capacity: Capacity { batches: capacity.max(1), bytes, lane_bytes },
             held: Mutex::new(Held {
                 lanes: (0..connections).map(|_| Waiting::default()).collect(),
                 turn: 0,
@@ -135,6 +141,14 @@ impl Inbox {
     pub fn is_exhausted(&self) -> bool {
         let held = lock(&self.held);
         held.is_closed && held.delivered.is_empty() && held.lanes.iter().all(|lane| lane.batches.is_empty())
+    }
+
+    /// Returns the time at which the oldest event in it was read, in Unix microseconds.
+    #[must_use]
+    pub fn oldest_us(&self) -> Option<u64> {
+        let held = lock(&self.held);
+        let waiting = held.lanes.iter().flat_map(|lane| &lane.batches);
+        waiting.chain(&held.delivered).map(|batch| batch.read_at().unix_us).min()
     }
 
     /// Returns the number of batches that a message may announce, which the writer's mailbox must hold.
@@ -293,7 +307,7 @@ impl Lane {
     pub fn has_room(&self) -> bool {
         let held = lock(&self.inbox.held);
         let lane = &held.lanes[self.connection];
-        lane.events < self.inbox.size.events && lane.bytes < LANE_BYTES
+        lane.events < self.inbox.size.events && lane.bytes < self.inbox.capacity.lane_bytes
     }
 
     /// Waits until the lane has room. Cancel safe.

@@ -19,7 +19,7 @@
 //! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
 //! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
 //! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`record_decoder`] and `kept` read records back.
-//! [`folders`] opens all queues at startup, [`generations`] are queues left by other settings, [`losses`] become
+//! [`progress`] tells up to when all is stored. [`folders`] opens all queues at startup, [`generations`] are queues left by other settings, [`losses`] become
 //! gaps, and [`shard`] outlives a writer.
 
 pub mod backlog;
@@ -35,6 +35,7 @@ pub mod inbox;
 mod kept;
 pub mod losses;
 mod persistence;
+pub mod progress;
 pub mod record_decoder;
 pub mod replica_horizon;
 pub mod retirement;

@@ -26,7 +26,7 @@ use super::store::address::Address;
 use super::store::fault::StoreFault;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
-use crate::observation::WriterState;
+use crate::observation::{Outcome, Table, WriterState};
 use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
@@ -157,6 +157,7 @@ impl Committer {
 
     /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
@@ -194,6 +195,7 @@ impl Committer {
     }
 
     async fn try_look(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         if matches!(self.session, RedisSession::Away) {
             self.advance().await?;
         }
@@ -336,8 +338,14 @@ impl Committer {
         observed.latency.observe(lent.batch.read_at().instant.elapsed(), events);
         let streams = &self.reconciler.streams;
         let last_ids = self.work.taken.drain(..).map(|(at, id)| (streams.get(at).key.clone(), id)).collect();
-        queue.ack(lent, |at| put_away.outcome_of(at), last_ids);
-        for loss in losses {
+        let late = std::mem::take(&mut self.reconciler.late);
+        let outcome = |at: usize| match put_away.outcome_of(at) {
+            Outcome::Stored if late.is_double(at) => Outcome::Duplicate,
+            outcome => outcome,
+        };
+        queue.ack(lent, outcome, last_ids);
+        let told = late.told(lent, &self.scope.observations, |at| put_away.is_stored(at));
+        for loss in losses.into_iter().chain(told) {
             self.scope.gaps.note(loss);
         }
         observed.state.set(WriterState::Idle);
@@ -345,7 +353,8 @@ impl Committer {
         if let Some(fault) = self.scope.faults.step() {
             fault.strike().await;
         }
-        self.reconciler.streams.bound();
+        let forgotten = self.reconciler.streams.bound();
+        self.scope.note_forgotten(Table::Streams, forgotten);
     }
 
     fn note_losses(&self, queue: &Queue) {

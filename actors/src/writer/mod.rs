@@ -14,7 +14,9 @@
 pub mod attempt;
 pub mod committer;
 pub mod ingest;
+pub mod late;
 pub mod outage;
+pub mod overlap;
 pub mod poison;
 pub mod reconciler;
 pub mod replicas;

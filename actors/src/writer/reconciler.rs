@@ -12,14 +12,17 @@
 //! Nothing here assumes that two streams are on one server.
 
 use slog::warn;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::next_id;
 use uw_websocket_core::settings::{KeySettings, Retention};
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
+use super::late::LateEvents;
+use super::overlap::Overlap;
 use super::replicas::Replicas;
 use super::restore::{Restorer, last_ids};
 use super::scope::WriterScope;
@@ -29,6 +32,7 @@ use super::store::{EntryStatus, RedisConnection};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
 use crate::fault::{FaultKind, FaultPoint};
+use crate::ledger::left_queue::Late;
 use crate::log_throttle::LogThrottle;
 use crate::queue::Queue;
 use crate::queue::backlog::{Lent, Position};
@@ -56,6 +60,10 @@ pub struct Reconciler {
     /// Events of the shard's own queue before this position may have been written already.
     doubt: Position,
     restorer: Restorer,
+    /// What another instance has stored in our place.
+    overlap: Overlap,
+    /// The late events of the lent batch.
+    pub late: LateEvents,
     passed_ids: LogThrottle,
     /// What replicas have.
     pub replicas: Replicas,
@@ -77,9 +85,11 @@ impl Reconciler {
             replicas: Replicas::new(horizon, has_sentinels, Instant::now()),
             doubt: shard.queue.end(),
             restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
+            streams: Streams::default().bounded(share(MAX_STREAMS, shard.shards)),
             shard,
             keys,
-            streams: Streams::default(),
+            overlap: Overlap::new(Arc::clone(&scope.observations), scope.beat.clone(), scope.log.clone()),
+            late: LateEvents::default(),
             passed_ids: LogThrottle::default(),
             scope,
         }
@@ -98,8 +108,11 @@ impl Reconciler {
     }
 
     /// Records that a lent batch is about to be sent: until it has ended it may be in Redis.
-    pub fn sends(&mut self, lent: &Lent) {
+    pub fn sends(&mut self, lent: &Lent, entries: &[Entry]) {
         self.doubt = self.doubt.max(lent.end());
+        if let Some(late) = self.scope.gaps.late() {
+            self.late.sends(lent, late, entries);
+        }
     }
 
     /// Whether an event may have been written before. Always true for events of earlier processes.
@@ -122,13 +135,26 @@ impl Reconciler {
             return Ok(Placed::Ready(Vec::new(), Vec::new()));
         }
         self.ask_for_unknown(connection, &lent.batch).await?;
-        let Plan { entries, behind } = self.streams.plan(&lent.batch, wanted);
-        if behind.is_empty() {
-            return Ok(Placed::Ready(entries, Vec::new()));
+        let mut plan = self.streams.plan(&lent.batch, &wanted);
+        let mut stored = Vec::new();
+        if !plan.behind.is_empty() {
+            self.scope.faults.reach(FaultPoint::Reconciling).await;
+            stored = self.stored_of(connection, queue, lent, &plan.behind).await?;
         }
-        self.scope.faults.reach(FaultPoint::Reconciling).await;
-        let stored = self.stored_of(connection, queue, lent, &behind).await?;
-        let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
+        if let Some(late) = self.late() {
+            let doubles = self.doubles(connection, (lent, late), &plan, &stored).await?;
+            if !doubles.is_empty() {
+                let wanted =
+                    |at, destination| wanted(at, destination) && !doubles.contains(&(at, destination));
+                plan = self.streams.plan(&lent.batch, wanted);
+            }
+            self.late.found(lent, doubles);
+        }
+        let Plan { entries, behind } = plan;
+        let found: HashSet<(usize, usize)> =
+            stored.iter().map(|entry| (entry.at, entry.destination)).collect();
+        let is_stored = |entry: &Entry| found.contains(&(entry.at, entry.destination));
+        let late: Vec<Entry> = behind.into_iter().filter(|entry| !is_stored(entry)).collect();
         if late.is_empty() {
             let last_ids = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, last_ids));
@@ -145,6 +171,32 @@ impl Reconciler {
             }
         }
         Ok(Placed::Renumbered)
+    }
+
+    /// Returns which events are late; once none is, forgets what they were compared with.
+    fn late(&mut self) -> Option<Late> {
+        let late = self.scope.gaps.late();
+        if late.is_none() && !self.overlap.is_empty() {
+            self.overlap.clear();
+        }
+        late
+    }
+
+    /// Returns the entries, by event and destination, that another instance has stored in our place.
+    async fn doubles(
+        &mut self,
+        connection: &mut RedisConnection,
+        (lent, late): (&Lent, Late),
+        plan: &Plan,
+        stored: &[Entry],
+    ) -> Result<BTreeSet<(usize, usize)>, StoreFault> {
+        self.overlap.read(connection, lent.batch.events(), late).await?;
+        let is_double = |entry: &&Entry| {
+            let (event, destination) = entry.of(&lent.batch);
+            !stored.contains(entry) && self.overlap.has(event, destination, late)
+        };
+        let entries = plan.entries.iter().chain(&plan.behind).filter(is_double);
+        Ok(entries.map(|entry| (entry.at, entry.destination)).collect())
     }
 
     /// Assigns higher IDs to an entry and all later ones of its stream, except stored ones of its batch.

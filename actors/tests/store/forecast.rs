@@ -47,7 +47,9 @@ fn payload(channel: &Channel, n: u64) -> String {
         "news" => format!(
             r#"{{"headline":"US Energy Secretary foresees many more LNG export deals signed, and says so at length, no. {n}","timestamp":"2025-06-11T21:40:56Z","source":"social-media","tickers":["XOM","CVX"],"is_trump_ts":false}}"#
         ),
-        other => panic!("no payload of {other}"),
+        other => {
+            panic!("a payload of {other} of the usual size is missing here, to measure its `entry_bytes`")
+        }
     }
 }
 

@@ -83,14 +83,10 @@ impl Product {
     pub fn next_change(self, unix_ms: u64) -> Option<u64> {
         let is_trading = self.is_trading(unix_ms);
         let days = new_york(unix_ms).0.series(1.day()).take(LONGEST_STRETCH_DAYS);
-        let mut turns: Vec<u64> = days
-            .flat_map(|date| self.hours_of(date))
-            .flatten()
-            .flat_map(|hours| [hours.start, hours.end])
-            .filter(|turn| *turn > unix_ms)
-            .collect();
-        turns.sort_unstable();
-        turns.into_iter().find(|turn| self.is_trading(*turn) != is_trading)
+        // in order, also where hours begin the evening before
+        let turns =
+            days.flat_map(|date| self.hours_of(date)).flatten().flat_map(|hours| [hours.start, hours.end]);
+        turns.filter(|turn| *turn > unix_ms).find(|turn| self.is_trading(*turn) != is_trading)
     }
 
     /// Returns the time of day from which events belong to the next day, if that has a session.

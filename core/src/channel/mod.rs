@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::calendar::Product;
-use crate::calendar::products::Kind;
+use crate::calendar::products::{Kind, Product};
 
 pub use endpoint::Endpoint;
 use spec::ChannelSpec;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::topic::Symbol;
-use crate::calendar::Product;
+use crate::calendar::products::Product;
 use crate::channel::{Endpoint, Frame};
 
 /// One destination in Redis: a stream and the hash of its newest event, for a channel and optionally a symbol.

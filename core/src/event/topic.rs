@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::calendar::Product;
+use crate::calendar::products::Product;
 use crate::channel::Channel;
 
 /// A ticker that is valid as part of a Redis key: 1 to 32 of `A-Z 0-9 . - _ /`.

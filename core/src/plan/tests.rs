@@ -148,7 +148,7 @@ proptest! {
             }
             Err(PlanError::JoinedTwice { .. }) => prop_assert!(false, "no topic has a symbol of its own"),
             Err(PlanError::NoTicker { .. } | PlanError::NoPlainForm { .. }) => {
-                prop_assert!(false, "all of them exist")
+                prop_assert!(false, "all of them exist");
             }
             Err(PlanError::Nothing) => prop_assert!(wanted.is_empty()),
             Err(PlanError::TooManyJoins { .. }) => prop_assert!(wanted.len() > connections * per_connection),

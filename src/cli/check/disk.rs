@@ -36,7 +36,9 @@ pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) ->
         done.send((findings_of(&asked), matches!(look_at_lock(&asked.dir), Err(SpoolError::Held { .. }))))
     });
     if let Ok((findings, is_held)) = findings.recv_timeout(LIMIT) {
-        findings.iter().for_each(|finding| report.add(finding));
+        for finding in &findings {
+            report.add(finding);
+        }
         return Some(is_held);
     }
     report.add(&unusable("folder", format!("the disk does not answer within {LIMIT:?}")));

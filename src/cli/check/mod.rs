@@ -7,6 +7,7 @@ mod disk;
 mod feed;
 mod http;
 mod plan;
+mod queues;
 mod redis;
 mod report;
 mod state;
@@ -66,6 +67,7 @@ async fn look<W: Write>(
     report_settings(settings, &mut report);
     plan::subscriptions(&ways.plans, &actors.plan, &mut report);
     let seen = redis::look(actors, ways, &mut report).await;
+    queues::look(actors, ways, &seen.owner, &mut report).await;
     let forecast = Forecast::new(&actors.plan, &actors.keys, actors.retention, &seen.measured);
     plan::memory(&forecast, actors.retention, &mut report);
     if let Some(state) = &seen.state {

@@ -14,8 +14,8 @@ use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
-use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
+use crate::streams::{page_size, too_large};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// Number of streams whose next pages are read per query.
@@ -50,7 +50,9 @@ impl Source {
             patterns => patterns.to_vec(),
         };
         let there = link.streams(&self.prefix).await?;
-        doubts(&self.wanted.channels, planned, &there, false).iter().for_each(|doubt| (self.tell)(doubt));
+        for doubt in doubts(&self.wanted.channels, planned, &there, false) {
+            (self.tell)(&doubt);
+        }
         let mut names = choose(&patterns, &there);
         let symbols = &self.wanted.symbols;
         let is_wanted = |symbol: &str| symbols.is_empty() || symbols.iter().any(|one| one.as_str() == symbol);
@@ -132,8 +134,11 @@ impl Reading {
                     place.key
                 ));
             }
-            let has_more = page.entries.len() >= count;
-            self.merge.supply(*lane, page.entries, has_more);
+            self.merge.supply(*lane, page.entries, page.has_more);
+            if let Some(id) = page.too_large {
+                (self.source.tell)(&too_large(&place.key, id));
+                self.merge.pass(*lane, id);
+            }
         }
         Ok(())
     }

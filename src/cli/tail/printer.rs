@@ -12,7 +12,7 @@ use regex_lite::Regex;
 use serde::Serialize;
 use serde_json::Value;
 use uw_websocket_actors::ledger::gap::Gap;
-use uw_websocket_core::event::EntryId;
+use uw_websocket_core::event::{Channel, EntryId, Family};
 
 use super::cells;
 use super::line::Line;
@@ -130,7 +130,7 @@ fn text<'e>(payload: &'e Payload<'e>) -> Cow<'e, str> {
 fn line(name: &StreamName, id: EntryId, content: &Content, text: &str, zone: &TimeZone) -> Line {
     let mut line = Line::default();
     line.left(FAINT, &moment(id.ms, zone), 0);
-    line.left(colour(name.channel()), name.channel(), CHANNEL);
+    line.left(colour(name), name.channel(), CHANNEL);
     match (name, content) {
         (StreamName::Gaps, Content::Fields(fields)) => {
             if let Some(gap) = Gap::of_fields(fields) {
@@ -171,15 +171,26 @@ fn moment(unix_ms: u64, zone: &TimeZone) -> String {
     at.strftime("%m-%d %H:%M:%S%.3f").to_string()
 }
 
-fn colour(channel: &str) -> Style {
-    let colour = match channel {
-        "flow-alerts" => AnsiColor::Magenta,
-        "option_trades" => AnsiColor::Cyan,
-        "price" => AnsiColor::Blue,
-        "gex" | "gex_strike" | "gex_strike_expiry" => AnsiColor::Green,
-        "news" => AnsiColor::Yellow,
-        "gaps" => AnsiColor::Red,
-        _ => AnsiColor::White,
+/// Returns the colour of a channel: that of its family, or else of its place in the table; white if it is not there.
+fn colour(name: &StreamName) -> Style {
+    const OTHERS: [AnsiColor; 5] = [
+        AnsiColor::BrightMagenta,
+        AnsiColor::BrightCyan,
+        AnsiColor::BrightBlue,
+        AnsiColor::BrightGreen,
+        AnsiColor::BrightYellow,
+    ];
+    let StreamName::Events(topic) = name else { return AnsiColor::Red.on_default() };
+    let colour = match topic.channel.family() {
+        Family::Flow => AnsiColor::Magenta,
+        Family::Trades => AnsiColor::Cyan,
+        Family::Prices => AnsiColor::Blue,
+        Family::Gex => AnsiColor::Green,
+        Family::News => AnsiColor::Yellow,
+        Family::Other => {
+            let place = Channel::known().position(|known| known == topic.channel);
+            place.map_or(AnsiColor::White, |place| OTHERS[place % OTHERS.len()])
+        }
     };
     colour.on_default()
 }
@@ -238,6 +249,14 @@ mod tests {
         }
         let fields = Content::Fields(vec![("by".into(), "hand".into())]);
         check(false, "gaps", &fields, "05-16 18:19:53.123  gaps               {\"by\":\"hand\"}");
+    }
+
+    #[test]
+    fn every_channel_of_the_table_has_a_colour_and_another_one_is_white() {
+        let of = |name: &str| colour(&StreamName::parse(name).unwrap());
+        let white = AnsiColor::White.on_default();
+        assert!(Channel::known().all(|channel| of(channel.name()) != white));
+        assert_eq!(of("a_channel_of_tomorrow:SPY"), white);
     }
 
     #[test]

@@ -221,21 +221,28 @@ const spool = new Table(
     { head: 'Shard', cell: (writer) => `${writer.shard}` },
     { head: 'Waiting', number: true, cell: ({ spool }) => count(spool.events) },
     { head: 'On disk', number: true, cell: ({ spool }) => bytes(spool.bytes) },
-    { head: 'Limit', number: true, cell: ({ spool }) => (spool.limit_bytes > 0 ? bytes(spool.limit_bytes) : UNKNOWN) },
     { head: 'Oldest', number: true, cell: ({ spool }) => age(spool.oldest_seconds) },
     { head: 'Empty in', number: true, cell: emptyIn },
   ],
-  { key: (writer) => writer.shard, notes: ({ spool }) => (spool.error ? [{ mark: 'bad', text: spool.error }] : []) },
+  { key: (writer) => writer.shard, notes: spoolNotes },
 );
 
 /** Events that wait for less than this are on their way; there is no backlog to speak of. */
 const ON_THEIR_WAY_SECONDS = 5;
 
-function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds, full_seconds: full } }) {
+function emptyIn({ spool: { events, oldest_seconds: oldest, drain_seconds: seconds } }) {
   if (events === 0) return 'empty';
   if (oldest < ON_THEIR_WAY_SECONDS) return 'keeps up';
-  if (seconds !== null) return span(seconds);
-  return full === null ? 'not draining' : { text: `full in ${span(full)}`, mark: 'warn' };
+  return seconds === null ? 'not draining' : span(seconds);
+}
+
+function spoolNotes({ spool: { error, oldest_seconds: oldest, full_seconds: full, limit_bytes: limit } }) {
+  const notes = [];
+  if (error) notes.push({ mark: 'bad', text: error });
+  if (full !== null && oldest >= ON_THEIR_WAY_SECONDS) {
+    notes.push({ mark: 'warn', text: `at ${bytes(limit)} it is full: in ${span(full)} at this pace` });
+  }
+  return notes;
 }
 
 export function showWriters(status) {

@@ -59,6 +59,16 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
       topics,
     );
   }
+  const left = Object.entries(gaps.left);
+  if (left.length > 0) {
+    const events = left.reduce((total, [, queue]) => total + queue.events, 0);
+    add(
+      'the disk queue of another instance is waiting',
+      `At least ${plural(events, 'event')} on the disk of:`,
+      'Start that instance again with its SPOOL_DIR: its events are then stored as late.',
+      left.map(([instance]) => instance),
+    );
+  }
   const { max_bytes: max, forecast_bytes: forecast } = redis;
   if (max > 0 && forecast > max) {
     add(

@@ -12,7 +12,7 @@ use crate::fixtures::observations;
 use uw_websocket_core::fixtures::{RECEIVED_US, keys, read_at};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
-const CHANNELS: [&str; 4] = ["price", "news", "gex_strike", "gex_strike_expiry"];
+const CHANNELS: [&str; 5] = ["price", "news", "gex_strike", "gex_strike_expiry", "option_trades"];
 
 /// Collects log records as text: the message and its values.
 #[derive(Clone, Default)]
@@ -215,6 +215,15 @@ fn an_event_for_no_target_is_received_and_filtered() {
     assert!(matches!(world.take(r#"["price:AAPL",{"close":"1"}]"#), Decoded::Filtered));
     let price = &world.observations.channels[0];
     assert_eq!((price.received.get(), price.filtered.get(), price.pending()), (1, 1, 0));
+}
+
+#[test]
+fn a_cancelled_trade_is_an_event_like_any_other() {
+    let mut world = World::new();
+    let trade = r#"{"id":"a4dc6020","underlying_symbol":"SPY","canceled":true}"#;
+    let event = world.event(&format!(r#"["option_trades:SPY",{trade}]"#));
+    assert_eq!(&event.payload[..], trade.as_bytes());
+    assert_eq!(event.route.destinations[0].stream.as_ref(), "uw:ws:option_trades:SPY");
 }
 
 #[test]

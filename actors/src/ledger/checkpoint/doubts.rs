@@ -2,6 +2,7 @@
 
 use uw_websocket_core::time::hold_back;
 
+use super::super::left_queue::MAX_LEFT;
 use super::{Checkpoint, Kept, LifeError};
 
 /// Maximum length of the name of an instance or a topic; ours have a few dozen bytes.
@@ -18,6 +19,10 @@ impl Checkpoint {
         if self.topics.len() > MAX_TOPICS || self.topics.keys().any(|topic| topic.len() > MAX_NAME) {
             return Err(LifeError::Foreign("it has more topics than can be joined, or longer ones"));
         }
+        let left = self.left.iter();
+        if left.clone().count() > MAX_LEFT || left.into_iter().any(|(name, _)| name.len() > MAX_NAME) {
+            return Err(LifeError::Foreign("it names more queues than instances can leave, or longer names"));
+        }
         Ok(self)
     }
 
@@ -32,6 +37,14 @@ impl Checkpoint {
             if let Kept::Missing { since, .. } = kept {
                 hold(since);
             }
+        }
+        hold(&mut self.held_at);
+        if let Some(unstored) = &mut self.unstored {
+            hold(&mut unstored.stored_to);
+        }
+        for queue in self.left.queues_mut() {
+            hold(&mut queue.from_us);
+            hold(&mut queue.to_us);
         }
         for gap in self.ending.iter_mut().chain(self.waiting.gaps_mut()) {
             hold(&mut gap.from_us);

@@ -1,6 +1,8 @@
 //! The state of a process, and what the next one makes of it.
 
+use super::succession::{Beginning, DEAD_AFTER, MAX_FOLLOWED, Ours, new};
 use super::*;
+use crate::ledger::gap::family_of;
 use uw_websocket_core::event::Family;
 
 fn life(instance: &str, alive_at: u64) -> Checkpoint {
@@ -135,4 +137,52 @@ fn a_document_that_is_damaged_or_newer_is_refused() {
     }
     assert!(matches!(Checkpoint::parse(br#"{"format":2,"what":"ever"}"#), Err(LifeError::Newer(2))));
     assert!(matches!(Checkpoint::parse(&[0; 4096]), Err(LifeError::Damaged(_))));
+}
+
+fn unstored(stored_to: u64, events: u64) -> Unstored {
+    Unstored { stored_to, events, on_disk: true }
+}
+
+#[test]
+fn what_another_instance_had_not_stored_is_missing_and_waits_on_its_disk() {
+    let plan = [names(&["price:SPY"]), names(&["gex:SPY"])];
+    let begin = |is_of_another: bool, stored_to| {
+        let mut life = Checkpoint { unstored: Some(unstored(stored_to, 7)), ..life("a", 9) };
+        life = Checkpoint::parse(&life.to_json().unwrap()).unwrap();
+        if is_of_another {
+            life.is_of_another();
+        }
+        let topics = life.succeed(&plan, 20).topics.concat();
+        outline(&topics).iter().map(|(_, since)| since.unwrap().0).collect::<Vec<_>>()
+    };
+    assert_eq!(begin(false, 2), [9, 3]);
+    assert_eq!(begin(true, 2), [2, 2]);
+    assert_eq!(begin(true, 5), [5, 3]);
+    assert_eq!(begin(true, 30), [9, 3], "no later than the last sign of life");
+}
+
+#[test]
+fn a_queue_is_left_by_whom_had_events_or_died() {
+    for (unstored, clean, expected) in [
+        (None, false, None),
+        (Some(unstored(5, 0)), true, None),
+        (Some(unstored(5, 0)), false, Some(0)),
+        (Some(unstored(5, 3)), true, Some(3)),
+        (Some(Unstored { stored_to: 5, events: 3, on_disk: false }), false, None),
+    ] {
+        let life = Checkpoint { clean, unstored, ..life("a", 9) };
+        assert_eq!(life.left_queue().map(|queue| queue.events), expected, "{unstored:?}, {clean}");
+    }
+}
+
+#[test]
+fn events_are_late_if_another_instance_was_the_owner_since() {
+    let ours = Ours::new("b", Some(&Checkpoint { held_at: 7, ..life("a", 9) }));
+    assert!(ours.is_of(&life("a", 1)) && ours.is_of(&life("b", 1)) && !ours.is_of(&life("c", 1)));
+    assert_eq!(ours.late(false, 20), None);
+    assert_eq!(ours.late(true, 20), Some(Late { before: 20, since: 7 }));
+    let late = Some(Late { before: 6, since: 4 });
+    let ours = Ours::new("b", Some(&Checkpoint { late, ..life("a", 9) }));
+    assert_eq!(ours.late(false, 20), late, "a restart in the middle");
+    assert_eq!(ours.late(true, 20), Some(Late { before: 20, since: 4 }));
 }

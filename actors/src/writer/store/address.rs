@@ -44,7 +44,7 @@ impl Address {
         match SentinelUrl::parse(url) {
             None => Ok(Address::Single(Arc::new(Endpoint::new(url, pem)?))),
             Some(url) => {
-                let url = url.map_err(AddressError::Url)?;
+                let url = url.map_err(AddressError::Sentinel)?;
                 Ok(Address::Sentinel(Arc::new(Sentinels::new(&url, pem)?)))
             }
         }

@@ -5,10 +5,12 @@
 
 pub mod address;
 mod connection;
+pub mod digests;
 pub mod fault;
 pub mod guard;
 pub mod link;
 mod lookup;
+pub mod pages;
 pub mod replication;
 pub mod resp;
 pub mod sentinel;
@@ -49,14 +51,25 @@ impl Store {
 
     /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
-        let present = self.connection.take().filter(RedisConnection::is_usable);
-        let connection = if let Some(connection) = present {
-            connection
-        } else {
-            self.generation += 1;
-            RedisConnection::open(&self.address, &self.beat).await?
+        let mut present = self.connection.take();
+        let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
+        let connection = match present.filter(|_| is_usable) {
+            Some(present) => present,
+            None => {
+                self.generation += 1;
+                RedisConnection::open(&self.address, &self.beat).await?
+            }
         };
         Ok(self.connection.insert(connection))
+    }
+
+    /// Verifies under Sentinel that the present connection leads to the master; otherwise the next query opens another.
+    /// For queries alone: whoever writes relies on the watch.
+    pub async fn verify(&self) -> Result<(), StoreFault> {
+        if self.address.sentinels().is_some() {
+            self.address.locate().await?;
+        }
+        Ok(())
     }
 
     /// Returns the number of the present connection, or of a new one: on another, another Redis may respond, or the
@@ -64,6 +77,11 @@ impl Store {
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
+    }
+
+    /// Sends a query over a connection of its own and returns the first string of its reply, which may have any size.
+    pub async fn first_text(&mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        RedisConnection::open(&self.address, &self.beat).await?.first_text(question).await
     }
 
     /// Sends queries over the present connection, or a new one.

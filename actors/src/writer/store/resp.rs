@@ -74,6 +74,13 @@ impl Commands {
         self
     }
 
+    /// Adds the commands of another query; its bound is not adopted.
+    pub fn append(&mut self, other: &Commands) -> &mut Self {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.count += other.count;
+        self
+    }
+
     /// Adds a complete command.
     pub fn command(&mut self, args: &[&[u8]]) -> &mut Self {
         self.begin(args.len());
@@ -198,6 +205,21 @@ pub fn parse(buffer: &[u8], bound: Bound) -> Result<Option<(Reply<'_>, usize)>, 
         None if buffer.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
         None => Ok(None),
     }
+}
+
+/// Returns the first string in the beginning of a reply; `None` if there is none.
+pub fn first_text(beginning: &[u8]) -> Result<Option<String>, BadReply> {
+    let mut rest = beginning;
+    loop {
+        let start = rest;
+        let Some(line) = take_line(&mut rest)? else { return Ok(None) };
+        match line.first() {
+            Some(b'*') => {}
+            Some(b'$') => break,
+            _ => return Err(BadReply::at(start)),
+        }
+    }
+    Ok(take_line(&mut rest)?.map(|text| String::from_utf8_lossy(text).into_owned()))
 }
 
 fn parse_one<'b>(
@@ -347,6 +369,9 @@ mod tests {
             "HTTP/1.1 400 Bad Request\r\n",
             "$x\r\n",
             "$-2\r\n",
+            "*-2\r\n",
+            "$-9223372036854775808\r\n",
+            "*-9223372036854775808\r\n",
             "\r\n",
             "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
         ] {

@@ -49,6 +49,22 @@ fn an_event_becomes_a_row_of_rest() {
 }
 
 #[test]
+fn the_issue_type_is_in_rests_rows_only() {
+    let rests = sample().replacen('{', r#"{"issue_type":"ETF","#, 1);
+    let issue_types = |alerts: &Alerts| -> Vec<Option<String>> {
+        let of = |row: &str| Object::parse(row).unwrap().text("issue_type").map(Into::into);
+        alerts.shown().map(of).collect()
+    };
+    let mut alerts = alerts(&[]);
+    alerts.add(FLOW_ALERT_EVENT, came_at(us("2025-10-03T20:13:12Z"))).unwrap();
+    add(&mut alerts, &event(7, 1_000), 1_000);
+    assert_eq!(issue_types(&alerts), [None, None]);
+    // REST's own row wins, and the alert that it lacks stays as it is
+    alerts.rebase(&[&rests]).unwrap();
+    assert_eq!(issue_types(&alerts), [None, Some("ETF".to_owned())]);
+}
+
+#[test]
 fn an_event_says_what_rest_says_but_for_what_the_feed_has_not() {
     let mut alerts = alerts(&[]);
     alerts.add(FLOW_ALERT_EVENT, came_at(us("2025-10-03T20:13:12Z"))).unwrap();
