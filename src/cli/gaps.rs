@@ -136,7 +136,11 @@ impl From<PostError> for Stop {
 impl From<CheckpointError> for Stop {
     fn from(error: CheckpointError) -> Stop {
         let text = ErrorChain::new(&error).to_string();
-        if matches!(error, CheckpointError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
+        if matches!(error, CheckpointError::Redis(_) | CheckpointError::Refused(_)) {
+            Stop::Redis(text)
+        } else {
+            Stop::State(text)
+        }
     }
 }
 

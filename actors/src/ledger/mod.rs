@@ -129,6 +129,7 @@ pub async fn open(
     }
     let tracker = GapTracker::new(topics, Arc::clone(observations)).begun_at(begun_at);
     tracker.set_late(late);
+    tracker.set_knows_late(progress.has_met);
     for gap in over {
         tracker.record(gap);
     }

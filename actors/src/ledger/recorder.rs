@@ -91,7 +91,7 @@ impl GapRecorder {
         }
         let mut life = self.look(now, false);
         self.keep(&mut life, DISK_PATIENCE).await;
-        if self.progress.rest > 0 {
+        if self.progress.rest > 0 && self.progress.has_met {
             self.progress.rest -= 1;
         } else if !matches!(timeout(REDIS_PATIENCE, self.write(&mut life)).await, Ok(true)) {
             self.progress.rest = REDIS_REST;
@@ -248,6 +248,8 @@ impl GapRecorder {
         }
         if !self.progress.has_met {
             self.meet().await?;
+            self.progress.has_met = true;
+            self.tracker.set_knows_late(true);
             life.left.clone_from(&self.left);
         }
         if self.waiting.needs_ids(AT_ONCE) {
@@ -298,7 +300,6 @@ impl GapRecorder {
                 None
             }
         };
-        self.progress.has_met = true;
         let Some(mut other) = copy else { return Ok(()) };
         let now = unix_micros();
         future_times::note(&self.observations, &self.log, ("ws:ledger", other.hold_back(now)), || true);

@@ -216,9 +216,10 @@ impl Restorer {
                     // its retention ended before it was read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
-                let more = match kept.is_complete() {
-                    true => None,
-                    false => Some(self.shortened_of(connection, &batches, shortened).await?),
+                let more = if kept.is_complete() {
+                    None
+                } else {
+                    Some(self.shortened_of(connection, &batches, shortened).await?)
                 };
                 let shortened = more.as_ref().unwrap_or(shortened);
                 self.scope.note_forgotten(Table::Streams, streams.bound());
