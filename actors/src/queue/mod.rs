@@ -39,6 +39,7 @@ pub mod losses;
 mod persistence;
 pub mod progress;
 pub mod record_decoder;
+pub mod replica_horizon;
 pub mod retirement;
 pub mod shard;
 mod shared;

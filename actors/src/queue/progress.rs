@@ -96,6 +96,7 @@ mod tests {
             suspects: Arc::default(),
             restoring: Arc::default(),
             learnt: Arc::default(),
+            replicated: Arc::default(),
         }
     }
 
