@@ -94,6 +94,7 @@ mod tests {
             generations: Generations::default(),
             quarantine: Arc::new(Mutex::new(Quarantine::new("nowhere".as_ref()))),
             suspects: Arc::default(),
+            replicated: Arc::default(),
             restoring: Arc::default(),
             learnt: Arc::default(),
             replicated: Arc::default(),
