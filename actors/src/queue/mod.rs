@@ -22,6 +22,7 @@
 //! [`progress`] tells up to when all is stored. [`folders`] opens all queues at startup, [`generations`] are queues left by other settings, [`losses`] become
 //! gaps, and [`shard`] outlives a writer.
 
+mod adoption;
 pub mod backlog;
 pub mod batch;
 pub mod books;
