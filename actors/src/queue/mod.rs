@@ -23,6 +23,7 @@
 //! startup, [`generations`] are queues left by other settings, [`losses`] become
 //! gaps, and [`shard`] outlives a writer.
 
+mod adoption;
 pub mod archiving;
 pub mod backlog;
 pub mod batch;
