@@ -11,7 +11,8 @@ use tokio::time::interval;
 use uw_websocket_actors::handover::offer::Offers;
 use uw_websocket_actors::lease::Role;
 use uw_websocket_actors::lease::gate::LeaseGate;
-use uw_websocket_actors::observation::{Observations, lock};
+use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;

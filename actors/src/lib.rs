@@ -9,6 +9,7 @@
 //! A connection splits frames and routes their events into the inbox of a shard, its writer takes them over into the shard's
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
+pub mod archive;
 pub mod connection;
 pub mod messages;
 pub mod queue;
@@ -37,9 +38,9 @@ mod glob;
 pub mod log_throttle;
 pub mod redis_pool;
 pub mod redis_url;
-mod skew;
-mod sync;
+pub mod sync;
 pub mod tls;
+pub mod wall_clock;
 
 #[cfg(test)]
 mod fixtures;

@@ -6,6 +6,7 @@
 //! A value is declared once, in the struct of its part of the service, from which metrics, their documentation and the
 //! status are derived, see [`Metric`].
 
+mod archive;
 pub(crate) mod cells;
 mod channel;
 mod connection;
@@ -29,11 +30,11 @@ use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
 use crate::ledger::observed::GapObservation;
+use crate::sync::lock;
 use cells::unlocked;
 use metric::observed;
 
-pub use crate::skew::unix_micros;
-pub use crate::sync::lock;
+pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
@@ -97,6 +98,9 @@ observed! {
         /// The janitor.
         #[serde(skip)]
         pub janitor: JanitorObservation,
+        /// The archive.
+        #[serde(skip)]
+        pub archive: ArchiveObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
         /// The HTTP side.
@@ -147,6 +151,7 @@ impl Observations {
             lease: LeaseObservation::default(),
             redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
+            archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
             http: HttpObservation::default(),
             supervisor_round_at: Mutex::new(Instant::now()),

@@ -12,7 +12,7 @@ use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
@@ -123,7 +123,11 @@ impl From<PostError> for Stop {
 impl From<CheckpointError> for Stop {
     fn from(error: CheckpointError) -> Stop {
         let text = ErrorChain::new(&error).to_string();
-        if matches!(error, CheckpointError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
+        if matches!(error, CheckpointError::Redis(_) | CheckpointError::Refused(_)) {
+            Stop::Redis(text)
+        } else {
+            Stop::State(text)
+        }
     }
 }
 

@@ -208,8 +208,12 @@ impl Link {
         for word in [b"XREAD", b"COUNT", limit.as_bytes(), b"BLOCK", block.as_bytes(), b"STREAMS"] {
             question.arg(word);
         }
-        places.iter().for_each(|place| _ = question.arg(place.key.as_bytes()));
-        places.iter().for_each(|place| _ = question.arg(place.after.to_string().as_bytes()));
+        for place in places {
+            question.arg(place.key.as_bytes());
+        }
+        for place in places {
+            question.arg(place.after.to_string().as_bytes());
+        }
         question.expect(Bound { bytes: 4 * MAX_ENTRY, items: 1024 * 1024 });
         let mut arrived = Ok(Vec::new());
         let answered = self

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use uw_websocket::http::metrics::{FAMILIES, MetricKind};
-use uw_websocket_actors::observation::{ConnectionState, DropReason, lock};
+use uw_websocket_actors::observation::{ConnectionState, DropReason};
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::feed::envelope::Rejection;
 
 use super::{get, in_order, start};
@@ -135,6 +136,7 @@ fn every_series_belongs_to_a_described_family() {
     let observations = in_order();
     observations.count_restart("flow");
     observations.channels[0].last_event_at.set_now();
+    observations.archive.is_on.set(true);
     let side = start(&observations);
     let answer = get(&side, "/metrics");
     for family in FAMILIES.iter() {

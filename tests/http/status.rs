@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{
-    ConnectionState, DropReason, LeaseState, RedisFacts, WriterState, lock, unix_micros,
-};
+use uw_websocket_actors::observation::{ConnectionState, DropReason, LeaseState, RedisFacts, WriterState};
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 
 use uw_websocket::http::readiness::ReasonCode;
 
@@ -76,7 +76,7 @@ fn status_shows_the_observations() {
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
-    assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
+    assert_eq!(status["lease"], json!({"state": "held", "owner": null, "last_error": null}));
 }
 
 #[test]

@@ -89,10 +89,10 @@ fn one_off(world: &mut World) {
 /// Headlines about as many symbols as an event may have streams, each of them new.
 fn headlines(world: &mut World) {
     let headline = |n: u64| {
-        let tickers: Vec<String> = (0..64).map(|at| format!("\"N{}\"", n * 64 + at)).collect();
+        let tickers: Vec<String> = (0..254).map(|at| format!("\"N{}\"", n * 254 + at)).collect();
         format!(r#"{{"headline":"{n}","tickers":[{}]}}"#, tickers.join(","))
     };
-    world.send("news", (0..1_000).map(headline));
+    world.send("news", (0..300).map(headline));
 }
 
 /// The largest events that are accepted.
@@ -165,7 +165,7 @@ fn all_hostile_kinds_together_stay_within_the_memory_that_is_promised() {
     let attack = Attack::begin(http.strip_prefix("http://").unwrap());
     world.meet("http clients", |_| {});
     world.meet("one-off symbols", one_off);
-    world.meet("headlines of 64 new symbols", headlines);
+    world.meet("headlines of 254 new symbols", headlines);
     world.meet("events of 4 MiB", large);
     world.meet("strikes without end", strikes);
     world.meet("frames that are no events", malformed);

@@ -16,8 +16,8 @@ use uw_websocket_core::tables::MAX_STREAMS;
 
 use super::adoption::{AdoptedIds, Heir};
 use crate::error_chain::ErrorChain;
-use crate::observation::lock;
 use crate::queue::losses;
+use crate::sync::lock;
 
 /// Maximum number of events per read.
 const READ_EVENTS: usize = 1024;

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use uw_websocket_core::labelled::Labelled;
 use uw_websocket_core::time::iso_utc;
 
-use crate::skew::unix_micros;
 use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// An atomic number; a clone is independent and has the same value.
 #[derive(Debug, Default)]

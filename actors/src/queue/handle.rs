@@ -24,8 +24,9 @@ use super::record_decoder::RecordDecoder;
 use super::shared::{Next, Shared, State, Supply, Transit};
 use super::stored::{Stored, StoredStreams};
 use crate::ledger::gap::Gap;
-use crate::observation::{DropReason, Observations, Outcome, Place, Table, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place, Table};
 use crate::settings::SpoolSettings;
+use crate::sync::lock;
 
 /// A queue; cheap to clone. Its methods may be called from any thread, but only one writer at a time may append,
 /// and only one may peek and acknowledge.
@@ -376,6 +377,9 @@ impl Queue {
         shared.note_forgotten(state);
         if let Some(disk) = shared.disk() {
             let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
+            if disk.is_archived() {
+                shared.note_unarchived(disk, record, &batch, &outcome);
+            }
             match record {
                 Some(record) => disk.acknowledge(record + batch.len() as u64, names),
                 // never on disk, so a loss in Redis cannot be rewritten from there; that has to be known

@@ -20,7 +20,8 @@ use uw_websocket_core::tables::share;
 
 use super::batch::{EventBatch, TransactionSize};
 use crate::messages::Delivery;
-use crate::observation::{Observations, WriterObservation, lock};
+use crate::observation::{Observations, WriterObservation};
+use crate::sync::lock;
 
 /// Maximum delivered bytes, whatever the number of batches: four times the largest wave of gex rows seen (4 000
 /// rows of 1 KiB).

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::batch::EventBatch;
 use super::disk::{Disk, DiskError, DiskPosition};
 use super::record_decoder::RecordDecoder;
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// Maximum number of events per read: several transactions, so that Redis need not wait for each.
 const READ_EVENTS: usize = 1024;

@@ -7,7 +7,8 @@ use uw_websocket_core::event::{Channel, Family};
 use uw_websocket_core::spool::Damage;
 
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::{DropReason, Observations, Outcome, Place, unix_micros};
+use crate::observation::{DropReason, Observations, Outcome, Place};
+use crate::wall_clock::unix_micros;
 
 /// Returns the gaps of dropped events by channel.
 pub fn of_channels(
@@ -22,6 +23,22 @@ pub fn of_channels(
         DropReason::Shutdown => GapReason::Shutdown,
         DropReason::Crash => GapReason::Crash,
     };
+    of_reason(channels, between, reason)
+}
+
+/// Returns the gaps of the archive by channel.
+pub fn of_archive(
+    channels: impl IntoIterator<Item = (String, u64)>,
+    between: (u64, u64),
+) -> impl Iterator<Item = Gap> {
+    of_reason(channels, between, GapReason::ArchiveSkipped)
+}
+
+fn of_reason(
+    channels: impl IntoIterator<Item = (String, u64)>,
+    between: (u64, u64),
+    reason: GapReason,
+) -> impl Iterator<Item = Gap> {
     channels.into_iter().map(move |(channel, events)| {
         Gap::new(family_of(&channel), vec![channel], between, reason).with_events(events)
     })

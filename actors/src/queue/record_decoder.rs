@@ -15,7 +15,8 @@ use uw_websocket_core::spool::Record;
 use uw_websocket_core::tables::{MAX_ROUTES, share};
 
 use super::batch::{EventBatch, TransactionSize};
-use crate::observation::{Observations, unix_micros};
+use crate::observation::Observations;
+use crate::wall_clock::unix_micros;
 
 /// Maximum number of destinations of a cached route: a full stream and a symbol. Routes with more are as many as the
 /// combinations of symbols.

@@ -34,16 +34,11 @@ impl StoredStreams {
     /// Records a stored entry; one not `kept` on a disk cannot be rewritten. `next_record` is above all records of the
     /// queue.
     pub(super) fn note(&mut self, stream: &Arc<str>, id: EntryId, is_kept: bool, next_record: u64) {
-        let stored = match self.streams.get_mut(stream) {
-            Some(stored) => stored,
-            None => {
-                if self.streams.len() >= self.max {
-                    self.forgotten += keep_highest(&mut self.streams, self.max / 2, |stored| stored.last);
-                    self.incomplete_below = next_record;
-                }
-                self.streams.entry(Arc::clone(stream)).or_default()
-            }
-        };
+        if self.streams.len() >= self.max && !self.streams.contains_key(stream) {
+            self.forgotten += keep_highest(&mut self.streams, self.max / 2, |stored| stored.last);
+            self.incomplete_below = next_record;
+        }
+        let stored = self.streams.entry(Arc::clone(stream)).or_default();
         stored.last = stored.last.max(id);
         if !is_kept {
             stored.unspooled = stored.unspooled.max(id);

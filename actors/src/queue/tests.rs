@@ -24,8 +24,9 @@ use super::inbox::Inbox;
 use super::shared::WRITTEN_AT_END;
 use super::*;
 use crate::fixtures::{SIZE, observations, queue, spool_settings};
-use crate::observation::{DropReason, Observations, Outcome, Place, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place};
 use crate::settings::WhenFull;
+use crate::sync::lock;
 
 /// Time limit of operations that should take milliseconds.
 const HANGS: Duration = Duration::from_secs(60);
@@ -109,6 +110,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         spool,
         folder: "shard".into(),
         retirement: None,
+        archiving: None,
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,

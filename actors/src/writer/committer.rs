@@ -215,10 +215,14 @@ impl Committer {
     /// Waits until the lease is confirmed, and meanwhile checks whether Redis would accept writes. If it is lost,
     /// the events belong to a later term.
     async fn wait_for_lease(&mut self) -> Result<(), Left> {
-        while !self.scope.gate.may_write() {
+        while !self.scope.gate.may_write() || !self.scope.gaps.knows_late() {
             self.scope.observed().state.set(WriterState::AwaitingLease);
             self.pause(Duration::ZERO).await?;
             let gate = self.scope.gate.clone();
+            if gate.may_write() {
+                sleep(BEAT / 10).await;
+                continue;
+            }
             tokio::select! {
                 held = gate.wait_until_held() => held.map_err(|_| Left)?,
                 () = sleep(BEAT / 10) => self.look_when_due().await,

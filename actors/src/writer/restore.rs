@@ -20,11 +20,12 @@ use super::streams::{Entry, Plan, Streams};
 use super::transaction::Transaction;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::{Table, unix_micros};
+use crate::observation::Table;
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::supervisor::Heartbeat;
+use crate::wall_clock::unix_micros;
 
 /// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;
@@ -216,9 +217,10 @@ impl Restorer {
                     // its retention ended before it was read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
-                let more = match kept.is_complete() {
-                    true => None,
-                    false => Some(self.shortened_of(connection, &batches, shortened).await?),
+                let more = if kept.is_complete() {
+                    None
+                } else {
+                    Some(self.shortened_of(connection, &batches, shortened).await?)
                 };
                 let shortened = more.as_ref().unwrap_or(shortened);
                 self.scope.note_forgotten(Table::Streams, streams.bound());

@@ -18,12 +18,14 @@ use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::gap::GapReason;
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::messages::Delivery;
-use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterState, lock, unix_micros};
+use uw_websocket_actors::observation::{ChannelObservation, Observations, WriterState};
 use uw_websocket_actors::queue::disk::{Disk, DiskError};
 use uw_websocket_actors::queue::folders::{OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
 use uw_websocket_actors::supervisor::Heartbeats;
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::WriterParts;
 use uw_websocket_core::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
 use uw_websocket_core::routing::destination;
@@ -173,6 +175,7 @@ impl Life {
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
         let started = folders.start(&StartParts {
+            is_archived: false,
             keys: &world.keys,
             writers: &world.writers,
             connections: 1,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep};
-use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::event::EntryId;
 
 use super::last;
@@ -40,6 +40,8 @@ const SKEW_MS: u64 = 60_000;
 pub(super) enum Stop {
     /// Redis is unavailable, or refuses.
     Redis(LinkError),
+    /// The archive cannot be read.
+    Archive(String),
     /// The pipe is closed, or the output cannot be written.
     Output(io::Error),
 }

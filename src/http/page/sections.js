@@ -42,8 +42,8 @@ export function showFigures(status) {
 /** The latency of the last minute; of events that wait for longer, the age of the oldest. */
 function storedWithin({ writers, redis_up: isUp }) {
   const oldest = Math.max(...writers.map((writer) => writer.oldest_waiting_seconds ?? 0));
-  if (oldest >= ON_THEIR_WAY_SECONDS || (!isUp && oldest > 0)) {
-    return { text: `waiting for ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
+  if (oldest >= (isUp ? ON_THEIR_WAY_SECONDS : 1)) {
+    return { text: `> ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
   }
   return worst(writers, (writer) => [writer.stored_last_minute, writer.latency_p99_seconds]);
 }
@@ -248,6 +248,23 @@ function spoolNotes({ spool: { error, oldest_seconds: oldest, full_seconds: full
 export function showWriters(status) {
   writers.update(status.writers);
   spool.update(status.writers);
+}
+
+// === the archive ===
+
+export function showArchive({ archive }) {
+  byId('archive-section').toggleAttribute('hidden', archive === null);
+  if (archive === null) return;
+  const { error, dates, days, bytes: size, room_bytes: room, room_days: left, skipped } = archive;
+  showFacts(byId('archive'), [
+    ['state', error ? { text: error, mark: 'bad' } : { text: 'written', mark: 'ok' }],
+    ['days', dates ? `${count(days)}, from ${dates[0]} to ${dates[1]}` : 'none yet'],
+    ['size', bytes(size)],
+    ['room', left === null ? bytes(room) : `${bytes(room)}, ${rate(left)} days`],
+    ['last write', archive.written_seconds === null ? 'none yet' : `${age(archive.written_seconds)} ago`],
+    ['waiting', count(archive.waiting_events)],
+    ['skipped', unwanted(skipped)],
+  ]);
 }
 
 // === Redis ===

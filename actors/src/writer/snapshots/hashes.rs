@@ -13,7 +13,7 @@ use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
 use super::pending::{Cells, Newest, News, NewsOrigin};
-use crate::observation::unix_micros;
+use crate::wall_clock::unix_micros;
 use crate::writer::store::resp::{Commands, id_text};
 
 /// Maximum number of fields of a map: SPX has some 30 000 expiries with strikes. A feed that names strikes without end
