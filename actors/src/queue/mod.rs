@@ -19,9 +19,9 @@
 //! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
 //! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
 //! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`record_decoder`] and `kept` read records back.
-//! [`archiving`] is what the archive sees, [`progress`] tells up to when all is stored. [`folders`] opens all queues at
-//! startup, [`generations`] are queues left by other settings, [`losses`] become
-//! gaps, and [`shard`] outlives a writer.
+//! [`archiving`] is what the archive sees, [`progress`] tells up to when all is stored. [`folders`] opens all queues
+//! at startup, `earlier` tells them what an earlier process knew, `adoption` takes over the events of another instance,
+//! [`generations`] are queues left by other settings, [`losses`] become gaps, and [`shard`] outlives a writer.
 
 mod adoption;
 pub mod archiving;
@@ -30,6 +30,7 @@ pub mod batch;
 pub mod books;
 pub mod disk;
 pub mod disk_thread;
+mod earlier;
 pub mod folders;
 pub mod generations;
 mod handle;
