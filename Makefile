@@ -15,6 +15,8 @@ SEED ?=
 MINUTES ?=
 TARGET ?=
 INPUT ?=
+# KEEP=1 writes each input to its file before it is tried: for one that ends the process.
+KEEP ?=
 # How often `make stress` runs the tests.
 RUNS ?=
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
@@ -35,7 +37,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos fuzz reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,8 +63,13 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of t
 
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc
-	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) \
+	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) FUZZ_KEEP=$(KEEP) \
 	  cargo test --profile fuzz --test fuzz -- --ignored --exact --nocapture $(if $(INPUT),one_input,long_run)
+
+symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis
+	@config/install-tools.sh cc redis-server
+	cargo test --release --features fault-injection --test it -- \
+	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
 
 reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis

@@ -11,13 +11,14 @@ use tokio::time::interval;
 use uw_websocket_actors::handover::offer::Offers;
 use uw_websocket_actors::lease::Role;
 use uw_websocket_actors::lease::gate::LeaseGate;
-use uw_websocket_actors::observation::{Observations, lock};
+use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
 use crate::leadership_term::LeadershipTerm;
 use crate::refusal::every_connection_refused;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 
 /// Interval at which the main thread proves its progress in stand-by, as the supervisor does in a term.
 const ROUND_EVERY: Duration = Duration::from_secs(1);

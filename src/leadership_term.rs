@@ -12,9 +12,9 @@ use tokio::time::{timeout, timeout_at};
 use uw_websocket_actors::handover::taker::{Taker, TakerParts};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{Close, Ledger};
-use uw_websocket_actors::observation::lock;
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::supervisor::{Drain, DrainReport, Escalation, Supervisor};
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::time::millis;
 
 /// A running term.

@@ -20,5 +20,6 @@ mod resources;
 pub mod service;
 pub mod settings;
 pub mod shutdown;
+pub mod signals;
 pub mod streams;
 pub mod version;

@@ -51,7 +51,8 @@ use crate::memory;
 use crate::ready;
 use crate::resources::Resources;
 use crate::settings::{HttpSettings, Settings};
-use crate::shutdown::{self, Signals};
+use crate::shutdown;
+use crate::signals::Signals;
 use crate::version::VERSION;
 
 /// Connections end before the writers they deliver to.

@@ -13,16 +13,14 @@
 //! flush of the log) take less than two seconds: with the default deadline the process ends before Docker kills it
 //! after 10 s.
 //!
-//! A second signal ends the process immediately.
+//! A second signal ends the process immediately, except that SIGHUP counts once.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use slog::{Logger, error, info, warn};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
@@ -36,6 +34,7 @@ use uw_websocket_core::time::millis;
 use crate::exit::Exit;
 use crate::http::HttpSide;
 use crate::leadership_term::LeadershipTerm;
+use crate::signals::Signals;
 
 /// Maximum wait, after the deadline, for children told to end immediately to be dropped, so that they count nothing
 /// during the last audit. They need no more than one iteration of their thread's loop.
@@ -53,30 +52,6 @@ async fn finish(archive: Option<(Archive, Vec<Shard>)>, deadline: Instant) {
     let patience = deadline.saturating_duration_since(Instant::now()).max(LAST_FRAMES);
     let finished = tokio::task::spawn_blocking(move || archive.finish(patience));
     drop(finished.await);
-}
-
-/// The termination signals.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Catches the signals from now on.
-    pub fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// The parts to shut down.

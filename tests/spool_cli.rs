@@ -11,8 +11,13 @@ use tempfile::TempDir;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::spool::{Limits, Records, ShardFolder, Spool, SpoolLock};
 
-const LIMITS: Limits =
-    Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };
+const LIMITS: Limits = Limits {
+    segment_bytes: 1,
+    segment_age: Duration::from_secs(60),
+    max_bytes: 1 << 30,
+    durable: false,
+    max_streams: 1_000,
+};
 
 /// A spool folder with one shard: three events of `price`, then two of `news`; the first is acknowledged.
 struct Queue {

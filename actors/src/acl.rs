@@ -57,6 +57,7 @@ const RIGHTS: &[Right] = &[
     right("hstrlen", Area::Own, "KEY payload", "to read no value that is too large to be ours"),
     right("xinfo|stream", Area::Own, "KEY", "to know the last id of a stream"),
     right("xrange", Area::Own, "KEY - + COUNT 1", "to look up what became of a write"),
+    right("hlen", Area::Own, "KEY", "to bound the fields of ws:map"),
     right("hset", Area::Own, "KEY field value", "ws:latest and ws:map"),
     right("hmset", Area::Own, "KEY field value", "ws:status"),
     right("hget", Area::Own, "KEY payload", "to compare ws:latest with what was written"),

@@ -32,13 +32,15 @@ pub mod dial;
 pub mod error_chain;
 mod excerpt;
 pub mod fault;
+mod forgetting;
 mod future_times;
 mod glob;
 pub mod log_throttle;
 pub mod redis_pool;
-mod skew;
-mod sync;
+pub mod redis_url;
+pub mod sync;
 pub mod tls;
+pub mod wall_clock;
 
 #[cfg(test)]
 mod fixtures;

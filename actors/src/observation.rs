@@ -11,6 +11,7 @@ pub(crate) mod cells;
 mod channel;
 mod connection;
 mod distrust;
+mod forgotten;
 mod http;
 mod latency;
 mod lease;
@@ -29,16 +30,16 @@ use uw_websocket_core::event::{Channel, ChannelIndex, Topic};
 use uw_websocket_core::feed::envelope::Rejection;
 
 use crate::ledger::observed::GapObservation;
+use crate::sync::lock;
 use cells::unlocked;
 use metric::observed;
 
-pub use crate::skew::unix_micros;
-pub use crate::sync::lock;
 pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
+pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
@@ -69,6 +70,9 @@ observed! {
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
         /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
+        /// Streams, routes and bodies that left a table of the service because there were too many: the feed names more
+        /// symbols than a market has.
+        forgotten: CountsBy<Table> = "uw_ws_forgotten_total" by "table",
         /// Restarts of an actor; absent before the first.
         #[serde(serialize_with = "unlocked")]
         pub restarts: Mutex<BTreeMap<String, u64>> = "uw_ws_actor_restarts_total" by "actor",
@@ -137,6 +141,7 @@ impl Observations {
             version,
             rejected: CountsBy::default(),
             distrusted: CountsBy::default(),
+            forgotten: CountsBy::default(),
             restarts: Mutex::default(),
             log_records_dropped,
             started_at,
@@ -178,6 +183,12 @@ impl Observations {
     #[must_use]
     pub fn distrusted(&self, reason: Distrust) -> &Count {
         self.distrusted.of(reason)
+    }
+
+    /// Returns the count of what left a table.
+    #[must_use]
+    pub fn forgotten(&self, table: Table) -> &Count {
+        self.forgotten.of(table)
     }
 
     /// Returns every channel whose counts do not balance; exact only on the counting thread, see

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use deadpool_redis::redis::io::AsyncDNSResolver;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    RedisError, RedisFuture, TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisFuture,
+    TlsCertificates,
 };
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 
 use crate::dial;
 use crate::observation::RedisFacts;
+use crate::redis_url::RedisUrl;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::tls;
@@ -87,11 +88,12 @@ pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
         .recycle_timeout(Some(PATIENCE))
         .runtime(Runtime::Tokio1)
         .build()
-        .map_err(|error| AddressError::Url(error.to_string()))
+        .map_err(|error| AddressError::Client(error.to_string()))
 }
 
 fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
-    let mut info = settings.url.reveal().into_connection_info().map_err(|error| wrong(&error))?;
+    let url = RedisUrl::parse(settings.url.reveal())?;
+    let mut info = url.connection_info().map_err(|error| wrong(&error))?;
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         // the same roots as the writers': the library would replace its roots with the given ones
         let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
@@ -103,7 +105,7 @@ fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressEr
 }
 
 fn wrong(error: &RedisError) -> AddressError {
-    AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
+    AddressError::Client(error.detail().unwrap_or("it cannot be parsed").to_owned())
 }
 
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of

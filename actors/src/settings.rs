@@ -6,6 +6,7 @@ use std::time::Duration;
 use uw_websocket_core::labelled;
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Retention, Secret};
 
+use crate::connection::proxy::FeedProxy;
 use crate::queue::batch::TransactionSize;
 
 /// Access to the feed, and its limits.
@@ -15,6 +16,8 @@ pub struct FeedSettings {
     pub url: url::Url,
     /// `UNUSUAL_WHALES_API_TOKEN`.
     pub token: Secret,
+    /// `HTTPS_PROXY`, unless `NO_PROXY` excepts the feed.
+    pub proxy: Option<FeedProxy>,
     /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
     /// `WEBSOCKET_RECONNECT_SECONDS`: the first delay.

@@ -18,12 +18,13 @@ use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason};
 use uw_websocket_actors::ledger::losses::FOLLOWS_WITHIN;
-use uw_websocket_actors::ledger::publisher::GapPublisher;
+use uw_websocket_actors::ledger::publisher::{GapPublisher, gap_of};
 use uw_websocket_actors::ledger::recorder::GapRecorder;
 use uw_websocket_actors::ledger::tracker::Watch;
 use uw_websocket_actors::ledger::{self, Places};
-use uw_websocket_actors::observation::{Distrust, Observations, unix_micros};
+use uw_websocket_actors::observation::{Distrust, Observations};
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_core::plan::ConnectionPlan;
@@ -168,9 +169,8 @@ async fn polled(future: impl Future<Output = ()>, polls: usize) -> bool {
 }
 
 async fn stream(address: &Address, prefix: &str) -> Vec<Gap> {
-    let entries =
-        GapPublisher::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
-    entries.into_iter().map(|(_, gap)| gap.expect("an entry of ours")).collect()
+    let page = GapPublisher::new(address.clone(), prefix).read_after(EntryId::default(), 1000).await.unwrap();
+    page.entries.iter().map(|entry| gap_of(entry).expect("an entry of ours")).collect()
 }
 
 /// Whatever becomes of the turn after an outage has ended, the outage is on record once.
@@ -367,11 +367,11 @@ async fn a_state_of_the_future_writes_gaps_of_now() {
     let watch = process.join();
     process.tick().await;
     process.tick().await;
-    let entries = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
+    let page = GapPublisher::new(address, "uw").read_after(EntryId::default(), 1000).await.unwrap();
     let now = unix_micros();
-    assert_eq!(entries.len(), 2, "{entries:?}");
-    for (id, gap) in entries {
-        let gap = gap.unwrap();
+    assert_eq!(page.entries.len(), 2, "{page:?}");
+    for entry in &page.entries {
+        let (id, gap) = (entry.0, gap_of(entry).unwrap());
         assert!(id.ms <= now / 1000 && gap.to_us <= now, "{id} {gap:?}");
         assert!(gap == self::gap(7) || gap.from_us >= before, "{gap:?}");
     }

@@ -19,11 +19,12 @@ use actix::{
 };
 use actix_rt::{Arbiter, System};
 use tokio::sync::{mpsc, oneshot};
-use uw_websocket_actors::observation::{Observations, lock};
+use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RestartSettings;
 use uw_websocket_actors::supervisor::{
     ChildLife, ChildSpec, Drain, DrainReport, Escalation, GiveUpReason, Heartbeat, Stop, Supervisor, Timing,
 };
+use uw_websocket_actors::sync::lock;
 
 use crate::yardstick::{has_passed, stretched};
 

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     segment_age: Duration::from_secs(60),
     max_bytes: 1 << 30,
     durable: false,
+    max_streams: 1_000,
 };
 
 /// An event as `spool export` shows it: number, receive time, channel, streams with ids, payload.

@@ -29,6 +29,7 @@ mod sealed;
 pub mod settings;
 pub mod snapshots;
 pub mod spool;
+pub mod tables;
 pub mod time;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -16,10 +16,7 @@ use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Top
 use crate::feed::routing_fields::RoutingFields;
 use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
 use crate::snapshots::occ::OccSymbol;
-
-/// Maximum number of cached routes. The vendor lists some 6 000 tickers with options; at the bound the cache is
-/// cleared and rebuilt, so a hostile feed costs time but no memory.
-const MAX_REMEMBERED: usize = 16_384;
+use crate::tables::{MAX_ROUTES, share};
 
 /// Maximum number of symbols of one event that get their own entry: a record counts its destinations in a byte, and
 /// the full stream is one of them. News about an index names more than a hundred; those beyond are counted, and the
@@ -70,7 +67,10 @@ pub struct Router {
     keys: KeySettings,
     shards: usize,
     topics: HashMap<Box<str>, Known, RandomState>,
+    /// Cleared and rebuilt at its bound.
     by_symbol: HashMap<(ChannelIndex, Box<str>), Arc<Route>, RandomState>,
+    max_routes: usize,
+    forgotten: u64,
 }
 
 /// The routing rule of a topic.
@@ -93,6 +93,8 @@ impl Router {
             shards,
             topics: HashMap::default(),
             by_symbol: HashMap::default(),
+            max_routes: share(MAX_ROUTES, plan.max_connections),
+            forgotten: 0,
         };
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
@@ -115,6 +117,11 @@ impl Router {
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
             }
         }
+    }
+
+    /// Returns the number of routes that left the cache since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn fan_out(&mut self, index: ChannelIndex, facts: &RoutingFields<'_>, payload_bytes: usize) -> Routing {
@@ -145,7 +152,8 @@ impl Router {
             _ => self.route(index, None, &symbols),
         };
         if let Some(memory) = memory {
-            if self.by_symbol.len() >= MAX_REMEMBERED {
+            if self.by_symbol.len() >= self.max_routes {
+                self.forgotten += self.by_symbol.len() as u64;
                 self.by_symbol.clear();
             }
             self.by_symbol.insert(memory, Arc::clone(&route));
@@ -378,10 +386,11 @@ mod tests {
     #[test]
     fn remembers_a_bounded_number_of_symbols() {
         let mut router = router(&["price"], "*", &["price"]);
-        for n in 0..MAX_REMEMBERED + 10 {
+        for n in 0..router.max_routes + 10 {
             let payload = format!(r#"{{"ticker":"T{n}"}}"#);
             assert_eq!(streams(&mut router, "price", &payload), [format!("uw:ws:price:T{n}")]);
         }
-        assert!(router.by_symbol.len() <= MAX_REMEMBERED);
+        assert!(router.by_symbol.len() <= router.max_routes);
+        assert_eq!(router.take_forgotten(), router.max_routes as u64);
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(options: &SimulatorOptions) -> Feed {
         Feed {
-            scene: Scene::new(options.stamp),
+            scene: Scene::new(options.stamp, options.at_us),
             rng: fastrand::Rng::with_seed(options.seed),
             sources: Vec::new(),
             by_name: HashMap::new(),

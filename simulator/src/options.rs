@@ -67,6 +67,9 @@ pub struct SimulatorOptions {
     pub ack_delay: Duration,
     /// Whether every event has the send time in Unix microseconds in its field `sent_us`.
     pub stamp: bool,
+    /// Time of the first event in Unix microseconds, from which time goes on as usual: of a segment of the day or a
+    /// night session. `None` is the present.
+    pub at_us: Option<u64>,
     /// Makes everything except times reproducible, given the same joins in the same order.
     pub seed: u64,
     /// Misbehaviours from startup on.
@@ -98,6 +101,7 @@ impl Default for SimulatorOptions {
             join_limit: VENDOR_JOIN_LIMIT,
             ack_delay: Duration::ZERO,
             stamp: false,
+            at_us: None,
             seed: 0,
             misbehaviours: Vec::new(),
             recording: None,

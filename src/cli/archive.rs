@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use thiserror::Error;
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::event::Symbol;
 
 use self::events::{ArchivedEvents, Tell};

@@ -6,12 +6,12 @@ use std::thread;
 use tokio::runtime::Builder;
 
 use crate::exit::Exit;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 
 /// The ID of the first process.
 const FIRST: u32 = 1;
 
-/// Makes SIGINT and SIGTERM end the process, as for any other one. For commands without cleanup.
+/// Makes the signals that end a process end the process, as for any other one. For commands without cleanup.
 pub(super) fn end_on_signals() {
     if std::process::id() == FIRST {
         // the command works without the thread too

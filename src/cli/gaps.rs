@@ -11,8 +11,8 @@ use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
-use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError};
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
@@ -23,6 +23,8 @@ use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
 use crate::service::ledger_places;
 use crate::settings::Settings;
+use crate::streams::name::GAPS;
+use crate::streams::too_large;
 
 /// Entries per query: some hundred KiB, which Redis returns in a millisecond.
 const PAGE: usize = 1000;
@@ -121,7 +123,11 @@ impl From<PostError> for Stop {
 impl From<CheckpointError> for Stop {
     fn from(error: CheckpointError) -> Stop {
         let text = ErrorChain::new(&error).to_string();
-        if matches!(error, CheckpointError::Redis(_)) { Stop::Redis(text) } else { Stop::State(text) }
+        if matches!(error, CheckpointError::Redis(_) | CheckpointError::Refused(_)) {
+            Stop::Redis(text)
+        } else {
+            Stop::State(text)
+        }
     }
 }
 
@@ -168,15 +174,18 @@ impl<W: Write> Printer<'_, W> {
     async fn print_after(&mut self, post: &mut GapPublisher, last: &mut EntryId) -> Result<(), Stop> {
         loop {
             let page = post.read_after(*last, PAGE).await?;
-            let is_last = page.len() < PAGE;
-            for (id, gap) in page {
-                *last = id;
+            for entry in &page.entries {
+                *last = entry.0;
                 // an entry written by another program is not a gap
-                if let Some(gap) = gap.filter(|gap| gap.to_us >= self.since) {
-                    self.gap(id, &gap)?;
+                if let Some(gap) = gap_of(entry).filter(|gap| gap.to_us >= self.since) {
+                    self.gap(*last, &gap)?;
                 }
             }
-            if is_last {
+            if let Some(id) = page.too_large {
+                *last = id;
+                complain(&too_large(GAPS, id));
+            }
+            if !page.has_more {
                 return Ok(());
             }
         }

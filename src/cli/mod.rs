@@ -21,12 +21,12 @@ use std::io::{self, Write};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use uw_websocket_core::event::Symbol;
 
 use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::settings::{Settings, SettingsErrors, Sources, log_level};
+use crate::signals::Signals;
 use crate::version::VERSION;
 
 /// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
@@ -48,8 +48,10 @@ struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the service (the default)
-    #[command(after_help = "Ends cleanly on SIGTERM and SIGINT. The log goes to stdout.\n\n\
-        Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug")]
+    #[command(
+        after_help = "Ends cleanly on SIGTERM, SIGINT, SIGHUP and SIGQUIT. The log goes to stdout.\n\n\
+        Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug"
+    )]
     Run,
     /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
     Check(check::CheckArgs),
@@ -137,16 +139,14 @@ fn symbol(text: &str) -> Result<Symbol, String> {
     Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string())
 }
 
-/// Runs a command to completion; `None` if SIGINT or SIGTERM arrives first.
+/// Runs a command to completion; `None` if a signal arrives first.
 fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals::listen()?;
         tokio::select! {
             ended = command => Ok(Some(ended)),
-            _ = interrupt.recv() => Ok(None),
-            _ = terminate.recv() => Ok(None),
+            _ = signals.next() => Ok(None),
         }
     })
 }

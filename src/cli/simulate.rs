@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use thiserror::Error;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
@@ -18,6 +17,7 @@ use super::replay::file::Contents;
 use super::wanted::Wanted;
 use crate::escape::write_line;
 use crate::exit::Exit;
+use crate::signals::Signals;
 use uw_websocket_simulator::{
     Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
 };
@@ -74,6 +74,9 @@ pub(super) struct SimulateArgs {
     /// Write the send time in Unix microseconds into the field `sent_us` of every event
     #[arg(long)]
     stamp: bool,
+    /// Time of the first event, as of a segment of the day or a night session: 2026-11-29T20:30-05:00
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
     /// Makes everything but the times reproducible
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -179,6 +182,7 @@ impl SimulateArgs {
             join_limit: self.join_limit,
             ack_delay: Duration::from_millis(self.ack_delay),
             stamp: self.stamp,
+            at_us: self.at.and_then(|at| u64::try_from(at.as_microsecond()).ok()),
             seed: self.seed,
             misbehaviours: self.misbehave,
             recording,
@@ -186,7 +190,7 @@ impl SimulateArgs {
     }
 }
 
-/// Serves until SIGINT or SIGTERM. The first line on standard output is `listening on ws://ADDRESS/socket`, the last
+/// Serves until a signal. The first line on standard output is `listening on ws://ADDRESS/socket`, the last
 /// ones are a summary.
 pub(super) fn run(args: SimulateArgs) -> Exit {
     let served = match Builder::new_current_thread().enable_all().build() {
@@ -206,30 +210,28 @@ pub(super) fn run(args: SimulateArgs) -> Exit {
 }
 
 async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Signals)?;
+    let mut signals = Signals::listen().map_err(SimulateError::Signals)?;
     let listen = args.listen;
     let recording = args.recording()?;
     let simulator = Simulator::start(args.options(recording))
         .map_err(|source| SimulateError::Start { listen, source })?;
     print_lines(&[format!("listening on {}", simulator.url())])?;
     let started = Instant::now();
-    watch(&simulator, &mut interrupt, &mut terminate).await;
+    watch(&simulator, &mut signals).await;
     let summary = summary(&simulator, started.elapsed());
     simulator.stop();
     print_lines(&summary)
 }
 
 /// Shows the rate once per second, on a terminal only, until a signal arrives.
-async fn watch(simulator: &SimulatorHandle, interrupt: &mut Signal, terminate: &mut Signal) {
+async fn watch(simulator: &SimulatorHandle, signals: &mut Signals) {
     let is_shown = io::stderr().is_terminal();
     let mut beat = interval(Duration::from_secs(1));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = 0;
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = signals.next() => break,
             _ = beat.tick(), if is_shown => {
                 let counts = simulator.counts();
                 let (sessions, topics) = (simulator.sessions(), simulator.topics().len());

@@ -15,7 +15,7 @@ use slog::{Logger, info};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
-use uw_websocket_actors::observation::lock;
+use uw_websocket_actors::sync::lock;
 
 /// Interval between two messages.
 pub(super) const EVERY: Duration = Duration::from_secs(1);

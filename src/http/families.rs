@@ -7,8 +7,10 @@ use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ArchiveObservation, ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation,
     Latency, LeaseState, Metric, MetricKind, MetricValue, Observations, SnapshotObservation,
-    WriterObservation, lock, unix_micros,
+    WriterObservation,
 };
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::calendar::{MarketState, market_state};
 
 use super::readiness::readiness;

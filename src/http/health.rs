@@ -6,7 +6,8 @@
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use uw_websocket_actors::observation::{Observations, lock};
+use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::sync::lock;
 
 /// Maximum age of the supervisor's last round. There is one round per second; a busy machine may delay a few.
 pub const ROUND_AGE_LIMIT: Duration = Duration::from_secs(10);

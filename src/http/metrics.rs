@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use uw_websocket_actors::observation::{LATENCY_BOUNDS, Latency, MetricValue, Observations, unix_micros};
+use uw_websocket_actors::observation::{LATENCY_BOUNDS, Latency, MetricValue, Observations};
+use uw_websocket_actors::wall_clock::unix_micros;
 
 pub use super::families::{FAMILIES, MetricFamily};
 use super::snapshot::Snapshot;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 use uw_websocket_actors::observation::{
-    ConnectionObservation, ConnectionState, LeaseState, Observations, WriterObservation, lock,
+    ConnectionObservation, ConnectionState, LeaseState, Observations, WriterObservation,
 };
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::labelled;
 
 use super::health::health;

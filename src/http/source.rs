@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use uw_websocket_actors::observation::{Observations, lock, unix_micros};
+use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 
 use super::history::{Counts, History};
 use super::last_minute::LastMinute;

@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts, lock};
+use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts};
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
 

@@ -1,4 +1,8 @@
 //! The `.env` file: read into pairs, never into the process environment.
+//!
+//! The fetcher reads the same file with python-dotenv, so a value means what it means there. Refused is what other readers
+//! of such files (Docker, shells) take for something else and python-dotenv would change: `${NAME}`, and quotes that do
+//! not enclose the value.
 
 use std::fs;
 use std::io;
@@ -21,37 +25,124 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(Strin
         mistakes.push(SettingsError::new(path.display().to_string(), "must be UTF-8 text"));
         return Vec::new();
     };
-    // the parser mistakes a byte order mark for part of a name, and a last line that ends with a space for an open
-    // quote
-    let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let mut pairs = Vec::new();
-    for line in dotenvy::from_read_iter(text.as_bytes()) {
-        match line {
-            Ok(pair) => pairs.push(pair),
-            Err(dotenvy::Error::LineParse(bad, _)) => mistakes.push(unreadable_line(path, &text, &bad)),
-            Err(error) => {
-                mistakes
-                    .push(SettingsError::new(path.display().to_string(), format!("cannot be read: {error}")));
+    for (at, line) in text.lines().enumerate() {
+        match Line::parse(line) {
+            Ok(Line::Nothing) => {}
+            Ok(Line::Pair(name, value)) => pairs.push((name, value)),
+            Err(BadLine { name, reason }) => {
+                let named = name.map(|name| format!(" ({name})")).unwrap_or_default();
+                let subject = format!("{} line {}{named}", path.display(), at + 1);
+                mistakes.push(SettingsError::new(subject, reason));
             }
         }
     }
     pairs
 }
 
-/// Builds the error of an invalid line. The parser returns the line, or its end, including the value: only its number
-/// and the name may be shown.
-fn unreadable_line(path: &Path, text: &str, bad: &str) -> SettingsError {
-    let before = text.find(bad.trim_end()).and_then(|at| text.get(..at)).unwrap_or_default();
-    let number = before.matches('\n').count() + 1;
-    let line = text.lines().nth(number - 1).unwrap_or_default();
-    let name = line.split_once('=').map(|(name, _)| name.trim().trim_start_matches("export").trim());
-    let is_name =
-        |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let named = name.filter(is_name).map(|name| format!(" ({name})")).unwrap_or_default();
-    SettingsError::new(
-        format!("{} line {number}{named}", path.display()),
-        "must be NAME=value, with the value in single quotes if it has blanks, quotes or `$`",
-    )
+/// The content of a line.
+enum Line {
+    Nothing,
+    Pair(String, String),
+}
+
+/// A line that is refused; the name only if it is one.
+struct BadLine {
+    name: Option<String>,
+    reason: &'static str,
+}
+
+impl Line {
+    fn parse(line: &str) -> Result<Line, BadLine> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(Line::Nothing);
+        }
+        let is_name =
+            |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let pair = line.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+        let pair = pair.map(|(name, value)| {
+            let exported = name.strip_prefix("export").filter(|name| name.starts_with(char::is_whitespace));
+            (exported.map_or(name, str::trim), value)
+        });
+        let Some((name, value)) = pair.filter(|(name, _)| is_name(name)) else {
+            return Err(BadLine { name: None, reason: "must be NAME=value" });
+        };
+        match value_of(value) {
+            Ok(value) => Ok(Line::Pair(name.to_owned(), value)),
+            Err(reason) => Err(BadLine { name: Some(name.to_owned()), reason }),
+        }
+    }
+}
+
+/// Returns the value of what stands after the `=`.
+fn value_of(text: &str) -> Result<String, &'static str> {
+    let value = match text.chars().next() {
+        Some(quote @ ('"' | '\'')) => quoted(text, quote)?,
+        _ => without_comment(text).to_owned(),
+    };
+    let begins = value.split_once("${").is_some_and(|(_, after)| after.contains('}'));
+    if begins {
+        return Err("has `${…}`, which python-dotenv replaces and others do not: write the value itself");
+    }
+    Ok(value)
+}
+
+/// An unquoted value ends before blanks and a `#`.
+fn without_comment(text: &str) -> &str {
+    let is_comment = |(at, _): &(usize, &str)| {
+        text.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with(char::is_whitespace))
+    };
+    let end = text.match_indices('#').find(is_comment).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or(text).trim_end()
+}
+
+/// Reads a value in quotes; only a comment may follow.
+fn quoted(text: &str, quote: char) -> Result<String, &'static str> {
+    let (mut value, mut chars) = (String::new(), text.chars());
+    chars.next();
+    loop {
+        match chars.next() {
+            None => {
+                return Err(if quote == '"' {
+                    "has a `\"` that is not closed on its line"
+                } else {
+                    "has a `'` that is not closed on its line"
+                });
+            }
+            Some(end) if end == quote => break,
+            Some('\\') => match chars.next() {
+                Some(escaped) => unescape(&mut value, quote, escaped),
+                None => value.push('\\'),
+            },
+            Some(other) => value.push(other),
+        }
+    }
+    let rest = chars.as_str().trim_start();
+    if rest.is_empty() || rest.starts_with('#') {
+        return Ok(value);
+    }
+    Err(if quote == '"' { "has text after its closing `\"`" } else { "has text after its closing `'`" })
+}
+
+/// Adds an escaped character: in single quotes only the quote and the backslash can be escaped.
+fn unescape(value: &mut String, quote: char, escaped: char) {
+    let plain = match (quote, escaped) {
+        (_, '\\' | '\'') | ('"', '"') => escaped,
+        ('"', 'a') => '\u{7}',
+        ('"', 'b') => '\u{8}',
+        ('"', 'f') => '\u{c}',
+        ('"', 'n') => '\n',
+        ('"', 'r') => '\r',
+        ('"', 't') => '\t',
+        ('"', 'v') => '\u{b}',
+        _ => {
+            value.push('\\');
+            escaped
+        }
+    };
+    value.push(plain);
 }
 
 #[cfg(test)]
@@ -85,13 +176,49 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_without_its_value_and_the_rest_is_read() {
-        let (pairs, mistakes) = read_text(b"A=1\nTOKEN=se cret\nB=2\nnonsense\n");
+    fn values_are_those_of_python_dotenv() {
+        for (line, value) in [
+            ("A=pa$word", "pa$word"),
+            ("A=$HOME/x", "$HOME/x"),
+            ("A=\"pa$word\"", "pa$word"),
+            ("A=two words", "two words"),
+            ("A=pa#ss # note", "pa#ss"),
+            ("A= # note", ""),
+            ("A='it\\'s' # note", "it's"),
+            ("A=\"a\\\"b\\d\\t\"", "a\"b\\d\t"),
+            ("A=C:\\new", "C:\\new"),
+            ("A='C:\\new'", "C:\\new"),
+            ("A=a'b", "a'b"),
+            ("A=x=y", "x=y"),
+            ("export\tA = 1", "1"),
+            ("A=${open", "${open"),
+        ] {
+            let (pairs, mistakes) = read_text(line.as_bytes());
+            assert_eq!(pairs, [("A".to_owned(), value.to_owned())], "{line}: {mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn lines_end_as_on_every_system() {
+        let (pairs, mistakes) = read_text(b"A=1\r\nB='2'\r\nC=3\rD=4");
+        let values: Vec<_> = pairs.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["1", "2", "3", "4"], "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_the_character_and_without_its_value_and_the_rest_is_read() {
+        let text = b"A=1\nTOKEN='se'cret\nB=2\nnonsense\nC=se${cret}\nD=\"secret\n";
+        let (pairs, mistakes) = read_text(text);
         assert_eq!(pairs.len(), 2);
-        assert_eq!(mistakes.len(), 2);
-        assert!(mistakes[0].starts_with(".env line 2 (TOKEN): must be NAME=value"), "{mistakes:?}");
-        assert!(mistakes[1].starts_with(".env line 4: "), "{mistakes:?}");
-        assert!(!mistakes.concat().contains("cret"));
+        assert_eq!(
+            mistakes,
+            [
+                ".env line 2 (TOKEN): has text after its closing `'`",
+                ".env line 4: must be NAME=value",
+                ".env line 5 (C): has `${…}`, which python-dotenv replaces and others do not: write the value itself",
+                ".env line 6 (D): has a `\"` that is not closed on its line",
+            ]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Reads a secret: the file's text, without the final newline.
 pub(super) fn secret(path: &Path) -> Result<String, String> {
     let text = String::from_utf8(contents(path)?).map_err(|_| "the file must hold UTF-8 text".to_owned())?;
-    match text.trim() {
+    match text.trim_start_matches('\u{feff}').trim() {
         "" => Err("the file is empty".to_owned()),
         secret => Ok(secret.to_owned()),
     }
@@ -65,6 +65,7 @@ mod tests {
     fn a_secret_loses_the_newline_at_its_end() {
         assert_eq!(with_file(b"abc\n", secret), Ok("abc".to_owned()));
         assert_eq!(with_file(b"abc\r\n", secret), Ok("abc".to_owned()));
+        assert_eq!(with_file("\u{feff}abc\r\n".as_bytes(), secret), Ok("abc".to_owned()));
     }
 
     #[test]

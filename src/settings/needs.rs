@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::SpoolMode;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
@@ -33,9 +34,27 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     }
 }
 
+/// A proxy that is set and not used is said.
+pub(super) fn proxy_that_is_used(proxy: Option<&Option<FeedProxy>>, checks: &mut Checks) {
+    if matches!(proxy, Some(None)) {
+        checks.warn(
+            "HTTPS_PROXY",
+            "is not an http:// proxy and is not used: the feed is connected to directly",
+        );
+    }
+}
+
 pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, checks: &mut Checks) {
     if redis.is_some_and(|url| urls::exposes_password(url.reveal())) {
         checks.warn("REDIS_URL", "redis:// sends the password unencrypted over the network; use rediss://");
+    }
+    let unused = redis.map(|url| urls::unused_tls_keys(url.reveal())).unwrap_or_default();
+    if !unused.is_empty() {
+        let keys = unused.join(", ");
+        let advice = format!(
+            "{keys} has no effect here: certificates are always verified; to trust another one set TLS_CA_FILE"
+        );
+        checks.warn("REDIS_URL", &advice);
     }
 }
 

@@ -7,6 +7,7 @@ use uw_websocket_actors::settings::{
 };
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
+use super::proxies;
 use super::service::{HttpSettings, LogSettings};
 use super::variables::VariableValues;
 
@@ -43,8 +44,12 @@ impl VariableValues {
     }
 
     fn feed(&self) -> Option<FeedSettings> {
+        let url = self.unusual_whales_websocket_url.clone()?;
+        let exceptions = self.no_proxy.as_deref().unwrap_or_default();
+        let is_excepted = proxies::is_excepted(&url, exceptions);
         Some(FeedSettings {
-            url: self.unusual_whales_websocket_url.clone()?,
+            proxy: self.https_proxy.clone().flatten().filter(|_| !is_excepted),
+            url,
             // a disabled service has no token
             token: self.unusual_whales_api_token.clone().unwrap_or_else(|| Secret::new(String::new())),
             extra_root_pem: self.tls_ca_file.clone(),

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use uw_websocket_core::settings::Secret;
 
 use super::mistake::{SettingsError, SettingsWarning};
-use super::variable::{Preset, Variable};
+use super::variable::{Preset, Secrecy, Variable};
 use super::variables::VARIABLES;
 use super::{dotenv, files, suggestions};
+use crate::escape::controls;
 
 /// The sources of the settings. There are no others, so tests need no process environment.
 #[derive(Clone, Debug, Default)]
@@ -153,7 +154,7 @@ impl Given {
     }
 
     fn put(&mut self, name: &str, text: Option<String>, origin: Origin) {
-        let text = text.map(|text| text.trim().to_owned());
+        let text = text.map(|text| text.trim_start_matches('\u{feff}').trim().to_owned());
         if text.as_deref() != Some("") {
             self.0.insert(name.to_ascii_uppercase(), Value { text, origin });
         }
@@ -173,12 +174,16 @@ impl Given {
             }
             (Some(value), None) => {
                 let text = utf8(name, value, mistakes)?;
-                Some(Sourced { text: text.to_owned(), origin: value.origin })
+                let text = cleaned(variable, text, mistakes)?;
+                Some(Sourced { text, origin: value.origin })
             }
             (None, Some((value, twin))) => {
                 let path = utf8(&twin, value, mistakes)?;
                 match files::secret(Path::new(path)) {
-                    Ok(text) => Some(Sourced { text, origin: Origin::File }),
+                    Ok(text) => {
+                        let text = cleaned(variable, &text, mistakes)?;
+                        Some(Sourced { text, origin: Origin::File })
+                    }
                     Err(reason) => {
                         mistakes.push(unreadable(&twin, path, reason, name));
                         None
@@ -187,6 +192,33 @@ impl Given {
             }
         }
     }
+}
+
+/// Returns a value without the quotes that Docker keeps around it, or reports a character that no editor shows.
+fn cleaned(variable: &Variable, text: &str, mistakes: &mut Vec<SettingsError>) -> Option<String> {
+    let inner = ['"', '\''].into_iter().find_map(|quote| {
+        let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.is_empty() && !inner.contains(quote)).then_some(inner)
+    });
+    let text = inner.map_or(text, str::trim);
+    let is_unseen = |c: &char| controls(*c) || (c.is_whitespace() && *c != ' ');
+    let unseen = text.chars().find(is_unseen);
+    let stray = || text.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let stray = unseen
+        .is_none()
+        .then(stray)
+        .flatten()
+        .or_else(|| text.chars().last().filter(|c| matches!(c, '"' | '\'')).filter(|_| unseen.is_none()));
+    let reason = match (unseen, stray) {
+        (Some(unseen), _) => format!("has U+{:04X}, which is not visible: remove it", u32::from(unseen)),
+        (None, Some(quote)) => format!("has a `{quote}` at one end only: remove it"),
+        (None, None) => return Some(text.to_owned()),
+    };
+    mistakes.push(match variable.secrecy {
+        Secrecy::Plain => SettingsError::with_value(variable.name, text, reason),
+        Secrecy::Secret | Secrecy::Url | Secrecy::SecretUrl => SettingsError::new(variable.name, reason),
+    });
+    None
 }
 
 /// Reports an unreadable file; with its name only if that cannot be the secret itself, given instead of a path.

@@ -108,12 +108,35 @@ fn every_writer_has_a_usable_share_of_the_disk_queue() {
 }
 
 #[test]
+fn quotes_that_docker_keeps_are_removed_and_what_is_doubtful_is_refused_without_the_secret() {
+    let token_of = |text: &str| {
+        let name = "UNUSUAL_WHALES_API_TOKEN";
+        Settings::load(&sources(&[(name, text)]))
+            .map(|settings| settings.actors.feed.token.reveal().to_owned())
+    };
+    for text in ["\"abc-1\"", "'abc-1'", "abc-1\r", "\u{feff}abc-1"] {
+        assert_eq!(token_of(text).unwrap(), "abc-1", "{text:?}");
+    }
+    assert_eq!(token_of("a\"b'c").unwrap(), "a\"b'c", "within the value a quote is a character");
+    for (text, said) in [
+        ("\"abc-1", "has a `\"` at one end only"),
+        ("abc-1'", "has a `'` at one end only"),
+        ("abc\u{200b}-1", "has U+200B, which is not visible"),
+        ("abc\u{a0}-1", "has U+00A0, which is not visible"),
+    ] {
+        let told = token_of(text).unwrap_err().to_string();
+        assert!(told.contains(said) && !told.contains("abc"), "{told}");
+    }
+}
+
+#[test]
 fn every_mistake_is_reported_in_one_go_with_its_variable() {
     let bad = [
         ("ENABLE_WEBSOCKET", "maybe"),
         ("UNUSUAL_WHALES_WEBSOCKET_URL", "https://feed.example"),
         ("TARGET_SYMBOLS", "S:Y"),
         ("CHANNELS", "flow_alerts"),
+        ("HTTPS_PROXY", "http://h:1/path"),
         ("REDIS_URL", "http://redis.example"),
         ("TLS_CA_FILE", "/nonexistent.pem"),
         ("STORE_TO_REDIS", "2"),
@@ -158,10 +181,13 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         assert!(line.starts_with(&format!("{name}={value}")), "{line}");
         assert!(line.split_once(": ").is_some_and(|(_, reason)| reason.len() > 10), "{line}");
     }
-    // everything in the table can be wrong, except the token and the folders, which any text can name
+    // everything in the table can be wrong, except the token, the exceptions and the folders, which any text can name
     let not_tried =
         VARIABLES.iter().map(|v| v.name).filter(|name| !bad.iter().any(|(tried, _)| tried == name));
-    assert_eq!(not_tried.collect::<Vec<_>>(), ["UNUSUAL_WHALES_API_TOKEN", "SPOOL_DIR", "LOG_DIR"]);
+    assert_eq!(
+        not_tried.collect::<Vec<_>>(),
+        ["UNUSUAL_WHALES_API_TOKEN", "NO_PROXY", "SPOOL_DIR", "LOG_DIR"]
+    );
 }
 
 #[test]

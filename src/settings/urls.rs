@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
+use uw_websocket_actors::redis_url::{RedisUrl, is_without_meaning};
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
@@ -47,31 +48,22 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Parses the URL of Redis with the client's own parser, so that it cannot fail later.
+/// Parses the URL of Redis as the actors do, so that it cannot fail later.
 pub(super) fn redis(text: &str) -> Result<Secret, String> {
-    redis_connection(text)?;
+    RedisUrl::parse(text).map_err(|error| error.to_string())?;
     Ok(Secret::new(text.to_owned()))
 }
 
-fn redis_connection(text: &str) -> Result<ConnectionInfo, String> {
-    let schemes = "must be a URL that begins with redis://, rediss://, unix:// or redis+unix://";
-    let url = Url::parse(text).map_err(|error| format!("{schemes}: {error}"))?;
-    if !matches!(url.scheme(), "redis" | "rediss" | "unix" | "redis+unix") {
-        return Err(schemes.to_owned());
-    }
-    if url.fragment().is_some() {
-        return Err(
-            "must not have a fragment (`#…`); to trust another certificate set TLS_CA_FILE".to_owned()
-        );
-    }
-    url.into_connection_info().map_err(|error| format!("is not a valid Redis URL: {error}"))
+/// Returns the keys of a Redis URL about certificates, which are not used.
+pub(super) fn unused_tls_keys(text: &str) -> Vec<String> {
+    RedisUrl::parse(text).map(|url| url.unused_tls_keys).unwrap_or_default()
 }
 
 /// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
 /// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
-    let connection = redis_connection(text).ok();
-    let decoded = connection.and_then(|info| info.redis_settings().password().map(str::to_owned));
+    let parsed = RedisUrl::parse(text).ok();
+    let decoded = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
     let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
     let written = url.password().map(str::to_owned);
     let lone_user = Some(url.username()).filter(|user| url.password().is_none() && *user != DEFAULT_USER);
@@ -81,15 +73,27 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
     found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
 }
 
+/// Returns the password of a URL, as written and decoded.
+pub(super) fn credentials(text: &str) -> Vec<Secret> {
+    let url = Url::parse(text).ok();
+    let written = url.as_ref().and_then(|url| url.password()).unwrap_or_default();
+    let decoded = percent_decode_str(written).decode_utf8_lossy().into_owned();
+    [written.to_owned(), decoded].into_iter().filter(|text| !text.is_empty()).map(Secret::new).collect()
+}
+
 /// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.
 pub(super) fn exposes_password(text: &str) -> bool {
-    let has_password = |url: &Url| url.password().is_some() || !url.username().is_empty();
+    let is_secret = |name: &str| matches!(name, "username" | "password");
+    let has_password = |url: &Url| {
+        let mut names = url.query_pairs();
+        url.password().is_some() || !url.username().is_empty() || names.any(|(name, _)| is_secret(&name))
+    };
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
 /// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
 fn is_harmless(name: &str) -> bool {
-    matches!(name, "db" | "protocol")
+    matches!(name, "db") || is_without_meaning(name)
 }
 
 /// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
@@ -186,8 +190,8 @@ mod tests {
         for text in [
             "localhost:6379",
             "http://h",
-            "redis://",
             "redis://h/x",
+            "redis://h?databse=1",
             "rediss://h/#insecure",
             "",
             "redis://0.0.0.0",
@@ -201,7 +205,12 @@ mod tests {
         let found = |text| redis_secrets(text).iter().map(|s| s.reveal().to_owned()).collect::<BTreeSet<_>>();
         let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(found("redis://:p%40ss@h"), set(&["p%40ss", "p@ss"]));
-        for text in ["unix:///tmp/s?pass=hidden", "redis://hidden@h", "redis://h?auth=hidden&db=1"] {
+        for text in [
+            "unix:///tmp/s?pass=hidden",
+            "redis://hidden@h",
+            "redis://h?auth=hidden&db=1&protocol=3",
+            "redis://h?password=hidden",
+        ] {
             assert_eq!(found(text), set(&["hidden"]), "{text}");
         }
         assert!(found("redis://h").is_empty() && found("redis://default@h").is_empty());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
@@ -19,7 +20,7 @@ use super::archive::ArchiveRetention;
 use super::checks::Checks;
 use super::service::LogFormat;
 use super::variable::{Preset, Secrecy, Variable, variables};
-use super::{archive, channels, files, needs, retention, spool, units, urls, words};
+use super::{archive, channels, files, needs, proxies, retention, spool, units, urls, words};
 
 /// Every interval: anything shorter is a busy loop, anything longer means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -58,6 +59,14 @@ variables! {
     /// URL of the feed, `wss://` or `ws://`; the token is added to its query
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
         Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
+
+    /// HTTP proxy for the feed (`CONNECT`), `http://user:password@host:port`; not used for `ws://` and for what `NO_PROXY`
+    /// names; never used for Redis
+    https_proxy: Option<FeedProxy> = "HTTPS_PROXY", Unset("empty"), SecretUrl, proxies::proxy,
+        needs proxy_that_is_used();
+
+    /// comma-separated hosts and domains that are reached without `HTTPS_PROXY`; `*` is all
+    no_proxy: Vec<String> = "NO_PROXY", Unset("empty"), Plain, proxies::exceptions;
 
     /// comma-separated tickers; `*` is the whole market (the global form of each channel)
     target_symbols: Targets = "TARGET_SYMBOLS", Value("SPY,QQQ,IWM"), Plain, channels::targets;
@@ -170,7 +179,7 @@ variables! {
     /// period in which crashes are counted
     restart_period_seconds: Duration = "RESTART_PERIOD_SECONDS", Value("60"), Plain, interval;
 
-    /// time limit of the drain on SIGTERM or SIGINT (Docker kills after 10 s)
+    /// time limit of the drain on a signal (SIGTERM, SIGINT, SIGHUP, SIGQUIT; Docker kills after 10 s)
     shutdown_timeout_seconds: Duration = "SHUTDOWN_TIMEOUT_SECONDS", Value("8"), Plain, interval;
 
     /// address of the status page, health and metrics; `off` disables it; the container image sets `0.0.0.0:9464`
@@ -229,7 +238,7 @@ pub fn markdown() -> String {
 pub fn example_env() -> String {
     let mut text = String::from(
         "# The settings of uw-websocket. Copy to `.env` in the working directory and uncomment what you change;\n\
-         # the process environment takes precedence. Put a value with spaces or `$` in single quotes.\n\
+         # the process environment takes precedence. Quotes are optional; `${` is refused.\n\
          # Durations: 250ms 5s 5m 6h 1d, or a number in the unit given in the name. Sizes: 512MiB 4GiB, or bytes.\n",
     );
     for Variable { name, preset, summary, .. } in VARIABLES {

@@ -3,26 +3,29 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{self, RedisError};
 use thiserror::Error;
 use tokio::time::sleep;
-use uw_websocket_actors::redis_pool;
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::writer::store::link::AddressError;
+use uw_websocket_actors::writer::store::Store;
+use uw_websocket_actors::writer::store::fault::StoreFault;
+use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_actors::writer::store::pages::{
+    End, MAX_ENTRY, StreamEntry, StreamPage, StreamRange, entries_of,
+};
+use uw_websocket_actors::writer::store::resp::{Bound, Commands, Reply};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::millis;
 
-use super::MAX_STREAMS;
 use super::name::StreamName;
+use super::{MAX_STREAMS, page_bytes};
 
-/// Maximum wait for a connection, and for a reply beyond the requested blocking time.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Time for which Redis blocks when waiting for entries: afterwards new streams are noticed, and a hanging Redis is
-/// noticed [`PATIENCE`] later.
+/// Time for which Redis blocks when waiting for entries: afterwards new streams are noticed. Shorter than the longest
+/// wait for a reply, after which a hanging Redis is noticed.
 const BLOCK: Duration = Duration::from_secs(1);
 /// `COUNT` of a `SCAN`: some 100 µs of Redis' time.
 const SCAN_COUNT: usize = 500;
+/// Maximum wire size of a page of `SCAN`: several times the requested number of keys, with names longer than ours.
+const SCAN_PAGE: Bound = Bound { bytes: 4 * 1024 * 1024, items: 16 * SCAN_COUNT };
 /// Pause between two `SCAN`s, for Redis' other clients.
 const SCAN_PAUSE: Duration = Duration::from_millis(1);
 /// Maximum number of streams per query.
@@ -36,15 +39,14 @@ pub enum LinkError {
     Address(#[from] AddressError),
     /// Redis does not answer, or refuses.
     #[error("redis does not answer: {0}")]
-    Redis(#[from] RedisError),
+    Redis(#[from] StoreFault),
     /// The reply does not match the query.
     #[error("redis answers with {0}")]
     Unexpected(String),
 }
 
 /// The connection.
-#[derive(Clone)]
-pub struct Link(MultiplexedConnection);
+pub struct Link(Store);
 
 /// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
@@ -69,164 +71,223 @@ pub enum Content {
 pub struct Page {
     /// The next entries.
     pub entries: Vec<(EntryId, Content)>,
+    /// The ID of the entry after them, if it is too large to be read.
+    pub too_large: Option<EntryId>,
+    /// Whether there may be more.
+    pub has_more: bool,
     /// The first entry still in the stream.
     pub first: Option<EntryId>,
 }
 
-/// An entry as parsed by the library.
-type RawEntry = (String, Vec<Vec<u8>>);
+impl Page {
+    fn of(page: StreamPage, first: Option<EntryId>) -> Page {
+        let StreamPage { entries, too_large, has_more } = page;
+        Page { entries: entries.into_iter().map(read).collect(), too_large, has_more, first }
+    }
+}
+
+/// A page of `SCAN`: the next cursor and the keys.
+type Keys = (u64, Vec<StreamName>);
 
 impl Link {
     /// Connects and logs in.
     pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
-        let config = redis_pool::connection_config(PATIENCE, PATIENCE + BLOCK);
-        let client = redis_pool::client(settings)?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut store = Store::new(Address::new(settings)?);
         // a Redis that is loading, or refuses the login, reports it here
-        redis::cmd("SCAN").arg(0).arg("COUNT").arg(1).exec_async(&mut connection).await?;
-        Ok(Link(connection))
+        let mut question = Commands::default();
+        question.command(&[b"SCAN", b"0", b"COUNT", b"1"]).expect(SCAN_PAGE);
+        match store.ask(&question, |reply| refusal(&reply)).await {
+            // a name may be longer than all of ours
+            Ok(()) | Err(StoreFault::TooLarge(_)) => Ok(Link(store)),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
-    /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`].
+    /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`]. Pages with keys too long to be streams of the
+    /// service are read key by key, and those keys are left out.
     pub async fn streams(&mut self, prefix: &str) -> Result<BTreeSet<StreamName>, LinkError> {
         let mut names = BTreeSet::new();
-        let mut cursor = 0_u64;
+        let (mut cursor, mut count) = (0, SCAN_COUNT);
         loop {
-            // a prefix has no special characters of patterns
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{prefix}:ws:*")).arg("COUNT").arg(SCAN_COUNT);
-            scan.arg("TYPE").arg("stream");
-            let (next, page): (u64, Vec<Vec<u8>>) = scan.query_async(&mut self.0).await?;
-            let keys = page.iter().filter_map(|key| std::str::from_utf8(key).ok());
-            names.extend(keys.filter_map(|key| StreamName::of_key(prefix, key)));
+            let (next, page) = match self.scan(prefix, cursor, count).await {
+                Err(LinkError::Redis(StoreFault::TooLarge(_))) if count > 1 => {
+                    count = 1;
+                    continue;
+                }
+                Err(LinkError::Redis(StoreFault::TooLarge(_))) => {
+                    let next = self.0.first_text(&scan(prefix, cursor, 1)).await?;
+                    (next.and_then(|next| next.parse().ok()).unwrap_or_default(), Vec::new())
+                }
+                page => page?,
+            };
+            names.extend(page);
             if next == 0 || names.len() >= MAX_STREAMS {
                 return Ok(names);
             }
-            cursor = next;
+            (cursor, count) = (next, SCAN_COUNT);
             sleep(SCAN_PAUSE).await;
         }
     }
 
+    async fn scan(&mut self, prefix: &str, cursor: u64, count: usize) -> Result<Keys, LinkError> {
+        let mut question = scan(prefix, cursor, count);
+        question.expect(SCAN_PAGE);
+        let mut page = None;
+        self.0
+            .ask(&question, |reply| {
+                page = keys_of(&reply, prefix);
+                refusal(&reply)
+            })
+            .await?;
+        page.ok_or_else(|| LinkError::Unexpected("no page of keys".to_owned()))
+    }
+
     /// Returns, for each of the keys, whether it is still a stream or absent.
     pub async fn are_streams(&mut self, keys: &[&str]) -> Result<Vec<bool>, LinkError> {
-        let mut types: Vec<String> = Vec::with_capacity(keys.len());
+        let mut are_streams = Vec::with_capacity(keys.len());
         for keys in keys.chunks(ASKED_AT_ONCE) {
-            let mut asked = redis::pipe();
+            let mut questions = Commands::default();
             for key in keys {
-                asked.cmd("TYPE").arg(key);
+                questions.command(&[b"TYPE", key.as_bytes()]);
             }
-            types.extend(asked.query_async::<Vec<String>>(&mut self.0).await?);
+            self.0
+                .ask(&questions, |reply| {
+                    are_streams.push(matches!(reply, Reply::Status(b"stream" | b"none")));
+                    refusal(&reply)
+                })
+                .await?;
         }
-        Ok(types.iter().map(|kind| kind == "stream" || kind == "none").collect())
+        Ok(are_streams)
     }
 
     /// Returns the ID of each stream's last entry; zero for an empty stream.
     pub async fn last_ids(&mut self, keys: &[String]) -> Result<Vec<EntryId>, LinkError> {
-        let mut ids = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(ASKED_AT_ONCE) {
-            let mut asked = redis::pipe();
-            for key in keys {
-                asked.cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1);
-            }
-            let last: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
-            for entries in last {
-                ids.push(first_id(&entries)?.unwrap_or_default());
-            }
-        }
-        Ok(ids)
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        Ok(self.0.ends(&keys, End::Last).await?)
     }
 
     /// Reads the next entries of each place, at most `count`, none after `until`.
-    pub async fn pages(
+    pub async fn pages<'p>(
         &mut self,
-        places: &[Place],
+        places: &'p [Place],
         until: Option<EntryId>,
         count: usize,
     ) -> Result<Vec<Page>, LinkError> {
-        let until = until.map_or_else(|| "+".to_owned(), |until| until.to_string());
-        let mut pages = Vec::with_capacity(places.len());
-        for places in places.chunks(ASKED_AT_ONCE) {
-            let mut asked = redis::pipe();
-            for Place { key, after } in places {
-                asked.cmd("XRANGE").arg(key).arg(format!("({after}")).arg(&until).arg("COUNT").arg(count);
-                asked.cmd("XRANGE").arg(key).arg("-").arg("+").arg("COUNT").arg(1);
-            }
-            let answers: Vec<Vec<RawEntry>> = asked.query_async(&mut self.0).await?;
-            let mut answers = answers.into_iter();
-            while let (Some(entries), Some(first)) = (answers.next(), answers.next()) {
-                let first = first_id(&first)?;
-                let entries = entries.into_iter().map(read).collect::<Result<_, _>>()?;
-                pages.push(Page { entries, first });
-            }
-        }
-        Ok(pages)
+        let bytes = page_bytes(places.len());
+        let range = |place: &'p Place| StreamRange::new(&place.key, place.after, until, (count, bytes));
+        let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
+        let pages = self.0.pages(&ranges).await?;
+        let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
+        let firsts = self.0.ends(&keys, End::First).await?;
+        let first = |first: EntryId| (first != EntryId::default()).then_some(first);
+        Ok(pages.into_iter().zip(firsts).map(|(page, id)| Page::of(page, first(id))).collect())
     }
 
     /// Reads the entries of each place backwards: the latest ones below its ID, latest first, at most `count`, none
     /// below `since`.
-    pub async fn pages_before(
+    pub async fn pages_before<'p>(
         &mut self,
-        places: &[Place],
+        places: &'p [Place],
         since: EntryId,
         count: usize,
-    ) -> Result<Vec<Vec<(EntryId, Content)>>, LinkError> {
-        let mut pages = Vec::with_capacity(places.len());
-        for places in places.chunks(ASKED_AT_ONCE) {
-            let mut asked = redis::pipe();
-            for Place { key, after: before } in places {
-                let before = format!("({before}");
-                asked.cmd("XREVRANGE").arg(key).arg(before).arg(since.to_string()).arg("COUNT").arg(count);
-            }
-            for entries in asked.query_async::<Vec<Vec<RawEntry>>>(&mut self.0).await? {
-                pages.push(entries.into_iter().map(read).collect::<Result<_, _>>()?);
-            }
-        }
-        Ok(pages)
+    ) -> Result<Vec<Page>, LinkError> {
+        let bytes = page_bytes(places.len());
+        let range = |place: &'p Place| {
+            StreamRange::new(&place.key, place.after, Some(since), (count, bytes)).backwards()
+        };
+        let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
+        Ok(self.0.pages(&ranges).await?.into_iter().map(|page| Page::of(page, None)).collect())
     }
 
-    /// Waits for entries at any of the places. Returns the indices of the places with entries, at most `count` each;
-    /// nothing after a second.
-    pub async fn wait(
-        &mut self,
-        places: &[Place],
-        count: usize,
-    ) -> Result<Vec<(usize, Vec<(EntryId, Content)>)>, LinkError> {
-        let mut read_them = redis::cmd("XREAD");
-        read_them.arg("COUNT").arg(count).arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS");
-        for place in places {
-            read_them.arg(&place.key);
+    /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most
+    /// `count` each; nothing after a second. `None` if there are more than can be read at once.
+    pub async fn wait(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
+        let (limit, block) = (count.to_string(), millis(BLOCK).to_string());
+        let mut question = Commands::default();
+        question.begin(6 + 2 * places.len());
+        for word in [b"XREAD", b"COUNT", limit.as_bytes(), b"BLOCK", block.as_bytes(), b"STREAMS"] {
+            question.arg(word);
         }
         for place in places {
-            read_them.arg(place.after.to_string());
+            question.arg(place.key.as_bytes());
         }
-        let answer: Option<Vec<(String, Vec<RawEntry>)>> = read_them.query_async(&mut self.0).await?;
-        // the streams of a reply are in the order of the query
-        let mut asked = places.iter().enumerate();
-        let numbered = answer.unwrap_or_default().into_iter().map(|(key, entries)| {
-            let (number, _) = asked
-                .find(|(_, place)| place.key == key)
-                .ok_or_else(|| LinkError::Unexpected(format!("the stream `{key}`, out of turn")))?;
-            Ok((number, entries.into_iter().map(read).collect::<Result<_, _>>()?))
-        });
-        numbered.collect()
+        for place in places {
+            question.arg(place.after.to_string().as_bytes());
+        }
+        question.expect(Bound { bytes: 4 * MAX_ENTRY, items: 1024 * 1024 });
+        let mut arrived = Ok(Vec::new());
+        let answered = self
+            .0
+            .ask(&question, |reply| {
+                refusal(&reply)?;
+                arrived = arrived_at(&reply, places);
+                Ok(())
+            })
+            .await;
+        match answered {
+            Err(StoreFault::TooLarge(_)) => Ok(None),
+            answered => {
+                answered?;
+                arrived.map(Some)
+            }
+        }
     }
 }
 
-fn first_id(entries: &[RawEntry]) -> Result<Option<EntryId>, LinkError> {
-    entries.first().map(|(id, _)| parsed(id)).transpose()
+/// The entries that arrived, by the index of their place.
+pub type Arrived = Vec<(usize, Vec<(EntryId, Content)>)>;
+
+fn scan(prefix: &str, cursor: u64, count: usize) -> Commands {
+    // a prefix has no special characters of patterns
+    let (cursor, pattern, count) = (cursor.to_string(), format!("{prefix}:ws:*"), count.to_string());
+    let mut question = Commands::default();
+    let (cursor, pattern, count) = (cursor.as_bytes(), pattern.as_bytes(), count.as_bytes());
+    question.command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count, b"TYPE", b"stream"]);
+    question
 }
 
-fn parsed(id: &str) -> Result<EntryId, LinkError> {
-    id.parse().map_err(|_| LinkError::Unexpected(format!("`{id}` for an id")))
+fn refusal(reply: &Reply<'_>) -> Result<(), StoreFault> {
+    if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
 }
 
-fn read((id, fields): RawEntry) -> Result<(EntryId, Content), LinkError> {
+fn keys_of(reply: &Reply<'_>, prefix: &str) -> Option<Keys> {
+    let Reply::Array(Some(parts)) = reply else { return None };
+    let [Reply::Bulk(Some(next)), Reply::Array(Some(keys))] = &parts[..] else { return None };
+    let name = |key: &Reply<'_>| match key {
+        Reply::Bulk(Some(key)) => StreamName::of_key(prefix, std::str::from_utf8(key).ok()?),
+        _ => None,
+    };
+    Some((std::str::from_utf8(next).ok()?.parse().ok()?, keys.iter().filter_map(name).collect()))
+}
+
+/// The streams of a reply are in the order of the query.
+fn arrived_at(reply: &Reply<'_>, places: &[Place]) -> Result<Arrived, LinkError> {
+    let unexpected = || LinkError::Unexpected(reply.kind().to_owned());
+    let streams = match reply {
+        Reply::Array(Some(streams)) => &streams[..],
+        Reply::Array(None) | Reply::Bulk(None) => &[],
+        _ => return Err(unexpected()),
+    };
+    let mut asked = places.iter().enumerate();
+    let stream = |stream: &Reply<'_>| {
+        let Reply::Array(Some(parts)) = stream else { return Err(unexpected()) };
+        let [Reply::Bulk(Some(key)), entries] = &parts[..] else { return Err(unexpected()) };
+        let (number, _) = asked.find(|(_, place)| place.key.as_bytes() == *key).ok_or_else(|| {
+            LinkError::Unexpected(format!("the stream `{}`, out of turn", String::from_utf8_lossy(key)))
+        })?;
+        let entries = entries_of(entries).ok_or_else(unexpected)?;
+        Ok((number, entries.into_iter().map(read).collect()))
+    };
+    streams.iter().map(stream).collect()
+}
+
+fn read((id, fields): StreamEntry) -> (EntryId, Content) {
     let content = match <[Vec<u8>; 2]>::try_from(fields) {
         Ok([name, payload]) if name == b"payload" => Content::Payload(payload),
         Ok(pair) => Content::Fields(texts(&pair)),
         Err(fields) => Content::Fields(texts(&fields)),
     };
-    Ok((parsed(&id)?, content))
+    (id, content)
 }
 
 fn texts(fields: &[Vec<u8>]) -> Vec<(String, String)> {

@@ -101,6 +101,12 @@ impl<E> Merge<E> {
         }
     }
 
+    /// Passes over the entries of a lane up to an ID, which cannot be read.
+    pub fn pass(&mut self, lane: usize, id: EntryId) {
+        let lane = &mut self.lanes[lane];
+        lane.after = lane.after.max(id);
+    }
+
     /// Takes the next entry and the number of its lane. `None` while a lane is hungry, or if all are empty.
     pub fn next_entry(&mut self) -> Option<(usize, EntryId, E)> {
         if !self.hungry.is_empty() {

@@ -27,7 +27,8 @@ use slog::{Discard, Logger, o};
 use uw_websocket::http::readiness::ReasonCode;
 use uw_websocket::http::{HttpSide, PATHS};
 use uw_websocket::settings::HttpSettings;
-use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations, lock};
+use uw_websocket_actors::observation::{ConnectionState, LeaseState, Observations};
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use crate::yardstick::{has_passed, stretched};

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use uw_websocket::http::metrics::{FAMILIES, MetricKind};
-use uw_websocket_actors::observation::{ConnectionState, DropReason, lock};
+use uw_websocket_actors::observation::{ConnectionState, DropReason};
+use uw_websocket_actors::sync::lock;
 use uw_websocket_core::feed::envelope::Rejection;
 
 use super::{get, in_order, start};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{
-    ConnectionState, DropReason, LeaseState, RedisFacts, WriterState, lock, unix_micros,
-};
+use uw_websocket_actors::observation::{ConnectionState, DropReason, LeaseState, RedisFacts, WriterState};
+use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::wall_clock::unix_micros;
 
 use uw_websocket::http::readiness::ReasonCode;
 
@@ -57,10 +57,10 @@ fn status_shows_the_observations() {
     assert_eq!(
         status["channels"][1],
         json!({
-            "channel": "price", "received": 5, "recovered": 4, "stored": 3, "duplicate": 2, "filtered": 0,
+            "channel": "price", "cut": {"map_field": 0, "symbols": 0}, "received": 5, "recovered": 4, "stored": 3, "duplicate": 2, "filtered": 0,
             "quarantined": 1, "pending": 2, "drifted": 0, "silent": false, "rate_per_second": null, "rates": [],
             "dropped": {"crash": 0, "rejected": 1, "shutdown": 0, "spool_corrupt": 0, "spool_full": 0},
-            "last_event_age_seconds": null, "conserved": true,
+            "last_event_age_seconds": null, "conserved": true, "late": 0, "cut": {"map_field": 0, "symbols": 0},
         })
     );
     let writer = &status["writers"][0];
@@ -76,7 +76,7 @@ fn status_shows_the_observations() {
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
-    assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
+    assert_eq!(status["lease"], json!({"state": "held", "owner": null, "last_error": null}));
 }
 
 #[test]

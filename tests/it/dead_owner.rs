@@ -33,7 +33,7 @@ impl Stranded {
 
     /// The same, with other settings of the stand-by, given those of both.
     fn with_standby(change: impl Fn(&Setup, Setup) -> Setup) -> Stranded {
-        let (feed, redis) = (Feed::start(), RedisServer::start());
+        let (feed, redis) = (Feed::start(), RedisServer::start_durable());
         let setup = Setup::new(&feed, &redis);
         let owner = setup.clone().start_ready();
         let before = payloads("price", "SPY", 0, 50);
@@ -199,6 +199,27 @@ fn an_owner_that_comes_back_as_standby_hands_over_what_it_had() {
     stranded.standby.finish();
     assert_eq!(gaps(&stranded.redis, "late").len(), 1);
     assert_eq!(stranded.redis.command::<u64>(&["EXISTS", "uw:ws:late"]), 0);
+}
+
+#[test]
+fn an_owner_that_starts_without_redis_learns_first_that_another_one_had_followed() {
+    let mut stranded = Stranded::new();
+    stranded.take_over();
+    let meanwhile = payloads("price", "SPY", 150, 30);
+    stranded.feed.send_all("price:SPY", &meanwhile);
+    wait_for_prices(&stranded.redis, 80);
+    stranded.standby.finish();
+    stranded.redis.kill9();
+    let back = stranded.setup.clone().start();
+    back.wait_for_log("it presumes to be the owner", |record| record.msg == "ledger continued");
+    stranded.redis.restart(&[]);
+    wait_for_prices(&stranded.redis, 180);
+    assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "100");
+    let stored = [stranded.before, meanwhile, stranded.left].concat();
+    assert_stream_holds(&stranded.redis, PRICES, &stored);
+    back.wait_until_ready();
+    back.finish();
+    assert_eq!(gaps(&stranded.redis, "late").len(), 1);
 }
 
 #[test]

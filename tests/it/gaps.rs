@@ -46,7 +46,7 @@ fn wait_for_gaps(redis: &RedisServer, count: usize) -> Vec<Entry> {
 
 /// The wall clock as the ledger has it.
 fn now() -> String {
-    let now = uw_websocket_actors::observation::unix_micros();
+    let now = uw_websocket_actors::wall_clock::unix_micros();
     uw_websocket_core::time::iso_utc(now)
 }
 

@@ -94,11 +94,14 @@ fn the_log_shows_at_most_two_hundred_bytes_of_a_frame() {
 fn an_oversized_frame_ends_the_connection_before_it_is_buffered() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let service = Service::start(&feed, &redis);
-    let sessions = feed.handshakes().len();
     feed.send(TOPIC, &payload("price", "SPY", 1));
-    // the header alone: whoever waits for the rest waits for ever
-    feed.send_raw(TOPIC, &wire::header(opcode::TEXT, true, 5 * 1024 * 1024));
-    assert_reconnected(&feed, &service, sessions);
+    for (count, length) in (1..).zip([5 * 1024 * 1024, 1 << 63, u64::MAX]) {
+        let sessions = feed.handshakes().len();
+        // the header alone: whoever waits for the rest waits for ever
+        feed.send_raw(TOPIC, &wire::header(opcode::TEXT, true, length));
+        service.wait_for_metric("uw_ws_frames_rejected_total", &[("kind", "too_large")], count);
+        assert_reconnected(&feed, &service, sessions);
+    }
     feed.send(TOPIC, &payload("price", "SPY", 2));
     assert_streams_equal(&feed, &redis, &TARGETS);
     service.finish();
@@ -151,6 +154,31 @@ fn a_large_event_and_one_in_fragments_are_stored() {
     feed.remember(TOPIC, &split);
     feed.send_all(TOPIC, &payloads("price", "SPY", 4, 3));
     assert_streams_equal(&feed, &redis, &TARGETS);
+    service.finish();
+}
+
+#[test]
+fn events_of_the_year_9999_are_stored_as_they_came() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let service = Service::start(&feed, &redis);
+    let at = 253_402_300_799_999_u64;
+    let row =
+        format!(r#"{{"ticker":"SPY","expiry":"9999-12-31","strike":"290","price":"1","timestamp":{at}}}"#);
+    for channel in ["gex", "gex_strike", "gex_strike_expiry"] {
+        feed.send(&format!("{channel}:SPY"), &row);
+    }
+    feed.send(TOPIC, &format!(r#"{{"close":"1","time":{at},"vol":1}}"#));
+    feed.send(
+        "option_trades:SPY",
+        &format!(r#"{{"id":"1","option_symbol":"SPY991231C00290000","executed_at":{at}}}"#),
+    );
+    feed.send(
+        "flow-alerts",
+        &format!(r#"{{"ticker":"SPY","option_chain":"SPY991231C00290000","executed_at":{at}}}"#),
+    );
+    feed.send("news", r#"{"headline":"later","timestamp":"9999-12-31T23:59:59Z","tickers":["SPY"]}"#);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    service.wait_for_metric("uw_ws_distrusted_total", &[("kind", "future")], 1);
     service.finish();
 }
 

@@ -1,12 +1,15 @@
 //! Sessions that end and handshakes that fail: the service comes back, in order, and says what happened.
 
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::support::feed::Refusal;
 use crate::support::oracle::assert_streams_equal;
 use crate::support::sample::payloads;
 use crate::support::service::TOKEN;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, stretched, wait_for, wait_until};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 const TOPICS: [&str; 2] = ["price:SPY", "option_trades:QQQ"];
@@ -250,4 +253,54 @@ fn the_token_appears_in_nothing_that_the_service_shows() {
     }
     service.wait_until_ready();
     service.finish();
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let (feed, elsewhere, redis) = (Feed::start(), Feed::start(), RedisServer::start());
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let headers = format!("Location: ws://{}/socket\r\n", elsewhere.address());
+        feed.refuse_next(Refusal { status, headers: Box::leak(headers.into_boxed_str()), body: "" });
+    }
+    let service = single(&feed, &redis).start_ready();
+    assert!(feed.handshakes().len() >= 4);
+    assert!(elsewhere.handshakes().is_empty(), "the token went elsewhere");
+    service.finish();
+}
+
+/// Answers every handshake with `head` and then `flood` until the client leaves.
+fn flood(head: &'static str, flood: &'static [u8]) -> (String, Receiver<u64>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("ws://{}/socket", listener.local_addr().unwrap());
+    let (ended, ends) = channel();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            drop(client.write_all(head.as_bytes()));
+            let mut written = 0;
+            while client.write_all(flood).is_ok() {
+                written += flood.len() as u64;
+            }
+            if ended.send(written).is_err() {
+                return;
+            }
+        }
+    });
+    (url, ends)
+}
+
+#[test]
+fn a_handshake_that_is_answered_without_end_is_given_up_and_takes_no_memory() {
+    const CHUNK: [u8; 16] = *b"x-more: yyyyyy\r\n";
+    for head in
+        ["HTTP/1.1 101 Switching Protocols\r\n", "HTTP/1.1 503 Away\r\nContent-Length: 99999999999\r\n\r\n"]
+    {
+        let (feed, redis) = (Feed::start(), RedisServer::start());
+        let (url, ends) = flood(head, &CHUNK);
+        let service = single(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &url).start();
+        for _ in 0..2 {
+            ends.recv_timeout(stretched(2 * SOON)).expect("the service leaves");
+        }
+        assert!(service.peak_resident_bytes() < 128 << 20, "{}", service.peak_resident_bytes());
+        service.finish();
+    }
 }

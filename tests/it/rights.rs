@@ -1,7 +1,10 @@
 //! The service with a user of Redis who has the rights that docs/deployment.md names, and no other.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use deadpool_redis::redis::Value;
 use uw_websocket_actors::acl::rules;
@@ -119,4 +122,64 @@ fn each_right_that_is_lacking_is_named_with_what_grants_it() {
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
     assert!(output.contains("→ ACL SETUSER uw ~uw:ws:*\n"), "{output}");
+}
+
+/// Forwards connections to Redis, and runs `revoke` between the last `XADD` of a transaction and its `EXEC`, once.
+fn revoking_proxy(redis: u16, revoke: impl FnOnce() + Send + 'static) -> u16 {
+    const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let revoke = Arc::new(Mutex::new(Some(revoke)));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let Ok(mut server) = TcpStream::connect(("127.0.0.1", redis)) else { return };
+            let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            let revoke = Arc::clone(&revoke);
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 1 << 20];
+                while let Ok(length) = client.read(&mut buffer)
+                    && length > 0
+                {
+                    let sent = &buffer[..length];
+                    let is_transaction = sent.windows(4).any(|part| part == b"XADD") && sent.ends_with(EXEC);
+                    let at = if is_transaction { length - EXEC.len() } else { 0 };
+                    if let Some(revoke) = revoke.lock().unwrap().take_if(|_| is_transaction) {
+                        server.write_all(&sent[..at]).unwrap();
+                        revoke();
+                        server.write_all(&sent[at..]).unwrap();
+                    } else {
+                        server.write_all(sent).unwrap();
+                    }
+                }
+                server.shutdown(std::net::Shutdown::Both).ok();
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn rights_that_vanish_before_exec_quarantine_nothing() {
+    let (feed, redis) = (Feed::start(), Arc::new(RedisServer::start()));
+    let setup = as_user(&feed, &redis, &[]);
+    let of_proxy = Arc::clone(&redis);
+    let port = revoking_proxy(redis.port(), move || {
+        wait_for("the commands are queued", SOON, || {
+            let list: String = of_proxy.command(&["CLIENT", "LIST"]);
+            if list.contains(" multi=1 ") { Ok(()) } else { Err(list) }
+        });
+        of_proxy.command::<()>(&["ACL", "SETUSER", "uw", "resetkeys"]);
+    });
+    let url = format!("redis://uw:a-long-password@127.0.0.1:{port}/0");
+    let service = setup.set("REDIS_URL", &url).start_ready();
+    feed.send("option_trades:SPY", &payload("option_trades", "SPY", 1));
+    service.wait_for_redis_error("NOPERM");
+    assert_eq!(redis.command::<u64>(&["EXISTS", "uw:ws:option_trades:SPY"]), 0);
+    redis.command::<()>(&["ACL", "SETUSER", "uw", "~uw:ws:*", "~uw:rest:*"]);
+    assert_streams_equal(&feed, &redis, &TARGETS);
+    let metrics = service.wait_until_settled();
+    assert_eq!(metrics.sum("uw_ws_events_quarantined_total", &[]), 0);
+    assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 1);
+    service.finish();
 }

@@ -46,6 +46,40 @@ fn sigint_drains_and_exits_with_0() {
 }
 
 #[test]
+fn sighup_and_sigquit_drain_and_exit_with_0() {
+    assert_drains_on(Signal::HUP);
+    assert_drains_on(Signal::QUIT);
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let mut service = Setup::new(&feed, &redis).ignoring_hangup().start_ready();
+    service.signal(Signal::HUP);
+    feed.send_all("price:QQQ", &payloads("price", "QQQ", 0, 10));
+    service.wait_for_metric("uw_ws_events_stored_total", &[], 10);
+    assert!(service.is_running() && !service.records().iter().any(|record| record.msg == "stopping"));
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+}
+
+#[test]
+fn the_second_hangup_of_a_closing_terminal_does_not_end_the_drain() {
+    let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
+    let setup = Setup::new(&feed, &redis).set("SPOOL_MODE", "off");
+    let mut service = setup.set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
+    redis.kill9();
+    send(&feed);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
+    service.signal(Signal::HUP);
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    service.signal(Signal::HUP);
+    redis.restart(&[]);
+    assert_eq!(service.wait_for_exit(SOON), Some(0));
+    assert_streams_equal(&feed, &redis, &TARGETS);
+}
+
+#[test]
 fn without_a_disk_queue_a_drain_waits_for_a_redis_that_comes_back_in_time() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
     let setup = Setup::new(&feed, &redis).set("SPOOL_MODE", "off");

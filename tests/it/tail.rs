@@ -244,7 +244,7 @@ fn what_was_trimmed_while_redis_was_away_is_said_to_be_missing() {
 }
 
 fn unix_ms() -> u64 {
-    uw_websocket_actors::observation::unix_micros() / 1000
+    uw_websocket_actors::wall_clock::unix_micros() / 1000
 }
 
 #[test]

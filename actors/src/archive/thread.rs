@@ -12,10 +12,12 @@ use super::upkeep;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::log_throttle::LogThrottle;
-use crate::observation::{ArchiveObservation, Observations, lock, unix_micros};
+use crate::observation::{ArchiveObservation, Observations};
 use crate::queue::archiving::Archiving;
 use crate::queue::losses;
 use crate::settings::ArchiveSettings;
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Interval at which the queues are asked for news: they publish ten times per second.
 const TURN: Duration = Duration::from_millis(200);

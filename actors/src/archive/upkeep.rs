@@ -8,8 +8,10 @@ use uw_websocket_core::archive::{Days, Store, Surplus, first_kept_date};
 use uw_websocket_core::calendar::iso_date;
 
 use crate::error_chain::ErrorChain;
-use crate::observation::{ArchiveObservation, lock, unix_micros};
+use crate::observation::ArchiveObservation;
 use crate::settings::ArchiveSettings;
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Removes what is too old or too much. A failure is logged, and tried again at the next upkeep.
 pub(super) fn keep_up(

@@ -12,7 +12,8 @@ use uw_websocket_core::time::millis;
 use super::handshakes::Handshakes;
 use super::reconnect::{Pause, ReconnectPolicy};
 use super::transport::HandshakeError;
-use crate::observation::{Observations, unix_micros};
+use crate::observation::Observations;
+use crate::wall_clock::unix_micros;
 
 /// Maximum time by which connections that wake at once are spread, so that a feed that has just come back does not get
 /// all handshakes in one moment.

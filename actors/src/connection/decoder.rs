@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::excerpt::excerpt;
-use crate::future_times;
+use crate::{forgetting, future_times};
 use bytes::Bytes;
 use slog::{Logger, info, warn};
 use uw_websocket_core::calendar::SessionClock;
@@ -18,7 +18,7 @@ use uw_websocket_core::routing::{Router, Routing};
 
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Cut, Observations};
+use crate::observation::{Cut, Observations, Table};
 
 /// Maximum bytes of external input in a log record.
 const EXCERPT: usize = 200;
@@ -94,6 +94,11 @@ impl FrameDecoder {
         }
         match self.router.route_of(&topic, &facts, payload.len()) {
             Routing::To { route, left_out } => {
+                forgetting::note(
+                    &self.observations,
+                    &self.log,
+                    (Table::Routes, self.router.take_forgotten()),
+                );
                 self.note_arrival(route.channel, payload, read_at);
                 let cell = self.cell(&route, &facts, read_at);
                 let has_long_field = cell.is_none() && has_map(&route) && is_too_long(&facts);

@@ -29,9 +29,11 @@ use super::transport::{Assembler, FeedConnector, FeedSocket, HandshakeError, Inc
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::gap::GapReason;
 use crate::ledger::tracker::Watch;
-use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
+use crate::observation::{ConnectionObservation, ConnectionState, Observations};
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Heartbeat;
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

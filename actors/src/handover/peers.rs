@@ -12,11 +12,12 @@ use thiserror::Error;
 use tokio::task::{JoinError, spawn_blocking};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::spool::{Chunk, Limits, Recovery, Spool, SpoolError, SpoolLock, shard_folders};
+use uw_websocket_core::tables::MAX_STREAMS;
 
 use super::adoption::{AdoptedIds, Heir};
 use crate::error_chain::ErrorChain;
-use crate::observation::lock;
 use crate::queue::losses;
+use crate::sync::lock;
 
 /// Maximum number of events per read.
 const READ_EVENTS: usize = 1024;
@@ -28,6 +29,7 @@ const LIMITS: Limits = Limits {
     segment_age: Duration::from_secs(60),
     max_bytes: u64::MAX,
     durable: true,
+    max_streams: MAX_STREAMS,
 };
 
 /// Disk queues of instances that have ended, locked until this is dropped.

@@ -30,7 +30,7 @@ use self::pace::Pace;
 use self::sweep::Sweep;
 pub use self::sweep::{JanitorParts, Removals};
 use crate::log_throttle::LogThrottle;
-use crate::observation::unix_micros;
+use crate::wall_clock::unix_micros;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};

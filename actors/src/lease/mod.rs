@@ -30,8 +30,9 @@ use self::gate::LeaseGate;
 use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Distrust, LeaseState, Observations, lock};
+use crate::observation::{Distrust, LeaseState, Observations};
 use crate::redis_pool;
+use crate::sync::lock;
 use crate::writer::store::link::Address;
 
 /// Timeout of the release: with a slower or unavailable Redis the lease expires instead.

@@ -12,7 +12,7 @@ use uw_websocket_core::private;
 use super::checkpoint::{Checkpoint, LifeError};
 use super::written::Written;
 use crate::writer::store::Store;
-use crate::writer::store::fault::StoreFault;
+use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply};
 
@@ -62,9 +62,12 @@ pub enum CheckpointError {
     /// The disk does not answer.
     #[error("the disk has not written the state of the ledger in time")]
     Hangs,
-    /// Redis is unavailable or returned an error.
+    /// Redis is unavailable.
     #[error("the state of the ledger cannot be read from redis: {0}")]
     Redis(String),
+    /// Redis returned an error.
+    #[error("redis refuses to return the state of the ledger: {0}")]
+    Refused(String),
     /// The document cannot be serialized.
     #[error("the state of the ledger cannot be written down")]
     Json(#[from] serde_json::Error),
@@ -121,7 +124,12 @@ pub fn key(prefix: &str) -> String {
 pub async fn read_copy(address: &Address, prefix: &str) -> Result<Option<Checkpoint>, CheckpointError> {
     let key = key(prefix);
     let mut store = Store::new(address.clone());
-    let redis = |fault: StoreFault| CheckpointError::Redis(fault.to_string());
+    let redis = |fault: StoreFault| match &fault {
+        StoreFault::Refused { refusal, .. } if *refusal != Refusal::Loading => {
+            CheckpointError::Refused(fault.to_string())
+        }
+        _ => CheckpointError::Redis(fault.to_string()),
+    };
     let bytes = length(&mut store, &key).await.map_err(redis)?;
     if bytes > MAX_COPY as u64 {
         return Err(CheckpointError::TooLarge { key, bytes });

@@ -44,9 +44,10 @@ use uw_websocket_core::plan::ConnectionPlan;
 use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
-use crate::observation::{Distrust, Observations, unix_micros};
+use crate::observation::{Distrust, Observations};
 use crate::queue::progress::StorageProgress;
 use crate::queue::shard::Shard;
+use crate::wall_clock::unix_micros;
 use crate::writer::store::link::Address;
 
 /// Time by which an instance has stopped to be the owner after it last held the lease, in microseconds: a later event
@@ -129,6 +130,7 @@ pub async fn open(
     }
     let tracker = GapTracker::new(topics, Arc::clone(observations)).begun_at(begun_at);
     tracker.set_late(late);
+    tracker.set_knows_late(progress.has_met);
     for gap in over {
         tracker.record(gap);
     }

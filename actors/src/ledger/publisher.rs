@@ -11,13 +11,12 @@ use super::checkpoint_store::{self, CheckpointError, read_copy};
 use super::gap::Gap;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::link::Address;
-use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
+use crate::writer::store::pages::{MAX_ENTRY, StreamEntry, StreamPage, StreamRange};
+use crate::writer::store::resp::{Commands, Reply, id_text};
 use crate::writer::store::{EntryStatus, Identity, Store};
 
 /// Approximate number of entries that the stream keeps.
 const MAXLEN: u64 = 100_000;
-/// Maximum size of an entry read back: a few hundred bytes, and a name for each topic of a family.
-const ENTRY: Bound = Bound { bytes: 16 * 1024, items: 32 };
 
 /// The stream and its connection.
 #[derive(Debug)]
@@ -55,7 +54,8 @@ impl From<StoreFault> for PostError {
             StoreFault::Refused { refusal, text } if refusal != Refusal::Loading => PostError::Refused(text),
             StoreFault::Refused { text, .. }
             | StoreFault::Unreachable(text)
-            | StoreFault::Unanswered(text) => PostError::Away(text),
+            | StoreFault::Unanswered(text)
+            | StoreFault::TooLarge(text) => PostError::Away(text),
         }
     }
 }
@@ -117,51 +117,20 @@ impl GapPublisher {
 
     /// Reads at most `count` entries after an ID (`0-0` for all): a few calls read the whole ledger without blocking
     /// Redis for long.
-    pub async fn read_after(
-        &mut self,
-        after: EntryId,
-        count: usize,
-    ) -> Result<Vec<(EntryId, Option<Gap>)>, PostError> {
-        let (after, limit) = (format!("({after}"), count.to_string());
-        let mut range = Commands::default();
-        range.command(&[
-            b"XRANGE",
-            self.stream.as_bytes(),
-            after.as_bytes(),
-            b"+",
-            b"COUNT",
-            limit.as_bytes(),
-        ]);
-        range.expect(Bound { bytes: count * ENTRY.bytes, items: count * ENTRY.items });
-        let mut entries = Vec::new();
-        self.store
-            .ask(&range, |reply| {
-                let Reply::Array(Some(found)) = &reply else { return Err(StoreFault::answered(&reply)) };
-                entries = found
-                    .iter()
-                    .map(entry)
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| StoreFault::answered(&reply))?;
-                Ok(())
-            })
-            .await?;
-        Ok(entries)
+    pub async fn read_after(&mut self, after: EntryId, count: usize) -> Result<StreamPage, PostError> {
+        let range = StreamRange::new(&self.stream, after, None, (count, MAX_ENTRY));
+        Ok(self.store.pages(&[range]).await?.pop().unwrap_or_default())
     }
+}
+
+/// Returns the gap in an entry of the stream; `None` if another program wrote it.
+#[must_use]
+pub fn gap_of((_, fields): &StreamEntry) -> Option<Gap> {
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let fields: Vec<_> = fields.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
+    Gap::of_fields(&fields)
 }
 
 fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
     if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
-}
-
-/// Parses an entry: its ID, which must not default to zero, as reading would restart from the beginning; and the gap,
-/// if the entry is one of ours.
-fn entry(reply: &Reply<'_>) -> Option<(EntryId, Option<Gap>)> {
-    let Reply::Array(Some(parts)) = reply else { return None };
-    let [Reply::Bulk(Some(id)), Reply::Array(Some(fields))] = &parts[..] else { return None };
-    let text = |field: &Reply<'_>| match field {
-        Reply::Bulk(Some(text)) => String::from_utf8_lossy(text).into_owned(),
-        _ => String::new(),
-    };
-    let fields: Vec<_> = fields.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
-    Some((std::str::from_utf8(id).ok()?.parse().ok()?, Gap::of_fields(&fields)))
 }

@@ -22,8 +22,9 @@ use crate::error_chain::ErrorChain;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{ChannelObservation, Observations, unix_micros};
+use crate::observation::{ChannelObservation, Observations};
 use crate::queue::progress::StorageProgress;
+use crate::wall_clock::unix_micros;
 use crate::writer::store::Identity;
 
 /// Maximum number of gaps written per tick: a backlog is written within seconds without holding up Redis.
@@ -91,7 +92,7 @@ impl GapRecorder {
         }
         let mut life = self.look(now, false);
         self.keep(&mut life, DISK_PATIENCE).await;
-        if self.progress.rest > 0 {
+        if self.progress.rest > 0 && self.progress.has_met {
             self.progress.rest -= 1;
         } else if !matches!(timeout(REDIS_PATIENCE, self.write(&mut life)).await, Ok(true)) {
             self.progress.rest = REDIS_REST;
@@ -248,6 +249,8 @@ impl GapRecorder {
         }
         if !self.progress.has_met {
             self.meet().await?;
+            self.progress.has_met = true;
+            self.tracker.set_knows_late(true);
             life.left.clone_from(&self.left);
         }
         if self.waiting.needs_ids(AT_ONCE) {
@@ -298,7 +301,6 @@ impl GapRecorder {
                 None
             }
         };
-        self.progress.has_met = true;
         let Some(mut other) = copy else { return Ok(()) };
         let now = unix_micros();
         future_times::note(&self.observations, &self.log, ("ws:ledger", other.hold_back(now)), || true);

@@ -1,5 +1,7 @@
 //! The tracker of gaps, shared by all actors. It outlives them: a restarted actor finds its open gaps.
 
+mod lateness;
+
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +11,9 @@ use super::gap::{Gap, GapReason};
 use super::left_queue::Late;
 use super::losses::Losses;
 use super::queue::GapQueue;
-use crate::observation::{ConnectionObservation, Observations, lock, unix_micros};
+use crate::observation::{ConnectionObservation, Observations};
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Maximum time for which received data may lie unread in a socket before it counts as blocked.
 const UNREAD: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ struct Tracking {
     late: Option<Late>,
     /// Former owners whose disk queues have come back.
     back: Vec<String>,
+    /// Whether it is known which events are late.
+    knows_late: bool,
 }
 
 /// The state of the tracker at one moment.
@@ -60,6 +66,7 @@ impl GapTracker {
             ended: GapQueue::default(),
             late: None,
             back: Vec::new(),
+            knows_late: true,
         };
         GapTracker { tracked: Arc::new(Mutex::new(tracked)), begun_us: 0, observations }
     }
@@ -88,27 +95,6 @@ impl GapTracker {
         for closed in tracked.losses.note(loss, now) {
             tracked.ended.push(closed);
         }
-    }
-
-    /// Sets which events of the disk queue are late.
-    pub fn set_late(&self, late: Option<Late>) {
-        lock(&self.tracked).late = late;
-    }
-
-    /// Returns which events of the disk queue are late; `None` once all of those are stored.
-    #[must_use]
-    pub fn late(&self) -> Option<Late> {
-        lock(&self.tracked).late
-    }
-
-    /// Notes that everything in the disk queue of a former owner is stored.
-    pub fn came_back(&self, instance: String) {
-        lock(&self.tracked).back.push(instance);
-    }
-
-    /// Takes the former owners whose disk queues have come back.
-    pub(super) fn take_back(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.tracked).back)
     }
 
     /// Records a closed gap.

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use uw_websocket_core::labelled::Labelled;
 use uw_websocket_core::time::iso_utc;
 
-use crate::skew::unix_micros;
 use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// An atomic number; a clone is independent and has the same value.
 #[derive(Debug, Default)]
@@ -48,6 +48,11 @@ impl Count {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.add(n);
+    }
+
+    /// Adds `n`; returns whether the count was zero.
+    pub fn add_first(&self, n: u64) -> bool {
+        self.0.add(n) == 0
     }
 
     /// Returns the count.

@@ -126,6 +126,8 @@ labelled! {
         Refused = "refused",
         /// The hashes of an event were not written because too many updates were waiting.
         Skipped = "skipped",
+        /// A map had as many fields as it may have, and lacks this one.
+        Full = "full",
         /// A body had a different shape than its endpoint's, and was left untouched.
         Unreadable = "unreadable",
         /// An event cannot be converted to a part of a body.
@@ -144,8 +146,8 @@ observed! {
         /// Bodies under `rest:` rewritten because another writer had stored older rows.
         pub healed: Count = "uw_ws_snapshot_healed_total",
         /// Snapshot problems: `conflict` and `put_off` are retried; `refused` by Redis; `unreadable` bodies are left
-        /// untouched; `untranslatable` and `skipped` events, and those of an `incomplete_board`, are in their streams
-        /// only.
+        /// untouched; `untranslatable` and `skipped` events, cells of a `full` map and those of an `incomplete_board`, are
+        /// in their streams only.
         pub troubles: CountsBy<SnapshotTrouble> = "uw_ws_snapshot_troubles_total" by "kind",
         /// Memory of the updates waiting to be written to hashes.
         pub pending_bytes: Gauge = "uw_ws_snapshot_pending_bytes",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use uw_websocket_core::spool::{Dropped, Ranges, Spool};
 
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// The interface between the thread of a disk queue and that of the archive.
 #[derive(Debug)]

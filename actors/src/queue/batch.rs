@@ -118,8 +118,13 @@ impl EventBatch {
     }
 }
 
+/// Memory of a destination with its keys. Routes with one destination are cached and shared; one with several belongs
+/// to its event.
+const DESTINATION_BYTES: usize = 640;
+
 fn bytes_of(event: &Event) -> usize {
-    event.payload.len() + size_of::<Event>()
+    let more = event.route.destinations.len().saturating_sub(1);
+    event.payload.len() + size_of::<Event>() + more * DESTINATION_BYTES
 }
 
 fn weight_of(event: &Event) -> usize {

@@ -9,9 +9,8 @@ use uw_websocket_core::spool::Dropped;
 use super::batch::EventBatch;
 use super::losses;
 use crate::ledger::gap::Gap;
-use crate::observation::{
-    ChannelObservation, DropReason, Observations, Outcome, Place, WriterObservation, lock,
-};
+use crate::observation::{ChannelObservation, DropReason, Observations, Outcome, Place, WriterObservation};
+use crate::sync::lock;
 
 /// The accounting of one queue.
 #[derive(Debug)]

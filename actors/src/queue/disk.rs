@@ -3,12 +3,11 @@
 //! Jobs run in the order of requests, each with an answer. Acknowledgements need no job: they are merged in one
 //! place and collected at the thread's next tick.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use thiserror::Error;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
@@ -16,8 +15,9 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::spool::{
     Chunk, Damage, Dropped, Reassigned, Records, Spool, SpoolError, Unrecordable,
 };
+use uw_websocket_core::tables::{MAX_STREAMS, keep_highest};
 
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// Maximum number of waiting jobs. A queue has at most one write and one read request in flight; an old queue is
 /// also queried by all writers, at startup all at once, and the settings allow 64.
@@ -50,7 +50,7 @@ pub struct DiskPosition {
     /// Number of the first record on disk.
     pub kept_from: u64,
     /// The highest ID of each stream among removed records.
-    pub removed: std::collections::HashMap<Arc<str>, EntryId>,
+    pub removed: HashMap<Arc<str>, EntryId>,
 }
 
 impl DiskPosition {
@@ -142,8 +142,21 @@ pub(super) struct Acknowledgements {
     pub last_ids: HashMap<Arc<str>, EntryId, RandomState>,
     /// The last IDs of entries that were never on disk.
     pub unspooled: HashMap<Arc<str>, EntryId, RandomState>,
+    /// Number of streams forgotten because the thread is stuck.
+    pub forgotten: u64,
     /// Acknowledged records that are not stored; only for the archive.
     pub unstored: Vec<u64>,
+}
+
+impl Acknowledgements {
+    /// Evicts the streams with the lowest IDs if there are too many: the thread may hang on its disk.
+    fn bound(&mut self) {
+        for ids in [&mut self.last_ids, &mut self.unspooled] {
+            if ids.len() >= 2 * MAX_STREAMS {
+                self.forgotten += keep_highest(ids, MAX_STREAMS, |id| *id);
+            }
+        }
+    }
 }
 
 /// The handle of one shard's disk queue.
@@ -256,6 +269,7 @@ impl Disk {
         let mut stored = lock(&self.stored);
         stored.below = stored.below.max(below);
         stored.last_ids.extend(last_ids);
+        stored.bound();
     }
 
     /// Notes records that will be acknowledged without being stored: they are not archived.
@@ -265,7 +279,9 @@ impl Disk {
 
     /// Records the last IDs of stream entries that were never on disk.
     pub fn note_unspooled(&self, last_ids: impl IntoIterator<Item = (Arc<str>, EntryId)>) {
-        lock(&self.stored).unspooled.extend(last_ids);
+        let mut stored = lock(&self.stored);
+        stored.unspooled.extend(last_ids);
+        stored.bound();
     }
 
     pub(super) fn ask<A>(&self, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> Answer<A> {

@@ -19,9 +19,11 @@ use super::archiving::Archiving;
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
+use crate::forgetting;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Observations, lock};
+use crate::observation::{Observations, Table};
 use crate::settings::{Fsync, SpoolSettings};
+use crate::sync::lock;
 
 /// Maximum number of files waiting for sync; a file may be included several times.
 const MAX_DIRTY: usize = 32;
@@ -217,7 +219,7 @@ impl DiskThread {
     }
 
     fn take_stored(&mut self, now: Instant) {
-        let Acknowledgements { below, last_ids, unspooled, unstored } =
+        let Acknowledgements { below, last_ids, unspooled, forgotten, unstored } =
             std::mem::take(&mut *lock(&self.stored));
         self.has_unspooled |= !unspooled.is_empty();
         self.spool.note_unspooled(&unspooled);
@@ -229,6 +231,8 @@ impl DiskThread {
             let done = self.spool.acknowledge(below, &last_ids, now);
             self.report(done);
         }
+        let forgotten = forgotten + self.spool.take_forgotten();
+        forgetting::note(&self.observations, &self.log, (Table::LastIds, forgotten));
     }
 
     /// Returns the folder of an empty old queue once its heirs have persisted its last IDs.

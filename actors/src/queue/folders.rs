@@ -20,6 +20,7 @@ use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::{
     Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, identify, shard_folders,
 };
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::archiving::Archiving;
 use super::disk::DiskPosition;
@@ -144,6 +145,7 @@ impl OpenFolders {
             segment_age: (self.settings.keep / 4).clamp(*SEGMENT_AGE.start(), *SEGMENT_AGE.end()),
             max_bytes,
             durable: self.settings.fsync != Fsync::Never,
+            max_streams: share(MAX_STREAMS, self.shards),
         };
         let (spool, recovery) = Spool::open(&folder.path, limits, began)?;
         let Recovery { events, highest_id, damages, .. } = recovery;

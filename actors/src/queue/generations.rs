@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::Queue;
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// An old queue.
 #[derive(Clone, Debug)]

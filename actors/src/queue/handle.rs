@@ -10,6 +10,7 @@ use uw_websocket_core::event::{ChannelIndex, Destination, EntryId, Event};
 use uw_websocket_core::ids::Numbering;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Unrecordable;
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::backlog::{Backlog, Left, Lent, Position};
 use super::batch::{EventBatch, TransactionSize};
@@ -23,8 +24,9 @@ use super::record_decoder::RecordDecoder;
 use super::shared::{Next, Shared, State, Supply, Transit};
 use super::stored::{Stored, StoredStreams};
 use crate::ledger::gap::Gap;
-use crate::observation::{DropReason, Observations, Outcome, Place, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place, Table};
 use crate::settings::SpoolSettings;
+use crate::sync::lock;
 
 /// A queue; cheap to clone. Its methods may be called from any thread, but only one writer at a time may append,
 /// and only one may peek and acknowledge.
@@ -63,14 +65,17 @@ impl Queue {
     pub fn new(parts: QueueParts) -> Queue {
         let prefix = parts.keys.stream_prefix();
         let key = |name: &Arc<str>| format!("{prefix}{name}").into();
-        let mut stored = StoredStreams::default();
+        let max_streams = share(MAX_STREAMS, parts.observations.writers.len());
+        // those of removed records, and those of stored ones on disk
+        let mut stored = StoredStreams::new(2 * max_streams);
+        let next_record = parts.standing.as_ref().map_or(0, |standing| standing.next);
         for (name, id) in parts.standing.iter().flat_map(|standing| &standing.removed) {
-            stored.note(&key(name), *id, false);
+            stored.note(&key(name), *id, false, next_record);
         }
         // of all streams, whichever shard they belong to now: a writer of one of them must detect what Redis has
         // lost
         for (name, id) in &parts.kept {
-            stored.note(&key(name), *id, true);
+            stored.note(&key(name), *id, true, next_record);
         }
         let records = parts.standing.map_or(0..0, |standing| standing.acknowledged..standing.next);
         let (disk, shard, observations) = (parts.disk, parts.shard, parts.observations);
@@ -82,7 +87,7 @@ impl Queue {
                 fastrand::u64(..),
                 observations.channels.iter().map(|channel| &channel.channel),
             ),
-            numbering: Numbering::above(parts.highest),
+            numbering: Numbering::above(parts.highest).bounded(max_streams),
             stored,
             unrecordable: VecDeque::new(),
         };
@@ -121,6 +126,7 @@ impl Queue {
         while let Some(batch) = transit.batches.front_mut() {
             self.0.leave_out_duplicates(state, batch);
             batch.events_mut().iter_mut().for_each(|event| state.numbering.number(event));
+            self.0.note_forgotten(state);
             self.0.leave_out_unrecordable(state, batch);
             // nothing awaits or panics between removal and push
             if let Some(batch) = transit.batches.pop_front().filter(|batch| !batch.is_empty()) {
@@ -272,6 +278,7 @@ impl Queue {
             };
             let Some(reader) = &self.0.reader else { return Ok(Next::End) };
             let (batches, next) = reader.read(records.start, records.end).await?;
+            self.0.note(Table::Routes, reader.take_forgotten());
             lock(&self.0.state).backlog.put_read(records.start, batches, next);
         }
     }
@@ -314,11 +321,14 @@ impl Queue {
             lock(&self.0.state).stored.disk_is_gone();
             return None;
         };
+        let state = &mut *lock(&self.0.state);
         for (name, id) in &standing.removed {
             let stream = format!("{}{name}", self.0.prefix).into();
-            lock(&self.0.state).stored.note(&stream, *id, false);
+            state.stored.note(&stream, *id, false, standing.next);
         }
-        Some(Kept::new(Arc::clone(reader), &standing))
+        self.0.note_forgotten(state);
+        let is_complete = !state.stored.is_incomplete_from(standing.kept_from);
+        Some(Kept::new(Arc::clone(reader), &standing, is_complete))
     }
 
     /// Assigns IDs above `above` to the backlog of a stream, except the events in `skip`, which are stored. Lent
@@ -360,9 +370,11 @@ impl Queue {
         for (at, event) in batch.events().iter().enumerate() {
             shared.books.channel(event.route.channel).end(place, outcome(at), 1);
         }
+        let next_record = state.persistence.next_record();
         for (stream, id) in &last_ids {
-            state.stored.note(stream, *id, record.is_some());
+            state.stored.note(stream, *id, record.is_some(), next_record);
         }
+        shared.note_forgotten(state);
         if let Some(disk) = shared.disk() {
             let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
             if disk.is_archived() {
@@ -384,12 +396,15 @@ impl Queue {
     #[must_use]
     pub fn learn(&self, event: &Event, is_stored: bool) -> u64 {
         let state = &mut *lock(&self.0.state);
+        let next_record = state.persistence.next_record();
         for (destination, id) in event.route.destinations.iter().zip(event.ids.as_slice()) {
             state.numbering.raise(&destination.stream, *id);
             if is_stored {
-                state.stored.note(&destination.stream, *id, true);
+                state.stored.note(&destination.stream, *id, true, next_record);
             }
         }
+        state.numbering.bound(event.received_us / 1000);
+        self.0.note_forgotten(state);
         state.duplicates.fingerprint(event.route.symbol(), &event.payload)
     }
 

@@ -16,10 +16,12 @@ use std::time::Instant;
 use actix::Recipient;
 use tokio::sync::{Notify, watch};
 use uw_websocket_core::event::{Event, ReadAt};
+use uw_websocket_core::tables::share;
 
 use super::batch::{EventBatch, TransactionSize};
 use crate::messages::Delivery;
-use crate::observation::{Observations, WriterObservation, lock};
+use crate::observation::{Observations, WriterObservation};
+use crate::sync::lock;
 
 /// Maximum delivered bytes, whatever the number of batches: four times the largest wave of gex rows seen (4 000
 /// rows of 1 KiB).
@@ -31,6 +33,8 @@ const TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Maximum bytes in a lane before its connection stops reading; one chunk of frames may be added.
 const LANE_BYTES: usize = 1024 * 1024;
+/// Maximum bytes in the lanes of all connections to all shards.
+const LANES_BYTES: usize = 16 * 1024 * 1024;
 
 /// The inbox of one shard.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ pub struct Inbox {
 struct Capacity {
     batches: usize,
     bytes: usize,
+    lane_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -88,11 +93,13 @@ impl Inbox {
         size: TransactionSize,
         observations: Arc<Observations>,
     ) -> Arc<Inbox> {
-        let bytes = CAPACITY_BYTES.min(TOTAL_BYTES / observations.writers.len().max(1));
+        let shards = observations.writers.len();
+        let bytes = CAPACITY_BYTES.min(share(TOTAL_BYTES, shards));
+        let lane_bytes = LANE_BYTES.min(share(LANES_BYTES, shards * connections));
         Arc::new(Inbox {
             shard,
             size,
-            capacity: Capacity { batches: capacity.max(1), bytes },
+            capacity: Capacity { batches: capacity.max(1), bytes, lane_bytes },
             held: Mutex::new(Held {
                 lanes: (0..connections).map(|_| Waiting::default()).collect(),
                 turn: 0,
@@ -301,7 +308,7 @@ impl Lane {
     pub fn has_room(&self) -> bool {
         let held = lock(&self.inbox.held);
         let lane = &held.lanes[self.connection];
-        lane.events < self.inbox.size.events && lane.bytes < LANE_BYTES
+        lane.events < self.inbox.size.events && lane.bytes < self.inbox.capacity.lane_bytes
     }
 
     /// Waits until the lane has room. Cancel safe.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::batch::EventBatch;
 use super::disk::{Disk, DiskError, DiskPosition};
 use super::record_decoder::RecordDecoder;
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// Maximum number of events per read: several transactions, so that Redis need not wait for each.
 const READ_EVENTS: usize = 1024;
@@ -32,6 +32,11 @@ impl DiskReader {
         &self.disk
     }
 
+    /// Returns the number of routes that left the decoder's cache since the last call.
+    pub fn take_forgotten(&self) -> u64 {
+        lock(&self.decoder).take_forgotten()
+    }
+
     /// Reads records; returns batches with the numbers of their first records, and the number to continue from.
     pub async fn read(&self, from: u64, end: u64) -> Result<(Vec<(u64, EventBatch)>, u64), DiskError> {
         let chunk = self.disk.read(from, READ_EVENTS, READ_BYTES).wait().await??;
@@ -50,14 +55,16 @@ pub struct Kept {
     /// All records below this number are stored.
     acknowledged: u64,
     next: u64,
+    /// Whether the queue knows what is stored in all streams of these records.
+    is_complete: bool,
 }
 
 impl Kept {
     /// Creates the range of stored records at a position of `reader`'s disk.
     #[must_use]
-    pub fn new(reader: Arc<DiskReader>, standing: &DiskPosition) -> Kept {
+    pub fn new(reader: Arc<DiskReader>, standing: &DiskPosition, is_complete: bool) -> Kept {
         let (from, to) = (standing.kept_from, standing.acknowledged);
-        Kept { reader, from, to, acknowledged: to, next: standing.next }
+        Kept { reader, from, to, acknowledged: to, next: standing.next, is_complete }
     }
 
     /// Extends the range to records not stored yet.
@@ -70,6 +77,12 @@ impl Kept {
     #[must_use]
     pub fn newest(self, max: u64) -> Kept {
         Kept { from: self.from.max(self.to.saturating_sub(max)), ..self }
+    }
+
+    /// Whether the queue knows what is stored in all streams of these records; if not, Redis has to be asked.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Whether a record is stored.

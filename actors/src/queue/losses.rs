@@ -7,7 +7,8 @@ use uw_websocket_core::event::{Channel, Family};
 use uw_websocket_core::spool::Damage;
 
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::{DropReason, Observations, Outcome, Place, unix_micros};
+use crate::observation::{DropReason, Observations, Outcome, Place};
+use crate::wall_clock::unix_micros;
 
 /// Returns the gaps of dropped events by channel.
 pub fn of_channels(

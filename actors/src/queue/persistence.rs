@@ -18,8 +18,9 @@ use super::books::Books;
 use super::disk::{Answer, Appended, Collect, Disk, DiskError, DiskPosition, Reassignment};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{DropReason, lock};
+use crate::observation::DropReason;
 use crate::settings::WhenFull;
+use crate::sync::lock;
 
 /// Maximum bytes per append: some milliseconds of work for the disk's thread, so that no request waits long behind
 /// it.

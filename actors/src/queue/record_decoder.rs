@@ -12,12 +12,15 @@ use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::routing::destination;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Record;
+use uw_websocket_core::tables::{MAX_ROUTES, share};
 
 use super::batch::{EventBatch, TransactionSize};
-use crate::observation::{Observations, unix_micros};
+use crate::observation::Observations;
+use crate::wall_clock::unix_micros;
 
-/// Maximum number of cached routes, the same as in routers.
-const MAX_REMEMBERED: usize = 16_384;
+/// Maximum number of destinations of a cached route: a full stream and a symbol. Routes with more are as many as the
+/// combinations of symbols.
+const MAX_CACHED_DESTINATIONS: usize = 2;
 
 /// Decodes records into events.
 #[derive(Debug)]
@@ -27,7 +30,10 @@ pub struct RecordDecoder {
     size: TransactionSize,
     observations: Arc<Observations>,
     sessions: SessionClock,
+    /// Cleared and rebuilt at its bound.
     routes: HashMap<String, Arc<Route>, RandomState>,
+    max_routes: usize,
+    forgotten: u64,
     name: String,
 }
 
@@ -41,7 +47,14 @@ impl RecordDecoder {
         observations: Arc<Observations>,
     ) -> RecordDecoder {
         let (sessions, routes) = (SessionClock::default(), HashMap::default());
-        RecordDecoder { keys, shard, size, observations, sessions, routes, name: String::new() }
+        let max_routes = share(MAX_ROUTES, observations.writers.len());
+        let (forgotten, name) = (0, String::new());
+        RecordDecoder { keys, shard, size, observations, sessions, routes, max_routes, forgotten, name }
+    }
+
+    /// Returns the number of routes that left the cache since the last call.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Decodes records into batches of consecutive ones, each with the number of its first record.
@@ -93,10 +106,13 @@ impl RecordDecoder {
             shard: self.shard,
             destinations: destinations.collect(),
         });
-        if self.routes.len() >= MAX_REMEMBERED {
-            self.routes.clear();
+        if record.destinations.len() <= MAX_CACHED_DESTINATIONS {
+            if self.routes.len() >= self.max_routes {
+                self.forgotten += self.routes.len() as u64;
+                self.routes.clear();
+            }
+            self.routes.insert(self.name.clone(), Arc::clone(&route));
         }
-        self.routes.insert(self.name.clone(), Arc::clone(&route));
         Some(route)
     }
 

@@ -1,12 +1,14 @@
 //! The state of a shard that outlives its writer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
+use uw_websocket_core::duplicates::WINDOW;
 use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Symbol};
 use uw_websocket_core::quarantine::Quarantine;
 use uw_websocket_core::routing::home_shard;
+use uw_websocket_core::tables::share;
 
 use super::Queue;
 use super::disk::DiskError;
@@ -21,6 +23,8 @@ pub const FIRST_ORDINAL: u64 = 1 << 32;
 /// Maximum number of records read to detect duplicates across a restart: a full window for each of the seven
 /// channels.
 const REMEMBERED_RECORDS: u64 = 700_000;
+/// The same limit over the queues of all shards together: full windows take 30 MB.
+const REMEMBERED_OF_ALL: usize = 1_400_000;
 
 /// The ID by stream up to which losses are recorded in the gap ledger. The holder of the lock rewrites what Redis
 /// has lost.
@@ -116,9 +120,10 @@ impl Shard {
         with_backlog: bool,
         mut visit: impl FnMut(&Event, bool),
     ) -> Result<(), DiskError> {
+        let remembered = REMEMBERED_RECORDS.min(share(REMEMBERED_OF_ALL, self.shards) as u64);
         for queue in self.queues() {
             let Some(kept) = beat.during(queue.kept()).await else { continue };
-            let mut kept = if with_backlog { kept.with_backlog() } else { kept }.newest(REMEMBERED_RECORDS);
+            let mut kept = if with_backlog { kept.with_backlog() } else { kept }.newest(remembered);
             loop {
                 let batches = match beat.during(kept.read()).await {
                     Ok(Some(batches)) => batches,
@@ -152,29 +157,30 @@ impl Shard {
 
 /// The fingerprints of events of earlier processes, in order.
 struct Memories {
-    /// Number of events by channel.
-    counts: Vec<u64>,
-    /// Channel, index within it, fingerprint.
-    events: Vec<(ChannelIndex, u64, u64)>,
+    /// The newest fingerprints by channel, as many as a window has.
+    channels: Vec<VecDeque<u64>>,
 }
 
 impl Memories {
     fn new(observations: &Observations) -> Memories {
-        Memories { counts: vec![0; observations.channels.len()], events: Vec::new() }
+        Memories { channels: vec![VecDeque::new(); observations.channels.len()] }
     }
 
     fn add(&mut self, channel: ChannelIndex, fingerprint: u64) {
-        let count = &mut self.counts[usize::from(channel.0)];
-        *count += 1;
-        self.events.push((channel, *count, fingerprint));
+        let fingerprints = &mut self.channels[usize::from(channel.0)];
+        if fingerprints.len() == WINDOW as usize {
+            fingerprints.pop_front();
+        }
+        fingerprints.push_back(fingerprint);
     }
 
     /// Places them directly before the next event, which may be a late one of their process.
     fn tell(self, queue: &Queue, observations: &Observations) {
-        for (channel, number, fingerprint) in self.events {
-            let count = self.counts[usize::from(channel.0)];
+        for (channel, fingerprints) in (0..).map(ChannelIndex).zip(self.channels) {
             let next = observations.channel(channel).next_ordinal();
-            queue.remember(channel, next.saturating_sub(1 + count - number), fingerprint);
+            for (age, fingerprint) in (1..=fingerprints.len() as u64).rev().zip(fingerprints) {
+                queue.remember(channel, next.saturating_sub(age), fingerprint);
+            }
         }
     }
 }

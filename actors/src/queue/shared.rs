@@ -19,7 +19,9 @@ use super::disk::Disk;
 use super::kept::DiskReader;
 use super::persistence::{Persistence, Step, Work};
 use super::stored::StoredStreams;
-use crate::observation::{DropReason, Outcome, Place, lock};
+use crate::forgetting;
+use crate::observation::{DropReason, Outcome, Place, Table};
+use crate::sync::lock;
 
 /// Maximum wait for a turn: its holder may hang, for instance on a blocked thread. At the end of the process others
 /// persist its events, with little time.
@@ -93,6 +95,16 @@ impl Shared {
             *spared.entry(name.to_owned()).or_default() += 1;
         }
         damage.spare(&spared);
+    }
+
+    /// Counts the streams that left the tables of the queue.
+    pub(super) fn note_forgotten(&self, state: &mut State) {
+        self.note(Table::Ids, state.numbering.take_forgotten());
+        self.note(Table::Stored, state.stored.take_forgotten());
+    }
+
+    pub(super) fn note(&self, table: Table, forgotten: u64) {
+        forgetting::note(&self.books.observations, &self.log, (table, forgotten));
     }
 
     /// Notes the events of a batch that the archive does not get from the disk: those on it that are not stored, or those

@@ -24,8 +24,9 @@ use super::inbox::Inbox;
 use super::shared::WRITTEN_AT_END;
 use super::*;
 use crate::fixtures::{SIZE, observations, queue, spool_settings};
-use crate::observation::{DropReason, Observations, Outcome, Place, lock};
+use crate::observation::{DropReason, Observations, Outcome, Place};
 use crate::settings::WhenFull;
+use crate::sync::lock;
 
 /// Time limit of operations that should take milliseconds.
 const HANGS: Duration = Duration::from_secs(60);
@@ -95,8 +96,13 @@ async fn live_for<F: Future>(polls: Option<u8>, future: F) -> Option<F::Output> 
 
 fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox>) {
     // every append begins a segment, so that a missing folder is noticed at once
-    let limits =
-        Limits { segment_bytes: 1, segment_age: Duration::from_secs(60), max_bytes: 1 << 30, durable: false };
+    let limits = Limits {
+        segment_bytes: 1,
+        segment_age: Duration::from_secs(60),
+        max_bytes: 1 << 30,
+        durable: false,
+        max_streams: 1_000,
+    };
     let (spool, recovery) = Spool::open(&folder.path().join("shard"), limits, Instant::now()).unwrap();
     assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
     let standing = DiskPosition::of(&spool);

@@ -19,8 +19,10 @@ use uw_websocket_core::event::Channel;
 use uw_websocket_core::time::iso_utc;
 
 use crate::lease::Role;
-use crate::observation::{ConnectionObservation, ConnectionState, Observations, lock, unix_micros};
+use crate::observation::{ConnectionObservation, ConnectionState, Observations};
 use crate::redis_pool;
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Interval between checks of the observations.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

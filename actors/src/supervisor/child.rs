@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::{Message, Recipient};
 use tokio::time::timeout;
 
-use crate::observation::lock;
+use crate::sync::lock;
 
 /// Starts a child, any number of times.
 pub struct ChildSpec {

@@ -32,8 +32,9 @@ use tokio::time::Instant;
 use uw_websocket_core::time::millis;
 
 use crate::backoff::Backoff;
-use crate::observation::{Observations, lock};
+use crate::observation::Observations;
 use crate::settings::RestartSettings;
+use crate::sync::lock;
 
 use self::child_state::{Child, ChildState};
 use self::data_thread::{DataThread, ThreadHealth};

@@ -115,24 +115,29 @@ impl Attempt<'_> {
         }
         self.reconciler.sends(self.lent, entries);
         let answer = session.transact(self.work.transaction.commands()).await;
-        if matches!(answer, Err(StoreFault::Unanswered(_))) {
+        if answer.as_ref().is_err_and(StoreFault::is_unanswered) {
             self.scope.observed().unknown_outcomes.add(1);
         }
         let refused = answer?;
         self.scope.observed().transactions.add(1);
-        Ok(self.note_answers(entries, &refused))
+        self.note_answers(entries, &refused)
     }
 
     /// Records what Redis stored; returns whether every outcome is known.
-    fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> bool {
+    ///
+    /// # Errors
+    /// Redis refused an entry for a reason that is not the entry's, such as rights that were revoked before `EXEC`: it
+    /// is written later.
+    fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> Result<bool, StoreFault> {
         let streams = &mut self.reconciler.streams;
         if refused.is_empty() {
             for entry in self.work.transaction.last_ids().iter().map(|at| &entries[*at]) {
                 streams.wrote(entry.stream, entry.id);
                 self.work.taken.push((entry.stream, entry.id));
             }
-            return true;
+            return Ok(true);
         }
+        let mut transient = None;
         let mut refusals = refused.iter().peekable();
         let mut all_known = true;
         for (command, entry) in entries.iter().enumerate() {
@@ -145,10 +150,18 @@ impl Attempt<'_> {
                     streams.forget_last(entry.stream);
                     all_known = false;
                 }
-                Some(refused) => self.poison.give_up(self.lent, entry, &refused.text),
+                Some(refused) if refused.refusal.is_about_the_entry() => {
+                    self.poison.give_up(self.lent, entry, &refused.text);
+                }
+                Some(refused) => {
+                    streams.forget_last(entry.stream);
+                    transient.get_or_insert(refused);
+                }
             }
         }
-        all_known
+        transient.map_or(Ok(all_known), |Refused { refusal, text, .. }| {
+            Err(StoreFault::Refused { refusal: *refusal, text: text.clone() })
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use super::store::fault::StoreFault;
 use super::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
-use crate::observation::{Outcome, WriterState};
+use crate::observation::{Outcome, Table, WriterState};
 use crate::queue::backlog::Lent;
 use crate::queue::disk::DiskError;
 use crate::queue::shard::Shard;
@@ -157,6 +157,7 @@ impl Committer {
 
     /// Advances the session by one state.
     async fn advance(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         self.session = match std::mem::take(&mut self.session) {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
@@ -194,6 +195,7 @@ impl Committer {
     }
 
     async fn try_look(&mut self) -> Result<(), StoreFault> {
+        self.session.drop_closed();
         if matches!(self.session, RedisSession::Away) {
             self.advance().await?;
         }
@@ -213,10 +215,14 @@ impl Committer {
     /// Waits until the lease is confirmed, and meanwhile checks whether Redis would accept writes. If it is lost,
     /// the events belong to a later term.
     async fn wait_for_lease(&mut self) -> Result<(), Left> {
-        while !self.scope.gate.may_write() {
+        while !self.scope.gate.may_write() || !self.scope.gaps.knows_late() {
             self.scope.observed().state.set(WriterState::AwaitingLease);
             self.pause(Duration::ZERO).await?;
             let gate = self.scope.gate.clone();
+            if gate.may_write() {
+                sleep(BEAT / 10).await;
+                continue;
+            }
             tokio::select! {
                 held = gate.wait_until_held() => held.map_err(|_| Left)?,
                 () = sleep(BEAT / 10) => self.look_when_due().await,
@@ -351,7 +357,8 @@ impl Committer {
         if let Some(fault) = self.scope.faults.step() {
             fault.strike().await;
         }
-        self.reconciler.streams.bound();
+        let forgotten = self.reconciler.streams.bound();
+        self.scope.note_forgotten(Table::Streams, forgotten);
     }
 
     fn note_losses(&self, queue: &Queue) {

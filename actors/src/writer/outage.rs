@@ -8,7 +8,8 @@ use slog::{Logger, info, warn};
 
 use super::store::fault::StoreFault;
 use crate::backoff::Backoff;
-use crate::observation::{Observations, WriterObservation, lock};
+use crate::observation::{Observations, WriterObservation};
+use crate::sync::lock;
 
 /// First delay between attempts while Redis is unavailable: short enough that a restart of Redis is hardly
 /// noticeable, long enough that a long outage costs nothing.

@@ -18,9 +18,11 @@ use super::streams::Entry;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::Gap;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{DropReason, Observations, Outcome, lock, unix_micros};
+use crate::observation::{DropReason, Observations, Outcome};
 use crate::queue::backlog::{Lent, Position};
 use crate::queue::losses;
+use crate::sync::lock;
+use crate::wall_clock::unix_micros;
 
 /// Maximum number of suspects: more than the largest transaction has.
 const MAX_SUSPECTS: usize = 16_384;

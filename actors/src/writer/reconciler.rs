@@ -19,6 +19,7 @@ use std::time::Instant;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::next_id;
 use uw_websocket_core::settings::{KeySettings, Retention};
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::late::LateEvents;
 use super::overlap::Overlap;
@@ -72,9 +73,9 @@ impl Reconciler {
         Reconciler {
             doubt: shard.queue.end(),
             restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
+            streams: Streams::default().bounded(share(MAX_STREAMS, shard.shards)),
             shard,
             keys,
-            streams: Streams::default(),
             overlap: Overlap::new(Arc::clone(&scope.observations), scope.beat.clone(), scope.log.clone()),
             late: LateEvents::default(),
             passed_ids: LogThrottle::default(),
@@ -138,7 +139,10 @@ impl Reconciler {
             self.late.found(lent, doubles);
         }
         let Plan { entries, behind } = plan;
-        let late: Vec<Entry> = behind.into_iter().filter(|entry| !stored.contains(entry)).collect();
+        let found: HashSet<(usize, usize)> =
+            stored.iter().map(|entry| (entry.at, entry.destination)).collect();
+        let is_stored = |entry: &Entry| found.contains(&(entry.at, entry.destination));
+        let late: Vec<Entry> = behind.into_iter().filter(|entry| !is_stored(entry)).collect();
         if late.is_empty() {
             let last_ids = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
             return Ok(Placed::Ready(entries, last_ids));

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use uw_websocket_core::calendar::retention_cutoff;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::settings::{KeySettings, Retention};
+use uw_websocket_core::tables::{MAX_STREAMS, keep_highest};
 
 use super::scope::{BEAT, WriterScope};
 use super::store::RedisConnection;
@@ -19,14 +20,17 @@ use super::streams::{Entry, Plan, Streams};
 use super::transaction::Transaction;
 use crate::error_chain::ErrorChain;
 use crate::ledger::gap::{Gap, GapReason, family_of};
-use crate::observation::unix_micros;
+use crate::observation::Table;
 use crate::queue::batch::EventBatch;
 use crate::queue::shard::Shard;
 use crate::queue::{Kept, Queue, Stored};
 use crate::supervisor::Heartbeat;
+use crate::wall_clock::unix_micros;
 
 /// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 512;
+/// Maximum number of topics of a gap; of more, it names the channels. An entry of the ledger has some kilobytes then.
+const MAX_TOPICS: usize = 256;
 
 /// The ID by stream up to which losses are recorded in the gap ledger.
 type Noted = std::collections::HashMap<Arc<str>, EntryId>;
@@ -74,13 +78,50 @@ impl Restorer {
             kept.extend(kept_by_it.map(|kept| (queue.clone(), kept)));
         }
         let shortened = self.shortened(connection).await?;
-        if shortened.is_empty() {
+        // what is stored in streams that were forgotten is read from the disk
+        let is_complete = kept.iter().all(|(_, kept)| kept.is_complete());
+        if shortened.is_empty() && is_complete {
             return Ok(());
         }
         self.note_lost(&shortened, &mut noted);
         self.write_again((connection, streams), &shortened, kept, &mut noted).await?;
         self.unreadable.suspects.clear();
         Ok(())
+    }
+
+    /// Returns the streams of these batches that have lost entries, including those that were forgotten.
+    async fn shortened_of(
+        &self,
+        connection: &mut RedisConnection,
+        batches: &[(u64, EventBatch)],
+        shortened: &Shortened,
+    ) -> Result<Shortened, StoreFault> {
+        let oldest = self.oldest_wanted_ms();
+        let mut highest: HashMap<Arc<str>, EntryId, RandomState> = HashMap::default();
+        for event in batches.iter().flat_map(|(_, batch)| batch.events()) {
+            for (destination, id) in event.route.destinations.iter().zip(event.ids.as_slice()) {
+                // a stream removed because of its age has lost nothing
+                if id.ms >= oldest && !shortened.contains_key(&destination.stream) {
+                    let known = highest.entry_ref(&*destination.stream).or_default();
+                    *known = (*known).max(*id);
+                }
+            }
+        }
+        let names: Vec<Arc<str>> = highest.keys().cloned().collect();
+        let last_ids = last_ids(connection, &self.scope.beat, &names).await?;
+        let mut all = Shortened::default();
+        for (stream, last) in names.into_iter().zip(last_ids) {
+            if highest.get(&stream).is_some_and(|id| last < *id) {
+                all.insert(stream, (last, Stored::default()));
+            }
+        }
+        let events = batches.iter().flat_map(|(_, batch)| batch.events());
+        for destination in events.flat_map(|event| &event.route.destinations) {
+            if let Some((stream, known)) = shortened.get_key_value(&destination.stream) {
+                all.insert(Arc::clone(stream), *known);
+            }
+        }
+        Ok(all)
     }
 
     /// Serialises restoring: records of a stream may be in old queues of several generations besides the shard's
@@ -143,8 +184,9 @@ impl Restorer {
             gap.0.push(topic.to_owned());
             (gap.1, gap.2) = (gap.1.min(from), gap.2.max(to));
         }
-        for (family, (mut topics, from, to)) in gaps {
-            topics.sort_unstable();
+        keep_highest(noted, MAX_STREAMS, |id| *id);
+        for (family, (topics, from, to)) in gaps {
+            let topics = by_channel_if_many(topics);
             // the range includes the last millisecond
             let between = (from * 1000, (to + 1) * 1000);
             self.scope.gaps.note(Gap::new(family, topics, between, GapReason::RedisLost));
@@ -175,6 +217,13 @@ impl Restorer {
                     // its retention ended before it was read
                     self.note_lost(&with(shortened, &gone), noted);
                 }
+                let more = if kept.is_complete() {
+                    None
+                } else {
+                    Some(self.shortened_of(connection, &batches, shortened).await?)
+                };
+                let shortened = more.as_ref().unwrap_or(shortened);
+                self.scope.note_forgotten(Table::Streams, streams.bound());
                 for (record, batch) in &batches {
                     if !self.scope.gate.may_write() {
                         return Err(StoreFault::Unreachable("the lease is not confirmed".into()));
@@ -184,8 +233,10 @@ impl Restorer {
                 }
             }
         }
-        warn!(self.scope.log, "redis had lost entries";
-            "streams" => shortened.len(), "written_again" => written);
+        if written > 0 || !shortened.is_empty() {
+            warn!(self.scope.log, "redis had lost entries";
+                "streams" => shortened.len(), "written_again" => written);
+        }
         Ok(())
     }
 
@@ -272,6 +323,18 @@ impl Unreadable {
         let keys = entries.iter().map(|entry| key(entry.at));
         if is_one { self.named.extend(keys) } else { self.suspects.extend(keys) }
     }
+}
+
+/// Returns the topics in order; of more than [`MAX_TOPICS`] their channels only.
+fn by_channel_if_many(mut topics: Vec<String>) -> Vec<String> {
+    if topics.len() > MAX_TOPICS {
+        for topic in &mut topics {
+            topic.truncate(topic.find(':').unwrap_or(topic.len()));
+        }
+    }
+    topics.sort_unstable();
+    topics.dedup();
+    topics
 }
 
 /// Treats all entries as lost, when it is unknown which can be rewritten.

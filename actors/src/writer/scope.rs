@@ -7,11 +7,12 @@ use slog::Logger;
 
 use super::snapshots::table::Snapshots;
 use crate::fault::ChildFaults;
+use crate::forgetting;
 use crate::future_times;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::tracker::GapTracker;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Observations, WriterObservation};
+use crate::observation::{Observations, Table, WriterObservation};
 use crate::supervisor::Heartbeat;
 
 /// Interval at which a wait proves progress.
@@ -43,6 +44,11 @@ impl WriterScope {
     #[must_use]
     pub fn observed(&self) -> &WriterObservation {
         &self.observations.writers[self.shard]
+    }
+
+    /// Counts what left a table because the feed names too many symbols.
+    pub fn note_forgotten(&self, table: Table, entries: u64) {
+        forgetting::note(&self.observations, &self.log, (table, entries));
     }
 
     /// Counts times in the future, and logs them at intervals.

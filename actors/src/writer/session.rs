@@ -37,6 +37,20 @@ pub struct Reconciled {
     looked_at: Instant,
 }
 
+impl RedisSession {
+    /// Ends a session whose connection was closed meanwhile, as Redis does with idle ones: nothing was in flight.
+    pub fn drop_closed(&mut self) {
+        let is_usable = match self {
+            RedisSession::Away => true,
+            RedisSession::Connected(Connected(connection)) => connection.is_usable(),
+            RedisSession::Reconciled(session) => session.is_usable(),
+        };
+        if !is_usable {
+            *self = RedisSession::Away;
+        }
+    }
+}
+
 impl Connected {
     /// Connects and authenticates.
     pub async fn open(address: &Address, beat: &Heartbeat) -> Result<Connected, StoreFault> {
@@ -66,7 +80,7 @@ impl Connected {
 impl Reconciled {
     /// Whether the connection may still be used.
     #[must_use]
-    pub fn is_usable(&self) -> bool {
+    pub fn is_usable(&mut self) -> bool {
         self.connection.is_usable()
     }
 

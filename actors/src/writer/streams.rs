@@ -5,12 +5,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::event::{Destination, EntryId, Event};
+use uw_websocket_core::tables::MAX_STREAMS;
 
 use super::store::resp::Commands;
 use crate::queue::batch::EventBatch;
-
-/// Maximum number of streams: twice what routers cache. Beyond it all are forgotten and queried again.
-const MAX_REMEMBERED: usize = 32_768;
 
 /// A stream of this writer.
 #[derive(Debug)]
@@ -30,15 +28,22 @@ pub struct StreamSlot {
 }
 
 /// Index of a stream, valid until streams are [forgotten](Streams::bound).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotIndex(usize);
 
 /// The streams of a writer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Streams {
     index: HashMap<Arc<str>, SlotIndex, RandomState>,
     slots: Vec<StreamSlot>,
     plans: u64,
+    max: usize,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { index: HashMap::default(), slots: Vec::new(), plans: 0, max: MAX_STREAMS }
+    }
 }
 
 /// An entry to write.
@@ -76,12 +81,21 @@ pub struct Plan {
 }
 
 impl Streams {
-    /// Clears the streams if there are too many; call only between batches.
-    pub fn bound(&mut self) {
-        if self.slots.len() > MAX_REMEMBERED {
-            self.index.clear();
-            self.slots.clear();
+    /// Bounds the number of streams.
+    #[must_use]
+    pub fn bounded(self, max: usize) -> Streams {
+        Streams { max, ..self }
+    }
+
+    /// Clears the streams if there are too many: their last IDs are queried again. Returns the number cleared. Call
+    /// only between batches.
+    pub fn bound(&mut self) -> u64 {
+        if self.slots.len() <= self.max {
+            return 0;
         }
+        let forgotten = self.slots.len() as u64;
+        (self.index, self.slots) = (HashMap::default(), Vec::new());
+        forgotten
     }
 
     /// Forgets all last IDs: another Redis may respond, or the same one with less or more than before.
@@ -135,10 +149,13 @@ impl Streams {
             }
             before = Some(destination);
             let at = self.place(destination);
-            if self.slots[at.0].last.is_none() && !unknown.contains(&at) {
+            if self.slots[at.0].last.is_none() {
                 unknown.push(at);
             }
         }
+        // a batch may have thousands
+        unknown.sort_unstable();
+        unknown.dedup();
         unknown
     }
 

@@ -3,8 +3,9 @@
 use std::fs;
 
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{DropReason, Place, lock};
+use uw_websocket_actors::observation::{DropReason, Place};
 use uw_websocket_actors::settings::{SpoolMode, WhenFull};
+use uw_websocket_actors::sync::lock;
 
 use crate::world::{Life, STREAM, World, until, world};
 

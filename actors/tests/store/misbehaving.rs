@@ -11,13 +11,19 @@ enum Then {
     Hang,
 }
 
-/// A server that gives every question of every connection the next of `answers`, whatever it was.
+/// A server that gives every question of every connection but a greeting the next of `answers`, whatever it was.
 async fn serve(listener: TcpListener, answers: &[&[u8]], then: Then) {
     loop {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut question = [0; 4096];
         for answer in answers {
-            if socket.read(&mut question).await.unwrap_or(0) == 0 {
+            let mut length = socket.read(&mut question).await.unwrap_or(0);
+            if question[..length].ends_with(b"PING\r\n") {
+                // whether there is room for the connection
+                socket.write_all(b"+PONG\r\n").await.unwrap();
+                length = socket.read(&mut question).await.unwrap_or(0);
+            }
+            if length == 0 {
                 break;
             }
             socket.write_all(answer).await.unwrap();

@@ -87,12 +87,25 @@ fn a_stream_without_an_id_left_repeats_its_last_one() {
 #[test]
 fn beyond_the_bound_streams_are_forgotten_and_no_id_is_given_twice() {
     let spy = route(0, vec![destination("price:SPY", 0)]);
-    let mut numbering = Numbering::default();
+    let mut numbering = Numbering::default().bounded(100);
     numbering.raise(&spy.destinations[0].stream, id(NOW + 50, 1));
-    for number in 0..=MAX_REMEMBERED {
-        numbering.raise(&format!("stream {number}").into(), id(1, 1));
+    for number in 0..100 {
+        numbering.raise(&format!("stream {number}").into(), id(NOW, number));
     }
-    assert_eq!(number(&mut numbering, &spy, 0), [id(NOW + 50, 2)]);
+    let qqq = route(0, vec![destination("price:QQQ", 0)]);
+    assert_eq!(number(&mut numbering, &qqq, 0), [id(NOW, 100)], "above every forgotten ID");
+    assert_eq!(number(&mut numbering, &spy, 0), [id(NOW + 50, 2)], "what is ahead is not forgotten");
+    assert_eq!((numbering.last.len(), numbering.take_forgotten()), (2, 100));
+}
+
+#[test]
+fn streams_that_are_all_ahead_of_the_clock_are_bounded_too() {
+    let spy = route(0, vec![destination("price:SPY", 0)]);
+    let mut numbering = Numbering::default().bounded(100);
+    for number in 0..=100 {
+        numbering.raise(&format!("stream {number}").into(), id(NOW + number, 7));
+    }
+    assert_eq!(number(&mut numbering, &spy, 0), [id(NOW + 100, 8)]);
     assert_eq!(numbering.last.len(), 1);
 }
 

@@ -19,6 +19,7 @@ use crate::event::EntryId;
 use crate::private;
 pub(super) use crate::sealed::Loaded;
 use crate::sealed::{load, sealed};
+use crate::tables::keep_highest;
 
 /// File name of the position.
 pub(super) const CURSOR: &str = "cursor";
@@ -26,10 +27,6 @@ pub(super) const CURSOR: &str = "cursor";
 pub(super) const REMOVED: &str = "removed";
 /// Suffix of a file not yet renamed.
 pub(super) const TEMPORARY: &str = ".tmp";
-
-/// Maximum number of streams in `removed`. A whole market on seven channels has some 20 000 active ones; beyond,
-/// those with the lowest IDs are evicted, as Redis has most likely stored them for longest.
-const MAX_REMOVED: usize = 32_768;
 
 /// A shard's position, and the numbers absent from disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,11 +107,14 @@ pub(super) fn load_removed(folder: &Path) -> Loaded<Removed> {
     })
 }
 
-/// Merges the last IDs of a removed segment, within the bound.
+/// Merges the last IDs of a removed segment, at most `max` in all: those with the lowest IDs are evicted, as Redis has
+/// most likely stored them for longest. Returns their number.
 pub(super) fn merge_removed<'l>(
     removed: &mut Removed,
     last_ids: impl Iterator<Item = (&'l Arc<str>, &'l EntryId)>,
-) {
+    max: usize,
+) -> u64 {
+    let mut evicted = 0;
     for (stream, id) in last_ids {
         match removed.get_mut(stream) {
             Some(last) => *last = (*last).max(*id),
@@ -122,14 +122,11 @@ pub(super) fn merge_removed<'l>(
                 removed.insert(Arc::clone(stream), *id);
             }
         }
+        if removed.len() >= 2 * max {
+            evicted += keep_highest(removed, max, |id| *id);
+        }
     }
-    if removed.len() > MAX_REMOVED {
-        let mut ids: Vec<EntryId> = removed.values().copied().collect();
-        let surplus = removed.len() - MAX_REMOVED;
-        let (_, lowest_kept, _) = ids.select_nth_unstable(surplus);
-        let lowest_kept = *lowest_kept;
-        removed.retain(|_, id| *id >= lowest_kept);
-    }
+    evicted + keep_highest(removed, max, |id| *id)
 }
 
 /// Replaces a file atomically: a reader sees either the old content or the new.
@@ -192,11 +189,10 @@ mod tests {
     #[test]
     fn beyond_the_bound_the_lowest_ids_are_forgotten() {
         let mut removed = Removed::new();
-        let streams: Vec<(Arc<str>, EntryId)> = (0..MAX_REMOVED as u64 + 10)
-            .map(|n| (Arc::from(format!("price:S{n}")), EntryId { ms: n, seq: 0 }))
-            .collect();
-        merge_removed(&mut removed, streams.iter().map(|(stream, id)| (stream, id)));
-        assert_eq!(removed.len(), MAX_REMOVED);
-        assert_eq!(removed.values().min(), Some(&EntryId { ms: 10, seq: 0 }));
+        let streams: Vec<(Arc<str>, EntryId)> =
+            (0..1010).map(|n| (Arc::from(format!("price:S{n}")), EntryId { ms: n, seq: 0 })).collect();
+        let evicted = merge_removed(&mut removed, streams.iter().map(|(stream, id)| (stream, id)), 100);
+        assert_eq!((removed.len(), evicted), (100, 910));
+        assert_eq!(removed.values().min(), Some(&EntryId { ms: 910, seq: 0 }));
     }
 }

@@ -14,8 +14,9 @@ use super::listing::{Listed, Listing, below};
 use super::ranges::Ranges;
 use super::records::{Mark, is_marked};
 use super::scan::{Met, Span, Stretch, scan};
-use super::segment::{Segment, segment_name};
+use super::segment::{Segment, bound_last_ids, segment_name};
 use crate::event::EntryId;
+use crate::tables::{MAX_STREAMS, keep_highest};
 
 /// What recovery does about damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) struct Examined {
     pub cursor: Cursor,
     pub has_cursor: bool,
     pub removed: Removed,
+    /// Number of streams whose last ID was forgotten.
+    pub forgotten: u64,
     pub listing: Listing,
     pub segments: Vec<Segment>,
     pub findings: Vec<Finding>,
@@ -72,6 +75,7 @@ impl Examined {
             cursor: Cursor::default(),
             has_cursor: false,
             removed: Removed::new(),
+            forgotten: 0,
             listing,
             segments: Vec::new(),
             findings: Vec::new(),
@@ -188,11 +192,13 @@ impl Examined {
             *self.unacknowledged.entry(channel).or_default() += events;
         }
         self.highest_id = self.highest_id.max(reading.highest_id);
+        self.forgotten += reading.forgotten;
         match reading.segment {
             empty if empty.is_empty() && self.open.is_some() => {}
             empty if empty.is_empty() => self.listing.leftovers.push(segment_name(empty.first)),
             segment => self.segments.push(segment),
         }
+        self.forgotten += bound_last_ids(&mut self.segments, &mut self.removed, MAX_STREAMS);
         Ok(())
     }
 
@@ -284,6 +290,8 @@ pub(super) struct Reading {
     pub stretches: Vec<(Stretch, Option<u64>, Option<u64>)>,
     unacknowledged: BTreeMap<String, u64>,
     highest_id: EntryId,
+    /// Number of streams whose last ID was forgotten.
+    forgotten: u64,
     acknowledged: u64,
     first_us: Option<u64>,
     last_us: Option<u64>,
@@ -297,6 +305,7 @@ impl Reading {
             stretches: Vec::new(),
             unacknowledged: BTreeMap::new(),
             highest_id: EntryId::default(),
+            forgotten: 0,
             acknowledged,
             first_us: None,
             last_us: None,
@@ -331,6 +340,9 @@ impl Reading {
         } else {
             for (stream, id) in view.streams() {
                 segment.note_last(stream, id);
+            }
+            if segment.last_ids.len() >= 2 * MAX_STREAMS {
+                self.forgotten += keep_highest(&mut segment.last_ids, MAX_STREAMS, |id| *id);
             }
         }
         let ids = view.destinations().map(|destination| destination.id);

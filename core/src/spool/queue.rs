@@ -14,7 +14,7 @@ use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, segment_header};
 use super::hold::Holding;
 use super::records::Records;
-use super::segment::Segment;
+use super::segment::{Segment, bound_last_ids};
 use crate::event::EntryId;
 use crate::private;
 
@@ -33,6 +33,8 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Whether files are to be synced; if not, [`Spool::take_dirty`] returns nothing.
     pub durable: bool,
+    /// Maximum number of streams with a last ID, of acknowledged records on disk and again of removed ones.
+    pub max_streams: usize,
 }
 
 /// The disk queue of one shard, owned by one thread of one process.
@@ -52,9 +54,9 @@ pub struct Limits {
 /// - Space is reclaimed by deleting whole segments. There is no compaction and no reuse of files, although reuse
 ///   would more than halve the cost of an append: an earlier release would report the remains of old records as
 ///   damage.
-/// - Memory per segment: some 100 bytes, an index of 16 bytes per 256 records, and for acknowledged segments the
-///   last IDs by stream; 32 768 streams of removed records. Open files: the folder, the newest segment, the one
-///   being read, and up to nine that wait for sync.
+/// - Memory per segment: some 100 bytes, and an index of 16 bytes per 256 records. The last IDs of
+///   [`Limits::max_streams`] of acknowledged segments, and of as many of removed records. Open files: the folder, the
+///   newest segment, the one being read, and up to nine that wait for sync.
 ///
 /// # Operation
 ///
@@ -87,6 +89,8 @@ pub struct Spool {
     /// The next content of the cursor file.
     pub(super) cursor: Cursor,
     pub(super) removed: Removed,
+    /// Number of streams whose last ID was forgotten, and not yet returned.
+    pub(super) forgotten: u64,
     /// Total size of all segments.
     pub(super) bytes: u64,
     /// Position after the last read.
@@ -161,6 +165,12 @@ impl Spool {
             *last = (*last).max(*id);
         }
         kept
+    }
+
+    /// Returns the number of streams forgotten since the last call: should Redis lose their entries, that is not
+    /// noticed once their records are removed.
+    pub fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Returns the highest ID of any removed record, by stream.
@@ -273,6 +283,7 @@ impl Spool {
             }
         }
         self.cursor.acknowledged = below;
+        self.forgotten += bound_last_ids(&mut self.segments, &mut self.removed, self.limits.max_streams);
         Ok(())
     }
 

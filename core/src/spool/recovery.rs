@@ -28,6 +28,7 @@ use super::format::segment_header;
 use super::hold::Holding;
 use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
+use super::segment::bound_last_ids;
 use super::{reassign, salvage};
 use crate::event::EntryId;
 use crate::private;
@@ -78,6 +79,8 @@ impl Spool {
             // remains are overwritten when the name is reused
             fs::remove_file(folder.join(leftover)).ok();
         }
+        examined.forgotten +=
+            bound_last_ids(&mut examined.segments, &mut examined.removed, limits.max_streams);
         let spool = Spool {
             folder: folder.to_owned(),
             dir,
@@ -88,6 +91,7 @@ impl Spool {
             next_seq: examined.next_seq,
             cursor: Cursor { absent: examined.gaps, dropping: Ranges::default(), ..examined.cursor.clone() },
             removed: examined.removed,
+            forgotten: examined.forgotten,
             place: None,
             found: Vec::new(),
             last_channel: "".into(),

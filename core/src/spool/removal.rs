@@ -90,7 +90,8 @@ impl Spool {
             self.seal();
         }
         for segment in self.segments.iter().take(count) {
-            merge_removed(&mut self.removed, segment.last_ids.iter());
+            self.forgotten +=
+                merge_removed(&mut self.removed, segment.last_ids.iter(), self.limits.max_streams);
         }
         let mut written = self.note_removal();
         for _ in 0..count {
@@ -128,7 +129,8 @@ impl Spool {
     /// Records the last IDs of streams stored without passing through the disk queue: like those of removed
     /// records, they cannot be rewritten.
     pub fn note_unspooled<'l>(&mut self, last_ids: impl IntoIterator<Item = (&'l Arc<str>, &'l EntryId)>) {
-        merge_removed(&mut self.removed, last_ids.into_iter());
+        let max = self.limits.max_streams;
+        self.forgotten += merge_removed(&mut self.removed, last_ids.into_iter(), max);
     }
 
     /// Writes `removed` to disk. A removal does so itself.

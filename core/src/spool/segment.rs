@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cursor::{Removed, merge_removed};
 use super::format::{RecordStream, SEGMENT_HEADER};
 use super::records::{Mark, Records, Summary};
 use crate::event::EntryId;
@@ -99,6 +100,28 @@ impl Segment {
     pub(super) fn path(&self, folder: &Path) -> PathBuf {
         folder.join(segment_name(self.first))
     }
+}
+
+/// Treats the records of the oldest segments as removed while there are more than `max` last IDs: should Redis lose
+/// them, that is recorded although they can be rewritten, which is better than the reverse. Returns the number of
+/// streams forgotten.
+pub(super) fn bound_last_ids<'s>(
+    segments: impl IntoIterator<Item = &'s mut Segment>,
+    removed: &mut Removed,
+    max: usize,
+) -> u64 {
+    let segments: Vec<&mut Segment> = segments.into_iter().collect();
+    let mut streams: usize = segments.iter().map(|segment| segment.last_ids.len()).sum();
+    let mut forgotten = 0;
+    for segment in segments {
+        if streams <= max {
+            break;
+        }
+        let last_ids = std::mem::take(&mut segment.last_ids);
+        streams -= last_ids.len();
+        forgotten += merge_removed(removed, last_ids.iter(), max);
+    }
+    forgotten
 }
 
 pub(super) fn segment_name(first: u64) -> String {

@@ -1,7 +1,7 @@
 //! Makes the events of one channel and symbol.
 
 use jiff::civil::Weekday;
-use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use jiff::{ToSpan as _, tz::TimeZone};
 
 use super::alter::alter;
 use super::moment::Moment;
@@ -22,12 +22,13 @@ pub(crate) struct Scene {
 const EXPIRIES: i64 = 42;
 
 impl Scene {
-    /// Starts at the current time. With `stamp`, every event has the field `sent_us`.
-    pub(crate) fn new(stamp: bool) -> Scene {
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    /// Starts at a time in Unix microseconds, or now. With `stamp`, every event has the field `sent_us`.
+    pub(crate) fn new(stamp: bool, at_us: Option<u64>) -> Scene {
+        let moment = Moment::now(at_us);
+        let today = moment.timestamp().to_zoned(TimeZone::UTC).date();
         let friday = today.nth_weekday(1, Weekday::Friday).unwrap_or(today);
         let week = |n: i64| friday.saturating_add((7 * n).days()).to_string();
-        Scene { moment: Moment::now(), expiries: (0..EXPIRIES).map(week).collect(), stamp }
+        Scene { moment, expiries: (0..EXPIRIES).map(week).collect(), stamp }
     }
 
     /// Updates the time of the next events.

@@ -14,12 +14,26 @@ pub(super) struct Moment {
     pub(super) micros: [u8; 16],
     pub(super) iso: [u8; 20],
     second: u64,
+    /// Added to the wall clock, except in `micros`, the time of sending.
+    shift_us: i64,
 }
 
 impl Moment {
-    /// Reads the wall clock.
-    pub(super) fn now() -> Moment {
-        Moment::at(unix_micros())
+    /// Reads the wall clock, which is shifted so that it is `at_us` now.
+    pub(super) fn now(at_us: Option<u64>) -> Moment {
+        let now_us = unix_micros();
+        let mut moment = Moment::at(now_us);
+        moment.shift_us = at_us.map_or(0, |at_us| at_us.cast_signed().wrapping_sub(now_us.cast_signed()));
+        moment.set(now_us);
+        moment
+    }
+
+    /// Returns the time of the events.
+    pub(super) fn timestamp(&self) -> Timestamp {
+        i64::try_from(self.second)
+            .ok()
+            .and_then(|second| Timestamp::from_second(second).ok())
+            .unwrap_or_default()
     }
 
     /// Formats a time in Unix microseconds.
@@ -30,6 +44,7 @@ impl Moment {
             micros: [b'0'; 16],
             iso: *b"1970-01-01T00:00:00Z",
             second: 0,
+            shift_us: 0,
         };
         moment.set(unix_us);
         moment
@@ -42,6 +57,7 @@ impl Moment {
 
     fn set(&mut self, unix_us: u64) {
         decimal(&mut self.micros, unix_us);
+        let unix_us = unix_us.saturating_add_signed(self.shift_us);
         decimal(&mut self.millis, unix_us / 1000);
         let second = unix_us / 1_000_000;
         if second == self.second {
@@ -49,8 +65,7 @@ impl Moment {
         }
         self.second = second;
         decimal(&mut self.second_millis, second * 1000);
-        let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
-        let text = timestamp.map(|timestamp| timestamp.to_string()).unwrap_or_default();
+        let text = self.timestamp().to_string();
         if text.len() == self.iso.len() {
             self.iso.copy_from_slice(text.as_bytes());
         }

@@ -14,7 +14,7 @@ fn channels() -> impl Iterator<Item = &'static str> {
 }
 
 fn scene() -> Scene {
-    Scene::new(false)
+    Scene::new(false, None)
 }
 
 fn made(maker: &mut EventMaker, number: u64, scene: &Scene) -> Value {
@@ -193,7 +193,26 @@ fn alterations_keep_the_event_json_with_its_number() {
 #[test]
 fn a_stamp_is_the_send_time_in_microseconds() {
     let before = super::moment::unix_micros();
-    let scene = Scene::new(true);
+    let scene = Scene::new(true, None);
     let event = made(&mut EventMaker::new("news", "SPY", &scene), 1, &scene);
     assert!(event["sent_us"].as_u64().unwrap() >= before);
+}
+
+#[test]
+fn events_may_be_of_another_time_and_are_sent_now() {
+    // Sunday 2026-11-29, 20:30 in New York
+    let at_us = 1_796_002_200_000_000;
+    let mut scene = Scene::new(true, Some(at_us));
+    for channel in ["price", "gex_strike", "news", "interpolated_iv"] {
+        scene.refresh();
+        let event = made(&mut EventMaker::new(channel, "SPX", &scene), 1, &scene);
+        let times = [&event["time"], &event["timestamp"], &event["date"]];
+        let time = times.into_iter().find(|time| !time.is_null()).unwrap();
+        let is_of_then = match time {
+            Value::String(text) => text.starts_with("2026-11-30"),
+            time => (at_us / 1000..at_us / 1000 + 600_000).contains(&(time.as_u64().unwrap() + 1_000)),
+        };
+        assert!(is_of_then, "{channel}: {time}");
+        assert!(event["sent_us"].as_u64().unwrap().abs_diff(super::moment::unix_micros()) < 600_000_000);
+    }
 }

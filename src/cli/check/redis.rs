@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deadpool_redis::redis::{self, IntoConnectionInfo as _, Value};
+use deadpool_redis::redis::{self, Value};
 use deadpool_redis::{Connection, Pool};
 use tokio::time::timeout;
 use uw_websocket_actors::acl::{self, Lacking};
@@ -12,6 +12,7 @@ use uw_websocket_actors::forecast::Measured;
 use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
 use uw_websocket_actors::redis_pool::{self, CheckError};
+use uw_websocket_actors::redis_url::RedisUrl;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::writer::store::fault::Refusal;
 
@@ -184,8 +185,8 @@ async fn rights_lacking(ways: &Resources, prefix: &str) -> Result<Vec<Lacking>, 
 
 fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Report<impl Write>) {
     let (prefix, url) = (&settings.keys.prefix, settings.redis.url.reveal());
-    let user = url.into_connection_info().ok();
-    let user = user.as_ref().and_then(|info| info.redis_settings().username()).unwrap_or("default");
+    let user = RedisUrl::parse(url).ok().and_then(|url| url.username);
+    let user = user.as_deref().unwrap_or("default");
     if lacking.is_empty() {
         report
             .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));

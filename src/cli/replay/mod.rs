@@ -17,7 +17,7 @@ use clap::Args;
 use futures_util::stream::StreamExt as _;
 use thiserror::Error;
 use tokio::runtime::Builder;
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 

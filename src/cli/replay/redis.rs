@@ -14,8 +14,8 @@ use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
-use crate::streams::page_size;
 use crate::streams::selection::{Pattern, choose};
+use crate::streams::{page_size, too_large};
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 /// Number of streams whose next pages are read per query.
@@ -134,8 +134,11 @@ impl Reading {
                     place.key
                 ));
             }
-            let has_more = page.entries.len() >= count;
-            self.merge.supply(*lane, page.entries, has_more);
+            self.merge.supply(*lane, page.entries, page.has_more);
+            if let Some(id) = page.too_large {
+                (self.source.tell)(&too_large(&place.key, id));
+                self.merge.pass(*lane, id);
+            }
         }
         Ok(())
     }

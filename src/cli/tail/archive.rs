@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 
 use super::TailArgs;
 use super::follower::Stop;

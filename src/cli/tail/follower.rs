@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep};
-use uw_websocket_actors::observation::unix_micros;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::event::EntryId;
 
 use super::last;
@@ -18,7 +18,7 @@ use crate::streams::link::{Content, Link, LinkError, Page, Place};
 use crate::streams::merge::Merge;
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
-use crate::streams::{MAX_STREAMS, page_size};
+use crate::streams::{MAX_STREAMS, page_size, too_large};
 
 /// Interval between searches for new streams: new symbols are found soon enough. If a search takes long, since Redis
 /// has very many keys, the pause is [`REST_OF_LOOKS`] times its duration.
@@ -207,12 +207,15 @@ impl<'f, W: Write> Follower<'f, W> {
                     stream.key
                 ));
             }
-            let has_more = page.entries.len() >= count;
             stream.was_read |= !page.entries.is_empty();
-            if !has_more {
+            if !page.has_more {
                 stream.complete_ms = asked_ms;
             }
-            self.merge.supply(*lane, page.entries, has_more);
+            self.merge.supply(*lane, page.entries, page.has_more);
+            if let Some(id) = page.too_large {
+                (self.tell)(&too_large(&stream.key, id));
+                self.merge.pass(*lane, id);
+            }
         }
         Ok(())
     }
@@ -222,7 +225,11 @@ impl<'f, W: Write> Follower<'f, W> {
         let lanes: Vec<usize> = self.merge.open().collect();
         let count = page_size(lanes.len());
         let asked_ms = now_ms();
-        let arrived = link.wait(&self.places(&lanes), count).await?;
+        let Some(arrived) = link.wait(&self.places(&lanes), count).await? else {
+            // page by page then
+            self.merge.doubt();
+            return Ok(());
+        };
         for lane in &lanes {
             self.streams[*lane].complete_ms = asked_ms;
         }
@@ -363,7 +370,7 @@ mod tests {
     #[test]
     fn only_what_was_trimmed_while_nobody_read_may_be_missing() {
         let id = |ms| EntryId { ms, seq: 0 };
-        let page = |first: Option<u64>| Page { entries: Vec::new(), first: first.map(id) };
+        let page = |first: Option<u64>| Page { first: first.map(id), ..Page::default() };
         let mut stream =
             Followed { name: StreamName::Gaps, key: "uw:ws:gaps".into(), was_read: true, complete_ms: 0 };
         assert_eq!(stream.missing_seconds(id(10_000), &page(Some(12_500))), Some(2.5));

@@ -53,8 +53,12 @@ pub(super) async fn beginning(
         let places: Vec<Place> = hungry.iter().map(place).collect();
         let pages = link.pages_before(&places, next(after), size).await?;
         for (lane, page) in hungry.into_iter().zip(pages) {
-            let has_more = page.len() >= size;
-            merge.supply(lane, page.into_iter().map(|(id, content)| (reverse(id), content)), has_more);
+            let reversed = page.entries.into_iter().map(|(id, content)| (reverse(id), content));
+            merge.supply(lane, reversed, page.has_more);
+            if let Some(id) = page.too_large {
+                // it is said when it is read again
+                merge.pass(lane, reverse(id));
+            }
         }
     }
 }

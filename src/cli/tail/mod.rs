@@ -18,7 +18,7 @@ use regex_lite::{Regex, RegexBuilder};
 use terminal_size::{Width, terminal_size_of};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::settings::Secret;
 
 use self::follower::{Follower, Stop, Wish};

@@ -42,8 +42,8 @@ export function showFigures(status) {
 /** The latency of the last minute; of events that wait for longer, the age of the oldest. */
 function storedWithin({ writers, redis_up: isUp }) {
   const oldest = Math.max(...writers.map((writer) => writer.oldest_waiting_seconds ?? 0));
-  if (oldest >= ON_THEIR_WAY_SECONDS || (!isUp && oldest > 0)) {
-    return { text: `waiting for ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
+  if (oldest >= (isUp ? ON_THEIR_WAY_SECONDS : 1)) {
+    return { text: `> ${age(oldest)}`, mark: isUp ? 'warn' : 'bad' };
   }
   return worst(writers, (writer) => [writer.stored_last_minute, writer.latency_p99_seconds]);
 }

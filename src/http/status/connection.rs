@@ -1,7 +1,8 @@
 //! The connections in the status.
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{ConnectionObservation, JoinObservation, lock};
+use uw_websocket_actors::observation::{ConnectionObservation, JoinObservation};
+use uw_websocket_actors::sync::lock;
 
 use crate::http::snapshot::Snapshot;
 

@@ -1,7 +1,8 @@
 //! The writers and their disk queues in the status.
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{Buckets, WriterObservation, lock, quantile};
+use uw_websocket_actors::observation::{Buckets, WriterObservation, quantile};
+use uw_websocket_actors::sync::lock;
 
 use crate::http::history::Writing;
 use crate::http::last_minute::Latencies;

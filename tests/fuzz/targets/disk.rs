@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     segment_age: Duration::from_secs(60),
     max_bytes: 1 << 30,
     durable: false,
+    max_streams: 1_000,
 };
 /// Sizes in the format of a segment: its header, and the fixed part of a record's.
 const SEGMENT_HEADER: usize = 20;

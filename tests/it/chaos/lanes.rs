@@ -128,7 +128,7 @@ fn cut_log(folder: &Path, bytes: u64) {
 /// Adds an entry of somebody else, above everything in the stream.
 pub(crate) fn write_foreign(redis: &RedisServer, foreign: Foreign) {
     let key = format!("uw:ws:{}", foreign.stream);
-    let present_ms = uw_websocket_actors::observation::unix_micros() / 1000;
+    let present_ms = uw_websocket_actors::wall_clock::unix_micros() / 1000;
     wait_for("a foreign entry is written", SOON, || {
         let newest: Vec<(String, Vec<String>)> =
             redis.try_command(&["XREVRANGE", &key, "+", "-", "COUNT", "1"]).map_err(|e| e.to_string())?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use uw_websocket_actors::observation::unix_micros;
+use uw_websocket_actors::wall_clock::unix_micros;
 
 use crate::support::Feed;
 use crate::support::feed::Session;

@@ -19,7 +19,7 @@ fn write(redis: &RedisServer, key: &str, id: &str) {
 
 /// An id so far in the future.
 fn ahead(ms: u64) -> String {
-    format!("{}-7", uw_websocket_actors::observation::unix_micros() / 1000 + ms)
+    format!("{}-7", uw_websocket_actors::wall_clock::unix_micros() / 1000 + ms)
 }
 
 /// The stream without the foreign entries holds what was sent, under rising ids.

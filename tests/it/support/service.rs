@@ -28,14 +28,15 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
     folder: Arc<TempDir>,
-    umask: Option<&'static str>,
+    /// What a shell does before it becomes the service.
+    shell: Option<String>,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
         let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), umask: None }
+        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), shell: None }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -57,7 +58,13 @@ impl Setup {
 
     /// Starts the process under this umask, in place of that of the tests.
     pub(crate) fn under_umask(mut self, umask: &'static str) -> Setup {
-        self.umask = Some(umask);
+        self.shell = Some(format!("umask {umask}"));
+        self
+    }
+
+    /// Starts the process with SIGHUP ignored, as `nohup` does.
+    pub(crate) fn ignoring_hangup(mut self) -> Setup {
+        self.shell = Some("trap '' HUP".to_owned());
         self
     }
 
@@ -84,6 +91,14 @@ impl Setup {
     /// holds a secret.
     #[track_caller]
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (code, stdout, stderr) = self.output(arguments);
+        eprintln!("{arguments:?}: {stderr}\n{stdout}");
+        (code, stdout)
+    }
+
+    /// The same, with standard error and without repeating either.
+    #[track_caller]
+    pub(crate) fn output(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
         program
             .args(arguments)
@@ -95,8 +110,7 @@ impl Setup {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         assert_no_secret(&(stdout.clone() + &stderr));
-        eprintln!("{arguments:?}: {stderr}\n{stdout}");
-        (output.status.code(), stdout)
+        (output.status.code(), stdout, stderr)
     }
 
     /// Starts the process.
@@ -108,12 +122,12 @@ impl Setup {
 impl Service {
     fn spawn(setup: &Setup, folder: Arc<TempDir>) -> Service {
         const PROGRAM: &str = env!("CARGO_BIN_EXE_uw-websocket");
-        let mut command = match setup.umask {
+        let mut command = match &setup.shell {
             None => Command::new(PROGRAM),
-            Some(umask) => {
-                // only a process itself can set its umask: the shell does, and becomes the service
+            Some(before) => {
+                // only a process itself can change these: the shell does, and becomes the service
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", "umask $0 && exec $1", umask, PROGRAM]);
+                shell.args(["-c", &format!("{before} && exec $0"), PROGRAM]);
                 shell
             }
         };
@@ -312,6 +326,22 @@ impl Service {
     /// The most that [`Self::resident_bytes`] has been.
     pub(crate) fn peak_resident_bytes(&self) -> u64 {
         memory_bytes(self.child.id(), "VmHWM:").expect("the process runs")
+    }
+
+    /// Begins anew with [`Self::peak_private_bytes`].
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    /// The most that the process has had resident without mapped files, since the last [`Self::forget_peak`].
+    pub(crate) fn peak_private_bytes(&self) -> u64 {
+        self.peak_resident_bytes() - memory_bytes(self.child.id(), "RssFile:").expect("the process runs")
+    }
+
+    /// Grants the process no more private memory than this: the allocation that would exceed it fails.
+    pub(crate) fn limit_data(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Data) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Data, limit).unwrap();
     }
 
     /// CPU time that the process has used.

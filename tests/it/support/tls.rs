@@ -21,13 +21,20 @@ pub(crate) struct Certificates(TempDir);
 impl Certificates {
     /// Makes them.
     pub(crate) fn new() -> Certificates {
+        Certificates::with(&["localhost", "127.0.0.1"], |_| ())
+    }
+
+    /// Makes them with a certificate for other names, or with something else of it changed.
+    pub(crate) fn with(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificates {
         let folder = tempfile::Builder::new().prefix("uw-tls-").tempdir().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut server = CertificateParams::new(names).unwrap();
+        change(&mut server);
+        let server = server.signed_by(&key, &authority).unwrap();
         let files = [
             ("authority.pem", authority.pem()),
             ("server.pem", server.pem()),

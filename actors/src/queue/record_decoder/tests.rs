@@ -89,10 +89,12 @@ fn events_with_the_same_outlets_share_a_route() {
 #[test]
 fn routes_are_remembered_within_a_bound() {
     let mut decoder = decoder();
-    for number in 0..=MAX_REMEMBERED {
+    for number in 0..=decoder.max_routes {
         decoder.event(record(0, "price", &[&format!("S{number}")], "{}")).unwrap();
     }
-    assert_eq!(decoder.routes.len(), 1);
+    assert_eq!((decoder.routes.len(), decoder.take_forgotten()), (1, decoder.max_routes as u64));
+    decoder.event(record(0, "news", &["", "SPY", "QQQ"], "{}")).unwrap();
+    assert_eq!(decoder.routes.len(), 1, "combinations of symbols are without end");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) const MAX_HELD: usize = 48 * 1024 * 1024;
 /// Time without events after which a body is evicted: by then the fetcher, whose pass takes 98.5 s, can no longer
 /// restore an older answer.
 const IDLE: Duration = Duration::from_secs(300);
+/// Memory of a body's entry besides the body.
+const ENTRY_BYTES: usize = 512;
 
 /// The bodies of a shard, by key.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Held {
     /// The corresponding stream, which determines when it is due.
     pub(super) stream: Arc<str>,
     last_event: Instant,
+    may_create: bool,
     /// Whether the key holds another type than a hash.
     is_other_type: bool,
 }
@@ -73,6 +76,7 @@ impl Bodies {
             ticker: rest.symbol.clone(),
             stream,
             last_event: now,
+            may_create: rest.may_create,
             is_other_type: false,
         };
         self.held.insert(Arc::clone(&rest.key), held);
@@ -92,18 +96,26 @@ impl Bodies {
         self.held.is_empty()
     }
 
-    /// Evicts idle bodies, and others while they exceed the memory limit. Returns the memory of the rest.
-    pub(super) fn bound(&mut self, now: Instant) -> usize {
+    /// Evicts idle bodies, and others while they exceed the memory limit. Returns the memory of the rest, and the
+    /// number of the others.
+    pub(super) fn bound(&mut self, now: Instant) -> (usize, u64) {
         self.held.retain(|_, held| now.saturating_duration_since(held.last_event) < IDLE);
-        let mut bytes: usize = self.held.values().map(|held| held.body.bytes()).sum();
-        while bytes > self.max_bytes
-            && let Some((key, held)) = self.held.iter().min_by_key(|(_, held)| held.last_event)
-        {
-            bytes -= held.body.bytes();
-            let key = Arc::clone(key);
-            self.held.remove(&key);
+        let mut bytes: usize = self.held.values().map(Held::bytes).sum();
+        if bytes <= self.max_bytes {
+            return (bytes, 0);
         }
-        bytes
+        let mut oldest: Vec<(Instant, Arc<str>)> =
+            self.held.iter().map(|(key, held)| (held.last_event, Arc::clone(key))).collect();
+        oldest.sort_unstable();
+        let mut evicted = 0;
+        for (_, key) in oldest {
+            if bytes <= self.max_bytes {
+                break;
+            }
+            bytes -= self.held.remove(&key).map_or(0, |held| held.bytes());
+            evicted += 1;
+        }
+        (bytes, evicted)
     }
 }
 
@@ -147,13 +159,18 @@ impl Held {
         self.body.take_ahead()
     }
 
+    /// Whether to create the body if REST has not written one.
+    pub(super) fn may_create(&self) -> bool {
+        self.may_create
+    }
+
     pub(super) fn is_foreign(&self) -> bool {
         self.body.is_foreign()
     }
 
     /// Returns the memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.body.bytes()
+        ENTRY_BYTES + self.body.bytes()
     }
 
     /// Whether nothing has changed since the hash was read or written.

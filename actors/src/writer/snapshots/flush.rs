@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use slog::warn;
 use tokio::task::yield_now;
 use tokio::time::sleep;
+use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::bodies::Bodies;
 use super::budget::{Budget, Haste};
@@ -20,7 +21,8 @@ use super::table::Snapshots;
 use crate::backoff::Backoff;
 use crate::fault::FaultPoint;
 use crate::log_throttle::LogThrottle;
-use crate::observation::{SnapshotObservation, SnapshotTrouble, lock};
+use crate::observation::{SnapshotObservation, SnapshotTrouble, Table};
+use crate::sync::lock;
 use crate::writer::scope::WriterScope;
 use crate::writer::store::Store;
 use crate::writer::store::fault::StoreFault;
@@ -58,6 +60,7 @@ pub struct Flush {
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
     pub(super) refused: LogThrottle,
+    pub(super) full: LogThrottle,
     pub(super) untranslatable: LogThrottle,
     pub(super) ahead: LogThrottle,
     pub(super) faults: LogThrottle,
@@ -79,7 +82,7 @@ impl Flush {
             snapshots,
             store,
             scope,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(share(MAX_STREAMS, shards)),
             bodies: Bodies::new(shards),
             connection: 0,
             script: BodyScript::default(),
@@ -89,6 +92,7 @@ impl Flush {
             backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
             rng: fastrand::Rng::new(),
             refused: LogThrottle::default(),
+            full: LogThrottle::default(),
             untranslatable: LogThrottle::default(),
             ahead: LogThrottle::default(),
             faults: LogThrottle::default(),
@@ -223,7 +227,7 @@ impl Flush {
             }
             events.push((Arc::clone(&rest.key), &news.rows));
         }
-        if let Err(fault) = self.read(&unknown).await {
+        if let Err(fault) = self.read_new(&unknown).await {
             // must not count as known
             for key in &unknown {
                 self.bodies.forget(key);
@@ -263,8 +267,9 @@ impl Flush {
     }
 
     fn bound_bodies(&mut self) {
-        let bytes = self.bodies.bound(Instant::now());
+        let (bytes, evicted) = self.bodies.bound(Instant::now());
         self.observed().held_bytes.set(bytes as u64);
+        self.scope.note_forgotten(Table::Bodies, evicted);
     }
 
     /// Merges events into a body.

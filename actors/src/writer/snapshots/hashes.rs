@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use uw_websocket_core::board::Board;
 use uw_websocket_core::calendar::{Product, SessionClock};
 use uw_websocket_core::event::EntryId;
@@ -12,12 +12,13 @@ use uw_websocket_core::feed::map_cell;
 use uw_websocket_core::feed::routing_fields::RoutingFields;
 use uw_websocket_core::time::iso_utc;
 
-use super::pending::{Newest, News, NewsOrigin};
-use crate::observation::unix_micros;
+use super::pending::{Cells, Newest, News, NewsOrigin};
+use crate::wall_clock::unix_micros;
 use crate::writer::store::resp::{Commands, id_text};
 
-/// Maximum number of maps with a known session: as many as streams. Beyond it all are queried again.
-const MAX_REMEMBERED: usize = 32_768;
+/// Maximum number of fields of a map: SPX has some 30 000 expiries with strikes. A feed that names strikes without end
+/// grows no hash beyond it: only its present fields are kept up to date then.
+pub(super) const MAX_FIELDS: usize = 65_536;
 /// Maximum number of cells per command: Redis serves no other client meanwhile.
 const CELLS_AT_ONCE: usize = 64;
 
@@ -35,21 +36,71 @@ impl Known {
     }
 }
 
-/// The newest session in each map.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(HashMap<Arc<str>, i32, RandomState>);
+/// A map in Redis.
+#[derive(Clone, Copy, Debug)]
+struct Map {
+    /// Its newest session.
+    session: i32,
+    /// Maximum number of its fields; `None` before it was queried.
+    fields: Option<usize>,
+}
+
+/// The known maps: at most a number of them, beyond which all are queried again.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    maps: HashMap<Arc<str>, Map, RandomState>,
+    max: usize,
+    forgotten: u64,
+}
+
+/// The fields of maps that are full and lack these.
+pub(super) type LeftOut = HashMap<Arc<str>, HashSet<Box<str>, RandomState>, RandomState>;
 
 impl Sessions {
+    pub(super) fn new(max: usize) -> Sessions {
+        Sessions { maps: HashMap::default(), max, forgotten: 0 }
+    }
+
     /// Forgets all sessions, as on a new connection.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.maps.clear();
+    }
+
+    /// Returns the number of maps forgotten since the last call because there were too many.
+    pub(super) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    fn set(&mut self, map: &Arc<str>, known: Map) {
+        if self.maps.len() >= self.max && !self.maps.contains_key(map) {
+            self.forgotten += self.maps.len() as u64;
+            self.maps.clear();
+        }
+        self.maps.insert(Arc::clone(map), known);
+    }
+
+    /// Returns the map if its number of fields must be queried before these cells are written.
+    pub(super) fn may_be_full<'n>(&self, news: &'n News) -> Option<(&'n Arc<str>, &'n Cells)> {
+        let (map, cells) = (news.destination.map.as_ref()?, news.cells.as_ref()?);
+        // rows of another session than the map's begin it anew
+        let known = self.maps.get(map).filter(|known| known.session == cells.session);
+        let before = known.map_or(Some(0), |known| known.fields);
+        let has_room = before.is_some_and(|before| before + cells.fields.len() <= MAX_FIELDS);
+        (!has_room).then_some((map, cells))
+    }
+
+    /// Learns the number of fields of a map.
+    pub(super) fn learn_fields(&mut self, map: &Arc<str>, fields: usize) {
+        if let Some(known) = self.maps.get_mut(map) {
+            known.fields = Some(fields);
+        }
     }
 
     /// Whether the newest-event hash must be read before these hashes are written: kept events may be older than
     /// its content, and the newest row reveals the session of a map.
     pub(super) fn must_look(&self, news: &News) -> bool {
         let is_new_map = news.cells.is_some()
-            && news.destination.map.as_ref().is_some_and(|map| !self.0.contains_key(map));
+            && news.destination.map.as_ref().is_some_and(|map| !self.maps.contains_key(map));
         news.origin == NewsOrigin::Kept || is_new_map
     }
 
@@ -59,10 +110,7 @@ impl Sessions {
         if let Some(map) = &news.destination.map
             && let Some(session) = known.session
         {
-            if self.0.len() >= MAX_REMEMBERED {
-                self.0.clear();
-            }
-            self.0.insert(Arc::clone(map), session);
+            self.set(map, Map { session, fields: None });
         }
         let newest = news.newest.as_ref().map(|newest| newest.id);
         news.origin == NewsOrigin::Stored || known.id <= newest
@@ -71,7 +119,7 @@ impl Sessions {
     /// Forgets the session of a map that was not written.
     pub(super) fn forget(&mut self, news: &News) {
         if let Some(map) = &news.destination.map {
-            self.0.remove(map);
+            self.maps.remove(map);
         }
     }
 
@@ -80,17 +128,25 @@ impl Sessions {
     ///
     /// Removes cells of earlier sessions before the first rows of a new one; skips rows of a session earlier than
     /// the map's.
-    pub(super) fn write_cells(&mut self, news: &News, commands: &mut Commands) -> usize {
+    pub(super) fn write_cells(&mut self, news: &News, left_out: &LeftOut, commands: &mut Commands) -> usize {
         if let Some(board) = &news.board {
             return write_board(news, board, commands);
         }
         let (Some(map), Some(cells)) = (&news.destination.map, &news.cells) else { return 0 };
-        let known = self.0.get(map).copied();
-        if known.is_some_and(|session| session > cells.session) {
+        let known = self.maps.get(map).copied();
+        if known.is_some_and(|known| known.session > cells.session) {
             return 0;
         }
-        let begins_session = known != Some(cells.session);
-        let fields: Vec<_> = cells.fields.iter().map(|(field, row)| (&**field, row)).collect();
+        let known = known.filter(|known| known.session == cells.session);
+        let begins_session = known.is_none();
+        let left_out = left_out.get(map);
+        let is_left_out = |field: &str| left_out.is_some_and(|left_out| left_out.contains(field));
+        let fields: Vec<_> = cells
+            .fields
+            .iter()
+            .map(|(field, row)| (&**field, row))
+            .filter(|(field, _)| !is_left_out(field))
+            .collect();
         for (at, fields) in fields.chunks(CELLS_AT_ONCE).enumerate() {
             let is_first = at == 0 && begins_session;
             if is_first {
@@ -101,7 +157,9 @@ impl Sessions {
                 commands.command(&[b"EXEC"]);
             }
         }
-        self.0.insert(Arc::clone(map), cells.session);
+        let before = known.map_or(Some(0), |known| known.fields);
+        let fields_now = before.map(|before| before + fields.len());
+        self.set(map, Map { session: cells.session, fields: fields_now });
         fields.len()
     }
 }

@@ -5,12 +5,14 @@
 //! ahead of the streams, and as they have their own connection they delay no event. After a crash the next process
 //! reads pending content again from the disk queue, which keeps stored records for a while.
 //!
-//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `boards`
-//! assembles the frames of a board, `bodies` caches REST bodies, `reading` reads and `settle` updates them through `script`, within a `budget`.
+//! [`pending`] holds pending content, [`table`] shares it, [`flush`] writes it: `hashes` encodes commands, `crowded`
+//! bounds maps, `boards` assembles the frames of a board, `bodies` caches REST bodies, `reading` reads and `settle` updates
+//! them through `script`, within a `budget`.
 
 mod boards;
 mod bodies;
 mod budget;
+mod crowded;
 pub mod flush;
 mod hashes;
 pub mod pending;

@@ -15,12 +15,15 @@ use hashbrown::hash_map::Entry;
 use uw_websocket_core::board::{Board, BoardFrame, NotABoard};
 use uw_websocket_core::channel::MapKey;
 use uw_websocket_core::event::{Destination, EntryId, Event, MapCell};
+use uw_websocket_core::tables::MAX_STREAMS;
 
 use super::boards::Boards;
 use crate::observation::SnapshotKind;
 
-/// Number of write times at which obsolete ones are purged.
+/// Minimum number of write times at which obsolete ones are purged.
 const REMEMBERED_TIMES: usize = 1_024;
+/// Memory of the entry of a destination, with its keys, besides its payloads.
+const NEWS_BYTES: usize = 1_024;
 /// Approximate maximum of kept events pending for a body, the newest ones: as many rows as a body shows.
 const KEPT_ROWS: usize = 4_096;
 /// Memory of an entry besides its payload.
@@ -52,9 +55,12 @@ pub struct News {
     pub(super) rows: Vec<RestEvent>,
     /// Indexes in `rows` by cell, of which only the newest row is kept.
     by_cell: HashMap<Box<str>, usize, RandomState>,
+    /// Memory of the payloads.
     bytes: usize,
     /// Whether it was refused and nothing has come since: then it waits for longer.
     is_put_back: bool,
+    /// Memory included in the sum of all.
+    counted: usize,
 }
 
 /// The newest event of an destination.
@@ -93,6 +99,8 @@ pub(super) struct Pending {
     news: HashMap<(NewsOrigin, Arc<str>), News, RandomState>,
     dues: BTreeSet<(Instant, NewsOrigin, Arc<str>)>,
     written_at: HashMap<Arc<str>, Instant, RandomState>,
+    /// Number of write times at which obsolete ones are purged next.
+    purge_at: usize,
     bytes: usize,
     boards: Boards,
 }
@@ -106,6 +114,7 @@ impl Pending {
             news: HashMap::default(),
             dues: BTreeSet::new(),
             written_at: HashMap::default(),
+            purge_at: REMEMBERED_TIMES,
             bytes: 0,
             boards: Boards::default(),
         }
@@ -180,9 +189,10 @@ impl Pending {
         if std::mem::take(&mut news.is_put_back) {
             self.dues.insert((now, origin, Arc::clone(&destination.stream)));
         }
-        let before = news.bytes;
+        let before = news.counted;
         change(news);
-        self.bytes = self.bytes + news.bytes - before;
+        news.counted = NEWS_BYTES + news.bytes;
+        self.bytes = self.bytes + news.counted - before;
     }
 
     /// Takes due content, or all of it: kept events first, up to `max_bytes`, but at least one destination's if there is
@@ -203,8 +213,8 @@ impl Pending {
             }
             self.written_at.insert(Arc::clone(&stream), now);
             if let Some(news) = self.news.remove(&(origin, stream)) {
-                bytes += news.bytes;
-                self.bytes -= news.bytes;
+                bytes += news.counted;
+                self.bytes -= news.counted;
                 taken.push(news);
             }
         }
@@ -224,10 +234,17 @@ impl Pending {
     /// Records that the hashes of a stream were written: they are not due for the interval.
     pub(super) fn written(&mut self, stream: &Arc<str>, now: Instant) {
         self.written_at.insert(Arc::clone(stream), now);
-        if self.written_at.len() >= REMEMBERED_TIMES {
-            let interval = self.interval;
-            self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() < self.purge_at {
+            return;
         }
+        let interval = self.interval;
+        self.written_at.retain(|_, at| *at + interval > now);
+        if self.written_at.len() > MAX_STREAMS {
+            // these hashes may be written again before their interval has passed
+            self.written_at.clear();
+        }
+        // rarely, as each purge looks at all of them
+        self.purge_at = REMEMBERED_TIMES.max(2 * self.written_at.len());
     }
 
     /// Adds content of hashes again that could not be written; what has come meanwhile is newer.
@@ -239,9 +256,10 @@ impl Pending {
             let news = News::new(Arc::clone(&unwritten.destination), unwritten.origin);
             News { is_put_back: true, ..news }
         });
-        let before = news.bytes;
+        let before = news.counted;
         news.follow(unwritten);
-        self.bytes = self.bytes + news.bytes - before;
+        news.counted = NEWS_BYTES + news.bytes;
+        self.bytes = self.bytes + news.counted - before;
     }
 
     /// Returns the memory of the pending content.
@@ -264,6 +282,7 @@ impl News {
             by_cell: HashMap::default(),
             bytes: 0,
             is_put_back: false,
+            counted: 0,
         }
     }
 

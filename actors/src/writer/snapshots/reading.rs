@@ -15,11 +15,14 @@ use super::hashes::Known;
 use super::pending::News;
 use super::questions::{self, BODY, LATEST, MAX_ROW, MAX_TEXT, key_fault, text, too_long};
 use crate::log_throttle::LogThrottle;
-use crate::observation::{Distrust, SnapshotTrouble, unix_micros};
+use crate::observation::{Distrust, SnapshotTrouble};
+use crate::wall_clock::unix_micros;
 use crate::writer::scope::WriterScope;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
+/// Bodies whose lengths are queried at once.
+const ASKED_AT_ONCE: usize = 512;
 /// Bodies queried at once. Each is processed in place before the next one is read.
 const READ_AT_ONCE: usize = 4;
 
@@ -75,6 +78,36 @@ impl Flush {
         self.scope.observations.distrusted(Distrust::TooLarge).add(too_large);
         self.scope.note_ahead(of_the_future, "ws:latest", &mut self.ahead);
         Ok(known)
+    }
+
+    /// Reads bodies that were not held before. Of a whole market most are not in Redis; those cost a question, and what
+    /// must not be created is not held.
+    pub(super) async fn read_new(&mut self, keys: &[Arc<str>]) -> Result<(), StoreFault> {
+        let mut present = Vec::new();
+        for keys in keys.chunks(ASKED_AT_ONCE) {
+            let mut questions = Commands::default();
+            for key in keys {
+                questions.command(&[b"HSTRLEN", key.as_bytes(), b"payload"]);
+                questions.command(&[b"HSTRLEN", key.as_bytes(), b"fetched_at"]);
+            }
+            let mut is_absent = Vec::with_capacity(questions.count());
+            self.store
+                .ask(&questions, |reply| {
+                    is_absent.push(matches!(reply, Reply::Integer(0)));
+                    if let Reply::Error(text) = reply { key_fault(text).map(drop) } else { Ok(()) }
+                })
+                .await?;
+            for (key, is_absent) in keys.iter().zip(is_absent.chunks(2)) {
+                if is_absent.contains(&false) {
+                    present.push(Arc::clone(key));
+                } else if self.bodies.get(key).is_some_and(|held| held.may_create()) {
+                    take_in(&mut self.bodies, key, &Found::Nothing, &mut self.ahead, &self.scope);
+                } else {
+                    self.bodies.forget(key);
+                }
+            }
+        }
+        self.read(&present).await
     }
 
     /// Reads bodies from Redis.

@@ -11,16 +11,23 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
 use uw_websocket_core::channel::Frame;
 use uw_websocket_core::event::Event;
+use uw_websocket_core::tables::share;
 
 use super::pending::{Entered, News, NewsOrigin, Pending};
 use crate::observation::{Observations, SnapshotObservation, SnapshotTrouble};
 use crate::queue::batch::EventBatch;
 
-/// Maximum bytes pending per shard: a wave of gex rows of some symbols.
+/// Maximum bytes pending per shard before events wait for room: a wave of gex rows of some symbols. At twice as much,
+/// which a single batch or the events of an earlier process may reach, events continue without their hashes.
 const MAX_PENDING: usize = 8 * 1024 * 1024;
+/// The same limit over all shards together.
+const PENDING_OF_ALL: usize = 16 * 1024 * 1024;
 /// Maximum wait of events for room before they continue without their hashes: streams have priority. A healthy
 /// Redis writes all of it in a fraction of a second.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+/// Share of the time that events may wait for room in the long run, as a divisor: a feed that names new symbols
+/// without end slows the streams by a tenth, not to the pace of the hashes.
+const TIME_PER_WAIT: u32 = 10;
 
 /// Time after which content that Redis refused is tried again. A key of another type does not heal by itself; a proxy
 /// that cannot reach its server does.
@@ -33,9 +40,30 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Snapshots(Rc<Shared>);
 
+/// The time for which events may still wait for room.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    left: Duration,
+    at: Instant,
+}
+
+impl Patience {
+    fn at(&self, now: Instant) -> Duration {
+        let earned = now.saturating_duration_since(self.at) / TIME_PER_WAIT;
+        (self.left + earned).min(ROOM_PATIENCE)
+    }
+
+    fn spend(&mut self, began: Instant, now: Instant) {
+        self.left = self.at(began).saturating_sub(now.saturating_duration_since(began));
+        self.at = now;
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     pending: RefCell<Pending>,
+    max_bytes: usize,
+    patience: Cell<Patience>,
     /// Wakes the flush.
     came: Notify,
     /// Wakes the committer.
@@ -53,6 +81,8 @@ impl Snapshots {
     pub fn new(interval: Duration, observations: Arc<Observations>, shard: usize) -> Snapshots {
         Snapshots(Rc::new(Shared {
             pending: RefCell::new(Pending::new(interval)),
+            max_bytes: MAX_PENDING.min(share(PENDING_OF_ALL, observations.writers.len())),
+            patience: Cell::new(Patience { left: ROOM_PATIENCE, at: Instant::now() }),
             came: Notify::new(),
             taken: Notify::new(),
             closed_at: Cell::new(None),
@@ -80,8 +110,13 @@ impl Snapshots {
         let now = Instant::now();
         let mut pending = self.0.pending.borrow_mut();
         let mut newest: HashMap<&str, Entered<'_>, RandomState> = HashMap::default();
+        let mut skipped = 0;
         let mut not_boards = 0;
         for event in events {
+            if pending.bytes() > 2 * self.0.max_bytes {
+                skipped += 1;
+                continue;
+            }
             for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
                 let entered = (event, destination, event.ids.get(outlet_at));
                 if let Frame::Fragment { key, .. } = destination.frame {
@@ -99,6 +134,7 @@ impl Snapshots {
         troubles.of(SnapshotTrouble::Untranslatable).add(not_boards);
         troubles.of(SnapshotTrouble::IncompleteBoard).add(pending.take_dropped_boards());
         drop(pending);
+        self.observed().troubles.of(SnapshotTrouble::Skipped).add(skipped);
         self.note_bytes();
         self.0.came.notify_one();
     }
@@ -147,12 +183,21 @@ impl Snapshots {
 
     /// Waits a limited time for room; returns whether there is any.
     pub async fn has_room(&self) -> bool {
+        let is_full = || self.0.pending.borrow().bytes() > self.0.max_bytes;
+        if !is_full() {
+            return true;
+        }
+        let mut patience = self.0.patience.get();
+        let began = Instant::now();
         let room = async {
-            while self.0.pending.borrow().bytes() > MAX_PENDING {
+            while is_full() {
                 self.0.taken.notified().await;
             }
         };
-        timeout(ROOM_PATIENCE, room).await.is_ok()
+        let has_room = timeout(patience.at(began), room).await.is_ok();
+        patience.spend(began, Instant::now());
+        self.0.patience.set(patience);
+        has_room
     }
 
     fn note_bytes(&self) {
@@ -182,5 +227,23 @@ impl Snapshots {
             }
         };
         sleep_until((closed_at + END_PATIENCE).into()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_wait_once_and_then_a_tenth_of_the_time() {
+        let start = Instant::now();
+        let mut patience = Patience { left: ROOM_PATIENCE, at: start };
+        let (mut now, mut waited) = (start, Duration::ZERO);
+        while now < start + Duration::from_secs(102) {
+            let wait = patience.at(now);
+            patience.spend(now, now + wait);
+            (now, waited) = (now + wait + Duration::from_millis(10), waited + wait);
+        }
+        assert!(waited > Duration::from_secs(8) && waited < Duration::from_secs(13), "{waited:?}");
     }
 }

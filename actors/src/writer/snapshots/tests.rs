@@ -7,7 +7,7 @@ use uw_websocket_core::event::{EntryId, Event, Route};
 use uw_websocket_core::fixtures::{destination, event, route, row};
 use uw_websocket_core::ids::Numbering;
 
-use super::hashes::{Known, Sessions};
+use super::hashes::{Known, LeftOut, Sessions};
 use super::pending::{News, NewsOrigin};
 use super::table::Snapshots;
 use crate::fixtures::{hash, only, parse};
@@ -29,7 +29,7 @@ impl World {
     fn new() -> World {
         let observed = crate::fixtures::observations(&["price"], 1);
         let snapshots = Snapshots::new(INTERVAL, observed, 0);
-        World { snapshots, sessions: Sessions::default(), numbering: Numbering::default() }
+        World { snapshots, sessions: Sessions::new(100), numbering: Numbering::default() }
     }
 
     fn enter(&mut self, origin: NewsOrigin, mut events: Vec<Event>) {
@@ -48,7 +48,7 @@ impl World {
         let mut commands = Commands::default();
         for news in self.take() {
             if !self.sessions.must_look(&news) || self.sessions.learn(&news, known) {
-                self.sessions.write_cells(&news, &mut commands);
+                self.sessions.write_cells(&news, &LeftOut::default(), &mut commands);
                 news.write_newest(&mut commands);
             }
         }
@@ -154,7 +154,7 @@ fn after_a_failed_try_the_earlier_session_is_removed_again() {
         let mut commands = Commands::default();
         assert!(world.sessions.must_look(&news[0]));
         assert!(world.sessions.learn(&news[0], &known(10, EntryId::default())));
-        world.sessions.write_cells(&news[0], &mut commands);
+        world.sessions.write_cells(&news[0], &LeftOut::default(), &mut commands);
         news[0].write_newest(&mut commands);
         assert_eq!(only("DEL", &parse(commands.bytes())), [MAP]);
         world.sessions.clear();

@@ -7,7 +7,7 @@ use slog::warn;
 use super::flush::{CHUNK, Flush};
 use super::pending::News;
 use super::questions::key_fault;
-use crate::observation::{SnapshotKind, SnapshotTrouble};
+use crate::observation::{SnapshotKind, SnapshotTrouble, Table};
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::resp::{Commands, Reply};
 
@@ -52,7 +52,7 @@ impl Flush {
         let known = self.newest_of(&unknown).await?;
         let mut known = unknown.iter().zip(known);
         let mut next = known.next();
-        let (mut batch, mut refused) = (Batch::default(), Vec::new());
+        let mut wanted = Vec::with_capacity(news.len());
         for (at, news) in news.iter().enumerate() {
             let mut is_news = true;
             if let Some((unknown, known_here)) = &next
@@ -61,10 +61,14 @@ impl Flush {
                 is_news = self.sessions.learn(news, known_here);
                 next = known.next();
             }
-            if !is_news {
-                continue;
+            if is_news {
+                wanted.push((at, news));
             }
-            let cells = self.sessions.write_cells(news, &mut batch.commands);
+        }
+        let left_out = self.cells_without_room(wanted.iter().map(|(_, news)| *news)).await?;
+        let (mut batch, mut refused) = (Batch::default(), Vec::new());
+        for (at, news) in wanted {
+            let cells = self.sessions.write_cells(news, &left_out, &mut batch.commands);
             batch.close(at, SnapshotKind::Map, cells);
             let latest = news.write_newest(&mut batch.commands);
             batch.close(at, SnapshotKind::Latest, latest);
@@ -78,6 +82,8 @@ impl Flush {
         for (at, _) in refused.iter().filter(|(_, kind)| *kind == SnapshotKind::Map) {
             self.sessions.forget(&news[*at]);
         }
+        let forgotten = self.sessions.take_forgotten();
+        self.scope.note_forgotten(Table::Maps, forgotten);
         Ok(refused)
     }
 

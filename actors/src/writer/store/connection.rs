@@ -35,10 +35,10 @@ impl RedisConnection {
         self.link.as_ref().map_or("", |link| &link.peer)
     }
 
-    /// Whether it may still be used.
+    /// Whether it may still be used, and was not closed meanwhile.
     #[must_use]
-    pub fn is_usable(&self) -> bool {
-        self.link.is_some()
+    pub fn is_usable(&mut self) -> bool {
+        self.link.as_mut().is_some_and(Link::is_open)
     }
 
     /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
@@ -95,6 +95,14 @@ impl RedisConnection {
         })
         .await?;
         Ok(identity)
+    }
+
+    /// Sends a query and returns the first string of its reply, of which nothing more is read; the connection ends.
+    pub async fn first_text(self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        match self.link {
+            Some(link) => link.first_text(question).await,
+            None => Err(StoreFault::Unreachable("the connection is gone".into())),
+        }
     }
 
     /// Sends commands and passes each reply, in order, to `accept`; returns its first error.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::resp::Reply;
+use super::resp::{BadReply, Reply};
 use crate::excerpt::excerpt;
 
 /// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
@@ -86,6 +86,24 @@ impl Refusal {
         )
     }
 
+    /// Whether an entry that is refused so would be refused again: because of its key, its ID or its content.
+    #[must_use]
+    pub fn is_about_the_entry(self) -> bool {
+        match self {
+            Refusal::WrongType | Refusal::IdTooSmall | Refusal::Unreadable | Refusal::Other => true,
+            Refusal::Loading
+            | Refusal::ReadOnly
+            | Refusal::OutOfMemory
+            | Refusal::CannotSave
+            | Refusal::NoReplicas
+            | Refusal::Busy
+            | Refusal::NoAuth
+            | Refusal::NoDatabase
+            | Refusal::Unavailable
+            | Refusal::NoRoom => false,
+        }
+    }
+
     /// Returns the name used in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -146,9 +164,27 @@ pub enum StoreFault {
     /// The connection broke or the reply is missing: the outcome has to be looked up.
     #[error("no answer from redis: {0}")]
     Unanswered(String),
+    /// The reply is larger than the query permits; nothing more is read from this connection.
+    #[error("redis: {0}")]
+    TooLarge(String),
+}
+
+impl From<BadReply> for StoreFault {
+    fn from(error: BadReply) -> StoreFault {
+        match error {
+            BadReply::NotResp(_) => StoreFault::Unanswered(error.to_string()),
+            BadReply::TooLarge(_) => StoreFault::TooLarge(error.to_string()),
+        }
+    }
 }
 
 impl StoreFault {
+    /// Whether it is unknown what became of what was sent.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, StoreFault::Unanswered(_) | StoreFault::TooLarge(_))
+    }
+
     /// Returns the name used in logs.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -156,6 +192,7 @@ impl StoreFault {
             StoreFault::Unreachable(_) => "unreachable",
             StoreFault::Refused { refusal, .. } => refusal.label(),
             StoreFault::Unanswered(_) => "unanswered",
+            StoreFault::TooLarge(_) => "too_large",
         }
     }
 
@@ -211,6 +248,8 @@ mod tests {
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
+            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
 use crate::dial;
+use crate::redis_url::{RedisPlace, RedisUrl, RedisUrlError};
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::tls::{self, TlsError};
@@ -37,8 +38,11 @@ const REPLY_BUFFER: usize = 32 * 1024;
 #[derive(Debug, Error)]
 pub enum AddressError {
     /// The URL is invalid. Its text may contain a password and is not repeated.
-    #[error("REDIS_URL is not a Redis URL: {0}")]
-    Url(String),
+    #[error("REDIS_URL is not a Redis URL: it {0}")]
+    Url(#[from] RedisUrlError),
+    /// The client library cannot be set up for it.
+    #[error("REDIS_URL cannot be used: {0}")]
+    Client(String),
     /// `TLS_CA_FILE` is unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -77,27 +81,22 @@ impl std::fmt::Display for Address {
 impl Address {
     /// Parses the settings.
     pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
-        let info: ConnectionInfo =
-            settings.url.reveal().into_connection_info().map_err(|error| {
-                AddressError::Url(error.detail().unwrap_or("it cannot be parsed").to_owned())
-            })?;
-        let place = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Place::Tcp(host.clone(), *port),
-            ConnectionAddr::TcpTls { host, port, .. } => {
-                Place::Tls(host.clone(), *port, tls::client_config(settings.extra_root_pem.as_deref())?)
-            }
-            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
-            _ => return Err(AddressError::Url("unknown kind of address".into())),
-        };
+        let url = RedisUrl::parse(settings.url.reveal())?;
         let mut login: Vec<Vec<Vec<u8>>> = Vec::new();
-        let redis = info.redis_settings();
-        if let Some(password) = redis.password() {
-            let user = redis.username().map(|user| user.as_bytes().to_vec());
+        if let Some(password) = url.password_to_send() {
+            let user = url.username.as_ref().map(|user| user.as_bytes().to_vec());
             login.push([Some(b"AUTH".to_vec()), user, Some(password.into())].into_iter().flatten().collect());
         }
-        if redis.db() != 0 {
-            login.push(vec![b"SELECT".to_vec(), redis.db().to_string().into_bytes()]);
+        if url.database != 0 {
+            login.push(vec![b"SELECT".to_vec(), url.database.to_string().into_bytes()]);
         }
+        let place = match url.place {
+            RedisPlace::Tcp(host, port) => Place::Tcp(host, port),
+            RedisPlace::Tls(host, port) => {
+                Place::Tls(host, port, tls::client_config(settings.extra_root_pem.as_deref())?)
+            }
+            RedisPlace::Unix(path) => Place::Unix(path),
+        };
         Ok(Address { place, login })
     }
 
@@ -151,7 +150,9 @@ impl Address {
         })
         .await
         .map_err(|fault| match fault {
-            StoreFault::Unanswered(text) => StoreFault::Unreachable(format!("{self}: {text}")),
+            StoreFault::Unanswered(text) | StoreFault::TooLarge(text) => {
+                StoreFault::Unreachable(format!("{self}: {text}"))
+            }
             fault => fault,
         })?;
         Ok(link)
@@ -211,6 +212,26 @@ impl Link {
         outcome
     }
 
+    /// Sends a query and returns the first string of its reply, as text. The connection ends with it: the rest of the
+    /// reply, which may have any size, is not read.
+    pub async fn first_text(mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        self.send(question.bytes()).await?;
+        let bound = Bound { bytes: REPLY_BUFFER, items: REPLY_BUFFER };
+        while self.replies.len() < REPLY_BUFFER && matches!(resp::parse(&self.replies, bound), Ok(None)) {
+            self.replies.reserve(REPLY_BUFFER);
+            if progress(&self.beat, self.socket.read_buf(&mut self.replies)).await? == 0 {
+                return Err(StoreFault::Unanswered("connection closed".into()));
+            }
+        }
+        Ok(resp::first_text(&self.replies)?)
+    }
+
+    /// Whether the connection is open as far as the system knows: Redis closes idle ones (`timeout`), and nothing may
+    /// arrive that was not asked for.
+    pub fn is_open(&mut self) -> bool {
+        self.replies.is_empty() && self.socket.read_buf(&mut self.replies).now_or_never().is_none()
+    }
+
     async fn send(&mut self, mut bytes: &[u8]) -> Result<(), StoreFault> {
         while !bytes.is_empty() {
             let sent = progress(&self.beat, self.socket.write(bytes)).await?;
@@ -225,8 +246,7 @@ impl Link {
 
     async fn receive(&mut self, bound: Bound, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
         loop {
-            let parsed = resp::parse(&self.replies, bound)
-                .map_err(|error| StoreFault::Unanswered(error.to_string()))?;
+            let parsed = resp::parse(&self.replies, bound)?;
             if let Some((reply, length)) = parsed {
                 accept(reply);
                 bytes::Buf::advance(&mut self.replies, length);

@@ -8,6 +8,7 @@ pub mod digests;
 pub mod fault;
 pub mod link;
 mod lookup;
+pub mod pages;
 pub mod resp;
 
 pub use connection::{Identity, RedisConnection, Refused};
@@ -43,9 +44,10 @@ impl Store {
 
     /// Returns the present connection, or a new one.
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
-        let present = self.connection.take().filter(RedisConnection::is_usable);
-        let connection = if let Some(connection) = present {
-            connection
+        let mut present = self.connection.take();
+        let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
+        let connection = if let Some(present) = present.filter(|_| is_usable) {
+            present
         } else {
             self.generation += 1;
             RedisConnection::open(&self.address, &self.beat).await?
@@ -58,6 +60,11 @@ impl Store {
     pub async fn connect(&mut self) -> Result<u64, StoreFault> {
         self.connection().await?;
         Ok(self.generation)
+    }
+
+    /// Sends a query over a connection of its own and returns the first string of its reply, which may have any size.
+    pub async fn first_text(&mut self, question: &Commands) -> Result<Option<String>, StoreFault> {
+        RedisConnection::open(&self.address, &self.beat).await?.first_text(question).await
     }
 
     /// Sends queries over the present connection, or a new one.

@@ -74,6 +74,13 @@ impl Commands {
         self
     }
 
+    /// Adds the commands of another query; its bound is not adopted.
+    pub fn append(&mut self, other: &Commands) -> &mut Self {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.count += other.count;
+        self
+    }
+
     /// Adds a complete command.
     pub fn command(&mut self, args: &[&[u8]]) -> &mut Self {
         self.begin(args.len());
@@ -194,10 +201,26 @@ pub fn parse(buffer: &[u8], bound: Bound) -> Result<Option<(Reply<'_>, usize)>, 
     let mut rest = buffer;
     let mut items = 0;
     match parse_one(&mut rest, 0, &mut items, bound)? {
+        Some(_) if buffer.len() - rest.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
         Some(reply) => Ok(Some((reply, buffer.len() - rest.len()))),
         None if buffer.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
         None => Ok(None),
     }
+}
+
+/// Returns the first string in the beginning of a reply; `None` if there is none.
+pub fn first_text(beginning: &[u8]) -> Result<Option<String>, BadReply> {
+    let mut rest = beginning;
+    loop {
+        let start = rest;
+        let Some(line) = take_line(&mut rest)? else { return Ok(None) };
+        match line.first() {
+            Some(b'*') => {}
+            Some(b'$') => break,
+            _ => return Err(BadReply::at(start)),
+        }
+    }
+    Ok(take_line(&mut rest)?.map(|text| String::from_utf8_lossy(text).into_owned()))
 }
 
 fn parse_one<'b>(
@@ -329,6 +352,12 @@ mod tests {
             assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
         }
         assert_eq!(parse(nested.as_bytes(), BOUND), Ok(None), "{nested}");
+        // also when it is complete at once
+        let complete = format!("+{}\r\n", "x".repeat(BOUND.bytes));
+        let parts = format!("*2\r\n{0}{0}", format!("$40\r\n{}\r\n", "x".repeat(40)));
+        for large in [&complete, &parts] {
+            assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
+        }
         assert!(parse(b"$64\r\n", BOUND).is_ok_and(|reply| reply.is_none()));
     }
 
@@ -347,6 +376,9 @@ mod tests {
             "HTTP/1.1 400 Bad Request\r\n",
             "$x\r\n",
             "$-2\r\n",
+            "*-2\r\n",
+            "$-9223372036854775808\r\n",
+            "*-9223372036854775808\r\n",
             "\r\n",
             "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
         ] {

@@ -7,8 +7,13 @@ use std::time::{Duration, Instant};
 use super::super::*;
 use crate::event::EntryId;
 
-const LIMITS: Limits =
-    Limits { segment_bytes: 400, segment_age: Duration::from_secs(3_600), max_bytes: 4_000, durable: false };
+const LIMITS: Limits = Limits {
+    segment_bytes: 400,
+    segment_age: Duration::from_secs(3_600),
+    max_bytes: 4_000,
+    durable: false,
+    max_streams: 1_000,
+};
 
 /// Appends events of two channels; returns the number after them.
 fn append(spool: &mut Spool, count: u64) -> u64 {

@@ -26,6 +26,7 @@ const ROOMY: Limits = Limits {
     segment_age: Duration::from_secs(60),
     max_bytes: 1 << 30,
     durable: false,
+    max_streams: 1_000,
 };
 /// One record per segment.
 const TINY: Limits = Limits { segment_bytes: 1, ..ROOMY };

@@ -85,6 +85,7 @@ impl Model {
             segment_age: Duration::from_secs(30),
             max_bytes: 12_000,
             durable: false,
+            max_streams: 1_000,
         };
         let world = World::new(limits);
         Model { world, records: BTreeMap::new(), acknowledged: 0, persisted: 0, clock_ms: 1 }

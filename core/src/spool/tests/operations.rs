@@ -182,6 +182,32 @@ fn a_segment_goes_when_all_of_it_has_been_acknowledged_for_long_enough() {
 }
 
 #[test]
+fn the_last_ids_of_streams_without_end_are_bounded_and_the_newest_kept() {
+    let mut world = World::new(Limits { max_streams: 10, ..TINY });
+    let (now, name) = (world.now, |n: u64| -> Arc<str> { format!("a:S{n}").into() });
+    for n in 0..100 {
+        let World { records, spool, .. } = &mut world;
+        records.clear(n);
+        records.push("a", n, std::iter::once((Some(&*format!("S{n}")), id(n, 0))), b"{}").unwrap();
+        let spool = spool.as_mut().unwrap();
+        spool.append(records, now).unwrap();
+        spool.acknowledge(n + 1, &[(name(n), id(n, 0))], now).unwrap();
+        assert!(spool.kept().len() <= 10 && spool.removed().len() <= 10);
+    }
+    assert_eq!(world.spool().take_forgotten(), 80);
+    world.persist();
+    for _ in 0..2 {
+        // each of the newest is in one or the other
+        let (kept, removed) = (world.spool().kept(), world.spool().removed().clone());
+        for n in 80..100 {
+            assert_eq!(kept.get(&name(n)).or(removed.get(&name(n))), Some(&id(n, 0)), "{n}");
+        }
+        assert!(kept.len() <= 10 && removed.len() <= 10);
+        world.open();
+    }
+}
+
+#[test]
 fn the_last_ids_of_removed_records_outlive_them() {
     let mut world = World::new(TINY);
     world.append("a", [1]);
