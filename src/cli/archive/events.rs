@@ -48,7 +48,7 @@ impl ArchivedEvents {
             match lanes.iter_mut().find(|(known, _)| known == channel) {
                 Some((_, lane)) => lane.files.push_back(file.clone()),
                 None => {
-                    lanes.push((channel.clone(), Lane { files: [file.clone()].into(), ..Lane::default() }))
+                    lanes.push((channel.clone(), Lane { files: [file.clone()].into(), ..Lane::default() }));
                 }
             }
         }

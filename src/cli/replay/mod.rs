@@ -82,6 +82,7 @@ pub(super) struct ReplayArgs {
     wait_joins: Option<u64>,
     /// Send what is in an archive instead of a Redis [default folder: that of the settings]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with_all = ["redis", "file"])]
+    #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
     /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json`, `archive cat` or `spool export`, one
     /// per line

@@ -48,8 +48,8 @@ pub(super) fn print(
     while stopped.try_recv() == Err(TryRecvError::Empty) {
         let Some(event) = events.next_event().map_err(unreadable)? else { break };
         let payload = Content::Payload(event.line.payload.into_owned());
-        let printed = printer.print(&StreamName::Events(event.topic), event.line.id, &payload)?;
-        if printed == ControlFlow::Break(()) {
+        let flow = printer.print(&StreamName::Events(event.topic), event.line.id, &payload)?;
+        if flow == ControlFlow::Break(()) {
             break;
         }
     }

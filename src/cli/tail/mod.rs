@@ -66,6 +66,7 @@ pub(super) struct TailArgs {
     /// Print what is in an archive instead of a Redis, and end; -n ends after the first N [default folder: that of the
     /// settings]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with = "redis")]
+    #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
     /// The Redis to read from [default: that of the settings]
     #[arg(long, value_name = "URL")]
