@@ -28,6 +28,7 @@ pub(super) fn proxy(text: &str) -> Result<Option<FeedProxy>, String> {
 }
 
 /// Parses `NO_PROXY`: host names, domains and addresses, or `*`.
+#[expect(clippy::unnecessary_wraps, reason = "every parser of a setting may fail")]
 pub(super) fn exceptions(text: &str) -> Result<Vec<String>, String> {
     let names = text.split(',').map(|name| name.trim().trim_start_matches('.').to_ascii_lowercase());
     Ok(names.filter(|name| !name.is_empty()).collect())

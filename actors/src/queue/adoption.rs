@@ -6,7 +6,7 @@ use uw_websocket_core::ids::Numbering;
 use super::Queue;
 use super::backlog::Position;
 use super::batch::EventBatch;
-use crate::observation::lock;
+use crate::sync::lock;
 
 impl Queue {
     /// Accepts events that another instance's disk queue had; returns the position after them.

@@ -21,7 +21,7 @@ fn append(spool: &mut Spool, count: u64) -> u64 {
         let mut records = Records::new();
         records.clear(spool.next_seq());
         let seq = records.next_seq();
-        let channel = if seq % 2 == 0 { "price" } else { "news" };
+        let channel = if seq.is_multiple_of(2) { "price" } else { "news" };
         let id = EntryId { ms: seq, seq: 0 };
         records
             .push(channel, seq, [(Some("SPY"), id)].into_iter(), format!("{{\"n\":{seq}}}").as_bytes())
@@ -87,15 +87,15 @@ fn a_follower_tells_of_segments_that_are_gone_and_of_damaged_records() {
     let (mut spool, _) = Spool::open(root.path(), LIMITS, Instant::now()).unwrap();
     let end = append(&mut spool, 40);
     store(&mut spool, end);
-    let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    names.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
-    names.sort();
-    let first = |n: usize| names[n].file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
-    fs::remove_file(&names[1]).unwrap();
-    let mut bytes = fs::read(&names[2]).unwrap();
+    let mut segments: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
+    segments.sort();
+    let first = |n: usize| segments[n].file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    fs::remove_file(&segments[1]).unwrap();
+    let mut bytes = fs::read(&segments[2]).unwrap();
     let last = bytes.len() - 3;
     bytes[last] ^= 1;
-    fs::write(&names[2], bytes).unwrap();
+    fs::write(&segments[2], bytes).unwrap();
     let (numbers, missing, next) = read(&mut Follower::new(root.path()), 0, end, usize::MAX);
     assert_eq!(missing, [(first(1), first(2)), (first(3) - 1, first(3))]);
     let lost = |n: &u64| missing.iter().any(|(from, to)| (*from..*to).contains(n));
