@@ -168,7 +168,7 @@ impl Watch {
         let watch = Arc::new(Watch { inputs: AtomicU64::new(0), is_over: AtomicBool::new(false) });
         let watched = Arc::clone(&watch);
         // a test shortens it
-        let limit = std::env::var("FUZZ_FAULT").map_or(HANG, |_| Duration::from_secs(2));
+        let limit = std::env::var_os("FUZZ_FAULT").map_or(HANG, |_| Duration::from_secs(2));
         thread::spawn(move || watched.watch(&kept, limit));
         watch
     }

@@ -4,6 +4,8 @@
 //! target fails by a panic (also of an assertion about its result), by an input that takes longer than [`engine::HANG`],
 //! and by memory that grows from round to round. The input is kept in a file, and `make fuzz INPUT=…` tries it again.
 
+#![cfg(test)]
+
 mod engine;
 mod mutation;
 mod targets;
@@ -72,9 +74,9 @@ fn of_a_broken_target() {
 }
 
 /// Runs an ignored test of this program in a process of its own.
-fn run_ignored(test: &str, settings: &[(&str, &str)]) -> (Output, String) {
+fn run_ignored(name: &str, settings: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", test]);
+    command.args(["--ignored", "--exact", "--nocapture", name]);
     command.envs(settings.iter().copied());
     let output = command.output().unwrap();
     let text = [&output.stdout[..], &output.stderr].concat();

@@ -51,8 +51,11 @@ fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
     service
 }
 
-/// ID and payload of each entry, by stream, of the streams that an event is archived under: its first one.
-fn stored(redis: &RedisServer) -> BTreeMap<String, Vec<((u64, u64), Vec<u8>)>> {
+/// ID and payload of each entry, by stream.
+type Entries = BTreeMap<String, Vec<((u64, u64), Vec<u8>)>>;
+
+/// The entries of the streams that an event is archived under: its first one.
+fn stored(redis: &RedisServer) -> Entries {
     let keys = stream_keys(redis, "uw");
     let is_first = |key: &String| !key.starts_with("uw:ws:flow-alerts:") && !key.starts_with("uw:ws:news:");
     let of = |key: String| {
@@ -63,7 +66,7 @@ fn stored(redis: &RedisServer) -> BTreeMap<String, Vec<((u64, u64), Vec<u8>)>> {
 }
 
 /// The same of an archive, in the order of its files.
-fn archived(folder: &Path) -> BTreeMap<String, Vec<((u64, u64), Vec<u8>)>> {
+fn archived(folder: &Path) -> Entries {
     let (days, mut topics) = (Days::read(folder).unwrap(), BTreeMap::<String, Vec<_>>::new());
     for file in &days.files {
         let mut reading = Reading::open(&days.place(file), None).unwrap();

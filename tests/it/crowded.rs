@@ -22,14 +22,16 @@ fn open(own: &mut Connection) {
 }
 
 /// Ends the connections whose last command is one of these; all but our own if there is none.
-fn end_connections(own: &mut Connection, last: &[&str]) -> usize {
+fn end_connections(own: &mut Connection, last_commands: &[&str]) -> usize {
     let id: u64 = cmd("CLIENT").arg("ID").query(own).unwrap();
     let list: String = cmd("CLIENT").arg("LIST").query(own).unwrap();
     let field = |line: &str, name: &str| {
         line.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     };
-    let is_meant =
-        |line: &&str| last.is_empty() || field(line, "cmd").is_some_and(|cmd| last.contains(&cmd.as_str()));
+    let is_meant = |line: &&str| {
+        last_commands.is_empty()
+            || field(line, "cmd").is_some_and(|cmd| last_commands.contains(&cmd.as_str()))
+    };
     let ids = list.lines().filter(is_meant).filter_map(|line| field(line, "id"));
     let others: Vec<String> = ids.filter(|other| *other != id.to_string()).collect();
     for other in &others {

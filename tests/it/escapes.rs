@@ -157,30 +157,30 @@ impl Places {
             &["spool", "inspect"],
             &["spool", "verify"],
         ] {
-            self.assert_harmless(&self.setup, command);
+            Self::assert_harmless(&self.setup, command);
         }
         for command in [
             &["gaps", "--json"][..],
             &["tail", "news", "gaps", "--no-follow", "--json"],
             &["spool", "export", "--all"],
         ] {
-            let stdout = self.assert_harmless(&self.setup, command);
+            let stdout = Self::assert_harmless(&self.setup, command);
             assert!(!stdout.is_empty(), "{command:?}");
             for line in stdout.lines() {
                 serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
             }
         }
         self.feed.refuse_all(Some(Refusal { status: "401 No", headers: "", body: self.text }));
-        self.assert_harmless(&self.setup, &["check"]);
+        Self::assert_harmless(&self.setup, &["check"]);
         self.feed.refuse_all(None);
         for ack in [Ack::Error(self.text), Ack::Notice(self.text)] {
             self.feed.answer_joins("news", ack);
-            self.assert_harmless(&self.setup, &["check"]);
+            Self::assert_harmless(&self.setup, &["check"]);
         }
         // the environment holds no zeros
         let value = self.text.replace('\0', "");
         for name in ["LOG_DIR", "TARGET_SYMBOLS", "KEY_PREFIX", "HTTP_ADDR", "REDIS_URL", "CHANNELS"] {
-            self.assert_harmless(&self.setup.clone().set(name, &value), &["settings"]);
+            Self::assert_harmless(&self.setup.clone().set(name, &value), &["settings"]);
         }
         self.assert_health_is_harmless();
     }
@@ -194,11 +194,11 @@ impl Places {
             drop(client.read(&mut [0; 1024]));
             client.write_all(status.as_bytes()).unwrap();
         });
-        self.assert_harmless(&setup, &["healthcheck"]);
+        Self::assert_harmless(&setup, &["healthcheck"]);
         server.join().unwrap();
     }
 
-    fn assert_harmless(&self, setup: &Setup, command: &[&str]) -> String {
+    fn assert_harmless(setup: &Setup, command: &[&str]) -> String {
         let (_, stdout, stderr) = setup.output(command);
         assert_harmless(&stdout);
         assert_harmless(&stderr);

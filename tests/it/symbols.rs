@@ -61,7 +61,7 @@ fn what_redis_lost_of_streams_that_were_forgotten_is_written_again() {
         .records()
         .iter()
         .filter(|record| record.msg == "more symbols than are remembered")
-        .map(|record| record.text("table").to_owned())
+        .map(|record| record.text("table"))
         .collect();
     said.sort_unstable();
     assert_eq!(said, ["ids", "last_ids", "routes", "stored", "streams"], "each table once");

@@ -8,6 +8,9 @@ mod text;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
+/// Tries an input; returns a number that differs between kinds of outcomes.
+type Run = Box<dyn FnMut(&[u8]) -> u64>;
+
 /// A parser and its corpus.
 pub(crate) struct Target {
     /// The first part of the name of a kept input.
@@ -18,8 +21,8 @@ pub(crate) struct Target {
     pub(crate) tokens: &'static [&'static str],
     /// Inputs of the run that belongs to `make test`.
     pub(crate) short: u64,
-    /// Tries an input; returns a number that differs between kinds of outcomes.
-    pub(crate) run: Box<dyn FnMut(&[u8]) -> u64>,
+    /// What is fuzzed.
+    pub(crate) run: Run,
 }
 
 /// All targets.
@@ -46,10 +49,10 @@ impl Target {
 
 /// Fails as `FUZZ_FAULT` says, to test the tester.
 pub(crate) fn broken() -> Target {
-    let fault = std::env::var("FUZZ_FAULT").unwrap_or_default();
+    let fault = std::env::var_os("FUZZ_FAULT").unwrap_or_default();
     let mut held = Vec::new();
     let run = Box::new(move |input: &[u8]| {
-        match (fault.as_str(), input.windows(4).any(|part| part == b"4096")) {
+        match (fault.to_str().unwrap_or_default(), input.windows(4).any(|part| part == b"4096")) {
             ("panic", true) => panic!("on purpose"),
             #[expect(clippy::disallowed_methods, reason = "a hang")]
             ("hang", true) => std::thread::sleep(std::time::Duration::from_secs(3600)),

@@ -87,7 +87,8 @@ fn a_follower_tells_of_segments_that_are_gone_and_of_damaged_records() {
     let (mut spool, _) = Spool::open(root.path(), LIMITS, Instant::now()).unwrap();
     let end = append(&mut spool, 40);
     store(&mut spool, end);
-    let mut segments: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut segments: Vec<_> =
+        fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
     segments.sort();
     let first = |n: usize| segments[n].file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
@@ -98,8 +99,8 @@ fn a_follower_tells_of_segments_that_are_gone_and_of_damaged_records() {
     fs::write(&segments[2], bytes).unwrap();
     let (numbers, missing, next) = read(&mut Follower::new(root.path()), 0, end, usize::MAX);
     assert_eq!(missing, [(first(1), first(2)), (first(3) - 1, first(3))]);
-    let lost = |n: &u64| missing.iter().any(|(from, to)| (*from..*to).contains(n));
-    assert_eq!(numbers, (0..end).filter(|n| !lost(n)).collect::<Vec<_>>());
+    let is_missing = |n: &u64| missing.iter().any(|(from, to)| (*from..*to).contains(n));
+    assert_eq!(numbers, (0..end).filter(|n| !is_missing(n)).collect::<Vec<_>>());
     assert_eq!(next, end);
     // an item that is refused comes again
     let mut follower = Follower::new(root.path());
