@@ -27,7 +27,7 @@ COPY simulator simulator
 ARG REVISION=
 RUN touch src/lib.rs src/main.rs core/src/lib.rs actors/src/lib.rs simulator/src/lib.rs \
  && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
- && mkdir -p -m 700 state/spool
+ && mkdir -p -m 700 state/spool state/archive
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=unknown
@@ -39,7 +39,7 @@ LABEL org.opencontainers.image.title="uw-websocket" \
       org.opencontainers.image.licenses="MIT"
 
 COPY --from=build /build/target/release/uw-websocket /usr/local/bin/uw-websocket
-# The disk queue, empty, of the user who runs the service: a new volume mounted there takes its owner from here.
+# The disk queue and the archive, empty, of the user who runs the service: a new volume mounted there takes its owner from here.
 COPY --from=build --chown=65532:65532 /build/state /var/lib/uw-websocket
 
 # by number: Kubernetes cannot tell from a name that it is not root

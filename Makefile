@@ -15,6 +15,8 @@ SEED ?=
 MINUTES ?=
 TARGET ?=
 INPUT ?=
+# KEEP=1 writes each input to its file before it is tried: for one that ends the process.
+KEEP ?=
 # How often `make stress` runs the tests.
 RUNS ?=
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
@@ -61,7 +63,7 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of t
 
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc
-	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) \
+	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) FUZZ_KEEP=$(KEEP) \
 	  cargo test --profile fuzz --test fuzz -- --ignored --exact --nocapture $(if $(INPUT),one_input,long_run)
 
 symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis

@@ -1,4 +1,4 @@
-//! The lines in which events are written (`spool export`, `tail --json`) and read (`replay --file`, which also takes
+//! The lines in which events are written (`archive cat`, `spool export`, `tail --json`) and read (`replay --file`, which also takes
 //! frames as the vendor sends them). What is written is read back byte for byte, whatever the payload contains.
 
 use std::borrow::Cow;
@@ -57,8 +57,8 @@ pub enum EventLine {
 /// Why a line is refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum LineError {
-    /// Not a frame, or an object with `channel` and `payload`.
-    #[error("it is neither [\"topic\",{{…}}] nor a line of `tail --json` or `spool export`")]
+    /// Not a frame, or an object with `topic` or `channel`, and `payload`.
+    #[error("it is neither [\"topic\",{{…}}] nor a line of `tail --json`, `archive cat` or `spool export`")]
     Unknown,
     /// No channel has this name, or no symbol.
     #[error("its stream is not one of events")]
@@ -74,12 +74,13 @@ pub enum LineError {
     TooLong,
 }
 
-/// A line of `tail --json` or of `spool export`.
+/// A line of `tail --json` or of the archive, or one of `spool export` of a release before 0.2.
 #[derive(Deserialize)]
 struct Line<'l> {
     #[serde(borrow)]
     payload: &'l RawValue,
-    channel: String,
+    topic: Option<String>,
+    channel: Option<String>,
     symbol: Option<String>,
     id: Option<String>,
     received_at: Option<String>,
@@ -142,10 +143,13 @@ impl EventLine {
 impl Line<'_> {
     /// Returns the stream of the event; of several the last, which is that of a symbol if there is one.
     fn name(&self) -> Option<StreamName> {
-        match (self.streams.last(), &self.symbol) {
-            (Some(Stored { stream }), _) => StreamName::parse(stream),
-            (None, Some(symbol)) => StreamName::parse(&format!("{}:{symbol}", self.channel)),
-            (None, None) => StreamName::parse(&self.channel),
+        if let Some(topic) = &self.topic {
+            return StreamName::parse(topic);
+        }
+        match (self.streams.last(), &self.channel, &self.symbol) {
+            (Some(Stored { stream }), ..) => StreamName::parse(stream),
+            (None, Some(channel), Some(symbol)) => StreamName::parse(&format!("{channel}:{symbol}")),
+            (None, channel, _) => StreamName::parse(channel.as_deref()?),
         }
     }
 

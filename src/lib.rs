@@ -1,5 +1,6 @@
 //! The uw-websocket service: settings, command line, logging, wiring.
 
+mod archive_forecast;
 pub mod cli;
 mod disk_advice;
 pub mod escape;

@@ -13,6 +13,7 @@ use actix_rt::ArbiterHandle;
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
+use uw_websocket_actors::archive::{Archive, ArchiveParts};
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
@@ -24,6 +25,7 @@ use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::queue::archiving::Archiving;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError};
@@ -38,6 +40,7 @@ use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
 use uw_websocket_core::spool::SpoolLock;
 
+use crate::archive_forecast;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::handover::Handover;
@@ -83,6 +86,7 @@ struct Service {
     shards: Vec<Shard>,
     /// The instance that used the disk queues before, and has ended.
     predecessor: Option<String>,
+    archive: Option<Archive>,
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
@@ -134,11 +138,13 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let started = folders.start(&StartParts {
         keys: &actors.keys,
         writers: &actors.writers,
+        is_archived: actors.archive.is_some(),
         connections: plans.len(),
         observations: &observations,
         log,
     });
-    let Started { shards, lock } = started.map_err(unusable)?;
+    let Started { shards, lock, archivings } = started.map_err(unusable)?;
+    let archive = start_archive(actors, archivings, &shards, &observations, log)?;
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
@@ -152,11 +158,36 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         pool,
         shards,
         predecessor,
+        archive,
         _spool_lock: lock,
         handshakes,
         observations,
         faults,
         log,
+    })
+}
+
+/// Starts the archive, if there is one.
+fn start_archive(
+    actors: &ActorSettings,
+    archivings: Vec<Arc<Archiving>>,
+    shards: &[Shard],
+    observations: &Arc<Observations>,
+    log: &Logger,
+) -> Result<Option<Archive>, Exit> {
+    let (Some(settings), Some(first)) = (actors.archive.clone(), shards.first()) else { return Ok(None) };
+    archive_forecast::announce(actors, log);
+    let queue = first.queue.clone();
+    let parts = ArchiveParts {
+        settings,
+        archivings,
+        note: Box::new(move |gaps| queue.note_losses(gaps)),
+        observations: Arc::clone(observations),
+        log: log.new(o!("component" => "archive")),
+    };
+    Archive::start(parts).map(Some).map_err(|error| {
+        crit!(log, "archive not started"; "error" => %error);
+        Exit::GaveUp
     })
 }
 
@@ -205,7 +236,8 @@ fn instance() -> String {
 }
 
 impl Service {
-    async fn serve(self, settings: &Settings, mut signals: Signals) -> Exit {
+    async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
+        let archive = self.archive.take();
         let http = match self.http(&settings.http) {
             Ok(http) => http,
             Err(exit) => return exit,
@@ -239,6 +271,7 @@ impl Service {
             term,
             lease,
             http: Some(http),
+            archive: archive.map(|archive| (archive, self.shards)),
             observations: self.observations,
             timeout: settings.shutdown_timeout,
             log: self.log,

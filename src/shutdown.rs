@@ -4,11 +4,12 @@
 //! 2. the writers move them to disk, and to Redis if it is available;
 //! 3. children still running at the deadline are told to end immediately; the remaining events are moved to disk, and those
 //!    that the disk does not accept are counted as dropped and recorded in the ledger;
-//! 4. the gap ledger is closed: later gaps begin here;
-//! 5. the lease is released: from now on another instance may write;
-//! 6. the HTTP side stops, and the last log record states the outcomes of all events.
+//! 4. the archive writes what Redis has; the rest waits in the disk queue;
+//! 5. the gap ledger is closed: later gaps begin here;
+//! 6. the lease is released: from now on another instance may write;
+//! 7. the HTTP side stops, and the last log record states the outcomes of all events.
 //!
-//! The steps after the deadline (the last count, the ledger, the release of the lease, the stop of the HTTP side, the
+//! The steps after the deadline (the last count, the archive, the ledger, the release of the lease, the stop of the HTTP side, the
 //! flush of the log) take less than two seconds: with the default deadline the process ends before Docker kills it
 //! after 10 s.
 //!
@@ -18,11 +19,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use slog::{Logger, error, info, warn};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::lease::LeaseManager;
 use uw_websocket_actors::observation::{ChannelObservation, DropReason, Observations, Place};
+use uw_websocket_actors::queue::Queue;
+use uw_websocket_actors::queue::disk::Disk;
+use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
@@ -34,6 +40,20 @@ use crate::signals::Signals;
 /// during the last audit. They need no more than one iteration of their thread's loop.
 const LAST_COUNT: Duration = Duration::from_millis(500);
 
+/// Maximum time for the archive's last write after the deadline: some megabytes and their sync.
+const LAST_FRAMES: Duration = Duration::from_millis(500);
+
+/// Archives what Redis has, until the deadline.
+async fn finish(archive: Option<(Archive, Vec<Shard>)>, deadline: Instant) {
+    let Some((archive, shards)) = archive else { return };
+    let disks = shards.iter().flat_map(Shard::queues).filter_map(Queue::disk);
+    // whatever is not known to be stored waits for the next process
+    drop(timeout(LAST_FRAMES, join_all(disks.map(Disk::flush))).await);
+    let patience = deadline.saturating_duration_since(Instant::now()).max(LAST_FRAMES);
+    let finished = tokio::task::spawn_blocking(move || archive.finish(patience));
+    drop(finished.await);
+}
+
 /// The parts to shut down.
 pub struct Parts {
     /// The connections and the writers; `None` in stand-by.
@@ -42,6 +62,8 @@ pub struct Parts {
     pub lease: LeaseManager,
     /// The HTTP side.
     pub http: Option<HttpSide>,
+    /// The archive, and the shards whose disk queues it reads.
+    pub archive: Option<(Archive, Vec<Shard>)>,
     /// The outcomes of the events.
     pub observations: Arc<Observations>,
     /// Maximum duration of the drain.
@@ -55,10 +77,14 @@ impl Parts {
     pub async fn end(mut self, reason: &str, exit: Exit, signals: &mut Signals) -> Exit {
         info!(self.log, "stopping"; "reason" => reason, "deadline_ms" => millis(self.timeout));
         self.observations.stopping.store(true, Relaxed);
+        let (archive, deadline) = (self.archive.take(), Instant::now() + self.timeout);
         let drained = async {
             if let Some(term) = &self.term {
                 term.drain(self.timeout, &self.log).await;
                 self.count_the_last().await;
+            }
+            finish(archive, deadline).await;
+            if let Some(term) = &self.term {
                 term.close_ledger(&self.log).await;
             }
         };

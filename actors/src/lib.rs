@@ -9,6 +9,7 @@
 //! A connection splits frames and routes their events into the inbox of a shard, its writer takes them over into the shard's
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
+pub mod archive;
 pub mod connection;
 pub mod messages;
 pub mod queue;

@@ -6,6 +6,7 @@
 //! A value is declared once, in the struct of its part of the service, from which metrics, their documentation and the
 //! status are derived, see [`Metric`].
 
+mod archive;
 pub(crate) mod cells;
 mod channel;
 mod connection;
@@ -33,6 +34,7 @@ use crate::sync::lock;
 use cells::unlocked;
 use metric::observed;
 
+pub use archive::ArchiveObservation;
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
@@ -96,6 +98,9 @@ observed! {
         /// The janitor.
         #[serde(skip)]
         pub janitor: JanitorObservation,
+        /// The archive.
+        #[serde(skip)]
+        pub archive: ArchiveObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
         /// The HTTP side.
@@ -146,6 +151,7 @@ impl Observations {
             lease: LeaseObservation::default(),
             redis: RedisObservation::default(),
             janitor: JanitorObservation::default(),
+            archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
             http: HttpObservation::default(),
             supervisor_round_at: Mutex::new(Instant::now()),

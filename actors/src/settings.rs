@@ -6,6 +6,7 @@ use std::time::Duration;
 use uw_websocket_core::labelled;
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Retention, Secret};
 
+use crate::connection::proxy::FeedProxy;
 use crate::queue::batch::TransactionSize;
 
 /// Access to the feed, and its limits.
@@ -15,6 +16,8 @@ pub struct FeedSettings {
     pub url: url::Url,
     /// `UNUSUAL_WHALES_API_TOKEN`.
     pub token: Secret,
+    /// `HTTPS_PROXY`, unless `NO_PROXY` excepts the feed.
+    pub proxy: Option<FeedProxy>,
     /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
     /// `WEBSOCKET_RECONNECT_SECONDS`: the first delay.
@@ -115,6 +118,17 @@ pub enum Fsync {
     Never,
 }
 
+/// The archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// `ARCHIVE_DIR`: the folder, created if missing.
+    pub dir: PathBuf,
+    /// `ARCHIVE_RETENTION`: trading sessions kept before the current one; `None` is `off`.
+    pub sessions: Option<usize>,
+    /// `ARCHIVE_MAX_BYTES`.
+    pub max_bytes: u64,
+}
+
 /// When the supervisor gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartSettings {
@@ -141,6 +155,8 @@ pub struct ActorSettings {
     pub writers: WriterSettings,
     /// The disk queue.
     pub spool: SpoolSettings,
+    /// The archive, if there is one.
+    pub archive: Option<ArchiveSettings>,
     /// `SPOOL_PEER_DIRS`: disk queues of other instances, written first at a takeover.
     pub peer_dirs: Vec<PathBuf>,
     /// The supervisor.

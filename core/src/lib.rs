@@ -9,8 +9,10 @@
 //! * [`duplicates`] and [`ids`]: duplicate detection and entry IDs
 //! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
 //!   [`private`]: how files and folders are created
+//! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
+pub mod archive;
 pub mod board;
 pub mod calendar;
 pub mod channel;
@@ -23,6 +25,7 @@ pub mod plan;
 pub mod private;
 pub mod quarantine;
 pub mod routing;
+mod sealed;
 pub mod settings;
 pub mod snapshots;
 pub mod spool;

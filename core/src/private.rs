@@ -33,6 +33,14 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
 }
 
+/// Creates a folder in one that exists; no effect if it exists.
+pub fn create_one_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        created => created,
+    }
+}
+
 /// Options for a file that may be created: it gets [`FILE_MODE`]. A symbolic link under its name is an error and not
 /// followed.
 #[must_use]

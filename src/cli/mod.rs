@@ -1,9 +1,11 @@
 //! The command line.
 
+mod archive;
 mod check;
 mod first_process;
 mod gaps;
 mod healthcheck;
+mod lines;
 mod moments;
 mod replay;
 mod run;
@@ -11,6 +13,7 @@ mod show;
 mod simulate;
 mod spool;
 mod tail;
+mod wanted;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -18,6 +21,7 @@ use std::io::{self, Write};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
+use uw_websocket_core::event::Symbol;
 
 use crate::escape::write_line;
 use crate::exit::Exit;
@@ -59,6 +63,8 @@ enum Command {
     Tail(Box<tail::TailArgs>),
     /// Print the ledger of gaps: what was missed, when and why
     Gaps(gaps::GapsArgs),
+    /// Look into the archive, also while the service runs
+    Archive(archive::ArchiveArgs),
     /// Look into the disk queue, also while the service runs
     Spool(spool::SpoolArgs),
     /// Print the settings as they take effect, secrets masked, each with where it came from
@@ -110,6 +116,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Gaps(args) => {
             with_settings(Settings::load_without_token(&sources), |settings| gaps::run(&args, &settings))
         }
+        Command::Archive(args) => archive::run(&args, &sources),
         Command::Spool(args) => spool::run(&args, &sources),
         Command::Settings => with_settings(Settings::load(&sources), |settings| show::run(&settings)),
         Command::Healthcheck => {
@@ -125,6 +132,11 @@ fn completions(shell: clap_complete::Shell) -> Exit {
     // a reader such as `head` may close the pipe when it has seen enough
     io::stdout().lock().write_all(&script).ok();
     Exit::Clean
+}
+
+/// Parses a symbol in any case.
+fn symbol(text: &str) -> Result<Symbol, String> {
+    Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string())
 }
 
 /// Runs a command to completion; `None` if a signal arrives first.

@@ -14,7 +14,7 @@ use uw_websocket_core::settings::Secret;
 
 use super::complain;
 use super::replay::file::Contents;
-use super::replay::wanted::Wanted;
+use super::wanted::Wanted;
 use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::signals::Signals;

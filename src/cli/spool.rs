@@ -51,7 +51,7 @@ enum SpoolCommand {
     Verify,
     /// Print the events as JSON lines, oldest first within each shard
     #[command(after_help = "Examples:\n  uw-websocket spool export --channel price > price.jsonl\n  \
-        uw-websocket spool export --all | jq -r '.streams[].stream' | sort | uniq -c")]
+        uw-websocket spool export --all | jq -r .topic | sort | uniq -c")]
     Export {
         /// Only this channel
         #[arg(long)]

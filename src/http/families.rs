@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
-    ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation, Latency, LeaseState,
-    Metric, MetricKind, MetricValue, Observations, SnapshotObservation, WriterObservation,
+    ArchiveObservation, ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation,
+    Latency, LeaseState, Metric, MetricKind, MetricValue, Observations, SnapshotObservation,
+    WriterObservation,
 };
 use uw_websocket_actors::sync::lock;
 use uw_websocket_actors::wall_clock::unix_micros;
@@ -55,14 +56,26 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
         shards(snapshot).into_iter().map(|(shard, writer)| (shard, &writer.snapshots)).collect()
     });
     let of_gaps = each(None, GapObservation::metrics(), |snapshot| only(&snapshot.observations.gaps));
+    let archive = ArchiveObservation::metrics().chain(&OF_ARCHIVE);
+    let of_archive = each(None, archive, |snapshot| only(&snapshot.observations.archive));
     let of_janitor =
         each(None, JanitorObservation::metrics(), |snapshot| only(&snapshot.observations.janitor));
     let of_http = each(None, HttpObservation::metrics(), |snapshot| only(&snapshot.observations.http));
     let of_service = each(None, service, |snapshot| only(snapshot.observations));
-    [per_channel, per_connection, per_shard, of_snapshots, of_gaps, of_janitor, of_http, of_service]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        per_channel,
+        per_connection,
+        per_shard,
+        of_snapshots,
+        of_archive,
+        of_gaps,
+        of_janitor,
+        of_http,
+        of_service,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 });
 
 fn each<P: 'static>(
@@ -136,6 +149,14 @@ static OF_WRITER: [Metric<WriterObservation>; 4] = [
         flag(lock(&writer.spool_fault).is_none())
     }),
 ];
+
+static OF_ARCHIVE: [Metric<ArchiveObservation>; 1] = [gauge(
+    "uw_ws_archive_up",
+    "1 while the archive can be written, else 0; absent without one",
+    |archive| {
+        if archive.is_on.get() { flag(lock(&archive.fault).is_none()) } else { MetricValue::Absent }
+    },
+)];
 
 static OF_SERVICE: [Metric<Observations>; 7] = [
     Metric {

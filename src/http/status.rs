@@ -3,6 +3,7 @@
 //! Names and meanings of the fields are stable: fields may be added, not renamed. Times are ISO 8601 in UTC, durations
 //! are seconds, and anything unknown or not yet occurred is `null`.
 
+mod archive;
 mod channel;
 mod connection;
 mod writer;
@@ -17,6 +18,7 @@ use uw_websocket_actors::sync::lock;
 use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
 
+use self::archive::ArchiveStatus;
 use self::channel::{ChannelStatus, totals};
 use self::connection::ConnectionStatus;
 use self::writer::WriterStatus;
@@ -55,6 +57,8 @@ pub(super) struct Status<'s> {
     channels: Vec<ChannelStatus<'s>>,
     /// The writers, one per shard.
     writers: Vec<WriterStatus<'s>>,
+    /// The archive; `null` without one.
+    archive: Option<ArchiveStatus<'s>>,
     /// Resident memory of the process.
     resident_bytes: Option<u64>,
 }
@@ -132,6 +136,7 @@ impl<'s> Status<'s> {
             connections: observations.connections.iter().map(connection).collect(),
             channels: snapshot.channels.iter().enumerate().map(channel).collect(),
             writers: observations.writers.iter().enumerate().map(writer).collect(),
+            archive: ArchiveStatus::of(snapshot),
             resident_bytes: resident_bytes(),
         }
     }

@@ -4,6 +4,7 @@
 //! Either everything is valid, or [`SettingsErrors`] lists every error. A setting is a row of the table in
 //! [`variables`].
 
+mod archive;
 mod channels;
 mod checks;
 mod dotenv;
@@ -11,6 +12,7 @@ mod effective;
 mod files;
 mod mistake;
 mod needs;
+mod proxies;
 mod retention;
 mod sections;
 mod service;
@@ -132,6 +134,8 @@ fn settings(values: &VariableValues, merged: &Merged, redactor: Arc<Redactor>) -
 fn secrets(merged: &Merged) -> Vec<Secret> {
     let token = merged.text(TOKEN).map(|token| Secret::new(token.to_owned()));
     let redis = merged.text("REDIS_URL").map(urls::redis_secrets).unwrap_or_default();
+    let proxy = merged.text("HTTPS_PROXY").map(urls::credentials).unwrap_or_default();
+    let redis = redis.into_iter().chain(proxy);
     token.into_iter().chain(redis).collect()
 }
 

@@ -1,10 +1,13 @@
 //! Checks of variables against each other: each function gets the values involved. `None` is a missing value or one
 //! that could not be parsed, whose error was noted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::connection::proxy::FeedProxy;
+use uw_websocket_actors::settings::SpoolMode;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
@@ -28,6 +31,16 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     if feed.is_some_and(|url| url.scheme() == "ws" && !urls::is_loopback(url)) {
         let advice = "ws:// sends the token unencrypted over the network; use wss://";
         checks.warn("UNUSUAL_WHALES_WEBSOCKET_URL", advice);
+    }
+}
+
+/// A proxy that is set and not used is said.
+pub(super) fn proxy_that_is_used(proxy: Option<&Option<FeedProxy>>, checks: &mut Checks) {
+    if matches!(proxy, Some(None)) {
+        checks.warn(
+            "HTTPS_PROXY",
+            "is not an http:// proxy and is not used: the feed is connected to directly",
+        );
     }
 }
 
@@ -137,6 +150,14 @@ pub(super) fn share_of_each_writer(bytes: Option<&u64>, shards: Option<&usize>, 
         let reason =
             format!("must be at least {least}: it is split over WRITER_SHARDS, and each needs {share}");
         checks.mistake_in("SPOOL_MAX_BYTES", reason);
+    }
+}
+
+/// The archive gets its events from the disk queue.
+pub(super) fn disk_queue_of_archive(dir: Option<&PathBuf>, mode: Option<&SpoolMode>, checks: &mut Checks) {
+    if dir.is_some() && mode == Some(&SpoolMode::Off) {
+        let reason = "needs the disk queue, and SPOOL_MODE is off; write SPOOL_MODE=always, or leave ARCHIVE_DIR empty";
+        checks.mistake("ARCHIVE_DIR", reason);
     }
 }
 

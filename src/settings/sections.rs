@@ -2,10 +2,12 @@
 //! error was noted.
 
 use uw_websocket_actors::settings::{
-    ActorSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings, WriterSettings,
+    ActorSettings, ArchiveSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings,
+    WriterSettings,
 };
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
+use super::proxies;
 use super::service::{HttpSettings, LogSettings};
 use super::variables::VariableValues;
 
@@ -23,6 +25,7 @@ impl VariableValues {
                 batch_max_events: self.writer_batch_max_events?,
             },
             spool: self.spool()?,
+            archive: self.archive()?,
             peer_dirs: self.spool_peer_dirs.clone().unwrap_or_default(),
             restarts: RestartSettings {
                 intensity: self.restart_intensity?,
@@ -41,8 +44,12 @@ impl VariableValues {
     }
 
     fn feed(&self) -> Option<FeedSettings> {
+        let url = self.unusual_whales_websocket_url.clone()?;
+        let exceptions = self.no_proxy.as_deref().unwrap_or_default();
+        let is_excepted = proxies::is_excepted(&url, exceptions);
         Some(FeedSettings {
-            url: self.unusual_whales_websocket_url.clone()?,
+            proxy: self.https_proxy.clone().flatten().filter(|_| !is_excepted),
+            url,
             // a disabled service has no token
             token: self.unusual_whales_api_token.clone().unwrap_or_else(|| Secret::new(String::new())),
             extra_root_pem: self.tls_ca_file.clone(),
@@ -74,6 +81,13 @@ impl VariableValues {
             when_full: self.spool_when_full?,
             fsync: self.spool_fsync?,
         })
+    }
+
+    /// `None` within if there is no archive.
+    #[expect(clippy::option_option, reason = "the outer one is a value that could not be parsed")]
+    fn archive(&self) -> Option<Option<ArchiveSettings>> {
+        let (sessions, max_bytes) = (self.archive_retention?.0, self.archive_max_bytes?);
+        Some(self.archive_dir.clone().map(|dir| ArchiveSettings { dir, sessions, max_bytes }))
     }
 
     pub(super) fn http(&self) -> Option<HttpSettings> {

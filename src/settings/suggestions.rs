@@ -16,11 +16,15 @@ const SLIP: f64 = 0.8;
 /// Minimum similarity, 0 to 1, for the nearest valid name to be suggested.
 const WORTH_NAMING: f64 = 0.5;
 
+/// Names of other programs that resemble ours.
+const FOREIGN: [&str; 3] = ["HTTP_PROXY", "ALL_PROXY", "FTP_PROXY"];
+
 /// Warns about each of `names` (upper case) that begins like or resembles one of ours but is unknown.
 pub(super) fn unknown_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<SettingsWarning> {
     let valid: Vec<String> = valid_names();
     let names: BTreeSet<&str> = names.into_iter().collect();
-    let unknown = |name: &&str| !valid.iter().any(|valid| valid == name) && !FETCHER_ONLY.contains(name);
+    let is_known = |name: &str| FETCHER_ONLY.contains(&name) || FOREIGN.contains(&name);
+    let unknown = |name: &&str| !is_known(name) && !valid.iter().any(|valid| valid == name);
     names.into_iter().filter(unknown).filter_map(|name| warning(name, &valid)).collect()
 }
 

@@ -36,9 +36,9 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, peer_dirs, restarts } =
+    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, peer_dirs, restarts } =
         &settings.actors;
-    assert_eq!(peer_dirs, &Vec::<PathBuf>::new());
+    assert_eq!((archive, peer_dirs), (&None, &Vec::<PathBuf>::new()));
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(8));
@@ -136,6 +136,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("UNUSUAL_WHALES_WEBSOCKET_URL", "https://feed.example"),
         ("TARGET_SYMBOLS", "S:Y"),
         ("CHANNELS", "flow_alerts"),
+        ("HTTPS_PROXY", "http://h:1/path"),
         ("REDIS_URL", "http://redis.example"),
         ("TLS_CA_FILE", "/nonexistent.pem"),
         ("STORE_TO_REDIS", "2"),
@@ -180,10 +181,13 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         assert!(line.starts_with(&format!("{name}={value}")), "{line}");
         assert!(line.split_once(": ").is_some_and(|(_, reason)| reason.len() > 10), "{line}");
     }
-    // everything in the table can be wrong, except the token and the folders, which any text can name
+    // everything in the table can be wrong, except the token, the exceptions and the folders, which any text can name
     let not_tried =
         VARIABLES.iter().map(|v| v.name).filter(|name| !bad.iter().any(|(tried, _)| tried == name));
-    assert_eq!(not_tried.collect::<Vec<_>>(), ["UNUSUAL_WHALES_API_TOKEN", "SPOOL_DIR", "LOG_DIR"]);
+    assert_eq!(
+        not_tried.collect::<Vec<_>>(),
+        ["UNUSUAL_WHALES_API_TOKEN", "NO_PROXY", "SPOOL_DIR", "LOG_DIR"]
+    );
 }
 
 #[test]

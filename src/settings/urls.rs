@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use uw_websocket_actors::redis_url::{RedisUrl, is_without_meaning};
 use uw_websocket_core::settings::Secret;
@@ -70,6 +71,14 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
         url.query_pairs().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.into_owned());
     let found = written.into_iter().chain(decoded).chain(lone_user.map(str::to_owned)).chain(values);
     found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
+}
+
+/// Returns the password of a URL, as written and decoded.
+pub(super) fn credentials(text: &str) -> Vec<Secret> {
+    let url = Url::parse(text).ok();
+    let written = url.as_ref().and_then(|url| url.password()).unwrap_or_default();
+    let decoded = percent_decode_str(written).decode_utf8_lossy().into_owned();
+    [written.to_owned(), decoded].into_iter().filter(|text| !text.is_empty()).map(Secret::new).collect()
 }
 
 /// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.

@@ -11,14 +11,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use slog::Level;
 use url::Url;
+use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
 
+use super::archive::ArchiveRetention;
 use super::checks::Checks;
 use super::service::LogFormat;
 use super::variable::{Preset, Secrecy, Variable, variables};
-use super::{channels, files, needs, retention, spool, units, urls, words};
+use super::{archive, channels, files, needs, proxies, retention, spool, units, urls, words};
 
 /// Every interval: anything shorter is a busy loop, anything longer means "never" to a live feed.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -57,6 +59,14 @@ variables! {
     /// URL of the feed, `wss://` or `ws://`; the token is added to its query
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
         Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
+
+    /// HTTP proxy for the feed (`CONNECT`), `http://user:password@host:port`; not used for `ws://` and for what `NO_PROXY`
+    /// names; never used for Redis
+    https_proxy: Option<FeedProxy> = "HTTPS_PROXY", Unset("empty"), SecretUrl, proxies::proxy,
+        needs proxy_that_is_used();
+
+    /// comma-separated hosts and domains that are reached without `HTTPS_PROXY`; `*` is all
+    no_proxy: Vec<String> = "NO_PROXY", Unset("empty"), Plain, proxies::exceptions;
 
     /// comma-separated tickers; `*` is the whole market (the global form of each channel)
     target_symbols: Targets = "TARGET_SYMBOLS", Value("SPY,QQQ,IWM"), Plain, channels::targets;
@@ -149,6 +159,16 @@ variables! {
     /// `always`, an interval, or `never`: how much a power cut may lose; the end of the process loses nothing
     spool_fsync: Fsync = "SPOOL_FSYNC", Value("1s"), Plain, spool::fsync;
 
+    /// folder of the [archive](archive.md), created if missing: everything stored in Redis, in compressed files; needs
+    /// `SPOOL_MODE=always`
+    archive_dir: PathBuf = "ARCHIVE_DIR", Unset("empty: no archive"), Plain, words::path,
+        needs disk_queue_of_archive(spool_mode);
+
+    /// trading days that the archive keeps before the current one, `1d` to `400d`, or `off`: no limit
+    archive_retention: ArchiveRetention = "ARCHIVE_RETENTION", Value("5d"), Plain, archive::retention;
+
+    /// size limit of the archive; beyond it the oldest days are removed
+    archive_max_bytes: u64 = "ARCHIVE_MAX_BYTES", Value("64GiB"), Plain, archive::max_bytes;
     /// comma-separated: `SPOOL_DIR` of other instances on the same machine or a shared volume; at a takeover the events of
     /// one that has ended are written first, in order
     spool_peer_dirs: Vec<PathBuf> = "SPOOL_PEER_DIRS", Unset("empty"), Plain, spool::peer_dirs;

@@ -98,6 +98,12 @@ impl Pattern {
         self.matches(name, false)
     }
 
+    /// Returns whether streams of a channel may match the pattern.
+    #[must_use]
+    pub fn is_of(&self, channel: &str) -> bool {
+        is_like(&self.channel, channel)
+    }
+
     fn matches_channel(&self, name: &StreamName) -> bool {
         match name {
             StreamName::Gaps => self.channel == GAPS && self.symbol.is_none(),

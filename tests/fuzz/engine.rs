@@ -1,12 +1,11 @@
 //! The loop over the inputs of a target.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +40,7 @@ pub(crate) struct Fuzzing {
     rng: Rng,
     outcomes: HashSet<u64>,
     input: Vec<u8>,
-    kept: KeptInput,
+    kept: Arc<KeptInput>,
     watch: Arc<Watch>,
 }
 
@@ -50,8 +49,8 @@ impl Fuzzing {
         // another sequence for each target
         let mix =
             target.name.bytes().fold(seed, |mix, byte| mix.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte));
-        let kept = KeptInput::open(target.name);
-        let watch = Watch::begin(kept.path.clone());
+        let kept = Arc::new(KeptInput::of(target.name));
+        let watch = Watch::begin(Arc::clone(&kept));
         Fuzzing { target, rng: Rng::with_seed(mix), outcomes: HashSet::new(), input: Vec::new(), kept, watch }
     }
 
@@ -92,7 +91,6 @@ impl Fuzzing {
             self.target.name,
             self.outcomes.len()
         );
-        self.kept.remove();
         inputs
     }
 
@@ -109,10 +107,10 @@ impl Fuzzing {
 
     /// Tries an input, and keeps it for mutation if its outcome is new.
     pub(crate) fn try_one(&mut self, input: &[u8]) {
-        self.kept.write(input);
+        self.kept.note(input);
         self.watch.inputs.fetch_add(1, Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.target.run)(input)));
-        let outcome = outcome.unwrap_or_else(|_| panic!("{}", failed("a panic", &self.kept.path)));
+        let outcome = outcome.unwrap_or_else(|_| panic!("{}", self.kept.failed("a panic")));
         if self.outcomes.insert(outcome) && self.target.seeds.len() < MAX_CORPUS {
             self.target.seeds.push(input.to_vec());
         }
@@ -125,37 +123,37 @@ impl Drop for Fuzzing {
     }
 }
 
-fn failed(what: &str, path: &std::path::Path) -> String {
-    format!("{what}; to repeat it:\n  make fuzz INPUT={}\n", path.display())
-}
-
-/// The file with the input that is being tried: it outlives whatever the input does to the process.
+/// The input that is being tried. With `FUZZ_KEEP` it is in its file before it is tried, and so outlives whatever it does to
+/// the process.
 struct KeptInput {
     path: PathBuf,
-    file: File,
-    length: usize,
+    input: Mutex<Vec<u8>>,
+    is_written_first: bool,
 }
 
 impl KeptInput {
-    fn open(target: &str) -> KeptInput {
+    fn of(target: &str) -> KeptInput {
         let folder = std::env::var_os("FUZZ_FOLDER")
             .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz"), PathBuf::from);
         fs::create_dir_all(&folder).unwrap();
+        let is_written_first = std::env::var_os("FUZZ_KEEP").is_some_and(|keep| !keep.is_empty());
         let path = folder.join(format!("{target}-{}", std::process::id()));
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).unwrap();
-        KeptInput { path, file, length: 0 }
+        KeptInput { path, input: Mutex::default(), is_written_first }
     }
 
-    fn write(&mut self, input: &[u8]) {
-        self.file.write_all_at(input, 0).unwrap();
-        if input.len() != self.length {
-            self.file.set_len(input.len() as u64).unwrap();
-            self.length = input.len();
+    fn note(&self, input: &[u8]) {
+        let mut kept = self.input.lock().unwrap();
+        kept.clear();
+        kept.extend_from_slice(input);
+        if self.is_written_first {
+            fs::write(&self.path, input).unwrap();
         }
     }
 
-    fn remove(&self) {
-        fs::remove_file(&self.path).unwrap();
+    /// Writes the input, and says how to repeat it.
+    fn failed(&self, what: &str) -> String {
+        fs::write(&self.path, &*self.input.lock().unwrap()).unwrap();
+        format!("{what}; to repeat it:\n  make fuzz INPUT={}\n", self.path.display())
     }
 }
 
@@ -166,17 +164,17 @@ struct Watch {
 }
 
 impl Watch {
-    fn begin(path: PathBuf) -> Arc<Watch> {
+    fn begin(kept: Arc<KeptInput>) -> Arc<Watch> {
         let watch = Arc::new(Watch { inputs: AtomicU64::new(0), is_over: AtomicBool::new(false) });
         let watched = Arc::clone(&watch);
         // a test shortens it
         let limit = std::env::var("FUZZ_FAULT").map_or(HANG, |_| Duration::from_secs(2));
-        thread::spawn(move || watched.watch(&path, limit));
+        thread::spawn(move || watched.watch(&kept, limit));
         watch
     }
 
     #[expect(clippy::disallowed_methods, reason = "a thread that hangs cannot be ended otherwise")]
-    fn watch(&self, path: &std::path::Path, limit: Duration) {
+    fn watch(&self, kept: &KeptInput, limit: Duration) {
         let (mut seen, mut since) = (0, Instant::now());
         while !self.is_over.load(Relaxed) {
             thread::sleep(Duration::from_millis(100));
@@ -184,7 +182,7 @@ impl Watch {
             if inputs != seen {
                 (seen, since) = (inputs, Instant::now());
             } else if inputs > 0 && since.elapsed() > limit && !self.is_over.load(Relaxed) {
-                eprintln!("{}", failed(&format!("no result within {limit:?}"), path));
+                eprintln!("{}", kept.failed(&format!("no result within {limit:?}")));
                 std::process::exit(1);
             }
         }

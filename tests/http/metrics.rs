@@ -136,6 +136,7 @@ fn every_series_belongs_to_a_described_family() {
     let observations = in_order();
     observations.count_restart("flow");
     observations.channels[0].last_event_at.set_now();
+    observations.archive.is_on.set(true);
     let side = start(&observations);
     let answer = get(&side, "/metrics");
     for family in FAMILIES.iter() {

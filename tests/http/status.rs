@@ -76,7 +76,7 @@ fn status_shows_the_observations() {
     });
     assert_eq!(writer["spool"], spool);
     assert_eq!(status["rejected"]["too_deep"], 0);
-    assert_eq!(status["lease"], json!({"state": "held", "owner": null}));
+    assert_eq!(status["lease"], json!({"state": "held", "owner": null, "last_error": null}));
 }
 
 #[test]

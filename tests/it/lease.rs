@@ -50,7 +50,7 @@ fn assert_stands_by(standby: &Service, owner: &str) {
     assert_eq!(standby.get("/healthz").0, 200);
     let status = standby.status();
     assert_eq!((&status["state"], &status["redis_up"]), (&"standby".into(), &true.into()));
-    assert_eq!(status["lease"], serde_json::json!({"state": "standby", "owner": owner}));
+    assert_eq!(status["lease"], serde_json::json!({"state": "standby", "owner": owner, "last_error": null}));
     assert_eq!(standby.metrics().sum("uw_ws_lease_held", &[]), 0);
 }
 

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod archive;
 mod chaos;
 mod check;
 mod configured;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_service::{Service, always_ready};
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
@@ -13,20 +13,22 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::net::TcpStream;
 
+use super::proxy::FeedProxy;
 use crate::dial;
 
 /// Connects to the host of a request, in the place of awc's own connector, which waits for the first address.
 #[derive(Clone, Debug)]
 pub(super) struct FeedDialer {
     limit: Duration,
+    proxy: Option<FeedProxy>,
     /// The address of the latest connection.
     address: Rc<Cell<Option<SocketAddr>>>,
 }
 
 impl FeedDialer {
     /// Creates a dialer that gives up after `limit`.
-    pub(super) fn new(limit: Duration) -> FeedDialer {
-        FeedDialer { limit, address: Rc::default() }
+    pub(super) fn new(limit: Duration, proxy: Option<FeedProxy>) -> FeedDialer {
+        FeedDialer { limit, proxy, address: Rc::default() }
     }
 
     /// Returns the address of the latest connection.
@@ -54,8 +56,16 @@ impl Service<ConnectInfo<Uri>> for FeedDialer {
 
 impl FeedDialer {
     async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let stream = dial::connect(host, port, self.limit).await?;
+        let begun = Instant::now();
+        let (next_host, next_port) =
+            self.proxy.as_ref().map_or((host, port), |proxy| (&proxy.host, proxy.port));
+        let stream = dial::connect(next_host, next_port, self.limit).await?;
         self.address.set(stream.peer_addr().ok());
-        Ok(stream)
+        match &self.proxy {
+            Some(proxy) => {
+                proxy.tunnel(stream, (host, port), self.limit.saturating_sub(begun.elapsed())).await
+            }
+            None => Ok(stream),
+        }
     }
 }

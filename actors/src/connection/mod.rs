@@ -14,6 +14,7 @@ pub mod forwarder;
 pub mod handshakes;
 pub mod listener;
 mod pace;
+pub mod proxy;
 pub mod reconnect;
 pub mod session;
 pub mod silence;

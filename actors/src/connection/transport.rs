@@ -98,7 +98,7 @@ impl FeedConnector {
         // no `max_http_version`: it would replace our TLS configuration by one that trusts the public roots only.
         // Nothing is offered by ALPN, so the response is HTTP/1.1; awc's own TLS would offer HTTP/2, over which
         // this upgrade is impossible
-        let dialer = FeedDialer::new(DIAL_TIMEOUT);
+        let dialer = FeedDialer::new(DIAL_TIMEOUT, settings.proxy.clone());
         let connector = awc::Connector::new().connector(dialer.clone()).timeout(HANDSHAKE_TIMEOUT);
         let client = awc::Client::builder()
             .connector(connector.rustls_0_23(tls))

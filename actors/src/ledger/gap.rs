@@ -35,6 +35,8 @@ labelled! {
         Rejected = "rejected",
         /// The process was stopped.
         Shutdown = "shutdown",
+        /// Redis has the events, and the archive has not.
+        ArchiveSkipped = "archive_skipped",
         /// Nothing is missing: events of an owner that another instance had succeeded were stored behind newer ones.
         Late = "late",
     }
@@ -63,6 +65,9 @@ impl GapReason {
             GapReason::Crash => "the process (from its last sign of life) or one of its actors crashed",
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
+            GapReason::ArchiveSkipped => {
+                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+            }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
             GapReason::Late => {
                 "nothing is missing: events of a former owner, received in this interval, were stored behind newer ones"

@@ -1,5 +1,6 @@
 //! The accounting of a queue: counters of its events, and losses not yet in the gap ledger.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use uw_websocket_core::event::{ChannelIndex, Event};
@@ -74,6 +75,18 @@ impl Books {
         let times = events.iter().map(|event| event.received_us);
         let between = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
         self.note(losses::of_channels(channels, between, reason));
+    }
+
+    /// Counts events that are stored without having been on disk: the archive does not get them.
+    pub fn skip_archive<'e>(&self, events: impl Iterator<Item = &'e Event>) {
+        let (mut channels, mut between): (BTreeMap<String, u64>, _) = (BTreeMap::new(), (u64::MAX, 0));
+        for event in events {
+            let name = self.channel(event.route.channel).channel.name();
+            *channels.entry(name.to_owned()).or_default() += 1;
+            between = (between.0.min(event.received_us), between.1.max(event.received_us));
+        }
+        self.observations.archive.skipped.add(channels.values().sum());
+        self.note(losses::of_archive(channels, between));
     }
 
     /// Counts events that the disk queue dropped to make room, by channel; returns their number.

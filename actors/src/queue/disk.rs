@@ -144,6 +144,8 @@ pub(super) struct Acknowledgements {
     pub unspooled: HashMap<Arc<str>, EntryId, RandomState>,
     /// Number of streams forgotten because the thread is stuck.
     pub forgotten: u64,
+    /// Acknowledged records that are not stored; only for the archive.
+    pub unstored: Vec<u64>,
 }
 
 impl Acknowledgements {
@@ -166,6 +168,7 @@ pub struct Disk {
     pub(super) folder: Arc<str>,
     pub(super) answered: Arc<Notify>,
     pub(super) damages: Arc<Mutex<Vec<Damage>>>,
+    pub(super) is_archived: bool,
 }
 
 impl std::fmt::Debug for Disk {
@@ -190,6 +193,7 @@ impl Disk {
             folder: folder.into(),
             answered: Arc::default(),
             damages: Arc::default(),
+            is_archived: false,
         }
     }
 
@@ -197,6 +201,12 @@ impl Disk {
     #[must_use]
     pub fn folder(&self) -> &str {
         &self.folder
+    }
+
+    /// Whether an archive takes what is stored.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        self.is_archived
     }
 
     /// Returns the notification sent after each answer.
@@ -260,6 +270,11 @@ impl Disk {
         stored.below = stored.below.max(below);
         stored.last_ids.extend(last_ids);
         stored.bound();
+    }
+
+    /// Notes records that will be acknowledged without being stored: they are not archived.
+    pub fn note_unstored(&self, records: impl Iterator<Item = u64>) {
+        lock(&self.stored).unstored.extend(records);
     }
 
     /// Records the last IDs of stream entries that were never on disk.

@@ -11,17 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use uw_websocket_core::time::millis;
 
-use slog::{Logger, info};
+use slog::{Logger, info, warn};
 use thiserror::Error;
 use uw_websocket_core::event::{Channel, EntryId};
 use uw_websocket_core::private;
 use uw_websocket_core::quarantine::Quarantine;
 use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::{
-    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, shard_folders,
+    Damage, Limits, Recovery, ShardFolder, Spool, SpoolError, SpoolLock, identify, shard_folders,
 };
 use uw_websocket_core::tables::{MAX_STREAMS, share};
 
+use super::archiving::Archiving;
 use super::disk::DiskPosition;
 use super::disk_thread::{self, DiskParts};
 use super::generations::{Generations, OldQueue};
@@ -75,6 +76,8 @@ pub struct Started {
     pub shards: Vec<Shard>,
     /// The lock of the folder; hold it until the end of the process.
     pub lock: Option<SpoolLock>,
+    /// What the archive sees of each queue; empty without one.
+    pub archivings: Vec<Arc<Archiving>>,
 }
 
 /// Parts of running queues.
@@ -83,6 +86,8 @@ pub struct StartParts<'s> {
     pub keys: &'s KeySettings,
     /// Number and limits of the shards.
     pub writers: &'s WriterSettings,
+    /// Whether an archive takes what is stored.
+    pub is_archived: bool,
     /// Number of connections that deliver events.
     pub connections: usize,
     /// State and counters, also read by HTTP and the status page.
@@ -181,6 +186,7 @@ impl OpenFolders {
             observations.writers.iter().for_each(|writer| writer.spool_limit.set(limit));
         }
         let losses = self.losses(observations, log);
+        let mut archivings = Vec::new();
         let mut own: Vec<Option<Queue>> = vec![None; self.shards];
         let mut old: Vec<OldQueue> = Vec::new();
         let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
@@ -212,10 +218,13 @@ impl OpenFolders {
                 folder: folder.path.clone(),
                 heirs: own.iter().flatten().filter_map(Queue::disk).cloned().collect(),
             });
+            let archiving = archiving(&folder, parts.is_archived, log);
+            archivings.extend(archiving.clone());
             let disk = disk_thread::start(DiskParts {
                 spool,
                 folder: name_of(&folder),
                 retirement,
+                archiving,
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
@@ -238,7 +247,7 @@ impl OpenFolders {
         if let Some(first) = shards.first() {
             first.queue.note_losses(losses);
         }
-        Ok(Started { shards, lock: self.lock })
+        Ok(Started { shards, lock: self.lock, archivings })
     }
 
     /// What was lost with damage that was met when the queues were opened.
@@ -273,6 +282,17 @@ fn shards(
         learnt: Arc::default(),
     };
     queues.enumerate().map(shard).collect()
+}
+
+/// Returns what the archive sees of a queue. Without one the folder loses its identity: its records are not held.
+fn archiving(folder: &ShardFolder, is_archived: bool, log: &Logger) -> Option<Arc<Archiving>> {
+    let new = is_archived.then(|| format!("{:016x}", fastrand::u64(..)));
+    let identity = identify(&folder.path, new.as_deref()).unwrap_or_else(|error| {
+        // as on a full disk: the next process does not know what this one has archived
+        warn!(log, "disk queue not identified"; "folder" => name_of(folder), "error" => %error);
+        new
+    });
+    identity.map(|identity| Arc::new(Archiving::new(folder.path.clone(), folder.generation, identity)))
 }
 
 /// Returns the current generation: the newest if its number of shards matches, otherwise a new one.

@@ -377,6 +377,9 @@ impl Queue {
         shared.note_forgotten(state);
         if let Some(disk) = shared.disk() {
             let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
+            if disk.is_archived() {
+                shared.note_unarchived(disk, record, &batch, &outcome);
+            }
             match record {
                 Some(record) => disk.acknowledge(record + batch.len() as u64, names),
                 // never on disk, so a loss in Redis cannot be rewritten from there; that has to be known

@@ -23,6 +23,22 @@ pub fn of_channels(
         DropReason::Shutdown => GapReason::Shutdown,
         DropReason::Crash => GapReason::Crash,
     };
+    of_reason(channels, between, reason)
+}
+
+/// Returns the gaps of the archive by channel.
+pub fn of_archive(
+    channels: impl IntoIterator<Item = (String, u64)>,
+    between: (u64, u64),
+) -> impl Iterator<Item = Gap> {
+    of_reason(channels, between, GapReason::ArchiveSkipped)
+}
+
+fn of_reason(
+    channels: impl IntoIterator<Item = (String, u64)>,
+    between: (u64, u64),
+    reason: GapReason,
+) -> impl Iterator<Item = Gap> {
     channels.into_iter().map(move |(channel, events)| {
         Gap::new(family_of(&channel), vec![channel], between, reason).with_events(events)
     })

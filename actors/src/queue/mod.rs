@@ -19,10 +19,11 @@
 //! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
 //! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
 //! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`record_decoder`] and `kept` read records back.
-//! [`progress`] tells up to when all is stored. [`folders`] opens all queues at startup, `earlier` tells them what an
-//! earlier process knew, [`generations`] are queues left by other settings, [`losses`] become gaps, and [`shard`]
-//! outlives a writer.
+//! [`archiving`] is what the archive sees, [`progress`] tells up to when all is stored. [`folders`] opens all queues at
+//! startup, `earlier` tells them what an earlier process knew, [`generations`] are queues left by other settings,
+//! [`losses`] become gaps, and [`shard`] outlives a writer.
 
+pub mod archiving;
 pub mod backlog;
 pub mod batch;
 pub mod books;

@@ -107,6 +107,24 @@ impl Shared {
         forgetting::note(&self.books.observations, &self.log, (table, forgotten));
     }
 
+    /// Notes the events of a batch that the archive does not get from the disk: those on it that are not stored, or those
+    /// stored that were never on it.
+    pub(super) fn note_unarchived(
+        &self,
+        disk: &Disk,
+        record: Option<u64>,
+        batch: &EventBatch,
+        outcome: impl Fn(usize) -> Outcome,
+    ) {
+        let is_stored = |at: usize| outcome(at) == Outcome::Stored;
+        let Some(first) = record else {
+            let stored = batch.events().iter().enumerate().filter(|(at, _)| is_stored(*at));
+            return self.books.skip_archive(stored.map(|(_, event)| event));
+        };
+        let unstored = (0..batch.len()).filter(|at| !is_stored(*at));
+        disk.note_unstored(unstored.map(|at| first + at as u64));
+    }
+
     pub(super) fn change_supply(&self, supply: Supply) {
         let mut state = lock(&self.state);
         if state.supply != Supply::Old {

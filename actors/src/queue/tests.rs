@@ -110,6 +110,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         spool,
         folder: "shard".into(),
         retirement: None,
+        archiving: None,
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,

@@ -175,6 +175,7 @@ impl Life {
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
         let started = folders.start(&StartParts {
+            is_archived: false,
             keys: &world.keys,
             writers: &world.writers,
             connections: 1,

@@ -70,6 +70,18 @@ pub fn day_of(iso: &str) -> Option<i32> {
     iso.parse().ok().map(day_number)
 }
 
+/// Formats a date as `YYYY-MM-DD`.
+#[must_use]
+pub fn iso_date(day: i32) -> String {
+    date_of(day).to_string()
+}
+
+/// Returns the hour in New York, 0 to 23.
+#[must_use]
+pub fn new_york_hour(unix_ms: u64) -> u8 {
+    new_york(unix_ms).1.hour().unsigned_abs()
+}
+
 /// Returns the market state at a time.
 #[must_use]
 pub fn market_state(unix_ms: u64) -> MarketState {

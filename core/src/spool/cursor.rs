@@ -2,22 +2,23 @@
 //! engineer; written to a temporary file and renamed.
 //!
 //! ```text
-//! cursor    a title, then `acknowledged N`, `end N`, `absent FROM TO` …, `dropping FROM TO` …, `crc` of the lines above
+//! cursor    a title, then `acknowledged N`, `end N`, `absent FROM TO` …, `dropping FROM TO` …, `unstored FROM TO` …,
+//!           `crc` of the lines above
 //! removed   a title, then `ID STREAM` …, `crc` of the lines above
 //! ```
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::ranges::Ranges;
 use crate::event::EntryId;
 use crate::private;
-#[cfg(doc)]
-use crate::tables::MAX_STREAMS;
+pub(super) use crate::sealed::Loaded;
+use crate::sealed::{load, sealed};
 use crate::tables::keep_highest;
 
 /// File name of the position.
@@ -26,9 +27,6 @@ pub(super) const CURSOR: &str = "cursor";
 pub(super) const REMOVED: &str = "removed";
 /// Suffix of a file not yet renamed.
 pub(super) const TEMPORARY: &str = ".tmp";
-
-/// Maximum size of a valid file: [`MAX_STREAMS`] with the longest names and IDs.
-const MAX_FILE: u64 = 8 * 1024 * 1024;
 
 /// A shard's position, and the numbers absent from disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,26 +39,21 @@ pub(super) struct Cursor {
     pub absent: Ranges,
     /// Numbers being dropped: not on disk, or about to be deleted; possibly not yet reported.
     pub dropping: Ranges,
+    /// Numbers acknowledged without being stored, such as quarantined ones; only noted for the archive. Beyond the bound
+    /// of ranges the archive has the lowest, although Redis does not.
+    pub unstored: Ranges,
 }
 
 /// The highest ID of any removed record, by stream.
 pub(super) type Removed = HashMap<Arc<str>, EntryId>;
-
-/// The result of reading a file.
-#[derive(Debug)]
-pub(super) enum Loaded<T> {
-    Whole(T),
-    Missing,
-    /// Corrupt, with the reason.
-    Bad(String),
-}
 
 impl Cursor {
     const TITLE: &'static str = "uw-websocket spool cursor 1";
 
     pub(super) fn encode(&self) -> String {
         let mut body = format!("acknowledged {}\nend {}\n", self.acknowledged, self.end);
-        for (name, ranges) in [("absent", &self.absent), ("dropping", &self.dropping)] {
+        let ranges = [("absent", &self.absent), ("dropping", &self.dropping), ("unstored", &self.unstored)];
+        for (name, ranges) in ranges {
             for (from, to) in ranges.iter() {
                 // writing to a `String` cannot fail
                 writeln!(body, "{name} {from} {to}").ok();
@@ -85,6 +78,7 @@ impl Cursor {
                 ("end", None) => end = Some(from),
                 ("absent", Some(to)) => cursor.absent.insert(from, to),
                 ("dropping", Some(to)) => cursor.dropping.insert(from, to),
+                ("unstored", Some(to)) => cursor.unstored.insert(from, to),
                 _ => return None,
             }
         }
@@ -143,34 +137,6 @@ pub(super) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
-fn sealed(title: &str, body: &str) -> String {
-    let text = format!("{title}\n{body}");
-    format!("{text}crc {:08x}\n", crc32fast::hash(text.as_bytes()))
-}
-
-fn load<T>(path: &Path, title: &str, parse: impl FnOnce(&str) -> Option<T>) -> Loaded<T> {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::Missing,
-        Err(error) => return Loaded::Bad(format!("cannot be read: {error}")),
-        Ok(0) => return Loaded::Bad("is empty".into()),
-        Ok(_) => {}
-    }
-    let body = std::str::from_utf8(&bytes).ok().and_then(|text| body_of(text, title));
-    match body.and_then(parse) {
-        Some(value) => Loaded::Whole(value),
-        None => Loaded::Bad(format!("is not a complete file of `{title}`")),
-    }
-}
-
-fn body_of<'t>(text: &'t str, title: &str) -> Option<&'t str> {
-    let end = text.trim_end_matches('\n').rfind('\n')? + 1;
-    let (sealed, crc) = text.split_at_checked(end)?;
-    let crc = u32::from_str_radix(crc.strip_prefix("crc ")?.strip_suffix('\n')?, 16).ok()?;
-    let whole = crc32fast::hash(sealed.as_bytes()) == crc;
-    sealed.strip_prefix(title)?.strip_prefix('\n').filter(|_| whole)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +145,7 @@ mod tests {
         let mut cursor = Cursor { acknowledged: 7, end: 90, ..Cursor::default() };
         cursor.absent.insert(10, 20);
         cursor.dropping.insert(30, 40);
+        cursor.unstored.insert(5, 6);
         cursor
     }
 

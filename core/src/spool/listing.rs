@@ -8,6 +8,7 @@
 //!     cursor                      the position, and the numbers missing on purpose or reported; text
 //!     removed                     the highest ID of any removed record, by stream; text
 //!     reassign.redo               only while IDs are being rewritten
+//!     identity                    distinguishes the folder from a later one of its name; only with an archive
 //!     aside/                      the salvage folder: at most 64 MiB of copies, and files of later versions
 //! ```
 
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use super::cursor::{CURSOR, REMOVED, TEMPORARY};
 use super::format::{SEGMENT_HEADER, SegmentHeader, parse_segment_header};
+use super::identity::IDENTITY;
 use super::salvage::SALVAGE;
 use super::segment::{REDO, parse_segment_name, segment_name};
 
@@ -63,7 +65,7 @@ impl Listing {
     }
 
     fn add(&mut self, folder: &Path, name: String, is_file: bool) -> io::Result<()> {
-        let is_small = |name: &str| [CURSOR, REMOVED].contains(&name);
+        let is_small = |name: &str| [CURSOR, REMOVED, IDENTITY].contains(&name);
         match parse_segment_name(&name).filter(|_| is_file) {
             Some(first) => {
                 let file = File::open(folder.join(&name))?;

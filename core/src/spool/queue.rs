@@ -12,6 +12,7 @@ use super::cursor::{self, CURSOR, Cursor, Removed};
 use super::damage::Damage;
 use super::error::{Context as _, SpoolError};
 use super::format::{SEGMENT_HEADER, segment_header};
+use super::hold::Holding;
 use super::records::Records;
 use super::segment::{Segment, bound_last_ids};
 use crate::event::EntryId;
@@ -101,6 +102,7 @@ pub struct Spool {
     /// Receive time and number of the oldest unacknowledged record.
     pub(super) oldest: Option<(u64, u64)>,
     pub(super) unsynced: Unsynced,
+    pub(super) holding: Holding,
 }
 
 /// Files written that may not survive a power cut.
@@ -289,7 +291,7 @@ impl Spool {
     /// read again. It also marks drops and damage as reported: record those first.
     pub fn persist_cursor(&mut self) -> Result<(), SpoolError> {
         self.cursor.end = self.next_seq;
-        self.cursor.absent.forget_below(self.kept_from().min(self.cursor.acknowledged));
+        self.forget_numbers();
         self.replace(CURSOR, &self.cursor.encode())
     }
 

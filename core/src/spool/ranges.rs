@@ -6,10 +6,11 @@ const MAX_RANGES: usize = 4096;
 
 /// Disjoint, non-empty, non-adjacent ranges `from..to` in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<(u64, u64)>);
+pub struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    pub(super) fn insert(&mut self, from: u64, to: u64) {
+    /// Adds the numbers `from..to`.
+    pub fn insert(&mut self, from: u64, to: u64) {
         if from >= to {
             return;
         }
@@ -28,21 +29,29 @@ impl Ranges {
     }
 
     /// Returns how many numbers of `from..to` are in the set.
-    pub(super) fn covered(&self, from: u64, to: u64) -> u64 {
+    #[must_use]
+    pub fn covered(&self, from: u64, to: u64) -> u64 {
         let start = self.0.partition_point(|range| range.1 <= from);
         let within = self.0.iter().skip(start).take_while(|range| range.0 < to);
         within.map(|range| range.1.min(to).saturating_sub(range.0.max(from))).sum()
     }
 
+    /// Whether a number is in the set.
+    #[must_use]
+    pub fn contains(&self, number: u64) -> bool {
+        self.covered(number, number.saturating_add(1)) > 0
+    }
+
     /// Removes all numbers below `below`.
-    pub(super) fn forget_below(&mut self, below: u64) {
+    pub fn forget_below(&mut self, below: u64) {
         self.0.retain(|range| range.1 > below);
         if let Some(first) = self.0.first_mut() {
             first.0 = first.0.max(below);
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    /// Iterates over the ranges in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.0.iter().copied()
     }
 }

@@ -25,6 +25,7 @@ use super::damage::{Damage, DamageKind};
 use super::error::{Context as _, SpoolError, is_disk_full};
 use super::examine::{Examined, Finding, Remedy};
 use super::format::segment_header;
+use super::hold::Holding;
 use super::queue::{Limits, Spool, Unsynced};
 use super::ranges::Ranges;
 use super::segment::bound_last_ids;
@@ -96,6 +97,7 @@ impl Spool {
             last_channel: "".into(),
             oldest: None,
             unsynced: Unsynced::default(),
+            holding: Holding::default(),
         };
         if !examined.has_cursor {
             begin_cursor(folder, &Cursor { end: spool.next_seq, ..examined.cursor })?;

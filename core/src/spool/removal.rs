@@ -9,13 +9,13 @@
 //! then the caller has recorded the loss. Damage follows the same rule: it is reported on every opening until a
 //! cursor has been written.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cursor::{REMOVED, encode_removed, merge_removed};
+use super::dropped::Dropped;
 use super::error::{Context as _, SpoolError};
 use super::queue::{Limits, Spool};
 use super::ranges::Ranges;
@@ -35,23 +35,6 @@ pub struct Swept {
     pub bytes: u64,
 }
 
-/// Unacknowledged records dropped for lack of space.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// Events by channel.
-    pub events: BTreeMap<String, u64>,
-    /// Oldest receive time, in Unix microseconds; 0 if `events` is empty, since all of them were damaged.
-    pub from_us: u64,
-    /// Newest receive time, or 0.
-    pub to_us: u64,
-    /// Number of the first record.
-    pub first_seq: u64,
-    /// Number of the last record.
-    pub last_seq: u64,
-    /// Bytes freed.
-    pub bytes: u64,
-}
-
 impl Spool {
     /// Removes segments whose records have all been acknowledged for `keep`.
     pub fn sweep(&mut self, now: Instant, keep: Duration) -> Result<Swept, SpoolError> {
@@ -63,13 +46,14 @@ impl Spool {
         }
         let is_over = |segment: &Segment| {
             segment.acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= keep)
+                && !self.holding.holds(segment)
         };
         let sealed = self.segments.len() - usize::from(self.writing.is_some());
         let count = self.segments.iter().take(sealed).take_while(|segment| is_over(segment)).count();
         self.remove_first(count)
     }
 
-    /// Makes room for `needed` bytes by removing acknowledged segments, oldest first.
+    /// Makes room for `needed` bytes by removing acknowledged segments, oldest first, held ones included.
     pub(super) fn make_room(&mut self, needed: u64) -> Result<(), SpoolError> {
         let max_bytes = self.limits.max_bytes;
         let mut surplus = (self.bytes + Limits::room(needed)).saturating_sub(max_bytes);
@@ -117,11 +101,13 @@ impl Spool {
                 Ok(()) | Err(_) => {}
             }
             let segment = self.segments.front().ok_or(GONE)?;
+            let untaken = self.holding.untaken(segment, &self.folder);
             self.delete(segment)?;
             swept.segments += 1;
             swept.bytes += segment.bytes;
             self.bytes -= segment.bytes;
             self.segments.pop_front();
+            self.note_untaken(untaken);
             if written.is_err() {
                 written = self.note_removal();
             }

@@ -108,6 +108,11 @@ pub struct RecordView<'b> {
 }
 
 impl<'b> RecordView<'b> {
+    /// Wraps a stored record.
+    pub(super) fn stored(view: View<'b>) -> RecordView<'b> {
+        RecordView { view, payload: view.payload(), is_acknowledged: true }
+    }
+
     /// Returns the record number within the shard.
     #[must_use]
     pub fn seq(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use uw_websocket_core::spool::{SpoolError, look_at_lock};
 
 use super::plan::mebibytes;
 use super::report::{Finding, Report};
+use crate::archive_forecast::nearest;
 use crate::exit::Exit;
 use crate::exposed;
 use crate::logging::{self, LoggingError};
 use crate::settings::units::shown_size;
 
 /// Maximum wait for the disk: a disconnected network share never answers.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the checks and reports the findings. Returns whether a running service has the folder; `None` if unknown.
 pub(super) fn look(settings: &SpoolSettings, report: &mut Report<impl Write>) -> Option<bool> {
@@ -87,7 +88,7 @@ pub(super) fn look_at_logs(dir: &Path, report: &mut Report<impl Write>) {
     }
 }
 
-fn exposed_to_others(found: io::Result<Option<Exposure>>) -> Option<Finding> {
+pub(super) fn exposed_to_others(found: io::Result<Option<Exposure>>) -> Option<Finding> {
     const SUBJECT: &str = "modes";
     match found {
         Ok(None) => None,
@@ -108,14 +109,8 @@ fn unusable(subject: &str, text: String) -> Finding {
     Finding::failed(Exit::BadSettings, subject, text, advice)
 }
 
-/// Returns the folder, or its nearest existing ancestor.
-fn nearest(dir: &Path) -> PathBuf {
-    let is_there = |dir: &&Path| !dir.as_os_str().is_empty() && dir.exists();
-    dir.ancestors().find(is_there).map_or_else(|| PathBuf::from("."), Path::to_owned)
-}
-
 /// Writes a file and removes it: the only way to detect missing permissions, quotas and read-only mounts.
-fn try_to_write(dir: &Path) -> io::Result<()> {
+pub(super) fn try_to_write(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".uw-websocket-check-{}", std::process::id()));
     let created = private::options().write(true).create_new(true).open(&path);
     let written = created.and_then(|mut file| file.write_all(b"probe"));
@@ -159,6 +154,7 @@ fn bytes_in(dir: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
 
     use uw_websocket_actors::settings::{Fsync, WhenFull};
     use uw_websocket_core::spool::SpoolLock;

@@ -3,6 +3,7 @@
 //! Every section checks one aspect and continues after a problem, so that all of them are found in one run. Nothing is
 //! written permanently, no running service is disturbed, and every step has a time limit.
 
+mod archive;
 mod disk;
 mod feed;
 mod http;
@@ -74,6 +75,7 @@ async fn look<W: Write>(
         report.add(&state.room(&forecast));
     }
     let is_running = disk::look(&actors.spool, &mut report);
+    archive::look(actors, &mut report);
     if let Some(dir) = &settings.log.dir {
         disk::look_at_logs(dir, &mut report);
     }

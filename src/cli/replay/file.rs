@@ -11,7 +11,7 @@ use uw_websocket_core::event::Scope;
 use uw_websocket_simulator::{RecordedFrame, RecordedFrames};
 
 use super::once::Once;
-use super::wanted::Wanted;
+use crate::cli::wanted::Wanted;
 use crate::event_lines::{EventLine, NumberedLines};
 use crate::streams::name::StreamName;
 use crate::streams::selection::{Pattern, choose};
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn all_three_kinds_of_lines_are_read() {
+    fn all_kinds_of_lines_are_read() {
         let lines = [
             r#"["gex:SPY",{"response":{},"status":"ok"}]"#,
             r#"["gex:SPY",{"price":"1.20", "b":[]}]"#,
@@ -119,6 +119,8 @@ mod tests {
             r#"{"stream":"uw:ws:gaps","id":"18-1","channel":"gaps","symbol":null,"payload":{"family":"gex"}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"price","streams":[{"stream":"price:QQQ","id":"1-1"}],"payload":{"a":2}}"#,
             r#"{"shard":0,"of":2,"seq":1,"received_at":"1970-01-01T00:00:01.500007+00:00","channel":"flow-alerts","streams":[{"stream":"flow-alerts","id":"1-1"},{"stream":"flow-alerts:QQQ","id":"1-1"}],"payload":"{\n}"}"#,
+            r#"{"received_at":"1970-01-01T00:00:01.500007+00:00","topic":"price:IWM","id":"1500-0","payload":{"a":3}}"#,
+            r#"{"received_at":"1970-01-01T00:00:01.600007+00:00","topic":"news","id":"1600-0","payload":"{\n\"a\":1}"}"#,
         ];
         assert_eq!(
             frames(&lines),
@@ -128,6 +130,8 @@ mod tests {
                 frame("news", r#"{"headline":"h"}"#, Some(18)),
                 frame("price:QQQ", r#"{"a":2}"#, Some(1_500)),
                 frame("flow-alerts", "{\n}", Some(1_500)),
+                frame("price:IWM", r#"{"a":3}"#, Some(1_500)),
+                frame("news", "{\n\"a\":1}", Some(1_600)),
             ]
         );
     }

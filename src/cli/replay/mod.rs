@@ -1,14 +1,14 @@
 //! `uw-websocket replay`: serves recorded events again.
 
+mod archive;
 pub(super) mod file;
 mod once;
 mod progress;
 mod redis;
-pub(super) mod wanted;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,10 @@ use uw_websocket_core::settings::Secret;
 use self::file::Contents;
 use self::progress::Progress;
 use self::redis::{Source, Tell};
-use self::wanted::Wanted;
+use super::archive as archives;
 use super::moments::Moment;
-use super::{complain, until_signal};
+use super::wanted::Wanted;
+use super::{complain, symbol, until_signal};
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::streams::link::LinkError;
@@ -48,6 +49,7 @@ const MAX_SPEED: u32 = 1000;
     Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 65 if a line of the file is no event, 69 if Redis is not \
     reachable or goes away meanwhile. No API token is needed.\n\n\
     Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
+    Example: uw-websocket replay --archive --from 2025-05-16 --to 2025-05-17 --speed max\n\
     Example: uw-websocket tail news --no-follow --json > news.jsonl; uw-websocket replay --file news.jsonl --speed max"
 )]
 pub(super) struct ReplayArgs {
@@ -73,12 +75,16 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     channels: Vec<Pattern>,
     /// Only events of these symbols, comma-separated [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = |text: &str| Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string()))]
+    #[arg(long, value_delimiter = ',', value_parser = symbol)]
     symbols: Vec<Symbol>,
     /// Begin after this many joins [default: 2 s after the last join]
     #[arg(long, value_name = "JOINS")]
     wait_joins: Option<u64>,
-    /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json` or `spool export`, one per line
+    /// Send what is in an archive instead of a Redis [default folder: that of the settings]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with_all = ["redis", "file"])]
+    archive: Option<Option<PathBuf>>,
+    /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json`, `archive cat` or `spool export`, one
+    /// per line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
     /// The Redis to read from [default: that of the settings]
@@ -114,6 +120,12 @@ enum ReplayError {
     Redis(#[from] LinkError),
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
+    #[error("{0}")]
+    NoArchive(String),
+    #[error("the archive cannot be read: {0}")]
+    Archive(io::Error),
+    #[error("nothing is recorded of that in the archive")]
+    NotArchived,
     #[error("nothing is recorded of that: there is no such stream")]
     Nothing,
     #[error("no event is recorded of that in {streams} stream(s) from {from} to {to}")]
@@ -135,7 +147,7 @@ impl ReplayError {
 
 /// Serves until everything is sent, or a signal arrives.
 pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
-    let is_of_redis = args.file.is_none();
+    let is_of_redis = args.file.is_none() && args.archive.is_none();
     let Err(error) = replay(args, settings) else { return Exit::Clean };
     complain(&settings.redactor.redact(&error.to_string()));
     match error {
@@ -182,24 +194,41 @@ impl ReplayArgs {
             symbols: self.symbols.clone(),
             from_ms: self.from.unix_ms(now_ms),
             // a file is complete; a Redis may still be written to
-            to_ms: match (self.to, &self.file) {
+            to_ms: match (self.to, self.file.is_some() || self.archive.is_some()) {
                 (Some(to), _) => to.unix_ms(now_ms),
-                (None, Some(_)) => u64::MAX,
-                (None, None) => now_ms,
+                (None, true) => u64::MAX,
+                (None, false) => now_ms,
             },
         };
-        let (mut recording, last_ms) = match &self.file {
-            Some(path) => {
+        let (mut recording, last_ms) = match (&self.file, &self.archive) {
+            (None, Some(dir)) => self.recording_of_archive(dir.as_deref(), settings, wanted)?,
+            (Some(path), _) => {
                 let failed = |error| ReplayError::File(path.clone(), error);
                 let contents = Contents::survey(path, &wanted).map_err(failed)?;
                 let (path, last_ms) = (path.clone(), contents.last_ms);
                 let open = move || contents.open(&path, wanted.clone());
                 (Recording::new(open, self.speed.0, false), last_ms)
             }
-            None => self.recording_of_redis(settings, wanted)?,
+            (None, None) => self.recording_of_redis(settings, wanted)?,
         };
         recording.settle = if self.wait_joins.is_some() { Duration::ZERO } else { SETTLE };
         Ok((recording, last_ms))
+    }
+
+    fn recording_of_archive(
+        &self,
+        dir: Option<&Path>,
+        settings: &Settings,
+        wanted: Wanted,
+    ) -> Result<(Recording, Option<u64>), ReplayError> {
+        let of_settings = settings.actors.archive.as_ref().map(|archive| archive.dir.clone());
+        let dir = archives::folder(dir, of_settings).map_err(ReplayError::NoArchive)?;
+        let source = archive::Source { dir, wanted, tell: Arc::new(complain) };
+        if !source.has_event().map_err(ReplayError::Archive)? {
+            return Err(ReplayError::NotArchived);
+        }
+        let open = move || source.events();
+        Ok((Recording::new(open, self.speed.0, false), None))
     }
 
     fn recording_of_redis(

@@ -8,7 +8,7 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_core::event::{EntryId, Scope};
 
 use super::once::Once;
-use super::wanted::Wanted;
+use crate::cli::wanted::Wanted;
 use crate::event_lines::topic_of;
 use crate::streams::doubts::doubts;
 use crate::streams::link::{Content, Link, LinkError, Place};

@@ -40,6 +40,8 @@ const SKEW_MS: u64 = 60_000;
 pub(super) enum Stop {
     /// Redis is unavailable, or refuses.
     Redis(LinkError),
+    /// The archive cannot be read.
+    Archive(String),
     /// The pipe is closed, or the output cannot be written.
     Output(io::Error),
 }

@@ -1,5 +1,6 @@
 //! `uw-websocket tail`.
 
+mod archive;
 mod cells;
 mod follower;
 mod last;
@@ -7,6 +8,7 @@ mod line;
 mod printer;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use crate::streams::selection::Pattern;
     Exit code 69 if Redis is not reachable at the start.\n\n\
     Example: uw-websocket tail option_trades:SPY news\n\
     Example: uw-websocket tail 'gex*:SPY' --since 15m --no-follow\n\
+    Example: uw-websocket tail price:SPY --archive --since 2025-05-16T13:30:00Z -n 10\n\
     Example: uw-websocket tail news -n 5 --no-follow\n\
     Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
 )]
@@ -60,6 +63,10 @@ pub(super) struct TailArgs {
     /// Times in the local time zone instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
+    /// Print what is in an archive instead of a Redis, and end; -n ends after the first N [default folder: that of the
+    /// settings]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with = "redis")]
+    archive: Option<Option<PathBuf>>,
     /// The Redis to read from [default: that of the settings]
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
@@ -110,6 +117,10 @@ fn exit_of(ended: Result<(), Stop>, tell: &dyn Fn(&str)) -> Exit {
             tell(&format!("cannot write: {error}"));
             Exit::Failed
         }
+        Err(Stop::Archive(text)) => {
+            tell(&text);
+            Exit::Failed
+        }
         Err(Stop::Redis(error)) => {
             tell(&error.to_string());
             Exit::Unreachable
@@ -125,6 +136,9 @@ fn follow(
     tell: &dyn Fn(&str),
 ) -> Result<(), Stop> {
     let actors = &settings.actors;
+    if let Some(dir) = &args.archive {
+        return archive::print(args, dir.as_deref(), settings, stopped);
+    }
     let since = args.since.or(args.no_follow.then_some(Moment::Beginning));
     let wish = Wish {
         redis: actors.redis.clone(),

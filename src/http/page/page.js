@@ -4,6 +4,7 @@ import { byId, setAttribute, setText } from './dom.js';
 import { age, time } from './format.js';
 import { follow } from './link.js';
 import {
+  showArchive,
   showBooks,
   showChannels,
   showConnections,
@@ -30,6 +31,7 @@ function showStatus(status) {
   showChannels(status);
   showConnections(status);
   showWriters(status);
+  showArchive(status);
   showRedis(status);
   showGaps(status);
   showRest(status);

@@ -250,6 +250,23 @@ export function showWriters(status) {
   spool.update(status.writers);
 }
 
+// === the archive ===
+
+export function showArchive({ archive }) {
+  byId('archive-section').toggleAttribute('hidden', archive === null);
+  if (archive === null) return;
+  const { error, dates, days, bytes: size, room_bytes: room, room_days: left, skipped } = archive;
+  showFacts(byId('archive'), [
+    ['state', error ? { text: error, mark: 'bad' } : { text: 'written', mark: 'ok' }],
+    ['days', dates ? `${count(days)}, from ${dates[0]} to ${dates[1]}` : 'none yet'],
+    ['size', bytes(size)],
+    ['room', left === null ? bytes(room) : `${bytes(room)}, ${rate(left)} days`],
+    ['last write', archive.written_seconds === null ? 'none yet' : `${age(archive.written_seconds)} ago`],
+    ['waiting', count(archive.waiting_events)],
+    ['skipped', unwanted(skipped)],
+  ]);
+}
+
 // === Redis ===
 
 export function showRedis({ redis }) {

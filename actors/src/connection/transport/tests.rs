@@ -57,6 +57,7 @@ fn retry_after_is_seconds_or_a_date() {
 #[test]
 fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
     let connector = FeedConnector::new(&FeedSettings {
+        proxy: None,
         url: "ws://feed.example/socket".parse().unwrap(),
         token: Secret::new("hidden-token".into()),
         extra_root_pem: None,
@@ -85,4 +86,44 @@ fn the_token_is_redacted_as_it_is_and_as_a_url_has_it() {
         redact("GET /socket?token=a%2Fb failed for a/b", "a/b"),
         "GET /socket?token=*** failed for ***"
     );
+}
+
+/// A proxy, and the feed behind it, which refuses: the requests that both have seen, and what the attempt came to.
+async fn through_a_proxy() -> (String, String, HandshakeError) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut requests = Vec::new();
+        for answer in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 503 X\r\ncontent-length: 4\r\n\r\nbusy"] {
+            let mut request = vec![0; 4096];
+            let length = socket.read(&mut request).await.unwrap();
+            requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+        requests
+    });
+    let proxy = crate::connection::proxy::FeedProxy { host: "127.0.0.1".into(), port, credentials: None };
+    let settings = FeedSettings {
+        proxy: Some(proxy),
+        url: "ws://feed.invalid/socket".parse().unwrap(),
+        token: Secret::new("hidden".to_owned()),
+        extra_root_pem: None,
+        reconnect_first: Duration::from_secs(1),
+        reconnect_max: Duration::from_secs(1),
+        ping_interval: Duration::from_secs(1),
+        handshakes_per_minute: 1,
+    };
+    let error = FeedConnector::new(&settings).unwrap().connect().await.err().unwrap();
+    let [to_proxy, to_feed] = server.await.unwrap().try_into().unwrap();
+    (to_proxy, to_feed, error)
+}
+
+#[test]
+fn a_handshake_goes_through_the_tunnel_of_a_proxy_which_does_not_see_the_token() {
+    let (to_proxy, to_feed, error) = actix_rt::System::new().block_on(through_a_proxy());
+    assert!(to_proxy.starts_with("CONNECT feed.invalid:80 HTTP/1.1\r\n") && !to_proxy.contains("hidden"));
+    assert!(to_feed.starts_with("GET /socket?token=hidden HTTP/1.1\r\n"), "{to_feed}");
+    assert!(matches!(error, HandshakeError::Refused { status: 503, .. }), "{error}");
 }

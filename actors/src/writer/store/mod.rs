@@ -46,12 +46,11 @@ impl Store {
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
         let mut present = self.connection.take();
         let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
-        let connection = match present.filter(|_| is_usable) {
-            Some(present) => present,
-            None => {
-                self.generation += 1;
-                RedisConnection::open(&self.address, &self.beat).await?
-            }
+        let connection = if let Some(present) = present.filter(|_| is_usable) {
+            present
+        } else {
+            self.generation += 1;
+            RedisConnection::open(&self.address, &self.beat).await?
         };
         Ok(self.connection.insert(connection))
     }

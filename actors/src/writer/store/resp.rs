@@ -201,6 +201,7 @@ pub fn parse(buffer: &[u8], bound: Bound) -> Result<Option<(Reply<'_>, usize)>, 
     let mut rest = buffer;
     let mut items = 0;
     match parse_one(&mut rest, 0, &mut items, bound)? {
+        Some(_) if buffer.len() - rest.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
         Some(reply) => Ok(Some((reply, buffer.len() - rest.len()))),
         None if buffer.len() > bound.bytes => Err(BadReply::TooLarge(bound)),
         None => Ok(None),
@@ -351,6 +352,12 @@ mod tests {
             assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
         }
         assert_eq!(parse(nested.as_bytes(), BOUND), Ok(None), "{nested}");
+        // also when it is complete at once
+        let complete = format!("+{}\r\n", "x".repeat(BOUND.bytes));
+        let parts = format!("*2\r\n{0}{0}", format!("$40\r\n{}\r\n", "x".repeat(40)));
+        for large in [&complete, &parts] {
+            assert_eq!(parse(large.as_bytes(), BOUND), Err(BadReply::TooLarge(BOUND)), "{large}");
+        }
         assert!(parse(b"$64\r\n", BOUND).is_ok_and(|reply| reply.is_none()));
     }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod holding;
 mod model;
 mod operations;
 mod speed;

@@ -11,13 +11,13 @@ use crate::streams::selection::Pattern;
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Wanted {
     /// Channels; empty means all.
-    pub(super) channels: Vec<Pattern>,
+    pub(in crate::cli) channels: Vec<Pattern>,
     /// Symbols; empty means all.
-    pub(super) symbols: Vec<Symbol>,
+    pub(in crate::cli) symbols: Vec<Symbol>,
     /// The beginning (inclusive), in Unix milliseconds.
-    pub(super) from_ms: u64,
+    pub(in crate::cli) from_ms: u64,
     /// The end (exclusive), in Unix milliseconds.
-    pub(super) to_ms: u64,
+    pub(in crate::cli) to_ms: u64,
 }
 
 impl Default for Wanted {
@@ -28,14 +28,14 @@ impl Default for Wanted {
 
 impl Wanted {
     /// Returns whether an event is selected, by its stream and payload. An event of unknown time matches any.
-    pub(super) fn has(&self, name: &StreamName, payload: &[u8], received_ms: Option<u64>) -> bool {
+    pub(in crate::cli) fn has(&self, name: &StreamName, payload: &[u8], received_ms: Option<u64>) -> bool {
         received_ms.is_none_or(|ms| (self.from_ms..self.to_ms).contains(&ms))
             && (self.channels.is_empty() || self.channels.iter().any(|pattern| pattern.is_about(name)))
             && self.has_symbol(name, payload)
     }
 
     /// Returns whether an event has a selected symbol: the stream's own, else those named in the payload.
-    pub(super) fn has_symbol(&self, name: &StreamName, payload: &[u8]) -> bool {
+    pub(in crate::cli) fn has_symbol(&self, name: &StreamName, payload: &[u8]) -> bool {
         if self.symbols.is_empty() {
             return true;
         }

@@ -1,0 +1,121 @@
+//! What is in an archive, also while a service writes it: nothing is locked or changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::Checkpoint;
+use super::path::FilePath;
+use crate::calendar::iso_date;
+use crate::sealed::Loaded;
+
+/// A file of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveFile {
+    /// Its place below the archive's folder.
+    pub path: FilePath,
+    /// Its size; of one that is being written, up to the last commit.
+    pub bytes: u64,
+}
+
+/// The files of an archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    folder: PathBuf,
+    /// In the order of date, channel and hour.
+    pub files: Vec<ArchiveFile>,
+}
+
+impl Days {
+    /// Lists the files. Folders and files of other names are ignored, and so is what vanishes meanwhile.
+    pub fn read(folder: &Path) -> io::Result<Days> {
+        let known = match Checkpoint::load(folder) {
+            Loaded::Whole(checkpoint) => checkpoint.files,
+            Loaded::Missing | Loaded::Bad(_) => BTreeMap::new(),
+        };
+        let mut files = Vec::new();
+        for day in names(folder)? {
+            for channel in names(&folder.join(&day)).or_else(absent)? {
+                let below = Path::new(&day).join(channel);
+                for name in names(&folder.join(&below)).or_else(absent)? {
+                    let below = below.join(name);
+                    let Some(path) = FilePath::parse(&below) else { continue };
+                    let Ok(metadata) = fs::symlink_metadata(folder.join(&below)) else { continue };
+                    if metadata.is_file() {
+                        let bytes =
+                            known.get(&path).map_or(metadata.len(), |known| metadata.len().min(*known));
+                        files.push(ArchiveFile { path, bytes });
+                    }
+                }
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Days { folder: folder.to_owned(), files })
+    }
+
+    /// Returns the place of a file.
+    #[must_use]
+    pub fn place(&self, file: &ArchiveFile) -> PathBuf {
+        self.folder.join(file.path.to_string())
+    }
+
+    /// Returns the size of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Returns the dates, oldest first.
+    #[must_use]
+    pub fn dates(&self) -> Vec<i32> {
+        let dates: BTreeSet<i32> = self.files.iter().map(|file| file.path.date).collect();
+        dates.into_iter().collect()
+    }
+
+    /// Returns the size of a day.
+    #[must_use]
+    pub fn bytes_of(&self, date: i32) -> u64 {
+        self.files.iter().filter(|file| file.path.date == date).map(|file| file.bytes).sum()
+    }
+
+    /// Returns the days to remove, oldest first: those before `first_kept`, and the oldest that exceed `max_bytes`. The
+    /// newest day is always kept.
+    #[must_use]
+    pub fn surplus(&self, first_kept: Option<i32>, max_bytes: Option<u64>) -> Vec<Surplus> {
+        let (dates, mut bytes) = (self.dates(), self.bytes());
+        let mut surplus = Vec::new();
+        for date in dates.iter().take(dates.len().saturating_sub(1)) {
+            let is_old = first_kept.is_some_and(|first| *date < first);
+            if !is_old && max_bytes.is_none_or(|max| bytes <= max) {
+                break;
+            }
+            let of_day = self.bytes_of(*date);
+            bytes -= of_day;
+            surplus.push(Surplus { day: iso_date(*date), bytes: of_day, is_old });
+        }
+        surplus
+    }
+}
+
+/// A day to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surplus {
+    /// The date.
+    pub day: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether its time is over; otherwise its room is needed.
+    pub is_old: bool,
+}
+
+fn absent(error: io::Error) -> io::Result<Vec<std::ffi::OsString>> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        _ => Err(error),
+    }
+}
+
+fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}

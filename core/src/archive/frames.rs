@@ -1,0 +1,118 @@
+//! Lines by file, until they are written together.
+
+use std::collections::BTreeMap;
+
+use super::line::Line;
+use super::path::{FilePath, HourClock};
+
+/// Bytes of lines that are written together at the latest: some ten thousand events, and as much memory.
+pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
+
+/// The lines of the next frames, by file.
+#[derive(Debug, Default)]
+pub struct Frames {
+    lines: BTreeMap<FilePath, Vec<u8>>,
+    clock: HourClock,
+    bytes: usize,
+    events: u64,
+}
+
+impl Frames {
+    /// Adds an event to the file of its hour.
+    pub fn push(&mut self, line: &Line<'_>) {
+        let (date, hour) = self.clock.place(line.received_us);
+        let (channel, before) = (line.channel(), self.bytes);
+        let is_of_file = |path: &FilePath| (path.date, &*path.channel, path.hour) == (date, channel, hour);
+        // a handful of files are open at a time
+        let open = self.lines.iter_mut().find(|(path, _)| is_of_file(path)).map(|(_, lines)| lines);
+        let lines = match open {
+            Some(lines) => lines,
+            None => self.lines.entry(FilePath { date, channel: channel.into(), hour }).or_default(),
+        };
+        let start = lines.len();
+        line.write(lines);
+        self.bytes = before + (lines.len() - start);
+        self.events += 1;
+    }
+
+    /// Returns the bytes of all lines.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the number of events.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// Whether they are to be written now.
+    #[must_use]
+    pub fn are_full(&self) -> bool {
+        self.bytes >= FRAME_BYTES
+    }
+
+    /// Iterates over the lines of each file.
+    pub fn iter(&self) -> impl Iterator<Item = (&FilePath, &[u8])> {
+        self.lines.iter().map(|(path, lines)| (path, lines.as_slice()))
+    }
+
+    /// Forgets all lines.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        (self.bytes, self.events) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EntryId;
+
+    fn push(frames: &mut Frames, topic: &str, received_us: u64) {
+        let payload = br#"{"a":1}"#.as_slice().into();
+        frames.push(&Line { received_us, topic: topic.into(), id: EntryId::default(), payload });
+    }
+
+    #[test]
+    fn lines_are_grouped_by_day_channel_and_hour_in_their_order() {
+        const HOUR: u64 = 3_600_000_000;
+        let (mut frames, noon) = (Frames::default(), 1_767_373_200_000_000);
+        for (topic, at) in
+            [("price:SPY", noon), ("news", noon), ("price:QQQ", noon + 1), ("price:SPY", noon + HOUR)]
+        {
+            push(&mut frames, topic, at);
+        }
+        let shown: Vec<_> = frames.iter().map(|(path, lines)| (path.to_string(), lines.len())).collect();
+        let line = frames.bytes() / 4;
+        let names: Vec<&str> = shown.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "2026-01-02/news/12.jsonl.zst",
+                "2026-01-02/price/12.jsonl.zst",
+                "2026-01-02/price/13.jsonl.zst"
+            ]
+        );
+        assert!(shown[1].1 > line && frames.events() == 4);
+        assert_eq!(shown.iter().map(|(_, bytes)| bytes).sum::<usize>(), frames.bytes());
+        frames.clear();
+        assert!(frames.is_empty() && frames.bytes() == 0 && frames.iter().next().is_none());
+    }
+
+    #[test]
+    fn frames_are_full_at_their_bound() {
+        let mut frames = Frames::default();
+        while !frames.are_full() {
+            push(&mut frames, "price:SPY", 0);
+        }
+        assert!(frames.bytes() < FRAME_BYTES + 200);
+    }
+}

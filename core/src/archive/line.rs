@@ -1,0 +1,172 @@
+//! The line of an event, in the archive and in `spool export`.
+//!
+//! ```text
+//! {"received_at":"2026-01-02T14:30:00.000006+00:00","topic":"price:SPY","id":"1767364200000-0","payload":{…}}
+//! ```
+//!
+//! The payload comes last and stands byte for byte as it was received. One with raw line breaks, or one that is not an
+//! object, stands as a JSON string instead.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::event::EntryId;
+use crate::spool::RecordView;
+use crate::time::{iso_utc, parse_iso};
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'l> {
+    /// Time at which its frame was read, in Unix microseconds.
+    pub received_us: u64,
+    /// Its first stream without the prefix: `<channel>` or `<channel>:<SYMBOL>`.
+    pub topic: Cow<'l, str>,
+    /// The ID of its entry in that stream.
+    pub id: EntryId,
+    /// The payload as received.
+    pub payload: Cow<'l, [u8]>,
+}
+
+/// A line before its payload is decoded.
+#[derive(Deserialize)]
+struct Raw<'l> {
+    received_at: &'l str,
+    #[serde(borrow)]
+    topic: Cow<'l, str>,
+    id: &'l str,
+    #[serde(borrow)]
+    payload: &'l RawValue,
+}
+
+impl<'l> Line<'l> {
+    /// Creates the line of a record: that of its first stream, which is the full stream if there is one.
+    #[must_use]
+    pub fn of(record: &RecordView<'l>) -> Line<'l> {
+        let first = record.streams().next();
+        let first = first.map(|(stream, id)| (stream.to_string().into(), id));
+        let (topic, id) = first.unwrap_or_else(|| (record.channel().into(), EntryId::default()));
+        Line { received_us: record.received_us(), topic, id, payload: record.payload().into() }
+    }
+}
+
+impl Line<'_> {
+    /// Appends the line with its line break.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let head = (iso_utc(self.received_us), &self.topic, self.id);
+        out.extend_from_slice(
+            format!(r#"{{"received_at":"{}","topic":"{}","id":"{}","payload":"#, head.0, head.1, head.2)
+                .as_bytes(),
+        );
+        if is_plain(&self.payload) {
+            out.extend_from_slice(&self.payload);
+        } else {
+            let text = String::from_utf8_lossy(&self.payload);
+            out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Parses a line; `None` if it is none of ours.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+        let Raw { received_at, topic, id, payload } = serde_json::from_slice(line).ok()?;
+        let payload = match payload.get() {
+            text if text.starts_with('"') => {
+                Cow::Owned(serde_json::from_str::<String>(text).ok()?.into_bytes())
+            }
+            object => Cow::Borrowed(object.as_bytes()),
+        };
+        Some(Line { received_us: parse_iso(received_at)?, topic, id: id.parse().ok()?, payload })
+    }
+
+    /// Copies what it borrows.
+    #[must_use]
+    pub fn into_owned(self) -> Line<'static> {
+        let Line { received_us, topic, id, payload } = self;
+        let (topic, payload) = (topic.into_owned().into(), payload.into_owned().into());
+        Line { received_us, topic, id, payload }
+    }
+
+    /// Returns the channel of the topic.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.topic.split_once(':').map_or(&*self.topic, |(channel, _)| channel)
+    }
+}
+
+/// Whether a payload can be a member of a line as it is. Payloads are JSON, which the feed's decoder has checked.
+fn is_plain(payload: &[u8]) -> bool {
+    payload.starts_with(b"{") && payload.ends_with(b"}") && memchr2(b'\n', b'\r', payload).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(payload: &str) -> Line<'_> {
+        Line {
+            received_us: 1_767_364_200_000_006,
+            topic: "price:SPY".into(),
+            id: EntryId { ms: 1_767_364_200_000, seq: 7 },
+            payload: payload.as_bytes().into(),
+        }
+    }
+
+    fn written(line: &Line<'_>) -> String {
+        let mut out = Vec::new();
+        line.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_payload_is_the_last_member_byte_for_byte() {
+        assert_eq!(
+            written(&line(r#"{"close" : 1.50,"x":"\u00e9é"}"#)),
+            "{\"received_at\":\"2026-01-02T14:30:00.000006+00:00\",\"topic\":\"price:SPY\",\"id\":\"1767364200000-7\",\
+             \"payload\":{\"close\" : 1.50,\"x\":\"\\u00e9é\"}}\n"
+        );
+    }
+
+    #[test]
+    fn a_payload_with_line_breaks_is_a_string() {
+        let text = written(&line("{\r\n\"a\":1}"));
+        assert!(text.ends_with("\"payload\":\"{\\r\\n\\\"a\\\":1}\"}\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_line_is_none() {
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            r#"["price:SPY",{"a":1}]"#,
+            r#"{"received_at":"today","topic":"a","id":"1-1","payload":{}}"#,
+        ] {
+            assert_eq!(Line::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            value in "[ -~\n\ré東]{0,40}",
+            blanks in "[ \t\n\r]{0,3}",
+            received_us in 0_u64..4_000_000_000_000_000,
+            (ms, seq) in (0_u64.., 0_u64..),
+            is_object: bool,
+        ) {
+            let value = serde_json::Value::from(value).to_string();
+            let payload = if is_object { format!("{{{blanks}\"a\":{value}}}") } else { value };
+            let before = Line { received_us, id: EntryId { ms, seq }, ..line(&payload) };
+            let text = written(&before);
+            prop_assert_eq!(text.matches('\n').count(), 1);
+            prop_assert_eq!(Line::parse(text.as_bytes()), Some(before));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Writes the archive: frames to the ends of their files, then the checkpoint.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+use super::checkpoint::{CHECKPOINT, Checkpoint, Position};
+use super::files;
+use super::frames::Frames;
+use super::path::FilePath;
+use crate::private;
+use crate::sealed::Loaded;
+
+/// File name of the lock.
+const LOCK: &str = "lock";
+/// The fastest level: of the others, 3 takes twice the time for a tenth less.
+const LEVEL: i32 = 1;
+
+/// The archive cannot be opened or written.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// Another process writes there.
+    #[error("the archive {} is in use by another process", .0.display())]
+    Held(PathBuf),
+    /// The folder is another one than before, as without its disk.
+    #[error("the archive {} has vanished: it is not the folder that it was", .0.display())]
+    Vanished(PathBuf),
+    /// An I/O error.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// The failed operation, a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+    let path = path.to_owned();
+    move |source| ArchiveError::Io { action, path, source }
+}
+
+/// A file or checkpoint that was not as the last process left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The file.
+    pub file: String,
+    /// What was found, and done.
+    pub detail: String,
+    /// Whether something is lost or may be there twice; otherwise a write was interrupted, which is repeated.
+    pub is_damage: bool,
+}
+
+/// The open archive, written by one thread of one process.
+///
+/// # Guarantees
+///
+/// - After [`Store::commit`] has returned, the lines are on disk and survive a power cut, and so do the positions.
+/// - Whenever the process ends, the next [`Store::open`] restores lengths and positions of the last commit: what was
+///   written after it is cut off, and the caller archives it again.
+/// - A failed commit changes nothing, and may be repeated.
+pub struct Store {
+    folder: PathBuf,
+    root: File,
+    _lock: File,
+    checkpoint: Checkpoint,
+    /// Whether the checkpoint survives a power cut.
+    is_synced: bool,
+    compressor: Compressor<'static>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the archive in a folder, created if missing. `is_known` states that this process had it open before: then
+    /// a folder without a checkpoint is not that archive. Also returns what was not as the last process left it.
+    pub fn open(folder: &Path, is_known: bool) -> Result<(Store, Vec<Trimmed>), ArchiveError> {
+        if !is_known {
+            private::create_folder(folder).map_err(failed("create", folder))?;
+        }
+        let root = File::open(folder).map_err(failed("open", folder))?;
+        let path = folder.join(CHECKPOINT);
+        if is_known && !path.exists() {
+            return Err(ArchiveError::Vanished(folder.to_owned()));
+        }
+        let lock = locked(folder)?;
+        let mut found = Vec::new();
+        let checkpoint = match Checkpoint::load(folder) {
+            Loaded::Whole(checkpoint) => checkpoint,
+            Loaded::Missing => Checkpoint::default(),
+            Loaded::Bad(reason) => {
+                let detail = format!("{reason}; the last events may be archived twice");
+                found.push(Trimmed { file: CHECKPOINT.to_owned(), detail, is_damage: true });
+                Checkpoint::default()
+            }
+        };
+        let compressor = compressor().map_err(failed("compress for", folder))?;
+        let folder = folder.to_owned();
+        let mut store = Store { folder, root, _lock: lock, checkpoint, is_synced: true, compressor };
+        for (path, length) in store.checkpoint.files.clone() {
+            found.extend(store.restore(&path, length)?);
+        }
+        // a folder without a checkpoint is recognised as vanished later
+        store.write_checkpoint(store.checkpoint.clone())?;
+        Ok((store, found))
+    }
+
+    /// Cuts a file to its known length.
+    fn restore(&mut self, path: &FilePath, length: u64) -> Result<Option<Trimmed>, ArchiveError> {
+        let place = self.place(path);
+        let actual = match fs::metadata(&place) {
+            // its day was removed, or it had not been created yet
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.checkpoint.files.remove(path);
+                return Ok(None);
+            }
+            metadata => metadata.map_err(failed("look at", &place))?.len(),
+        };
+        let found = |detail, is_damage| Some(Trimmed { file: path.to_string(), detail, is_damage });
+        if actual < length {
+            self.checkpoint.files.insert(path.clone(), actual);
+            let detail = format!("{} bytes are missing at its end", length - actual);
+            return Ok(found(detail, true));
+        }
+        if actual == length {
+            return Ok(None);
+        }
+        let file = files::open(&place).map_err(failed("open", &place))?;
+        files::cut(&file, length).and_then(|()| files::sync(&file)).map_err(failed("cut", &place))?;
+        Ok(found(format!("{} bytes of an interrupted write cut off", actual - length), false))
+    }
+
+    /// Returns how far each queue is archived.
+    #[must_use]
+    pub fn positions(&self) -> &[Position] {
+        &self.checkpoint.positions
+    }
+
+    /// Whether the folder is still the one that was opened.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        fs::metadata(&self.folder).ok().map(place) == self.root.metadata().ok().map(place)
+    }
+
+    /// Writes the frames and the positions that follow them; returns the bytes that the files have grown by. A day in
+    /// which it creates a file that was removed meanwhile is begun again.
+    pub fn commit(&mut self, frames: &Frames, positions: &[Position]) -> Result<u64, ArchiveError> {
+        if !self.is_there() {
+            return Err(ArchiveError::Vanished(self.folder.clone()));
+        }
+        if !self.is_synced {
+            files::sync(&self.root).map_err(failed("sync", &self.folder))?;
+            self.is_synced = true;
+        }
+        let mut before = self.checkpoint.clone();
+        for (path, _) in frames.iter() {
+            let place = self.place(path);
+            let actual = match fs::metadata(&place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                metadata => metadata.map_err(failed("look at", &place))?.len(),
+            };
+            let known = before.files.get(path).copied().unwrap_or(actual);
+            before.files.insert(path.clone(), known.min(actual));
+        }
+        if before.files != self.checkpoint.files {
+            before.bound(|path| frames.iter().any(|(written, _)| written == path));
+            self.write_checkpoint(before)?;
+        }
+        let written = self.append(frames);
+        let mut after = match written {
+            Ok(after) => after,
+            Err(error) => {
+                // makes room on a full disk at once; the next commit or opening does it otherwise
+                for (path, _) in frames.iter() {
+                    if let (Ok(file), Some(length)) =
+                        (files::open(&self.place(path)), self.checkpoint.files.get(path))
+                    {
+                        files::cut(&file, *length).ok();
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let grown = after
+            .files
+            .iter()
+            .map(|(path, length)| length - self.checkpoint.files.get(path).unwrap_or(length));
+        let grown = grown.sum();
+        after.positions = positions.to_vec();
+        self.write_checkpoint(after)?;
+        Ok(grown)
+    }
+
+    /// Appends the frames to their files; returns the checkpoint with their new lengths.
+    fn append(&mut self, frames: &Frames) -> Result<Checkpoint, ArchiveError> {
+        let mut after = self.checkpoint.clone();
+        let mut folders = BTreeSet::new();
+        for (path, lines) in frames.iter() {
+            let place = self.place(path);
+            let known = self.checkpoint.files.get(path).copied().unwrap_or_default();
+            if known == 0 {
+                let (day, channel) = (self.folder.join(path.day()), place.parent().unwrap_or(&self.folder));
+                for folder in [&*day, channel] {
+                    files::create_folder(folder).map_err(failed("create", folder))?;
+                }
+                folders.extend([self.folder.clone(), day.clone(), channel.to_owned()]);
+            }
+            let frame = self.compressor.compress(lines).map_err(failed("compress for", &place))?;
+            let file = files::open(&place).map_err(failed("open", &place))?;
+            if file.metadata().map_err(failed("look at", &place))?.len() > known {
+                files::cut(&file, known).map_err(failed("cut", &place))?;
+            }
+            files::write_at(&file, &frame, known).map_err(failed("write", &place))?;
+            files::sync(&file).map_err(failed("sync", &place))?;
+            after.files.insert(path.clone(), known + frame.len() as u64);
+        }
+        for folder in folders {
+            let synced = File::open(&folder).and_then(|open| files::sync(&open));
+            synced.map_err(failed("sync", &folder))?;
+        }
+        Ok(after)
+    }
+
+    fn write_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), ArchiveError> {
+        let text = checkpoint.encode();
+        files::replace(&self.folder, CHECKPOINT, text.as_bytes())
+            .map_err(failed("write", &self.folder.join(CHECKPOINT)))?;
+        // whoever takes a commit for failed from here on would repeat what is done: the next one begins with the sync
+        self.checkpoint = checkpoint;
+        self.is_synced = files::sync(&self.root).is_ok();
+        Ok(())
+    }
+
+    /// Removes a day with all its files.
+    pub fn remove_day(&self, day: &str) -> Result<(), ArchiveError> {
+        let path = self.folder.join(day);
+        fs::remove_dir_all(&path).map_err(failed("remove", &path))
+    }
+
+    fn place(&self, path: &FilePath) -> PathBuf {
+        self.folder.join(path.to_string())
+    }
+}
+
+fn compressor() -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    // a reader detects damage by it
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(compressor)
+}
+
+/// Takes the lock of the folder. The system releases it when the process ends.
+fn locked(folder: &Path) -> Result<File, ArchiveError> {
+    let path = folder.join(LOCK);
+    let file =
+        private::options().read(true).write(true).create(true).open(&path).map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::Held(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
+}
