@@ -35,6 +35,7 @@ mod handle;
 mod held;
 pub mod inbox;
 mod kept;
+mod learning;
 pub mod losses;
 mod persistence;
 pub mod progress;
