@@ -13,7 +13,7 @@ use actix_rt::ArbiterHandle;
 use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
-use uw_websocket_actors::archive::{Archive, ArchiveParts};
+use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
@@ -25,7 +25,6 @@ use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::queue::archiving::Archiving;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError};
@@ -40,7 +39,7 @@ use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
 use uw_websocket_core::spool::SpoolLock;
 
-use crate::archive_forecast;
+use crate::archive_start;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::handover::Handover;
@@ -144,7 +143,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = start_archive(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
@@ -164,30 +163,6 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         observations,
         faults,
         log,
-    })
-}
-
-/// Starts the archive, if there is one.
-fn start_archive(
-    actors: &ActorSettings,
-    archivings: Vec<Arc<Archiving>>,
-    shards: &[Shard],
-    observations: &Arc<Observations>,
-    log: &Logger,
-) -> Result<Option<Archive>, Exit> {
-    let (Some(settings), Some(first)) = (actors.archive.clone(), shards.first()) else { return Ok(None) };
-    archive_forecast::announce(actors, log);
-    let queue = first.queue.clone();
-    let parts = ArchiveParts {
-        settings,
-        archivings,
-        note: Box::new(move |gaps| queue.note_losses(gaps)),
-        observations: Arc::clone(observations),
-        log: log.new(o!("component" => "archive")),
-    };
-    Archive::start(parts).map(Some).map_err(|error| {
-        crit!(log, "archive not started"; "error" => %error);
-        Exit::GaveUp
     })
 }
 
