@@ -11,6 +11,10 @@ BENCH_ARGS ?=
 # Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
+# The Redis of `make chaos`: single, or sentinel.
+REDIS ?=
+CHAOS_OF_single := chaos::long_run
+CHAOS_OF_sentinel := failover::run::long_run
 # Duration of `make fuzz` (10), a single target of it, and a kept input to repeat.
 MINUTES ?=
 TARGET ?=
@@ -56,10 +60,10 @@ stress: ## run `make test` RUNS=10 times beside three busy loops on two processo
 	cargo test --no-run $(CHECKED)
 	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
-chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats the run of that seed
+chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel: failovers
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
-	  --ignored --exact --nocapture chaos::long_run
+	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))
 
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc

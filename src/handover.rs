@@ -16,7 +16,7 @@ use uw_websocket_actors::log_throttle::LogThrottle;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 
 /// The hand-over between this instance and others.
 #[derive(Clone)]

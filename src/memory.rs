@@ -1,8 +1,8 @@
 //! The forecast of Redis memory logged at startup.
 
-use deadpool_redis::Pool;
 use slog::{Logger, info, warn};
 use uw_websocket_actors::forecast::{Forecast, Measured, measure};
+use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::ActorSettings;
 
 /// The remedy if the settings may require more memory than Redis has.
@@ -10,7 +10,11 @@ pub(crate) const ADVICE: &str = "raise maxmemory, or lower REDIS_STREAM_MAXLEN o
 
 /// Logs the memory that the settings may require, per channel and in total. `redis` is `None` if Redis is unreachable:
 /// the usual sizes then apply. Returns the total in bytes, if bounded.
-pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log: &Logger) -> Option<u64> {
+pub(crate) async fn announce(
+    settings: &ActorSettings,
+    redis: Option<&RedisPool>,
+    log: &Logger,
+) -> Option<u64> {
     let measured = match redis {
         Some(pool) => measured(settings, pool).await.unwrap_or_else(|error| {
             warn!(log, "redis not measured"; "error" => error);
@@ -36,7 +40,7 @@ pub(crate) async fn announce(settings: &ActorSettings, redis: Option<&Pool>, log
 }
 
 /// Queries Redis for its limit and for the size of existing entries.
-pub(crate) async fn measured(settings: &ActorSettings, pool: &Pool) -> Result<Measured, String> {
+pub(crate) async fn measured(settings: &ActorSettings, pool: &RedisPool) -> Result<Measured, String> {
     let mut connection = pool.get().await.map_err(|error| error.to_string())?;
     let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
     measured.map_err(|error| error.to_string())

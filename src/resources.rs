@@ -1,11 +1,11 @@
 //! The resources derived from the settings: the planned sockets and the addresses of Redis. Nothing is connected yet.
 
-use deadpool_redis::Pool;
 use thiserror::Error;
-use uw_websocket_actors::redis_pool;
+use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::tls::{self, TlsError};
-use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_actors::writer::store::address::Address;
+use uw_websocket_actors::writer::store::link::AddressError;
 use uw_websocket_core::plan::{self, ConnectionPlan, PlanError};
 
 /// The sockets and the two kinds of Redis connection.
@@ -15,7 +15,7 @@ pub(crate) struct Resources {
     /// Redis for the writers.
     pub(crate) address: Address,
     /// Redis for everything else.
-    pub(crate) pool: Pool,
+    pub(crate) pool: RedisPool,
 }
 
 /// Unusable settings.
@@ -37,7 +37,7 @@ impl Resources {
     pub(crate) fn of(settings: &ActorSettings) -> Result<Resources, WaysError> {
         let plans = plan::plan(&settings.plan)?;
         let address = Address::new(&settings.redis)?;
-        let pool = redis_pool::pool(&settings.redis)?;
+        let pool = RedisPool::new(&address, &settings.redis)?;
         tls::client_config(settings.feed.extra_root_pem.as_deref())?;
         Ok(Resources { plans, address, pool })
     }

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
-use deadpool_redis::Pool;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
@@ -24,14 +23,15 @@ use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
-use uw_websocket_actors::redis_pool::{self, CheckError};
+use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
 use uw_websocket_core::plan::ConnectionPlan;
@@ -57,6 +57,8 @@ use crate::version::VERSION;
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
+/// File of the highest epoch of Sentinels, in the folder of the disk queue.
+const SENTINEL_EPOCH: &str = "sentinel";
 
 /// Runs until a signal arrives or the service gives up. `lost_records` counts lost log records.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -80,7 +82,7 @@ pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exi
 struct Service {
     plans: Vec<ConnectionPlan>,
     address: Address,
-    pool: Pool,
+    pool: RedisPool,
     /// Shared by all terms.
     shards: Vec<Shard>,
     /// The instance that used the disk queues before, and has ended.
@@ -144,6 +146,11 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
     let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
+    if lock.is_some()
+        && let Err(error) = address.remember(actors.spool.dir.join(SENTINEL_EPOCH))
+    {
+        warn!(log, "epoch of sentinels not read"; "error" => %error);
+    }
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
@@ -171,7 +178,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
 async fn check_redis(
     settings: &Settings,
     address: &Address,
-    pool: &Pool,
+    pool: &RedisPool,
     log: &Logger,
 ) -> Result<Option<u64>, Exit> {
     let reachable = match redis_pool::check(address, &settings.actors.keys.prefix, pool).await {
@@ -217,6 +224,9 @@ impl Service {
             Ok(http) => http,
             Err(exit) => return exit,
         };
+        let log = self.log.new(o!("component" => "master_watch"));
+        // it ends with the process
+        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,
@@ -281,7 +291,7 @@ impl Service {
             Exit::BadSettings
         };
         // a pool of its own: the lease must not queue for a connection
-        let pool = redis_pool::pool(&actors.redis).map_err(|error| refuse(&error))?;
+        let pool = RedisPool::new(&self.address, &actors.redis).map_err(|error| refuse(&error))?;
         let log = self.log.new(o!("component" => "lease"));
         let observations = Arc::clone(&self.observations);
         let predecessor = self.predecessor.as_deref();

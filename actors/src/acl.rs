@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use crate::glob;
 use crate::supervisor::Heartbeat;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::StoreFault;
-use crate::writer::store::link::{Address, Link};
+use crate::writer::store::link::Link;
 use crate::writer::store::resp::{Commands, Reply};
 
 /// The keys of a command.
@@ -49,6 +50,10 @@ const fn optional(command: &'static str, area: Area, example: &'static str, purp
 const MULTI: Right = right("multi", Area::None, "", "a batch is stored as a whole or not at all");
 /// Verified outside a transaction, where it has no effect.
 const EXEC: Right = right("exec", Area::None, "", MULTI.purpose);
+
+/// Needed under Sentinel.
+const INFO: Right =
+    right("info", Area::None, "server", "to know under Sentinel whether a server is the master");
 
 /// Every other command of the service, by purpose. A command used in both areas occurs twice.
 const RIGHTS: &[Right] = &[
@@ -154,13 +159,19 @@ pub fn count() -> usize {
 
 /// Verifies every permission without using any.
 pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
-    let mut link = address.connect(&Heartbeat::default()).await?;
+    // whatever is lacking, the server is asked
+    let mut link = address.connect_to_any_role(&Heartbeat::default()).await?;
     let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
     let multi = ask(&mut link, &[&MULTI], prefix).await?;
     if multi.is_empty() {
         lacking.extend(ask(&mut link, &RIGHTS.iter().collect::<Vec<_>>(), prefix).await?);
     }
     lacking.extend(multi);
+    if address.sentinels().is_some() {
+        for lack in lacking.iter_mut().filter(|lack| lack.right.command == INFO.command) {
+            lack.right = &INFO;
+        }
+    }
     Ok(lacking)
 }
 

@@ -42,6 +42,8 @@ labelled! {
         Acknowledged = "acknowledged",
         /// The outcome of an unanswered transaction is looked up.
         Reconciling = "reconciling",
+        /// A new connection is checked for what Redis has lost.
+        Restoring = "restoring",
         /// The latest snapshots are written to their hashes.
         SnapshotFlush = "snapshot_flush",
     }
@@ -58,6 +60,8 @@ pub enum FaultKind {
     Freeze,
     /// Its loop blocks its thread forever.
     Block,
+    /// The step that follows is left out, to show what it is for; possible when restoring.
+    Omit,
 }
 
 impl FaultKind {
@@ -73,7 +77,9 @@ impl FaultKind {
     async fn strike_loop(self, point: FaultPoint) {
         match self {
             FaultKind::Freeze => pending().await,
-            FaultKind::Panic | FaultKind::End | FaultKind::Block => self.strike_thread(point),
+            FaultKind::Panic | FaultKind::End | FaultKind::Block | FaultKind::Omit => {
+                self.strike_thread(point);
+            }
         }
     }
 
@@ -82,7 +88,7 @@ impl FaultKind {
         match self {
             #[allow(clippy::panic, reason = "the fault that was asked for")]
             FaultKind::Panic => panic!("a panic that the fault plan asked for, at {point}"),
-            FaultKind::End => {}
+            FaultKind::End | FaultKind::Omit => {}
             FaultKind::Freeze | FaultKind::Block => loop {
                 std::thread::park();
             },
@@ -94,7 +100,9 @@ impl FaultKind {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidFault {
     /// A fault does not follow the syntax documented at [`FaultPlan::parse`].
-    #[error("`{0}` is not a fault: CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]")]
+    #[error(
+        "`{0}` is not a fault: CHILD:panic|end|freeze|block|omit[:at=POINT][:after=N][:times=N][:on=TEXT]"
+    )]
     Syntax(String),
     /// The service was built without the feature `fault-injection`.
     #[error("this build cannot inject faults")]
@@ -130,7 +138,7 @@ mod plan {
     }
 
     impl FaultPlan {
-        /// Parses `CHILD:panic|end|freeze|block[:at=POINT][:after=N][:times=N][:on=TEXT]`, several separated by `;`.
+        /// Parses `CHILD:panic|end|freeze|block|omit[:at=POINT][:after=N][:times=N][:on=TEXT]`, several separated by `;`.
         ///
         /// The fault strikes at the point with the label `at` (default `step`), after that many passes in each life of
         /// the child (default 0), and `times` times across all its lives (default 1). `end` is possible at a step only.
@@ -167,6 +175,7 @@ mod plan {
                 "end" => FaultKind::End,
                 "freeze" => FaultKind::Freeze,
                 "block" => FaultKind::Block,
+                "omit" => FaultKind::Omit,
                 _ => return None,
             };
             let (mut at, mut after, mut times, mut on) = (None, None, 1, None);
@@ -183,6 +192,7 @@ mod plan {
                 (Some(text), FaultKind::Panic, None) if after.is_none() => Trigger::Payload(text),
                 (Some(_), ..) => return None,
                 (None, FaultKind::End, Some(point)) if point != FaultPoint::Step => return None,
+                (None, FaultKind::Omit, point) if point != Some(FaultPoint::Restoring) => return None,
                 (None, _, at) => Trigger::Point(at.unwrap_or(FaultPoint::Step), after.unwrap_or(0)),
             };
             Some(Fault { child, kind, trigger, left: Arc::new(AtomicU64::new(times)) })

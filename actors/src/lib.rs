@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod connection;
+pub mod master_watch;
 pub mod messages;
 pub mod queue;
 pub mod settings;

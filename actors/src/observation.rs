@@ -44,7 +44,7 @@ pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
-pub use redis::{RedisFacts, RedisObservation};
+pub use redis::{MasterObservation, MasterState, RedisFacts, RedisObservation};
 pub use writer::{SnapshotKind, SnapshotObservation, SnapshotTrouble, WriterObservation, WriterState};
 
 observed! {

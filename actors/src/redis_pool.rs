@@ -2,25 +2,30 @@
 //! about itself, and for the janitor.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_redis::redis::io::AsyncDNSResolver;
 use deadpool_redis::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisFuture,
-    TlsCertificates,
+    self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisFuture, TlsCertificates,
 };
-use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::dial;
 use crate::observation::RedisFacts;
-use crate::redis_url::RedisUrl;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
+use crate::sync::lock;
 use crate::tls;
 use crate::writer::store::RedisConnection;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
-use crate::writer::store::link::{Address, AddressError};
+use crate::writer::store::guard;
+use crate::writer::store::link::{AddressError, Endpoint};
+use crate::writer::store::tenure::Tenure;
+use crate::writer::store::unsuitable::Unsuitable;
 
 /// Maximum number of connections: one for the status, one held by the janitor for a round, one for all others.
 const CONNECTIONS: usize = 3;
@@ -38,6 +43,9 @@ pub enum CheckError {
     /// Redis refuses the credentials or grants too few permissions: waiting does not help.
     #[error("redis refuses the credentials of REDIS_URL: {0}")]
     Credentials(String),
+    /// The server can never serve: waiting does not help.
+    #[error("REDIS_URL names a server that cannot be used: {0}")]
+    Unsuitable(#[from] Unsuitable),
     /// Redis has no database of this number.
     #[error("redis does not have the database of REDIS_URL: {0}")]
     NoDatabase(String),
@@ -46,9 +54,73 @@ pub enum CheckError {
     TooOld(String),
 }
 
-/// Creates a client for exclusive connections. Does not connect yet.
-pub fn client(settings: &RedisSettings) -> Result<Client, AddressError> {
-    Client::open(connection_info(settings)?).map_err(|error| wrong(&error))
+/// Connections to the server that may be used now; cheap to clone. Another master is another pool, and the connections
+/// to the previous one are not used again.
+#[derive(Clone)]
+pub struct RedisPool {
+    address: Address,
+    extra_root_pem: Option<Arc<[u8]>>,
+    present: Arc<Mutex<Option<(Tenure, Pool)>>>,
+}
+
+impl RedisPool {
+    /// Creates a pool. Does not connect yet.
+    pub fn new(address: &Address, settings: &RedisSettings) -> Result<RedisPool, AddressError> {
+        let extra_root_pem = settings.extra_root_pem.as_deref().map(Arc::from);
+        let pool = RedisPool { address: address.clone(), extra_root_pem, present: Arc::default() };
+        if let Address::Single(endpoint) = address {
+            let tenure = Tenure::default();
+            let connections = pool.build(endpoint, &tenure)?;
+            *lock(&pool.present) = Some((tenure, connections));
+        }
+        Ok(pool)
+    }
+
+    /// Returns a connection to the present server.
+    pub async fn get(&self) -> Result<Connection, PoolError> {
+        self.pool().await?.get().await
+    }
+
+    /// Drops the connections if Redis refused because it is a replica: another server may be behind the same address.
+    pub fn note(&self, error: &RedisError) {
+        if Refusal::of(error.code().unwrap_or_default()) == Refusal::ReadOnly {
+            *lock(&self.present) = None;
+        }
+    }
+
+    async fn pool(&self) -> Result<Pool, PoolError> {
+        if let Some((tenure, pool)) = &*lock(&self.present)
+            && !tenure.is_over()
+        {
+            return Ok(pool.clone());
+        }
+        let located = timeout(PATIENCE, self.address.locate()).await;
+        let (endpoint, tenure) = match located {
+            Ok(Ok(located)) => located,
+            Ok(Err(fault)) => return Err(unreachable(fault.to_string())),
+            Err(_) => return Err(unreachable(format!("no master is known within {PATIENCE:?}"))),
+        };
+        let pool = self.build(&endpoint, &tenure).map_err(|error| unreachable(error.to_string()))?;
+        *lock(&self.present) = Some((tenure, pool.clone()));
+        Ok(pool)
+    }
+
+    fn build(&self, endpoint: &Endpoint, tenure: &Tenure) -> Result<Pool, AddressError> {
+        let info = connection_info(endpoint, self.extra_root_pem.as_deref())?;
+        let config = connection_config(PATIENCE, PATIENCE);
+        let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
+        let (address, tenure) = (self.address.clone(), tenure.clone());
+        let verify = Hook::async_fn(move |_, _| Box::pin(verified(address.clone(), tenure.clone())));
+        Pool::builder(manager)
+            .post_create(verify)
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .recycle_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| AddressError::Client(error.to_string()))
+    }
 }
 
 /// Returns the configuration of a connection; the client tries all addresses of a name at once.
@@ -76,32 +148,35 @@ impl AsyncDNSResolver for Resolver {
     }
 }
 
-/// Creates a pool. Does not connect yet.
-pub fn pool(settings: &RedisSettings) -> Result<Pool, AddressError> {
-    let info = connection_info(settings)?;
-    let config = connection_config(PATIENCE, PATIENCE);
-    let manager = Manager::new_with_config(info, config).map_err(|error| wrong(&error))?;
-    Pool::builder(manager)
-        .max_size(CONNECTIONS)
-        .wait_timeout(Some(PATIENCE))
-        .create_timeout(Some(PATIENCE))
-        .recycle_timeout(Some(PATIENCE))
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| AddressError::Client(error.to_string()))
+/// Verifies of a new connection, before it is used, that its server is still the master: the pool may open one long after
+/// the address was found.
+async fn verified(address: Address, tenure: Tenure) -> Result<(), HookError> {
+    if address.sentinels().is_none() {
+        return Ok(());
+    }
+    match address.locate().await {
+        Ok((_, present)) if present.is(&tenure) => Ok(()),
+        Ok(_) => Err(HookError::message("another server has become the master")),
+        Err(fault) => Err(HookError::message(fault.to_string())),
+    }
 }
 
-fn connection_info(settings: &RedisSettings) -> Result<ConnectionInfo, AddressError> {
-    let url = RedisUrl::parse(settings.url.reveal())?;
-    let mut info = url.connection_info().map_err(|error| wrong(&error))?;
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // the same roots as the writers': the library would replace its roots with the given ones
-        let roots = tls::roots_pem(settings.extra_root_pem.as_deref());
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(roots) };
-        let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
-        info = client.get_connection_info().clone();
+fn unreachable(text: String) -> PoolError {
+    PoolError::Backend(RedisError::from((ErrorKind::Io, "no server to connect to", text)))
+}
+
+fn connection_info(
+    endpoint: &Endpoint,
+    extra_root_pem: Option<&[u8]>,
+) -> Result<ConnectionInfo, AddressError> {
+    let info = endpoint.info().clone();
+    if !endpoint.is_tls() {
+        return Ok(info);
     }
-    Ok(info)
+    // the same roots as the writers': the library would replace its roots with the given ones
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(tls::roots_pem(extra_root_pem)) };
+    let client = Client::build_with_tls(info, certificates).map_err(|error| wrong(&error))?;
+    Ok(client.get_connection_info().clone())
 }
 
 fn wrong(error: &RedisError) -> AddressError {
@@ -110,7 +185,16 @@ fn wrong(error: &RedisError) -> AddressError {
 
 /// Checks once that Redis is reachable, grants access and is new enough; returns its version. The writers' kind of
 /// connection is tried first, since it reports a refusal in Redis' own words.
-pub async fn check(address: &Address, prefix: &str, pool: &Pool) -> Result<String, CheckError> {
+pub async fn check(address: &Address, prefix: &str, pool: &RedisPool) -> Result<String, CheckError> {
+    match guard::examine(address, prefix).await {
+        Ok(Some(Unsuitable::NoDatabase(text))) => return Err(CheckError::NoDatabase(text)),
+        Ok(Some(unsuitable)) => return Err(unsuitable.into()),
+        Err(fault @ (StoreFault::Unreachable(_) | StoreFault::Unanswered(_) | StoreFault::TooLarge(_))) => {
+            return Err(CheckError::Unreachable(fault.to_string()));
+        }
+        // a refusal is reported by the probe
+        Ok(None) | Err(StoreFault::Refused { .. }) => {}
+    }
     let refusal = match probe(address, prefix).await {
         Ok(()) => None,
         Err(StoreFault::Refused { refusal: Refusal::NoAuth, text }) => {
@@ -142,11 +226,13 @@ pub async fn words(address: &Address) -> Option<String> {
 }
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
-    RedisConnection::open(address, &Heartbeat::default()).await?.probe(prefix).await
+    let mut connection = RedisConnection::open(address, &Heartbeat::default()).await?;
+    connection.identity().await?;
+    connection.probe(prefix).await
 }
 
 /// Returns the version as reported by Redis.
-async fn version(pool: &Pool) -> Result<String, CheckError> {
+async fn version(pool: &RedisPool) -> Result<String, CheckError> {
     let mut connection = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => explain(&error),
         other => CheckError::Unreachable(other.to_string()),
@@ -163,7 +249,7 @@ async fn version(pool: &Pool) -> Result<String, CheckError> {
 }
 
 /// Queries Redis about itself; facts that it does not report are `None`.
-pub async fn ask_facts(pool: &Pool) -> RedisFacts {
+pub async fn ask_facts(pool: &RedisPool) -> RedisFacts {
     let asked = async {
         let mut connection = pool.get().await.ok()?;
         let mut sections = redis::pipe();

@@ -25,7 +25,7 @@ use uw_websocket_actors::ledger::{self, Places};
 use uw_websocket_actors::observation::{Distrust, Observations};
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::wall_clock::unix_micros;
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::settings::Secret;

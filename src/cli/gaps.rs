@@ -13,7 +13,9 @@ use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
 use uw_websocket_actors::wall_clock::unix_micros;
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
+use uw_websocket_actors::writer::store::guard;
+use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
 
@@ -63,6 +65,12 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
     match printed {
         // a reader such as `head` may close the pipe when it has seen enough
         Ok(()) | Err(Stop::Pipe) => Exit::Clean,
+        Err(Stop::Unsuitable(error)) => {
+            complain(
+                &settings.redactor.redact(&format!("REDIS_URL names a server that cannot be used: {error}")),
+            );
+            Exit::BadSettings
+        }
         Err(Stop::Redis(error)) => {
             complain(&settings.redactor.redact(&error));
             Exit::Unreachable
@@ -77,6 +85,10 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
 async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     let actors = &settings.actors;
     let address = Address::new(&actors.redis).map_err(|error| Stop::Redis(error.to_string()))?;
+    // a server that cannot be examined now is reported by the first query
+    if let Ok(Some(unsuitable)) = guard::examine(&address, &actors.keys.prefix).await {
+        return Err(Stop::Unsuitable(unsuitable));
+    }
     let mut post = GapPublisher::new(address.clone(), &actors.keys.prefix);
     let mut printer =
         Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), has_printed: false };
@@ -103,6 +115,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
 
 /// Why printing ended before the end.
 enum Stop {
+    Unsuitable(Unsuitable),
     Redis(String),
     State(String),
     Pipe,

@@ -6,8 +6,8 @@ use std::time::Instant;
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
     ArchiveObservation, ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation,
-    Latency, LeaseState, Metric, MetricKind, MetricValue, Observations, SnapshotObservation,
-    WriterObservation,
+    Latency, LeaseState, MasterObservation, Metric, MetricKind, MetricValue, Observations,
+    SnapshotObservation, WriterObservation,
 };
 use uw_websocket_actors::sync::lock;
 use uw_websocket_actors::wall_clock::unix_micros;
@@ -61,6 +61,8 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let of_janitor =
         each(None, JanitorObservation::metrics(), |snapshot| only(&snapshot.observations.janitor));
     let of_http = each(None, HttpObservation::metrics(), |snapshot| only(&snapshot.observations.http));
+    let of_master =
+        each(None, MasterObservation::metrics(), |snapshot| only(&snapshot.observations.redis.master));
     let of_service = each(None, service, |snapshot| only(snapshot.observations));
     [
         per_channel,
@@ -70,6 +72,7 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
         of_archive,
         of_gaps,
         of_janitor,
+        of_master,
         of_http,
         of_service,
     ]

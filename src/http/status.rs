@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{ChannelObservation, LeaseState, Observations, RedisFacts};
+use uw_websocket_actors::observation::{
+    ChannelObservation, LeaseState, MasterObservation, Observations, RedisFacts,
+};
 use uw_websocket_actors::sync::lock;
 use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
@@ -43,7 +45,7 @@ pub(super) struct Status<'s> {
     reasons: Vec<Reason>,
     /// The same as in `redis`.
     redis_up: bool,
-    redis: RedisStatus,
+    redis: RedisStatus<'s>,
     market: MarketStatus,
     totals: BTreeMap<&'static str, u64>,
     /// Whether the counts of every channel balance.
@@ -81,11 +83,13 @@ enum ServiceState {
 
 /// Redis itself, as of some seconds ago; facts that it does not report are `null`.
 #[derive(Debug, Serialize)]
-struct RedisStatus {
+struct RedisStatus<'s> {
     /// Whether it accepts the writes of every shard; in stand-by, whether it answers.
     up: bool,
     #[serde(flatten)]
     facts: RedisFacts,
+    /// The master, and the Sentinels that name it.
+    master: &'s MasterObservation,
     /// Memory that the settings may require; `null` if unbounded.
     forecast_bytes: Option<u64>,
 }
@@ -126,6 +130,7 @@ impl<'s> Status<'s> {
             redis: RedisStatus {
                 up: redis_up,
                 facts: lock(&observations.redis.facts).clone(),
+                master: &observations.redis.master,
                 forecast_bytes: observations.redis.forecast_bytes.get().copied(),
             },
             market: MarketStatus::at(snapshot.now / 1_000, &observations.products()),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use uw_websocket_actors::redis_url::{RedisUrl, is_without_meaning};
+use uw_websocket_actors::writer::store::sentinel::url::{SentinelUrl, with_one_host};
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
@@ -50,18 +51,31 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 /// Parses the URL of Redis as the actors do, so that it cannot fail later.
 pub(super) fn redis(text: &str) -> Result<Secret, String> {
-    RedisUrl::parse(text).map_err(|error| error.to_string())?;
+    match SentinelUrl::parse(text) {
+        None => RedisUrl::parse(text).map(drop).map_err(|error| error.to_string())?,
+        Some(url) => {
+            let url = url?;
+            for part in url.sentinels.iter().chain([&url.redis]) {
+                RedisUrl::parse(part).map_err(|error| error.to_string())?;
+            }
+        }
+    }
     Ok(Secret::new(text.to_owned()))
 }
 
 /// Returns the keys of a Redis URL about certificates, which are not used.
 pub(super) fn unused_tls_keys(text: &str) -> Vec<String> {
-    RedisUrl::parse(text).map(|url| url.unused_tls_keys).unwrap_or_default()
+    let redis = SentinelUrl::parse(text).map(|url| url.map(|url| url.redis).unwrap_or_default());
+    RedisUrl::parse(redis.as_deref().unwrap_or(text)).map(|url| url.unused_tls_keys).unwrap_or_default()
 }
 
 /// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
 /// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
+    if let Some((url, _)) = with_one_host(text) {
+        // parsed like any other URL, with the scheme of one
+        return redis_secrets(&url.replacen("+sentinel", "", 1));
+    }
     let parsed = RedisUrl::parse(text).ok();
     let decoded = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
     let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
@@ -88,17 +102,37 @@ pub(super) fn exposes_password(text: &str) -> bool {
         let mut names = url.query_pairs();
         url.password().is_some() || !url.username().is_empty() || names.any(|(name, _)| is_secret(&name))
     };
+    if let Some(Ok(SentinelUrl { sentinels, redis, .. })) = SentinelUrl::parse(text) {
+        let is_remote = |host: &String| Url::parse(host).is_ok_and(|url| !is_loopback(&url));
+        let is_exposed =
+            |url: &String| Url::parse(url).is_ok_and(|url| url.scheme() == "redis" && has_password(&url));
+        return sentinels.iter().any(is_remote) && (is_exposed(&redis) || sentinels.iter().any(is_exposed));
+    }
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
 /// Returns whether the value of a query parameter of a Redis URL cannot be a secret.
 fn is_harmless(name: &str) -> bool {
-    matches!(name, "db") || is_without_meaning(name)
+    matches!(name, "db" | "sentinel_username" | "sentinel_tls") || is_without_meaning(name)
 }
 
 /// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
 /// and so may be any parameter.
 pub(super) fn masked(text: &str) -> String {
+    if let Some((url, hosts)) = with_one_host(text) {
+        let mut shown = masked_url(&url);
+        // a text that is masked as a whole has no hosts
+        if let Some(scheme) = shown.find("://") {
+            let start = shown.rfind('@').map_or(scheme + "://".len(), |at| at + 1);
+            let end = shown[start..].find(['/', '?', '#']).map_or(shown.len(), |end| start + end);
+            shown.replace_range(start..end, hosts);
+        }
+        return shown;
+    }
+    masked_url(text)
+}
+
+fn masked_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return MASK.to_owned() };
     let after_host = [Some(url.path()), url.query(), url.fragment()];
     let is_doubtful =
@@ -230,6 +264,21 @@ mod tests {
         {
             assert_eq!(masked(text), "***", "{text}");
         }
+    }
+
+    #[test]
+    fn a_url_of_sentinels_is_taken_and_shown_without_its_passwords() {
+        let url =
+            "redis+sentinel://uw:hid%40den@a:1,b:2/desk/0?sentinel_username=watch&sentinel_password=other";
+        assert!(redis(url).is_ok() && redis("rediss+sentinel://a/desk").is_ok());
+        assert!(redis("redis+sentinel://a").unwrap_err().contains("name of the master"));
+        let shown = "redis+sentinel://uw:***@a:1,b:2/desk/0?sentinel_username=watch&sentinel_password=***";
+        assert_eq!(masked(url), shown);
+        let secrets: BTreeSet<_> = redis_secrets(url).iter().map(|s| s.reveal().to_owned()).collect();
+        let expected: BTreeSet<_> = ["hid%40den", "hid@den", "other"].map(str::to_owned).into();
+        assert_eq!(secrets, expected);
+        assert!(exposes_password(url) && !exposes_password(&url.replace("redis+", "rediss+")));
+        assert!(!exposes_password("redis+sentinel://:p@127.0.0.1:1/desk"));
     }
 
     #[test]

@@ -77,8 +77,9 @@ variables! {
         Value("flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news"), Plain, channels::choices,
         needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection);
 
-    /// `redis://` or `rediss://` (TLS) with user, password and database, or `unix://`; or set `REDIS_URL_FILE` to the
-    /// path of a file that contains it
+    /// `redis://` or `rediss://` (TLS) with user, password and database; `unix://`; or
+    /// `redis+sentinel://HOST:26379,…/NAME` (see Deployment); or set `REDIS_URL_FILE` to the path of a file that
+    /// contains it
     redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
         needs password_encrypted_beyond_this_machine();
 
@@ -146,7 +147,8 @@ variables! {
     /// `always`: every event is on disk before it goes to Redis (a kill -9 loses none); `off`: memory only
     spool_mode: SpoolMode = "SPOOL_MODE", Value("always"), Plain, spool::mode;
 
-    /// how long a record is retained after Redis has confirmed it, to be rewritten if Redis loses it
+    /// how long a record is retained after Redis has confirmed it, to be rewritten if Redis loses it; longer, up to 60
+    /// s, until a replica of Redis has it
     spool_keep: Duration = "SPOOL_KEEP", Value("10s"), Plain, spool::keep;
 
     /// size limit of the disk queue; at least `16MiB` for each writer

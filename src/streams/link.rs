@@ -7,17 +7,21 @@ use thiserror::Error;
 use tokio::time::sleep;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::Store;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::fault::StoreFault;
-use uw_websocket_actors::writer::store::link::{Address, AddressError};
+use uw_websocket_actors::writer::store::guard;
+use uw_websocket_actors::writer::store::link::AddressError;
 use uw_websocket_actors::writer::store::pages::{
     End, MAX_ENTRY, StreamEntry, StreamPage, StreamRange, entries_of,
 };
 use uw_websocket_actors::writer::store::resp::{Bound, Commands, Reply};
+use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::millis;
 
 use super::name::StreamName;
 use super::{MAX_STREAMS, page_bytes};
+use crate::exit::Exit;
 
 /// Time for which Redis blocks when waiting for entries: afterwards new streams are noticed. Shorter than the longest
 /// wait for a reply, after which a hanging Redis is noticed.
@@ -37,12 +41,26 @@ pub enum LinkError {
     /// The address is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The server can never serve.
+    #[error("REDIS_URL names a server that cannot be used: {0}")]
+    Unsuitable(#[from] Unsuitable),
     /// Redis does not answer, or refuses.
     #[error("redis does not answer: {0}")]
     Redis(#[from] StoreFault),
     /// The reply does not match the query.
     #[error("redis answers with {0}")]
     Unexpected(String),
+}
+
+impl LinkError {
+    /// Returns the exit code of a command that cannot read Redis.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            LinkError::Unsuitable(_) | LinkError::Address(_) => Exit::BadSettings,
+            LinkError::Redis(_) | LinkError::Unexpected(_) => Exit::Unreachable,
+        }
+    }
 }
 
 /// The connection.
@@ -90,9 +108,14 @@ impl Page {
 type Keys = (u64, Vec<StreamName>);
 
 impl Link {
-    /// Connects and logs in.
-    pub async fn open(settings: &RedisSettings) -> Result<Link, LinkError> {
-        let mut store = Store::new(Address::new(settings)?);
+    /// Connects and logs in. `prefix` is that of the keys.
+    pub async fn open(settings: &RedisSettings, prefix: &str) -> Result<Link, LinkError> {
+        let address = Address::new(settings)?;
+        // a server that cannot be examined now is reported by the connection
+        if let Ok(Some(unsuitable)) = guard::examine(&address, prefix).await {
+            return Err(unsuitable.into());
+        }
+        let mut store = Store::new(address);
         // a Redis that is loading, or refuses the login, reports it here
         let mut question = Commands::default();
         question.command(&[b"SCAN", b"0", b"COUNT", b"1"]).expect(SCAN_PAGE);
@@ -202,6 +225,8 @@ impl Link {
     /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most
     /// `count` each; nothing after a second. `None` if there are more than can be read at once.
     pub async fn wait(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
+        // a server that was replaced gets no more entries
+        self.0.verify().await?;
         let (limit, block) = (count.to_string(), millis(BLOCK).to_string());
         let mut question = Commands::default();
         question.begin(6 + 2 * places.len());

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::observation::{ConnectionState, DropReason, LeaseState, RedisFacts, WriterState};
+use uw_websocket_actors::observation::{
+    ConnectionState, DropReason, LeaseState, MasterState, RedisFacts, WriterState,
+};
 use uw_websocket_actors::sync::lock;
 use uw_websocket_actors::wall_clock::unix_micros;
 
@@ -158,6 +160,9 @@ fn redis_is_shown_as_it_says_itself() {
         json!({
             "up": true, "version": null, "used_bytes": null, "max_bytes": null, "max_policy": null,
             "forecast_bytes": null,
+            "master": {
+                "state": "single", "address": null, "fault": null, "agreeing": 0, "sentinels": 0, "failovers": 0,
+            },
         })
     );
     *lock(&observations.redis.facts) = RedisFacts {
@@ -167,12 +172,21 @@ fn redis_is_shown_as_it_says_itself() {
         max_policy: Some("noeviction".to_owned()),
     };
     observations.redis.forecast_bytes.set(3).unwrap();
+    let master = &observations.redis.master;
+    master.state.set(MasterState::Unnamed);
+    *lock(&master.fault) = Some("1 of 3 Sentinels".to_owned());
+    master.sentinels.set(3);
+    master.failovers.set(2);
     observations.writers[0].redis_up.store(false, Relaxed);
     assert_eq!(
         redis(),
         json!({
             "up": false, "version": "7.0.15", "used_bytes": 1, "max_bytes": 2, "max_policy": "noeviction",
             "forecast_bytes": 3,
+            "master": {
+                "state": "unnamed", "address": null, "fault": "1 of 3 Sentinels", "agreeing": 0, "sentinels": 3,
+                "failovers": 2,
+            },
         })
     );
 }

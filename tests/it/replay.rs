@@ -93,7 +93,7 @@ fn a_file_of_tail_is_replayed_with_its_own_gaps() {
     let lines = Tool::lines(&args, &redis);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
-    std::fs::write(&file, lines.join("\n") + "\nnonsense\n").unwrap();
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     let (mut replay, url) = start(&["--speed", "1000", "--wait-joins", JOINS, "--file", path(&file)], &redis);
     let mut again = service(&url, &redis);
     assert_eq!(replay.wait_for_exit(), Some(0), "{}", replay.stderr());

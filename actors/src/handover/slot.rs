@@ -1,8 +1,8 @@
 //! The string `<p>:ws:late`: the batch that a stand-by offers, then the owner's receipt.
 
 use super::message::{Head, MAX_VALUE};
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::StoreFault;
-use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply};
 use crate::writer::store::{RedisConnection, Store};
 

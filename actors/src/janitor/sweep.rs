@@ -10,8 +10,8 @@ use super::keys::{AgingKey, pattern};
 use super::pace::Pace;
 use crate::observation::Observations;
 use crate::writer::store::Store;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::StoreFault;
-use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply};
 
 /// Parts of a janitor.

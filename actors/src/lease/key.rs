@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
-use deadpool_redis::{Connection, Pool, PoolError};
+use deadpool_redis::{Connection, PoolError};
 use thiserror::Error;
 use uw_websocket_core::time::millis;
 
 use super::core::{LeaseAnswer, TTL};
+use crate::redis_pool::RedisPool;
 
 /// Maximum length of an instance's name: a host name of 64 bytes, a process ID and a random number. A longer value
 /// is foreign; it is neither read nor removed.
@@ -142,7 +143,7 @@ fn key(prefix: &str) -> String {
 /// The key and our name.
 pub(super) struct LeaseKey {
     /// Exclusive to the lease, which must not queue for a connection.
-    pool: Pool,
+    pool: RedisPool,
     key: String,
     instance: String,
     /// An instance known to have ended; empty without one.
@@ -150,7 +151,12 @@ pub(super) struct LeaseKey {
 }
 
 impl LeaseKey {
-    pub(super) fn new(pool: Pool, prefix: &str, instance: String, predecessor: Option<&str>) -> LeaseKey {
+    pub(super) fn new(
+        pool: RedisPool,
+        prefix: &str,
+        instance: String,
+        predecessor: Option<&str>,
+    ) -> LeaseKey {
         let predecessor = predecessor.unwrap_or_default().to_owned();
         LeaseKey { pool, key: key(prefix), instance, predecessor }
     }
@@ -191,6 +197,7 @@ impl LeaseKey {
     }
 
     fn fault(&self, source: RedisError) -> KeyError {
+        self.pool.note(&source);
         let text = source.to_string();
         let lacks_a_right =
             source.code() == Some("NOPERM") || IN_SCRIPT.iter().any(|words| text.contains(words));

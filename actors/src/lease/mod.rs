@@ -18,7 +18,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use uw_websocket_core::time::millis;
 
-use deadpool_redis::Pool;
 use slog::{Logger, info, warn};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -31,9 +30,9 @@ use self::key::{KeyError, LeaseKey};
 use crate::error_chain::ErrorChain;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Distrust, LeaseState, Observations};
-use crate::redis_pool;
+use crate::redis_pool::{self, RedisPool};
 use crate::sync::lock;
-use crate::writer::store::link::Address;
+use crate::writer::store::address::Address;
 
 /// Timeout of the release: with a slower or unavailable Redis the lease expires instead.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
@@ -76,7 +75,7 @@ impl LeaseManager {
     /// # Errors
     /// The user of `REDIS_URL` lacks a permission. An unavailable Redis is not an error.
     pub async fn start(
-        pool: Pool,
+        pool: RedisPool,
         address: Address,
         prefix: &str,
         predecessor: Option<&str>,

@@ -12,8 +12,8 @@ use uw_websocket_core::private;
 use super::checkpoint::{Checkpoint, LifeError};
 use super::written::Written;
 use crate::writer::store::Store;
+use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
-use crate::writer::store::link::Address;
 use crate::writer::store::resp::{Bound, Commands, Reply};
 
 /// The document.

@@ -48,7 +48,7 @@ use crate::observation::{Distrust, Observations};
 use crate::queue::progress::StorageProgress;
 use crate::queue::shard::Shard;
 use crate::wall_clock::unix_micros;
-use crate::writer::store::link::Address;
+use crate::writer::store::address::Address;
 
 /// Time by which an instance has stopped to be the owner after it last held the lease, in microseconds: a later event
 /// is of its successor.

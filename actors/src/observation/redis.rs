@@ -3,12 +3,51 @@
 use std::sync::{Mutex, OnceLock};
 
 use serde::Serialize;
+use uw_websocket_core::labelled;
+
+use super::cells::{Gauge, StateCell, unlocked};
+use super::metric::observed;
+
+labelled! {
+    /// How the master is known.
+    MasterState {
+        /// It is the server of `REDIS_URL`.
+        Single = "single",
+        /// A majority of the Sentinels names it.
+        Named = "named",
+        /// No majority names one: a failover is under way, or the Sentinels are not reachable.
+        Unnamed = "unnamed",
+    }
+}
+
+observed! {
+    /// The master under Sentinel.
+    #[derive(Debug, Default, Serialize)]
+    pub struct MasterObservation {
+        /// 1 for how the master of Redis is known, 0 for all others.
+        pub state: StateCell<MasterState> = "uw_ws_redis_master_state" by "state",
+        /// Host and port of the master; `null` without Sentinel.
+        #[serde(serialize_with = "unlocked")]
+        pub address: Mutex<Option<String>>,
+        /// Why no majority names one.
+        #[serde(serialize_with = "unlocked")]
+        pub fault: Mutex<Option<String>>,
+        /// Sentinels that name the master.
+        pub agreeing: Gauge = "uw_ws_redis_sentinels_agreeing",
+        /// Sentinels known; 0 without Sentinel.
+        pub sentinels: Gauge = "uw_ws_redis_sentinels",
+        /// Failovers since the start.
+        pub failovers: Gauge = "uw_ws_redis_failovers",
+    }
+}
 
 /// Redis, as of the last query.
 #[derive(Debug, Default)]
 pub struct RedisObservation {
     /// The facts reported; empty while Redis does not answer.
     pub facts: Mutex<RedisFacts>,
+    /// The master under Sentinel.
+    pub master: MasterObservation,
     /// Memory that the settings may require, in bytes, if bounded.
     pub forecast_bytes: OnceLock<u64>,
 }

@@ -66,6 +66,11 @@ observed! {
         pub retries: Count = "uw_ws_writer_retries_total",
         /// Transactions whose outcome had to be looked up in Redis.
         pub unknown_outcomes: Count = "uw_ws_writer_unknown_outcomes_total",
+        /// Replicas connected to Redis.
+        pub replicas: Gauge = "uw_ws_redis_replicas",
+        /// Age in seconds of the oldest writes that no replica has confirmed, as of the last query.
+        #[serde(rename = "replica_behind_seconds")]
+        pub replica_behind: Gauge = "uw_ws_redis_replica_behind_seconds",
         /// The writer's hashes.
         pub snapshots: SnapshotObservation,
         /// Events in the disk queue not yet confirmed by Redis.

@@ -17,6 +17,7 @@ use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, Sp
 
 use super::archiving::Archiving;
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
+use super::replica_horizon::ReplicaHorizon;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
 use crate::forgetting;
@@ -44,6 +45,8 @@ pub struct DiskParts {
     pub retirement: Option<Retirement>,
     /// What an archive sees of the queue; `None` without one.
     pub archiving: Option<Arc<Archiving>>,
+    /// Up to when replicas have what was written.
+    pub replicated: Arc<ReplicaHorizon>,
     /// Retention of stored records, and the sync policy.
     pub settings: SpoolSettings,
     /// State and counters, also read by HTTP and the status page.
@@ -77,6 +80,7 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         retirement: parts.retirement,
         archiving: parts.archiving,
         inheritance: None,
+        replicated: parts.replicated,
         settings: parts.settings,
         observations: parts.observations,
         shard: parts.shard,
@@ -125,6 +129,7 @@ struct DiskThread {
     archiving: Option<Arc<Archiving>>,
     /// Pending answers of the heirs, once they were informed.
     inheritance: Option<Vec<Written>>,
+    replicated: Arc<ReplicaHorizon>,
     settings: SpoolSettings,
     observations: Arc<Observations>,
     shard: usize,
@@ -264,7 +269,7 @@ impl DiskThread {
             let noted = self.persist_unspooled();
             self.report(noted);
         }
-        let swept = self.spool.sweep(now, self.settings.keep);
+        let swept = self.spool.sweep(now, self.replicated.retain(self.settings.keep));
         self.report(swept.map(drop));
         if let Fsync::Every(interval) = self.settings.fsync
             && now.duration_since(self.synced_at) >= interval

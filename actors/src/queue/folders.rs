@@ -28,6 +28,7 @@ use super::disk_thread::{self, DiskParts};
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
 use super::losses;
+use super::replica_horizon::ReplicaHorizon;
 use super::retirement::Retirement;
 use super::shard::{FIRST_ORDINAL, Shard};
 use super::{Queue, QueueParts};
@@ -191,6 +192,7 @@ impl OpenFolders {
         let mut old: Vec<OldQueue> = Vec::new();
         let mut adopted: Vec<Vec<OldQueue>> = vec![Vec::new(); self.shards];
         let (settings, highest) = (&self.settings, self.highest);
+        let horizons: Vec<Arc<ReplicaHorizon>> = (0..self.shards).map(|_| Arc::default()).collect();
         let queue = |disk, standing, kept, is_old, shard| {
             Queue::new(QueueParts {
                 disk,
@@ -225,6 +227,7 @@ impl OpenFolders {
                 folder: name_of(&folder),
                 retirement,
                 archiving,
+                replicated: Arc::clone(&horizons[shard]),
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
@@ -243,7 +246,7 @@ impl OpenFolders {
         let in_memory = |shard| queue(None, None, HashMap::new(), false, shard);
         let own = own.into_iter().enumerate().map(|(shard, own)| own.unwrap_or_else(|| in_memory(shard)));
         let quarantine = Quarantine::new(&settings.dir);
-        let shards = shards(own.zip(adopted), &Generations::new(old), quarantine, parts);
+        let shards = shards(own.zip(adopted).zip(horizons), &Generations::new(old), quarantine, parts);
         if let Some(first) = shards.first() {
             first.queue.note_losses(losses);
         }
@@ -262,14 +265,14 @@ impl OpenFolders {
 
 /// The shards, each with its queue and those that it adopts from earlier settings.
 fn shards(
-    queues: impl ExactSizeIterator<Item = (Queue, Vec<OldQueue>)>,
+    queues: impl ExactSizeIterator<Item = ((Queue, Vec<OldQueue>), Arc<ReplicaHorizon>)>,
     generations: &Generations,
     quarantine: Quarantine,
     parts: &StartParts<'_>,
 ) -> Vec<Shard> {
     let (size, capacity) = (parts.writers.transaction_size(), parts.writers.mailbox_capacity);
     let (quarantine, restoring, count) = (Arc::new(Mutex::new(quarantine)), Arc::default(), queues.len());
-    let shard = |(position, (queue, old))| Shard {
+    let shard = |(position, ((queue, old), replicated))| Shard {
         position,
         shards: count,
         inbox: Inbox::new(position, parts.connections, capacity, size, Arc::clone(parts.observations)),
@@ -278,6 +281,7 @@ fn shards(
         generations: generations.clone(),
         quarantine: Arc::clone(&quarantine),
         suspects: Arc::default(),
+        replicated,
         restoring: Arc::clone(&restoring),
         learnt: Arc::default(),
     };

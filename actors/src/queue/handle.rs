@@ -13,7 +13,7 @@ use uw_websocket_core::spool::Unrecordable;
 use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::backlog::{Backlog, Left, Lent, Position};
-use super::batch::{EventBatch, TransactionSize};
+use super::batch::TransactionSize;
 use super::books::Books;
 use super::disk::{Disk, DiskError, DiskPosition};
 use super::inbox::Inbox;
@@ -135,36 +135,6 @@ impl Queue {
         }
         self.0.show_oldest(state);
         is_news
-    }
-
-    /// Accepts events that another instance's disk queue had; returns the position after them.
-    #[must_use]
-    pub fn adopt(&self, batch: EventBatch) -> Position {
-        self.adopt_numbered(batch, Numbering::number)
-    }
-
-    /// Like [`Queue::adopt`], with the IDs that the events have: they may be stored under them.
-    #[must_use]
-    pub fn adopt_as_they_are(&self, batch: EventBatch) -> Position {
-        self.adopt_numbered(batch, |numbering, event| {
-            for (destination, id) in event.route.destinations.iter().zip(event.ids.as_slice()) {
-                numbering.raise(&destination.stream, *id);
-            }
-        })
-    }
-
-    fn adopt_numbered(&self, mut batch: EventBatch, number: impl Fn(&mut Numbering, &mut Event)) -> Position {
-        let state = &mut *lock(&self.0.state);
-        for event in batch.events_mut() {
-            event.ordinal = self.0.books.channel(event.route.channel).adopt();
-            number(&mut state.numbering, event);
-        }
-        self.0.leave_out_duplicates(state, &mut batch);
-        self.0.leave_out_unrecordable(state, &mut batch);
-        if !batch.is_empty() {
-            state.backlog.push(batch);
-        }
-        state.backlog.next()
     }
 
     /// Waits until all accepted events may be lent: they are on disk, or in memory if the disk fails. Cancel safe:

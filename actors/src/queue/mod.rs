@@ -19,27 +19,29 @@
 //! The users of a [`Queue`] share `shared` under one lock: [`backlog`] (content by position, pure), `persistence`
 //! (requests to the disk and their answers), `stored` (entries in Redis), [`books`]. [`inbox`] receives, [`batch`]
 //! is the unit of transfer, [`disk`] sends requests to [`disk_thread`], [`record_decoder`] and `kept` read records back.
-//! [`archiving`] is what the archive sees, [`progress`] tells up to when all is stored. [`folders`] opens all queues at
-//! startup, [`generations`] are queues left by other settings, [`losses`] become
-//! gaps, and [`shard`] outlives a writer.
+//! [`archiving`] is what the archive sees, [`progress`] tells up to when all is stored. [`folders`] opens all queues
+//! at startup, `earlier` tells them what an earlier process knew, `adoption` takes over the events of another instance,
+//! [`generations`] are queues left by other settings, [`losses`] become gaps, and [`shard`] outlives a writer.
 
+mod adoption;
 pub mod archiving;
 pub mod backlog;
 pub mod batch;
 pub mod books;
 pub mod disk;
 pub mod disk_thread;
+mod earlier;
 pub mod folders;
 pub mod generations;
 mod handle;
 mod held;
 pub mod inbox;
 mod kept;
-mod learning;
 pub mod losses;
 mod persistence;
 pub mod progress;
 pub mod record_decoder;
+pub mod replica_horizon;
 pub mod retirement;
 pub mod shard;
 mod shared;

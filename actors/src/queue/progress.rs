@@ -94,8 +94,10 @@ mod tests {
             generations: Generations::default(),
             quarantine: Arc::new(Mutex::new(Quarantine::new("nowhere".as_ref()))),
             suspects: Arc::default(),
+            replicated: Arc::default(),
             restoring: Arc::default(),
             learnt: Arc::default(),
+            replicated: Arc::default(),
         }
     }
 

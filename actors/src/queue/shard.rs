@@ -14,6 +14,7 @@ use super::Queue;
 use super::disk::DiskError;
 use super::generations::{Generations, OldQueue};
 use super::inbox::Inbox;
+use super::replica_horizon::ReplicaHorizon;
 use crate::observation::{DropReason, Observations};
 use crate::supervisor::Heartbeat;
 use crate::writer::poison::Suspects;
@@ -49,6 +50,8 @@ pub struct Shard {
     pub quarantine: Arc<Mutex<Quarantine>>,
     /// Events during whose handling a writer died.
     pub suspects: Arc<Mutex<Suspects>>,
+    /// Up to when replicas have what was written.
+    pub replicated: Arc<ReplicaHorizon>,
     /// Shared by all shards.
     pub restoring: Arc<Healing>,
     /// Whether events of earlier processes have been learnt.

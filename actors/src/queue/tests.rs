@@ -111,6 +111,7 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         folder: "shard".into(),
         retirement: None,
         archiving: None,
+        replicated: Arc::default(),
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,

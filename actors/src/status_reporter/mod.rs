@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use cadence::Cadence;
-use deadpool_redis::{Pool, redis};
+use deadpool_redis::redis;
 use slog::{Logger, debug, info, warn};
 use tokio::sync::watch;
 use uw_websocket_core::event::Channel;
@@ -20,7 +20,7 @@ use uw_websocket_core::time::iso_utc;
 
 use crate::lease::Role;
 use crate::observation::{ConnectionObservation, ConnectionState, Observations};
-use crate::redis_pool;
+use crate::redis_pool::{self, RedisPool};
 use crate::sync::lock;
 use crate::wall_clock::unix_micros;
 
@@ -40,7 +40,7 @@ const SILENT_SOCKET: Duration = Duration::from_secs(60);
 
 /// The actor.
 pub struct StatusReporter {
-    pool: Pool,
+    pool: RedisPool,
     status_key: String,
     role: watch::Receiver<Role>,
     observations: Arc<Observations>,
@@ -56,7 +56,7 @@ impl StatusReporter {
     /// Writes `<prefix>:ws:status` through `pool` while `role` allows it.
     #[must_use]
     pub fn new(
-        pool: Pool,
+        pool: RedisPool,
         prefix: &str,
         role: watch::Receiver<Role>,
         observations: Arc<Observations>,
@@ -175,7 +175,10 @@ impl StatusReporter {
         let write = async move {
             let written = async {
                 let mut connection = pool.get().await.map_err(|error| error.to_string())?;
-                status.exec_async(&mut connection).await.map_err(|error| error.to_string())
+                status.exec_async(&mut connection).await.map_err(|error| {
+                    pool.note(&error);
+                    error.to_string()
+                })
             };
             // the writers report an unavailable Redis; the status is written again in a few seconds
             if let Err(error) = written.await {

@@ -22,8 +22,8 @@ use super::poison::Poison;
 use super::reconciler::{Placed, Reconciler};
 use super::scope::{BEAT, WriterScope};
 use super::session::{Connected, LOOK_EVERY, Reconciled, RedisSession};
+use super::store::address::Address;
 use super::store::fault::StoreFault;
-use super::store::link::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::FaultPoint;
 use crate::observation::{Outcome, Table, WriterState};
@@ -172,7 +172,7 @@ impl Committer {
                 RedisSession::Reconciled(session.reconcile(&mut self.reconciler).await?)
             }
             RedisSession::Reconciled(session) if session.is_to_be_looked_at() => {
-                session.look(self.reconciler.prefix()).await?
+                session.look(&mut self.reconciler).await?
             }
             reconciled @ RedisSession::Reconciled(_) => reconciled,
         };
@@ -254,16 +254,16 @@ impl Committer {
         self.shard.queue.may_be_left()
     }
 
-    /// Waits, unless the service shuts down and nothing would be lost.
+    /// Waits, unless the service shuts down and nothing would be lost; not any longer once there is another master.
     async fn pause(&mut self, wait: Duration) -> Result<(), Left> {
-        let until = Instant::now() + wait;
+        let (until, tenure) = (Instant::now() + wait, self.address.tenure());
         loop {
             self.scope.beat.beat();
             if self.may_leave() {
                 return Err(Left);
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || tenure.is_over() {
                 return Ok(());
             }
             sleep(left.min(BEAT / 10)).await;

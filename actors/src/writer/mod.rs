@@ -19,6 +19,7 @@ pub mod outage;
 pub mod overlap;
 pub mod poison;
 pub mod reconciler;
+pub mod replicas;
 pub mod restore;
 pub mod scope;
 pub mod session;
@@ -46,7 +47,7 @@ use self::session::RedisSession;
 use self::snapshots::flush::Flush;
 use self::snapshots::table::Snapshots;
 use self::store::Store;
-use self::store::link::Address;
+use self::store::address::Address;
 use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
@@ -140,7 +141,13 @@ impl WriterParts {
         let committer = Committer {
             address: address.clone(),
             session: RedisSession::default(),
-            reconciler: Reconciler::new(shard.clone(), keys, retention, of_committer.clone()),
+            reconciler: Reconciler::new(
+                shard.clone(),
+                keys,
+                retention,
+                address.sentinels().is_some(),
+                of_committer.clone(),
+            ),
             poison: poison(),
             outage: RedisOutage::new(shard.position, Arc::clone(&observations), log.clone()),
             scope: of_committer,

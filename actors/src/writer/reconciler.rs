@@ -23,13 +23,15 @@ use uw_websocket_core::tables::{MAX_STREAMS, share};
 
 use super::late::LateEvents;
 use super::overlap::Overlap;
+use super::replicas::Replicas;
 use super::restore::{Restorer, last_ids};
 use super::scope::WriterScope;
 use super::store::fault::StoreFault;
+use super::store::replication::Replication;
 use super::store::{EntryStatus, RedisConnection};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
-use crate::fault::FaultPoint;
+use crate::fault::{FaultKind, FaultPoint};
 use crate::ledger::left_queue::Late;
 use crate::log_throttle::LogThrottle;
 use crate::queue::Queue;
@@ -63,14 +65,24 @@ pub struct Reconciler {
     /// The late events of the lent batch.
     pub late: LateEvents,
     passed_ids: LogThrottle,
+    /// What replicas have.
+    pub replicas: Replicas,
     scope: WriterScope,
 }
 
 impl Reconciler {
     /// Creates the state of a new writer: a previous one may have written everything present.
     #[must_use]
-    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: WriterScope) -> Reconciler {
+    pub fn new(
+        shard: Shard,
+        keys: KeySettings,
+        retention: Retention,
+        has_sentinels: bool,
+        scope: WriterScope,
+    ) -> Reconciler {
+        let horizon = Arc::clone(&shard.replicated);
         Reconciler {
+            replicas: Replicas::new(horizon, has_sentinels, Instant::now()),
             doubt: shard.queue.end(),
             restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
             streams: Streams::default().bounded(share(MAX_STREAMS, shard.shards)),
@@ -246,9 +258,20 @@ impl Reconciler {
         Ok(stored)
     }
 
+    /// Records what the server says of its replicas, in answer to a question sent at `asked`.
+    pub fn note_replicas(&mut self, asked: Instant, replication: &Replication) {
+        self.replicas.note(asked, replication);
+        let observed = self.scope.observed();
+        observed.replicas.set(replication.replicas as u64);
+        observed.replica_behind.set(self.replicas.behind(Instant::now()).as_secs());
+    }
+
     /// Ensures that Redis has what it had on the last connection.
     pub async fn restore(&mut self, connection: &mut RedisConnection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
+        if let Some(FaultKind::Omit) = self.scope.faults.at(FaultPoint::Restoring) {
+            return Ok(());
+        }
         if self.keys.streams { self.restorer.restore(connection, &mut self.streams).await } else { Ok(()) }
     }
 }

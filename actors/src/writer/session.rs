@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::reconciler::Reconciler;
+use super::store::address::Address;
 use super::store::fault::StoreFault;
-use super::store::link::Address;
 use super::store::resp::Commands;
 use super::store::{Identity, RedisConnection, Refused};
 use crate::supervisor::Heartbeat;
@@ -65,13 +65,17 @@ impl Connected {
 
     /// Ensures that Redis has what it had before.
     pub async fn reconcile(mut self, reconciler: &mut Reconciler) -> Result<Reconciled, StoreFault> {
-        let server = self.0.identity().await?;
+        let asked = Instant::now();
+        let server = self.0.server().await?;
         reconciler.restore(&mut self.0).await?;
-        Ok(Reconciled { connection: self.0, server, looked_at: Instant::now() })
+        reconciler.replicas.forget();
+        reconciler.note_replicas(asked, &server.replication);
+        Ok(Reconciled { connection: self.0, server: server.identity, looked_at: Instant::now() })
     }
 
     /// Checks whether Redis accepts writes.
     pub async fn probe(mut self, prefix: &str) -> Result<Connected, StoreFault> {
+        self.0.identity().await?;
         self.0.probe(prefix).await?;
         Ok(self)
     }
@@ -102,11 +106,13 @@ impl Reconciled {
     }
 
     /// Checks whether it is still the same server and accepts writes. Another one has to be reconciled first.
-    pub async fn look(mut self, prefix: &str) -> Result<RedisSession, StoreFault> {
-        self.connection.probe(prefix).await?;
-        let server = self.connection.identity().await?;
+    pub async fn look(mut self, reconciler: &mut Reconciler) -> Result<RedisSession, StoreFault> {
+        let asked = Instant::now();
+        let server = self.connection.server().await?;
+        self.connection.probe(reconciler.prefix()).await?;
         self.looked_at = Instant::now();
-        Ok(if server == self.server {
+        Ok(if server.identity == self.server {
+            reconciler.note_replicas(asked, &server.replication);
             RedisSession::Reconciled(self)
         } else {
             RedisSession::Connected(Connected(self.connection))

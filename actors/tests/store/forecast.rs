@@ -1,8 +1,9 @@
 //! The sizes that the forecast goes by, measured again.
 
 use uw_websocket_actors::forecast::{Measured, Usual, measure};
-use uw_websocket_actors::redis_pool;
+use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
@@ -68,7 +69,8 @@ fn plan(channels: &[Channel]) -> PlanSettings {
 
 async fn measured(redis: &RedisServer, user: &str, channels: &[Channel]) -> Measured {
     let url = Secret::new(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
-    let pool = redis_pool::pool(&RedisSettings { url, extra_root_pem: None }).unwrap();
+    let settings = RedisSettings { url, extra_root_pem: None };
+    let pool = RedisPool::new(&Address::new(&settings).unwrap(), &settings).unwrap();
     measure(&mut *pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
 }
 

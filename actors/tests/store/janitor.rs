@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use uw_websocket_actors::janitor::{JanitorParts, Removals, SweepError, Sweeper};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::settings::{Retention, Secret};
 
 use crate::redis::RedisServer;

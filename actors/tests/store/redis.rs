@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use uw_websocket_actors::settings::RedisSettings;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::fault::StoreFault;
-use uw_websocket_actors::writer::store::link::Address;
 use uw_websocket_actors::writer::store::resp::Commands;
 use uw_websocket_actors::writer::store::{EntryStatus, Refused, Store};
 use uw_websocket_core::event::EntryId;

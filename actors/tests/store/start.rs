@@ -3,9 +3,9 @@
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use uw_websocket_actors::redis_pool::{self, CheckError};
+use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::RedisSettings;
-use uw_websocket_actors::writer::store::link::Address;
+use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::resp::{self, Commands, Reply};
 use uw_websocket_core::settings::Secret;
 
@@ -34,7 +34,8 @@ async fn check(version: &str) -> Result<String, CheckError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Secret::new(format!("redis://{}", listener.local_addr().unwrap()));
     let settings = RedisSettings { url, extra_root_pem: None };
-    let (address, pool) = (Address::new(&settings).unwrap(), redis_pool::pool(&settings).unwrap());
+    let address = Address::new(&settings).unwrap();
+    let pool = RedisPool::new(&address, &settings).unwrap();
     let serve = async {
         loop {
             let (socket, _) = listener.accept().await.unwrap();

@@ -57,7 +57,7 @@ pub static INTERPOLATED_IV: ChannelSpec = ChannelSpec {
     about: "a ticker's implied volatility over a number of days",
     forms: JoinForms::TickerOrPlain,
     frame: Frame::Row { key: MapKey::Days, rows: 9 },
-    usual: Some(Usual { rate: 1.8, entry_bytes: 140 }),
+    usual: Some(Usual { rate: 1.8, entry_bytes: 170 }),
     subject: &["volatility"],
     columns: &[
         Column::Labelled("days", "days"),
@@ -76,7 +76,7 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
     about: "a ticker's implied volatility to an expiry",
     forms: JoinForms::TickerOrPlain,
     frame: Frame::Row { key: MapKey::Expiry, rows: 40 },
-    usual: Some(Usual { rate: 8.0, entry_bytes: 130 }),
+    usual: Some(Usual { rate: 8.0, entry_bytes: 165 }),
     subject: &["volatility"],
     columns: &[
         Column::Word("expiry"),

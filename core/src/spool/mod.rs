@@ -26,6 +26,7 @@ mod reassign;
 mod records;
 mod recovery;
 mod removal;
+mod retain;
 mod salvage;
 mod scan;
 mod segment;
@@ -45,6 +46,7 @@ pub use reassign::Reassigned;
 pub use records::Records;
 pub use recovery::Recovery;
 pub use removal::Swept;
+pub use retain::Retain;
 pub use salvage::SALVAGE;
 pub use survey::{Counted, RecordView, Survey, visit_records};
 

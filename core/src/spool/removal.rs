@@ -12,7 +12,7 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cursor::{REMOVED, encode_removed, merge_removed};
 use super::dropped::Dropped;
@@ -20,6 +20,7 @@ use super::error::{Context as _, SpoolError};
 use super::queue::{Limits, Spool};
 use super::ranges::Ranges;
 use super::records::Summary;
+use super::retain::Retain;
 use super::segment::Segment;
 use crate::event::EntryId;
 
@@ -36,8 +37,9 @@ pub struct Swept {
 }
 
 impl Spool {
-    /// Removes segments whose records have all been acknowledged for `keep`.
-    pub fn sweep(&mut self, now: Instant, keep: Duration) -> Result<Swept, SpoolError> {
+    /// Removes segments whose records have all been acknowledged and need no longer be retained.
+    pub fn sweep(&mut self, now: Instant, retain: impl Into<Retain>) -> Result<Swept, SpoolError> {
+        let retain = retain.into();
         // on a quiet feed no append seals it
         let limits = self.limits;
         let is_due = |newest: &Segment| newest.acknowledged_at.is_some() && limits.is_due(newest, now);
@@ -45,8 +47,7 @@ impl Spool {
             self.seal();
         }
         let is_over = |segment: &Segment| {
-            segment.acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= keep)
-                && !self.holding.holds(segment)
+            segment.acknowledged_at.is_some_and(|at| retain.is_over(at, now)) && !self.holding.holds(segment)
         };
         let sealed = self.segments.len() - usize::from(self.writing.is_some());
         let count = self.segments.iter().take(sealed).take_while(|segment| is_over(segment)).count();

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use deadpool_redis::Connection;
 use deadpool_redis::redis::{self, Value};
-use deadpool_redis::{Connection, Pool};
 use tokio::time::timeout;
 use uw_websocket_actors::acl::{self, Lacking};
 use uw_websocket_actors::forecast::Measured;
 use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
-use uw_websocket_actors::redis_pool::{self, CheckError};
-use uw_websocket_actors::redis_url::RedisUrl;
+use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::writer::store::fault::Refusal;
 
@@ -66,7 +65,7 @@ pub(super) async fn look(
         Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
             Ok(lacking) if !lacking.is_empty() => {
                 report.add(&Finding::fine("answers", "and lets our user in"));
-                report_rights(&lacking, settings, report);
+                report_rights(&lacking, settings, ways, report);
                 return Seen::default();
             }
             _ => {
@@ -80,14 +79,14 @@ pub(super) async fn look(
         }
     }
     match rights_lacking(ways, prefix).await {
-        Ok(lacking) => report_rights(&lacking, settings, report),
+        Ok(lacking) => report_rights(&lacking, settings, ways, report),
         Err(error) => report.add(&unreachable("rights", &error)),
     }
     look_closer(settings, &ways.pool, report).await
 }
 
 /// Runs the checks that need optional permissions.
-async fn look_closer(settings: &ActorSettings, pool: &Pool, report: &mut Report<impl Write>) -> Seen {
+async fn look_closer(settings: &ActorSettings, pool: &RedisPool, report: &mut Report<impl Write>) -> Seen {
     let mut seen = Seen::default();
     let mut connection = match limited(pool.get()).await.map(|got| got.map_err(|error| error.to_string())) {
         Ok(Ok(connection)) => connection,
@@ -150,6 +149,9 @@ fn refused(error: &CheckError) -> Finding {
             Exit::BadSettings,
             "put user and password into REDIS_URL, and grant the rights listed in docs/deployment.md",
         ),
+        CheckError::Unsuitable(_) => {
+            (Exit::BadSettings, "docs/deployment.md compares the servers that can be used")
+        }
         CheckError::NoDatabase(_) => (
             Exit::BadSettings,
             "name a database that exists, from 0: `databases` in redis.conf is their number, a cluster has one",
@@ -163,7 +165,9 @@ fn refused(error: &CheckError) -> Finding {
 fn advice(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Loading => "it loads its data: wait until it is done",
-        Refusal::ReadOnly => "it is a replica: REDIS_URL must name the primary",
+        Refusal::ReadOnly => {
+            "REDIS_URL must name the primary; the service itself waits for this one to become it"
+        }
         Refusal::OutOfMemory => {
             "raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION and make room"
         }
@@ -183,10 +187,14 @@ async fn rights_lacking(ways: &Resources, prefix: &str) -> Result<Vec<Lacking>, 
     asked.map_err(|fault| fault.to_string())
 }
 
-fn report_rights(lacking: &[Lacking], settings: &ActorSettings, report: &mut Report<impl Write>) {
-    let (prefix, url) = (&settings.keys.prefix, settings.redis.url.reveal());
-    let user = RedisUrl::parse(url).ok().and_then(|url| url.username);
-    let user = user.as_deref().unwrap_or("default");
+fn report_rights(
+    lacking: &[Lacking],
+    settings: &ActorSettings,
+    ways: &Resources,
+    report: &mut Report<impl Write>,
+) {
+    let prefix = &settings.keys.prefix;
+    let user = ways.address.user().unwrap_or("default");
     if lacking.is_empty() {
         report
             .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));

@@ -152,7 +152,7 @@ pub(super) fn run(args: ReplayArgs, settings: &Settings) -> Exit {
     let Err(error) = replay(args, settings) else { return Exit::Clean };
     complain(&settings.redactor.redact(&error.to_string()));
     match error {
-        ReplayError::Redis(_) => Exit::Unreachable,
+        ReplayError::Redis(error) => error.exit(),
         ReplayError::File(_, error) if error.kind() == io::ErrorKind::InvalidData => Exit::BadInput,
         ReplayError::Unreadable(_) if is_of_redis => Exit::Unreachable,
         _ => Exit::Failed,

@@ -44,7 +44,7 @@ pub(super) struct Found {
 impl Source {
     /// Finds the existing streams, and tells of channels that have none; `planned` is what the settings join.
     pub(super) async fn look(&self, planned: &[Pattern]) -> Result<Found, LinkError> {
-        let mut link = Link::open(&self.redis).await?;
+        let mut link = Link::open(&self.redis, &self.prefix).await?;
         let patterns = match self.wanted.channels.as_slice() {
             [] => vec![Pattern::everything()],
             patterns => patterns.to_vec(),
@@ -117,7 +117,7 @@ impl Reading {
     async fn supply(&mut self, lanes: &[usize]) -> Result<(), LinkError> {
         let link = match &mut self.link {
             Some(link) => link,
-            none => none.insert(Link::open(&self.source.redis).await?),
+            none => none.insert(Link::open(&self.source.redis, &self.source.prefix).await?),
         };
         let place =
             |lane: &usize| Place { key: self.streams[*lane].key.clone(), after: self.merge.after(*lane) };

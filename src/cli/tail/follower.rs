@@ -125,7 +125,7 @@ impl<'f, W: Write> Follower<'f, W> {
 
     /// Prints until there is nothing more to print. An unavailable Redis is an error at startup, but not later.
     pub(super) async fn run(mut self) -> Result<(), Stop> {
-        let mut link = Link::open(&self.wish.redis).await?;
+        let mut link = Link::open(&self.wish.redis, &self.wish.prefix).await?;
         let there = link.streams(&self.wish.prefix).await?;
         if there.len() >= MAX_STREAMS {
             (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
@@ -298,7 +298,7 @@ impl<'f, W: Write> Follower<'f, W> {
     }
 
     async fn open_again(&mut self) -> Result<Link, LinkError> {
-        let mut link = Link::open(&self.wish.redis).await?;
+        let mut link = Link::open(&self.wish.redis, &self.wish.prefix).await?;
         let lanes: Vec<usize> = self.merge.open().collect();
         let places = self.places(&lanes);
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
@@ -333,7 +333,7 @@ fn look_again(wish: &Wish) -> Seen {
         while !see.is_closed() {
             sleep(pause).await;
             let began = Instant::now();
-            let there = async { Link::open(&redis).await?.streams(&prefix).await }.await;
+            let there = async { Link::open(&redis, &prefix).await?.streams(&prefix).await }.await;
             pause = LOOK_EVERY.max(began.elapsed() * REST_OF_LOOKS);
             if let Ok(there) = there
                 && see.send(there).await.is_err()

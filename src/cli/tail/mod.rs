@@ -124,7 +124,7 @@ fn exit_of(ended: Result<(), Stop>, tell: &dyn Fn(&str)) -> Exit {
         }
         Err(Stop::Redis(error)) => {
             tell(&error.to_string());
-            Exit::Unreachable
+            error.exit()
         }
     }
 }

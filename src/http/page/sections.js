@@ -269,7 +269,22 @@ export function showArchive({ archive }) {
 
 // === Redis ===
 
-export function showRedis({ redis }) {
+/** The master, its Sentinels and its replicas, where there are any. */
+function masterFacts({ master }, writers) {
+  const { state, address, agreeing, sentinels, failovers } = master;
+  const replicas = Math.min(...writers.map((writer) => writer.replicas));
+  const behind = Math.max(...writers.map((writer) => writer.replica_behind_seconds));
+  const ofReplicas = replicas > 0 || state !== 'single' ? [['replicas', `${count(replicas)}, ${behind} s behind`]] : [];
+  if (state === 'single') return ofReplicas;
+  const named = `${address ?? UNKNOWN}, by ${agreeing} of ${plural(sentinels, 'Sentinel')}`;
+  return [
+    ['master', state === 'named' ? named : { text: 'named by no majority of the Sentinels', mark: 'bad' }],
+    ['failovers', count(failovers)],
+    ...ofReplicas,
+  ];
+}
+
+export function showRedis({ redis, writers }) {
   const { up, version, used_bytes: used, max_bytes: max, max_policy: policy, forecast_bytes: forecast } = redis;
   showFacts(byId('redis'), [
     ['state', up ? { text: 'takes writes', mark: 'ok' } : { text: 'takes no writes', mark: 'bad' }],
@@ -278,6 +293,7 @@ export function showRedis({ redis }) {
     ['can come to', forecast === null ? 'no bound' : bytes(forecast)],
     ['maxmemory', version && !max ? 'no limit' : bytes(max)],
     ['when full', policy ?? UNKNOWN],
+    ...masterFacts(redis, writers),
   ]);
   byId('memory').toggleAttribute('hidden', used === null);
   const scale = Math.max(max || 0, used || 0, forecast || 0);

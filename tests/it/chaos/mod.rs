@@ -35,7 +35,7 @@ pub(crate) use watch::Seen;
 const SHORT: Duration = Duration::from_secs(15);
 
 /// A number from the environment.
-fn asked(variable: &str) -> Option<u64> {
+pub(crate) fn asked(variable: &str) -> Option<u64> {
     let text = std::env::var_os(variable)?.into_string().ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }

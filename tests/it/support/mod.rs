@@ -11,6 +11,7 @@ pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod redis;
 pub(crate) mod sample;
+pub(crate) mod sentinels;
 pub(crate) mod service;
 pub(crate) mod tls;
 pub(crate) mod tool;
@@ -20,6 +21,7 @@ mod yardstick;
 
 pub(crate) use feed::Feed;
 pub(crate) use redis::RedisServer;
+pub(crate) use sentinels::Sentinels;
 pub(crate) use service::{Service, Setup};
 pub(crate) use wait::{SOON, wait_for, wait_until};
 pub(crate) use yardstick::{has_passed, stretched};

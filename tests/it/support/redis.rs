@@ -35,6 +35,13 @@ impl RedisServer {
         RedisServer::start_with(&["--save", "", "--appendonly", "no"], None)
     }
 
+    /// A server without persistence that keeps no file of what it has received as a replica either.
+    pub(crate) fn start_keeping_nothing() -> RedisServer {
+        let options = ["--save", "", "--appendonly", "no", "--rdb-del-sync-files", "yes"];
+        let more = ["--repl-diskless-load", "swapdb", "--repl-diskless-sync-delay", "0"];
+        RedisServer::start_with(&[&options[..], &more].concat(), None)
+    }
+
     /// A server that forgets nothing that it acknowledged, whatever ends it.
     pub(crate) fn start_durable() -> RedisServer {
         RedisServer::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"], None)
@@ -48,6 +55,19 @@ impl RedisServer {
 
     /// A server that speaks TLS on its port.
     pub(crate) fn with_tls(certificates: &Certificates) -> RedisServer {
+        RedisServer::launch_with_tls(certificates, &[], None)
+    }
+
+    /// The same, and it asks for [`PASSWORD`].
+    pub(crate) fn with_tls_and_password(certificates: &Certificates) -> RedisServer {
+        RedisServer::launch_with_tls(certificates, &["--requirepass", PASSWORD], Some(PASSWORD))
+    }
+
+    fn launch_with_tls(
+        certificates: &Certificates,
+        more: &[&str],
+        password: Option<&'static str>,
+    ) -> RedisServer {
         let (authority, server, key) = (certificates.authority(), certificates.server(), certificates.key());
         let files =
             [("--tls-ca-cert-file", &authority), ("--tls-cert-file", &server), ("--tls-key-file", &key)];
@@ -55,7 +75,8 @@ impl RedisServer {
         for (option, file) in files {
             options.extend([option, file.to_str().unwrap()]);
         }
-        RedisServer::launch(&options, None, true)
+        options.extend(more);
+        RedisServer::launch(&options, password, true)
     }
 
     /// A server with these command line options besides folder, port and socket; `password` is for our own commands.
@@ -131,6 +152,11 @@ impl RedisServer {
     #[track_caller]
     pub(crate) fn config_set(&self, name: &str, value: &str) {
         self.command::<()>(&["CONFIG", "SET", name, value]);
+    }
+
+    /// Whether the server was started and not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Ends the server as a crash would.

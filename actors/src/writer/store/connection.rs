@@ -1,7 +1,9 @@
 //! A connection to Redis: transactions and queries.
 
+use super::address::Address;
 use super::fault::{Refusal, StoreFault};
-use super::link::{Address, Link};
+use super::link::Link;
+use super::replication::{Identity, ServerInfo};
 use super::resp::{Commands, Reply};
 use crate::supervisor::Heartbeat;
 
@@ -38,7 +40,7 @@ impl RedisConnection {
     /// Whether it may still be used, and was not closed meanwhile.
     #[must_use]
     pub fn is_usable(&mut self) -> bool {
-        self.link.as_mut().is_some_and(Link::is_open)
+        self.link.as_mut().is_some_and(|link| link.is_current() && link.is_open())
     }
 
     /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
@@ -82,19 +84,34 @@ impl RedisConnection {
         .await
     }
 
-    /// Identifies the server; a server that does not reveal it has the default identity.
-    pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
+    /// Asks the server about itself; what it does not reveal has the default value.
+    ///
+    /// # Errors
+    /// A replica is refused, even one that would take writes: it loses them when it synchronizes.
+    pub async fn server(&mut self) -> Result<ServerInfo, StoreFault> {
         let mut questions = Commands::default();
         questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
-        let mut identity = Identity::default();
+        let mut server = ServerInfo::default();
         self.ask(&questions, |reply| {
             if let Reply::Bulk(Some(info)) = reply {
-                identity.read(&String::from_utf8_lossy(info));
+                server.read(&String::from_utf8_lossy(info));
             }
             Ok(())
         })
         .await?;
-        Ok(identity)
+        match &server.follows {
+            Some(master) => {
+                // the connection is not used again: the next one may lead to the master
+                self.link = None;
+                Err(StoreFault::refused(format!("READONLY it is a replica of {master}").as_bytes()))
+            }
+            None => Ok(server),
+        }
+    }
+
+    /// Identifies the server.
+    pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
+        Ok(self.server().await?.identity)
     }
 
     /// Sends a query and returns the first string of its reply, of which nothing more is read; the connection ends.
@@ -123,24 +140,5 @@ impl RedisConnection {
         };
         self.link = is_usable.then_some(link);
         asked
-    }
-}
-
-/// The identity of a server: another process, or the same one with the data of another master, is another server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    run_id: String,
-    master_replid: String,
-}
-
-impl Identity {
-    fn read(&mut self, info: &str) {
-        for line in info.lines() {
-            match line.split_once(':') {
-                Some(("run_id", id)) => id.trim().clone_into(&mut self.run_id),
-                Some(("master_replid", id)) => id.trim().clone_into(&mut self.master_replid),
-                _ => {}
-            }
-        }
     }
 }

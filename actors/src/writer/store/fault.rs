@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::resp::{BadReply, Reply};
+use super::unsuitable::Unsuitable;
 use crate::excerpt::excerpt;
 
 /// Maximum bytes kept of a refusal's text: a line in a log. Redis' texts have some hundred bytes.
@@ -33,8 +34,10 @@ pub enum Refusal {
     WrongType,
     /// The ID is not above the stream's last one.
     IdTooSmall,
-    /// The cluster is moving or missing slots, or a master is down.
+    /// A replica whose master is down.
     Unavailable,
+    /// A node of a Redis Cluster.
+    Cluster,
     /// The server, or a proxy in front of it, has as many connections as it may.
     NoRoom,
     /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
@@ -59,7 +62,8 @@ impl Refusal {
             "BUSY" => Refusal::Busy,
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Refusal::NoAuth,
             "WRONGTYPE" => Refusal::WrongType,
-            "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Refusal::Unavailable,
+            "MASTERDOWN" => Refusal::Unavailable,
+            "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" | "CLUSTERDOWN" => Refusal::Cluster,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
             "ERR" if is_about_connections(text) => Refusal::NoRoom,
@@ -81,6 +85,7 @@ impl Refusal {
                 | Refusal::NoAuth
                 | Refusal::NoDatabase
                 | Refusal::Unavailable
+                | Refusal::Cluster
                 | Refusal::NoRoom
                 | Refusal::Unreadable
         )
@@ -100,6 +105,7 @@ impl Refusal {
             | Refusal::NoAuth
             | Refusal::NoDatabase
             | Refusal::Unavailable
+            | Refusal::Cluster
             | Refusal::NoRoom => false,
         }
     }
@@ -119,6 +125,7 @@ impl Refusal {
             Refusal::WrongType => "wrong_type",
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
+            Refusal::Cluster => "cluster",
             Refusal::NoRoom => "no_room",
             Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
@@ -211,8 +218,12 @@ impl StoreFault {
     pub fn refused(text: &[u8]) -> StoreFault {
         let text = String::from_utf8_lossy(text);
         let text = text.split_once(", with args").map_or(&*text, |(words, _)| words);
-        let text = excerpt(text.to_owned(), MAX_TEXT);
-        StoreFault::Refused { refusal: Refusal::of(&text), text }
+        let mut text = excerpt(text.to_owned(), MAX_TEXT);
+        let refusal = Refusal::of(&text);
+        if refusal == Refusal::Cluster {
+            text = format!("{text} ({})", Unsuitable::ClusterNode);
+        }
+        StoreFault::Refused { refusal, text }
     }
 }
 
@@ -245,6 +256,8 @@ mod tests {
             ("EXECABORT Transaction discarded because of: OOM command not allowed", Refusal::OutOfMemory),
             ("EXECABORT Transaction discarded because of previous errors.", Refusal::Other),
             ("ERR Protocol error: invalid bulk length", Refusal::Unreadable),
+            ("MOVED 3999 127.0.0.1:6381", Refusal::Cluster),
+            ("CROSSSLOT Keys in request don't hash to the same slot", Refusal::Cluster),
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo};
 use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -17,9 +18,9 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
+use super::tenure::Tenure;
 use crate::dial;
 use crate::redis_url::{RedisPlace, RedisUrl, RedisUrlError};
-use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::tls::{self, TlsError};
 
@@ -34,12 +35,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Initial reply buffer: the replies to a transaction of 512 events take some 15 KiB.
 const REPLY_BUFFER: usize = 32 * 1024;
 
+/// What is said of a connection to a server that is no longer the master.
+const REPLACED: &str = "another server has become the master";
+
 /// The reason why the settings give no address of Redis.
 #[derive(Debug, Error)]
 pub enum AddressError {
     /// The URL is invalid. Its text may contain a password and is not repeated.
     #[error("REDIS_URL is not a Redis URL: it {0}")]
     Url(#[from] RedisUrlError),
+    /// The URL of a master under Sentinel is invalid.
+    #[error("REDIS_URL is not the URL of a master under Sentinel: it {0}")]
+    Sentinel(String),
     /// The client library cannot be set up for it.
     #[error("REDIS_URL cannot be used: {0}")]
     Client(String),
@@ -48,11 +55,13 @@ pub enum AddressError {
     Tls(#[from] TlsError),
 }
 
-/// Address and credentials of Redis.
+/// Address and credentials of one server.
 #[derive(Clone)]
-pub struct Address {
+pub struct Endpoint {
     place: Place,
     login: Vec<Vec<Vec<u8>>>,
+    /// The same for the library, without certificates.
+    info: ConnectionInfo,
 }
 
 #[derive(Clone)]
@@ -62,13 +71,13 @@ enum Place {
     Unix(PathBuf),
 }
 
-impl std::fmt::Debug for Address {
+impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.to_string())
     }
 }
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
             Place::Tcp(host, port) => write!(f, "redis://{host}:{port}"),
@@ -78,10 +87,13 @@ impl std::fmt::Display for Address {
     }
 }
 
-impl Address {
-    /// Parses the settings.
-    pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
-        let url = RedisUrl::parse(settings.url.reveal())?;
+impl Endpoint {
+    /// Parses a URL; `extra_root_pem` is trusted besides the public roots.
+    pub fn new(url: &str, extra_root_pem: Option<&[u8]>) -> Result<Endpoint, AddressError> {
+        let url = RedisUrl::parse(url)?;
+        let info = url.connection_info().map_err(|error| {
+            AddressError::Client(error.detail().unwrap_or("it cannot be parsed").to_owned())
+        })?;
         let mut login: Vec<Vec<Vec<u8>>> = Vec::new();
         if let Some(password) = url.password_to_send() {
             let user = url.username.as_ref().map(|user| user.as_bytes().to_vec());
@@ -92,12 +104,63 @@ impl Address {
         }
         let place = match url.place {
             RedisPlace::Tcp(host, port) => Place::Tcp(host, port),
-            RedisPlace::Tls(host, port) => {
-                Place::Tls(host, port, tls::client_config(settings.extra_root_pem.as_deref())?)
-            }
+            RedisPlace::Tls(host, port) => Place::Tls(host, port, tls::client_config(extra_root_pem)?),
             RedisPlace::Unix(path) => Place::Unix(path),
         };
-        Ok(Address { place, login })
+        Ok(Endpoint { place, login, info })
+    }
+
+    /// Whether a database other than 0 is selected.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        self.login.iter().any(|command| is_select(command))
+    }
+
+    /// Returns the same address with database 0.
+    #[must_use]
+    pub fn without_database(&self) -> Endpoint {
+        let login = self.login.iter().filter(|command| !is_select(command)).cloned().collect();
+        let redis = self.info.redis_settings().clone().set_db(0);
+        Endpoint { place: self.place.clone(), login, info: self.info.clone().set_redis_settings(redis) }
+    }
+
+    /// Returns the same credentials, database and encryption at another host.
+    #[must_use]
+    pub fn at(&self, host: &str, port: u16) -> Endpoint {
+        let (place, addr) = match (&self.place, self.info.addr()) {
+            (Place::Tls(_, _, config), ConnectionAddr::TcpTls { insecure, tls_params, .. }) => (
+                Place::Tls(host.to_owned(), port, Arc::clone(config)),
+                ConnectionAddr::TcpTls {
+                    host: host.to_owned(),
+                    port,
+                    insecure: *insecure,
+                    tls_params: tls_params.clone(),
+                },
+            ),
+            _ => (Place::Tcp(host.to_owned(), port), ConnectionAddr::Tcp(host.to_owned(), port)),
+        };
+        Endpoint { place, login: self.login.clone(), info: self.info.clone().set_addr(addr) }
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.place, Place::Tls(..))
+    }
+
+    /// Returns the same for the library, without certificates.
+    #[must_use]
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    /// Returns host and port, or the path of the socket.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.place {
+            Place::Tcp(host, port) | Place::Tls(host, port, _) => format!("{host}:{port}"),
+            Place::Unix(path) => path.display().to_string(),
+        }
     }
 
     /// Connects and authenticates.
@@ -129,8 +192,8 @@ impl Address {
                 (Box::new(stream.map_err(unreachable)?), peer)
             }
         };
-        let mut link =
-            Link { socket, peer, replies: BytesMut::with_capacity(REPLY_BUFFER), beat: beat.clone() };
+        let replies = BytesMut::with_capacity(REPLY_BUFFER);
+        let mut link = Link { socket, peer, replies, beat: beat.clone(), tenure: Tenure::default() };
         let mut login = Commands::default();
         for command in &self.login {
             login.begin(command.len());
@@ -159,6 +222,10 @@ impl Address {
     }
 }
 
+fn is_select(command: &[Vec<u8>]) -> bool {
+    command.first().is_some_and(|name| name == b"SELECT")
+}
+
 /// Connects to a host; also returns the address that it has answered at.
 async fn tcp(host: &str, port: u16) -> io::Result<(TcpStream, String)> {
     let stream = dial::connect(host, port, DIAL_TIMEOUT).await?;
@@ -180,13 +247,42 @@ pub struct Link {
     pub peer: String,
     replies: BytesMut,
     beat: Heartbeat,
+    tenure: Tenure,
 }
 
 impl Link {
+    /// Restricts the use of the connection to the tenure of its server.
+    #[must_use]
+    pub fn during(self, tenure: Tenure) -> Link {
+        Link { tenure, ..self }
+    }
+
+    /// Whether its server may still be used.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !self.tenure.is_over()
+    }
+
     /// Sends commands and passes each reply, in order, to `accept`. All replies are read even if `accept` fails;
     /// its first error is returned. If Redis cannot parse the commands, or has no room for the connection, it replies
     /// with an error and closes the connection, possibly before all are sent: that error is the result.
     pub async fn ask(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        if self.tenure.is_over() {
+            return Err(StoreFault::Unreachable(REPLACED.to_owned()));
+        }
+        let mut tenure = self.tenure.clone();
+        tokio::select! {
+            biased;
+            outcome = self.exchange(commands, accept) => outcome,
+            () = tenure.ended() => Err(StoreFault::Unanswered(REPLACED.to_owned())),
+        }
+    }
+
+    async fn exchange(
         &mut self,
         commands: &Commands,
         mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,

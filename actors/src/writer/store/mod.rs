@@ -3,18 +3,25 @@
 //! A transaction is reported entry by entry, never as a single yes or no, so that no code above assumes that all
 //! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
 
+pub mod address;
 mod connection;
 pub mod digests;
 pub mod fault;
+pub mod guard;
 pub mod link;
 mod lookup;
 pub mod pages;
+pub mod replication;
 pub mod resp;
+pub mod sentinel;
+pub mod tenure;
+pub mod unsuitable;
 
-pub use connection::{Identity, RedisConnection, Refused};
+use address::Address;
+pub use connection::{RedisConnection, Refused};
 use fault::StoreFault;
-use link::Address;
 pub use lookup::EntryStatus;
+pub use replication::Identity;
 use resp::{Commands, Reply};
 
 use crate::supervisor::Heartbeat;
@@ -53,6 +60,15 @@ impl Store {
             RedisConnection::open(&self.address, &self.beat).await?
         };
         Ok(self.connection.insert(connection))
+    }
+
+    /// Verifies under Sentinel that the present connection leads to the master; otherwise the next query opens another.
+    /// For queries alone: whoever writes relies on the watch.
+    pub async fn verify(&self) -> Result<(), StoreFault> {
+        if self.address.sentinels().is_some() {
+            self.address.locate().await?;
+        }
+        Ok(())
     }
 
     /// Returns the number of the present connection, or of a new one: on another, another Redis may respond, or the

@@ -1,4 +1,4 @@
-//! What a queue learns of the events of earlier processes.
+//! What a queue learns of the events of an earlier process.
 
 use uw_websocket_core::event::{ChannelIndex, Event};
 

@@ -1,0 +1,62 @@
+//! The highest epoch seen, kept over restarts: Sentinels that have forgotten a failover must not lead back to the
+//! server that was replaced.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use uw_websocket_core::private;
+
+/// The file of the highest epoch.
+#[derive(Clone, Debug)]
+pub struct EpochFile {
+    path: PathBuf,
+    /// Names the set-up: another one begins anew.
+    title: String,
+}
+
+impl EpochFile {
+    /// Names the file of a master and its Sentinels, which need not exist.
+    #[must_use]
+    pub fn new(path: PathBuf, title: String) -> EpochFile {
+        EpochFile { path, title }
+    }
+
+    /// Returns the path, for advice.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Reads the epoch; 0 if there is none of this set-up.
+    pub fn read(&self) -> io::Result<u64> {
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            text => text?,
+        };
+        let (title, epoch) = text.trim_end().rsplit_once('\n').unwrap_or_default();
+        Ok(if title == self.title { epoch.parse().unwrap_or_default() } else { 0 })
+    }
+
+    /// Replaces the epoch; blocks until it is written.
+    pub fn write(&self, epoch: u64) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        private::write(&new, format!("{}\n{epoch}\n", self.title).as_bytes())?;
+        fs::rename(new, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_of_the_same_set_up_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |title: &str| EpochFile::new(folder.path().join("sentinel"), title.to_owned());
+        assert_eq!(file("desk a:1").read().unwrap(), 0);
+        file("desk a:1").write(7).unwrap();
+        assert_eq!(file("desk a:1").read().unwrap(), 7);
+        assert_eq!(file("desk b:1").read().unwrap(), 0, "other sentinels");
+    }
+}

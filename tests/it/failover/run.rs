@@ -1,0 +1,110 @@
+//! Failovers of all kinds at random, one after the other, under traffic.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::TARGETS;
+use super::desk::Desk;
+use crate::chaos::asked;
+use crate::support::oracle::{assert_streams_equal, expected};
+use crate::support::sample::payloads;
+use crate::support::{Feed, Service};
+
+/// Between two bursts of events.
+const PACE: Duration = Duration::from_millis(20);
+/// The topics, each with one to four events a burst.
+const TOPICS: [(&str, &str); 4] =
+    [("price", "SPY"), ("option_trades", "QQQ"), ("gex_strike", "SPY"), ("price", "QQQ")];
+
+/// A way to lose a master.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// It is killed and comes back empty.
+    Kill,
+    /// It is killed when its replica has missed a second.
+    Lose,
+    /// It hangs until it was replaced, and goes on.
+    Pause,
+    /// The failover is asked for.
+    HandOver,
+}
+
+const FAULTS: [Fault; 4] = [Fault::Kill, Fault::Lose, Fault::Pause, Fault::HandOver];
+
+/// Sends until `is_done`; counts the rounds.
+fn traffic(feed: &Feed, seed: u64, is_done: &AtomicBool, sent: &AtomicU64) {
+    let mut rng = Rng::with_seed(seed);
+    let mut next = [0; TOPICS.len()];
+    while !is_done.load(SeqCst) {
+        for ((channel, symbol), next) in TOPICS.iter().zip(&mut next) {
+            let count = rng.u64(1..=4);
+            feed.send_all(&format!("{channel}:{symbol}"), &payloads(channel, symbol, *next, count));
+            *next += count;
+            sent.fetch_add(count, SeqCst);
+        }
+        thread::park_timeout(PACE);
+    }
+}
+
+fn strike(fault: Fault, desk: &mut Desk, rng: &mut Rng) {
+    match fault {
+        Fault::Kill => assert_eq!(desk.kill_and_bring_back_empty(), 0, "keys in a server that was replaced"),
+        Fault::Lose => {
+            let time = Duration::from_millis(rng.u64(200..=1500));
+            desk.lose(|_| thread::park_timeout(time));
+        }
+        Fault::Pause => desk.pause_until_replaced(),
+        Fault::HandOver => desk.hand_over(),
+    }
+}
+
+/// Runs the service through failovers while `goes_on`; returns their number and that of the events.
+fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
+    eprintln!("failovers: seed {seed}");
+    let (feed, mut desk, mut rng) = (Feed::start(), Desk::start(), Rng::with_seed(seed));
+    let setup = desk.setup(&feed).set("REDIS_STREAM_MAXLEN", "0").set("STREAM_RETENTION", "off");
+    let service: Service = setup.start_ready();
+    let (is_done, sent, mut failovers) = (AtomicBool::new(false), AtomicU64::new(0), 0);
+    thread::scope(|scope| {
+        scope.spawn(|| traffic(&feed, seed, &is_done, &sent));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while goes_on(failovers) {
+                let fault = *rng.choice(&FAULTS).unwrap();
+                eprintln!("failover {failovers}: {fault:?} after {} events", sent.load(SeqCst));
+                strike(fault, &mut desk, &mut rng);
+                desk.heal();
+                failovers += 1;
+            }
+        }));
+        is_done.store(true, SeqCst);
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert_streams_equal(&feed, &desk.servers[desk.master()], &TARGETS);
+    let metrics = service.wait_until_settled();
+    metrics.check_conservation().unwrap();
+    assert_eq!(service.count_logs("redis failover") as u64, failovers, "one line each");
+    service.wait_until_ready();
+    service.finish();
+    (failovers, expected(&feed.sent(), "uw", &TARGETS).values().map(Vec::len).sum())
+}
+
+#[test]
+fn a_short_run_of_failovers_loses_and_doubles_nothing() {
+    let (failovers, entries) = run(13, |failovers| failovers < 4);
+    assert!(failovers == 4 && entries > 100, "{failovers} failovers, {entries} entries");
+}
+
+#[test]
+#[ignore = "takes as long as CHAOS_SECONDS says: make chaos REDIS=sentinel"]
+fn long_run() {
+    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
+    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let began = Instant::now();
+    let (failovers, entries) = run(seed, |_| began.elapsed() < time);
+    eprintln!("{failovers} failovers, {entries} entries, 0 lost, 0 doubled, in order; seed {seed}");
+}
