@@ -97,7 +97,6 @@ mod tests {
             replicated: Arc::default(),
             restoring: Arc::default(),
             learnt: Arc::default(),
-            replicated: Arc::default(),
         }
     }
 
