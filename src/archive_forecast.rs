@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 use slog::{Logger, info, warn};
-use uw_websocket_actors::forecast::ArchiveForecast;
+use uw_websocket_actors::forecast::archive::ArchiveForecast;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_core::archive::Days;
 

@@ -1,6 +1,7 @@
 //! The uw-websocket service: settings, command line, logging, wiring.
 
 mod archive_forecast;
+mod archive_start;
 pub mod cli;
 mod disk_advice;
 pub mod escape;

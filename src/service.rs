@@ -12,7 +12,7 @@ use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
-use uw_websocket_actors::archive::{Archive, ArchiveParts};
+use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
@@ -25,7 +25,6 @@ use uw_websocket_actors::ledger::tracker::GapTracker;
 use uw_websocket_actors::ledger::{self, Ledger, Places};
 use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_actors::queue::archiving::Archiving;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
@@ -40,7 +39,7 @@ use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
 use uw_websocket_core::spool::SpoolLock;
 
-use crate::archive_forecast;
+use crate::archive_start;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::handover::Handover;
@@ -146,7 +145,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = start_archive(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
     if lock.is_some()
         && let Err(error) = address.remember(actors.spool.dir.join(SENTINEL_EPOCH))
     {
@@ -171,30 +170,6 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         observations,
         faults,
         log,
-    })
-}
-
-/// Starts the archive, if there is one.
-fn start_archive(
-    actors: &ActorSettings,
-    archivings: Vec<Arc<Archiving>>,
-    shards: &[Shard],
-    observations: &Arc<Observations>,
-    log: &Logger,
-) -> Result<Option<Archive>, Exit> {
-    let (Some(settings), Some(first)) = (actors.archive.clone(), shards.first()) else { return Ok(None) };
-    archive_forecast::announce(actors, log);
-    let queue = first.queue.clone();
-    let parts = ArchiveParts {
-        settings,
-        archivings,
-        note: Box::new(move |gaps| queue.note_losses(gaps)),
-        observations: Arc::clone(observations),
-        log: log.new(o!("component" => "archive")),
-    };
-    Archive::start(parts).map(Some).map_err(|error| {
-        crit!(log, "archive not started"; "error" => %error);
-        Exit::GaveUp
     })
 }
 

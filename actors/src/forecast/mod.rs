@@ -10,7 +10,7 @@
 //! With `TARGET_SYMBOLS=*` the number of symbols is unknown. The vendor lists some 6 000 tickers with options, of which
 //! a few hundred trade all day and the others hardly at all: the forecast assumes [`MARKET_SYMBOLS`] full streams.
 
-mod archive;
+pub mod archive;
 mod measured;
 
 use std::time::Duration;
@@ -18,7 +18,6 @@ use std::time::Duration;
 use uw_websocket_core::event::{Channel, Scope};
 use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
 
-pub use self::archive::ArchiveForecast;
 pub use self::measured::{Measured, measure};
 
 /// Number of symbols of the whole market whose streams count as full.

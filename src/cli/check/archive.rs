@@ -62,7 +62,7 @@ fn room_of(room: &Room) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use uw_websocket_actors::forecast::ArchiveForecast;
+    use uw_websocket_actors::forecast::archive::ArchiveForecast;
 
     use super::super::report::Mark;
     use super::*;

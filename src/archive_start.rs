@@ -1,0 +1,37 @@
+//! Starts the archive.
+
+use std::sync::Arc;
+
+use slog::{Logger, crit, o};
+use uw_websocket_actors::archive::{Archive, ArchiveParts};
+use uw_websocket_actors::observation::Observations;
+use uw_websocket_actors::queue::archiving::Archiving;
+use uw_websocket_actors::queue::shard::Shard;
+use uw_websocket_actors::settings::ActorSettings;
+
+use crate::archive_forecast;
+use crate::exit::Exit;
+
+/// Starts the archive, if there is one.
+pub(crate) fn start(
+    actors: &ActorSettings,
+    archivings: Vec<Arc<Archiving>>,
+    shards: &[Shard],
+    observations: &Arc<Observations>,
+    log: &Logger,
+) -> Result<Option<Archive>, Exit> {
+    let (Some(settings), Some(first)) = (actors.archive.clone(), shards.first()) else { return Ok(None) };
+    archive_forecast::announce(actors, log);
+    let queue = first.queue.clone();
+    let parts = ArchiveParts {
+        settings,
+        archivings,
+        note: Box::new(move |gaps| queue.note_losses(gaps)),
+        observations: Arc::clone(observations),
+        log: log.new(o!("component" => "archive")),
+    };
+    Archive::start(parts).map(Some).map_err(|error| {
+        crit!(log, "archive not started"; "error" => %error);
+        Exit::GaveUp
+    })
+}
