@@ -47,9 +47,10 @@ const LAST_FRAMES: Duration = Duration::from_millis(500);
 async fn finish(archive: Option<(Archive, Vec<Shard>)>, deadline: Instant) {
     let Some((archive, shards)) = archive else { return };
     let disks = shards.iter().flat_map(Shard::queues).filter_map(Queue::disk);
+    let patience = || deadline.saturating_duration_since(Instant::now()).max(LAST_FRAMES);
     // whatever is not known to be stored waits for the next process
-    drop(timeout(LAST_FRAMES, join_all(disks.map(Disk::flush))).await);
-    let patience = deadline.saturating_duration_since(Instant::now()).max(LAST_FRAMES);
+    drop(timeout(patience(), join_all(disks.map(Disk::flush))).await);
+    let patience = patience();
     let finished = tokio::task::spawn_blocking(move || archive.finish(patience));
     drop(finished.await);
 }

@@ -157,12 +157,9 @@ fn commands_that_do_not_ask_the_feed_want_no_token() {
 
 #[test]
 fn a_bad_line_of_the_dotenv_file_is_78_without_its_value() {
-    let (code, _, stderr) = program(&[]).dotenv("# ours\nUNUSUAL_WHALES_API_TOKEN=hid den\n").run();
+    let (code, _, stderr) = program(&[]).dotenv("# ours\nUNUSUAL_WHALES_API_TOKEN=\"hid den\n").run();
     assert_eq!(code, 78);
-    assert!(
-        stderr.starts_with("uw-websocket: .env line 2 (UNUSUAL_WHALES_API_TOKEN): must be NAME=value"),
-        "{stderr}"
-    );
+    assert!(stderr.starts_with("uw-websocket: .env line 2 (UNUSUAL_WHALES_API_TOKEN): "), "{stderr}");
     assert!(!stderr.contains("den\n") && !stderr.contains("hid"), "{stderr}");
 }
 
@@ -332,16 +329,18 @@ fn a_secret_where_a_path_belongs_is_refused_without_being_shown() {
 #[test]
 fn settings_show_of_a_url_what_cannot_be_a_secret() {
     let secret = "s3cr3t-of-redis";
-    for url in [
-        format!("redis://{secret}@redis.example:1/2"),
-        format!("redis://{secret}:@redis.example"),
-        format!("redis://user:{secret}@redis.example?sslkey={secret}"),
-        format!("unix:///tmp/s?db=1&auth={secret}"),
-        format!("unix:///tmp/s?{secret}"),
+    for (url, expected) in [
+        (format!("redis://{secret}@redis.example:1/2"), 0),
+        (format!("redis://{secret}:@redis.example"), 0),
+        (format!("redis://user:{secret}@redis.example?password={secret}"), 0),
+        (format!("redis://user:{secret}@redis.example?sslkey={secret}"), 78),
+        (format!("unix:///tmp/s?db=1&auth={secret}"), 78),
+        (format!("unix:///tmp/s?{secret}"), 78),
     ] {
         let (code, stdout, stderr) = program(&["settings"]).env(&[("REDIS_URL", &url)]).run();
-        assert_eq!(code, 0, "{stderr}");
-        assert!(stdout.contains("REDIS_URL=") && !(stdout + &stderr).contains(secret), "{url}");
+        assert_eq!(code, expected, "{stderr}");
+        let output = stdout + &stderr;
+        assert!(output.contains("REDIS_URL=") && !output.contains(secret), "{url}");
     }
     let feed = format!("wss://feed.example/socket?api_key={secret}");
     let (_, stdout, _) = program(&["settings"]).env(&[("UNUSUAL_WHALES_WEBSOCKET_URL", &feed)]).run();

@@ -74,7 +74,7 @@ impl FaultKind {
         self.strike_loop(FaultPoint::Step).await;
     }
 
-    async fn strike_loop(self, point: FaultPoint) {
+    pub(crate) async fn strike_loop(self, point: FaultPoint) {
         match self {
             FaultKind::Freeze => pending().await,
             FaultKind::Panic | FaultKind::End | FaultKind::Block | FaultKind::Omit => {

@@ -159,6 +159,9 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("SPOOL_MAX_BYTES", "4GB"),
         ("SPOOL_WHEN_FULL", "drop"),
         ("SPOOL_FSYNC", "often"),
+        ("ARCHIVE_RETENTION", "0d"),
+        ("ARCHIVE_MAX_BYTES", "4GB"),
+        ("SPOOL_PEER_DIRS", "/a,,/b"),
         ("RESTART_INTENSITY", "-1"),
         ("RESTART_PERIOD_SECONDS", "0"),
         ("SHUTDOWN_TIMEOUT_SECONDS", "0"),
@@ -186,7 +189,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         VARIABLES.iter().map(|v| v.name).filter(|name| !bad.iter().any(|(tried, _)| tried == name));
     assert_eq!(
         not_tried.collect::<Vec<_>>(),
-        ["UNUSUAL_WHALES_API_TOKEN", "NO_PROXY", "SPOOL_DIR", "LOG_DIR"]
+        ["UNUSUAL_WHALES_API_TOKEN", "NO_PROXY", "SPOOL_DIR", "ARCHIVE_DIR", "LOG_DIR"]
     );
 }
 

@@ -77,14 +77,15 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
         return redis_secrets(&url.replacen("+sentinel", "", 1));
     }
     let parsed = RedisUrl::parse(text).ok();
-    let decoded = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
-    let Ok(url) = Url::parse(text) else { return decoded.into_iter().map(Secret::new).collect() };
-    let written = url.password().map(str::to_owned);
+    let password = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
+    let Ok(url) = Url::parse(text) else { return password.into_iter().map(Secret::new).collect() };
     let lone_user = Some(url.username()).filter(|user| url.password().is_none() && *user != DEFAULT_USER);
     let values =
         url.query_pairs().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.into_owned());
-    let found = written.into_iter().chain(decoded).chain(lone_user.map(str::to_owned)).chain(values);
-    found.filter(|secret| !secret.is_empty()).map(Secret::new).collect()
+    let found = password.into_iter().chain(lone_user.map(str::to_owned)).chain(values);
+    let found = found.filter(|secret| !secret.is_empty()).map(Secret::new);
+    // also of a URL that is refused, as its error may quote it
+    found.chain(credentials(text)).collect()
 }
 
 /// Returns the password of a URL, as written and decoded.

@@ -82,6 +82,21 @@ fn archived(folder: &Path) -> Entries {
     topics
 }
 
+/// Waits until the archive has everything. It has the lowest priority: on a busy machine a process may end before.
+#[track_caller]
+fn wait_until_complete(setup: &Setup, redis: &RedisServer) {
+    let count = |topics: Entries| topics.values().map(Vec::len).sum::<usize>();
+    let expected = count(stored(redis));
+    wait_for("the archive is complete", SOON, || {
+        let events = count(archived(&archive_of(setup)));
+        if events == expected {
+            return Ok(());
+        }
+        setup.clone().start_ready().finish();
+        Err(format!("{events} of {expected} events"))
+    });
+}
+
 #[track_caller]
 fn assert_archived(setup: &Setup, redis: &RedisServer) {
     let (stored, archived) = (stored(redis), archived(&archive_of(setup)));
@@ -124,6 +139,7 @@ fn a_session_with_two_kills_is_archived_once_each_and_replays_into_equal_streams
     assert_eq!((&archive["error"], &archive["skipped"]), (&serde_json::Value::Null, &0.into()), "{archive}");
     service.wait_until_settled();
     service.finish();
+    wait_until_complete(&setup, &redis);
     assert_archived(&setup, &redis);
 
     let (code, text) = setup.command(&["archive", "verify"]);

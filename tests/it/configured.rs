@@ -227,7 +227,7 @@ fn the_redis_of_the_compose_file_is_all_that_the_service_wants() {
         "✓ persistence     append-only file",
         "✓ eviction        noeviction",
         "✓ room            maxmemory 3072 MiB",
-        "\nThe service can run.\n",
+        "\nThe service can run",
     ] {
         assert!(output.contains(line), "no `{line}`");
     }

@@ -19,6 +19,14 @@ use crate::support::{Feed, RedisServer, Setup};
 const HOSTILE: &str = "\u{1b}[2J\u{7}\u{9b}31m\r\u{85}\u{202e}\u{2066}\u{200f}\u{61c}\u{7f}";
 
 #[track_caller]
+fn assert_json(command: &[&str], stdout: &str) {
+    assert!(!stdout.is_empty(), "{command:?}");
+    for line in stdout.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+    }
+}
+
+#[track_caller]
 fn assert_harmless(text: &str) {
     assert!(!text.lines().any(|line| line.contains(controls)), "{text:?}");
 }
@@ -159,17 +167,12 @@ impl Places {
         ] {
             Self::assert_harmless(&self.setup, command);
         }
-        for command in [
-            &["gaps", "--json"][..],
-            &["tail", "news", "gaps", "--no-follow", "--json"],
-            &["spool", "export", "--all"],
-        ] {
-            let stdout = Self::assert_harmless(&self.setup, command);
-            assert!(!stdout.is_empty(), "{command:?}");
-            for line in stdout.lines() {
-                serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-            }
+        for command in [&["gaps", "--json"][..], &["tail", "news", "gaps", "--no-follow", "--json"]] {
+            assert_json(command, &Self::assert_harmless(&self.setup, command));
         }
+        // into a file or a pipe it is byte for byte
+        let export = ["spool", "export", "--all"];
+        assert_json(&export, &self.setup.output(&export).1);
         self.feed.refuse_all(Some(Refusal { status: "401 No", headers: "", body: self.text }));
         Self::assert_harmless(&self.setup, &["check"]);
         self.feed.refuse_all(None);

@@ -70,7 +70,7 @@ fn the_documented_rights_are_enough() {
     let setup = as_user(&feed, &redis, &[]);
     let (code, output) = setup.command(&["check"]);
     assert_eq!(code, Some(0));
-    assert!(output.contains("✓ rights          all 34 commands are allowed to `uw`"), "{output}");
+    assert!(output.contains("✓ rights          all 35 commands are allowed to `uw`"), "{output}");
 
     // `check` also asks for `CONFIG GET save`, which the service does not need
     redis.command::<()>(&["ACL", "LOG", "RESET"]);

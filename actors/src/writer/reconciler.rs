@@ -269,8 +269,10 @@ impl Reconciler {
     /// Ensures that Redis has what it had on the last connection.
     pub async fn restore(&mut self, connection: &mut RedisConnection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
-        if let Some(FaultKind::Omit) = self.scope.faults.at(FaultPoint::Restoring) {
-            return Ok(());
+        match self.scope.faults.at(FaultPoint::Restoring) {
+            Some(FaultKind::Omit) => return Ok(()),
+            Some(fault) => fault.strike_loop(FaultPoint::Restoring).await,
+            None => {}
         }
         if self.keys.streams { self.restorer.restore(connection, &mut self.streams).await } else { Ok(()) }
     }

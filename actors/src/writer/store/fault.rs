@@ -261,8 +261,6 @@ mod tests {
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),
-            ("MOVED 3999 127.0.0.1:6381", Refusal::Unavailable),
-            ("ASK 3999 127.0.0.1:6381", Refusal::Unavailable),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");
