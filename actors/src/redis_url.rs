@@ -99,6 +99,9 @@ pub enum RedisUrlError {
     /// A key of the query that redis-py does not know.
     #[error("has the unknown key `{0}` in its query; redis-py knows db, username and password")]
     UnknownKey(String),
+    /// A part of the query without a value, which is not shown.
+    #[error("has a part without a value in its query, which must be NAME=value")]
+    NoKey,
     /// A key of the query that belongs to another part.
     #[error("must not have `{0}` in its query: write it before the `?`")]
     Misplaced(&'static str),
@@ -226,7 +229,9 @@ impl Query {
                 "path" => return Err(RedisUrlError::Misplaced("path")),
                 name if OF_TLS.contains(&name) => query.unused_tls_keys.push(name.to_owned()),
                 name if IGNORED.contains(&name) => {}
-                name => return Err(RedisUrlError::UnknownKey(name.to_owned())),
+                name if value.is_some() => return Err(RedisUrlError::UnknownKey(name.to_owned())),
+                // may be a password
+                _ => return Err(RedisUrlError::NoKey),
             }
         }
         Ok(query)

@@ -64,6 +64,7 @@ fn what_redis_py_does_not_know_is_refused_without_its_value() {
         ("redis://h#x", RedisUrlError::Fragment),
         ("redis://h?databse=3", RedisUrlError::UnknownKey("databse".into())),
         ("redis://h?pass=secret", RedisUrlError::UnknownKey("pass".into())),
+        ("redis://h?secret", RedisUrlError::NoKey),
         ("redis://?host=h", RedisUrlError::Misplaced("host")),
         ("redis://0.0.0.0", RedisUrlError::Unspecified),
         ("unix://", RedisUrlError::Path),

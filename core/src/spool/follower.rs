@@ -71,12 +71,19 @@ impl Follower {
         while next < below && bytes < max_bytes {
             let Some(mut place) = self.place_of(&mut next, below, &mut visit)? else { return Ok(next) };
             let begin = next;
-            let flow = self.scan(&mut place, &mut next, below, &mut |followed| {
-                if let Followed::Record(record) = &followed {
-                    bytes += record.payload().len();
+            let flow = loop {
+                let offset = place.offset;
+                let flow = self.scan(&mut place, &mut next, below, &mut |followed| {
+                    if let Followed::Record(record) = &followed {
+                        bytes += record.payload().len();
+                    }
+                    visit(followed)
+                })?;
+                // a block may have only records before the next one
+                if flow.is_break() || next > begin || place.offset == offset {
+                    break flow;
                 }
-                visit(followed)
-            })?;
+            };
             if flow.is_break() {
                 return Ok(next);
             }
@@ -161,7 +168,7 @@ impl Follower {
         // records with the numbers of the next segment are remains of a failed write
         let end = self.firsts()?.into_iter().filter(|first| *first > place.first).min().unwrap_or(u64::MAX);
         let span = Span { offset: place.offset, seq: place.seq, len, below: end };
-        let (mut offset, mut flow) = (place.offset, ControlFlow::Continue(()));
+        let (mut offset, mut seq, mut flow) = (place.offset, place.seq, ControlFlow::Continue(()));
         scan(&place.file, span, |met| {
             let (at, view) = match met {
                 Met::Record(at, view) if view.seq < below => (at, view),
@@ -183,12 +190,12 @@ impl Follower {
                 }
                 *next = view.seq + 1;
             }
-            offset = at + view.size() as u64;
+            (offset, seq) = (at + view.size() as u64, view.seq + 1);
             let is_enough = *next >= below || offset >= place.offset + BLOCK;
             if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .context("read a segment of", &self.folder)?;
-        place.offset = offset;
+        (place.offset, place.seq) = (offset, seq);
         Ok(flow)
     }
 

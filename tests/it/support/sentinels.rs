@@ -57,7 +57,7 @@ impl Sentinels {
             let folder = tempfile::Builder::new().prefix("uw-sentinel-").tempdir().unwrap();
             let mut config = format!(
                 "sentinel monitor {NAME} 127.0.0.1 {} {quorum}\n\
-                 sentinel down-after-milliseconds {NAME} 1000\n\
+                 sentinel down-after-milliseconds {NAME} 3000\n\
                  sentinel failover-timeout {NAME} 6000\n",
                 master.port()
             );

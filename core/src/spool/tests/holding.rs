@@ -82,6 +82,18 @@ fn a_follower_reads_what_is_stored_and_nothing_beyond() {
 }
 
 #[test]
+fn a_follower_that_begins_far_inside_a_segment_finds_its_record() {
+    let root = tempfile::tempdir().unwrap();
+    let limits = Limits { segment_bytes: 64 << 20, max_bytes: 1 << 30, ..LIMITS };
+    let (mut spool, _) = Spool::open(root.path(), limits, Instant::now()).unwrap();
+    let end = append(&mut spool, 40_000);
+    store(&mut spool, end);
+    assert!(spool.bytes() > 2 << 20, "more than two blocks");
+    let read = read(&mut Follower::new(root.path()), end - 5, end, usize::MAX);
+    assert_eq!(read, ((end - 5..end).collect(), Vec::new(), end));
+}
+
+#[test]
 fn a_follower_tells_of_segments_that_are_gone_and_of_damaged_records() {
     let root = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(root.path(), LIMITS, Instant::now()).unwrap();
