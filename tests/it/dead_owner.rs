@@ -49,6 +49,16 @@ impl Stranded {
         Stranded { feed, redis, setup, owner, standby, standby_setup, before, left }
     }
 
+    /// Lets the stand-by take over and store events; returns them.
+    #[track_caller]
+    fn let_another_one_follow(&mut self) -> Vec<String> {
+        self.take_over();
+        let meanwhile = payloads("price", "SPY", 150, 30);
+        self.feed.send_all("price:SPY", &meanwhile);
+        wait_for_prices(&self.redis, 80);
+        meanwhile
+    }
+
     /// Kills the owner and waits until the other instance is ready.
     #[track_caller]
     fn take_over(&mut self) {
@@ -143,10 +153,7 @@ fn the_gap_of_a_dead_owner_begins_where_all_was_stored() {
 #[test]
 fn an_owner_that_comes_back_as_owner_stores_what_it_had_as_late() {
     let mut stranded = Stranded::new();
-    stranded.take_over();
-    let meanwhile = payloads("price", "SPY", 150, 30);
-    stranded.feed.send_all("price:SPY", &meanwhile);
-    wait_for_prices(&stranded.redis, 80);
+    let meanwhile = stranded.let_another_one_follow();
     stranded.standby.finish();
     let back = stranded.setup.clone().start_ready();
     wait_for_prices(&stranded.redis, 180);
@@ -204,10 +211,7 @@ fn an_owner_that_comes_back_as_standby_hands_over_what_it_had() {
 #[test]
 fn an_owner_that_starts_without_redis_learns_first_that_another_one_had_followed() {
     let mut stranded = Stranded::new();
-    stranded.take_over();
-    let meanwhile = payloads("price", "SPY", 150, 30);
-    stranded.feed.send_all("price:SPY", &meanwhile);
-    wait_for_prices(&stranded.redis, 80);
+    let meanwhile = stranded.let_another_one_follow();
     stranded.standby.finish();
     stranded.redis.kill9();
     let back = stranded.setup.clone().start();

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::support::oracle::assert_streams_equal;
 use crate::support::sample::payloads;
-use crate::support::{Feed, RedisServer, SOON, Setup, has_passed};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, has_passed};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 const EVENTS: u64 = 3_000;
@@ -63,16 +63,23 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     assert_eq!(service.wait_for_exit(SOON), Some(0));
 }
 
+/// A service that was told to end, and waits for Redis as long as it takes: what it has is in memory only.
+#[track_caller]
+fn draining(feed: &Feed, redis: &mut RedisServer, signal: Signal) -> Service {
+    let setup = Setup::new(feed, redis).set("SPOOL_MODE", "off");
+    let service = setup.set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
+    redis.kill9();
+    send(feed);
+    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
+    service.signal(signal);
+    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    service
+}
+
 #[test]
 fn the_second_hangup_of_a_closing_terminal_does_not_end_the_drain() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    let setup = Setup::new(&feed, &redis).set("SPOOL_MODE", "off");
-    let mut service = setup.set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
-    redis.kill9();
-    send(&feed);
-    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
-    service.signal(Signal::HUP);
-    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    let mut service = draining(&feed, &mut redis, Signal::HUP);
     service.signal(Signal::HUP);
     redis.restart(&[]);
     assert_eq!(service.wait_for_exit(SOON), Some(0));
@@ -82,13 +89,7 @@ fn the_second_hangup_of_a_closing_terminal_does_not_end_the_drain() {
 #[test]
 fn without_a_disk_queue_a_drain_waits_for_a_redis_that_comes_back_in_time() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start_durable());
-    let setup = Setup::new(&feed, &redis).set("SPOOL_MODE", "off");
-    let mut service = setup.set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES).start_ready();
-    redis.kill9();
-    send(&feed);
-    service.wait_for_metric("uw_ws_events_received_total", &[], 2 * EVENTS);
-    service.signal(Signal::TERM);
-    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    let mut service = draining(&feed, &mut redis, Signal::TERM);
     redis.restart(&[]);
     assert_eq!(service.wait_for_exit(SOON), Some(0));
     assert_streams_equal(&feed, &redis, &TARGETS);
@@ -133,14 +134,7 @@ fn the_end_takes_less_than_two_seconds_more_than_the_deadline_whatever_clients_d
 #[test]
 fn a_second_signal_ends_at_once() {
     let (feed, mut redis) = (Feed::start(), RedisServer::start());
-    // what is in memory only is waited for, as long as it takes
-    let setup = Setup::new(&feed, &redis).set("SHUTDOWN_TIMEOUT_SECONDS", AS_LONG_AS_IT_TAKES);
-    let mut service = setup.set("SPOOL_MODE", "off").start_ready();
-    redis.kill9();
-    feed.send_all("price:SPY", &payloads("price", "SPY", 0, 10));
-    service.wait_for_metric("uw_ws_events_received_total", &[], 10);
-    service.signal(Signal::TERM);
-    service.wait_for_log("the end begins", |record| record.msg == "stopping");
+    let mut service = draining(&feed, &mut redis, Signal::TERM);
     assert!(service.is_running());
     service.signal(Signal::TERM);
     let code = service.wait_for_exit(Duration::from_secs(5));
