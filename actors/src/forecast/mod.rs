@@ -30,7 +30,7 @@ const MARKET_RATE: f64 = 6.0;
 /// A trading session.
 const SESSION: Duration = Duration::from_secs(6 * 3_600 + 1_800);
 
-/// Bytes per entry of a channel not known in detail: the vendor's rows have at most a kilobyte, except for alerts.
+/// Bytes per entry of a channel whose size is not known: the vendor's rows have at most a kilobyte, except for alerts.
 const UNKNOWN_BYTES: u64 = 1_024;
 
 /// Usual figures of a channel.

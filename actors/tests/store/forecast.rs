@@ -4,7 +4,7 @@ use uw_websocket_actors::forecast::{Measured, Usual, measure};
 use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
-use uw_websocket_core::channel::table::detailed;
+use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
 
@@ -53,9 +53,10 @@ fn payload(channel: &Channel, n: u64) -> String {
     }
 }
 
-/// The channels whose fields are known; a frame of a board has the size that the vendor documents.
+/// The channels whose size is known; a frame of a board has the size that the vendor documents.
 fn known() -> Vec<Channel> {
-    detailed().map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
+    let has_size = KNOWN.into_iter().filter(|spec| spec.usual.is_some());
+    has_size.map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
 }
 
 fn plan(channels: &[Channel]) -> PlanSettings {

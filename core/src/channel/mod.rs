@@ -1,6 +1,7 @@
 //! The vendor's channels: properties ([`table`]) and documented payload fields ([`shape`]).
 
 mod endpoint;
+pub mod field;
 mod fields;
 pub mod others;
 pub mod shape;

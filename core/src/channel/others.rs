@@ -1,5 +1,4 @@
-//! The channels that are listened to on request only. Those without fields are known by their properties; their
-//! payloads are not checked.
+//! The channels that are listened to on request only.
 //!
 //! Source: the vendor's documentation of August 2026.
 
@@ -10,7 +9,7 @@ use crate::calendar::products::Kind;
 /// Default cap of the streams of a channel whose rate is not known, in entries.
 pub const USUAL_CAP: u64 = 5_000;
 
-/// A channel of which no more is known than that it exists: joined once, without an identity.
+/// A channel that is joined once and has no identity; the others differ in what they name.
 const PLAIN: ChannelSpec = ChannelSpec {
     name: "",
     about: "",
@@ -89,14 +88,24 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
 };
 
 /// Trades have no ID: two of equal size and price in one second are two trades.
-pub static LIT_TRADES: ChannelSpec =
-    ChannelSpec { name: "lit_trades", about: "a stock trade on an exchange", product: Kind::Stocks, ..PLAIN };
+pub static LIT_TRADES: ChannelSpec = ChannelSpec {
+    name: "lit_trades",
+    about: "a stock trade on an exchange",
+    product: Kind::Stocks,
+    subject: &["price"],
+    columns: STOCK_TRADE_COLUMNS,
+    fields: &[fields::STOCK_TRADE],
+    ..PLAIN
+};
 
 /// As [`LIT_TRADES`].
 pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "off_lit_trades",
     about: "a stock trade off the exchanges",
     product: Kind::Stocks,
+    subject: &["price"],
+    columns: STOCK_TRADE_COLUMNS,
+    fields: &[fields::STOCK_TRADE],
     ..PLAIN
 };
 
@@ -106,6 +115,14 @@ pub static NET_FLOW: ChannelSpec = ChannelSpec {
     about: "the net premium of a ticker's options",
     forms: JoinForms::Ticker,
     identity: &["ticker", "time"],
+    subject: &["net_call_prem", "net_put_prem"],
+    columns: &[
+        Column::Signed("net call", "net_call_prem"),
+        Column::Signed("put", "net_put_prem"),
+        Column::Signed("contracts call", "net_call_vol"),
+        Column::Signed("put", "net_put_vol"),
+    ],
+    fields: &[fields::NET_FLOW],
     ..PLAIN
 };
 
@@ -114,6 +131,15 @@ pub static MARKET_TIDE: ChannelSpec = ChannelSpec {
     name: "market_tide",
     about: "the net premium of all options",
     identity: &["timestamp"],
+    subject: &["net_call_premium", "net_put_premium"],
+    columns: &[
+        Column::Signed("net call", "net_call_premium"),
+        Column::Signed("put", "net_put_premium"),
+        Column::Signed("otm call", "otm_net_call_premium"),
+        Column::Signed("put", "otm_net_put_premium"),
+        Column::Signed("contracts", "net_volume"),
+    ],
+    fields: &[fields::MARKET_TIDE],
     ..PLAIN
 };
 
@@ -122,15 +148,34 @@ pub static INTERVAL_FLOW: ChannelSpec = ChannelSpec {
     name: "interval_flow",
     about: "the option flow of a ticker in five minutes",
     identity: &["ticker", "interval_type", "tape_time"],
+    subject: &["interval_type"],
+    columns: &[
+        Column::Text("interval_type", "OtmOnly".len(), Emphasis::None),
+        Column::Labelled("calls", "call_vol"),
+        Column::Labelled("puts", "put_vol"),
+        Column::Signed("net call", "net_call_prem"),
+        Column::Signed("put", "net_put_prem"),
+    ],
+    fields: &[fields::INTERVAL_FLOW],
     ..PLAIN
 };
 
-/// Has 33 fields and no ticker.
+/// Has no ticker.
 pub static CONTRACT_SCREENER: ChannelSpec = ChannelSpec {
     name: "contract_screener",
     about: "the state of an option contract",
     symbol: SymbolSource::Contract,
     identity: &["option_symbol", "tape_time"],
+    subject: &["option_symbol"],
+    columns: &[
+        Column::Contract("option_symbol"),
+        Column::Labelled("volume", "volume"),
+        Column::Labelled("open", "open_interest"),
+        Column::Money("premium"),
+        Column::Percent("IV", "iv"),
+        Column::Flag("is_new", "new"),
+    ],
+    fields: &[fields::CONTRACT_SCREENER],
     ..PLAIN
 };
 
@@ -140,15 +185,21 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
     about: "an alert that the user configured",
     symbol: SymbolSource::Contract,
     identity: &["user_noti_config_id", "symbol", "tape_time"],
+    subject: &["name"],
+    columns: &[Column::Word("noti_type"), Column::Word("name")],
+    fields: &[fields::CUSTOM_ALERT],
     ..PLAIN
 };
 
 /// Silent for whole sessions.
 pub static TRADING_HALTS: ChannelSpec = ChannelSpec {
     name: "trading_halts",
-    product: Kind::Stocks,
     about: "a halt, a pause or a resumption",
+    product: Kind::Stocks,
     identity: &["ticker", "state", "time"],
+    subject: &["state"],
+    columns: &[Column::Word("state"), Column::Word("reason")],
+    fields: &[fields::TRADING_HALT],
     ..PLAIN
 };
 
@@ -157,6 +208,9 @@ pub static FUTURES_TRADES: ChannelSpec = ChannelSpec {
     name: "futures_trades",
     about: "a trade of a future",
     identity: &["trade_id", "sym"],
+    subject: &["price"],
+    columns: FUTURES_COLUMNS,
+    fields: &[fields::FUTURES_TRADE],
     ..PLAIN
 };
 
@@ -166,5 +220,25 @@ pub static FUTURES: ChannelSpec = ChannelSpec {
     about: "a trade of one future",
     forms: JoinForms::Contract,
     identity: &["trade_id", "sym"],
+    subject: &["price"],
+    columns: FUTURES_COLUMNS,
+    fields: &[fields::FUTURES_TRADE],
     ..PLAIN
 };
+
+const STOCK_TRADE_COLUMNS: &[Column] = &[
+    Column::Short("size"),
+    Column::At("price"),
+    Column::Labelled("volume", "volume"),
+    Column::Word("trade_code"),
+    Column::Word("sale_cond_codes"),
+    Column::Word("ext_hour_sold_codes"),
+];
+
+const FUTURES_COLUMNS: &[Column] = &[
+    Column::Text("sym", "ESZ6".len(), Emphasis::None),
+    Column::Short("size"),
+    Column::At("price"),
+    Column::Word("side"),
+    Column::Flag("is_block", "block"),
+];

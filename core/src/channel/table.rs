@@ -37,11 +37,6 @@ pub static KNOWN: [&ChannelSpec; 20] = [
     &FUTURES,
 ];
 
-/// Iterates over the channels whose fields are known.
-pub fn detailed() -> impl Iterator<Item = &'static ChannelSpec> {
-    KNOWN.into_iter().filter(|spec| spec.is_detailed())
-}
-
 /// Alerts arrive 5 to 16 s after the last trade of their cluster, in small bursts.
 pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     name: "flow-alerts",
