@@ -12,6 +12,7 @@ pub mod handover;
 pub mod http;
 pub mod leadership_loop;
 pub mod leadership_term;
+mod likeness;
 pub mod logging;
 mod memory;
 mod ready;
