@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use uw_websocket_actors::forecast::Usual;
-use uw_websocket_core::calendar::products::Kind;
+use uw_websocket_actors::forecast::UsualLoad;
+use uw_websocket_core::calendar::products::ProductKind;
 use uw_websocket_core::channel::field::{Field, FieldKind};
 use uw_websocket_core::channel::shape;
 use uw_websocket_core::channel::spec::{ChannelSpec, Frame, JoinForms};
@@ -115,8 +115,8 @@ fn identity(spec: &ChannelSpec) -> String {
 /// The product whose hours count.
 fn hours(spec: &ChannelSpec) -> &'static str {
     match spec.product {
-        Kind::Options => "options",
-        Kind::Stocks => "stocks",
+        ProductKind::Options => "options",
+        ProductKind::Stocks => "stocks",
     }
 }
 
@@ -131,7 +131,7 @@ fn frame(spec: &ChannelSpec) -> String {
 /// Rate, bytes and cap of a channel, and the hours that the cap lasts.
 fn sizes(channel: &Channel) -> String {
     let cap = cap_of(channel);
-    let Some(Usual { rate, bytes, .. }) = Usual::of(channel) else {
+    let Some(UsualLoad { rate, bytes, .. }) = UsualLoad::of(channel) else {
         return format!("unknown | unknown | {} | ", grouped(cap));
     };
     let hours = cap as f64 / rate / 3_600.0;

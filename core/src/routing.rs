@@ -113,7 +113,7 @@ impl Router {
             Some(Known::Fixed(route)) => Routing::To { route: Arc::clone(route), left_out: 0 },
             Some(Known::Global(index)) => self.fan_out(*index, facts, payload_bytes),
             None => {
-                let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+                let (channel, _) = Topic::split(topic);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
             }
         }
@@ -235,9 +235,8 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::fixtures;
 
     fn router(channels: &[&str], targets: &str, topics: &[&str]) -> Router {
         let plan = PlanSettings {
@@ -249,23 +248,8 @@ mod tests {
             max_connections: 5,
             max_joins_per_connection: 50,
         };
-        let keys = KeySettings {
-            prefix: "uw".into(),
-            snapshots: true,
-            snapshot_interval: Duration::ZERO,
-            targets: plan.targets.clone(),
-            streams: true,
-            maxlen: None,
-            maxlen_by_channel: Vec::new(),
-        };
-        let topics: Vec<Topic> = topics
-            .iter()
-            .map(|topic| {
-                let (channel, symbol) = topic.split_once(':').map_or((*topic, None), |(c, s)| (c, Some(s)));
-                let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-                Topic { channel: Channel::parse(channel).unwrap(), symbol }
-            })
-            .collect();
+        let keys = KeySettings { targets: plan.targets.clone(), ..fixtures::keys() };
+        let topics: Vec<Topic> = topics.iter().map(|name| fixtures::topic(name)).collect();
         Router::new(&plan, &keys, 2, &topics)
     }
 

@@ -1,6 +1,6 @@
 //! The sizes that the forecast goes by, measured again.
 
-use uw_websocket_actors::forecast::{Measured, Usual, measure};
+use uw_websocket_actors::forecast::{Measured, UsualLoad, measure};
 use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
@@ -92,7 +92,7 @@ async fn the_usual_bytes_of_an_entry_are_those_that_redis_takes() {
     }
     let measured = measured(&redis, "", &known()).await;
     for channel in &known() {
-        let (usual, found) = (Usual::of(channel).unwrap().bytes, measured.bytes_of(channel).unwrap());
+        let (usual, found) = (UsualLoad::of(channel).unwrap().bytes, measured.bytes_of(channel).unwrap());
         println!("{channel}: {usual} usual, {found} found, payload of {}", payload(channel, 5).len());
         assert!(found.abs_diff(usual) * 10 <= usual, "{channel}: {usual} usual, {found} found");
     }

@@ -4,7 +4,7 @@
 
 use super::fields;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// Default cap of the streams of a channel whose rate is not known, in entries.
 pub const USUAL_CAP: u64 = 5_000;
@@ -19,7 +19,7 @@ const PLAIN: ChannelSpec = ChannelSpec {
     symbol: SymbolSource::Ticker,
     identity: &[],
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     cap: USUAL_CAP,
     usual: None,
     body: None,
@@ -91,7 +91,7 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
 pub static LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "lit_trades",
     about: "a stock trade on an exchange",
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
     subject: &["price"],
     columns: STOCK_TRADE_COLUMNS,
     fields: &[fields::STOCK_TRADE],
@@ -102,7 +102,7 @@ pub static LIT_TRADES: ChannelSpec = ChannelSpec {
 pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "off_lit_trades",
     about: "a stock trade off the exchanges",
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
     subject: &["price"],
     columns: STOCK_TRADE_COLUMNS,
     fields: &[fields::STOCK_TRADE],
@@ -195,7 +195,7 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
 pub static TRADING_HALTS: ChannelSpec = ChannelSpec {
     name: "trading_halts",
     about: "a halt, a pause or a resumption",
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
     identity: &["ticker", "state", "time"],
     subject: &["state"],
     columns: &[Column::Word("state"), Column::Word("reason")],

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::endpoint::Endpoint;
 use super::field::Field;
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// Whether the plain name of a channel stands for one join or for one per ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ pub struct ChannelSpec {
     /// What one frame is of the channel's state.
     pub frame: Frame,
     /// The product whose hours its events follow.
-    pub product: Kind,
+    pub product: ProductKind,
     /// Default cap of the channel's streams, in entries.
     pub cap: u64,
     /// Entries per second of the busiest stream (SPY) during a session, and Redis memory per entry in bytes, if

@@ -11,7 +11,7 @@ use super::others::{
     IV_TERM_STRUCTURE, LIT_TRADES, MARKET_TIDE, NET_FLOW, OFF_LIT_TRADES, PERISCOPE, TRADING_HALTS,
 };
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// All known channels, in documentation order.
 pub static KNOWN: [&ChannelSpec; 20] = [
@@ -48,7 +48,7 @@ pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     identity: &["id"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 2.0, entry_bytes: 2_100 }),
     body: Some(Endpoint::FlowAlerts),
     subject: &["option_chain"],
@@ -77,7 +77,7 @@ pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     identity: &["id"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 80.0, entry_bytes: 1_030 }),
     body: None,
     subject: &["option_symbol"],
@@ -105,7 +105,7 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     identity: &["ticker", "time", "close", "vol"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
     usual: Some(Usual { rate: 0.6, entry_bytes: 92 }),
     body: Some(Endpoint::StockState),
     subject: &["close"],
@@ -125,7 +125,7 @@ pub static GEX: ChannelSpec = ChannelSpec {
     identity: &["ticker", "timestamp"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 0.6, entry_bytes: 690 }),
     body: Some(Endpoint::SpotExposures),
     subject: &["gamma_per_one_percent_move_oi", "gamma_per_one_percent_move_vol"],
@@ -151,7 +151,7 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     identity: &["ticker", "strike", "timestamp"],
     cap: 100_000,
     frame: Frame::Row { key: MapKey::Strike, rows: 400 },
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 40.0, entry_bytes: 1_030 }),
     body: Some(Endpoint::SpotExposuresStrike),
     subject: &["strike"],
@@ -170,7 +170,7 @@ pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     identity: &["ticker", "expiry", "strike", "timestamp"],
     cap: 100_000,
     frame: Frame::Row { key: MapKey::ExpiryAndStrike, rows: 4_000 },
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 100.0, entry_bytes: 1_160 }),
     body: None,
     subject: &["strike"],
@@ -189,7 +189,7 @@ pub static NEWS: ChannelSpec = ChannelSpec {
     identity: &["timestamp", "source", "headline"],
     cap: 20_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 0.03, entry_bytes: 260 }),
     body: None,
     subject: &["headline"],

@@ -60,7 +60,7 @@ pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Rep
         forecast.channels.iter().map(|channel| channel.channel.name().len()).max().unwrap_or_default();
     report.row(&format!(
         "{:<widest$}  {:>7}  {:>8}  {:>11}  {:>14}  {:>12}",
-        "CHANNEL", "STREAMS", "CAP", "LASTS", "BYTES AN ENTRY", "COMES TO"
+        "CHANNEL", "STREAMS", "CAP", "KEEPS", "BYTES/ENTRY", "TOTAL"
     ));
     for channel in &forecast.channels {
         report.row(&row(channel, widest));

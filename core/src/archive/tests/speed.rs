@@ -57,7 +57,7 @@ fn trade(n: u64, random: &mut fastrand::Rng) -> String {
 fn archive_of_a_million() {
     const TRADES: u64 = 1_000_000;
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     let (mut frames, mut random) = (Frames::default(), fastrand::Rng::with_seed(7));
     let payloads: Vec<String> = (0..50_000).map(|n| trade(n, &mut random)).collect();
     let (began, mut lines, mut written) = (Instant::now(), 0, 0);
