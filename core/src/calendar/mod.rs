@@ -16,6 +16,6 @@ pub use products::{Product, Products};
 pub use retention::retention_cutoff;
 pub use segments::Segment;
 pub use sessions::{
-    Closure, MarketState, day_of, iso_date, market_state, market_state_until, new_york_hour, session_date,
-    session_hours,
+    Closure, MarketState, day_of, iso_date, market_state, market_state_until, midnight, new_york_hour,
+    session_date, session_hours,
 };
