@@ -70,13 +70,13 @@ impl Chunk {
                     None => (self.from_us, self.older_us),
                 };
                 // the earlier time may be exclusive
-                query.set(newer, (from_us / 1000).saturating_sub(1));
-                query.set(older, older_us / 1000);
+                query.set(newer, (from_us / 1000).saturating_sub(1).to_string());
+                query.set(older, (older_us / 1000).to_string());
                 if let Some(instant) = &self.instant {
                     instant.ask(&mut query);
                 }
             }
-            Ask::Pages { .. } | Ask::State { .. } => query.set("page", self.pages),
+            Ask::Pages { .. } | Ask::State { .. } => query.set("page", self.pages.to_string()),
             Ask::Day => query.set("date", iso_date(session_date(self.from_us / 1000))),
         }
         query
@@ -168,7 +168,8 @@ impl Chunk {
         // the rest of the oldest instant is in the next answer, with what is here of it
         let instant_us = oldest - oldest % unit_us;
         let moves = instant_us + unit_us < self.older_us;
-        if !is_full && !(count.is_multiple_of(ROUND) && moves) {
+        let may_be_limited = is_round(count) && moves;
+        if !is_full && !may_be_limited {
             self.rows.extend(rows);
             return Ok(Progress::Whole);
         }
@@ -201,7 +202,7 @@ impl Chunk {
     }
 
     fn take_page(&mut self, source: &FillSource, most: u32, rows: Vec<Row>) -> Progress {
-        let is_last = rows.len() < source.limit && !(rows.len().is_multiple_of(ROUND) && !rows.is_empty());
+        let is_last = rows.len() < source.limit && !is_round(rows.len());
         let has_passed = rows.iter().any(|row| row.at_us < self.from_us);
         self.rows.extend(rows.into_iter().filter(|row| (self.from_us..self.to_us).contains(&row.at_us)));
         if is_last || has_passed {
@@ -218,4 +219,8 @@ impl Chunk {
         self.rows.extend(rows);
         if is_last || self.pages + 1 >= most { Progress::Whole } else { Progress::More }
     }
+}
+
+fn is_round(rows: usize) -> bool {
+    rows > 0 && rows.is_multiple_of(ROUND)
 }

@@ -32,7 +32,7 @@ impl Instant {
     /// Adds the next part to a query for the instant; `None` when there is none left.
     pub(super) fn ask(&self, query: &mut Query) -> Option<()> {
         for (parameter, value) in self.pending.last()? {
-            query.set(parameter, value);
+            query.set(parameter, *value);
         }
         Some(())
     }

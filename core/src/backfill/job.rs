@@ -1,6 +1,6 @@
 //! A fill under way: one topic of one gap. Its JSON is what survives a crash.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -122,7 +122,11 @@ impl Edges {
     #[must_use]
     pub fn new(fingerprints: &[u64], are_trimmed: bool) -> Edges {
         let kept = &fingerprints[..fingerprints.len().min(MAX_EDGES)];
-        let digits = kept.iter().map(|fingerprint| format!("{fingerprint:016x}")).collect();
+        let mut digits = String::with_capacity(kept.len() * 16);
+        for fingerprint in kept {
+            // writing to a `String` cannot fail
+            write!(digits, "{fingerprint:016x}").ok();
+        }
         Edges { fingerprints: digits, are_trimmed: are_trimmed || kept.len() < fingerprints.len() }
     }
 

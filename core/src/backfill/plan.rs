@@ -3,6 +3,7 @@
 use super::deadline::latest_session_us;
 use super::job::{Flaw, Job, parse_topic};
 use super::outcome::FillReason;
+use crate::channel::fill::FillSource;
 use crate::event::{EntryId, Symbol, Topic};
 use crate::settings::Targets;
 
@@ -77,7 +78,7 @@ impl Joined {
         let of_channel: Vec<&Topic> =
             self.topics.iter().filter(|joined| joined.channel == topic.channel).collect();
         let needs_symbol =
-            topic.channel.spec().and_then(|spec| spec.fill).is_some_and(|fill| fill.needs_symbol());
+            topic.channel.spec().and_then(|spec| spec.fill).is_some_and(FillSource::needs_symbol);
         match &self.targets {
             Targets::Symbols(symbols)
                 if needs_symbol && of_channel.iter().all(|topic| topic.symbol.is_none()) =>

@@ -21,13 +21,13 @@ impl Query {
             query.set(parameter, symbol);
         }
         if source.limit > 0 {
-            query.set("limit", source.limit);
+            query.set("limit", source.limit.to_string());
         }
         query
     }
 
     /// Adds a parameter.
-    pub fn set(&mut self, name: &'static str, value: impl ToString) {
-        self.pairs.push((name, value.to_string()));
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.pairs.push((name, value.into()));
     }
 }

@@ -59,7 +59,7 @@ struct Vendor {
 }
 
 impl Vendor {
-    fn exchange(&self, trade: &Trade) -> &'static str {
+    fn exchange(trade: &Trade) -> &'static str {
         ["XCBO", "ARCO", "XPHO"][trade.exchange]
     }
 
@@ -75,15 +75,15 @@ impl Vendor {
             is_after
                 && is_before
                 && value("type").is_none_or(|wanted| wanted == kind)
-                && value("exchanges[]").is_none_or(|wanted| wanted == self.exchange(trade))
+                && value("exchanges[]").is_none_or(|wanted| wanted == Vendor::exchange(trade))
         };
         let limit = self.limit.min(value("limit").unwrap().parse().unwrap());
         let rows = self.trades.iter().rev().filter(is_asked).take(limit);
-        let rows: Vec<_> = rows.map(|trade| self.row(trade)).collect();
+        let rows: Vec<_> = rows.map(Vendor::row).collect();
         Bytes::from(json!({ "data": rows }).to_string())
     }
 
-    fn row(&self, trade: &Trade) -> serde_json::Value {
+    fn row(trade: &Trade) -> serde_json::Value {
         json!({
             "id": trade.id.to_string(), "underlying_symbol": "SPY", "canceled": trade.is_canceled,
             "executed_at": iso_utc(trade.at_us).replace("+00:00", "Z"),
@@ -149,7 +149,7 @@ fn fill(
         }
         let mut known = Known::default();
         for trade in vendor.trades.iter().filter(|trade| trade.is_live) {
-            known.add(key::of_row(source.identity, vendor.row(trade).as_object().unwrap()).unwrap());
+            known.add(key::of_row(source.identity, Vendor::row(trade).as_object().unwrap()).unwrap());
         }
         let mut walk = Walk::new(source, &job, known, false);
         for _ in 0..10_000 {
@@ -168,7 +168,7 @@ fn fill(
                     match chance {
                         Chance::Fault => {}
                         Chance::Cut => {
-                            assert!(walk.answered(&mut job, &body.slice(..body.len() - 1)).is_err())
+                            assert!(walk.answered(&mut job, &body.slice(..body.len() - 1)).is_err());
                         }
                         _ => walk.answered(&mut job, &body).unwrap(),
                     }

@@ -112,14 +112,23 @@ impl Walk {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
         match chunk.take(self.source, self.symbol.as_deref(), body)? {
             Progress::More => {}
-            Progress::TooLarge => {
-                let half = (chunk.to_us - chunk.from_us) / 2;
-                job.span_us = half.max(self.source.unit_us);
-                self.chunk = None;
-            }
+            Progress::TooLarge => self.halve(job),
             Progress::Whole => self.end_chunk(job),
         }
         Ok(())
+    }
+
+    /// Asks for half of the present interval: its rows are too many.
+    pub fn halve(&mut self, job: &mut Job) {
+        if let Some(chunk) = self.chunk.take() {
+            job.span_us = ((chunk.to_us - chunk.from_us) / 2).max(self.source.unit_us);
+        }
+    }
+
+    /// Whether nothing is lost if the walk ends here: the job has all that it knows.
+    #[must_use]
+    pub fn is_between_chunks(&self) -> bool {
+        self.chunk.is_none() && self.queue.is_empty()
     }
 
     /// Notes that a batch is written: the cursor of the job moves.
