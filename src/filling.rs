@@ -19,7 +19,7 @@ use uw_websocket_core::plan::ConnectionPlan;
 const STAGE: u8 = 2;
 
 /// The collaborators of the filler.
-pub struct FillingParts<'p> {
+pub(crate) struct FillingParts<'p> {
     /// What is joined.
     pub plans: &'p [ConnectionPlan],
     /// All settings.
@@ -37,7 +37,7 @@ pub struct FillingParts<'p> {
 }
 
 /// Returns how the filler is started: on a thread of its own, which ends with it.
-pub fn spec(parts: FillingParts<'_>) -> ChildSpec {
+pub(crate) fn spec(parts: FillingParts<'_>) -> ChildSpec {
     let FillingParts { plans, settings, address, shards, gate, observations, log } = parts;
     let topics = plans.iter().flat_map(|plan| plan.topics.iter().cloned()).collect();
     let joined = Joined { topics, targets: settings.plan.targets.clone() };
