@@ -3,6 +3,7 @@
 //! Source: the vendor's documentation of August 2026.
 
 use super::fields;
+use super::fill;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
 use crate::calendar::products::ProductKind;
 
@@ -23,6 +24,7 @@ const PLAIN: ChannelSpec = ChannelSpec {
     cap: USUAL_CAP,
     usual: None,
     body: None,
+    fill: None,
     subject: &[],
     columns: &[],
     fields: &[],
@@ -95,6 +97,7 @@ pub static LIT_TRADES: ChannelSpec = ChannelSpec {
     subject: &["price"],
     columns: STOCK_TRADE_COLUMNS,
     fields: &[fields::STOCK_TRADE],
+    fill: Some(&fill::LIT_TRADES),
     ..PLAIN
 };
 
@@ -106,6 +109,7 @@ pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
     subject: &["price"],
     columns: STOCK_TRADE_COLUMNS,
     fields: &[fields::STOCK_TRADE],
+    fill: Some(&fill::OFF_LIT_TRADES),
     ..PLAIN
 };
 
@@ -188,6 +192,7 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
     subject: &["name"],
     columns: &[Column::Word("noti_type"), Column::Word("name")],
     fields: &[fields::CUSTOM_ALERT],
+    fill: Some(&fill::CUSTOM_ALERTS),
     ..PLAIN
 };
 
@@ -223,6 +228,7 @@ pub static FUTURES: ChannelSpec = ChannelSpec {
     subject: &["price"],
     columns: FUTURES_COLUMNS,
     fields: &[fields::FUTURES_TRADE],
+    fill: Some(&fill::FUTURES),
     ..PLAIN
 };
 
