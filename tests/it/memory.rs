@@ -31,7 +31,8 @@ impl World {
         let (feed, redis) = (Feed::start(), RedisServer::start());
         let setup = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", &CHANNELS.join(","));
         let service = setup.start_ready();
-        let mib = std::env::var("UW_TEST_MEMORY_MIB").map_or(MEMORY_MIB, |mib| mib.parse().unwrap());
+        let asked = std::env::var_os("UW_TEST_MEMORY_MIB");
+        let mib = asked.map_or(MEMORY_MIB, |mib| mib.to_str().unwrap().parse().unwrap());
         service.limit_data(mib * MIB as u64);
         World { feed, redis, service, markers: 0, sent: 0 }
     }
