@@ -48,7 +48,7 @@ use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::Resources;
+use crate::resources::{self, Resources};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -112,6 +112,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     info!(log, "service starting"; "version" => VERSION.as_str(), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
+    resources::log_widened(&actors.plan, &plans, log);
     let unusable = |error: OpenError| {
         crit!(log, "disk queue unusable"; "advice" => advice(&error), ErrorChain::new(&error));
         Exit::SpoolUnusable

@@ -150,6 +150,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("WEBSOCKET_PING_SECONDS", "-20"),
         ("WEBSOCKET_MAX_CONNECTIONS", "11"),
         ("WEBSOCKET_MAX_CHANNELS_PER_CONNECTION", "0"),
+        ("WHEN_JOINS_EXCEED", "drop"),
         ("WRITER_SHARDS", "0"),
         ("WRITER_MAILBOX_CAPACITY", "0"),
         ("WRITER_BATCH_MAX_EVENTS", "0"),

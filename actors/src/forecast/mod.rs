@@ -51,6 +51,12 @@ impl Usual {
         let usual = channel.spec()?.usual?;
         Some(Usual { rate: usual.rate, bytes: usual.entry_bytes, cells: 1 + channel.frame().map_entries() })
     }
+
+    /// Returns the entries per second of all symbols together during a session.
+    #[must_use]
+    pub fn market_rate(&self) -> f64 {
+        self.rate * MARKET_RATE
+    }
 }
 
 /// The forecast of a channel.
