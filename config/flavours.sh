@@ -62,6 +62,10 @@ find_server() {
 }
 
 cargo test --features fault-injection --test it --no-run
+built=$(cargo test --features fault-injection --test it --no-run 2>&1 | sed -nE 's/.*Executable .* \((.*)\)$/\1/p')
+# the same program for all, whatever is built meanwhile
+program=$folder/tests
+cp "$built" "$program"
 passed=() failed=() skipped=()
 
 # Runs the tests of every promise against one server.
@@ -74,7 +78,7 @@ hold() {
   version=$(sed -E 's/^([A-Za-z]+) server v=([^ ]+).*/\1 \2/' <<<"$version")
   while read -r _ test; do [ -z "$test" ] || tests+=("$test"); done <<<"$promises"
   echo "== $version ($server)"
-  if REDIS_SERVER=$server cargo test --features fault-injection --test it -- --exact --test-threads 2 "${tests[@]}" >"$log" 2>&1 \
+  if REDIS_SERVER=$server "$program" --exact --test-threads 2 "${tests[@]}" >"$log" 2>&1 \
     && grep -q "^test result: ok. ${#tests[@]} passed" "$log"; then
     passed+=("$version")
   else

@@ -235,7 +235,11 @@ impl RequestBudget {
             Verdict::Limited { usage, is_concurrency: true, .. } => {
                 self.learn(usage, now);
                 let [least, most] = CONCURRENCY_PAUSE;
-                self.stop(now.at, least + (most - least).mul_f64(chance.clamp(0.0, 1.0)), Pause::Concurrency);
+                self.stop(
+                    now.at,
+                    least + most.saturating_sub(least).mul_f64(chance.clamp(0.0, 1.0)),
+                    Pause::Concurrency,
+                );
             }
             Verdict::Limited { usage, retry_after, .. } => {
                 self.learn(usage, now);
