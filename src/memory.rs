@@ -42,7 +42,7 @@ pub(crate) async fn announce(
 /// Queries Redis for its limit and for the size of existing entries.
 pub(crate) async fn measured(settings: &ActorSettings, pool: &RedisPool) -> Result<Measured, String> {
     let mut connection = pool.get().await.map_err(|error| error.to_string())?;
-    let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
+    let measured = measure(&mut connection, &settings.keys.prefix, &settings.plan).await;
     measured.map_err(|error| error.to_string())
 }
 

@@ -29,6 +29,7 @@ pub mod status_reporter;
 pub mod supervisor;
 
 pub mod backoff;
+pub mod cluster_pool;
 pub mod dial;
 pub mod error_chain;
 mod excerpt;

@@ -10,6 +10,7 @@
 //! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
 //!   [`private`]: how files and folders are created
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
+//! * [`slots`]: how a Redis Cluster spreads keys
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod archive;
@@ -27,6 +28,7 @@ pub mod quarantine;
 pub mod routing;
 mod sealed;
 pub mod settings;
+pub mod slots;
 pub mod snapshots;
 pub mod spool;
 pub mod tables;

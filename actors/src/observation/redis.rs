@@ -66,6 +66,13 @@ pub struct RedisFacts {
 }
 
 impl RedisFacts {
+    /// Returns how full it is: the used share of the limit, or the bytes without one.
+    #[must_use]
+    pub fn fullness(&self) -> f64 {
+        let used = self.used_bytes.unwrap_or_default() as f64;
+        self.max_bytes.map_or(used, |most| used / most as f64)
+    }
+
     /// Reads the sections `server` and `memory` of `INFO`.
     #[must_use]
     pub fn parse(info: &str) -> RedisFacts {

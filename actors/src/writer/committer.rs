@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::attempt::{Attempt, Work};
 use super::outage::{RETRY_MAX, RedisOutage};
 use super::poison::Poison;
-use super::reconciler::{Placed, Reconciler};
+use super::reconciler::{Placed, Ready, Reconciler};
 use super::scope::{BEAT, WriterScope};
 use super::session::{Connected, LOOK_EVERY, Reconciled, RedisSession};
 use super::store::address::Address;
@@ -162,8 +162,9 @@ impl Committer {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
                 // a name may lead elsewhere after each outage
-                if self.work.peer != session.peer() {
-                    session.peer().clone_into(&mut self.work.peer);
+                let peer = session.peer();
+                if self.work.peer != peer {
+                    self.work.peer = peer;
                     info!(self.scope.log, "redis connected"; "address" => &self.work.peer);
                 }
                 RedisSession::Connected(session)
@@ -174,6 +175,7 @@ impl Committer {
             RedisSession::Reconciled(session) if session.is_to_be_looked_at() => {
                 session.look(&mut self.reconciler).await?
             }
+            RedisSession::Reconciled(session) if session.has_away() => session.find_away().await,
             reconciled @ RedisSession::Reconciled(_) => reconciled,
         };
         Ok(())
@@ -285,10 +287,10 @@ impl Committer {
             |at: usize, destination: usize| !poison.has_given_up(lent.first + at as u64, destination);
         let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
         let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
-        let entries = match placed {
-            Placed::Ready(entries, stored) => {
+        let (entries, is_partial) = match placed {
+            Placed::Ready(Ready { entries, stored, is_partial }) => {
                 self.work.taken = stored;
-                entries
+                (entries, is_partial)
             }
             Placed::Renumbered => {
                 self.work.count_renumbering(lent);
@@ -313,6 +315,9 @@ impl Committer {
         };
         if !attempt.write(session, &entries).await? {
             return Ok(());
+        }
+        if is_partial {
+            return Err(session.connection().away_fault());
         }
         self.outage.is_over();
         self.scope.faults.reach(FaultPoint::Answered).await;
