@@ -59,7 +59,9 @@ impl ClusterPool {
                 Some(present) => {
                     present.find_away().await;
                 }
-                None => *connection = Some(ClusterConnection::open(&self.cluster, &Heartbeat::default()).await?),
+                None => {
+                    *connection = Some(ClusterConnection::open(&self.cluster, &Heartbeat::default()).await?)
+                }
             }
             Ok(connection)
         };

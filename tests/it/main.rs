@@ -8,6 +8,7 @@
 mod archive;
 mod chaos;
 mod check;
+mod cluster;
 mod configured;
 mod crowded;
 mod dead_owner;

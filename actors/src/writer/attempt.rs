@@ -23,6 +23,10 @@ pub struct Work {
     pub transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     pub renumbered: (Position, u32),
+    /// The position of a batch that is stored except for the streams of nodes that are away.
+    pub held: Option<Position>,
+    /// The position up to which the batches after it are stored in the same way.
+    pub ahead: Position,
     /// Events before this position are written one by one: Redis closed the connection over one of them.
     pub singly_below: Position,
     /// The last entry of the lent batch that Redis stored, by stream.
@@ -40,6 +44,11 @@ impl Work {
     #[must_use]
     pub fn renumberings_of(&self, lent: &Lent) -> u32 {
         if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
+    }
+
+    /// Forgets what was written past a held batch: it is looked at again.
+    pub fn forget_ahead(&mut self) {
+        (self.held, self.ahead) = (None, 0);
     }
 
     /// Counts a reassignment of IDs.

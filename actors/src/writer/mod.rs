@@ -11,6 +11,7 @@
 //!
 //! A restarted writer continues from the state of the shard.
 
+mod ahead;
 pub mod attempt;
 pub mod committer;
 pub mod ingest;

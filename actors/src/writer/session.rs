@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::reconciler::Reconciler;
 use super::store::address::Address;
+use super::store::cluster::connection::Reach;
 use super::store::fault::StoreFault;
 use super::store::replication::ServerInfo;
 use super::store::{Identity, RedisConnection};
@@ -98,6 +99,12 @@ impl Reconciled {
     #[must_use]
     pub fn has_away(&self) -> bool {
         self.connection.has_away()
+    }
+
+    /// Whether some slots of a cluster cannot be written to.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.connection.reach() != Reach::All
     }
 
     /// Tries to connect to the nodes that are away. If one has come, it has to be reconciled first.

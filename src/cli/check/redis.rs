@@ -194,8 +194,10 @@ fn report_rights(
     let prefix = &settings.keys.prefix;
     let user = ways.address.user().unwrap_or("default");
     if lacking.is_empty() {
-        report
-            .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));
+        report.add(&Finding::fine(
+            "rights",
+            format!("all {} commands are allowed to `{user}`", acl::count(ways.address.cluster().is_some())),
+        ));
     }
     for (rule, lacking) in by_rule(lacking, prefix) {
         let purposes: BTreeSet<&str> = lacking.iter().map(|lack| lack.right.purpose).collect();

@@ -4,7 +4,7 @@
 //! Sentinel, is decided here and nowhere else: every connection carries the [`Tenure`] of its server.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cluster::Cluster;
@@ -17,6 +17,11 @@ use super::sentinel::url::SentinelUrl;
 use super::tenure::Tenure;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
+
+/// The file of the highest epoch of the Sentinels.
+const SENTINEL_EPOCH: &str = "sentinel";
+/// The file of the highest epoch of a cluster.
+const CLUSTER_EPOCH: &str = "cluster";
 
 /// The address of Redis; cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,12 +100,12 @@ impl Address {
         map.masters().iter().map(address).collect()
     }
 
-    /// Keeps what must be known after a restart in `path`.
-    pub fn remember(&self, path: PathBuf) -> io::Result<()> {
+    /// Keeps what must be known after a restart in a folder: the highest epoch.
+    pub fn remember(&self, folder: &Path) -> io::Result<()> {
         match self {
             Address::Single(_) => Ok(()),
-            Address::Sentinel(sentinels) => sentinels.remember(path),
-            Address::Cluster(cluster) => cluster.remember(path),
+            Address::Sentinel(sentinels) => sentinels.remember(folder.join(SENTINEL_EPOCH)),
+            Address::Cluster(cluster) => cluster.remember(folder.join(CLUSTER_EPOCH)),
         }
     }
 

@@ -236,9 +236,8 @@ impl ClusterConnection {
             let (cluster, node) = (Arc::clone(&self.cluster), node.clone());
             self.opening.spawn(async move {
                 let opened = timeout(OPEN_LIMIT, open(&cluster, &node)).await;
-                let late = |_| {
-                    Err(StoreFault::Unreachable(format!("{node}: no connection within {OPEN_LIMIT:?}")))
-                };
+                let late =
+                    |_| Err(StoreFault::Unreachable(format!("{node}: no connection within {OPEN_LIMIT:?}")));
                 let opened = opened.unwrap_or_else(late);
                 (node, opened)
             });
