@@ -22,6 +22,7 @@ use crate::sync::lock;
 use crate::tls;
 use crate::writer::store::RedisConnection;
 use crate::writer::store::address::Address;
+use crate::writer::store::cluster::slots::SlotMap;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::guard;
 use crate::writer::store::link::{AddressError, Endpoint};
@@ -85,6 +86,12 @@ impl RedisPool {
             Some(cluster) => cluster.get().await.map_err(|fault| unreachable(fault.to_string())),
             None => Ok(PooledConnection::Server(self.pool().await?.get().await?)),
         }
+    }
+
+    /// Returns the slots of a cluster, if it is one and they are known.
+    #[must_use]
+    pub fn slots(&self) -> Option<Arc<SlotMap>> {
+        self.address.cluster()?.view().map
     }
 
     /// Drops the connections if Redis refused because it is a replica: another server may be behind the same address.

@@ -8,10 +8,10 @@ use fastrand::Rng;
 
 use super::{TARGETS, TOPICS, owner, setup};
 use crate::chaos::asked;
-use crate::support::Feed;
-use crate::support::cluster::{Cluster, SLOTS};
+use crate::support::cluster::{Cluster, FAILOVER, SLOTS};
 use crate::support::oracle::{assert_streams_equal, expected};
 use crate::support::sample::payloads;
+use crate::support::{Feed, wait_for};
 
 /// Between two bursts of events.
 const PACE: Duration = Duration::from_millis(20);
@@ -81,18 +81,25 @@ fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
         Fault::MoveAndKill => {
             cluster.begin_move(slot, other);
             cluster.kill9(master);
-            cluster.wait_until_owner_is(slot, replica);
-            close(cluster, slot);
+            close(cluster, slot, replica);
         }
     }
     !matches!(fault, Fault::Move)
 }
 
-/// Ends a move whose giver was killed: the taker still waits for the slot.
-fn close(cluster: &Cluster, slot: u16) {
+/// Ends a move whose giver was killed, once its replica is promoted: the taker believes the old one to be the owner until
+/// somebody says that the slot is not moved any more, as `redis-cli --cluster fix` does.
+#[track_caller]
+pub(super) fn close(cluster: &Cluster, slot: u16, promoted: usize) {
+    wait_for("the replica is promoted", FAILOVER, || {
+        let info: String = cluster.node(promoted).command(&["INFO", "replication"]);
+        if info.contains("role:master") { Ok(()) } else { Err(info) }
+    });
     for (_, node) in cluster.answering() {
+        // a replica refuses it
         drop(node.try_command::<()>(&["CLUSTER", "SETSLOT", &slot.to_string(), "STABLE"]));
     }
+    cluster.wait_until_owner_is(slot, promoted);
 }
 
 /// Brings back what was ended, and waits until any node may be lost again.
