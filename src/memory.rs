@@ -45,8 +45,9 @@ pub(crate) async fn announce(
 pub(crate) async fn measured(settings: &ActorSettings, pool: &RedisPool) -> Result<Measured, String> {
     let mut connection = pool.get().await.map_err(|error| error.to_string())?;
     let measured = measure(&mut connection, &settings.keys.prefix, &settings.plan).await;
-    let measured = measured.map_err(|error| error.to_string())?;
-    Ok(Measured { map: pool.slots(), ..measured })
+    let mut measured = measured.map_err(|error| error.to_string())?;
+    measured.map = pool.slots();
+    Ok(measured)
 }
 
 fn mebibytes(bytes: u64) -> f64 {

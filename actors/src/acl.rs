@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn the_rules_name_each_command_once_and_the_keys_of_both_areas() {
         let rules = rules("uw");
-        assert!(rules.starts_with("resetkeys ~uw:ws:* ~uw:rest:* -@all +del +eval "), "{rules}");
+        assert!(rules.starts_with("resetkeys ~uw:ws:* ~uw:rest:* -@all +asking +cluster|info "), "{rules}");
         for right in [&MULTI, &EXEC].into_iter().chain(RIGHTS) {
             let rule = format!("+{}", right.command);
             assert_eq!(rules.split(' ').filter(|word| **word == rule).count(), 1, "{rule}");

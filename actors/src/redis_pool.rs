@@ -241,6 +241,9 @@ pub async fn words(address: &Address) -> Option<String> {
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
     let mut connection = RedisConnection::open(address, &Heartbeat::default()).await?;
     connection.servers().await?;
+    if connection.has_away() {
+        return Err(connection.away_fault());
+    }
     connection.probe(prefix).await
 }
 

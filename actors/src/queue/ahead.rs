@@ -76,16 +76,17 @@ mod tests {
         let inbox = Inbox::new(0, 1, 8, SIZE, Arc::clone(&observations));
         let queue = queue(None, &observations, WhenFull::Block);
         let (lane, route) = (inbox.lane(0), route(0, vec![destination("price:SPY", 0)]));
-        let accept = async |count: usize| {
-            (0..count).for_each(|_| lane.push(event(&route, "{}", 0), read_at()));
+        // equal ones would be duplicates
+        let accept = async |payloads: &[&str]| {
+            payloads.iter().for_each(|payload| lane.push(event(&route, payload, 0), read_at()));
             lane.flush();
             assert!(queue.accept(&inbox));
             queue.keep().await;
         };
-        accept(2).await;
+        accept(&["1", "2"]).await;
         let Ok(Next::Write(first)) = queue.peek().await else { panic!("nothing is lent") };
         assert!(queue.look_ahead(first.end()).await.unwrap().is_none());
-        accept(3).await;
+        accept(&["3", "4", "5"]).await;
         let ahead = queue.look_ahead(first.end()).await.unwrap().unwrap();
         assert_eq!((ahead.first, ahead.batch.len()), (first.end(), 3));
         let Ok(Next::Write(again)) = queue.peek().await else { panic!("nothing is lent") };

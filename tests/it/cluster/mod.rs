@@ -87,9 +87,11 @@ fn events_of_many_symbols_are_stored_once_and_in_order_over_all_nodes() {
         TOPICS.iter().map(|(channel, symbol)| owner(&cluster, &format!("{channel}:{symbol}"))).collect();
     assert_eq!(nodes.len(), 3, "the streams are on all masters");
     service.wait_until_settled().check_conservation().unwrap();
+    // not every node knows of all replicas at first
+    service.wait_for_metric("uw_ws_redis_cluster_replicas", &[], 3);
     let master = &service.status()["redis"]["master"];
-    assert_eq!((&master["state"], &master["masters"]), (&"named".into(), &3.into()), "{master}");
-    assert_eq!((&master["cluster_replicas"], &master["slots"]), (&3.into(), &SLOTS.into()), "{master}");
+    let expected = (&"named".into(), &3.into(), &SLOTS.into());
+    assert_eq!((&master["state"], &master["masters"], &master["slots"]), expected, "{master}");
     // the hashes too
     for (channel, symbol) in TOPICS {
         let key = format!("uw:ws:latest:{channel}:{symbol}");
@@ -135,11 +137,11 @@ fn a_node_that_hangs_holds_up_only_its_own_streams() {
     let service = setup(&cluster, &feed).start_ready();
     send(&feed, 0);
     assert_streams_equal(&feed, &cluster, &TARGETS);
-    let node = owner(&cluster, "price:SPY");
-    let others: Vec<_> = TOPICS
-        .into_iter()
-        .filter(|(channel, symbol)| owner(&cluster, &format!("{channel}:{symbol}")) != node)
-        .collect();
+    let owner_of = |(channel, symbol): &(&str, &str)| owner(&cluster, &format!("{channel}:{symbol}"));
+    // without the node of the lease nobody writes
+    let lease = cluster.owner_of(cluster.slot_of("uw:ws:owner"));
+    let node = TOPICS.iter().map(owner_of).find(|node| *node != lease).unwrap();
+    let others: Vec<_> = TOPICS.into_iter().filter(|topic| owner_of(topic) != node).collect();
     assert!(!others.is_empty());
     cluster.pause(node);
     for round in 1..4 {
@@ -158,6 +160,47 @@ fn a_node_that_hangs_holds_up_only_its_own_streams() {
     service.wait_until_ready();
     service.wait_until_settled().check_conservation().unwrap();
     service.finish();
+}
+
+#[test]
+fn what_is_too_old_is_removed_on_all_nodes() {
+    let (feed, cluster) = (Feed::start(), Cluster::start_with(3, 0, &[]));
+    for number in 0..12 {
+        let topic = format!("gex_strike:OLD{number}");
+        cluster.command::<String>(&["XADD", &format!("uw:ws:{topic}"), "1-1", "payload", "{}"]);
+        cluster.command::<u64>(&["HSET", &format!("uw:ws:latest:{topic}"), "stream_id", "1-1"]);
+        cluster.command::<u64>(&["HSET", &format!("uw:ws:map:{topic}"), "600", "{}"]);
+    }
+    assert_eq!(cluster.keys("uw:ws:*OLD*").len(), 36);
+    let service = setup(&cluster, &feed).start_ready();
+    wait_for("the old keys are removed", SOON, || {
+        let keys = cluster.keys("uw:ws:*OLD*");
+        if keys.is_empty() { Ok(()) } else { Err(format!("{keys:?}")) }
+    });
+    service.wait_for_metric("uw_ws_removed_keys_total", &[], 36);
+    service.finish();
+}
+
+#[test]
+fn the_commands_work_over_a_cluster_and_missing_rights_are_named() {
+    let (feed, cluster) = (Feed::start(), Cluster::start());
+    let setup = setup(&cluster, &feed);
+    let service = setup.clone().start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &cluster, &TARGETS);
+    let (code, output) = setup.command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("redis+cluster://") && output.contains("holds uw:ws:owner"), "{output}");
+    service.finish();
+    let (code, output) = setup.command(&["gaps"]);
+    assert_eq!(code, Some(0), "{output}");
+    for (_, node) in cluster.answering() {
+        node.command::<()>(&["ACL", "SETUSER", "uw", "on", "nopass", "~uw:*", "+@all", "-asking"]);
+    }
+    let url = cluster.url().replacen("://", "://uw:x@", 1);
+    let (code, output) = setup.set("REDIS_URL", &url).command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(78), "{output}");
+    assert!(output.contains("lacks +asking"), "{output}");
 }
 
 /// The replica of one master misses the second of three rounds, and is promoted.

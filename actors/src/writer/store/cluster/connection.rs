@@ -256,8 +256,12 @@ impl ClusterConnection {
                 is_wanted
             }
             Ok((node, Err(fault))) => {
-                if let Some(away) = self.away.get_mut(&node) {
-                    (away.fault, away.is_opening) = (fault, false);
+                let is_owner =
+                    self.map.masters().contains(&node) || self.moved.values().any(|of| *of == node);
+                match self.away.get_mut(&node) {
+                    Some(away) if is_owner => (away.fault, away.is_opening) = (fault, false),
+                    // it only had commands of a slot that was being moved
+                    _ => drop(self.away.remove(&node)),
                 }
                 false
             }
