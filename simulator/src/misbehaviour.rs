@@ -73,6 +73,13 @@ pub enum Kind {
         /// Events of the connection before it.
         after: u64,
     },
+    /// `withhold=N[,CHANNEL]`: never send every N-th event, of one channel if given; the REST side knows it.
+    Withhold {
+        /// Period in events of the connection.
+        every: u64,
+        /// The only channel concerned.
+        channel: Option<String>,
+    },
     /// `server-pings[=MS]`: ping the client at this interval (1000 ms).
     ServerPings(Duration),
     /// `drop-when-slow[=BYTES]`: drop and count events of a connection with this much unsent (1 MiB).
@@ -167,6 +174,14 @@ impl Misbehaviour {
 }
 
 impl Window {
+    /// Reads `N` or `N..`.
+    pub(super) fn parse(text: &str) -> Option<Window> {
+        match text.strip_suffix("..") {
+            Some(n) => n.parse().ok().map(Window::After),
+            None => text.parse().ok().map(Window::First),
+        }
+    }
+
     /// Whether it contains the `n`-th handshake (from 1) since the misbehaviour was set; `None` is an earlier one.
     pub(super) fn holds(self, n: Option<u64>) -> bool {
         match (self, n) {
@@ -185,10 +200,7 @@ impl FromStr for Misbehaviour {
         let bad = || InvalidMisbehaviour::BadArgument(text.to_owned());
         let (kind, window) = match text.rsplit_once('@') {
             None => (text, Window::All),
-            Some((kind, window)) => match window.strip_suffix("..") {
-                Some(n) => (kind, Window::After(n.parse().map_err(|_| bad())?)),
-                None => (kind, Window::First(window.parse().map_err(|_| bad())?)),
-            },
+            Some((kind, window)) => (kind, Window::parse(window).ok_or_else(bad)?),
         };
         let (name, argument) = match kind.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),
@@ -223,6 +235,9 @@ impl Kind {
             "cut" => text.parse().ok().map(Kind::Cut),
             "oversized" => {
                 head.parse().ok().and_then(|bytes| Some(Kind::Oversized { bytes, after: after()? }))
+            }
+            "withhold" => {
+                period(Some(head), 1).map(|every| Kind::Withhold { every, channel: tail.map(str::to_owned) })
             }
             "server-pings" => millis(argument, 1000).map(Kind::ServerPings),
             "drop-when-slow" => {
@@ -284,6 +299,9 @@ mod tests {
         check("cut=10@1", Misbehaviour::first(Kind::Cut(10), 1));
         let bytes = 1 << 30;
         check("oversized=1073741824", Misbehaviour::new(Kind::Oversized { bytes, after: 0 }));
+        let channel = Some("news".to_owned());
+        check("withhold=9,news", Misbehaviour::new(Kind::Withhold { every: 9, channel }));
+        check("withhold=1", Misbehaviour::new(Kind::Withhold { every: 1, channel: None }));
         check("server-pings", Misbehaviour::new(Kind::ServerPings(Duration::from_secs(1))));
         check("drop-when-slow=4096", Misbehaviour::new(Kind::DropWhenSlow(4096)));
         for odd in OddFrame::ALL {
@@ -298,7 +316,16 @@ mod tests {
     fn a_wrong_text_says_what_is_wrong() {
         let unknown = "explode".parse::<Misbehaviour>().unwrap_err();
         assert_eq!(unknown.to_string(), "`explode` is not a kind of misbehaviour");
-        for text in ["refuse=200", "refuse", "duplicate=0", "silent=1", "cut@x", "close=a", "refuse-topic"] {
+        for text in [
+            "refuse=200",
+            "refuse",
+            "duplicate=0",
+            "withhold=0",
+            "silent=1",
+            "cut@x",
+            "close=a",
+            "refuse-topic",
+        ] {
             let error = text.parse::<Misbehaviour>().unwrap_err();
             assert_eq!(error, InvalidMisbehaviour::BadArgument(text.to_owned()));
         }

@@ -4,3 +4,5 @@ mod client;
 mod feeding;
 mod misbehaving;
 mod protocol;
+mod rest;
+mod rest_faults;
