@@ -9,6 +9,7 @@ mod archive;
 mod backfill;
 mod chaos;
 mod check;
+mod cluster;
 mod configured;
 mod crowded;
 mod dead_owner;
