@@ -2,6 +2,7 @@
 
 mod archive;
 mod check;
+mod endpoints;
 mod first_process;
 mod gaps;
 mod healthcheck;
