@@ -19,6 +19,7 @@ pub mod writer;
 
 pub mod acl;
 pub mod auditor;
+pub mod filler;
 pub mod forecast;
 pub mod handover;
 pub mod janitor;

@@ -48,6 +48,9 @@ pub struct Job {
     pub edges: Option<Edges>,
     /// Rows that may be in Redis: their entry IDs are reserved.
     pub writing: Option<Writing>,
+    /// The first of reserved IDs that were not used: they are used first.
+    #[serde(with = "as_text", default, skip_serializing_if = "is_zero")]
+    pub unused: EntryId,
     /// The first reason why it cannot be complete.
     pub flaw: Option<Flaw>,
     /// Whether an answer without rows was doubted once.
@@ -165,6 +168,7 @@ impl Job {
             next_us: 0,
             edges: None,
             writing: None,
+            unused: EntryId::default(),
             flaw: None,
             was_doubted: false,
             ended: None,
@@ -194,6 +198,13 @@ impl Job {
         self.flaw.get_or_insert(flaw);
     }
 
+    /// Notes that a batch was not written: its IDs are free.
+    pub fn forget_writing(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            self.unused = writing.first;
+        }
+    }
+
     /// Notes that a batch is written.
     pub fn settle_writing(&mut self) {
         if let Some(writing) = self.writing.take() {
@@ -211,6 +222,11 @@ pub fn parse_topic(topic: &str) -> Option<Topic> {
     let (channel, symbol) = topic.split_once(':').map_or((topic, None), |(c, s)| (c, Some(s)));
     let symbol = symbol.map(Symbol::parse).transpose().ok()?;
     Some(Topic { channel: Channel::parse(channel).ok()?, symbol })
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(id: &EntryId) -> bool {
+    *id == EntryId::default()
 }
 
 mod as_text {
