@@ -34,6 +34,7 @@ mod malformed;
 mod memory;
 mod names;
 mod page;
+mod probe;
 mod proxy;
 mod reconnect;
 mod redis_faults;
