@@ -42,6 +42,7 @@ mod retention;
 mod rights;
 mod shutdown;
 mod snapshots;
+mod soak;
 mod start;
 mod streams;
 mod supervision;
