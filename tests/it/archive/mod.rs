@@ -1,5 +1,6 @@
 //! The archive: what Redis has is in files once each, whatever happens to the process and to the disks.
 
+mod recipes;
 mod session;
 
 use std::collections::BTreeMap;
