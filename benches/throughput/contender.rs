@@ -143,7 +143,7 @@ impl Feed {
     pub(crate) fn start(bench: &Bench, pace: Pace, folder: &Path) -> Result<Feed, Failure> {
         let address = free_address()?;
         let mut command = bare(&bench.plan.binary);
-        command.arg("simulate").arg("--listen").arg(address.to_string());
+        command.arg("simulate").arg("--no-rest").arg("--listen").arg(address.to_string());
         command.arg("--events").arg(pace.events.to_string());
         command.arg("--start-after-joins").arg(bench.topics.len().to_string());
         command.arg("--rate").arg(pace.rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string()));

@@ -8,6 +8,7 @@ use uw_websocket_core::event::{Channel, Family, Symbol};
 use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
 use crate::options::{SimulatorOptions, Spread};
+use crate::rest::history::{History, Oddities, Origin};
 use crate::session::{Room, Session};
 
 /// Unwritten bytes at which a session takes no more events: enough for a large write, and few enough to stay in the
@@ -31,12 +32,22 @@ pub(super) enum Offer {
     Nobody,
 }
 
+/// What becomes of an event that no session can take, if there is a REST side that knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unheard {
+    /// It is made.
+    Made,
+    /// It is not: at full speed the clients set the pace.
+    Skipped,
+}
+
 /// A channel and symbol with the sessions that joined it.
 #[derive(Debug)]
 struct Source {
     maker: EventMaker,
     channel: usize,
     deliveries: Vec<Delivery>,
+    origin: Rc<Origin>,
 }
 
 #[derive(Debug)]
@@ -67,6 +78,8 @@ pub(super) struct Feed {
     number: u64,
     duplicates: u64,
     amendments: u64,
+    /// What REST knows; without REST, topics that no session can take have no events.
+    history: Option<History>,
 }
 
 impl Feed {
@@ -87,6 +100,7 @@ impl Feed {
             number: 0,
             duplicates: 0,
             amendments: 0,
+            history: options.rest.as_ref().map(|rest| History::new(rest.history_bytes)),
         }
     }
 
@@ -111,7 +125,8 @@ impl Feed {
                 self.subscribe(session, &topic, options);
             }
         }
-        let joined = |index: &usize| !self.sources[*index].deliveries.is_empty();
+        let goes_on = self.history.is_some();
+        let joined = |index: &usize| goes_on || !self.sources[*index].deliveries.is_empty();
         let joined: Vec<usize> = (0..self.sources.len()).filter(joined).collect();
         let waves = options.waves.is_some();
         let in_waves = |index: &usize| waves && is_in_rows(&self.channels[self.sources[*index].channel].0);
@@ -161,8 +176,9 @@ impl Feed {
         }
         let mut maker = EventMaker::new(channel, symbol, &self.scene);
         maker.alter(&self.alterations, &self.scene);
+        let origin = Rc::new(Origin { channel: channel.to_owned(), symbol: symbol.to_owned() });
         let channel = self.channel(channel);
-        self.sources.push(Source { maker, channel, deliveries: Vec::new() });
+        self.sources.push(Source { maker, channel, deliveries: Vec::new(), origin });
         self.by_name.insert(name, self.sources.len() - 1);
         self.sources.len() - 1
     }
@@ -217,24 +233,29 @@ impl Feed {
     /// Makes the next event of the schedule, unless a receiver has no room.
     #[inline]
     pub(super) fn next(&mut self) -> Offer {
+        self.advance(Unheard::Made)
+    }
+
+    #[inline]
+    fn advance(&mut self, unheard: Unheard) -> Offer {
         let Some(source) = self.schedule.get(self.cursor).copied() else { return Offer::Nobody };
         self.cursor += 1;
         if self.cursor == self.schedule.len() {
             self.cursor = 0;
         }
-        self.offer(source)
+        self.offer(source, unheard)
     }
 
-    /// Makes an event of the first topic whose receivers have room.
+    /// Makes an event of the first topic whose receivers have room; there must be some.
     #[inline]
     pub(super) fn next_with_room(&mut self) -> Offer {
         for _ in 0..MAX_MISSES {
-            if self.next() == Offer::Sent {
+            if self.advance(Unheard::Skipped) == Offer::Sent {
                 return Offer::Sent;
             }
         }
         for index in 0..self.steady.len() {
-            if self.offer(self.steady[index]) == Offer::Sent {
+            if self.offer(self.steady[index], Unheard::Skipped) == Offer::Sent {
                 return Offer::Sent;
             }
         }
@@ -243,11 +264,14 @@ impl Feed {
 
     /// Makes a row of the `index`-th source in waves.
     pub(super) fn row(&mut self, index: usize) -> Offer {
-        self.wave_sources.get(index).copied().map_or(Offer::Nobody, |source| self.offer(source))
+        self.wave_sources
+            .get(index)
+            .copied()
+            .map_or(Offer::Nobody, |source| self.offer(source, Unheard::Made))
     }
 
     #[inline]
-    fn offer(&mut self, index: usize) -> Offer {
+    fn offer(&mut self, index: usize, unheard: Unheard) -> Offer {
         let source = &mut self.sources[index];
         let mut receivers = 0;
         for delivery in &source.deliveries {
@@ -257,7 +281,7 @@ impl Feed {
                 Room::Gone => {}
             }
         }
-        if receivers == 0 {
+        if receivers == 0 && (self.history.is_none() || unheard == Unheard::Skipped) {
             return Offer::Nobody;
         }
         self.number += 1;
@@ -266,6 +290,9 @@ impl Feed {
         }
         self.channels[source.channel].1 += 1;
         let payload = source.maker.make(self.number, self.rng.u64(..), &self.scene);
+        if let Some(history) = &mut self.history {
+            history.push(&source.origin, (self.number, self.scene.unix_us()), payload, receivers == 0);
+        }
         deliver(&source.deliveries, payload);
         if self.duplicate_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
             self.duplicates += 1;
@@ -274,16 +301,44 @@ impl Feed {
         if self.amend_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
             self.amendments += 1;
             let payload = source.maker.amend(self.number, self.rng.u64(..), &self.scene);
+            if let Some(history) = &mut self.history {
+                history.amend(payload);
+            }
             deliver(&source.deliveries, payload);
         }
         Offer::Sent
     }
 
-    /// Counts an event that was sent without this feed.
-    pub(super) fn count(&mut self, topic: &str) {
+    /// Counts an event that was made without this feed. One that no session took counts only if REST knows it.
+    pub(super) fn count(&mut self, topic: &str, payload: &[u8], is_heard: bool) {
+        if !is_heard && self.history.is_none() {
+            return;
+        }
         let channel = self.channel(topic.split_once(':').map_or(topic, |(channel, _)| channel));
         self.number += 1;
         self.channels[channel].1 += 1;
+        if let Some(history) = &mut self.history {
+            self.scene.refresh();
+            history.push_foreign(topic, (self.number, self.scene.unix_us()), payload, !is_heard);
+        }
+    }
+
+    /// Returns the present of the events in Unix microseconds.
+    pub(super) fn now_us(&mut self) -> u64 {
+        self.scene.refresh();
+        self.scene.unix_us()
+    }
+
+    /// What REST knows.
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
+    /// Sets which events REST holds back or calls cancelled.
+    pub(super) fn set_oddities(&mut self, oddities: Oddities) {
+        if let Some(history) = &mut self.history {
+            history.oddities = oddities;
+        }
     }
 
     /// Number of events.

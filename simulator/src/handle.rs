@@ -20,6 +20,10 @@ use crate::misbehaviour::{Misbehaviour, OddFrame};
 use crate::options::{Rate, SimulatorOptions};
 use crate::pacing;
 use crate::playback;
+use crate::rest::desk::{RestCounts, RestDesk, RestRequest};
+use crate::rest::faults::RestFault;
+use crate::rest::history::{Generated, History};
+use crate::rest::options::RestLimits;
 use crate::server;
 use crate::session::Ending;
 
@@ -134,6 +138,58 @@ impl SimulatorHandle {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}/socket", self.addr)
+    }
+
+    /// Returns the base URL of the REST side: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn rest_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Returns the events of the history in the order in which they were made; without a REST side there is none.
+    #[must_use]
+    pub fn generated(&self) -> Vec<Generated> {
+        self.call(|hub| hub.feed.borrow().history().map(History::generated).unwrap_or_default())
+    }
+
+    /// Returns the totals of the REST side since startup.
+    #[must_use]
+    pub fn rest_counts(&self) -> RestCounts {
+        self.call(|hub| {
+            let forgotten = hub.feed.borrow().history().map_or(0, History::forgotten);
+            hub.rest.as_ref().map(|rest| rest.counts(forgotten)).unwrap_or_default()
+        })
+    }
+
+    /// Returns the latest requests and handshakes, oldest first.
+    #[must_use]
+    pub fn rest_requests(&self) -> Vec<RestRequest> {
+        self.call(|hub| hub.rest.as_ref().map(RestDesk::requests).unwrap_or_default())
+    }
+
+    /// Replaces all misbehaviours of the REST side; windows count from here.
+    pub fn rest_misbehave(&self, faults: impl IntoIterator<Item = RestFault>) {
+        let faults: Vec<RestFault> = faults.into_iter().collect();
+        self.call(move |hub| {
+            if let Some(rest) = &hub.rest {
+                rest.set_faults(faults);
+            }
+            hub.apply_rest_faults();
+        });
+    }
+
+    /// Ends all misbehaviours of the REST side.
+    pub fn rest_behave(&self) {
+        self.rest_misbehave([]);
+    }
+
+    /// Changes the limits of the REST side; counts go on.
+    pub fn set_rest_limits(&self, limits: RestLimits) {
+        self.call(move |hub| {
+            if let Some(rest) = &hub.rest {
+                rest.set_limits(limits);
+            }
+        });
     }
 
     /// Returns the totals since startup.

@@ -20,6 +20,8 @@ const NO_SCOPE: &str = "Your token does not have the websocket scope. To connect
 /// The request of a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HandshakeRequest {
+    /// `GET`, unless a client errs.
+    pub method: String,
     /// Path and query as sent; the query holds the token.
     pub target: String,
     /// Names in lower case with their values, in the order sent.
@@ -101,9 +103,10 @@ impl HandshakeRequest {
         let field = |field: &httparse::Header<'_>| {
             (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).into_owned())
         };
+        let method = parsed.method.unwrap_or_default().to_owned();
         let target = parsed.path.unwrap_or_default().to_owned();
         let headers = parsed.headers.iter().map(field).collect();
-        Ok(Some((HandshakeRequest { target, headers }, head)))
+        Ok(Some((HandshakeRequest { method, target, headers }, head)))
     }
 }
 

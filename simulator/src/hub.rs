@@ -11,6 +11,7 @@ use crate::feed::{Feed, OUTBOX_LIMIT, envelope};
 use crate::handshake::{HandshakeRequest, Refusal};
 use crate::misbehaviour::{Alteration, Kind, Misbehaviour};
 use crate::options::{Rate, SimulatorOptions};
+use crate::rest::desk::{RestDesk, RestRequest};
 use crate::session::{Room, Session};
 
 /// A misbehaviour with the number of handshakes before it was set.
@@ -52,6 +53,8 @@ impl Farewell {
 pub(super) struct Hub {
     pub(super) options: SimulatorOptions,
     pub(super) feed: RefCell<Feed>,
+    /// The REST side, if there is one.
+    pub(super) rest: Option<RestDesk>,
     sessions: RefCell<Vec<Rc<Session>>>,
     orders: RefCell<Vec<Order>>,
     /// Totals of refused handshakes and closed sessions.
@@ -84,6 +87,7 @@ impl Hub {
     pub(super) fn new(options: SimulatorOptions) -> Hub {
         let hub = Hub {
             feed: RefCell::new(Feed::new(&options)),
+            rest: options.rest.clone().map(RestDesk::new),
             sessions: RefCell::default(),
             orders: RefCell::default(),
             past: RefCell::default(),
@@ -103,6 +107,7 @@ impl Hub {
             options,
         };
         hub.set_misbehaviours(hub.options.misbehaviours.clone());
+        hub.apply_rest_faults();
         hub
     }
 
@@ -149,6 +154,7 @@ impl Hub {
         let kinds = self.kinds_for(number);
         let decision = self.refusal(request, &kinds);
         past.refused += u64::from(decision.is_some());
+        self.record_handshake(request, decision.as_ref().map_or(101, |refusal| refusal.status));
         match decision {
             Some(refusal) => Err(refusal),
             None => Ok(Session::new(number, request.path() != "/socket", kinds)),
@@ -170,13 +176,38 @@ impl Hub {
         if self.options.origin.as_ref().is_some_and(|expected| !request.is_from(expected)) {
             return Some(Refusal::bad_origin());
         }
-        let token = request.token().filter(|token| !token.is_empty());
-        let is_good = match (&self.options.token, &token) {
-            (Some(expected), Some(token)) => token == expected.reveal(),
-            (None, Some(_)) => true,
-            (_, None) => false,
+        let token = request.token().unwrap_or_default();
+        if !self.accepts(&token) {
+            return Some(Refusal::bad_token());
+        }
+        let is_within_limits = self.rest.as_ref().is_none_or(|rest| rest.admits_handshake(&token));
+        (!is_within_limits).then(|| Refusal::new(429, None))
+    }
+
+    /// Whether a token is a good one.
+    pub(super) fn accepts(&self, token: &str) -> bool {
+        !token.is_empty() && self.options.token.as_ref().is_none_or(|expected| token == expected.reveal())
+    }
+
+    /// Adds a handshake to the log of the REST side.
+    fn record_handshake(&self, request: &HandshakeRequest, status: u16) {
+        let Some(rest) = &self.rest else { return };
+        let handshake = RestRequest {
+            at_ms: rest.now_ms(),
+            endpoint: "socket".to_owned(),
+            target: request.path().to_owned(),
+            agent: request.header("user-agent").map(str::to_owned),
+            status,
+            rows: 0,
         };
-        (!is_good).then(Refusal::bad_token)
+        rest.record(handshake, true);
+    }
+
+    /// Tells the feed what the faults of the REST side do to events.
+    pub(super) fn apply_rest_faults(&self) {
+        if let Some(rest) = &self.rest {
+            self.feed.borrow_mut().set_oddities(rest.oddities());
+        }
     }
 
     pub(super) fn enter(&self, session: &Rc<Session>) {
@@ -184,6 +215,8 @@ impl Hub {
     }
 
     pub(super) fn leave(&self, session: &Rc<Session>) {
+        // with REST the topics of a session outlive it, those of its latest joins too
+        self.arrange();
         self.sessions.borrow_mut().retain(|open| !Rc::ptr_eq(open, session));
         self.past.borrow_mut().add(session.counts());
         self.rearrange();
@@ -226,17 +259,23 @@ impl Hub {
 
     /// Whether events may be sent now; brings the feed's schedule up to date.
     pub(super) fn may_send(&self) -> bool {
-        if self.is_stale.replace(false) {
-            self.feed.borrow_mut().arrange(&self.sessions.borrow(), &self.options);
-        }
+        self.arrange();
         !self.is_paused.get()
             && self.past.borrow().joins >= self.options.start_after_joins
             && self.events_left() > 0
     }
 
-    /// Whether any session has joined a topic.
+    /// Brings the feed's schedule up to date.
+    fn arrange(&self) {
+        if self.is_stale.replace(false) {
+            self.feed.borrow_mut().arrange(&self.sessions.borrow(), &self.options);
+        }
+    }
+
+    /// Whether any session has joined a topic; with REST events go on once one has.
     pub(super) fn has_joins(&self) -> bool {
-        self.sessions.borrow().iter().any(|session| !session.topics().is_empty())
+        let goes_on = self.rest.is_some() && self.joins() > 0;
+        goes_on || self.sessions.borrow().iter().any(|session| !session.topics().is_empty())
     }
 
     /// Number of events that may still be made.
@@ -253,9 +292,8 @@ impl Hub {
         }
         if receivers.is_empty() {
             self.unheard.set(self.unheard.get() + 1);
-        } else {
-            self.feed.borrow_mut().count(topic);
         }
+        self.feed.borrow_mut().count(topic, payload, !receivers.is_empty());
         for (session, joined) in receivers {
             match session.room(OUTBOX_LIMIT) {
                 Room::Drops => session.drop_event(),
@@ -269,9 +307,7 @@ impl Hub {
     /// Sends an event regardless of room. Returns the number of receivers.
     pub(super) fn send(&self, topic: &str, payload: &[u8]) -> usize {
         let receivers = self.listeners(topic);
-        if !receivers.is_empty() {
-            self.feed.borrow_mut().count(topic);
-        }
+        self.feed.borrow_mut().count(topic, payload, !receivers.is_empty());
         for (session, joined) in &receivers {
             session.deliver(&envelope(joined), payload);
         }

@@ -28,6 +28,7 @@ mod options;
 mod pacing;
 mod playback;
 mod recording;
+mod rest;
 mod server;
 mod session;
 
@@ -39,6 +40,10 @@ pub use misbehaviour::{Alteration, InvalidMisbehaviour, Kind, Misbehaviour, OddF
 pub use options::{InvalidRate, Rate, SimulatorOptions, Spread, Waves};
 pub use recording::{
     InvalidPace, RecordedFrame, RecordedFrames, RecordedPace, Recording, is_acknowledgement,
+};
+pub use rest::{
+    AboveLimit, Excess, Generated, ResetAt, RestCounts, RestFault, RestKind, RestLie, RestLimits,
+    RestOptions, RestRefusal, RestRequest, RetryAfter,
 };
 
 #[cfg(test)]

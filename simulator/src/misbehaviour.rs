@@ -167,6 +167,14 @@ impl Misbehaviour {
 }
 
 impl Window {
+    /// Reads `N` or `N..`.
+    pub(super) fn parse(text: &str) -> Option<Window> {
+        match text.strip_suffix("..") {
+            Some(n) => n.parse().ok().map(Window::After),
+            None => text.parse().ok().map(Window::First),
+        }
+    }
+
     /// Whether it contains the `n`-th handshake (from 1) since the misbehaviour was set; `None` is an earlier one.
     pub(super) fn holds(self, n: Option<u64>) -> bool {
         match (self, n) {
@@ -185,10 +193,7 @@ impl FromStr for Misbehaviour {
         let bad = || InvalidMisbehaviour::BadArgument(text.to_owned());
         let (kind, window) = match text.rsplit_once('@') {
             None => (text, Window::All),
-            Some((kind, window)) => match window.strip_suffix("..") {
-                Some(n) => (kind, Window::After(n.parse().map_err(|_| bad())?)),
-                None => (kind, Window::First(window.parse().map_err(|_| bad())?)),
-            },
+            Some((kind, window)) => (kind, Window::parse(window).ok_or_else(bad)?),
         };
         let (name, argument) = match kind.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),

@@ -10,6 +10,7 @@ use uw_websocket_core::settings::Secret;
 
 use crate::misbehaviour::Misbehaviour;
 use crate::recording::Recording;
+use crate::rest::options::RestOptions;
 
 /// Rate of events over all topics and sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct SimulatorOptions {
     pub seed: u64,
     /// Misbehaviours from startup on.
     pub misbehaviours: Vec<Misbehaviour>,
+    /// The REST side; without it every path but the sockets' is unknown.
+    pub rest: Option<RestOptions>,
     /// Frames to send instead of made events.
     pub recording: Option<Recording>,
 }
@@ -104,6 +107,7 @@ impl Default for SimulatorOptions {
             at_us: None,
             seed: 0,
             misbehaviours: Vec::new(),
+            rest: None,
             recording: None,
         }
     }

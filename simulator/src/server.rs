@@ -19,6 +19,7 @@ use crate::handshake::{self, HandshakeError, HandshakeRequest};
 use crate::hub::Hub;
 use crate::joins;
 use crate::misbehaviour::Kind;
+use crate::rest::serve as rest;
 use crate::session::{Ending, Session};
 
 /// Time for a client to send its request.
@@ -61,6 +62,9 @@ async fn serve(hub: &Rc<Hub>, mut stream: TcpStream) -> Result<(), SessionError>
     stream.set_nodelay(true)?;
     let mut received = BytesMut::new();
     let request = timeout(HANDSHAKE_LIMIT, HandshakeRequest::read(&mut stream, &mut received)).await??;
+    if let Some(desk) = hub.rest.as_ref().filter(|_| rest::is_rest(&request)) {
+        return Ok(rest::serve(hub, desk, stream, (request, received)).await?);
+    }
     let session = match hub.admit(&request) {
         Ok(session) => Rc::new(session),
         Err(refusal) => return Ok(refusal.write(&mut stream).await?),

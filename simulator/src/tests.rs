@@ -4,3 +4,4 @@ mod client;
 mod feeding;
 mod misbehaving;
 mod protocol;
+mod rest;

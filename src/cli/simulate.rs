@@ -19,7 +19,8 @@ use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::signals::Signals;
 use uw_websocket_simulator::{
-    Misbehaviour, Rate, RecordedPace, Recording, Simulator, SimulatorHandle, SimulatorOptions, Spread, Waves,
+    Misbehaviour, Rate, RecordedPace, Recording, RestLimits, RestOptions, Simulator, SimulatorHandle,
+    SimulatorOptions, Spread, Waves,
 };
 
 /// Options of `simulate`.
@@ -80,6 +81,15 @@ pub(super) struct SimulateArgs {
     /// Makes everything but the times reproducible
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Serve no REST: a topic that no connection has joined has no events, and paths below /api/ are unknown
+    #[arg(long)]
+    no_rest: bool,
+    /// MiB of events that REST knows; the oldest ones are forgotten
+    #[arg(long, default_value_t = 128, value_name = "MIB")]
+    rest_history: usize,
+    /// REST requests that a token may make per minute
+    #[arg(long, default_value_t = 120, value_name = "REQUESTS")]
+    rest_limit: u32,
     /// Send the events of a file instead of generated ones: frames as sent by the vendor, `tail --json` or `spool export`, one per line
     #[arg(long, value_name = "EVENTS.jsonl")]
     file: Option<PathBuf>,
@@ -165,6 +175,12 @@ impl SimulateArgs {
     fn options(self, recording: Option<Recording>) -> SimulatorOptions {
         let usual = SimulatorOptions::default();
         let waves = Waves { every: Duration::from_secs(self.wave_seconds.into()), rows: self.wave_rows };
+        let usual_rest = RestOptions::default();
+        let rest = RestOptions {
+            history_bytes: self.rest_history << 20,
+            limits: RestLimits { per_minute: self.rest_limit, ..usual_rest.limits },
+            ..usual_rest
+        };
         SimulatorOptions {
             listen: self.listen,
             token: self.token.map(Secret::new),
@@ -185,6 +201,7 @@ impl SimulateArgs {
             at_us: self.at.and_then(|at| u64::try_from(at.as_microsecond()).ok()),
             seed: self.seed,
             misbehaviours: self.misbehave,
+            rest: (!self.no_rest).then_some(rest),
             recording,
         }
     }
@@ -257,6 +274,10 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
         ),
         format!("{} handshakes ({} refused), {} joins", counts.handshakes, counts.refused, counts.joins),
     ];
+    let rest = simulator.rest_counts();
+    if rest.requests > 0 {
+        lines.push(format!("{} REST requests, {} rows", rest.requests, rest.rows));
+    }
     lines.extend(counts.by_channel.iter().map(|(channel, events)| format!("  {channel}: {events}")));
     for (count, what) in [
         (counts.duplicates, "duplicates"),
@@ -312,7 +333,14 @@ mod tests {
         assert_eq!(options.symbols.len(), 2);
         assert_eq!(options.waves, Some(Waves { every: Duration::from_secs(10), rows: 4000 }));
         assert_eq!(options.misbehaviours.len(), 2);
-        assert!(options.stamp && options.recording.is_none());
+        assert!(options.stamp && options.recording.is_none() && options.rest.is_some());
+    }
+
+    #[test]
+    fn rest_is_served_with_its_limits_unless_told_otherwise() {
+        let rest = options("simulate --rest-history 2 --rest-limit 9").rest.unwrap();
+        assert_eq!((rest.history_bytes, rest.limits.per_minute), (2 << 20, 9));
+        assert!(options("simulate --no-rest").rest.is_none());
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Scene {
         self.moment.refresh();
     }
 
+    /// Returns the time of the next events in Unix microseconds.
+    pub(crate) fn unix_us(&self) -> u64 {
+        self.moment.unix_us
+    }
+
     /// Prepares a payload of the sample for rendering.
     fn patched(&self, sample: &Sample, mut payload: String) -> PatchedPayload {
         if self.stamp && payload.pop().is_some() {

@@ -14,6 +14,8 @@ pub(super) struct Moment {
     pub(super) micros: [u8; 16],
     pub(super) iso: [u8; 20],
     second: u64,
+    /// The time of the events in Unix microseconds.
+    pub(super) unix_us: u64,
     /// Added to the wall clock, except in `micros`, the time of sending.
     shift_us: i64,
 }
@@ -44,6 +46,7 @@ impl Moment {
             micros: [b'0'; 16],
             iso: *b"1970-01-01T00:00:00Z",
             second: 0,
+            unix_us: 0,
             shift_us: 0,
         };
         moment.set(unix_us);
@@ -58,6 +61,7 @@ impl Moment {
     fn set(&mut self, unix_us: u64) {
         decimal(&mut self.micros, unix_us);
         let unix_us = unix_us.saturating_add_signed(self.shift_us);
+        self.unix_us = unix_us;
         decimal(&mut self.millis, unix_us / 1000);
         let second = unix_us / 1_000_000;
         if second == self.second {

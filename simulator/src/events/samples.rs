@@ -219,6 +219,22 @@ pub(super) static SAMPLES: &[Sample] = &[
         varying: &[("date", Patch::Day), ("expiry", Patch::EachExpiry), ("volatility", Patch::Chance(2))],
         sometimes_blank: &[],
     },
+    Sample {
+        channel: "custom_alerts",
+        rate: 2,
+        payload: r#"{"name":"My alert","noti_type":"flow_alerts","user_noti_config_id":"8fb9485b-5a73-4082-99dc-b58ca9f85559","user_id":"00000000-0000-0000-0000-000000000000","symbol":"SPY","symbol_type":"stock","tape_time":"2025-06-09T19:18:52Z","meta":{}}"#,
+        number: ("user_noti_config_id", Patch::NumberHex),
+        varying: &[("tape_time", Patch::Iso)],
+        sometimes_blank: &[],
+    },
+    Sample {
+        channel: "futures",
+        rate: 8_000,
+        payload: r#"{"sym":"SPY","product":"ES","exchange":"XCME","executed_at":1788000000000,"price":"6612.25","size":42,"side":"sell","nbbo_bid":"6612.00","nbbo_ask":"6612.50","trade_id":100000000000,"is_block":false}"#,
+        number: ("trade_id", Patch::Cumulative),
+        varying: &[("executed_at", Patch::Millis), ("size", Patch::Size), ("price", Patch::Chance(2))],
+        sometimes_blank: &[],
+    },
 ];
 
 /// Payload of any other channel.
