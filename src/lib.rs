@@ -10,6 +10,7 @@ pub mod exit;
 mod exposed;
 pub mod handover;
 pub mod http;
+mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
 pub mod logging;

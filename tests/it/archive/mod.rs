@@ -1,5 +1,6 @@
 //! The archive: what Redis has is in files once each, whatever happens to the process and to the disks.
 
+mod damage;
 mod recipes;
 mod session;
 
@@ -60,7 +61,7 @@ fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
 const AN_ENTRY: Duration = Duration::from_millis(1);
 
 /// ID of each entry and the hash of its payload, by stream.
-type Entries = BTreeMap<String, Vec<((u64, u64), u64)>>;
+pub(crate) type Entries = BTreeMap<String, Vec<((u64, u64), u64)>>;
 
 /// The entries of the streams that an event is archived under: its first one.
 fn stored(redis: &RedisServer) -> Entries {
@@ -75,7 +76,7 @@ fn stored(redis: &RedisServer) -> Entries {
 }
 
 /// The same of an archive, in the order of its files.
-fn archived(folder: &Path) -> Entries {
+pub(crate) fn archived(folder: &Path) -> Entries {
     let (days, mut topics) = (Days::read(folder).unwrap(), BTreeMap::<String, Vec<_>>::new());
     for file in &days.files {
         let mut reading = Reading::open(&days.place(file), None).unwrap();
@@ -269,6 +270,22 @@ fn what_the_disk_queue_needs_the_room_of_is_counted_and_on_record() {
     let of_archive = gaps.iter().filter(|(_, gap)| gap["reason"] == "archive_skipped");
     let recorded: u64 = of_archive.map(|(_, gap)| gap["events"].parse::<u64>().unwrap()).sum();
     assert_eq!(recorded, skipped);
+}
+
+#[test]
+fn the_archive_of_a_running_process_is_left_alone_until_it_has_ended() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = setup(&feed, &redis);
+    let mut owner = setup.clone().start_ready();
+    owner.wait_for_metric("uw_ws_archive_up", &[], 1);
+    let dir = archive_of(&setup);
+    let standby = Setup::new(&feed, &redis).set("ARCHIVE_DIR", dir.to_str().unwrap()).start();
+    let fails = standby.wait_for_log("archive fails", |record| record.msg == "archive fails");
+    assert!(fails.text("error").contains("in use by another process"), "{fails:?}");
+    assert_eq!(owner.terminate(), Some(0));
+    standby.wait_until_ready();
+    standby.wait_for_metric("uw_ws_archive_up", &[], 1);
+    standby.finish();
 }
 
 #[test]

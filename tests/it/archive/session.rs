@@ -7,14 +7,15 @@ use uw_websocket_core::archive::{Days, Line, Reading, lines};
 use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use super::{assert_archived, assert_replayed, stored, wait_until_complete};
+use crate::chaos::asked;
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
 
 /// Events that the simulator makes, unless `SESSION_EVENTS` says otherwise: three times what the archive collects before it
 /// writes.
 const EVENTS: u64 = 40_000;
-/// Ten times that of noon; the channels have their shares of noon.
-const EVENTS_PER_SECOND: u32 = 4_000;
+/// Ten times that of noon, unless `SESSION_RATE` says otherwise; the channels have their shares of noon.
+const EVENTS_PER_SECOND: u64 = 4_000;
 const SYMBOLS: &str = "SPY,QQQ,IWM";
 /// Five channels of each symbol, and two of all.
 const JOINS: u64 = 17;
@@ -26,6 +27,7 @@ const NEXT_WRITE: Duration = Duration::from_secs(90);
 
 struct Session {
     events: u64,
+    rate: u64,
     simulator: SimulatorHandle,
     redis: RedisServer,
     setup: Setup,
@@ -34,7 +36,7 @@ struct Session {
 impl Session {
     /// Waits until so many eighths of the events are made.
     fn reach(&self, eighths: u64) {
-        let usual = self.events / u64::from(EVENTS_PER_SECOND);
+        let usual = self.events / self.rate;
         wait_for(&format!("{eighths}/8 are made"), SOON + 4 * Duration::from_secs(usual), || {
             let made = self.simulator.counts().events;
             if made >= self.events * eighths / 8 { Ok(()) } else { Err(made.to_string()) }
@@ -61,12 +63,13 @@ impl Session {
 
 #[test]
 fn a_session_with_kills_and_a_full_disk_is_archived_once_each_and_replays_into_another_redis() {
-    let events = std::env::var("SESSION_EVENTS").ok().map_or(EVENTS, |text| text.parse().unwrap());
+    let events = asked("SESSION_EVENTS").unwrap_or(EVENTS);
+    let rate = asked("SESSION_RATE").unwrap_or(EVENTS_PER_SECOND);
     let Some(disk) = SmallDisk::mount(ROOM + events * ROOM_PER_EVENT) else {
         return eprintln!("skipped: no user namespaces, so no small disk");
     };
     let options = SimulatorOptions {
-        rate: Rate::PerSecond(EVENTS_PER_SECOND),
+        rate: Rate::PerSecond(u32::try_from(rate).unwrap()),
         events: Some(events),
         start_after_joins: JOINS,
         ..SimulatorOptions::default()
@@ -78,7 +81,7 @@ fn a_session_with_kills_and_a_full_disk_is_archived_once_each_and_replays_into_a
         .set("REDIS_STREAM_MAXLEN", "0")
         .set("ARCHIVE_DIR", disk.path().to_str().unwrap())
         .running_a_copy();
-    let session = Session { events, simulator, redis, setup };
+    let session = Session { events, rate, simulator, redis, setup };
     let service = session.setup.clone().start_ready();
     session.reach(2);
     let service = session.kill(service);
