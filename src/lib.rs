@@ -8,6 +8,7 @@ pub mod escape;
 pub mod event_lines;
 pub mod exit;
 mod exposed;
+mod filling;
 pub mod handover;
 pub mod http;
 mod instance;

@@ -43,6 +43,7 @@ use uw_websocket_core::spool::SpoolLock;
 use crate::archive_start;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
+use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::instance::instance;
@@ -159,7 +160,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
-    let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
+    let handshakes = Arc::new(Handshakes::new(observations.rest.limiter(actors.rest.limits)));
     let log = log.clone();
     let handover_log = log.new(o!("component" => "handover"));
     Ok(Service {
@@ -329,9 +330,20 @@ impl Service {
     fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
         let mut specs: Vec<ChildSpec> = self.shards.iter().map(|shard| self.writer(tools, shard)).collect();
         specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position)));
+        if tools.settings.rest.backfill {
+            specs.push(self.filler(tools));
+        }
         let observations = Arc::clone(&self.observations);
         let (restarts, data) = (tools.settings.restarts, tools.data.clone());
         Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()
+    }
+
+    fn filler(&self, tools: &Tools) -> ChildSpec {
+        let log = self.log.new(o!("component" => "filler"));
+        let Tools { settings, gate, .. } = tools.clone();
+        let (address, shards) = (self.address.clone(), self.shards.clone());
+        let observations = Arc::clone(&self.observations);
+        filling::spec(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {

@@ -19,12 +19,14 @@ pub mod writer;
 
 pub mod acl;
 pub mod auditor;
+pub mod filler;
 pub mod forecast;
 pub mod handover;
 pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;
+pub mod rest;
 pub mod status_reporter;
 pub mod supervisor;
 
@@ -42,6 +44,7 @@ pub mod redis_url;
 pub mod sync;
 pub mod thread_deaths;
 pub mod tls;
+mod vendor_http;
 pub mod wall_clock;
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ pub(crate) mod cells;
 mod channel;
 mod connection;
 mod distrust;
+mod fills;
 mod forgotten;
 mod http;
 mod latency;
 mod lease;
 pub(crate) mod metric;
 mod redis;
+mod rest;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,12 +41,14 @@ pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
+pub use fills::FillObservation;
 pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{MasterObservation, MasterState, RedisFacts, RedisObservation};
+pub use rest::{EndpointObservation, RestObservation, RestResult};
 pub use writer::{SnapshotKind, SnapshotObservation, SnapshotTrouble, WriterObservation, WriterState};
 
 observed! {
@@ -103,9 +107,14 @@ observed! {
         pub archive: ArchiveObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
+        /// The fills of gaps.
+        pub fills: FillObservation,
         /// The HTTP side.
         #[serde(skip)]
         pub http: HttpObservation,
+        /// The REST requests; a client shares them.
+        #[serde(skip)]
+        pub rest: Arc<RestObservation>,
         /// Time of the supervisor's last round; before the first, of the start of the process. It determines health,
         /// hence the monotonic clock.
         #[serde(skip)]
@@ -153,7 +162,9 @@ impl Observations {
             janitor: JanitorObservation::default(),
             archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
+            fills: FillObservation::default(),
             http: HttpObservation::default(),
+            rest: Arc::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             restarting: Mutex::default(),
             stuck: Mutex::default(),

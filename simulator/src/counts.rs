@@ -27,6 +27,8 @@ pub struct Counts {
     pub odd_frames: u64,
     /// Events dropped because the client did not read.
     pub dropped: u64,
+    /// Events that a connection was never sent, on request.
+    pub withheld: u64,
     /// Frames of a recording whose topic no client had joined.
     pub unheard: u64,
     /// Pongs received.
@@ -38,6 +40,7 @@ impl Counts {
     pub(super) fn add(&mut self, session: SessionCounts) {
         self.frames += session.frames;
         self.dropped += session.dropped;
+        self.withheld += session.withheld;
         self.odd_frames += session.odd_frames;
         self.pongs += session.pongs;
     }

@@ -78,6 +78,8 @@ pub(super) struct Feed {
     number: u64,
     duplicates: u64,
     amendments: u64,
+    /// Whether further events are of the same instant.
+    is_crowded: bool,
     /// What REST knows; without REST, topics that no session can take have no events.
     history: Option<History>,
 }
@@ -100,6 +102,7 @@ impl Feed {
             number: 0,
             duplicates: 0,
             amendments: 0,
+            is_crowded: false,
             history: options.rest.as_ref().map(|rest| History::new(rest.history_bytes)),
         }
     }
@@ -284,14 +287,29 @@ impl Feed {
         if receivers == 0 && (self.history.is_none() || unheard == Unheard::Skipped) {
             return Offer::Nobody;
         }
+        let is_unsent = receivers == 0;
+        self.make(index, is_unsent);
+        let crowd = self.history.as_ref().and_then(|history| history.crowd_after(self.number));
+        if let Some(rows) = crowd {
+            self.is_crowded = true;
+            (0..rows).for_each(|_| self.make(index, is_unsent));
+            self.is_crowded = false;
+        }
+        Offer::Sent
+    }
+
+    /// Makes an event and hands it to those sessions that can take it.
+    #[inline]
+    fn make(&mut self, index: usize, is_unsent: bool) {
+        let source = &mut self.sources[index];
         self.number += 1;
-        if self.number.is_multiple_of(EVENTS_PER_MOMENT) {
+        if !self.is_crowded && self.number.is_multiple_of(EVENTS_PER_MOMENT) {
             self.scene.refresh();
         }
         self.channels[source.channel].1 += 1;
         let payload = source.maker.make(self.number, self.rng.u64(..), &self.scene);
         if let Some(history) = &mut self.history {
-            history.push(&source.origin, (self.number, self.scene.unix_us()), payload, receivers == 0);
+            history.push(&source.origin, (self.number, self.scene.unix_us()), payload, is_unsent);
         }
         deliver(&source.deliveries, payload);
         if self.duplicate_every.is_some_and(|every| source.maker.made().is_multiple_of(every)) {
@@ -306,7 +324,6 @@ impl Feed {
             }
             deliver(&source.deliveries, payload);
         }
-        Offer::Sent
     }
 
     /// Counts an event that was made without this feed. One that no session took counts only if REST knows it.

@@ -73,6 +73,13 @@ pub enum Kind {
         /// Events of the connection before it.
         after: u64,
     },
+    /// `withhold=N[,CHANNEL]`: never send every N-th event, of one channel if given; the REST side knows it.
+    Withhold {
+        /// Period in events of the connection.
+        every: u64,
+        /// The only channel concerned.
+        channel: Option<String>,
+    },
     /// `server-pings[=MS]`: ping the client at this interval (1000 ms).
     ServerPings(Duration),
     /// `drop-when-slow[=BYTES]`: drop and count events of a connection with this much unsent (1 MiB).
@@ -229,6 +236,9 @@ impl Kind {
             "oversized" => {
                 head.parse().ok().and_then(|bytes| Some(Kind::Oversized { bytes, after: after()? }))
             }
+            "withhold" => {
+                period(Some(head), 1).map(|every| Kind::Withhold { every, channel: tail.map(str::to_owned) })
+            }
             "server-pings" => millis(argument, 1000).map(Kind::ServerPings),
             "drop-when-slow" => {
                 argument.map_or(Some(1 << 20), |text| text.parse().ok()).map(Kind::DropWhenSlow)
@@ -289,6 +299,9 @@ mod tests {
         check("cut=10@1", Misbehaviour::first(Kind::Cut(10), 1));
         let bytes = 1 << 30;
         check("oversized=1073741824", Misbehaviour::new(Kind::Oversized { bytes, after: 0 }));
+        let channel = Some("news".to_owned());
+        check("withhold=9,news", Misbehaviour::new(Kind::Withhold { every: 9, channel }));
+        check("withhold=1", Misbehaviour::new(Kind::Withhold { every: 1, channel: None }));
         check("server-pings", Misbehaviour::new(Kind::ServerPings(Duration::from_secs(1))));
         check("drop-when-slow=4096", Misbehaviour::new(Kind::DropWhenSlow(4096)));
         for odd in OddFrame::ALL {
@@ -303,7 +316,16 @@ mod tests {
     fn a_wrong_text_says_what_is_wrong() {
         let unknown = "explode".parse::<Misbehaviour>().unwrap_err();
         assert_eq!(unknown.to_string(), "`explode` is not a kind of misbehaviour");
-        for text in ["refuse=200", "refuse", "duplicate=0", "silent=1", "cut@x", "close=a", "refuse-topic"] {
+        for text in [
+            "refuse=200",
+            "refuse",
+            "duplicate=0",
+            "withhold=0",
+            "silent=1",
+            "cut@x",
+            "close=a",
+            "refuse-topic",
+        ] {
             let error = text.parse::<Misbehaviour>().unwrap_err();
             assert_eq!(error, InvalidMisbehaviour::BadArgument(text.to_owned()));
         }

@@ -48,6 +48,7 @@ pub(super) struct Session {
     /// Value of `events` when `kinds` was set: faults due after a number of events count from there.
     events_before: Cell<u64>,
     dropped: Cell<u64>,
+    withheld: Cell<u64>,
     odd_frames: Cell<u64>,
     pongs: Cell<u64>,
     /// Whether an announced frame was begun, which never ends.
@@ -62,6 +63,7 @@ pub(super) struct Session {
 pub(super) struct SessionCounts {
     pub(super) frames: u64,
     pub(super) dropped: u64,
+    pub(super) withheld: u64,
     pub(super) odd_frames: u64,
     pub(super) pongs: u64,
 }
@@ -78,6 +80,7 @@ impl Session {
             events: Cell::new(0),
             events_before: Cell::new(0),
             dropped: Cell::new(0),
+            withheld: Cell::new(0),
             odd_frames: Cell::new(0),
             pongs: Cell::new(0),
             muted: Cell::new(false),
@@ -133,6 +136,7 @@ impl Session {
         SessionCounts {
             frames: self.events.get(),
             dropped: self.dropped.get(),
+            withheld: self.withheld.get(),
             odd_frames: self.odd_frames.get(),
             pongs: self.pongs.get(),
         }
@@ -203,6 +207,10 @@ impl Session {
     }
 
     fn deliver_misbehaving(&self, prefix: &[u8], payload: &[u8]) {
+        if self.withholds(prefix) {
+            self.withheld.set(self.withheld.get() + 1);
+            return;
+        }
         let number = self.events_since() + 1;
         let pings = self.find(|kind| match kind {
             Kind::Alter(Alteration::Fragments, every) if number.is_multiple_of(*every) => Some(false),
@@ -218,6 +226,21 @@ impl Session {
         }
         self.events.set(self.events.get() + 1);
         self.apply_due(prefix, payload);
+    }
+
+    /// Whether the next event, which begins with `prefix`, is one that it never sends.
+    fn withholds(&self, prefix: &[u8]) -> bool {
+        let number = self.events.get() + self.withheld.get() + 1;
+        let is_of = |channel: &str| {
+            let rest = prefix.strip_prefix(b"[\"").and_then(|rest| rest.strip_prefix(channel.as_bytes()));
+            rest.is_some_and(|rest| matches!(rest.first(), Some(b':' | b'"')))
+        };
+        self.has(|kind| match kind {
+            Kind::Withhold { every, channel } => {
+                number.is_multiple_of(*every) && channel.as_deref().is_none_or(is_of)
+            }
+            _ => false,
+        })
     }
 
     /// Applies the faults that are due after this number of events.

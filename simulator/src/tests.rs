@@ -5,3 +5,4 @@ mod feeding;
 mod misbehaving;
 mod protocol;
 mod rest;
+mod rest_faults;

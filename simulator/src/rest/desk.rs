@@ -116,6 +116,7 @@ impl RestDesk {
                     oddities.late = Some((every, u64::try_from(after.as_micros()).unwrap_or(u64::MAX)));
                 }
                 RestKind::Canceled(every) => oddities.cancel = Some(every),
+                RestKind::Crowd { rows, every } => oddities.crowd = Some((every, rows)),
                 _ => {}
             }
         }

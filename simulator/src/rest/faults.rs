@@ -34,6 +34,13 @@ pub enum RestKind {
     },
     /// `canceled[=N]`: every N-th event is cancelled (10).
     Canceled(u64),
+    /// `crowd=ROWS[,N]`: after every N-th event (10 000) follow this many of the same topic and instant.
+    Crowd {
+        /// Events of the same instant.
+        rows: u64,
+        /// Period in events.
+        every: u64,
+    },
     /// A status with the vendor's body; see [`RestRefusal`].
     Refuse(RestRefusal),
     /// `limit-minute`, `limit-in-flight`, `limit-day`, each with `=SECONDS` or `=date`: status 429.
@@ -165,7 +172,7 @@ impl RestFault {
 
     /// Whether it concerns events and not requests.
     fn is_of_events(&self) -> bool {
-        matches!(self.kind, RestKind::Late { .. } | RestKind::Canceled(_))
+        matches!(self.kind, RestKind::Late { .. } | RestKind::Canceled(_) | RestKind::Crowd { .. })
     }
 }
 
@@ -207,6 +214,7 @@ impl RestKind {
         Ok(match name {
             "late" => late(head, tail),
             "canceled" => period(argument, 10).map(RestKind::Canceled),
+            "crowd" => crowd(head, tail),
             "limit-minute" => limit(Excess::Minute, argument),
             "limit-in-flight" => limit(Excess::InFlight, argument),
             "limit-day" => limit(Excess::Day, argument),
@@ -232,6 +240,10 @@ fn period(argument: Option<&str>, usual: u64) -> Option<u64> {
 fn late(every: &str, seconds: Option<&str>) -> Option<RestKind> {
     let after = Duration::from_secs(period(seconds, 90)?);
     Some(RestKind::Late { every: period(Some(every), 1)?, after })
+}
+
+fn crowd(rows: &str, every: Option<&str>) -> Option<RestKind> {
+    Some(RestKind::Crowd { rows: period(Some(rows), 1)?, every: period(every, 10_000)? })
 }
 
 fn limit(excess: Excess, argument: Option<&str>) -> Option<RestKind> {
@@ -263,6 +275,7 @@ mod tests {
         let new = RestFault::new;
         check("late=7", new(RestKind::Late { every: 7, after: Duration::from_secs(90) }));
         check("canceled", new(RestKind::Canceled(10)));
+        check("crowd=600", new(RestKind::Crowd { rows: 600, every: 10_000 }));
         check("limit-minute", new(RestKind::Limit(Excess::Minute, None)));
         check("limit-day=date", new(RestKind::Limit(Excess::Day, Some(RetryAfter::Date))));
         let seconds = Some(RetryAfter::Seconds(2));

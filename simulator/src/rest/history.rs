@@ -82,6 +82,8 @@ pub(crate) struct Oddities {
     pub(crate) late: Option<(u64, u64)>,
     /// Every n-th event is cancelled.
     pub(crate) cancel: Option<u64>,
+    /// Every n-th event is followed by so many of the same instant.
+    pub(crate) crowd: Option<(u64, u64)>,
 }
 
 /// The newest events of the feed, up to a number of bytes.
@@ -165,6 +167,11 @@ impl History {
         if let (Some(entry), Some(time_us)) = (self.entries.back_mut(), time_us) {
             entry.time_us = time_us;
         }
+    }
+
+    /// Returns how many events of the same instant follow an event.
+    pub(crate) fn crowd_after(&self, number: u64) -> Option<u64> {
+        self.oddities.crowd.filter(|(every, _)| number.is_multiple_of(*every)).map(|(_, rows)| rows)
     }
 
     /// Replaces the payload of the newest event by its amendment.

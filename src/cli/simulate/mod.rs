@@ -1,5 +1,8 @@
 //! `uw-websocket simulate`: a feed server on the command line.
 
+mod help;
+mod outage;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,10 +11,12 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use thiserror::Error;
 use tokio::runtime::Builder;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use uw_websocket_core::event::Symbol;
 use uw_websocket_core::settings::Secret;
 
+use self::help::{MISBEHAVE_HELP, REST_MISBEHAVE_HELP};
+use self::outage::Outage;
 use super::complain;
 use super::replay::file::Contents;
 use super::wanted::Wanted;
@@ -19,8 +24,8 @@ use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::signals::Signals;
 use uw_websocket_simulator::{
-    Misbehaviour, Rate, RecordedPace, Recording, RestLimits, RestOptions, Simulator, SimulatorHandle,
-    SimulatorOptions, Spread, Waves,
+    Misbehaviour, Rate, RecordedPace, Recording, RestFault, RestLimits, RestOptions, Simulator,
+    SimulatorHandle, SimulatorOptions, Spread, Waves,
 };
 
 /// Options of `simulate`.
@@ -90,6 +95,12 @@ pub(super) struct SimulateArgs {
     /// REST requests that a token may make per minute
     #[arg(long, default_value_t = 120, value_name = "REQUESTS")]
     rest_limit: u32,
+    /// What REST is to do wrong, repeatable: `[ENDPOINT:]KIND[=ARGUMENT][@N for the first N requests | @N.. for those after]`
+    #[arg(long, value_name = "KIND[=ARG]", long_help = REST_MISBEHAVE_HELP, conflicts_with = "no_rest")]
+    rest_misbehave: Vec<RestFault>,
+    /// Cut all connections after so many seconds and refuse new ones for so many; REST goes on
+    #[arg(long, value_name = "AFTER,SECONDS")]
+    outage: Option<Outage>,
     /// Send the events of a file instead of generated ones: frames as sent by the vendor, `tail --json` or `spool export`, one per line
     #[arg(long, value_name = "EVENTS.jsonl")]
     file: Option<PathBuf>,
@@ -103,30 +114,6 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "KIND[=ARG]", long_help = MISBEHAVE_HELP)]
     misbehave: Vec<Misbehaviour>,
 }
-
-const MISBEHAVE_HELP: &str = "What to do wrong, repeatable: KIND[=ARGUMENT][@N for the first N connections | @N.. for \
-those after them]
-
-Connections:
-  refuse=STATUS[,RETRY_AFTER]  refuse the handshake: 401 (missing scope), 403, 429, 503
-  brief[=MS]                   close cleanly after so long (500)
-  silent                       accept, answer pings, and nothing else
-  no-pong                      answer no pings
-  freeze=N                     neither read nor write after N events
-  close=CODE[,N]               close frame after N events (0)
-  cut=N                        end the TCP connection in mid-frame after N events
-  oversized=BYTES[,N]          announce a frame of so many bytes after N events (0)
-  server-pings[=MS]            ping the client (1000)
-  drop-when-slow[=BYTES]       drop and count events when so much is unsent (1048576)
-Joins:
-  ignore-joins=N               do not answer the first N joins
-  refuse-topic=TOPIC[,REASON]  answer the join of TOPIC with an error
-  notice[=TEXT]                send an error object after the first join
-One more frame after every N-th event (100):
-  rsv, invalid-utf8, not-json, deep, array-payload, wrong-shape, binary, unknown-channel, bad-symbol, huge, notices
-Every N-th event (10) in another form:
-  duplicate, amendment, fragments, fragments-with-pings, price-without-ticker, alert-integers, null-rule,
-  blank-decimals, unknown-fields";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SpreadArg {
@@ -179,6 +166,7 @@ impl SimulateArgs {
         let rest = RestOptions {
             history_bytes: self.rest_history << 20,
             limits: RestLimits { per_minute: self.rest_limit, ..usual_rest.limits },
+            faults: self.rest_misbehave,
             ..usual_rest
         };
         SimulatorOptions {
@@ -230,11 +218,15 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     let mut signals = Signals::listen().map_err(SimulateError::Signals)?;
     let listen = args.listen;
     let recording = args.recording()?;
+    let (outage, misbehaviours) = (args.outage, args.misbehave.clone());
     let simulator = Simulator::start(args.options(recording))
         .map_err(|source| SimulateError::Start { listen, source })?;
     print_lines(&[format!("listening on {}", simulator.url())])?;
     let started = Instant::now();
-    watch(&simulator, &mut signals).await;
+    tokio::select! {
+        () = watch(&simulator, &mut signals) => {}
+        failed = interrupt(&simulator, outage, misbehaviours) => failed?,
+    }
     let summary = summary(&simulator, started.elapsed());
     simulator.stop();
     print_lines(&summary)
@@ -263,6 +255,23 @@ async fn watch(simulator: &SimulatorHandle, signals: &mut Signals) {
     }
 }
 
+/// Makes the outage, and says when it begins and ends; returns only if that cannot be said.
+async fn interrupt(
+    simulator: &SimulatorHandle,
+    outage: Option<Outage>,
+    usual: Vec<Misbehaviour>,
+) -> Result<(), SimulateError> {
+    if let Some(outage) = outage {
+        sleep(outage.after).await;
+        outage.begin(simulator);
+        print_lines(&["the outage begins: connections are cut and refused".to_owned()])?;
+        sleep(outage.lasts).await;
+        simulator.misbehave(usual);
+        print_lines(&["the outage ends".to_owned()])?;
+    }
+    std::future::pending().await
+}
+
 fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
     let counts = simulator.counts();
     let mut lines = vec![
@@ -283,6 +292,7 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
         (counts.duplicates, "duplicates"),
         (counts.amendments, "amendments"),
         (counts.odd_frames, "odd frames"),
+        (counts.withheld, "events withheld"),
         (counts.dropped, "events dropped for slow clients"),
     ] {
         if count > 0 {
@@ -341,6 +351,8 @@ mod tests {
         let rest = options("simulate --rest-history 2 --rest-limit 9").rest.unwrap();
         assert_eq!((rest.history_bytes, rest.limits.per_minute), (2 << 20, 9));
         assert!(options("simulate --no-rest").rest.is_none());
+        let faulty = options("simulate --rest-misbehave news:stall@2 --rest-misbehave canceled");
+        assert_eq!(faulty.rest.unwrap().faults.len(), 2);
     }
 
     #[test]
@@ -350,6 +362,8 @@ mod tests {
             "simulate --pace max",
             "simulate --symbols spy",
             "simulate --misbehave x",
+            "simulate --rest-misbehave x",
+            "simulate --outage 5",
         ] {
             assert!(Command::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
