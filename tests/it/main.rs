@@ -45,6 +45,7 @@ mod retention;
 mod rights;
 mod shutdown;
 mod snapshots;
+mod soak;
 mod start;
 mod streams;
 mod supervision;
