@@ -5,7 +5,9 @@ use uw_websocket_core::channel::JoinForms;
 use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::plan::listed;
-use uw_websocket_core::settings::{ChannelChoice, Targets};
+use uw_websocket_core::settings::{ChannelChoice, Targets, WhenJoinsExceed};
+
+use super::words::one_of;
 
 use crate::likeness::nearest;
 
@@ -41,6 +43,11 @@ pub(super) fn targets(text: &str) -> Result<Targets, String> {
         return Err("must name at least one symbol, or be `*`".to_owned());
     }
     Ok(Targets::Symbols(symbols))
+}
+
+/// Reads `WHEN_JOINS_EXCEED`.
+pub(super) fn when_joins_exceed(text: &str) -> Result<WhenJoinsExceed, String> {
+    one_of(text, WhenJoinsExceed::ALL, WhenJoinsExceed::label)
 }
 
 /// Reads `REDIS_STREAM_MAXLEN_BY_CHANNEL`: pairs of channel and cap.
