@@ -14,7 +14,6 @@ use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::cluster_watch;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
@@ -225,10 +224,8 @@ impl Service {
             Err(exit) => return exit,
         };
         let log = self.log.new(o!("component" => "master_watch"));
-        // they end with the process
-        let (address, observations) = (self.address.clone(), Arc::clone(&self.observations));
-        drop(actix_rt::spawn(master_watch::watch(address.clone(), Arc::clone(&observations), log.clone())));
-        drop(actix_rt::spawn(cluster_watch::watch(address, observations, log)));
+        // it ends with the process
+        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,
