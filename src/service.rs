@@ -31,6 +31,7 @@ use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
@@ -45,11 +46,12 @@ use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
+use crate::instance::instance;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::Resources;
+use crate::resources::{self, Resources};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -93,6 +95,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    deaths: ThreadDeaths,
     handover: Handover,
     log: Logger,
 }
@@ -104,13 +107,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         Exit::BadSettings
     };
     let Resources { plans, address, pool } = Resources::of(actors).map_err(|error| refuse(&error))?;
-    let faults = fault_plan().map_err(|error| refuse(&error))?;
+    let (faults, deaths) = (fault_plan().map_err(|error| refuse(&error))?, ThreadDeaths::default());
 
     let mut channels = channels_of(&actors.plan);
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
     info!(log, "service starting"; "version" => VERSION.as_str(), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
+    resources::log_widened(&actors.plan, &plans, log);
     let unusable = |error: OpenError| {
         crit!(log, "disk queue unusable"; "advice" => advice(&error), ErrorChain::new(&error));
         Exit::SpoolUnusable
@@ -141,10 +145,12 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         is_archived: actors.archive.is_some(),
         connections: plans.len(),
         observations: &observations,
+        deaths: &deaths,
+        faults: &faults,
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
@@ -168,6 +174,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         handshakes,
         observations,
         faults,
+        deaths,
         log,
     })
 }
@@ -210,12 +217,6 @@ fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
-fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -241,6 +242,7 @@ impl Service {
         let turns = LeadershipLoop {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
+            deaths: self.deaths.clone(),
             timeout: settings.shutdown_timeout,
             offers: {
                 let handover = self.handover.clone();

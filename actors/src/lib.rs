@@ -44,6 +44,7 @@ pub mod log_throttle;
 pub mod redis_pool;
 pub mod redis_url;
 pub mod sync;
+pub mod thread_deaths;
 pub mod tls;
 mod vendor_http;
 pub mod wall_clock;

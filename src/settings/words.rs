@@ -25,6 +25,15 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// Returns the value with this label, in any case.
+pub(super) fn one_of<T: Copy>(text: &str, all: &[T], label: impl Fn(T) -> &'static str) -> Result<T, String> {
+    let found = all.iter().find(|value| label(**value).eq_ignore_ascii_case(text));
+    found.copied().ok_or_else(|| {
+        let labels: Vec<_> = all.iter().map(|value| label(*value)).collect();
+        format!("must be one of {}", labels.join(", "))
+    })
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.to_ascii_lowercase().as_str() {
         "auto" => Ok(LogFormat::Auto),

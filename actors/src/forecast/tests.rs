@@ -21,6 +21,7 @@ fn plan(channels: &[&str], targets: &str) -> PlanSettings {
         },
         max_connections: 5,
         max_joins_per_connection: 50,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     }
 }
 

@@ -6,7 +6,7 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::{Channel, Symbol};
-use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
 
 use crate::redis::RedisServer;
 
@@ -64,6 +64,7 @@ fn plan(channels: &[Channel]) -> PlanSettings {
         targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),
         max_connections: 5,
         max_joins_per_connection: 50,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     }
 }
 
