@@ -1,8 +1,10 @@
 //! The resources derived from the settings: the planned sockets and the addresses of Redis. Nothing is connected yet.
 
 use thiserror::Error;
+use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::ledger::Places;
 use uw_websocket_actors::redis_pool::RedisPool;
-use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::tls::{self, TlsError};
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::link::AddressError;
@@ -41,4 +43,17 @@ impl Resources {
         tls::client_config(settings.feed.extra_root_pem.as_deref())?;
         Ok(Resources { plans, address, pool })
     }
+}
+
+/// Returns the locations of the ledger's state.
+#[must_use]
+pub(crate) fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
+    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
+    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
+}
+
+/// Reads the injected faults; only test builds have any.
+pub(crate) fn fault_plan() -> Result<FaultPlan, InvalidFault> {
+    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
+    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }

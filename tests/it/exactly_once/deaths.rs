@@ -131,7 +131,8 @@ fn assert_connection_is_on_record(point: FaultPoint, after: u32, settings: &[(&s
         let events = metrics.sum("uw_ws_events_received_total", &[("channel", &channel)]);
         (channel, events)
     };
-    let read = metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read).collect();
+    let events = metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read).collect();
+    let read = chaos::Read { events, ..chaos::Read::default() };
     service.finish();
     let seen = Seen { read: BTreeMap::from([(0, read)]), ..Seen::default() };
     // no session is excused: what was read before the last frame that is there must be there, of whichever topic
