@@ -154,7 +154,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
-    let handshakes = Arc::new(Handshakes::new(actors.feed.handshakes_per_minute));
+    let handshakes = Arc::new(Handshakes::new(observations.rest.limiter(actors.rest.limits)));
     let log = log.clone();
     let handover_log = log.new(o!("component" => "handover"));
     Ok(Service {

@@ -25,6 +25,7 @@ pub mod janitor;
 pub mod lease;
 pub mod ledger;
 pub mod observation;
+pub mod rest;
 pub mod status_reporter;
 pub mod supervisor;
 
@@ -41,6 +42,7 @@ pub mod redis_pool;
 pub mod redis_url;
 pub mod sync;
 pub mod tls;
+mod vendor_http;
 pub mod wall_clock;
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod latency;
 mod lease;
 pub(crate) mod metric;
 mod redis;
+mod rest;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,7 @@ pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
 pub use metric::{Metric, MetricKind, MetricValue};
 pub use redis::{MasterObservation, MasterState, RedisFacts, RedisObservation};
+pub use rest::{EndpointObservation, RestObservation, RestResult};
 pub use writer::{SnapshotKind, SnapshotObservation, SnapshotTrouble, WriterObservation, WriterState};
 
 observed! {
@@ -106,6 +108,9 @@ observed! {
         /// The HTTP side.
         #[serde(skip)]
         pub http: HttpObservation,
+        /// The REST requests; a client shares them.
+        #[serde(skip)]
+        pub rest: Arc<RestObservation>,
         /// Time of the supervisor's last round; before the first, of the start of the process. It determines health,
         /// hence the monotonic clock.
         #[serde(skip)]
@@ -154,6 +159,7 @@ impl Observations {
             archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
             http: HttpObservation::default(),
+            rest: Arc::default(),
             supervisor_round_at: Mutex::new(Instant::now()),
             restarting: Mutex::default(),
             stuck: Mutex::default(),

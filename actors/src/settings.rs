@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use uw_websocket_core::labelled;
+use uw_websocket_core::request_budget::RequestLimits;
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Retention, Secret};
 
 use crate::connection::proxy::FeedProxy;
@@ -26,8 +27,25 @@ pub struct FeedSettings {
     pub reconnect_max: Duration,
     /// `WEBSOCKET_PING_SECONDS`: interval between pings, and maximum wait for a pong.
     pub ping_interval: Duration,
-    /// `RATE_LIMIT_REQUESTS_PER_MINUTE`: handshakes per minute across all connections.
-    pub handshakes_per_minute: u32,
+}
+
+/// Access to the vendor's REST side.
+#[derive(Clone, Debug)]
+pub struct RestSettings {
+    /// `UNUSUAL_WHALES_REST_URL`; `http` or `https`.
+    pub url: url::Url,
+    /// `UNUSUAL_WHALES_API_TOKEN`.
+    pub token: Secret,
+    /// `HTTPS_PROXY`, unless `NO_PROXY` excepts the REST side.
+    pub proxy: Option<FeedProxy>,
+    /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
+    pub extra_root_pem: Option<Vec<u8>>,
+    /// The limits of all requests charged to the token, with those of handshakes.
+    pub limits: RequestLimits,
+    /// `ENABLE_BACKFILL`.
+    pub backfill: bool,
+    /// `ENABLE_AUDIT`.
+    pub audit: bool,
 }
 
 /// Access to Redis.
@@ -145,6 +163,8 @@ pub struct ActorSettings {
     pub plan: PlanSettings,
     /// The feed.
     pub feed: FeedSettings,
+    /// The REST side.
+    pub rest: RestSettings,
     /// Redis.
     pub redis: RedisSettings,
     /// The keys.

@@ -9,6 +9,7 @@
 //! * [`duplicates`] and [`ids`]: duplicate detection and entry IDs
 //! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
 //!   [`private`]: how files and folders are created
+//! * [`request_budget`]: when a handshake or a REST request may begin; [`rest_endpoint`]: the endpoints in use
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
@@ -24,6 +25,8 @@ pub mod labelled;
 pub mod plan;
 pub mod private;
 pub mod quarantine;
+pub mod request_budget;
+pub mod rest_endpoint;
 pub mod routing;
 mod sealed;
 pub mod settings;

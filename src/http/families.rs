@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
-    ArchiveObservation, ChannelObservation, ConnectionObservation, HttpObservation, JanitorObservation,
-    Latency, LeaseState, MasterObservation, Metric, MetricKind, MetricValue, Observations,
-    SnapshotObservation, WriterObservation,
+    ArchiveObservation, ChannelObservation, ConnectionObservation, EndpointObservation, HttpObservation,
+    JanitorObservation, Latency, LeaseState, MasterObservation, Metric, MetricKind, MetricValue,
+    Observations, RestObservation, SnapshotObservation, WriterObservation,
 };
 use uw_websocket_actors::sync::lock;
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_core::calendar::{MarketState, market_state};
+use uw_websocket_core::request_budget::Purpose;
+use uw_websocket_core::rest_endpoint::RestEndpoint;
 
 use super::readiness::readiness;
 use super::snapshot::{Snapshot, resident_bytes};
@@ -61,6 +63,13 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let of_janitor =
         each(None, JanitorObservation::metrics(), |snapshot| only(&snapshot.observations.janitor));
     let of_http = each(None, HttpObservation::metrics(), |snapshot| only(&snapshot.observations.http));
+    let per_endpoint = each(Some("endpoint"), EndpointObservation::metrics(), |snapshot| {
+        let rest = &snapshot.observations.rest;
+        let endpoints = RestEndpoint::ALL.iter().map(|endpoint| (endpoint.label(), rest.endpoint(*endpoint)));
+        let used = endpoints.filter(|(_, counts)| counts.requests() > 0);
+        used.map(|(label, counts)| (label.to_owned(), counts)).collect()
+    });
+    let of_rest = each(None, OF_REST.iter(), |snapshot| only(&*snapshot.observations.rest));
     let of_master =
         each(None, MasterObservation::metrics(), |snapshot| only(&snapshot.observations.redis.master));
     let of_service = each(None, service, |snapshot| only(snapshot.observations));
@@ -74,6 +83,8 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
         of_janitor,
         of_master,
         of_http,
+        per_endpoint,
+        of_rest,
         of_service,
     ]
     .into_iter()
@@ -159,6 +170,12 @@ static OF_ARCHIVE: [Metric<ArchiveObservation>; 1] = [gauge(
     |archive| {
         if archive.is_on.get() { flag(lock(&archive.fault).is_none()) } else { MetricValue::Absent }
     },
+)];
+
+static OF_REST: [Metric<RestObservation>; 1] = [gauge(
+    "uw_ws_rest_budget_remaining",
+    "REST requests to fill gaps that may begin at once; 0 also while REST waits for the vendor",
+    |rest| rest.remaining(Purpose::Fill).map_or(MetricValue::Absent, |left| MetricValue::Whole(left.into())),
 )];
 
 static OF_SERVICE: [Metric<Observations>; 7] = [

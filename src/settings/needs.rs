@@ -34,6 +34,30 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     }
 }
 
+/// The token goes to the REST side too, if it is asked.
+pub(super) fn rest_encrypted_beyond_this_machine(
+    rest: Option<&Url>,
+    backfill: Option<&bool>,
+    audit: Option<&bool>,
+    checks: &mut Checks,
+) {
+    let is_asked = [backfill, audit].contains(&Some(&true));
+    if is_asked && rest.is_some_and(|url| url.scheme() == "http" && !urls::is_loopback(url)) {
+        let advice = "http:// sends the token unencrypted over the network; use https://";
+        checks.warn("UNUSUAL_WHALES_REST_URL", advice);
+    }
+}
+
+/// REST draws from the limit of all requests.
+pub(super) fn part_of_all_requests(rest: Option<&u32>, all: Option<&u32>, checks: &mut Checks) {
+    if let (Some(rest), Some(all)) = (rest, all)
+        && rest > all
+    {
+        let reason = format!("must be at most RATE_LIMIT_REQUESTS_PER_MINUTE ({all}), but is {rest}");
+        checks.mistake("REST_REQUESTS_PER_MINUTE", reason);
+    }
+}
+
 /// A proxy that is set and not used is said.
 pub(super) fn proxy_that_is_used(proxy: Option<&Option<FeedProxy>>, checks: &mut Checks) {
     if matches!(proxy, Some(None)) {

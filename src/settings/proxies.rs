@@ -34,15 +34,17 @@ pub(super) fn exceptions(text: &str) -> Result<Vec<String>, String> {
     Ok(names.filter(|name| !name.is_empty()).collect())
 }
 
-/// Whether the feed is reached without the proxy: over `ws://`, on this machine, or by an exception.
-pub(super) fn is_excepted(feed: &Url, exceptions: &[String]) -> bool {
-    let host = feed.host_str().unwrap_or_default().to_ascii_lowercase();
-    let port = feed.port_or_known_default().unwrap_or_default();
+/// Whether the vendor is reached without the proxy: over `ws://` or `http://`, on this machine, or by an exception.
+pub(super) fn is_excepted(vendor: &Url, exceptions: &[String]) -> bool {
+    let host = vendor.host_str().unwrap_or_default().to_ascii_lowercase();
+    let port = vendor.port_or_known_default().unwrap_or_default();
     let matches = |name: &String| {
         let name = name.strip_suffix(&format!(":{port}")).unwrap_or(name);
         name == "*" || host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
     };
-    feed.scheme() != "wss" || super::urls::is_loopback(feed) || exceptions.iter().any(matches)
+    !matches!(vendor.scheme(), "wss" | "https")
+        || super::urls::is_loopback(vendor)
+        || exceptions.iter().any(matches)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! error was noted.
 
 use uw_websocket_actors::settings::{
-    ActorSettings, ArchiveSettings, FeedSettings, RedisSettings, RestartSettings, SpoolSettings,
-    WriterSettings,
+    ActorSettings, ArchiveSettings, FeedSettings, RedisSettings, RestSettings, RestartSettings,
+    SpoolSettings, WriterSettings,
 };
+use uw_websocket_core::request_budget::RequestLimits;
 use uw_websocket_core::settings::{KeySettings, PlanSettings, Secret};
 
 use super::proxies;
@@ -16,6 +17,7 @@ impl VariableValues {
         Some(ActorSettings {
             plan: self.plan()?,
             feed: self.feed()?,
+            rest: self.rest()?,
             redis: RedisSettings { url: self.redis_url.clone()?, extra_root_pem: self.tls_ca_file.clone() },
             keys: self.keys()?,
             retention: self.stream_retention?,
@@ -50,14 +52,38 @@ impl VariableValues {
         Some(FeedSettings {
             proxy: self.https_proxy.clone().flatten().filter(|_| !is_excepted),
             url,
-            // a disabled service has no token
-            token: self.unusual_whales_api_token.clone().unwrap_or_else(|| Secret::new(String::new())),
+            token: self.token(),
             extra_root_pem: self.tls_ca_file.clone(),
             reconnect_first: self.websocket_reconnect_seconds?,
             reconnect_max: self.websocket_reconnect_max_seconds?,
             ping_interval: self.websocket_ping_seconds?,
-            handshakes_per_minute: self.rate_limit_requests_per_minute?,
         })
+    }
+
+    fn rest(&self) -> Option<RestSettings> {
+        let url = self.unusual_whales_rest_url.clone()?;
+        let exceptions = self.no_proxy.as_deref().unwrap_or_default();
+        let is_excepted = proxies::is_excepted(&url, exceptions);
+        let per_minute = self.rate_limit_requests_per_minute?;
+        let rest_per_minute = self.rest_requests_per_minute;
+        Some(RestSettings {
+            proxy: self.https_proxy.clone().flatten().filter(|_| !is_excepted),
+            url,
+            token: self.token(),
+            extra_root_pem: self.tls_ca_file.clone(),
+            limits: RequestLimits {
+                per_minute,
+                rest_per_minute: rest_per_minute.unwrap_or(RequestLimits::rest_default(per_minute)),
+                fills_per_day: self.backfill_max_requests_per_day?,
+            },
+            backfill: self.enable_backfill?,
+            audit: self.enable_audit?,
+        })
+    }
+
+    /// A disabled service has no token.
+    fn token(&self) -> Secret {
+        self.unusual_whales_api_token.clone().unwrap_or_else(|| Secret::new(String::new()))
     }
 
     fn keys(&self) -> Option<KeySettings> {

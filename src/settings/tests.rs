@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use slog::Level;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull};
 use uw_websocket_core::event::Channel;
+use uw_websocket_core::request_budget::RequestLimits;
 use uw_websocket_core::settings::{Retention, Targets};
 
 use super::*;
@@ -36,8 +37,19 @@ fn mistakes(pairs: &[(&str, &str)]) -> String {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let settings = load(&[]);
-    let ActorSettings { plan, feed, redis, keys, retention, writers, spool, archive, peer_dirs, restarts } =
-        &settings.actors;
+    let ActorSettings {
+        plan,
+        feed,
+        rest,
+        redis,
+        keys,
+        retention,
+        writers,
+        spool,
+        archive,
+        peer_dirs,
+        restarts,
+    } = &settings.actors;
     assert_eq!((archive, peer_dirs), (&None, &Vec::<PathBuf>::new()));
     assert!(settings.enabled && settings.warnings.is_empty());
     assert_eq!(settings.environment, "development");
@@ -50,7 +62,13 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(feed.url.as_str(), "wss://api.unusualwhales.com/socket");
     assert_eq!(feed.token.reveal(), TOKEN.1);
     assert_eq!((feed.reconnect_first, feed.reconnect_max), (Duration::from_secs(5), Duration::from_secs(60)));
-    assert_eq!((feed.ping_interval, feed.handshakes_per_minute), (Duration::from_secs(20), 100));
+    assert_eq!(feed.ping_interval, Duration::from_secs(20));
+    assert_eq!(rest.url.as_str(), "https://api.unusualwhales.com/");
+    let limits = RequestLimits { per_minute: 100, rest_per_minute: 45, fills_per_day: 6_000 };
+    assert_eq!(
+        (rest.limits, rest.backfill, rest.audit, rest.token.reveal()),
+        (limits, false, false, TOKEN.1)
+    );
     assert_eq!(redis.url.reveal(), "redis://localhost:6379/0");
     assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));
     assert_eq!(keys.maxlen_of(&Channel::parse("news").unwrap()), 20_000);
@@ -66,6 +84,32 @@ fn the_defaults_are_those_of_the_contract() {
     };
     assert_eq!(*spool, defaults);
     assert_eq!((restarts.intensity, restarts.period), (5, Duration::from_secs(60)));
+}
+
+#[test]
+fn rest_draws_from_the_limit_of_all_requests() {
+    let limits = |pairs: &[_]| load(pairs).actors.rest.limits;
+    assert_eq!(limits(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "120")]).rest_per_minute, 65);
+    assert_eq!(limits(&[("REST_REQUESTS_PER_MINUTE", "100")]).rest_per_minute, 100);
+    assert_eq!(limits(&[("BACKFILL_MAX_REQUESTS_PER_DAY", "0")]).fills_per_day, 0);
+    assert_eq!(
+        mistakes(&[("REST_REQUESTS_PER_MINUTE", "101")]),
+        "REST_REQUESTS_PER_MINUTE: must be at most RATE_LIMIT_REQUESTS_PER_MINUTE (100), but is 101"
+    );
+}
+
+#[test]
+fn the_rest_side_is_a_web_address_that_is_warned_of_where_the_token_would_be_read() {
+    const URL: &str = "UNUSUAL_WHALES_REST_URL";
+    let on = ("ENABLE_BACKFILL", "true");
+    assert!(load(&[on, (URL, "http://127.0.0.1:1/base")]).warnings.is_empty());
+    assert!(load(&[(URL, "http://vendor.example")]).warnings.is_empty(), "it is not asked");
+    for on in [on, ("ENABLE_AUDIT", "on")] {
+        assert_eq!(load(&[on, (URL, "http://vendor.example")]).warnings[0].variable, URL);
+    }
+    for url in ["wss://a", "https://u:p@a", "https://a/?token=x", "https://a/?x", "https://a/#b", "a"] {
+        assert!(mistakes(&[(URL, url)]).starts_with(URL), "{url}");
+    }
 }
 
 #[test]

@@ -17,12 +17,23 @@ const MAX_HOST: usize = 253;
 /// The user of a Redis connection that names none.
 const DEFAULT_USER: &str = "default";
 
-/// Parses the feed's URL, which must not contain a secret: the token has its own variable.
+/// Parses the feed's URL.
 pub(super) fn feed(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("must be a wss:// or ws:// URL: {error}"))?;
+    of_vendor(text, ["wss", "ws"])
+}
+
+/// Parses the URL of the REST side, to which the paths of the endpoints are appended.
+pub(super) fn rest(text: &str) -> Result<Url, String> {
+    let url = of_vendor(text, ["https", "http"])?;
+    if url.query().is_some() { Err("must not have a query (`?…`)".to_owned()) } else { Ok(url) }
+}
+
+/// Parses a URL of the vendor, which must not contain a secret: the token has its own variable.
+fn of_vendor(text: &str, [tls, plain]: [&str; 2]) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("must be a {tls}:// or {plain}:// URL: {error}"))?;
     let has_token = || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("token"));
-    if !matches!(url.scheme(), "ws" | "wss") {
-        Err("must be a wss:// or ws:// URL".to_owned())
+    if ![tls, plain].contains(&url.scheme()) {
+        Err(format!("must be a {tls}:// or {plain}:// URL"))
     } else if !url.username().is_empty() || url.password().is_some() {
         Err("must not hold a user or password".to_owned())
     } else if has_token() {

@@ -28,8 +28,10 @@ const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration
 const CONNECTIONS: RangeInclusive<usize> = 1..=10;
 /// Joins per socket: the vendor's cap is 50 and may grow.
 const JOINS: RangeInclusive<usize> = 1..=1_000;
-/// Handshakes per minute: a hundred per second is effectively no limit.
-const HANDSHAKES: RangeInclusive<u32> = 1..=6_000;
+/// Requests per minute: a hundred per second is effectively no limit.
+const REQUESTS: RangeInclusive<u32> = 1..=6_000;
+/// Requests per day: the largest plan has a million.
+const REQUESTS_PER_DAY: RangeInclusive<u32> = 0..=1_000_000;
 /// Writers: each has its own Redis connection.
 const SHARDS: RangeInclusive<usize> = 1..=64;
 /// Batches in an inbox, which is bounded in bytes as well.
@@ -60,8 +62,18 @@ variables! {
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
         Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
 
-    /// HTTP proxy for the feed (`CONNECT`), `http://user:password@host:port`; not used for `ws://` and for what `NO_PROXY`
-    /// names; never used for Redis
+    /// fetch what was missed, after the end of each gap, over the vendor's REST API
+    enable_backfill: bool = "ENABLE_BACKFILL", Value("false"), Plain, units::boolean;
+
+    /// compare every hour, by samples, what the feed delivered with what the REST API knows
+    enable_audit: bool = "ENABLE_AUDIT", Value("false"), Plain, units::boolean;
+
+    /// URL of the REST API, `https://` or `http://`; the token is sent in a header, redirects are not followed
+    unusual_whales_rest_url: Url = "UNUSUAL_WHALES_REST_URL", Value("https://api.unusualwhales.com"), Url, urls::rest,
+        needs rest_encrypted_beyond_this_machine(enable_backfill, enable_audit);
+
+    /// HTTP proxy for the vendor (`CONNECT`), `http://user:password@host:port`; not used for `ws://`, `http://` and for
+    /// what `NO_PROXY` names; never used for Redis
     https_proxy: Option<FeedProxy> = "HTTPS_PROXY", Unset("empty"), SecretUrl, proxies::proxy,
         needs proxy_that_is_used();
 
@@ -105,9 +117,19 @@ variables! {
     /// time; `off` means no limit
     stream_retention: Retention = "STREAM_RETENTION", Value("1d"), Plain, retention::retention;
 
-    /// maximum WebSocket handshakes per minute, across all connections
+    /// maximum WebSocket handshakes and REST requests in any minute, together; handshakes go first
     rate_limit_requests_per_minute: u32 = "RATE_LIMIT_REQUESTS_PER_MINUTE",
-        Value("100"), Plain, |text| units::count(text, &HANDSHAKES);
+        Value("100"), Plain, |text| units::count(text, &REQUESTS);
+
+    /// REST requests begin only while fewer requests than this were made in the last minute; the default leaves to the
+    /// REST fetcher what it can use
+    rest_requests_per_minute: u32 = "REST_REQUESTS_PER_MINUTE",
+        Unset("`RATE_LIMIT_REQUESTS_PER_MINUTE` − 55, at least 1"), Plain, |text| units::count(text, &REQUESTS),
+        needs part_of_all_requests(rate_limit_requests_per_minute);
+
+    /// maximum REST requests to fill gaps, per day of the vendor, which begins at 20:00 New York time
+    backfill_max_requests_per_day: u32 = "BACKFILL_MAX_REQUESTS_PER_DAY",
+        Value("6000"), Plain, |text| units::count(text, &REQUESTS_PER_DAY);
 
     /// first reconnect delay; doubles with every attempt, with jitter
     websocket_reconnect_seconds: Duration = "WEBSOCKET_RECONNECT_SECONDS", Value("5.0"), Plain, interval;

@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use uw_websocket::http::metrics::{FAMILIES, MetricKind};
-use uw_websocket_actors::observation::{ConnectionState, DropReason};
+use uw_websocket_actors::observation::{ConnectionState, DropReason, RestResult};
 use uw_websocket_actors::sync::lock;
 use uw_websocket_core::feed::envelope::Rejection;
+use uw_websocket_core::request_budget::RequestLimits;
+use uw_websocket_core::rest_endpoint::RestEndpoint;
 
 use super::{get, in_order, start};
 
@@ -137,6 +139,8 @@ fn every_series_belongs_to_a_described_family() {
     observations.count_restart("flow");
     observations.channels[0].last_event_at.set_now();
     observations.archive.is_on.set(true);
+    observations.rest.endpoint(RestEndpoint::News).of(RestResult::Answered).add(1);
+    observations.rest.limiter(RequestLimits { per_minute: 1, rest_per_minute: 1, fills_per_day: 1 });
     let side = start(&observations);
     let answer = get(&side, "/metrics");
     for family in FAMILIES.iter() {

@@ -9,9 +9,9 @@ use futures_util::{SinkExt, StreamExt};
 use crate::support::browser::{Browser, DESK};
 use crate::support::feed::{Ack, Refusal};
 use crate::support::metrics::Metrics;
-use crate::support::oracle::assert_stream_holds;
+use crate::support::oracle::{assert_stream_holds, entries};
 use crate::support::tls::Certificates;
-use crate::support::{Feed, RedisServer, SOON, faults, wait_until};
+use crate::support::{Cluster, Feed, RedisServer, SOON, faults, wait_until};
 
 fn write(redis: &RedisServer) -> RedisResult<()> {
     redis.try_command(&["XADD", "probe", "*", "payload", "{}"])
@@ -43,6 +43,65 @@ fn redis_keeps_what_it_acknowledged_over_a_crash() {
     write(&redis).unwrap_err();
     redis.restart(&[]);
     assert_eq!((redis.port(), redis.command::<u64>(&["XLEN", "probe"])), (port, 1));
+}
+
+/// One entry; it is numbered, so that a stream shows which ones it has.
+fn write_to(cluster: &Cluster, number: u64) {
+    cluster.command::<String>(&["XADD", "probe", &format!("{number}-0"), "payload", "{}"]);
+}
+
+/// The numbers of the entries.
+fn numbers(cluster: &Cluster) -> Vec<u64> {
+    entries(cluster, "probe").iter().map(|entry| entry.id.0).collect()
+}
+
+#[test]
+fn a_cluster_replaces_a_killed_master_by_its_replica_and_takes_it_back_as_one() {
+    let mut cluster = Cluster::start();
+    let slot = cluster.slot_of("probe");
+    let master = cluster.owner_of(slot);
+    write_to(&cluster, 1);
+    cluster.wait_until_replicated(master);
+    let replica = cluster.replicas_of(master)[0];
+    cluster.kill9(master);
+    cluster.wait_until_owner_is(slot, replica);
+    write_to(&cluster, 2);
+    cluster.restart(master);
+    cluster.wait_until_whole();
+    assert_eq!((cluster.replicas_of(replica), numbers(&cluster)), (vec![master], vec![1, 2]));
+    cluster.hand_over(master);
+    assert_eq!((cluster.owner_of(slot), numbers(&cluster)), (master, vec![1, 2]));
+}
+
+#[test]
+fn a_cluster_loses_what_a_stopped_replica_missed() {
+    let mut cluster = Cluster::start();
+    let master = cluster.owner_of(cluster.slot_of("probe"));
+    write_to(&cluster, 1);
+    cluster.wait_until_replicated(master);
+    cluster.lose(master, |cluster| write_to(cluster, 2));
+    write_to(&cluster, 3);
+    assert_eq!(numbers(&cluster), [1, 3]);
+}
+
+#[test]
+fn a_cluster_moves_a_slot_with_its_keys_and_asks_meanwhile() {
+    let cluster = Cluster::start_with(2, 0, &[]);
+    let slot = cluster.slot_of("probe");
+    write_to(&cluster, 1);
+    let taker = 1 - cluster.owner_of(slot);
+    let giver = cluster.begin_move(slot, taker);
+    assert_eq!(cluster.move_keys(slot, giver, taker), 1);
+    let asked = cluster.node(giver).try_command::<u64>(&["XLEN", "probe"]);
+    assert_eq!(asked.unwrap_err().code(), Some("ASK"));
+    write_to(&cluster, 2);
+    cluster.end_move(slot, giver, taker);
+    let moved = cluster.node(giver).try_command::<u64>(&["XLEN", "probe"]);
+    assert_eq!(moved.unwrap_err().code(), Some("MOVED"));
+    assert_eq!(numbers(&cluster), [1, 2]);
+    cluster.move_slot(slot, giver);
+    assert_eq!((cluster.owner_of(slot), numbers(&cluster)), (giver, vec![1, 2]));
+    assert_eq!(cluster.keys("pro*"), ["probe"]);
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn rights_that_vanish_before_exec_quarantine_nothing() {
     service.wait_for_redis_error("NOPERM");
     assert_eq!(redis.command::<u64>(&["EXISTS", "uw:ws:option_trades:SPY"]), 0);
     redis.command::<()>(&["ACL", "SETUSER", "uw", "~uw:ws:*", "~uw:rest:*"]);
-    assert_streams_equal(&feed, &redis, &TARGETS);
+    assert_streams_equal(&feed, &*redis, &TARGETS);
     let metrics = service.wait_until_settled();
     assert_eq!(metrics.sum("uw_ws_events_quarantined_total", &[]), 0);
     assert_eq!(metrics.sum("uw_ws_events_stored_total", &[]), 1);

@@ -13,6 +13,7 @@ use super::handshakes::Handshakes;
 use super::reconnect::{Pause, ReconnectPolicy};
 use super::transport::HandshakeError;
 use crate::observation::Observations;
+use crate::rest::limiter::HandshakeTurn;
 use crate::wall_clock::unix_micros;
 
 /// Maximum time by which connections that wake at once are spread, so that a feed that has just come back does not get
@@ -24,6 +25,8 @@ pub struct Attempts {
     handshakes: Arc<Handshakes>,
     policy: ReconnectPolicy,
     pause: Pause,
+    /// The turn of the present attempt, until its outcome.
+    turn: Option<HandshakeTurn>,
     /// The successes since this connection last tried, or lost its session.
     news: watch::Receiver<u64>,
     observations: Arc<Observations>,
@@ -43,7 +46,17 @@ impl Attempts {
         log: Logger,
     ) -> Attempts {
         let (news, rng) = (handshakes.news(), fastrand::Rng::new());
-        Attempts { handshakes, policy, pause: Pause::default(), news, observations, position, rng, log }
+        Attempts {
+            handshakes,
+            policy,
+            pause: Pause::default(),
+            turn: None,
+            news,
+            observations,
+            position,
+            rng,
+            log,
+        }
     }
 
     /// Waits until the next attempt may begin. Returns the time waited.
@@ -51,9 +64,11 @@ impl Attempts {
         let began = Instant::now();
         self.wait_out_pause(began).await;
         // the pause comes first: a time reserved five minutes ahead would delay all other connections behind it
-        let turn = Instant::from_std(self.handshakes.reserve(Instant::now().into_std()));
-        self.show(turn);
-        sleep_until(turn).await;
+        let turn = self.handshakes.reserve(Instant::now().into_std());
+        let start = Instant::from_std(turn.start());
+        self.turn = Some(turn);
+        self.show(start);
+        sleep_until(start).await;
         self.observations.connections[self.position].next_attempt_at.clear();
         // a success during an attempt that fails counts: the feed returned meanwhile
         self.news = self.handshakes.news();
@@ -61,12 +76,14 @@ impl Attempts {
     }
 
     /// Notes that the feed accepted the handshake, which ends the pauses of the other connections.
-    pub fn accepted(&self) {
+    pub fn accepted(&mut self) {
+        self.turn = None;
         self.handshakes.note_accepted();
     }
 
     /// Notes that the handshake failed. Returns the length of the pause that follows.
     pub fn failed(&mut self, error: &HandshakeError) -> Duration {
+        self.turn = None;
         self.pause = self.policy.after_handshake(error, &mut self.rng);
         self.pause.length
     }
@@ -108,8 +125,10 @@ impl Attempts {
 mod tests {
     use slog::{Discard, o};
     use uw_websocket_core::event::Topic;
+    use uw_websocket_core::request_budget::RequestLimits;
 
     use super::*;
+    use crate::rest::limiter::RequestLimiter;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -122,7 +141,9 @@ mod tests {
         fn new(per_minute: u32) -> World {
             let plan: [(&str, &[Topic]); 1] = [("prices", &[])];
             let observations = Observations::new("test".to_owned(), "0", &[], &plan, 1, Arc::default());
-            World { handshakes: Arc::new(Handshakes::new(per_minute)), observations: Arc::new(observations) }
+            let limits = RequestLimits { per_minute, rest_per_minute: per_minute, fills_per_day: 0 };
+            let handshakes = Arc::new(Handshakes::new(RequestLimiter::new(limits)));
+            World { handshakes, observations: Arc::new(observations) }
         }
 
         /// A connection that waits this long, and at least so long.

@@ -1,4 +1,4 @@
-//! The TCP connections of the feed's client.
+//! The TCP connections of the clients of the vendor.
 
 use std::cell::Cell;
 use std::io;
@@ -18,7 +18,7 @@ use crate::dial;
 
 /// Connects to the host of a request, in the place of awc's own connector, which waits for the first address.
 #[derive(Clone, Debug)]
-pub(super) struct FeedDialer {
+pub(crate) struct FeedDialer {
     limit: Duration,
     proxy: Option<FeedProxy>,
     /// The address of the latest connection.
@@ -27,7 +27,7 @@ pub(super) struct FeedDialer {
 
 impl FeedDialer {
     /// Creates a dialer that gives up after `limit`.
-    pub(super) fn new(limit: Duration, proxy: Option<FeedProxy>) -> FeedDialer {
+    pub(crate) fn new(limit: Duration, proxy: Option<FeedProxy>) -> FeedDialer {
         FeedDialer { limit, proxy, address: Rc::default() }
     }
 

@@ -8,7 +8,7 @@
 
 pub mod attempts;
 pub mod chunk;
-mod connector;
+pub(crate) mod connector;
 pub mod decoder;
 pub mod forwarder;
 pub mod handshakes;

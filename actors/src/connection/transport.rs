@@ -1,9 +1,8 @@
 //! The feed socket: handshake including the text of a refusal, a bound on frame size, and reassembly of fragments.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::excerpt::excerpt;
 use actix_codec::{Decoder, Encoder, Framed};
 use actix_http::ws;
 use actix_rt::time::timeout;
@@ -21,6 +20,7 @@ use uw_websocket_core::settings::Secret;
 use super::connector::FeedDialer;
 use crate::settings::FeedSettings;
 use crate::tls::{self, TlsError};
+use crate::vendor_http::{REFUSAL_READ, USER_AGENT, parse_retry_after, redact, refusal_shown};
 
 /// Maximum message size. The largest known frame has 3.6 KiB; other clients use the same 4 MiB.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -35,14 +35,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The part of it for name resolution and TCP: below the whole, so that an error names the addresses.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(9_500);
 
-/// Timeout of a refusal's body, bytes read of it, and bytes kept. Much less is kept than read, so that a token
-/// repeated in the body is read completely and recognised.
+/// Timeout of a refusal's body.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-const REFUSAL_READ: usize = 16 * 1024;
-const REFUSAL_MAX: usize = 512;
-
-/// The feed's edge rejects the default user agents of HTTP libraries.
-const USER_AGENT: &str = concat!("uw-websocket/", env!("CARGO_PKG_VERSION"));
 
 /// A failed handshake. Never contains the token.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -159,15 +153,6 @@ fn with_read_block(socket: FeedSocket) -> FeedSocket {
     Framed::from_parts(parts)
 }
 
-/// Removes `token` from `text`, plain and URL-encoded.
-fn redact(text: &str, token: &str) -> String {
-    if token.is_empty() {
-        return text.to_owned();
-    }
-    let encoded: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
-    text.replace(token, "***").replace(&encoded, "***")
-}
-
 /// Reads the body of a refusal before awc discards the response.
 struct RefusalReader;
 
@@ -241,20 +226,6 @@ async fn refusal_text(
     } else {
         text.into()
     }
-}
-
-/// Shortens a redacted refusal for display.
-fn refusal_shown(text: &str) -> String {
-    excerpt(text.split_whitespace().collect::<Vec<_>>().join(" "), REFUSAL_MAX)
-}
-
-/// Parses seconds or an HTTP date.
-fn parse_retry_after(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(value.trim()).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// A read error on an open socket.

@@ -2,7 +2,7 @@
 //!
 //! [`sessions`] has trading hours and market state, [`products`] the hours by product,
 //! `clock` session dates, `days` holidays and early closes, [`segments`] the parts of a stock's
-//! day, [`retention`] the time since which everything is kept.
+//! day, [`retention`] the time since which everything is kept, `vendor_day` the day of the vendor's limits.
 
 mod clock;
 mod days;
@@ -10,6 +10,7 @@ pub mod products;
 pub mod retention;
 pub mod segments;
 pub mod sessions;
+mod vendor_day;
 
 pub use clock::SessionClock;
 pub use products::{Product, Products};
@@ -19,3 +20,4 @@ pub use sessions::{
     Closure, MarketState, day_of, iso_date, market_state, market_state_until, new_york_hour, session_date,
     session_hours,
 };
+pub use vendor_day::{vendor_day, vendor_day_end};

@@ -142,7 +142,7 @@ pub(super) fn day_number(date: Date) -> i32 {
 }
 
 /// Clamps to the calendar's range.
-fn date_of(day_number: i32) -> Date {
+pub(super) fn date_of(day_number: i32) -> Date {
     EPOCH.saturating_add(SignedDuration::from_hours(i64::from(day_number) * 24))
 }
 

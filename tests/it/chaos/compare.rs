@@ -110,7 +110,7 @@ impl Comparison<'_> {
         self.gaps.iter().any(|gap| is_right(gap) && gap.covers(frame, self.offsets))
     }
 
-    /// What the service said it had read is there, or was a duplicate.
+    /// What the service said it had read and had on disk is there, or was a duplicate.
     fn compare_with_counts(&self, journal: &[Frame], missing: &Missing) -> Result<(), String> {
         let channel_of = |frame: &Frame| frame.topic.split(':').next().unwrap_or_default().to_owned();
         let mut kept: BTreeMap<(usize, String), u64> = BTreeMap::new();
@@ -119,11 +119,12 @@ impl Comparison<'_> {
             *kept.entry(key).or_default() += u64::from(!missing.unread.contains(&frame.place));
         }
         for ((life, channel), kept) in kept {
-            let read =
-                self.seen.read.get(&life).and_then(|counts| counts.get(&channel)).copied().unwrap_or(0);
-            if kept < read {
+            let Some(seen) = self.seen.read.get(&life) else { continue };
+            let read = seen.events.get(&channel).copied().unwrap_or(0);
+            if kept + seen.not_on_disk < read {
                 return Err(format!(
-                    "life {life} had read {read} events of {channel}, but only {kept} were kept"
+                    "life {life} had read {read} events of {channel}, {} of all channels were not on disk, but only {kept} were kept",
+                    seen.not_on_disk
                 ));
             }
         }

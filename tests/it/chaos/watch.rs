@@ -24,9 +24,19 @@ pub(crate) struct Seen {
     pub(crate) duplicates: u64,
     pub(crate) recovered: u64,
     pub(crate) rejected_frames: u64,
-    /// By life and channel, the events that the service said it had read and not given up. The look before the last:
-    /// what was read in the last moments of a life may not have been on disk.
-    pub(crate) read: BTreeMap<usize, BTreeMap<String, u64>>,
+    /// By life, what the service said it had read. The look before the last: what was read in the last moments of a
+    /// life may not have been on disk.
+    pub(crate) read: BTreeMap<usize, Read>,
+}
+
+/// What a life had read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Read {
+    /// By channel, the events that were read and not given up.
+    pub(crate) events: BTreeMap<String, u64>,
+    /// Events of all channels that were not on disk yet: a disk may take seconds for an append, and SIGKILL ends what
+    /// waits for it.
+    pub(crate) not_on_disk: u64,
 }
 
 /// Counts at the last look at each life.
@@ -34,7 +44,7 @@ pub(crate) struct Seen {
 struct Watch {
     seen: Seen,
     last: Option<(usize, [u64; 3])>,
-    last_read: Option<(usize, BTreeMap<String, u64>)>,
+    last_read: Option<(usize, Read)>,
     answered_at: Option<Instant>,
     measured: Option<Instant>,
 }
@@ -97,8 +107,13 @@ impl Watch {
             let read = count("uw_ws_events_received_total") - count("uw_ws_events_dropped_total");
             (channel, read)
         };
-        let read =
+        let events: BTreeMap<String, u64> =
             metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read_of).collect();
+        let sum = |name| metrics.sum(name, &[]);
+        let elsewhere = sum("uw_ws_events_duplicate_total") + sum("uw_ws_events_filtered_total");
+        let on_disk = sum("uw_ws_append_latency_seconds_count");
+        let not_on_disk = events.values().sum::<u64>().saturating_sub(elsewhere + on_disk);
+        let read = Read { events, not_on_disk };
         if let Some((before, read)) =
             self.last_read.replace((life, read)).filter(|(before, _)| *before == life)
         {

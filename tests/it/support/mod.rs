@@ -2,6 +2,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod browser;
+pub(crate) mod cluster;
 pub(crate) mod faults;
 pub(crate) mod feed;
 pub(crate) mod logs;
@@ -19,6 +20,7 @@ pub(crate) mod wait;
 #[path = "../../../actors/tests/yardstick/mod.rs"]
 mod yardstick;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use feed::Feed;
 pub(crate) use redis::RedisServer;
 pub(crate) use sentinels::Sentinels;

@@ -3,14 +3,54 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deadpool_redis::redis::{FromRedisValue, Value as RedisValue, from_redis_value};
+use deadpool_redis::redis::{FromRedisValue, RedisResult, Value as RedisValue, from_redis_value};
 use serde_json::Value;
 
 use super::wait::wait_for;
-use super::{Feed, RedisServer, SOON};
+use super::{Cluster, Feed, RedisServer, SOON};
 
 /// Streams of the service that hold no events.
 const OWN_STREAMS: [&str; 1] = ["gaps"];
+
+/// Where the streams are: one server, or a cluster.
+pub(crate) trait Stored {
+    /// Runs a command on the server that has the key, its second word.
+    fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T>;
+    /// The same of a command that must succeed.
+    fn command<T: FromRedisValue>(&self, words: &[&str]) -> T;
+    /// The keys that match a pattern.
+    fn keys(&self, pattern: &str) -> Vec<String>;
+}
+
+impl Stored for RedisServer {
+    fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        RedisServer::try_command(self, words)
+    }
+
+    #[track_caller]
+    fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        RedisServer::command(self, words)
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        self.command(&["KEYS", pattern])
+    }
+}
+
+impl Stored for Cluster {
+    fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        Cluster::try_command(self, words)
+    }
+
+    #[track_caller]
+    fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        Cluster::command(self, words)
+    }
+
+    fn keys(&self, pattern: &str) -> Vec<String> {
+        Cluster::keys(self, pattern)
+    }
+}
 
 /// One entry of an event stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +68,7 @@ const PAGE: &str = "10000";
 
 /// Reads a whole stream. An entry with anything but one field `payload` fails the test.
 #[track_caller]
-pub(crate) fn entries(redis: &RedisServer, key: &str) -> Vec<Entry> {
+pub(crate) fn entries(redis: &impl Stored, key: &str) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     loop {
         let from = all.last().map_or_else(|| "-".to_owned(), |Entry { id: (ms, n), .. }| format!("{ms}-{n}"));
@@ -43,7 +83,7 @@ pub(crate) fn entries(redis: &RedisServer, key: &str) -> Vec<Entry> {
 }
 
 /// The payload of the newest entry; `None` too while Redis does not say.
-pub(crate) fn newest_payload(redis: &RedisServer, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn newest_payload(redis: &impl Stored, key: &str) -> Option<Vec<u8>> {
     let raw = redis.try_command(&["XREVRANGE", key, "+", "-", "COUNT", "1"]).ok()?;
     read_entries(raw, key).pop().map(|entry| entry.payload)
 }
@@ -65,8 +105,8 @@ fn text(value: RedisValue) -> String {
 }
 
 /// The event streams that there are, by key.
-pub(crate) fn stream_keys(redis: &RedisServer, prefix: &str) -> Vec<String> {
-    let mut keys: Vec<String> = redis.command(&["KEYS", &format!("{prefix}:ws:*")]);
+pub(crate) fn stream_keys(redis: &impl Stored, prefix: &str) -> Vec<String> {
+    let mut keys = redis.keys(&format!("{prefix}:ws:*"));
     keys.retain(|key| {
         let own = OWN_STREAMS.iter().any(|name| *key == format!("{prefix}:ws:{name}"));
         !own && redis.command::<String>(&["TYPE", key]) == "stream"
@@ -123,13 +163,13 @@ pub(crate) fn streams_of(topic: &str, payload: &str, targets: &[&str]) -> Vec<St
 /// Waits until Redis holds as many entries as it must, then compares every stream: the same payloads byte for byte, in
 /// the order in which they were sent, each once, under rising ids, and no other stream.
 #[track_caller]
-pub(crate) fn assert_streams_equal(feed: &Feed, redis: &RedisServer, targets: &[&str]) {
+pub(crate) fn assert_streams_equal(feed: &Feed, redis: &impl Stored, targets: &[&str]) {
     assert_streams_equal_under("uw", feed, redis, targets);
 }
 
 /// The same under another first segment of the keys.
 #[track_caller]
-pub(crate) fn assert_streams_equal_under(prefix: &str, feed: &Feed, redis: &RedisServer, targets: &[&str]) {
+pub(crate) fn assert_streams_equal_under(prefix: &str, feed: &Feed, redis: &impl Stored, targets: &[&str]) {
     let expected = expected(&feed.sent(), prefix, targets);
     let entries: usize = expected.values().map(Vec::len).sum();
     let limit = SOON + AN_ENTRY * u32::try_from(entries).unwrap();
@@ -151,7 +191,7 @@ pub(crate) fn assert_streams_equal_under(prefix: &str, feed: &Feed, redis: &Redi
 
 /// The stream holds these payloads and nothing else, under rising ids.
 #[track_caller]
-pub(crate) fn assert_stream_holds(redis: &RedisServer, key: &str, payloads: &[String]) {
+pub(crate) fn assert_stream_holds(redis: &impl Stored, key: &str, payloads: &[String]) {
     let entries = entries(redis, key);
     for (position, (entry, payload)) in entries.iter().zip(payloads).enumerate() {
         let stored = String::from_utf8_lossy(&entry.payload);

@@ -1,6 +1,7 @@
 use actix_http::ws::{Frame, Item};
 
 use super::*;
+use crate::vendor_http::REFUSAL_MAX;
 
 #[test]
 fn an_announced_length_above_the_bound_is_refused_before_the_frame_is_there() {
@@ -45,16 +46,6 @@ fn fragments_are_bounded_together() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date() {
-    assert_eq!(parse_retry_after("7"), Some(Duration::from_secs(7)));
-    assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
-    let wait = parse_retry_after(&soon).unwrap().as_secs();
-    assert!((98..=100).contains(&wait), "{wait}");
-    assert_eq!(parse_retry_after("soon"), None);
-}
-
-#[test]
 fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
     let connector = FeedConnector::new(&FeedSettings {
         proxy: None,
@@ -64,7 +55,6 @@ fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
         reconnect_first: Duration::ZERO,
         reconnect_max: Duration::ZERO,
         ping_interval: Duration::ZERO,
-        handshakes_per_minute: 1,
     });
     let connector = connector.unwrap();
     for before in REFUSAL_MAX - 14..REFUSAL_MAX + 2 {
@@ -78,14 +68,6 @@ fn no_part_of_a_token_is_left_where_the_text_of_a_refusal_is_cut() {
         };
         assert!(text.len() <= REFUSAL_MAX && !text.contains("hid"), "{before}: {text}");
     }
-}
-
-#[test]
-fn the_token_is_redacted_as_it_is_and_as_a_url_has_it() {
-    assert_eq!(
-        redact("GET /socket?token=a%2Fb failed for a/b", "a/b"),
-        "GET /socket?token=*** failed for ***"
-    );
 }
 
 /// A proxy, and the feed behind it, which refuses: the requests that both have seen, and what the attempt came to.
@@ -113,7 +95,6 @@ async fn through_a_proxy() -> (String, String, HandshakeError) {
         reconnect_first: Duration::from_secs(1),
         reconnect_max: Duration::from_secs(1),
         ping_interval: Duration::from_secs(1),
-        handshakes_per_minute: 1,
     };
     let error = FeedConnector::new(&settings).unwrap().connect().await.err().unwrap();
     let [to_proxy, to_feed] = server.await.unwrap().try_into().unwrap();

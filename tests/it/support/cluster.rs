@@ -1,0 +1,391 @@
+//! A real Redis Cluster of one test, on ports of its own, ended with the value.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
+
+use super::redis::free_port;
+use super::wait::wait_for;
+use super::{Feed, RedisServer, SOON, Setup};
+
+/// After how many milliseconds without an answer a node counts as down.
+const NODE_TIMEOUT: &str = "1500";
+/// How many slots there are.
+pub(crate) const SLOTS: u16 = 16_384;
+/// How long nodes may take to agree: some node timeouts, an election, and a second one if the first fails.
+pub(crate) const FAILOVER: Duration = Duration::from_secs(45);
+/// Keys of a slot that are moved at once.
+const KEYS: usize = 100;
+/// Redirects that one command may meet: the owner may change while it is asked for.
+const REDIRECTS: usize = 8;
+
+/// The nodes; the first ones began as masters. A node keeps its port, its folder and its name over restarts.
+pub(crate) struct Cluster {
+    nodes: Vec<RedisServer>,
+    names: Vec<String>,
+    masters: usize,
+    paused: BTreeSet<usize>,
+}
+
+impl Cluster {
+    /// Starts three masters and a replica of each; node `3 + n` begins as the replica of node `n`. They keep nothing on
+    /// disk: a node that was killed comes back empty.
+    pub(crate) fn start() -> Cluster {
+        Cluster::start_with(3, 1, &[])
+    }
+
+    /// Starts so many masters with so many replicas each, with more options of the command line.
+    pub(crate) fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Cluster {
+        let nodes: Vec<RedisServer> = (0..masters * (1 + replicas)).map(|_| start_node(options)).collect();
+        let names = nodes.iter().map(|node| node.command(&["CLUSTER", "MYID"])).collect();
+        let cluster = Cluster { nodes, names, masters, paused: BTreeSet::new() };
+        cluster.introduce();
+        cluster.assign_slots();
+        for replica in masters..cluster.nodes.len() {
+            let master = &cluster.names[replica % masters];
+            wait_for("the replica knows its master", SOON, || {
+                let asked = cluster.nodes[replica].try_command::<()>(&["CLUSTER", "REPLICATE", master]);
+                asked.map_err(|error| error.to_string())
+            });
+        }
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Makes the nodes known to each other.
+    fn introduce(&self) {
+        for (epoch, node) in (1..).zip(&self.nodes) {
+            node.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &u64::to_string(&epoch)]);
+        }
+        let (first, others) = self.nodes.split_first().unwrap();
+        for other in others {
+            let (port, bus) = (other.port().to_string(), bus_port(other));
+            first.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+        }
+        for node in &self.nodes {
+            wait_for("the nodes know each other", FAILOVER, || {
+                let known: String =
+                    node.try_command(&["CLUSTER", "NODES"]).map_err(|error| error.to_string())?;
+                let is_known = self.names.iter().all(|name| known.contains(name.as_str()));
+                if is_known && !known.contains("handshake") { Ok(()) } else { Err(known) }
+            });
+        }
+    }
+
+    /// Gives each master an equal part of the slots.
+    fn assign_slots(&self) {
+        let share = usize::from(SLOTS) / self.masters;
+        for (index, master) in self.nodes[..self.masters].iter().enumerate() {
+            let end = if index + 1 == self.masters { usize::from(SLOTS) } else { (index + 1) * share };
+            let (first, last) = ((index * share).to_string(), (end - 1).to_string());
+            master.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+        }
+    }
+
+    /// The URL that names every node.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+cluster://{}", self.hosts())
+    }
+
+    /// Their hosts and ports, as in a URL.
+    pub(crate) fn hosts(&self) -> String {
+        let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        hosts.join(",")
+    }
+
+    /// The service's settings.
+    #[allow(dead_code, reason = "for tests of the service over a cluster")]
+    pub(crate) fn setup(&self, feed: &Feed) -> Setup {
+        Setup::new(feed, &self.nodes[0]).set("REDIS_URL", &self.url())
+    }
+
+    /// One of the nodes; what is written to it directly must belong to its slots.
+    pub(crate) fn node(&self, node: usize) -> &RedisServer {
+        &self.nodes[node]
+    }
+
+    /// The nodes that run and answer.
+    pub(crate) fn answering(&self) -> impl Iterator<Item = (usize, &RedisServer)> {
+        let answers =
+            |(index, node): &(usize, &RedisServer)| node.is_running() && !self.paused.contains(index);
+        self.nodes.iter().enumerate().filter(answers)
+    }
+
+    /// Ends a node as a crash would.
+    pub(crate) fn kill9(&mut self, node: usize) {
+        self.nodes[node].kill9();
+        self.paused.remove(&node);
+    }
+
+    /// Stops a node's threads: it accepts connections and answers nothing.
+    pub(crate) fn pause(&mut self, node: usize) {
+        self.nodes[node].pause();
+        self.paused.insert(node);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&mut self, node: usize) {
+        self.nodes[node].resume();
+        self.paused.remove(&node);
+    }
+
+    /// Starts a node again, empty unless its options say otherwise; it still has its name and its slots, if nobody took
+    /// them meanwhile.
+    pub(crate) fn restart(&mut self, node: usize) {
+        self.nodes[node].restart(&[]);
+        self.paused.remove(&node);
+    }
+
+    /// The slot of a key.
+    pub(crate) fn slot_of(&self, key: &str) -> u16 {
+        self.any().command(&["CLUSTER", "KEYSLOT", key])
+    }
+
+    /// The node that owns a slot in the eyes of every node that answers.
+    #[track_caller]
+    pub(crate) fn owner_of(&self, slot: u16) -> usize {
+        wait_for("the nodes name one owner of the slot", FAILOVER, || {
+            let mut named = BTreeSet::new();
+            for (_, node) in self.answering() {
+                named.insert(self.named_owner(node, slot)?);
+            }
+            match Vec::from_iter(named)[..] {
+                [owner] => Ok(owner),
+                ref several => Err(format!("{several:?}")),
+            }
+        })
+    }
+
+    /// Which node one of them says to own a slot.
+    fn named_owner(&self, node: &RedisServer, slot: u16) -> Result<usize, String> {
+        let known: String = node.try_command(&["CLUSTER", "NODES"]).map_err(|error| error.to_string())?;
+        let owns = |line: &&str| line.split(' ').skip(8).any(|range| contains(range, slot));
+        let line = known.lines().find(owns).ok_or_else(|| format!("nobody owns {slot}: {known}"))?;
+        let name = line.split(' ').next().unwrap();
+        self.names.iter().position(|known| known == name).ok_or_else(|| format!("{name} is no node"))
+    }
+
+    /// The replicas of a master, in its own eyes of the cluster.
+    pub(crate) fn replicas_of(&self, master: usize) -> Vec<usize> {
+        let known: String = self.nodes[master].command(&["CLUSTER", "NODES"]);
+        let follows = |line: &&str| line.split(' ').nth(3) == Some(&self.names[master]);
+        let names = known.lines().filter(follows).map(|line| line.split(' ').next().unwrap());
+        names.filter_map(|name| self.names.iter().position(|known| known == name)).collect()
+    }
+
+    /// Waits until every node that answers says that the cluster is well.
+    #[track_caller]
+    pub(crate) fn wait_until_ok(&self) {
+        for (_, node) in self.answering() {
+            wait_for("the cluster is well", FAILOVER, || {
+                let info: String =
+                    node.try_command(&["CLUSTER", "INFO"]).map_err(|error| error.to_string())?;
+                if info.contains("cluster_state:ok\r") { Ok(()) } else { Err(info) }
+            });
+        }
+    }
+
+    /// The same, and that every node runs, and every replica has its master's data: any node may be lost then.
+    #[track_caller]
+    pub(crate) fn wait_until_whole(&self) {
+        self.wait_until_ok();
+        for node in &self.nodes {
+            wait_for("the node is a master with replicas or a replica with data", FAILOVER, || {
+                let info: String =
+                    node.try_command(&["INFO", "replication"]).map_err(|error| error.to_string())?;
+                let is_whole = if info.contains("role:slave") {
+                    info.contains("master_link_status:up")
+                } else {
+                    self.nodes.len() == self.masters || info.contains("state=online")
+                };
+                if is_whole { Ok(()) } else { Err(info) }
+            });
+        }
+        for slot in [0, SLOTS / 2, SLOTS - 1] {
+            self.owner_of(slot);
+        }
+    }
+
+    /// Waits until the replicas of a master have everything that was written to it.
+    #[track_caller]
+    pub(crate) fn wait_until_replicated(&self, master: usize) {
+        let replicas = self.replicas_of(master).len();
+        wait_for("the replicas have everything", FAILOVER, || {
+            let info: String = self.nodes[master]
+                .try_command(&["INFO", "replication"])
+                .map_err(|error| error.to_string())?;
+            let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let written = field("master_repl_offset:").unwrap_or_default();
+            let is_there =
+                |line: &&str| line.starts_with("slave") && line.contains(&format!("offset={written},"));
+            if info.lines().filter(is_there).count() == replicas { Ok(()) } else { Err(info) }
+        });
+    }
+
+    /// Waits until a node owns the slot and serves it.
+    #[track_caller]
+    pub(crate) fn wait_until_owner_is(&self, slot: u16, owner: usize) {
+        wait_for("the node owns the slot", FAILOVER, || {
+            for (index, node) in self.answering() {
+                let named = self.named_owner(node, slot)?;
+                if named != owner {
+                    return Err(format!("node {index} names {named} instead of {owner}"));
+                }
+            }
+            Ok(())
+        });
+        self.wait_until_ok();
+    }
+
+    /// Lets the replica of a master miss what is written while `meanwhile` runs, then ends the master: the replica is
+    /// promoted without it. Returns the replica.
+    pub(crate) fn lose(&mut self, master: usize, meanwhile: impl FnOnce(&Cluster)) -> usize {
+        let slot = self.a_slot_of(master);
+        let replica = self.replicas_of(master)[0];
+        self.pause(replica);
+        self.nodes[master].command::<u64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+        meanwhile(self);
+        self.kill9(master);
+        self.resume(replica);
+        self.wait_until_owner_is(slot, replica);
+        replica
+    }
+
+    /// Makes a replica the master of its slots with its old master's agreement: nothing is lost.
+    #[track_caller]
+    pub(crate) fn hand_over(&self, replica: usize) {
+        let master = (0..self.nodes.len())
+            .find(|master| self.nodes[*master].is_running() && self.replicas_of(*master).contains(&replica));
+        let slot = self.a_slot_of(master.expect("the node is a replica"));
+        self.nodes[replica].command::<()>(&["CLUSTER", "FAILOVER"]);
+        self.wait_until_owner_is(slot, replica);
+    }
+
+    /// A slot that a master has.
+    #[track_caller]
+    fn a_slot_of(&self, master: usize) -> u16 {
+        let known: String = self.nodes[master].command(&["CLUSTER", "NODES"]);
+        let own = known.lines().find(|line| line.contains("myself")).unwrap();
+        let range = own.split(' ').nth(8).expect("the node has slots");
+        range.split('-').next().unwrap().parse().unwrap()
+    }
+
+    /// Moves a slot and all of its keys to another master.
+    #[track_caller]
+    pub(crate) fn move_slot(&self, slot: u16, to: usize) {
+        let from = self.begin_move(slot, to);
+        while self.move_keys(slot, from, to) > 0 {}
+        self.end_move(slot, from, to);
+    }
+
+    /// Opens a slot between its owner, which is returned, and another master: `ASK` from now on for keys that are gone.
+    #[track_caller]
+    pub(crate) fn begin_move(&self, slot: u16, to: usize) -> usize {
+        let (number, from) = (slot.to_string(), self.owner_of(slot));
+        let (giver, taker) = (&self.names[from], &self.names[to]);
+        self.nodes[to].command::<()>(&["CLUSTER", "SETSLOT", &number, "IMPORTING", giver]);
+        self.nodes[from].command::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", taker]);
+        from
+    }
+
+    /// Moves some keys of an open slot; returns how many there were.
+    pub(crate) fn move_keys(&self, slot: u16, from: usize, to: usize) -> usize {
+        let (slot, count) = (slot.to_string(), KEYS.to_string());
+        let keys: Vec<String> = self.nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
+        if !keys.is_empty() {
+            let port = self.nodes[to].port().to_string();
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "60000", "KEYS"];
+            words.extend(keys.iter().map(String::as_str));
+            self.nodes[from].command::<String>(&words);
+        }
+        keys.len()
+    }
+
+    /// Closes an open slot: its new owner has it.
+    #[track_caller]
+    pub(crate) fn end_move(&self, slot: u16, from: usize, to: usize) {
+        let number = slot.to_string();
+        for node in [to, from] {
+            self.nodes[node].command::<()>(&["CLUSTER", "SETSLOT", &number, "NODE", &self.names[to]]);
+        }
+        self.wait_until_owner_is(slot, to);
+    }
+
+    /// Runs a command on the node that has its key, which is its second word.
+    pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let mut answer = ask(self.any(), words, false);
+        for _ in 0..REDIRECTS {
+            let Err(error) = &answer else { break };
+            let Some(node) = self.redirected(error) else { break };
+            answer = ask(node, words, error.code() == Some("ASK"));
+        }
+        answer
+    }
+
+    /// The same of one that must succeed, once the cluster is well.
+    #[track_caller]
+    pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        wait_for("the cluster takes the command", FAILOVER, || match self.try_command(words) {
+            Ok(answer) => Ok(answer),
+            Err(error) if matches!(error.code(), Some("CLUSTERDOWN" | "LOADING" | "TRYAGAIN" | "MOVED")) => {
+                Err(error.to_string())
+            }
+            Err(error) => panic!("{words:?}: {error}"),
+        })
+    }
+
+    /// The keys of all masters that match a pattern.
+    pub(crate) fn keys(&self, pattern: &str) -> Vec<String> {
+        let mut keys = BTreeSet::new();
+        for (_, node) in self.answering() {
+            if node.command::<String>(&["INFO", "replication"]).contains("role:master") {
+                keys.extend(node.command::<Vec<String>>(&["KEYS", pattern]));
+            }
+        }
+        Vec::from_iter(keys)
+    }
+
+    /// A node that answers.
+    fn any(&self) -> &RedisServer {
+        self.answering().next().expect("a node answers").1
+    }
+
+    /// The node that an answer points to.
+    fn redirected(&self, error: &RedisError) -> Option<&RedisServer> {
+        let (address, _) = error.redirect_node()?;
+        self.nodes.iter().find(|node| address == format!("127.0.0.1:{}", node.port()))
+    }
+}
+
+/// Whether a slot is in a range as `CLUSTER NODES` writes it; a slot that is being moved is in brackets, beside it.
+fn contains(range: &str, slot: u16) -> bool {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(first), Ok(last)) => (first..=last).contains(&slot),
+        _ => false,
+    }
+}
+
+fn start_node(more: &[&str]) -> RedisServer {
+    let bus = free_port().to_string();
+    let options = ["--save", "", "--appendonly", "no", "--cluster-enabled", "yes", "--cluster-port", &bus];
+    // a replica is promoted however long it was stopped, and needs no second file of what it is sent
+    let timing = ["--cluster-node-timeout", NODE_TIMEOUT, "--cluster-replica-validity-factor", "0"];
+    let replication = ["--repl-diskless-load", "swapdb", "--repl-diskless-sync-delay", "0"];
+    RedisServer::start_with(&[&options[..], &timing, &replication, more].concat(), None)
+}
+
+fn bus_port(node: &RedisServer) -> String {
+    let answer: Vec<String> = node.command(&["CONFIG", "GET", "cluster-port"]);
+    answer[1].clone()
+}
+
+fn ask<T: FromRedisValue>(node: &RedisServer, words: &[&str], is_asking: bool) -> RedisResult<T> {
+    let mut connection = node.connect()?;
+    if is_asking {
+        redis::cmd("ASKING").query::<()>(&mut connection)?;
+    }
+    let (name, arguments) = words.split_first().unwrap();
+    redis::cmd(name).arg(arguments).query(&mut connection)
+}
