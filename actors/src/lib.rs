@@ -18,6 +18,7 @@ pub mod settings;
 pub mod writer;
 
 pub mod acl;
+pub mod audit;
 pub mod auditor;
 pub mod forecast;
 pub mod handover;

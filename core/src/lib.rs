@@ -10,10 +10,12 @@
 //! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
 //!   [`private`]: how files and folders are created
 //! * [`request_budget`]: when a handshake or a REST request may begin; [`rest_endpoint`]: the endpoints in use
+//! * [`audit`]: whether the feed has delivered what REST knows
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod archive;
+pub mod audit;
 pub mod board;
 pub mod calendar;
 pub mod channel;

@@ -106,6 +106,10 @@ observed! {
         pub violations: Count = "uw_ws_conservation_violations_total",
         /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
+        /// Rows of the REST API that the audit has compared with the events of the feed.
+        pub audit_checked: Count = "uw_ws_audit_checked_total",
+        /// Those among them that the feed has not delivered, as two answers prove.
+        pub audit_missing: Count = "uw_ws_audit_missing_total",
         /// 1 while a channel has been silent far longer than its usual cadence, in its trading hours.
         pub silent: Flag = "uw_ws_channel_silent",
         /// Unix time of the latest event; absent before the first.
@@ -149,6 +153,8 @@ impl ChannelObservation {
             violations: Count::default(),
             cut: CountsBy::default(),
             drifted: Count::default(),
+            audit_checked: Count::default(),
+            audit_missing: Count::default(),
             silent: Flag::default(),
             last_event_at: Moment::default(),
             in_memory: Held::default(),
