@@ -32,13 +32,13 @@ pub(crate) fn start(
     }
     let tap = AuditTap::new(subjects, observations);
     let (rest, gaps, observations) = (settings.rest.clone(), gaps.clone(), Arc::clone(observations));
-    let kept = tap.clone();
+    let (kept, fills) = (tap.clone(), Arc::clone(&observations));
     FeedAudit::start_in_arbiter(data, move |_| {
         FeedAudit::new(AuditParts {
             rest,
             tap: kept,
             gaps,
-            is_filling: Box::new(|| false),
+            is_filling: Box::new(move || fills.fills.pending.get() > 0),
             clock: Box::new(unix_micros),
             chance: Box::new(fastrand::f64),
             observations,

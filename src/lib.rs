@@ -9,6 +9,7 @@ pub mod escape;
 pub mod event_lines;
 pub mod exit;
 mod exposed;
+mod filling;
 pub mod handover;
 pub mod http;
 pub mod leadership_loop;

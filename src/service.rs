@@ -44,6 +44,7 @@ use crate::archive_start;
 use crate::auditing;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
+use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::leadership_loop::{End, LeadershipLoop};
@@ -331,9 +332,20 @@ impl Service {
     fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
         let mut specs: Vec<ChildSpec> = self.shards.iter().map(|shard| self.writer(tools, shard)).collect();
         specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position)));
+        if tools.settings.rest.backfill {
+            specs.push(self.filler(tools));
+        }
         let observations = Arc::clone(&self.observations);
         let (restarts, data) = (tools.settings.restarts, tools.data.clone());
         Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()
+    }
+
+    fn filler(&self, tools: &Tools) -> ChildSpec {
+        let log = self.log.new(o!("component" => "filler"));
+        let Tools { settings, gate, .. } = tools.clone();
+        let (address, shards) = (self.address.clone(), self.shards.clone());
+        let observations = Arc::clone(&self.observations);
+        filling::spec(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {

@@ -20,6 +20,7 @@ pub mod writer;
 pub mod acl;
 pub mod audit;
 pub mod auditor;
+pub mod filler;
 pub mod forecast;
 pub mod handover;
 pub mod janitor;

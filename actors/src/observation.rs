@@ -11,6 +11,7 @@ pub(crate) mod cells;
 mod channel;
 mod connection;
 mod distrust;
+mod fills;
 mod forgotten;
 mod http;
 mod latency;
@@ -40,6 +41,7 @@ pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
 pub use distrust::Distrust;
+pub use fills::FillObservation;
 pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
@@ -105,6 +107,8 @@ observed! {
         pub archive: ArchiveObservation,
         /// The gap ledger.
         pub gaps: GapObservation,
+        /// The fills of gaps.
+        pub fills: FillObservation,
         /// The HTTP side.
         #[serde(skip)]
         pub http: HttpObservation,
@@ -158,6 +162,7 @@ impl Observations {
             janitor: JanitorObservation::default(),
             archive: ArchiveObservation::default(),
             gaps: GapObservation::default(),
+            fills: FillObservation::default(),
             http: HttpObservation::default(),
             rest: Arc::default(),
             supervisor_round_at: Mutex::new(Instant::now()),

@@ -9,6 +9,7 @@
 //! * [`duplicates`] and [`ids`]: duplicate detection and entry IDs
 //! * [`spool`]: the disk queue; [`quarantine`]: the file of events that Redis rejects;
 //!   [`private`]: how files and folders are created
+//! * [`backfill`]: what a gap has missed, fetched over REST
 //! * [`request_budget`]: when a handshake or a REST request may begin; [`rest_endpoint`]: the endpoints in use
 //! * [`audit`]: whether the feed has delivered what REST knows
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
@@ -16,6 +17,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod backfill;
 pub mod board;
 pub mod calendar;
 pub mod channel;

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod archive;
+mod backfill;
 mod chaos;
 mod check;
 mod configured;

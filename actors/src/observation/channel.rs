@@ -7,6 +7,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use serde::Serialize;
+use uw_websocket_core::backfill::outcome::FillStatus;
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::labelled;
 
@@ -107,9 +108,17 @@ observed! {
         /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
         /// Rows of the REST API that the audit has compared with the events of the feed.
+        #[serde(skip)]
         pub audit_checked: Count = "uw_ws_audit_checked_total",
         /// Those among them that the feed has not delivered, as two answers prove.
+        #[serde(skip)]
         pub audit_missing: Count = "uw_ws_audit_missing_total",
+        /// Rows fetched over REST and written for gaps.
+        #[serde(skip)]
+        pub fill_rows: Count = "uw_ws_fill_rows_total",
+        /// Fills of gaps that ended: topics of gaps.
+        #[serde(skip)]
+        fills: CountsBy<FillStatus> = "uw_ws_fills_total" by "status",
         /// 1 while a channel has been silent far longer than its usual cadence, in its trading hours.
         pub silent: Flag = "uw_ws_channel_silent",
         /// Unix time of the latest event; absent before the first.
@@ -155,12 +164,20 @@ impl ChannelObservation {
             drifted: Count::default(),
             audit_checked: Count::default(),
             audit_missing: Count::default(),
+            fill_rows: Count::default(),
+            fills: CountsBy::default(),
             silent: Flag::default(),
             last_event_at: Moment::default(),
             in_memory: Held::default(),
             spooled: Held::default(),
             next_ordinal: Number::default(),
         }
+    }
+
+    /// Returns the count of fills that ended so.
+    #[must_use]
+    pub fn fills(&self, status: FillStatus) -> &Count {
+        self.fills.of(status)
     }
 
     /// Copies the counts consistently: they grow while being read, but every outcome in the copy belongs to an arrival

@@ -17,7 +17,7 @@ pub use products::{Product, Products};
 pub use retention::retention_cutoff;
 pub use segments::Segment;
 pub use sessions::{
-    Closure, MarketState, day_of, iso_date, market_state, market_state_until, new_york_hour, session_date,
-    session_hours,
+    Closure, MarketState, day_of, iso_date, market_state, market_state_until, midnight, new_york_hour,
+    session_date, session_hours,
 };
 pub use vendor_day::{vendor_day, vendor_day_end};

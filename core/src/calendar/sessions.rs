@@ -76,6 +76,12 @@ pub fn iso_date(day: i32) -> String {
     date_of(day).to_string()
 }
 
+/// Returns the beginning of a date in New York, in Unix milliseconds; `None` before 1970.
+#[must_use]
+pub fn midnight(day: i32) -> Option<u64> {
+    unix_ms(date_of(day), Time::midnight())
+}
+
 /// Returns the hour in New York, 0 to 23.
 #[must_use]
 pub fn new_york_hour(unix_ms: u64) -> u8 {

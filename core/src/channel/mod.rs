@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod fields;
+pub mod fill;
 pub mod others;
 pub mod shape;
 pub mod spec;
@@ -40,7 +41,8 @@ pub struct InvalidChannel(String);
 impl Channel {
     /// Segments of the service's own keys in the place of a channel name (`<p>:ws:status`); the vendor uses none of
     /// them.
-    pub const RESERVED: [&str; 7] = ["status", "gaps", "ledger", "owner", "latest", "map", "probe"];
+    pub const RESERVED: [&str; 10] =
+        ["status", "gaps", "ledger", "owner", "latest", "map", "probe", "backfill", "fills", "fill"];
 
     /// Iterates over the channels of the table, in documentation order.
     pub fn known() -> impl ExactSizeIterator<Item = Channel> {

@@ -4,6 +4,7 @@
 //! Source: the vendor's documentation of August 2026.
 
 use super::fields;
+use super::fill;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
 use crate::calendar::products::Kind;
 
@@ -24,6 +25,7 @@ const PLAIN: ChannelSpec = ChannelSpec {
     cap: USUAL_CAP,
     usual: None,
     body: None,
+    fill: None,
     subject: &[],
     columns: &[],
     fields: &[],
@@ -89,14 +91,20 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
 };
 
 /// Trades have no ID: two of equal size and price in one second are two trades.
-pub static LIT_TRADES: ChannelSpec =
-    ChannelSpec { name: "lit_trades", about: "a stock trade on an exchange", product: Kind::Stocks, ..PLAIN };
+pub static LIT_TRADES: ChannelSpec = ChannelSpec {
+    name: "lit_trades",
+    about: "a stock trade on an exchange",
+    product: Kind::Stocks,
+    fill: Some(&fill::LIT_TRADES),
+    ..PLAIN
+};
 
 /// As [`LIT_TRADES`].
 pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "off_lit_trades",
     about: "a stock trade off the exchanges",
     product: Kind::Stocks,
+    fill: Some(&fill::OFF_LIT_TRADES),
     ..PLAIN
 };
 
@@ -140,6 +148,7 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
     about: "an alert that the user configured",
     symbol: SymbolSource::Contract,
     identity: &["user_noti_config_id", "symbol", "tape_time"],
+    fill: Some(&fill::CUSTOM_ALERTS),
     ..PLAIN
 };
 
@@ -166,5 +175,6 @@ pub static FUTURES: ChannelSpec = ChannelSpec {
     about: "a trade of one future",
     forms: JoinForms::Contract,
     identity: &["trade_id", "sym"],
+    fill: Some(&fill::FUTURES),
     ..PLAIN
 };

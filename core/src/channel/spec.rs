@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::endpoint::Endpoint;
+use super::fill::FillSource;
 use crate::calendar::products::Kind;
 
 /// Whether the plain name of a channel stands for one join or for one per ticker.
@@ -199,6 +200,8 @@ pub struct ChannelSpec {
     pub usual: Option<Usual>,
     /// The REST body that the channel's events keep fresh.
     pub body: Option<Endpoint>,
+    /// The endpoint that missed events are fetched from.
+    pub fill: Option<&'static FillSource>,
     /// An event without any of these fields is not displayed as an event of this channel.
     pub subject: &'static [&'static str],
     /// The columns of `tail`, from left to right.

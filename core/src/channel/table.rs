@@ -6,6 +6,7 @@
 
 use super::endpoint::Endpoint;
 use super::fields;
+use super::fill;
 use super::others::{
     CONTRACT_SCREENER, CUSTOM_ALERTS, FUTURES, FUTURES_TRADES, INTERPOLATED_IV, INTERVAL_FLOW,
     IV_TERM_STRUCTURE, LIT_TRADES, MARKET_TIDE, NET_FLOW, OFF_LIT_TRADES, PERISCOPE, TRADING_HALTS,
@@ -56,6 +57,7 @@ pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 2.0, entry_bytes: 2_100 }),
     body: Some(Endpoint::FlowAlerts),
+    fill: Some(&fill::FLOW_ALERTS),
     subject: &["option_chain"],
     columns: &[
         Column::Contract("option_chain"),
@@ -85,6 +87,7 @@ pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 80.0, entry_bytes: 1_030 }),
     body: None,
+    fill: Some(&fill::OPTION_TRADES),
     subject: &["option_symbol"],
     columns: &[
         Column::Contract("option_symbol"),
@@ -113,6 +116,7 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     product: Kind::Stocks,
     usual: Some(Usual { rate: 0.6, entry_bytes: 92 }),
     body: Some(Endpoint::StockState),
+    fill: Some(&fill::PRICE),
     subject: &["close"],
     columns: &[Column::Exact("close", 8), Column::Labelled("volume", "vol")],
     fields: &[fields::PRICE],
@@ -133,6 +137,7 @@ pub static GEX: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 0.6, entry_bytes: 690 }),
     body: Some(Endpoint::SpotExposures),
+    fill: Some(&fill::GEX),
     subject: &["gamma_per_one_percent_move_oi", "gamma_per_one_percent_move_vol"],
     columns: &[
         Column::Exact("price", 8),
@@ -159,6 +164,7 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 40.0, entry_bytes: 1_030 }),
     body: Some(Endpoint::SpotExposuresStrike),
+    fill: Some(&fill::GEX_STRIKE),
     subject: &["strike"],
     columns: STRIKE_COLUMNS,
     fields: &[fields::STRIKE],
@@ -178,6 +184,7 @@ pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 100.0, entry_bytes: 1_160 }),
     body: None,
+    fill: None,
     subject: &["strike"],
     columns: STRIKE_COLUMNS,
     fields: &[fields::EXPIRY, fields::STRIKE],
@@ -197,6 +204,7 @@ pub static NEWS: ChannelSpec = ChannelSpec {
     product: Kind::Options,
     usual: Some(Usual { rate: 0.03, entry_bytes: 260 }),
     body: None,
+    fill: Some(&fill::NEWS),
     subject: &["headline"],
     columns: &[
         Column::Text("source", "social-media".len(), Emphasis::Faint),

@@ -65,6 +65,12 @@ impl RedisConnection {
         Ok(self.infos(streams).await?.iter().map(|info| info.last).collect())
     }
 
+    /// Returns whether a stream has lost entries; unknown, and true, before Redis 7.
+    pub async fn was_trimmed(&mut self, stream: &str) -> Result<bool, StoreFault> {
+        let infos = self.infos(&[stream]).await?;
+        Ok(infos.first().is_some_and(|info| info.last > EntryId::default() && info.was_trimmed))
+    }
+
     async fn infos(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<StreamInfo>, StoreFault> {
         let mut questions = Commands::default();
         for stream in streams {

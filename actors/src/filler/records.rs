@@ -1,0 +1,298 @@
+//! The filler's keys in Redis: jobs (`ws:fill`), fetched rows (`ws:backfill:…`) and ended fills (`ws:fills`).
+//!
+//! Every command and every transaction has one key, so that a cluster takes them too. The IDs of rows and of ended fills
+//! are saved with the job before they are sent: after an answer that did not come, the stream says whether it has them.
+
+use uw_websocket_core::backfill::answer::Row;
+use uw_websocket_core::backfill::job::{Job, Writing};
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::ids::next_id;
+use uw_websocket_core::time::iso_utc;
+
+use crate::writer::store::address::Address;
+use crate::writer::store::fault::{Refusal, StoreFault};
+use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
+use crate::writer::store::{EntryStatus, Store};
+
+/// Maximum number of jobs: a day with an outage of all channels every few minutes has some thousand. Beyond it gaps wait
+/// in the ledger.
+pub const MAX_JOBS: usize = 4_096;
+/// Maximum size of a job's JSON: its edges, and some hundred bytes.
+const MAX_JOB: usize = 256 * 1024;
+/// Maximum length of a job's name.
+const MAX_FIELD: usize = 256;
+/// Jobs read at once.
+const READ_AT_ONCE: usize = 16;
+/// Approximate number of entries that the stream of ended fills keeps, as the ledger does.
+const FILLS_MAXLEN: u64 = 100_000;
+/// The field of the hash with the last gap of the ledger that has jobs; the names of jobs have a blank.
+const PLANNED: &str = "gaps";
+
+/// The keys and their connection.
+#[derive(Debug)]
+pub struct Records {
+    /// The connection.
+    pub store: Store,
+    prefix: String,
+    hash: String,
+    fills: String,
+}
+
+/// Whether rows reached Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// All of them.
+    Stored,
+    /// None: the stream is past their IDs.
+    Passed,
+    /// None, and it would be the same again.
+    Refused(String),
+}
+
+impl Records {
+    /// Creates the records under `prefix`.
+    #[must_use]
+    pub fn new(address: Address, prefix: &str) -> Records {
+        Records {
+            store: Store::new(address),
+            prefix: prefix.to_owned(),
+            hash: format!("{prefix}:ws:fill"),
+            fills: format!("{prefix}:ws:fills"),
+        }
+    }
+
+    /// Returns the key of a topic's live stream.
+    #[must_use]
+    pub fn live(&self, topic: &str) -> String {
+        format!("{}:ws:{topic}", self.prefix)
+    }
+
+    /// Returns the key of a topic's fetched rows.
+    #[must_use]
+    pub fn backfill(&self, topic: &str) -> String {
+        format!("{}:ws:backfill:{topic}", self.prefix)
+    }
+
+    /// Returns the key of the ended fills.
+    #[must_use]
+    pub fn fills(&self) -> &str {
+        &self.fills
+    }
+
+    /// Returns the names of all jobs.
+    pub async fn names(&mut self) -> Result<Vec<String>, StoreFault> {
+        let mut question = Commands::default();
+        question.command(&[b"HKEYS", self.hash.as_bytes()]);
+        question.expect(Bound { bytes: 2 * MAX_JOBS * MAX_FIELD, items: 2 * MAX_JOBS });
+        let mut names = Vec::new();
+        self.store
+            .ask(&question, |reply| {
+                let Reply::Array(Some(fields)) = &reply else { return Err(StoreFault::answered(&reply)) };
+                names.extend(fields.iter().filter_map(text));
+                Ok(())
+            })
+            .await?;
+        names.retain(|name: &String| name.contains(' '));
+        Ok(names)
+    }
+
+    /// Reads jobs by name; `None` for one that is gone or not a job.
+    pub async fn jobs(&mut self, names: &[String]) -> Result<Vec<Option<Job>>, StoreFault> {
+        let mut jobs = Vec::with_capacity(names.len());
+        for names in names.chunks(READ_AT_ONCE) {
+            let mut question = Commands::default();
+            for name in names {
+                question.command(&[b"HGET", self.hash.as_bytes(), name.as_bytes()]);
+            }
+            question.expect(Bound { bytes: MAX_JOB, items: 0 });
+            let mut named = names.iter();
+            self.store
+                .ask(&question, |reply| {
+                    if let Reply::Error(_) = reply {
+                        return Err(StoreFault::answered(&reply));
+                    }
+                    let job = text(&reply).and_then(|json| serde_json::from_str::<Job>(&json).ok());
+                    jobs.push(job.filter(|job| named.next().is_some_and(|name| *name == job.field())));
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(jobs)
+    }
+
+    /// Returns the last gap of the ledger that has jobs; `None` before the first.
+    pub async fn planned(&mut self) -> Result<Option<EntryId>, StoreFault> {
+        let mut question = Commands::default();
+        question.command(&[b"HGET", self.hash.as_bytes(), PLANNED.as_bytes()]);
+        let mut planned = None;
+        self.store
+            .ask(&question, |reply| {
+                if let Reply::Error(_) = reply {
+                    return Err(StoreFault::answered(&reply));
+                }
+                planned = text(&reply).and_then(|id| id.parse().ok());
+                Ok(())
+            })
+            .await?;
+        Ok(planned)
+    }
+
+    /// Saves jobs, and with them that all gaps up to one have theirs.
+    pub async fn save(&mut self, jobs: &[Job], planned: Option<EntryId>) -> Result<(), StoreFault> {
+        let mut pairs: Vec<(String, String)> =
+            planned.map(|id| (PLANNED.to_owned(), id.to_string())).into_iter().collect();
+        for job in jobs {
+            let json =
+                serde_json::to_string(job).map_err(|error| StoreFault::Unreachable(error.to_string()))?;
+            pairs.push((job.field(), json));
+        }
+        let mut set = Commands::default();
+        set.begin(2 + 2 * pairs.len()).arg(b"HSET").arg(self.hash.as_bytes());
+        for (field, value) in &pairs {
+            set.arg(field.as_bytes()).arg(value.as_bytes());
+        }
+        self.store.ask(&set, |reply| done(&reply)).await
+    }
+
+    /// Adds a job unless there is one of its name; returns whether it did.
+    pub async fn add(&mut self, job: &Job) -> Result<bool, StoreFault> {
+        let json = serde_json::to_string(job).map_err(|error| StoreFault::Unreachable(error.to_string()))?;
+        let mut set = Commands::default();
+        set.command(&[b"HSETNX", self.hash.as_bytes(), job.field().as_bytes(), json.as_bytes()]);
+        let mut is_new = false;
+        self.store
+            .ask(&set, |reply| {
+                is_new = matches!(reply, Reply::Integer(1));
+                done(&reply)
+            })
+            .await?;
+        Ok(is_new)
+    }
+
+    /// Removes a job.
+    pub async fn remove(&mut self, job: &Job) -> Result<(), StoreFault> {
+        let mut delete = Commands::default();
+        delete.command(&[b"HDEL", self.hash.as_bytes(), job.field().as_bytes()]);
+        self.store.ask(&delete, |reply| done(&reply)).await
+    }
+
+    /// Reserves the IDs of a batch: above what the stream holds, and not before now. IDs that were reserved and not used
+    /// are used first, so that a write of a former owner that is still on its way cannot be stored besides.
+    pub async fn reserve(
+        &mut self,
+        stream: &str,
+        unused: EntryId,
+        now_ms: u64,
+    ) -> Result<EntryId, StoreFault> {
+        let last = self.last_id(stream).await?;
+        if unused > last {
+            return Ok(unused);
+        }
+        next_id(last, now_ms).map_err(|error| StoreFault::Unreachable(error.to_string()))
+    }
+
+    /// Returns the highest ID that a stream has had.
+    pub async fn last_id(&mut self, stream: &str) -> Result<EntryId, StoreFault> {
+        Ok(self.store.connection().await?.last_ids(&[stream]).await?.pop().unwrap_or_default())
+    }
+
+    /// Writes rows under their reserved IDs in one transaction. After an error that says nothing about the outcome,
+    /// [`Records::has_rows`] does.
+    pub async fn write(
+        &mut self,
+        (stream, maxlen): (&str, u64),
+        (job, source): (&Job, &str),
+        rows: &[Row],
+        writing: &Writing,
+    ) -> Result<Written, StoreFault> {
+        let (gap, cap) = (job.gap.to_string(), maxlen.to_string());
+        let mut commands = Commands::default();
+        commands.command(&[b"MULTI"]);
+        for (row, seq) in rows.iter().zip(writing.first.seq..) {
+            let id = id_text(EntryId { ms: writing.first.ms, seq });
+            commands.begin(if maxlen > 0 { 12 } else { 9 }).arg(b"XADD").arg(stream.as_bytes());
+            if maxlen > 0 {
+                commands.arg(b"MAXLEN").arg(b"~").arg(cap.as_bytes());
+            }
+            commands.arg(id.as_ref()).arg(b"payload").arg(&row.bytes);
+            commands.arg(b"gap").arg(gap.as_bytes()).arg(b"source").arg(source.as_bytes());
+        }
+        commands.command(&[b"EXEC"]);
+        let refused = self.store.connection().await?.transact(&commands).await?;
+        Ok(match refused.first() {
+            None => Written::Stored,
+            Some(first) if first.refusal == Refusal::IdTooSmall => match rows.last() {
+                Some(row) if self.has_row(stream, job, source, row, writing.last()).await? => Written::Stored,
+                _ => Written::Passed,
+            },
+            Some(first) => Written::Refused(first.text.clone()),
+        })
+    }
+
+    /// Returns whether a batch of which the rows are no longer at hand was written: nobody else writes to the stream.
+    pub async fn has_rows(&mut self, stream: &str, writing: &Writing) -> Result<bool, StoreFault> {
+        Ok(self.last_id(stream).await? >= writing.last())
+    }
+
+    async fn has_row(
+        &mut self,
+        stream: &str,
+        job: &Job,
+        source: &str,
+        row: &Row,
+        id: EntryId,
+    ) -> Result<bool, StoreFault> {
+        let gap = job.gap.to_string();
+        let fields: [&[u8]; 6] =
+            [b"payload", &row.bytes, b"gap", gap.as_bytes(), b"source", source.as_bytes()];
+        let statuses = self.store.connection().await?.statuses(&[(stream, id, &fields[..])]).await?;
+        Ok(statuses.first() == Some(&EntryStatus::Stored))
+    }
+
+    /// Writes the entry about an ended job under its ID; returns `false` if the stream is past it.
+    pub async fn post(&mut self, job: &Job, (from_us, to_us): (u64, u64)) -> Result<bool, StoreFault> {
+        let Some(ended) = &job.ended else { return Ok(true) };
+        let reason = ended.flaw.as_ref().map_or("", |flaw| flaw.reason.label());
+        let detail = ended.flaw.as_ref().map_or("", |flaw| flaw.detail.as_str());
+        let texts = [
+            ("gap", job.gap.to_string()),
+            ("topic", job.topic.clone()),
+            ("status", ended.status.label().to_owned()),
+            ("reason", reason.to_owned()),
+            ("rows", job.rows.to_string()),
+            ("known", job.known.to_string()),
+            ("canceled", job.canceled.to_string()),
+            ("requests", job.requests.to_string()),
+            ("from", iso_utc(from_us)),
+            ("to", iso_utc(to_us)),
+            ("filled_at", iso_utc(ended.at_us)),
+            ("detail", detail.to_owned()),
+        ];
+        let fields: Vec<&[u8]> =
+            texts.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+        let (cap, id) = (FILLS_MAXLEN.to_string(), id_text(ended.id));
+        let head: [&[u8]; 6] = [b"XADD", self.fills.as_bytes(), b"MAXLEN", b"~", cap.as_bytes(), id.as_ref()];
+        let mut add = Commands::default();
+        add.command(&[&head[..], &fields].concat());
+        match self.store.ask(&add, |reply| done(&reply)).await {
+            Ok(()) => Ok(true),
+            Err(StoreFault::Refused { refusal: Refusal::IdTooSmall, .. }) => {
+                let asked = [(&*self.fills, ended.id, &fields[..])];
+                let statuses = self.store.connection().await?.statuses(&asked).await?;
+                Ok(statuses.first() == Some(&EntryStatus::Stored))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+fn text(reply: &Reply<'_>) -> Option<String> {
+    match reply {
+        Reply::Bulk(Some(text)) => std::str::from_utf8(text).ok().map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn done(reply: &Reply<'_>) -> Result<(), StoreFault> {
+    if matches!(reply, Reply::Error(_)) { Err(StoreFault::answered(reply)) } else { Ok(()) }
+}

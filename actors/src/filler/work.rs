@@ -1,0 +1,250 @@
+//! The loop of the filler: gaps become jobs, and the most urgent job that is due gets the next turn.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{Logger, info, warn};
+use tokio::time::{Instant, sleep};
+use uw_websocket_core::backfill::deadline::rank;
+use uw_websocket_core::backfill::job::{Ended, Job};
+use uw_websocket_core::backfill::outcome::FillStatus;
+use uw_websocket_core::backfill::plan::{self, GapToFill, Joined};
+use uw_websocket_core::event::EntryId;
+use uw_websocket_core::settings::KeySettings;
+use uw_websocket_core::time::iso_utc;
+
+use super::edges;
+use super::fetch::Fetch;
+use super::records::{MAX_JOBS, Records};
+use super::turn::{Active, After};
+use crate::lease::gate::LeaseGate;
+use crate::ledger::gap::{Gap, GapReason};
+use crate::ledger::publisher::{GapPublisher, PostError, gap_of};
+use crate::log_throttle::LogThrottle;
+use crate::observation::Observations;
+use crate::queue::progress::StorageProgress;
+use crate::wall_clock::unix_micros;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::pages::{MAX_ENTRY, StreamRange};
+
+/// Interval between two looks for new gaps and for jobs that were asked for by hand.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Pause after Redis did not answer or refused.
+const REDIS_PAUSE: Duration = Duration::from_secs(1);
+/// Gaps planned per look.
+const GAPS_AT_ONCE: usize = 50;
+/// Age of the gaps that are filled when there is no record of an earlier filler, in milliseconds: a day.
+const FIRST_LOOK_BACK_MS: u64 = 24 * 3_600 * 1_000;
+
+/// The state of the loop; Redis has everything that has to survive it.
+pub(super) struct Work {
+    pub gaps: GapPublisher,
+    pub records: Records,
+    pub keys: KeySettings,
+    pub joined: Joined,
+    pub fetch: Fetch,
+    pub gate: LeaseGate,
+    pub stored: StorageProgress,
+    /// The time up to which everything received is stored.
+    pub stored_us: u64,
+    pub jobs: BTreeMap<String, Job>,
+    /// The job that is walked, and its walk.
+    pub active: Option<Active>,
+    /// The last gap with jobs; `None` until the records are read.
+    pub planned: Option<EntryId>,
+    pub looked_at: Option<Instant>,
+    /// No request before, in Unix microseconds.
+    pub paused_until_us: u64,
+    /// Endpoints that the plan does not include, and when they are asked again.
+    pub not_entitled: HashMap<&'static str, u64>,
+    /// Requests per gap.
+    pub requests: HashMap<EntryId, u32>,
+    pub observations: Arc<Observations>,
+    pub log: Logger,
+}
+
+impl Work {
+    /// Runs for as long as this instance holds the lease, and then waits to be stopped.
+    pub(super) async fn run(mut self) {
+        let mut complaints = LogThrottle::default();
+        loop {
+            if self.gate.wait_until_held().await.is_err() {
+                return std::future::pending().await;
+            }
+            match self.next().await {
+                Ok(None) => {}
+                Ok(Some(pause)) => sleep(pause).await,
+                Err(fault) => {
+                    if complaints.is_due(std::time::Instant::now()) {
+                        warn!(self.log, "filler waits for redis"; "error" => %fault);
+                    }
+                    sleep(REDIS_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Does one thing; returns for how long there is nothing to do.
+    async fn next(&mut self) -> Result<Option<Duration>, StoreFault> {
+        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            self.look().await?;
+            self.looked_at = Some(Instant::now());
+        }
+        let now_us = unix_micros();
+        let Some(name) = self.choose(now_us) else { return Ok(Some(LOOK_EVERY)) };
+        let Some(mut job) = self.jobs.remove(&name) else { return Ok(None) };
+        let after = self.turn(&mut job, now_us).await;
+        match after {
+            Ok(After::Gone) => {
+                self.requests.retain(|gap, _| self.jobs.values().any(|job| job.gap == *gap));
+                self.count_pending();
+            }
+            Ok(After::Stays) | Err(_) => drop(self.jobs.insert(name, job)),
+        }
+        after.map(|_| None)
+    }
+
+    /// Chooses the most urgent job that is due; one whose chunk is on the way goes first, since that would be lost.
+    fn choose(&self, now_us: u64) -> Option<String> {
+        // what was sent is looked up before anything else is written to the stream
+        if let Some(job) = self.jobs.values().find(|job| job.writing.is_some()) {
+            return Some(job.field());
+        }
+        let is_due =
+            |job: &Job| job.next_us <= now_us && (now_us >= self.paused_until_us || job.ended.is_some());
+        let active = self.active.as_ref().filter(|active| !active.walk.is_between_chunks());
+        let active = active.and_then(|active| self.jobs.get(&active.name)).filter(|job| is_due(job));
+        if let Some(job) = active {
+            return Some(job.field());
+        }
+        self.jobs.values().filter(|job| is_due(job)).min_by_key(|job| rank(job)).map(Job::field)
+    }
+
+    /// Reads what is new: gaps of the ledger, and jobs that were asked for by hand.
+    async fn look(&mut self) -> Result<(), StoreFault> {
+        self.stored_us = self.stored.look(unix_micros(), false);
+        let planned = match self.planned {
+            Some(planned) => planned,
+            None => self.begin().await?,
+        };
+        self.adopt().await?;
+        self.plan(planned).await?;
+        self.count_pending();
+        Ok(())
+    }
+
+    /// Finds where an earlier filler has stopped.
+    async fn begin(&mut self) -> Result<EntryId, StoreFault> {
+        let planned = match self.records.planned().await? {
+            Some(planned) => planned,
+            None => EntryId { ms: (unix_micros() / 1000).saturating_sub(FIRST_LOOK_BACK_MS), seq: 0 },
+        };
+        info!(self.log, "gaps are filled"; "after" => planned.to_string());
+        self.planned = Some(planned);
+        Ok(planned)
+    }
+
+    async fn adopt(&mut self) -> Result<(), StoreFault> {
+        let names = self.records.names().await?;
+        let news: Vec<String> = names.into_iter().filter(|name| !self.jobs.contains_key(name)).collect();
+        for (name, job) in news.iter().zip(self.records.jobs(&news).await?) {
+            match job {
+                Some(job) if self.jobs.len() < MAX_JOBS => {
+                    info!(self.log, "fill taken up"; "gap" => job.gap.to_string(), "topic" => &job.topic);
+                    *self.requests.entry(job.gap).or_default() += job.requests;
+                    self.jobs.insert(name.clone(), job);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the gaps after the last one that is planned.
+    async fn plan(&mut self, mut planned: EntryId) -> Result<(), StoreFault> {
+        if self.jobs.len() >= MAX_JOBS || !self.gate.may_write() {
+            return Ok(());
+        }
+        let page = self.gaps.read_after(planned, GAPS_AT_ONCE).await.map_err(fault)?;
+        if page.entries.is_empty() && page.too_large.is_none() {
+            return Ok(());
+        }
+        let ended = self.ended_since(planned).await?;
+        let mut jobs = Vec::new();
+        for entry in &page.entries {
+            planned = entry.0;
+            let gap = gap_of(entry).filter(|gap| is_missed(gap.reason));
+            for job in gap.into_iter().flat_map(|gap| self.jobs_of(planned, &gap)) {
+                let name = job.field();
+                if !ended.contains(&name) && !self.jobs.contains_key(&name) {
+                    jobs.push(job);
+                }
+            }
+        }
+        planned = page.too_large.unwrap_or(planned);
+        for job in jobs.iter_mut().filter(|job| job.ended.is_none()) {
+            if let Some(source) = job.source() {
+                job.edges = edges::early(&mut self.records, source, job).await?;
+            }
+        }
+        self.records.save(&jobs, Some(planned)).await?;
+        self.planned = Some(planned);
+        for job in jobs {
+            info!(self.log, "fill planned"; "gap" => job.gap.to_string(), "topic" => &job.topic,
+                "from" => iso_utc(job.from_us), "to" => iso_utc(job.to_us));
+            self.jobs.insert(job.field(), job);
+        }
+        Ok(())
+    }
+
+    fn jobs_of(&self, id: EntryId, gap: &Gap) -> Vec<Job> {
+        let now_us = unix_micros();
+        let gap = GapToFill { id, channels: &gap.channels, from_us: gap.from_us, to_us: gap.to_us };
+        let planned = plan::jobs(&gap, &self.joined, now_us);
+        let jobs = planned.into_iter().map(|(mut job, flaw)| {
+            let status = FillStatus::Impossible;
+            job.ended =
+                flaw.map(|flaw| Ended { id: EntryId::default(), status, flaw: Some(flaw), at_us: now_us });
+            job
+        });
+        jobs.collect()
+    }
+
+    /// Returns the names of the fills that have ended since a gap: the hash with the last planned one may have been lost.
+    async fn ended_since(&mut self, gap: EntryId) -> Result<HashSet<String>, StoreFault> {
+        let stream = self.records.fills().to_owned();
+        let mut names = HashSet::new();
+        // an ended fill is younger than its gap
+        let mut after = gap;
+        loop {
+            let range = StreamRange::new(&stream, after, None, (GAPS_AT_ONCE * 10, MAX_ENTRY));
+            let page = self.records.store.pages(&[range]).await?.pop().unwrap_or_default();
+            for (id, fields) in &page.entries {
+                after = *id;
+                let field = |name: &[u8]| {
+                    let pair = fields.chunks_exact(2).find(|pair| pair[0] == name)?;
+                    std::str::from_utf8(&pair[1]).ok()
+                };
+                names.extend(field(b"gap").zip(field(b"topic")).map(|(gap, topic)| format!("{gap} {topic}")));
+            }
+            after = page.too_large.unwrap_or(after);
+            if !page.has_more {
+                return Ok(names);
+            }
+        }
+    }
+
+    fn count_pending(&self) {
+        self.observations.fills.pending.set(self.jobs.len() as u64);
+    }
+}
+
+/// Whether events of a gap were missed, and the archive or a reader cannot help.
+pub(super) fn is_missed(reason: GapReason) -> bool {
+    !matches!(reason, GapReason::Late | GapReason::ArchiveSkipped)
+}
+
+fn fault(error: PostError) -> StoreFault {
+    StoreFault::Unreachable(error.to_string())
+}

@@ -1,0 +1,62 @@
+//! What need not be written: events that the live stream has, and rows fetched before.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::channel::fill::Identity;
+
+/// Fingerprints with their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    counts: HashMap<u64, u32, RandomState>,
+}
+
+impl Known {
+    /// Adds an event or a row.
+    pub fn add(&mut self, fingerprint: u64) {
+        let count = self.counts.entry(fingerprint).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether a row is known; where several events may be equal, each of them makes one row known.
+    pub fn take(&mut self, identity: Identity, fingerprint: u64) -> bool {
+        match (identity, self.counts.get_mut(&fingerprint)) {
+            (Identity::Unique(_), Some(_)) => true,
+            (Identity::Shared(_), Some(count)) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the number of different events and rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Returns whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_known_always_and_equal_events_as_often_as_they_came() {
+        let mut known = Known::default();
+        known.add(1);
+        known.add(2);
+        known.add(2);
+        let unique = [1, 1, 3].map(|row| known.take(Identity::Unique(&[]), row));
+        assert_eq!(unique, [true, true, false]);
+        let shared = [2, 2, 2].map(|row| known.take(Identity::Shared(&[]), row));
+        assert_eq!(shared, [true, true, false]);
+        assert!(!known.take(Identity::None, 1));
+    }
+}

@@ -1,0 +1,166 @@
+//! The jobs of a gap.
+
+use super::deadline::latest_session_us;
+use super::job::{Flaw, Job, parse_topic};
+use super::outcome::FillReason;
+use crate::channel::fill::FillSource;
+use crate::event::{EntryId, Symbol, Topic};
+use crate::settings::Targets;
+
+/// A gap of the ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct GapToFill<'g> {
+    /// Its entry.
+    pub id: EntryId,
+    /// Topics, or channels where the topics are unknown.
+    pub channels: &'g [String],
+    /// Its beginning, in Unix microseconds.
+    pub from_us: u64,
+    /// Its end, in Unix microseconds.
+    pub to_us: u64,
+}
+
+/// What this instance joins.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// All topics.
+    pub topics: Vec<Topic>,
+    /// `TARGET_SYMBOLS`.
+    pub targets: Targets,
+}
+
+/// A job, and why it is impossible from the beginning.
+pub type Planned = (Job, Option<Flaw>);
+
+/// Plans one job for each topic of a gap.
+#[must_use]
+pub fn jobs(gap: &GapToFill<'_>, joined: &Joined, now_us: u64) -> Vec<Planned> {
+    let mut planned: Vec<Planned> = Vec::new();
+    for topic in gap.channels.iter().flat_map(|named| joined.expand(named)) {
+        if !planned.iter().any(|(job, _)| job.topic == topic) {
+            planned.push(job(gap, topic, now_us));
+        }
+    }
+    planned
+}
+
+fn job(gap: &GapToFill<'_>, topic: String, now_us: u64) -> Planned {
+    let mut job = Job::new(gap.id, topic, (gap.from_us, gap.to_us));
+    let Some(source) = job.source() else {
+        return (job, Some(Flaw::new(FillReason::NoEndpoint, "")));
+    };
+    if source.needs_symbol() && job.parts().is_none_or(|topic| topic.symbol.is_none()) {
+        let detail = "the endpoint has one symbol at a time";
+        return (job, Some(Flaw::new(FillReason::NoEndpoint, detail)));
+    }
+    if source.is_of_the_day {
+        let since_us = latest_session_us(now_us);
+        if job.to_us < since_us {
+            return (job, Some(Flaw::new(FillReason::PastSession, "")));
+        }
+        if job.from_us < since_us {
+            job.from_us = since_us;
+            job.mar(Flaw::new(FillReason::PastSession, "the part in earlier sessions"));
+        }
+    }
+    job.next_us = gap.to_us.saturating_add(source.settle_ms * 1000);
+    (job, None)
+}
+
+impl Joined {
+    /// Returns the topics that a name in a gap stands for: itself, or all topics of the channel; one for each target
+    /// where the endpoint has one symbol at a time.
+    fn expand(&self, named: &str) -> Vec<String> {
+        let Some(topic) = parse_topic(named) else { return vec![named.to_owned()] };
+        if topic.symbol.is_some() {
+            return vec![named.to_owned()];
+        }
+        let of_channel: Vec<&Topic> =
+            self.topics.iter().filter(|joined| joined.channel == topic.channel).collect();
+        let needs_symbol =
+            topic.channel.spec().and_then(|spec| spec.fill).is_some_and(FillSource::needs_symbol);
+        match &self.targets {
+            Targets::Symbols(symbols)
+                if needs_symbol && of_channel.iter().all(|topic| topic.symbol.is_none()) =>
+            {
+                symbols.iter().map(|symbol: &Symbol| format!("{named}:{symbol}")).collect()
+            }
+            _ if of_channel.is_empty() => vec![named.to_owned()],
+            _ => of_channel.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Channel;
+
+    const NOW: u64 = 1_791_212_400_000_000;
+
+    fn joined(topics: &[&str], targets: &str) -> Joined {
+        let topics = topics.iter().map(|topic| parse_topic(topic).unwrap()).collect();
+        let targets = match targets {
+            "*" => Targets::WholeMarket,
+            list => Targets::Symbols(list.split(',').map(|symbol| Symbol::parse(symbol).unwrap()).collect()),
+        };
+        Joined { topics, targets }
+    }
+
+    fn planned(channels: &[&str], joined: &Joined) -> Vec<(String, Option<FillReason>)> {
+        let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
+        let gap =
+            GapToFill { id: EntryId::default(), channels: &channels, from_us: NOW - 60_000_000, to_us: NOW };
+        jobs(&gap, joined, NOW)
+            .into_iter()
+            .map(|(job, flaw)| (job.topic, flaw.map(|flaw| flaw.reason)))
+            .collect()
+    }
+
+    #[test]
+    fn each_topic_of_a_gap_has_one_job() {
+        let joined =
+            joined(&["option_trades:SPY", "option_trades:QQQ", "news", "gex_strike_expiry:SPY"], "SPY,QQQ");
+        assert_eq!(
+            planned(&["option_trades", "option_trades:SPY", "news", "gex_strike_expiry:SPY"], &joined),
+            [
+                ("option_trades:SPY".into(), None),
+                ("option_trades:QQQ".into(), None),
+                ("news".into(), None),
+                ("gex_strike_expiry:SPY".into(), Some(FillReason::NoEndpoint)),
+            ]
+        );
+    }
+
+    #[test]
+    fn prints_are_fetched_for_each_target() {
+        assert_eq!(
+            planned(&["lit_trades"], &joined(&["lit_trades"], "SPY,QQQ")),
+            [("lit_trades:SPY".into(), None), ("lit_trades:QQQ".into(), None)]
+        );
+        assert_eq!(
+            planned(&["lit_trades"], &joined(&["lit_trades"], "*")),
+            [("lit_trades".into(), Some(FillReason::NoEndpoint))]
+        );
+    }
+
+    #[test]
+    fn what_is_of_earlier_sessions_is_left_out_and_said() {
+        let channels = ["option_trades:SPY".to_owned()];
+        let day = 24 * 3_600_000_000;
+        let plan = |from_us, to_us| {
+            let gap = GapToFill { id: EntryId::default(), channels: &channels, from_us, to_us };
+            jobs(&gap, &joined(&[], "SPY"), NOW).remove(0)
+        };
+        let (job, flaw) = plan(NOW - 4 * day, NOW);
+        assert_eq!((flaw, job.from_us), (None, latest_session_us(NOW)));
+        assert_eq!(job.flaw.unwrap().reason, FillReason::PastSession);
+        assert_eq!(plan(NOW - 5 * day, NOW - 4 * day).1.unwrap().reason, FillReason::PastSession);
+    }
+
+    #[test]
+    fn every_endpoint_belongs_to_a_channel_of_the_table() {
+        let with = Channel::known().filter(|channel| channel.spec().is_some_and(|spec| spec.fill.is_some()));
+        assert_eq!(with.count(), 10);
+    }
+}

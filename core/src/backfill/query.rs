@@ -1,0 +1,33 @@
+//! A request to the vendor's API.
+
+use crate::channel::fill::{FillSource, Subject};
+
+/// A request: a path and its parameters, without host and token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The path.
+    pub path: String,
+    /// Names and values of the parameters.
+    pub pairs: Vec<(&'static str, String)>,
+}
+
+impl Query {
+    /// Begins a request for the rows of a symbol.
+    #[must_use]
+    pub fn new(source: &FillSource, symbol: Option<&str>) -> Query {
+        let path = source.path.replace("{ticker}", symbol.unwrap_or_default());
+        let mut query = Query { path, pairs: Vec::new() };
+        if let (Subject::Parameter { parameter, .. }, Some(symbol)) = (source.subject, symbol) {
+            query.set(parameter, symbol);
+        }
+        if source.limit > 0 {
+            query.set("limit", source.limit.to_string());
+        }
+        query
+    }
+
+    /// Adds a parameter.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.pairs.push((name, value.into()));
+    }
+}

@@ -1,0 +1,239 @@
+//! Gaps are filled over REST: every row once, whatever goes wrong meanwhile.
+//!
+//! The vendor is the simulator, whose REST side knows what it has generated, whether or not a socket got it. The clock of
+//! the service steps over the time that late rows are waited for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use uw_websocket_simulator::{
+    Kind, Misbehaviour, Rate, RestFault, RestOptions, Simulator, SimulatorHandle, SimulatorOptions, Spread,
+};
+
+use crate::support::oracle::entries;
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+
+/// Long enough for a machine that compiles something else.
+const FILLED: Duration = Duration::from_secs(90);
+const TOPICS: [&str; 2] = ["option_trades:QQQ", "option_trades:SPY"];
+/// Seconds by which the clock steps: more than the time that late rows are waited for.
+const STEP: u64 = 100;
+
+type Fill = BTreeMap<String, String>;
+
+struct World {
+    simulator: SimulatorHandle,
+    redis: RedisServer,
+    setup: Setup,
+    clock: PathBuf,
+    stepped: u64,
+}
+
+impl World {
+    fn start() -> World {
+        let options = SimulatorOptions {
+            rest: Some(RestOptions::default()),
+            rate: Rate::PerSecond(300),
+            spread: Spread::Even,
+            ..SimulatorOptions::default()
+        };
+        let (simulator, redis) = (Simulator::start(options).unwrap(), RedisServer::start());
+        let setup = Setup::new(&Feed::start(), &redis);
+        let clock = setup.folder().join("clock");
+        let setup = setup
+            .set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url())
+            .set("UNUSUAL_WHALES_REST_URL", &simulator.rest_url())
+            .set("UW_WEBSOCKET_CLOCK_OFFSET_FILE", clock.to_str().unwrap())
+            .set("CHANNELS", "option_trades")
+            .set("ENABLE_BACKFILL", "true");
+        World { simulator, redis, setup, clock, stepped: 0 }
+    }
+
+    /// Cuts the feed until this many events have reached no socket, then waits until the gap and all events of some
+    /// seconds after it are stored. Returns the gap's entry.
+    fn miss(&self, events: usize) -> String {
+        let before = self.gaps();
+        let unsent = || self.simulator.generated().iter().filter(|event| event.is_unsent).count();
+        let missed = unsent();
+        self.simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None }));
+        self.simulator.cut_all();
+        wait_for("events are missed", SOON, || {
+            let missed = unsent() - missed;
+            if missed >= events { Ok(()) } else { Err(format!("{missed} missed")) }
+        });
+        self.simulator.behave();
+        let gap = wait_for("the gap is on record", SOON, || {
+            let gaps = self.gaps();
+            if gaps.len() > before.len() {
+                Ok(gaps[gaps.len() - 1].clone())
+            } else {
+                Err(format!("{gaps:?}"))
+            }
+        });
+        // rows beyond the end are asked for too, so their events have to be received before the clock steps
+        let end_us = uw_websocket_core::time::parse_iso(&gap.1["to"]).unwrap() - self.stepped * 1_000_000;
+        wait_for("some seconds have passed", SOON, || {
+            let newest = self.simulator.generated().last().map_or(0, |event| event.time_us);
+            if newest > end_us + 7_000_000 { Ok(()) } else { Err(format!("{newest}")) }
+        });
+        gap.0
+    }
+
+    /// Waits until everything generated and sent is stored, and lets the clock step beyond the settling of the gap.
+    fn settle(&mut self, service: &Service) {
+        self.simulator.pause();
+        service.wait_until_settled();
+        self.stepped += STEP;
+        std::fs::write(&self.clock, self.stepped.to_string()).unwrap();
+    }
+
+    fn gaps(&self) -> Vec<(String, Fill)> {
+        self.redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"])
+    }
+
+    /// The ended fills of a gap.
+    fn fills(&self, gap: &str) -> Vec<Fill> {
+        let all: Vec<(String, Fill)> = self.redis.command(&["XRANGE", "uw:ws:fills", "-", "+"]);
+        let mut fills: Vec<Fill> =
+            all.into_iter().map(|(_, fill)| fill).filter(|fill| fill["gap"] == gap).collect();
+        fills.sort_by_key(|fill| fill["topic"].clone());
+        fills
+    }
+
+    #[track_caller]
+    fn wait_for_fills(&self, gap: &str) -> Vec<Fill> {
+        let fills = wait_for("the gap is filled", FILLED, || {
+            let fills = self.fills(gap);
+            if fills.len() >= TOPICS.len() { Ok(fills) } else { Err(format!("{fills:?}")) }
+        });
+        let topics: Vec<&str> = fills.iter().map(|fill| fill["topic"].as_str()).collect();
+        assert_eq!(topics, TOPICS);
+        fills
+    }
+
+    fn backfill(&self, topic: &str) -> usize {
+        self.redis.try_command::<usize>(&["XLEN", &format!("uw:ws:backfill:{topic}")]).unwrap_or(0)
+    }
+
+    /// Live and fetched rows together are what was generated, each once; fetched ones stand in the order of time.
+    #[track_caller]
+    fn assert_complete(&self) {
+        let mut generated: Vec<String> =
+            self.simulator.generated().iter().filter_map(uw_websocket_simulator::Generated::id).collect();
+        let mut had: Vec<String> = Vec::new();
+        let id = |payload: &[u8]| {
+            serde_json::from_slice::<Value>(payload).unwrap()["id"].as_str().unwrap().to_owned()
+        };
+        for topic in TOPICS {
+            had.extend(
+                entries(&self.redis, &format!("uw:ws:{topic}")).iter().map(|entry| id(&entry.payload)),
+            );
+            had.extend(self.rows(topic).iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        }
+        generated.sort_unstable();
+        had.sort_unstable();
+        let doubled = had.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!((had.len(), doubled), (generated.len(), 0));
+        assert_eq!(had, generated);
+    }
+
+    fn rows(&self, topic: &str) -> Vec<Value> {
+        let rows: Vec<(String, Fill)> =
+            self.redis.command(&["XRANGE", &format!("uw:ws:backfill:{topic}"), "-", "+"]);
+        rows.iter().map(|(_, row)| serde_json::from_str(&row["payload"]).unwrap()).collect()
+    }
+}
+
+#[track_caller]
+fn assert_ended(fills: &[Fill], status: &str, reason: &str) {
+    for fill in fills {
+        assert_eq!((fill["status"].as_str(), fill["reason"].as_str()), (status, reason), "{fill:?}");
+    }
+}
+
+#[test]
+fn a_feed_that_was_cut_is_filled_completely_and_each_row_once() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(900);
+    world.settle(&service);
+    let fills = world.wait_for_fills(&gap);
+    assert_ended(&fills, "complete", "");
+    world.assert_complete();
+    for topic in TOPICS {
+        let times: Vec<String> =
+            world.rows(topic).iter().map(|row| row["executed_at"].as_str().unwrap().to_owned()).collect();
+        assert!(times.is_sorted(), "{topic}");
+    }
+    let rows: Vec<(String, Fill)> =
+        world.redis.command(&["XRANGE", "uw:ws:backfill:option_trades:SPY", "-", "+", "COUNT", "1"]);
+    assert_eq!((&rows[0].1["gap"], rows[0].1["source"].as_str()), (&gap, "option-trades"));
+    assert_eq!(world.redis.command::<Vec<String>>(&["HKEYS", "uw:ws:fill"]), ["gaps"], "no job is left");
+    let written: u64 = fills.iter().map(|fill| fill["rows"].parse::<u64>().unwrap()).sum();
+    let metrics = service.metrics();
+    assert_eq!(metrics.sum("uw_ws_fill_rows_total", &[("channel", "option_trades")]), written);
+    assert_eq!(metrics.sum("uw_ws_fills_total", &[("channel", "option_trades"), ("status", "complete")]), 2);
+    assert_eq!(metrics.sum("uw_ws_fills_pending", &[]), 0);
+    assert_eq!(service.status()["fills"]["filled"], 2);
+    service.finish();
+}
+
+#[test]
+fn kills_in_the_middle_of_a_fill_leave_each_row_once() {
+    let mut world = World::start();
+    let mut service = world.setup.clone().start_ready();
+    let gap = world.miss(2_500);
+    world.settle(&service);
+    let mut seen = 0;
+    for _ in 0..5 {
+        wait_for("the fill gets on", FILLED, || {
+            let rows: usize = TOPICS.iter().map(|topic| world.backfill(topic)).sum();
+            let is_over = world.fills(&gap).len() == TOPICS.len();
+            if rows > seen || is_over { Ok(seen = rows) } else { Err(format!("{rows} rows")) }
+        });
+        service.kill9();
+        service = world.setup.clone().start();
+    }
+    assert_ended(&world.wait_for_fills(&gap), "complete", "");
+    world.assert_complete();
+    service.wait_until_ready();
+    service.finish();
+}
+
+/// The REST side fails at first in every way that passes.
+#[test]
+fn an_endpoint_that_fails_is_asked_again() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(600);
+    let faults = ["reset=body@1", "cut@2", "redirect=http://127.0.0.1:1/@3"];
+    world.simulator.rest_misbehave(faults.map(|fault| fault.parse::<RestFault>().unwrap()));
+    world.settle(&service);
+    assert_ended(&world.wait_for_fills(&gap), "complete", "");
+    world.assert_complete();
+    service.finish();
+}
+
+#[test]
+fn what_the_plan_does_not_include_is_impossible_and_said() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    for (fault, reason) in [
+        ("look-back", "out_of_window"),
+        ("past-session", "past_session"),
+        ("missing", "refused"),
+        ("scope", "not_entitled"),
+    ] {
+        world.simulator.resume();
+        let gap = world.miss(100);
+        world.simulator.rest_misbehave([fault.parse::<RestFault>().unwrap()]);
+        world.settle(&service);
+        let fills = world.wait_for_fills(&gap);
+        assert_ended(&fills, "impossible", reason);
+        world.simulator.rest_behave();
+    }
+    assert_eq!(service.status()["fills"]["impossible"], 8);
+    service.finish();
+}
