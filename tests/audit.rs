@@ -63,8 +63,8 @@ impl Stage {
         let observations = Arc::new(Observations::new(
             "test".into(),
             "0",
-            &[topic.channel.clone()],
-            &[("trades", &[topic])],
+            std::slice::from_ref(&topic.channel),
+            &[("trades", std::slice::from_ref(&topic))],
             1,
             Arc::default(),
         ));
@@ -177,7 +177,7 @@ fn events_that_the_feed_withheld_become_a_gap_after_a_second_answer() {
         let findings = stage.findings();
         assert_eq!((findings.len(), findings[0].events), (1, Some(withheld)), "{findings:?}");
         assert_eq!(findings[0].channels, [TOPIC]);
-        let within = hour_us() + FIRST_US..hour_us() + FIRST_US + DEADLINE.as_micros() as u64;
+        let within = hour_us() + FIRST_US..hour_us() + FIRST_US + DEADLINE.as_secs() * 1_000_000;
         assert!(within.contains(&findings[0].from_us) && within.contains(&findings[0].to_us));
         assert_eq!(stage.counted().1, withheld);
     });

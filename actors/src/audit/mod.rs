@@ -95,7 +95,9 @@ impl Course {
         };
         let mut blind = vec![Blind::default(); subjects];
         // nothing is known of what came before
-        blind.iter_mut().for_each(|blind| blind.note(now_us - now_us % HOUR_US, now_us));
+        for blind in &mut blind {
+            blind.note(now_us - now_us % HOUR_US, now_us);
+        }
         info!(parts.log, "audit started";
             "subjects" => subjects, "screen" => "off until five clean hours agree");
         let mut course = Course { parts, client, hours, blind };

@@ -61,7 +61,7 @@ pub struct Pages {
     from_us: u64,
     to_us: u64,
     cursor_ms: u64,
-    pages: usize,
+    taken: usize,
     rows: Rows,
     seen: BTreeSet<String>,
 }
@@ -88,7 +88,7 @@ impl Pages {
             from_us,
             to_us,
             cursor_ms: to_us.div_ceil(1_000),
-            pages: 0,
+            taken: 0,
             rows: Rows::new(),
             seen: BTreeSet::new(),
         }
@@ -115,7 +115,7 @@ impl Pages {
             Subject::Trades(ticker) => ("/api/option-trades", window(), ticker.clone()),
             Subject::Alerts(tickers) => ("/api/option-trades/flow-alerts", window(), tickers.join(",")),
             Subject::News => {
-                ("/api/news/headlines", vec![limit, ("page", self.pages.to_string())], String::new())
+                ("/api/news/headlines", vec![limit, ("page", self.taken.to_string())], String::new())
             }
         };
         if !tickers.is_empty() {
@@ -138,11 +138,11 @@ impl Pages {
                 self.rows.insert(id, at_us);
             }
         }
-        self.pages += 1;
+        self.taken += 1;
         if data.len() < self.limit() || oldest_us < self.from_us {
             return Ok(Some(std::mem::take(&mut self.rows)));
         }
-        if !is_new || self.pages == MAX_PAGES {
+        if !is_new || self.taken == MAX_PAGES {
             return Err(NoEvidence::Endless);
         }
         self.cursor_ms = oldest_us / 1_000 + 1;

@@ -232,7 +232,7 @@ impl Hours {
                 let window = (*from_us, *to_us);
                 self.rows(question, window, rows, known, chance)
             }
-            _ => self.unproven(question, known, chance),
+            _ => self.unproven(&question, known, chance),
         };
         let course = &mut self.courses[position];
         if let Some(hour) = course.hour.take_if(|hour| hour.open == 0) {
@@ -266,7 +266,7 @@ impl Hours {
     /// Draws another interval in place of one without evidence.
     fn unproven(
         &mut self,
-        question: Question,
+        question: &Question,
         known: Known<'_>,
         chance: &mut impl FnMut() -> f64,
     ) -> Vec<Notice> {
@@ -340,7 +340,7 @@ impl Hours {
             && known.kept.is_whole(position, wide_from, wide_to);
         let narrow = known.kept.hashes(position, from_us, to_us);
         if !is_judged || (rows.is_empty() && !narrow.is_empty()) {
-            return self.unproven(question, known, chance);
+            return self.unproven(&question, known, chance);
         }
         let wide = known.kept.hashes(position, wide_from, wide_to);
         let (checked, extra) = (rows.len() as u64, kept::others(&narrow, rows.keys().map(String::as_str)));
@@ -358,15 +358,15 @@ impl Hours {
         let lacked = missing.len() as u64;
         let proven = &mut self.hour(position).proven;
         missing.retain(|id, _| proven.insert(id.clone()));
-        let lost = missing.len() as u64;
+        let events = missing.len() as u64;
         let report = self.close(position);
         report.checked += checked;
         report.agreed += checked - lacked;
-        report.missing += lost;
+        report.missing += events;
         report.extra += extra;
         let times = || missing.values().copied();
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Vec::new() };
-        vec![Notice::Unseen(Unseen { position, between: (first, last), events: lost })]
+        vec![Notice::Unseen(Unseen { position, between: (first, last), events })]
     }
 }
 

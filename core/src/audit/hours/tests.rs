@@ -38,16 +38,16 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
     let mut blind = [Blind::default()];
     let mut rng = fastrand::Rng::with_seed(7);
     let mut chance = || rng.f64();
-    let (mut notices, mut asked, mut made) = (Vec::new(), 0, 0);
+    let (mut notices, mut questions, mut made) = (Vec::new(), 0, 0);
     let ends_us = BEGUN_US + hours * HOUR_US + JUDGED_AFTER_US + 2 * AGAIN_AFTER_US;
     let mut now_us = BEGUN_US;
     while now_us < ends_us {
         while BEGUN_US + made * EVERY_US < now_us {
             let at_us = BEGUN_US + made * EVERY_US;
             if (world.delivers)(made) {
-                let (id, at_ms) = (id(made), at_us / 1_000);
+                let (id, executed_at) = (id(made), at_us / 1_000);
                 let payload =
-                    format!(r#"{{"id":"{id}","executed_at":{at_ms},"size":1,"option_type":"call"}}"#);
+                    format!(r#"{{"id":"{id}","executed_at":{executed_at},"size":1,"option_type":"call"}}"#);
                 kept.note(0, payload.as_bytes(), at_us + 100_000);
             }
             made += 1;
@@ -60,8 +60,9 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
         let known = Known { kept: &kept, blind: &blind, now_us };
         notices.extend(audit.open(known, &mut chance));
         while let Some(question) = audit.next(now_us) {
-            asked += 1;
-            let answer = (world.fails)(asked).unwrap_or_else(|| answer(world, &question, asked, made));
+            questions += 1;
+            let answer =
+                (world.fails)(questions).unwrap_or_else(|| answer(world, &question, questions, made));
             notices.extend(audit.answered(question, answer, known, &mut chance));
         }
         kept.forget(now_us);
