@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::audit::tap::AuditTap;
 use uw_websocket_actors::auditor::Auditor;
+use uw_websocket_actors::cluster_watch;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
@@ -32,6 +33,7 @@ use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
@@ -47,11 +49,12 @@ use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
+use crate::instance::instance;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::Resources;
+use crate::resources::{self, Resources};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -60,8 +63,6 @@ use crate::version::VERSION;
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
-/// File of the highest epoch of Sentinels, in the folder of the disk queue.
-const SENTINEL_EPOCH: &str = "sentinel";
 
 /// Runs until a signal arrives or the service gives up. `lost_records` counts lost log records.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -97,6 +98,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    deaths: ThreadDeaths,
     handover: Handover,
     log: Logger,
 }
@@ -108,13 +110,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         Exit::BadSettings
     };
     let Resources { plans, address, pool } = Resources::of(actors).map_err(|error| refuse(&error))?;
-    let faults = fault_plan().map_err(|error| refuse(&error))?;
+    let (faults, deaths) = (fault_plan().map_err(|error| refuse(&error))?, ThreadDeaths::default());
 
     let mut channels = channels_of(&actors.plan);
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
     info!(log, "service starting"; "version" => VERSION.as_str(), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
+    resources::log_widened(&actors.plan, &plans, log);
     let unusable = |error: OpenError| {
         crit!(log, "disk queue unusable"; "advice" => advice(&error), ErrorChain::new(&error));
         Exit::SpoolUnusable
@@ -145,14 +148,16 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         is_archived: actors.archive.is_some(),
         connections: plans.len(),
         observations: &observations,
+        deaths: &deaths,
+        faults: &faults,
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
-        && let Err(error) = address.remember(actors.spool.dir.join(SENTINEL_EPOCH))
+        && let Err(error) = address.remember(&actors.spool.dir)
     {
-        warn!(log, "epoch of sentinels not read"; "error" => %error);
+        warn!(log, "highest epoch not read"; "error" => %error);
     }
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
@@ -172,6 +177,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         handshakes,
         observations,
         faults,
+        deaths,
         log,
     })
 }
@@ -214,12 +220,6 @@ fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
-fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -228,8 +228,10 @@ impl Service {
             Err(exit) => return exit,
         };
         let log = self.log.new(o!("component" => "master_watch"));
-        // it ends with the process
-        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
+        // they end with the process
+        let (address, observations) = (self.address.clone(), Arc::clone(&self.observations));
+        drop(actix_rt::spawn(master_watch::watch(address.clone(), Arc::clone(&observations), log.clone())));
+        drop(actix_rt::spawn(cluster_watch::watch(address, observations, log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,
@@ -245,6 +247,7 @@ impl Service {
         let turns = LeadershipLoop {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
+            deaths: self.deaths.clone(),
             timeout: settings.shutdown_timeout,
             offers: {
                 let handover = self.handover.clone();

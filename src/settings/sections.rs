@@ -42,6 +42,7 @@ impl VariableValues {
             targets: self.target_symbols.clone()?,
             max_connections: self.websocket_max_connections?,
             max_joins_per_connection: self.websocket_max_channels_per_connection?,
+            when_joins_exceed: self.when_joins_exceed?,
         })
     }
 
@@ -76,6 +77,7 @@ impl VariableValues {
                 rest_per_minute: rest_per_minute.unwrap_or(RequestLimits::rest_default(per_minute)),
                 fills_per_day: self.backfill_max_requests_per_day?,
             },
+            fill_requests_per_gap: self.backfill_max_requests_per_gap?,
             backfill: self.enable_backfill?,
             audit: self.enable_audit?,
         })

@@ -269,6 +269,9 @@ export function showArchive({ archive }) {
 
 // === Redis ===
 
+/** Slots of a Redis Cluster. */
+const SLOTS = 16_384;
+
 /** The master, its Sentinels and its replicas, where there are any. */
 function masterFacts({ master }, writers) {
   const { state, address, agreeing, sentinels, failovers } = master;
@@ -276,6 +279,17 @@ function masterFacts({ master }, writers) {
   const behind = Math.max(...writers.map((writer) => writer.replica_behind_seconds));
   const ofReplicas = replicas > 0 || state !== 'single' ? [['replicas', `${count(replicas)}, ${behind} s behind`]] : [];
   if (state === 'single') return ofReplicas;
+  if (master.masters > 0) {
+    const whole = master.slots === SLOTS;
+    const missing = `${count(SLOTS - master.slots)} of ${count(SLOTS)} slots have no master`;
+    return [
+      ['masters', address ?? UNKNOWN],
+      ['slots', whole && state === 'named' ? { text: 'all have a master', mark: 'ok' } : { text: missing, mark: 'bad' }],
+      ['nodes', `${plural(master.masters, 'master')}, ${plural(master.cluster_replicas, 'replica')}`],
+      ['failovers', count(failovers)],
+      ...ofReplicas,
+    ];
+  }
   const named = `${address ?? UNKNOWN}, by ${agreeing} of ${plural(sentinels, 'Sentinel')}`;
   return [
     ['master', state === 'named' ? named : { text: 'named by no majority of the Sentinels', mark: 'bad' }],
@@ -328,11 +342,17 @@ const gapKey = (gap) => `${gap.family} ${gap.reason} ${gap.from} ${gap.channels.
 const openGaps = new Table(byId('open-gaps'), gapColumns, { key: gapKey });
 const recentGaps = new Table(byId('recent-gaps'), gapColumns, { key: gapKey });
 
-export function showGaps({ gaps, now }) {
+/** What became of the topics of gaps that are fetched over REST; nothing where that is off. */
+function fillCounts({ pending, filled, partial, impossible }) {
+  if (pending + filled + partial + impossible === 0) return '';
+  return `; fills: pending ${count(pending)}, complete ${count(filled)}, partial ${count(partial)}, impossible ${count(impossible)}`;
+}
+
+export function showGaps({ gaps, fills, now }) {
   const counts = Object.entries(gaps.total_by_reason).filter(([, total]) => total > 0);
   const text = counts.map(([reason, total]) => `${words(reason)} ${count(total)}`).join(', ');
   const waiting = gaps.waiting > 0 ? `; ${count(gaps.waiting)} not in Redis yet` : '';
-  setText(byId('gap-counts'), `since the start: ${text || 'none'}${waiting}`);
+  setText(byId('gap-counts'), `since the start: ${text || 'none'}${waiting}${fillCounts(fills)}`);
   openGaps.update(gaps.open.map((gap) => ({ ...gap, now })));
   recentGaps.update(gaps.recent.map((gap) => ({ ...gap, now })));
 }

@@ -29,7 +29,7 @@ pub(crate) use lives::{Past, point_of_death};
 use plan::Plan;
 pub(crate) use run::catch_up;
 pub(crate) use traffic::{CHANNELS, Order, TARGETS, Traffic};
-pub(crate) use watch::Seen;
+pub(crate) use watch::{Read, Seen};
 
 /// The time of trouble of the runs that every `make test` does; catching up and comparing come on top.
 const SHORT: Duration = Duration::from_secs(15);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use uw_websocket_actors::fault::FaultPoint;
 
 use super::{TARGETS, gap_reasons, gaps, line_to, send, sent, through};
-use crate::chaos::{self, CHANNELS, Order, Past, Seen, Traffic, catch_up, compare, point_of_death};
+use crate::chaos::{self, CHANNELS, Order, Past, Read, Seen, Traffic, catch_up, compare, point_of_death};
 use crate::support::oracle::{assert_streams_equal, entries};
 use crate::support::proxy::{Direction, Mode};
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
@@ -131,7 +131,8 @@ fn assert_connection_is_on_record(point: FaultPoint, after: u32, settings: &[(&s
         let events = metrics.sum("uw_ws_events_received_total", &[("channel", &channel)]);
         (channel, events)
     };
-    let read = metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read).collect();
+    let events = metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read).collect();
+    let read = Read { events, not_on_disk: 0 };
     service.finish();
     let seen = Seen { read: BTreeMap::from([(0, read)]), ..Seen::default() };
     // no session is excused: what was read before the last frame that is there must be there, of whichever topic
