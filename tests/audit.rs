@@ -78,6 +78,7 @@ impl Stage {
             proxy: None,
             extra_root_pem: None,
             limits: RequestLimits { per_minute: 100, rest_per_minute: 100, fills_per_day: 100 },
+            fill_requests_per_gap: 100,
             backfill: false,
             audit: true,
         };
