@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::blind::Blind;
+use super::drawing::{self, Interval};
 use super::evidence::{NoEvidence, Rows};
 use super::kept::{self, KEPT_US, Kept};
 use super::screen::{self, Calibration, Sums};
@@ -14,14 +15,6 @@ pub const JUDGED_AFTER_US: u64 = 15 * MINUTE_US;
 pub const AGAIN_AFTER_US: u64 = 10 * MINUTE_US;
 /// Time after which a question that could not be asked is asked again, in microseconds.
 const LATER_US: u64 = MINUTE_US;
-/// Drawn intervals of trades per ticker and hour, and their shortest and longest lengths in milliseconds.
-const TRADE_WINDOWS: u64 = 3;
-const TRADE_WINDOW_MS: [u64; 2] = [2_000, 5_000];
-/// Lengths of the drawn intervals of alerts and of headlines, in microseconds.
-const ALERT_WINDOW_US: u64 = 5 * MINUTE_US;
-const NEWS_WINDOW_US: u64 = 30 * MINUTE_US;
-/// Draws until an interval lies in minutes that may be judged.
-const DRAWS: usize = 20;
 /// Answers without evidence after which an interval is not drawn anew.
 const MAX_REDRAWN: u32 = 3;
 /// Minutes per hour that the screen has proven: each costs a request per 500 trades.
@@ -187,8 +180,8 @@ impl Hours {
             && course.calibration != Calibration::NotComparable
             && !minutes.is_empty();
         let subject = course.subject.clone();
-        let count = if matches!(subject, Subject::Trades(_)) { TRADE_WINDOWS } else { 1 };
-        let drawn = (0..count).filter_map(|_| draw(&subject, position, hour_us, known, chance));
+        let drawn = (0..drawing::intervals(&subject))
+            .filter_map(|_| draw(&subject, position, hour_us, known, chance));
         let asked: Vec<Asked> = is_sums.then_some(Asked::Sums).into_iter().chain(drawn).collect();
         if asked.is_empty() {
             return Some(Notice::Report(position, report));
@@ -384,31 +377,8 @@ fn draw(
     known: Known<'_>,
     chance: &mut impl FnMut() -> f64,
 ) -> Option<Asked> {
-    (0..DRAWS).find_map(|_| {
-        let length_us = match subject {
-            Subject::Trades(_) => {
-                let [shortest, longest] = TRADE_WINDOW_MS;
-                1_000 * (shortest + scaled(chance(), longest - shortest))
-            }
-            Subject::Alerts(_) => ALERT_WINDOW_US,
-            Subject::News => NEWS_WINDOW_US,
-        };
-        let from_us = hour_us + scaled(chance(), (HOUR_US - length_us) / 1_000) * 1_000;
-        let to_us = from_us + length_us;
-        let tolerance = subject.tolerance_us();
-        let is_seen = known.blind[position].sees(from_us.saturating_sub(tolerance), to_us + tolerance);
-        is_seen.then_some(Asked::Rows { from_us, to_us })
-    })
-}
-
-/// Returns a whole number below or at `most`, by chance from 0 to below 1.
-#[expect(
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "both are small and not negative"
-)]
-fn scaled(chance: f64, most: u64) -> u64 {
-    (chance * most as f64) as u64
+    let Interval { from_us, to_us } = drawing::draw(subject, hour_us, &known.blind[position], chance)?;
+    Some(Asked::Rows { from_us, to_us })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! * [`kept`]: what is kept of the events as they arrive: sums and identities by minute
 //! * [`blind`]: the minutes that are not judged, since something is known to be missing or may be late in them
+//! * `drawing`: the intervals that are compared
 //! * [`evidence`]: reads answers, and refuses those that prove nothing
 //! * [`hours`]: what is asked of an hour, and what follows from the answers
 //! * [`screen`]: the cheap comparison of sums, and whether it may be trusted
@@ -10,6 +11,7 @@
 //! identity, in an interval in which nothing else explains it.
 
 pub mod blind;
+mod drawing;
 pub mod evidence;
 pub mod hours;
 pub mod kept;
