@@ -15,22 +15,21 @@ use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::audit::tap::AuditTap;
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::cluster_watch;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
-use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::ledger::{self, Ledger};
 use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
-use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::thread_deaths::ThreadDeaths;
@@ -54,7 +53,7 @@ use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::{self, Resources};
+use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -207,19 +206,6 @@ async fn check_redis(
     Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
-/// Returns the locations of the ledger's state.
-#[must_use]
-pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
-    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
-}
-
-/// Reads the injected faults; only test builds have any.
-fn fault_plan() -> Result<FaultPlan, InvalidFault> {
-    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
-    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -228,10 +214,8 @@ impl Service {
             Err(exit) => return exit,
         };
         let log = self.log.new(o!("component" => "master_watch"));
-        // they end with the process
-        let (address, observations) = (self.address.clone(), Arc::clone(&self.observations));
-        drop(actix_rt::spawn(master_watch::watch(address.clone(), Arc::clone(&observations), log.clone())));
-        drop(actix_rt::spawn(cluster_watch::watch(address, observations, log)));
+        // it ends with the process
+        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,

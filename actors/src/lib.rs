@@ -10,7 +10,7 @@
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
 pub mod archive;
-pub mod cluster_watch;
+mod cluster_watch;
 pub mod connection;
 pub mod master_watch;
 pub mod messages;
