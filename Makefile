@@ -11,8 +11,9 @@ BENCH_ARGS ?=
 # Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
-# Duration of `make soak`.
+# Duration of `make soak`, and samples of an earlier run to judge.
 HOURS ?=
+SAMPLES ?=
 # The Redis of `make chaos`: single, sentinel, or cluster.
 REDIS ?=
 CHAOS_OF_single := chaos::long_run
@@ -74,9 +75,9 @@ flavours: ## hold every server that speaks Redis' protocol and can be installed 
 	@config/install-tools.sh cc redis-server
 	@exec config/flavours.sh $(ONLY)
 
-soak: ## run the demo's parts for HOURS=0.17 with restarts of Redis and the service; fails on what grows
+soak: ## run the demo's parts for HOURS=0.17 with restarts of Redis and the service; fails on what grows; SAMPLES=file judges it again
 	@config/install-tools.sh cc redis-server
-	SOAK_HOURS=$(HOURS) cargo test --features fault-injection --test it -- \
+	SOAK_HOURS=$(HOURS) SOAK_SAMPLES=$(abspath $(SAMPLES)) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture soak::long_run
 
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them

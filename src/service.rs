@@ -17,18 +17,18 @@ use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
-use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::ledger::{self, Ledger};
 use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
-use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
 use uw_websocket_actors::thread_deaths::ThreadDeaths;
@@ -51,7 +51,7 @@ use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::{self, Resources};
+use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -202,19 +202,6 @@ async fn check_redis(
         }
     };
     Ok(memory::announce(&settings.actors, reachable, log).await)
-}
-
-/// Returns the locations of the ledger's state.
-#[must_use]
-pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
-    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
-}
-
-/// Reads the injected faults; only test builds have any.
-fn fault_plan() -> Result<FaultPlan, InvalidFault> {
-    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
-    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
 impl Service {

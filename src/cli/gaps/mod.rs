@@ -30,7 +30,7 @@ use super::complain;
 use super::moments::Moment;
 use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
-use crate::service::ledger_places;
+use crate::resources::ledger_places;
 use crate::settings::Settings;
 use crate::streams::name::GAPS;
 use crate::streams::too_large;

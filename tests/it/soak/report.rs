@@ -19,24 +19,35 @@ struct Row {
     points: Vec<Point>,
     life: Option<Trend>,
     run: Option<Trend>,
+    /// Whether no process was old enough to be judged by itself.
+    is_young: bool,
 }
+
+/// A process that is to be judged by itself lives for so many times [`Kind::grown_up`].
+const LEAST_OF_GROWN_UP: f64 = 1.5;
 
 impl Report {
     /// Judges the samples of processes that were ready for longer than `warm_up`.
     pub(crate) fn new(samples: &[Sample], warm_up: Duration) -> Report {
-        let warm: Vec<&Sample> = samples.iter().filter(|sample| sample.age >= warm_up).collect();
+        let oldest = samples.iter().map(|sample| sample.age).max().unwrap_or_default();
         let row = |kind: &'static Kind| {
-            let point = |sample: &&Sample| Point {
-                at: sample.at.as_secs_f64() / 3600.0,
-                life: sample.life,
-                value: (kind.value)(sample),
+            let points_from = |age: Duration| -> Vec<Point> {
+                let warm = samples.iter().filter(|sample| sample.age >= age);
+                let point = |sample: &Sample| Point {
+                    at: sample.at.as_secs_f64() / 3600.0,
+                    life: sample.life,
+                    value: (kind.value)(sample),
+                };
+                warm.map(point).collect()
             };
-            let points: Vec<Point> = warm.iter().map(point).collect();
-            let of = |scope| Trend::of(&points, scope, kind.allowed);
-            Row { kind, life: of(Scope::Life), run: of(Scope::Run), points }
+            let points = points_from(warm_up);
+            let life = Trend::of(&points_from(warm_up.max(kind.grown_up)), Scope::Life, kind.allowed);
+            let is_young = oldest < kind.grown_up.mul_f64(LEAST_OF_GROWN_UP);
+            Row { kind, life, run: Trend::of(&points, Scope::Run, kind.allowed), points, is_young }
         };
+        let warm = samples.iter().filter(|sample| sample.age >= warm_up).count();
         let lives = samples.last().map_or(0, |last| last.life + 1);
-        Report { lives, samples: warm.len(), rows: KINDS.iter().map(row).collect() }
+        Report { lives, samples: warm, rows: KINDS.iter().map(row).collect() }
     }
 
     /// What grows, and what has too few samples to be judged.
@@ -50,6 +61,7 @@ impl Row {
         let of = |scope: &Scope| {
             let trend = if *scope == Scope::Life { self.life } else { self.run };
             match trend {
+                _ if *scope == Scope::Life && self.is_young => None,
                 None => Some(format!("{}: too few samples of the {scope:?}", self.kind.name)),
                 Some(trend) => trend.is_growth().then(|| {
                     let (growth, allowed) = (trend.growth / self.kind.unit, trend.allowed / self.kind.unit);
@@ -64,12 +76,13 @@ impl Row {
     }
 
     fn verdict(&self) -> &'static str {
-        let grows = |trend: Option<Trend>| trend.is_some_and(|trend| trend.is_growth());
+        let is_growth = |trend: Option<Trend>| trend.is_some_and(|trend| trend.is_growth());
         match self.kind.judged {
             [] => "shown only",
-            _ if grows(self.life) || grows(self.run) => "GROWS",
-            _ if self.trends().is_empty() => "steady",
-            _ => "too few samples",
+            _ if is_growth(self.life) && !self.is_young || is_growth(self.run) => "GROWS",
+            _ if !self.trends().is_empty() => "too few samples",
+            _ if self.is_young => "steady; the processes are too young to be judged alone",
+            _ => "steady",
         }
     }
 }

@@ -85,6 +85,38 @@ impl Sample {
     }
 }
 
+/// Reads a file of lines below [`HEADING`].
+#[track_caller]
+pub(crate) fn read(file: &Path) -> Vec<Sample> {
+    let text = fs::read_to_string(file).unwrap();
+    let (heading, lines) = text.split_once('\n').unwrap();
+    assert_eq!(heading, HEADING);
+    lines.lines().map(|line| parse(line).unwrap_or_else(|| panic!("`{line}` is no sample"))).collect()
+}
+
+fn parse(line: &str) -> Option<Sample> {
+    let mut values = line.split(',');
+    let at = values.next()?.parse().ok()?;
+    let life = values.next()?.parse().ok()?;
+    let age = values.next()?.parse().ok()?;
+    let mut count = || values.next()?.parse::<u64>().ok();
+    Some(Sample {
+        at: Duration::from_secs_f64(at),
+        life,
+        age: Duration::from_secs_f64(age),
+        resident: count()?,
+        descriptors: count()?,
+        threads: count()?,
+        spool_bytes: count()?,
+        archive_bytes: count()?,
+        archive_waiting: count()?,
+        archive_events: count()?,
+        archive_file_bytes: count()?,
+        keys: count()?,
+        stored: count()?,
+    })
+}
+
 /// The bytes of all files below; what vanishes meanwhile does not count.
 pub(crate) fn size(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
