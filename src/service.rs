@@ -45,6 +45,7 @@ use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
+use crate::instance::instance;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
@@ -212,12 +213,6 @@ fn fault_plan() -> Result<FaultPlan, InvalidFault> {
     asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
-/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
-fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -329,9 +324,7 @@ impl Service {
     fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
         let mut specs: Vec<ChildSpec> = self.shards.iter().map(|shard| self.writer(tools, shard)).collect();
         specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position)));
-        if tools.settings.rest.backfill {
-            specs.push(self.filler(tools));
-        }
+        specs.extend(tools.settings.rest.backfill.then(|| self.filler(tools)));
         let observations = Arc::clone(&self.observations);
         let (restarts, data) = (tools.settings.restarts, tools.data.clone());
         Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()
