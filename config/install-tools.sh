@@ -14,6 +14,7 @@ packages_of() {
     perf) echo linux-perf ;;
     pngquant) echo pngquant ;;
     redis-server) echo redis-server redis-tools ;;
+    valkey-server | keydb-server) echo "$1" ;;
     python3-redis) echo python3 python3-redis ;;
     *) echo "install-tools: no package is known for \`$1\`" >&2; return 1 ;;
   esac

@@ -17,20 +17,21 @@ use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
-use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::ledger::{self, Ledger};
 use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
-use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
@@ -50,7 +51,7 @@ use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::Resources;
+use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -59,8 +60,6 @@ use crate::version::VERSION;
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
-/// File of the highest epoch of Sentinels, in the folder of the disk queue.
-const SENTINEL_EPOCH: &str = "sentinel";
 
 /// Runs until a signal arrives or the service gives up. `lost_records` counts lost log records.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -96,6 +95,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    deaths: ThreadDeaths,
     handover: Handover,
     log: Logger,
 }
@@ -107,13 +107,14 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         Exit::BadSettings
     };
     let Resources { plans, address, pool } = Resources::of(actors).map_err(|error| refuse(&error))?;
-    let faults = fault_plan().map_err(|error| refuse(&error))?;
+    let (faults, deaths) = (fault_plan().map_err(|error| refuse(&error))?, ThreadDeaths::default());
 
     let mut channels = channels_of(&actors.plan);
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
     info!(log, "service starting"; "version" => VERSION.as_str(), "connections" => plans.len(),
         "joins" => plans.iter().map(|plan| plan.topics.len()).sum::<usize>(), "channels" => names.join(","),
         "shards" => actors.writers.shards, "redis" => %address);
+    resources::log_widened(&actors.plan, &plans, log);
     let unusable = |error: OpenError| {
         crit!(log, "disk queue unusable"; "advice" => advice(&error), ErrorChain::new(&error));
         Exit::SpoolUnusable
@@ -144,14 +145,16 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         is_archived: actors.archive.is_some(),
         connections: plans.len(),
         observations: &observations,
+        deaths: &deaths,
+        faults: &faults,
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
-        && let Err(error) = address.remember(actors.spool.dir.join(SENTINEL_EPOCH))
+        && let Err(error) = address.remember(&actors.spool.dir)
     {
-        warn!(log, "epoch of sentinels not read"; "error" => %error);
+        warn!(log, "highest epoch not read"; "error" => %error);
     }
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
@@ -171,6 +174,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         handshakes,
         observations,
         faults,
+        deaths,
         log,
     })
 }
@@ -200,19 +204,6 @@ async fn check_redis(
     Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
-/// Returns the locations of the ledger's state.
-#[must_use]
-pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
-    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
-}
-
-/// Reads the injected faults; only test builds have any.
-fn fault_plan() -> Result<FaultPlan, InvalidFault> {
-    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
-    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -238,6 +229,7 @@ impl Service {
         let turns = LeadershipLoop {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
+            deaths: self.deaths.clone(),
             timeout: settings.shutdown_timeout,
             offers: {
                 let handover = self.handover.clone();
@@ -324,7 +316,9 @@ impl Service {
     fn supervisor(&self, tools: &Tools, escalations: mpsc::Sender<Escalation>) -> Addr<Supervisor> {
         let mut specs: Vec<ChildSpec> = self.shards.iter().map(|shard| self.writer(tools, shard)).collect();
         specs.extend((0..self.plans.len()).map(|position| self.connection(tools, position)));
-        specs.extend(tools.settings.rest.backfill.then(|| self.filler(tools)));
+        if tools.settings.rest.backfill {
+            specs.push(self.filler(tools));
+        }
         let observations = Arc::clone(&self.observations);
         let (restarts, data) = (tools.settings.restarts, tools.data.clone());
         Supervisor::new(specs, restarts, data, observations, &self.log, escalations).start()

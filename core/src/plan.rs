@@ -1,13 +1,18 @@
 //! Assigns topics to sockets: a pure function of the settings.
 //!
 //! Each family has its own connection as long as there are enough sockets; a family with more joins than a socket
-//! takes is split over several. With too few sockets, the smallest ones are merged.
+//! takes is split over several. With too few sockets, the smallest ones are merged. Joins that exceed all sockets are
+//! refused, or on request replaced by joins for all symbols.
+
+mod exceed;
 
 use thiserror::Error;
 
 use crate::channel::JoinForms;
 use crate::event::{Channel, Family, Scope, Symbol, Topic};
-use crate::settings::{ChannelChoice, PlanSettings, Targets};
+use crate::settings::{ChannelChoice, PlanSettings, Targets, WhenJoinsExceed};
+
+pub use self::exceed::Widened;
 
 /// The joins of one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +30,9 @@ pub enum PlanError {
     /// The joins exceed the capacity of all sockets.
     #[error(
         "{joins} joins ({arithmetic}) do not fit on {connections} connections of {per_connection} joins: \
-         raise WEBSOCKET_MAX_CONNECTIONS (at most 10), name fewer TARGET_SYMBOLS or CHANNELS, or set TARGET_SYMBOLS=* \
-         to join each channel once for the whole market"
+         raise WEBSOCKET_MAX_CONNECTIONS (at most 10), name fewer TARGET_SYMBOLS or CHANNELS, {}or set TARGET_SYMBOLS=* \
+         to join each channel once for the whole market",
+        if *.is_widened { "" } else { "set WHEN_JOINS_EXCEED=global to join channels for all symbols and filter, " }
     )]
     TooManyJoins {
         /// Joins needed.
@@ -37,6 +43,8 @@ pub enum PlanError {
         connections: usize,
         /// Maximum number of joins per socket.
         per_connection: usize,
+        /// Whether the channels that can be joined for all symbols are counted so.
+        is_widened: bool,
     },
     /// A channel is joined for all symbols and again for one whose events are stored.
     #[error(
@@ -83,20 +91,21 @@ pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
             check_forms(channel, &settings.targets)?;
         }
     }
-    let topics = topics(settings);
-    let capacity = settings.max_connections.saturating_mul(settings.max_joins_per_connection);
+    let mut topics = topics(settings);
     if topics.is_empty() {
         return Err(PlanError::Nothing);
     }
     if let Some(topic) = joined_twice(&topics, &settings.targets) {
         return Err(PlanError::JoinedTwice { topic: topic.clone(), channel: topic.channel.clone() });
     }
-    if topics.len() > capacity {
+    let is_widened = !widen(&mut topics, settings).is_empty();
+    if topics.len() > capacity(settings) {
         return Err(PlanError::TooManyJoins {
             joins: topics.len(),
             arithmetic: arithmetic(&topics),
             connections: settings.max_connections,
             per_connection: settings.max_joins_per_connection,
+            is_widened,
         });
     }
     let mut sockets = by_family(&topics, settings.max_joins_per_connection);
@@ -106,6 +115,25 @@ pub fn plan(settings: &PlanSettings) -> Result<Vec<ConnectionPlan>, PlanError> {
         sockets = all.chunks(settings.max_joins_per_connection).map(<[Topic]>::to_vec).collect();
     }
     Ok(named(sockets))
+}
+
+/// Returns the channels that are joined for all symbols because their joins do not fit; with the whole market as target
+/// there are none.
+#[must_use]
+pub fn widened(settings: &PlanSettings) -> Vec<Widened> {
+    widen(&mut topics(settings), settings)
+}
+
+fn widen(topics: &mut Vec<Topic>, settings: &PlanSettings) -> Vec<Widened> {
+    match settings.when_joins_exceed {
+        WhenJoinsExceed::Refuse => Vec::new(),
+        WhenJoinsExceed::Global => exceed::widen(topics, capacity(settings)),
+    }
+}
+
+/// Returns the number of joins that all sockets take.
+fn capacity(settings: &PlanSettings) -> usize {
+    settings.max_connections.saturating_mul(settings.max_joins_per_connection)
 }
 
 /// Returns the distinct topics of the settings.

@@ -5,11 +5,13 @@
 //!   home shard, so an event crosses one boundary and is stored by one transaction.
 //! * A per-ticker channel joined in its global form has the destination of the event's symbol only. Events whose symbol
 //!   is not valid in a key go to the channel's full stream, so that none is lost.
+//! * A per-ticker channel that is joined in its global form because its joins did not fit has the targets' destinations
+//!   only: all other events are filtered, as if they had not been joined.
 
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::channel::SymbolSource;
 use crate::event::{Channel, ChannelIndex, Destination, Route, Scope, Symbol, Topic};
@@ -63,7 +65,10 @@ pub enum Routing {
 #[derive(Debug)]
 pub struct Router {
     channels: Vec<Channel>,
-    targets: Targets,
+    /// `None` is the whole market.
+    targets: Option<HashSet<Box<str>, RandomState>>,
+    /// Symbols beside the targets that a channel is joined for.
+    others: Vec<(ChannelIndex, Symbol)>,
     keys: KeySettings,
     shards: usize,
     topics: HashMap<Box<str>, Known, RandomState>,
@@ -80,6 +85,8 @@ enum Known {
     Fixed(Arc<Route>),
     /// The payload determines the route.
     Global(ChannelIndex),
+    /// The same, of a channel that is wanted for some symbols only.
+    Narrowed(ChannelIndex),
 }
 
 impl Router {
@@ -88,7 +95,8 @@ impl Router {
     pub fn new(plan: &PlanSettings, keys: &KeySettings, shards: usize, topics: &[Topic]) -> Router {
         let mut router = Router {
             channels: channels_of(plan),
-            targets: plan.targets.clone(),
+            targets: targets_of(plan),
+            others: Vec::new(),
             keys: keys.clone(),
             shards,
             topics: HashMap::default(),
@@ -96,10 +104,20 @@ impl Router {
             max_routes: share(MAX_ROUTES, plan.max_connections),
             forgotten: 0,
         };
+        for choice in &plan.channels {
+            if let ChannelChoice::Topic(Topic { channel, symbol: Some(symbol) }) = choice
+                && let Some(index) = router.index_of(channel.name())
+            {
+                router.others.push((index, symbol.clone()));
+            }
+        }
         for topic in topics {
             let Some(index) = router.index_of(topic.channel.name()) else { continue };
             let known = match &topic.symbol {
                 Some(symbol) => Known::Fixed(router.route(index, Some(symbol.as_str()), &[])),
+                None if router.targets.is_some() && topic.channel.scope() == Scope::PerTicker => {
+                    Known::Narrowed(index)
+                }
                 None => Known::Global(index),
             };
             router.topics.insert(topic.to_string().into(), known);
@@ -112,6 +130,7 @@ impl Router {
         match self.topics.get(topic) {
             Some(Known::Fixed(route)) => Routing::To { route: Arc::clone(route), left_out: 0 },
             Some(Known::Global(index)) => self.fan_out(*index, facts, payload_bytes),
+            Some(Known::Narrowed(index)) => self.narrow(*index, facts),
             None => {
                 let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
@@ -152,19 +171,42 @@ impl Router {
             _ => self.route(index, None, &symbols),
         };
         if let Some(memory) = memory {
-            if self.by_symbol.len() >= self.max_routes {
-                self.forgotten += self.by_symbol.len() as u64;
-                self.by_symbol.clear();
-            }
-            self.by_symbol.insert(memory, Arc::clone(&route));
+            self.remember(memory, &route);
         }
         Routing::To { route, left_out }
     }
 
+    /// Routes an event to the symbol that its own join would have had. The vendor joins the roots of an index apart and
+    /// names the index in both (`SPX` in a trade of `SPXW`), so the root of the contract counts first.
+    fn narrow(&mut self, index: ChannelIndex, facts: &RoutingFields<'_>) -> Routing {
+        let root = facts.option_symbol.as_deref().and_then(OccSymbol::root_of);
+        let symbols = [root, symbol_of(self.channel(index), facts)].into_iter().flatten();
+        let is_other = |symbol: &str| {
+            self.others.iter().any(|(channel, other)| *channel == index && other.as_str() == symbol)
+        };
+        let is_wanted = |symbol: &&str| self.is_target(symbol) || is_other(symbol);
+        let Some(symbol) = symbols.into_iter().find(is_wanted) else { return Routing::NoTarget(index) };
+        let memory = (index, Box::from(symbol));
+        if let Some(route) = self.by_symbol.get(&memory) {
+            return Routing::To { route: Arc::clone(route), left_out: 0 };
+        }
+        let route = self.route(index, Some(symbol), &[]);
+        self.remember(memory, &route);
+        Routing::To { route, left_out: 0 }
+    }
+
+    fn remember(&mut self, memory: (ChannelIndex, Box<str>), route: &Arc<Route>) {
+        if self.by_symbol.len() >= self.max_routes {
+            self.forgotten += self.by_symbol.len() as u64;
+            self.by_symbol.clear();
+        }
+        self.by_symbol.insert(memory, Arc::clone(route));
+    }
+
     fn is_target(&self, symbol: &str) -> bool {
         match &self.targets {
-            Targets::WholeMarket => Symbol::is_valid(symbol),
-            Targets::Symbols(symbols) => symbols.iter().any(|target| target.as_str() == symbol),
+            None => Symbol::is_valid(symbol),
+            Some(targets) => targets.contains(symbol),
         }
     }
 
@@ -185,6 +227,13 @@ impl Router {
     /// Looks up an index returned by [`Router::index_of`].
     fn channel(&self, index: ChannelIndex) -> &Channel {
         &self.channels[usize::from(index.0)]
+    }
+}
+
+fn targets_of(plan: &PlanSettings) -> Option<HashSet<Box<str>, RandomState>> {
+    match &plan.targets {
+        Targets::WholeMarket => None,
+        Targets::Symbols(symbols) => Some(symbols.iter().map(|symbol| symbol.as_str().into()).collect()),
     }
 }
 
@@ -234,163 +283,4 @@ pub fn destination(keys: &KeySettings, channel: &Channel, symbol: Option<&str>) 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn router(channels: &[&str], targets: &str, topics: &[&str]) -> Router {
-        let plan = PlanSettings {
-            channels: channels.iter().map(|c| ChannelChoice::Channel(Channel::parse(c).unwrap())).collect(),
-            targets: match targets {
-                "*" => Targets::WholeMarket,
-                list => Targets::Symbols(list.split(',').map(|s| Symbol::parse(s).unwrap()).collect()),
-            },
-            max_connections: 5,
-            max_joins_per_connection: 50,
-        };
-        let keys = KeySettings {
-            prefix: "uw".into(),
-            snapshots: true,
-            snapshot_interval: Duration::ZERO,
-            targets: plan.targets.clone(),
-            streams: true,
-            maxlen: None,
-            maxlen_by_channel: Vec::new(),
-        };
-        let topics: Vec<Topic> = topics
-            .iter()
-            .map(|topic| {
-                let (channel, symbol) = topic.split_once(':').map_or((*topic, None), |(c, s)| (c, Some(s)));
-                let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-                Topic { channel: Channel::parse(channel).unwrap(), symbol }
-            })
-            .collect();
-        Router::new(&plan, &keys, 2, &topics)
-    }
-
-    fn streams(router: &mut Router, topic: &str, payload: &str) -> Vec<String> {
-        match router.route_of(topic, &RoutingFields::read(payload).unwrap(), payload.len()) {
-            Routing::To { route, .. } => {
-                route.destinations.iter().map(|destination| destination.stream.to_string()).collect()
-            }
-            Routing::NoTarget(_) => vec!["no target".into()],
-            Routing::UnknownChannel => vec!["unknown".into()],
-        }
-    }
-
-    #[test]
-    fn the_topics_symbol_wins_over_the_payloads() {
-        let mut router = router(&["option_trades"], "SPXW", &["option_trades:SPXW"]);
-        let payload = r#"{"underlying_symbol":"SPX"}"#;
-        assert_eq!(streams(&mut router, "option_trades:SPXW", payload), ["uw:ws:option_trades:SPXW"]);
-    }
-
-    #[test]
-    fn a_global_channel_goes_to_its_full_stream_and_to_the_targets_it_names() {
-        let mut router = router(&["flow-alerts", "news"], "SPY,QQQ", &["flow-alerts", "news"]);
-        assert_eq!(
-            streams(&mut router, "flow-alerts", r#"{"ticker":"SPY"}"#),
-            ["uw:ws:flow-alerts", "uw:ws:flow-alerts:SPY"]
-        );
-        assert_eq!(streams(&mut router, "flow-alerts", r#"{"ticker":"DIA"}"#), ["uw:ws:flow-alerts"]);
-        assert_eq!(
-            streams(&mut router, "news", r#"{"tickers":["SPY","AAPL","QQQ","SPY"]}"#),
-            ["uw:ws:news", "uw:ws:news:QQQ", "uw:ws:news:SPY"]
-        );
-    }
-
-    /// The number of streams and of symbols left out, of news about this many targets.
-    fn spread(symbols: usize, payload_bytes: usize) -> (usize, usize) {
-        let tickers: Vec<String> = (0..symbols).map(|n| format!("T{n}")).collect();
-        let mut router = router(&["news"], &tickers.join(","), &["news"]);
-        let payload = format!(r#"{{"tickers":{tickers:?}}}"#);
-        let facts = RoutingFields::read(&payload).unwrap();
-        match router.route_of("news", &facts, payload_bytes) {
-            Routing::To { route, left_out } => (route.destinations.len(), left_out),
-            other => unreachable!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn an_event_goes_to_every_target_that_a_record_can_name_and_the_rest_is_counted() {
-        assert_eq!(spread(100, 2_000), (101, 0));
-        assert_eq!(spread(254, 4_096), (255, 0));
-        assert_eq!(spread(300, 4_096), (255, 46));
-        // copies of a giant
-        assert_eq!(spread(10, MAX_FAN_OUT_BYTES / 4), (5, 6));
-        assert_eq!(spread(10, 4 * MAX_FAN_OUT_BYTES), (2, 9));
-    }
-
-    #[test]
-    fn events_without_a_ticker_go_by_the_root_of_their_contract() {
-        let mut router = router(
-            &["contract_screener", "custom_alerts"],
-            "TSLA,SPXW,SPY",
-            &["contract_screener", "custom_alerts"],
-        );
-        for (topic, payload, symbol) in [
-            ("contract_screener", r#"{"option_symbol":"TSLA250516C00355000"}"#, Some("TSLA")),
-            ("contract_screener", r#"{"option_symbol":"SPXW  250516C05950000"}"#, Some("SPXW")),
-            ("contract_screener", r#"{"option_symbol":"AAPL250516C00355000"}"#, None),
-            ("contract_screener", r#"{"option_symbol":"TSLA"}"#, None),
-            (
-                "custom_alerts",
-                r#"{"symbol":"TSLA250516C00355000","symbol_type":"option_chain"}"#,
-                Some("TSLA"),
-            ),
-            ("custom_alerts", r#"{"symbol":"SPY","symbol_type":"stock"}"#, Some("SPY")),
-            ("custom_alerts", r#"{"symbol":null}"#, None),
-        ] {
-            let full = format!("uw:ws:{topic}");
-            let expected = [Some(full.clone()), symbol.map(|symbol| format!("{full}:{symbol}"))];
-            let expected: Vec<String> = expected.into_iter().flatten().collect();
-            assert_eq!(streams(&mut router, topic, payload), expected, "{payload}");
-        }
-    }
-
-    #[test]
-    fn every_event_of_a_global_channel_has_one_shard() {
-        let mut router = router(&["flow-alerts"], "*", &["flow-alerts"]);
-        let mut shards: Vec<usize> = (0..100)
-            .map(|n| {
-                let payload = format!(r#"{{"ticker":"T{n}"}}"#);
-                match router.route_of("flow-alerts", &RoutingFields::read(&payload).unwrap(), payload.len()) {
-                    Routing::To { route, .. } => route.shard,
-                    other => unreachable!("{other:?}"),
-                }
-            })
-            .collect();
-        shards.dedup();
-        assert_eq!(shards.len(), 1);
-    }
-
-    #[test]
-    fn the_whole_market_has_streams_by_symbol_and_a_refuge_for_bad_symbols() {
-        let mut router = router(&["gex_strike"], "*", &["gex_strike"]);
-        assert_eq!(streams(&mut router, "gex_strike", r#"{"ticker":"BRK.B"}"#), ["uw:ws:gex_strike:BRK.B"]);
-        for bad in [r#"{"ticker":"a b"}"#, r#"{"ticker":"*"}"#, r#"{"x":1}"#, r#"{"ticker":"\n"}"#] {
-            assert_eq!(streams(&mut router, "gex_strike", bad), ["uw:ws:gex_strike"], "{bad}");
-        }
-        let tickers = r#"{"ticker":"SPY","tickers":["AAPL","SPY"]}"#;
-        assert_eq!(streams(&mut router, "gex_strike", tickers), ["uw:ws:gex_strike:SPY"]);
-    }
-
-    #[test]
-    fn tells_a_topic_without_target_from_an_unknown_channel() {
-        let mut router = router(&["price"], "SPY", &["price:SPY"]);
-        assert_eq!(streams(&mut router, "price:AAPL", "{}"), ["no target"]);
-        assert_eq!(streams(&mut router, "lit_trades", "{}"), ["unknown"]);
-    }
-
-    #[test]
-    fn remembers_a_bounded_number_of_symbols() {
-        let mut router = router(&["price"], "*", &["price"]);
-        for n in 0..router.max_routes + 10 {
-            let payload = format!(r#"{{"ticker":"T{n}"}}"#);
-            assert_eq!(streams(&mut router, "price", &payload), [format!("uw:ws:price:T{n}")]);
-        }
-        assert!(router.by_symbol.len() <= router.max_routes);
-        assert_eq!(router.take_forgotten(), router.max_routes as u64);
-    }
-}
+mod tests;

@@ -54,6 +54,16 @@ pub enum ChannelChoice {
     Topic(Topic),
 }
 
+crate::labelled! {
+    /// `WHEN_JOINS_EXCEED`: what happens when the joins do not fit on the sockets.
+    WhenJoinsExceed {
+        /// The settings are refused.
+        Refuse = "refuse",
+        /// Whole channels are joined for all symbols, and the events of others are filtered.
+        Global = "global",
+    }
+}
+
 /// The joins and the number of sockets.
 #[derive(Clone, Debug)]
 pub struct PlanSettings {
@@ -65,6 +75,8 @@ pub struct PlanSettings {
     pub max_connections: usize,
     /// `WEBSOCKET_MAX_CHANNELS_PER_CONNECTION`, at least 1.
     pub max_joins_per_connection: usize,
+    /// `WHEN_JOINS_EXCEED`.
+    pub when_joins_exceed: WhenJoinsExceed,
 }
 
 /// Keys written to Redis, and their bounds.

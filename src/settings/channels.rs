@@ -4,7 +4,9 @@
 use uw_websocket_core::channel::JoinForms;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::plan::listed;
-use uw_websocket_core::settings::{ChannelChoice, Targets};
+use uw_websocket_core::settings::{ChannelChoice, Targets, WhenJoinsExceed};
+
+use super::words::one_of;
 
 /// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
@@ -38,6 +40,11 @@ pub(super) fn targets(text: &str) -> Result<Targets, String> {
         return Err("must name at least one symbol, or be `*`".to_owned());
     }
     Ok(Targets::Symbols(symbols))
+}
+
+/// Reads `WHEN_JOINS_EXCEED`.
+pub(super) fn when_joins_exceed(text: &str) -> Result<WhenJoinsExceed, String> {
+    one_of(text, WhenJoinsExceed::ALL, WhenJoinsExceed::label)
 }
 
 /// Reads `REDIS_STREAM_MAXLEN_BY_CHANNEL`: pairs of channel and cap.

@@ -10,7 +10,7 @@ use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::SpoolMode;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
-use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
 
 use super::checks::Checks;
 use super::{channels, spool, units, urls};
@@ -88,16 +88,18 @@ pub(super) fn joins_that_fit(
     targets: Option<&Targets>,
     max_connections: Option<&usize>,
     max_joins_per_connection: Option<&usize>,
+    when_joins_exceed: Option<&WhenJoinsExceed>,
     checks: &mut Checks,
 ) {
     let (Some(channels), Some(targets)) = (channels, targets) else { return };
-    let (Some(&max_connections), Some(&max_joins_per_connection)) =
-        (max_connections, max_joins_per_connection)
+    let (Some(&max_connections), Some(&max_joins_per_connection), Some(&when_joins_exceed)) =
+        (max_connections, max_joins_per_connection, when_joins_exceed)
     else {
         return;
     };
     let (channels, targets) = (channels.clone(), targets.clone());
-    let plan = PlanSettings { channels, targets, max_connections, max_joins_per_connection };
+    let plan =
+        PlanSettings { channels, targets, max_connections, max_joins_per_connection, when_joins_exceed };
     if let Err(error) = plan::plan(&plan) {
         let name = match error {
             PlanError::JoinedTwice { .. } | PlanError::NoPlainForm { .. } => "CHANNELS",

@@ -42,6 +42,7 @@ impl VariableValues {
             targets: self.target_symbols.clone()?,
             max_connections: self.websocket_max_connections?,
             max_joins_per_connection: self.websocket_max_channels_per_connection?,
+            when_joins_exceed: self.when_joins_exceed?,
         })
     }
 

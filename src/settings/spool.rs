@@ -7,6 +7,7 @@ use std::time::Duration;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 
 use super::units;
+use super::words::one_of;
 
 /// Minimum share of a shard in the disk queue: it must exceed what the shard's inbox holds in memory.
 pub(super) const SHARE_MIN: u64 = 16 * 1024 * 1024;
@@ -57,15 +58,6 @@ pub(super) fn fsync(text: &str) -> Result<Fsync, String> {
             .map(Fsync::Every)
             .map_err(|reason| format!("{reason}; or always, or never")),
     }
-}
-
-/// Returns the value with this label, in any case.
-fn one_of<T: Copy>(text: &str, all: &[T], label: impl Fn(T) -> &'static str) -> Result<T, String> {
-    let found = all.iter().find(|value| label(**value).eq_ignore_ascii_case(text));
-    found.copied().ok_or_else(|| {
-        let labels: Vec<_> = all.iter().map(|value| label(*value)).collect();
-        format!("must be one of {}", labels.join(", "))
-    })
 }
 
 #[cfg(test)]

@@ -194,6 +194,7 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
         ("WEBSOCKET_PING_SECONDS", "-20"),
         ("WEBSOCKET_MAX_CONNECTIONS", "11"),
         ("WEBSOCKET_MAX_CHANNELS_PER_CONNECTION", "0"),
+        ("WHEN_JOINS_EXCEED", "drop"),
         ("WRITER_SHARDS", "0"),
         ("WRITER_MAILBOX_CAPACITY", "0"),
         ("WRITER_BATCH_MAX_EVENTS", "0"),
@@ -314,6 +315,16 @@ fn the_environment_wins_over_the_file_and_the_command_line_over_both() {
 fn names_are_taken_in_any_case_and_upper_case_wins() {
     assert_eq!(load(&[("key_prefix", "lower")]).actors.keys.prefix, "lower");
     assert_eq!(load(&[("KEY_PREFIX", "upper"), ("Key_Prefix", "mixed")]).actors.keys.prefix, "upper");
+}
+
+#[test]
+fn a_prefix_may_have_one_tag_that_keeps_its_keys_in_one_slot() {
+    for prefix in ["uw", "{uw}", "desk.{uw}-1"] {
+        assert_eq!(load(&[("KEY_PREFIX", prefix)]).actors.keys.prefix, prefix);
+    }
+    for prefix in ["{uw", "uw}", "{}", "}uw{", "{a}{b}", "{{uw}}", "{a:b}"] {
+        assert!(Settings::load(&sources(&[TOKEN, ("KEY_PREFIX", prefix)])).is_err(), "{prefix}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use url::Url;
 use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
 use uw_websocket_core::event::Channel;
-use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets};
+use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets, WhenJoinsExceed};
 
 use super::archive::ArchiveRetention;
 use super::checks::Checks;
@@ -87,10 +87,11 @@ variables! {
     /// for one more ticker
     channels: Vec<ChannelChoice> = "CHANNELS",
         Value("flow-alerts,option_trades,price,gex,gex_strike,gex_strike_expiry,news"), Plain, channels::choices,
-        needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection);
+        needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection,
+            when_joins_exceed);
 
-    /// `redis://` or `rediss://` (TLS) with user, password and database; `unix://`; or
-    /// `redis+sentinel://HOST:26379,…/NAME` (see Deployment); or set `REDIS_URL_FILE` to the path of a file that
+    /// `redis://` or `rediss://` (TLS) with user, password and database; `unix://`; `redis+sentinel://HOST:26379,…/NAME` or
+    /// `redis+cluster://HOST:6379,…` (see Deployment); or set `REDIS_URL_FILE` to the path of a file that
     /// contains it
     redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
         needs password_encrypted_beyond_this_machine();
@@ -152,6 +153,10 @@ variables! {
     /// joins per socket (the vendor's cap)
     websocket_max_channels_per_connection: usize = "WEBSOCKET_MAX_CHANNELS_PER_CONNECTION",
         Value("50"), Plain, |text| units::count(text, &JOINS);
+
+    /// what to do when the joins do not fit on the sockets: `refuse` ends the start with 78; `global` joins as few channels
+    /// as needed for all symbols, and filters the events of others than the targets
+    when_joins_exceed: WhenJoinsExceed = "WHEN_JOINS_EXCEED", Value("refuse"), Plain, channels::when_joins_exceed;
 
     /// number of writers, the actors that write to Redis
     writer_shards: usize = "WRITER_SHARDS", Value("2"), Plain, |text| units::count(text, &SHARDS);

@@ -25,6 +25,15 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
+/// Returns the value with this label, in any case.
+pub(super) fn one_of<T: Copy>(text: &str, all: &[T], label: impl Fn(T) -> &'static str) -> Result<T, String> {
+    let found = all.iter().find(|value| label(**value).eq_ignore_ascii_case(text));
+    found.copied().ok_or_else(|| {
+        let labels: Vec<_> = all.iter().map(|value| label(*value)).collect();
+        format!("must be one of {}", labels.join(", "))
+    })
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.to_ascii_lowercase().as_str() {
         "auto" => Ok(LogFormat::Auto),
@@ -47,10 +56,20 @@ pub fn log_level(text: &str) -> Result<Level, String> {
     }
 }
 
+/// Parses the first part of all keys. A part in braces keeps all keys in one slot of a Redis Cluster.
 pub(super) fn key_prefix(text: &str) -> Result<String, String> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if text.len() > MAX_NAME || !text.bytes().all(legal) {
-        return Err(format!("must be 1 to {MAX_NAME} of a-z A-Z 0-9 _ - ."));
+    let is_plain =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    let is_legal = match text.split_once('{') {
+        None => is_plain(text),
+        Some((before, rest)) => rest
+            .split_once('}')
+            .is_some_and(|(tag, after)| !tag.is_empty() && [before, tag, after].into_iter().all(is_plain)),
+    };
+    if text.len() > MAX_NAME || !is_legal {
+        return Err(format!(
+            "must be 1 to {MAX_NAME} of a-z A-Z 0-9 _ - . with at most one {{tag}} in braces"
+        ));
     }
     Ok(text.to_owned())
 }

@@ -152,6 +152,7 @@ fn is_like(glob: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use uw_websocket_core::event::Channel;
+    use uw_websocket_core::settings::WhenJoinsExceed;
 
     use super::*;
 
@@ -205,6 +206,7 @@ mod tests {
             targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),
             max_connections: 1,
             max_joins_per_connection: 50,
+            when_joins_exceed: WhenJoinsExceed::Refuse,
         };
         check(&Pattern::of_settings(&plan), "option_trades:SPXW gex:SPY news");
         plan.targets = Targets::WholeMarket;

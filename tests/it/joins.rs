@@ -1,7 +1,7 @@
 //! Joins: what is asked for, what counts as an answer, and what the service says while one is missing.
 
 use crate::support::feed::{Ack, wire};
-use crate::support::oracle::assert_streams_equal;
+use crate::support::oracle::{assert_stream_holds, assert_streams_equal, stream_keys};
 use crate::support::sample::{payload, payloads};
 use crate::support::service::TOKEN;
 use crate::support::{Feed, RedisServer, Service, Setup};
@@ -166,5 +166,46 @@ fn a_notice_of_the_server_is_logged_and_counted_without_its_secrets() {
     assert_streams_equal(&feed, &redis, &TARGETS);
     assert_eq!(feed.handshakes().len(), sessions, "a notice ends nothing");
     assert!(service.wait_until_not_ready().contains("news"));
+    service.finish();
+}
+
+#[test]
+fn joins_that_do_not_fit_are_replaced_on_request_and_events_of_other_symbols_are_filtered() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis)
+        .set("CHANNELS", "flow-alerts,option_trades,price,gex")
+        .set("WEBSOCKET_MAX_CONNECTIONS", "1")
+        .set("WEBSOCKET_MAX_CHANNELS_PER_CONNECTION", "6")
+        .set("WHEN_JOINS_EXCEED", "global");
+    let (code, output) = setup.command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(0), "{output}");
+    let told = "price is joined for all symbols, as 2 joins do not fit: about 4 events/s, of which those of other symbols \
+                are filtered";
+    assert!(output.contains(told), "{output}");
+    assert!(output.contains("6  flow-alerts  price  option_trades:SPY,QQQ  gex:SPY,QQQ"), "{output}");
+    let service = setup.start_ready();
+    let joined =
+        service.wait_for_log("what the socket carries", |r| r.msg == "channel joined for all symbols");
+    let carries = [joined.text("channel"), joined.text("connection")];
+    assert_eq!(carries, ["price", "flow+trades+prices+gex"]);
+    assert_eq!(service.count_logs("channel joined for all symbols"), 1);
+    let mut topics: Vec<String> = feed.joins().into_iter().map(|join| join.topic).collect();
+    topics.sort();
+    let expected = ["flow-alerts", "gex:QQQ", "gex:SPY", "option_trades:QQQ", "option_trades:SPY", "price"];
+    assert_eq!(topics, expected, "each channel in one form");
+    let named =
+        |symbol: &str, payload: String| payload.replacen('{', &format!(r#"{{"ticker":"{symbol}","#), 1);
+    let prices = |symbol: &str| -> Vec<String> {
+        payloads("price", symbol, 0, 20).into_iter().map(|payload| named(symbol, payload)).collect()
+    };
+    for symbol in ["AAPL", "SPY", "not a symbol"] {
+        feed.send_all("price", &prices(symbol));
+    }
+    feed.send("gex:QQQ", &payload("gex", "QQQ", 1));
+    service.wait_for_metric("uw_ws_events_filtered_total", &[("channel", "price")], 40);
+    service.wait_for_metric("uw_ws_events_stored_total", &[("channel", "gex")], 1);
+    let keys = stream_keys(&redis, "uw");
+    assert_eq!(keys, ["uw:ws:gex:QQQ", "uw:ws:price:SPY"], "no full stream, and none of another symbol");
+    assert_stream_holds(&redis, "uw:ws:price:SPY", &prices("SPY"));
     service.finish();
 }

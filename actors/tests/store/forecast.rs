@@ -6,7 +6,7 @@ use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::channel::table::detailed;
 use uw_websocket_core::event::{Channel, Symbol};
-use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
 
 use crate::redis::RedisServer;
 
@@ -64,6 +64,7 @@ fn plan(channels: &[Channel]) -> PlanSettings {
         targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),
         max_connections: 5,
         max_joins_per_connection: 50,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     }
 }
 
@@ -71,7 +72,7 @@ async fn measured(redis: &RedisServer, user: &str, channels: &[Channel]) -> Meas
     let url = Secret::new(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
     let settings = RedisSettings { url, extra_root_pem: None };
     let pool = RedisPool::new(&Address::new(&settings).unwrap(), &settings).unwrap();
-    measure(&mut *pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
+    measure(&mut pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
 }
 
 /// Adds entries as a writer does.

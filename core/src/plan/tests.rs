@@ -13,7 +13,18 @@ fn settings(
         targets: Targets::Symbols((0..symbols).map(|n| Symbol::parse(&format!("S{n}")).unwrap()).collect()),
         max_connections,
         max_joins_per_connection: per_connection,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     }
+}
+
+/// The same, and joins that do not fit are replaced.
+fn widening(channels: &[&str], symbols: usize, connections: usize, per_connection: usize) -> PlanSettings {
+    let when_joins_exceed = WhenJoinsExceed::Global;
+    PlanSettings { when_joins_exceed, ..settings(channels, symbols, connections, per_connection) }
+}
+
+fn names(widened: &[Widened]) -> Vec<(&str, usize)> {
+    widened.iter().map(|widened| (widened.channel.name(), widened.joins)).collect()
 }
 
 const ALL: [&str; 7] =
@@ -83,9 +94,57 @@ fn refuses_what_would_be_stored_twice() {
 fn refuses_with_the_arithmetic_and_the_ways_out() {
     let error =
         plan(&settings(&["flow-alerts", "option_trades", "price"], 60, 2, 50)).unwrap_err().to_string();
-    for part in ["121 joins", "flow-alerts 1 + option_trades 60 + price 60", "2 connections of 50", "*"] {
+    for part in [
+        "121 joins",
+        "flow-alerts 1 + option_trades 60 + price 60",
+        "2 connections of 50",
+        "WHEN_JOINS_EXCEED=global",
+        "*",
+    ] {
         assert!(error.contains(part), "{part} in {error}");
     }
+}
+
+#[test]
+fn joins_that_fit_are_never_replaced() {
+    let settings = widening(&ALL, 49, 5, 50);
+    assert_eq!(plan(&settings).unwrap().iter().map(|plan| plan.topics.len()).sum::<usize>(), 247);
+    assert_eq!(names(&widened(&settings)), []);
+}
+
+#[test]
+fn as_few_channels_as_needed_are_joined_for_all_symbols_and_the_busiest_one_last() {
+    let settings = widening(&ALL, 100, 5, 50);
+    let plans = plan(&settings).unwrap();
+    assert_eq!(names(&widened(&settings)), [("price", 100), ("gex", 100), ("gex_strike", 100)]);
+    assert_eq!(
+        outline(&plans),
+        [("flow+prices+gex+news", 5), ("trades", 50), ("trades-2", 50), ("gex", 50), ("gex-2", 50)]
+    );
+    let tight = widening(&ALL, 100, 1, 50);
+    assert_eq!(names(&widened(&tight)).last(), Some(&("gex_strike_expiry", 100)));
+    assert_eq!(plan(&tight).unwrap()[0].topics.len(), 7);
+}
+
+#[test]
+fn a_channel_that_is_joined_for_all_symbols_is_joined_in_no_other_form() {
+    let mut settings = widening(&["option_trades"], 60, 1, 50);
+    let topic =
+        Topic { channel: Channel::parse("option_trades").unwrap(), symbol: Symbol::parse("SPXW").ok() };
+    settings.channels.push(ChannelChoice::Topic(topic));
+    assert_eq!(names(&widened(&settings)), [("option_trades", 61)]);
+    let topics = &plan(&settings).unwrap()[0].topics;
+    assert_eq!(topics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["option_trades"]);
+}
+
+#[test]
+fn a_channel_of_one_form_keeps_its_joins_and_is_refused_when_they_do_not_fit() {
+    let settings = widening(&["net_flow", "price"], 51, 1, 50);
+    assert_eq!(names(&widened(&settings)), [("price", 51)]);
+    let error = plan(&settings).unwrap_err().to_string();
+    assert!(error.contains("52 joins (net_flow 51 + price 1)"), "{error}");
+    assert!(!error.contains("WHEN_JOINS_EXCEED"), "{error}");
+    assert_eq!(outline(&plan(&widening(&["net_flow", "price"], 49, 1, 50)).unwrap()).len(), 1);
 }
 
 #[test]

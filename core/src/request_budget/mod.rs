@@ -48,8 +48,9 @@ labelled! {
 }
 
 impl Purpose {
-    /// The part of the day's requests, in per cent, from which on there is no request.
-    const fn day_percent(self) -> u64 {
+    /// Returns the used part of the day's requests, in per cent, from which on there is no request.
+    #[must_use]
+    pub const fn day_percent(self) -> u64 {
         match self {
             Purpose::Fill => 95,
             Purpose::Audit => 80,
@@ -235,7 +236,11 @@ impl RequestBudget {
             Verdict::Limited { usage, is_concurrency: true, .. } => {
                 self.learn(usage, now);
                 let [least, most] = CONCURRENCY_PAUSE;
-                self.stop(now.at, least + (most - least).mul_f64(chance.clamp(0.0, 1.0)), Pause::Concurrency);
+                self.stop(
+                    now.at,
+                    least + most.saturating_sub(least).mul_f64(chance.clamp(0.0, 1.0)),
+                    Pause::Concurrency,
+                );
             }
             Verdict::Limited { usage, retry_after, .. } => {
                 self.learn(usage, now);

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS};
+use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS, Usual};
 use uw_websocket_core::event::{Channel, Symbol, Topic};
-use uw_websocket_core::plan::ConnectionPlan;
+use uw_websocket_core::plan::{self, ConnectionPlan};
 use uw_websocket_core::settings::{PlanSettings, Retention};
 
 use super::report::{Finding, Report};
@@ -23,6 +23,15 @@ pub(super) fn subscriptions(
     for plan in plans {
         let count = plan.topics.len();
         report.row(&format!("{:<widest$}  {count:>3}  {}", plan.name, topics(&plan.topics)));
+    }
+    for widened in plan::widened(settings) {
+        let rate = Usual::of(&widened.channel)
+            .map_or("an unknown number of".to_owned(), |usual| format!("about {:.0}", usual.market_rate()));
+        report.row(&format!(
+            "{} is joined for all symbols, as {} joins do not fit: {rate} events/s, of which those of other symbols are \
+             filtered",
+            widened.channel, widened.joins
+        ));
     }
 }
 

@@ -30,7 +30,7 @@ use super::complain;
 use super::moments::Moment;
 use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
-use crate::service::ledger_places;
+use crate::resources::ledger_places;
 use crate::settings::Settings;
 use crate::streams::name::GAPS;
 use crate::streams::too_large;
@@ -148,7 +148,7 @@ enum Stop {
 }
 
 impl Stop {
-    // not `From`: every failed question to Redis would convert without a word
+    #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` asks for")]
     fn of_store(fault: StoreFault) -> Stop {
         Stop::Redis(fault.to_string())
     }

@@ -12,7 +12,7 @@ use uw_websocket_actors::connection::transport::{Assembler, BoundedCodec, Incomi
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_core::event::{Channel, EntryId, Event, ReadAt, Symbol, Topic};
 use uw_websocket_core::routing::{Router, channels_of};
-use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Targets};
+use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Targets, WhenJoinsExceed};
 use uw_websocket_core::spool::Records;
 
 use super::{Target, magnitude, outcome, seeds};
@@ -126,6 +126,7 @@ fn decoder() -> FrameDecoder {
         targets: Targets::WholeMarket,
         max_connections: 5,
         max_joins_per_connection: 50,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     };
     let keys = KeySettings {
         prefix: "uw".into(),

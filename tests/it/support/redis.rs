@@ -1,5 +1,6 @@
 //! A real `redis-server` of one test: in a private folder, on a port of its own, ended with the value.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -195,7 +196,7 @@ impl RedisServer {
     fn spawn(&mut self, more: &[&str]) {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("redis.log")).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         let port = self.port.to_string();
         // a server that was built without TLS knows no `--tls-port`
         let ports =
@@ -208,7 +209,7 @@ impl RedisServer {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        self.child = Some(command.spawn().expect("redis-server is installed"));
+        self.child = Some(command.spawn().expect("the server is installed"));
         wait_for("redis-server answers", SOON, || match self.try_command::<String>(&["PING"]) {
             Ok(_) => Ok(()),
             // a refusal is an answer
@@ -229,6 +230,11 @@ impl Drop for RedisServer {
         }
         self.kill9();
     }
+}
+
+/// The program: `REDIS_SERVER`, another server that speaks the protocol and has the same options, or `redis-server`.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("REDIS_SERVER").filter(|path| !path.is_empty()).unwrap_or_else(|| "redis-server".into())
 }
 
 /// A port on loopback that nobody listens on.

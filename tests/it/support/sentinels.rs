@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use deadpool_redis::redis::{self, Client, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use super::redis::free_port;
+use super::redis::{free_port, program};
 use super::wait::{SOON, wait_for};
 use super::{RedisServer, stretched};
 
@@ -128,7 +128,7 @@ impl Sentinels {
 impl Sentinel {
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         command
             .arg(self.folder.path().join("sentinel.conf"))
             .arg("--sentinel")
@@ -145,7 +145,7 @@ impl Sentinel {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        self.child = Some(command.spawn().expect("redis-server is installed"));
+        self.child = Some(command.spawn().expect("the server is installed"));
         wait_for("the sentinel answers", SOON, || {
             TcpStream::connect(("127.0.0.1", self.port)).map(drop).map_err(|error| {
                 format!("{error}; {}", fs::read_to_string(self.log_path()).unwrap_or_default())

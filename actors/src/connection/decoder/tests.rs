@@ -5,7 +5,7 @@ use slog::{Drain, KV, OwnedKVList, Record, o};
 use uw_websocket_core::calendar;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::feed::map_cell::MAX_FIELD;
-use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets};
+use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Targets, WhenJoinsExceed};
 
 use super::*;
 use crate::fixtures::observations;
@@ -59,6 +59,7 @@ impl World {
             targets: Targets::Symbols(vec![spy]),
             max_connections: 1,
             max_joins_per_connection: 50,
+            when_joins_exceed: WhenJoinsExceed::Refuse,
         };
         let observations = observations(&CHANNELS, 2);
         let log = Log::default();
