@@ -11,10 +11,11 @@ BENCH_ARGS ?=
 # Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
-# The Redis of `make chaos`: single, or sentinel.
+# The Redis of `make chaos`: single, sentinel, or cluster.
 REDIS ?=
 CHAOS_OF_single := chaos::long_run
 CHAOS_OF_sentinel := failover::run::long_run
+CHAOS_OF_cluster := cluster::run::long_run
 # Duration of `make fuzz` (10), a single target of it, and a kept input to repeat.
 MINUTES ?=
 TARGET ?=
@@ -62,7 +63,7 @@ stress: ## run `make test` RUNS=10 times beside three busy loops on two processo
 	cargo test --no-run $(CHECKED)
 	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
-chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel: failovers
+chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel or cluster: failovers
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))

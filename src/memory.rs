@@ -31,8 +31,10 @@ pub(crate) async fn announce(
     }
     info!(log, "memory forecast in all"; "mib" => mebibytes(forecast.bytes), "bounded" => forecast.is_bounded,
         "assumed_symbols" => forecast.is_market, "maxmemory_mib" => measured.maxmemory.map(mebibytes));
-    if let Some(limit) = measured.maxmemory.filter(|limit| *limit < forecast.bytes || !forecast.is_bounded) {
-        warn!(log, "redis may run out of memory"; "mib" => mebibytes(forecast.bytes),
+    if let Some(limit) =
+        measured.maxmemory.filter(|limit| *limit < forecast.fullest_bytes || !forecast.is_bounded)
+    {
+        warn!(log, "redis may run out of memory"; "mib" => mebibytes(forecast.fullest_bytes),
             "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(limit),
             "advice" => ADVICE);
     }
@@ -42,8 +44,10 @@ pub(crate) async fn announce(
 /// Queries Redis for its limit and for the size of existing entries.
 pub(crate) async fn measured(settings: &ActorSettings, pool: &RedisPool) -> Result<Measured, String> {
     let mut connection = pool.get().await.map_err(|error| error.to_string())?;
-    let measured = measure(&mut *connection, &settings.keys.prefix, &settings.plan).await;
-    measured.map_err(|error| error.to_string())
+    let measured = measure(&mut connection, &settings.keys.prefix, &settings.plan).await;
+    let mut measured = measured.map_err(|error| error.to_string())?;
+    measured.map = pool.slots();
+    Ok(measured)
 }
 
 fn mebibytes(bytes: u64) -> f64 {

@@ -14,6 +14,7 @@ use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
+use uw_websocket_actors::cluster_watch;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
@@ -58,8 +59,6 @@ use crate::version::VERSION;
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
 const STAGE_CONNECTIONS: u8 = 1;
-/// File of the highest epoch of Sentinels, in the folder of the disk queue.
-const SENTINEL_EPOCH: &str = "sentinel";
 
 /// Runs until a signal arrives or the service gives up. `lost_records` counts lost log records.
 pub fn run(settings: Settings, log: Logger, lost_records: Arc<AtomicU64>) -> Exit {
@@ -149,9 +148,9 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
     let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
     if lock.is_some()
-        && let Err(error) = address.remember(actors.spool.dir.join(SENTINEL_EPOCH))
+        && let Err(error) = address.remember(&actors.spool.dir)
     {
-        warn!(log, "epoch of sentinels not read"; "error" => %error);
+        warn!(log, "highest epoch not read"; "error" => %error);
     }
     if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
@@ -227,8 +226,10 @@ impl Service {
             Err(exit) => return exit,
         };
         let log = self.log.new(o!("component" => "master_watch"));
-        // it ends with the process
-        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
+        // they end with the process
+        let (address, observations) = (self.address.clone(), Arc::clone(&self.observations));
+        drop(actix_rt::spawn(master_watch::watch(address.clone(), Arc::clone(&observations), log.clone())));
+        drop(actix_rt::spawn(cluster_watch::watch(address, observations, log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,

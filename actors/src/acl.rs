@@ -51,9 +51,15 @@ const MULTI: Right = right("multi", Area::None, "", "a batch is stored as a whol
 /// Verified outside a transaction, where it has no effect.
 const EXEC: Right = right("exec", Area::None, "", MULTI.purpose);
 
-/// Needed under Sentinel.
-const INFO: Right =
-    right("info", Area::None, "server", "to know under Sentinel whether a server is the master");
+/// Needed under Sentinel and in a cluster.
+const INFO: Right = right("info", Area::None, "server", "to know whether a server is a master");
+
+/// Needed in a cluster.
+const OF_CLUSTER: &[Right] = &[
+    right("cluster|slots", Area::None, "", "to know which node of a cluster has which slot"),
+    right("cluster|info", Area::None, "", "to know whether a node of a cluster was replaced"),
+    right("asking", Area::None, "", "to write to a slot of a cluster while it is moved"),
+];
 
 /// Every other command of the service, by purpose. A command used in both areas occurs twice.
 const RIGHTS: &[Right] = &[
@@ -146,32 +152,50 @@ pub fn rules(prefix: &str) -> String {
     let keys = [Area::Own, Area::Shared].into_iter().filter_map(|area| area.pattern(prefix));
     let keys: Vec<String> = keys.map(|pattern| format!("~{pattern}")).collect();
     let commands: BTreeSet<&str> =
-        [&MULTI, &EXEC].into_iter().chain(RIGHTS).map(|right| right.command).collect();
+        [&MULTI, &EXEC].into_iter().chain(RIGHTS).chain(OF_CLUSTER).map(|right| right.command).collect();
     let commands: Vec<String> = commands.into_iter().map(|command| format!("+{command}")).collect();
     format!("resetkeys {} -@all {}", keys.join(" "), commands.join(" "))
 }
 
-/// Returns the number of permissions.
+/// Returns the number of permissions, with those of a cluster if it is one.
 #[must_use]
-pub fn count() -> usize {
-    RIGHTS.len() + 2
+pub fn count(is_cluster: bool) -> usize {
+    RIGHTS.len() + 2 + if is_cluster { OF_CLUSTER.len() } else { 0 }
 }
 
-/// Verifies every permission without using any.
+/// Verifies every permission without using any; in a cluster on each master, since each has users of its own.
 pub async fn lacking(address: &Address, prefix: &str) -> Result<Vec<Lacking>, StoreFault> {
-    // whatever is lacking, the server is asked
-    let mut link = address.connect_to_any_role(&Heartbeat::default()).await?;
-    let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
-    let multi = ask(&mut link, &[&MULTI], prefix).await?;
-    if multi.is_empty() {
-        lacking.extend(ask(&mut link, &RIGHTS.iter().collect::<Vec<_>>(), prefix).await?);
+    let of_cluster = if address.cluster().is_some() { OF_CLUSTER } else { &[] };
+    let rights: Vec<&Right> = RIGHTS.iter().chain(of_cluster).collect();
+    let mut lacking: Vec<Lacking> = Vec::new();
+    for server in address.masters().await? {
+        for lack in lacking_at(&server, &rights, prefix).await? {
+            if !lacking.contains(&lack) {
+                lacking.push(lack);
+            }
+        }
     }
-    lacking.extend(multi);
-    if address.sentinels().is_some() {
+    if address.has_replicas() {
         for lack in lacking.iter_mut().filter(|lack| lack.right.command == INFO.command) {
             lack.right = &INFO;
         }
     }
+    Ok(lacking)
+}
+
+async fn lacking_at(
+    server: &Address,
+    rights: &[&'static Right],
+    prefix: &str,
+) -> Result<Vec<Lacking>, StoreFault> {
+    // whatever is lacking, the server is asked
+    let mut link = server.connect_to_any_role(&Heartbeat::default()).await?;
+    let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
+    let multi = ask(&mut link, &[&MULTI], prefix).await?;
+    if multi.is_empty() {
+        lacking.extend(ask(&mut link, rights, prefix).await?);
+    }
+    lacking.extend(multi);
     Ok(lacking)
 }
 
@@ -249,7 +273,7 @@ mod tests {
     #[test]
     fn the_rules_name_each_command_once_and_the_keys_of_both_areas() {
         let rules = rules("uw");
-        assert!(rules.starts_with("resetkeys ~uw:ws:* ~uw:rest:* -@all +del +eval "), "{rules}");
+        assert!(rules.starts_with("resetkeys ~uw:ws:* ~uw:rest:* -@all +asking +cluster|info "), "{rules}");
         for right in [&MULTI, &EXEC].into_iter().chain(RIGHTS) {
             let rule = format!("+{}", right.command);
             assert_eq!(rules.split(' ').filter(|word| **word == rule).count(), 1, "{rule}");

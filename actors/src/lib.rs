@@ -10,6 +10,7 @@
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
 pub mod archive;
+pub mod cluster_watch;
 pub mod connection;
 pub mod master_watch;
 pub mod messages;
@@ -31,6 +32,7 @@ pub mod status_reporter;
 pub mod supervisor;
 
 pub mod backoff;
+pub mod cluster_pool;
 pub mod dial;
 pub mod error_chain;
 mod excerpt;

@@ -9,10 +9,11 @@ use deadpool_redis::redis::io::AsyncDNSResolver;
 use deadpool_redis::redis::{
     self, AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisFuture, TlsCertificates,
 };
-use deadpool_redis::{Connection, Hook, HookError, Manager, Pool, PoolError, Runtime};
+use deadpool_redis::{Hook, HookError, Manager, Pool, PoolError, Runtime};
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::cluster_pool::{ClusterPool, PooledConnection};
 use crate::dial;
 use crate::observation::RedisFacts;
 use crate::settings::RedisSettings;
@@ -21,6 +22,7 @@ use crate::sync::lock;
 use crate::tls;
 use crate::writer::store::RedisConnection;
 use crate::writer::store::address::Address;
+use crate::writer::store::cluster::slots::SlotMap;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::guard;
 use crate::writer::store::link::{AddressError, Endpoint};
@@ -61,13 +63,15 @@ pub struct RedisPool {
     address: Address,
     extra_root_pem: Option<Arc<[u8]>>,
     present: Arc<Mutex<Option<(Tenure, Pool)>>>,
+    cluster: Option<ClusterPool>,
 }
 
 impl RedisPool {
     /// Creates a pool. Does not connect yet.
     pub fn new(address: &Address, settings: &RedisSettings) -> Result<RedisPool, AddressError> {
         let extra_root_pem = settings.extra_root_pem.as_deref().map(Arc::from);
-        let pool = RedisPool { address: address.clone(), extra_root_pem, present: Arc::default() };
+        let cluster = address.cluster().map(|cluster| ClusterPool::new(Arc::clone(cluster), PATIENCE));
+        let pool = RedisPool { address: address.clone(), extra_root_pem, present: Arc::default(), cluster };
         if let Address::Single(endpoint) = address {
             let tenure = Tenure::default();
             let connections = pool.build(endpoint, &tenure)?;
@@ -76,9 +80,18 @@ impl RedisPool {
         Ok(pool)
     }
 
-    /// Returns a connection to the present server.
-    pub async fn get(&self) -> Result<Connection, PoolError> {
-        self.pool().await?.get().await
+    /// Returns a connection to the present server, or to all nodes of a cluster.
+    pub async fn get(&self) -> Result<PooledConnection, PoolError> {
+        match &self.cluster {
+            Some(cluster) => cluster.get().await.map_err(|fault| unreachable(fault.to_string())),
+            None => Ok(PooledConnection::Server(self.pool().await?.get().await?)),
+        }
+    }
+
+    /// Returns the slots of a cluster, if it is one and they are known.
+    #[must_use]
+    pub fn slots(&self) -> Option<Arc<SlotMap>> {
+        self.address.cluster()?.view().map
     }
 
     /// Drops the connections if Redis refused because it is a replica: another server may be behind the same address.
@@ -227,7 +240,10 @@ pub async fn words(address: &Address) -> Option<String> {
 
 async fn probe(address: &Address, prefix: &str) -> Result<(), StoreFault> {
     let mut connection = RedisConnection::open(address, &Heartbeat::default()).await?;
-    connection.identity().await?;
+    connection.servers().await?;
+    if connection.has_away() {
+        return Err(connection.away_fault());
+    }
     connection.probe(prefix).await
 }
 
@@ -248,15 +264,14 @@ async fn version(pool: &RedisPool) -> Result<String, CheckError> {
     Ok(version.unwrap_or("unknown").trim().to_owned())
 }
 
-/// Queries Redis about itself; facts that it does not report are `None`.
+/// Queries Redis about itself; facts that it does not report are `None`. Of a cluster they are those of the fullest node.
 pub async fn ask_facts(pool: &RedisPool) -> RedisFacts {
     let asked = async {
         let mut connection = pool.get().await.ok()?;
-        let mut sections = redis::pipe();
         // two commands: Redis accepts several sections in one only since 7.0
-        sections.cmd("INFO").arg("server").cmd("INFO").arg("memory");
-        let (server, memory): (String, String) = sections.query_async(&mut connection).await.ok()?;
-        Some(RedisFacts::parse(&(server + &memory)))
+        let infos = connection.of_each_node(&[&["INFO", "server"], &["INFO", "memory"]]).await.ok()?;
+        let facts = infos.iter().map(|(_, texts)| RedisFacts::parse(&texts.concat()));
+        facts.max_by(|one, other| one.fullness().total_cmp(&other.fullness()))
     };
     asked.await.unwrap_or_default()
 }

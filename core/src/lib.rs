@@ -12,6 +12,7 @@
 //! * [`backfill`]: what a gap has missed, fetched over REST
 //! * [`request_budget`]: when a handshake or a REST request may begin; [`rest_endpoint`]: the endpoints in use
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
+//! * [`slots`]: how a Redis Cluster spreads keys
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod archive;
@@ -32,6 +33,7 @@ pub mod rest_endpoint;
 pub mod routing;
 mod sealed;
 pub mod settings;
+pub mod slots;
 pub mod snapshots;
 pub mod spool;
 pub mod tables;

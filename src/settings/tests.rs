@@ -318,6 +318,16 @@ fn names_are_taken_in_any_case_and_upper_case_wins() {
 }
 
 #[test]
+fn a_prefix_may_have_one_tag_that_keeps_its_keys_in_one_slot() {
+    for prefix in ["uw", "{uw}", "desk.{uw}-1"] {
+        assert_eq!(load(&[("KEY_PREFIX", prefix)]).actors.keys.prefix, prefix);
+    }
+    for prefix in ["{uw", "uw}", "{}", "}uw{", "{a}{b}", "{{uw}}", "{a:b}"] {
+        assert!(Settings::load(&sources(&[TOKEN, ("KEY_PREFIX", prefix)])).is_err(), "{prefix}");
+    }
+}
+
+#[test]
 fn text_that_is_not_utf8_is_a_mistake_only_where_it_is_ours() {
     let mut sources = sources(&[TOKEN, ENABLED]);
     let garbage = || OsString::from_vec(vec![b'a', 0xff]);

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use uw_websocket_actors::redis_url::{RedisUrl, is_without_meaning};
-use uw_websocket_actors::writer::store::sentinel::url::{SentinelUrl, with_one_host};
+use uw_websocket_actors::writer::store::cluster::url::ClusterUrl;
+use uw_websocket_actors::writer::store::hosts::SeveralHosts;
+use uw_websocket_actors::writer::store::sentinel::url::SentinelUrl;
 use uw_websocket_core::settings::Secret;
 
 use crate::redact::MASK;
@@ -62,30 +64,43 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 /// Parses the URL of Redis as the actors do, so that it cannot fail later.
 pub(super) fn redis(text: &str) -> Result<Secret, String> {
-    match SentinelUrl::parse(text) {
-        None => RedisUrl::parse(text).map(drop).map_err(|error| error.to_string())?,
-        Some(url) => {
-            let url = url?;
-            for part in url.sentinels.iter().chain([&url.redis]) {
-                RedisUrl::parse(part).map_err(|error| error.to_string())?;
-            }
+    let parts = match (SentinelUrl::parse(text), ClusterUrl::parse(text)) {
+        (Some(url), _) => {
+            let SentinelUrl { mut sentinels, redis, .. } = url?;
+            sentinels.push(redis);
+            sentinels
         }
+        (None, Some(url)) => url?.seeds,
+        (None, None) => vec![text.to_owned()],
+    };
+    for part in parts {
+        RedisUrl::parse(&part).map_err(|error| error.to_string())?;
     }
     Ok(Secret::new(text.to_owned()))
 }
 
+/// Returns the URL of the servers that store, as that of a single one; `None` for an invalid URL of several hosts.
+fn single(text: &str) -> Option<String> {
+    match (SentinelUrl::parse(text), ClusterUrl::parse(text)) {
+        (Some(url), _) => Some(url.ok()?.redis),
+        (None, Some(url)) => url.ok()?.seeds.into_iter().next(),
+        (None, None) => Some(text.to_owned()),
+    }
+}
+
 /// Returns the keys of a Redis URL about certificates, which are not used.
 pub(super) fn unused_tls_keys(text: &str) -> Vec<String> {
-    let redis = SentinelUrl::parse(text).map(|url| url.map(|url| url.redis).unwrap_or_default());
-    RedisUrl::parse(redis.as_deref().unwrap_or(text)).map(|url| url.unused_tls_keys).unwrap_or_default()
+    single(text).and_then(|url| RedisUrl::parse(&url).ok()).map(|url| url.unused_tls_keys).unwrap_or_default()
 }
 
 /// Returns the parts of a Redis URL that must never be shown: its password, as written and decoded, and any text that may be
 /// one.
 pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
-    if let Some((url, _)) = with_one_host(text) {
+    if let Some(url) = SeveralHosts::cut(text) {
         // parsed like any other URL, with the scheme of one
-        return redis_secrets(&url.replacen("+sentinel", "", 1));
+        let (scheme, rest) = (if url.is_tls { "rediss" } else { "redis" }, url.with_first_host());
+        let rest = rest.split_once("://").map_or("", |(_, rest)| rest);
+        return redis_secrets(&format!("{scheme}://{rest}"));
     }
     let parsed = RedisUrl::parse(text).ok();
     let password = parsed.and_then(|url| Some(url.password?.reveal().to_owned()));
@@ -120,6 +135,10 @@ pub(super) fn exposes_password(text: &str) -> bool {
             |url: &String| Url::parse(url).is_ok_and(|url| url.scheme() == "redis" && has_password(&url));
         return sentinels.iter().any(is_remote) && (is_exposed(&redis) || sentinels.iter().any(is_exposed));
     }
+    if let Some(Ok(ClusterUrl { seeds })) = ClusterUrl::parse(text) {
+        // the others may be anywhere, but usually are where these are
+        return seeds.iter().any(|seed| exposes_password(seed));
+    }
     Url::parse(text).is_ok_and(|url| url.scheme() == "redis" && has_password(&url) && !is_loopback(&url))
 }
 
@@ -131,8 +150,8 @@ fn is_harmless(name: &str) -> bool {
 /// Returns a URL that may be shown. Anything that may be a password is masked: a user without a password often is one,
 /// and so may be any parameter.
 pub(super) fn masked(text: &str) -> String {
-    if let Some((url, hosts)) = with_one_host(text) {
-        let mut shown = masked_url(&url);
+    if let Some(url) = SeveralHosts::cut(text) {
+        let (mut shown, hosts) = (masked_url(&url.with_first_host()), url.list);
         // a text that is masked as a whole has no hosts
         if let Some(scheme) = shown.find("://") {
             let start = shown.rfind('@').map_or(scheme + "://".len(), |at| at + 1);
@@ -160,7 +179,8 @@ fn masked_url(text: &str) -> String {
         return MASK.to_owned();
     }
     let database = url.path().trim_start_matches('/');
-    if matches!(url.scheme(), "redis" | "rediss") && !database.bytes().all(|b| b.is_ascii_digit()) {
+    let has_database = matches!(url.scheme(), "redis" | "rediss" | "redis+cluster" | "rediss+cluster");
+    if has_database && !database.bytes().all(|b| b.is_ascii_digit()) {
         url.set_path(MASK);
     }
     if url.query().is_some() {
@@ -291,6 +311,19 @@ mod tests {
         assert_eq!(secrets, expected);
         assert!(exposes_password(url) && !exposes_password(&url.replace("redis+", "rediss+")));
         assert!(!exposes_password("redis+sentinel://:p@127.0.0.1:1/desk"));
+    }
+
+    #[test]
+    fn a_url_of_a_cluster_is_taken_and_shown_without_its_password() {
+        let url = "redis+cluster://uw:hid%40den@a:1,b:2?protocol=3";
+        assert!(redis(url).is_ok() && redis("rediss+cluster://a,[::1]:7000/0").is_ok());
+        assert!(redis("redis+cluster://a/1").unwrap_err().contains("none but 0"));
+        assert_eq!(masked(url), "redis+cluster://uw:***@a:1,b:2?protocol=3");
+        assert_eq!(masked("redis+cluster://a,b/hidden"), "redis+cluster://a,b/***");
+        let secrets: BTreeSet<_> = redis_secrets(url).iter().map(|s| s.reveal().to_owned()).collect();
+        assert_eq!(secrets, ["hid%40den", "hid@den"].map(str::to_owned).into());
+        assert!(exposes_password(url) && !exposes_password(&url.replace("redis+", "rediss+")));
+        assert!(!exposes_password("redis+cluster://:p@127.0.0.1:1,localhost:2"));
     }
 
     #[test]

@@ -90,8 +90,8 @@ variables! {
         needs joins_that_fit(target_symbols, websocket_max_connections, websocket_max_channels_per_connection,
             when_joins_exceed);
 
-    /// `redis://` or `rediss://` (TLS) with user, password and database; `unix://`; or
-    /// `redis+sentinel://HOST:26379,…/NAME` (see Deployment); or set `REDIS_URL_FILE` to the path of a file that
+    /// `redis://` or `rediss://` (TLS) with user, password and database; `unix://`; `redis+sentinel://HOST:26379,…/NAME` or
+    /// `redis+cluster://HOST:6379,…` (see Deployment); or set `REDIS_URL_FILE` to the path of a file that
     /// contains it
     redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
         needs password_encrypted_beyond_this_machine();

@@ -56,10 +56,20 @@ pub fn log_level(text: &str) -> Result<Level, String> {
     }
 }
 
+/// Parses the first part of all keys. A part in braces keeps all keys in one slot of a Redis Cluster.
 pub(super) fn key_prefix(text: &str) -> Result<String, String> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if text.len() > MAX_NAME || !text.bytes().all(legal) {
-        return Err(format!("must be 1 to {MAX_NAME} of a-z A-Z 0-9 _ - ."));
+    let is_plain =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    let is_legal = match text.split_once('{') {
+        None => is_plain(text),
+        Some((before, rest)) => rest
+            .split_once('}')
+            .is_some_and(|(tag, after)| !tag.is_empty() && [before, tag, after].into_iter().all(is_plain)),
+    };
+    if text.len() > MAX_NAME || !is_legal {
+        return Err(format!(
+            "must be 1 to {MAX_NAME} of a-z A-Z 0-9 _ - . with at most one {{tag}} in braces"
+        ));
     }
     Ok(text.to_owned())
 }

@@ -54,7 +54,7 @@ fn all_is_well_and_nothing_is_changed() {
         &output,
         &[
             "✓ answers         version ",
-            &format!("✓ rights          all {} commands are allowed to `default`", acl::count()),
+            &format!("✓ rights          all {} commands are allowed to `default`", acl::count(false)),
             "✓ persistence     append-only file",
             "✓ eviction        noeviction",
             "✓ lease           nobody holds uw:ws:owner",

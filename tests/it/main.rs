@@ -9,6 +9,8 @@ mod archive;
 mod backfill;
 mod chaos;
 mod check;
+mod cluster;
+mod cluster_readers;
 mod configured;
 mod crowded;
 mod dead_owner;

@@ -52,6 +52,15 @@ fn a_database_of_a_cluster_is_refused() {
 }
 
 #[test]
+fn a_server_outside_of_any_cluster_and_a_database_in_its_url_are_refused() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let url = format!("redis+cluster://127.0.0.1:{}", redis.port());
+    assert_refused(&Setup::new(&feed, &redis).set("REDIS_URL", &url), "no node of a Redis Cluster");
+    let url = format!("redis+cluster://127.0.0.1:{}/1", redis.port());
+    assert_refused(&Setup::new(&feed, &redis).set("REDIS_URL", &url), "none but 0");
+}
+
+#[test]
 fn a_database_that_the_server_does_not_have_is_refused() {
     let (feed, redis) = (Feed::start(), RedisServer::start());
     let url = format!("redis://127.0.0.1:{}/16", redis.port());

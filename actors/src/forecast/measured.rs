@@ -1,10 +1,14 @@
 //! Measures the memory of entries in the actual Redis.
 
+use std::sync::Arc;
+
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
 
 use uw_websocket_core::event::{Channel, Scope, Symbol};
 use uw_websocket_core::settings::{PlanSettings, Targets};
+
+use crate::writer::store::cluster::slots::SlotMap;
 
 /// Number of symbols whose streams are measured: the first ones of the settings, or the busiest tickers of the market.
 const SYMBOLS: usize = 3;
@@ -19,6 +23,8 @@ const SAMPLES: u32 = 20;
 /// Measurements of this Redis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
+    /// The slots of a cluster, if it is one.
+    pub map: Option<Arc<SlotMap>>,
     /// `maxmemory`; `None` if unlimited or unknown.
     pub maxmemory: Option<u64>,
     entry_bytes: Vec<(Channel, u64)>,

@@ -139,3 +139,29 @@ fn absurd_settings_are_survived() {
     assert_eq!(bytes("price", "SPY", &keys(0), Retention::Sessions(usize::MAX)), None);
     assert_eq!(bytes("price", "SPY", &keys(0), Retention::Span(Duration::MAX)), None);
 }
+
+#[test]
+fn the_fullest_node_of_a_cluster_has_the_streams_of_its_slots() {
+    use uw_websocket_core::slots::slot_of;
+
+    use super::fullest::bytes_of_fullest;
+    use crate::writer::store::resp::{Bound, parse};
+
+    let price = Channel::parse("price").unwrap();
+    let slots = ["SPY", "QQQ", "IWM"].map(|symbol| slot_of(format!("uw:ws:price:{symbol}").as_bytes()));
+    // one node has the slot of SPY alone
+    let node = |port: u16| format!("*2\r\n$1\r\nh\r\n:{port}\r\n");
+    let range = |first: u16, last: u16, port| format!("*3\r\n:{first}\r\n:{last}\r\n{}", node(port));
+    let wire = format!(
+        "*3\r\n{}{}{}",
+        range(0, slots[0] - 1, 1),
+        range(slots[0], slots[0], 2),
+        range(slots[0] + 1, 16_383, 1)
+    );
+    let reply = parse(wire.as_bytes(), Bound { bytes: 4096, items: 64 }).unwrap().unwrap().0;
+    let map = SlotMap::of(&reply, "h").unwrap();
+    let channels = [(&price, Some(3_000), Some(1_000))];
+    assert_eq!(bytes_of_fullest(&channels, &plan(&["price"], "SPY,QQQ,IWM"), "uw", &map), 2_000);
+    let market = [(&price, Some(16_384_000), None)];
+    assert_eq!(bytes_of_fullest(&market, &plan(&["price"], "*"), "uw", &map), 16_383_000);
+}

@@ -7,8 +7,8 @@
 //! * a stream whose last entry is older is deleted, including its consumer groups;
 //! * a newest-event hash or strike map is deleted if the newest event is older or gone.
 //!
-//! Check and removal of a key are one script, so a concurrent event is either seen by it or recreates the key. The
-//! gap ledger, the status and keys with other names are left alone. Redis is given small tasks and nine times as
+//! Check and removal of a key are one script, so a concurrent event is either seen by it or recreates the key; only those
+//! of a strike map are two, since its newest event may be on another node of a cluster. The gap ledger, the status and keys with other names are left alone. Redis is given small tasks and nine times as
 //! long for other clients in between. Nothing waits for the janitor; whatever a round misses, because Redis was
 //! unavailable or another instance took over, the next round does.
 

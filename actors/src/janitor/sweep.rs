@@ -71,16 +71,18 @@ local function is_old(id) return tonumber(string.match(id, '^%d+')) < tonumber(A
 if is_old(info['last-generated-id']) then return redis.call('UNLINK', KEYS[1]) end
 return info['first-entry'] and is_old(info['first-entry'][1]) and 2 or 0";
 
-/// Deletes a hash if its newest event, in the second key, is older than the cutoff or gone.
-const LOOK_AT_SNAPSHOT: &str = "\
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return 0 end
-local latest = redis.call('TYPE', KEYS[2]).ok
-if latest ~= 'none' then
-  local id = latest == 'hash' and redis.call('HGET', KEYS[2], 'stream_id') or ''
-  local ms = tonumber(string.match(id, '^%d+') or '')
-  if not ms or ms >= tonumber(ARGV[1]) then return 0 end
-end
-return redis.call('UNLINK', KEYS[1])";
+/// Returns whether a newest event is older than the cutoff or gone; deletes it then if `ARGV[2]` is 1.
+const LOOK_AT_LATEST: &str = "\
+local latest = redis.call('TYPE', KEYS[1]).ok
+if latest == 'none' then return 2 end
+local id = latest == 'hash' and redis.call('HGET', KEYS[1], 'stream_id') or ''
+local ms = tonumber(string.match(id, '^%d+') or '')
+if not ms or ms >= tonumber(ARGV[1]) then return 0 end
+return ARGV[2] == '1' and redis.call('UNLINK', KEYS[1]) or 2";
+
+/// Deletes a hash.
+const REMOVE_HASH: &str =
+    "return redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('UNLINK', KEYS[1]) or 0";
 
 /// A round in progress.
 pub(super) struct Sweep<'s> {
@@ -94,13 +96,21 @@ pub(super) struct Sweep<'s> {
 }
 
 impl Sweep<'_> {
-    /// Walks over all keys; stops early, cleanly, when this instance may no longer write.
+    /// Walks over all keys, of one master of a cluster after the other; stops early, cleanly, when this instance may no
+    /// longer write.
     pub(super) async fn run(mut self) -> Result<(), StoreFault> {
+        for master in self.parts.address.masters().await? {
+            self.walk(&mut Store::new(master)).await?;
+        }
+        Ok(())
+    }
+
+    async fn walk(&mut self, master: &mut Store) -> Result<(), StoreFault> {
         let pattern = pattern(&self.parts.prefix);
         let mut cursor = 0;
         loop {
             let asked = Instant::now();
-            let (next, keys) = self.page(cursor, &pattern).await?;
+            let (next, keys) = self.page(master, cursor, &pattern).await?;
             leave_to_others(asked).await;
             for keys in keys.chunks(LOOKS) {
                 if !(self.parts.may_write)() {
@@ -116,13 +126,18 @@ impl Sweep<'_> {
     }
 
     /// Reads the next keys subject to retention, and the cursor to continue from.
-    async fn page(&mut self, cursor: u64, pattern: &str) -> Result<(u64, Vec<AgingKey>), StoreFault> {
+    async fn page(
+        &mut self,
+        master: &mut Store,
+        cursor: u64,
+        pattern: &str,
+    ) -> Result<(u64, Vec<AgingKey>), StoreFault> {
         let (cursor, count, most) = (cursor.to_string(), SCAN_COUNT.to_string(), MAX_NAME.to_string());
         let (cursor, count, most) = (cursor.as_bytes(), count.as_bytes(), most.as_bytes());
         let mut scan = Commands::default();
         scan.command(&[b"EVAL", SCAN.as_bytes(), b"0", cursor, pattern.as_bytes(), count, most]).expect(PAGE);
         let (mut page, prefix) = (None, &self.parts.prefix);
-        self.store
+        master
             .ask(&scan, |reply| {
                 page = Some(page_of(&reply, prefix)?);
                 Ok(())
@@ -157,23 +172,44 @@ impl Sweep<'_> {
                     looks.command(&[b"EVAL", script, b"1", key.as_bytes(), cutoff.as_bytes()])
                 }
                 AgingKey::Snapshot { key, latest } => {
-                    let (script, key, latest) =
-                        (LOOK_AT_SNAPSHOT.as_bytes(), key.as_bytes(), latest.as_bytes());
-                    looks.command(&[b"EVAL", script, b"2", key, latest, cutoff.as_bytes()])
+                    let is_latest: &[u8] = if key == latest { b"1" } else { b"0" };
+                    let (script, latest) = (LOOK_AT_LATEST.as_bytes(), latest.as_bytes());
+                    looks.command(&[b"EVAL", script, b"1", latest, cutoff.as_bytes(), is_latest])
                 }
             };
         }
         let asked = Instant::now();
         let found = self.numbers(&looks).await?;
         leave_to_others(asked).await;
+        self.removed(&found);
+        for (key, found) in keys.iter().zip(found) {
+            match (key, found) {
+                (AgingKey::Stream(key), AGED) => self.trim(key).await?,
+                (AgingKey::Snapshot { key, latest }, AGED) if key != latest => self.remove(key).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn removed(&mut self, found: &[u64]) {
         let removed = found.iter().filter(|found| **found == REMOVED).count() as u64;
         self.swept.keys += removed;
         self.parts.observations.janitor.removed_keys.add(removed);
-        for (key, found) in keys.iter().zip(found) {
-            if let (AgingKey::Stream(key), AGED) = (key, found) {
-                self.trim(key).await?;
-            }
+    }
+
+    /// Deletes a map whose newest event was too old. The two may be on different nodes of a cluster: what an event adds to
+    /// the map in the meantime is in its stream, and in the map again with the next one.
+    async fn remove(&mut self, key: &str) -> Result<(), StoreFault> {
+        if !(self.parts.may_write)() {
+            return Ok(());
         }
+        let mut remove = Commands::default();
+        remove.command(&[b"EVAL", REMOVE_HASH.as_bytes(), b"1", key.as_bytes()]);
+        let asked = Instant::now();
+        let found = self.numbers(&remove).await?;
+        leave_to_others(asked).await;
+        self.removed(&found);
         Ok(())
     }
 

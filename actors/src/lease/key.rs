@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use deadpool_redis::PoolError;
 use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
-use deadpool_redis::{Connection, PoolError};
 use thiserror::Error;
 use uw_websocket_core::time::millis;
 
 use super::core::{LeaseAnswer, TTL};
+use crate::cluster_pool::PooledConnection;
 use crate::redis_pool::RedisPool;
 
 /// Maximum length of an instance's name: a host name of 64 bytes, a process ID and a random number. A longer value
@@ -161,14 +162,14 @@ impl LeaseKey {
         LeaseKey { pool, key: key(prefix), instance, predecessor }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, KeyError> {
+    pub(super) async fn connect(&self) -> Result<PooledConnection, KeyError> {
         self.pool.get().await.map_err(KeyError::Connect)
     }
 
     /// Renews the lease, or takes it if it is free.
     pub(super) async fn claim(
         &self,
-        connection: &mut Connection,
+        connection: &mut PooledConnection,
         may_take_absent: bool,
     ) -> Result<LeaseAnswer, KeyError> {
         let mut claim = redis::cmd("EVAL");

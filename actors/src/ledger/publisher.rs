@@ -73,7 +73,7 @@ impl GapPublisher {
     /// may lack confirmed entries.
     pub(super) async fn connect(&mut self) -> Result<(u64, Identity), PostError> {
         let number = self.store.connect().await?;
-        Ok((number, self.store.connection().await?.identity().await?))
+        Ok((number, self.store.connection().await?.identity(&self.stream).await?))
     }
 
     /// Reads the copy of the state, which another instance may have written.

@@ -13,23 +13,24 @@ labelled! {
     MasterState {
         /// It is the server of `REDIS_URL`.
         Single = "single",
-        /// A majority of the Sentinels names it.
+        /// A majority of the Sentinels names it; in a cluster each slot has a master.
         Named = "named",
-        /// No majority names one: a failover is under way, or the Sentinels are not reachable.
+        /// No majority names one, or slots have no master: a failover is under way, or Sentinels or nodes are not
+        /// reachable.
         Unnamed = "unnamed",
     }
 }
 
 observed! {
-    /// The master under Sentinel.
+    /// The master under Sentinel, or the masters of a cluster.
     #[derive(Debug, Default, Serialize)]
     pub struct MasterObservation {
         /// 1 for how the master of Redis is known, 0 for all others.
         pub state: StateCell<MasterState> = "uw_ws_redis_master_state" by "state",
-        /// Host and port of the master; `null` without Sentinel.
+        /// Host and port of the master, or of all masters of a cluster; `null` of a single server.
         #[serde(serialize_with = "unlocked")]
         pub address: Mutex<Option<String>>,
-        /// Why no majority names one.
+        /// Why no master is known, or not of each slot.
         #[serde(serialize_with = "unlocked")]
         pub fault: Mutex<Option<String>>,
         /// Sentinels that name the master.
@@ -38,6 +39,12 @@ observed! {
         pub sentinels: Gauge = "uw_ws_redis_sentinels",
         /// Failovers since the start.
         pub failovers: Gauge = "uw_ws_redis_failovers",
+        /// Masters of a cluster; 0 without one.
+        pub masters: Gauge = "uw_ws_redis_cluster_masters",
+        /// Nodes of a cluster that follow the masters.
+        pub cluster_replicas: Gauge = "uw_ws_redis_cluster_replicas",
+        /// Slots of a cluster that have a master, of 16384.
+        pub slots: Gauge = "uw_ws_redis_cluster_slots",
     }
 }
 
@@ -46,7 +53,7 @@ observed! {
 pub struct RedisObservation {
     /// The facts reported; empty while Redis does not answer.
     pub facts: Mutex<RedisFacts>,
-    /// The master under Sentinel.
+    /// The master under Sentinel, or the masters of a cluster.
     pub master: MasterObservation,
     /// Memory that the settings may require, in bytes, if bounded.
     pub forecast_bytes: OnceLock<u64>,
@@ -66,6 +73,13 @@ pub struct RedisFacts {
 }
 
 impl RedisFacts {
+    /// Returns how full it is: the used share of the limit, or the bytes without one.
+    #[must_use]
+    pub fn fullness(&self) -> f64 {
+        let used = self.used_bytes.unwrap_or_default() as f64;
+        self.max_bytes.map_or(used, |most| used / most as f64)
+    }
+
     /// Reads the sections `server` and `memory` of `INFO`.
     #[must_use]
     pub fn parse(info: &str) -> RedisFacts {

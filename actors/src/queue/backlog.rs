@@ -39,7 +39,7 @@ pub(super) struct Left {
 #[derive(Debug)]
 pub(super) struct Backlog {
     size: TransactionSize,
-    items: VecDeque<Item>,
+    pub(super) items: VecDeque<Item>,
     /// Position of the next event accepted.
     next: Position,
     /// Position after the lent events.

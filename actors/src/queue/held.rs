@@ -83,6 +83,14 @@ impl Item {
         }
     }
 
+    /// Returns the position after it.
+    pub(super) fn end(&self) -> Position {
+        match self {
+            Item::Batch(held) => held.first + held.batch.len() as u64,
+            Item::OnDisk(stretch) => stretch.position_of(stretch.records.end),
+        }
+    }
+
     /// Returns the number of its records if they are on disk only.
     pub(super) fn records_without_copy(&self) -> Option<u64> {
         match self {

@@ -24,6 +24,7 @@
 //! [`generations`] are queues left by other settings, [`losses`] become gaps, and [`shard`] outlives a writer.
 
 mod adoption;
+mod ahead;
 pub mod archiving;
 pub mod backlog;
 pub mod batch;

@@ -9,7 +9,7 @@ use super::poison::Poison;
 use super::reconciler::Reconciler;
 use super::scope::WriterScope;
 use super::session::Reconciled;
-use super::store::Refused;
+use super::store::cluster::queries::Missed;
 use super::store::fault::{Refusal, StoreFault};
 use super::streams::{Entry, SlotIndex};
 use super::transaction::Transaction;
@@ -23,6 +23,10 @@ pub struct Work {
     pub transaction: Transaction,
     /// How often the batch at a position has got new IDs.
     pub renumbered: (Position, u32),
+    /// The position of a batch that is stored except for the streams of nodes that are away.
+    pub held: Option<Position>,
+    /// The position up to which the batches after it are stored in the same way.
+    pub ahead: Position,
     /// Events before this position are written one by one: Redis closed the connection over one of them.
     pub singly_below: Position,
     /// The last entry of the lent batch that Redis stored, by stream.
@@ -40,6 +44,11 @@ impl Work {
     #[must_use]
     pub fn renumberings_of(&self, lent: &Lent) -> u32 {
         if self.renumbered.0 == lent.first { self.renumbered.1 } else { 0 }
+    }
+
+    /// Forgets what was written past a held batch: it is looked at again.
+    pub fn forget_ahead(&mut self) {
+        (self.held, self.ahead) = (None, 0);
     }
 
     /// Counts a reassignment of IDs.
@@ -114,23 +123,28 @@ impl Attempt<'_> {
             self.work.transaction.encode(&self.lent.batch, entries, &mut self.reconciler.streams);
         }
         self.reconciler.sends(self.lent, entries);
-        let answer = session.transact(self.work.transaction.commands()).await;
-        if answer.as_ref().is_err_and(StoreFault::is_unanswered) {
+        let transaction = &self.work.transaction;
+        let answer = session.connection().write(transaction.commands(), transaction.units()).await;
+        let is_unknown = match &answer {
+            Ok(missed) => missed.iter().any(|missed| missed.fault.is_unanswered()),
+            Err(fault) => fault.is_unanswered(),
+        };
+        if is_unknown {
             self.scope.observed().unknown_outcomes.add(1);
         }
-        let refused = answer?;
+        let missed = answer?;
         self.scope.observed().transactions.add(1);
-        self.note_answers(entries, &refused)
+        self.note_answers(entries, &missed)
     }
 
     /// Records what Redis stored; returns whether every outcome is known.
     ///
     /// # Errors
-    /// Redis refused an entry for a reason that is not the entry's, such as rights that were revoked before `EXEC`: it
-    /// is written later.
-    fn note_answers(&mut self, entries: &[Entry], refused: &[Refused]) -> Result<bool, StoreFault> {
+    /// Redis refused an entry for a reason that is not the entry's, such as rights that were revoked before `EXEC`, or has
+    /// not answered: it is written later.
+    fn note_answers(&mut self, entries: &[Entry], missed: &[Missed]) -> Result<bool, StoreFault> {
         let streams = &mut self.reconciler.streams;
-        if refused.is_empty() {
+        if missed.is_empty() {
             for entry in self.work.transaction.last_ids().iter().map(|at| &entries[*at]) {
                 streams.wrote(entry.stream, entry.id);
                 self.work.taken.push((entry.stream, entry.id));
@@ -138,30 +152,29 @@ impl Attempt<'_> {
             return Ok(true);
         }
         let mut transient = None;
-        let mut refusals = refused.iter().peekable();
+        let mut all_missed = missed.iter().peekable();
         let mut all_known = true;
         for (command, entry) in entries.iter().enumerate() {
-            match refusals.next_if(|refused| refused.command == command) {
-                None => {
-                    streams.wrote(entry.stream, entry.id);
-                    self.work.taken.push((entry.stream, entry.id));
-                }
-                Some(refused) if refused.refusal == Refusal::IdTooSmall => {
+            let Some(missed) = all_missed.next_if(|missed| missed.command == command) else {
+                streams.wrote(entry.stream, entry.id);
+                self.work.taken.push((entry.stream, entry.id));
+                continue;
+            };
+            match &missed.fault {
+                StoreFault::Refused { refusal: Refusal::IdTooSmall, .. } => {
                     streams.forget_last(entry.stream);
                     all_known = false;
                 }
-                Some(refused) if refused.refusal.is_about_the_entry() => {
-                    self.poison.give_up(self.lent, entry, &refused.text);
+                fault if missed.is_about_the_entry() => {
+                    self.poison.give_up(self.lent, entry, fault.words());
                 }
-                Some(refused) => {
+                fault => {
                     streams.forget_last(entry.stream);
-                    transient.get_or_insert(refused);
+                    transient.get_or_insert(fault);
                 }
             }
         }
-        transient.map_or(Ok(all_known), |Refused { refusal, text, .. }| {
-            Err(StoreFault::Refused { refusal: *refusal, text: text.clone() })
-        })
+        transient.map_or(Ok(all_known), |fault| Err(fault.clone()))
     }
 }
 

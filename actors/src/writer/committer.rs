@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::attempt::{Attempt, Work};
 use super::outage::{RETRY_MAX, RedisOutage};
 use super::poison::Poison;
-use super::reconciler::{Placed, Reconciler};
+use super::reconciler::{Placed, Ready, Reconciler};
 use super::scope::{BEAT, WriterScope};
 use super::session::{Connected, LOOK_EVERY, Reconciled, RedisSession};
 use super::store::address::Address;
@@ -34,6 +34,8 @@ use crate::queue::{Next, Queue};
 
 /// Polling interval while other shards write old queues.
 const OLD_LOOK: Duration = Duration::from_millis(20);
+/// Interval between looks at a batch that a node of a cluster holds up; Redis is asked nothing.
+const HELD_LOOK: Duration = Duration::from_millis(50);
 /// Maximum number of times a batch's entries get new IDs, against another client that concurrently writes ever
 /// higher ones.
 const MAX_NEW_IDS: u32 = 8;
@@ -93,6 +95,7 @@ impl Committer {
     /// Writes a queue until no more events come.
     async fn drain(&mut self, queue: &Queue) -> Result<(), Left> {
         (self.work.renumbered, self.work.singly_below) = ((0, 0), 0);
+        self.work.forget_ahead();
         loop {
             match self.peek(queue).await {
                 Ok(Next::Write(lent)) => self.write(queue, &lent).await?,
@@ -126,13 +129,22 @@ impl Committer {
         }
         self.scope.faults.reach(FaultPoint::Peeked).await;
         let mut session = self.ready().await?;
-        let tried = self.commit(&mut session, queue, lent).await;
+        let is_held = self.work.held == Some(lent.first) && session.is_partial();
+        let tried = if is_held {
+            Err(session.connection().away_fault())
+        } else {
+            self.commit(&mut session, queue, lent).await
+        };
+        let is_held = tried.is_err() && self.work.held == Some(lent.first);
+        if is_held {
+            self.write_ahead(&mut session, queue, lent).await;
+        }
         if session.is_usable() {
             self.session = RedisSession::Reconciled(session);
         }
         match tried {
             Ok(()) => Ok(()),
-            Err(fault) => self.retry_later(&fault).await,
+            Err(fault) => self.retry_later(&fault, if is_held { HELD_LOOK } else { RETRY_MAX }).await,
         }
     }
 
@@ -150,7 +162,7 @@ impl Committer {
                     other => self.session = other,
                 },
                 Ok(()) => {}
-                Err(fault) => self.retry_later(&fault).await?,
+                Err(fault) => self.retry_later(&fault, RETRY_MAX).await?,
             }
         }
     }
@@ -162,18 +174,21 @@ impl Committer {
             RedisSession::Away => {
                 let session = Connected::open(&self.address, &self.scope.beat).await?;
                 // a name may lead elsewhere after each outage
-                if self.work.peer != session.peer() {
-                    session.peer().clone_into(&mut self.work.peer);
+                let peer = session.peer();
+                if self.work.peer != peer {
+                    self.work.peer = peer;
                     info!(self.scope.log, "redis connected"; "address" => &self.work.peer);
                 }
                 RedisSession::Connected(session)
             }
             RedisSession::Connected(session) => {
+                self.work.forget_ahead();
                 RedisSession::Reconciled(session.reconcile(&mut self.reconciler).await?)
             }
             RedisSession::Reconciled(session) if session.is_to_be_looked_at() => {
                 session.look(&mut self.reconciler).await?
             }
+            RedisSession::Reconciled(session) if session.has_away() => session.find_away().await,
             reconciled @ RedisSession::Reconciled(_) => reconciled,
         };
         Ok(())
@@ -234,8 +249,8 @@ impl Committer {
 
     /// Waits before the next attempt after a failure of Redis, unless the service shuts down and nothing would be
     /// lost.
-    async fn retry_later(&mut self, fault: &StoreFault) -> Result<(), Left> {
-        let wait = self.outage.failed(fault);
+    async fn retry_later(&mut self, fault: &StoreFault, most: Duration) -> Result<(), Left> {
+        let wait = self.outage.failed(fault).min(most);
         let observed = self.scope.observed();
         observed.retries.add(1);
         observed.state.set(WriterState::Retrying);
@@ -285,10 +300,10 @@ impl Committer {
             |at: usize, destination: usize| !poison.has_given_up(lent.first + at as u64, destination);
         let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
         let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
-        let entries = match placed {
-            Placed::Ready(entries, stored) => {
+        let (entries, is_partial) = match placed {
+            Placed::Ready(Ready { entries, stored, is_partial }) => {
                 self.work.taken = stored;
-                entries
+                (entries, is_partial)
             }
             Placed::Renumbered => {
                 self.work.count_renumbering(lent);
@@ -313,6 +328,10 @@ impl Committer {
         };
         if !attempt.write(session, &entries).await? {
             return Ok(());
+        }
+        if is_partial {
+            self.work.held = Some(lent.first);
+            return Err(session.connection().away_fault());
         }
         self.outage.is_over();
         self.scope.faults.reach(FaultPoint::Answered).await;

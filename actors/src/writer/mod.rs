@@ -11,6 +11,7 @@
 //!
 //! A restarted writer continues from the state of the shard.
 
+mod ahead;
 pub mod attempt;
 pub mod committer;
 pub mod ingest;
@@ -48,6 +49,7 @@ use self::snapshots::flush::Flush;
 use self::snapshots::table::Snapshots;
 use self::store::Store;
 use self::store::address::Address;
+use self::transaction::Transaction;
 use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::lease::gate::LeaseGate;
@@ -141,17 +143,11 @@ impl WriterParts {
         let committer = Committer {
             address: address.clone(),
             session: RedisSession::default(),
-            reconciler: Reconciler::new(
-                shard.clone(),
-                keys,
-                retention,
-                address.sentinels().is_some(),
-                of_committer.clone(),
-            ),
+            reconciler: Reconciler::new(shard.clone(), keys, retention, &address, of_committer.clone()),
             poison: poison(),
             outage: RedisOutage::new(shard.position, Arc::clone(&observations), log.clone()),
             scope: of_committer,
-            work: Work::default(),
+            work: Work { transaction: Transaction::new(address.cluster().is_some()), ..Work::default() },
             shard: shard.clone(),
         };
         let commits = async {

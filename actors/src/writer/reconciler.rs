@@ -26,8 +26,9 @@ use super::overlap::Overlap;
 use super::replicas::Replicas;
 use super::restore::{Restorer, last_ids};
 use super::scope::WriterScope;
+use super::store::address::Address;
 use super::store::fault::StoreFault;
-use super::store::replication::Replication;
+use super::store::replication::ServerInfo;
 use super::store::{EntryStatus, RedisConnection};
 use super::streams::Entry;
 use super::streams::{Plan, SlotIndex, Streams};
@@ -42,13 +43,23 @@ use crate::queue::shard::Shard;
 /// The result of placing a batch.
 #[derive(Debug)]
 pub enum Placed {
-    /// Entries to write, in order; all others are stored or given up. With the last stored ID of each stream of the
-    /// latter.
-    Ready(Vec<Entry>, Vec<(SlotIndex, EntryId)>),
+    /// Entries to write, in order; all others are stored, given up or, of a stream whose node is away, left out.
+    Ready(Ready),
     /// Some entries got new IDs: the batch has to be lent again.
     Renumbered,
     /// Entries that are behind their streams and cannot get new IDs, or not again.
     Stuck(Vec<Entry>),
+}
+
+/// A batch that can be written.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// The last stored ID of each stream of which entries are stored.
+    pub stored: Vec<(SlotIndex, EntryId)>,
+    /// Whether entries were left out because the node of their stream is away.
+    pub is_partial: bool,
 }
 
 /// The knowledge of Redis of one writer's life.
@@ -77,14 +88,20 @@ impl Reconciler {
         shard: Shard,
         keys: KeySettings,
         retention: Retention,
-        has_sentinels: bool,
+        address: &Address,
         scope: WriterScope,
     ) -> Reconciler {
         let horizon = Arc::clone(&shard.replicated);
         Reconciler {
-            replicas: Replicas::new(horizon, has_sentinels, Instant::now()),
+            replicas: Replicas::new(horizon, address.has_replicas(), Instant::now()),
             doubt: shard.queue.end(),
-            restorer: Restorer::new(shard.clone(), keys.clone(), retention, scope.clone()),
+            restorer: Restorer::new(
+                shard.clone(),
+                keys.clone(),
+                retention,
+                address.cluster().is_some(),
+                scope.clone(),
+            ),
             streams: Streams::default().bounded(share(MAX_STREAMS, shard.shards)),
             shard,
             keys,
@@ -132,8 +149,9 @@ impl Reconciler {
         wanted: impl Fn(usize, usize) -> bool,
     ) -> Result<Placed, StoreFault> {
         if !self.keys.streams {
-            return Ok(Placed::Ready(Vec::new(), Vec::new()));
+            return Ok(Placed::Ready(Ready::default()));
         }
+        self.streams.set_reach(connection.reach());
         self.ask_for_unknown(connection, &lent.batch).await?;
         let mut plan = self.streams.plan(&lent.batch, &wanted);
         let mut stored = Vec::new();
@@ -150,14 +168,14 @@ impl Reconciler {
             }
             self.late.found(lent, doubles);
         }
-        let Plan { entries, behind } = plan;
+        let Plan { entries, behind, is_partial } = plan;
         let found: HashSet<(usize, usize)> =
             stored.iter().map(|entry| (entry.at, entry.destination)).collect();
         let is_stored = |entry: &Entry| found.contains(&(entry.at, entry.destination));
         let late: Vec<Entry> = behind.into_iter().filter(|entry| !is_stored(entry)).collect();
         if late.is_empty() {
-            let last_ids = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
-            return Ok(Placed::Ready(entries, last_ids));
+            let stored = stored.iter().map(|entry| (entry.stream, entry.id)).collect();
+            return Ok(Placed::Ready(Ready { entries, stored, is_partial }));
         }
         let is_stuck = |entry: &Entry| !renumbers || next_id(self.streams.last(entry.stream), 0).is_err();
         let stuck: Vec<Entry> = late.iter().filter(|entry| is_stuck(entry)).copied().collect();
@@ -258,17 +276,20 @@ impl Reconciler {
         Ok(stored)
     }
 
-    /// Records what the server says of its replicas, in answer to a question sent at `asked`.
-    pub fn note_replicas(&mut self, asked: Instant, replication: &Replication) {
-        self.replicas.note(asked, replication);
+    /// Records what the servers say of their replicas, in answer to a question sent at `asked`; and whether other nodes are
+    /// away.
+    pub fn note_replicas(&mut self, asked: Instant, servers: &[(String, ServerInfo)], are_away: bool) {
+        let replicas = servers.iter().map(|(_, server)| server.replication.replicas).min();
+        self.replicas.note(asked, servers, are_away);
         let observed = self.scope.observed();
-        observed.replicas.set(replication.replicas as u64);
+        observed.replicas.set(replicas.unwrap_or_default() as u64);
         observed.replica_behind.set(self.replicas.behind(Instant::now()).as_secs());
     }
 
     /// Ensures that Redis has what it had on the last connection.
     pub async fn restore(&mut self, connection: &mut RedisConnection) -> Result<(), StoreFault> {
         self.streams.forget_lasts();
+        self.streams.set_reach(connection.reach());
         match self.scope.faults.at(FaultPoint::Restoring) {
             Some(FaultKind::Omit) => return Ok(()),
             Some(fault) => fault.strike_loop(FaultPoint::Restoring).await,

@@ -46,6 +46,7 @@ pub struct Restorer {
     shard: Shard,
     keys: KeySettings,
     retention: Retention,
+    is_cluster: bool,
     unreadable: Unreadable,
     scope: WriterScope,
 }
@@ -60,8 +61,14 @@ struct Unreadable {
 impl Restorer {
     /// Creates the state for a shard.
     #[must_use]
-    pub fn new(shard: Shard, keys: KeySettings, retention: Retention, scope: WriterScope) -> Restorer {
-        Restorer { shard, keys, retention, unreadable: Unreadable::default(), scope }
+    pub fn new(
+        shard: Shard,
+        keys: KeySettings,
+        retention: Retention,
+        is_cluster: bool,
+        scope: WriterScope,
+    ) -> Restorer {
+        Restorer { shard, keys, retention, is_cluster, unreadable: Unreadable::default(), scope }
     }
 
     /// Rewrites lost entries still on disk, and records the rest in the gap ledger.
@@ -77,7 +84,7 @@ impl Restorer {
             let kept_by_it = self.scope.beat.during(queue.kept()).await;
             kept.extend(kept_by_it.map(|kept| (queue.clone(), kept)));
         }
-        let shortened = self.shortened(connection).await?;
+        let shortened = self.shortened(connection, streams).await?;
         // what is stored in streams that were forgotten is read from the disk
         let is_complete = kept.iter().all(|(_, kept)| kept.is_complete());
         if shortened.is_empty() && is_complete {
@@ -95,13 +102,15 @@ impl Restorer {
         connection: &mut RedisConnection,
         batches: &[(u64, EventBatch)],
         shortened: &Shortened,
+        streams: &Streams,
     ) -> Result<Shortened, StoreFault> {
         let oldest = self.oldest_wanted_ms();
         let mut highest: HashMap<Arc<str>, EntryId, RandomState> = HashMap::default();
         for event in batches.iter().flat_map(|(_, batch)| batch.events()) {
             for (destination, id) in event.route.destinations.iter().zip(event.ids.as_slice()) {
                 // a stream removed because of its age has lost nothing
-                if id.ms >= oldest && !shortened.contains_key(&destination.stream) {
+                let is_asked = id.ms >= oldest && streams.reaches(&destination.stream);
+                if is_asked && !shortened.contains_key(&destination.stream) {
                     let known = highest.entry_ref(&*destination.stream).or_default();
                     *known = (*known).max(*id);
                 }
@@ -136,7 +145,12 @@ impl Restorer {
         }
     }
 
-    async fn shortened(&self, connection: &mut RedisConnection) -> Result<Shortened, StoreFault> {
+    /// Returns the streams that have lost entries. Those of a node that is away are looked at when it comes.
+    async fn shortened(
+        &self,
+        connection: &mut RedisConnection,
+        streams: &Streams,
+    ) -> Result<Shortened, StoreFault> {
         let mut known: HashMap<Arc<str>, Stored, RandomState> = HashMap::default();
         for (stream, stored) in self.shard.queues().flat_map(Queue::stored) {
             let all = known.entry(stream).or_default();
@@ -144,8 +158,10 @@ impl Restorer {
         }
         // a stream removed because of its age has lost nothing
         let oldest = self.oldest_wanted_ms();
-        let known: Vec<(Arc<str>, Stored)> =
-            known.into_iter().filter(|(_, stored)| stored.last.ms >= oldest).collect();
+        let known: Vec<(Arc<str>, Stored)> = known
+            .into_iter()
+            .filter(|(key, stored)| stored.last.ms >= oldest && streams.reaches(key))
+            .collect();
         let mut shortened = Shortened::default();
         let names: Vec<Arc<str>> = known.iter().map(|(stream, _)| Arc::clone(stream)).collect();
         for ((stream, stored), last) in
@@ -220,7 +236,7 @@ impl Restorer {
                 let more = if kept.is_complete() {
                     None
                 } else {
-                    Some(self.shortened_of(connection, &batches, shortened).await?)
+                    Some(self.shortened_of(connection, &batches, shortened, streams).await?)
                 };
                 let shortened = more.as_ref().unwrap_or(shortened);
                 self.scope.note_forgotten(Table::Streams, streams.bound());
@@ -263,7 +279,7 @@ impl Restorer {
             is_lost && (unreadable.named.is_empty() || !unreadable.named.contains(&key(at)))
         };
         // their own IDs are above the last ones of the shortened streams
-        let Plan { entries, behind } = streams.plan(batch, is_missing);
+        let Plan { entries, behind, .. } = streams.plan(batch, is_missing);
         let entries: Vec<Entry> = {
             let mut all = [entries, behind].concat();
             all.sort_unstable_by_key(|entry| (entry.at, entry.destination));
@@ -274,10 +290,10 @@ impl Restorer {
         let mut written = 0;
         for group in entries.chunk_by(|one, next| !singly || one.at == next.at) {
             self.scope.beat.beat();
-            let mut transaction = Transaction::default();
+            let mut transaction = Transaction::new(self.is_cluster);
             transaction.encode(batch, group, streams);
-            let refused = match connection.transact(transaction.commands()).await {
-                Ok(refused) => refused,
+            let missed = match connection.write(transaction.commands(), transaction.units()).await {
+                Ok(missed) => missed,
                 Err(fault) => {
                     if matches!(fault, StoreFault::Refused { refusal: Refusal::Unreadable, .. }) {
                         self.unreadable.note(group, key);
@@ -285,12 +301,15 @@ impl Restorer {
                     return Err(fault);
                 }
             };
-            if let Some(refused) = refused.first() {
+            if let Some(missed) = missed.iter().find(|missed| !missed.is_about_the_entry()) {
+                return Err(missed.fault.clone());
+            }
+            if let Some(missed) = missed.first() {
                 // quarantined before, or another client wrote higher IDs to a stream just shortened
                 warn!(self.scope.log, "entry not written again";
-                    "kind" => refused.refusal.label(), "error" => &refused.text);
+                    "kind" => missed.fault.label(), "error" => missed.fault.words());
             }
-            written += group.len() - refused.len().min(group.len());
+            written += group.len() - missed.len().min(group.len());
         }
         if let Some(snapshots) = &self.scope.snapshots {
             // entries missing in the streams may be missing in the hashes too

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::reconciler::Reconciler;
 use super::store::address::Address;
+use super::store::cluster::connection::Reach;
 use super::store::fault::StoreFault;
-use super::store::resp::Commands;
-use super::store::{Identity, RedisConnection, Refused};
+use super::store::replication::ServerInfo;
+use super::store::{Identity, RedisConnection};
 use crate::supervisor::Heartbeat;
 
 /// Interval at which a server is checked: whether it is still the same and accepts writes.
@@ -33,7 +34,8 @@ pub struct Connected(RedisConnection);
 #[derive(Debug)]
 pub struct Reconciled {
     connection: RedisConnection,
-    server: Identity,
+    /// By node of a cluster.
+    servers: Vec<(String, Identity)>,
     looked_at: Instant,
 }
 
@@ -57,25 +59,25 @@ impl Connected {
         RedisConnection::open(address, beat).await.map(Connected)
     }
 
-    /// Returns the IP address and port, or the path, that it is connected to.
+    /// Returns the IP addresses and ports, or the path, that it is connected to.
     #[must_use]
-    pub fn peer(&self) -> &str {
+    pub fn peer(&self) -> String {
         self.0.peer()
     }
 
     /// Ensures that Redis has what it had before.
     pub async fn reconcile(mut self, reconciler: &mut Reconciler) -> Result<Reconciled, StoreFault> {
         let asked = Instant::now();
-        let server = self.0.server().await?;
+        let servers = self.0.servers().await?;
         reconciler.restore(&mut self.0).await?;
         reconciler.replicas.forget();
-        reconciler.note_replicas(asked, &server.replication);
-        Ok(Reconciled { connection: self.0, server: server.identity, looked_at: Instant::now() })
+        reconciler.note_replicas(asked, &servers, self.0.has_away());
+        Ok(Reconciled { connection: self.0, servers: identities(servers), looked_at: Instant::now() })
     }
 
     /// Checks whether Redis accepts writes.
     pub async fn probe(mut self, prefix: &str) -> Result<Connected, StoreFault> {
-        self.0.identity().await?;
+        self.0.servers().await?;
         self.0.probe(prefix).await?;
         Ok(self)
     }
@@ -93,10 +95,25 @@ impl Reconciled {
         &mut self.connection
     }
 
-    /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
-    /// that it is unknown); otherwise all but the refused commands were.
-    pub async fn transact(&mut self, commands: &Commands) -> Result<Vec<Refused>, StoreFault> {
-        self.connection.transact(commands).await
+    /// Whether a node of a cluster is away.
+    #[must_use]
+    pub fn has_away(&self) -> bool {
+        self.connection.has_away()
+    }
+
+    /// Whether some slots of a cluster cannot be written to.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.connection.reach() != Reach::All
+    }
+
+    /// Tries to connect to the nodes that are away. If one has come, it has to be reconciled first.
+    pub async fn find_away(mut self) -> RedisSession {
+        if self.connection.find_away().await {
+            RedisSession::Connected(Connected(self.connection))
+        } else {
+            RedisSession::Reconciled(self)
+        }
     }
 
     /// Whether the next check of the server is due.
@@ -105,17 +122,25 @@ impl Reconciled {
         self.looked_at.elapsed() >= LOOK_EVERY
     }
 
-    /// Checks whether it is still the same server and accepts writes. Another one has to be reconciled first.
+    /// Checks whether they are still the same servers and accept writes. Others have to be reconciled first.
     pub async fn look(mut self, reconciler: &mut Reconciler) -> Result<RedisSession, StoreFault> {
         let asked = Instant::now();
-        let server = self.connection.server().await?;
+        let servers = self.connection.servers().await?;
         self.connection.probe(reconciler.prefix()).await?;
         self.looked_at = Instant::now();
-        Ok(if server.identity == self.server {
-            reconciler.note_replicas(asked, &server.replication);
-            RedisSession::Reconciled(self)
+        // a node that is away has not changed
+        let is_known = |(node, info): &(String, ServerInfo)| {
+            self.servers.iter().any(|(known, identity)| known == node && *identity == info.identity)
+        };
+        if servers.iter().all(is_known) {
+            reconciler.note_replicas(asked, &servers, self.connection.has_away());
+            Ok(RedisSession::Reconciled(self))
         } else {
-            RedisSession::Connected(Connected(self.connection))
-        })
+            Ok(RedisSession::Connected(Connected(self.connection)))
+        }
     }
+}
+
+fn identities(servers: Vec<(String, ServerInfo)>) -> Vec<(String, Identity)> {
+    servers.into_iter().map(|(node, info)| (node, info.identity)).collect()
 }

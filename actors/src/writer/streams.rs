@@ -5,8 +5,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use uw_websocket_core::event::{Destination, EntryId, Event};
+use uw_websocket_core::slots::slot_of;
 use uw_websocket_core::tables::MAX_STREAMS;
 
+use super::store::cluster::connection::Reach;
 use super::store::resp::Commands;
 use crate::queue::batch::EventBatch;
 
@@ -19,6 +21,8 @@ pub struct StreamSlot {
     planned: (u64, EntryId),
     /// Index of the stream's last entry in the transaction being encoded.
     pub last_entry: usize,
+    /// The slot of the stream in a cluster.
+    pub cluster_slot: u16,
     /// The stream's full key.
     pub key: Arc<str>,
     /// `XADD <key>`, encoded.
@@ -38,11 +42,19 @@ pub struct Streams {
     slots: Vec<StreamSlot>,
     plans: u64,
     max: usize,
+    /// Which of them can be written to now.
+    reach: Reach,
 }
 
 impl Default for Streams {
     fn default() -> Streams {
-        Streams { index: HashMap::default(), slots: Vec::new(), plans: 0, max: MAX_STREAMS }
+        Streams {
+            index: HashMap::default(),
+            slots: Vec::new(),
+            plans: 0,
+            max: MAX_STREAMS,
+            reach: Reach::All,
+        }
     }
 }
 
@@ -78,6 +90,8 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Entries that cannot: their IDs are not above the last ones of their streams.
     pub behind: Vec<Entry>,
+    /// Whether entries were left out because the node of their stream is away.
+    pub is_partial: bool,
 }
 
 impl Streams {
@@ -96,6 +110,17 @@ impl Streams {
         let forgotten = self.slots.len() as u64;
         (self.index, self.slots) = (HashMap::default(), Vec::new());
         forgotten
+    }
+
+    /// States which slots can be written to now.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
+    /// Whether the stream of a key can be written to now.
+    #[must_use]
+    pub fn reaches(&self, key: &str) -> bool {
+        self.reach == Reach::All || self.reach.has(slot_of(key.as_bytes()))
     }
 
     /// Forgets all last IDs: another Redis may respond, or the same one with less or more than before.
@@ -149,7 +174,7 @@ impl Streams {
             }
             before = Some(destination);
             let at = self.place(destination);
-            if self.slots[at.0].last.is_none() {
+            if self.slots[at.0].last.is_none() && self.reach.has(self.slots[at.0].cluster_slot) {
                 unknown.push(at);
             }
         }
@@ -163,7 +188,7 @@ impl Streams {
     #[must_use]
     pub fn plan(&mut self, batch: &EventBatch, wanted: impl Fn(usize, usize) -> bool) -> Plan {
         self.plans += 1;
-        let mut plan = Plan { entries: Vec::with_capacity(batch.len()), behind: Vec::new() };
+        let mut plan = Plan { entries: Vec::with_capacity(batch.len()), ..Plan::default() };
         let mut before: Option<(&Arc<Destination>, SlotIndex)> = None;
         for (at, event) in batch.events().iter().enumerate() {
             for (outlet_at, destination) in event.route.destinations.iter().enumerate() {
@@ -175,6 +200,10 @@ impl Streams {
                     _ => self.place(destination),
                 };
                 before = Some((destination, stream));
+                if !self.reach.has(self.slots[stream.0].cluster_slot) {
+                    plan.is_partial = true;
+                    continue;
+                }
                 let entry = Entry { at, destination: outlet_at, stream, id: event.ids.get(outlet_at) };
                 let rises = self.slots[stream.0].plan(self.plans, entry.id);
                 if rises { plan.entries.push(entry) } else { plan.behind.push(entry) }
@@ -206,6 +235,7 @@ impl StreamSlot {
             last: None,
             planned: (0, EntryId::default()),
             last_entry: 0,
+            cluster_slot: slot_of(key),
             key: Arc::clone(&destination.stream),
             xadd,
             xadd_capped,

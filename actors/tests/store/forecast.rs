@@ -72,7 +72,7 @@ async fn measured(redis: &RedisServer, user: &str, channels: &[Channel]) -> Meas
     let url = Secret::new(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
     let settings = RedisSettings { url, extra_root_pem: None };
     let pool = RedisPool::new(&Address::new(&settings).unwrap(), &settings).unwrap();
-    measure(&mut *pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
+    measure(&mut pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
 }
 
 /// Adds entries as a writer does.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deadpool_redis::Connection;
 use deadpool_redis::redis::{self, Value};
 use tokio::time::timeout;
 use uw_websocket_actors::acl::{self, Lacking};
+use uw_websocket_actors::cluster_pool::PooledConnection;
 use uw_websocket_actors::forecast::Measured;
 use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
@@ -101,9 +101,7 @@ async fn look_closer(settings: &ActorSettings, pool: &RedisPool, report: &mut Re
         seen.state = Some(state);
     }
     let prefix = &settings.keys.prefix;
-    match limited(holder(&mut *connection, prefix))
-        .await
-        .map(|asked| asked.map_err(|error| error.to_string()))
+    match limited(holder(&mut connection, prefix)).await.map(|asked| asked.map_err(|error| error.to_string()))
     {
         Ok(Ok(owner)) => {
             report.add(&lease(prefix, &owner));
@@ -196,8 +194,10 @@ fn report_rights(
     let prefix = &settings.keys.prefix;
     let user = ways.address.user().unwrap_or("default");
     if lacking.is_empty() {
-        report
-            .add(&Finding::fine("rights", format!("all {} commands are allowed to `{user}`", acl::count())));
+        report.add(&Finding::fine(
+            "rights",
+            format!("all {} commands are allowed to `{user}`", acl::count(ways.address.cluster().is_some())),
+        ));
     }
     for (rule, lacking) in by_rule(lacking, prefix) {
         let purposes: BTreeSet<&str> = lacking.iter().map(|lack| lack.right.purpose).collect();
@@ -221,7 +221,7 @@ fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l
     by_rule
 }
 
-async fn state(connection: &mut Connection) -> redis::RedisResult<State> {
+async fn state(connection: &mut PooledConnection) -> redis::RedisResult<State> {
     let mut asked = redis::pipe();
     asked.ignore_errors();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence");
@@ -275,7 +275,7 @@ fn not_ours(prefix: &str, text: String) -> Finding {
 }
 
 /// Returns the seconds by which the clock of Redis is ahead, up to the network latency.
-async fn clock(connection: &mut Connection) -> redis::RedisResult<f64> {
+async fn clock(connection: &mut PooledConnection) -> redis::RedisResult<f64> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let before = now();
     let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;

@@ -59,7 +59,8 @@ impl State {
             }
             (None, None) => return Finding::doubt(SUBJECT, "not known", "allow INFO to our user"),
         };
-        let needed = mebibytes(forecast.bytes);
+        // of a cluster: on its fullest node
+        let needed = mebibytes(forecast.fullest_bytes);
         if !forecast.is_bounded {
             return Finding::doubt(
                 SUBJECT,
@@ -67,7 +68,7 @@ impl State {
                 "set a cap or STREAM_RETENTION",
             );
         }
-        if forecast.bytes > limit {
+        if forecast.fullest_bytes > limit {
             return Finding::doubt(
                 SUBJECT,
                 format!("{text}; the settings can come to {needed}"),
@@ -134,6 +135,7 @@ mod tests {
         let forecast = |bytes, is_bounded| Forecast {
             channels: Vec::new(),
             bytes,
+            fullest_bytes: bytes,
             is_bounded,
             is_market: false,
             kept_hours: None,

@@ -269,6 +269,9 @@ export function showArchive({ archive }) {
 
 // === Redis ===
 
+/** Slots of a Redis Cluster. */
+const SLOTS = 16_384;
+
 /** The master, its Sentinels and its replicas, where there are any. */
 function masterFacts({ master }, writers) {
   const { state, address, agreeing, sentinels, failovers } = master;
@@ -276,6 +279,17 @@ function masterFacts({ master }, writers) {
   const behind = Math.max(...writers.map((writer) => writer.replica_behind_seconds));
   const ofReplicas = replicas > 0 || state !== 'single' ? [['replicas', `${count(replicas)}, ${behind} s behind`]] : [];
   if (state === 'single') return ofReplicas;
+  if (master.masters > 0) {
+    const whole = master.slots === SLOTS;
+    const missing = `${count(SLOTS - master.slots)} of ${count(SLOTS)} slots have no master`;
+    return [
+      ['masters', address ?? UNKNOWN],
+      ['slots', whole && state === 'named' ? { text: 'all have a master', mark: 'ok' } : { text: missing, mark: 'bad' }],
+      ['nodes', `${plural(master.masters, 'master')}, ${plural(master.cluster_replicas, 'replica')}`],
+      ['failovers', count(failovers)],
+      ...ofReplicas,
+    ];
+  }
   const named = `${address ?? UNKNOWN}, by ${agreeing} of ${plural(sentinels, 'Sentinel')}`;
   return [
     ['master', state === 'named' ? named : { text: 'named by no majority of the Sentinels', mark: 'bad' }],

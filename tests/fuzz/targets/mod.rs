@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Target> {
         feed::socket(),
         feed::text(),
         redis::resp(),
+        redis::slots(),
         disk::spool(),
         disk::ledger(),
         rest::body(),

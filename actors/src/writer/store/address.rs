@@ -4,17 +4,24 @@
 //! Sentinel, is decided here and nowhere else: every connection carries the [`Tenure`] of its server.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::cluster::Cluster;
+use super::cluster::url::ClusterUrl;
 use super::fault::{Refusal, StoreFault};
 use super::link::{AddressError, Endpoint, Link};
 use super::resp::{Commands, Reply};
+use super::sentinel::Sentinels;
 use super::sentinel::url::SentinelUrl;
-use super::sentinel::{SentinelFault, Sentinels};
 use super::tenure::Tenure;
 use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
+
+/// The file of the highest epoch of the Sentinels.
+const SENTINEL_EPOCH: &str = "sentinel";
+/// The file of the highest epoch of a cluster.
+const CLUSTER_EPOCH: &str = "cluster";
 
 /// The address of Redis; cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +30,8 @@ pub enum Address {
     Single(Arc<Endpoint>),
     /// The master that Sentinels name.
     Sentinel(Arc<Sentinels>),
+    /// The nodes of a cluster.
+    Cluster(Arc<Cluster>),
 }
 
 impl std::fmt::Display for Address {
@@ -33,6 +42,11 @@ impl std::fmt::Display for Address {
                 let scheme = if sentinels.is_tls() { "rediss+sentinel" } else { "redis+sentinel" };
                 write!(f, "{scheme}://{}/{}", sentinels.hosts(), sentinels.name())
             }
+            Address::Cluster(cluster) => {
+                let is_tls = cluster.seeds().iter().any(Endpoint::is_tls);
+                let scheme = if is_tls { "rediss+cluster" } else { "redis+cluster" };
+                write!(f, "{scheme}://{}", cluster.hosts())
+            }
         }
     }
 }
@@ -41,12 +55,16 @@ impl Address {
     /// Parses the settings.
     pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
         let (url, pem) = (settings.url.reveal(), settings.extra_root_pem.as_deref());
-        match SentinelUrl::parse(url) {
-            None => Ok(Address::Single(Arc::new(Endpoint::new(url, pem)?))),
-            Some(url) => {
+        match (SentinelUrl::parse(url), ClusterUrl::parse(url)) {
+            (Some(url), _) => {
                 let url = url.map_err(AddressError::Sentinel)?;
                 Ok(Address::Sentinel(Arc::new(Sentinels::new(&url, pem)?)))
             }
+            (None, Some(url)) => {
+                let url = url.map_err(AddressError::Cluster)?;
+                Ok(Address::Cluster(Arc::new(Cluster::new(&url, pem)?)))
+            }
+            (None, None) => Ok(Address::Single(Arc::new(Endpoint::new(url, pem)?))),
         }
     }
 
@@ -54,21 +72,54 @@ impl Address {
     #[must_use]
     pub fn sentinels(&self) -> Option<&Arc<Sentinels>> {
         match self {
-            Address::Single(_) => None,
+            Address::Single(_) | Address::Cluster(_) => None,
             Address::Sentinel(sentinels) => Some(sentinels),
         }
     }
 
-    /// Keeps what must be known after a restart in `path`.
-    pub fn remember(&self, path: PathBuf) -> io::Result<()> {
-        self.sentinels().map_or(Ok(()), |sentinels| sentinels.remember(path))
+    /// Returns the cluster, if it is one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        match self {
+            Address::Single(_) | Address::Sentinel(_) => None,
+            Address::Cluster(cluster) => Some(cluster),
+        }
     }
 
-    /// Returns the server to use now, and its tenure.
-    pub async fn locate(&self) -> Result<(Endpoint, Tenure), SentinelFault> {
+    /// Whether there are replicas even if none is connected.
+    #[must_use]
+    pub fn has_replicas(&self) -> bool {
+        !matches!(self, Address::Single(_))
+    }
+
+    /// Returns the addresses of all masters, for what concerns each of them, such as its keys; of a single one its own.
+    pub async fn masters(&self) -> Result<Vec<Address>, StoreFault> {
+        let Address::Cluster(cluster) = self else { return Ok(vec![self.clone()]) };
+        let map = cluster.map().await?;
+        let address = |node| Ok(Address::Single(Arc::new(cluster.endpoint(node)?)));
+        map.masters().iter().map(address).collect()
+    }
+
+    /// Keeps what must be known after a restart in a folder: the highest epoch.
+    pub fn remember(&self, folder: &Path) -> io::Result<()> {
+        match self {
+            Address::Single(_) => Ok(()),
+            Address::Sentinel(sentinels) => sentinels.remember(folder.join(SENTINEL_EPOCH)),
+            Address::Cluster(cluster) => cluster.remember(folder.join(CLUSTER_EPOCH)),
+        }
+    }
+
+    /// Returns the server to use now, and its tenure; of a cluster one of the masters.
+    pub async fn locate(&self) -> Result<(Endpoint, Tenure), StoreFault> {
         match self {
             Address::Single(endpoint) => Ok((Endpoint::clone(endpoint), Tenure::default())),
-            Address::Sentinel(sentinels) => sentinels.locate().await,
+            Address::Sentinel(sentinels) => Ok(sentinels.locate().await?),
+            Address::Cluster(cluster) => {
+                let map = cluster.map().await?;
+                let none = || StoreFault::Unreachable("the cluster has no master".to_owned());
+                let node = map.masters().first().ok_or_else(none)?;
+                Ok((cluster.endpoint(node)?, cluster.tenure_of(node)))
+            }
         }
     }
 
@@ -97,17 +148,22 @@ impl Address {
     /// Returns the present tenure without asking anybody.
     #[must_use]
     pub fn tenure(&self) -> Tenure {
-        self.sentinels().map_or_else(Tenure::default, |sentinels| sentinels.tenure())
+        match self {
+            Address::Single(_) => Tenure::default(),
+            Address::Sentinel(sentinels) => sentinels.tenure(),
+            Address::Cluster(cluster) => cluster.changes(),
+        }
     }
 
     /// Returns the user that logs in to Redis; `None` is `default`.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        let endpoint = match self {
-            Address::Single(endpoint) => endpoint,
-            Address::Sentinel(sentinels) => sentinels.redis(),
+        let endpoint: Option<&Endpoint> = match self {
+            Address::Single(endpoint) => Some(endpoint),
+            Address::Sentinel(sentinels) => Some(sentinels.redis()),
+            Address::Cluster(cluster) => cluster.seeds().first(),
         };
-        endpoint.info().redis_settings().username()
+        endpoint.and_then(|endpoint| endpoint.info().redis_settings().username())
     }
 }
 

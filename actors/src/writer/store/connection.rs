@@ -1,6 +1,11 @@
 //! A connection to Redis: transactions and queries.
 
+use uw_websocket_core::slots::slot_of;
+
 use super::address::Address;
+use super::cluster::connection::{ClusterConnection, Reach};
+use super::cluster::queries::Missed;
+use super::cluster::units::StreamUnits;
 use super::fault::{Refusal, StoreFault};
 use super::link::Link;
 use super::replication::{Identity, ServerInfo};
@@ -20,27 +25,94 @@ pub struct Refused {
 
 /// A connection to Redis, unusable after a connection fault or a missing reply.
 #[derive(Debug)]
-pub struct RedisConnection {
-    /// `None` once it must not be used any more.
-    link: Option<Link>,
+pub struct RedisConnection(Way);
+
+#[derive(Debug)]
+enum Way {
+    /// To one server; `None` once it must not be used any more.
+    Server(Option<Link>),
+    /// To the masters of a cluster.
+    Cluster(Box<ClusterConnection>),
 }
 
 impl RedisConnection {
-    /// Connects and authenticates; calls `beat` whenever bytes are sent or received.
+    /// Connects and authenticates; calls `beat` whenever bytes are sent or received. Nodes of a cluster may be away.
     pub async fn open(address: &Address, beat: &Heartbeat) -> Result<RedisConnection, StoreFault> {
-        Ok(RedisConnection { link: Some(address.connect(beat).await?) })
+        Ok(RedisConnection(match address.cluster() {
+            Some(cluster) => Way::Cluster(Box::new(ClusterConnection::open(cluster, beat).await?)),
+            None => Way::Server(Some(address.connect(beat).await?)),
+        }))
     }
 
-    /// Returns the IP address and port, or the path, that it is connected to; empty once it must not be used.
+    /// Returns the IP addresses and ports, or the path, that it is connected to; empty once it must not be used.
     #[must_use]
-    pub fn peer(&self) -> &str {
-        self.link.as_ref().map_or("", |link| &link.peer)
+    pub fn peer(&self) -> String {
+        match &self.0 {
+            Way::Server(link) => link.as_ref().map_or_else(String::new, |link| link.peer.clone()),
+            Way::Cluster(cluster) => cluster.peers(),
+        }
     }
 
     /// Whether it may still be used, and was not closed meanwhile.
     #[must_use]
     pub fn is_usable(&mut self) -> bool {
-        self.link.as_mut().is_some_and(|link| link.is_current() && link.is_open())
+        match &mut self.0 {
+            Way::Server(link) => link.as_mut().is_some_and(|link| link.is_current() && link.is_open()),
+            Way::Cluster(cluster) => cluster.is_usable(),
+        }
+    }
+
+    /// Whether a node of a cluster is away.
+    #[must_use]
+    pub fn has_away(&self) -> bool {
+        matches!(&self.0, Way::Cluster(cluster) if cluster.has_away())
+    }
+
+    /// Tries to connect to the nodes that are away; returns whether one has come: it may have less than before.
+    pub async fn find_away(&mut self) -> bool {
+        match &mut self.0 {
+            Way::Server(_) => false,
+            Way::Cluster(cluster) => cluster.find_away().await,
+        }
+    }
+
+    /// Returns which slots can be written to.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match &self.0 {
+            Way::Server(_) => Reach::All,
+            Way::Cluster(cluster) => cluster.reach(),
+        }
+    }
+
+    /// Returns why some slots cannot be written to.
+    #[must_use]
+    pub fn away_fault(&self) -> StoreFault {
+        let fault = match &self.0 {
+            Way::Server(_) => None,
+            Way::Cluster(cluster) => cluster.fault(),
+        };
+        fault.unwrap_or_else(|| StoreFault::Unreachable("a node was away".to_owned()))
+    }
+
+    /// Writes the entries of a batch; returns those that were not written, or of which it is unknown. Without `streams`
+    /// the commands are one transaction.
+    ///
+    /// # Errors
+    /// Nothing was written, or nothing is known.
+    pub async fn write(
+        &mut self,
+        commands: &Commands,
+        streams: Option<&StreamUnits>,
+    ) -> Result<Vec<Missed>, StoreFault> {
+        if let (Way::Cluster(cluster), Some(streams)) = (&mut self.0, streams) {
+            return cluster.write(commands, streams).await;
+        }
+        let missed = |Refused { command, refusal, text }: Refused| Missed {
+            command,
+            fault: StoreFault::Refused { refusal, text },
+        };
+        Ok(self.transact(commands).await?.into_iter().map(missed).collect())
     }
 
     /// Writes all commands atomically as far as Redis can: a fault means that nothing was written (if unanswered,
@@ -74,6 +146,9 @@ impl RedisConnection {
     /// Checks whether Redis accepts writes: adds an entry to a non-existent stream without creating it. A `PING`
     /// would also be answered by a replica, and by a Redis without free memory.
     pub async fn probe(&mut self, prefix: &str) -> Result<(), StoreFault> {
+        if let Way::Cluster(cluster) = &mut self.0 {
+            return cluster.probe(prefix).await;
+        }
         let stream = format!("{prefix}:ws:probe");
         let mut probe = Commands::default();
         probe.command(&[b"XADD", stream.as_bytes(), b"NOMKSTREAM", b"*", b"payload", b"probe"]);
@@ -84,11 +159,18 @@ impl RedisConnection {
         .await
     }
 
-    /// Asks the server about itself; what it does not reveal has the default value.
+    /// Asks the servers about themselves, by node of a cluster; what one does not reveal has the default value.
     ///
     /// # Errors
     /// A replica is refused, even one that would take writes: it loses them when it synchronizes.
-    pub async fn server(&mut self) -> Result<ServerInfo, StoreFault> {
+    pub async fn servers(&mut self) -> Result<Vec<(String, ServerInfo)>, StoreFault> {
+        if let Way::Cluster(cluster) = &mut self.0 {
+            let servers = cluster.servers().await;
+            if servers.is_empty() {
+                return Err(self.away_fault());
+            }
+            return Ok(servers.into_iter().map(|(node, info)| (node.to_string(), info)).collect());
+        }
         let mut questions = Commands::default();
         questions.command(&[b"INFO", b"server"]).command(&[b"INFO", b"replication"]);
         let mut server = ServerInfo::default();
@@ -102,43 +184,57 @@ impl RedisConnection {
         match &server.follows {
             Some(master) => {
                 // the connection is not used again: the next one may lead to the master
-                self.link = None;
+                self.0 = Way::Server(None);
                 Err(StoreFault::refused(format!("READONLY it is a replica of {master}").as_bytes()))
             }
-            None => Ok(server),
+            None => Ok(vec![(String::new(), server)]),
         }
     }
 
-    /// Identifies the server.
-    pub async fn identity(&mut self) -> Result<Identity, StoreFault> {
-        Ok(self.server().await?.identity)
+    /// Identifies the server that has a key.
+    pub async fn identity(&mut self, key: &str) -> Result<Identity, StoreFault> {
+        let node = match &self.0 {
+            Way::Server(_) => String::new(),
+            Way::Cluster(cluster) => {
+                cluster.owner(slot_of(key.as_bytes())).map(ToString::to_string).unwrap_or_default()
+            }
+        };
+        let mut servers = self.servers().await?.into_iter();
+        let server = servers.find(|(name, _)| *name == node).ok_or_else(|| self.away_fault())?;
+        Ok(server.1.identity)
     }
 
     /// Sends a query and returns the first string of its reply, of which nothing more is read; the connection ends.
     pub async fn first_text(self, question: &Commands) -> Result<Option<String>, StoreFault> {
-        match self.link {
-            Some(link) => link.first_text(question).await,
-            None => Err(StoreFault::Unreachable("the connection is gone".into())),
+        match self.0 {
+            Way::Server(Some(link)) => link.first_text(question).await,
+            Way::Server(None) => Err(StoreFault::Unreachable("the connection is gone".into())),
+            Way::Cluster(cluster) => cluster.first_text(question).await,
         }
     }
 
-    /// Sends commands and passes each reply, in order, to `accept`; returns its first error.
+    /// Sends commands and passes each reply, in order, to `accept`; returns its first error. In a cluster each command goes
+    /// to the node of its key, and one without a key to all nodes.
     pub async fn ask(
         &mut self,
         commands: &Commands,
         accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
+        let link = match &mut self.0 {
+            Way::Server(link) => link,
+            Way::Cluster(cluster) => return cluster.ask(commands, accept).await,
+        };
         // cancelling the wait leaves an unusable connection
-        let Some(mut link) = self.link.take() else {
+        let Some(mut present) = link.take() else {
             return Err(StoreFault::Unreachable("the connection is gone".into()));
         };
-        let asked = link.ask(commands, accept).await;
+        let asked = present.ask(commands, accept).await;
         let is_usable = match &asked {
             Ok(()) => true,
             Err(StoreFault::Refused { refusal, .. }) => !refusal.is_about_the_connection(),
             Err(_) => false,
         };
-        self.link = is_usable.then_some(link);
+        *link = is_usable.then_some(present);
         asked
     }
 }

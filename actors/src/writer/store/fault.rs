@@ -36,8 +36,10 @@ pub enum Refusal {
     IdTooSmall,
     /// A replica whose master is down.
     Unavailable,
-    /// A node of a Redis Cluster.
+    /// A node of a Redis Cluster: the slot is elsewhere, or the cluster does not work.
     Cluster,
+    /// Not a node of a Redis Cluster.
+    NoCluster,
     /// The server, or a proxy in front of it, has as many connections as it may.
     NoRoom,
     /// Redis cannot parse the command, such as a payload above its `proto-max-bulk-len`, and closes the connection.
@@ -66,6 +68,7 @@ impl Refusal {
             "MOVED" | "ASK" | "CROSSSLOT" | "TRYAGAIN" | "CLUSTERDOWN" => Refusal::Cluster,
             "ERR" if text.contains("equal or smaller than the target stream") => Refusal::IdTooSmall,
             "ERR" if text.contains("must be greater than 0-0") => Refusal::IdTooSmall,
+            "ERR" if text.contains("cluster support disabled") => Refusal::NoCluster,
             "ERR" if is_about_connections(text) => Refusal::NoRoom,
             "ERR" if text.starts_with("ERR Protocol error") => Refusal::Unreadable,
             "ERR" if text.contains("DB index is out of range") => Refusal::NoDatabase,
@@ -86,6 +89,7 @@ impl Refusal {
                 | Refusal::NoDatabase
                 | Refusal::Unavailable
                 | Refusal::Cluster
+                | Refusal::NoCluster
                 | Refusal::NoRoom
                 | Refusal::Unreadable
         )
@@ -106,6 +110,7 @@ impl Refusal {
             | Refusal::NoDatabase
             | Refusal::Unavailable
             | Refusal::Cluster
+            | Refusal::NoCluster
             | Refusal::NoRoom => false,
         }
     }
@@ -126,6 +131,7 @@ impl Refusal {
             Refusal::IdTooSmall => "id_too_small",
             Refusal::Unavailable => "unavailable",
             Refusal::Cluster => "cluster",
+            Refusal::NoCluster => "no_cluster",
             Refusal::NoRoom => "no_room",
             Refusal::Unreadable => "unreadable",
             Refusal::Other => "other",
@@ -190,6 +196,17 @@ impl StoreFault {
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
         matches!(self, StoreFault::Unanswered(_) | StoreFault::TooLarge(_))
+    }
+
+    /// Returns the text of Redis or of the system.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            StoreFault::Unreachable(text)
+            | StoreFault::Refused { text, .. }
+            | StoreFault::Unanswered(text)
+            | StoreFault::TooLarge(text) => text,
+        }
     }
 
     /// Returns the name used in logs.
@@ -261,6 +278,7 @@ mod tests {
             ("ERR max number of clients reached", Refusal::NoRoom),
             ("ERR max number of clients + cluster connections reached", Refusal::NoRoom),
             ("ERR max concurrent connections exceeded", Refusal::NoRoom),
+            ("ERR This instance has cluster support disabled", Refusal::NoCluster),
             ("ERR unknown command", Refusal::Other),
         ] {
             assert_eq!(Refusal::of(text), refusal, "{text}");

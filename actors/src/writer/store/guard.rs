@@ -19,11 +19,21 @@ const MASTERS: Bound = Bound { bytes: 256 * 1024, items: 100 * 100 };
 
 /// Examines the server; `None` if it may do. A fault means that it cannot be told now.
 pub async fn examine(address: &Address, prefix: &str) -> Result<Option<Unsuitable>, StoreFault> {
-    match address.locate().await {
-        Ok((endpoint, _)) => examine_server(&endpoint, prefix).await,
-        Err(SentinelFault::UnknownName(name)) => Ok(Some(Unsuitable::UnknownMaster(name))),
-        Err(SentinelFault::NoSentinel(host)) => Ok(Some(Unsuitable::NoSentinel(host))),
-        Err(fault) => Err(fault.into()),
+    match address {
+        Address::Single(endpoint) => examine_server(endpoint, prefix).await,
+        Address::Sentinel(sentinels) => match sentinels.locate().await {
+            Ok((endpoint, _)) => examine_server(&endpoint, prefix).await,
+            Err(SentinelFault::UnknownName(name)) => Ok(Some(Unsuitable::UnknownMaster(name))),
+            Err(SentinelFault::NoSentinel(host)) => Ok(Some(Unsuitable::NoSentinel(host))),
+            Err(fault) => Err(fault.into()),
+        },
+        Address::Cluster(cluster) => match cluster.map().await {
+            Ok(_) => Ok(None),
+            Err(StoreFault::Refused { refusal: Refusal::NoCluster, text }) => {
+                Ok(Some(Unsuitable::NoCluster(text)))
+            }
+            Err(fault) => Err(fault),
+        },
     }
 }
 

@@ -10,19 +10,19 @@ use deadpool_redis::redis::{ConnectionAddr, ConnectionInfo};
 use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+pub use super::address_error::AddressError;
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
 use super::tenure::Tenure;
 use crate::dial;
-use crate::redis_url::{RedisPlace, RedisUrl, RedisUrlError};
+use crate::redis_url::{RedisPlace, RedisUrl};
 use crate::supervisor::Heartbeat;
-use crate::tls::{self, TlsError};
+use crate::tls;
 
 /// Timeout of name resolution, TCP, TLS and authentication together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,23 +37,6 @@ const REPLY_BUFFER: usize = 32 * 1024;
 
 /// What is said of a connection to a server that is no longer the master.
 const REPLACED: &str = "another server has become the master";
-
-/// The reason why the settings give no address of Redis.
-#[derive(Debug, Error)]
-pub enum AddressError {
-    /// The URL is invalid. Its text may contain a password and is not repeated.
-    #[error("REDIS_URL is not a Redis URL: it {0}")]
-    Url(#[from] RedisUrlError),
-    /// The URL of a master under Sentinel is invalid.
-    #[error("REDIS_URL is not the URL of a master under Sentinel: it {0}")]
-    Sentinel(String),
-    /// The client library cannot be set up for it.
-    #[error("REDIS_URL cannot be used: {0}")]
-    Client(String),
-    /// `TLS_CA_FILE` is unusable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
 
 /// Address and credentials of one server.
 #[derive(Clone)]
@@ -163,6 +146,15 @@ impl Endpoint {
         }
     }
 
+    /// Returns the host without its port.
+    #[must_use]
+    pub fn host_name(&self) -> &str {
+        match &self.place {
+            Place::Tcp(host, _) | Place::Tls(host, ..) => host,
+            Place::Unix(_) => "localhost",
+        }
+    }
+
     /// Connects and authenticates.
     pub async fn connect(&self, beat: &Heartbeat) -> Result<Link, StoreFault> {
         match timeout(CONNECT_TIMEOUT, self.open(beat)).await {
@@ -257,6 +249,12 @@ impl Link {
         Link { tenure, ..self }
     }
 
+    /// Calls `beat` from now on whenever bytes are sent or received.
+    #[must_use]
+    pub fn beating(self, beat: Heartbeat) -> Link {
+        Link { beat, ..self }
+    }
+
     /// Whether its server may still be used.
     #[must_use]
     pub fn is_current(&self) -> bool {
@@ -269,7 +267,16 @@ impl Link {
     pub async fn ask(
         &mut self,
         commands: &Commands,
-        accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+        mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+    ) -> Result<(), StoreFault> {
+        self.ask_raw(commands, |_, reply| accept(reply)).await
+    }
+
+    /// The same, with the bytes of each reply.
+    pub async fn ask_raw(
+        &mut self,
+        commands: &Commands,
+        accept: impl FnMut(&[u8], Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
         if self.tenure.is_over() {
             return Err(StoreFault::Unreachable(REPLACED.to_owned()));
@@ -285,13 +292,13 @@ impl Link {
     async fn exchange(
         &mut self,
         commands: &Commands,
-        mut accept: impl FnMut(Reply<'_>) -> Result<(), StoreFault>,
+        mut accept: impl FnMut(&[u8], Reply<'_>) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
         let (mut outcome, bound) = (Ok(()), commands.bound());
         let sent = self.send(commands.bytes()).await;
         for _ in 0..commands.count() {
-            let received = self.receive(bound, |reply| {
-                let accepted = accept(reply);
+            let received = self.receive(bound, |raw, reply| {
+                let accepted = accept(raw, reply);
                 if outcome.is_ok() {
                     outcome = accepted;
                 }
@@ -340,11 +347,15 @@ impl Link {
         progress(&self.beat, self.socket.flush()).await
     }
 
-    async fn receive(&mut self, bound: Bound, accept: impl FnOnce(Reply<'_>)) -> Result<(), StoreFault> {
+    async fn receive(
+        &mut self,
+        bound: Bound,
+        accept: impl FnOnce(&[u8], Reply<'_>),
+    ) -> Result<(), StoreFault> {
         loop {
             let parsed = resp::parse(&self.replies, bound)?;
             if let Some((reply, length)) = parsed {
-                accept(reply);
+                accept(self.replies.get(..length).unwrap_or_default(), reply);
                 bytes::Buf::advance(&mut self.replies, length);
                 if self.replies.is_empty() && length > REPLY_BUFFER {
                     // the buffer of a large value is not retained

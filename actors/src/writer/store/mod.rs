@@ -1,13 +1,17 @@
 //! The port to Redis: transactions, and queries that determine their outcome.
 //!
 //! A transaction is reported entry by entry, never as a single yes or no, so that no code above assumes that all
-//! keys of a transaction are on one node. Today there is one node, and a transaction is one `MULTI … EXEC` on it.
+//! keys of a transaction are on one node. On a single server it is one `MULTI … EXEC`; in a cluster each stream has its
+//! own, and a query is cut into commands, each of which goes to the node of its key.
 
 pub mod address;
+mod address_error;
+pub mod cluster;
 mod connection;
 pub mod digests;
 pub mod fault;
 pub mod guard;
+pub mod hosts;
 pub mod link;
 mod lookup;
 pub mod pages;
@@ -53,7 +57,10 @@ impl Store {
     pub async fn connection(&mut self) -> Result<&mut RedisConnection, StoreFault> {
         let mut present = self.connection.take();
         let is_usable = present.as_mut().is_some_and(RedisConnection::is_usable);
-        let connection = if let Some(present) = present.filter(|_| is_usable) {
+        let connection = if let Some(mut present) = present.filter(|_| is_usable) {
+            if present.find_away().await {
+                self.generation += 1;
+            }
             present
         } else {
             self.generation += 1;
@@ -62,10 +69,10 @@ impl Store {
         Ok(self.connection.insert(connection))
     }
 
-    /// Verifies under Sentinel that the present connection leads to the master; otherwise the next query opens another.
-    /// For queries alone: whoever writes relies on the watch.
+    /// Verifies that the present connection leads to the master, or to all of them; otherwise the next query opens
+    /// another. For queries alone: whoever writes relies on the watch.
     pub async fn verify(&self) -> Result<(), StoreFault> {
-        if self.address.sentinels().is_some() {
+        if self.address.has_replicas() {
             self.address.locate().await?;
         }
         Ok(())

@@ -5,18 +5,21 @@ use thiserror::Error;
 /// The reason why the server at `REDIS_URL` is the wrong one, and what to write instead.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unsuitable {
-    /// A node of a Redis Cluster: transactions over several streams are impossible there.
+    /// A node of a Redis Cluster, and a URL of a single server.
     #[error(
-        "it is a node of a Redis Cluster, where one transaction cannot write several streams: set REDIS_URL to a \
-         single server, or to servers under Sentinel (redis+sentinel://HOST:26379/NAME)"
+        "it is a node of a Redis Cluster: set REDIS_URL=redis+cluster://HOST:PORT,… with some of its nodes \
+         (rediss+cluster:// for TLS)"
     )]
     ClusterNode,
     /// A Redis Cluster, and a database that it does not have.
     #[error(
-        "a Redis Cluster has no database but 0, and one transaction cannot write several streams there: set \
-         REDIS_URL to a single server, or to servers under Sentinel (redis+sentinel://HOST:26379/NAME/DB)"
+        "a Redis Cluster has no database but 0: set REDIS_URL=redis+cluster://HOST:PORT,… with some of its nodes, \
+         and tell desks apart by KEY_PREFIX"
     )]
     ClusterDatabase,
+    /// A server outside of any cluster, and a URL of a cluster.
+    #[error("it is no node of a Redis Cluster: write redis:// for a single server ({0})")]
+    NoCluster(String),
     /// A Sentinel, which stores nothing; with the masters that it monitors.
     #[error("it is a Sentinel, which stores nothing: set REDIS_URL=redis+sentinel://{host}/{}", masters.join("|"))]
     Sentinel {

@@ -34,7 +34,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &mut EventBatch) -> Vec<Vec<String>> {
-        let Plan { entries, behind } = self.plan(batch);
+        let Plan { entries, behind, .. } = self.plan(batch);
         assert!(behind.is_empty(), "{behind:?}");
         self.encode(batch, &entries)
     }
@@ -68,7 +68,7 @@ fn entries_that_do_not_rise_above_their_stream_are_behind_and_the_others_are_pla
     writer.streams.wrote(place, EntryId { ms: 3, seq: 0 });
     let events = [event(&ahead, "1", 0), event(&other, "2", 0), event(&ahead, "3", 1), event(&ahead, "4", 2)];
     let mut batch = batch(events);
-    let Plan { entries, behind } = writer.plan(&mut batch);
+    let Plan { entries, behind, .. } = writer.plan(&mut batch);
     assert_eq!(behind.iter().map(|entry| entry.at).collect::<Vec<_>>(), [0, 2]);
     let planned = ["uw:ws:other 1747419592926-0 payload 2", "uw:ws:ahead 1747419592928-0 payload 4"];
     assert_eq!(only("XADD", &writer.encode(&batch, &entries)), planned);

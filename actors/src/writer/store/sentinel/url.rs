@@ -3,15 +3,13 @@
 //!
 //! User and password are those of Redis. The Sentinels have their own; `sentinel_tls` is by default that of Redis.
 
-use std::net::Ipv6Addr;
-
+use url::Url;
 use url::form_urlencoded;
-use url::{Host, Url};
+
+use super::super::hosts::{Kind, SeveralHosts};
 
 /// The port of a Sentinel unless the URL states one.
 const PORT: u16 = 26_379;
-/// Maximum number of Sentinels in a URL: five are usual, and all of them are asked at once.
-const MAX_SENTINELS: usize = 32;
 
 /// The parts of the URL, as URLs of single servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,43 +22,17 @@ pub struct SentinelUrl {
     pub redis: String,
 }
 
-/// The URL cut at its hosts.
-struct Cut<'u> {
-    is_tls: bool,
-    /// Up to the hosts.
-    before: &'u str,
-    hosts: &'u str,
-    /// From the path on.
-    after: &'u str,
-}
-
-fn cut(text: &str) -> Option<Cut<'_>> {
-    let (scheme, rest) = text.split_once("://")?;
-    let is_tls = match scheme.to_ascii_lowercase().as_str() {
-        "redis+sentinel" => false,
-        "rediss+sentinel" => true,
-        _ => return None,
-    };
-    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
-    let hosts_at = authority.rfind('@').map_or(0, |at| at + 1);
-    let (before, hosts) = (text.len() - rest.len() + hosts_at, text.len() - rest.len() + authority.len());
-    Some(Cut { is_tls, before: &text[..before], hosts: &text[before..hosts], after: &text[hosts..] })
-}
-
 impl SentinelUrl {
     /// Parses the URL; `None` if its scheme is another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Result<SentinelUrl, String>> {
-        cut(text).map(|cut| SentinelUrl::read(&cut))
+        SeveralHosts::cut(text).filter(|url| url.kind == Kind::Sentinel).map(|url| SentinelUrl::read(&url))
     }
 
-    fn read(cut: &Cut<'_>) -> Result<SentinelUrl, String> {
-        let hosts: Vec<String> = cut.hosts.split(',').map(host_of).collect::<Result<_, _>>()?;
-        if hosts.len() > MAX_SENTINELS {
-            return Err(format!("names more than {MAX_SENTINELS} Sentinels"));
-        }
+    fn read(cut: &SeveralHosts<'_>) -> Result<SentinelUrl, String> {
+        let hosts = cut.hosts(PORT)?;
         let scheme = |is_tls| if is_tls { "rediss://" } else { "redis://" };
-        let login = cut.before.split_once("://").map_or("", |(_, login)| login);
+        let login = cut.login;
         let (path, query) = cut.after.split_once('?').unwrap_or((cut.after, ""));
         let mut path = path.trim_matches('/').split('/');
         let name = path
@@ -103,31 +75,6 @@ impl SentinelUrl {
     }
 }
 
-/// Returns the URL with its first host alone, which has the form of any other URL, and all its hosts; `None` if its
-/// scheme is another.
-#[must_use]
-pub fn with_one_host(text: &str) -> Option<(String, &str)> {
-    let cut = cut(text)?;
-    let first = cut.hosts.split(',').next().unwrap_or_default();
-    Some((format!("{}{first}{}", cut.before, cut.after), cut.hosts))
-}
-
-/// Parses a host, with or without a port.
-fn host_of(text: &str) -> Result<String, String> {
-    let invalid = || format!("`{text}` is no host of a Sentinel: write HOST or HOST:PORT");
-    // an address of version 6 has colons itself
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| invalid())?),
-        _ => (text, PORT),
-    };
-    let is_ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_valid = match is_ipv6 {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.contains(':') && Host::parse(host).is_ok(),
-    };
-    if is_valid && port != 0 { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,11 +114,5 @@ mod tests {
         ] {
             assert!(SentinelUrl::parse(text).unwrap().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn one_host_stands_for_all() {
-        let (url, hosts) = with_one_host("redis+sentinel://u:p@a:1,b:2/desk?x=1").unwrap();
-        assert_eq!((&*url, hosts), ("redis+sentinel://u:p@a:1/desk?x=1", "a:1,b:2"));
     }
 }

@@ -1,0 +1,159 @@
+//! Faults of all kinds at random, one after the other, under traffic.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::{TARGETS, TOPICS, owner, setup};
+use crate::chaos::asked;
+use crate::support::cluster::{Cluster, FAILOVER, SLOTS};
+use crate::support::oracle::{assert_streams_equal, expected};
+use crate::support::sample::payloads;
+use crate::support::{Feed, wait_for};
+
+/// Between two bursts of events.
+const PACE: Duration = Duration::from_millis(20);
+
+/// What happens to a node.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// A master is killed and comes back empty.
+    Kill,
+    /// It is killed when its replica has missed a second.
+    Lose,
+    /// It hangs until it was replaced, and goes on.
+    Pause,
+    /// The failover is asked for.
+    HandOver,
+    /// A slot is moved.
+    Move,
+    /// A slot is moved, and its owner is killed in the middle.
+    MoveAndKill,
+}
+
+const FAULTS: [Fault; 6] =
+    [Fault::Kill, Fault::Lose, Fault::Pause, Fault::HandOver, Fault::Move, Fault::MoveAndKill];
+
+/// Sends until `is_done`; counts the events.
+fn traffic(feed: &Feed, seed: u64, is_done: &AtomicBool, sent: &AtomicU64) {
+    let mut rng = Rng::with_seed(seed);
+    let mut next = [0; TOPICS.len()];
+    while !is_done.load(SeqCst) {
+        for ((channel, symbol), next) in TOPICS.iter().zip(&mut next) {
+            let count = rng.u64(1..=4);
+            feed.send_all(&format!("{channel}:{symbol}"), &payloads(channel, symbol, *next, count));
+            *next += count;
+            sent.fetch_add(count, SeqCst);
+        }
+        thread::park_timeout(PACE);
+    }
+}
+
+/// Strikes the owner of a stream; returns whether that is a failover.
+fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
+    let (channel, symbol) = *rng.choice(&TOPICS).unwrap();
+    let topic = format!("{channel}:{symbol}");
+    let (slot, master) = (cluster.slot_of(&format!("uw:ws:{topic}")), owner(cluster, &topic));
+    let replica = cluster.replicas_of(master)[0];
+    let other = (0..SLOTS)
+        .step_by(usize::from(SLOTS) / 16)
+        .map(|slot| cluster.owner_of(slot))
+        .find(|node| *node != master)
+        .unwrap();
+    match fault {
+        Fault::Kill => {
+            cluster.kill9(master);
+            cluster.wait_until_owner_is(slot, replica);
+        }
+        Fault::Lose => {
+            let time = Duration::from_millis(rng.u64(200..=1500));
+            cluster.lose(master, |_| thread::park_timeout(time));
+        }
+        Fault::Pause => {
+            cluster.pause(master);
+            cluster.wait_until_owner_is(slot, replica);
+            cluster.resume(master);
+        }
+        Fault::HandOver => cluster.hand_over(replica),
+        Fault::Move => cluster.move_slot(slot, other),
+        Fault::MoveAndKill => {
+            cluster.begin_move(slot, other);
+            cluster.kill9(master);
+            close(cluster, slot, replica);
+        }
+    }
+    !matches!(fault, Fault::Move)
+}
+
+/// Ends a move whose giver was killed, once its replica is promoted: the taker believes the old one to be the owner until
+/// somebody says that the slot is not moved any more, as `redis-cli --cluster fix` does.
+#[track_caller]
+pub(super) fn close(cluster: &Cluster, slot: u16, promoted: usize) {
+    wait_for("the replica is promoted", FAILOVER, || {
+        let info: String = cluster.node(promoted).command(&["INFO", "replication"]);
+        if info.contains("role:master") { Ok(()) } else { Err(info) }
+    });
+    for (_, node) in cluster.answering() {
+        // a replica refuses it
+        drop(node.try_command::<()>(&["CLUSTER", "SETSLOT", &slot.to_string(), "STABLE"]));
+    }
+    cluster.wait_until_owner_is(slot, promoted);
+}
+
+/// Brings back what was ended, and waits until any node may be lost again.
+fn heal(cluster: &mut Cluster) {
+    let running: Vec<usize> = cluster.answering().map(|(node, _)| node).collect();
+    for node in (0..6).filter(|node| !running.contains(node)) {
+        cluster.restart(node);
+    }
+    cluster.wait_until_whole();
+}
+
+/// Runs the service through faults while `goes_on`; returns their number and that of the entries.
+fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
+    eprintln!("cluster: seed {seed}");
+    let (feed, mut cluster, mut rng) = (Feed::start(), Cluster::start(), Rng::with_seed(seed));
+    let service =
+        setup(&cluster, &feed).set("REDIS_STREAM_MAXLEN", "0").set("STREAM_RETENTION", "off").start_ready();
+    let (is_done, sent, mut faults, mut failovers) = (AtomicBool::new(false), AtomicU64::new(0), 0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| traffic(&feed, seed, &is_done, &sent));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while goes_on(faults) {
+                let fault = *rng.choice(&FAULTS).unwrap();
+                eprintln!("fault {faults}: {fault:?} after {} events", sent.load(SeqCst));
+                failovers += u64::from(strike(fault, &mut cluster, &mut rng));
+                heal(&mut cluster);
+                faults += 1;
+            }
+        }));
+        is_done.store(true, SeqCst);
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert_streams_equal(&feed, &cluster, &TARGETS);
+    service.wait_until_settled().check_conservation().unwrap();
+    assert!(service.count_logs("redis failover") as u64 >= failovers, "one line each");
+    service.wait_until_ready();
+    service.finish();
+    (faults, expected(&feed.sent(), "uw", &TARGETS).values().map(Vec::len).sum())
+}
+
+#[test]
+fn a_short_run_of_faults_loses_and_doubles_nothing() {
+    let (faults, entries) = run(17, |faults| faults < 4);
+    assert!(faults == 4 && entries > 100, "{faults} faults, {entries} entries");
+}
+
+#[test]
+#[ignore = "takes as long as CHAOS_SECONDS says: make chaos REDIS=cluster"]
+fn long_run() {
+    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
+    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let began = Instant::now();
+    let (faults, entries) = run(seed, |_| began.elapsed() < time);
+    eprintln!("{faults} faults, {entries} entries, 0 lost, 0 doubled, in order; seed {seed}");
+}
