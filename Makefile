@@ -11,6 +11,9 @@ BENCH_ARGS ?=
 # Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
+# Duration of `make soak`, and samples of an earlier run to judge.
+HOURS ?=
+SAMPLES ?=
 # The Redis of `make chaos`: single, sentinel, or cluster.
 REDIS ?=
 CHAOS_OF_single := chaos::long_run
@@ -44,7 +47,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos flavours fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +74,11 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; RE
 flavours: ## hold every server that speaks Redis' protocol and can be installed here to the basic promises; ONLY="valkey-9 redis"
 	@config/install-tools.sh cc redis-server
 	@exec config/flavours.sh $(ONLY)
+
+soak: ## run the demo's parts for HOURS=0.17 with restarts of Redis and the service; fails on what grows; SAMPLES=file judges it again
+	@config/install-tools.sh cc redis-server
+	SOAK_HOURS=$(HOURS) SOAK_SAMPLES=$(abspath $(SAMPLES)) cargo test --features fault-injection --test it -- \
+	  --ignored --exact --nocapture soak::long_run
 
 fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc

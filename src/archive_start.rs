@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use slog::{Logger, crit, o};
 use uw_websocket_actors::archive::{Archive, ArchiveParts};
+use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::archiving::Archiving;
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 
 use crate::archive_forecast;
 use crate::exit::Exit;
@@ -18,6 +20,7 @@ pub(crate) fn start(
     archivings: Vec<Arc<Archiving>>,
     shards: &[Shard],
     observations: &Arc<Observations>,
+    (deaths, faults): (&ThreadDeaths, &FaultPlan),
     log: &Logger,
 ) -> Result<Option<Archive>, Exit> {
     let (Some(settings), Some(first)) = (actors.archive.clone(), shards.first()) else { return Ok(None) };
@@ -28,6 +31,8 @@ pub(crate) fn start(
         archivings,
         note: Box::new(move |gaps| queue.note_losses(gaps)),
         observations: Arc::clone(observations),
+        deaths: deaths.clone(),
+        faults: faults.for_child("archive"),
         log: log.new(o!("component" => "archive")),
     };
     Archive::start(parts).map(Some).map_err(|error| {

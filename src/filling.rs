@@ -48,6 +48,7 @@ pub(crate) fn spec(parts: FillingParts<'_>) -> ChildSpec {
             address: address.clone(),
             keys: settings.keys.clone(),
             joined: joined.clone(),
+            max_requests: settings.rest.fill_requests_per_gap,
             open: Box::new(move || rest_fetch::open(rest)),
             shards: shards.clone(),
             gate: gate.clone(),

@@ -44,6 +44,7 @@ impl Handover {
             shards: shards.to_vec(),
             keys: settings.keys.clone(),
             size: settings.writers.transaction_size(),
+            is_archived: settings.archive.is_some(),
             observations: Arc::clone(observations),
         };
         Handover {

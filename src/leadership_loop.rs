@@ -13,6 +13,7 @@ use uw_websocket_actors::lease::Role;
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_core::time::millis;
 
 use crate::exit::Exit;
@@ -29,6 +30,8 @@ pub struct LeadershipLoop {
     pub role: watch::Receiver<Role>,
     /// The observations of the actors, across all terms.
     pub observations: Arc<Observations>,
+    /// Deaths of threads that nothing restarts.
+    pub deaths: ThreadDeaths,
     /// Maximum duration of a term's drain.
     pub timeout: Duration,
     /// Hands the backlog over to the owner, in stand-by.
@@ -57,16 +60,19 @@ impl LeadershipLoop {
     ) -> End {
         let observations = Arc::clone(&self.observations);
         let mut refused = pin!(every_connection_refused(&observations));
+        let deaths = self.deaths.clone();
         loop {
             let gate = tokio::select! {
                 gate = self.stand_by() => gate,
                 signal = signals.next() => return End::new(None, signal, Exit::Clean),
+                thread = deaths.first() => return End::after_death(None, &thread),
             };
             let Some(gate) = gate else { return End::without_keeper(None) };
             let mut term = begin(gate).await;
             let (reason, exit) = tokio::select! {
                 signal = signals.next() => (signal.to_owned(), Exit::Clean),
                 reason = term.gave_up() => (reason, Exit::GaveUp),
+                thread = deaths.first() => return End::after_death(Some(term), &thread),
                 refused = &mut refused => {
                     crit!(self.log, "every connection was refused"; "refused" => refused);
                     ("token refused".to_owned(), Exit::TokenRefused)
@@ -132,6 +138,10 @@ impl LeadershipLoop {
 impl End {
     fn new(term: Option<LeadershipTerm>, reason: &str, exit: Exit) -> End {
         End { term, reason: reason.to_owned(), exit }
+    }
+
+    fn after_death(term: Option<LeadershipTerm>, thread: &str) -> End {
+        End::new(term, &format!("thread died: {thread}"), Exit::GaveUp)
     }
 
     fn without_keeper(term: Option<LeadershipTerm>) -> End {

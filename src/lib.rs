@@ -11,6 +11,7 @@ mod exposed;
 mod filling;
 pub mod handover;
 pub mod http;
+mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
 pub mod logging;

@@ -2,9 +2,11 @@
 
 use slog::{Logger, info};
 use thiserror::Error;
+use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
 use uw_websocket_actors::forecast::Usual;
+use uw_websocket_actors::ledger::Places;
 use uw_websocket_actors::redis_pool::RedisPool;
-use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
 use uw_websocket_actors::tls::{self, TlsError};
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::link::AddressError;
@@ -44,6 +46,19 @@ impl Resources {
         tls::client_config(settings.feed.extra_root_pem.as_deref())?;
         Ok(Resources { plans, address, pool })
     }
+}
+
+/// Returns the locations of the ledger's state.
+#[must_use]
+pub(crate) fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
+    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
+    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
+}
+
+/// Reads the injected faults; only test builds have any.
+pub(crate) fn fault_plan() -> Result<FaultPlan, InvalidFault> {
+    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
+    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
 }
 
 /// Logs what the sockets will carry beside the targets: channels that are joined for all symbols because their joins do

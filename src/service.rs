@@ -14,24 +14,24 @@ use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
 use uw_websocket_actors::auditor::Auditor;
-use uw_websocket_actors::cluster_watch;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
 use uw_websocket_actors::error_chain::ErrorChain;
-use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
+use uw_websocket_actors::fault::FaultPlan;
 use uw_websocket_actors::janitor::{Janitor, JanitorParts};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::lease::{LeaseManager, Role};
 use uw_websocket_actors::ledger::tracker::GapTracker;
-use uw_websocket_actors::ledger::{self, Ledger, Places};
+use uw_websocket_actors::ledger::{self, Ledger};
 use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
-use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
+use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::{Writer, WriterParts};
 use uw_websocket_core::event::{Channel, ChannelIndex};
@@ -46,11 +46,12 @@ use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
+use crate::instance::instance;
 use crate::leadership_loop::{End, LeadershipLoop};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
-use crate::resources::{self, Resources};
+use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
@@ -94,6 +95,7 @@ struct Service {
     handshakes: Arc<Handshakes>,
     observations: Arc<Observations>,
     faults: FaultPlan,
+    deaths: ThreadDeaths,
     handover: Handover,
     log: Logger,
 }
@@ -105,7 +107,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         Exit::BadSettings
     };
     let Resources { plans, address, pool } = Resources::of(actors).map_err(|error| refuse(&error))?;
-    let faults = fault_plan().map_err(|error| refuse(&error))?;
+    let (faults, deaths) = (fault_plan().map_err(|error| refuse(&error))?, ThreadDeaths::default());
 
     let mut channels = channels_of(&actors.plan);
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
@@ -143,10 +145,12 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         is_archived: actors.archive.is_some(),
         connections: plans.len(),
         observations: &observations,
+        deaths: &deaths,
+        faults: &faults,
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = archive_start::start(actors, archivings, &shards, &observations, log)?;
+    let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
@@ -170,6 +174,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         handshakes,
         observations,
         faults,
+        deaths,
         log,
     })
 }
@@ -199,25 +204,6 @@ async fn check_redis(
     Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
-/// Returns the locations of the ledger's state.
-#[must_use]
-pub fn ledger_places(settings: &ActorSettings, address: Address) -> Places {
-    let folder = (settings.spool.mode != SpoolMode::Off).then(|| settings.spool.dir.join("ledger"));
-    Places { folder, address, prefix: settings.keys.prefix.clone(), peers: Vec::new() }
-}
-
-/// Reads the injected faults; only test builds have any.
-fn fault_plan() -> Result<FaultPlan, InvalidFault> {
-    let asked = std::env::var_os("UW_WEBSOCKET_FAULT");
-    asked.map_or_else(|| Ok(FaultPlan::default()), |asked| FaultPlan::parse(&asked.to_string_lossy()))
-}
-
-/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
-fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
-}
-
 impl Service {
     async fn serve(mut self, settings: &Settings, mut signals: Signals) -> Exit {
         let archive = self.archive.take();
@@ -226,10 +212,8 @@ impl Service {
             Err(exit) => return exit,
         };
         let log = self.log.new(o!("component" => "master_watch"));
-        // they end with the process
-        let (address, observations) = (self.address.clone(), Arc::clone(&self.observations));
-        drop(actix_rt::spawn(master_watch::watch(address.clone(), Arc::clone(&observations), log.clone())));
-        drop(actix_rt::spawn(cluster_watch::watch(address, observations, log)));
+        // it ends with the process
+        drop(actix_rt::spawn(master_watch::watch(self.address.clone(), Arc::clone(&self.observations), log)));
         let lease = match self.lease(settings).await {
             Ok(lease) => lease,
             Err(exit) => return exit,
@@ -245,6 +229,7 @@ impl Service {
         let turns = LeadershipLoop {
             role: lease.role(),
             observations: Arc::clone(&self.observations),
+            deaths: self.deaths.clone(),
             timeout: settings.shutdown_timeout,
             offers: {
                 let handover = self.handover.clone();

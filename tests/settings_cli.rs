@@ -57,6 +57,7 @@ fn help_and_version_are_answers() {
         &["replay", "--help"],
         &["completions", "--help"],
         &["check", "--help"],
+        &["probe", "--help"],
         &["settings", "--help"],
         &["healthcheck", "--help"],
     ] {

@@ -11,7 +11,6 @@ use uw_websocket_core::slots::SLOTS;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{MasterState, Observations};
 use crate::sync::lock;
-use crate::writer::store::address::Address;
 use crate::writer::store::cluster::slots::SlotMap;
 use crate::writer::store::cluster::{Cluster, NodeLinks};
 use crate::writer::store::fault::StoreFault;
@@ -23,9 +22,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Time without a map, or without a master of some slots, that is not reported: a failover takes as long.
 const QUIET_FOR: Duration = Duration::from_secs(5);
 
-/// Follows the cluster until the process ends; returns immediately without one.
-pub async fn watch(address: Address, observations: Arc<Observations>, log: Logger) {
-    let Some(cluster) = address.cluster().cloned() else { return };
+/// Follows the cluster until the process ends.
+pub(crate) async fn watch(cluster: Arc<Cluster>, observations: Arc<Observations>, log: Logger) {
     let mut watch = ClusterWatch {
         cluster,
         observations,

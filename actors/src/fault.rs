@@ -46,6 +46,12 @@ labelled! {
         Restoring = "restoring",
         /// The latest snapshots are written to their hashes.
         SnapshotFlush = "snapshot_flush",
+        /// The thread of a disk queue has a request.
+        DiskRequest = "disk_request",
+        /// The thread that syncs a disk queue has files.
+        DiskSync = "disk_sync",
+        /// The archive's thread looks for news.
+        ArchiveTurn = "archive_turn",
     }
 }
 

@@ -10,7 +10,7 @@
 //! queue and stores them: an event crosses one actor boundary. Every child is owned by the supervisor. The modules stand in the order of an event's way:
 
 pub mod archive;
-pub mod cluster_watch;
+mod cluster_watch;
 pub mod connection;
 pub mod master_watch;
 pub mod messages;
@@ -44,6 +44,7 @@ pub mod log_throttle;
 pub mod redis_pool;
 pub mod redis_url;
 pub mod sync;
+pub mod thread_deaths;
 pub mod tls;
 mod vendor_http;
 pub mod wall_clock;

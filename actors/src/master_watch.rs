@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use slog::{Logger, info, warn};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::cluster_watch;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{MasterState, Observations};
 use crate::sync::lock;
@@ -20,8 +21,11 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Time without a majority that is not reported: a failover takes as long.
 const QUIET_FOR: Duration = Duration::from_secs(5);
 
-/// Follows the master until the process ends; returns immediately without Sentinels.
+/// Follows the master, or those of a cluster, until the process ends; returns immediately if there is a single server.
 pub async fn watch(address: Address, observations: Arc<Observations>, log: Logger) {
+    if let Some(cluster) = address.cluster() {
+        return cluster_watch::watch(Arc::clone(cluster), observations, log).await;
+    }
     let Some(sentinels) = address.sentinels().cloned() else { return };
     let mut watch = MasterWatch {
         sentinels,

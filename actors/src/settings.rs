@@ -42,6 +42,8 @@ pub struct RestSettings {
     pub extra_root_pem: Option<Vec<u8>>,
     /// The limits of all requests charged to the token, with those of handshakes.
     pub limits: RequestLimits,
+    /// `BACKFILL_MAX_REQUESTS_PER_GAP`.
+    pub fill_requests_per_gap: u32,
     /// `ENABLE_BACKFILL`.
     pub backfill: bool,
     /// `ENABLE_AUDIT`.

@@ -16,7 +16,8 @@ const SPARSE: u32 = 500;
 #[command(
     name = "throughput",
     after_help = "Examples:\n  cargo bench --bench throughput -- --quick --only floor,service\n  cargo bench --bench \
-                  throughput -- --only floor,service --before ../older/target/release/uw-websocket"
+                  throughput -- --only floor,service --before ../older/target/release/uw-websocket\n  cargo bench --bench \
+                  throughput -- --only service,archive --rates 5000 --rate-seconds 60"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -133,7 +134,7 @@ impl Plan {
     pub(crate) fn events_of(&self, contender: Contender) -> u64 {
         match contender {
             Contender::Python => self.python_events.unwrap_or(self.events),
-            Contender::Floor | Contender::Before | Contender::Service | Contender::Off => self.events,
+            _ => self.events,
         }
     }
 

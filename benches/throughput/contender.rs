@@ -22,16 +22,24 @@ pub(crate) enum Contender {
     Before,
     /// `uw-websocket run` with its default settings: `SPOOL_MODE=always`.
     Service,
-    /// The same with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
+    /// The service with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
     Off,
+    /// The service with its default settings and an archive.
+    Archive,
     /// A good Python client.
     Python,
 }
 
 impl Contender {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Contender; 5] =
-        [Contender::Floor, Contender::Before, Contender::Service, Contender::Off, Contender::Python];
+    pub(crate) const ALL: [Contender; 6] = [
+        Contender::Floor,
+        Contender::Before,
+        Contender::Service,
+        Contender::Off,
+        Contender::Archive,
+        Contender::Python,
+    ];
 
     /// The name on the command line and in reports.
     pub(crate) fn name(self) -> &'static str {
@@ -40,13 +48,14 @@ impl Contender {
             Contender::Before => "before",
             Contender::Service => "service",
             Contender::Off => "off",
+            Contender::Archive => "archive",
             Contender::Python => "python",
         }
     }
 
     /// Whether it tells others of itself over HTTP.
     pub(crate) fn has_http(self) -> bool {
-        matches!(self, Contender::Before | Contender::Service | Contender::Off)
+        matches!(self, Contender::Before | Contender::Service | Contender::Off | Contender::Archive)
     }
 
     /// The client on `feed`, with no environment but `PATH` and its own settings.
@@ -61,6 +70,11 @@ impl Contender {
                 let mut command = service(&bench.plan.binary, bench, feed);
                 // the feed is faster than Redis: all of it is to be written
                 command.env("SPOOL_MODE", "off").env("SPOOL_WHEN_FULL", "block");
+                command
+            }
+            Contender::Archive => {
+                let mut command = service(&bench.plan.binary, bench, feed);
+                command.env("ARCHIVE_DIR", "archive");
                 command
             }
             Contender::Python => python(bench, feed),

@@ -86,6 +86,17 @@ impl Running {
         })
     }
 
+    /// Processor time of the thread of this name, in seconds; `None` without one.
+    pub(crate) fn thread_cpu_seconds(&self, name: &str) -> Option<f64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let of =
+            |thread: &Path| fs::read_to_string(thread.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let thread = threads.flatten().map(|thread| thread.path()).find(|thread| of(thread))?;
+        // in nanoseconds, where `stat` has ticks of 10 ms
+        let time = fs::read_to_string(thread.join("schedstat")).ok()?;
+        Some(time.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
+    }
+
     /// Asks the process to end and waits for it; kills it if it takes too long.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

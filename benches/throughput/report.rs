@@ -60,6 +60,7 @@ struct SteadySummary {
     p99_ms: Spread,
     max_ms: Spread,
     append_p99_ms: Option<Spread>,
+    archive_cpu_seconds_per_million: Option<Spread>,
 }
 
 /// The service beside another client at one rate, by medians.
@@ -287,6 +288,9 @@ impl SteadySummary {
             p99_ms: spread(|run| run.latency.p99_ms)?,
             max_ms: spread(|run| run.latency.max_ms)?,
             append_p99_ms: Spread::of(own.iter().filter_map(|run| run.append_p99_ms).collect()),
+            archive_cpu_seconds_per_million: Spread::of(
+                own.iter().filter_map(|run| run.archive_cpu_seconds_per_million).collect(),
+            ),
         })
     }
 
@@ -302,6 +306,9 @@ impl SteadySummary {
             self.append_p99_ms.map_or_else(|| "–".to_owned(), |append| append.text(2)),
             self.redis_cpu_seconds_per_million.median,
         );
+        if let Some(archive) = self.archive_cpu_seconds_per_million {
+            println!("{:>18}{:>24} of it by the archive's thread, per million archived", "", archive.text(1));
+        }
     }
 }
 

@@ -26,6 +26,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 /// An answer of the service takes milliseconds.
 const HTTP_PATIENCE: Duration = Duration::from_secs(5);
 const APPENDS: &str = "uw_ws_append_latency_seconds_bucket{";
+const ARCHIVED: &str = "uw_ws_archive_events_total ";
 
 /// What a run measured.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -46,6 +47,8 @@ pub(crate) struct Outcome {
     /// 99 % of the events were on disk at most this long after their frame was read: the bound of a bucket. None where the
     /// client does not say.
     pub(crate) append_p99_ms: Option<f64>,
+    /// Processor time of the archive's thread for a million archived events. None without an archive.
+    pub(crate) archive_cpu_seconds_per_million: Option<f64>,
 }
 
 impl Outcome {
@@ -83,11 +86,24 @@ pub(crate) fn measure(bench: &mut Bench, contender: Contender, rate: u32) -> Res
     let delays = reader.read_all(usize::try_from(events).unwrap_or(usize::MAX), &mut client)?;
     let (cpu_seconds, redis_cpu_seconds) =
         (client.usage()?.cpu_seconds - before.0, bench.redis.cpu_seconds()? - before.1);
-    let append_p99_ms = http.map(append_p99_ms).transpose()?.flatten();
+    let metrics = http.map(metrics_of).transpose()?;
+    let append_p99_ms = metrics.as_deref().and_then(|text| quantile(text, 0.99)).map(|seconds| seconds * 1e3);
+    let archived = metrics.as_deref().and_then(archived_events);
+    let archive_cpu_seconds_per_million =
+        archived.zip(client.thread_cpu_seconds("archive")).map(|(events, seconds)| seconds * 1e6 / events);
     client.stop()?;
     feed.stop();
     let (events, latency) = (delays.len(), Quantiles::of(delays));
-    Ok(Outcome { contender, rate, events, cpu_seconds, redis_cpu_seconds, latency, append_p99_ms })
+    Ok(Outcome {
+        contender,
+        rate,
+        events,
+        cpu_seconds,
+        redis_cpu_seconds,
+        latency,
+        append_p99_ms,
+        archive_cpu_seconds_per_million,
+    })
 }
 
 /// A feed that rests.
@@ -103,16 +119,22 @@ fn feed(rate: u32, events: u64) -> Result<SimulatorHandle, Failure> {
     Ok(feed)
 }
 
-/// Of the appends of all shards, in milliseconds; none if there were none, or if the build does not count them.
-fn append_p99_ms(service: SocketAddr) -> Result<Option<f64>, Failure> {
+/// What the service tells of itself.
+fn metrics_of(service: SocketAddr) -> Result<String, Failure> {
     let request = ureq::get(format!("http://{service}/metrics")).config();
     let request = request.timeout_global(Some(HTTP_PATIENCE)).build();
     let text = request.call().and_then(|mut answer| answer.body_mut().read_to_string());
-    Ok(quantile(&text.map_err(std::io::Error::other).doing("asking the service for its metrics")?, 0.99)
-        .map(|seconds| seconds * 1e3))
+    text.map_err(std::io::Error::other).doing("asking the service for its metrics")
 }
 
-/// The bound of the bucket that holds the `q`-quantile of the appends.
+/// What is in the archive so far; none without one.
+fn archived_events(metrics: &str) -> Option<f64> {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(ARCHIVED))?;
+    value.trim().parse().ok().filter(|events| *events > 0.0)
+}
+
+/// The bound of the bucket that holds the `q`-quantile of the appends of all shards, in seconds; none if there were none, or if
+/// the build does not count them.
 fn quantile(metrics: &str, q: f64) -> Option<f64> {
     let mut buckets: Vec<(f64, u64)> = Vec::new();
     for line in metrics.lines().filter_map(|line| line.strip_prefix(APPENDS)) {

@@ -2,11 +2,13 @@
 
 mod archive;
 mod check;
+mod endpoints;
 mod first_process;
 mod gaps;
 mod healthcheck;
 mod lines;
 mod moments;
+mod probe;
 mod replay;
 mod run;
 mod show;
@@ -55,6 +57,8 @@ enum Command {
     Run,
     /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
     Check(check::CheckArgs),
+    /// Record what the vendor sends to this token, and what that says of open questions
+    Probe(Box<probe::ProbeArgs>),
     /// Serve a simulated feed that speaks the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
     /// Serve recorded events again over the vendor's protocol, at their own pace or faster
@@ -96,13 +100,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let sources = Sources::of_process(cli.log_level);
     let command = cli.command.unwrap_or(Command::Run);
     // these commands handle signals themselves
-    if !matches!(command, Command::Run | Command::Simulate(_) | Command::Replay(_) | Command::Tail(_)) {
+    if !matches!(
+        command,
+        Command::Run | Command::Probe(_) | Command::Simulate(_) | Command::Replay(_) | Command::Tail(_)
+    ) {
         first_process::end_on_signals();
     }
     match command {
         Command::Run => with_settings(Settings::load(&sources), run::run),
         Command::Check(args) => {
             with_settings(Settings::load(&sources), |settings| check::run(&args, &settings))
+        }
+        Command::Probe(args) => {
+            with_settings(Settings::load(&sources), |settings| probe::run(&args, &settings))
         }
         Command::Simulate(args) => simulate::run(*args),
         Command::Replay(args) => {

@@ -77,6 +77,7 @@ impl VariableValues {
                 rest_per_minute: rest_per_minute.unwrap_or(RequestLimits::rest_default(per_minute)),
                 fills_per_day: self.backfill_max_requests_per_day?,
             },
+            fill_requests_per_gap: self.backfill_max_requests_per_gap?,
             backfill: self.enable_backfill?,
             audit: self.enable_audit?,
         })

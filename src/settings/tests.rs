@@ -66,8 +66,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(rest.url.as_str(), "https://api.unusualwhales.com/");
     let limits = RequestLimits { per_minute: 100, rest_per_minute: 45, fills_per_day: 6_000 };
     assert_eq!(
-        (rest.limits, rest.backfill, rest.audit, rest.token.reveal()),
-        (limits, false, false, TOKEN.1)
+        (rest.limits, rest.backfill, rest.audit, rest.token.reveal(), rest.fill_requests_per_gap),
+        (limits, false, false, TOKEN.1, 2_000)
     );
     assert_eq!(redis.url.reveal(), "redis://localhost:6379/0");
     assert_eq!((keys.prefix.as_str(), keys.snapshots, keys.streams, keys.maxlen), ("uw", true, true, None));

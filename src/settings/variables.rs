@@ -128,6 +128,10 @@ variables! {
         Unset("`RATE_LIMIT_REQUESTS_PER_MINUTE` − 55, at least 1"), Plain, |text| units::count(text, &REQUESTS),
         needs part_of_all_requests(rate_limit_requests_per_minute);
 
+    /// maximum REST requests to fill one gap, over all its topics; an hour of three busy symbols takes 1 700
+    backfill_max_requests_per_gap: u32 = "BACKFILL_MAX_REQUESTS_PER_GAP",
+        Value("2000"), Plain, |text| units::count(text, &REQUESTS_PER_DAY);
+
     /// maximum REST requests to fill gaps, per day of the vendor, which begins at 20:00 New York time
     backfill_max_requests_per_day: u32 = "BACKFILL_MAX_REQUESTS_PER_DAY",
         Value("6000"), Plain, |text| units::count(text, &REQUESTS_PER_DAY);

@@ -162,6 +162,7 @@ fn redis_is_shown_as_it_says_itself() {
             "forecast_bytes": null,
             "master": {
                 "state": "single", "address": null, "fault": null, "agreeing": 0, "sentinels": 0, "failovers": 0,
+                "masters": 0, "cluster_replicas": 0, "slots": 0,
             },
         })
     );
@@ -185,7 +186,7 @@ fn redis_is_shown_as_it_says_itself() {
             "forecast_bytes": 3,
             "master": {
                 "state": "unnamed", "address": null, "fault": "1 of 3 Sentinels", "agreeing": 0, "sentinels": 3,
-                "failovers": 2,
+                "failovers": 2, "masters": 0, "cluster_replicas": 0, "slots": 0,
             },
         })
     );

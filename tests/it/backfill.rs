@@ -12,6 +12,7 @@ use uw_websocket_simulator::{
     Kind, Misbehaviour, Rate, RestFault, RestOptions, Simulator, SimulatorHandle, SimulatorOptions, Spread,
 };
 
+use crate::support::faults::Fault;
 use crate::support::oracle::entries;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
 
@@ -177,6 +178,14 @@ fn a_feed_that_was_cut_is_filled_completely_and_each_row_once() {
     assert_eq!(metrics.sum("uw_ws_fills_total", &[("channel", "option_trades"), ("status", "complete")]), 2);
     assert_eq!(metrics.sum("uw_ws_fills_pending", &[]), 0);
     assert_eq!(service.status()["fills"]["filled"], 2);
+    let (code, gaps) = world.setup.command(&["gaps", "--json"]);
+    let line: Value = serde_json::from_str(gaps.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (code, &line["filled"], &line["rows"]),
+        (Some(0), &Value::from("complete"), &Value::from(written))
+    );
+    let (_, out, err) = world.setup.output(&["gaps", "fill", "--dry-run"]);
+    assert!(out.is_empty() && err.contains("nothing to fill"), "{out}{err}");
     service.finish();
 }
 
@@ -214,6 +223,54 @@ fn an_endpoint_that_fails_is_asked_again() {
     assert_ended(&world.wait_for_fills(&gap), "complete", "");
     world.assert_complete();
     service.finish();
+}
+
+#[test]
+fn a_fill_is_asked_for_by_hand() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(300);
+    world.simulator.rest_misbehave(["look-back".parse::<RestFault>().unwrap()]);
+    world.settle(&service);
+    assert_ended(&world.wait_for_fills(&gap), "impossible", "out_of_window");
+    world.simulator.rest_behave();
+    let (code, plan) = world.setup.command(&["gaps", "fill", "--dry-run"]);
+    assert_eq!(code, Some(0));
+    assert!(plan.contains("option_trades:SPY") && plan.contains("2 fills, some "), "{plan}");
+    assert_eq!(world.fills(&gap).len(), 2, "a plan asks for nothing");
+    let (code, out, _) = world.setup.clone().set("ENABLE_BACKFILL", "false").output(&["gaps", "fill"]);
+    assert_eq!(code, Some(78), "{out}");
+    let (code, out) = world.setup.command(&["gaps", "fill"]);
+    assert_eq!((code, out.matches("complete").count()), (Some(0), 2), "{out}");
+    world.assert_complete();
+    service.finish();
+}
+
+/// Redis takes no writes, hangs up, and is another instance's meanwhile.
+#[test]
+fn redis_away_and_a_takeover_in_the_middle_leave_each_row_once() {
+    let mut world = World::start();
+    let first = world.setup.clone().start_ready();
+    let standby_folder = world.setup.folder().join("standby").display().to_string();
+    let mut second = world.setup.clone().set("SPOOL_DIR", &standby_folder).start();
+    let gap = world.miss(2_500);
+    // a topic takes six or seven requests: this one is of the second
+    world.simulator.rest_misbehave(["slow-head=3@9".parse::<RestFault>().unwrap()]);
+    world.settle(&first);
+    wait_for("the fill gets on", FILLED, || {
+        let rows: usize = TOPICS.iter().map(|topic| world.backfill(topic)).sum();
+        if rows > 0 { Ok(()) } else { Err("no row".to_owned()) }
+    });
+    let fault = Fault::OutOfMemory.begin(&world.redis);
+    first.wait_for_log("the filler notices", |record| record.msg == "filler waits for redis");
+    fault.end(&world.redis);
+    world.redis.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    first.finish();
+    assert_ended(&world.wait_for_fills(&gap), "complete", "");
+    world.assert_complete();
+    second.wait_until_ready();
+    assert!(second.is_running());
+    second.finish();
 }
 
 #[test]

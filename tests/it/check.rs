@@ -5,7 +5,9 @@ use std::net::TcpListener;
 
 use uw_websocket_actors::acl;
 use uw_websocket_core::settings::Secret;
-use uw_websocket_simulator::{Simulator, SimulatorOptions};
+use uw_websocket_simulator::{
+    RestFault, RestKind, RestOptions, RestRefusal, Simulator, SimulatorHandle, SimulatorOptions,
+};
 
 use crate::support::feed::{Ack, Refusal};
 use crate::support::redis::free_port;
@@ -351,4 +353,78 @@ fn an_owner_that_no_instance_wrote_is_a_bad_setting_that_is_named() {
     let (code, output) = check(&setup);
     assert_eq!(code, Some(0));
     assert_says(&output, &["! lease           me holds uw:ws:owner for ", "→ find out who wrote it"]);
+}
+
+/// A simulated vendor with these faults of its REST side, and a service that would use it.
+fn with_rest(redis: &RedisServer, faults: &[RestFault]) -> (SimulatorHandle, Setup) {
+    let options = SimulatorOptions {
+        token: Some(Secret::new(TOKEN.to_owned())),
+        rest: Some(RestOptions { faults: faults.to_vec(), ..RestOptions::default() }),
+        ..SimulatorOptions::default()
+    };
+    let simulator = Simulator::start(options).unwrap();
+    let setup = Setup::new(&Feed::start(), redis)
+        .set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url())
+        .set("UNUSUAL_WHALES_REST_URL", &simulator.rest_url());
+    (simulator, setup)
+}
+
+/// The requests to the REST side, without handshakes.
+fn requests(simulator: &SimulatorHandle) -> Vec<String> {
+    let targets = simulator.rest_requests().into_iter().map(|request| request.target);
+    targets.filter(|target| target.starts_with("/api/")).collect()
+}
+
+fn refused(refusal: RestRefusal, endpoint: &str) -> RestFault {
+    RestFault { endpoint: Some(endpoint.to_owned()), ..RestFault::new(RestKind::Refuse(refusal)) }
+}
+
+#[test]
+fn what_can_be_filled_with_this_plan_is_asked_once_if_the_service_would_fill_or_audit() {
+    let redis = RedisServer::start_durable();
+    let faults = [refused(RestRefusal::Scope, "flow-alerts"), refused(RestRefusal::LookBack, "ohlc")];
+    let (simulator, setup) = with_rest(&redis, &faults);
+    let (code, output) = check(&setup);
+    assert_eq!((code, output.contains("\nREST ")), (Some(0), false), "{output}");
+    assert!(requests(&simulator).is_empty());
+    let setup = setup.set("CHANNELS", "option_trades,flow-alerts,gex,gex_strike_expiry,news");
+    let (code, output) = check(&setup.clone().set("ENABLE_BACKFILL", "true"));
+    assert_eq!(code, Some(0), "{output}");
+    assert_says(
+        section(&output, "REST"),
+        &[
+            "✓ option_trades   every event can be filled, of the latest trading day only",
+            "! flow-alerts     option-trades/flow-alerts: not part of the plan: ",
+            "→ its gaps are recorded and not filled",
+            "✓ gex             fewer or summed values can be filled",
+            "✓ news            every event can be filled",
+            "✓ never filled    no endpoint has the missed events of gex_strike_expiry",
+            "✓ look-back       the plan has data since 20",
+            " of 15000 of this day are used, ",
+            "; this service begins none above 945 per minute",
+        ],
+    );
+    let requests = requests(&simulator);
+    assert_eq!(requests.len(), 5, "{requests:?}");
+    assert!(!output.contains(TOKEN), "{output}");
+    let (_, output) = check(&setup.set("ENABLE_AUDIT", "true"));
+    assert!(output.contains("\nREST  http://127.0.0.1:"), "{output}");
+}
+
+#[test]
+fn a_token_that_rest_refuses_is_77_and_a_rest_side_that_fails_is_69() {
+    let redis = RedisServer::start_durable();
+    let denied = RestFault::new(RestKind::Refuse(RestRefusal::Denied));
+    let (simulator, setup) = with_rest(&redis, &[denied]);
+    let setup = setup.set("ENABLE_AUDIT", "true");
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(77), "{output}");
+    assert_says(section(&output, "REST"), &["the token is refused", "→ check the token"]);
+    assert_eq!(requests(&simulator).len(), 1, "the next would be refused too");
+    simulator.rest_misbehave([RestFault::new(RestKind::Fail { status: 503, is_page: true })]);
+    let (code, output) = check(&setup);
+    assert_eq!(code, Some(69), "{output}");
+    assert_says(section(&output, "REST"), &["status 503", "→ is UNUSUAL_WHALES_REST_URL right"]);
+    let (code, _) = check(&setup.set("UNUSUAL_WHALES_REST_URL", "http://127.0.0.1:1"));
+    assert_eq!(code, Some(69));
 }

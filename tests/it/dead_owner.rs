@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use uw_websocket_core::time::parse_iso;
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::archive::archived;
 use crate::support::oracle::{assert_stream_holds, entries};
 use crate::support::sample::payloads;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
@@ -34,12 +36,12 @@ impl Stranded {
     /// The same, with other settings of the stand-by, given those of both.
     fn with_standby(change: impl Fn(&Setup, Setup) -> Setup) -> Stranded {
         let (feed, redis) = (Feed::start(), RedisServer::start_durable());
-        let setup = Setup::new(&feed, &redis);
+        let setup = Setup::new(&feed, &redis).set("ARCHIVE_DIR", "archive");
         let owner = setup.clone().start_ready();
         let before = payloads("price", "SPY", 0, 50);
         feed.send_all("price:SPY", &before);
         wait_for_prices(&redis, before.len());
-        let standby_setup = change(&setup, Setup::new(&feed, &redis));
+        let standby_setup = change(&setup, Setup::new(&feed, &redis).set("ARCHIVE_DIR", "archive"));
         let standby = standby_setup.clone().start();
         standby.wait_for_log("it stands by", |record| record.msg == "standing by");
         refuse_entries(&redis);
@@ -292,6 +294,25 @@ fn a_queue_that_the_other_instance_can_read_is_written_first_and_in_order() {
     stranded.standby.finish();
     assert_stream_holds(&stranded.redis, PRICES, &stored);
     assert_eq!(gaps(&stranded.redis, "late"), Vec::<Fields>::new());
+    // each event is in the archive of the instance that wrote it
+    wait_until_archived(&stranded.setup, &stranded.before);
+    wait_until_archived(&stranded.standby_setup, &[stranded.left, after].concat());
+}
+
+/// An archive has the lowest priority: on a busy machine a process may end before it is complete.
+#[track_caller]
+fn wait_until_archived(setup: &Setup, prices: &[String]) {
+    let expected: Vec<u64> = prices.iter().map(|payload| xxh3_64(payload.as_bytes())).collect();
+    wait_for("the archive is complete", SOON, || {
+        let archived = archived(&setup.folder().join("archive")).remove("price:SPY").unwrap_or_default();
+        let hashes: Vec<u64> = archived.into_iter().map(|(_, hash)| hash).collect();
+        if hashes == expected {
+            return Ok(());
+        }
+        assert!(hashes.len() < expected.len(), "{} of {}", hashes.len(), expected.len());
+        setup.clone().start_ready().finish();
+        Err(format!("{} of {}", hashes.len(), expected.len()))
+    });
 }
 
 /// Both instances get the events around the change: one that is paused reads what its sockets hold when it goes on.

@@ -67,6 +67,46 @@ fn assert_connection_is_restarted(fault: &str) {
     service.finish();
 }
 
+/// A thread that nothing restarts dies: the process says so, drains what it has to Redis, and ends with 70; the next one
+/// continues.
+#[track_caller]
+fn assert_death_ends_the_process(fault: &str, thread: &str) {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = Setup::new(&feed, &redis).set("ARCHIVE_DIR", "archive");
+    let mut service = setup.clone().set("UW_WEBSOCKET_FAULT", fault).start();
+    feed.wait_for_joins(&TOPICS);
+    let sent = send_until(&feed, "price", || !service.is_running());
+    assert_eq!(service.wait_for_exit(SOON), Some(70));
+    let died = service.records().into_iter().find(|record| record.msg == "thread died").unwrap();
+    assert!(died.level == "critical" && died.text("thread").starts_with(thread), "{died:?}");
+    let stopped = service.records().into_iter().rfind(|record| record.msg == "stopped").unwrap();
+    assert_eq!(stopped.keys["dropped"], 0, "{stopped:?}");
+    let service = setup.start();
+    feed.wait_for_joins(&TOPICS);
+    let last = payload("price", "SPY", sent);
+    feed.send("price:SPY", &last);
+    wait_until_stored(&redis, "uw:ws:price:SPY", &last);
+    let stored = entries(&redis, "uw:ws:price:SPY");
+    assert!(stored.windows(2).all(|pair| pair[0].payload != pair[1].payload), "each event once");
+    service.wait_for_metric("uw_ws_archive_up", &[], 1);
+    service.finish();
+}
+
+#[test]
+fn the_death_of_the_thread_of_a_disk_queue_ends_the_process() {
+    assert_death_ends_the_process("spool:panic:at=disk_request:after=30", "spool of shard-");
+}
+
+#[test]
+fn the_death_of_the_thread_that_syncs_a_disk_queue_ends_the_process() {
+    assert_death_ends_the_process("spool:panic:at=disk_sync:after=1", "spool-sync of shard-");
+}
+
+#[test]
+fn the_death_of_the_thread_of_the_archive_ends_the_process() {
+    assert_death_ends_the_process("archive:panic:at=archive_turn:after=5", "archive");
+}
+
 #[test]
 fn a_connection_that_panics_is_restarted_alone() {
     assert_connection_is_restarted("connection-prices:panic:after=10");

@@ -35,8 +35,9 @@ impl Archive {
         let (ends, ended) = sync_channel::<()>(0);
         let log = parts.log.clone();
         parts.observations.archive.is_on.set(true);
+        let guard = parts.deaths.guard("archive".to_owned(), log.clone());
         Builder::new().name("archive".into()).spawn(move || {
-            let _ends = ends;
+            let (_ends, _guard) = (ends, guard);
             thread::run(parts, &stopped);
         })?;
         Ok(Archive { stop, ended, log })

@@ -60,7 +60,9 @@ impl Source {
 
     /// Number of stored records that are not taken.
     pub(super) fn waiting(&self) -> u64 {
-        let (from, to) = (self.next, self.offer.stored_below.max(self.next));
+        // before the archive is opened its position is not known
+        let from = self.next.max(self.offer.kept_from);
+        let to = self.offer.stored_below.max(from);
         to - from - self.offer.not_stored.covered(from, to)
     }
 

@@ -10,6 +10,7 @@ use uw_websocket_core::archive::{Frames, Store};
 use super::source::{Loss, Source};
 use super::upkeep;
 use crate::error_chain::ErrorChain;
+use crate::fault::{ChildFaults, FaultPoint};
 use crate::ledger::gap::{Gap, GapReason, family_of};
 use crate::log_throttle::LogThrottle;
 use crate::observation::{ArchiveObservation, Observations};
@@ -17,6 +18,7 @@ use crate::queue::archiving::Archiving;
 use crate::queue::losses;
 use crate::settings::ArchiveSettings;
 use crate::sync::lock;
+use crate::thread_deaths::ThreadDeaths;
 use crate::wall_clock::unix_micros;
 
 /// Interval at which the queues are asked for news: they publish ten times per second.
@@ -40,6 +42,10 @@ pub struct ArchiveParts {
     pub note: Box<dyn Fn(Vec<Gap>) + Send>,
     /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
+    /// Told if the thread dies.
+    pub deaths: ThreadDeaths,
+    /// Faults that tests inject.
+    pub faults: ChildFaults,
     /// The logger.
     pub log: Logger,
 }
@@ -69,27 +75,11 @@ pub(super) fn run(parts: ArchiveParts, stopped: &Receiver<()>) {
     if let Err(error) = rustix::process::nice(NICE) {
         warn!(parts.log, "archive runs at the usual priority"; "error" => %error);
     }
-    let now = Instant::now();
-    let mut sources: Vec<Source> = parts.archivings.iter().cloned().map(Source::new).collect();
-    sources.sort_by_key(|source| source.archiving.generation);
-    let mut thread = ArchiveThread {
-        sources,
-        store: None,
-        was_open: false,
-        frames: Frames::default(),
-        taken_since: None,
-        is_urgent: false,
-        failing_since: None,
-        retry_at: now,
-        upkeep_at: now,
-        failures: LogThrottle::default(),
-        read_failures: LogThrottle::default(),
-        log: parts.log.clone(),
-        parts,
-    };
+    let mut thread = ArchiveThread::new(parts);
     loop {
         let wait = stopped.recv_timeout(TURN);
         let is_last = !matches!(wait, Err(RecvTimeoutError::Timeout));
+        thread.parts.faults.strike_at(FaultPoint::ArchiveTurn);
         thread.turn(is_last);
         if is_last {
             return;
@@ -98,6 +88,27 @@ pub(super) fn run(parts: ArchiveParts, stopped: &Receiver<()>) {
 }
 
 impl ArchiveThread {
+    fn new(parts: ArchiveParts) -> ArchiveThread {
+        let now = Instant::now();
+        let mut sources: Vec<Source> = parts.archivings.iter().cloned().map(Source::new).collect();
+        sources.sort_by_key(|source| source.archiving.generation);
+        ArchiveThread {
+            sources,
+            store: None,
+            was_open: false,
+            frames: Frames::default(),
+            taken_since: None,
+            is_urgent: false,
+            failing_since: None,
+            retry_at: now,
+            upkeep_at: now,
+            failures: LogThrottle::default(),
+            read_failures: LogThrottle::default(),
+            log: parts.log.clone(),
+            parts,
+        }
+    }
+
     /// Archives what is there. The last turn writes it whatever its age.
     fn turn(&mut self, is_last: bool) {
         let now = Instant::now();
@@ -105,10 +116,14 @@ impl ArchiveThread {
         if now < self.retry_at && !is_last {
             return;
         }
-        if self.store.is_none() && !self.open(now) {
-            return;
-        }
         self.sources.iter_mut().for_each(Source::refresh);
+        if self.store.is_none() && !self.open(now) {
+            return self.observe();
+        }
+        // what could not be written is in memory: no more is taken before it is written
+        if self.frames.are_full() && !self.commit(now) {
+            return self.observe();
+        }
         while self.take() {
             if self.frames.are_full() && !self.commit(now) {
                 return self.observe();
@@ -286,3 +301,6 @@ impl ArchiveThread {
         self.observed().waiting.set(waiting + self.frames.events());
     }
 }
+
+#[cfg(test)]
+mod tests;

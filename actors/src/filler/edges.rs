@@ -86,7 +86,9 @@ pub(super) async fn around(
             Identity::Shared(_) if !live.is_empty() => {}
             _ => early.for_each(|fingerprint| around.known.add(fingerprint)),
         }
-        live.into_iter().for_each(|fingerprint| around.known.add(fingerprint));
+        for fingerprint in live {
+            around.known.add(fingerprint);
+        }
     } else {
         around.are_trimmed = true;
     }

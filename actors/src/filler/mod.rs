@@ -5,13 +5,14 @@
 //!
 //! * `work`: the loop over jobs, from the gap ledger to the entry about the end;
 //! * `turn`: one step of one job;
-//! * [`records`]: its keys in Redis, and how each row is written once;
+//! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
 //! * `edges`: what the live streams have around a gap;
 //! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
 //!
 //! Live streams are read and never written, and nothing waits for the filler.
 
 mod edges;
+pub mod ended;
 pub mod fetch;
 pub mod records;
 pub mod rest_fetch;
@@ -30,6 +31,7 @@ use uw_websocket_core::settings::KeySettings;
 use self::fetch::Fetch;
 use self::records::Records;
 use self::work::Work;
+pub use self::work::is_missed;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;
 use crate::observation::Observations;
@@ -53,6 +55,8 @@ pub struct FillerParts {
     pub keys: KeySettings,
     /// What this instance joins.
     pub joined: Joined,
+    /// `BACKFILL_MAX_REQUESTS_PER_GAP`.
+    pub max_requests: u32,
     /// Opens the client.
     pub open: OpenFetch,
     /// Tell up to when everything received is stored.
@@ -91,7 +95,7 @@ impl Filler {
 
 impl FillerParts {
     fn start(self) -> Option<Work> {
-        let FillerParts { address, keys, joined, open, shards, gate, observations, log } = self;
+        let FillerParts { address, keys, joined, max_requests, open, shards, gate, observations, log } = self;
         let fetch = match open() {
             Ok(fetch) => fetch,
             Err(reason) => {
@@ -114,6 +118,7 @@ impl FillerParts {
             looked_at: None,
             paused_until_us: 0,
             not_entitled: HashMap::new(),
+            max_requests,
             requests: HashMap::new(),
             observations,
             log,

@@ -105,14 +105,15 @@ impl Records {
                 question.command(&[b"HGET", self.hash.as_bytes(), name.as_bytes()]);
             }
             question.expect(Bound { bytes: MAX_JOB, items: 0 });
-            let mut named = names.iter();
+            let mut asked = names.iter();
             self.store
                 .ask(&question, |reply| {
                     if let Reply::Error(_) = reply {
                         return Err(StoreFault::answered(&reply));
                     }
+                    let name = asked.next();
                     let job = text(&reply).and_then(|json| serde_json::from_str::<Job>(&json).ok());
-                    jobs.push(job.filter(|job| named.next().is_some_and(|name| *name == job.field())));
+                    jobs.push(job.filter(|job| name.is_some_and(|name| *name == job.field())));
                     Ok(())
                 })
                 .await?;

@@ -20,8 +20,6 @@ use super::work::Work;
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
 
-/// Maximum number of requests for all fills of a gap: an hour of three busy symbols takes 1 700.
-pub(super) const MAX_REQUESTS: u32 = 2_000;
 /// Time after which an answer without rows is asked for again, in microseconds.
 const DOUBT_US: u64 = 60_000_000;
 /// The first and the longest pause after a failure, in microseconds; it doubles from one to the next.
@@ -85,8 +83,11 @@ impl Work {
             // what was sent is looked up first
             return None;
         }
-        if self.requests.get(&job.gap).is_some_and(|requests| *requests >= MAX_REQUESTS) {
-            return Some(Flaw::new(FillReason::Budget, format!("{MAX_REQUESTS} requests for the gap")));
+        if self.requests.get(&job.gap).is_some_and(|requests| *requests >= self.max_requests) {
+            return Some(Flaw::new(
+                FillReason::Budget,
+                format!("{} requests for the gap", self.max_requests),
+            ));
         }
         if self.not_entitled.get(source.path).is_some_and(|until| now_us < *until) {
             return Some(Flaw::new(FillReason::NotEntitled, ""));

@@ -15,6 +15,7 @@ use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::time::iso_utc;
 
 use super::edges;
+use super::ended::EndedFill;
 use super::fetch::Fetch;
 use super::records::{MAX_JOBS, Records};
 use super::turn::{Active, After};
@@ -26,7 +27,6 @@ use crate::observation::Observations;
 use crate::queue::progress::StorageProgress;
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
-use crate::writer::store::pages::{MAX_ENTRY, StreamRange};
 
 /// Interval between two looks for new gaps and for jobs that were asked for by hand.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -58,6 +58,8 @@ pub(super) struct Work {
     pub paused_until_us: u64,
     /// Endpoints that the plan does not include, and when they are asked again.
     pub not_entitled: HashMap<&'static str, u64>,
+    /// The maximum number of requests for all fills of a gap.
+    pub max_requests: u32,
     /// Requests per gap.
     pub requests: HashMap<EntryId, u32>,
     pub observations: Arc<Observations>,
@@ -166,11 +168,13 @@ impl Work {
         if self.jobs.len() >= MAX_JOBS || !self.gate.may_write() {
             return Ok(());
         }
-        let page = self.gaps.read_after(planned, GAPS_AT_ONCE).await.map_err(fault)?;
+        let page = self.gaps.read_after(planned, GAPS_AT_ONCE).await.map_err(|error| fault(&error))?;
         if page.entries.is_empty() && page.too_large.is_none() {
             return Ok(());
         }
-        let ended = self.ended_since(planned).await?;
+        // the hash with the last planned gap may have been lost; an ended fill is younger than its gap
+        let ended = self.records.ended_after(planned).await?;
+        let ended: HashSet<String> = ended.iter().map(EndedFill::name).collect();
         let mut jobs = Vec::new();
         for entry in &page.entries {
             planned = entry.0;
@@ -211,40 +215,17 @@ impl Work {
         jobs.collect()
     }
 
-    /// Returns the names of the fills that have ended since a gap: the hash with the last planned one may have been lost.
-    async fn ended_since(&mut self, gap: EntryId) -> Result<HashSet<String>, StoreFault> {
-        let stream = self.records.fills().to_owned();
-        let mut names = HashSet::new();
-        // an ended fill is younger than its gap
-        let mut after = gap;
-        loop {
-            let range = StreamRange::new(&stream, after, None, (GAPS_AT_ONCE * 10, MAX_ENTRY));
-            let page = self.records.store.pages(&[range]).await?.pop().unwrap_or_default();
-            for (id, fields) in &page.entries {
-                after = *id;
-                let field = |name: &[u8]| {
-                    let pair = fields.chunks_exact(2).find(|pair| pair[0] == name)?;
-                    std::str::from_utf8(&pair[1]).ok()
-                };
-                names.extend(field(b"gap").zip(field(b"topic")).map(|(gap, topic)| format!("{gap} {topic}")));
-            }
-            after = page.too_large.unwrap_or(after);
-            if !page.has_more {
-                return Ok(names);
-            }
-        }
-    }
-
     fn count_pending(&self) {
         self.observations.fills.pending.set(self.jobs.len() as u64);
     }
 }
 
-/// Whether events of a gap were missed, and the archive or a reader cannot help.
-pub(super) fn is_missed(reason: GapReason) -> bool {
+/// Whether events of a gap were missed: for other reasons Redis has them.
+#[must_use]
+pub fn is_missed(reason: GapReason) -> bool {
     !matches!(reason, GapReason::Late | GapReason::ArchiveSkipped)
 }
 
-fn fault(error: PostError) -> StoreFault {
+fn fault(error: &PostError) -> StoreFault {
     StoreFault::Unreachable(error.to_string())
 }

@@ -2,7 +2,7 @@
 //!
 //! When full, a channel's streams take `cap × streams × bytes per entry`; without a cap by count, the entries that the
 //! age limit keeps at the usual rate; without either there is no bound. The strike maps and the latest events count as
-//! additional entries.
+//! additional entries. Rows fetched for gaps are left out: they are as many as were missed, under the same caps.
 //!
 //! The rates are those of the busiest ticker (SPY) at the upper end of the range reported by users of the feed, so the
 //! forecast is the minimum time that a cap lasts, in hours of trading. The caps of slower tickers last longer.

@@ -32,6 +32,8 @@ pub struct Heir {
     pub keys: KeySettings,
     /// Maximum size of a batch.
     pub size: TransactionSize,
+    /// Whether an archive takes what our queues have stored.
+    pub is_archived: bool,
     /// State and counters.
     pub observations: Arc<Observations>,
 }

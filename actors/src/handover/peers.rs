@@ -122,7 +122,8 @@ async fn drain(dir: &Path, heir: &Heir, max_bytes: u64, log: &Logger) -> Result<
             heir.shards.iter().take(1).for_each(|shard| shard.queue.note_losses(gaps.clone()));
         };
         note(&damages);
-        let mut from = spool.acknowledged();
+        let first = spool.acknowledged();
+        let mut from = first;
         while from < spool.next_seq() {
             let read = spawn_blocking(move || {
                 let chunk = spool.read(from, READ_EVENTS, READ_BYTES);
@@ -142,6 +143,10 @@ async fn drain(dir: &Path, heir: &Heir, max_bytes: u64, log: &Logger) -> Result<
             *lock(&heir.observations.supervisor_round_at) = Instant::now();
         }
         let next = spool.next_seq();
+        if heir.is_archived {
+            // by us: the archive of the peer does not take them when it is back
+            spool.note_unstored(first, next);
+        }
         spool.acknowledge(next, &[], Instant::now())?;
         spool.persist_cursor()?;
     }

@@ -7,7 +7,7 @@ use crate::glob::literal;
 /// A key subject to retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AgingKey {
-    /// `<p>:ws:<channel>[:<SYMBOL>]`.
+    /// `<p>:ws:<channel>[:<SYMBOL>]`, and `<p>:ws:backfill:…` with the rows fetched for gaps.
     Stream(String),
     /// `<p>:ws:latest:<channel>[:<SYMBOL>]`, or `<p>:ws:map:…` with the corresponding hash of the newest event.
     Snapshot {
@@ -24,7 +24,7 @@ impl AgingKey {
         let key = std::str::from_utf8(key).ok()?;
         let name = key.strip_prefix(prefix)?.strip_prefix(":ws:")?;
         let snapshot_of = name.strip_prefix("latest:").or_else(|| name.strip_prefix("map:"));
-        let topic = snapshot_of.unwrap_or(name);
+        let topic = snapshot_of.or_else(|| name.strip_prefix("backfill:")).unwrap_or(name);
         let (channel, symbol) = topic.split_once(':').map_or((topic, None), |(c, s)| (c, Some(s)));
         let is_channel = Channel::parse(channel).is_ok() && !Channel::RESERVED.contains(&channel);
         let is_ours = is_channel && symbol.is_none_or(Symbol::is_valid);
@@ -55,6 +55,8 @@ mod tests {
             ("uw:ws:news", stream("uw:ws:news")),
             ("uw:ws:price:BRK.B", stream("uw:ws:price:BRK.B")),
             ("uw:ws:maps:SPY", stream("uw:ws:maps:SPY")),
+            ("uw:ws:backfill:price:SPY", stream("uw:ws:backfill:price:SPY")),
+            ("uw:ws:backfill:news", stream("uw:ws:backfill:news")),
             ("uw:ws:latest:news", snapshot("uw:ws:latest:news", "uw:ws:latest:news")),
             ("uw:ws:latest:price:SPY", snapshot("uw:ws:latest:price:SPY", "uw:ws:latest:price:SPY")),
             ("uw:ws:map:gex_strike:SPY", snapshot("uw:ws:map:gex_strike:SPY", "uw:ws:latest:gex_strike:SPY")),
@@ -67,6 +69,10 @@ mod tests {
     fn other_keys_are_left_alone() {
         for key in [
             "uw:ws:gaps",
+            "uw:ws:fill",
+            "uw:ws:fills",
+            "uw:ws:backfill",
+            "uw:ws:backfill:gaps",
             "uw:ws:status",
             "uw:ws:owner",
             "uw:ws:probe",

@@ -4,7 +4,8 @@
 //!
 //! * entries of event streams older than the cutoff are trimmed by whole stream nodes (`XTRIM … MINID ~`), so up to
 //!   one node of older entries remains;
-//! * a stream whose last entry is older is deleted, including its consumer groups;
+//! * a stream whose last entry is older is deleted, including its consumer groups; streams of fetched rows are dated by
+//!   the time at which these were written;
 //! * a newest-event hash or strike map is deleted if the newest event is older or gone.
 //!
 //! Check and removal of a key are one script, so a concurrent event is either seen by it or recreates the key; only those

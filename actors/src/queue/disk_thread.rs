@@ -20,11 +20,13 @@ use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosi
 use super::replica_horizon::ReplicaHorizon;
 use super::retirement::{Retirement, Written};
 use crate::error_chain::ErrorChain;
+use crate::fault::{ChildFaults, FaultPoint};
 use crate::forgetting;
 use crate::log_throttle::LogThrottle;
 use crate::observation::{Observations, Table};
 use crate::settings::{Fsync, SpoolSettings};
 use crate::sync::lock;
+use crate::thread_deaths::ThreadDeaths;
 
 /// Maximum number of files waiting for sync; a file may be included several times.
 const MAX_DIRTY: usize = 32;
@@ -53,6 +55,10 @@ pub struct DiskParts {
     pub observations: Arc<Observations>,
     /// Index of the shard that displays it.
     pub shard: usize,
+    /// Told if a thread dies.
+    pub deaths: ThreadDeaths,
+    /// Faults that tests inject.
+    pub faults: ChildFaults,
     /// Logger with the queue's name.
     pub log: Logger,
 }
@@ -65,8 +71,13 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
     let answered = Arc::new(Notify::new());
     let bell = Bell(Arc::clone(&answered));
     let (unsynced, to_sync) = sync_channel(1);
-    let sync_log = parts.log.clone();
-    thread::Builder::new().name("spool-sync".into()).spawn(move || sync_files(&to_sync, &sync_log))?;
+    let guard = |name: &str| parts.deaths.guard(format!("{name} of {}", parts.folder), parts.log.clone());
+    let (guards, sync_log, faults) =
+        ((guard("spool"), guard("spool-sync")), parts.log.clone(), parts.faults.clone());
+    thread::Builder::new().name("spool-sync".into()).spawn(move || {
+        let _guard = guards.1;
+        sync_files(&to_sync, &faults, &sync_log);
+    })?;
     let damages = Arc::default();
     let (mut spool, is_archived) = (parts.spool, parts.archiving.is_some());
     if let Some(archiving) = &parts.archiving {
@@ -94,9 +105,11 @@ pub fn start(parts: DiskParts) -> io::Result<Disk> {
         synced_at: Instant::now(),
         turned_at: Instant::now(),
         failures: LogThrottle::default(),
+        faults: parts.faults,
         log: parts.log,
     };
     thread::Builder::new().name("spool".into()).spawn(move || {
+        let _guard = guards.0;
         // dropped last, after all remaining requests have lost their answers
         let bell = bell;
         thread.run(&inbox, &bell);
@@ -147,6 +160,7 @@ struct DiskThread {
     synced_at: Instant,
     turned_at: Instant,
     failures: LogThrottle,
+    faults: ChildFaults,
     log: Logger,
 }
 
@@ -155,6 +169,7 @@ impl DiskThread {
         loop {
             match inbox.recv_timeout(TURN) {
                 Ok(job) => {
+                    self.faults.strike_at(FaultPoint::DiskRequest);
                     self.work(job);
                     bell.ring();
                 }
@@ -362,9 +377,10 @@ fn remove(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_files(files: &Receiver<Vec<File>>, log: &Logger) {
+fn sync_files(files: &Receiver<Vec<File>>, faults: &ChildFaults, log: &Logger) {
     let mut failures = LogThrottle::default();
     while let Ok(files) = files.recv() {
+        faults.strike_at(FaultPoint::DiskSync);
         for file in files {
             if let Err(error) = file.sync_data()
                 && failures.is_due(Instant::now())

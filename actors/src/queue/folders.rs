@@ -32,9 +32,11 @@ use super::replica_horizon::ReplicaHorizon;
 use super::retirement::Retirement;
 use super::shard::{FIRST_ORDINAL, Shard};
 use super::{Queue, QueueParts};
+use crate::fault::FaultPlan;
 use crate::ledger::gap::Gap;
 use crate::observation::Observations;
 use crate::settings::{Fsync, SpoolMode, SpoolSettings, WriterSettings};
+use crate::thread_deaths::ThreadDeaths;
 
 /// Bounds of the segment size, an eighth of a shard's limit: segments are removed whole, so that space is freed in
 /// steps that matter.
@@ -93,6 +95,10 @@ pub struct StartParts<'s> {
     pub connections: usize,
     /// State and counters, also read by HTTP and the status page.
     pub observations: &'s Arc<Observations>,
+    /// Told if a thread dies.
+    pub deaths: &'s ThreadDeaths,
+    /// Faults that tests inject into the threads.
+    pub faults: &'s FaultPlan,
     /// Logger of the process.
     pub log: &'s Logger,
 }
@@ -231,6 +237,8 @@ impl OpenFolders {
                 settings: settings.clone(),
                 observations: Arc::clone(observations),
                 shard,
+                deaths: parts.deaths.clone(),
+                faults: parts.faults.for_child("spool"),
                 log: log.new(slog::o!("folder" => name_of(&folder))),
             })
             .map_err(OpenError::Threads)?;

@@ -23,10 +23,12 @@ use super::disk_thread::{self, DiskParts};
 use super::inbox::Inbox;
 use super::shared::WRITTEN_AT_END;
 use super::*;
+use crate::fault::FaultPlan;
 use crate::fixtures::{SIZE, observations, queue, spool_settings};
 use crate::observation::{DropReason, Observations, Outcome, Place};
 use crate::settings::WhenFull;
 use crate::sync::lock;
+use crate::thread_deaths::ThreadDeaths;
 
 /// Time limit of operations that should take milliseconds.
 const HANGS: Duration = Duration::from_secs(60);
@@ -115,6 +117,8 @@ fn open(folder: &TempDir, observations: &Arc<Observations>) -> (Queue, Arc<Inbox
         settings: spool_settings(),
         observations: Arc::clone(observations),
         shard: 0,
+        deaths: ThreadDeaths::default(),
+        faults: FaultPlan::default().for_child("spool"),
         log: Logger::root(Discard, o!()),
     });
     let queue = queue(Some((disk.unwrap(), standing)), observations, WhenFull::DropOldest);

@@ -25,6 +25,7 @@ use uw_websocket_actors::queue::shard::Shard;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, SpoolSettings, WhenFull, WriterSettings};
 use uw_websocket_actors::supervisor::Heartbeats;
 use uw_websocket_actors::sync::lock;
+use uw_websocket_actors::thread_deaths::ThreadDeaths;
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::WriterParts;
 use uw_websocket_core::event::{Channel, ChannelIndex, EntryIds, Event, MapCell, ReadAt, Route};
@@ -175,6 +176,8 @@ impl Life {
         let observations = Observations::new("test".into(), "0", &channels, &[], shards, Arc::default());
         let observations = Arc::new(observations);
         let started = folders.start(&StartParts {
+            deaths: &ThreadDeaths::default(),
+            faults: &FaultPlan::default(),
             is_archived: false,
             keys: &world.keys,
             writers: &world.writers,

@@ -80,9 +80,7 @@ impl FillReason {
                 "the endpoint has fewer rows than the channel has events, or sums of them"
             }
             FillReason::Budget => "the limit of requests per gap, or of pages of the endpoint, was reached",
-            FillReason::Empty => {
-                "the answers had no rows, where the live stream or the usual rate says that there are some"
-            }
+            FillReason::Empty => "the answers had no rows, where the live stream says that there are some",
             FillReason::InstantFull => "more rows of one instant than an answer can hold",
             FillReason::NoIdentity => {
                 "rows and events have no identity in common: equal rows are matched by number"

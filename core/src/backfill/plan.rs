@@ -3,9 +3,12 @@
 use super::deadline::latest_session_us;
 use super::job::{Flaw, Job, parse_topic};
 use super::outcome::FillReason;
-use crate::channel::fill::FillSource;
+use crate::channel::fill::{Ask, FillSource};
 use crate::event::{EntryId, Symbol, Topic};
 use crate::settings::Targets;
+
+/// Length of a session, in seconds.
+const SESSION_SECONDS: u64 = 6 * 3_600 + 1_800;
 
 /// A gap of the ledger.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,29 @@ pub fn jobs(gap: &GapToFill<'_>, joined: &Joined, now_us: u64) -> Vec<Planned> {
         }
     }
     planned
+}
+
+/// Estimates the requests of a job, at the usual rate of the busiest symbol.
+#[must_use]
+pub fn requests(job: &Job) -> u32 {
+    let Some((spec, source)) =
+        job.parts().and_then(|topic| Some((topic.channel.spec()?, topic.channel.spec()?.fill?)))
+    else {
+        return 0;
+    };
+    let seconds = job.to_us.saturating_sub(job.from_us).div_ceil(1_000_000) + 2 * source.margin_ms / 1000;
+    match source.ask {
+        Ask::Window { .. } => {
+            // an endpoint of the day has nothing outside of a session of six and a half hours
+            let seconds = seconds.min(SESSION_SECONDS);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+            let rows = spec.usual.map_or(0.0, |usual| usual.rate * seconds as f64).ceil() as u64;
+            let pages = rows.div_ceil(source.limit.max(1) as u64) + 1;
+            u32::try_from(pages).unwrap_or(u32::MAX)
+        }
+        Ask::Day => u32::try_from(seconds.div_ceil(24 * 3_600)).unwrap_or(u32::MAX),
+        Ask::Pages { .. } | Ask::State { .. } => 2,
+    }
 }
 
 fn job(gap: &GapToFill<'_>, topic: String, now_us: u64) -> Planned {
@@ -156,6 +182,19 @@ mod tests {
         assert_eq!((flaw, job.from_us), (None, latest_session_us(NOW)));
         assert_eq!(job.flaw.unwrap().reason, FillReason::PastSession);
         assert_eq!(plan(NOW - 5 * day, NOW - 4 * day).1.unwrap().reason, FillReason::PastSession);
+    }
+
+    #[test]
+    fn requests_are_estimated_by_the_usual_rate() {
+        let estimate = |topic: &str, seconds: u64| {
+            requests(&Job::new(EntryId::default(), topic.into(), (NOW, NOW + seconds * 1_000_000)))
+        };
+        assert_eq!(estimate("option_trades:SPY", 60), 13, "70 s of 80 trades per second, and the end");
+        assert_eq!(
+            [estimate("price:SPY", 60), estimate("news", 60), estimate("periscope:SPX", 60)],
+            [1, 2, 0]
+        );
+        assert_eq!(estimate("option_trades:SPY", 30 * 24 * 3_600), 3_745);
     }
 
     #[test]

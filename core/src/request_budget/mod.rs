@@ -48,8 +48,9 @@ labelled! {
 }
 
 impl Purpose {
-    /// The part of the day's requests, in per cent, from which on there is no request.
-    const fn day_percent(self) -> u64 {
+    /// Returns the used part of the day's requests, in per cent, from which on there is no request.
+    #[must_use]
+    pub const fn day_percent(self) -> u64 {
         match self {
             Purpose::Fill => 95,
             Purpose::Audit => 80,

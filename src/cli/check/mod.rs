@@ -11,6 +11,7 @@ mod plan;
 mod queues;
 mod redis;
 mod report;
+mod rest;
 mod state;
 
 use std::io::Write;
@@ -28,15 +29,16 @@ use crate::settings::{Origin, Settings};
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Nothing is written, and a service that runs is not disturbed: while one does, the feed is asked for a \
-    handshake only, and joins nothing.\n\n\
+    handshake only, and joins nothing. With ENABLE_BACKFILL or ENABLE_AUDIT, the REST API is asked once for one row of each \
+    endpoint in use, and for its look-back.\n\n\
     Exit code 0 if the service can run (doubts, marked `!`, do not count); else the first of these that fits: 78 bad \
-    settings, also too few rights in Redis and a disk queue that cannot be used; 77 the feed refuses the token; 69 Redis \
-    or the feed is not reachable.\n\n\
+    settings, also too few rights in Redis and a disk queue that cannot be used; 77 the feed or the REST API refuses the token; 69 \
+    Redis, the feed or the REST API is not reachable.\n\n\
     Example: uw-websocket check && docker compose up -d\n\
     Example: docker run --rm --env-file .env uw-websocket check --no-feed"
 )]
 pub(super) struct CheckArgs {
-    /// Leave the feed alone
+    /// Leave the feed and the REST API alone
     #[arg(long)]
     no_feed: bool,
 }
@@ -82,6 +84,7 @@ async fn look<W: Write>(
     http::look(&settings.http, is_running, &seen.owner, &mut report);
     if !args.no_feed {
         feed::look(&actors.feed, &ways.plans, &seen.owner, &mut report).await;
+        rest::look(actors, &ways.plans, &mut report).await;
     }
     report.end()
 }

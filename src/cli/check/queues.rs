@@ -11,7 +11,7 @@ use uw_websocket_core::time::iso_utc;
 use super::redis::Owner;
 use super::report::{Finding, Report};
 use crate::resources::Resources;
-use crate::service::ledger_places;
+use crate::resources::ledger_places;
 
 const SUBJECT: &str = "left queues";
 

@@ -342,11 +342,17 @@ const gapKey = (gap) => `${gap.family} ${gap.reason} ${gap.from} ${gap.channels.
 const openGaps = new Table(byId('open-gaps'), gapColumns, { key: gapKey });
 const recentGaps = new Table(byId('recent-gaps'), gapColumns, { key: gapKey });
 
-export function showGaps({ gaps, now }) {
+/** What became of the topics of gaps that are fetched over REST; nothing where that is off. */
+function fillCounts({ pending, filled, partial, impossible }) {
+  if (pending + filled + partial + impossible === 0) return '';
+  return `; fills: pending ${count(pending)}, complete ${count(filled)}, partial ${count(partial)}, impossible ${count(impossible)}`;
+}
+
+export function showGaps({ gaps, fills, now }) {
   const counts = Object.entries(gaps.total_by_reason).filter(([, total]) => total > 0);
   const text = counts.map(([reason, total]) => `${words(reason)} ${count(total)}`).join(', ');
   const waiting = gaps.waiting > 0 ? `; ${count(gaps.waiting)} not in Redis yet` : '';
-  setText(byId('gap-counts'), `since the start: ${text || 'none'}${waiting}`);
+  setText(byId('gap-counts'), `since the start: ${text || 'none'}${waiting}${fillCounts(fills)}`);
   openGaps.update(gaps.open.map((gap) => ({ ...gap, now })));
   recentGaps.update(gaps.recent.map((gap) => ({ ...gap, now })));
 }

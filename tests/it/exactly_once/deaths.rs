@@ -132,7 +132,7 @@ fn assert_connection_is_on_record(point: FaultPoint, after: u32, settings: &[(&s
         (channel, events)
     };
     let events = metrics.labels("uw_ws_events_received_total", "channel").into_iter().map(read).collect();
-    let read = Read { events, ..Read::default() };
+    let read = Read { events, not_on_disk: 0 };
     service.finish();
     let seen = Seen { read: BTreeMap::from([(0, read)]), ..Seen::default() };
     // no session is excused: what was read before the last frame that is there must be there, of whichever topic

@@ -1,6 +1,7 @@
 //! The status page in a real browser, of the real binary: what it says when all is well, when something is missing, and
 //! when nothing is heard of the service any more.
 
+mod archive;
 mod form;
 mod screenshots;
 

@@ -14,6 +14,7 @@ pub(crate) mod redis;
 pub(crate) mod sample;
 pub(crate) mod sentinels;
 pub(crate) mod service;
+pub(crate) mod small_disk;
 pub(crate) mod tls;
 pub(crate) mod tool;
 pub(crate) mod wait;

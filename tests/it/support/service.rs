@@ -30,13 +30,15 @@ pub(crate) struct Setup {
     folder: Arc<TempDir>,
     /// What a shell does before it becomes the service.
     shell: Option<String>,
+    program: PathBuf,
 }
 
 impl Setup {
     /// The settings that every test needs: this feed, this Redis, quick reconnects, JSON on stdout, any HTTP port.
     pub(crate) fn new(feed: &Feed, redis: &RedisServer) -> Setup {
         let folder = tempfile::Builder::new().prefix("uw-service-").tempdir().unwrap();
-        Setup { variables: BTreeMap::new(), folder: Arc::new(folder), shell: None }
+        let (folder, program) = (Arc::new(folder), PathBuf::from(env!("CARGO_BIN_EXE_uw-websocket")));
+        Setup { variables: BTreeMap::new(), folder, shell: None, program }
             .set("UNUSUAL_WHALES_API_TOKEN", TOKEN)
             .set("ENABLE_WEBSOCKET", "true")
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &feed.url())
@@ -65,6 +67,14 @@ impl Setup {
     /// Starts the process with SIGHUP ignored, as `nohup` does.
     pub(crate) fn ignoring_hangup(mut self) -> Setup {
         self.shell = Some("trap '' HUP".to_owned());
+        self
+    }
+
+    /// Starts a copy of the program, which a build meanwhile does not replace.
+    pub(crate) fn running_a_copy(mut self) -> Setup {
+        let copy = self.folder().join("uw-websocket");
+        std::fs::copy(&self.program, &copy).unwrap();
+        self.program = copy;
         self
     }
 
@@ -99,7 +109,7 @@ impl Setup {
     /// The same, with standard error and without repeating either.
     #[track_caller]
     pub(crate) fn output(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
+        let mut program = Command::new(&self.program);
         program
             .args(arguments)
             .env_clear()
@@ -121,13 +131,12 @@ impl Setup {
 
 impl Service {
     fn spawn(setup: &Setup, folder: Arc<TempDir>) -> Service {
-        const PROGRAM: &str = env!("CARGO_BIN_EXE_uw-websocket");
         let mut command = match &setup.shell {
-            None => Command::new(PROGRAM),
+            None => Command::new(&setup.program),
             Some(before) => {
                 // only a process itself can change these: the shell does, and becomes the service
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", &format!("{before} && exec $0"), PROGRAM]);
+                shell.args(["-c", &format!("{before} && exec $0")]).arg(&setup.program);
                 shell
             }
         };
@@ -306,6 +315,11 @@ impl Service {
             let pending = metrics.sum("uw_ws_events_pending", &[]);
             if pending == 0 { Ok(metrics) } else { Err(format!("{pending} events are pending")) }
         })
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether the process runs.

@@ -10,6 +10,9 @@ use tokio::net::TcpListener;
 use uw_websocket_core::request_budget::RequestLimits;
 
 use super::*;
+use crate::connection::handshakes::Handshakes;
+use crate::connection::transport::FeedConnector;
+use crate::settings::FeedSettings;
 
 const TOKEN: &str = "hid/den-token";
 const PATH: &str = "/api/option-trades";
@@ -79,6 +82,7 @@ fn client(port: u16) -> (RestClient, Arc<RestObservation>) {
         limits: RequestLimits { per_minute: 100, rest_per_minute: 100, fills_per_day: 1_000 },
         backfill: true,
         audit: true,
+        fill_requests_per_gap: 2_000,
     };
     let observation = Arc::<RestObservation>::default();
     let log = Logger::root(Discard, o!());
@@ -291,4 +295,87 @@ fn the_request_goes_through_the_tunnel_of_a_proxy() {
         assert!(heads[0].starts_with("CONNECT vendor.invalid:80 ") && !heads[0].contains("den-token"));
         assert!(heads[1].starts_with("GET /api/option-trades HTTP/1.1\r\n"), "{}", heads[1]);
     });
+}
+
+/// A vendor that counts handshakes and REST requests alike, at some moment before its answer: the moments.
+async fn counting_vendor() -> (u16, Rc<RefCell<Vec<(Instant, bool)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let counted = Rc::new(RefCell::new(Vec::new()));
+    let counts = Rc::clone(&counted);
+    actix_rt::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let counts = Rc::clone(&counts);
+            actix_rt::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(socket.read_u8().await.unwrap());
+                }
+                // it is under way, counted, and answered later
+                let under_way = || Duration::from_millis(fastrand::u64(..4_000));
+                tokio::time::sleep(under_way()).await;
+                counts.borrow_mut().push((Instant::now(), head.starts_with(b"GET /api/")));
+                tokio::time::sleep(under_way()).await;
+                let answer = b"HTTP/1.1 503 X\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+                socket.write_all(answer).await.unwrap();
+            });
+        }
+    });
+    (port, counted)
+}
+
+#[test]
+fn handshakes_and_rest_requests_are_counted_within_the_limit_in_any_minute() {
+    const PER_MINUTE: usize = 12;
+    actix_rt::System::new().block_on(async {
+        tokio::time::pause();
+        let (port, counted) = counting_vendor().await;
+        let (mut rest, _) = client(port);
+        let limits = RequestLimits { per_minute: 12, rest_per_minute: 8, fills_per_day: 10_000 };
+        rest.limiter = RequestLimiter::new(limits);
+        let handshakes = Rc::new(Handshakes::new(Arc::clone(&rest.limiter)));
+        let end = Instant::now() + Duration::from_secs(1_800);
+        let feed = FeedConnector::new(&feed_settings(port)).unwrap();
+        // two connections that the feed refuses again and again, for half of the time
+        let attempts = (0..2_u64).map(|nth| {
+            let (handshakes, feed) = (Rc::clone(&handshakes), feed.clone());
+            actix_rt::spawn(async move {
+                while Instant::now() < end - Duration::from_secs(900) {
+                    let turn = handshakes.reserve(Instant::now().into_std());
+                    tokio::time::sleep_until(turn.start().into()).await;
+                    assert!(feed.connect().await.is_err());
+                    drop(turn);
+                    tokio::time::sleep(Duration::from_secs(5 + 3 * nth)).await;
+                }
+            })
+        });
+        let attempts: Vec<_> = attempts.collect();
+        while Instant::now() < end {
+            // failures open the breaker now and then, which is part of it
+            rest.get(Purpose::Fill, PATH, &[]).await.unwrap_err();
+        }
+        for attempt in attempts {
+            attempt.await.unwrap();
+        }
+        let mut counted = counted.borrow().clone();
+        counted.sort();
+        for minute in counted.windows(PER_MINUTE + 1) {
+            let span = minute[PER_MINUTE].0 - minute[0].0;
+            assert!(span >= Duration::from_secs(60), "{span:?}: {minute:?}");
+        }
+        let rest = counted.iter().filter(|(_, is_rest)| *is_rest).count();
+        assert!(rest > 60 && counted.len() - rest > 60, "{rest} of {}", counted.len());
+    });
+}
+
+fn feed_settings(port: u16) -> FeedSettings {
+    FeedSettings {
+        url: format!("ws://127.0.0.1:{port}/socket").parse().unwrap(),
+        token: Secret::new(TOKEN.to_owned()),
+        proxy: None,
+        extra_root_pem: None,
+        reconnect_first: Duration::from_secs(1),
+        reconnect_max: Duration::from_secs(1),
+        ping_interval: Duration::from_secs(1),
+    }
 }

@@ -1,11 +1,17 @@
 //! The archive: what Redis has is in files once each, whatever happens to the process and to the disks.
 
+mod damage;
+mod recipes;
+mod session;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use uw_websocket_core::archive::{Days, Line, Reading, lines};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::oracle::{assert_streams_equal, entries, stream_keys};
 use crate::support::sample::payloads;
@@ -51,29 +57,33 @@ fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
     service
 }
 
-/// ID and payload of each entry, by stream.
-type Entries = BTreeMap<String, Vec<((u64, u64), Vec<u8>)>>;
+/// Beyond it, another entry may take this long.
+const AN_ENTRY: Duration = Duration::from_millis(1);
+
+/// ID of each entry and the hash of its payload, by stream.
+pub(crate) type Entries = BTreeMap<String, Vec<((u64, u64), u64)>>;
 
 /// The entries of the streams that an event is archived under: its first one.
 fn stored(redis: &RedisServer) -> Entries {
     let keys = stream_keys(redis, "uw");
     let is_first = |key: &String| !key.starts_with("uw:ws:flow-alerts:") && !key.starts_with("uw:ws:news:");
     let of = |key: String| {
-        let entries = entries(redis, &key).into_iter().map(|entry| (entry.id, entry.payload)).collect();
+        let entries =
+            entries(redis, &key).into_iter().map(|entry| (entry.id, xxh3_64(&entry.payload))).collect();
         (key.trim_start_matches("uw:ws:").to_owned(), entries)
     };
     keys.into_iter().filter(is_first).map(of).collect()
 }
 
 /// The same of an archive, in the order of its files.
-fn archived(folder: &Path) -> Entries {
+pub(crate) fn archived(folder: &Path) -> Entries {
     let (days, mut topics) = (Days::read(folder).unwrap(), BTreeMap::<String, Vec<_>>::new());
     for file in &days.files {
         let mut reading = Reading::open(&days.place(file), None).unwrap();
         while let Some(text) = reading.next_lines().unwrap() {
             for line in lines(text) {
                 let line = Line::parse(line).unwrap();
-                let entry = ((line.id.ms, line.id.seq), line.payload.to_vec());
+                let entry = ((line.id.ms, line.id.seq), xxh3_64(&line.payload));
                 topics.entry(line.topic.into_owned()).or_default().push(entry);
             }
         }
@@ -84,11 +94,11 @@ fn archived(folder: &Path) -> Entries {
 
 /// Waits until the archive has everything. It has the lowest priority: on a busy machine a process may end before.
 #[track_caller]
-fn wait_until_complete(setup: &Setup, redis: &RedisServer) {
+fn wait_until_complete(setup: &Setup, archive: &Path, redis: &RedisServer) {
     let count = |topics: Entries| topics.values().map(Vec::len).sum::<usize>();
     let expected = count(stored(redis));
     wait_for("the archive is complete", SOON, || {
-        let events = count(archived(&archive_of(setup)));
+        let events = count(archived(archive));
         if events == expected {
             return Ok(());
         }
@@ -98,8 +108,8 @@ fn wait_until_complete(setup: &Setup, redis: &RedisServer) {
 }
 
 #[track_caller]
-fn assert_archived(setup: &Setup, redis: &RedisServer) {
-    let (stored, archived) = (stored(redis), archived(&archive_of(setup)));
+fn assert_archived(archive: &Path, redis: &RedisServer) {
+    let (stored, archived) = (stored(redis), archived(archive));
     let counts = |topics: &BTreeMap<String, Vec<_>>| {
         topics.iter().map(|(topic, entries)| (topic.clone(), entries.len())).collect::<Vec<_>>()
     };
@@ -139,41 +149,40 @@ fn a_session_with_two_kills_is_archived_once_each_and_replays_into_equal_streams
     assert_eq!((&archive["error"], &archive["skipped"]), (&serde_json::Value::Null, &0.into()), "{archive}");
     service.wait_until_settled();
     service.finish();
-    wait_until_complete(&setup, &redis);
-    assert_archived(&setup, &redis);
+    wait_until_complete(&setup, &archive_of(&setup), &redis);
+    assert_archived(&archive_of(&setup), &redis);
 
     let (code, text) = setup.command(&["archive", "verify"]);
     assert_eq!(code, Some(0));
     let events = stored(&redis).values().map(Vec::len).sum::<usize>();
     assert!(text.contains(&format!("ok, {events} events")), "{text}");
-    assert_replayed(&setup, &redis);
+    assert_replayed(&archive_of(&setup), &redis, "SPY,QQQ", 12);
     assert_read_by_tools(&setup, events);
 }
 
-/// Replays the archive into another prefix, whose streams become those that were recorded.
+/// Replays the archive into another Redis, whose streams become those that were recorded.
 #[track_caller]
-fn assert_replayed(setup: &Setup, redis: &RedisServer) {
-    let dir = format!("--archive={}", archive_of(setup).display());
-    let replay = Tool::start(&["replay", &dir, "--speed", "max", "--wait-joins", "12"], redis);
+fn assert_replayed(archive: &Path, redis: &RedisServer, symbols: &str, joins: u64) {
+    let dir = format!("--archive={}", archive.display());
+    let other = RedisServer::start();
+    let replay = Tool::start(&["replay", &dir, "--speed", "max", "--wait-joins", &joins.to_string()], &other);
     let url = replay.wait_for_lines(1)[0].strip_prefix("listening on ").unwrap().to_owned();
-    let unused = Feed::start();
-    let again =
-        Setup::new(&unused, redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", &url).set("REDIS_STREAM_MAXLEN", "0");
-    let service = again.set("KEY_PREFIX", "again").start();
+    let again = Setup::new(&Feed::start(), &other)
+        .set("UNUSUAL_WHALES_WEBSOCKET_URL", &url)
+        .set("TARGET_SYMBOLS", symbols)
+        .set("REDIS_STREAM_MAXLEN", "0");
+    let service = again.start();
     for key in stream_keys(redis, "uw") {
-        let copy = key.replacen("uw", "again", 1);
-        let payloads =
-            |key: &str| entries(redis, key).into_iter().map(|entry| entry.payload).collect::<Vec<_>>();
-        let recorded = payloads(&key);
-        wait_for("the stream is as long", SOON, || {
-            let length: usize = redis.command(&["XLEN", &copy]);
-            if length >= recorded.len() {
-                Ok(())
-            } else {
-                Err(format!("{copy}: {length} of {}", recorded.len()))
-            }
+        let length: u64 = redis.command(&["XLEN", &key]);
+        let limit = SOON + AN_ENTRY * u32::try_from(length).unwrap();
+        wait_for("the stream is as long", limit, || {
+            let copied: u64 = other.command(&["XLEN", &key]);
+            if copied >= length { Ok(()) } else { Err(format!("{key}: {copied} of {length}")) }
         });
-        assert!(payloads(&copy) == recorded, "{copy}");
+        let hashes = |of: &RedisServer| {
+            entries(of, &key).into_iter().map(|entry| xxh3_64(&entry.payload)).collect::<Vec<_>>()
+        };
+        assert!(hashes(redis) == hashes(&other), "{key}");
     }
     service.finish();
 }
@@ -222,7 +231,7 @@ fn an_archive_that_cannot_be_written_holds_nothing_up_and_catches_up() {
     service.wait_until_settled();
     assert_eq!(service.metrics().sum("uw_ws_archive_skipped_total", &[]), 0);
     service.finish();
-    assert_archived(&setup, &redis);
+    assert_archived(&archive_of(&setup), &redis);
 }
 
 #[test]
@@ -261,6 +270,22 @@ fn what_the_disk_queue_needs_the_room_of_is_counted_and_on_record() {
     let of_archive = gaps.iter().filter(|(_, gap)| gap["reason"] == "archive_skipped");
     let recorded: u64 = of_archive.map(|(_, gap)| gap["events"].parse::<u64>().unwrap()).sum();
     assert_eq!(recorded, skipped);
+}
+
+#[test]
+fn the_archive_of_a_running_process_is_left_alone_until_it_has_ended() {
+    let (feed, redis) = (Feed::start(), RedisServer::start());
+    let setup = setup(&feed, &redis);
+    let mut owner = setup.clone().start_ready();
+    owner.wait_for_metric("uw_ws_archive_up", &[], 1);
+    let dir = archive_of(&setup);
+    let standby = Setup::new(&feed, &redis).set("ARCHIVE_DIR", dir.to_str().unwrap()).start();
+    let fails = standby.wait_for_log("archive fails", |record| record.msg == "archive fails");
+    assert!(fails.text("error").contains("in use by another process"), "{fails:?}");
+    assert_eq!(owner.terminate(), Some(0));
+    standby.wait_until_ready();
+    standby.wait_for_metric("uw_ws_archive_up", &[], 1);
+    standby.finish();
 }
 
 #[test]

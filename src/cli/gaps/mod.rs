@@ -1,12 +1,16 @@
-//! `uw-websocket gaps`.
+//! `uw-websocket gaps`: prints the ledger (here), with what became of the fills (`fills`), and asks for them (`fill`).
+
+mod fill;
+mod fills;
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::time::sleep;
 use uw_websocket_actors::error_chain::ErrorChain;
+use uw_websocket_actors::filler::records::Records;
 use uw_websocket_actors::ledger;
 use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
@@ -14,16 +18,19 @@ use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
 use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
+use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_actors::writer::store::guard;
 use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
 
+use self::fill::FillArgs;
+use self::fills::Fills;
 use super::complain;
 use super::moments::Moment;
 use crate::escape::{write_json_line, write_line};
 use crate::exit::Exit;
-use crate::service::ledger_places;
+use crate::resources::ledger_places;
 use crate::settings::Settings;
 use crate::streams::name::GAPS;
 use crate::streams::too_large;
@@ -36,12 +43,15 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// What to print.
 #[derive(Args, Clone, Debug)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "Times are UTC. Where there is no gap, that is said on stderr. What is missing at this moment comes last, with `open` for its end.\n\
     Exit code 69 if Redis (REDIS_URL) is not reachable.\n\n\
     Example: uw-websocket gaps --since 1d --family trades\n\
     Example: uw-websocket gaps --json | jq -r 'select(.reason == \"crash\") | .from'"
 )]
 pub(super) struct GapsArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Only gaps that ended so long ago at most (90m, 1d), or after a time (2025-05-16T14:30:00Z, 2025-05-16)
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     since: Option<Moment>,
@@ -59,7 +69,13 @@ pub(super) struct GapsArgs {
     follow: bool,
 }
 
-/// Prints the ledger.
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Ask the running service to fetch what gaps have missed over REST
+    Fill(FillArgs),
+}
+
+/// Prints the ledger, or asks for fills.
 pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
     let printed = actix_rt::System::new().block_on(print(args, settings));
     match printed {
@@ -69,6 +85,10 @@ pub(super) fn run(args: &GapsArgs, settings: &Settings) -> Exit {
             complain(
                 &settings.redactor.redact(&format!("REDIS_URL names a server that cannot be used: {error}")),
             );
+            Exit::BadSettings
+        }
+        Err(Stop::Off) => {
+            complain("gaps are not filled: ENABLE_BACKFILL is off");
             Exit::BadSettings
         }
         Err(Stop::Redis(error)) => {
@@ -89,11 +109,16 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     if let Ok(Some(unsuitable)) = guard::examine(&address, &actors.keys.prefix).await {
         return Err(Stop::Unsuitable(unsuitable));
     }
+    if let Some(Action::Fill(args)) = &args.action {
+        return fill::fill(args, settings, address).await;
+    }
     let mut post = GapPublisher::new(address.clone(), &actors.keys.prefix);
-    let mut printer =
-        Printer { args, since: args.since_us(unix_micros()), out: io::stdout().lock(), has_printed: false };
+    let since = args.since_us(unix_micros());
     // an entry's ID is never before the end of its gap
-    let mut last = EntryId { ms: printer.since / 1000, seq: 0 };
+    let mut last = EntryId { ms: since / 1000, seq: 0 };
+    let mut records = Records::new(address.clone(), &actors.keys.prefix);
+    let fills = Fills::read(&mut records, last).await.map_err(Stop::of_store)?;
+    let mut printer = Printer { args, since, fills, out: io::stdout().lock(), has_printed: false };
     printer.print_after(&mut post, &mut last).await?;
     let missing = ledger::look(ledger_places(actors, address), unix_micros()).await?;
     for gap in &open_gaps(&missing) {
@@ -116,9 +141,17 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
 /// Why printing ended before the end.
 enum Stop {
     Unsuitable(Unsuitable),
+    Off,
     Redis(String),
     State(String),
     Pipe,
+}
+
+impl Stop {
+    // not `From`: every failed question to Redis would convert without a word
+    fn of_store(fault: StoreFault) -> Stop {
+        Stop::Redis(fault.to_string())
+    }
 }
 
 impl From<io::Error> for Stop {
@@ -169,6 +202,7 @@ impl GapsArgs {
 struct Printer<'a, W> {
     args: &'a GapsArgs,
     since: u64,
+    fills: Fills,
     out: W,
     has_printed: bool,
 }
@@ -180,6 +214,10 @@ struct Line<'g, G> {
     id: Option<String>,
     #[serde(flatten)]
     gap: &'g G,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filled: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -208,14 +246,18 @@ impl<W: Write> Printer<'_, W> {
         if !self.args.wants(gap.family, gap.reason) {
             return Ok(());
         }
+        let (filled, rows) = self.fills.of(id).unzip();
         if self.args.json {
-            return self.json(&Line { id: Some(id.to_string()), gap });
+            return self.json(&Line { id: Some(id.to_string()), gap, filled, rows });
         }
         let events = gap.events.map(|events| events.to_string()).unwrap_or_default();
         let (from, to, seconds) =
             (utc_to_second(gap.from_us), utc_to_second(gap.to_us), format!("{:.1}", gap.seconds()));
         let (family, reason) = (gap.family.name(), gap.reason.label());
-        self.row([&from, &to, &seconds, family, reason, &events, &gap.channels.join(","), &gap.detail])
+        let (filled, rows) =
+            (filled.unwrap_or_default(), rows.map(|rows| rows.to_string()).unwrap_or_default());
+        let channels = gap.channels.join(",");
+        self.row([&from, &to, &seconds, family, reason, &events, filled, &rows, &channels, &gap.detail])
     }
 
     fn open(&mut self, gap: &OpenGap) -> io::Result<()> {
@@ -223,19 +265,19 @@ impl<W: Write> Printer<'_, W> {
             return Ok(());
         }
         if self.args.json {
-            return self.json(&Line { id: None, gap });
+            return self.json(&Line { id: None, gap, filled: None, rows: None });
         }
         let seconds = format!("{:.1}", unix_micros().saturating_sub(gap.from_us) as f64 / 1e6);
         let (family, reason) = (gap.family.name(), gap.reason.label());
         let (from, channels) = (utc_to_second(gap.from_us), gap.channels.join(","));
-        self.row([&from, "open", &seconds, family, reason, "", &channels, &gap.detail])
+        self.row([&from, "open", &seconds, family, reason, "", "", "", &channels, &gap.detail])
     }
 
     fn json(&mut self, line: &impl Serialize) -> io::Result<()> {
         write_json_line(&mut self.out, line)
     }
 
-    fn row(&mut self, columns: [&str; 8]) -> io::Result<()> {
+    fn row(&mut self, columns: [&str; 10]) -> io::Result<()> {
         if !std::mem::replace(&mut self.has_printed, true) {
             write_line(&mut self.out, format_args!("{}", aligned(HEAD)))?;
         }
@@ -243,12 +285,16 @@ impl<W: Write> Printer<'_, W> {
     }
 }
 
-const HEAD: [&str; 8] = ["FROM", "TO", "SECONDS", "FAMILY", "REASON", "EVENTS", "CHANNELS", "DETAIL"];
+const HEAD: [&str; 10] =
+    ["FROM", "TO", "SECONDS", "FAMILY", "REASON", "EVENTS", "FILLED", "ROWS", "CHANNELS", "DETAIL"];
 
 /// As wide as a time, the longest family, the longest reason; channels may be longer.
-fn aligned([from, to, seconds, family, reason, events, channels, detail]: [&str; 8]) -> String {
+fn aligned(
+    [from, to, seconds, family, reason, events, filled, rows, channels, detail]: [&str; 10],
+) -> String {
     let line = format!(
-        "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {channels:<36}  {detail}"
+        "{from:<19}  {to:<19}  {seconds:>9}  {family:<6}  {reason:<13}  {events:>6}  {filled:<10}  {rows:>7}  \
+         {channels:<36}  {detail}"
     );
     line.trim_end().to_owned()
 }
