@@ -23,7 +23,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 const QUIET_FOR: Duration = Duration::from_secs(5);
 
 /// Follows the cluster until the process ends.
-pub async fn watch(cluster: Arc<Cluster>, observations: Arc<Observations>, log: Logger) {
+pub(crate) async fn watch(cluster: Arc<Cluster>, observations: Arc<Observations>, log: Logger) {
     let mut watch = ClusterWatch {
         cluster,
         observations,

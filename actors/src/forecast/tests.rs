@@ -2,6 +2,7 @@ use uw_websocket_core::event::{Symbol, Topic};
 
 use super::*;
 use uw_websocket_core::fixtures;
+use uw_websocket_core::settings::WhenJoinsExceed;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -82,6 +82,7 @@ fn client(port: u16) -> (RestClient, Arc<RestObservation>) {
         limits: RequestLimits { per_minute: 100, rest_per_minute: 100, fills_per_day: 1_000 },
         backfill: true,
         audit: true,
+        fill_requests_per_gap: 2_000,
     };
     let observation = Arc::<RestObservation>::default();
     let log = Logger::root(Discard, o!());
