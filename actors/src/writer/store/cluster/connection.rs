@@ -86,13 +86,14 @@ impl ClusterConnection {
         };
         connection.adopt();
         connection.start_opening();
+        let began = Instant::now();
         loop {
             beat.beat();
-            let limit = if connection.links.is_empty() { OPEN_LIMIT } else { GRACE };
-            match timeout(limit, connection.opening.join_next()).await {
+            match timeout(GRACE, connection.opening.join_next()).await {
                 Ok(Some(opened)) => {
                     connection.take(opened);
                 }
+                Err(_) if connection.links.is_empty() && began.elapsed() < OPEN_LIMIT => {}
                 Ok(None) | Err(_) => break,
             }
         }
