@@ -2,6 +2,7 @@
 
 mod archive_forecast;
 mod archive_start;
+mod auditing;
 pub mod cli;
 mod disk_advice;
 pub mod escape;

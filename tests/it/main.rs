@@ -10,6 +10,7 @@ mod backfill;
 mod chaos;
 mod check;
 mod cluster;
+mod cluster_readers;
 mod configured;
 mod crowded;
 mod dead_owner;

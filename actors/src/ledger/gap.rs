@@ -37,6 +37,8 @@ labelled! {
         Shutdown = "shutdown",
         /// Redis has the events, and the archive has not.
         ArchiveSkipped = "archive_skipped",
+        /// The REST API has events that the feed has not delivered, as the audit has proven.
+        Unseen = "unseen",
         /// Nothing is missing: events of an owner that another instance had succeeded were stored behind newer ones.
         Late = "late",
     }
@@ -67,6 +69,10 @@ impl GapReason {
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::ArchiveSkipped => {
                 "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+            }
+            GapReason::Unseen => {
+                "the REST API has events that the feed has not delivered, as the [audit](#audit) has proven by their identity \
+                 in two answers; `events` is their number"
             }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
             GapReason::Late => {
