@@ -11,7 +11,7 @@ use crate::support::{Cluster, Feed, RedisServer, SOON, Setup, wait_for};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 /// Streams in slots of different masters.
-const STREAMS: [&str; 3] = ["price:SPY", "price:QQQ", "gex:TSLA"];
+const STREAMS: [&str; 3] = ["price:SPY", "price:QQQ", "gex_strike_expiry:SPY"];
 
 /// Writes entry number `n` to one of the streams.
 fn add(cluster: &Cluster, n: u64) -> String {
