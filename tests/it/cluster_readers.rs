@@ -89,7 +89,7 @@ fn what_a_cluster_has_is_replayed_and_its_gaps_are_printed() {
     let replay = Tool::start_at(&["replay", "--wait-joins", "12", "--speed", "max"], &cluster.url());
     let line = replay.wait_for_lines(1).remove(0);
     let url = line.strip_prefix("listening on ").expect("the first line");
-    let fed = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", url).start();
+    let second = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", url).start();
     assert_streams_equal(&feed, &redis, &TARGETS);
-    fed.finish();
+    second.finish();
 }
