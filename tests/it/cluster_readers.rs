@@ -11,7 +11,7 @@ use crate::support::{Cluster, Feed, RedisServer, SOON, Setup, wait_for};
 
 const TARGETS: [&str; 2] = ["SPY", "QQQ"];
 /// Streams in slots of different masters.
-const STREAMS: [&str; 3] = ["price:SPY", "price:QQQ", "gex:TSLA"];
+const STREAMS: [&str; 3] = ["price:SPY", "price:QQQ", "gex_strike_expiry:SPY"];
 
 /// Writes entry number `n` to one of the streams.
 fn add(cluster: &Cluster, n: u64) -> String {
@@ -89,7 +89,7 @@ fn what_a_cluster_has_is_replayed_and_its_gaps_are_printed() {
     let replay = Tool::start_at(&["replay", "--wait-joins", "12", "--speed", "max"], &cluster.url());
     let line = replay.wait_for_lines(1).remove(0);
     let url = line.strip_prefix("listening on ").expect("the first line");
-    let fed = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", url).start();
+    let second = Setup::new(&feed, &redis).set("UNUSUAL_WHALES_WEBSOCKET_URL", url).start();
     assert_streams_equal(&feed, &redis, &TARGETS);
-    fed.finish();
+    second.finish();
 }
