@@ -15,6 +15,7 @@ pub mod http;
 mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
+mod likeness;
 pub mod logging;
 mod memory;
 mod ready;

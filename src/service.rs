@@ -49,7 +49,7 @@ use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::instance::instance;
-use crate::leadership_loop::{End, LeadershipLoop};
+use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
@@ -241,7 +241,7 @@ impl Service {
         };
         let actors = Arc::new(settings.actors.clone());
         let begin = async |gate: LeaseGate| self.begin_term(&actors, gate).await;
-        let End { term, reason, exit } = turns.take(begin, &mut signals).await;
+        let ProcessEnd { term, reason, exit } = turns.take(begin, &mut signals).await;
         let parts = shutdown::Parts {
             term,
             lease,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::excerpt::excerpt;
-use uw_websocket_core::event::{Channel, Family};
+use uw_websocket_core::event::{Channel, Family, Topic};
 use uw_websocket_core::labelled;
 use uw_websocket_core::time::{iso_utc, parse_iso};
 
@@ -214,7 +214,7 @@ pub struct OpenGap {
 /// Returns the family that carries a topic such as `price:SPY`; [`Family::Other`] if the channel is unknown.
 #[must_use]
 pub fn family_of(topic: &str) -> Family {
-    let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+    let channel = Topic::split(topic).0;
     Channel::parse(channel).map_or(Family::Other, |channel| channel.family())
 }
 
