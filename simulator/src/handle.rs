@@ -23,7 +23,7 @@ use crate::playback;
 use crate::rest::desk::{RestCounts, RestDesk, RestRequest};
 use crate::rest::faults::RestFault;
 use crate::rest::history::{Generated, History};
-use crate::rest::options::RestLimits;
+use crate::rest::limits::RestLimits;
 use crate::server;
 use crate::session::Ending;
 

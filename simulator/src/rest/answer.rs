@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::faults::{RestRefusal, RetryAfter};
-use super::meter::Excess;
+use super::limits::Excess;
 
 /// Ahead of the present in a `Retry-After` that is a date.
 const RETRY_DATE: Duration = Duration::from_secs(1);

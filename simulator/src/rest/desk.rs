@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::faults::{RestFault, RestKind};
 use super::history::Oddities;
-use super::meter::{Excess, Meter};
-use super::options::{RestLimits, RestOptions};
+use super::limits::{Excess, RestLimits};
+use super::meter::Meter;
+use super::options::RestOptions;
 
 /// Requests of the log; some hours at the limit of a minute.
 const LOG: usize = 100_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uw_websocket_core::labelled;
 
-use super::meter::Excess;
+use super::limits::Excess;
 use crate::misbehaviour::{InvalidMisbehaviour, Window};
 
 /// A fault and the requests it applies to.

@@ -5,22 +5,11 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
-use super::options::RestLimits;
+use super::limits::{Excess, RestLimits};
 use super::times;
 
 /// Tokens that are counted apart; further ones share one count.
 const MAX_ACCOUNTS: usize = 1024;
-
-/// Which limit a request is above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Excess {
-    /// Requests per minute.
-    Minute,
-    /// Requests in flight.
-    InFlight,
-    /// Requests per day.
-    Day,
-}
 
 /// The counts of a token as its headers show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
