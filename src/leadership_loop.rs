@@ -41,7 +41,7 @@ pub struct LeadershipLoop {
 }
 
 /// The end of the process.
-pub struct End {
+pub struct ProcessEnd {
     /// The term still to be drained; `None` in stand-by.
     pub term: Option<LeadershipTerm>,
     /// The reason, for the log.
@@ -57,22 +57,22 @@ impl LeadershipLoop {
         mut self,
         begin: impl AsyncFn(LeaseGate) -> LeadershipTerm,
         signals: &mut Signals,
-    ) -> End {
+    ) -> ProcessEnd {
         let observations = Arc::clone(&self.observations);
         let mut refused = pin!(every_connection_refused(&observations));
         let deaths = self.deaths.clone();
         loop {
             let gate = tokio::select! {
                 gate = self.stand_by() => gate,
-                signal = signals.next() => return End::new(None, signal, Exit::Clean),
-                thread = deaths.first() => return End::after_death(None, &thread),
+                signal = signals.next() => return ProcessEnd::new(None, signal, Exit::Clean),
+                thread = deaths.first() => return ProcessEnd::after_death(None, &thread),
             };
-            let Some(gate) = gate else { return End::without_keeper(None) };
+            let Some(gate) = gate else { return ProcessEnd::without_keeper(None) };
             let mut term = begin(gate).await;
             let (reason, exit) = tokio::select! {
                 signal = signals.next() => (signal.to_owned(), Exit::Clean),
                 reason = term.gave_up() => (reason, Exit::GaveUp),
-                thread = deaths.first() => return End::after_death(Some(term), &thread),
+                thread = deaths.first() => return ProcessEnd::after_death(Some(term), &thread),
                 refused = &mut refused => {
                     crit!(self.log, "every connection was refused"; "refused" => refused);
                     ("token refused".to_owned(), Exit::TokenRefused)
@@ -81,10 +81,10 @@ impl LeadershipLoop {
                     Some(owner) if self.leave_to(&owner, &term).await => continue,
                     // children that do not end might hold their sockets forever
                     Some(_) => ("the lease is lost and an actor does not end".to_owned(), Exit::GaveUp),
-                    None => return End::without_keeper(Some(term)),
+                    None => return ProcessEnd::without_keeper(Some(term)),
                 },
             };
-            return End::new(Some(term), &reason, exit);
+            return ProcessEnd::new(Some(term), &reason, exit);
         }
     }
 
@@ -135,16 +135,16 @@ impl LeadershipLoop {
     }
 }
 
-impl End {
-    fn new(term: Option<LeadershipTerm>, reason: &str, exit: Exit) -> End {
-        End { term, reason: reason.to_owned(), exit }
+impl ProcessEnd {
+    fn new(term: Option<LeadershipTerm>, reason: &str, exit: Exit) -> ProcessEnd {
+        ProcessEnd { term, reason: reason.to_owned(), exit }
     }
 
-    fn after_death(term: Option<LeadershipTerm>, thread: &str) -> End {
-        End::new(term, &format!("thread died: {thread}"), Exit::GaveUp)
+    fn after_death(term: Option<LeadershipTerm>, thread: &str) -> ProcessEnd {
+        ProcessEnd::new(term, &format!("thread died: {thread}"), Exit::GaveUp)
     }
 
-    fn without_keeper(term: Option<LeadershipTerm>) -> End {
-        End::new(term, "the keeper of the lease ended", Exit::GaveUp)
+    fn without_keeper(term: Option<LeadershipTerm>) -> ProcessEnd {
+        ProcessEnd::new(term, "the keeper of the lease ended", Exit::GaveUp)
     }
 }

@@ -2,6 +2,7 @@
 
 mod archive_forecast;
 mod archive_start;
+mod auditing;
 pub mod cli;
 mod disk_advice;
 pub mod escape;
@@ -14,6 +15,7 @@ pub mod http;
 mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
+mod likeness;
 pub mod logging;
 mod memory;
 mod ready;

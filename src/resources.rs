@@ -3,7 +3,7 @@
 use slog::{Logger, info};
 use thiserror::Error;
 use uw_websocket_actors::fault::{FaultPlan, InvalidFault};
-use uw_websocket_actors::forecast::Usual;
+use uw_websocket_actors::forecast::UsualLoad;
 use uw_websocket_actors::ledger::Places;
 use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::{ActorSettings, SpoolMode};
@@ -69,7 +69,7 @@ pub(crate) fn log_widened(settings: &PlanSettings, plans: &[ConnectionPlan], log
             plan.topics.iter().any(|topic| topic.symbol.is_none() && topic.channel == widened.channel)
         };
         let connection = plans.iter().find(carries).map(|plan| plan.name.as_str());
-        let per_s = Usual::of(&widened.channel).map(|usual| usual.market_rate());
+        let per_s = UsualLoad::of(&widened.channel).map(|usual| usual.market_rate());
         info!(log, "channel joined for all symbols"; "channel" => widened.channel.name(),
             "connection" => connection, "instead_of" => widened.joins, "events_per_s" => per_s);
     }

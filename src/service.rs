@@ -13,6 +13,7 @@ use actix_rt::ArbiterHandle;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
+use uw_websocket_actors::audit::tap::AuditTap;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
 use uw_websocket_actors::connection::{Connection, ConnectionParts};
@@ -41,13 +42,14 @@ use uw_websocket_core::settings::Retention;
 use uw_websocket_core::spool::SpoolLock;
 
 use crate::archive_start;
+use crate::auditing;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
 use crate::instance::instance;
-use crate::leadership_loop::{End, LeadershipLoop};
+use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
 use crate::ready;
@@ -239,7 +241,7 @@ impl Service {
         };
         let actors = Arc::new(settings.actors.clone());
         let begin = async |gate: LeaseGate| self.begin_term(&actors, gate).await;
-        let End { term, reason, exit } = turns.take(begin, &mut signals).await;
+        let ProcessEnd { term, reason, exit } = turns.take(begin, &mut signals).await;
         let parts = shutdown::Parts {
             term,
             lease,
@@ -267,7 +269,8 @@ impl Service {
         let taker = self.handover.taker(&gate, &gaps, ours);
         LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
-            let tools = Tools { settings: Arc::clone(settings), gate, gaps, data };
+            let audit = auditing::start(&self.plans, settings, &gaps, &data, &self.observations, &self.log);
+            let tools = Tools { settings: Arc::clone(settings), gate, gaps, audit, data };
             self.supervisor(&tools, escalations)
         })
     }
@@ -371,6 +374,7 @@ impl Service {
                 handshakes: Arc::clone(&handshakes),
                 inboxes: inboxes.clone(),
                 book: tools.gaps.clone(),
+                audit: tools.audit.clone(),
                 observations: Arc::clone(&observations),
                 faults: faults.for_child(&child),
                 log: log.clone(),
@@ -389,6 +393,8 @@ struct Tools {
     gate: LeaseGate,
     /// Records gaps and losses.
     gaps: GapTracker,
+    /// Hands events to the audit, if there is one.
+    audit: Option<AuditTap>,
     /// The children's thread.
     data: ArbiterHandle,
 }

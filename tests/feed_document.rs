@@ -8,11 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use uw_websocket_actors::forecast::Usual;
-use uw_websocket_core::calendar::products::Kind;
+use uw_websocket_actors::forecast::UsualLoad;
+use uw_websocket_core::calendar::products::ProductKind;
+use uw_websocket_core::channel::field::{Field, FieldKind};
 use uw_websocket_core::channel::shape;
-use uw_websocket_core::channel::spec::{ChannelSpec, Field, FieldKind, Frame, JoinForms};
-use uw_websocket_core::channel::table::{KNOWN, detailed};
+use uw_websocket_core::channel::spec::{ChannelSpec, Frame, JoinForms};
+use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::duplicates::WINDOW;
 use uw_websocket_core::event::Channel;
 
@@ -50,11 +51,15 @@ fn fields(spec: &ChannelSpec) -> String {
 fn fits(field: &Field, value: &Value) -> bool {
     let is_decimal = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
     match field.kind {
-        FieldKind::Text | FieldKind::OneOf(_) => value.is_string() || field.is_optional && value.is_null(),
+        FieldKind::Text | FieldKind::OneOf(_) | FieldKind::Account => {
+            value.is_string() || field.is_optional && value.is_null()
+        }
         FieldKind::Decimal => value.as_str().is_some_and(is_decimal),
         FieldKind::Count | FieldKind::Millis => value.is_u64(),
+        FieldKind::Integer => value.is_i64(),
         FieldKind::Number => value.is_number(),
         FieldKind::Flag => value.is_boolean(),
+        FieldKind::Object => value.is_object(),
         FieldKind::Objects => value.as_array().is_some_and(|items| items.iter().all(Value::is_object)),
         FieldKind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
     }
@@ -110,8 +115,8 @@ fn identity(spec: &ChannelSpec) -> String {
 /// The product whose hours count.
 fn hours(spec: &ChannelSpec) -> &'static str {
     match spec.product {
-        Kind::Options => "options",
-        Kind::Stocks => "stocks",
+        ProductKind::Options => "options",
+        ProductKind::Stocks => "stocks",
     }
 }
 
@@ -126,7 +131,7 @@ fn frame(spec: &ChannelSpec) -> String {
 /// Rate, bytes and cap of a channel, and the hours that the cap lasts.
 fn sizes(channel: &Channel) -> String {
     let cap = cap_of(channel);
-    let Some(Usual { rate, bytes, .. }) = Usual::of(channel) else {
+    let Some(UsualLoad { rate, bytes, .. }) = UsualLoad::of(channel) else {
         return format!("unknown | unknown | {} | ", grouped(cap));
     };
     let hours = cap as f64 / rate / 3_600.0;
@@ -141,13 +146,11 @@ fn channels() -> String {
     );
     for spec in KNOWN {
         let channel = Channel::Known(spec);
-        let name =
-            if spec.is_detailed() { format!("[`{channel}`](#{channel})") } else { format!("`{channel}`") };
         let body =
             spec.body.map_or_else(String::new, |endpoint| format!("`uw:rest:{}:<SYMBOL>`", endpoint.name()));
         writeln!(
             table,
-            "| {name} | {} | {} | {} | {} | `{}` | {} | {body} |",
+            "| [`{channel}`](#{channel}) | {} | {} | {} | {} | `{}` | {} | {body} |",
             joined_as(spec),
             frame(spec),
             identity(spec),
@@ -171,7 +174,7 @@ fn channels() -> String {
 #[test]
 fn the_tables_are_those_of_the_code() {
     let mut document = document();
-    let fields = detailed().map(|spec| (begin_of(spec), "<!-- /fields -->", fields(spec)));
+    let fields = KNOWN.into_iter().map(|spec| (begin_of(spec), "<!-- /fields -->", fields(spec)));
     for (begin, end, table) in [(BEGIN.to_owned(), END, channels())].into_iter().chain(fields) {
         let shown = between(&document, &begin, end);
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -189,7 +192,7 @@ fn the_tables_are_those_of_the_code() {
 #[test]
 fn the_examples_are_what_the_tables_say() {
     let document = document();
-    for spec in detailed() {
+    for spec in KNOWN {
         let event = example(&document, spec);
         let payload = serde_json::to_string(&event).unwrap();
         shape::check(&Channel::Known(spec), &payload).unwrap_or_else(|error| panic!("{}", error.drift));

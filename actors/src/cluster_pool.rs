@@ -55,13 +55,11 @@ impl ClusterPool {
         let connected = async {
             let mut connection = Arc::clone(&self.connection).lock_owned().await;
             let is_usable = connection.as_mut().is_some_and(ClusterConnection::is_usable);
-            match connection.as_mut().filter(|_| is_usable) {
-                Some(present) => {
-                    present.find_away().await;
-                }
-                None => {
-                    *connection = Some(ClusterConnection::open(&self.cluster, &Heartbeat::default()).await?)
-                }
+            if let Some(present) = connection.as_mut().filter(|_| is_usable) {
+                present.find_away().await;
+            } else {
+                let opened = ClusterConnection::open(&self.cluster, &Heartbeat::default()).await?;
+                *connection = Some(opened);
             }
             Ok(connection)
         };

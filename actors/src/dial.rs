@@ -29,14 +29,14 @@ pub enum DialError {
     },
     /// Every address refuses.
     #[error("{0}")]
-    Failed(Attempts),
+    Failed(DialAttempts),
     /// No address has answered in time.
     #[error("no connection within {limit:?}: {attempts}")]
     TimedOut {
         /// The time allowed.
         limit: Duration,
         /// The addresses.
-        attempts: Attempts,
+        attempts: DialAttempts,
     },
     /// The resolver has not answered in time.
     #[error("{host} is not resolved within {limit:?}")]
@@ -61,9 +61,9 @@ impl From<DialError> for io::Error {
 
 /// The addresses that were tried, each with its error if it has failed.
 #[derive(Debug, Default)]
-pub struct Attempts(Vec<(SocketAddr, Option<io::Error>)>);
+pub struct DialAttempts(Vec<(SocketAddr, Option<io::Error>)>);
 
-impl fmt::Display for Attempts {
+impl fmt::Display for DialAttempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, (address, error)) in self.0.iter().take(NAMED).enumerate() {
             let separator = if nth == 0 { "" } else { "; " };
@@ -122,7 +122,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Tries addresses in order until one connects; `limit` counts from `begun`.
 async fn race(addresses: &[SocketAddr], begun: Instant, limit: Duration) -> Result<TcpStream, DialError> {
-    let mut tried = Attempts::default();
+    let mut tried = DialAttempts::default();
     let mut open = FuturesUnordered::new();
     let mut next_at = begun;
     loop {

@@ -19,6 +19,7 @@ pub mod settings;
 pub mod writer;
 
 pub mod acl;
+pub mod audit;
 pub mod auditor;
 pub mod filler;
 pub mod forecast;

@@ -1,7 +1,8 @@
-//! The wall clock. In tests a file may contain an offset, so that the clock can step while the service runs; without
-//! the feature `fault-injection` it is the system's clock, at no cost.
+//! The wall clock, and the clock of silence. In tests a file may contain an offset of either, so that the one can step
+//! and the other run ahead while the service runs; without the feature `fault-injection` they are the system's clocks,
+//! at no cost.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Returns the wall-clock time in Unix microseconds.
 #[must_use]
@@ -10,29 +11,53 @@ pub fn unix_micros() -> u64 {
     skewed(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// Returns the instant by which silence is measured, which tests can put ahead of the system's: ten minutes of silence
+/// need not last ten minutes.
+#[must_use]
+pub fn silence_instant(instant: Instant) -> Instant {
+    ahead(instant)
+}
+
 #[cfg(not(feature = "fault-injection"))]
-#[inline]
-fn skewed(unix_us: u64) -> u64 {
-    unix_us
+mod system {
+    use super::Instant;
+
+    #[inline]
+    pub(super) fn skewed(unix_us: u64) -> u64 {
+        unix_us
+    }
+
+    #[inline]
+    pub(super) fn ahead(instant: Instant) -> Instant {
+        instant
+    }
 }
 
 #[cfg(feature = "fault-injection")]
-use file::skewed;
+use file::{ahead, skewed};
+#[cfg(not(feature = "fault-injection"))]
+use system::{ahead, skewed};
 
 #[cfg(feature = "fault-injection")]
 mod file {
     use std::path::{Path, PathBuf};
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+    use std::time::{Duration, Instant};
 
     /// Names the file with the seconds to add to the clock, as text. An absent or invalid file adds nothing.
     const VARIABLE: &str = "UW_WEBSOCKET_CLOCK_OFFSET_FILE";
+
+    /// Names the file with the seconds by which the clock of silence is ahead, read at each look.
+    const SILENCE_VARIABLE: &str = "UW_WEBSOCKET_SILENCE_AHEAD_FILE";
 
     /// Interval between two reads of the file: a step takes effect almost immediately, and a hot path reads the file at
     /// most fifty times per second.
     const LOOK_EVERY_US: u64 = 20_000;
 
     static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os(VARIABLE).map(PathBuf::from));
+    static SILENCE_FILE: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| std::env::var_os(SILENCE_VARIABLE).map(PathBuf::from));
     static LOOKED_AT_US: AtomicU64 = AtomicU64::new(0);
     static OFFSET_US: AtomicI64 = AtomicI64::new(0);
 
@@ -44,6 +69,12 @@ mod file {
             OFFSET_US.store(offset_us(file), Relaxed);
         }
         unix_us.saturating_add_signed(OFFSET_US.load(Relaxed))
+    }
+
+    /// Returns the instant as the watch over silence is to see it.
+    pub(super) fn ahead(instant: Instant) -> Instant {
+        let Some(file) = &*SILENCE_FILE else { return instant };
+        instant + Duration::from_micros(offset_us(file).unsigned_abs())
     }
 
     pub(super) fn offset_us(file: &Path) -> i64 {
@@ -68,7 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn without_the_variable_the_clock_is_right() {
+    fn without_the_variables_the_clocks_are_right() {
         assert_eq!(skewed(1), 1);
+        let now = Instant::now();
+        assert_eq!(silence_instant(now), now);
     }
 }

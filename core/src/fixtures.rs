@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::event::{Channel, ChannelIndex, Destination, EntryIds, Event, MapCell, ReadAt, Route, Symbol};
+use crate::event::{
+    Channel, ChannelIndex, Destination, EntryIds, Event, MapCell, ReadAt, Route, Symbol, Topic,
+};
 use crate::settings::{KeySettings, Targets};
 
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
@@ -31,21 +33,26 @@ pub fn keys() -> KeySettings {
     }
 }
 
+/// The topic of this name.
+#[must_use]
+pub fn topic(name: &str) -> Topic {
+    let (channel, symbol) = Topic::split(name);
+    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
+    Topic { channel: Channel::parse(channel).unwrap(), symbol }
+}
+
 /// The destination `uw:ws:<name>`.
 #[must_use]
 pub fn destination(name: &str, maxlen: u64) -> Arc<Destination> {
-    let (channel, symbol) =
-        name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
-    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-    let channel = Channel::parse(channel).unwrap();
+    let Topic { channel, symbol } = topic(name);
     Arc::new(Destination {
         rest: keys().rest_key(&channel, symbol.as_ref()),
-        symbol,
         stream: format!("uw:ws:{name}").into(),
         latest: format!("uw:ws:latest:{name}").into(),
         map: channel.frame().map_key().map(|_| format!("uw:ws:map:{name}").into()),
         frame: channel.frame(),
-        product: channel.product(name.split_once(':').map(|(_, symbol)| symbol)),
+        product: channel.product(symbol.as_ref().map(Symbol::as_str)),
+        symbol,
         maxlen,
     })
 }

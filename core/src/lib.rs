@@ -11,11 +11,13 @@
 //!   [`private`]: how files and folders are created
 //! * [`backfill`]: what a gap has missed, fetched over REST
 //! * [`request_budget`]: when a handshake or a REST request may begin; [`rest_endpoint`]: the endpoints in use
+//! * [`audit`]: whether the feed has delivered what REST knows
 //! * [`archive`]: what Redis has stored, in files of a day, a channel and an hour
 //! * [`slots`]: how a Redis Cluster spreads keys
 //! * [`snapshots`]: REST bodies with events merged in; [`calendar`] and [`time`]: trading sessions, times as text
 
 pub mod archive;
+pub mod audit;
 pub mod backfill;
 pub mod board;
 pub mod calendar;

@@ -42,7 +42,7 @@ pub struct Quarantine {
 
 /// An event to be quarantined.
 #[derive(Clone, Copy, Debug)]
-pub struct Poison<'e> {
+pub struct QuarantinedEvent<'e> {
     /// Time of giving up, in Unix microseconds.
     pub at_us: u64,
     /// The cause of giving up, such as the error of Redis.
@@ -67,7 +67,7 @@ pub struct Quarantined {
     /// Channel name.
     pub channel: String,
     /// The intended stream entries.
-    pub streams: Vec<StreamEntry>,
+    pub streams: Vec<QuarantinedEntry>,
     /// Time at which its frame was read, ISO 8601 in UTC.
     pub received_at: String,
     /// The payload; a JSON string of it if it is not valid JSON or has line breaks.
@@ -76,7 +76,7 @@ pub struct Quarantined {
 
 /// An entry of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamEntry {
+pub struct QuarantinedEntry {
     /// The stream's full key.
     pub stream: String,
     /// `<milliseconds>-<sequence>`.
@@ -118,13 +118,18 @@ impl Quarantine {
     }
 
     /// Ensures that the event is in the file.
-    pub fn put(&mut self, poison: &Poison<'_>) -> Result<(), QuarantineError> {
+    pub fn put(&mut self, poison: &QuarantinedEvent<'_>) -> Result<(), QuarantineError> {
         let path = self.folder.join(FILE);
         let (file, length) = self.open(&path).map_err(failed("open", &path))?;
         self.put_into(&file, length, poison)
     }
 
-    fn put_into(&mut self, file: &File, length: u64, poison: &Poison<'_>) -> Result<(), QuarantineError> {
+    fn put_into(
+        &mut self,
+        file: &File,
+        length: u64,
+        poison: &QuarantinedEvent<'_>,
+    ) -> Result<(), QuarantineError> {
         let path = self.folder.join(FILE);
         let known = match &mut self.known {
             Some(known) => known,
@@ -177,7 +182,7 @@ pub fn list(folder: &Path) -> Result<Listing, QuarantineError> {
 fn entries_in(file: &File, length: u64) -> io::Result<HashSet<u64, FixedState>> {
     #[derive(Deserialize)]
     struct Entries {
-        streams: Vec<StreamEntry>,
+        streams: Vec<QuarantinedEntry>,
     }
     let mut known = HashSet::default();
     for line in BufReader::new(file.take(length)).split(b'\n') {
@@ -201,8 +206,9 @@ fn is_torn(file: &File, length: u64) -> io::Result<bool> {
     Ok(byte != *b"\n")
 }
 
-fn line(poison: &Poison<'_>, after_torn: bool) -> io::Result<Vec<u8>> {
-    let entry = |(stream, id): &(&str, EntryId)| StreamEntry { stream: (*stream).into(), id: id.to_string() };
+fn line(poison: &QuarantinedEvent<'_>, after_torn: bool) -> io::Result<Vec<u8>> {
+    let entry =
+        |(stream, id): &(&str, EntryId)| QuarantinedEntry { stream: (*stream).into(), id: id.to_string() };
     let quarantined = Quarantined {
         at: iso_utc(poison.at_us),
         reason: poison.reason.to_owned(),

@@ -132,7 +132,7 @@ impl Router {
             Some(Known::Global(index)) => self.fan_out(*index, facts, payload_bytes),
             Some(Known::Narrowed(index)) => self.narrow(*index, facts),
             None => {
-                let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+                let (channel, _) = Topic::split(topic);
                 self.index_of(channel).map_or(Routing::UnknownChannel, Routing::NoTarget)
             }
         }

@@ -10,9 +10,9 @@ const CHECKSUMS: [u16; 256] = checksums();
 
 const fn checksums() -> [u16; 256] {
     let mut table = [0; 256];
-    let mut byte = 0;
+    let mut byte: u16 = 0;
     while byte < 256 {
-        let mut checksum = (byte as u16) << 8;
+        let mut checksum = byte << 8;
         let mut bit = 0;
         while bit < 8 {
             let is_set = checksum & 0x8000 != 0;
@@ -22,7 +22,7 @@ const fn checksums() -> [u16; 256] {
             }
             bit += 1;
         }
-        table[byte] = checksum;
+        table[byte as usize] = checksum;
         byte += 1;
     }
     table
@@ -32,7 +32,7 @@ const fn checksums() -> [u16; 256] {
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
     let add =
-        |checksum: u16, byte: &u8| (checksum << 8) ^ CHECKSUMS[usize::from((checksum >> 8) as u8 ^ byte)];
+        |checksum: u16, byte: &u8| (checksum << 8) ^ CHECKSUMS[usize::from(checksum.to_be_bytes()[0] ^ byte)];
     hashed(key).iter().fold(0, add) % SLOTS
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use uw_websocket_core::event::{Channel, Family, Symbol};
+use uw_websocket_core::event::{Channel, Family, Symbol, Topic};
 
 use crate::events::{EventMaker, Sample, Scene};
 use crate::misbehaviour::Alteration;
@@ -145,8 +145,7 @@ impl Feed {
 
     /// Adds the session to every source of a topic.
     fn subscribe(&mut self, session: &Rc<Session>, topic: &str, options: &SimulatorOptions) {
-        let (channel, symbol) =
-            topic.split_once(':').map_or((topic, None), |(channel, symbol)| (channel, Some(symbol)));
+        let (channel, symbol) = Topic::split(topic);
         let wanted =
             options.channels_only.is_empty() || options.channels_only.iter().any(|only| only == channel);
         if !wanted || Channel::parse(channel).is_err() {
@@ -331,7 +330,7 @@ impl Feed {
         if !is_heard && self.history.is_none() {
             return;
         }
-        let channel = self.channel(topic.split_once(':').map_or(topic, |(channel, _)| channel));
+        let channel = self.channel(Topic::split(topic).0);
         self.number += 1;
         self.channels[channel].1 += 1;
         if let Some(history) = &mut self.history {

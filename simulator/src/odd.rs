@@ -1,5 +1,7 @@
 //! Frames other than events.
 
+use uw_websocket_core::event::Topic;
+
 use crate::frames::{self, Opcode};
 use crate::misbehaviour::OddFrame;
 
@@ -22,7 +24,7 @@ const WRONG_SHAPES: [&str; 8] = [
 
 /// Appends the `number`-th odd frame of a session, with `topic` where the kind of frame has one.
 pub(super) fn put(out: &mut Vec<u8>, odd: OddFrame, topic: &str, number: u64) {
-    let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+    let channel = Topic::split(topic).0;
     let text = |out: &mut Vec<u8>, text: &str| frames::put_frame(out, Opcode::Text, text.as_bytes());
     match odd {
         OddFrame::ReservedBit => {

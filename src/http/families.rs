@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use uw_websocket_actors::ledger::observed::GapObservation;
 use uw_websocket_actors::observation::{
-    ArchiveObservation, ChannelObservation, ConnectionObservation, EndpointObservation, HttpObservation,
-    JanitorObservation, Latency, LeaseState, MasterObservation, Metric, MetricKind, MetricValue,
-    Observations, RestObservation, SnapshotObservation, WriterObservation,
+    ArchiveObservation, ChannelObservation, ConnectionObservation, EndpointObservation, FillObservation,
+    HttpObservation, JanitorObservation, Latency, LeaseState, MasterObservation, Metric, MetricKind,
+    MetricValue, Observations, RestObservation, SnapshotObservation, WriterObservation,
 };
 use uw_websocket_actors::sync::lock;
 use uw_websocket_actors::wall_clock::unix_micros;
@@ -60,6 +60,7 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
     let of_gaps = each(None, GapObservation::metrics(), |snapshot| only(&snapshot.observations.gaps));
     let archive = ArchiveObservation::metrics().chain(&OF_ARCHIVE);
     let of_archive = each(None, archive, |snapshot| only(&snapshot.observations.archive));
+    let of_fills = each(None, FillObservation::metrics(), |snapshot| only(&snapshot.observations.fills));
     let of_janitor =
         each(None, JanitorObservation::metrics(), |snapshot| only(&snapshot.observations.janitor));
     let of_http = each(None, HttpObservation::metrics(), |snapshot| only(&snapshot.observations.http));
@@ -79,6 +80,7 @@ pub static FAMILIES: LazyLock<Vec<MetricFamily>> = LazyLock::new(|| {
         per_shard,
         of_snapshots,
         of_archive,
+        of_fills,
         of_gaps,
         of_janitor,
         of_master,

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::client::READ_LIMIT;
-use super::server::{Kind, Site, serve};
+use super::server::{ListenerKind, Site, serve};
 
 /// Maximum wait for the end of the thread, which takes milliseconds unless the machine hangs.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
@@ -81,7 +81,7 @@ impl Listener {
 }
 
 /// Binds `addr`; also returns it with the actual port.
-pub(super) fn bind(addr: SocketAddr, kind: Kind) -> Result<(TcpListener, SocketAddr), HttpError> {
+pub(super) fn bind(addr: SocketAddr, kind: ListenerKind) -> Result<(TcpListener, SocketAddr), HttpError> {
     let bound = TcpListener::bind(addr).and_then(|listener| {
         bound_buffers(&listener)?;
         let local_addr = listener.local_addr()?;

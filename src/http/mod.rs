@@ -36,7 +36,7 @@ pub use routes::PATHS;
 use self::guard::Hosts;
 pub use self::listener::HttpError;
 use self::listener::Listener;
-use self::server::{Kind, Site};
+use self::server::{ListenerKind, Site};
 use crate::settings::HttpSettings;
 
 /// The running HTTP side. It stops when it is dropped.
@@ -67,8 +67,8 @@ impl HttpSide {
             };
             addr.map(|addr| Listener::start(addr, site)).transpose()
         };
-        let http = start(settings.addr, Kind::Http)?;
-        let probes = start(settings.probe_addr, Kind::Probes)?;
+        let http = start(settings.addr, ListenerKind::Http)?;
+        let probes = start(settings.probe_addr, ListenerKind::Probes)?;
         if let Some(listener) = &http {
             info!(log, "http listening"; "addr" => %listener.local_addr());
         }
@@ -99,7 +99,7 @@ impl HttpSide {
 
 /// Binds the configured addresses for a moment, as the start does; returns each with the result.
 pub(crate) fn try_addresses(settings: &HttpSettings) -> Vec<(SocketAddr, Result<(), HttpError>)> {
-    let addresses = [(settings.addr, Kind::Http), (settings.probe_addr, Kind::Probes)];
+    let addresses = [(settings.addr, ListenerKind::Http), (settings.probe_addr, ListenerKind::Probes)];
     let configured = addresses.into_iter().filter_map(|(addr, kind)| Some((addr?, kind)));
     // all are held until the last was tried: two may be the same
     let bound: Vec<_> = configured.map(|(addr, kind)| (addr, listener::bind(addr, kind))).collect();

@@ -44,7 +44,7 @@ const PROBE_CONNECTIONS: usize = 32;
 
 /// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ListenerKind {
     /// Everything, for people, scrapers and programs.
     Http,
     /// Liveness and readiness only, independent of other clients.
@@ -54,24 +54,24 @@ pub(super) enum Kind {
 /// The collaborators of a listener.
 #[derive(Debug)]
 pub(super) struct Site {
-    pub(super) kind: Kind,
+    pub(super) kind: ListenerKind,
     pub(super) hosts: Hosts,
     pub(super) observations: Arc<Observations>,
     pub(super) log: Logger,
 }
 
-impl Kind {
+impl ListenerKind {
     pub(super) fn purpose(self) -> &'static str {
         match self {
-            Kind::Http => "HTTP",
-            Kind::Probes => "probes",
+            ListenerKind::Http => "HTTP",
+            ListenerKind::Probes => "probes",
         }
     }
 
     fn connections(self) -> usize {
         match self {
-            Kind::Http => HTTP_CONNECTIONS,
-            Kind::Probes => PROBE_CONNECTIONS,
+            ListenerKind::Http => HTTP_CONNECTIONS,
+            ListenerKind::Probes => PROBE_CONNECTIONS,
         }
     }
 }
@@ -85,8 +85,8 @@ pub(super) fn serve(listener: TcpListener, site: Site, stopped: oneshot::Receive
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let answers = Data::new(Answers::new(Arc::clone(&site.observations)));
         match site.kind {
-            Kind::Probes => answer(listener, site, answers, probe_routes, stopped).await,
-            Kind::Http => {
+            ListenerKind::Probes => answer(listener, site, answers, probe_routes, stopped).await,
+            ListenerKind::Http => {
                 let source = Data::new(Source::new(Arc::clone(&site.observations), Instant::now()));
                 let events = Data::new(Events::new(site.log.clone()));
                 let clock = actix_rt::spawn(tell_time(source.clone(), answers.clone(), events.clone()));

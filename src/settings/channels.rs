@@ -2,19 +2,22 @@
 //! verbatim and in full, so that a misplaced secret is still recognised and masked.
 
 use uw_websocket_core::channel::JoinForms;
+use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::plan::listed;
 use uw_websocket_core::settings::{ChannelChoice, Targets, WhenJoinsExceed};
 
 use super::words::one_of;
 
+use crate::likeness::nearest;
+
 /// Maximum number of items in `CHANNELS`: counters are indexed by a byte.
 const MAX_CHOICES: usize = 255;
 
 /// Minimum similarity to a known channel's name, 0 to 1, for an unknown one to be considered a typo.
-const SLIP: f64 = 0.8;
-/// Minimum length of a name in which a single wrong, missing, additional or swapped letter is a typo: of shorter ones
-/// a quarter would be wrong, and many names differ by that.
+const SLIP: f64 = 0.75;
+/// Minimum length of such a name: in a shorter one a single wrong letter is more than a quarter of it, and many names
+/// differ by that.
 const SLIP_LENGTH: usize = 4;
 
 /// Reads `CHANNELS`: each item a channel, or a channel with a symbol.
@@ -64,12 +67,10 @@ pub(super) fn caps(text: &str) -> Result<Vec<(Channel, u64)>, String> {
 }
 
 /// Returns the known channel that was probably meant by an unknown one.
-pub(super) fn probably_meant(channel: &Channel) -> Option<Channel> {
+pub(super) fn probably_meant(channel: &Channel) -> Option<&'static str> {
     let Channel::Other(name) = channel else { return None };
-    let likeness = |known: &Channel| strsim::normalized_damerau_levenshtein(known.name(), name);
-    let best = Channel::known().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    let is_one_letter = name.len() >= SLIP_LENGTH && strsim::damerau_levenshtein(best.name(), name) == 1;
-    (is_one_letter || likeness(&best) >= SLIP).then_some(best)
+    let names = KNOWN.into_iter().map(|spec| spec.name);
+    if name.len() >= SLIP_LENGTH { nearest(name, names, SLIP) } else { None }
 }
 
 fn choice(item: &str) -> Result<ChannelChoice, String> {
@@ -260,10 +261,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_noticed() {
-        assert_eq!(
-            probably_meant(&Channel::parse("option_trade").unwrap()),
-            Some(Channel::parse("option_trades").unwrap())
-        );
+        assert_eq!(probably_meant(&Channel::parse("option_trade").unwrap()), Some("option_trades"));
         for (slip, meant) in [
             ("newz", "news"),
             ("nesw", "news"),
@@ -273,7 +271,7 @@ mod tests {
             ("dex", ""),
         ] {
             let found = probably_meant(&Channel::parse(slip).unwrap());
-            assert_eq!(found.as_ref().map_or("", Channel::name), meant, "{slip}");
+            assert_eq!(found.unwrap_or_default(), meant, "{slip}");
         }
         assert_eq!(probably_meant(&Channel::parse("dark_pool").unwrap()), None);
         assert_eq!(probably_meant(&Channel::parse("news").unwrap()), None);

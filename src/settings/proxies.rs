@@ -1,9 +1,10 @@
 //! `HTTPS_PROXY` and `NO_PROXY`, with the meaning that Python's libraries give them.
 
-use percent_encoding::percent_decode_str;
 use url::Url;
 use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_core::settings::Secret;
+
+use super::urls::decoded;
 
 /// The port of a proxy whose URL has none.
 const DEFAULT_PORT: u16 = 80;
@@ -20,7 +21,6 @@ pub(super) fn proxy(text: &str) -> Result<Option<FeedProxy>, String> {
         return Err(valid.to_owned());
     }
     let host = url.host_str().ok_or_else(|| valid.to_owned())?;
-    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let password = decoded(url.password().unwrap_or_default());
     let credentials =
         (!url.username().is_empty()).then(|| Secret::new(format!("{}:{password}", decoded(url.username()))));

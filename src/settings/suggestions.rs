@@ -1,9 +1,12 @@
 //! Detects names that resemble ours but are unknown, and so are probably misspelt.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use super::mistake::SettingsWarning;
+use super::variable::Variable;
 use super::variables::{FETCHER_ONLY, VARIABLES};
+use crate::likeness::nearest;
 
 /// First words unique to this service: a name that begins with one is ours, known or not. `REDIS` or `HTTP` are not
 /// included: container platforms set `REDIS_PORT` or `HTTP_PROXY` on their own.
@@ -21,32 +24,28 @@ const FOREIGN: [&str; 3] = ["HTTP_PROXY", "ALL_PROXY", "FTP_PROXY"];
 
 /// Warns about each of `names` (upper case) that begins like or resembles one of ours but is unknown.
 pub(super) fn unknown_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<SettingsWarning> {
-    let valid: Vec<String> = valid_names();
+    let valid = &*VALID_NAMES;
     let names: BTreeSet<&str> = names.into_iter().collect();
     let is_known = |name: &str| FETCHER_ONLY.contains(&name) || FOREIGN.contains(&name);
     let unknown = |name: &&str| !is_known(name) && !valid.iter().any(|valid| valid == name);
-    names.into_iter().filter(unknown).filter_map(|name| warning(name, &valid)).collect()
+    names.into_iter().filter(unknown).filter_map(|name| warning(name, valid)).collect()
 }
 
-fn valid_names() -> Vec<String> {
-    let twins = VARIABLES.iter().filter_map(super::variable::Variable::file_twin);
+/// The names of the table, and those of their files.
+static VALID_NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let twins = VARIABLES.iter().filter_map(Variable::file_twin);
     VARIABLES.iter().map(|variable| variable.name.to_owned()).chain(twins).collect()
-}
+});
 
 fn warning(name: &str, valid: &[String]) -> Option<SettingsWarning> {
-    let likeness = |valid: &String| strsim::normalized_damerau_levenshtein(valid, name);
-    let nearest = valid.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     let own = OWN_FIRST_WORDS.contains(&first_words(name, 1));
     let begins_alike =
         name.contains('_') && valid.iter().any(|valid| first_words(valid, 2) == first_words(name, 2));
-    let nearness = likeness(nearest);
-    if !own && !begins_alike && nearness < SLIP {
-        return None;
-    }
-    let advice = if nearness >= WORTH_NAMING {
-        format!("not a setting and ignored; the nearest is {nearest}")
-    } else {
-        "not a setting and ignored".to_owned()
+    let is_ours = own || begins_alike;
+    let advice = match nearest(name, valid, if is_ours { WORTH_NAMING } else { SLIP }) {
+        Some(nearest) => format!("not a setting and ignored; the nearest is {nearest}"),
+        None if is_ours => "not a setting and ignored".to_owned(),
+        None => return None,
     };
     Some(SettingsWarning { variable: name.to_owned(), advice })
 }
@@ -105,8 +104,8 @@ mod tests {
 
     #[test]
     fn valid_names_are_not_reported() {
-        for name in valid_names() {
-            assert_eq!(advice(&name), None, "{name}");
+        for name in &*VALID_NAMES {
+            assert_eq!(advice(name), None, "{name}");
         }
     }
 }

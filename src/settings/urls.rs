@@ -114,12 +114,20 @@ pub(super) fn redis_secrets(text: &str) -> Vec<Secret> {
     found.chain(credentials(text)).collect()
 }
 
+/// Decodes a part of a URL.
+pub(super) fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 /// Returns the password of a URL, as written and decoded.
 pub(super) fn credentials(text: &str) -> Vec<Secret> {
     let url = Url::parse(text).ok();
     let written = url.as_ref().and_then(|url| url.password()).unwrap_or_default();
-    let decoded = percent_decode_str(written).decode_utf8_lossy().into_owned();
-    [written.to_owned(), decoded].into_iter().filter(|text| !text.is_empty()).map(Secret::new).collect()
+    [written.to_owned(), decoded(written)]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(Secret::new)
+        .collect()
 }
 
 /// Returns whether a Redis URL sends a password, or a text that may be one, to another host without TLS.

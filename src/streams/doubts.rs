@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::name::StreamName;
 use super::selection::{Pattern, choose};
+use crate::likeness::nearest;
 
 /// Minimum similarity of a name, 0 to 1, to be suggested.
 const WORTH_NAMING: f64 = 0.5;
@@ -27,9 +28,7 @@ fn doubt(pattern: &Pattern, planned: &[Pattern], there: &BTreeSet<StreamName>, g
     }
     let text = pattern.to_string();
     let names = there.iter().map(ToString::to_string).chain(planned.iter().map(ToString::to_string));
-    let likeness = |name: &String| strsim::normalized_damerau_levenshtein(name, &text);
-    let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let nearest = nearest.filter(|name| likeness(name) >= WORTH_NAMING);
+    let nearest = nearest(&text, names, WORTH_NAMING);
     let nearest = nearest.map(|name| format!("; the nearest is {name}")).unwrap_or_default();
     format!("{pattern}: no such stream, and the settings join nothing of that name{nearest}{waits}")
 }

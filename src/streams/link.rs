@@ -1,7 +1,7 @@
 //! A dedicated connection for reading streams, and its queries. Every reply is bounded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::time::sleep;
@@ -34,6 +34,9 @@ const SCAN_PAGE: Bound = Bound { bytes: 4 * 1024 * 1024, items: 16 * SCAN_COUNT 
 const SCAN_PAUSE: Duration = Duration::from_millis(1);
 /// Maximum number of streams per query.
 const ASKED_AT_ONCE: usize = 100;
+/// Pause between two looks at the streams of a cluster, which cannot be waited for in one command; a look at many streams
+/// takes longer, and is followed by as long a pause.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Redis cannot be read.
 #[derive(Debug, Error)]
@@ -63,8 +66,11 @@ impl LinkError {
     }
 }
 
-/// The connection.
-pub struct Link(Store);
+/// The connection, in a cluster to all masters.
+pub struct Link {
+    store: Store,
+    address: Address,
+}
 
 /// A stream, and the ID after which it is read, or below which it is read backwards.
 #[derive(Clone, Debug)]
@@ -115,54 +121,29 @@ impl Link {
         if let Ok(Some(unsuitable)) = guard::examine(&address, prefix).await {
             return Err(unsuitable.into());
         }
-        let mut store = Store::new(address);
+        let mut store = Store::new(address.clone());
         // a Redis that is loading, or refuses the login, reports it here
         let mut question = Commands::default();
         question.command(&[b"SCAN", b"0", b"COUNT", b"1"]).expect(SCAN_PAGE);
         match store.ask(&question, |reply| refusal(&reply)).await {
             // a name may be longer than all of ours
-            Ok(()) | Err(StoreFault::TooLarge(_)) => Ok(Link(store)),
+            Ok(()) | Err(StoreFault::TooLarge(_)) => Ok(Link { store, address }),
             Err(fault) => Err(fault.into()),
         }
     }
 
-    /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`]. Pages with keys too long to be streams of the
-    /// service are read key by key, and those keys are left out.
+    /// Lists the streams under a prefix, by name, at most [`MAX_STREAMS`], of a cluster those of all masters. Pages with keys
+    /// too long to be streams of the service are read key by key, and those keys are left out.
     pub async fn streams(&mut self, prefix: &str) -> Result<BTreeSet<StreamName>, LinkError> {
         let mut names = BTreeSet::new();
-        let (mut cursor, mut count) = (0, SCAN_COUNT);
-        loop {
-            let (next, page) = match self.scan(prefix, cursor, count).await {
-                Err(LinkError::Redis(StoreFault::TooLarge(_))) if count > 1 => {
-                    count = 1;
-                    continue;
-                }
-                Err(LinkError::Redis(StoreFault::TooLarge(_))) => {
-                    let next = self.0.first_text(&scan(prefix, cursor, 1)).await?;
-                    (next.and_then(|next| next.parse().ok()).unwrap_or_default(), Vec::new())
-                }
-                page => page?,
-            };
-            names.extend(page);
-            if next == 0 || names.len() >= MAX_STREAMS {
-                return Ok(names);
-            }
-            (cursor, count) = (next, SCAN_COUNT);
-            sleep(SCAN_PAUSE).await;
+        if self.address.cluster().is_none() {
+            add_streams(&mut self.store, prefix, &mut names).await?;
+            return Ok(names);
         }
-    }
-
-    async fn scan(&mut self, prefix: &str, cursor: u64, count: usize) -> Result<Keys, LinkError> {
-        let mut question = scan(prefix, cursor, count);
-        question.expect(SCAN_PAGE);
-        let mut page = None;
-        self.0
-            .ask(&question, |reply| {
-                page = keys_of(&reply, prefix);
-                refusal(&reply)
-            })
-            .await?;
-        page.ok_or_else(|| LinkError::Unexpected("no page of keys".to_owned()))
+        for master in self.address.masters().await? {
+            add_streams(&mut Store::new(master), prefix, &mut names).await?;
+        }
+        Ok(names)
     }
 
     /// Returns, for each of the keys, whether it is still a stream or absent.
@@ -173,7 +154,7 @@ impl Link {
             for key in keys {
                 questions.command(&[b"TYPE", key.as_bytes()]);
             }
-            self.0
+            self.store
                 .ask(&questions, |reply| {
                     are_streams.push(matches!(reply, Reply::Status(b"stream" | b"none")));
                     refusal(&reply)
@@ -186,7 +167,7 @@ impl Link {
     /// Returns the ID of each stream's last entry; zero for an empty stream.
     pub async fn last_ids(&mut self, keys: &[String]) -> Result<Vec<EntryId>, LinkError> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        Ok(self.0.ends(&keys, End::Last).await?)
+        Ok(self.store.ends(&keys, End::Last).await?)
     }
 
     /// Reads the next entries of each place, at most `count`, none after `until`.
@@ -199,9 +180,9 @@ impl Link {
         let bytes = page_bytes(places.len());
         let range = |place: &'p Place| StreamRange::new(&place.key, place.after, until, (count, bytes));
         let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
-        let pages = self.0.pages(&ranges).await?;
+        let pages = self.store.pages(&ranges).await?;
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
-        let firsts = self.0.ends(&keys, End::First).await?;
+        let firsts = self.store.ends(&keys, End::First).await?;
         let first = |first: EntryId| (first != EntryId::default()).then_some(first);
         Ok(pages.into_iter().zip(firsts).map(|(page, id)| Page::of(page, first(id))).collect())
     }
@@ -219,14 +200,17 @@ impl Link {
             StreamRange::new(&place.key, place.after, Some(since), (count, bytes)).backwards()
         };
         let ranges: Vec<StreamRange<'p>> = places.iter().map(range).collect();
-        Ok(self.0.pages(&ranges).await?.into_iter().map(|page| Page::of(page, None)).collect())
+        Ok(self.store.pages(&ranges).await?.into_iter().map(|page| Page::of(page, None)).collect())
     }
 
     /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most
     /// `count` each; nothing after a second. `None` if there are more than can be read at once.
     pub async fn wait(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
         // a server that was replaced gets no more entries
-        self.0.verify().await?;
+        self.store.verify().await?;
+        if self.address.cluster().is_some() {
+            return self.look(places, count).await;
+        }
         let (limit, block) = (count.to_string(), millis(BLOCK).to_string());
         let mut question = Commands::default();
         question.begin(6 + 2 * places.len());
@@ -242,7 +226,7 @@ impl Link {
         question.expect(Bound { bytes: 4 * MAX_ENTRY, items: 1024 * 1024 });
         let mut arrived = Ok(Vec::new());
         let answered = self
-            .0
+            .store
             .ask(&question, |reply| {
                 refusal(&reply)?;
                 arrived = arrived_at(&reply, places);
@@ -257,10 +241,76 @@ impl Link {
             }
         }
     }
+
+    /// Does the same in a cluster, whose nodes refuse one `XREAD` for streams of several slots: looks at each stream.
+    async fn look(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
+        let size = (count, page_bytes(places.len()));
+        let began = Instant::now();
+        loop {
+            let looked = Instant::now();
+            let ranges: Vec<StreamRange<'_>> =
+                places.iter().map(|place| StreamRange::new(&place.key, place.after, None, size)).collect();
+            let pages = self.store.pages(&ranges).await?;
+            if pages.iter().any(|page| page.too_large.is_some()) {
+                return Ok(None);
+            }
+            let arrived: Arrived = pages
+                .into_iter()
+                .enumerate()
+                .filter(|(_, page)| !page.entries.is_empty())
+                .map(|(number, page)| (number, page.entries.into_iter().map(read).collect()))
+                .collect();
+            if !arrived.is_empty() || began.elapsed() >= BLOCK {
+                return Ok(Some(arrived));
+            }
+            sleep(LOOK_EVERY.max(looked.elapsed())).await;
+        }
+    }
 }
 
 /// The entries that arrived, by the index of their place.
 pub type Arrived = Vec<(usize, Vec<(EntryId, Content)>)>;
+
+/// Adds the streams of one server.
+async fn add_streams(
+    store: &mut Store,
+    prefix: &str,
+    names: &mut BTreeSet<StreamName>,
+) -> Result<(), LinkError> {
+    let (mut cursor, mut count) = (0, SCAN_COUNT);
+    loop {
+        let (next, page) = match scan_page(store, prefix, cursor, count).await {
+            Err(LinkError::Redis(StoreFault::TooLarge(_))) if count > 1 => {
+                count = 1;
+                continue;
+            }
+            Err(LinkError::Redis(StoreFault::TooLarge(_))) => {
+                let next = store.first_text(&scan(prefix, cursor, 1)).await?;
+                (next.and_then(|next| next.parse().ok()).unwrap_or_default(), Vec::new())
+            }
+            page => page?,
+        };
+        names.extend(page);
+        if next == 0 || names.len() >= MAX_STREAMS {
+            return Ok(());
+        }
+        (cursor, count) = (next, SCAN_COUNT);
+        sleep(SCAN_PAUSE).await;
+    }
+}
+
+async fn scan_page(store: &mut Store, prefix: &str, cursor: u64, count: usize) -> Result<Keys, LinkError> {
+    let mut question = scan(prefix, cursor, count);
+    question.expect(SCAN_PAGE);
+    let mut page = None;
+    store
+        .ask(&question, |reply| {
+            page = keys_of(&reply, prefix);
+            refusal(&reply)
+        })
+        .await?;
+    page.ok_or_else(|| LinkError::Unexpected("no page of keys".to_owned()))
+}
 
 fn scan(prefix: &str, cursor: u64, count: usize) -> Commands {
     // a prefix has no special characters of patterns

@@ -26,7 +26,7 @@ impl StreamName {
     /// Parses the part of a key after `<p>:ws:`.
     #[must_use]
     pub fn parse(name: &str) -> Option<StreamName> {
-        let (channel, symbol) = name.split_once(':').map_or((name, None), |(c, s)| (c, Some(s)));
+        let (channel, symbol) = Topic::split(name);
         if name == GAPS {
             return Some(StreamName::Gaps);
         }

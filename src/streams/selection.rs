@@ -32,7 +32,7 @@ impl FromStr for Pattern {
 
     /// Symbols are accepted in any case.
     fn from_str(text: &str) -> Result<Pattern, InvalidPattern> {
-        let (channel, symbol) = text.split_once(':').map_or((text, None), |(c, s)| (c, Some(s)));
+        let (channel, symbol) = Topic::split(text);
         let legal = |text: &str| {
             let extra = |b: u8| matches!(b, b'*' | b'.' | b'-' | b'_' | b'/');
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra(b))

@@ -197,10 +197,10 @@ fn kills_in_the_middle_of_a_fill_leave_each_row_once() {
     world.settle(&service);
     let mut seen = 0;
     for _ in 0..5 {
-        wait_for("the fill gets on", FILLED, || {
+        seen = wait_for("the fill gets on", FILLED, || {
             let rows: usize = TOPICS.iter().map(|topic| world.backfill(topic)).sum();
             let is_over = world.fills(&gap).len() == TOPICS.len();
-            if rows > seen || is_over { Ok(seen = rows) } else { Err(format!("{rows} rows")) }
+            if rows > seen || is_over { Ok(rows) } else { Err(format!("{rows} rows")) }
         });
         service.kill9();
         service = world.setup.clone().start();

@@ -87,7 +87,7 @@ fn the_plan_and_the_forecast_are_printed() {
     assert_eq!(section(&output, "Subscriptions"), subscriptions);
     let memory = section(&output, "Memory of Redis");
     let table = "without a bound; those that have one: 1177 MiB; no age limit
-    CHANNEL            STREAMS       CAP        LASTS  BYTES AN ENTRY      COMES TO
+    CHANNEL            STREAMS       CAP        KEEPS     BYTES/ENTRY         TOTAL
     flow-alerts              3    100000   13.9 hours            2100       601 MiB
     option_trades            2      none                         1030      no bound
     price                    2    100000   46.3 hours              92        18 MiB

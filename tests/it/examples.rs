@@ -221,6 +221,46 @@ fn gaps_are_printed() {
     stage.end();
 }
 
+/// The row that REST has of a trade.
+fn rest_row(payload: &str) -> serde_json::Value {
+    let mut row: serde_json::Value = serde_json::from_str(payload).unwrap();
+    let at = jiff::Timestamp::from_millisecond(row["executed_at"].as_i64().unwrap()).unwrap();
+    row["executed_at"] = at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
+    row["option_chain_id"] = row.as_object_mut().unwrap().remove("option_symbol").unwrap();
+    row
+}
+
+#[test]
+fn live_and_fetched_trades_become_one_sequence_with_each_once() {
+    let stage = Stage::begin();
+    stage.wait_for_entries(TRADES, 2 * EVENTS);
+    stage.simulator.pause();
+    wait_until("all trades are stored", SOON, || stage.simulator.is_written(), String::new);
+    let mut writer = connect_as(&stage.redis, "uw");
+    let entries: Vec<(String, BTreeMap<String, String>)> =
+        cmd("XRANGE").arg(&[TRADES, "-", "+"]).arg("COUNT").arg(2 * EVENTS).query(&mut writer).unwrap();
+    let backfill = "uw:ws:backfill:option_trades:SPY";
+    for (number, (_, fields)) in entries.iter().enumerate().filter(|(number, _)| number % 2 == 0) {
+        // every other row is known live, the others come between them; later ones are fetched first
+        let mut row = rest_row(&fields["payload"]);
+        if number % 4 == 0 {
+            row["id"] = format!("fetched-{number:04}").into();
+        }
+        let fetched = ["gap", "1-1", "source", "option-trades", "payload"];
+        let _: String =
+            cmd("XADD").arg(backfill).arg("*").arg(&fetched).arg(row.to_string()).query(&mut writer).unwrap();
+    }
+    let lines = stage.output_of("merge");
+    let ids: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+    let live: usize = cmd("XLEN").arg(TRADES).query(&mut writer).unwrap();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is there twice");
+    assert_eq!(ids.iter().filter(|id| id.starts_with("fetched-")).count(), EVENTS / 2);
+    assert_eq!(ids.len(), live + EVENTS / 2);
+    let times: Vec<u64> = lines.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    stage.end();
+}
+
 /// The blocks of Python in a document, each with the file that the line above names.
 fn excerpts(document: &str) -> Vec<(&str, &str)> {
     let blocks = document.split("\n```python\n").collect::<Vec<_>>();

@@ -79,7 +79,8 @@ fn prometheus_reads_the_rules_and_the_job_that_they_go_by() {
     assert!(target.ends_with(&format!(":{}", super::deployment::port())), "{target}");
 }
 
-/// What Prometheus itself says, where it is installed: whether it takes the rules, and what they make of series.
+/// What Prometheus itself says, where it is installed: whether it takes the rules, and what they make of series. Where
+/// everything is checked (`CI`), it is installed.
 #[test]
 fn promtool_accepts_the_rules() {
     let root = env!("CARGO_MANIFEST_DIR");
@@ -93,7 +94,31 @@ fn promtool_accepts_the_rules() {
                 let said = [output.stdout, output.stderr].concat();
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
             }
-            Err(error) => eprintln!("promtool is not asked: {error}"),
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "promtool: {error}");
+                eprintln!("skipped: promtool is not installed: {error}");
+            }
         }
     }
+}
+
+#[test]
+fn every_alert_is_tried_by_promtool() {
+    let tests = yaml("tests/operations/alerts.test.yml");
+    let mut fired = BTreeSet::new();
+    for test in items(&tests["tests"]) {
+        for expected in test["alert_rule_test"].as_array().into_iter().flatten() {
+            if !items(&expected["exp_alerts"]).is_empty() {
+                fired.insert(text(&expected["alertname"]).to_owned());
+            }
+        }
+        for expected in test["promql_expr_test"].as_array().into_iter().flatten() {
+            let samples = items(&expected["exp_samples"]).iter();
+            let names = samples.filter_map(|sample| text(&sample["labels"]).split('"').nth(1));
+            fired.extend(names.map(str::to_owned));
+        }
+    }
+    let alerts = alerts();
+    let named: BTreeSet<String> = alerts.iter().map(|alert| text(&alert["alert"]).to_owned()).collect();
+    assert_eq!(named, fired);
 }

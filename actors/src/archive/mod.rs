@@ -2,9 +2,9 @@
 //!
 //! One thread of low priority, beside all actors: nothing waits for it. It reads the segments itself, up to the position
 //! that each queue has published ([`Archiving`](crate::queue::archiving::Archiving)), and tells back what is archived. A queue keeps the rest, unless it needs
-//! the room. `source` reads a queue, `upkeep` removes old days; the files are written by [`Store`].
+//! the room. `source` reads a queue, `upkeep` removes old days; the files are written by [`ArchiveStore`].
 //!
-//! [`Store`]: uw_websocket_core::archive::Store
+//! [`ArchiveStore`]: uw_websocket_core::archive::ArchiveStore
 
 mod source;
 mod thread;

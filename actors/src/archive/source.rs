@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use uw_websocket_core::archive::{Frames, Line, Position};
+use uw_websocket_core::archive::{ArchivePosition, Frames, Line};
 use uw_websocket_core::spool::{Dropped, Followed, Follower, SpoolError};
 
 use crate::queue::archiving::{Archiving, Offer};
@@ -39,7 +39,7 @@ impl Source {
     }
 
     /// Goes on from where the archive has ended, or from the first record that is there.
-    pub(super) fn place(&mut self, positions: &[Position]) {
+    pub(super) fn place(&mut self, positions: &[ArchivePosition]) {
         self.refresh();
         let known = positions.iter().find(|position| position.identity == self.archiving.identity);
         let known = known.filter(|position| position.archived <= self.offer.end);
@@ -107,10 +107,10 @@ impl Source {
     }
 
     /// Returns how far it is taken.
-    pub(super) fn position(&self) -> Position {
+    pub(super) fn position(&self) -> ArchivePosition {
         let name = self.archiving.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let identity = self.archiving.identity.clone();
-        Position { identity, name, archived: self.next, last_us: self.last_us }
+        ArchivePosition { identity, name, archived: self.next, last_us: self.last_us }
     }
 
     /// Lets go what is taken: it is archived.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use slog::{Logger, error, info, warn};
-use uw_websocket_core::archive::{Frames, Store};
+use uw_websocket_core::archive::{ArchiveStore, Frames};
 
 use super::source::{Loss, Source};
 use super::upkeep;
@@ -54,7 +54,7 @@ struct ArchiveThread {
     parts: ArchiveParts,
     /// In the order of their generations.
     sources: Vec<Source>,
-    store: Option<Store>,
+    store: Option<ArchiveStore>,
     /// Whether this process had the archive open before.
     was_open: bool,
     frames: Frames,
@@ -148,7 +148,7 @@ impl ArchiveThread {
 
     fn open(&mut self, now: Instant) -> bool {
         let dir = &self.parts.settings.dir;
-        let (store, found) = match Store::open(dir, self.was_open) {
+        let (store, found) = match ArchiveStore::open(dir, self.was_open) {
             Ok(opened) => opened,
             Err(error) => {
                 self.failed(&error, now);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 use slog::{Logger, error, info};
-use uw_websocket_core::archive::{Days, Store, Surplus, first_kept_date};
+use uw_websocket_core::archive::{ArchiveStore, Days, Surplus, first_kept_date};
 use uw_websocket_core::calendar::iso_date;
 
 use crate::error_chain::ErrorChain;
@@ -16,7 +16,7 @@ use crate::wall_clock::unix_micros;
 /// Removes what is too old or too much. A failure is logged, and tried again at the next upkeep.
 pub(super) fn keep_up(
     settings: &ArchiveSettings,
-    store: &Store,
+    store: &ArchiveStore,
     observed: &ArchiveObservation,
     log: &Logger,
 ) {

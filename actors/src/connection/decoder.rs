@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::audit::tap::AuditTap;
 use crate::excerpt::excerpt;
 use crate::{forgetting, future_times};
 use bytes::Bytes;
@@ -54,6 +55,7 @@ pub struct FrameDecoder {
     ahead: LogThrottle,
     /// Sampling of cuts by channel.
     cuts: Vec<LogThrottle>,
+    audit: Option<AuditTap>,
 }
 
 impl FrameDecoder {
@@ -76,7 +78,14 @@ impl FrameDecoder {
             shapes: vec![LogThrottle::default(); channels],
             ahead: LogThrottle::default(),
             cuts: vec![LogThrottle::default(); channels],
+            audit: None,
         }
+    }
+
+    /// Hands events to the audit, too.
+    #[must_use]
+    pub fn with_audit(self, audit: Option<AuditTap>) -> FrameDecoder {
+        FrameDecoder { audit, ..self }
     }
 
     /// Decodes a frame.
@@ -100,6 +109,10 @@ impl FrameDecoder {
                     (Table::Routes, self.router.take_forgotten()),
                 );
                 self.note_arrival(route.channel, payload, read_at);
+                if let Some(audit) = &self.audit {
+                    let channel = self.observations.channel(route.channel).channel.name();
+                    audit.note(route.channel, (channel, facts.symbol()), payload, read_at.unix_us);
+                }
                 let cell = self.cell(&route, &facts, read_at);
                 let has_long_field = cell.is_none() && has_map(&route) && is_too_long(&facts);
                 self.note_cut(route.channel, Cut::Symbols, left_out, read_at);

@@ -33,7 +33,7 @@ use crate::observation::{ConnectionObservation, ConnectionState, Observations};
 use crate::queue::inbox::Inbox;
 use crate::supervisor::Heartbeat;
 use crate::sync::lock;
-use crate::wall_clock::unix_micros;
+use crate::wall_clock::{silence_instant, unix_micros};
 
 /// Timeout of sending a control frame or a join. A peer that reads nothing for that long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -179,7 +179,7 @@ impl Listener {
         let opened = Instant::now();
         let topics: Vec<String> = self.plan.topics.iter().map(ToString::to_string).collect();
         let mut session = FeedSession::new(topics.iter().map(String::as_str), self.ping_interval, opened);
-        self.silence.session_begins(opened);
+        self.silence.session_begins(silence_instant(opened));
         self.observed().session_begins();
         self.watch.opened();
         info!(self.log, "connected"; "joins" => topics.len(), "address" => self.connector.address());
@@ -252,8 +252,8 @@ impl Listener {
 
     /// Sends the joins and pings that are due.
     async fn do_due(&mut self, socket: &mut FeedSocket, session: &mut FeedSession) -> Option<End> {
-        let silence = self.silence.look(Instant::now(), unix_micros() / 1000, self.blocked.is_none());
-        if let Some(silence) = silence {
+        let now = silence_instant(Instant::now());
+        if let Some(silence) = self.silence.look(now, unix_micros() / 1000, self.blocked.is_none()) {
             return Some(End::Lost(GapReason::Silence, silence.to_string()));
         }
         while let Some(due) = session.due(Instant::now()) {
@@ -345,7 +345,7 @@ impl Listener {
     }
 
     fn note_event(&mut self, read_at: ReadAt) {
-        self.silence.event(read_at.instant);
+        self.silence.event(silence_instant(read_at.instant));
         self.observed().last_event_at.set(read_at.unix_us);
     }
 

@@ -37,6 +37,7 @@ use transport::FeedConnector;
 use uw_websocket_core::plan::ConnectionPlan;
 use uw_websocket_core::routing::Router;
 
+use crate::audit::tap::AuditTap;
 use crate::error_chain::ErrorChain;
 use crate::fault::ChildFaults;
 use crate::ledger::tracker::GapTracker;
@@ -60,6 +61,8 @@ pub struct ConnectionParts {
     pub inboxes: Vec<Arc<Inbox>>,
     /// Records gaps.
     pub book: GapTracker,
+    /// Hands events to the audit, if there is one.
+    pub audit: Option<AuditTap>,
     /// State and counters, also read by HTTP and the status page.
     pub observations: Arc<Observations>,
     /// Test-only faults.
@@ -90,6 +93,7 @@ impl Connection {
             handshakes,
             inboxes,
             book,
+            audit,
             observations,
             faults,
             log,
@@ -106,7 +110,8 @@ impl Connection {
             plan,
             connector,
             ping_interval: settings.feed.ping_interval,
-            decoder: FrameDecoder::new(router, Arc::clone(&observations), redact, log.clone()),
+            decoder: FrameDecoder::new(router, Arc::clone(&observations), redact, log.clone())
+                .with_audit(audit),
             forwarder: Forwarder::new(lanes),
             inboxes,
             watch: book.watch(position),

@@ -4,7 +4,7 @@
 //! hundreds of kilobytes. The pure half, [`uw_websocket_core::backfill`], says what to ask and what to write:
 //!
 //! * `work`: the loop over jobs, from the gap ledger to the entry about the end;
-//! * `turn`: one step of one job;
+//! * `turn`: one step of one job; `state`: what both work on;
 //! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
 //! * `edges`: what the live streams have around a gap;
 //! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
@@ -16,6 +16,7 @@ pub mod ended;
 pub mod fetch;
 pub mod records;
 pub mod rest_fetch;
+mod state;
 mod turn;
 mod work;
 
@@ -30,7 +31,7 @@ use uw_websocket_core::settings::KeySettings;
 
 use self::fetch::Fetch;
 use self::records::Records;
-use self::work::Work;
+use self::state::Work;
 pub use self::work::is_missed;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;

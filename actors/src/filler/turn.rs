@@ -16,7 +16,7 @@ use uw_websocket_core::time::iso_utc;
 use super::edges;
 use super::fetch::FetchFault;
 use super::records::Written;
-use super::work::Work;
+use super::state::{Active, After, Work};
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
 
@@ -29,23 +29,6 @@ const LONGEST_PAUSE_US: u64 = 300_000_000;
 const NOT_ENTITLED_US: u64 = 24 * 3_600 * 1_000_000;
 /// Interval between looks at a job that waits for the writers, in microseconds.
 const WAIT_US: u64 = 1_000_000;
-
-/// The job that is walked.
-pub(super) struct Active {
-    pub name: String,
-    pub walk: Walk,
-    /// Whether the live stream has events of the interval.
-    has_events: bool,
-    /// The last failure, for the end if none follows.
-    last_error: String,
-}
-
-/// What is left of a job after a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Stays,
-    Gone,
-}
 
 impl Work {
     /// Takes a job one step further.

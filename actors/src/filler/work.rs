@@ -1,30 +1,24 @@
 //! The loop of the filler: gaps become jobs, and the most urgent job that is due gets the next turn.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use slog::{Logger, info, warn};
+use slog::{info, warn};
 use tokio::time::{Instant, sleep};
 use uw_websocket_core::backfill::deadline::rank;
 use uw_websocket_core::backfill::job::{Ended, Job};
 use uw_websocket_core::backfill::outcome::FillStatus;
-use uw_websocket_core::backfill::plan::{self, GapToFill, Joined};
+use uw_websocket_core::backfill::plan::{self, GapToFill};
 use uw_websocket_core::event::EntryId;
-use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::time::iso_utc;
 
 use super::edges;
 use super::ended::EndedFill;
-use super::fetch::Fetch;
-use super::records::{MAX_JOBS, Records};
-use super::turn::{Active, After};
-use crate::lease::gate::LeaseGate;
+use super::records::MAX_JOBS;
+use super::state::{After, Work};
 use crate::ledger::gap::{Gap, GapReason};
-use crate::ledger::publisher::{GapPublisher, PostError, gap_of};
+use crate::ledger::publisher::{PostError, gap_of};
 use crate::log_throttle::LogThrottle;
-use crate::observation::Observations;
-use crate::queue::progress::StorageProgress;
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
 
@@ -36,35 +30,6 @@ const REDIS_PAUSE: Duration = Duration::from_secs(1);
 const GAPS_AT_ONCE: usize = 50;
 /// Age of the gaps that are filled when there is no record of an earlier filler, in milliseconds: a day.
 const FIRST_LOOK_BACK_MS: u64 = 24 * 3_600 * 1_000;
-
-/// The state of the loop; Redis has everything that has to survive it.
-pub(super) struct Work {
-    pub gaps: GapPublisher,
-    pub records: Records,
-    pub keys: KeySettings,
-    pub joined: Joined,
-    pub fetch: Fetch,
-    pub gate: LeaseGate,
-    pub stored: StorageProgress,
-    /// The time up to which everything received is stored.
-    pub stored_us: u64,
-    pub jobs: BTreeMap<String, Job>,
-    /// The job that is walked, and its walk.
-    pub active: Option<Active>,
-    /// The last gap with jobs; `None` until the records are read.
-    pub planned: Option<EntryId>,
-    pub looked_at: Option<Instant>,
-    /// No request before, in Unix microseconds.
-    pub paused_until_us: u64,
-    /// Endpoints that the plan does not include, and when they are asked again.
-    pub not_entitled: HashMap<&'static str, u64>,
-    /// The maximum number of requests for all fills of a gap.
-    pub max_requests: u32,
-    /// Requests per gap.
-    pub requests: HashMap<EntryId, u32>,
-    pub observations: Arc<Observations>,
-    pub log: Logger,
-}
 
 impl Work {
     /// Runs for as long as this instance holds the lease, and then waits to be stopped.

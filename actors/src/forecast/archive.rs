@@ -4,7 +4,7 @@ use uw_websocket_core::event::Scope;
 use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::PlanSettings;
 
-use super::{SESSION, Streams, UNKNOWN_BYTES, Usual};
+use super::{SESSION, Streams, UNKNOWN_BYTES, UsualLoad};
 use crate::settings::ArchiveSettings;
 
 /// Bytes in the archive per byte of the entry in Redis. An assumption between what was measured: 0.02 for simulated
@@ -25,7 +25,7 @@ impl ArchiveForecast {
     #[must_use]
     pub fn new(plan: &PlanSettings, settings: &ArchiveSettings) -> ArchiveForecast {
         let of_channel = |channel| {
-            let Some(usual) = Usual::of(&channel) else { return 0.0 };
+            let Some(usual) = UsualLoad::of(&channel) else { return 0.0 };
             // an event is archived once, whatever the number of its streams
             let copies = if channel.scope() == Scope::Global { 2.0 } else { 1.0 };
             let events = usual.rate * Streams::of(&channel, plan).busiest / copies * SESSION.as_secs_f64();

@@ -34,12 +34,12 @@ const MARKET_RATE: f64 = 6.0;
 /// A trading session.
 const SESSION: Duration = Duration::from_secs(6 * 3_600 + 1_800);
 
-/// Bytes per entry of a channel not known in detail: the vendor's rows have at most a kilobyte, except for alerts.
+/// Bytes per entry of a channel whose size is not known: the vendor's rows have at most a kilobyte, except for alerts.
 const UNKNOWN_BYTES: u64 = 1_024;
 
 /// Usual figures of a channel.
 #[derive(Clone, Copy, Debug)]
-pub struct Usual {
+pub struct UsualLoad {
     /// Entries per second of the busiest stream during a session.
     pub rate: f64,
     /// Bytes of Redis memory per entry, by `MEMORY USAGE`: measured with Redis 7.0 and payloads of the usual size.
@@ -48,12 +48,16 @@ pub struct Usual {
     pub cells: u64,
 }
 
-impl Usual {
+impl UsualLoad {
     /// Returns the usual figures of a channel, if known.
     #[must_use]
-    pub fn of(channel: &Channel) -> Option<Usual> {
+    pub fn of(channel: &Channel) -> Option<UsualLoad> {
         let usual = channel.spec()?.usual?;
-        Some(Usual { rate: usual.rate, bytes: usual.entry_bytes, cells: 1 + channel.frame().map_entries() })
+        Some(UsualLoad {
+            rate: usual.rate,
+            bytes: usual.entry_bytes,
+            cells: 1 + channel.frame().map_entries(),
+        })
     }
 
     /// Returns the entries per second of all symbols together during a session.
@@ -150,7 +154,7 @@ impl ChannelForecast {
         retention: Retention,
         measured: &Measured,
     ) -> ChannelForecast {
-        let usual = Usual::of(&channel);
+        let usual = UsualLoad::of(&channel);
         let streams = Streams::of(&channel, plan);
         let cap = keys.maxlen_of(&channel);
         let own = measured.bytes_of(&channel);

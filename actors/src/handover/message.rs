@@ -98,7 +98,7 @@ pub struct OfferedEvent {
 
 /// What the owner answers.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct OwnerReceipt {
     /// Indexes of events that were stored already, as received by another instance.
     pub doubles: BTreeSet<usize>,
     /// Why the owner cannot store the batch; it stays on the disk of the stand-by.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use slog::{Logger, error, info, warn};
 use tokio::time::sleep;
 
-use super::message::{Head, OfferedBatch, OfferedEvent, Receipt};
+use super::message::{Head, OfferedBatch, OfferedEvent, OwnerReceipt};
 use super::slot::Slot;
 use crate::error_chain::ErrorChain;
 use crate::ledger::last_owner;
@@ -95,7 +95,7 @@ impl Offers {
             let offered = lent.batch.events().iter().map(|event| OfferedEvent::of(event, &self.observations));
             let offered =
                 OfferedBatch { queue: name.to_owned(), since, is_last: false, events: offered.collect() };
-            let Receipt { doubles, .. } = self.hand_over(name_of(&lent), &offered).await?;
+            let OwnerReceipt { doubles, .. } = self.hand_over(name_of(&lent), &offered).await?;
             let outcome = |at| if doubles.contains(&at) { Outcome::Duplicate } else { Outcome::Stored };
             queue.ack(&lent, outcome, Vec::new());
             events += lent.batch.len() as u64;
@@ -104,12 +104,12 @@ impl Offers {
     }
 
     /// Offers a batch until its receipt is there.
-    async fn hand_over(&mut self, batch: String, offered: &OfferedBatch) -> Result<Receipt, Refused> {
+    async fn hand_over(&mut self, batch: String, offered: &OfferedBatch) -> Result<OwnerReceipt, Refused> {
         let json = serde_json::to_string(offered).map_err(|error| Refused(error.to_string()))?;
         let head = Head { from: self.observations.instance.clone(), batch, is_receipt: false };
         loop {
             match self.look(&head, &json).await {
-                Ok(Some(Receipt { refusal: Some(reason), .. })) => return Err(Refused(reason)),
+                Ok(Some(OwnerReceipt { refusal: Some(reason), .. })) => return Err(Refused(reason)),
                 Ok(Some(receipt)) => return Ok(receipt),
                 Ok(None) => sleep(LOOK_EVERY).await,
                 Err(fault) => self.failed(&fault).await,
@@ -118,7 +118,7 @@ impl Offers {
     }
 
     /// Returns the receipt if it is there; offers the batch unless it is offered already.
-    async fn look(&mut self, head: &Head, json: &str) -> Result<Option<Receipt>, StoreFault> {
+    async fn look(&mut self, head: &Head, json: &str) -> Result<Option<OwnerReceipt>, StoreFault> {
         let found = self.slot.look().await?;
         if let Some(Ok((present, content))) = found.as_deref().map(Head::of)
             && present.batch == head.batch

@@ -11,7 +11,7 @@ use uw_websocket_core::event::{ChannelIndex, Event};
 use uw_websocket_core::spool::Record;
 
 use super::adoption::{AdoptedIds, Heir};
-use super::message::{Head, MessageError, OfferedBatch, Receipt};
+use super::message::{Head, MessageError, OfferedBatch, OwnerReceipt};
 use super::slot::Slot;
 use crate::error_chain::ErrorChain;
 use crate::lease::gate::LeaseGate;
@@ -67,7 +67,7 @@ struct Taken {
     ends: Vec<(usize, Position)>,
     /// Events, and earliest and latest time of receipt, by channel.
     late: BTreeMap<ChannelIndex, (u64, u64, u64)>,
-    receipt: Receipt,
+    receipt: OwnerReceipt,
     /// The queue that is empty now, if it is.
     back: Option<String>,
 }
@@ -198,8 +198,8 @@ impl Taker {
             Err(Failed::Message(error)) => {
                 self.foreign(&error);
                 let refusal = Some(error.to_string());
-                let json =
-                    serde_json::to_string(&Receipt { refusal, ..Receipt::default() }).unwrap_or_default();
+                let json = serde_json::to_string(&OwnerReceipt { refusal, ..OwnerReceipt::default() })
+                    .unwrap_or_default();
                 self.parts.slot.answer(&head, &json).await.map(drop)
             }
         }
@@ -231,7 +231,7 @@ impl Taker {
             head,
             ends: Vec::new(),
             late: BTreeMap::new(),
-            receipt: Receipt::default(),
+            receipt: OwnerReceipt::default(),
             back: offered.is_last.then(|| offered.queue.clone()),
         };
         let missing = self.missing(&offered, &mut taken).await?;

@@ -1,6 +1,6 @@
 //! The keys that the janitor may touch, by name: those that writers write.
 
-use uw_websocket_core::event::{Channel, Symbol};
+use uw_websocket_core::event::{Channel, Symbol, Topic};
 
 use crate::glob::literal;
 
@@ -25,7 +25,7 @@ impl AgingKey {
         let name = key.strip_prefix(prefix)?.strip_prefix(":ws:")?;
         let snapshot_of = name.strip_prefix("latest:").or_else(|| name.strip_prefix("map:"));
         let topic = snapshot_of.or_else(|| name.strip_prefix("backfill:")).unwrap_or(name);
-        let (channel, symbol) = topic.split_once(':').map_or((topic, None), |(c, s)| (c, Some(s)));
+        let (channel, symbol) = Topic::split(topic);
         let is_channel = Channel::parse(channel).is_ok() && !Channel::RESERVED.contains(&channel);
         let is_ours = is_channel && symbol.is_none_or(Symbol::is_valid);
         let key = key.to_owned();

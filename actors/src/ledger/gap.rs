@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::excerpt::excerpt;
-use uw_websocket_core::event::{Channel, Family};
+use uw_websocket_core::event::{Channel, Family, Topic};
 use uw_websocket_core::labelled;
 use uw_websocket_core::time::{iso_utc, parse_iso};
 
@@ -37,6 +37,8 @@ labelled! {
         Shutdown = "shutdown",
         /// Redis has the events, and the archive has not.
         ArchiveSkipped = "archive_skipped",
+        /// The REST API has events that the feed has not delivered, as the audit has proven.
+        Unseen = "unseen",
         /// Nothing is missing: events of an owner that another instance had succeeded were stored behind newer ones.
         Late = "late",
     }
@@ -67,6 +69,10 @@ impl GapReason {
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::ArchiveSkipped => {
                 "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+            }
+            GapReason::Unseen => {
+                "the REST API has events that the feed has not delivered, as the [audit](#audit) has proven by their identity \
+                 in two answers; `events` is their number"
             }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
             GapReason::Late => {
@@ -208,7 +214,7 @@ pub struct OpenGap {
 /// Returns the family that carries a topic such as `price:SPY`; [`Family::Other`] if the channel is unknown.
 #[must_use]
 pub fn family_of(topic: &str) -> Family {
-    let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+    let channel = Topic::split(topic).0;
     Channel::parse(channel).map_or(Family::Other, |channel| channel.family())
 }
 

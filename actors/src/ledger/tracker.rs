@@ -1,12 +1,13 @@
 //! The tracker of gaps, shared by all actors. It outlives them: a restarted actor finds its open gaps.
 
+mod heard;
 mod lateness;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::coverage::{Coverage, Covered};
+use super::coverage::{Coverage, Covered, Reach};
 use super::gap::{Gap, GapReason};
 use super::left_queue::Late;
 use super::losses::Losses;
@@ -14,6 +15,8 @@ use super::queue::GapQueue;
 use crate::observation::{ConnectionObservation, Observations};
 use crate::sync::lock;
 use crate::wall_clock::unix_micros;
+
+pub use heard::Heard;
 
 /// Maximum time for which received data may lie unread in a socket before it counts as blocked.
 const UNREAD: Duration = Duration::from_secs(1);
@@ -42,6 +45,8 @@ struct Tracking {
     back: Vec<String>,
     /// Whether it is known which events are late.
     knows_late: bool,
+    /// Gaps closed since the audit asked last; without an audit none is kept.
+    heard: Option<Heard>,
 }
 
 /// The state of the tracker at one moment.
@@ -67,6 +72,7 @@ impl GapTracker {
             late: None,
             back: Vec::new(),
             knows_late: true,
+            heard: None,
         };
         GapTracker { tracked: Arc::new(Mutex::new(tracked)), begun_us: 0, observations }
     }
@@ -109,6 +115,23 @@ impl GapTracker {
         tracked.ended.iter().map(|queued| &queued.gap).chain(tracked.losses.open()).cloned().collect()
     }
 
+    /// Returns the gaps that were closed since the last call, and those that are open now. From the first call on closed
+    /// ones are kept for the next.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        let mut tracked = lock(&self.tracked);
+        let mut heard = tracked.heard.replace(Heard::default()).unwrap_or_default();
+        heard.take_in(&tracked.ended);
+        for coverage in &tracked.coverages {
+            heard.open.extend(coverage.topics().iter().filter_map(|covered| match &covered.reach {
+                Reach::Receiving => None,
+                Reach::New => Some((covered.topic.clone(), 0)),
+                Reach::Missing(outage) => Some((covered.topic.clone(), outage.since)),
+            }));
+        }
+        heard
+    }
+
     /// Returns the handle through which the actor of the connection at this position reports, for one life of the
     /// actor.
     ///
@@ -135,6 +158,9 @@ impl GapTracker {
             coverage.take_closed().into_iter().for_each(|gap| taken.ended.push(gap));
             taken.ending.extend(coverage.ending());
             taken.topics.extend_from_slice(coverage.topics());
+        }
+        if let Some(heard) = &mut tracked.heard {
+            heard.take_in(&taken.ended);
         }
         taken
     }
@@ -253,7 +279,6 @@ fn micros(duration: Duration) -> u64 {
 mod tests {
     use GapReason::{RedisLost, Rejected, SpoolCorrupt, SpoolFull};
 
-    use super::super::coverage::Reach;
     use super::super::losses::FOLLOWS_WITHIN;
     use super::*;
     use crate::ledger::coverage::open_gaps;

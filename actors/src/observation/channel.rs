@@ -107,6 +107,12 @@ observed! {
         pub violations: Count = "uw_ws_conservation_violations_total",
         /// Sampled payloads that deviate from the documented shape.
         pub drifted: Count = "uw_ws_events_drifted_total",
+        /// Rows of the REST API that the audit has compared with the events of the feed.
+        #[serde(skip)]
+        pub audit_checked: Count = "uw_ws_audit_checked_total",
+        /// Those among them that the feed has not delivered, as two answers prove.
+        #[serde(skip)]
+        pub audit_missing: Count = "uw_ws_audit_missing_total",
         /// Rows fetched over REST and written for gaps.
         #[serde(skip)]
         pub fill_rows: Count = "uw_ws_fill_rows_total",
@@ -156,6 +162,8 @@ impl ChannelObservation {
             violations: Count::default(),
             cut: CountsBy::default(),
             drifted: Count::default(),
+            audit_checked: Count::default(),
+            audit_missing: Count::default(),
             fill_rows: Count::default(),
             fills: CountsBy::default(),
             silent: Flag::default(),

@@ -78,7 +78,9 @@ mod tests {
         let (lane, route) = (inbox.lane(0), route(0, vec![destination("price:SPY", 0)]));
         // equal ones would be duplicates
         let accept = async |payloads: &[&str]| {
-            payloads.iter().for_each(|payload| lane.push(event(&route, payload, 0), read_at()));
+            for payload in payloads {
+                lane.push(event(&route, payload, 0), read_at());
+            }
             lane.flush();
             assert!(queue.accept(&inbox));
             queue.keep().await;

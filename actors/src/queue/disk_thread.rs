@@ -18,7 +18,7 @@ use uw_websocket_core::spool::{Damage, RecordStream, Records, SALVAGE, Spool, Sp
 use super::archiving::Archiving;
 use super::disk::{Acknowledgements, Appended, Collect, Disk, DiskError, DiskPosition, JOBS, Job};
 use super::replica_horizon::ReplicaHorizon;
-use super::retirement::{Retirement, Written};
+use super::retirement::{Retirement, WrittenAnswer};
 use crate::error_chain::ErrorChain;
 use crate::fault::{ChildFaults, FaultPoint};
 use crate::forgetting;
@@ -141,7 +141,7 @@ struct DiskThread {
     retirement: Option<Retirement>,
     archiving: Option<Arc<Archiving>>,
     /// Pending answers of the heirs, once they were informed.
-    inheritance: Option<Vec<Written>>,
+    inheritance: Option<Vec<WrittenAnswer>>,
     replicated: Arc<ReplicaHorizon>,
     settings: SpoolSettings,
     observations: Arc<Observations>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use uw_websocket_core::event::{Channel, EntryId};
+use uw_websocket_core::event::{Channel, EntryId, Topic};
 use uw_websocket_core::routing::home_shard;
 use uw_websocket_core::spool::SpoolError;
 
@@ -22,11 +22,10 @@ pub struct Retirement {
 impl Retirement {
     /// Passes the IDs of removed records to the heirs; they answer once they have written them.
     #[must_use]
-    pub fn bequeath(&self, removed: &HashMap<Arc<str>, EntryId>) -> Vec<Written> {
+    pub fn bequeath(&self, removed: &HashMap<Arc<str>, EntryId>) -> Vec<WrittenAnswer> {
         let mut told = BTreeSet::new();
         for (name, id) in removed {
-            let (channel, symbol) =
-                name.split_once(':').map_or((&**name, None), |(channel, symbol)| (channel, Some(symbol)));
+            let (channel, symbol) = Topic::split(name);
             let Ok(channel) = Channel::parse(channel) else { continue };
             if self.heirs.is_empty() {
                 break;
@@ -40,4 +39,4 @@ impl Retirement {
 }
 
 /// The answer to a flush.
-pub type Written = Answer<Result<(), SpoolError>>;
+pub type WrittenAnswer = Answer<Result<(), SpoolError>>;

@@ -264,7 +264,7 @@ fn put(
     event: &Poisoned,
     observations: &Observations,
 ) -> Result<(), QuarantineError> {
-    quarantine.put(&quarantine::Poison {
+    quarantine.put(&quarantine::QuarantinedEvent {
         at_us: unix_micros(),
         reason: &event.reason,
         channel: observations.channel(event.channel).channel.name(),

@@ -1,10 +1,10 @@
 //! The sizes that the forecast goes by, measured again.
 
-use uw_websocket_actors::forecast::{Measured, Usual, measure};
+use uw_websocket_actors::forecast::{Measured, UsualLoad, measure};
 use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
-use uw_websocket_core::channel::table::detailed;
+use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
 
@@ -53,9 +53,10 @@ fn payload(channel: &Channel, n: u64) -> String {
     }
 }
 
-/// The channels whose fields are known; a frame of a board has the size that the vendor documents.
+/// The channels whose size is known; a frame of a board has the size that the vendor documents.
 fn known() -> Vec<Channel> {
-    detailed().map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
+    let has_size = KNOWN.into_iter().filter(|spec| spec.usual.is_some());
+    has_size.map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
 }
 
 fn plan(channels: &[Channel]) -> PlanSettings {
@@ -92,7 +93,7 @@ async fn the_usual_bytes_of_an_entry_are_those_that_redis_takes() {
     }
     let measured = measured(&redis, "", &known()).await;
     for channel in &known() {
-        let (usual, found) = (Usual::of(channel).unwrap().bytes, measured.bytes_of(channel).unwrap());
+        let (usual, found) = (UsualLoad::of(channel).unwrap().bytes, measured.bytes_of(channel).unwrap());
         println!("{channel}: {usual} usual, {found} found, payload of {}", payload(channel, 5).len());
         assert!(found.abs_diff(usual) * 10 <= usual, "{channel}: {usual} usual, {found} found");
     }

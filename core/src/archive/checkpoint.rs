@@ -23,7 +23,7 @@ const MAX_FILES: usize = 64;
 
 /// How far a disk queue is archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct ArchivePosition {
     /// Distinguishes the folder of the queue from another one that had its name before.
     pub identity: String,
     /// The name of the queue's folder, for people.
@@ -35,16 +35,16 @@ pub struct Position {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    pub positions: Vec<Position>,
+pub(super) struct ArchiveCheckpoint {
+    pub positions: Vec<ArchivePosition>,
     /// Lengths of the files written last.
     pub files: BTreeMap<FilePath, u64>,
 }
 
-impl Checkpoint {
+impl ArchiveCheckpoint {
     pub(super) fn encode(&self) -> String {
         let mut body = String::new();
-        for Position { identity, name, archived, last_us } in &self.positions {
+        for ArchivePosition { identity, name, archived, last_us } in &self.positions {
             // writing to a `String` cannot fail
             writeln!(body, "queue {identity} {archived} {last_us} {name}").ok();
         }
@@ -54,12 +54,12 @@ impl Checkpoint {
         sealed(TITLE, &body)
     }
 
-    pub(super) fn load(folder: &Path) -> Loaded<Checkpoint> {
-        load(&folder.join(CHECKPOINT), TITLE, Checkpoint::parse)
+    pub(super) fn load(folder: &Path) -> Loaded<ArchiveCheckpoint> {
+        load(&folder.join(CHECKPOINT), TITLE, ArchiveCheckpoint::parse)
     }
 
-    fn parse(body: &str) -> Option<Checkpoint> {
-        let mut checkpoint = Checkpoint::default();
+    fn parse(body: &str) -> Option<ArchiveCheckpoint> {
+        let mut checkpoint = ArchiveCheckpoint::default();
         for line in body.lines() {
             let (kind, rest) = line.split_once(' ')?;
             match kind {
@@ -68,7 +68,7 @@ impl Checkpoint {
                     let identity = words.next()?.to_owned();
                     let (archived, last_us) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                     let name = words.next()?.to_owned();
-                    checkpoint.positions.push(Position { identity, name, archived, last_us });
+                    checkpoint.positions.push(ArchivePosition { identity, name, archived, last_us });
                 }
                 "file" => {
                     let (length, path) = rest.split_once(' ')?;
@@ -105,14 +105,14 @@ mod tests {
         FilePath { date: 20_000, channel: "price".into(), hour }
     }
 
-    fn checkpoint() -> Checkpoint {
-        let position = |name: &str, archived| Position {
+    fn checkpoint() -> ArchiveCheckpoint {
+        let position = |name: &str, archived| ArchivePosition {
             identity: "0123456789abcdef".to_owned(),
             name: name.to_owned(),
             archived,
             last_us: 7,
         };
-        Checkpoint {
+        ArchiveCheckpoint {
             positions: vec![position("shard-0-of-2", 0), position("shard-1-of-2", u64::MAX)],
             files: (9..12).map(|hour| (file(hour), u64::from(hour))).collect(),
         }
@@ -121,23 +121,25 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Checkpoint::load(folder.path()), Loaded::Missing));
+        assert!(matches!(ArchiveCheckpoint::load(folder.path()), Loaded::Missing));
         let (path, text) = (folder.path().join(CHECKPOINT), checkpoint().encode().into_bytes());
         fs::write(&path, &text).unwrap();
-        assert!(matches!(Checkpoint::load(folder.path()), Loaded::Whole(read) if read == checkpoint()));
+        assert!(
+            matches!(ArchiveCheckpoint::load(folder.path()), Loaded::Whole(read) if read == checkpoint())
+        );
         for at in 0..text.len() {
             let mut flipped = text.clone();
             flipped[at] ^= 1;
             fs::write(&path, &flipped).unwrap();
-            assert!(matches!(Checkpoint::load(folder.path()), Loaded::Bad(_)), "byte {at}");
+            assert!(matches!(ArchiveCheckpoint::load(folder.path()), Loaded::Bad(_)), "byte {at}");
             fs::write(&path, &text[..at]).unwrap();
-            assert!(matches!(Checkpoint::load(folder.path()), Loaded::Bad(_)), "cut at {at}");
+            assert!(matches!(ArchiveCheckpoint::load(folder.path()), Loaded::Bad(_)), "cut at {at}");
         }
     }
 
     #[test]
     fn beyond_the_bound_the_oldest_hours_are_forgotten_and_not_those_being_written() {
-        let mut checkpoint = Checkpoint::default();
+        let mut checkpoint = ArchiveCheckpoint::default();
         for n in 0..100 {
             let path = FilePath {
                 date: 20_000 + n / 24,

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::ArchiveCheckpoint;
 use super::path::FilePath;
 use crate::calendar::iso_date;
 use crate::sealed::Loaded;
@@ -30,7 +30,7 @@ pub struct Days {
 impl Days {
     /// Lists the files. Folders and files of other names are ignored, and so is what vanishes meanwhile.
     pub fn read(folder: &Path) -> io::Result<Days> {
-        let known = match Checkpoint::load(folder) {
+        let known = match ArchiveCheckpoint::load(folder) {
             Loaded::Whole(checkpoint) => checkpoint.files,
             Loaded::Missing | Loaded::Bad(_) => BTreeMap::new(),
         };

@@ -13,7 +13,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::event::EntryId;
+use crate::event::{EntryId, Topic};
 use crate::spool::RecordView;
 use crate::time::{iso_utc, parse_iso};
 
@@ -93,7 +93,7 @@ impl Line<'_> {
     /// Returns the channel of the topic.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.topic.split_once(':').map_or(&*self.topic, |(channel, _)| channel)
+        Topic::split(&self.topic).0
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A [`Line`] is one event as JSON, shared with `spool export`. [`FilePath`] is the place of a file, [`Frames`] collects
-//! lines until they are written together, [`Store`] writes them, `checkpoint` makes that exactly once. [`Reading`] reads a
+//! lines until they are written together, [`ArchiveStore`] writes them, `checkpoint` makes that exactly once. [`Reading`] reads a
 //! file however damaged, [`Days`] lists what there is. Files are created by [`crate::private`].
 //!
 //! No threads, timers, logs or clock: it is called from one thread, and `now` is a parameter.
@@ -23,14 +23,14 @@ mod reading;
 mod retention;
 mod store;
 
-pub use checkpoint::Position;
+pub use checkpoint::ArchivePosition;
 pub use days::{ArchiveFile, Days, Surplus};
 pub use frames::{FRAME_BYTES, Frames};
 pub use line::Line;
 pub use path::{FilePath, HourClock};
 pub use reading::{Bad, Reading, lines};
 pub use retention::first_kept_date;
-pub use store::{ArchiveError, Store, Trimmed};
+pub use store::{ArchiveError, ArchiveStore, Trimmed};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use thiserror::Error;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-use super::checkpoint::{CHECKPOINT, Checkpoint, Position};
+use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT};
 use super::files;
 use super::frames::Frames;
 use super::path::FilePath;
@@ -65,30 +65,30 @@ pub struct Trimmed {
 ///
 /// # Guarantees
 ///
-/// - After [`Store::commit`] has returned, the lines are on disk and survive a power cut, and so do the positions.
-/// - Whenever the process ends, the next [`Store::open`] restores lengths and positions of the last commit: what was
+/// - After [`ArchiveStore::commit`] has returned, the lines are on disk and survive a power cut, and so do the positions.
+/// - Whenever the process ends, the next [`ArchiveStore::open`] restores lengths and positions of the last commit: what was
 ///   written after it is cut off, and the caller archives it again.
 /// - A failed commit changes nothing, and may be repeated.
-pub struct Store {
+pub struct ArchiveStore {
     folder: PathBuf,
     root: File,
     _lock: File,
-    checkpoint: Checkpoint,
+    checkpoint: ArchiveCheckpoint,
     /// Whether the checkpoint survives a power cut.
     is_synced: bool,
     compressor: Compressor<'static>,
 }
 
-impl fmt::Debug for Store {
+impl fmt::Debug for ArchiveStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("ArchiveStore").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
-impl Store {
+impl ArchiveStore {
     /// Opens the archive in a folder, created if missing. `is_known` states that this process had it open before: then
     /// a folder without a checkpoint is not that archive. Also returns what was not as the last process left it.
-    pub fn open(folder: &Path, is_known: bool) -> Result<(Store, Vec<Trimmed>), ArchiveError> {
+    pub fn open(folder: &Path, is_known: bool) -> Result<(ArchiveStore, Vec<Trimmed>), ArchiveError> {
         if !is_known {
             private::create_folder(folder).map_err(failed("create", folder))?;
         }
@@ -99,18 +99,18 @@ impl Store {
         }
         let lock = locked(folder)?;
         let mut found = Vec::new();
-        let checkpoint = match Checkpoint::load(folder) {
+        let checkpoint = match ArchiveCheckpoint::load(folder) {
             Loaded::Whole(checkpoint) => checkpoint,
-            Loaded::Missing => Checkpoint::default(),
+            Loaded::Missing => ArchiveCheckpoint::default(),
             Loaded::Bad(reason) => {
                 let detail = format!("{reason}; the last events may be archived twice");
                 found.push(Trimmed { file: CHECKPOINT.to_owned(), detail, is_damage: true });
-                Checkpoint::default()
+                ArchiveCheckpoint::default()
             }
         };
         let compressor = compressor().map_err(failed("compress for", folder))?;
         let folder = folder.to_owned();
-        let mut store = Store { folder, root, _lock: lock, checkpoint, is_synced: true, compressor };
+        let mut store = ArchiveStore { folder, root, _lock: lock, checkpoint, is_synced: true, compressor };
         for (path, length) in store.checkpoint.files.clone() {
             found.extend(store.restore(&path, length)?);
         }
@@ -146,7 +146,7 @@ impl Store {
 
     /// Returns how far each queue is archived.
     #[must_use]
-    pub fn positions(&self) -> &[Position] {
+    pub fn positions(&self) -> &[ArchivePosition] {
         &self.checkpoint.positions
     }
 
@@ -159,7 +159,7 @@ impl Store {
 
     /// Writes the frames and the positions that follow them; returns the bytes that the files have grown by. A day in
     /// which it creates a file that was removed meanwhile is begun again.
-    pub fn commit(&mut self, frames: &Frames, positions: &[Position]) -> Result<u64, ArchiveError> {
+    pub fn commit(&mut self, frames: &Frames, positions: &[ArchivePosition]) -> Result<u64, ArchiveError> {
         if !self.is_there() {
             return Err(ArchiveError::Vanished(self.folder.clone()));
         }
@@ -207,7 +207,7 @@ impl Store {
     }
 
     /// Appends the frames to their files; returns the checkpoint with their new lengths.
-    fn append(&mut self, frames: &Frames) -> Result<Checkpoint, ArchiveError> {
+    fn append(&mut self, frames: &Frames) -> Result<ArchiveCheckpoint, ArchiveError> {
         let mut after = self.checkpoint.clone();
         let mut folders = BTreeSet::new();
         for (path, lines) in frames.iter() {
@@ -236,7 +236,7 @@ impl Store {
         Ok(after)
     }
 
-    fn write_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), ArchiveError> {
+    fn write_checkpoint(&mut self, checkpoint: ArchiveCheckpoint) -> Result<(), ArchiveError> {
         let text = checkpoint.encode();
         files::replace(&self.folder, CHECKPOINT, text.as_bytes())
             .map_err(failed("write", &self.folder.join(CHECKPOINT)))?;

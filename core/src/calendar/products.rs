@@ -34,7 +34,7 @@ const LONGEST_STRETCH_DAYS: usize = 7;
 
 /// The kind of product that a channel is about; with the symbol it determines the hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProductKind {
     /// Options, and what is computed from them.
     Options,
     /// Stocks.
@@ -57,13 +57,13 @@ pub enum Product {
 impl Product {
     /// Returns the product of a kind and symbol; without a symbol that of all symbols together.
     #[must_use]
-    pub fn of(kind: Kind, symbol: Option<&str>) -> Product {
+    pub fn of(kind: ProductKind, symbol: Option<&str>) -> Product {
         match (kind, symbol) {
-            (Kind::Stocks, _) => Product::Stocks,
-            (Kind::Options, None) => Product::BroadOptions,
-            (Kind::Options, Some(symbol)) if BROAD_FUNDS.contains(&symbol) => Product::BroadOptions,
-            (Kind::Options, Some(symbol)) if INDEXES.contains(&symbol) => Product::IndexOptions,
-            (Kind::Options, Some(_)) => Product::Options,
+            (ProductKind::Stocks, _) => Product::Stocks,
+            (ProductKind::Options, None) => Product::BroadOptions,
+            (ProductKind::Options, Some(symbol)) if BROAD_FUNDS.contains(&symbol) => Product::BroadOptions,
+            (ProductKind::Options, Some(symbol)) if INDEXES.contains(&symbol) => Product::IndexOptions,
+            (ProductKind::Options, Some(_)) => Product::Options,
         }
     }
 
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn a_symbol_has_its_hours() {
         for (kind, symbol, product) in [
-            (Kind::Options, Some("SPY"), Product::BroadOptions),
-            (Kind::Options, Some("TSLA"), Product::Options),
-            (Kind::Options, Some("SPXW"), Product::IndexOptions),
-            (Kind::Options, Some("NANOS"), Product::Options),
-            (Kind::Options, None, Product::BroadOptions),
-            (Kind::Stocks, Some("SPY"), Product::Stocks),
-            (Kind::Stocks, None, Product::Stocks),
+            (ProductKind::Options, Some("SPY"), Product::BroadOptions),
+            (ProductKind::Options, Some("TSLA"), Product::Options),
+            (ProductKind::Options, Some("SPXW"), Product::IndexOptions),
+            (ProductKind::Options, Some("NANOS"), Product::Options),
+            (ProductKind::Options, None, Product::BroadOptions),
+            (ProductKind::Stocks, Some("SPY"), Product::Stocks),
+            (ProductKind::Stocks, None, Product::Stocks),
         ] {
             assert_eq!(Product::of(kind, symbol), product, "{kind:?} {symbol:?}");
         }

@@ -1,7 +1,9 @@
 //! Documented payload fields by channel. A field that is not optional is in the vendor's documentation and in every
 //! captured frame.
 
-use super::spec::{Field, FieldKind};
+use super::field::{
+    Field, account, count, decimal, flag, integer, millis, number, object, objects, one_of, text, texts,
+};
 
 /// Decimals and counts are JSON numbers here: integers in the documentation, some of them floats on the wire
 /// (`11571.0`). Only `bid` and `ask` are strings. Expiry, strike and type are part of the contract's symbol only.
@@ -193,48 +195,167 @@ pub(super) const IV: &[Field] = &[
     number("implied_move_perc", "as a fraction of the price"),
 ];
 
-const fn field(name: &'static str, kind: FieldKind, meaning: &'static str) -> Field {
-    Field { name, kind, is_optional: false, meaning }
-}
+/// Of `lit_trades` and `off_lit_trades`.
+pub(super) const STOCK_TRADE: &[Field] = &[
+    text("symbol", "the ticker"),
+    decimal("price", "US dollars"),
+    one_of(
+        "type",
+        &["lit", "off_lit"],
+        "`lit` on an exchange, `off_lit` elsewhere: one of them on each channel",
+    ),
+    count("size", "shares"),
+    count("volume", "shares of the session so far"),
+    text("trade_settlement", "`regular`, `cash`, `next_day`, `seller`").optional(),
+    text("trade_code", "`opening_print`, `closing_print`, `odd_lot` and others").optional(),
+    text("ext_hour_sold_codes", "`extended_hours_trade` outside the regular session").optional(),
+    text("sale_cond_codes", "`cross_trade`, `derivatively_priced` and others").optional(),
+    text("executed_at", "ISO 8601, UTC; of the trade"),
+    text(
+        "trf_executed_at",
+        "ISO 8601, UTC; of the report to the trade reporting facility, mostly off the exchanges",
+    )
+    .optional(),
+    decimal("nbbo_bid", "best bid of all exchanges, US dollars"),
+    decimal("nbbo_ask", "best offer of all exchanges, US dollars"),
+    count("nbbo_bid_quantity", "size of the best bid, as the vendor gives it"),
+    count("nbbo_ask_quantity", "size of the best offer, as the vendor gives it"),
+    text("sector", "of the company").optional(),
+    text("next_earnings_date", "`YYYY-MM-DD`").optional(),
+    decimal("avg30_volume", "shares per day over the last 30 trading days"),
+    text("issue_type", "`Common Stock`, `ETF`, `ADR` and others").optional(),
+    decimal("marketcap", "US dollars"),
+];
 
-const fn text(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Text, meaning)
-}
+pub(super) const NET_FLOW: &[Field] = &[
+    text("ticker", "the ticker"),
+    decimal("net_call_prem", "US dollars for calls at the offer, less those at the bid"),
+    integer("net_call_vol", "contracts of calls at the offer, less those at the bid"),
+    decimal("net_put_prem", "US dollars for puts at the offer, less those at the bid"),
+    integer("net_put_vol", "contracts of puts at the offer, less those at the bid"),
+    millis("time", "Unix milliseconds"),
+];
 
-const fn texts(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Texts, meaning)
-}
+pub(super) const MARKET_TIDE: &[Field] = &[
+    text("timestamp", "ISO 8601, UTC, whole seconds"),
+    integer("net_volume", "contracts of calls less those of puts"),
+    decimal("net_call_premium", "US dollars for calls at the offer, less those at the bid"),
+    decimal("net_put_premium", "US dollars for puts at the offer, less those at the bid"),
+    integer("otm_net_volume", "as `net_volume`, out of the money only"),
+    decimal("otm_net_call_premium", "as `net_call_premium`, out of the money only"),
+    decimal("otm_net_put_premium", "as `net_put_premium`, out of the money only"),
+];
 
-const fn objects(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Objects, meaning)
-}
+pub(super) const INTERVAL_FLOW: &[Field] = &[
+    text("ticker", "ticker of the underlying"),
+    one_of("interval_type", &["All", "OtmOnly"], "`All` contracts, or `OtmOnly`: those out of the money"),
+    text("start_time", "ISO 8601, UTC; start of the window"),
+    text("tape_time", "ISO 8601, UTC; of the statement, within the window"),
+    count("call_vol", "contracts of calls in the window"),
+    count("put_vol", "contracts of puts in the window"),
+    count("transactions", "trades in the window"),
+    count("call_vol_ask_side", "contracts of calls bought at the offer"),
+    count("call_vol_bid_side", "contracts of calls sold at the bid"),
+    count("call_vol_neutral_side", "contracts of calls without a side"),
+    count("put_vol_ask_side", "contracts of puts bought at the offer"),
+    count("put_vol_bid_side", "contracts of puts sold at the bid"),
+    count("put_vol_neutral_side", "contracts of puts without a side"),
+    count("call_sweep_vol", "contracts of calls in sweeps"),
+    count("put_sweep_vol", "contracts of puts in sweeps"),
+    count("call_floor_vol", "contracts of calls in floor trades"),
+    count("put_floor_vol", "contracts of puts in floor trades"),
+    count("call_cross_vol", "contracts of calls in crosses"),
+    count("put_cross_vol", "contracts of puts in crosses"),
+    count("call_multi_vol", "contracts of calls in legs of a spread"),
+    count("put_multi_vol", "contracts of puts in legs of a spread"),
+    integer("cum_net_call_delta", "delta of the calls of the session so far, signed by side"),
+    integer("cum_net_put_delta", "delta of the puts of the session so far, signed by side"),
+    decimal("avg_dte", "mean days to expiry"),
+    decimal("avg_otm", "mean distance out of the money, as the vendor gives it"),
+    decimal("avg_size", "mean contracts per trade"),
+    decimal("avg_prem", "mean US dollars per trade"),
+    integer("net_call_prem", "US dollars for calls at the offer, less those at the bid"),
+    integer("net_put_prem", "US dollars for puts at the offer, less those at the bid"),
+    decimal("open", "price of the underlying at the start of the window, US dollars"),
+    decimal("close", "price of the underlying at the end of the window, US dollars"),
+    integer("implied_move_perc_30d_open", "implied move over 30 days at the start, basis points"),
+    integer("implied_move_perc_30d_close", "implied move over 30 days at the end, basis points"),
+    integer("volatility_30d_open", "implied volatility over 30 days at the start, basis points"),
+    integer("volatility_30d_close", "implied volatility over 30 days at the end, basis points"),
+    integer("delta_flow", "delta traded, without a sign"),
+    integer("gamma_flow", "gamma traded, without a sign"),
+    integer("vega_flow", "vega traded, without a sign"),
+    integer("dir_delta_flow", "delta traded, signed by side"),
+    integer("dir_gamma_flow", "gamma traded, signed by side"),
+    integer("dir_vega_flow", "vega traded, signed by side"),
+];
 
-const fn decimal(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Decimal, meaning)
-}
+pub(super) const CONTRACT_SCREENER: &[Field] = &[
+    text("option_symbol", "OCC symbol of the contract; there is no ticker"),
+    text("tape_time", "ISO 8601, UTC"),
+    count("volume", "contracts of the session so far"),
+    count("open_interest", "contracts open at `tape_time`"),
+    count("prev_oi", "contracts open at the close of the session before"),
+    count("trades", "trades of the session so far"),
+    decimal("premium", "US dollars of the session so far"),
+    count("ask_side_volume", "contracts bought at the offer"),
+    count("bid_side_volume", "contracts sold at the bid"),
+    count("neutral_volume", "contracts without a side"),
+    count("mid_volume", "contracts between bid and offer"),
+    count("floor_volume", "contracts in floor trades"),
+    count("sweep_volume", "contracts in sweeps"),
+    count("cross_volume", "contracts in crosses"),
+    count("multileg_volume", "contracts in legs of a spread"),
+    count("stock_multi_leg_volume", "contracts traded together with stock"),
+    decimal("open", "first price of the session, US dollars per share"),
+    decimal("high", "highest price of the session, US dollars per share"),
+    decimal("low", "lowest price of the session, US dollars per share"),
+    decimal("close", "last price, US dollars per share"),
+    decimal("avg_price", "mean price weighted by volume, US dollars per share"),
+    decimal("bid", "best bid of all exchanges, US dollars"),
+    decimal("ask", "best offer of all exchanges, US dollars"),
+    decimal("iv", "implied volatility per year, as a fraction"),
+    decimal("delta", "US dollars per dollar of the underlying"),
+    decimal("gamma", "delta per dollar of the underlying"),
+    decimal("theta", "US dollars per day"),
+    decimal("vega", "US dollars per point of volatility"),
+    decimal("chain_prev_close", "price at the close of the session before, US dollars per share"),
+    count("days_of_oi_increases", "sessions in succession in which open interest rose"),
+    count("days_of_vol_greater_than_oi", "sessions in succession with more volume than open interest"),
+    flag("is_new", "the contract was listed recently"),
+    decimal("ask_side_perc_7_day", "share of seven trading days' volume at the offer, as a fraction"),
+    decimal("bid_side_perc_7_day", "share of seven trading days' volume at the bid, as a fraction"),
+];
 
-const fn number(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Number, meaning)
-}
+pub(super) const CUSTOM_ALERT: &[Field] = &[
+    text("name", "name of the user's configuration"),
+    text("noti_type", "kind of the alert, such as `flow_alerts`, `price_alert` or `news`"),
+    account("user_noti_config_id", "UUID of the user's configuration"),
+    account("user_id", "UUID of the user of the token"),
+    text("symbol", "a ticker or an OCC symbol; may be `null`").optional(),
+    text("symbol_type", "`stock` or `option_chain`; may be `null`").optional(),
+    text("tape_time", "ISO 8601, UTC"),
+    object("meta", "depends on `noti_type`"),
+];
 
-const fn count(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Count, meaning)
-}
+pub(super) const TRADING_HALT: &[Field] = &[
+    text("ticker", "the ticker"),
+    text("state", "`halted`, `paused`, `resumed`; passed through by the vendor"),
+    text("reason", "code of the exchange: `LUDP` a volatility pause, `T1` news pending; may be empty"),
+    text("time", "ISO 8601, UTC"),
+];
 
-const fn millis(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Millis, meaning)
-}
-
-const fn flag(name: &'static str, meaning: &'static str) -> Field {
-    field(name, FieldKind::Flag, meaning)
-}
-
-const fn one_of(name: &'static str, values: &'static [&'static str], meaning: &'static str) -> Field {
-    field(name, FieldKind::OneOf(values), meaning)
-}
-
-impl Field {
-    const fn optional(self) -> Field {
-        Field { is_optional: true, ..self }
-    }
-}
+/// Reported by a user in September 2026; the vendor documents the channels' names only.
+pub(super) const FUTURES_TRADE: &[Field] = &[
+    text("sym", "the contract"),
+    text("product", "root of the contract").optional(),
+    text("exchange", "market identifier code").optional(),
+    millis("executed_at", "Unix milliseconds"),
+    decimal("price", "in points"),
+    count("size", "contracts"),
+    text("side", "`buy` or `sell`").optional(),
+    decimal("nbbo_bid", "best bid, in points").optional(),
+    decimal("nbbo_ask", "best offer, in points").optional(),
+    count("trade_id", "tells two trades of a contract apart"),
+    flag("is_block", "a block trade").optional(),
+];

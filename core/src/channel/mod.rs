@@ -1,6 +1,7 @@
 //! The vendor's channels: properties ([`table`]) and documented payload fields ([`shape`]).
 
 mod endpoint;
+pub mod field;
 mod fields;
 pub mod fill;
 pub mod others;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::calendar::products::{Kind, Product};
+use crate::calendar::products::{Product, ProductKind};
 
 pub use endpoint::Endpoint;
 use spec::ChannelSpec;
@@ -114,7 +115,7 @@ impl Channel {
     /// Returns the product of a symbol's events, which determines their hours; `None` stands for all symbols.
     #[must_use]
     pub fn product(&self, symbol: Option<&str>) -> Product {
-        Product::of(self.spec().map_or(Kind::Options, |spec| spec.product), symbol)
+        Product::of(self.spec().map_or(ProductKind::Options, |spec| spec.product), symbol)
     }
 
     /// Returns what one frame is of the channel's state.

@@ -1,17 +1,16 @@
-//! The channels that are listened to on request only. Those without fields are known by their properties; their
-//! payloads are not checked.
+//! The channels that are listened to on request only.
 //!
 //! Source: the vendor's documentation of August 2026.
 
 use super::fields;
 use super::fill;
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// Default cap of the streams of a channel whose rate is not known, in entries.
 pub const USUAL_CAP: u64 = 5_000;
 
-/// A channel of which no more is known than that it exists: joined once, without an identity.
+/// A channel that is joined once and has no identity; the others differ in what they name.
 const PLAIN: ChannelSpec = ChannelSpec {
     name: "",
     about: "",
@@ -21,7 +20,7 @@ const PLAIN: ChannelSpec = ChannelSpec {
     symbol: SymbolSource::Ticker,
     identity: &[],
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     cap: USUAL_CAP,
     usual: None,
     body: None,
@@ -94,7 +93,10 @@ pub static IV_TERM_STRUCTURE: ChannelSpec = ChannelSpec {
 pub static LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "lit_trades",
     about: "a stock trade on an exchange",
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
+    subject: &["price"],
+    columns: STOCK_TRADE_COLUMNS,
+    fields: &[fields::STOCK_TRADE],
     fill: Some(&fill::LIT_TRADES),
     ..PLAIN
 };
@@ -103,7 +105,10 @@ pub static LIT_TRADES: ChannelSpec = ChannelSpec {
 pub static OFF_LIT_TRADES: ChannelSpec = ChannelSpec {
     name: "off_lit_trades",
     about: "a stock trade off the exchanges",
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
+    subject: &["price"],
+    columns: STOCK_TRADE_COLUMNS,
+    fields: &[fields::STOCK_TRADE],
     fill: Some(&fill::OFF_LIT_TRADES),
     ..PLAIN
 };
@@ -114,6 +119,14 @@ pub static NET_FLOW: ChannelSpec = ChannelSpec {
     about: "the net premium of a ticker's options",
     forms: JoinForms::Ticker,
     identity: &["ticker", "time"],
+    subject: &["net_call_prem", "net_put_prem"],
+    columns: &[
+        Column::Signed("net call", "net_call_prem"),
+        Column::Signed("put", "net_put_prem"),
+        Column::Signed("contracts call", "net_call_vol"),
+        Column::Signed("put", "net_put_vol"),
+    ],
+    fields: &[fields::NET_FLOW],
     ..PLAIN
 };
 
@@ -122,6 +135,15 @@ pub static MARKET_TIDE: ChannelSpec = ChannelSpec {
     name: "market_tide",
     about: "the net premium of all options",
     identity: &["timestamp"],
+    subject: &["net_call_premium", "net_put_premium"],
+    columns: &[
+        Column::Signed("net call", "net_call_premium"),
+        Column::Signed("put", "net_put_premium"),
+        Column::Signed("otm call", "otm_net_call_premium"),
+        Column::Signed("put", "otm_net_put_premium"),
+        Column::Signed("contracts", "net_volume"),
+    ],
+    fields: &[fields::MARKET_TIDE],
     ..PLAIN
 };
 
@@ -130,15 +152,34 @@ pub static INTERVAL_FLOW: ChannelSpec = ChannelSpec {
     name: "interval_flow",
     about: "the option flow of a ticker in five minutes",
     identity: &["ticker", "interval_type", "tape_time"],
+    subject: &["interval_type"],
+    columns: &[
+        Column::Text("interval_type", "OtmOnly".len(), Emphasis::None),
+        Column::Labelled("calls", "call_vol"),
+        Column::Labelled("puts", "put_vol"),
+        Column::Signed("net call", "net_call_prem"),
+        Column::Signed("put", "net_put_prem"),
+    ],
+    fields: &[fields::INTERVAL_FLOW],
     ..PLAIN
 };
 
-/// Has 33 fields and no ticker.
+/// Has no ticker.
 pub static CONTRACT_SCREENER: ChannelSpec = ChannelSpec {
     name: "contract_screener",
     about: "the state of an option contract",
     symbol: SymbolSource::Contract,
     identity: &["option_symbol", "tape_time"],
+    subject: &["option_symbol"],
+    columns: &[
+        Column::Contract("option_symbol"),
+        Column::Labelled("volume", "volume"),
+        Column::Labelled("open", "open_interest"),
+        Column::Money("premium"),
+        Column::Percent("IV", "iv"),
+        Column::Flag("is_new", "new"),
+    ],
+    fields: &[fields::CONTRACT_SCREENER],
     ..PLAIN
 };
 
@@ -148,6 +189,9 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
     about: "an alert that the user configured",
     symbol: SymbolSource::Contract,
     identity: &["user_noti_config_id", "symbol", "tape_time"],
+    subject: &["name"],
+    columns: &[Column::Word("noti_type"), Column::Word("name")],
+    fields: &[fields::CUSTOM_ALERT],
     fill: Some(&fill::CUSTOM_ALERTS),
     ..PLAIN
 };
@@ -155,9 +199,12 @@ pub static CUSTOM_ALERTS: ChannelSpec = ChannelSpec {
 /// Silent for whole sessions.
 pub static TRADING_HALTS: ChannelSpec = ChannelSpec {
     name: "trading_halts",
-    product: Kind::Stocks,
     about: "a halt, a pause or a resumption",
+    product: ProductKind::Stocks,
     identity: &["ticker", "state", "time"],
+    subject: &["state"],
+    columns: &[Column::Word("state"), Column::Word("reason")],
+    fields: &[fields::TRADING_HALT],
     ..PLAIN
 };
 
@@ -166,6 +213,9 @@ pub static FUTURES_TRADES: ChannelSpec = ChannelSpec {
     name: "futures_trades",
     about: "a trade of a future",
     identity: &["trade_id", "sym"],
+    subject: &["price"],
+    columns: FUTURES_COLUMNS,
+    fields: &[fields::FUTURES_TRADE],
     ..PLAIN
 };
 
@@ -175,6 +225,26 @@ pub static FUTURES: ChannelSpec = ChannelSpec {
     about: "a trade of one future",
     forms: JoinForms::Contract,
     identity: &["trade_id", "sym"],
+    subject: &["price"],
+    columns: FUTURES_COLUMNS,
+    fields: &[fields::FUTURES_TRADE],
     fill: Some(&fill::FUTURES),
     ..PLAIN
 };
+
+const STOCK_TRADE_COLUMNS: &[Column] = &[
+    Column::Short("size"),
+    Column::At("price"),
+    Column::Labelled("volume", "volume"),
+    Column::Word("trade_code"),
+    Column::Word("sale_cond_codes"),
+    Column::Word("ext_hour_sold_codes"),
+];
+
+const FUTURES_COLUMNS: &[Column] = &[
+    Column::Text("sym", "ESZ6".len(), Emphasis::None),
+    Column::Short("size"),
+    Column::At("price"),
+    Column::Word("side"),
+    Column::Flag("is_block", "block"),
+];

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::Channel;
-use super::spec::{Field, FieldKind};
+use super::field::{Field, FieldKind};
 
 /// A payload without the documented shape of its channel.
 #[derive(Debug, Error)]
@@ -67,7 +67,7 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         Some(json) => json,
     };
     let (is_expected, expected) = match field.kind {
-        FieldKind::Text => (text(json).is_some(), "a string"),
+        FieldKind::Text | FieldKind::Account => (text(json).is_some(), "a string"),
         FieldKind::OneOf(values) => {
             (text(json).is_some_and(|text| values.contains(&&*text)), "one of the known values")
         }
@@ -75,7 +75,11 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
         // the vendor has switched between the two ways of writing numbers before; both are accepted
         FieldKind::Decimal | FieldKind::Number => (is_decimal(json), "a decimal number"),
         FieldKind::Count | FieldKind::Millis => (json.parse::<u64>().is_ok(), "a whole number"),
+        FieldKind::Integer => (json.parse::<i64>().is_ok(), "a whole number"),
         FieldKind::Flag => (matches!(json, "true" | "false"), "`true` or `false`"),
+        FieldKind::Object => {
+            (serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(json).is_ok(), "an object")
+        }
         FieldKind::Objects => (
             serde_json::from_str::<Vec<HashMap<Cow<'_, str>, &RawValue>>>(json).is_ok(),
             "an array of objects",
@@ -83,6 +87,9 @@ fn check_field(field: &Field, value: Option<&RawValue>) -> Result<(), Drift> {
     };
     if is_expected {
         return Ok(());
+    }
+    if matches!(field.kind, FieldKind::Account) {
+        return Err(Drift::Retyped { field: field.name, value: "…".to_owned(), expected });
     }
     let value = text(json).map_or_else(|| json.to_owned(), Cow::into_owned);
     Err(Drift::Retyped { field: field.name, value, expected })

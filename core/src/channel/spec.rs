@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::endpoint::Endpoint;
+use super::field::Field;
 use super::fill::FillSource;
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// Whether the plain name of a channel stands for one join or for one per ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +193,7 @@ pub struct ChannelSpec {
     /// What one frame is of the channel's state.
     pub frame: Frame,
     /// The product whose hours its events follow.
-    pub product: Kind,
+    pub product: ProductKind,
     /// Default cap of the channel's streams, in entries.
     pub cap: u64,
     /// Entries per second of the busiest stream (SPY) during a session, and Redis memory per entry in bytes, if
@@ -206,8 +207,7 @@ pub struct ChannelSpec {
     pub subject: &'static [&'static str],
     /// The columns of `tail`, from left to right.
     pub columns: &'static [Column],
-    /// Documented payload fields; the vendor may add others at any time. Empty for a channel that is known by its
-    /// properties only.
+    /// Documented payload fields; the vendor may add others at any time.
     pub fields: &'static [&'static [Field]],
 }
 
@@ -220,68 +220,10 @@ pub struct Usual {
     pub entry_bytes: u64,
 }
 
-/// A documented field of a payload.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// The member's name in the payload.
-    pub name: &'static str,
-    /// The JSON form.
-    pub kind: FieldKind,
-    /// Whether it may be absent or `null`.
-    pub is_optional: bool,
-    /// Meaning and unit.
-    pub meaning: &'static str,
-}
-
-/// The JSON form of a field, which decides whether a sum in a data frame adds or concatenates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    /// Any string.
-    Text,
-    /// One of these strings.
-    OneOf(&'static [&'static str]),
-    /// An array of strings.
-    Texts,
-    /// A decimal number as a string of any length; `""` and `null` mean missing.
-    Decimal,
-    /// A number, possibly with a fraction (`106`, `11571.0`).
-    Number,
-    /// A non-negative integer.
-    Count,
-    /// Unix milliseconds, an integer.
-    Millis,
-    /// `true` or `false`.
-    Flag,
-    /// An array of objects.
-    Objects,
-}
-
 impl ChannelSpec {
-    /// Whether the documented fields are known.
-    #[must_use]
-    pub fn is_detailed(&self) -> bool {
-        !self.fields.is_empty()
-    }
-
     /// Iterates over all documented fields.
     pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
         self.fields.iter().copied().flatten()
-    }
-}
-
-impl FieldKind {
-    /// Returns the type's name in `docs/feed.md`.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            FieldKind::Text | FieldKind::OneOf(_) => "text",
-            FieldKind::Texts => "list of text",
-            FieldKind::Decimal => "decimal text",
-            FieldKind::Number => "number",
-            FieldKind::Count | FieldKind::Millis => "integer",
-            FieldKind::Flag => "boolean",
-            FieldKind::Objects => "list of objects",
-        }
     }
 }
 

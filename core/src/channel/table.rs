@@ -12,7 +12,7 @@ use super::others::{
     IV_TERM_STRUCTURE, LIT_TRADES, MARKET_TIDE, NET_FLOW, OFF_LIT_TRADES, PERISCOPE, TRADING_HALTS,
 };
 use super::spec::{ChannelSpec, Column, Emphasis, Family, Frame, JoinForms, MapKey, SymbolSource, Usual};
-use crate::calendar::products::Kind;
+use crate::calendar::products::ProductKind;
 
 /// All known channels, in documentation order.
 pub static KNOWN: [&ChannelSpec; 20] = [
@@ -38,11 +38,6 @@ pub static KNOWN: [&ChannelSpec; 20] = [
     &FUTURES,
 ];
 
-/// Iterates over the channels whose fields are known.
-pub fn detailed() -> impl Iterator<Item = &'static ChannelSpec> {
-    KNOWN.into_iter().filter(|spec| spec.is_detailed())
-}
-
 /// Alerts arrive 5 to 16 s after the last trade of their cluster, in small bursts.
 pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     name: "flow-alerts",
@@ -54,7 +49,7 @@ pub static FLOW_ALERTS: ChannelSpec = ChannelSpec {
     identity: &["id"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 2.0, entry_bytes: 2_100 }),
     body: Some(Endpoint::FlowAlerts),
     fill: Some(&fill::FLOW_ALERTS),
@@ -84,7 +79,7 @@ pub static OPTION_TRADES: ChannelSpec = ChannelSpec {
     identity: &["id"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 80.0, entry_bytes: 1_030 }),
     body: None,
     fill: Some(&fill::OPTION_TRADES),
@@ -113,7 +108,7 @@ pub static PRICE: ChannelSpec = ChannelSpec {
     identity: &["ticker", "time", "close", "vol"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Stocks,
+    product: ProductKind::Stocks,
     usual: Some(Usual { rate: 0.6, entry_bytes: 92 }),
     body: Some(Endpoint::StockState),
     fill: Some(&fill::PRICE),
@@ -134,7 +129,7 @@ pub static GEX: ChannelSpec = ChannelSpec {
     identity: &["ticker", "timestamp"],
     cap: 100_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 0.6, entry_bytes: 690 }),
     body: Some(Endpoint::SpotExposures),
     fill: Some(&fill::GEX),
@@ -161,7 +156,7 @@ pub static GEX_STRIKE: ChannelSpec = ChannelSpec {
     identity: &["ticker", "strike", "timestamp"],
     cap: 100_000,
     frame: Frame::Row { key: MapKey::Strike, rows: 400 },
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 40.0, entry_bytes: 1_030 }),
     body: Some(Endpoint::SpotExposuresStrike),
     fill: Some(&fill::GEX_STRIKE),
@@ -181,7 +176,7 @@ pub static GEX_STRIKE_EXPIRY: ChannelSpec = ChannelSpec {
     identity: &["ticker", "expiry", "strike", "timestamp"],
     cap: 100_000,
     frame: Frame::Row { key: MapKey::ExpiryAndStrike, rows: 4_000 },
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 100.0, entry_bytes: 1_160 }),
     body: None,
     fill: None,
@@ -201,7 +196,7 @@ pub static NEWS: ChannelSpec = ChannelSpec {
     identity: &["timestamp", "source", "headline"],
     cap: 20_000,
     frame: Frame::Whole,
-    product: Kind::Options,
+    product: ProductKind::Options,
     usual: Some(Usual { rate: 0.03, entry_bytes: 260 }),
     body: None,
     fill: Some(&fill::NEWS),

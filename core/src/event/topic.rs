@@ -61,6 +61,12 @@ pub struct Topic {
 }
 
 impl Topic {
+    /// Splits `<channel>[:<symbol>]`, without a look at either.
+    #[must_use]
+    pub fn split(text: &str) -> (&str, Option<&str>) {
+        text.split_once(':').map_or((text, None), |(channel, symbol)| (channel, Some(symbol)))
+    }
+
     /// Returns the product of its events.
     #[must_use]
     pub fn product(&self) -> Product {

@@ -6,8 +6,8 @@ use super::*;
 
 const ID: EntryId = EntryId { ms: 1_000, seq: 0 };
 
-fn poison<'e>(entries: &'e [(&'e str, EntryId)], payload: &'e [u8]) -> Poison<'e> {
-    Poison {
+fn poison<'e>(entries: &'e [(&'e str, EntryId)], payload: &'e [u8]) -> QuarantinedEvent<'e> {
+    QuarantinedEvent {
         at_us: 2_000_000,
         reason: "WRONGTYPE",
         channel: "price",

@@ -3,7 +3,7 @@
 use super::alerts::Alerts;
 use super::frame::{self, Frame};
 use super::parts::{MAX_BODY, Receipt, TOO_LARGE, Unreadable, Untranslatable};
-use super::rows::{Kind, Rows};
+use super::rows::{RowKind, Rows};
 use super::state::StockState;
 use super::times::Present;
 use crate::event::Endpoint;
@@ -22,8 +22,8 @@ impl Content {
         match endpoint {
             Endpoint::FlowAlerts => Content::Alerts(Alerts::new(ticker)),
             Endpoint::StockState => Content::State(StockState::default()),
-            Endpoint::SpotExposures => Content::Rows(Rows::new(Kind::Series, ticker)),
-            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(Kind::Strikes, ticker)),
+            Endpoint::SpotExposures => Content::Rows(Rows::new(RowKind::Series, ticker)),
+            Endpoint::SpotExposuresStrike => Content::Rows(Rows::new(RowKind::Strikes, ticker)),
         }
     }
 

@@ -11,7 +11,7 @@ use self::row::{Dated, Event, Key, Row, Since};
 use super::object::Object;
 use super::parts::{Receipt, Unreadable, Untranslatable};
 use super::times::{self, Present};
-use crate::calendar::products::Kind as ProductKind;
+use crate::calendar::products::ProductKind;
 use crate::calendar::{Product, SessionClock};
 
 /// Maximum number of rows in a body; the oldest events are evicted first. A session at ten seconds per row has 2
@@ -28,7 +28,7 @@ const ROW_BYTES: usize = 2 * size_of::<(Key, Row)>();
 
 /// The key of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RowKind {
     /// By time within one session, oldest first.
     Series,
     /// By strike, lowest first.
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 
 #[derive(Debug)]
 pub(super) struct Rows {
-    kind: Kind,
+    kind: RowKind,
     ticker: Box<str>,
     /// Determines the sessions of rows.
     product: Product,
@@ -53,7 +53,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(kind: Kind, ticker: &str) -> Rows {
+    pub(super) fn new(kind: RowKind, ticker: &str) -> Rows {
         Rows {
             kind,
             ticker: ticker.into(),
@@ -92,11 +92,11 @@ impl Rows {
         let object = Object::parse(text).ok_or(Unreadable("a row is not an object"))?;
         let at_us = object.text("time").and_then(|time| times::parse(&time));
         let (key, at_us) = match self.kind {
-            Kind::Series => {
+            RowKind::Series => {
                 let at_us = at_us.ok_or(Unreadable("a row has no `time`"))?;
                 (Key::Time(at_us), at_us)
             }
-            Kind::Strikes => {
+            RowKind::Strikes => {
                 let strike = object.decimal("strike").ok_or(Unreadable("a row has no `strike`"))?;
                 (Key::Strike(strike), at_us.unwrap_or_default())
             }
@@ -116,15 +116,15 @@ impl Rows {
             .and_then(|ms| self.present.event_us(ms, receipt.received_us))
             .ok_or(Untranslatable("its `timestamp` is missing or far from its receipt"))?;
         let key = match self.kind {
-            Kind::Series => Key::Time(at_us),
-            Kind::Strikes => {
+            RowKind::Series => Key::Time(at_us),
+            RowKind::Strikes => {
                 Key::Strike(object.decimal("strike").ok_or(Untranslatable("its `strike` is not a number"))?)
             }
         };
         let session = SessionClock::default().session_of(self.product, millis(at_us));
         let text = match self.kind {
-            Kind::Series => row::of_series(&self.ticker, &object, at_us),
-            Kind::Strikes => row::of_strikes(&self.ticker, &object, at_us, session),
+            RowKind::Series => row::of_series(&self.ticker, &object, at_us),
+            RowKind::Strikes => row::of_strikes(&self.ticker, &object, at_us, session),
         };
         self.place(key, Event { row: Dated { at_us, session, text }, receipt });
         Ok(())
@@ -158,14 +158,14 @@ impl Rows {
     /// Whether the series has advanced so far that an event's row can no longer be shown.
     fn is_over(&self, row: &Dated) -> bool {
         let is_far_behind = self.base_newest_us.is_some_and(|newest| row.at_us < newest - KEPT_US);
-        self.kind == Kind::Series && (row.session < self.session || is_far_behind)
+        self.kind == RowKind::Series && (row.session < self.session || is_far_behind)
     }
 
     /// Returns the earliest session and time of event rows that REST lacks.
     fn since(&self) -> Since {
         let at_us = match self.kind {
-            Kind::Series => self.base_newest_us.map_or(i64::MIN, |newest| newest - OVERLAP_US),
-            Kind::Strikes => i64::MIN,
+            RowKind::Series => self.base_newest_us.map_or(i64::MIN, |newest| newest - OVERLAP_US),
+            RowKind::Strikes => i64::MIN,
         };
         Since { session: self.session, at_us }
     }
@@ -173,7 +173,7 @@ impl Rows {
     /// Starts a new session; a series drops the events of the previous one.
     fn turn_to(&mut self, session: i32) {
         self.session = session;
-        if self.kind == Kind::Series {
+        if self.kind == RowKind::Series {
             let rest =
                 std::mem::take(&mut self.by_key).into_iter().filter_map(|(key, row)| Some((key, row.base?)));
             self.by_key = rest.map(|(key, row)| (key, Row::of_rest(row))).collect();
@@ -195,7 +195,7 @@ impl Rows {
     /// an earlier session.
     pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
         let (has_news, since) = (self.has_news(), self.since());
-        let is_over = move |row: &Row| self.kind == Kind::Series && row.is_before(since.session);
+        let is_over = move |row: &Row| self.kind == RowKind::Series && row.is_before(since.session);
         self.by_key.values().filter_map(move |row| match has_news {
             true if is_over(row) => None,
             true => row.shown(since),

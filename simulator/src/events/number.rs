@@ -1,6 +1,7 @@
 //! Reads the number of an event back from its payload.
 
 use serde::de::IgnoredAny;
+use uw_websocket_core::event::Topic;
 
 use super::patch::{CUMULATIVE_BASE, Patch, value_of};
 use super::samples::Sample;
@@ -9,7 +10,7 @@ use super::samples::Sample;
 /// by 1 with every event of a simulator, over all channels. Returns `None` for any other event.
 #[must_use]
 pub fn event_number(topic: &str, payload: &[u8]) -> Option<u64> {
-    let channel = topic.split_once(':').map_or(topic, |(channel, _)| channel);
+    let channel = Topic::split(topic).0;
     serde_json::from_slice::<IgnoredAny>(payload).ok()?;
     let payload = std::str::from_utf8(payload).ok()?;
     let (field, patch) = Sample::of(channel).number;

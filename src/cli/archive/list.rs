@@ -35,7 +35,9 @@ pub(super) fn list(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Result<
             let files = hours.len();
             write_line(
                 out,
-                format_args!("  {channel:<17}  {bytes:>14} bytes  {files:>2} hours, {first:02} to {last:02}"),
+                format_args!(
+                    "  {channel:<17}  {bytes:>14} bytes  hours: {files:>2}, {first:02} to {last:02}"
+                ),
             )?;
         }
     }

@@ -96,7 +96,7 @@ fn refused(error: &HandshakeError) -> Finding {
         HandshakeError::Refused { .. } => (Exit::Unreachable, "is UNUSUAL_WHALES_WEBSOCKET_URL right?"),
         HandshakeError::Failed(_) => (
             Exit::Unreachable,
-            "is UNUSUAL_WHALES_WEBSOCKET_URL right, and does the network let us out (names, firewall, TLS_CA_FILE)?",
+            "is UNUSUAL_WHALES_WEBSOCKET_URL right, and does the network allow the connection (DNS, firewall, proxy, TLS_CA_FILE)?",
         ),
     };
     Finding::failed(exit, "handshake", error.to_string(), advice)

@@ -98,7 +98,7 @@ fn report_settings(settings: &Settings, report: &mut Report<impl Write>) {
         report.add(&Finding::doubt(&warning.variable, "doubtful", &*warning.advice));
     }
     if !settings.enabled {
-        let text = "the service would say so and end at once, with 0";
+        let text = "the service would log that it is disabled and exit with 0";
         report.add(&Finding::doubt("disabled", text, "ENABLE_WEBSOCKET=true"));
     }
 }

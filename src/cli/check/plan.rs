@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS, Usual};
+use uw_websocket_actors::forecast::{ChannelForecast, Forecast, MARKET_SYMBOLS, UsualLoad};
 use uw_websocket_core::event::{Channel, Symbol, Topic};
 use uw_websocket_core::plan::{self, ConnectionPlan};
 use uw_websocket_core::settings::{PlanSettings, Retention};
@@ -25,7 +25,7 @@ pub(super) fn subscriptions(
         report.row(&format!("{:<widest$}  {count:>3}  {}", plan.name, topics(&plan.topics)));
     }
     for widened in plan::widened(settings) {
-        let rate = Usual::of(&widened.channel)
+        let rate = UsualLoad::of(&widened.channel)
             .map_or("an unknown number of".to_owned(), |usual| format!("about {:.0}", usual.market_rate()));
         report.row(&format!(
             "{} is joined for all symbols, as {} joins do not fit: {rate} events/s, of which those of other symbols are \
@@ -69,7 +69,7 @@ pub(super) fn memory(forecast: &Forecast, retention: Retention, report: &mut Rep
         forecast.channels.iter().map(|channel| channel.channel.name().len()).max().unwrap_or_default();
     report.row(&format!(
         "{:<widest$}  {:>7}  {:>8}  {:>11}  {:>14}  {:>12}",
-        "CHANNEL", "STREAMS", "CAP", "LASTS", "BYTES AN ENTRY", "COMES TO"
+        "CHANNEL", "STREAMS", "CAP", "KEEPS", "BYTES/ENTRY", "TOTAL"
     ));
     for channel in &forecast.channels {
         report.row(&row(channel, widest));

@@ -148,7 +148,7 @@ enum Stop {
 }
 
 impl Stop {
-    // not `From`: every failed question to Redis would convert without a word
+    #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` asks for")]
     fn of_store(fault: StoreFault) -> Stop {
         Stop::Redis(fault.to_string())
     }

@@ -261,11 +261,11 @@ async fn interrupt(
     outage: Option<Outage>,
     usual: Vec<Misbehaviour>,
 ) -> Result<(), SimulateError> {
-    if let Some(outage) = outage {
-        sleep(outage.after).await;
-        outage.begin(simulator);
+    if let Some(Outage { after, lasts }) = outage {
+        sleep(after).await;
+        outage::begin(simulator);
         print_lines(&["the outage begins: connections are cut and refused".to_owned()])?;
-        sleep(outage.lasts).await;
+        sleep(lasts).await;
         simulator.misbehave(usual);
         print_lines(&["the outage ends".to_owned()])?;
     }

@@ -28,10 +28,8 @@ impl FromStr for Outage {
     }
 }
 
-impl Outage {
-    /// Cuts all connections and refuses new ones, besides what else is done wrong.
-    pub(super) fn begin(self, simulator: &SimulatorHandle) {
-        simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None }));
-        simulator.cut_all();
-    }
+/// Cuts all connections and refuses new ones, besides what else is done wrong.
+pub(super) fn begin(simulator: &SimulatorHandle) {
+    simulator.also_misbehave(Misbehaviour::new(Kind::Refuse { status: 503, retry_after: None }));
+    simulator.cut_all();
 }

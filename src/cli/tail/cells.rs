@@ -213,7 +213,7 @@ fn contract(symbol: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use uw_websocket_core::channel::spec::Field;
+    use uw_websocket_core::channel::field::Field;
     use uw_websocket_core::channel::table;
 
     use super::*;
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_its_channel_is_not_about_has_no_cells() {
-        for channel in table::detailed() {
+        for channel in table::KNOWN {
             for payload in ["{}", "[]", "7", r#"{"option_chain":"","close":null,"strike":[],"headline":{}}"#]
             {
                 assert_eq!(shown(channel.name, payload), None, "{} {payload}", channel.name);

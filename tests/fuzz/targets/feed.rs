@@ -138,8 +138,7 @@ fn decoder() -> FrameDecoder {
         maxlen_by_channel: Vec::new(),
     };
     let topic = |name: &str| {
-        let (channel, symbol) =
-            name.split_once(':').map_or((name, None), |(channel, symbol)| (channel, Some(symbol)));
+        let (channel, symbol) = Topic::split(name);
         Topic {
             channel: Channel::parse(channel).unwrap(),
             symbol: symbol.map(|symbol| Symbol::parse(symbol).unwrap()),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use uw_websocket_core::archive::{Days, Frames, Line, Store};
+use uw_websocket_core::archive::{ArchiveStore, Days, Frames, Line};
 use uw_websocket_core::event::EntryId;
 
 /// 2026-01-02, noon in New York.
@@ -17,7 +17,7 @@ const DAMAGED: &str = "2026-01-02/price/12.jsonl.zst";
 
 /// Writes an archive of two files; returns where the frames of the one that is to be damaged begin.
 fn write(folder: &Path) -> Vec<usize> {
-    let (mut store, _) = Store::open(folder, false).unwrap();
+    let (mut store, _) = ArchiveStore::open(folder, false).unwrap();
     let mut begins = Vec::new();
     for frame in 0..FRAMES {
         begins

@@ -56,7 +56,9 @@ fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
     let (channel, symbol) = *rng.choice(&TOPICS).unwrap();
     let topic = format!("{channel}:{symbol}");
     let (slot, master) = (cluster.slot_of(&format!("uw:ws:{topic}")), owner(cluster, &topic));
-    let replica = cluster.replicas_of(master)[0];
+    let replica = wait_for("the master has a replica", FAILOVER, || {
+        cluster.replicas_of(master).first().copied().ok_or_else(|| format!("{master} has none"))
+    });
     let other = (0..SLOTS)
         .step_by(usize::from(SLOTS) / 16)
         .map(|slot| cluster.owner_of(slot))

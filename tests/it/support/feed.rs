@@ -234,6 +234,15 @@ impl Feed {
         self.shared.sessions.lock().unwrap().iter().map(|session| session.pings()).sum()
     }
 
+    /// Pings the session that joined the topic, and waits until it has answered.
+    #[track_caller]
+    pub(crate) fn ping(&self, topic: &str) {
+        let session = self.session_of(topic).unwrap_or_else(|| panic!("{topic} is not joined"));
+        let before = session.pongs();
+        session.write(&wire::frame(wire::opcode::PING, b""));
+        wait_for("a pong", SOON, || if session.pongs() > before { Ok(()) } else { Err("none".to_owned()) });
+    }
+
     /// Ends every session's TCP connection without a word.
     pub(crate) fn cut_all(&self) {
         for session in self.take_open() {

@@ -98,6 +98,11 @@ impl TlsFront {
         TlsFront { address, end: Some(end), thread: Some(thread) }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of the feed through it.
     pub(crate) fn url(&self) -> String {
         format!("wss://localhost:{}/socket", self.address.port())

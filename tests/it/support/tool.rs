@@ -23,9 +23,14 @@ pub(crate) struct Tool {
 impl Tool {
     /// The command, to be started by hand.
     pub(crate) fn command(args: &[&str], redis: &RedisServer) -> (TempDir, Command) {
+        Tool::command_at(args, &redis.url())
+    }
+
+    /// The same, with a Redis of any kind.
+    fn command_at(args: &[&str], redis_url: &str) -> (TempDir, Command) {
         let folder = tempfile::Builder::new().prefix("uw-tool-").tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_uw-websocket"));
-        command.args(args).env_clear().env("REDIS_URL", redis.url()).current_dir(folder.path());
+        command.args(args).env_clear().env("REDIS_URL", redis_url).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         (folder, command)
     }
@@ -33,6 +38,12 @@ impl Tool {
     /// Starts a command.
     pub(crate) fn start(args: &[&str], redis: &RedisServer) -> Tool {
         let (folder, command) = Tool::command(args, redis);
+        Tool::spawn(folder, command)
+    }
+
+    /// Starts a command with the Redis of a URL.
+    pub(crate) fn start_at(args: &[&str], redis_url: &str) -> Tool {
+        let (folder, command) = Tool::command_at(args, redis_url);
         Tool::spawn(folder, command)
     }
 

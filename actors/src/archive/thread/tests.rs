@@ -69,7 +69,7 @@ fn while_it_cannot_be_written_no_more_is_taken_into_memory() {
     let (_spool, mut thread) = thread(&folder);
     let archive = folder.path().join("archive");
     fs::create_dir(&archive).unwrap();
-    drop(Store::open(&archive, false).unwrap());
+    drop(ArchiveStore::open(&archive, false).unwrap());
     assert!(thread.open(Instant::now()));
     // not even the superuser can write a file over a folder
     fs::create_dir(archive.join("checkpoint.tmp")).unwrap();

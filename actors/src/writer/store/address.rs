@@ -116,8 +116,8 @@ impl Address {
             Address::Sentinel(sentinels) => Ok(sentinels.locate().await?),
             Address::Cluster(cluster) => {
                 let map = cluster.map().await?;
-                let none = || StoreFault::Unreachable("the cluster has no master".to_owned());
-                let node = map.masters().first().ok_or_else(none)?;
+                let no_master = || StoreFault::Unreachable("the cluster has no master".to_owned());
+                let node = map.masters().first().ok_or_else(no_master)?;
                 Ok((cluster.endpoint(node)?, cluster.tenure_of(node)))
             }
         }

@@ -13,7 +13,7 @@ fn whole() -> usize {
     let root = tempfile::tempdir().unwrap();
     let before = usize::MAX / 2;
     LEFT.set(before);
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     archive(&mut store, &mut Frames::default(), EVENTS, EACH).unwrap();
     assert_eq!(content(root.path()), expected(EVENTS));
     before - LEFT.replace(usize::MAX)
@@ -26,18 +26,18 @@ fn after_a_kill_at_any_byte_each_event_is_archived_once() {
     for left in (0..whole).step_by(5) {
         let root = tempfile::tempdir().unwrap();
         LEFT.set(left);
-        let killed = Store::open(root.path(), false)
+        let killed = ArchiveStore::open(root.path(), false)
             .and_then(|(mut store, _)| archive(&mut store, &mut Frames::default(), EVENTS, EACH));
         // only the last sync of a checkpoint may fail unseen
         assert!(killed.is_err() || left + 1 >= whole, "{left} of {whole}");
         // and the next process too, at another byte
         LEFT.set(left / 2);
         drop(
-            Store::open(root.path(), false)
+            ArchiveStore::open(root.path(), false)
                 .and_then(|(mut store, _)| archive(&mut store, &mut Frames::default(), EVENTS, EACH)),
         );
         LEFT.set(usize::MAX);
-        let (mut store, found) = Store::open(root.path(), false).unwrap();
+        let (mut store, found) = ArchiveStore::open(root.path(), false).unwrap();
         assert!(found.iter().all(|trimmed| !trimmed.is_damage), "{left}: {found:?}");
         interrupted += usize::from(!found.is_empty());
         archive(&mut store, &mut Frames::default(), EVENTS, EACH).unwrap();
@@ -50,7 +50,7 @@ fn after_a_kill_at_any_byte_each_event_is_archived_once() {
 fn a_disk_that_is_full_at_any_byte_costs_nothing_once_it_has_room() {
     for left in (0..whole()).step_by(11) {
         let root = tempfile::tempdir().unwrap();
-        let (mut store, _) = Store::open(root.path(), false).unwrap();
+        let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
         let mut frames = Frames::default();
         LEFT.set(left);
         let failed = archive(&mut store, &mut frames, EVENTS, EACH).is_err();
@@ -61,18 +61,18 @@ fn a_disk_that_is_full_at_any_byte_costs_nothing_once_it_has_room() {
         }
         assert_eq!(content(root.path()), expected(EVENTS), "{left}");
         drop(store);
-        assert_eq!(Store::open(root.path(), false).unwrap().1, [], "{left}");
+        assert_eq!(ArchiveStore::open(root.path(), false).unwrap().1, [], "{left}");
     }
 }
 
 #[test]
 fn a_checkpoint_that_is_damaged_is_told_of_and_no_file_is_cut() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     archive(&mut store, &mut Frames::default(), EVENTS, EACH).unwrap();
     drop(store);
     fs::write(root.path().join("checkpoint"), "nonsense").unwrap();
-    let (store, found) = Store::open(root.path(), false).unwrap();
+    let (store, found) = ArchiveStore::open(root.path(), false).unwrap();
     assert!(found[0].is_damage && found[0].file == "checkpoint", "{found:?}");
     assert_eq!(store.positions(), []);
     assert_eq!(content(root.path()), expected(EVENTS));
@@ -81,14 +81,14 @@ fn a_checkpoint_that_is_damaged_is_told_of_and_no_file_is_cut() {
 #[test]
 fn a_file_that_was_cut_is_told_of_and_goes_on_behind_the_cut() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     archive(&mut store, &mut Frames::default(), EVENTS, EACH).unwrap();
     drop(store);
     let days = Days::read(root.path()).unwrap();
     let cut = days.files.last().unwrap();
     let file = fs::File::options().write(true).open(days.place(cut)).unwrap();
     file.set_len(cut.bytes - 3).unwrap();
-    let (mut store, found) = Store::open(root.path(), false).unwrap();
+    let (mut store, found) = ArchiveStore::open(root.path(), false).unwrap();
     assert!(found[0].is_damage && found[0].detail == "3 bytes are missing at its end", "{found:?}");
     let mut frames = Frames::default();
     push(&mut frames, EVENTS + 1);

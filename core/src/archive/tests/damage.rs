@@ -10,7 +10,7 @@ use super::*;
 /// A file of four frames with three events each, and where each frame begins.
 fn file() -> (TempDir, PathBuf, Vec<usize>) {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     let (mut begins, mut path) = (Vec::new(), PathBuf::new());
     for frame in 0..4_u64 {
         let mut frames = Frames::default();

@@ -7,12 +7,12 @@ mod speed;
 use std::fs;
 use std::path::Path;
 
-use super::checkpoint::Position;
+use super::checkpoint::ArchivePosition;
 use super::days::Days;
 use super::frames::Frames;
 use super::line::Line;
 use super::reading::{Reading, lines};
-use super::store::Store;
+use super::store::ArchiveStore;
 use crate::event::EntryId;
 
 /// 2026-01-02, 12:59:59 in New York.
@@ -34,8 +34,8 @@ fn push(frames: &mut Frames, n: u64) {
     frames.push(&Line { received_us, topic: topic.into(), id, payload: payload.into_bytes().into() });
 }
 
-fn position(archived: u64) -> Vec<Position> {
-    vec![Position { identity: "00".to_owned(), name: "shard-0-of-1".to_owned(), archived, last_us: 0 }]
+fn position(archived: u64) -> Vec<ArchivePosition> {
+    vec![ArchivePosition { identity: "00".to_owned(), name: "shard-0-of-1".to_owned(), archived, last_us: 0 }]
 }
 
 /// What a folder has of each channel, in the order of its files.
@@ -79,7 +79,12 @@ fn expected(count: u64) -> Vec<(String, Vec<u64>)> {
 }
 
 /// Archives events from the position on, this many per commit.
-fn archive(store: &mut Store, frames: &mut Frames, count: u64, each: u64) -> Result<(), super::ArchiveError> {
+fn archive(
+    store: &mut ArchiveStore,
+    frames: &mut Frames,
+    count: u64,
+    each: u64,
+) -> Result<(), super::ArchiveError> {
     let mut next = store.positions().first().map_or(0, |position| position.archived);
     while next < count {
         if frames.is_empty() {
@@ -97,7 +102,7 @@ fn what_is_archived_is_read_in_order_from_files_of_their_user() {
     use std::os::unix::fs::MetadataExt as _;
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("archive");
-    let (mut store, found) = Store::open(&folder, false).unwrap();
+    let (mut store, found) = ArchiveStore::open(&folder, false).unwrap();
     assert_eq!(found, []);
     archive(&mut store, &mut Frames::default(), 40, 7).unwrap();
     assert_eq!(content(&folder), expected(40));
@@ -118,17 +123,17 @@ fn what_is_archived_is_read_in_order_from_files_of_their_user() {
 #[test]
 fn an_archive_has_one_writer() {
     let root = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open(root.path(), false).unwrap();
-    assert!(matches!(Store::open(root.path(), false), Err(super::ArchiveError::Held(_))));
+    let (store, _) = ArchiveStore::open(root.path(), false).unwrap();
+    assert!(matches!(ArchiveStore::open(root.path(), false), Err(super::ArchiveError::Held(_))));
     drop(store);
-    Store::open(root.path(), false).unwrap();
+    ArchiveStore::open(root.path(), false).unwrap();
 }
 
 #[test]
 fn an_archive_whose_disk_is_gone_is_not_begun_again_in_its_place() {
     let root = tempfile::tempdir().unwrap();
     let (folder, elsewhere) = (root.path().join("archive"), root.path().join("elsewhere"));
-    let (mut store, _) = Store::open(&folder, false).unwrap();
+    let (mut store, _) = ArchiveStore::open(&folder, false).unwrap();
     let mut frames = Frames::default();
     archive(&mut store, &mut frames, 5, 5).unwrap();
     fs::rename(&folder, &elsewhere).unwrap();
@@ -138,10 +143,10 @@ fn an_archive_whose_disk_is_gone_is_not_begun_again_in_its_place() {
     fs::create_dir(&folder).unwrap();
     assert!(matches!(store.commit(&frames, &position(6)), Err(super::ArchiveError::Vanished(_))));
     drop(store);
-    assert!(matches!(Store::open(&folder, true), Err(super::ArchiveError::Vanished(_))));
+    assert!(matches!(ArchiveStore::open(&folder, true), Err(super::ArchiveError::Vanished(_))));
     fs::remove_dir(&folder).unwrap();
     fs::rename(&elsewhere, &folder).unwrap();
-    let (mut store, _) = Store::open(&folder, true).unwrap();
+    let (mut store, _) = ArchiveStore::open(&folder, true).unwrap();
     store.commit(&frames, &position(6)).unwrap();
     assert_eq!(content(&folder), expected(6));
 }
@@ -149,7 +154,7 @@ fn an_archive_whose_disk_is_gone_is_not_begun_again_in_its_place() {
 #[test]
 fn the_oldest_days_go_by_age_and_by_size_and_the_newest_stays() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     let mut frames = Frames::default();
     for day in 0..4 {
         let received_us = BEGIN_US + day * 86_400_000_000;

@@ -1,9 +1,13 @@
 //! What the archive costs, for `docs/archive.md`:
 //! `cargo test --release -p uw-websocket-core archive_of_a_million -- --ignored --nocapture`
 
-use std::time::Instant;
-
 use super::*;
+
+/// Processor time of this thread, in seconds.
+fn cpu_seconds() -> f64 {
+    let times = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    times.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
 
 /// Option trades of the usual size, with as many different digits as real ones have.
 fn trade(n: u64, random: &mut fastrand::Rng) -> String {
@@ -57,10 +61,10 @@ fn trade(n: u64, random: &mut fastrand::Rng) -> String {
 fn archive_of_a_million() {
     const TRADES: u64 = 1_000_000;
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = Store::open(root.path(), false).unwrap();
+    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
     let (mut frames, mut random) = (Frames::default(), fastrand::Rng::with_seed(7));
     let payloads: Vec<String> = (0..50_000).map(|n| trade(n, &mut random)).collect();
-    let (began, mut lines, mut written) = (Instant::now(), 0, 0);
+    let (began, mut lines, mut written) = (cpu_seconds(), 0, 0);
     for n in 0..TRADES {
         let payload = payloads[usize::try_from(n).unwrap() % payloads.len()].as_bytes().into();
         let received_us = BEGIN_US + n * 200;
@@ -76,9 +80,9 @@ fn archive_of_a_million() {
             frames.clear();
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = cpu_seconds() - began;
     let each = payloads.iter().map(String::len).sum::<usize>() / payloads.len();
     println!(
-        "{TRADES} trades of {each} bytes: {lines} bytes of lines, {written} bytes of files, {seconds:.2} s"
+        "{TRADES} trades of {each} bytes: {lines} bytes of lines, {written} bytes of files, {seconds:.2} CPU s"
     );
 }

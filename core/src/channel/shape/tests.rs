@@ -8,11 +8,48 @@ use super::super::table;
 use super::*;
 
 /// Payloads of the vendor's documentation and of a trade captured on 2025-05-16. The second `price` has the field
-/// list of 2026-08.
-const SAMPLES: [(&str, &str); 12] = [
+/// list of 2026-08; those of futures are reported by a user.
+const SAMPLES: [(&str, &str); 22] = [
     (
         "periscope",
         r#"{"ticker":"SPX","timestamp":1796072400000,"total_rows":2,"has_more":false,"rows":[{"strike":"6500","expiry":"2026-12-18","gamma":1.5,"charm":-0.3,"vanna":0.1},{"strike":"6505","expiry":"2026-12-18","gamma":1.4,"charm":-0.2,"vanna":0.1}]}"#,
+    ),
+    (
+        "lit_trades",
+        r#"{"symbol":"AAPL","price":"150.25","type":"lit","size":100,"volume":1000,"trade_settlement":"regular","trade_code":"opening_print","ext_hour_sold_codes":null,"sale_cond_codes":"cross_trade","executed_at":"2024-09-22T14:30:00Z","trf_executed_at":null,"nbbo_bid":"150.20","nbbo_ask":"150.25","nbbo_bid_quantity":500,"nbbo_ask_quantity":800,"sector":"Technology","next_earnings_date":"2024-10-25","avg30_volume":"75000000.0","issue_type":"Common Stock","marketcap":"2400000000000.0"}"#,
+    ),
+    (
+        "off_lit_trades",
+        r#"{"symbol":"AAPL","price":"150.25","type":"off_lit","size":100,"volume":1000,"trade_settlement":"regular","trade_code":null,"ext_hour_sold_codes":"extended_hours_trade","sale_cond_codes":null,"executed_at":"2024-09-22T14:30:00Z","trf_executed_at":"2024-09-22T14:30:00.250Z","nbbo_bid":"150.20","nbbo_ask":"150.25","nbbo_bid_quantity":500,"nbbo_ask_quantity":800,"sector":"Technology","next_earnings_date":"2024-10-25","avg30_volume":"75000000.0","issue_type":"Common Stock","marketcap":"2400000000000.0"}"#,
+    ),
+    (
+        "net_flow",
+        r#"{"ticker":"SPY","net_call_prem":"1716.00","net_call_vol":6,"net_put_prem":"1990.00","net_put_vol":17,"time":1777300076003}"#,
+    ),
+    (
+        "market_tide",
+        r#"{"timestamp":"2026-04-27T14:27:54Z","net_volume":991,"net_call_premium":"488078.0","net_put_premium":"-218102.0","otm_net_volume":1345,"otm_net_call_premium":"272395.0","otm_net_put_premium":"-190694.0"}"#,
+    ),
+    (
+        "interval_flow",
+        r#"{"ticker":"CVNA","interval_type":"All","start_time":"2026-04-27T14:25:00Z","tape_time":"2026-04-27T14:27:54.391Z","call_vol":76,"put_vol":155,"transactions":73,"call_vol_ask_side":38,"call_vol_bid_side":37,"call_vol_neutral_side":1,"put_vol_ask_side":28,"put_vol_bid_side":107,"put_vol_neutral_side":20,"call_sweep_vol":0,"put_sweep_vol":0,"call_floor_vol":0,"put_floor_vol":0,"call_cross_vol":0,"put_cross_vol":0,"call_multi_vol":22,"put_multi_vol":12,"cum_net_call_delta":200,"cum_net_put_delta":-149,"avg_dte":"4","avg_otm":"0.697458","avg_size":"1","avg_prem":"54","net_call_prem":16424,"net_put_prem":-10344,"open":"407","close":"406.322","implied_move_perc_30d_open":165,"implied_move_perc_30d_close":165,"volatility_30d_open":849,"volatility_30d_close":855,"delta_flow":1243,"gamma_flow":11,"vega_flow":6780,"dir_delta_flow":8,"dir_gamma_flow":-38,"dir_vega_flow":-892}"#,
+    ),
+    (
+        "contract_screener",
+        r#"{"option_symbol":"WMT260501P00126000","tape_time":"2026-04-27T14:27:56Z","volume":498,"open_interest":536,"prev_oi":349,"trades":143,"premium":"32830.00","ask_side_volume":231,"bid_side_volume":190,"neutral_volume":0,"floor_volume":50,"high":"0.76","low":"0.51","open":"0.53","close":"0.75","iv":"0.3222611630685708","bid":"0.73","ask":"0.75","multileg_volume":10,"avg_price":"0.6592369477911646586345381529","mid_volume":77,"sweep_volume":2,"cross_volume":0,"stock_multi_leg_volume":0,"days_of_oi_increases":3,"days_of_vol_greater_than_oi":0,"chain_prev_close":"0.55","delta":"-0.2759145792070713","gamma":"0.0771084404181128","theta":"-0.180959140636331","vega":"0.04495190198751509","is_new":false,"ask_side_perc_7_day":"0.750000","bid_side_perc_7_day":"0.250000"}"#,
+    ),
+    (
+        "custom_alerts",
+        r#"{"name":"Aggressive ask-side flow on AAPL","noti_type":"flow_alerts","user_noti_config_id":"f80a7f23-2cf6-4bc2-b7cd-2cb13e7a9a80","user_id":"0d5b0a13-b9d8-4f3b-8a4f-7c6c9a9a1b40","symbol":"AAPL","symbol_type":"stock","tape_time":"2026-04-27T14:32:11Z","meta":{}}"#,
+    ),
+    ("trading_halts", r#"{"ticker":"GME","state":"halted","reason":"LUDP","time":"2026-04-27T14:31:02Z"}"#),
+    (
+        "futures_trades",
+        r#"{"sym":"ESU6","product":"ES","exchange":"XCME","executed_at":1788000000000,"price":"6612.25","size":1,"side":"sell","nbbo_bid":"6612.00","nbbo_ask":"6612.50","trade_id":3173065,"is_block":false}"#,
+    ),
+    (
+        "futures",
+        r#"{"sym":"ESU6","product":"ES","exchange":"XCME","executed_at":1788000000000,"price":"6612.25","size":1,"side":"sell","nbbo_bid":"6612.00","nbbo_ask":"6612.50","trade_id":3173065,"is_block":false}"#,
     ),
     (
         "interpolated_iv",
@@ -76,7 +113,7 @@ fn every_published_sample_has_the_shape_of_its_channel() {
     for (channel, payload) in SAMPLES {
         checked(channel, payload).unwrap_or_else(|error| panic!("{channel}: {}", error.drift));
     }
-    assert!(table::detailed().all(|known| SAMPLES.iter().any(|(channel, _)| *channel == known.name)));
+    assert!(table::KNOWN.iter().all(|known| SAMPLES.iter().any(|(channel, _)| *channel == known.name)));
 }
 
 #[test]
@@ -199,6 +236,20 @@ fn a_row_may_have_deltas_and_they_are_decimals() {
             assert!(complaint(channel, &with(r#""n/a""#)).contains(field));
         }
     }
+}
+
+#[test]
+fn a_net_amount_may_be_negative_and_a_count_may_not() {
+    let payload = sample("market_tide").replace("991", "-991");
+    checked("market_tide", &payload).unwrap();
+    let payload = sample("interval_flow").replace(r#""call_vol":76"#, r#""call_vol":-76"#);
+    assert!(complaint("interval_flow", &payload).contains("field `call_vol`: `-76` is not a whole number"));
+}
+
+#[test]
+fn what_identifies_the_user_is_not_quoted() {
+    let payload = sample("custom_alerts").replace(r#""0d5b0a13-b9d8-4f3b-8a4f-7c6c9a9a1b40""#, "7361");
+    assert!(complaint("custom_alerts", &payload).contains("field `user_id`: `…` is not a string"));
 }
 
 #[test]

@@ -5,13 +5,13 @@ use super::*;
 const NOON: &str = "2025-10-03T20:14:50Z";
 
 fn series(rows: &[&str], fetched_at: &str) -> Rows {
-    let mut series = Rows::new(Kind::Series, "SPY");
+    let mut series = Rows::new(RowKind::Series, "SPY");
     series.rebase(rows, us(fetched_at)).unwrap();
     series
 }
 
 fn strikes(rows: &[&str], fetched_at: &str) -> Rows {
-    let mut strikes = Rows::new(Kind::Strikes, "SPY");
+    let mut strikes = Rows::new(RowKind::Strikes, "SPY");
     strikes.rebase(rows, us(fetched_at)).unwrap();
     strikes
 }
@@ -48,7 +48,7 @@ fn shown(rows: &Rows) -> Vec<String> {
 
 #[test]
 fn an_event_of_gex_becomes_a_row_of_rest() {
-    let mut rows = Rows::new(Kind::Series, "SPY");
+    let mut rows = Rows::new(RowKind::Series, "SPY");
     rows.add(GEX, came_at(1_726_670_396_100_000)).unwrap();
     assert_eq!(
         rows.shown().collect::<Vec<_>>(),
@@ -65,7 +65,7 @@ fn an_event_of_gex_becomes_a_row_of_rest() {
 
 #[test]
 fn an_event_of_gex_strike_becomes_a_row_of_rest() {
-    let mut rows = Rows::new(Kind::Strikes, "SPY");
+    let mut rows = Rows::new(RowKind::Strikes, "SPY");
     rows.add(GEX_STRIKE, came_at(1_726_670_426_100_000)).unwrap();
     assert_eq!(
         rows.shown().collect::<Vec<_>>(),
@@ -117,7 +117,7 @@ fn the_age_of_a_row_without_a_time_is_that_of_the_answer() {
 #[test]
 fn the_ticker_of_an_event_without_one_is_that_of_the_key() {
     for (ticker, shown) in [("", "SPY"), (r#""ticker":7,"#, "SPY"), (r#""ticker":"QQQ","#, "QQQ")] {
-        let mut rows = Rows::new(Kind::Series, "SPY");
+        let mut rows = Rows::new(RowKind::Series, "SPY");
         rows.add(&format!(r#"{{{ticker}"timestamp":1000,"price":"1"}}"#), came_at(2_000_000)).unwrap();
         let row = rows.shown().next().unwrap();
         assert_eq!(Object::parse(row).unwrap().text("ticker").as_deref(), Some(shown));
@@ -150,14 +150,14 @@ fn the_evening_before_a_session_of_index_options_belongs_to_it() {
     // Sunday 20:30 in New York
     let sunday = "2026-11-30T01:30:00Z";
     for (ticker, date) in [("SPX", "2026-11-30"), ("SPY", "2026-11-29")] {
-        let mut rows = Rows::new(Kind::Strikes, ticker);
+        let mut rows = Rows::new(RowKind::Strikes, ticker);
         gex_strike(&mut rows, sunday, "6500", "1");
         let row = Object::parse(rows.shown().next().unwrap()).unwrap();
         assert_eq!(row.text("date").as_deref(), Some(date), "{ticker}");
         assert_eq!(row.text("time").as_deref(), Some("2026-11-30T01:30:00.000000Z"));
     }
     // the series of Monday begins on Sunday evening, and midnight does not end it
-    let mut rows = Rows::new(Kind::Series, "SPX");
+    let mut rows = Rows::new(RowKind::Series, "SPX");
     for (time, price) in [("2026-11-27T20:00:00Z", "1"), (sunday, "2"), ("2026-11-30T06:00:00Z", "3")] {
         gex(&mut rows, time, price);
     }
@@ -287,17 +287,17 @@ fn strikes_that_only_an_earlier_session_had_are_not_shown() {
 #[test]
 fn events_without_a_time_or_a_strike_are_told() {
     for (kind, event) in [
-        (Kind::Series, "7"),
-        (Kind::Series, "{}"),
-        (Kind::Series, r#"{"timestamp":""}"#),
-        (Kind::Series, r#"{"timestamp":1759522490.5}"#),
+        (RowKind::Series, "7"),
+        (RowKind::Series, "{}"),
+        (RowKind::Series, r#"{"timestamp":""}"#),
+        (RowKind::Series, r#"{"timestamp":1759522490.5}"#),
         // seconds
-        (Kind::Series, r#"{"timestamp":1759522490}"#),
-        (Kind::Series, r#"{"timestamp":99999999999999999999}"#),
-        (Kind::Series, r#"{"timestamp":-1}"#),
-        (Kind::Strikes, r#"{"timestamp":1759522490000}"#),
-        (Kind::Strikes, r#"{"timestamp":1759522490000,"strike":""}"#),
-        (Kind::Strikes, r#"{"timestamp":1759522490000,"strike":null}"#),
+        (RowKind::Series, r#"{"timestamp":1759522490}"#),
+        (RowKind::Series, r#"{"timestamp":99999999999999999999}"#),
+        (RowKind::Series, r#"{"timestamp":-1}"#),
+        (RowKind::Strikes, r#"{"timestamp":1759522490000}"#),
+        (RowKind::Strikes, r#"{"timestamp":1759522490000,"strike":""}"#),
+        (RowKind::Strikes, r#"{"timestamp":1759522490000,"strike":null}"#),
     ] {
         let mut rows = Rows::new(kind, "SPY");
         assert!(rows.add(event, came_at(us(NOON))).is_err(), "{event}");

@@ -31,6 +31,7 @@ pub(crate) struct Session {
     close_sent: AtomicBool,
     is_mute: AtomicBool,
     pings: AtomicUsize,
+    pongs: AtomicUsize,
     joins: Mutex<Vec<Join>>,
 }
 
@@ -45,6 +46,7 @@ impl Session {
             close_sent: AtomicBool::new(false),
             is_mute: AtomicBool::new(false),
             pings: AtomicUsize::new(0),
+            pongs: AtomicUsize::new(0),
             joins: Mutex::default(),
         }
     }
@@ -66,6 +68,10 @@ impl Session {
 
     pub(super) fn pings(&self) -> usize {
         self.pings.load(SeqCst)
+    }
+
+    pub(super) fn pongs(&self) -> usize {
+        self.pongs.load(SeqCst)
     }
 
     pub(super) fn joins(&self) -> Vec<Join> {
@@ -137,7 +143,10 @@ impl Session {
                 self.close(1000, "");
                 return false;
             }
-            Frame::Close(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Continuation(_) => {}
+            Frame::Pong(_) => {
+                self.pongs.fetch_add(1, SeqCst);
+            }
+            Frame::Close(_) | Frame::Ping(_) | Frame::Continuation(_) => {}
         }
         true
     }

@@ -96,10 +96,10 @@ impl ClusterConnection {
                 Ok(None) | Err(_) => break,
             }
         }
-        match connection.links.is_empty() {
-            true => Err(connection.fault().unwrap_or_else(|| not_connected("no node"))),
-            false => Ok(connection),
+        if connection.links.is_empty() {
+            return Err(connection.fault().unwrap_or_else(|| not_connected("no node")));
         }
+        Ok(connection)
     }
 
     /// Returns the addresses of the connected nodes.
@@ -115,9 +115,11 @@ impl ClusterConnection {
 
     /// Whether any node is connected. Notes connections that were closed meanwhile, and another map.
     pub fn is_usable(&mut self) -> bool {
-        let is_closed = |_: &Node, link: &mut Link| !link.is_current() || !link.is_open();
-        let closed: Vec<Node> = self.links.extract_if(.., is_closed).map(|(node, _)| node).collect();
+        let is_closed =
+            |(node, link): (&Node, &mut Link)| (!link.is_current() || !link.is_open()).then(|| node.clone());
+        let closed: Vec<Node> = self.links.iter_mut().filter_map(is_closed).collect();
         for node in closed {
+            self.links.remove(&node);
             let fault = not_connected(&node);
             self.lose(node, fault);
         }

@@ -178,9 +178,9 @@ impl ClusterConnection {
         match Redirect::of(text.as_bytes(), &node.host) {
             Some(Redirect { slot, node: target, is_ask }) => {
                 if is_ask {
-                    self.note_target(&target)
+                    self.note_target(&target);
                 } else {
-                    self.note_moved(slot, &target)
+                    self.note_moved(slot, &target);
                 }
                 if self.links.contains_key(&target) {
                     Next::Again(is_ask.then_some(target))

@@ -250,10 +250,13 @@ impl Cluster {
             let replaced = before.replaced_in(&map);
             view.failovers += replaced.len() as u64;
             let mut tenures = lock(&self.tenures);
-            let is_master = |node: &Node| map.masters().contains(node);
-            for (_, tenure) in tenures.extract_if(.., |node, _| !is_master(node)) {
-                tenure.end();
-            }
+            tenures.retain(|node, tenure| {
+                let is_master = map.masters().contains(node);
+                if !is_master {
+                    tenure.end();
+                }
+                is_master
+            });
             if !replaced.is_empty() {
                 self.changes.end();
             }

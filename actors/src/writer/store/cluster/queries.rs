@@ -78,13 +78,15 @@ impl ClusterConnection {
             });
             drop(read);
         }
-        for (node, info) in infos.extract_if(.., |_, info| info.follows.is_some()) {
+        let (replicas, masters): (Vec<_>, Vec<_>) =
+            infos.into_iter().partition(|(_, info)| info.follows.is_some());
+        for (node, info) in replicas {
             self.links.remove(&node);
             let master = info.follows.unwrap_or_default();
             let text = format!("READONLY {node} is a replica of {master}");
             self.lose(node, StoreFault::Refused { refusal: Refusal::ReadOnly, text });
         }
-        infos.into_iter().collect()
+        masters
     }
 
     /// Sends commands to each connected node; returns the replies to each of them as they came.

@@ -1,0 +1,256 @@
+//! The audit of the feed: once per hour, on the owner only, whether the feed has delivered what the REST API knows.
+//!
+//! The decoders hand events to the [`tap`]; `core::audit` decides what to ask and what follows; this actor asks. A finding is a
+//! gap of the ledger. (The auditor of the counts is another: [`crate::auditor`].)
+
+pub mod tap;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{Logger, debug, error, info, warn};
+use uw_websocket_core::audit::blind::Blind;
+use uw_websocket_core::audit::evidence::{self, NoEvidence, Pages, Query};
+use uw_websocket_core::audit::hours::{Answer, Asked, Hours, Known, Notice, Question, Unseen};
+use uw_websocket_core::audit::{HOUR_US, Subject};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::request_budget::{Purpose, Usage};
+use uw_websocket_core::time::iso_utc;
+
+use crate::ledger::gap::{Gap, GapReason};
+use crate::ledger::tracker::GapTracker;
+use crate::observation::Observations;
+use crate::rest::{RestClient, RestError, RestFault};
+use crate::settings::RestSettings;
+use tap::AuditTap;
+
+/// Interval at which gaps are heard of and due questions asked.
+const ROUND_EVERY: Duration = Duration::from_secs(5);
+
+/// Collaborators of the audit.
+pub struct AuditParts {
+    /// The REST side.
+    pub rest: RestSettings,
+    /// What has arrived.
+    pub tap: AuditTap,
+    /// Gaps, and where findings go.
+    pub gaps: GapTracker,
+    /// Whether a fill waits or is under way: it needs the requests more.
+    pub is_filling: Box<dyn Fn() -> bool>,
+    /// The present in Unix microseconds.
+    pub clock: Box<dyn Fn() -> u64>,
+    /// Chance from 0 to below 1.
+    pub chance: Box<dyn FnMut() -> f64>,
+    /// Counters.
+    pub observations: Arc<Observations>,
+    /// Logger.
+    pub log: Logger,
+}
+
+/// The actor; it ends with its thread.
+pub struct FeedAudit {
+    parts: Option<AuditParts>,
+}
+
+impl FeedAudit {
+    /// Creates an audit that has not started.
+    #[must_use]
+    pub fn new(parts: AuditParts) -> FeedAudit {
+        FeedAudit { parts: Some(parts) }
+    }
+}
+
+impl Actor for FeedAudit {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        let Some(parts) = self.parts.take() else { return context.stop() };
+        let log = parts.log.clone();
+        match RestClient::new(&parts.rest, Arc::clone(&parts.observations.rest), log.clone()) {
+            Ok(client) => {
+                context.spawn(Course::new(parts, client).run().into_actor(self));
+            }
+            Err(error) => error!(log, "audit without rest"; "error" => %error),
+        }
+    }
+}
+
+/// The course of the audit.
+pub struct Course {
+    parts: AuditParts,
+    client: RestClient,
+    hours: Hours,
+    blind: Vec<Blind>,
+}
+
+impl Course {
+    /// Begins with the present hour, of which nothing is known until now.
+    #[must_use]
+    pub fn new(parts: AuditParts, client: RestClient) -> Course {
+        let now_us = (parts.clock)();
+        let (hours, subjects) = {
+            let kept = parts.tap.kept();
+            (Hours::new(&kept, now_us), kept.subjects().count())
+        };
+        let mut blind = vec![Blind::default(); subjects];
+        // nothing is known of what came before
+        for blind in &mut blind {
+            blind.note(now_us - now_us % HOUR_US, now_us);
+        }
+        info!(parts.log, "audit started";
+            "subjects" => subjects, "screen" => "off until five clean hours agree");
+        let mut course = Course { parts, client, hours, blind };
+        course.hear();
+        course
+    }
+
+    async fn run(mut self) {
+        let mut rounds = tokio::time::interval(ROUND_EVERY);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            self.round().await;
+        }
+    }
+
+    /// Asks what is due, one question at a time.
+    pub async fn round(&mut self) {
+        self.hear();
+        let now_us = (self.parts.clock)();
+        let notices = {
+            let Course { parts, hours, blind, .. } = self;
+            let mut kept = parts.tap.kept();
+            kept.forget(now_us);
+            hours.open(Known { kept: &kept, blind, now_us }, &mut parts.chance)
+        };
+        self.act(notices);
+        // a question that is due again at once would be asked for ever
+        for _ in 0..self.hours.waiting() {
+            let Some(question) = self.hours.next((self.parts.clock)()) else { break };
+            let answer = self.ask(&question).await;
+            self.hear();
+            let now_us = (self.parts.clock)();
+            let notices = {
+                let Course { parts, hours, blind, .. } = self;
+                let kept = parts.tap.kept();
+                hours.answered(question, answer, Known { kept: &kept, blind, now_us }, &mut parts.chance)
+            };
+            self.act(notices);
+        }
+    }
+
+    /// Notes what the ledger knows to be missing.
+    fn hear(&mut self) {
+        let now_us = (self.parts.clock)();
+        let heard = self.parts.gaps.heard();
+        let kept = self.parts.tap.kept();
+        for (subject, blind) in kept.subjects().zip(&mut self.blind) {
+            let (topic, channel) = (subject.topic(), subject.channel());
+            for (topics, (from_us, to_us)) in &heard.closed {
+                if topics.iter().any(|named| *named == topic || named == channel) {
+                    blind.note(*from_us, *to_us);
+                }
+            }
+            for (_, since_us) in heard.open.iter().filter(|(named, _)| *named == topic) {
+                blind.note(*since_us, now_us);
+            }
+            blind.forget(now_us);
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Answer {
+        if (self.parts.is_filling)() {
+            return Answer::Later;
+        }
+        let Some(subject) = self.hours.subject(question.position) else {
+            return Answer::Nothing(NoEvidence::NoRows);
+        };
+        let answer = match (&question.asked, subject) {
+            (Asked::Sums, Subject::Trades(ticker)) => {
+                let body = self.get(&evidence::sums_query(ticker)).await;
+                body.and_then(|body| evidence::sums(&body).map(Answer::Sums).map_err(Answer::Nothing))
+            }
+            (Asked::Sums, _) => Err(Answer::Nothing(NoEvidence::NoRows)),
+            (Asked::Rows { from_us, to_us }, subject) => {
+                self.rows(Pages::new(subject, *from_us, *to_us)).await
+            }
+        };
+        let answer = answer.unwrap_or_else(|nothing| nothing);
+        if let Answer::Nothing(why) = &answer {
+            debug!(self.parts.log, "no evidence"; "topic" => subject.topic(), "why" => %why);
+        }
+        answer
+    }
+
+    async fn rows(&self, mut pages: Pages) -> Result<Answer, Answer> {
+        loop {
+            let body = self.get(&pages.query()).await?;
+            if let Some(rows) = pages.take(&body).map_err(Answer::Nothing)? {
+                return Ok(Answer::Rows(rows));
+            }
+        }
+    }
+
+    async fn get(&self, query: &Query) -> Result<bytes::Bytes, Answer> {
+        let parameters: Vec<(&str, &str)> =
+            query.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = self.client.get(Purpose::Audit, &query.path, &parameters).await;
+        let answer = answer.map_err(|error| self.without_answer(query, &error))?;
+        if answer.usage == Usage::default() {
+            return Err(Answer::Nothing(NoEvidence::NoUsage));
+        }
+        Ok(answer.body)
+    }
+
+    fn without_answer(&self, query: &Query, error: &RestError) -> Answer {
+        debug!(self.parts.log, "audit without an answer"; "path" => &query.path, "error" => %error);
+        match error.fault() {
+            RestFault::NotNow | RestFault::Limited | RestFault::Retryable | RestFault::Unauthorised => {
+                Answer::Later
+            }
+            _ => Answer::Nothing(NoEvidence::Refused),
+        }
+    }
+
+    fn act(&self, notices: Vec<Notice>) {
+        let log = &self.parts.log;
+        let topic = |position| self.hours.subject(position).map(Subject::topic).unwrap_or_default();
+        for notice in notices {
+            match notice {
+                Notice::Unseen(unseen) => self.record(&unseen),
+                Notice::Calibrated(position) => info!(log, "audit screen on"; "topic" => topic(position)),
+                Notice::NotComparable(position) => {
+                    warn!(log, "audit not comparable"; "topic" => topic(position));
+                }
+                Notice::Report(position, report) => {
+                    if let Some(channel) = self.channel(position) {
+                        channel.audit_checked.add(report.checked);
+                        channel.audit_missing.add(report.missing);
+                    }
+                    info!(log, "hour audited";
+                        "topic" => topic(position), "hour" => iso_utc(report.hour_us), "checked" => report.checked,
+                        "agreed" => report.agreed, "missing" => report.missing, "extra" => report.extra,
+                        "skipped" => report.skipped, "unproven" => report.unproven);
+                }
+            }
+        }
+    }
+
+    /// Records a finding as a gap.
+    fn record(&self, unseen: &Unseen) {
+        let Some(subject) = self.hours.subject(unseen.position) else { return };
+        let Ok(channel) = Channel::parse(subject.channel()) else { return };
+        let (from_us, to_us) = unseen.between;
+        error!(self.parts.log, "events unseen";
+            "topic" => subject.topic(), "events" => unseen.events, "from" => iso_utc(from_us), "to" => iso_utc(to_us));
+        let gap = Gap::new(channel.family(), vec![subject.topic()], unseen.between, GapReason::Unseen);
+        let detail = "the REST API has events that the feed has not delivered";
+        self.parts.gaps.note(gap.with_events(unseen.events).with_detail(detail));
+    }
+
+    fn channel(&self, position: usize) -> Option<&crate::observation::ChannelObservation> {
+        let name = self.hours.subject(position)?.channel();
+        self.parts.observations.channels.iter().find(|channel| channel.channel.name() == name)
+    }
+}
