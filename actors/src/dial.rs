@@ -4,12 +4,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Time from one attempt to the next, unless the former fails first (RFC 8305, section 8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -143,10 +143,10 @@ async fn race(addresses: &[SocketAddr], begun: Instant, limit: Duration) -> Resu
                     return Err(DialError::Failed(tried));
                 }
             }
-            () = sleep_until((begun + limit).into()) => {
+            () = sleep_until(begun + limit) => {
                 return Err(DialError::TimedOut { limit, attempts: tried });
             }
-            () = sleep_until(next_at.into()), if next.is_some() => {
+            () = sleep_until(next_at), if next.is_some() => {
                 if let Some(address) = next.copied() {
                     let nth = tried.0.len();
                     tried.0.push((address, None));

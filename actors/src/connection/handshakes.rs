@@ -35,6 +35,7 @@ impl Handshakes {
     }
 
     /// Reserves the earliest turn from `now` on within the limit: complete other waits before reserving.
+    #[must_use]
     pub fn reserve(&self, now: Instant) -> HandshakeTurn {
         self.limiter.handshake(now)
     }

@@ -314,10 +314,13 @@ async fn counting_vendor() -> (u16, Rc<RefCell<Vec<(Instant, bool)>>>) {
                 // it is under way, counted, and answered later
                 let under_way = || Duration::from_millis(fastrand::u64(..4_000));
                 tokio::time::sleep(under_way()).await;
-                counts.borrow_mut().push((Instant::now(), head.starts_with(b"GET /api/")));
+                let is_rest = head.starts_with(b"GET /api/");
+                counts.borrow_mut().push((Instant::now(), is_rest));
                 tokio::time::sleep(under_way()).await;
-                let answer = b"HTTP/1.1 503 X\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
-                socket.write_all(answer).await.unwrap();
+                let status = if is_rest { "200 OK" } else { "503 Busy" };
+                let answer =
+                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
             });
         }
     });
@@ -329,30 +332,34 @@ fn handshakes_and_rest_requests_are_counted_within_the_limit_in_any_minute() {
     const PER_MINUTE: usize = 12;
     actix_rt::System::new().block_on(async {
         tokio::time::pause();
+        // a paused clock steps to the next timer at each wait for the network: these keep the steps small
+        actix_rt::spawn(async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
         let (port, counted) = counting_vendor().await;
         let (mut rest, _) = client(port);
         let limits = RequestLimits { per_minute: 12, rest_per_minute: 8, fills_per_day: 10_000 };
         rest.limiter = RequestLimiter::new(limits);
         let handshakes = Rc::new(Handshakes::new(Arc::clone(&rest.limiter)));
-        let end = Instant::now() + Duration::from_secs(1_800);
+        let begin = Instant::now();
         let feed = FeedConnector::new(&feed_settings(port)).unwrap();
-        // two connections that the feed refuses again and again, for half of the time
-        let attempts = (0..2_u64).map(|nth| {
+        // connections that the feed refuses again and again: pause and end in seconds
+        let attempts = [(1, 200), (15, 600), (25, 600)].map(|(pause, end)| {
             let (handshakes, feed) = (Rc::clone(&handshakes), feed.clone());
             actix_rt::spawn(async move {
-                while Instant::now() < end - Duration::from_secs(900) {
+                while begin.elapsed() < Duration::from_secs(end) {
                     let turn = handshakes.reserve(Instant::now().into_std());
                     tokio::time::sleep_until(turn.start().into()).await;
                     assert!(feed.connect().await.is_err());
                     drop(turn);
-                    tokio::time::sleep(Duration::from_secs(5 + 3 * nth)).await;
+                    tokio::time::sleep(Duration::from_secs(pause)).await;
                 }
             })
         });
-        let attempts: Vec<_> = attempts.collect();
-        while Instant::now() < end {
-            // failures open the breaker now and then, which is part of it
-            rest.get(Purpose::Fill, PATH, &[]).await.unwrap_err();
+        while begin.elapsed() < Duration::from_secs(900) {
+            rest.get(Purpose::Fill, PATH, &[]).await.unwrap();
         }
         for attempt in attempts {
             attempt.await.unwrap();
@@ -364,7 +371,7 @@ fn handshakes_and_rest_requests_are_counted_within_the_limit_in_any_minute() {
             assert!(span >= Duration::from_secs(60), "{span:?}: {minute:?}");
         }
         let rest = counted.iter().filter(|(_, is_rest)| *is_rest).count();
-        assert!(rest > 60 && counted.len() - rest > 60, "{rest} of {}", counted.len());
+        assert!(rest > 30 && counted.len() - rest > 50, "{rest} of {}", counted.len());
     });
 }
 
