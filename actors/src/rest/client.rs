@@ -129,13 +129,9 @@ impl RestClient {
         query: &[(&str, &str)],
     ) -> Result<Answer, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
-        let judged = match self.exchange(&turn, path, query).await {
+        let (verdict, judged) = match self.exchange(&turn, path, query).await {
             Ok(reply) => self.judge(reply),
-            Err(error) => Err((Verdict::Failed, error)),
-        };
-        let (verdict, judged) = match judged {
-            Ok(answer) => (Verdict::Answered(answer.usage), Ok(answer)),
-            Err((verdict, error)) => (verdict, Err(error)),
+            Err(error) => (Verdict::Failed, Err(error)),
         };
         let next = self.finish(turn, path, &verdict, judged.as_ref().err());
         judged.map_err(|error| match error {
@@ -153,10 +149,10 @@ impl RestClient {
     ) -> Result<Reply, RestError> {
         let turn = self.limiter.rest(purpose).await.map_err(RestError::NotNow)?;
         let (verdict, error, replied) = match self.exchange(&turn, path, query).await {
-            Ok(reply) => match self.judge(reply.clone()) {
-                Ok(answer) => (Verdict::Answered(answer.usage), None, Ok(reply)),
-                Err((verdict, error)) => (verdict, Some(error), Ok(reply)),
-            },
+            Ok(reply) => {
+                let (verdict, judged) = self.judge(reply.clone());
+                (verdict, judged.err(), Ok(reply))
+            }
             Err(error) => (Verdict::Failed, Some(error.clone()), Err(error)),
         };
         self.finish(turn, path, &verdict, error.as_ref());
@@ -164,9 +160,8 @@ impl RestClient {
     }
 
     /// Returns the result of judging a reply as [`get`](Self::get) does.
-    #[must_use]
     pub fn judged(&self, reply: Reply) -> Result<Answer, RestError> {
-        self.judge(reply).map_err(|(_, error)| error)
+        self.judge(reply).1
     }
 
     /// Removes the token from a text.
@@ -217,19 +212,22 @@ impl RestClient {
     }
 
     /// Decides what a reply means.
-    fn judge(&self, reply: Reply) -> Result<Answer, (Verdict, RestError)> {
+    fn judge(&self, reply: Reply) -> (Verdict, Result<Answer, RestError>) {
         let (status, usage) = (reply.status, reply.usage());
         if status == StatusCode::OK {
             return match checked_json(&reply.body) {
-                Ok(()) => Ok(Answer { body: reply.body, status: status.as_u16(), usage }),
-                Err(error) => Err((Verdict::Failed, RestError::NotJson(error))),
+                Ok(()) => {
+                    let answer = Answer { body: reply.body, status: status.as_u16(), usage };
+                    (Verdict::Answered(usage), Ok(answer))
+                }
+                Err(error) => (Verdict::Failed, Err(RestError::NotJson(error))),
             };
         }
         let text = self.redact(&String::from_utf8_lossy(&reply.body));
         if status == StatusCode::TOO_MANY_REQUESTS {
             let is_concurrency = text.contains("concurrent");
             let verdict = Verdict::Limited { usage, is_concurrency, retry_after: reply.retry_after() };
-            return Err((verdict, RestError::Limited { next: None, text: refusal_shown(&text) }));
+            return (verdict, Err(RestError::Limited { next: None, text: refusal_shown(&text) }));
         }
         let target = status.is_redirection().then(|| body::text(&reply.headers, header::LOCATION)).flatten();
         let text = target.map_or(text, |target| format!("a redirect to {}", self.redact(target)));
@@ -239,7 +237,7 @@ impl RestClient {
             RestFault::Retryable => Verdict::Failed,
             _ => Verdict::Answered(usage),
         };
-        Err((verdict, error))
+        (verdict, Err(error))
     }
 
     fn finish(

@@ -100,6 +100,7 @@ impl RestTurn {
     }
 
     /// Ends the request with its verdict. Returns what REST now waits for, if anything.
+    #[must_use]
     pub fn finish(self, verdict: &Verdict) -> Option<NotNow> {
         lock(&self.limiter.budget).finish(self.id, verdict, now(), fastrand::f64())
     }
@@ -144,7 +145,7 @@ mod tests {
     async fn a_long_pause_is_returned_and_its_last_minute_waited_for() {
         let limiter = RequestLimiter::new(LIMITS);
         let turn = limiter.rest(Purpose::Fill).await.unwrap();
-        turn.finish(&Verdict::Unauthorised);
+        assert!(turn.finish(&Verdict::Unauthorised).is_some());
         assert_eq!(limiter.remaining(Purpose::Fill), 0);
         let refused = limiter.rest(Purpose::Fill).await.unwrap_err();
         assert_eq!((refused.why, refused.retry_in), (Pause::Unauthorised, Duration::from_secs(300)));
