@@ -17,6 +17,8 @@ use crate::writer::store::{EntryStatus, Identity, Store};
 
 /// Approximate number of entries that the stream keeps.
 const MAXLEN: u64 = 100_000;
+/// Entries per query of the commands: some hundred KiB, which Redis returns in a millisecond.
+pub const PAGE: usize = 1000;
 
 /// The stream and its connection.
 #[derive(Debug)]

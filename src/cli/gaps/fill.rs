@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::sleep;
 use uw_websocket_actors::filler::records::Records;
 use uw_websocket_actors::ledger::gap::GapReason;
-use uw_websocket_actors::ledger::publisher::{GapPublisher, gap_of};
+use uw_websocket_actors::ledger::publisher::{GapPublisher, PAGE, gap_of};
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::backfill::job::Job;
@@ -17,7 +17,7 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::utc_to_second;
 
 use super::fills::Fills;
-use super::{PAGE, Stop};
+use super::stop::Stop;
 use crate::cli::complain;
 use crate::cli::moments::Moment;
 use crate::escape::write_line;

@@ -2,6 +2,7 @@
 
 mod fill;
 mod fills;
+mod stop;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,23 +10,20 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::time::sleep;
-use uw_websocket_actors::error_chain::ErrorChain;
 use uw_websocket_actors::filler::records::Records;
 use uw_websocket_actors::ledger;
-use uw_websocket_actors::ledger::checkpoint_store::CheckpointError;
 use uw_websocket_actors::ledger::coverage::open_gaps;
 use uw_websocket_actors::ledger::gap::{Gap, GapReason, OpenGap, parse_family};
-use uw_websocket_actors::ledger::publisher::{GapPublisher, PostError, gap_of};
+use uw_websocket_actors::ledger::publisher::{GapPublisher, PAGE, gap_of};
 use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
-use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_actors::writer::store::guard;
-use uw_websocket_actors::writer::store::unsuitable::Unsuitable;
 use uw_websocket_core::event::{EntryId, Family};
 use uw_websocket_core::time::utc_to_second;
 
 use self::fill::FillArgs;
 use self::fills::Fills;
+use self::stop::Stop;
 use super::complain;
 use super::moments::Moment;
 use crate::escape::{write_json_line, write_line};
@@ -35,8 +33,6 @@ use crate::settings::Settings;
 use crate::streams::name::GAPS;
 use crate::streams::too_large;
 
-/// Entries per query: some hundred KiB, which Redis returns in a millisecond.
-const PAGE: usize = 1000;
 /// Interval between queries when following the ledger.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -135,45 +131,6 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
         sleep(FOLLOW_EVERY).await;
         printer.print_after(&mut post, &mut last).await?;
         printer.out.flush()?;
-    }
-}
-
-/// Why printing ended before the end.
-enum Stop {
-    Unsuitable(Unsuitable),
-    Off,
-    Redis(String),
-    State(String),
-    Pipe,
-}
-
-impl Stop {
-    #[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` asks for")]
-    fn of_store(fault: StoreFault) -> Stop {
-        Stop::Redis(fault.to_string())
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Stop {
-        Stop::Pipe
-    }
-}
-
-impl From<PostError> for Stop {
-    fn from(error: PostError) -> Stop {
-        Stop::Redis(error.to_string())
-    }
-}
-
-impl From<CheckpointError> for Stop {
-    fn from(error: CheckpointError) -> Stop {
-        let text = ErrorChain::new(&error).to_string();
-        if matches!(error, CheckpointError::Redis(_) | CheckpointError::Refused(_)) {
-            Stop::Redis(text)
-        } else {
-            Stop::State(text)
-        }
     }
 }
 

@@ -101,11 +101,11 @@ pub(super) async fn listen(
             }
             _ = pings.tick() => session.ping(&mut socket, folder).await,
             frame = socket.next() => {
-                let message = match frame {
-                    Some(frame) => frame.and_then(|frame| assembler.accept(frame)),
-                    None => { seen.ended("without a close frame", folder); break }
+                let Some(frame) = frame else {
+                    seen.ended("without a close frame", folder);
+                    break;
                 };
-                match message {
+                match frame.and_then(|frame| assembler.accept(frame)) {
                     Ok(Some(message)) => session.accept(message, &mut socket, folder, seen).await,
                     Ok(None) => {}
                     Err(error) => seen.ended(&error.to_string(), folder),
@@ -265,8 +265,8 @@ impl FeedSeen {
         folder.say("same ID again", &self.repeated.to_string());
         let pings: Vec<u128> = self.pings.iter().map(Duration::as_millis).collect();
         folder.say("pings of the feed", &format!("{}, at ms {pings:?}", pings.len()));
-        let pongs: Vec<u128> = self.pongs.iter().map(Duration::as_millis).collect();
-        folder.say("our pings", &format!("answered after ms {pongs:?}"));
+        let answered_after: Vec<u128> = self.pongs.iter().map(Duration::as_millis).collect();
+        folder.say("our pings", &format!("answered after ms {answered_after:?}"));
         folder.say("binary, strange frames", &format!("{}, {}", self.binary, self.strange));
         folder.say("end", self.end.as_deref().unwrap_or("by us"));
     }

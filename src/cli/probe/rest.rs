@@ -53,7 +53,10 @@ pub(super) async fn ask(
     for channel in channels {
         let Some((query, source)) = channel.newest(usize::MAX).zip(channel.source) else { continue };
         let Some(body) = asker.get(source.name(), &query.path, &pairs(&query)).await else {
-            if asker.exit == Exit::Clean { continue } else { break }
+            if asker.exit == Exit::Clean {
+                continue;
+            }
+            break;
         };
         let rows = asker.newest(source, &body);
         if let (Ask::Window { .. }, true) = (source.ask, source.unit_us == 1_000) {
@@ -224,9 +227,10 @@ impl Asker<'_> {
         let rows = rows.iter().filter(|row| !is_same_time || is_within(row.at_us));
         let theirs: BTreeSet<&str> = rows.filter_map(|row| row.id.as_deref()).collect();
         let (both, missing) = (ours.intersection(&theirs).count(), ours.difference(&theirs).count());
-        let more = match is_same_time {
-            true => format!("the socket {}", theirs.difference(&ours).count()),
-            false => "the times of both differ".to_owned(),
+        let more = if is_same_time {
+            format!("the socket {}", theirs.difference(&ours).count())
+        } else {
+            "the times of both differ".to_owned()
         };
         let text = format!(
             "of {topic} in {} ms: both have {both}, REST lacks {missing}, {more}",

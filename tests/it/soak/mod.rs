@@ -40,8 +40,10 @@ fn the_parts_are_sampled_over_restarts_of_both() {
 #[test]
 #[ignore = "as long as it is told to: make soak"]
 fn long_run() {
-    let hours = std::env::var("SOAK_HOURS").ok().filter(|text| !text.is_empty());
-    let hours: f64 = hours.map_or(HOURS, |text| text.parse().expect("HOURS is a number"));
+    let hours = std::env::var_os("SOAK_HOURS").filter(|text| !text.is_empty());
+    let hours =
+        hours.map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("HOURS is a number"));
+    let hours: f64 = hours.unwrap_or(HOURS);
     let plan = Plan::new(Duration::from_secs_f64(hours * 3600.0));
     if let Some(file) = std::env::var_os("SOAK_SAMPLES").filter(|file| !file.is_empty()) {
         return judge(&sample::read(Path::new(&file)), &plan);

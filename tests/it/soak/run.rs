@@ -140,7 +140,7 @@ impl World {
 
     /// Ends the service, every second time without warning, and starts it again.
     fn restart_service(&mut self) {
-        if self.life % 2 == 0 {
+        if self.life.is_multiple_of(2) {
             assert_eq!(self.service.terminate(), Some(0), "the exit code");
         } else {
             self.service.kill9();

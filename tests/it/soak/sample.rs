@@ -95,14 +95,14 @@ pub(crate) fn read(file: &Path) -> Vec<Sample> {
 }
 
 fn parse(line: &str) -> Option<Sample> {
-    let mut values = line.split(',');
-    let at = values.next()?.parse().ok()?;
-    let life = values.next()?.parse().ok()?;
-    let age = values.next()?.parse().ok()?;
-    let mut count = || values.next()?.parse::<u64>().ok();
+    let mut columns = line.split(',');
+    let at = columns.next()?.parse().ok()?;
+    let life_number = columns.next()?.parse().ok()?;
+    let age = columns.next()?.parse().ok()?;
+    let mut count = || columns.next()?.parse::<u64>().ok();
     Some(Sample {
         at: Duration::from_secs_f64(at),
-        life,
+        life: life_number,
         age: Duration::from_secs_f64(age),
         resident: count()?,
         descriptors: count()?,
