@@ -178,6 +178,12 @@ fn every_mistake_is_reported_in_one_go_with_its_variable() {
     let bad = [
         ("ENABLE_WEBSOCKET", "maybe"),
         ("UNUSUAL_WHALES_WEBSOCKET_URL", "https://feed.example"),
+        ("ENABLE_BACKFILL", "perhaps"),
+        ("ENABLE_AUDIT", "perhaps"),
+        ("UNUSUAL_WHALES_REST_URL", "wss://rest.example"),
+        ("REST_REQUESTS_PER_MINUTE", "0"),
+        ("BACKFILL_MAX_REQUESTS_PER_GAP", "0"),
+        ("BACKFILL_MAX_REQUESTS_PER_DAY", "0"),
         ("TARGET_SYMBOLS", "S:Y"),
         ("CHANNELS", "flow_alerts"),
         ("HTTPS_PROXY", "http://h:1/path"),

@@ -408,5 +408,6 @@ fn the_command_prints_what_was_missed_and_what_is_missing() {
     redis.kill9();
     let output = gaps_command(&redis.url(), &service, &[]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(69), 0));
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("uw-websocket: redis"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("uw-websocket: cannot connect to redis"), "{said}");
 }

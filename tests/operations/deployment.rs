@@ -149,7 +149,7 @@ fn reader_rules() -> String {
     let channels = preset.split(',').chain(["gaps"]);
     let streams: Vec<String> = channels.map(|channel| format!("~uw:ws:{channel}*")).collect();
     format!(
-        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hmget +ping +scan +select +strlen +type \
+        "resetkeys %R~uw:ws:* %R~uw:rest:* -@all +get +hget +hgetall +hkeys +hmget +ping +scan +select +strlen +type \
          +unwatch +xinfo|groups +xinfo|stream +xlen +xrange +xread +xrevrange \
          ({} -@all +xack +xautoclaim +xgroup|create +xpending +xreadgroup)",
         streams.join(" ")

@@ -76,6 +76,7 @@ pub struct Reconciler {
     /// The late events of the lent batch.
     pub late: LateEvents,
     passed_ids: LogThrottle,
+    lookups: LogThrottle,
     /// What replicas have.
     pub replicas: Replicas,
     scope: WriterScope,
@@ -108,6 +109,7 @@ impl Reconciler {
             overlap: Overlap::new(Arc::clone(&scope.observations), scope.beat.clone(), scope.log.clone()),
             late: LateEvents::default(),
             passed_ids: LogThrottle::default(),
+            lookups: LogThrottle::default(),
             scope,
         }
     }
@@ -272,7 +274,10 @@ impl Reconciler {
             .filter(|(_, status)| *status == EntryStatus::Stored)
             .map(|(entry, _)| entry)
             .collect();
-        warn!(self.scope.log, "transaction looked up"; "stored" => stored.len() == behind.len());
+        // after the outage of a node each batch that was written ahead of it is looked up
+        if self.lookups.is_due(Instant::now()) {
+            warn!(self.scope.log, "transaction looked up"; "stored" => stored.len() == behind.len());
+        }
         Ok(stored)
     }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 pub(crate) use compare::compare;
 pub(crate) use lives::{Past, point_of_death};
 use plan::Plan;
+pub(crate) use plan::THREAD_POINTS;
 pub(crate) use run::catch_up;
 pub(crate) use traffic::{CHANNELS, Order, TARGETS, Traffic};
 pub(crate) use watch::{Read, Seen};

@@ -43,6 +43,10 @@ const CONNECTION_POINTS: [(FaultPoint, u32); 6] = [
     (FaultPoint::NoRoom, 3),
 ];
 
+/// Points of threads, whose death ends the process: `supervision` tries them.
+pub(crate) const THREAD_POINTS: [FaultPoint; 3] =
+    [FaultPoint::DiskRequest, FaultPoint::DiskSync, FaultPoint::ArchiveTurn];
+
 /// Everything that is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
@@ -369,10 +373,13 @@ impl fmt::Display for Death {
 }
 
 #[test]
-fn every_point_is_one_of_a_writer_or_of_a_connection_and_every_life_can_be_asked_for() {
+fn every_point_is_one_of_a_writer_a_connection_or_a_thread_and_every_life_can_be_asked_for() {
     for point in FaultPoint::ALL {
         let is_at = |points: &[(FaultPoint, u32)]| points.iter().any(|(at, _)| at == point);
-        assert!(is_at(&WRITER_POINTS) || is_at(&CONNECTION_POINTS), "{point}");
+        assert!(
+            is_at(&WRITER_POINTS) || is_at(&CONNECTION_POINTS) || THREAD_POINTS.contains(point),
+            "{point}"
+        );
     }
     let mut rng = Rng::with_seed(7);
     for _ in 0..100 {

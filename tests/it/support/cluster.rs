@@ -1,13 +1,13 @@
 //! A real Redis Cluster of one test, on ports of its own, ended with the value.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
 
 use super::redis::free_port;
 use super::wait::wait_for;
-use super::{Feed, RedisServer, SOON, Setup};
+use super::{Feed, RedisServer, SOON, Setup, has_passed};
 
 /// After how many milliseconds without an answer a node counts as down.
 const NODE_TIMEOUT: &str = "1500";
@@ -15,6 +15,8 @@ const NODE_TIMEOUT: &str = "1500";
 pub(crate) const SLOTS: u16 = 16_384;
 /// How long nodes may take to agree: some node timeouts, an election, and a second one if the first fails.
 pub(crate) const FAILOVER: Duration = Duration::from_secs(45);
+/// How long a replica tries to be elected when it is asked to; then it has to be asked again.
+const ELECTION: Duration = Duration::from_secs(6);
 /// Keys of a slot that are moved at once.
 const KEYS: usize = 100;
 /// Redirects that one command may meet: the owner may change while it is asked for.
@@ -258,7 +260,17 @@ impl Cluster {
         let master = (0..self.nodes.len())
             .find(|master| self.nodes[*master].is_running() && self.replicas_of(*master).contains(&replica));
         let slot = self.a_slot_of(master.expect("the node is a replica"));
-        self.nodes[replica].command::<()>(&["CLUSTER", "FAILOVER"]);
+        let mut asked_at: Option<Instant> = None;
+        wait_for("the replica takes over", FAILOVER, || {
+            if asked_at.is_none_or(|at| has_passed(at, ELECTION)) {
+                asked_at = Some(Instant::now());
+                self.nodes[replica]
+                    .try_command::<()>(&["CLUSTER", "FAILOVER"])
+                    .map_err(|error| error.to_string())?;
+            }
+            let named = self.named_owner(&self.nodes[replica], slot)?;
+            if named == replica { Ok(()) } else { Err(format!("node {named} owns the slot")) }
+        });
         self.wait_until_owner_is(slot, replica);
     }
 
