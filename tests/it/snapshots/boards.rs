@@ -26,6 +26,14 @@ fn map(redis: &RedisServer) -> BTreeMap<String, String> {
 }
 
 #[track_caller]
+fn wait_for_latest(redis: &RedisServer, frame: &str) {
+    wait_for("the frame is the newest", SOON, || {
+        let newest = redis.command::<Option<String>>(&["HGET", LATEST, "payload"]);
+        if newest.as_deref() == Some(frame) { Ok(()) } else { Err(format!("{newest:?}")) }
+    });
+}
+
+#[track_caller]
 fn wait_for_board(redis: &RedisServer, board: u64, rows: usize) -> BTreeMap<String, String> {
     wait_for("the board is in its map", SOON, || {
         let map = map(redis);
@@ -49,7 +57,7 @@ fn a_board_in_pieces_is_shown_when_it_is_complete_and_never_a_part_of_it() {
     feed.send("periscope:SPX", &last);
     let shown = wait_for_board(&redis, 1, 6);
     assert_eq!(shown["2026-12-18:5"], r#"{"strike":"5","expiry":"2026-12-18","gamma":1.5,"charm":-0.3}"#);
-    assert_eq!(redis.command::<String>(&["HGET", LATEST, "payload"]), last);
+    wait_for_latest(&redis, &last);
 
     // a smaller board takes its place as a whole; the beginning of the next one does not
     feed.send("periscope:SPX", &frame(2, 4, 0));
@@ -59,7 +67,7 @@ fn a_board_in_pieces_is_shown_when_it_is_complete_and_never_a_part_of_it() {
     service.wait_for_metric("uw_ws_events_stored_total", &[], 6);
     service.wait_until_settled();
     wait_for_board(&redis, 2, 4);
-    assert_eq!(redis.command::<String>(&["HGET", LATEST, "payload"]), frame(2, 4, 1));
+    wait_for_latest(&redis, &frame(2, 4, 1));
     assert_eq!(redis.command::<u64>(&["XLEN", "uw:ws:periscope:SPX"]), 6);
     service.finish();
 
@@ -86,14 +94,18 @@ fn implied_volatilities_have_a_map_of_the_newest_statements() {
     }
     feed.send("iv_term_structure:SPY", &by_expiry("2099-12-18", "0.21"));
     feed.send("iv_term_structure:SPY", &by_expiry("2020-12-18", "0.21"));
-    service.wait_for_metric("uw_ws_events_stored_total", &[], 6);
-    service.wait_until_settled();
-    let map = |channel: &str| -> BTreeMap<String, String> {
-        redis.command(&["HGETALL", &format!("uw:ws:map:{channel}:SPY")])
+    let becomes = |channel: &str, expected: BTreeMap<String, String>| {
+        wait_for(&format!("the map of {channel}"), SOON, || {
+            let map: BTreeMap<String, String> =
+                redis.command(&["HGETALL", &format!("uw:ws:map:{channel}:SPY")]);
+            if map == expected { Ok(()) } else { Err(format!("{map:?}")) }
+        });
     };
-    let expected = [("30".to_owned(), by_days(30, "0.21")), ("60".to_owned(), by_days(60, "0.25"))];
-    assert_eq!(map("interpolated_iv"), BTreeMap::from(expected));
-    let expected = [("2099-12-18".to_owned(), by_expiry("2099-12-18", "0.21"))];
-    assert_eq!(map("iv_term_structure"), BTreeMap::from(expected), "an expiry that is past has no field");
+    service.wait_for_metric("uw_ws_events_stored_total", &[], 6);
+    let newest = [("30".to_owned(), by_days(30, "0.21")), ("60".to_owned(), by_days(60, "0.25"))];
+    becomes("interpolated_iv", BTreeMap::from(newest));
+    // an expiry that is past has no field
+    let newest = [("2099-12-18".to_owned(), by_expiry("2099-12-18", "0.21"))];
+    becomes("iv_term_structure", BTreeMap::from(newest));
     service.finish();
 }
