@@ -29,6 +29,9 @@ KEEP ?=
 ONLY ?=
 # How often `make stress` runs the tests.
 RUNS ?=
+# Tests that run at once: most wait for something most of the time. cargo-nextest limits those of the whole service by itself.
+TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+CARGO_TEST_THREADS ?= $(shell echo $$((1 + $$(nproc))))
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
 CHROMIUM ?=
 export CHROMIUM
@@ -56,10 +59,10 @@ test: ## run every test; installs redis-server, Chromium and redis for Python if
 	@config/install-tools.sh cc redis-server python3-redis $(BROWSER)
 	cargo test --doc $(CHECKED)
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  set -x; cargo nextest run $(CHECKED) $(if $(CI),--profile ci); \
+	  set -x; cargo nextest run $(CHECKED) --test-threads $(TEST_THREADS) $(if $(CI),--profile ci); \
 	else \
 	  echo "cargo-nextest is not installed: cargo test runs the tests"; \
-	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast); \
+	  set -x; cargo test --lib --bins --tests $(CHECKED) $(if $(CI),--no-fail-fast) -- --test-threads $(CARGO_TEST_THREADS); \
 	fi
 
 stress: ## run `make test` RUNS=10 times beside three busy loops on two processors; report failures and durations
