@@ -116,7 +116,7 @@ stored() { [ "$(redis EXISTS "uw:ws:option_trades:SPY")" = 1 ]; }
 
 # What happened to the feed and to the gap, each said once: the feed's own words, the entry in the ledger, the fill.
 tell_of_gap() {
-  local line fields
+  local line fields fill
   while IFS= read -r line; do say "$line"; done < <(tail -n "+$((feed_lines + 1))" "$dir/feed.log" | grep '^the outage' || true)
   feed_lines=$(wc -l <"$dir/feed.log")
   if [ -z "$told_gap" ] && grep -q '^the outage ends' "$dir/feed.log" && [ "$(redis EXISTS uw:ws:gaps)" = 1 ]; then
@@ -126,9 +126,13 @@ tell_of_gap() {
     say "what was missed is fetched over REST, one minute after the end of the gap at the earliest"
   fi
   if [ -z "$told_fill" ] && [ "$(redis EXISTS uw:ws:fills)" = 1 ]; then
-    told_fill=1
-    mapfile -t fields < <(redis XREVRANGE uw:ws:fills + - COUNT 1)
-    say "the gap is being filled: ${fields[*]}"
+    fill=$(redis XRANGE uw:ws:fills - + |
+      awk '$0 == "topic" { getline topic } $0 == "status" { getline status }
+        $0 == "rows" { getline rows; if (topic == "option_trades:SPY") { print status ", " rows " rows"; exit } }')
+    if [ -n "$fill" ]; then
+      told_fill=1
+      say "the gap of option_trades:SPY is filled: $fill; \`uw-websocket gaps\` shows all"
+    fi
   fi
 }
 

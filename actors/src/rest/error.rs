@@ -80,7 +80,7 @@ pub enum RestError {
         /// The body.
         text: String,
     },
-    /// More than [`MAX_BODY`] bytes.
+    /// More than `MAX_BODY` bytes.
     #[error("the answer has more than {MAX_BODY} bytes")]
     TooLarge,
     /// A status of the vendor's edge or a proxy, a redirect, or one that no endpoint has.

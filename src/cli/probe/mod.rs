@@ -49,7 +49,7 @@ pub(super) struct ProbeArgs {
     /// Listen to the socket so long
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = time)]
     time: Duration,
-    /// Folder to create for the recording [default: probe-<time>]
+    /// Folder to create for the recording [default: `probe-` and the time]
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
     /// Do not ask before the socket is opened
