@@ -225,6 +225,39 @@ fn an_endpoint_that_fails_is_asked_again() {
     service.finish();
 }
 
+/// Every kind of 429 that passes within seconds, and a refusal of the edge.
+#[test]
+fn limits_and_the_edge_are_waited_out() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(600);
+    let faults =
+        ["limit-in-flight@1", "limit-minute=1@2", "limit-minute=date@3", "edge@4", "fail=503,html@5"];
+    world.simulator.rest_misbehave(faults.map(|fault| fault.parse::<RestFault>().unwrap()));
+    world.settle(&service);
+    assert_ended(&world.wait_for_fills(&gap), "complete", "");
+    world.assert_complete();
+    service.finish();
+}
+
+#[test]
+fn a_refused_token_stops_rest_and_nothing_else() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(100);
+    world.simulator.rest_misbehave(["denied".parse::<RestFault>().unwrap()]);
+    world.settle(&service);
+    service.wait_for_log("the refusal", |record| record.msg == "rest refuses the token");
+    let stored = service.metrics().sum("uw_ws_events_stored_total", &[]);
+    world.simulator.resume();
+    service.wait_for_metric("uw_ws_events_stored_total", &[], stored + 500);
+    let requests = world.simulator.rest_requests();
+    assert_eq!(requests.iter().filter(|request| request.endpoint != "socket").count(), 1);
+    assert_eq!(service.status()["fills"]["pending"], 2);
+    assert_eq!(world.fills(&gap).len(), 0);
+    service.finish();
+}
+
 #[test]
 fn a_fill_is_asked_for_by_hand() {
     let mut world = World::start();

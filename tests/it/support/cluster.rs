@@ -228,16 +228,19 @@ impl Cluster {
     /// Waits until a node owns the slot and serves it.
     #[track_caller]
     pub(crate) fn wait_until_owner_is(&self, slot: u16, owner: usize) {
-        wait_for("the node owns the slot", FAILOVER, || {
-            for (index, node) in self.answering() {
-                let named = self.named_owner(node, slot)?;
-                if named != owner {
-                    return Err(format!("node {index} names {named} instead of {owner}"));
-                }
-            }
-            Ok(())
-        });
+        wait_for("the node owns the slot", FAILOVER, || self.is_owner_to_all(slot, owner));
         self.wait_until_ok();
+    }
+
+    /// Whether every node that answers names a node as the owner of a slot.
+    fn is_owner_to_all(&self, slot: u16, owner: usize) -> Result<(), String> {
+        for (index, node) in self.answering() {
+            let named = self.named_owner(node, slot)?;
+            if named != owner {
+                return Err(format!("node {index} names {named} instead of {owner}"));
+            }
+        }
+        Ok(())
     }
 
     /// Lets the replica of a master miss what is written while `meanwhile` runs, then ends the master: the replica is
@@ -261,17 +264,19 @@ impl Cluster {
             .find(|master| self.nodes[*master].is_running() && self.replicas_of(*master).contains(&replica));
         let slot = self.a_slot_of(master.expect("the node is a replica"));
         let mut asked_at: Option<Instant> = None;
-        wait_for("the replica takes over", FAILOVER, || {
-            if asked_at.is_none_or(|at| has_passed(at, ELECTION)) {
+        wait_for("the replica has taken over", FAILOVER, || {
+            // also when it was replaced again meanwhile, because the machine was too busy for its heartbeats
+            if asked_at.is_none_or(|at| has_passed(at, ELECTION))
+                && self.named_owner(&self.nodes[replica], slot)? != replica
+            {
                 asked_at = Some(Instant::now());
                 self.nodes[replica]
                     .try_command::<()>(&["CLUSTER", "FAILOVER"])
                     .map_err(|error| error.to_string())?;
             }
-            let named = self.named_owner(&self.nodes[replica], slot)?;
-            if named == replica { Ok(()) } else { Err(format!("node {named} owns the slot")) }
+            self.is_owner_to_all(slot, replica)
         });
-        self.wait_until_owner_is(slot, replica);
+        self.wait_until_ok();
     }
 
     /// A slot that a master has.
