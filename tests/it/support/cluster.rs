@@ -269,10 +269,10 @@ impl Cluster {
             if asked_at.is_none_or(|at| has_passed(at, ELECTION))
                 && self.named_owner(&self.nodes[replica], slot)? != replica
             {
-                asked_at = Some(Instant::now());
                 self.nodes[replica]
                     .try_command::<()>(&["CLUSTER", "FAILOVER"])
                     .map_err(|error| error.to_string())?;
+                asked_at = Some(Instant::now());
             }
             self.is_owner_to_all(slot, replica)
         });
