@@ -91,7 +91,7 @@ fn rest_draws_from_the_limit_of_all_requests() {
     let limits = |pairs: &[_]| load(pairs).actors.rest.limits;
     assert_eq!(limits(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "120")]).rest_per_minute, 65);
     assert_eq!(limits(&[("REST_REQUESTS_PER_MINUTE", "100")]).rest_per_minute, 100);
-    assert_eq!(limits(&[("BACKFILL_MAX_REQUESTS_PER_DAY", "-1")]).fills_per_day, 0);
+    assert_eq!(limits(&[("BACKFILL_MAX_REQUESTS_PER_DAY", "0")]).fills_per_day, 0);
     assert_eq!(
         mistakes(&[("REST_REQUESTS_PER_MINUTE", "101")]),
         "REST_REQUESTS_PER_MINUTE: must be at most RATE_LIMIT_REQUESTS_PER_MINUTE (100), but is 101"
