@@ -225,9 +225,10 @@ fn an_endpoint_that_fails_is_asked_again() {
     service.finish();
 }
 
-/// Every kind of 429 that passes within seconds, and a refusal of the edge.
+/// A limit that passes within a second, and refusals of the edge. The limit per minute takes its minute: the client's
+/// tests have it.
 #[test]
-fn limits_and_the_edge_are_waited_out() {
+fn a_limit_and_the_edge_are_waited_out() {
     let mut world = World::start();
     let service = world.setup.clone().start_ready();
     let gap = world.miss(600);

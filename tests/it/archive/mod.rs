@@ -264,8 +264,16 @@ fn what_the_disk_queue_needs_the_room_of_is_counted_and_on_record() {
     });
     let skipped = skipped();
     service.finish();
-    let archived = archived(&archive_of(&setup)).values().map(Vec::len).sum::<usize>() as u64;
-    assert_eq!(archived + skipped, events);
+    // on a busy machine the time of a drain is not enough for all of it: the next life goes on
+    let archived = || archived(&archive_of(&setup)).values().map(Vec::len).sum::<usize>() as u64;
+    wait_for("the rest is archived", SOON, || {
+        let archived = archived();
+        if archived + skipped == events {
+            return Ok(());
+        }
+        setup.clone().start_ready().finish();
+        Err(format!("{archived} + {skipped} of {events}"))
+    });
     let gaps: Vec<(String, BTreeMap<String, String>)> = redis.command(&["XRANGE", "uw:ws:gaps", "-", "+"]);
     let of_archive = gaps.iter().filter(|(_, gap)| gap["reason"] == "archive_skipped");
     let recorded: u64 = of_archive.map(|(_, gap)| gap["events"].parse::<u64>().unwrap()).sum();
