@@ -138,9 +138,7 @@ fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
     });
     assert_streams_equal(&feed, &cluster, &TARGETS);
     service.wait_until_settled().check_conservation().unwrap();
-    // those that follow each other before the slots are read again are one
-    let told = service.count_logs("redis failover") as u64;
-    assert!(told > 0 || failovers == 0, "no line of {failovers} failovers");
+    assert!(service.count_logs("redis failover") as u64 >= failovers, "one line each");
     service.wait_until_ready();
     service.finish();
     (faults, expected(&feed.sent(), "uw", &TARGETS).values().map(Vec::len).sum())

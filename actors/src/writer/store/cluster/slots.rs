@@ -117,15 +117,18 @@ impl SlotMap {
         self.covered
     }
 
-    /// Returns the masters that `later` no longer has because a replica has taken their place, each with that one.
+    /// Returns the masters that `later` no longer has because another node has taken their place, each with that one: it
+    /// owns slots of theirs and was no master. That it was a replica is not asked, as nodes do not name one that was down.
     #[must_use]
     pub fn replaced_in(&self, later: &SlotMap) -> Vec<(Node, Node)> {
         let gone = self.masters.iter().enumerate().filter(|(_, master)| !later.masters.contains(master));
         let successor = |(index, master): (usize, &Node)| {
-            let is_its = |owner: &Option<u16>| owner.map(usize::from) == Some(index);
-            let slot = u16::try_from(self.owners.iter().position(is_its)?).ok()?;
-            let owner = later.owner(slot)?;
-            self.replicas.contains(owner).then(|| (master.clone(), owner.clone()))
+            let owned =
+                (0..SLOTS).zip(&self.owners).filter(|(_, owner)| owner.map(usize::from) == Some(index));
+            let owner = owned
+                .filter_map(|(slot, _)| later.owner(slot))
+                .find(|owner| !self.masters.contains(owner))?;
+            Some((master.clone(), owner.clone()))
         };
         gone.filter_map(successor).collect()
     }
@@ -263,6 +266,16 @@ mod tests {
         let before = map(&before).unwrap();
         assert_eq!(before.replaced_in(&map(&failed).unwrap()), [(node("a", 1), node("a", 2))]);
         assert_eq!(before.replaced_in(&map(&moved).unwrap()), []);
+        // nodes do not name a replica that counts as down
+        let unnamed = format!("*2\r\n{}{}", range(0, 9, &[("a", 1)]), range(10, 19, &[("b", 1), ("b", 2)]));
+        assert_eq!(
+            map(&unnamed).unwrap().replaced_in(&map(&failed).unwrap()),
+            [(node("a", 1), node("a", 2))]
+        );
+        // the first slot of the replaced one has moved as well
+        let both = format!("*2\r\n{}{}", range(1, 9, &[("a", 2)]), range(10, 19, &[("b", 1)]));
+        let both = both.replacen("*2\r\n", "*3\r\n", 1) + &range(0, 0, &[("b", 1)]);
+        assert_eq!(before.replaced_in(&map(&both).unwrap()), [(node("a", 1), node("a", 2))]);
     }
 
     #[test]
