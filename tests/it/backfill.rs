@@ -225,6 +225,21 @@ fn an_endpoint_that_fails_is_asked_again() {
     service.finish();
 }
 
+/// A limit that passes within a second, and refusals of the edge. The limit per minute takes its minute: the client's
+/// tests have it.
+#[test]
+fn a_limit_and_the_edge_are_waited_out() {
+    let mut world = World::start();
+    let service = world.setup.clone().start_ready();
+    let gap = world.miss(600);
+    let faults = ["limit-in-flight@1", "edge@2", "fail=503,html@3"];
+    world.simulator.rest_misbehave(faults.map(|fault| fault.parse::<RestFault>().unwrap()));
+    world.settle(&service);
+    assert_ended(&world.wait_for_fills(&gap), "complete", "");
+    world.assert_complete();
+    service.finish();
+}
+
 #[test]
 fn a_refused_token_stops_rest_and_nothing_else() {
     let mut world = World::start();
