@@ -123,12 +123,10 @@ impl SlotMap {
     pub fn replaced_in(&self, later: &SlotMap) -> Vec<(Node, Node)> {
         let gone = self.masters.iter().enumerate().filter(|(_, master)| !later.masters.contains(master));
         let successor = |(index, master): (usize, &Node)| {
-            let owned =
-                (0..SLOTS).zip(&self.owners).filter(|(_, owner)| owner.map(usize::from) == Some(index));
-            let owner = owned
-                .filter_map(|(slot, _)| later.owner(slot))
-                .find(|owner| !self.masters.contains(owner))?;
-            Some((master.clone(), owner.clone()))
+            let slots = (0..SLOTS).zip(&self.owners).filter(|(_, at)| at.map(usize::from) == Some(index));
+            let mut successors = slots.filter_map(|(slot, _)| later.owner(slot));
+            let taker = successors.find(|node| !self.masters.contains(node))?;
+            Some((master.clone(), taker.clone()))
         };
         gone.filter_map(successor).collect()
     }
