@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::event::{
     Channel, ChannelIndex, Destination, EntryIds, Event, MapCell, ReadAt, Route, Symbol, Topic,
 };
-use crate::settings::{KeySettings, Targets};
+use crate::settings::{ChannelChoice, KeySettings, PlanSettings, Targets, WhenJoinsExceed};
 
 /// Friday 2025-05-16, 14:19:52.926001 in New York, in Unix microseconds.
 pub const RECEIVED_US: u64 = 1_747_419_592_926_001;
@@ -30,6 +30,25 @@ pub fn keys() -> KeySettings {
         streams: true,
         maxlen: None,
         maxlen_by_channel: Vec::new(),
+    }
+}
+
+/// Settings that join these channels or topics for these symbols, comma-separated, or for `*`: the whole market.
+#[must_use]
+pub fn plan(channels: &[&str], targets: &str) -> PlanSettings {
+    let choice = |name: &&str| match topic(name) {
+        Topic { channel, symbol: None } => ChannelChoice::Channel(channel),
+        topic => ChannelChoice::Topic(topic),
+    };
+    PlanSettings {
+        channels: channels.iter().map(choice).collect(),
+        targets: match targets {
+            "*" => Targets::WholeMarket,
+            list => Targets::Symbols(list.split(',').map(|name| Symbol::parse(name).unwrap()).collect()),
+        },
+        max_connections: 5,
+        max_joins_per_connection: 50,
+        when_joins_exceed: WhenJoinsExceed::Refuse,
     }
 }
 

@@ -1,30 +1,7 @@
-use uw_websocket_core::event::{Symbol, Topic};
-
 use super::*;
-use uw_websocket_core::fixtures;
-use uw_websocket_core::settings::WhenJoinsExceed;
+use uw_websocket_core::fixtures::{self, plan};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-fn plan(channels: &[&str], targets: &str) -> PlanSettings {
-    let choice = |name: &&str| match name.split_once(':') {
-        Some((channel, symbol)) => ChannelChoice::Topic(Topic {
-            channel: Channel::parse(channel).unwrap(),
-            symbol: Some(Symbol::parse(symbol).unwrap()),
-        }),
-        None => ChannelChoice::Channel(Channel::parse(name).unwrap()),
-    };
-    PlanSettings {
-        channels: channels.iter().map(choice).collect(),
-        targets: match targets {
-            "*" => Targets::WholeMarket,
-            list => Targets::Symbols(list.split(',').map(|s| Symbol::parse(s).unwrap()).collect()),
-        },
-        max_connections: 5,
-        max_joins_per_connection: 50,
-        when_joins_exceed: WhenJoinsExceed::Refuse,
-    }
-}
 
 /// Event streams alone, with one cap.
 fn keys(maxlen: u64) -> KeySettings {

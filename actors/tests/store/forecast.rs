@@ -5,8 +5,9 @@ use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::channel::table::KNOWN;
-use uw_websocket_core::event::{Channel, Symbol};
-use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
+use uw_websocket_core::event::Channel;
+use uw_websocket_core::fixtures::plan;
+use uw_websocket_core::settings::Secret;
 
 use crate::redis::RedisServer;
 
@@ -59,21 +60,12 @@ fn known() -> Vec<Channel> {
     has_size.map(Channel::Known).filter(|channel| !channel.frame().is_fragment()).collect()
 }
 
-fn plan(channels: &[Channel]) -> PlanSettings {
-    PlanSettings {
-        channels: channels.iter().cloned().map(ChannelChoice::Channel).collect(),
-        targets: Targets::Symbols(vec![Symbol::parse("SPY").unwrap()]),
-        max_connections: 5,
-        max_joins_per_connection: 50,
-        when_joins_exceed: WhenJoinsExceed::Refuse,
-    }
-}
-
 async fn measured(redis: &RedisServer, user: &str, channels: &[Channel]) -> Measured {
+    let names: Vec<&str> = channels.iter().map(Channel::name).collect();
     let url = Secret::new(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
     let settings = RedisSettings { url, extra_root_pem: None };
     let pool = RedisPool::new(&Address::new(&settings).unwrap(), &settings).unwrap();
-    measure(&mut pool.get().await.unwrap(), "uw", &plan(channels)).await.unwrap()
+    measure(&mut pool.get().await.unwrap(), "uw", &plan(&names, "SPY")).await.unwrap()
 }
 
 /// Adds entries as a writer does.

@@ -1,40 +1,9 @@
-use std::time::Duration;
-
 use super::*;
-use crate::settings::WhenJoinsExceed;
-
-fn topic(name: &str) -> Topic {
-    let (channel, symbol) = name.split_once(':').map_or((name, None), |(c, s)| (c, Some(s)));
-    let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
-    Topic { channel: Channel::parse(channel).unwrap(), symbol }
-}
+use crate::fixtures::{keys, plan, topic};
 
 fn router(channels: &[&str], targets: &str, topics: &[&str]) -> Router {
-    let plan = PlanSettings {
-        channels: channels
-            .iter()
-            .map(|name| match topic(name) {
-                Topic { channel, symbol: None } => ChannelChoice::Channel(channel),
-                topic => ChannelChoice::Topic(topic),
-            })
-            .collect(),
-        targets: match targets {
-            "*" => Targets::WholeMarket,
-            list => Targets::Symbols(list.split(',').map(|s| Symbol::parse(s).unwrap()).collect()),
-        },
-        max_connections: 5,
-        max_joins_per_connection: 50,
-        when_joins_exceed: WhenJoinsExceed::Refuse,
-    };
-    let keys = KeySettings {
-        prefix: "uw".into(),
-        snapshots: true,
-        snapshot_interval: Duration::ZERO,
-        targets: plan.targets.clone(),
-        streams: true,
-        maxlen: None,
-        maxlen_by_channel: Vec::new(),
-    };
+    let plan = plan(channels, targets);
+    let keys = KeySettings { targets: plan.targets.clone(), ..keys() };
     let topics: Vec<Topic> = topics.iter().map(|name| topic(name)).collect();
     Router::new(&plan, &keys, 2, &topics)
 }

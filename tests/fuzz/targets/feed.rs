@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_codec::Decoder as _;
 use bytes::{Bytes, BytesMut};
@@ -10,9 +10,10 @@ use slog::{Discard, Logger, o};
 use uw_websocket_actors::connection::decoder::{Decoded, FrameDecoder};
 use uw_websocket_actors::connection::transport::{Assembler, BoundedCodec, Incoming, MAX_MESSAGE};
 use uw_websocket_actors::observation::Observations;
-use uw_websocket_core::event::{Channel, EntryId, Event, ReadAt, Symbol, Topic};
+use uw_websocket_core::event::{EntryId, Event, ReadAt, Symbol, Topic};
+use uw_websocket_core::fixtures::{keys, plan, topic};
 use uw_websocket_core::routing::{Router, channels_of};
-use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Targets, WhenJoinsExceed};
+use uw_websocket_core::settings::KeySettings;
 use uw_websocket_core::spool::Records;
 
 use super::{Target, magnitude, outcome, seeds};
@@ -121,29 +122,8 @@ const TOKENS: &[&str] = &[
 ];
 
 fn decoder() -> FrameDecoder {
-    let plan = PlanSettings {
-        channels: CHANNELS.map(|name| ChannelChoice::Channel(Channel::parse(name).unwrap())).to_vec(),
-        targets: Targets::WholeMarket,
-        max_connections: 5,
-        max_joins_per_connection: 50,
-        when_joins_exceed: WhenJoinsExceed::Refuse,
-    };
-    let keys = KeySettings {
-        prefix: "uw".into(),
-        snapshots: true,
-        snapshot_interval: Duration::ZERO,
-        targets: plan.targets.clone(),
-        streams: true,
-        maxlen: None,
-        maxlen_by_channel: Vec::new(),
-    };
-    let topic = |name: &str| {
-        let (channel, symbol) = Topic::split(name);
-        Topic {
-            channel: Channel::parse(channel).unwrap(),
-            symbol: symbol.map(|symbol| Symbol::parse(symbol).unwrap()),
-        }
-    };
+    let plan = plan(&CHANNELS, "*");
+    let keys = KeySettings { targets: plan.targets.clone(), ..keys() };
     let mut topics: Vec<Topic> = CHANNELS.iter().map(|name| topic(name)).collect();
     topics.extend(["price:SPY", "option_trades:SPY", "gex:SPY", "gex_strike_expiry:SPY"].map(topic));
     let channels = channels_of(&plan);
