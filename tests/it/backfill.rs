@@ -211,33 +211,29 @@ fn kills_in_the_middle_of_a_fill_leave_each_row_once() {
     service.finish();
 }
 
-/// The REST side fails at first in every way that passes.
-#[test]
-fn an_endpoint_that_fails_is_asked_again() {
+/// A gap is filled completely, each row once, after the REST side has failed like this at first.
+#[track_caller]
+fn assert_filled_despite(faults: &[&str]) {
     let mut world = World::start();
     let service = world.setup.clone().start_ready();
     let gap = world.miss(600);
-    let faults = ["reset=body@1", "cut@2", "redirect=http://127.0.0.1:1/@3"];
-    world.simulator.rest_misbehave(faults.map(|fault| fault.parse::<RestFault>().unwrap()));
+    world.simulator.rest_misbehave(faults.iter().map(|fault| fault.parse::<RestFault>().unwrap()));
     world.settle(&service);
     assert_ended(&world.wait_for_fills(&gap), "complete", "");
     world.assert_complete();
     service.finish();
 }
 
+#[test]
+fn an_endpoint_that_fails_is_asked_again() {
+    assert_filled_despite(&["reset=body@1", "cut@2", "redirect=http://127.0.0.1:1/@3"]);
+}
+
 /// A limit that passes within a second, and refusals of the edge. The limit per minute takes its minute: the client's
 /// tests have it.
 #[test]
 fn a_limit_and_the_edge_are_waited_out() {
-    let mut world = World::start();
-    let service = world.setup.clone().start_ready();
-    let gap = world.miss(600);
-    let faults = ["limit-in-flight@1", "edge@2", "fail=503,html@3"];
-    world.simulator.rest_misbehave(faults.map(|fault| fault.parse::<RestFault>().unwrap()));
-    world.settle(&service);
-    assert_ended(&world.wait_for_fills(&gap), "complete", "");
-    world.assert_complete();
-    service.finish();
+    assert_filled_despite(&["limit-in-flight@1", "edge@2", "fail=503,html@3"]);
 }
 
 #[test]

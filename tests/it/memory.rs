@@ -8,7 +8,7 @@
 use crate::support::attack::Attack;
 use crate::support::feed::wire::{self, opcode};
 use crate::support::sample::strike_row;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, asked, wait_for};
 
 const MIB: usize = 1024 * 1024;
 /// What the README promises, in MiB; `UW_TEST_MEMORY_MIB` is another limit, to see that the test fails below some.
@@ -31,8 +31,7 @@ impl World {
         let (feed, redis) = (Feed::start(), RedisServer::start());
         let setup = Setup::new(&feed, &redis).set("TARGET_SYMBOLS", "*").set("CHANNELS", &CHANNELS.join(","));
         let service = setup.start_ready();
-        let asked = std::env::var_os("UW_TEST_MEMORY_MIB");
-        let mib = asked.map_or(MEMORY_MIB, |mib| mib.to_str().unwrap().parse().unwrap());
+        let mib = asked("UW_TEST_MEMORY_MIB").unwrap_or(MEMORY_MIB);
         service.limit_data(mib * MIB as u64);
         World { feed, redis, service, markers: 0, sent: 0 }
     }

@@ -14,7 +14,7 @@ use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions}
 use crate::support::logs::Lines;
 use crate::support::python::interpreter;
 use crate::support::sample::NOON_MS;
-use crate::support::{Feed, RedisServer, Service, Setup, wait_for};
+use crate::support::{Feed, RedisServer, Service, Setup, asked, wait_for};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rest_reader");
 /// The time of the runs that every `make test` does; the beginning and the last comparison come on top.
@@ -222,10 +222,4 @@ fn long_run() {
     let run = run.restart_redis();
     pass(quarter);
     run.end();
-}
-
-/// A number from the environment.
-fn asked(variable: &str) -> Option<u64> {
-    let text = std::env::var_os(variable)?.into_string().ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }

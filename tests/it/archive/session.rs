@@ -7,9 +7,8 @@ use uw_websocket_core::archive::{Days, Line, Reading, lines};
 use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
 use super::{assert_archived, assert_replayed, stored, wait_until_complete};
-use crate::chaos::asked;
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Feed, RedisServer, SOON, Service, Setup, wait_for, wait_until};
+use crate::support::{Feed, RedisServer, SOON, Service, Setup, asked, wait_for, wait_until};
 
 /// Events that the simulator makes, unless `SESSION_EVENTS` says otherwise: three times what the archive collects before it
 /// writes.

@@ -32,14 +32,10 @@ pub(crate) use run::catch_up;
 pub(crate) use traffic::{CHANNELS, Order, TARGETS, Traffic};
 pub(crate) use watch::{Read, Seen};
 
+use crate::support::asked;
+
 /// The time of trouble of the runs that every `make test` does; catching up and comparing come on top.
 const SHORT: Duration = Duration::from_secs(15);
-
-/// A number from the environment.
-pub(crate) fn asked(variable: &str) -> Option<u64> {
-    let text = std::env::var_os(variable)?.into_string().ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
-}
 
 #[test]
 fn seed_1() {

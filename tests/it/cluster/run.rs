@@ -1,20 +1,16 @@
 //! Faults of all kinds at random, one after the other, under traffic.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::{TARGETS, TOPICS, owner, setup};
-use crate::chaos::asked;
 use crate::support::cluster::{Cluster, FAILOVER, SLOTS};
 use crate::support::oracle::{assert_streams_equal, expected};
-use crate::support::sample::payloads;
+use crate::support::under_traffic::{self, under_traffic};
 use crate::support::{Feed, wait_for};
-
-/// Between two bursts of events.
-const PACE: Duration = Duration::from_millis(20);
 
 /// What happens to a node.
 #[derive(Clone, Copy, Debug)]
@@ -35,21 +31,6 @@ enum Fault {
 
 const FAULTS: [Fault; 6] =
     [Fault::Kill, Fault::Lose, Fault::Pause, Fault::HandOver, Fault::Move, Fault::MoveAndKill];
-
-/// Sends until `is_done`; counts the events.
-fn traffic(feed: &Feed, seed: u64, is_done: &AtomicBool, sent: &AtomicU64) {
-    let mut rng = Rng::with_seed(seed);
-    let mut next = [0; TOPICS.len()];
-    while !is_done.load(SeqCst) {
-        for ((channel, symbol), next) in TOPICS.iter().zip(&mut next) {
-            let count = rng.u64(1..=4);
-            feed.send_all(&format!("{channel}:{symbol}"), &payloads(channel, symbol, *next, count));
-            *next += count;
-            sent.fetch_add(count, SeqCst);
-        }
-        thread::park_timeout(PACE);
-    }
-}
 
 /// Strikes the owner of a stream; returns whether that is a failover.
 fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
@@ -119,21 +100,14 @@ fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
     let (feed, mut cluster, mut rng) = (Feed::start(), Cluster::start(), Rng::with_seed(seed));
     let service =
         setup(&cluster, &feed).set("REDIS_STREAM_MAXLEN", "0").set("STREAM_RETENTION", "off").start_ready();
-    let (is_done, sent, mut faults, mut failovers) = (AtomicBool::new(false), AtomicU64::new(0), 0, 0);
-    thread::scope(|scope| {
-        scope.spawn(|| traffic(&feed, seed, &is_done, &sent));
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            while goes_on(faults) {
-                let fault = *rng.choice(&FAULTS).unwrap();
-                eprintln!("fault {faults}: {fault:?} after {} events", sent.load(SeqCst));
-                failovers += u64::from(strike(fault, &mut cluster, &mut rng));
-                heal(&mut cluster);
-                faults += 1;
-            }
-        }));
-        is_done.store(true, SeqCst);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
+    let (mut faults, mut failovers) = (0, 0);
+    under_traffic(&feed, seed, &TOPICS, |sent| {
+        while goes_on(faults) {
+            let fault = *rng.choice(&FAULTS).unwrap();
+            eprintln!("fault {faults}: {fault:?} after {} events", sent.load(SeqCst));
+            failovers += u64::from(strike(fault, &mut cluster, &mut rng));
+            heal(&mut cluster);
+            faults += 1;
         }
     });
     assert_streams_equal(&feed, &cluster, &TARGETS);
@@ -153,9 +127,5 @@ fn a_short_run_of_faults_loses_and_doubles_nothing() {
 #[test]
 #[ignore = "takes as long as CHAOS_SECONDS says: make chaos REDIS=cluster"]
 fn long_run() {
-    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
-    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    let began = Instant::now();
-    let (faults, entries) = run(seed, |_| began.elapsed() < time);
-    eprintln!("{faults} faults, {entries} entries, 0 lost, 0 doubled, in order; seed {seed}");
+    under_traffic::long_run("faults", |seed, goes_on| run(seed, goes_on));
 }

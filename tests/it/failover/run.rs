@@ -1,20 +1,17 @@
 //! Failovers of all kinds at random, one after the other, under traffic.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::TARGETS;
 use super::desk::Desk;
-use crate::chaos::asked;
 use crate::support::oracle::{assert_streams_equal, expected};
-use crate::support::sample::payloads;
+use crate::support::under_traffic::{self, under_traffic};
 use crate::support::{Feed, Service};
 
-/// Between two bursts of events.
-const PACE: Duration = Duration::from_millis(20);
 /// The topics, each with one to four events a burst.
 const TOPICS: [(&str, &str); 4] =
     [("price", "SPY"), ("option_trades", "QQQ"), ("gex_strike", "SPY"), ("price", "QQQ")];
@@ -34,21 +31,6 @@ enum Fault {
 
 const FAULTS: [Fault; 4] = [Fault::Kill, Fault::Lose, Fault::Pause, Fault::HandOver];
 
-/// Sends until `is_done`; counts the rounds.
-fn traffic(feed: &Feed, seed: u64, is_done: &AtomicBool, sent: &AtomicU64) {
-    let mut rng = Rng::with_seed(seed);
-    let mut next = [0; TOPICS.len()];
-    while !is_done.load(SeqCst) {
-        for ((channel, symbol), next) in TOPICS.iter().zip(&mut next) {
-            let count = rng.u64(1..=4);
-            feed.send_all(&format!("{channel}:{symbol}"), &payloads(channel, symbol, *next, count));
-            *next += count;
-            sent.fetch_add(count, SeqCst);
-        }
-        thread::park_timeout(PACE);
-    }
-}
-
 fn strike(fault: Fault, desk: &mut Desk, rng: &mut Rng) {
     match fault {
         Fault::Kill => assert_eq!(desk.kill_and_bring_back_empty(), 0, "keys in a server that was replaced"),
@@ -67,21 +49,14 @@ fn run(seed: u64, goes_on: impl Fn(u64) -> bool) -> (u64, usize) {
     let (feed, mut desk, mut rng) = (Feed::start(), Desk::start(), Rng::with_seed(seed));
     let setup = desk.setup(&feed).set("REDIS_STREAM_MAXLEN", "0").set("STREAM_RETENTION", "off");
     let service: Service = setup.start_ready();
-    let (is_done, sent, mut failovers) = (AtomicBool::new(false), AtomicU64::new(0), 0);
-    thread::scope(|scope| {
-        scope.spawn(|| traffic(&feed, seed, &is_done, &sent));
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            while goes_on(failovers) {
-                let fault = *rng.choice(&FAULTS).unwrap();
-                eprintln!("failover {failovers}: {fault:?} after {} events", sent.load(SeqCst));
-                strike(fault, &mut desk, &mut rng);
-                desk.heal();
-                failovers += 1;
-            }
-        }));
-        is_done.store(true, SeqCst);
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
+    let mut failovers = 0;
+    under_traffic(&feed, seed, &TOPICS, |sent| {
+        while goes_on(failovers) {
+            let fault = *rng.choice(&FAULTS).unwrap();
+            eprintln!("failover {failovers}: {fault:?} after {} events", sent.load(SeqCst));
+            strike(fault, &mut desk, &mut rng);
+            desk.heal();
+            failovers += 1;
         }
     });
     assert_streams_equal(&feed, &desk.servers[desk.master()], &TARGETS);
@@ -103,9 +78,5 @@ fn a_short_run_of_failovers_loses_and_doubles_nothing() {
 #[test]
 #[ignore = "takes as long as CHAOS_SECONDS says: make chaos REDIS=sentinel"]
 fn long_run() {
-    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
-    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
-    let began = Instant::now();
-    let (failovers, entries) = run(seed, |_| began.elapsed() < time);
-    eprintln!("{failovers} failovers, {entries} entries, 0 lost, 0 doubled, in order; seed {seed}");
+    under_traffic::long_run("failovers", |seed, goes_on| run(seed, goes_on));
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 use report::Report;
 use run::{Plan, run};
 
+use crate::support::asked;
+
 /// Ten minutes.
 const HOURS: f64 = 1.0 / 6.0;
 /// Where the samples of long runs are kept, below the folder of the project.
@@ -40,10 +42,7 @@ fn the_parts_are_sampled_over_restarts_of_both() {
 #[test]
 #[ignore = "as long as it is told to: make soak"]
 fn long_run() {
-    let hours = std::env::var_os("SOAK_HOURS").filter(|text| !text.is_empty());
-    let hours =
-        hours.map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("HOURS is a number"));
-    let hours: f64 = hours.unwrap_or(HOURS);
+    let hours = asked("SOAK_HOURS").unwrap_or(HOURS);
     let plan = Plan::new(Duration::from_secs_f64(hours * 3600.0));
     if let Some(file) = std::env::var_os("SOAK_SAMPLES").filter(|file| !file.is_empty()) {
         return judge(&sample::read(Path::new(&file)), &plan);

@@ -1,5 +1,6 @@
 //! What the tests stand on: a Redis to torture, a feed to script, the service as a process, and the oracle.
 
+pub(crate) mod asked;
 pub(crate) mod attack;
 pub(crate) mod browser;
 pub(crate) mod cluster;
@@ -17,10 +18,12 @@ pub(crate) mod service;
 pub(crate) mod small_disk;
 pub(crate) mod tls;
 pub(crate) mod tool;
+pub(crate) mod under_traffic;
 pub(crate) mod wait;
 #[path = "../../../actors/tests/yardstick/mod.rs"]
 mod yardstick;
 
+pub(crate) use asked::asked;
 pub(crate) use cluster::Cluster;
 pub(crate) use feed::Feed;
 pub(crate) use redis::RedisServer;
