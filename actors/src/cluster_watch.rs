@@ -112,19 +112,13 @@ impl ClusterWatch {
         }
     }
 
-    /// Writes a new epoch to disk, on another thread.
+    /// Keeps the epoch on disk.
     async fn remember(&mut self) {
         let Some((file, epoch)) = self.cluster.to_remember() else { return };
-        if self.written == Some(epoch) {
-            return;
-        }
-        let written = tokio::task::spawn_blocking(move || file.write(epoch)).await;
-        match written.map_err(std::io::Error::other).and_then(|written| written) {
-            Ok(()) => self.written = Some(epoch),
-            Err(error) if self.broken.is_due(Instant::now()) => {
-                warn!(self.log, "epoch of the cluster not written"; "error" => %error);
-            }
-            Err(_) => {}
+        if let Err(error) = file.keep(epoch, &mut self.written).await
+            && self.broken.is_due(Instant::now())
+        {
+            warn!(self.log, "epoch of the cluster not written"; "error" => %error);
         }
     }
 }

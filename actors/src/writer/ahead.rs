@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::Attempt;
 use super::committer::Committer;
 use super::reconciler::Placed;
 use super::session::Reconciled;
@@ -40,20 +39,10 @@ impl Committer {
         if self.poison.is_suspicious(queue.name(), lent) {
             return false;
         }
-        let poison = &self.poison;
-        let wanted =
-            |at: usize, destination: usize| !poison.has_given_up(lent.first + at as u64, destination);
+        let wanted = self.poison.wanted(lent);
         let placed = self.reconciler.place(session.connection(), queue, lent, false, wanted).await;
         let Ok(Placed::Ready(ready)) = placed else { return false };
-        let mut attempt = Attempt {
-            queue: queue.name(),
-            lent,
-            poison: &mut self.poison,
-            reconciler: &mut self.reconciler,
-            work: &mut self.work,
-            scope: &self.scope,
-        };
-        let written = attempt.write(session, &ready.entries).await;
+        let written = self.attempt(queue, lent).write(session, &ready.entries).await;
         self.work.taken.clear();
         matches!(written, Ok(true))
     }

@@ -295,9 +295,7 @@ impl Committer {
         queue: &Queue,
         lent: &Lent,
     ) -> Result<(), StoreFault> {
-        let poison = &self.poison;
-        let wanted =
-            |at: usize, destination: usize| !poison.has_given_up(lent.first + at as u64, destination);
+        let wanted = self.poison.wanted(lent);
         let renumbers = self.work.renumberings_of(lent) < MAX_NEW_IDS;
         let placed = self.reconciler.place(session.connection(), queue, lent, renumbers, wanted).await?;
         let (entries, is_partial) = match placed {
@@ -318,15 +316,7 @@ impl Committer {
             }
         };
         self.scope.observed().state.set(WriterState::Writing);
-        let mut attempt = Attempt {
-            queue: queue.name(),
-            lent,
-            poison: &mut self.poison,
-            reconciler: &mut self.reconciler,
-            work: &mut self.work,
-            scope: &self.scope,
-        };
-        if !attempt.write(session, &entries).await? {
+        if !self.attempt(queue, lent).write(session, &entries).await? {
             return Ok(());
         }
         if is_partial {
@@ -337,6 +327,18 @@ impl Committer {
         self.scope.faults.reach(FaultPoint::Answered).await;
         self.acknowledge(queue, lent).await;
         Ok(())
+    }
+
+    /// Returns an attempt to write a lent batch.
+    pub(super) fn attempt<'a>(&'a mut self, queue: &'a Queue, lent: &'a Lent) -> Attempt<'a> {
+        Attempt {
+            queue: queue.name(),
+            lent,
+            poison: &mut self.poison,
+            reconciler: &mut self.reconciler,
+            work: &mut self.work,
+            scope: &self.scope,
+        }
     }
 
     /// Acknowledges a lent batch, all of whose events have ended.

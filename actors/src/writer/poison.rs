@@ -142,6 +142,12 @@ impl Poison {
         self.poisoned.entry(at).or_insert_with(|| Poisoned::new(event, destination, entry.id, reason));
     }
 
+    /// Returns whether an entry of a lent batch, by its event and destination, is still to be written.
+    pub fn wanted(&self, lent: &Lent) -> impl Fn(usize, usize) -> bool {
+        let first = lent.first;
+        move |at, destination| !self.has_given_up(first + at as u64, destination)
+    }
+
     /// Whether an entry must not be tried again.
     #[must_use]
     pub fn has_given_up(&self, at: Position, destination: usize) -> bool {

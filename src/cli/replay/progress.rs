@@ -1,11 +1,11 @@
 //! The progress of a replay, for people: a rewritten line on a terminal, else occasional lines; finally a summary.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use uw_websocket_core::time::utc_to_second;
 
-use crate::escape::write_line;
+use crate::cli::lines::print_lines;
 use uw_websocket_simulator::{Counts, SimulatorHandle};
 
 /// Interval between checks.
@@ -99,17 +99,4 @@ impl Progress {
 /// Formats a time to the second, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
     utc_to_second(unix_ms.saturating_mul(1000))
-}
-
-/// Prints lines and flushes; a closed pipe is not an error.
-fn print_lines(lines: &[String]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let written = lines
-        .iter()
-        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
-        .and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
 }

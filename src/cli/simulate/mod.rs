@@ -3,7 +3,7 @@
 mod help;
 mod outage;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use uw_websocket_core::settings::Secret;
 use self::help::{MISBEHAVE_HELP, REST_MISBEHAVE_HELP};
 use self::outage::Outage;
 use super::complain;
+use super::lines::print_lines;
 use super::replay::file::Contents;
 use super::wanted::Wanted;
-use crate::escape::write_line;
 use crate::exit::Exit;
 use crate::signals::Signals;
 use uw_websocket_simulator::{
@@ -221,7 +221,7 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     let (outage, misbehaviours) = (args.outage, args.misbehave.clone());
     let simulator = Simulator::start(args.options(recording))
         .map_err(|source| SimulateError::Start { listen, source })?;
-    print_lines(&[format!("listening on {}", simulator.url())])?;
+    print_lines(&[format!("listening on {}", simulator.url())]).map_err(SimulateError::Output)?;
     let started = Instant::now();
     tokio::select! {
         () = watch(&simulator, &mut signals) => {}
@@ -229,7 +229,7 @@ async fn serve(args: SimulateArgs) -> Result<(), SimulateError> {
     }
     let summary = summary(&simulator, started.elapsed());
     simulator.stop();
-    print_lines(&summary)
+    print_lines(&summary).map_err(SimulateError::Output)
 }
 
 /// Shows the rate once per second, on a terminal only, until a signal arrives.
@@ -264,10 +264,11 @@ async fn interrupt(
     if let Some(Outage { after, lasts }) = outage {
         sleep(after).await;
         outage::begin(simulator);
-        print_lines(&["the outage begins: connections are cut and refused".to_owned()])?;
+        print_lines(&["the outage begins: connections are cut and refused".to_owned()])
+            .map_err(SimulateError::Output)?;
         sleep(lasts).await;
         simulator.misbehave(usual);
-        print_lines(&["the outage ends".to_owned()])?;
+        print_lines(&["the outage ends".to_owned()]).map_err(SimulateError::Output)?;
     }
     std::future::pending().await
 }
@@ -300,19 +301,6 @@ fn summary(simulator: &SimulatorHandle, elapsed: Duration) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Prints lines and flushes; a closed pipe is not an error.
-fn print_lines(lines: &[String]) -> Result<(), SimulateError> {
-    let mut out = io::stdout().lock();
-    let written = lines
-        .iter()
-        .try_for_each(|line| write_line(&mut out, format_args!("{line}")))
-        .and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SimulateError::Output(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

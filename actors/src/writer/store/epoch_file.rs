@@ -1,10 +1,11 @@
-//! The highest epoch seen, kept over restarts: Sentinels that have forgotten a failover must not lead back to the
+//! The highest epoch seen, kept over restarts: Sentinels or nodes that have forgotten a failover must not lead back to the
 //! server that was replaced.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use tokio::task::spawn_blocking;
 use uw_websocket_core::private;
 
 /// The file of the highest epoch.
@@ -16,7 +17,7 @@ pub struct EpochFile {
 }
 
 impl EpochFile {
-    /// Names the file of a master and its Sentinels, which need not exist.
+    /// Names the file of a set-up, which need not exist.
     #[must_use]
     pub fn new(path: PathBuf, title: String) -> EpochFile {
         EpochFile { path, title }
@@ -36,6 +37,16 @@ impl EpochFile {
         };
         let (title, epoch) = text.trim_end().rsplit_once('\n').unwrap_or_default();
         Ok(if title == self.title { epoch.parse().unwrap_or_default() } else { 0 })
+    }
+
+    /// Writes an epoch other than the one that was `written` last, on another thread.
+    pub async fn keep(self, epoch: u64, written: &mut Option<u64>) -> io::Result<()> {
+        if *written == Some(epoch) {
+            return Ok(());
+        }
+        spawn_blocking(move || self.write(epoch)).await.map_err(io::Error::other).flatten()?;
+        *written = Some(epoch);
+        Ok(())
     }
 
     /// Replaces the epoch; blocks until it is written.

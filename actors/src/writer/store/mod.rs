@@ -9,6 +9,7 @@ mod address_error;
 pub mod cluster;
 mod connection;
 pub mod digests;
+pub mod epoch_file;
 pub mod fault;
 pub mod guard;
 pub mod hosts;

@@ -23,10 +23,10 @@ use tokio::time::timeout;
 
 use self::slots::{Node, SlotMap};
 use self::url::ClusterUrl;
+use super::epoch_file::EpochFile;
 use super::fault::StoreFault;
 use super::link::{AddressError, Endpoint, Link};
 use super::resp::{Bound, Commands, Reply};
-use super::sentinel::epochs::EpochFile;
 use super::tenure::{Tenure, Tenures};
 use crate::supervisor::Heartbeat;
 use crate::sync::lock;

@@ -4,7 +4,6 @@
 //! empty. Nothing is written to it: a connection is opened only to the server that more than half of the known
 //! Sentinels name, in an epoch not older than any seen, and it is used only during that server's [`Tenure`].
 
-pub mod epochs;
 pub mod url;
 pub mod votes;
 
@@ -18,9 +17,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use self::epochs::EpochFile;
 use self::url::SentinelUrl;
 use self::votes::{Agreement, Master, Testimony, Votes, address_of, epoch_of, peers_of, text};
+use super::epoch_file::EpochFile;
 use super::fault::{Refusal, StoreFault};
 use super::link::{AddressError, Endpoint, Link};
 use super::resp::{Bound, Commands, Reply};
