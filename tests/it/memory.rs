@@ -136,10 +136,11 @@ fn giants(world: &mut World) {
     ] {
         world.redis.command::<i64>(&["EVAL", make, "1", key, field, "33554432"]);
     }
-    let add = "return redis.call('XADD', KEYS[1], '5-5', 'payload', string.rep('x', 33554432))";
+    // in one step: what still waits in the service may be written to the stream at any time
+    let replace = "redis.call('DEL', KEYS[1])
+        return redis.call('XADD', KEYS[1], '5-5', 'payload', string.rep('x', 33554432))";
     for stream in ["uw:ws:price:SPY", "uw:ws:price:QQQ", "uw:ws:gex_strike:SPY", "uw:ws:gaps"] {
-        world.redis.command::<i64>(&["DEL", stream]);
-        world.redis.command::<String>(&["EVAL", add, "1", stream]);
+        world.redis.command::<String>(&["EVAL", replace, "1", stream]);
     }
     world.redis.command::<u64>(&["SETRANGE", "uw:ws:ledger", "33554432", "x"]);
     world.redis.command::<u64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
