@@ -71,8 +71,8 @@ impl GapReason {
                 "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
             }
             GapReason::Unseen => {
-                "the REST API has events that the feed has not delivered, as the [audit](#audit) has proven by their identity \
-                 in two answers; `events` is their number"
+                "the REST API has events that the feed has not delivered, as the [audit](#audit) has found in two answers; \
+                 `events` is their number, of prices and exposures that of the REST rows without an event"
             }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
             GapReason::Late => {
