@@ -50,7 +50,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain bench-fill profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,6 +150,10 @@ bench: ## measure events per second and their cost (BENCH_ARGS="--help" lists th
 drain: ## measure how fast a backlog of a million events on disk is written once Redis is back
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
+
+bench-fill: ## measure what a running fill costs the live events, beside a service without one (BENCH_ARGS="--help")
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- fill $(BENCH_ARGS)
 
 profile: ## sample where the service spends CPU time: a flame graph and the hottest functions, in target/profile
 	@config/install-tools.sh cc redis-server perf

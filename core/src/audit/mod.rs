@@ -115,9 +115,8 @@ impl Subject {
                 Product::of(ProductKind::Options, self.ticker())
             }
         };
-        let (from_ms, to_ms) = (from_us / 1_000, to_us.saturating_sub(1) / 1_000);
         // no pause is shorter than what is judged at once
-        product.is_trading(from_ms) && product.is_trading(to_ms)
+        [from_us, to_us.saturating_sub(1)].into_iter().all(|at_us| product.is_trading(at_us / 1_000))
     }
 }
 

@@ -102,23 +102,20 @@ fn run(subject: &Subject, market: Market, minutes: u64) -> Vec<Notice> {
 
 fn answer(subject: &Subject, market: Market, question: &Question, (now, asked): (u64, usize)) -> Answer {
     let at_us = |minute: u64| early_us() + minute * MINUTE_US;
-    let known = (0..=now).filter(|minute| {
+    let mut known = (0..=now).filter(|minute| {
         (market.knows)(*minute, asked) && subject.is_expected(at_us(*minute), at_us(*minute) + MINUTE_US)
     });
-    match question.asked {
-        Asked::Newest => known.last().map_or(Answer::Nothing(NoEvidence::Empty), |minute| {
-            Answer::Newest(at_us(minute) + MINUTE_US / 2)
-        }),
-        _ => {
-            let point = |minute: u64| Point {
-                at_us: at_us(minute),
-                volume: (market.volume)(minute),
-                total: Some(total(market, minute)),
-                values: None,
-            };
-            Answer::Minutes(known.map(|minute| (at_us(minute), point(minute))).collect())
-        }
+    if question.asked == Asked::Newest {
+        let newest = known.next_back().map(|minute| Answer::Newest(at_us(minute) + MINUTE_US / 2));
+        return newest.unwrap_or(Answer::Nothing(NoEvidence::Empty));
     }
+    let point = |minute: u64| Point {
+        at_us: at_us(minute),
+        volume: (market.volume)(minute),
+        total: Some(total(market, minute)),
+        values: None,
+    };
+    Answer::Minutes(known.map(|minute| (at_us(minute), point(minute))).collect())
 }
 
 /// Minutes since [`EARLY`] of the proven losses.
