@@ -164,7 +164,7 @@ fn answers_that_are_hardly_read_take_a_bounded_memory_together() {
         };
         assert_eq!((refusal.status, refusal.header("retry-after")), (503, "1"));
         assert!(observations.http.refused(HttpRefusal::Answers).get() > 0);
-        assert_eq!((get(&side, "/healthz").status, get(&side, "/page.js").status), (200, 200));
+        assert_eq!((get(&side, "/").status, get(&side, "/page.js").status), (200, 200));
     });
     drop(clients);
     let begin = Instant::now();
