@@ -45,7 +45,7 @@ BINARY = $(or $(CARGO_TARGET_DIR),target)/release/uw-websocket
 # Where `make uw-websocket` writes its log file.
 LOG_DIR ?= logs
 IMAGE ?= uw-websocket
-# More options of `docker build`: make image BUILD_OPTIONS="--network host"
+# More options of `docker build`: make image BUILD_OPTIONS="--network host"; --build-arg BUILD_IMAGE=… is another base image.
 BUILD_OPTIONS ?=
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -158,7 +158,7 @@ profile: ## sample where the service spends CPU time, at full speed or RATE=5000
 	RUSTFLAGS="$(RUSTFLAGS) -C force-frame-pointers=yes" cargo bench --profile profiling --bench throughput -- profile $(if $(RATE),--at $(RATE))
 
 image: ## build the container image
-	docker build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
+	docker build $$(config/base-images.sh) $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .
 
 image-test: ## build the container image and test it (needs a running Docker engine)
 	@config/install-tools.sh curl make redis-server
