@@ -176,6 +176,20 @@ impl Run {
         self
     }
 
+    /// Lets time pass, in which the feed is cut now and then.
+    fn pass_with_cuts(mut self, time: Duration) -> Run {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            pass(CUT_EVERY.min(time.saturating_sub(began.elapsed())));
+            // late writes are put away by what comes next, and nothing comes meanwhile
+            self.script.tell("trouble");
+            self.simulator.cut_all();
+            self.service.wait_until_ready();
+            self.script.tell("well");
+        }
+        self
+    }
+
     fn trouble_with_redis(&mut self, make: impl FnOnce(&mut RedisServer)) {
         self.script.tell("trouble");
         make(&mut self.redis);
@@ -206,16 +220,6 @@ fn pass(time: Duration) {
     while began.elapsed() < time {
         std::thread::park_timeout(time.saturating_sub(began.elapsed()));
     }
-}
-
-/// Lets time pass, in which the script watches and the feed is cut now and then.
-fn pass_with_cuts(run: &Run, time: Duration) {
-    let began = Instant::now();
-    while began.elapsed() < time {
-        pass(CUT_EVERY.min(time.saturating_sub(began.elapsed())));
-        run.simulator.cut_all();
-    }
-    run.service.wait_until_ready();
 }
 
 #[test]
@@ -251,13 +255,10 @@ fn long_run() {
     let seed = asked("READER_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let quarter = Duration::from_secs(asked("READER_SECONDS").unwrap_or(60)) / 4;
     let (run, poller) = Run::begin_filling("SPY,QQQ,IWM", seed);
-    pass_with_cuts(&run, quarter);
-    let run = run.kill_the_service();
-    pass_with_cuts(&run, quarter);
-    let run = run.pause_redis();
-    pass_with_cuts(&run, quarter);
-    let run = run.restart_redis();
-    pass_with_cuts(&run, quarter);
+    let run = run.pass_with_cuts(quarter).kill_the_service();
+    let run = run.pass_with_cuts(quarter).pause_redis();
+    let run = run.pass_with_cuts(quarter).restart_redis();
+    let run = run.pass_with_cuts(quarter);
     let (answers, shares) = (poller.stop(), Shares::of(&run.simulator));
     let fills: usize = run.redis.command(&["XLEN", "uw:ws:fills"]);
     println!("the fetcher's answers: {answers}; {fills} fills; {shares:?}");
