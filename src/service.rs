@@ -13,6 +13,7 @@ use actix_rt::ArbiterHandle;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
+use uw_websocket_actors::archive::fetched::FetchedRows;
 use uw_websocket_actors::audit::tap::AuditTap;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
@@ -91,6 +92,8 @@ struct Service {
     /// The instance that used the disk queues before, and has ended.
     predecessor: Option<String>,
     archive: Option<Archive>,
+    /// The way of fetched rows to it.
+    fetched: Option<Arc<FetchedRows>>,
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
@@ -153,6 +156,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
     let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
+    let (archive, fetched) = archive.unzip();
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
@@ -172,6 +176,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         shards,
         predecessor,
         archive,
+        fetched,
         _spool_lock: lock,
         handshakes,
         observations,
@@ -332,7 +337,8 @@ impl Service {
         let Tools { settings, gate, .. } = tools.clone();
         let (address, shards) = (self.address.clone(), self.shards.clone());
         let observations = Arc::clone(&self.observations);
-        filling::spec(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
+        let (plans, archive) = (&self.plans, self.fetched.clone());
+        filling::spec(FillingParts { plans, settings, address, archive, shards, gate, observations, log })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {

@@ -1,0 +1,172 @@
+//! Hands what Redis has of the fetched rows to the archive, if there is one.
+//!
+//! Nothing waits for it. Rows are handed over when Redis has them; a stream of which that was not possible is read from the
+//! archive's position on. So whatever ends in between, the archive gets each entry once, as long as Redis has it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use slog::error;
+use uw_websocket_core::archive::StreamPosition;
+use uw_websocket_core::backfill::answer::Row;
+use uw_websocket_core::backfill::job::{Job, Writing, parse_topic};
+use uw_websocket_core::event::EntryId;
+
+use super::records::Records;
+use super::state::Work;
+use crate::archive::fetched::{FetchedPart, FetchedRows, MAX_TOPICS, RowLoss};
+use crate::log_throttle::LogThrottle;
+use crate::observation::Observations;
+use crate::writer::store::fault::StoreFault;
+use crate::writer::store::pages::{End, MAX_ENTRY, StreamRange};
+
+/// Entries per query, as many as a batch has.
+const PAGE: usize = 250;
+/// Pages read at a time: between two looks for new gaps the filler has other work.
+const PAGES_AT_ONCE: usize = 8;
+/// Time before now of the ended fills whose rows may not be archived, in milliseconds: a week.
+const LOOK_BACK_MS: u64 = 7 * 24 * 3_600 * 1_000;
+
+/// The archive as the filler sees it.
+pub(super) struct Archiving {
+    way: Arc<FetchedRows>,
+    complaints: LogThrottle,
+}
+
+impl Archiving {
+    pub(super) fn new(way: Arc<FetchedRows>) -> Archiving {
+        way.begin();
+        Archiving { way, complaints: LogThrottle::default() }
+    }
+}
+
+impl Work {
+    /// Looks for the topics whose rows an earlier process may have left.
+    pub(super) async fn remember_topics(&mut self, now_ms: u64) -> Result<(), StoreFault> {
+        let Some(Archiving { way, .. }) = &self.archiving else { return Ok(()) };
+        let since = EntryId { ms: now_ms.saturating_sub(LOOK_BACK_MS), seq: 0 };
+        let ended = self.records.ended_after(since).await?;
+        for fill in ended.iter().filter(|fill| fill.rows > 0 && parse_topic(&fill.topic).is_some()) {
+            way.stand(&fill.topic);
+        }
+        Ok(())
+    }
+
+    /// Notes that a job has or may have rows.
+    pub(super) fn expect_rows(&self, job: &Job) {
+        if let Some(archiving) = self.archiving.as_ref().filter(|_| job.source().is_some()) {
+            archiving.way.stand(&job.topic);
+        }
+    }
+
+    /// Reads a topic's stream up to its end, so that the next rows can be handed over at once.
+    pub(super) async fn catch_up(&mut self, topic: &str) -> Result<(), StoreFault> {
+        let Some(Archiving { way, .. }) = &self.archiving else { return Ok(()) };
+        let way = Arc::clone(way);
+        if way.is_new(topic) {
+            let stream = self.records.backfill(topic);
+            let info = self.records.store.connection().await?.stream_info(&stream).await?;
+            way.begin_topic(topic, info.gone().unwrap_or_default());
+        }
+        if way.stand(topic).is_some_and(|stand| !stand.is_level) {
+            read_on(&way, &mut self.records, topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what the archive has not got of all topics, some of it at a time.
+    pub(super) async fn catch_up_all(&mut self) -> Result<(), StoreFault> {
+        let Some(Archiving { way, .. }) = &self.archiving else { return Ok(()) };
+        let way = Arc::clone(way);
+        for topic in way.behind() {
+            read_on(&way, &mut self.records, &topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over a batch that Redis has stored, if everything before it is handed over.
+    pub(super) fn hand_over(&mut self, topic: &str, rows: &[Row], writing: &Writing) {
+        let Some(archiving) = &mut self.archiving else { return };
+        let stand = archiving.way.stand(topic);
+        if let Some(position) = stand.filter(|stand| stand.is_level).and_then(|stand| stand.position) {
+            let ids = (writing.first.seq..).map(|seq| EntryId { ms: writing.first.ms, seq });
+            let next = StreamPosition { id: writing.last(), added: position.added + writing.rows };
+            let rows = ids.zip(rows.iter().map(|row| row.bytes.clone())).collect();
+            let part = FetchedPart { topic: topic.to_owned(), rows, position: next, loss: None };
+            archiving.way.hand_over(part, Some(position), true);
+        } else if stand.is_none() && archiving.way.is_full_of_topics() {
+            archiving.skip(writing.rows, &self.observations, &self.log);
+        }
+    }
+
+    /// Notes that what the archive has of a topic is not known to be all.
+    pub(super) fn fall_behind(&self, topic: &str) {
+        if let Some(archiving) = &self.archiving {
+            archiving.way.fall_behind(topic);
+        }
+    }
+}
+
+impl Archiving {
+    /// Counts rows of a topic for which there is no place.
+    fn skip(&mut self, rows: u64, observations: &Observations, log: &slog::Logger) {
+        observations.archive.skipped.add(rows);
+        if self.complaints.is_due(Instant::now()) {
+            error!(log, "archive skips events"; "events" => rows,
+                "reason" => format!("it has fetched rows of {MAX_TOPICS} topics"));
+        }
+    }
+}
+
+/// Hands over what the stream has behind the position, as far as there is room.
+async fn read_on(way: &FetchedRows, records: &mut Records, topic: &str) -> Result<(), StoreFault> {
+    let stream = records.backfill(topic);
+    for _ in 0..PAGES_AT_ONCE {
+        let Some(stand) = way.stand(topic).filter(|_| way.has_room()) else { return Ok(()) };
+        let info = records.store.connection().await?.stream_info(&stream).await?;
+        let known = stand.position.unwrap_or_default();
+        let gone = info.gone();
+        if info.last <= known.id {
+            // with less than before Redis has lost what the archive has
+            let id = if info.last > EntryId::default() { info.last } else { known.id };
+            let position = StreamPosition { id, added: info.added.unwrap_or(known.added) };
+            let part = FetchedPart { topic: topic.to_owned(), position, ..FetchedPart::default() };
+            way.hand_over(part, stand.position, true);
+            return Ok(());
+        }
+        let range = StreamRange::new(&stream, known.id, None, (PAGE, MAX_ENTRY));
+        let page = records.store.pages(&[range]).await?.pop().unwrap_or_default();
+        let Some(last) = page.too_large.or(page.entries.last().map(|(id, _)| *id)) else { return Ok(()) };
+        let first = page.entries.first().map_or(last, |(id, _)| *id);
+        let read = page.entries.len() as u64 + u64::from(page.too_large.is_some());
+        let mut position =
+            StreamPosition { id: last, added: known.added.max(gone.unwrap_or_default()) + read };
+        // what has gone before there was an archive is nobody's loss
+        let mut lost = stand.position.map_or(0, |known| position.added - read - known.added);
+        if let Some(added) = info.added.filter(|_| !page.has_more) {
+            lost += added.saturating_sub(position.added);
+            position.added = added;
+        }
+        let rows: Vec<(EntryId, Bytes)> = page.entries.into_iter().filter_map(row).collect();
+        // what is no row is not archived
+        lost += read - rows.len() as u64;
+        let is_uncounted = gone.is_none()
+            && known.id > EntryId::default()
+            && records.store.ends(&[&stream], End::First).await?.first() > Some(&known.id);
+        let between = (known.id.ms.saturating_mul(1000), first.ms.saturating_mul(1000));
+        let loss = (lost > 0 || is_uncounted)
+            .then(|| RowLoss { rows: Some(lost).filter(|_| !is_uncounted), between });
+        let part = FetchedPart { topic: topic.to_owned(), rows, position, loss };
+        if !way.hand_over(part, stand.position, !page.has_more) || !page.has_more {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn row((id, fields): (EntryId, Vec<Vec<u8>>)) -> Option<(EntryId, Bytes)> {
+    let at = fields.chunks_exact(2).position(|pair| pair[0] == b"payload")?;
+    let payload = fields.into_iter().nth(2 * at + 1)?;
+    Some((id, payload.into()))
+}
