@@ -3,7 +3,7 @@
 use super::deadline::latest_session_us;
 use super::job::{Flaw, Job, parse_topic};
 use super::outcome::FillReason;
-use crate::channel::fill::{Ask, FillSource};
+use crate::channel::fill::Ask;
 use crate::event::{EntryId, Scope, Symbol, Topic};
 use crate::settings::Targets;
 

@@ -2,7 +2,7 @@
 //! any step.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -168,8 +168,9 @@ fn fill_into(
             }
         }
         let mut known = Known::default();
-        let is_fetched = |trade: &Trade| redis.backfill.values().any(|(id, _)| *id == trade.id);
-        for trade in vendor.trades.iter().filter(|trade| trade.is_live || is_fetched(trade)) {
+        let fetched: BTreeSet<u32> = redis.backfill.values().map(|(id, _)| *id).collect();
+        let is_known = |trade: &&Trade| trade.is_live || fetched.contains(&trade.id);
+        for trade in vendor.trades.iter().filter(is_known) {
             known.add(key::of_row(source.identity, Vendor::row(trade).as_object().unwrap()).unwrap());
         }
         let mut walk = Walk::new(source, &job, known, false);
