@@ -29,7 +29,7 @@ use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
-use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
+use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
@@ -52,8 +52,8 @@ use crate::http::HttpSide;
 use crate::instance::instance;
 use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
-use crate::memory;
 use crate::ready;
+use crate::redis_start;
 use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
@@ -162,7 +162,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     {
         warn!(log, "highest epoch not read"; "error" => %error);
     }
-    if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
+    if let Some(bytes) = redis_start::check(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
     let handshakes = Arc::new(Handshakes::new(observations.rest.limiter(actors.rest.limits)));
@@ -184,31 +184,6 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         deaths,
         log,
     })
-}
-
-/// Checks Redis once. The service waits for an unavailable Redis, but not for one that refuses access. Returns the
-/// memory that the settings may require, in bytes.
-async fn check_redis(
-    settings: &Settings,
-    address: &Address,
-    pool: &RedisPool,
-    log: &Logger,
-) -> Result<Option<u64>, Exit> {
-    let reachable = match redis_pool::check(address, &settings.actors.keys.prefix, pool).await {
-        Ok(version) => {
-            info!(log, "redis answers"; "version" => version);
-            Some(pool)
-        }
-        Err(CheckError::Unreachable(error)) => {
-            warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
-            None
-        }
-        Err(error) => {
-            error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
-            return Err(Exit::BadSettings);
-        }
-    };
-    Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
 impl Service {

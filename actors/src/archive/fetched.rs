@@ -37,6 +37,8 @@ pub struct Stand {
     pub position: Option<StreamPosition>,
     /// The number of entries that the stream had lost when a filler of this process first wrote to it.
     begin: Option<u64>,
+    /// Entries that this process has written behind the position.
+    pub unread: u64,
     /// Whether that is everything that the stream has.
     pub is_level: bool,
 }
@@ -120,10 +122,10 @@ impl FetchedRows {
         }
     }
 
-    /// Whether there is no place for another topic.
+    /// Whether there is no place for a topic.
     #[must_use]
-    pub fn is_full_of_topics(&self) -> bool {
-        lock(&self.0).topics.len() >= MAX_TOPICS
+    pub fn is_full_without(&self, topic: &str) -> bool {
+        lock(&self.0).stand_of(topic).is_none()
     }
 
     /// Returns the topics whose streams may have more than is handed over.
@@ -150,15 +152,19 @@ impl FetchedRows {
             return false;
         }
         (stand.position, stand.is_level) = (Some(part.position), is_level);
+        if is_level {
+            stand.unread = 0;
+        }
         way.bytes += bytes;
         way.parts.push_back(part);
         true
     }
 
-    /// Notes that a topic's stream may have more than is handed over.
-    pub fn fall_behind(&self, topic: &str) {
+    /// Notes that a topic's stream has, or with 0 may have, more entries than are handed over.
+    pub fn fall_behind(&self, topic: &str, entries: u64) {
         if let Some(stand) = lock(&self.0).topics.get_mut(topic) {
             stand.is_level = false;
+            stand.unread += entries;
         }
     }
 
@@ -245,6 +251,6 @@ mod tests {
         for n in 1..MAX_TOPICS {
             assert!(way.stand(&format!("price:{n}")).is_some());
         }
-        assert!(way.is_full_of_topics() && way.stand("one-more").is_none());
+        assert!(way.is_full_without("one-more") && way.stand("one-more").is_none());
     }
 }

@@ -139,7 +139,7 @@ impl FillerParts {
             not_entitled: HashMap::new(),
             max_requests,
             requests: HashMap::new(),
-            archiving: archive.map(Archiving::new),
+            archiving: Archiving::new(archive, Arc::clone(&observations), log.clone()),
             observations,
             log,
         })

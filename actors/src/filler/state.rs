@@ -44,8 +44,7 @@ pub(super) struct Work {
     pub max_requests: u32,
     /// Requests per gap.
     pub requests: HashMap<EntryId, u32>,
-    /// The archive, if there is one.
-    pub archiving: Option<Archiving>,
+    pub archiving: Archiving,
     pub observations: Arc<Observations>,
     pub log: Logger,
 }

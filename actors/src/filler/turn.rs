@@ -187,7 +187,7 @@ impl Work {
         job: &mut Job,
         batch: &Batch,
     ) -> Result<After, StoreFault> {
-        self.catch_up(&job.topic).await?;
+        self.archiving.catch_up(&mut self.records, &job.topic).await?;
         let stream = self.records.backfill(&job.topic);
         let now_us = unix_micros();
         job.forget_writing();
@@ -207,7 +207,7 @@ impl Work {
         let written =
             self.records.write((&stream, maxlen), (job, source.name()), &batch.rows, &writing).await;
         match written {
-            Ok(Written::Stored) => self.hand_over(&job.topic, &batch.rows, &writing),
+            Ok(Written::Stored) => self.archiving.hand_over(&job.topic, &batch.rows, &writing),
             Ok(Written::Passed) => {
                 job.forget_writing();
                 return Ok(After::Stays);
@@ -217,7 +217,7 @@ impl Work {
                 return self.end_early(job, Flaw::new(FillReason::Refused, text), now_us).await;
             }
             Err(fault) => {
-                self.fall_behind(&job.topic);
+                self.archiving.fall_behind(&job.topic);
                 if fault.is_unanswered() {
                     self.active = None;
                 }

@@ -97,7 +97,7 @@ impl Work {
         };
         self.adopt().await?;
         self.plan(planned).await?;
-        self.catch_up_all().await?;
+        self.archiving.catch_up_all(&mut self.records).await?;
         self.count_pending();
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Work {
             None => EntryId { ms: (unix_micros() / 1000).saturating_sub(FIRST_LOOK_BACK_MS), seq: 0 },
         };
         self.restore_requests().await?;
-        self.remember_topics(unix_micros() / 1000).await?;
+        self.archiving.remember_topics(&mut self.records).await?;
         info!(self.log, "gaps are filled"; "after" => planned.to_string());
         self.planned = Some(planned);
         Ok(planned)
@@ -123,7 +123,7 @@ impl Work {
                 Some(job) if self.jobs.len() < MAX_JOBS => {
                     info!(self.log, "fill taken up"; "gap" => job.gap.to_string(), "topic" => &job.topic);
                     *self.requests.entry(job.gap).or_default() += job.requests;
-                    self.expect_rows(&job);
+                    self.archiving.expect_rows(&job);
                     self.jobs.insert(name.clone(), job);
                 }
                 _ => {}
