@@ -43,7 +43,9 @@ impl Archiving {
         observations: Arc<Observations>,
         log: Logger,
     ) -> Archiving {
-        way.iter().for_each(|way| way.begin());
+        if let Some(way) = &way {
+            way.begin();
+        }
         Archiving { way, observations, complaints: LogThrottle::default(), log }
     }
 
@@ -110,7 +112,9 @@ impl Archiving {
 
     /// Notes that what the archive has of a topic is not known to be all.
     pub(super) fn fall_behind(&self, topic: &str) {
-        self.way.iter().for_each(|way| way.fall_behind(topic, 0));
+        if let Some(way) = &self.way {
+            way.fall_behind(topic, 0);
+        }
     }
 
     /// Counts rows of a topic for which there is no place.
@@ -150,20 +154,20 @@ async fn read_on(way: &FetchedRows, records: &mut Records, topic: &str) -> Resul
         let mut position =
             StreamPosition { id: last, added: known.added.max(gone.unwrap_or_default()) + read };
         // what has gone before there was an archive is nobody's loss
-        let mut lost = stand.position.map_or(0, |known| position.added - read - known.added);
+        let mut missing = stand.position.map_or(0, |known| position.added - read - known.added);
         if let Some(added) = info.added.filter(|_| !page.has_more) {
-            lost += added.saturating_sub(position.added);
+            missing += added.saturating_sub(position.added);
             position.added = added;
         }
         let rows: Vec<(EntryId, Bytes)> = page.entries.into_iter().filter_map(row).collect();
         // what is no row is not archived
-        lost += read - rows.len() as u64;
+        missing += read - rows.len() as u64;
         let is_uncounted = gone.is_none()
             && known.id > EntryId::default()
             && records.store.ends(&[&stream], End::First).await?.first() > Some(&known.id);
         let between = (since(known.id).0, first.ms.saturating_mul(1000));
-        let loss = (lost > 0 || is_uncounted)
-            .then(|| RowLoss { rows: Some(lost).filter(|_| !is_uncounted), between });
+        let loss = (missing > 0 || is_uncounted)
+            .then(|| RowLoss { rows: Some(missing).filter(|_| !is_uncounted), between });
         let part = FetchedPart { topic: topic.to_owned(), rows, position, loss };
         if !way.hand_over(part, stand.position, !page.has_more) || !page.has_more {
             return Ok(());
