@@ -68,7 +68,8 @@ impl GapReason {
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::ArchiveSkipped => {
-                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them; or fetched \
+                 rows left Redis first"
             }
             GapReason::Unseen => {
                 "the REST API has events that the feed has not delivered, as the [audit](#audit) has found in two answers; \
