@@ -57,10 +57,6 @@ impl DataThread {
             wait.is_of_this_thread();
             probe.store(true, Relaxed);
         };
-        if self.arbiter.spawn_fn(runs) {
-            ThreadHealth::Runs
-        } else {
-            ThreadHealth::Ended
-        }
+        if self.arbiter.spawn_fn(runs) { ThreadHealth::Runs } else { ThreadHealth::Ended }
     }
 }

@@ -50,7 +50,8 @@ impl OwnRounds {
 
     fn counts_at(&mut self, now: Instant, waited: Duration, tick: Duration) -> bool {
         let tick = tick.as_secs_f64();
-        let own = now.duration_since(self.at).as_secs_f64() - waited.saturating_sub(self.waited).as_secs_f64();
+        let own =
+            now.duration_since(self.at).as_secs_f64() - waited.saturating_sub(self.waited).as_secs_f64();
         (self.at, self.waited) = (now, waited);
         // rounds that were missed are not made up for
         self.credit += own.min(tick);
@@ -74,11 +75,11 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     /// How many of these rounds count; each takes `seconds`, in `waited` of which the thread waits.
-    fn counted(rounds: u32, seconds: f64, waited: f64) -> u32 {
+    fn counted(rounds: u32, seconds: f64, waited: f64) -> usize {
         let mut own = OwnRounds::new(ProcessorWait::default());
         let begin = own.at;
         let round = |n: u32, seconds: f64| Duration::from_secs_f64(seconds * f64::from(n));
-        (1..=rounds).filter(|n| own.counts_at(begin + round(*n, seconds), round(*n, waited), S)).count() as u32
+        (1..=rounds).filter(|n| own.counts_at(begin + round(*n, seconds), round(*n, waited), S)).count()
     }
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
     fn a_thread_that_shares_a_processor_is_seen_to_wait() {
         let wait = ProcessorWait::default();
         assert_eq!(wait.total(), Duration::ZERO, "no thread is named");
-        if fs::read_to_string("/proc/self/schedstat").map_or(true, |text| text.starts_with("0 ")) {
+        if !fs::read_to_string("/proc/self/schedstat").is_ok_and(|text| !text.starts_with("0 ")) {
             return eprintln!("skipped: this system does not tell");
         }
         let (end, ended) = mpsc::channel::<()>();

@@ -184,12 +184,14 @@ mod tests {
 
     #[test]
     fn processes_that_differ_are_no_trend_and_do_not_hide_one() {
-        let level = |at: f64| [0.0, 19.0, 5.0, 12.0, 2.0, 16.0][(at * 12.0) as usize % 6] * MIB;
-        judges(&hour(|at, _| level(at)), (false, false));
+        // 0, 12, 4, 17, 9, 1 …
+        let level = |at: f64, in_life: f64| ((at - in_life) * 7.3).fract() * 20.0 * MIB;
+        judges(&hour(level), (false, false));
         // by chance the later ones are higher
-        judges(&hour(|at, _| if at < 0.5 { 0.6 * level(at) } else { level(at) }), (false, false));
-        judges(&hour(|at, in_life| level(at) + 80.0 * MIB * in_life), (true, false));
-        judges(&hour(|at, in_life| level(at) + 60.0 * MIB * (at - in_life)), (false, true));
+        let rises = |at, in_life| level(at, in_life) * if at < 0.5 { 0.6 } else { 1.0 };
+        judges(&hour(rises), (false, false));
+        judges(&hour(|at, in_life| level(at, in_life) + 80.0 * MIB * in_life), (true, false));
+        judges(&hour(|at, in_life| level(at, in_life) + 60.0 * MIB * (at - in_life)), (false, true));
     }
 
     #[test]
