@@ -146,10 +146,9 @@ impl Supervisor {
                 ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
                     self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
                 }
-                // no child can beat on a blocked thread: the silence is the thread's, not the child's
-                ThreadHealth::Silent(_) => {}
                 ThreadHealth::Runs if counts => self.check_beats(ctx),
-                ThreadHealth::Runs => {}
+                // no child can beat on a thread that does not run: the silence is the thread's, not the child's
+                ThreadHealth::Silent(_) | ThreadHealth::Runs => {}
             }
             self.show_stuck(thread);
         }

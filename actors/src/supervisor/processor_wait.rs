@@ -127,7 +127,7 @@ mod tests {
             other.join().unwrap();
         });
         while wait.total() < Duration::from_millis(20) {
-            thread::sleep(Duration::from_millis(1));
+            thread::park_timeout(Duration::from_millis(1));
             assert!(!busy.is_finished());
         }
         drop((end, end_other));
