@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::line::Line;
 use super::path::{FilePath, HourClock};
+use crate::time::IsoClock;
 
 /// Bytes of lines that are written together at the latest: some ten thousand events, and as much memory.
 pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
@@ -12,7 +13,8 @@ pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Frames {
     lines: BTreeMap<FilePath, Vec<u8>>,
-    clock: HourClock,
+    hours: HourClock,
+    times: IsoClock,
     bytes: usize,
     events: u64,
 }
@@ -20,7 +22,7 @@ pub struct Frames {
 impl Frames {
     /// Adds an event to the file of its hour.
     pub fn push(&mut self, line: &Line<'_>) {
-        let (date, hour) = self.clock.place(line.received_us);
+        let (date, hour) = self.hours.place(line.received_us);
         let (channel, before) = (line.channel(), self.bytes);
         let is_of_file = |path: &FilePath| (path.date, &*path.channel, path.hour) == (date, channel, hour);
         // a handful of files are open at a time
@@ -30,7 +32,7 @@ impl Frames {
             None => self.lines.entry(FilePath { date, channel: channel.into(), hour }).or_default(),
         };
         let start = lines.len();
-        line.write(lines);
+        line.write_by(&mut self.times, lines);
         self.bytes = before + (lines.len() - start);
         self.events += 1;
     }
@@ -61,12 +63,16 @@ impl Frames {
 
     /// Iterates over the lines of each file.
     pub fn iter(&self) -> impl Iterator<Item = (&FilePath, &[u8])> {
-        self.lines.iter().map(|(path, lines)| (path, lines.as_slice()))
+        self.lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(path, lines)| (path, lines.as_slice()))
     }
 
-    /// Forgets all lines.
+    /// Forgets all lines. Files that had any keep as much memory for the next.
     pub fn clear(&mut self) {
-        self.lines.clear();
+        self.lines.retain(|_, lines| !lines.is_empty());
+        for lines in self.lines.values_mut() {
+            lines.shrink_to_fit();
+            lines.clear();
+        }
         (self.bytes, self.events) = (0, 0);
     }
 }
