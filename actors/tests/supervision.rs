@@ -182,7 +182,9 @@ fn compute(time: Duration, rivals: usize) {
     let end = used() + time;
     while used() < end {}
     is_over.store(true, SeqCst);
-    rivals.into_iter().for_each(|rival| rival.join().unwrap());
+    for rival in rivals {
+        rival.join().unwrap();
+    }
     sched_setaffinity(None, &all).unwrap();
 }
 
