@@ -250,6 +250,20 @@ fn a_drain_that_does_not_end_in_time_leaves_a_gap_and_its_events_come_late() {
 }
 
 #[test]
+fn the_receipt_that_a_dead_standby_did_not_fetch_holds_up_no_other() {
+    let mut stranded = Stranded::new();
+    let meanwhile = stranded.let_another_one_follow();
+    let receipt = "vm-1-dead last stored\n{\"doubles\":[],\"refusal\":null}";
+    stranded.redis.command::<()>(&["SET", "uw:ws:late", receipt, "PX", "600000"]);
+    let back = stranded.setup.clone().start();
+    wait_for_prices(&stranded.redis, 180);
+    assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "100");
+    assert_stream_holds(&stranded.redis, PRICES, &[stranded.before, meanwhile, stranded.left].concat());
+    back.finish();
+    stranded.standby.finish();
+}
+
+#[test]
 fn two_owners_that_die_one_after_the_other_lose_and_double_nothing() {
     let mut stranded = Stranded::new();
     stranded.take_over();

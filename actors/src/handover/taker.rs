@@ -182,12 +182,12 @@ impl Taker {
                 return Ok(());
             }
         };
-        if head.is_receipt {
-            return Ok(());
-        }
         if self.parts.ours.contains(&head.from) {
             // what we offered in stand-by is written from our disk
             return self.parts.slot.clear().await;
+        }
+        if head.is_receipt {
+            return Ok(());
         }
         match self.take(head.clone()).await {
             Ok(taken) => {
