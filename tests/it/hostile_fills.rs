@@ -19,17 +19,18 @@ fn now_ms() -> u64 {
 struct World {
     redis: RedisServer,
     setup: Setup,
+    _feed: Feed,
 }
 
 impl World {
     /// The REST side refuses connections: fills that need it are tried again and again.
     fn start() -> World {
-        let redis = RedisServer::start();
-        let setup = Setup::new(&Feed::start(), &redis)
+        let (feed, redis) = (Feed::start(), RedisServer::start());
+        let setup = Setup::new(&feed, &redis)
             .set("CHANNELS", "option_trades")
             .set("ENABLE_BACKFILL", "true")
             .set("UNUSUAL_WHALES_REST_URL", "http://127.0.0.1:1");
-        World { redis, setup }
+        World { redis, setup, _feed: feed }
     }
 
     fn write_job(&self, job: &Value) {

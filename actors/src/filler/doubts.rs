@@ -30,6 +30,7 @@ pub(super) struct Doubts {
     /// The hash of jobs is not read before.
     left_until: Option<Instant>,
     said: LogThrottle,
+    said_future: LogThrottle,
     said_put_off: LogThrottle,
 }
 
@@ -92,7 +93,7 @@ impl Work {
     }
 
     fn note_future(&mut self, times: u64, place: &str) {
-        let said = &mut self.doubts.said;
+        let said = &mut self.doubts.said_future;
         future_times::note(&self.observations, &self.log, (place, times), || said.is_due(Instant::now()));
     }
 
