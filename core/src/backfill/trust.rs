@@ -28,7 +28,9 @@ impl Job {
             counts.extend([&mut writing.rows, &mut writing.known, &mut writing.canceled]);
         }
         times.extend(self.ended.as_mut().map(|ended| &mut ended.at_us));
-        counts.into_iter().for_each(|count| *count = (*count).min(MAX_COUNT));
+        for count in counts {
+            *count = (*count).min(MAX_COUNT);
+        }
         let held = times.into_iter().map(|at| u64::from(hold_back(at, now_us))).sum();
         self.requests = self.requests.min(MAX_REQUESTS);
         if self.edges.as_ref().is_some_and(|edges| edges.fingerprints.len() > MAX_EDGES * DIGITS) {
