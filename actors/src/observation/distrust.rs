@@ -9,5 +9,7 @@ labelled! {
         TooLarge = "too_large",
         /// A time in the future, replaced with the current time.
         Future = "future",
+        /// Not what belongs there; left alone.
+        Unreadable = "unreadable",
     }
 }
