@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Everything that is checked is checked with the faults of the tests compiled in; what is run or shipped has none.
+# Checks compile fault injection in; binaries that are run or shipped have none.
 CHECKED := --workspace --features fault-injection
 # Arguments of the measurement: make bench BENCH_ARGS="--events 200000"
 BENCH_ARGS ?=
@@ -29,7 +29,7 @@ KEEP ?=
 ONLY ?=
 # How often `make stress` runs the tests.
 RUNS ?=
-# Tests that run at once: most wait for something most of the time. cargo-nextest limits those of the whole service by itself.
+# Tests that run in parallel: most of them wait most of the time. cargo-nextest limits those of the whole service by itself.
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 CARGO_TEST_THREADS ?= $(shell echo $$((1 + $$(nproc))))
 # Another browser than `chromium` for the tests of the status page: make test CHROMIUM=google-chrome
@@ -74,21 +74,21 @@ chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; RE
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))
 
-flavours: ## hold every server that speaks Redis' protocol and can be installed here to the basic promises; ONLY="valkey-9 redis"
+flavours: ## test the basic promises on every Redis-compatible server that can be installed; ONLY="valkey-9 redis"
 	@config/install-tools.sh cc redis-server
 	@exec config/flavours.sh $(ONLY)
 
-soak: ## run the demo's parts for HOURS=0.17 with restarts of Redis and the service; fails on what grows; SAMPLES=file judges it again
+soak: ## run the demo's parts for HOURS=0.17 with restarts of Redis and the service; fails on growth; SAMPLES=file evaluates an earlier run
 	@config/install-tools.sh cc redis-server
 	SOAK_HOURS=$(HOURS) SOAK_SAMPLES=$(abspath $(SAMPLES)) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture soak::long_run
 
-fuzz: ## try random inputs on every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
+fuzz: ## fuzz every parser for MINUTES=10; TARGET=resp one parser, SEED=7 other inputs, INPUT=file one of them
 	@config/install-tools.sh cc
 	FUZZ_MINUTES=$(or $(MINUTES),10) FUZZ_SEED=$(SEED) FUZZ_TARGET=$(TARGET) FUZZ_INPUT=$(INPUT) FUZZ_KEEP=$(KEEP) \
 	  cargo test --profile fuzz --test fuzz -- --ignored --exact --nocapture $(if $(INPUT),one_input,long_run)
 
-symbols: ## send two million symbols that come once, and write the backlog; needs 4 GB of memory for Redis
+symbols: ## send two million symbols that occur once each, and write the backlog; needs 4 GB of memory for Redis
 	@config/install-tools.sh cc redis-server
 	cargo test --release --features fault-injection --test it -- \
 	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
@@ -98,7 +98,7 @@ reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the 
 	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture rest_reader::long_run
 
-screenshots: ## take the pictures of the status page in docs/; takes twelve minutes, because they show ten
+screenshots: ## take the pictures of the status page in docs/; takes twelve minutes, because they show the last ten
 	@config/install-tools.sh cc redis-server pngquant $(BROWSER)
 	cargo test --features fault-injection --test it -- --ignored --exact --nocapture page::screenshots::screenshots
 	pngquant --force --ext .png --strip --speed 1 docs/status-page*.png

@@ -1,4 +1,4 @@
-//! The audit of the feed in a term, if it is asked for.
+//! The audit of the feed in a term, if it is enabled.
 
 use std::sync::Arc;
 

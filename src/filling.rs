@@ -15,18 +15,18 @@ use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::plan::ConnectionPlan;
 
-/// It ends first: it delivers to nobody, and Redis has what is needed to go on.
+/// It ends first: no other part depends on it, and Redis has the state needed to continue.
 const STAGE: u8 = 2;
 
 /// The collaborators of the filler.
 pub(crate) struct FillingParts<'p> {
-    /// What is joined.
+    /// The topics that are joined.
     pub plans: &'p [ConnectionPlan],
     /// All settings.
     pub settings: Arc<ActorSettings>,
     /// Redis.
     pub address: Address,
-    /// What is received and not stored.
+    /// The events that are received and not stored yet.
     pub shards: Vec<Shard>,
     /// Permission to write.
     pub gate: LeaseGate,

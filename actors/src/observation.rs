@@ -109,7 +109,7 @@ observed! {
         pub gaps: GapObservation,
         /// The fills of gaps.
         pub fills: FillObservation,
-        /// The HTTP side.
+        /// The HTTP server.
         #[serde(skip)]
         pub http: HttpObservation,
         /// The REST requests; a client shares them.

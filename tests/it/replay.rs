@@ -173,7 +173,7 @@ fn a_replay_without_events_ends_and_says_what_it_looked_for() {
         let mut replay = Tool::start(&[&["replay"], args].concat(), &redis);
         assert_eq!(replay.wait_for_exit(), Some(1), "{args:?}");
         let said = replay.stderr();
-        assert!(said.contains("no event is recorded of that in 1 stream(s) "), "{said}");
+        assert!(said.contains("no event matches in 1 stream(s) "), "{said}");
         assert!(said.contains(told), "{said}");
         assert_eq!(replay.stdout(), [""; 0], "{args:?}");
     }

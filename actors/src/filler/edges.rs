@@ -1,4 +1,4 @@
-//! What Redis has of an interval already: live events, and rows fetched for other gaps.
+//! The entries of an interval that Redis has already: live events, and rows fetched for other gaps.
 
 use uw_websocket_core::backfill::job::{Edges, Job};
 use uw_websocket_core::backfill::key;
@@ -17,7 +17,7 @@ const BEFORE_MS: u64 = 5_000;
 /// Additional time after a gap whose events are read, in milliseconds: an event arrives seconds after it happened.
 const AFTER_MS: u64 = 30_000;
 
-/// What is known around a gap.
+/// The known entries around a gap.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     pub known: Known,

@@ -1,4 +1,4 @@
-//! What the filler needs of a client of the vendor's REST API.
+//! The filler's interface to a client of the vendor's REST API.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum FetchFault {
     /// No request may be sent for this time; none was counted.
     #[error("no request for {:.1} s: {}", .0.as_secs_f32(), .1)]
     NotNow(Duration, String),
-    /// The endpoint fails: it is asked again later.
+    /// The endpoint fails: it is tried again later.
     #[error("{0}")]
     Failed(String),
     /// The interval is older than what the plan may look back to.

@@ -48,13 +48,13 @@ const NICE: i32 = 10;
 /// Opens a client of the vendor's API on the filler's thread.
 pub type OpenFetch = Box<dyn FnOnce() -> Result<Fetch, String> + Send>;
 
-/// Parts of a filler; its factory builds them anew for each start.
+/// Parts of a filler; its factory builds them for each start.
 pub struct FillerParts {
     /// Address of Redis; the filler has a connection of its own.
     pub address: Address,
     /// Keys and their bounds.
     pub keys: KeySettings,
-    /// What this instance joins.
+    /// The topics that this instance joins.
     pub joined: Joined,
     /// `BACKFILL_MAX_REQUESTS_PER_GAP`.
     pub max_requests: u32,
@@ -152,7 +152,7 @@ impl Handler<Stop> for Filler {
     type Result = ();
 
     fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
-        // at every moment Redis has what is needed to go on
+        // at every moment Redis has the state needed to continue
         self.life.finish();
         context.terminate();
     }

@@ -21,7 +21,7 @@ pub const MAX_JOBS: usize = 4_096;
 const MAX_JOB: usize = 256 * 1024;
 /// Maximum length of a job's name.
 const MAX_FIELD: usize = 256;
-/// Jobs read at once.
+/// Jobs read by one command.
 const READ_AT_ONCE: usize = 16;
 /// Approximate number of entries that the stream of ended fills keeps, as the ledger does.
 const FILLS_MAXLEN: u64 = 100_000;

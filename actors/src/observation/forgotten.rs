@@ -5,7 +5,7 @@ use uw_websocket_core::labelled;
 labelled! {
     /// A table of streams or routes that has a bound.
     Table {
-        /// Routes by symbol, of connections and of records read back; they are built anew.
+        /// Routes by symbol, of connections and of records read back; they are rebuilt.
         Routes = "routes",
         /// The last IDs assigned; the streams continue above the highest one.
         Ids = "ids",

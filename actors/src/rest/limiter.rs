@@ -72,7 +72,7 @@ impl RequestLimiter {
         }
     }
 
-    /// Returns the number of REST requests that may begin at once, as far as is known.
+    /// Returns the number of REST requests that may begin now, as far as is known.
     #[must_use]
     pub fn remaining(&self, purpose: Purpose) -> u32 {
         lock(&self.budget).remaining(purpose, now())

@@ -35,7 +35,7 @@ pub enum NoEvidence {
     #[error("the answer is empty")]
     Empty,
     /// A refusal.
-    #[error("the question is refused")]
+    #[error("the request is refused")]
     Refused,
     /// Without the headers of a success.
     #[error("the answer has no usage headers")]

@@ -1,4 +1,4 @@
-//! What is asked of an hour, and what follows from the answers.
+//! The queries of an hour, and the conclusions from the answers.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,14 +13,14 @@ use super::{HOUR_US, MINUTE_US, Subject};
 pub const JUDGED_AFTER_US: u64 = 15 * MINUTE_US;
 /// Time between the two answers that prove a loss, in microseconds.
 pub const AGAIN_AFTER_US: u64 = 10 * MINUTE_US;
-/// Time after which a question that could not be asked is asked again, in microseconds.
+/// Time after which a query that could not be sent is repeated, in microseconds.
 const LATER_US: u64 = MINUTE_US;
-/// Answers without evidence after which an interval is not drawn anew.
+/// Answers without evidence after which no other interval is drawn.
 const MAX_REDRAWN: u32 = 3;
 /// Minutes per hour that the screen has proven: each costs a request per 500 trades.
 const MAX_SHORT_MINUTES: usize = 5;
 
-/// What to ask for.
+/// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// The sums of a ticker's trades.
@@ -39,11 +39,11 @@ pub enum Asked {
 pub struct Question {
     /// The position of the subject.
     pub position: usize,
-    /// What to ask for.
+    /// The query.
     pub asked: Asked,
     due_us: u64,
     redrawn: u32,
-    /// What the first answer had and we had not.
+    /// Identities of the first answer that were not received.
     suspected: Option<Rows>,
 }
 
@@ -90,7 +90,7 @@ pub struct Unseen {
     pub events: u64,
 }
 
-/// What follows from an answer.
+/// The conclusion from an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A loss.
@@ -103,10 +103,10 @@ pub enum Notice {
     NotComparable(usize),
 }
 
-/// What is known of the events.
+/// The knowledge about the events.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// What has arrived.
+    /// The events that have arrived.
     pub kept: &'a Kept,
     /// By subject: what is not judged.
     pub blind: &'a [Blind],

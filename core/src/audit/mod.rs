@@ -4,7 +4,7 @@
 //! * [`blind`]: the minutes that are not judged, since something is known to be missing or may be late in them
 //! * `drawing`: the intervals that are compared
 //! * [`evidence`]: reads answers, and refuses those that prove nothing
-//! * [`hours`]: what is asked of an hour, and what follows from the answers
+//! * [`hours`]: the queries of an hour, and the conclusions from the answers
 //! * [`screen`]: the cheap comparison of sums, and whether it may be trusted
 //!
 //! The clock and chance are parameters. A loss is only what two answers at least [`hours::AGAIN_AFTER_US`] apart show, by
@@ -22,7 +22,7 @@ pub const MINUTE_US: u64 = 60_000_000;
 /// An hour in microseconds.
 pub const HOUR_US: u64 = 60 * MINUTE_US;
 
-/// What of a channel is audited.
+/// The extent to which a channel is audited.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The option trades of a ticker, by `id` and `executed_at`.

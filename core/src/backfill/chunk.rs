@@ -1,4 +1,4 @@
-//! An interval that is asked for until its rows are complete, and written as a whole.
+//! An interval that is requested until its rows are complete, and written as a whole.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
@@ -35,7 +35,7 @@ pub(super) struct Chunk {
     flaw: Option<FillReason>,
 }
 
-/// What an answer has led to.
+/// The consequence of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// There is more to ask for.
@@ -162,7 +162,7 @@ impl Chunk {
         let rows: Vec<Row> =
             rows.into_iter().filter(|row| (self.from_us..self.older_us).contains(&row.at_us)).collect();
         let Some(oldest) = rows.iter().map(|row| row.at_us).min() else {
-            // a full answer without a row of the interval: the same one for ever
+            // a full answer without a row of the interval: it would be repeated forever
             return if is_full { Err(Unfit::OutsideWindow) } else { Ok(Progress::Whole) };
         };
         // the rest of the oldest instant is in the next answer, with what is here of it

@@ -36,12 +36,13 @@ impl State {
             return Finding::doubt(SUBJECT, "redis could not save when it last tried", advice);
         }
         match (self.field("aof_enabled"), self.save.as_deref()) {
-            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to our user"),
+            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to the user"),
             (Some("1"), _) => Finding::fine(SUBJECT, "append-only file"),
             (_, Some("")) => Finding::doubt(SUBJECT, "none: a restart of redis empties it", ADVICE),
             (_, Some(save)) => {
-                let text =
-                    format!("snapshots alone (save {save}): a crash of redis costs what came since the last");
+                let text = format!(
+                    "snapshots alone (save {save}): a crash of redis loses everything after the last one"
+                );
                 Finding::doubt(SUBJECT, text, ADVICE)
             }
             (_, None) => Finding::doubt(SUBJECT, "no append-only file", ADVICE),
@@ -57,7 +58,7 @@ impl State {
             (None, Some(machine)) => {
                 (machine, format!("no maxmemory, the machine has {}; {used} are used", mebibytes(machine)))
             }
-            (None, None) => return Finding::doubt(SUBJECT, "not known", "allow INFO to our user"),
+            (None, None) => return Finding::doubt(SUBJECT, "not known", "allow INFO to the user"),
         };
         // of a cluster: on its fullest node
         let needed = mebibytes(forecast.fullest_bytes);
@@ -71,11 +72,11 @@ impl State {
         if forecast.fullest_bytes > limit {
             return Finding::doubt(
                 SUBJECT,
-                format!("{text}; the settings can come to {needed}"),
+                format!("{text}; the settings can take {needed}"),
                 memory::ADVICE,
             );
         }
-        Finding::fine(SUBJECT, format!("{text}; the settings can come to {needed}"))
+        Finding::fine(SUBJECT, format!("{text}; the settings can take {needed}"))
     }
 
     /// Checks whether Redis evicts keys on its own.
@@ -144,7 +145,7 @@ mod tests {
         let large = forecast(1 << 32, true);
         let limited = state("used_memory:1 maxmemory:1073741824 total_system_memory:99999999999", None);
         assert_finding(&limited.room(&small), true, "maxmemory 1024 MiB");
-        assert_finding(&limited.room(&large), false, "can come to 4096 MiB");
+        assert_finding(&limited.room(&large), false, "can take 4096 MiB");
         assert_finding(&limited.room(&forecast(1, false)), false, "no bound");
         let unlimited = state("used_memory:1 maxmemory:0 total_system_memory:1073741824", None);
         assert_finding(&unlimited.room(&small), true, "no maxmemory");

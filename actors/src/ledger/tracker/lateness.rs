@@ -1,4 +1,4 @@
-//! What the tracker knows of late events, for the writers.
+//! The tracker's knowledge of late events, for the writers.
 
 use super::super::left_queue::Late;
 use super::GapTracker;
