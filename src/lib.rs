@@ -1,23 +1,20 @@
 //! The uw-websocket service: settings, command line, logging, wiring.
 
 mod archive_forecast;
-mod archive_start;
-mod auditing;
 pub mod cli;
 mod disk_advice;
 pub mod escape;
 pub mod event_lines;
 pub mod exit;
 mod exposed;
-mod filling;
 pub mod handover;
 pub mod http;
-mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
 mod likeness;
 pub mod logging;
 mod memory;
+mod optional_parts;
 mod ready;
 pub mod redact;
 pub mod refusal;

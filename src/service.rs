@@ -41,23 +41,20 @@ use uw_websocket_core::routing::channels_of;
 use uw_websocket_core::settings::Retention;
 use uw_websocket_core::spool::SpoolLock;
 
-use crate::archive_start;
-use crate::auditing;
 use crate::disk_advice::advice;
 use crate::exit::Exit;
-use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
-use crate::instance::instance;
 use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
+use crate::optional_parts::{self, FillingParts};
 use crate::ready;
 use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
-use crate::version::VERSION;
+use crate::version::{VERSION, instance};
 
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;
@@ -152,7 +149,8 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
+    let archive =
+        optional_parts::start_archive(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
@@ -269,7 +267,14 @@ impl Service {
         let taker = self.handover.taker(&gate, &gaps, ours);
         LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
-            let audit = auditing::start(&self.plans, settings, &gaps, &data, &self.observations, &self.log);
+            let audit = optional_parts::start_audit(
+                &self.plans,
+                settings,
+                &gaps,
+                &data,
+                &self.observations,
+                &self.log,
+            );
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, audit, data };
             self.supervisor(&tools, escalations)
         })
@@ -332,7 +337,15 @@ impl Service {
         let Tools { settings, gate, .. } = tools.clone();
         let (address, shards) = (self.address.clone(), self.shards.clone());
         let observations = Arc::clone(&self.observations);
-        filling::spec(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
+        optional_parts::filler(FillingParts {
+            plans: &self.plans,
+            settings,
+            address,
+            shards,
+            gate,
+            observations,
+            log,
+        })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {

@@ -7,7 +7,7 @@
 //! * `turn`: one step of one job; `state`: what both work on;
 //! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
 //! * `edges`: what the live streams have around a gap;
-//! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
+//! * [`fetch`]: the client of the vendor's API, as the filler needs it.
 //!
 //! Live streams are read and never written, and nothing waits for the filler.
 
@@ -15,7 +15,6 @@ mod edges;
 pub mod ended;
 pub mod fetch;
 pub mod records;
-pub mod rest_fetch;
 mod state;
 mod turn;
 mod work;

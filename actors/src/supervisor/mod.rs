@@ -16,8 +16,7 @@
 mod child;
 mod child_state;
 mod data_thread;
-mod drain;
-mod escalation;
+mod ending;
 mod restart_policy;
 mod timing;
 
@@ -40,8 +39,7 @@ use self::child_state::{Child, ChildState};
 use self::data_thread::{DataThread, ThreadHealth};
 
 pub use self::child::{ChildEnded, ChildLife, ChildSpec, Ending, Heartbeat, Heartbeats, Stop};
-pub use self::drain::{Drain, DrainReport};
-pub use self::escalation::{Escalation, GiveUpReason};
+pub use self::ending::{Drain, DrainReport, Escalation, GiveUpReason};
 pub use self::restart_policy::{RestartPolicy, Verdict};
 pub use self::timing::Timing;
 

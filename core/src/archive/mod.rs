@@ -20,7 +20,6 @@ mod frames;
 mod line;
 mod path;
 mod reading;
-mod retention;
 mod store;
 
 pub use checkpoint::ArchivePosition;
@@ -29,7 +28,6 @@ pub use frames::{FRAME_BYTES, Frames};
 pub use line::Line;
 pub use path::{FilePath, HourClock};
 pub use reading::{Bad, Reading, lines};
-pub use retention::first_kept_date;
 pub use store::{ArchiveError, ArchiveStore, Trimmed};
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
-//! Tables whose keys the feed chooses.
+//! Kinds of counts of reached bounds: distrusted values, and tables whose keys the feed chooses.
 
 use uw_websocket_core::labelled;
+
+labelled! {
+    /// Why a value was not accepted as it was.
+    Distrust {
+        /// Larger than any valid value; not read.
+        TooLarge = "too_large",
+        /// A time in the future, replaced with the current time.
+        Future = "future",
+    }
+}
 
 labelled! {
     /// A table of streams or routes that has a bound.
