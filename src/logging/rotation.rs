@@ -78,7 +78,7 @@ fn sweep(dir: &Path, max_bytes: u64) {
         .flatten()
         .filter(|entry| is_log(&entry.path()))
         .filter_map(|entry| {
-            // of the entry itself: a link is no file of ours
+            // of the entry itself: a link is not a file of the service
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             Some((metadata.modified().ok()?, entry.path(), metadata.len()))
         })

@@ -41,7 +41,7 @@ pub enum FetchFault {
     /// The plan does not include the endpoint.
     #[error("{0}")]
     NotEntitled(String),
-    /// The vendor refuses the request itself: a defect of ours.
+    /// The vendor refuses the request itself: a defect of this service.
     #[error("{0}")]
     Refused(String),
     /// The answer is larger than is read.

@@ -34,7 +34,7 @@ labelled! {
         PastSession = "past_session",
         /// The plan does not have this endpoint: ask again the next day.
         NotEntitled = "not_entitled",
-        /// A request that the vendor does not understand: a defect of ours, not to be repeated.
+        /// A request that the vendor does not understand: a defect of this service, not to be repeated.
         Defect = "defect",
         /// The answer is larger than is read: ask for less.
         TooLarge = "too_large",

@@ -31,7 +31,7 @@ pub enum NoEvidence {
     /// The pages do not go back, or are too many.
     #[error("the pages do not reach the beginning of the interval")]
     Endless,
-    /// No row of an interval in which we have some.
+    /// No row of an interval in which events were received.
     #[error("the answer is empty")]
     Empty,
     /// A refusal.

@@ -67,13 +67,13 @@ pub struct Report {
     pub hour_us: u64,
     /// Rows of REST that were compared.
     pub checked: u64,
-    /// Those of them that we have.
+    /// Those of them that were received.
     pub agreed: u64,
-    /// Those that two answers have and we have not.
+    /// Those that two answers have and that were not received.
     pub missing: u64,
-    /// Events that we have and REST has not.
+    /// Events that were received and REST lacks.
     pub extra: u64,
-    /// Minutes of the hour that were not judged.
+    /// Minutes of the hour that were not compared.
     pub skipped: u64,
     /// Intervals without evidence.
     pub unproven: u64,
@@ -108,7 +108,7 @@ pub enum Notice {
 pub struct Known<'a> {
     /// The events that have arrived.
     pub kept: &'a Kept,
-    /// By subject: what is not judged.
+    /// By subject: the minutes that are not compared.
     pub blind: &'a [Blind],
     /// The present in Unix microseconds.
     pub now_us: u64,
