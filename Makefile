@@ -11,6 +11,8 @@ BENCH_ARGS ?=
 # Duration of `make chaos` (600) and `make reader` (60), and the seed of a run to repeat.
 SECONDS ?=
 SEED ?=
+# Events per second that `make profile` sends; as many as the service takes if empty.
+RATE ?=
 # Duration of `make soak`, and samples of an earlier run to judge.
 HOURS ?=
 SAMPLES ?=
@@ -151,9 +153,9 @@ drain: ## measure how fast a backlog of a million events on disk is written once
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
 
-profile: ## sample where the service spends CPU time: a flame graph and the hottest functions, in target/profile
+profile: ## sample where the service spends CPU time, at full speed or RATE=5000: a flame graph and the hottest functions, in target/profile
 	@config/install-tools.sh cc redis-server perf
-	RUSTFLAGS="$(RUSTFLAGS) -C force-frame-pointers=yes" cargo bench --profile profiling --bench throughput -- profile
+	RUSTFLAGS="$(RUSTFLAGS) -C force-frame-pointers=yes" cargo bench --profile profiling --bench throughput -- profile $(if $(RATE),--at $(RATE))
 
 image: ## build the container image
 	docker build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .

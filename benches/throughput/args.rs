@@ -46,7 +46,7 @@ pub(crate) enum Mode {
     },
     /// Fill the disk queue while Redis is away, and measure how fast it empties
     Drain(Backlog),
-    /// Sample what the service spends its processor time on at full speed
+    /// Sample what the service spends its processor time on
     Profile(Sampling),
 }
 
@@ -59,6 +59,9 @@ pub(crate) struct Sampling {
     /// Samples a second of each core; a prime number, so as not to keep step with timers
     #[arg(long, default_value_t = 997)]
     pub(crate) frequency: u32,
+    /// Events per second of the feed; as fast as the service takes them if it is not given
+    #[arg(long = "at")]
+    pub(crate) rate: Option<u64>,
 }
 
 /// What the disk queue is filled with.

@@ -1,4 +1,4 @@
-//! `make profile`: what the service spends its processor time on while the feed is faster than it.
+//! `make profile`: what the service spends its processor time on, while the feed is faster than it or at a fixed rate.
 //!
 //! `perf` samples the service alone; feed and Redis run beside it as in the other measurements. Out of the samples come a
 //! flame graph and a table of the functions that the samples fell into.
@@ -45,12 +45,13 @@ pub(crate) fn run(plan: Plan, sampling: Sampling) -> Result<(), Failure> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("profile");
     fs::create_dir_all(&target).doing(format!("making {}", target.display()))?;
     let event = event()?;
-    println!("sampling {event} for {} s", sampling.seconds);
+    let pace = sampling.rate.map_or("full speed".to_owned(), |rate| format!("{rate} events per second"));
+    println!("sampling {event} for {} s at {pace}", sampling.seconds);
     let data = target.join("perf.data");
     record(plan, sampling, event, &target, &data)?;
     let stacks = fold(&data)?;
     fs::write(target.join("stacks.txt"), &stacks).doing("writing the stacks")?;
-    draw(&stacks, &target.join("flamegraph.svg"))?;
+    draw(&stacks, &format!("uw-websocket at {pace}"), &target.join("flamegraph.svg"))?;
     let table = table(&stacks);
     print!("{table}");
     fs::write(target.join("hottest.txt"), table).doing("writing the table")?;
@@ -70,7 +71,8 @@ fn record(plan: Plan, sampling: Sampling, event: &str, target: &Path, data: &Pat
     let mut bench = Bench::start(plan, target, std::path::PathBuf::new())?;
     let folder = bench.run_folder()?;
     let seconds = sampling.seconds + WARM_UP.as_secs() + MARGIN_SECONDS;
-    let pace = Pace { events: seconds * EVENTS_PER_SECOND, rate: None, stamped: false };
+    let events = seconds * sampling.rate.unwrap_or(EVENTS_PER_SECOND);
+    let pace = Pace { events, rate: sampling.rate, stamped: false };
     let feed = Feed::start(&bench, pace, folder.path())?;
     let mut command = Contender::Service.command(&bench, feed.address)?;
     command.env("REDIS_STREAM_MAXLEN", MAXLEN).current_dir(folder.path());
@@ -108,9 +110,9 @@ fn fold(data: &Path) -> Result<Vec<u8>, Failure> {
     Ok(stacks)
 }
 
-fn draw(stacks: &[u8], path: &Path) -> Result<(), Failure> {
+fn draw(stacks: &[u8], title: &str, path: &Path) -> Result<(), Failure> {
     let mut options = flamegraph::Options::default();
-    "uw-websocket at full speed".clone_into(&mut options.title);
+    title.clone_into(&mut options.title);
     let mut picture = Vec::new();
     flamegraph::from_reader(&mut options, stacks, &mut picture)
         .map_err(io::Error::other)

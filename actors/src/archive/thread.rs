@@ -29,8 +29,9 @@ const FRAME_AGE: Duration = Duration::from_secs(60);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// Interval at which old days are looked for, and sizes are taken.
 const UPKEEP_EVERY: Duration = Duration::from_secs(30);
-/// The lowest priority: every other thread goes first.
-const NICE: i32 = 19;
+/// A low priority: a tenth of the share of any other thread. At the lowest, 19, a busy machine stopped the archive for
+/// minutes, until the disk queue needed the room of its records.
+const NICE: i32 = 10;
 
 /// Parts of the archive.
 pub struct ArchiveParts {

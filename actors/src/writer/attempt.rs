@@ -74,6 +74,18 @@ pub struct Attempt<'w> {
 }
 
 impl Attempt<'_> {
+    /// Returns an attempt to write another lent batch of the same queue.
+    pub fn at<'a>(&'a mut self, lent: &'a Lent) -> Attempt<'a> {
+        Attempt {
+            queue: self.queue,
+            lent,
+            poison: self.poison,
+            reconciler: self.reconciler,
+            work: self.work,
+            scope: self.scope,
+        }
+    }
+
     /// Writes entries in one transaction, or event by event if one of them may be poison. Returns whether every
     /// outcome is known; if not, they have to be placed again.
     pub async fn write(&mut self, session: &mut Reconciled, entries: &[Entry]) -> Result<bool, StoreFault> {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use super::ahead::write_ahead;
 use super::attempt::{Attempt, Work};
 use super::outage::{RETRY_MAX, RedisOutage};
 use super::poison::Poison;
@@ -137,7 +138,7 @@ impl Committer {
         };
         let is_held = tried.is_err() && self.work.held == Some(lent.first);
         if is_held {
-            self.write_ahead(&mut session, queue, lent).await;
+            write_ahead(&mut self.attempt(queue, lent), &mut session, queue).await;
         }
         if session.is_usable() {
             self.session = RedisSession::Reconciled(session);
@@ -330,7 +331,7 @@ impl Committer {
     }
 
     /// Returns an attempt to write a lent batch.
-    pub(super) fn attempt<'a>(&'a mut self, queue: &'a Queue, lent: &'a Lent) -> Attempt<'a> {
+    fn attempt<'a>(&'a mut self, queue: &'a Queue, lent: &'a Lent) -> Attempt<'a> {
         Attempt {
             queue: queue.name(),
             lent,

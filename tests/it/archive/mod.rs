@@ -231,6 +231,7 @@ fn an_archive_that_cannot_be_written_holds_nothing_up_and_catches_up() {
     service.wait_until_settled();
     assert_eq!(service.metrics().sum("uw_ws_archive_skipped_total", &[]), 0);
     service.finish();
+    wait_until_complete(&setup, &archive_of(&setup), &redis);
     assert_archived(&archive_of(&setup), &redis);
 }
 
