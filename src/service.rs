@@ -48,7 +48,7 @@ use crate::http::HttpSide;
 use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::memory;
-use crate::optional_parts::{self, FillingParts};
+use crate::optional_parts::{FillingParts, filler, start_archive, start_audit};
 use crate::ready;
 use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
@@ -149,8 +149,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         log,
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
-    let archive =
-        optional_parts::start_archive(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
+    let archive = start_archive(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
@@ -267,14 +266,7 @@ impl Service {
         let taker = self.handover.taker(&gate, &gaps, ours);
         LeadershipTerm::begin(Ledger::new(recorder).start(), remains, taker, |data, escalations| {
             Auditor::start_in_arbiter(&data, move |_| Auditor::new(observations, log));
-            let audit = optional_parts::start_audit(
-                &self.plans,
-                settings,
-                &gaps,
-                &data,
-                &self.observations,
-                &self.log,
-            );
+            let audit = start_audit(&self.plans, settings, &gaps, &data, &self.observations, &self.log);
             let tools = Tools { settings: Arc::clone(settings), gate, gaps, audit, data };
             self.supervisor(&tools, escalations)
         })
@@ -337,15 +329,7 @@ impl Service {
         let Tools { settings, gate, .. } = tools.clone();
         let (address, shards) = (self.address.clone(), self.shards.clone());
         let observations = Arc::clone(&self.observations);
-        optional_parts::filler(FillingParts {
-            plans: &self.plans,
-            settings,
-            address,
-            shards,
-            gate,
-            observations,
-            log,
-        })
+        filler(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {
