@@ -292,7 +292,7 @@ fn a_folder_that_cannot_be_used_is_a_bad_setting() {
     let setup = Setup::new(&feed, &redis).set("SPOOL_DIR", "/proc/none/spool");
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
-    assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+    assert_says(&output, &["✗ folder          cannot be created: /proc: ", "→ SPOOL_DIR must name"]);
 }
 
 /// The start and `check` end with the same words and code.

@@ -145,7 +145,7 @@ fn a_replay_says_why_it_cannot_be() {
     let redis = RedisServer::start();
     let mut nothing = Tool::start(&["replay"], &redis);
     assert_eq!(nothing.wait_for_exit(), Some(1));
-    assert!(nothing.stderr().contains("there is no such stream"), "{}", nothing.stderr());
+    assert!(nothing.stderr().contains("no stream matches"), "{}", nothing.stderr());
     let mut no_file = Tool::start(&["replay", "--file", "/nonexistent.jsonl"], &redis);
     assert_eq!(no_file.wait_for_exit(), Some(1));
     let mut file = tempfile::NamedTempFile::new().unwrap();
