@@ -44,8 +44,10 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::sessions::iso_date;
     use super::super::sessions::tests::{at, recent};
     use super::*;
+    use crate::time::parse_iso;
 
     #[track_caller]
     fn keeps(sessions: usize, now: &str, since: &str) {
