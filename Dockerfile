@@ -1,10 +1,13 @@
 # The service alone in an image without a shell. Any builder will do: nothing here needs BuildKit.
 #   docker build -t uw-websocket .        (`make image` adds the version and the revision)
 
-# Both base images are named by a tag, which moves. To build from what was tried, pin them by the digest that
-#   docker buildx imagetools inspect rust:1-slim-bookworm --format '{{json .Manifest.Digest}}'
-# prints, with the tag beside it: FROM rust:1-slim-bookworm@sha256:… AS build
-FROM rust:1-slim-bookworm AS build
+# Both base images are pinned by digest, with the tag beside it; docs/releasing.md says how to renew them. An engine that
+# reaches no registry takes images of its own: --build-arg BUILD_IMAGE=… --build-arg RUNTIME_IMAGE=… (`make image` does,
+# with a warning).
+ARG BUILD_IMAGE=rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
+
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 
 # The dependencies in a layer of their own: it is built again only when a manifest or the lock file changes. Empty
@@ -29,13 +32,15 @@ RUN touch src/lib.rs src/main.rs core/src/lib.rs actors/src/lib.rs simulator/src
  && UW_WEBSOCKET_REVISION="$REVISION" cargo build --release --locked --bin uw-websocket \
  && mkdir -p -m 700 state/spool state/archive
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUNTIME_IMAGE}
+ARG RUNTIME_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="uw-websocket" \
       org.opencontainers.image.description="Listens to the Unusual Whales WebSocket channels and keeps every event in Redis" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$RUNTIME_IMAGE" \
       org.opencontainers.image.licenses="MIT"
 
 COPY --from=build /build/target/release/uw-websocket /usr/local/bin/uw-websocket

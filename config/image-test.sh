@@ -4,6 +4,7 @@
 # that nobody else has, and nothing is left behind but what the engine keeps of the build, for the next one.
 #
 #   TEST_IMAGE=NAME        try this image instead of building one
+#   BUILD_OPTIONS=OPTIONS  more options of `docker build`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . config/free-port.sh
@@ -164,14 +165,16 @@ all_stored() {
 # === what is tried ===
 
 the_image_is_as_promised() {
-  local size base version revision
+  local size base name version revision
   size=$(docker image inspect --format '{{.Size}}' "$image")
-  base=$(docker image inspect --format '{{.Size}}' gcr.io/distroless/cc-debian12:nonroot 2>/dev/null || echo 0)
   [ "$size" -le "$size_limit" ] || fail "the image has $size bytes, more than $size_limit"
-  passed "size: $((size / 1000)) kB of $((size_limit / 1000)), of which $((base / 1000)) are the base image that is here"
+  label() { docker image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$1\"}}" "$image"; }
+  name=$(label base.name)
+  [ -n "$name" ] || fail "the image does not name its base image"
+  base=$(docker image inspect --format '{{.Size}}' "$name" 2>/dev/null || echo 0)
+  passed "size: $((size / 1000)) kB of $((size_limit / 1000)), of which $((base / 1000)) are of $name"
 
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-  label() { docker image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$1\"}}" "$image"; }
   revision=$(label revision)
   equal "the label version" "$(label version)" "$version"
   case $revision in '' | unknown) fail "the label revision is \`$revision\`" ;; esac
@@ -321,7 +324,7 @@ chmod 755 "$dir"
 if [ -z "${TEST_IMAGE:-}" ]; then
   say "building (the first time takes some minutes)"
   began=$SECONDS
-  make --no-print-directory image IMAGE="$image" BUILD_OPTIONS="--network host" >"$dir/build.log" 2>&1 ||
+  make --no-print-directory image IMAGE="$image" BUILD_OPTIONS="--network host ${BUILD_OPTIONS:-}" >"$dir/build.log" 2>&1 ||
     { tail -n 40 "$dir/build.log" >&2; fail "the image cannot be built"; }
   passed "built in $((SECONDS - began)) s"
 fi

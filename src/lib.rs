@@ -1,12 +1,15 @@
 //! The uw-websocket service: settings, command line, logging, wiring.
 
 mod archive_forecast;
+mod archive_start;
+mod auditing;
 pub mod cli;
 mod disk_advice;
 pub mod escape;
 pub mod event_lines;
 pub mod exit;
 mod exposed;
+mod filling;
 pub mod handover;
 pub mod http;
 pub mod leadership_loop;
@@ -14,9 +17,9 @@ pub mod leadership_term;
 mod likeness;
 pub mod logging;
 mod memory;
-mod optional_parts;
 mod ready;
 pub mod redact;
+mod redis_start;
 pub mod refusal;
 mod resources;
 pub mod service;

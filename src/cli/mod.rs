@@ -149,7 +149,8 @@ fn symbol(text: &str) -> Result<Symbol, String> {
     Symbol::parse(&text.to_ascii_uppercase()).map_err(|error| error.to_string())
 }
 
-/// Runs a command to completion; `None` if a signal arrives first.
+/// Runs a command to completion, once signals are caught: whoever reads of a start may send one. `None` if a signal
+/// arrives first.
 fn until_signal<T>(command: impl Future<Output = T>) -> io::Result<Option<T>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

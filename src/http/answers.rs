@@ -1,12 +1,15 @@
 //! Bounds the memory of responses in progress, across all clients of a listener.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uw_websocket_actors::observation::{HttpRefusal, Observations};
@@ -17,6 +20,9 @@ pub(super) const ANSWER_BYTES: usize = 16 << 20;
 /// Bytes that a connection copies to its write buffer at a time: the rest of a response stays in the buffer shared by
 /// all its recipients.
 pub(super) const PIECE: usize = 8 << 10;
+/// Maximum time of sending a response of known length: a client that reads slowly holds its memory no longer. The largest
+/// status takes 17 KiB per second.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// The memory available for responses.
 #[derive(Debug)]
@@ -58,6 +64,16 @@ struct Pieces {
     body: BoxBody,
     /// The rest of its last chunk.
     chunk: Bytes,
+    /// The time at which it is cut; `None` for a stream of events.
+    until: Option<Instant>,
+    observations: Arc<Observations>,
+}
+
+impl Pieces {
+    fn of(body: BoxBody, observations: Arc<Observations>) -> Pieces {
+        let until = (body.size() != BodySize::Stream).then(|| Instant::now() + ANSWER_TIME);
+        Pieces { body, chunk: Bytes::new(), until, observations }
+    }
 }
 
 /// Splits every response into pieces of [`PIECE`] bytes.
@@ -65,8 +81,10 @@ pub(super) async fn in_pieces(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let answers = request.app_data::<Data<Answers>>().map(|answers| Arc::clone(&answers.observations));
     let answer = next.call(request).await?;
-    Ok(answer.map_body(|_, body| Pieces { body: body.boxed(), chunk: Bytes::new() }.boxed()))
+    let Some(observations) = answers else { return Ok(answer.map_into_boxed_body()) };
+    Ok(answer.map_body(|_, body| Pieces::of(body.boxed(), observations).boxed()))
 }
 
 impl MessageBody for Pieces {
@@ -80,7 +98,11 @@ impl MessageBody for Pieces {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let Pieces { body, chunk } = self.get_mut();
+        let Pieces { body, chunk, until, observations } = self.get_mut();
+        if until.is_some_and(|until| Instant::now() > until) {
+            observations.http.refused(HttpRefusal::Stalled).add(1);
+            return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
+        }
         while chunk.is_empty() {
             match ready!(Pin::new(&mut *body).poll_next(context)) {
                 Some(Ok(next)) => *chunk = next,
@@ -117,7 +139,7 @@ mod tests {
     #[test]
     fn a_body_comes_in_pieces() {
         let body: Bytes = (0..3 * PIECE / 2).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        let mut pieces = Pieces { body: body.clone().boxed(), chunk: Bytes::new() };
+        let mut pieces = Pieces::of(body.clone().boxed(), answers().observations);
         assert_eq!(pieces.size(), BodySize::Sized(body.len() as u64));
         let mut next =
             || match Pin::new(&mut pieces).poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
@@ -127,5 +149,18 @@ mod tests {
         let got: Vec<Bytes> = std::iter::from_fn(&mut next).collect();
         assert_eq!(got.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE, PIECE / 2]);
         assert_eq!(got.concat(), body);
+    }
+
+    #[test]
+    fn a_body_that_is_read_slowly_is_cut() {
+        let observations = answers().observations;
+        let mut pieces = Pieces::of(Bytes::from(vec![0; 3 * PIECE]).boxed(), Arc::clone(&observations));
+        let next = |pieces: &mut Pieces| {
+            Pin::new(pieces).poll_next(&mut Context::from_waker(std::task::Waker::noop()))
+        };
+        assert!(matches!(next(&mut pieces), Poll::Ready(Some(Ok(_)))));
+        pieces.until = pieces.until.and_then(|until| until.checked_sub(ANSWER_TIME));
+        assert!(matches!(next(&mut pieces), Poll::Ready(Some(Err(_)))));
+        assert_eq!(observations.http.refused(HttpRefusal::Stalled).get(), 1);
     }
 }

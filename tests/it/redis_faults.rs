@@ -256,9 +256,7 @@ fn memory_stays_bounded_without_a_disk_queue_while_redis_is_away_and_the_feed_do
         .set("SPOOL_WHEN_FULL", "block")
         .set("WRITER_MAILBOX_CAPACITY", "4")
         .set("WRITER_BATCH_MAX_EVENTS", "64")
-        .set("WEBSOCKET_PING_SECONDS", "1s")
         .start_ready();
-    let sessions = feed.handshakes().len();
     redis.kill9();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -286,7 +284,6 @@ fn memory_stays_bounded_without_a_disk_queue_while_redis_is_away_and_the_feed_do
         flood.join().unwrap();
     });
     assert_streams_equal(&feed, &redis, &TARGETS);
-    assert_eq!(feed.handshakes().len(), sessions, "pings rest while nothing is read");
     service.wait_until_ready();
     service.finish();
 }

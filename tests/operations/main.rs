@@ -12,6 +12,7 @@ mod alerts;
 mod dashboard;
 mod deployment;
 mod documents;
+mod images;
 #[path = "../log_table/mod.rs"]
 mod log_table;
 mod runbook;

@@ -18,7 +18,7 @@ labelled! {
         Host = "host",
         /// The head of the request was too long or too late.
         Head = "head",
-        /// The client did not read its answer for too long.
+        /// The client did not read its answer for too long, or too slowly.
         Stalled = "stalled",
         /// The answers under way took all memory reserved for them.
         Answers = "answers",

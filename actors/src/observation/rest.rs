@@ -77,7 +77,13 @@ impl RestObservation {
         Arc::clone(self.limiter.get_or_init(|| RequestLimiter::new(limits)))
     }
 
-    /// Returns the number of REST requests for this purpose that may begin now, as far as is known.
+    /// Returns the limiter of the process, once there is one.
+    #[must_use]
+    pub fn present_limiter(&self) -> Option<&Arc<RequestLimiter>> {
+        self.limiter.get()
+    }
+
+    /// Returns the number of REST requests for this purpose that may begin at once, as far as is known.
     #[must_use]
     pub fn remaining(&self, purpose: Purpose) -> Option<u32> {
         self.limiter.get().map(|limiter| limiter.remaining(purpose))

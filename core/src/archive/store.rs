@@ -1,6 +1,6 @@
 //! Writes the archive: frames to the ends of their files, then the checkpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -11,7 +11,7 @@ use thiserror::Error;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT};
+use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT, StreamPosition};
 use super::files;
 use super::frames::Frames;
 use super::path::FilePath;
@@ -150,6 +150,12 @@ impl ArchiveStore {
         &self.checkpoint.positions
     }
 
+    /// Returns how far the fetched rows of each topic are archived.
+    #[must_use]
+    pub fn fetched(&self) -> &BTreeMap<String, StreamPosition> {
+        &self.checkpoint.fetched
+    }
+
     /// Whether the folder is still the one that was opened.
     #[must_use]
     pub fn is_there(&self) -> bool {
@@ -202,6 +208,7 @@ impl ArchiveStore {
             .map(|(path, length)| length - self.checkpoint.files.get(path).unwrap_or(length));
         let grown = grown.sum();
         after.positions = positions.to_vec();
+        after.fetched.extend(frames.advanced().map(|(topic, position)| (topic.clone(), position)));
         self.write_checkpoint(after)?;
         Ok(grown)
     }
@@ -214,11 +221,13 @@ impl ArchiveStore {
             let place = self.place(path);
             let known = self.checkpoint.files.get(path).copied().unwrap_or_default();
             if known == 0 {
-                let (day, channel) = (self.folder.join(path.day()), place.parent().unwrap_or(&self.folder));
-                for folder in [&*day, channel] {
+                let above: Vec<&Path> =
+                    place.ancestors().skip(1).take_while(|above| *above != self.folder).collect();
+                for folder in above.iter().rev() {
                     files::create_folder(folder).map_err(failed("create", folder))?;
                 }
-                folders.extend([self.folder.clone(), day.clone(), channel.to_owned()]);
+                folders.insert(self.folder.clone());
+                folders.extend(above.into_iter().map(Path::to_owned));
             }
             let frame = self.compressor.compress(lines).map_err(failed("compress for", &place))?;
             let file = files::open(&place).map_err(failed("open", &place))?;

@@ -38,9 +38,10 @@ fn finding(addr: impl Display, error: &HttpError, is_running: Option<bool>, owne
     let is_taken = matches!(error, HttpError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse);
     let text = ErrorChain::new(error).to_string();
     match (is_taken, is_running, owner) {
-        (true, Some(true), _) => {
-            Finding::fine(SUBJECT, format!("{addr} is in use by the running service; a second one needs another"))
-        }
+        (true, Some(true), _) => Finding::fine(
+            SUBJECT,
+            format!("{addr} is in use by the running service; a second one needs another"),
+        ),
         // without a disk queue only the lease shows that a service is running, perhaps elsewhere
         (true, None, Owner::Instance(owner)) => {
             Finding::doubt(SUBJECT, format!("{text}: perhaps by {owner}, which is running"), ADVICE)

@@ -25,6 +25,7 @@ use self::file::Contents;
 use self::progress::Progress;
 use self::redis::{Source, Tell};
 use super::archive as archives;
+use super::lines::print_lines;
 use super::moments::Moment;
 use super::wanted::Wanted;
 use super::{complain, symbol, until_signal};
@@ -164,8 +165,8 @@ fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
     let (listen, joins) = (args.listen, args.start_after_joins());
     let simulator =
         Simulator::start(args.options(recording)).map_err(|error| ReplayError::Start(listen, error))?;
-    let mut progress = Progress::begin(&simulator, last_ms, joins)?;
-    let ended = until_signal(played(&simulator, &mut progress))?;
+    let mut progress = Progress::new(last_ms, joins);
+    let ended = until_signal(played(&simulator, &mut progress))?.transpose()?;
     // it does not respond once it has ended
     let (failure, counts) = (simulator.failure(), simulator.counts());
     let is_whole = failure.is_none() && ended.is_some();
@@ -178,12 +179,14 @@ fn replay(args: ReplayArgs, settings: &Settings) -> Result<(), ReplayError> {
     failure.map_or(Ok(()), |failure| Err(ReplayError::Unreadable(failure)))
 }
 
-/// Shows the progress until everything is handed over to the sockets.
-async fn played(simulator: &SimulatorHandle, progress: &mut Progress) {
+/// Prints the address for clients, and shows the progress until everything is handed over to the sockets.
+async fn played(simulator: &SimulatorHandle, progress: &mut Progress) -> io::Result<()> {
+    print_lines(&[format!("listening on {}", simulator.url())])?;
     while !(simulator.is_finished() && simulator.is_written()) {
         progress.show(simulator);
         tokio::time::sleep(progress::BEAT).await;
     }
+    Ok(())
 }
 
 impl ReplayArgs {
@@ -200,6 +203,7 @@ impl ReplayArgs {
                 (None, true) => u64::MAX,
                 (None, false) => now_ms,
             },
+            is_fetched: false,
         };
         let (mut recording, last_ms) = match (&self.file, &self.archive) {
             (None, Some(dir)) => self.recording_of_archive(dir.as_deref(), settings, wanted)?,

@@ -28,15 +28,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Prints the address for clients.
-    pub(super) fn begin(
-        simulator: &SimulatorHandle,
-        last_ms: Option<u64>,
-        joins: u64,
-    ) -> io::Result<Progress> {
-        print_lines(&[format!("listening on {}", simulator.url())])?;
+    pub(super) fn new(last_ms: Option<u64>, joins: u64) -> Progress {
         let is_terminal = io::stderr().is_terminal();
-        Ok(Progress { is_terminal, last_ms, joins, first_ms: None, began: None, shown: None })
+        Progress { is_terminal, last_ms, joins, first_ms: None, began: None, shown: None }
     }
 
     /// Shows the progress, if an update is due.

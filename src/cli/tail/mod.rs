@@ -91,12 +91,14 @@ pub(super) fn run(args: TailArgs, settings: Settings) -> Exit {
         // after a signal the receiver may be gone
         drop((result.send(exit), ends));
     };
-    if let Err(error) = std::thread::Builder::new().name("tail".to_owned()).spawn(following) {
+    let followed = async {
+        std::thread::Builder::new().name("tail".to_owned()).spawn(following)?;
+        // dropped at its end
+        is_over.await.ok();
+        io::Result::Ok(())
+    };
+    if let Err(error) = until_signal(followed).and_then(Option::transpose) {
         complain(&format!("cannot start: {error}"));
-        return Exit::Failed;
-    }
-    if let Err(error) = until_signal(is_over) {
-        complain(&format!("cannot wait for signals: {error}"));
         return Exit::Failed;
     }
     drop(stop);

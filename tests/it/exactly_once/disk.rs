@@ -17,7 +17,7 @@ const LIMIT: &str = "16MiB";
 /// Events sent at once.
 const SOME: u64 = 500;
 /// How often the service pings where the reader is blocked: a pong of a busy machine is not late.
-const PING: &str = "2s";
+const PING: &str = "4s";
 /// Longest wait for a full queue: some megabytes, event by event.
 const TO_FILL: Duration = Duration::from_secs(60);
 
@@ -26,7 +26,6 @@ fn spooling(feed: &Feed, redis: &RedisServer, when_full: &str) -> Setup {
         .set("WRITER_SHARDS", "1")
         .set("SPOOL_MAX_BYTES", LIMIT)
         .set("SPOOL_WHEN_FULL", when_full)
-        .set("WEBSOCKET_PING_SECONDS", "1s")
 }
 
 fn send_trades(feed: &Feed, first: u64) {
@@ -108,7 +107,7 @@ fn flood(feed: &Feed, service: &Service, is_done: &AtomicBool) {
 /// Whether this open gap is that of a reader that is blocked, and would have missed two pongs.
 fn is_blocked_for_long(gap: &Value) -> bool {
     let since: jiff::Timestamp = gap["from"].as_str().unwrap().parse().unwrap();
-    gap["reason"] == "blocked" && since.duration_until(jiff::Timestamp::now()).as_secs() > 4
+    gap["reason"] == "blocked" && since.duration_until(jiff::Timestamp::now()).as_secs() > 8
 }
 
 #[test]

@@ -276,6 +276,8 @@ impl Flush {
     pub(super) async fn merge(&mut self, key: &str, events: &[RestEvent], counts: bool) {
         let now = Instant::now();
         for some in events.chunks(MERGED_AT_ONCE) {
+            // after an outage there are thousands
+            self.scope.beat.beat();
             let Some(held) = self.bodies.get(key) else { return };
             let merged: Vec<_> = some.iter().filter_map(|event| held.add(event, now).err()).collect();
             let of_the_future = held.take_ahead();
