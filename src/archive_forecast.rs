@@ -14,7 +14,7 @@ use crate::settings::units::shown_size;
 pub(crate) const ADVICE: &str =
     "make room, or lower ARCHIVE_RETENTION; the oldest days go beyond ARCHIVE_MAX_BYTES";
 
-/// What the archive will take, and what there is for it.
+/// The room that the archive will take, and the room available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) forecast: ArchiveForecast,

@@ -45,7 +45,7 @@ impl<'p> LinePayload<'p> {
     }
 }
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Debug)]
 pub enum EventLine {
     /// An event, and the stream that it is from.

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use actix_rt::Arbiter;
 use slog::Logger;
 use uw_websocket_actors::archive::fetched::FetchedRows;
-use uw_websocket_actors::filler::{Filler, FillerParts, rest_fetch};
+use uw_websocket_actors::filler::{Filler, FillerParts, fetch};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::shard::Shard;
@@ -52,7 +52,7 @@ pub(crate) fn spec(parts: FillingParts<'_>) -> ChildSpec {
             keys: settings.keys.clone(),
             joined: joined.clone(),
             max_requests: settings.rest.fill_requests_per_gap,
-            open: Box::new(move || rest_fetch::open(rest)),
+            open: Box::new(move || fetch::open(rest)),
             archive: archive.clone(),
             shards: shards.clone(),
             gate: gate.clone(),

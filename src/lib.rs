@@ -12,7 +12,6 @@ mod exposed;
 mod filling;
 pub mod handover;
 pub mod http;
-mod instance;
 pub mod leadership_loop;
 pub mod leadership_term;
 mod likeness;

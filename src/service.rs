@@ -49,7 +49,6 @@ use crate::exit::Exit;
 use crate::filling::{self, FillingParts};
 use crate::handover::Handover;
 use crate::http::HttpSide;
-use crate::instance::instance;
 use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
 use crate::ready;
@@ -58,7 +57,7 @@ use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
 use crate::signals::Signals;
-use crate::version::VERSION;
+use crate::version::{VERSION, instance};
 
 /// Connections end before the writers they deliver to.
 const STAGE_WRITERS: u8 = 0;

@@ -7,9 +7,9 @@
 //! 4. the archive writes what Redis has; the rest waits in the disk queue;
 //! 5. the gap ledger is closed: later gaps begin here;
 //! 6. the lease is released: from now on another instance may write;
-//! 7. the HTTP side stops, and the last log record states the outcomes of all events.
+//! 7. the HTTP server stops, and the last log record states the outcomes of all events.
 //!
-//! The steps after the deadline (the last count, the archive, the ledger, the release of the lease, the stop of the HTTP side, the
+//! The steps after the deadline (the last count, the archive, the ledger, the release of the lease, the stop of the HTTP server, the
 //! flush of the log) take less than two seconds: with the default deadline the process ends before Docker kills it
 //! after 10 s.
 //!
@@ -61,7 +61,7 @@ pub struct Parts {
     pub term: Option<LeadershipTerm>,
     /// The lease.
     pub lease: LeaseManager,
-    /// The HTTP side.
+    /// The HTTP server.
     pub http: Option<HttpSide>,
     /// The archive, and the shards whose disk queues it reads.
     pub archive: Option<(Archive, Vec<Shard>)>,

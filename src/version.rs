@@ -1,4 +1,4 @@
-//! The version of the program.
+//! The version of the program, and the name of this process.
 
 use std::sync::LazyLock;
 
@@ -11,6 +11,12 @@ fn described(version: &str, revision: Option<&str>) -> String {
         None | Some("") => version.to_owned(),
         Some(revision) => format!("{version} ({revision})"),
     }
+}
+
+/// Returns a unique name for this process: containers may share a host name, and each has a process 1.
+pub(crate) fn instance() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}-{:08x}", host.trim(), std::process::id(), fastrand::u32(..))
 }
 
 #[cfg(test)]

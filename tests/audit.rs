@@ -1,4 +1,4 @@
-//! The audit against the REST side of a simulator whose feed withholds events. The clock is a parameter.
+//! The audit against the REST API of a simulator whose feed withholds events. The clock is a parameter.
 #![cfg(test)]
 
 use std::sync::Arc;

@@ -191,7 +191,7 @@ async fn lacking_at(
     rights: &[&'static Right],
     prefix: &str,
 ) -> Result<Vec<Lacking>, StoreFault> {
-    // whatever is lacking, the server is asked
+    // the server decides about every permission
     let mut link = server.connect_to_any_role(&Heartbeat::default()).await?;
     let mut lacking = ask(&mut link, &[&EXEC], prefix).await?;
     let multi = ask(&mut link, &[&MULTI], prefix).await?;

@@ -155,7 +155,7 @@ impl ConnectionLike for PooledConnection {
         match self {
             PooledConnection::Server(connection) => connection.req_packed_commands(pipeline, offset, count),
             PooledConnection::Cluster(cluster) => Box::pin(async move {
-                // before the replies that are asked for are those of a transaction, which must not hide an error
+                // the replies before the requested ones are those of a transaction, which must not hide an error
                 let mut replies = cluster.ask(&pipeline.get_packed_pipeline(), offset + count).await?;
                 let rest = replies.split_off(offset.min(replies.len()));
                 for reply in replies {

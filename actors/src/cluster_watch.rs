@@ -15,7 +15,7 @@ use crate::writer::store::cluster::slots::SlotMap;
 use crate::writer::store::cluster::{Cluster, NodeLinks};
 use crate::writer::store::fault::StoreFault;
 
-/// Interval at which the nodes are asked.
+/// Interval at which the nodes are queried.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Least time between two questions: each command of a batch may be sent elsewhere.
 const ASK_AGAIN: Duration = Duration::from_millis(50);

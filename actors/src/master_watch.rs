@@ -15,8 +15,8 @@ use crate::writer::store::address::Address;
 use crate::writer::store::sentinel::votes::Master;
 use crate::writer::store::sentinel::{MasterView, Patience, SentinelFault, SentinelLinks, Sentinels};
 
-/// Interval at which the Sentinels are asked. For so long a server may still be written to after it was replaced; what
-/// it got is on disk and written to its successor.
+/// Interval at which the Sentinels are queried. For this long a server may still be written to after it was replaced;
+/// what it got is on disk and written to its successor.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Time without a majority that is not reported: a failover takes as long.
 const QUIET_FOR: Duration = Duration::from_secs(5);

@@ -7,12 +7,11 @@
 //! status are derived, see [`Metric`].
 
 mod archive;
+mod bounds;
 pub(crate) mod cells;
 mod channel;
 mod connection;
-mod distrust;
 mod fills;
-mod forgotten;
 mod http;
 mod latency;
 mod lease;
@@ -37,12 +36,11 @@ use cells::unlocked;
 use metric::observed;
 
 pub use archive::ArchiveObservation;
+pub use bounds::{Distrust, Table};
 pub use cells::{Count, CountsBy, Flag, Gauge, Micros, Moment, StateCell};
 pub use channel::{ChannelObservation, Cut, DropReason, Outcome, Place, Violation};
 pub use connection::{ConnectionObservation, ConnectionState, JoinObservation};
-pub use distrust::Distrust;
 pub use fills::FillObservation;
-pub use forgotten::Table;
 pub use http::{HttpObservation, HttpRefusal};
 pub use latency::{Buckets, LATENCY_BOUNDS, Latency, quantile};
 pub use lease::{LeaseObservation, LeaseState};
@@ -110,7 +108,7 @@ observed! {
         pub gaps: GapObservation,
         /// The fills of gaps.
         pub fills: FillObservation,
-        /// The HTTP side.
+        /// The HTTP server.
         #[serde(skip)]
         pub http: HttpObservation,
         /// The REST requests; a client shares them.

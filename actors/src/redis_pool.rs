@@ -136,7 +136,7 @@ impl RedisPool {
     }
 }
 
-/// Returns the configuration of a connection; the client tries all addresses of a name at once.
+/// Returns the configuration of a connection; the client tries all addresses of a name at the same time.
 #[must_use]
 pub fn connection_config(connect: Duration, answer: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()

@@ -90,8 +90,8 @@ pub enum RedisUrlError {
     /// A Unix socket without an absolute path.
     #[error("must name the absolute path of the socket, with three slashes: unix:///run/redis.sock")]
     Path,
-    /// An address that nobody listens on.
-    #[error("0.0.0.0 is no address of a server")]
+    /// An address without a listener.
+    #[error("0.0.0.0 is not the address of a server")]
     Unspecified,
     /// A part that is not UTF-8 once it is decoded.
     #[error("must be UTF-8 text once its percent-encoding is decoded")]
@@ -107,7 +107,7 @@ pub enum RedisUrlError {
     Misplaced(&'static str),
 }
 
-/// Where a server is.
+/// The location of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisPlace {
     /// A host name or address without brackets, and a port.
@@ -121,7 +121,7 @@ pub enum RedisPlace {
 /// A URL of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisUrl {
-    /// Where the server is.
+    /// The location of the server.
     pub place: RedisPlace,
     /// The user to log in as.
     pub username: Option<String>,

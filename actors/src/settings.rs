@@ -31,14 +31,14 @@ pub struct FeedSettings {
     pub ping_interval: Duration,
 }
 
-/// Access to the vendor's REST side.
+/// Access to the vendor's REST API.
 #[derive(Clone, Debug)]
 pub struct RestSettings {
     /// `UNUSUAL_WHALES_REST_URL`; `http` or `https`.
     pub url: url::Url,
     /// `UNUSUAL_WHALES_API_TOKEN`.
     pub token: Secret,
-    /// `HTTPS_PROXY`, unless `NO_PROXY` excepts the REST side.
+    /// `HTTPS_PROXY`, unless `NO_PROXY` excepts the REST API.
     pub proxy: Option<FeedProxy>,
     /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
@@ -177,7 +177,7 @@ pub struct ActorSettings {
     pub plan: PlanSettings,
     /// The feed.
     pub feed: FeedSettings,
-    /// The REST side.
+    /// The REST API.
     pub rest: RestSettings,
     /// Redis.
     pub redis: RedisSettings,

@@ -1,4 +1,4 @@
-//! The death of a thread that nothing restarts: the process ends in order, and whoever runs it starts it again.
+//! The death of a thread that nothing restarts: the process ends in order, and the process manager restarts it.
 //!
 //! A disk queue without its thread would refuse everything, and events would bypass the disk for good.
 
@@ -27,7 +27,7 @@ impl ThreadDeaths {
     /// Waits for the first death, and returns the name of the thread.
     pub async fn first(&self) -> String {
         loop {
-            // created before the look: what is told in between wakes it
+            // created before the check, so that a death in between wakes it
             let changed = self.0.changed.notified();
             if let Some(name) = self.0.first.get() {
                 return name.clone();

@@ -17,7 +17,8 @@ use crate::event::EntryId;
 use crate::feed::map_cell::MAX_FIELD;
 use crate::time::hold_back;
 
-/// Boards of one ticker that are assembled at once: the current one, and the next one whose frames overtake it.
+/// Boards of one ticker that are assembled at the same time: the current one, and the next one whose frames overtake
+/// it.
 const MAX_ASSEMBLED: usize = 2;
 /// Largest board, in rows: several times the largest known, some 17 frames of 1 024 rows.
 const MAX_ROWS: usize = 100_000;
@@ -108,7 +109,7 @@ impl Assembly {
         let parts =
             self.parts.entry(fields.timestamp).or_insert_with(|| Parts::new(fields.total_rows, at_ms));
         if parts.total != fields.total_rows {
-            // sent anew with another total
+            // sent again with another total
             *parts = Parts::new(fields.total_rows, at_ms);
         }
         parts.add(rows, frame.payload.len());

@@ -19,7 +19,7 @@ const OTHERS: u32 = 0o077;
 /// The bit of a mode by which any user may write.
 const ANYBODY_WRITES: u32 = 0o002;
 
-/// What other users may do with the entries of a folder.
+/// The access of other users to the entries of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     /// The first of the entries, in the order of their paths.

@@ -1,4 +1,4 @@
-//! The endpoints of the vendor's REST side, for counts.
+//! The endpoints of the vendor's REST API, for counts.
 
 use crate::labelled;
 

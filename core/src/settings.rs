@@ -105,8 +105,8 @@ impl KeySettings {
         format!("{}:ws:", self.prefix)
     }
 
-    /// Returns the REST body that a channel's events keep fresh. Targets only; with the whole market as target,
-    /// only bodies that REST has already written, as nobody has asked for the others.
+    /// Returns the REST body that a channel's events keep fresh. Targets only; with the whole market as target, only
+    /// bodies that REST has already written, as no one has requested the others.
     #[must_use]
     pub fn rest_key(&self, channel: &Channel, symbol: Option<&Symbol>) -> Option<RestKey> {
         let (endpoint, symbol) = (channel.spec()?.body?, symbol?);

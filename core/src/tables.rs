@@ -1,7 +1,7 @@
 //! Bounds of the tables whose keys the feed chooses: streams and routes by symbol.
 //!
-//! A hostile feed may name a new symbol in every event. What leaves a table is found again where it came from, in Redis,
-//! in the disk queue or by building it anew: that costs time, but neither memory nor events.
+//! A hostile feed may name a new symbol in every event. What leaves a table is found again where it came from, in
+//! Redis, in the disk queue or by rebuilding it: that costs time, but neither memory nor events.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};

@@ -32,7 +32,7 @@ pub(super) enum Offer {
     Nobody,
 }
 
-/// What becomes of an event that no session can take, if there is a REST side that knows it.
+/// What becomes of an event that no session can take, if there is a REST API that knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unheard {
     /// It is made.
@@ -80,7 +80,7 @@ pub(super) struct Feed {
     amendments: u64,
     /// Whether further events are of the same instant.
     is_crowded: bool,
-    /// What REST knows; without REST, topics that no session can take have no events.
+    /// The events that REST has; without REST, topics that no session can take have no events.
     history: Option<History>,
 }
 
@@ -345,7 +345,7 @@ impl Feed {
         self.scene.unix_us()
     }
 
-    /// What REST knows.
+    /// The events that REST has.
     pub(super) fn history(&self) -> Option<&History> {
         self.history.as_ref()
     }

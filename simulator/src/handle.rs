@@ -140,19 +140,19 @@ impl SimulatorHandle {
         format!("ws://{}/socket", self.addr)
     }
 
-    /// Returns the base URL of the REST side: `http://127.0.0.1:PORT`.
+    /// Returns the base URL of the REST API: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn rest_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Returns the events of the history in the order in which they were made; without a REST side there is none.
+    /// Returns the events of the history in the order in which they were made; without a REST API there is none.
     #[must_use]
     pub fn generated(&self) -> Vec<Generated> {
         self.call(|hub| hub.feed.borrow().history().map(History::generated).unwrap_or_default())
     }
 
-    /// Returns the totals of the REST side since startup.
+    /// Returns the totals of the REST API since startup.
     #[must_use]
     pub fn rest_counts(&self) -> RestCounts {
         self.call(|hub| {
@@ -167,7 +167,7 @@ impl SimulatorHandle {
         self.call(|hub| hub.rest.as_ref().map(RestDesk::requests).unwrap_or_default())
     }
 
-    /// Replaces all misbehaviours of the REST side; windows count from here.
+    /// Replaces all misbehaviours of the REST API; windows count from here.
     pub fn rest_misbehave(&self, faults: impl IntoIterator<Item = RestFault>) {
         let faults: Vec<RestFault> = faults.into_iter().collect();
         self.call(move |hub| {
@@ -178,12 +178,12 @@ impl SimulatorHandle {
         });
     }
 
-    /// Ends all misbehaviours of the REST side.
+    /// Ends all misbehaviours of the REST API.
     pub fn rest_behave(&self) {
         self.rest_misbehave([]);
     }
 
-    /// Changes the limits of the REST side; counts go on.
+    /// Changes the limits of the REST API and keeps the counts.
     pub fn set_rest_limits(&self, limits: RestLimits) {
         self.call(move |hub| {
             if let Some(rest) = &hub.rest {

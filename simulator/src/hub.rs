@@ -53,7 +53,7 @@ impl Farewell {
 pub(super) struct Hub {
     pub(super) options: SimulatorOptions,
     pub(super) feed: RefCell<Feed>,
-    /// The REST side, if there is one.
+    /// The REST API, if there is one.
     pub(super) rest: Option<RestDesk>,
     sessions: RefCell<Vec<Rc<Session>>>,
     orders: RefCell<Vec<Order>>,
@@ -189,7 +189,7 @@ impl Hub {
         !token.is_empty() && self.options.token.as_ref().is_none_or(|expected| token == expected.reveal())
     }
 
-    /// Adds a handshake to the log of the REST side.
+    /// Adds a handshake to the log of the REST API.
     fn record_handshake(&self, request: &HandshakeRequest, status: u16) {
         let Some(rest) = &self.rest else { return };
         let handshake = RestRequest {
@@ -203,7 +203,7 @@ impl Hub {
         rest.record(handshake, true);
     }
 
-    /// Tells the feed what the faults of the REST side do to events.
+    /// Tells the feed what the faults of the REST API do to events.
     pub(super) fn apply_rest_faults(&self) {
         if let Some(rest) = &self.rest {
             self.feed.borrow_mut().set_oddities(rest.oddities());
@@ -272,7 +272,7 @@ impl Hub {
         }
     }
 
-    /// Whether any session has joined a topic; with REST events go on once one has.
+    /// Whether any session has joined a topic; with REST, events then continue without sessions.
     pub(super) fn has_joins(&self) -> bool {
         let goes_on = self.rest.is_some() && self.joins() > 0;
         goes_on || self.sessions.borrow().iter().any(|session| !session.topics().is_empty())

@@ -73,7 +73,7 @@ pub enum Kind {
         /// Events of the connection before it.
         after: u64,
     },
-    /// `withhold=N[,CHANNEL]`: never send every N-th event, of one channel if given; the REST side knows it.
+    /// `withhold=N[,CHANNEL]`: never send every N-th event, of one channel if given; the REST API knows it.
     Withhold {
         /// Period in events of the connection.
         every: u64,

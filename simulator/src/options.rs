@@ -75,7 +75,7 @@ pub struct SimulatorOptions {
     pub seed: u64,
     /// Misbehaviours from startup on.
     pub misbehaviours: Vec<Misbehaviour>,
-    /// The REST side; without it every path but the sockets' is unknown.
+    /// The REST API; without it every path but the sockets' is unknown.
     pub rest: Option<RestOptions>,
     /// Frames to send instead of made events.
     pub recording: Option<Recording>,

@@ -80,7 +80,7 @@ impl RecordedClock {
         self.stops = stop;
     }
 
-    /// Returns when to send the next frame; `None` means at once.
+    /// Returns when to send the next frame; `None` means immediately.
     fn due(&mut self, time_ms: Option<u64>) -> Option<Instant> {
         self.start += std::mem::take(&mut self.stops);
         self.frames = self.frames.wrapping_add(1);

@@ -24,35 +24,35 @@ use crate::streams::selection::Pattern;
 /// Options of `archive`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Nothing is changed and nothing locked: all of it may be used while the service runs.\n\n\
+    after_help = "These commands change nothing and take no lock: they may be used while the service runs.\n\n\
     Examples:\n  uw-websocket archive list\n  uw-websocket archive verify --dir /var/lib/uw-websocket/archive\n  \
     uw-websocket archive cat --channel news --from 2026-01-02 | jq -r .payload.headline"
 )]
 pub(super) struct ArchiveArgs {
     #[command(subcommand)]
     command: ArchiveCommand,
-    /// Folder of the archive [default: that of the settings]
+    /// Folder of the archive [default: ARCHIVE_DIR]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum ArchiveCommand {
-    /// Print what is in the archive: days and channels, their hours and sizes
+    /// List days, channels, hours and sizes
     #[command(after_help = "Example: uw-websocket archive list")]
     List(Selected),
-    /// Read all of the archive and check it
+    /// Read and check the whole archive
     #[command(
-        after_help = "Every file is read. Of a damaged one the rest is read all the same: damage costs the events that were \
-        written together with it, at most a minute of them.\n\
-        Exit code 0 if everything is as it was written, 1 if anything is damaged or cannot be read.\n\n\
+        after_help = "Every file is read, and a damaged one to its end: damage costs the events that were written together, at most a \
+        minute of them.\n\
+        Exit code 0 if the archive is intact, 1 if anything is damaged or cannot be read.\n\n\
         Example: uw-websocket archive verify || echo damaged"
     )]
     Verify(Selected),
-    /// Print the events, or the rows fetched for gaps, as JSON lines, in the order of their ids
+    /// Print the events, or the rows fetched for gaps, as JSON lines, in the order of their IDs
     #[command(
-        after_help = "The lines are those of the files and of `spool export`; `replay --file` reads them. On a terminal, what \
-        controls a terminal becomes a \\u escape.\n\n\
+        after_help = "The lines are those of the files and of `spool export`; `replay --file` reads them. On a terminal, control \
+        characters become \\u escapes.\n\n\
         Examples:\n  uw-websocket archive cat --channel price --symbol SPY --from 2026-01-02T14:30:00Z > price.jsonl\n  \
         uw-websocket archive cat --channel 'gex*' --from 1d | jq -c .payload\n  \
         uw-websocket archive cat --backfill --channel option_trades --symbol SPY --from 2026-01-02"
@@ -69,16 +69,16 @@ enum ArchiveCommand {
 /// The selection.
 #[derive(Args, Clone, Debug)]
 struct Selected {
-    /// Only these channels, comma-separated, `*` for any text
+    /// Only these channels, comma-separated; `*` matches any text
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     channel: Vec<Pattern>,
     /// Only events of these symbols, comma-separated
     #[arg(long, value_delimiter = ',', value_name = "SYMBOLS", value_parser = symbol)]
     symbol: Vec<Symbol>,
-    /// Begin at a time (2026-01-02T14:30:00Z), a day (2026-01-02, UTC) or so long ago (6h)
+    /// Start: a time (2026-01-02T14:30:00Z), a day (2026-01-02, UTC) or an age (6h)
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
     from: Option<Moment>,
-    /// End before a time, or so long ago
+    /// End, exclusive: a time, a day or an age
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
     to: Option<Moment>,
 }

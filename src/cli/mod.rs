@@ -31,15 +31,15 @@ use crate::settings::{Settings, SettingsErrors, Sources, log_level};
 use crate::signals::Signals;
 use crate::version::VERSION;
 
-/// Listens to the Unusual Whales WebSocket channels and keeps every event in Redis.
+/// Subscribes to the live channels of Unusual Whales and stores every event in Redis.
 #[derive(Debug, Parser)]
 #[command(
     version = VERSION.as_str(),
-    after_help = "Everything else is set by environment variables: see `uw-websocket settings`.\n\n\
+    after_help = "Settings are environment variables: `uw-websocket settings` prints them.\n\n\
     Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
 )]
 struct Cli {
-    /// How much to log: trace, debug, info, warning, error or critical; overrides the settings
+    /// Log level: trace, debug, info, warning, error or critical; overrides LOG_LEVEL
     #[arg(long, global = true, value_name = "LEVEL", value_parser = |text: &str| log_level(text).map(|_| text.to_owned()))]
     log_level: Option<String>,
     #[command(subcommand)]
@@ -55,33 +55,33 @@ enum Command {
         Example: TARGET_SYMBOLS=SPY,TSLA uw-websocket run --log-level debug"
     )]
     Run,
-    /// Check the settings, Redis, the disk queue and the feed, and print what the settings come to
+    /// Report whether the service could run, with the remedy for each fault
     Check(check::CheckArgs),
-    /// Record what the vendor sends to this token, and what that says of open questions
+    /// Record what the vendor sends to your token, and report what that says of open questions
     Probe(Box<probe::ProbeArgs>),
-    /// Serve a simulated feed that speaks the vendor's protocol
+    /// Serve a simulated feed over the vendor's protocol
     Simulate(Box<simulate::SimulateArgs>),
-    /// Serve recorded events again over the vendor's protocol, at their own pace or faster
+    /// Serve recorded events again over the vendor's protocol, at their original pace or faster
     Replay(Box<replay::ReplayArgs>),
     /// Follow the event streams in readable form
     Tail(Box<tail::TailArgs>),
-    /// Print the ledger of gaps: what was missed, when and why
+    /// Print the gap ledger: what was missed, when and why
     Gaps(gaps::GapsArgs),
-    /// Look into the archive, also while the service runs
+    /// List, verify or print the archive
     Archive(archive::ArchiveArgs),
-    /// Look into the disk queue, also while the service runs
+    /// Inspect, verify or export the disk queue
     Spool(spool::SpoolArgs),
-    /// Print the settings as they take effect, secrets masked, each with where it came from
+    /// Print the effective settings with their origin, secrets masked
     #[command(
-        after_help = "Mistakes go to stderr, with exit code 78.\n\nExample: uw-websocket settings | grep REDIS"
+        after_help = "Exit code 78 if a setting is invalid; stderr has a line for each mistake.\n\nExample: uw-websocket settings | grep REDIS"
     )]
     Settings,
-    /// Ask a running service for its health, at the address of the settings for probes
+    /// Query the health of a running service
     #[command(after_help = "Asks at PROBE_ADDR or, if that is off, at HTTP_ADDR.\n\
-        Exit code 0 if it is healthy, else 1; also 1 if both addresses are off, since nobody can be asked.\n\n\
+        Exit code 0 if it is healthy, 1 if it is not, does not answer, or both addresses are off.\n\n\
         Example: HEALTHCHECK CMD [\"uw-websocket\", \"healthcheck\"]")]
     Healthcheck,
-    /// Print the completions of a shell
+    /// Print shell completions
     #[command(
         after_help = "Example: uw-websocket completions bash > ~/.local/share/bash-completion/completions/uw-websocket"
     )]

@@ -25,38 +25,38 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(200);
 /// Options of `spool`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Nothing is changed and nothing locked: all of it may be used while the service runs.\n\n\
+    after_help = "These commands change nothing and take no lock: they may be used while the service runs.\n\n\
     Examples:\n  uw-websocket spool inspect\n  uw-websocket spool verify --dir /var/lib/uw-websocket/spool\n  \
     uw-websocket spool export --channel news | jq -r .payload.headline"
 )]
 pub(super) struct SpoolArgs {
     #[command(subcommand)]
     command: SpoolCommand,
-    /// Folder of the disk queue [default: that of the settings, else data/spool]
+    /// Folder of the disk queue [default: SPOOL_DIR]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum SpoolCommand {
-    /// Print what is in the queue: segments, events by channel, damage, what was set aside or quarantined
+    /// Print the content of the queue: segments, events by channel, damage, salvaged and quarantined events
     #[command(after_help = "Example: uw-websocket spool inspect")]
     Inspect,
-    /// Read all of the queue and check it
+    /// Read and check the whole queue
     #[command(
-        after_help = "Exit code 0 if everything is as it should be, also if files of others lie about; 1 if there \
-        is damage that the service has not reported yet, or if the queue cannot be read.\n\n\
+        after_help = "Exit code 0 if the queue is intact, whatever other files are in the folder; 1 if there is damage that the \
+        service has not reported yet, or if the queue cannot be read.\n\n\
         Example: uw-websocket spool verify || echo damaged"
     )]
     Verify,
-    /// Print the events as JSON lines, oldest first within each shard
+    /// Print events as JSON lines, oldest first within each shard
     #[command(after_help = "Examples:\n  uw-websocket spool export --channel price > price.jsonl\n  \
         uw-websocket spool export --all | jq -r .topic | sort | uniq -c")]
     Export {
         /// Only this channel
         #[arg(long)]
         channel: Option<String>,
-        /// Also what Redis has taken already and is only kept for a while
+        /// Include events that Redis has and that are kept for SPOOL_KEEP
         #[arg(long)]
         all: bool,
     },

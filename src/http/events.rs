@@ -25,7 +25,7 @@ pub(super) const SUBSCRIBERS: u32 = 16;
 /// subscriber further behind reads nothing, or less than is sent.
 const QUEUE: usize = 2;
 /// Time at shutdown for the ends of the streams to reach their clients; they need one iteration of the worker. Part of
-/// the time for stopping the whole HTTP side.
+/// the time for stopping the whole HTTP server.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// Milliseconds after which a browser reconnects when its stream has ended: about the duration of a restart.
 const RETRY: &str = "retry: 2000\n";

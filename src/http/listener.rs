@@ -20,7 +20,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 /// Size of the kernel's send buffer, which the kernel doubles for its own needs; most responses fit.
 const SEND_BUFFER: usize = 64 << 10;
 
-/// Why the HTTP side cannot start.
+/// Why the HTTP server cannot start.
 #[derive(Debug, Error)]
 pub enum HttpError {
     /// The address cannot be bound.
@@ -35,7 +35,7 @@ pub enum HttpError {
         source: io::Error,
     },
     /// The thread cannot be started.
-    #[error("cannot start the thread of the HTTP side")]
+    #[error("cannot start the thread of the HTTP server")]
     Thread(#[source] io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP side: health, readiness, metrics and status, for probes, scrapers and people.
+//! The HTTP server: health, readiness, metrics and status, for probes, scrapers and people.
 //!
 //! It reads the state of the service only from [`Observations`]. Its two listeners, one for everything and one for
 //! probes only, each run on their own thread and actix system, so that their clients delay neither events nor each
@@ -39,7 +39,7 @@ use self::listener::Listener;
 use self::server::{ListenerKind, Site};
 use crate::settings::HttpSettings;
 
-/// The running HTTP side. It stops when it is dropped.
+/// The running HTTP server. It stops when it is dropped.
 #[derive(Debug)]
 pub struct HttpSide {
     http: Option<Listener>,

@@ -3,10 +3,7 @@
 //! Names and meanings of the fields are stable: fields may be added, not renamed. Times are ISO 8601 in UTC, durations
 //! are seconds, and anything unknown or not yet occurred is `null`.
 
-mod archive;
-mod channel;
-mod connection;
-mod writer;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,10 +17,7 @@ use uw_websocket_actors::sync::lock;
 use uw_websocket_core::calendar::{self, Products};
 use uw_websocket_core::time::iso_utc;
 
-use self::archive::ArchiveStatus;
-use self::channel::{ChannelStatus, totals};
-use self::connection::ConnectionStatus;
-use self::writer::WriterStatus;
+use self::parts::{ArchiveStatus, ChannelStatus, ConnectionStatus, WriterStatus, totals};
 use super::health::health;
 use super::history::{History, STEP};
 use super::last_minute::LastMinute;

@@ -51,7 +51,7 @@ impl Rotation {
             (self.file, self.written, self.began) = (file, 0, now);
             sweep(&self.dir, FOLDER_BYTES);
         } else {
-            // a log has no log: the lines go on into the present file, or are counted as lost
+            // a failure of the log cannot be logged: the lines go to the present file, or are counted as lost
             self.next_try = now.saturating_add(jiff::SignedDuration::from_secs(RETRY_SECONDS)).unwrap_or(now);
         }
     }
@@ -70,15 +70,15 @@ impl Write for Rotation {
     }
 }
 
-/// Removes log files that nobody has written to for long, and the oldest ones above `max_bytes`. What cannot be removed
-/// is tried again with the next file.
+/// Removes log files that have not been written to for long, and the oldest ones above `max_bytes`. What cannot be
+/// removed is tried again with the next file.
 fn sweep(dir: &Path, max_bytes: u64) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     let mut logs: Vec<(SystemTime, PathBuf, u64)> = entries
         .flatten()
         .filter(|entry| is_log(&entry.path()))
         .filter_map(|entry| {
-            // of the entry itself: a link is no file of ours
+            // of the entry itself: a link is not a file of the service
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             Some((metadata.modified().ok()?, entry.path(), metadata.len()))
         })

@@ -56,7 +56,7 @@ pub struct Settings {
     pub environment: String,
     /// The settings of the actors.
     pub actors: ActorSettings,
-    /// The HTTP side.
+    /// The HTTP server.
     pub http: HttpSettings,
     /// The log.
     pub log: LogSettings,

@@ -36,7 +36,7 @@ pub(super) fn encrypted_beyond_this_machine(feed: Option<&Url>, checks: &mut Che
     }
 }
 
-/// The token goes to the REST side too, if it is asked.
+/// The token goes to the REST API too, if that is used.
 pub(super) fn rest_encrypted_beyond_this_machine(
     rest: Option<&Url>,
     backfill: Option<&bool>,
@@ -136,7 +136,8 @@ pub(super) fn joins_that_fit(
     }
     for channel in plan.channels.iter().map(channel_of) {
         if let Some(meant) = channels::probably_meant(channel) {
-            let advice = format!("`{channel}` is not known and stored raw; the nearest known is `{meant}`");
+            let advice =
+                format!("`{channel}` is not known and is stored raw; the nearest known channel is `{meant}`");
             checks.warn("CHANNELS", advice);
         }
     }

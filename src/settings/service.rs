@@ -1,11 +1,11 @@
-//! The settings of the service itself: the HTTP side and the log.
+//! The settings of the service itself: the HTTP server and the log.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use slog::Level;
 
-/// The HTTP side.
+/// The HTTP server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpSettings {
     /// `HTTP_ADDR`; `None` is `off`.

@@ -1,4 +1,4 @@
-//! The addresses of the feed, Redis and the HTTP side. An error states the valid form.
+//! The addresses of the feed, Redis and the HTTP server. An error states the valid form.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ pub(super) fn feed(text: &str) -> Result<Url, String> {
     of_vendor(text, ["wss", "ws"])
 }
 
-/// Parses the URL of the REST side, to which the paths of the endpoints are appended.
+/// Parses the URL of the REST API, to which the paths of the endpoints are appended.
 pub(super) fn rest(text: &str) -> Result<Url, String> {
     let url = of_vendor(text, ["https", "http"])?;
     if url.query().is_some() { Err("must not have a query (`?…`)".to_owned()) } else { Ok(url) }

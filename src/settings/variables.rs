@@ -63,10 +63,10 @@ variables! {
     unusual_whales_websocket_url: Url = "UNUSUAL_WHALES_WEBSOCKET_URL",
         Value("wss://api.unusualwhales.com/socket"), Url, urls::feed, needs encrypted_beyond_this_machine();
 
-    /// fetch what was missed, after the end of each gap, over the vendor's REST API
+    /// fetch missed events over the vendor's REST API, after the end of each gap
     enable_backfill: bool = "ENABLE_BACKFILL", Value("false"), Plain, units::boolean;
 
-    /// compare every hour, by samples, what the feed delivered with what the REST API knows
+    /// compare once per hour, by samples, the events of the feed with those of the REST API
     enable_audit: bool = "ENABLE_AUDIT", Value("false"), Plain, units::boolean;
 
     /// URL of the REST API, `https://` or `http://`; the token is sent in a header, redirects are not followed
@@ -128,8 +128,8 @@ variables! {
     rate_limit_requests_per_minute: u32 = "RATE_LIMIT_REQUESTS_PER_MINUTE",
         Value("100"), Plain, |text| units::count(text, &REQUESTS);
 
-    /// REST requests begin only while fewer requests than this were made in the last minute; the default leaves to the
-    /// REST fetcher what it can use
+    /// REST requests begin only while fewer requests than this were made in the last minute; the default leaves the
+    /// REST fetcher its share
     rest_requests_per_minute: u32 = "REST_REQUESTS_PER_MINUTE",
         Unset("`RATE_LIMIT_REQUESTS_PER_MINUTE` − 55, at least 1"), Plain, |text| units::count(text, &REQUESTS),
         needs part_of_all_requests(rate_limit_requests_per_minute);
@@ -167,7 +167,7 @@ variables! {
     /// number of writers, the actors that write to Redis
     writer_shards: usize = "WRITER_SHARDS", Value("2"), Plain, |text| units::count(text, &SHARDS);
 
-    /// batches that may wait for a writer before its senders have to wait
+    /// batches that may wait for a writer before its connections have to wait
     writer_mailbox_capacity: usize = "WRITER_MAILBOX_CAPACITY", Value("64"), Plain, |text| units::count(text, &INBOX);
 
     /// maximum number of events in one Redis transaction

@@ -204,7 +204,7 @@ impl Link {
     }
 
     /// Waits until there are entries at any of the places. Returns the indices of the places with entries, at most
-    /// `count` each; nothing after a second. `None` if there are more than can be read at once.
+    /// `count` each; nothing after a second. `None` if there are more than one query can read.
     pub async fn wait(&mut self, places: &[Place], count: usize) -> Result<Option<Arrived>, LinkError> {
         // a server that was replaced gets no more entries
         self.store.verify().await?;

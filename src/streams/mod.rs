@@ -13,9 +13,10 @@ pub mod selection;
 use uw_websocket_actors::writer::store::pages::MAX_ENTRY;
 use uw_websocket_core::event::EntryId;
 
-/// Approximate number of entries held at once across all streams: some 16 MiB at the usual size of a kilobyte.
+/// Approximate number of entries held at the same time, across all streams: some 16 MiB at the usual size of a
+/// kilobyte.
 const HELD_ENTRIES: usize = 16_384;
-/// Approximate number of bytes held at once, for entries that are larger than usual.
+/// Approximate number of bytes held at the same time, for entries that are larger than usual.
 const HELD_BYTES: usize = 64 * 1024 * 1024;
 /// Maximum number of entries of one stream per query: some hundred KiB, which Redis returns in a millisecond.
 const MAX_PAGE: usize = 500;

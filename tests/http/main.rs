@@ -1,4 +1,4 @@
-//! The HTTP side over real sockets, fed with observations made by hand.
+//! The HTTP server over real sockets, fed with observations made by hand.
 
 #![allow(
     clippy::unwrap_used,

@@ -59,9 +59,9 @@ fn all_is_well_and_nothing_is_changed() {
             &format!("✓ rights          all {} commands are allowed to `default`", acl::count(false)),
             "✓ persistence     append-only file",
             "✓ eviction        noeviction",
-            "✓ lease           nobody holds uw:ws:owner",
+            "✓ lease           uw:ws:owner is free",
             "✓ clock           that of redis is 0.",
-            "✓ folder          is not there, and can be made",
+            "✓ folder          does not exist and can be created",
             "✓ handshake       accepted",
             "✓ join            flow-alerts acknowledged after ",
             "\nThe service can run",
@@ -112,7 +112,7 @@ fn a_cap_that_keeps_less_than_the_retention_asks_for_is_doubtful_and_so_is_a_mis
         "! gex_strike      its cap of 100000 keeps 0.7 hours of trading at the usual rate, STREAM_RETENTION asks for 13.0",
         "→ REDIS_STREAM_MAXLEN_BY_CHANNEL=gex_strike=1872000, or a shorter STREAM_RETENTION",
         "! CHANNELS        doubtful",
-        "→ `newz` is not known and stored raw; the nearest known is `news`",
+        "→ `newz` is not known and is stored raw; the nearest known channel is `news`",
     ];
     assert_says(&output, &says);
     assert!(!output.contains("! price ") && !output.contains("! option_trades "), "{output}");
@@ -255,9 +255,9 @@ fn a_running_service_is_not_disturbed() {
     assert_says(
         &output,
         &[
-            &format!("✓ lease           {owner} holds uw:ws:owner, for "),
+            &format!("✓ lease           {owner} holds uw:ws:owner for "),
             "✓ lock            a running service has the folder (pid ",
-            " for HTTP: Address already in use (os error 98): by the running service",
+            " is in use by the running service",
             "✓ handshake       accepted",
             &format!("✓ join            not tried: {owner} is running"),
         ],
@@ -292,7 +292,7 @@ fn a_folder_that_cannot_be_used_is_a_bad_setting() {
     let setup = Setup::new(&feed, &redis).set("SPOOL_DIR", "/proc/none/spool");
     let (code, output) = setup.command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78));
-    assert_says(&output, &["✗ folder          cannot be made: /proc: ", "→ SPOOL_DIR must name"]);
+    assert_says(&output, &["✗ folder          cannot be created: /proc: ", "→ SPOOL_DIR must name"]);
 }
 
 /// The start and `check` end with the same words and code.
@@ -338,8 +338,8 @@ fn an_owner_that_no_instance_wrote_is_a_bad_setting_that_is_named() {
     let setup = Setup::new(&feed, &redis);
     let owner = "uw:ws:owner";
     let cases: [(&[&str], &str); 3] = [
-        (&["RPUSH", owner, "me"], "✗ lease           uw:ws:owner is no string"),
-        (&["SET", owner, "me"], "✗ lease           me holds uw:ws:owner without an end"),
+        (&["RPUSH", owner, "me"], "✗ lease           uw:ws:owner is not a string"),
+        (&["SET", owner, "me"], "✗ lease           me holds uw:ws:owner, which never expires"),
         (&["SETRANGE", owner, "70000000", "x"], "✗ lease           uw:ws:owner has 70000001 bytes"),
     ];
     for (make, says) in cases {
@@ -355,7 +355,7 @@ fn an_owner_that_no_instance_wrote_is_a_bad_setting_that_is_named() {
     assert_says(&output, &["! lease           me holds uw:ws:owner for ", "→ find out who wrote it"]);
 }
 
-/// A simulated vendor with these faults of its REST side, and a service that would use it.
+/// A simulated vendor with these faults of its REST API, and a service that would use it.
 fn with_rest(redis: &RedisServer, faults: &[RestFault]) -> (SimulatorHandle, Setup) {
     let options = SimulatorOptions {
         token: Some(Secret::new(TOKEN.to_owned())),
@@ -369,7 +369,7 @@ fn with_rest(redis: &RedisServer, faults: &[RestFault]) -> (SimulatorHandle, Set
     (simulator, setup)
 }
 
-/// The requests to the REST side, without handshakes.
+/// The requests to the REST API, without handshakes.
 fn requests(simulator: &SimulatorHandle) -> Vec<String> {
     let targets = simulator.rest_requests().into_iter().map(|request| request.target);
     targets.filter(|target| target.starts_with("/api/")).collect()

@@ -1,4 +1,4 @@
-//! The HTTP side of the real service: what it says when parts of it hang, and what its clients cannot do to it.
+//! The HTTP server of the real service: what it says when parts of it hang, and what its clients cannot do to it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

@@ -145,7 +145,7 @@ fn a_replay_says_why_it_cannot_be() {
     let redis = RedisServer::start();
     let mut nothing = Tool::start(&["replay"], &redis);
     assert_eq!(nothing.wait_for_exit(), Some(1));
-    assert!(nothing.stderr().contains("there is no such stream"), "{}", nothing.stderr());
+    assert!(nothing.stderr().contains("no stream matches"), "{}", nothing.stderr());
     let mut no_file = Tool::start(&["replay", "--file", "/nonexistent.jsonl"], &redis);
     assert_eq!(no_file.wait_for_exit(), Some(1));
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -173,7 +173,7 @@ fn a_replay_without_events_ends_and_says_what_it_looked_for() {
         let mut replay = Tool::start(&[&["replay"], args].concat(), &redis);
         assert_eq!(replay.wait_for_exit(), Some(1), "{args:?}");
         let said = replay.stderr();
-        assert!(said.contains("no event is recorded of that in 1 stream(s) "), "{said}");
+        assert!(said.contains("no event matches in 1 stream(s) "), "{said}");
         assert!(said.contains(told), "{said}");
         assert_eq!(replay.stdout(), [""; 0], "{args:?}");
     }

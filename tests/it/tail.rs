@@ -256,7 +256,7 @@ fn a_key_that_is_no_stream_any_more_is_left_and_the_others_are_followed() {
     let tail = Tool::start(&["tail", "price", "--json"], &redis);
     wait_until_follows(&redis);
     redis.command::<()>(&["SET", "uw:ws:price:SPY", "something else"]);
-    tail.wait_for_word("uw:ws:price:SPY is no stream any more");
+    tail.wait_for_word("uw:ws:price:SPY is no longer a stream");
     add(&redis, "price:QQQ", "2-0", "{}");
     assert_eq!(ids(&tail.wait_for_lines(1)), ["2-0 uw:ws:price:QQQ"]);
 }

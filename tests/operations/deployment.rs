@@ -133,7 +133,7 @@ fn compose_runs_the_image_as_it_is_made() {
     assert!(is_in(&redis["volumes"], "./redis.conf:/usr/local/etc/redis/redis.conf:ro"));
     assert!(is_in(&redis["command"], "/usr/local/etc/redis/redis.conf"));
     assert!(is_in(&redis["command"], "/run/secrets/redis_users") && is_in(&redis["secrets"], "redis_users"));
-    // readers reach Redis, over loopback or a network of their own, and not the HTTP side of the service
+    // readers reach Redis, over loopback or a network of their own, and not the HTTP server of the service
     assert!(is_in(&redis["ports"], "127.0.0.1:6379:6379"));
     assert!(is_in(&redis["networks"], "default") && is_in(&redis["networks"], "readers"));
     assert!(compose["networks"].get("readers").is_some() && service.get("networks").is_none());

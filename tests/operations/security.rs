@@ -105,7 +105,7 @@ fn every_bound_is_that_of_the_code() {
     let document = file("SECURITY.md");
     let rows = rows(&document);
     assert!(rows.len() > 20, "{rows:?}");
-    // one request per connection is how the HTTP side works, and no number of it
+    // one request per connection is how the HTTP server works, and no number of it
     let (held, structural): (Vec<_>, Vec<_>) = rows.into_iter().partition(|[_, _, path]| !path.is_empty());
     assert_eq!(structural, [["requests of a connection", "1", ""]]);
     for [what, bound, path] in held {

@@ -47,7 +47,7 @@ impl Archive {
     /// Writes what is stored, within `patience`, and ends the thread. The rest waits in the disk queue for the next
     /// process.
     pub fn finish(self, patience: Duration) {
-        // it is told once, or has ended
+        // it is notified once, or has ended
         self.stop.try_send(()).ok();
         if self
             .ended

@@ -22,7 +22,7 @@ use crate::sync::lock;
 use crate::thread_deaths::ThreadDeaths;
 use crate::wall_clock::unix_micros;
 
-/// Interval at which the queues are asked for news: they publish ten times per second.
+/// Interval at which the queues are polled: they publish ten times per second.
 const TURN: Duration = Duration::from_millis(200);
 /// Maximum age of lines that are not written: a quiet channel holds its records no longer.
 const FRAME_AGE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ const NICE: i32 = 10;
 pub struct ArchiveParts {
     /// Folder and bounds.
     pub settings: ArchiveSettings,
-    /// What it sees of the disk queues.
+    /// The disk queues, as the archive sees them.
     pub archivings: Vec<Arc<Archiving>>,
     /// Brings the rows that the filler has fetched.
     pub fetched: Arc<FetchedRows>,
@@ -64,7 +64,7 @@ struct ArchiveThread {
     frames: Frames,
     /// Time since which anything was taken that is not written.
     taken_since: Option<Instant>,
-    /// Whether the position is to be written at once: what was missing is not to be counted again.
+    /// Whether the position is to be written immediately, so that missing records are not counted again.
     is_urgent: bool,
     failing_since: Option<Instant>,
     retry_at: Instant,
@@ -74,7 +74,7 @@ struct ArchiveThread {
     log: Logger,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(super) fn run(parts: ArchiveParts, stopped: &Receiver<()>) {
     if let Err(error) = rustix::process::nice(NICE) {
         warn!(parts.log, "archive runs at the usual priority"; "error" => %error);
@@ -289,7 +289,7 @@ impl ArchiveThread {
                 observed.file_bytes.add(grown);
                 observed.written_at.set_now();
                 if observed.days.get() == 0 {
-                    // the first day is shown at once
+                    // the first day is shown immediately
                     self.upkeep_at = now;
                 }
                 self.sources.iter().for_each(Source::let_go);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 use slog::{Logger, error, info};
-use uw_websocket_core::archive::{ArchiveStore, Days, Surplus, first_kept_date};
-use uw_websocket_core::calendar::iso_date;
+use uw_websocket_core::archive::{ArchiveStore, Days, Surplus};
+use uw_websocket_core::calendar::{first_kept_date, iso_date};
 
 use crate::error_chain::ErrorChain;
 use crate::observation::ArchiveObservation;

@@ -31,9 +31,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(5);
 
 /// Collaborators of the audit.
 pub struct AuditParts {
-    /// The REST side.
+    /// The REST API.
     pub rest: RestSettings,
-    /// What has arrived.
+    /// The events that have arrived.
     pub tap: AuditTap,
     /// Gaps, and where findings go.
     pub gaps: GapTracker,
@@ -126,7 +126,7 @@ impl Course {
             hours.open(Known { kept: &kept, blind, now_us }, &mut parts.chance)
         };
         self.act(notices);
-        // a question that is due again at once would be asked for ever
+        // a query that is due again immediately would be repeated forever
         for _ in 0..self.hours.waiting() {
             let Some(question) = self.hours.next((self.parts.clock)()) else { break };
             let answer = self.ask(&question).await;

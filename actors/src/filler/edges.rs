@@ -1,4 +1,4 @@
-//! What Redis has of an interval already: live events, and rows fetched for other gaps.
+//! The entries of an interval that Redis has already: live events, and rows fetched for other gaps.
 
 use uw_websocket_core::backfill::job::{Edges, Job, MAX_EDGES};
 use uw_websocket_core::backfill::key;
@@ -21,7 +21,7 @@ const AFTER_MS: u64 = 30_000;
 /// some thousand. Beyond it the edges count as trimmed.
 pub(super) const MAX_KNOWN: usize = 1_000_000;
 
-/// What is known around a gap.
+/// The known entries around a gap.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     pub known: Known,

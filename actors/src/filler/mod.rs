@@ -9,7 +9,7 @@
 //! * `doubts`: what is met under its keys that is not its own, and jobs that are put off because of it;
 //! * `allowance`: when requests may be sent;
 //! * `edges`: what the live streams have around a gap; `archiving`: hands rows to the archive;
-//! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
+//! * [`fetch`]: the client of the vendor's API, as the filler needs it.
 //!
 //! Live streams are read and never written, and nothing waits for the filler.
 
@@ -20,7 +20,6 @@ mod edges;
 pub mod ended;
 pub mod fetch;
 pub mod records;
-pub mod rest_fetch;
 mod state;
 mod turn;
 mod work;
@@ -56,13 +55,13 @@ const NICE: i32 = 10;
 /// Opens a client of the vendor's API on the filler's thread.
 pub type OpenFetch = Box<dyn FnOnce() -> Result<Fetch, String> + Send>;
 
-/// Parts of a filler; its factory builds them anew for each start.
+/// Parts of a filler; its factory builds them for each start.
 pub struct FillerParts {
     /// Address of Redis; the filler has a connection of its own.
     pub address: Address,
     /// Keys and their bounds.
     pub keys: KeySettings,
-    /// What this instance joins.
+    /// The topics that this instance joins.
     pub joined: Joined,
     /// `BACKFILL_MAX_REQUESTS_PER_GAP`.
     pub max_requests: u32,
@@ -175,7 +174,7 @@ impl Handler<Stop> for Filler {
     type Result = ();
 
     fn handle(&mut self, _: Stop, context: &mut Context<Self>) {
-        // at every moment Redis has what is needed to go on
+        // at every moment Redis has the state needed to continue
         self.life.finish();
         context.terminate();
     }

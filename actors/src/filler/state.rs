@@ -1,4 +1,4 @@
-//! What the filler has in memory.
+//! The state of the filler in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct Work {
     pub looked_at: Option<Instant>,
     /// No request before, in Unix microseconds.
     pub paused_until_us: u64,
-    /// Endpoints that the plan does not include, and when they are asked again.
+    /// Endpoints that the plan does not include, and when they are tried again.
     pub not_entitled: HashMap<&'static str, u64>,
     /// The maximum number of requests for all fills of a gap.
     pub max_requests: u32,
@@ -62,7 +62,7 @@ pub(super) struct Active {
     pub last_error: String,
 }
 
-/// What is left of a job after a turn.
+/// The state of a job after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     Stays,

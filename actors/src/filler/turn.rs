@@ -19,12 +19,12 @@ use super::state::{Active, After, Work};
 use crate::wall_clock::unix_micros;
 use crate::writer::store::fault::StoreFault;
 
-/// Time after which an answer without rows is asked for again, in microseconds.
+/// Time after which an answer without rows is requested again, in microseconds.
 const DOUBT_US: u64 = 60_000_000;
 /// The first and the longest pause after a failure, in microseconds; it doubles from one to the next.
 const FIRST_PAUSE_US: u64 = 2_000_000;
 const LONGEST_PAUSE_US: u64 = 300_000_000;
-/// Time after which an endpoint that the plan does not include is asked again, in microseconds.
+/// Time after which an endpoint that the plan does not include is tried again, in microseconds.
 const NOT_ENTITLED_US: u64 = 24 * 3_600 * 1_000_000;
 /// Interval between looks at a job that waits for the writers, in microseconds.
 const WAIT_US: u64 = 1_000_000;

@@ -96,7 +96,7 @@ pub struct OfferedEvent {
     payload: String,
 }
 
-/// What the owner answers.
+/// The answer of the owner.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct OwnerReceipt {
     /// Indexes of events that were stored already, as received by another instance.
@@ -147,7 +147,7 @@ impl OfferedEvent {
 }
 
 impl OfferedBatch {
-    /// Reads a batch, whoever wrote it.
+    /// Reads a batch, which any program may have written.
     pub fn parse(json: &str) -> Result<OfferedBatch, MessageError> {
         let batch: OfferedBatch = serde_json::from_str(json)?;
         if batch.events.len() > MAX_EVENTS || batch.queue.len() > MAX_NAME {

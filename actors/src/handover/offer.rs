@@ -45,7 +45,7 @@ pub struct Offers {
 struct Refused(String);
 
 impl Offers {
-    /// Offers everything. Returns at once if nobody was the owner on this disk, which then holds nothing late.
+    /// Offers everything. Returns immediately if no owner has used this disk, which then holds nothing late.
     pub async fn run(mut self) {
         let Some((queue, since)) = self.folder.as_deref().and_then(last_owner) else { return };
         let began = Instant::now();

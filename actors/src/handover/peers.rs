@@ -41,7 +41,7 @@ pub struct Peers(Vec<(PathBuf, SpoolLock)>);
 enum PeerError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error("the reading of the queue was cut off")]
+    #[error("reading the queue was interrupted")]
     Reading(#[from] JoinError),
     #[error("it has events of {0}, a channel that is not among the settings of this instance")]
     UnknownChannel(String),

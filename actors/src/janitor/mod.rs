@@ -1,6 +1,6 @@
 //! The janitor: removes data older than `STREAM_RETENTION` in the background.
 //!
-//! Once per minute it walks over all keys of the service, whoever wrote them and when:
+//! Once per minute it walks over all keys of the service, regardless of who wrote them and when:
 //!
 //! * entries of event streams older than the cutoff are trimmed by whole stream nodes (`XTRIM … MINID ~`), so up to
 //!   one node of older entries remains;
@@ -44,7 +44,7 @@ const ROUND_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Error)]
 pub enum SweepError {
     /// Redis is unreachable, returned an error or did not reply.
-    #[error("redis did not do it: {0}")]
+    #[error("redis did not execute it: {0}")]
     Redis(#[from] StoreFault),
 }
 

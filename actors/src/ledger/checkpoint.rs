@@ -47,7 +47,7 @@ pub struct Checkpoint {
     /// The latest entries confirmed by Redis, in case Redis loses them; on disk only.
     #[serde(default, skip_serializing_if = "Written::is_empty")]
     pub(super) written: Written,
-    /// What was not stored yet; unknown of earlier versions.
+    /// The events not stored yet; unknown of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstored: Option<Unstored>,
     /// Queues of other instances that wait on their disks.

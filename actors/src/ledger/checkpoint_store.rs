@@ -36,7 +36,7 @@ pub enum CheckpointError {
     /// The system returned an error.
     #[error("the state of the ledger cannot be read or written at {path}")]
     File {
-        /// Where.
+        /// The place.
         path: PathBuf,
         /// The system's error.
         #[source]
@@ -54,7 +54,7 @@ pub enum CheckpointError {
     /// The document was not written by a service.
     #[error("the state of the ledger at {key} has {bytes} bytes, more than any service writes")]
     TooLarge {
-        /// Where.
+        /// The place.
         key: String,
         /// The length in bytes.
         bytes: u64,

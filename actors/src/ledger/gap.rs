@@ -49,7 +49,7 @@ labelled! {
 }
 
 impl GapReason {
-    /// What the reason means, for `docs/gaps.md`.
+    /// Returns the explanation of the reason for `docs/gaps.md`.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

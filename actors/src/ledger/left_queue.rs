@@ -12,7 +12,7 @@ pub const MAX_LEFT: usize = 32;
 /// not expected any more. Its interval stays in the ledger.
 const GIVEN_UP_AFTER: u64 = 7 * 24 * 3_600 * 1_000_000;
 
-/// What a process had not stored at a sign of life.
+/// The events that a process had not stored at a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unstored {
     /// Everything received by this time was stored, in Unix microseconds.

@@ -173,7 +173,7 @@ pub fn last_owner(folder: &Path) -> Option<(String, u64)> {
 }
 
 /// Reads which disk queues of former owners wait for their instances, as the owner has published it, without our own;
-/// `owner` holds the lease. A former owner that nobody has succeeded is among them.
+/// `owner` holds the lease. A former owner without a successor is among them.
 pub async fn left_queues(places: Places, owner: Option<&str>) -> Result<LeftQueues, CheckpointError> {
     let on_disk = places.folder.and_then(|folder| CheckpointStore::new(folder).read().ok().flatten());
     let copy = checkpoint_store::read_copy(&places.address, &places.prefix).await?;

@@ -24,7 +24,7 @@ observed! {
         /// The latest gaps, oldest first.
         #[serde(serialize_with = "newest_first")]
         recent: Mutex<VecDeque<Gap>>,
-        /// What is missing now.
+        /// The topics that are missing now.
         #[serde(serialize_with = "unlocked")]
         open: Mutex<Vec<OpenGap>>,
         /// Why Redis takes no gaps; `None` while it does.
@@ -68,7 +68,7 @@ impl GapObservation {
         lock(&self.recent).iter().rev().cloned().collect()
     }
 
-    /// What is missing now.
+    /// The topics that are missing now.
     #[must_use]
     pub fn open(&self) -> Vec<OpenGap> {
         lock(&self.open).clone()

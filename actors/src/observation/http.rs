@@ -1,4 +1,4 @@
-//! Counts of the HTTP side.
+//! Counts of the HTTP server.
 
 use uw_websocket_core::labelled;
 
@@ -6,7 +6,7 @@ use super::cells::{Count, CountsBy};
 use super::metric::observed;
 
 labelled! {
-    /// Reasons for which the HTTP side refuses or cuts off a client.
+    /// Reasons for which the HTTP server refuses or cuts off a client.
     HttpRefusal {
         /// The connection had waited longest for its client when a new one needed its slot.
         Evicted = "evicted",
@@ -26,7 +26,7 @@ labelled! {
 }
 
 observed! {
-    /// Counts of the HTTP side.
+    /// Counts of the HTTP server.
     #[derive(Debug, Default)]
     pub struct HttpObservation {
         /// HTTP connections and requests refused or cut off.

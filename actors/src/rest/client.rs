@@ -1,4 +1,4 @@
-//! The client of the vendor's REST side: one request in flight, within the budget, whole answers only.
+//! The client of the vendor's REST API: one request in flight, within the budget, whole answers only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct Answer {
     pub body: Bytes,
     /// The status.
     pub status: u16,
-    /// What the headers say about the use of the token.
+    /// The headers about the use of the token.
     pub usage: Usage,
 }
 

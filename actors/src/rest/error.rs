@@ -1,4 +1,4 @@
-//! What a failed or refused REST request means for the one who asked.
+//! Failures and refusals of REST requests, as their callers need to tell them apart.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ labelled! {
         PastSession = "past_session",
         /// The plan does not have this endpoint: ask again the next day.
         NotEntitled = "not_entitled",
-        /// A request that the vendor does not understand: a defect of ours, not to be repeated.
+        /// A request that the vendor does not understand: a defect of this service, not to be repeated.
         Defect = "defect",
         /// The answer is larger than is read: ask for less.
         TooLarge = "too_large",
@@ -50,7 +50,7 @@ pub enum RestError {
     /// 429.
     #[error("too many requests: {text}")]
     Limited {
-        /// What the budget waits for now.
+        /// The reason for which the budget waits.
         next: Option<NotNow>,
         /// The body.
         text: String,
@@ -84,7 +84,7 @@ pub enum RestError {
     #[error("the answer has more than {MAX_BODY} bytes")]
     TooLarge,
     /// A status of the vendor's edge or a proxy, a redirect, or one that no endpoint has.
-    #[error("status {status}, not of the vendor's REST side: {text}")]
+    #[error("status {status}, not from the vendor's REST API: {text}")]
     Edge {
         /// The status.
         status: u16,
@@ -112,7 +112,7 @@ pub enum RestError {
     #[error("the answer is cut: {0}")]
     Cut(String),
     /// The body is no JSON.
-    #[error("the answer is no JSON: {0}")]
+    #[error("the answer is not JSON: {0}")]
     NotJson(String),
 }
 

@@ -1,4 +1,4 @@
-//! The vendor's REST side: the [`limiter`] that handshakes and requests draw from, and the [`client`], whose `body` reads
+//! The vendor's REST API: the [`limiter`] that handshakes and requests draw from, and the [`client`], whose `body` reads
 //! whole answers only and whose [`error`] says what a refusal means.
 
 mod body;

@@ -17,8 +17,7 @@
 mod child;
 mod child_state;
 mod data_thread;
-mod drain;
-mod escalation;
+mod ending;
 mod processor_wait;
 mod restart_policy;
 mod timing;
@@ -43,8 +42,7 @@ use self::data_thread::{DataThread, ThreadHealth};
 use self::processor_wait::OwnRounds;
 
 pub use self::child::{ChildEnded, ChildLife, ChildSpec, Ending, Heartbeat, Heartbeats, Stop};
-pub use self::drain::{Drain, DrainReport};
-pub use self::escalation::{Escalation, GiveUpReason};
+pub use self::ending::{Drain, DrainReport, Escalation, GiveUpReason};
 pub use self::restart_policy::{RestartPolicy, Verdict};
 pub use self::timing::Timing;
 

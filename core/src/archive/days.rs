@@ -1,4 +1,4 @@
-//! What is in an archive, also while a service writes it: nothing is locked or changed.
+//! The content of an archive, read without a lock or a change, also while a service writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

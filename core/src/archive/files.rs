@@ -1,4 +1,4 @@
-//! What the archive does to the disk, so that tests can end it at any byte.
+//! The archive's operations on the disk, behind a trait so that tests can end them at any byte.
 
 use std::fs::{self, File};
 use std::io;

@@ -91,7 +91,7 @@ impl Line<'_> {
         out.extend_from_slice(b"}\n");
     }
 
-    /// Parses a line; `None` if it is none of ours.
+    /// Parses a line; `None` if it is not one of the archive.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Line<'_>> {
         let Raw { received_at, topic, id, payload } = serde_json::from_slice(line).ok()?;

@@ -22,7 +22,6 @@ mod frames;
 mod line;
 mod path;
 mod reading;
-mod retention;
 mod store;
 
 pub use checkpoint::{ArchivePosition, StreamPosition};
@@ -31,7 +30,6 @@ pub use frames::{FRAME_BYTES, Frames};
 pub use line::Line;
 pub use path::{FilePath, HourClock};
 pub use reading::{Bad, Reading, lines};
-pub use retention::first_kept_date;
 pub use store::{ArchiveError, ArchiveStore, Trimmed};
 
 #[cfg(test)]

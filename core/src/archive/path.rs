@@ -30,7 +30,7 @@ pub struct FilePath {
 }
 
 impl FilePath {
-    /// Parses a path below the archive's folder; `None` if it is none of ours.
+    /// Parses a path below the archive's folder; `None` if it is not one of the archive.
     #[must_use]
     pub fn parse(path: &Path) -> Option<FilePath> {
         let mut parts = path.iter().map(|part| part.to_str());

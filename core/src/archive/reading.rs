@@ -42,7 +42,7 @@ pub struct Reading {
     found: Vec<Bad>,
 }
 
-/// What is at the beginning of the bytes read ahead.
+/// The beginning of the bytes read ahead.
 enum Found {
     /// A frame of this length, whose lines are decoded.
     Frame(usize),

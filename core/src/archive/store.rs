@@ -55,7 +55,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Archiv
 pub struct Trimmed {
     /// The file.
     pub file: String,
-    /// What was found, and done.
+    /// The findings, and the repairs.
     pub detail: String,
     /// Whether something is lost or may be there twice; otherwise a write was interrupted, which is repeated.
     pub is_damage: bool,
@@ -194,7 +194,7 @@ impl ArchiveStore {
         let mut after = match written {
             Ok(after) => after,
             Err(error) => {
-                // makes room on a full disk at once; the next commit or opening does it otherwise
+                // makes room on a full disk immediately; otherwise the next commit or opening does it
                 for (path, _) in frames.iter() {
                     if let (Ok(file), Some(length)) =
                         (files::open(&self.place(path)), self.checkpoint.files.get(path))
@@ -256,7 +256,7 @@ impl ArchiveStore {
         let text = checkpoint.encode();
         files::replace(&self.folder, CHECKPOINT, text.as_bytes())
             .map_err(failed("write", &self.folder.join(CHECKPOINT)))?;
-        // whoever takes a commit for failed from here on would repeat what is done: the next one begins with the sync
+        // from here on, treating the commit as failed would repeat completed work: the next one begins with the sync
         self.checkpoint = checkpoint;
         self.is_synced = files::sync(&self.root).is_ok();
         Ok(())

@@ -1,4 +1,4 @@
-//! The minutes that are not judged.
+//! The minutes that are not compared.
 
 use std::collections::VecDeque;
 

@@ -31,11 +31,11 @@ pub enum NoEvidence {
     /// The pages do not go back, or are too many.
     #[error("the pages do not reach the beginning of the interval")]
     Endless,
-    /// No row of an interval in which we have some.
+    /// No row of an interval in which events were received.
     #[error("the answer is empty")]
     Empty,
     /// A refusal.
-    #[error("the question is refused")]
+    #[error("the request is refused")]
     Refused,
     /// Without the headers of a success.
     #[error("the answer has no usage headers")]

@@ -1,4 +1,4 @@
-//! What is kept of the events as they arrive.
+//! The identities that are kept of events as they arrive.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

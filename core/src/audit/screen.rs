@@ -82,7 +82,7 @@ pub fn agree(ours: &Sums, theirs: &Sums) -> bool {
     })
 }
 
-/// Returns the minutes of which REST has more than we have, those that lack most first.
+/// Returns the minutes of which REST has more events than were received, the greatest deficit first.
 #[must_use]
 pub fn short_minutes(ours: &Sums, theirs: &Sums) -> Vec<u64> {
     let lack = |(minute, theirs): (&u64, &[u64; 2])| {

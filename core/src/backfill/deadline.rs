@@ -9,11 +9,11 @@ use crate::event::{EntryId, Family};
 
 /// Days searched for a session: a long weekend has four.
 const LOOK_BACK_DAYS: i32 = 10;
-/// Time for which a failing endpoint is asked again, in microseconds.
+/// Time for which a failing endpoint is retried, in microseconds.
 pub const PATIENCE_US: u64 = 6 * 3_600 * 1_000_000;
 
 /// Returns the time before which an endpoint of the latest session has nothing, in Unix microseconds. When the vendor
-/// turns to the next session is not known: what may still be there is asked for.
+/// turns to the next session is not known: rows that may still be available are requested.
 #[must_use]
 pub fn latest_session_us(now_us: u64) -> u64 {
     let today = session_date(now_us / 1000);
@@ -32,7 +32,7 @@ pub fn forgotten_us(at_us: u64) -> Option<u64> {
     opens.into_iter().next()
 }
 
-/// Whether it is too late to go on with a job that fails.
+/// Whether it is too late to continue with a failing job.
 #[must_use]
 pub fn is_over(source: &FillSource, job: &Job, now_us: u64) -> bool {
     let has_failed_long =

@@ -51,7 +51,7 @@ impl Instant {
         }
     }
 
-    /// Whether all parts are asked for.
+    /// Whether all parts have been requested.
     pub(super) fn is_done(&self) -> bool {
         self.pending.is_empty()
     }

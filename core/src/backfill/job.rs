@@ -44,7 +44,7 @@ pub struct Job {
     pub failing_since_us: u64,
     /// Not to be continued before.
     pub next_us: u64,
-    /// What the live stream had around the gap when it closed; `None` until it was read.
+    /// The entries of the live stream around the gap when it closed; `None` until they were read.
     pub edges: Option<Edges>,
     /// Rows that may be in Redis: their entry IDs are reserved.
     pub writing: Option<Writing>,

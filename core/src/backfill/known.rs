@@ -1,4 +1,4 @@
-//! What need not be written: events that the live stream has, and rows fetched before.
+//! Rows that need not be written: events of the live stream, and rows fetched before.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;

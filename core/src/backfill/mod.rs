@@ -8,9 +8,9 @@
 //! job ──▶ walk ──Ask──▶ query ──▶ answer ──▶ chunk ──Write──▶ batch ──▶ the cursor of the job moves
 //! ```
 //!
-//! A walk goes forward in time from chunk to chunk. A chunk is asked for from its newest row to its oldest, since that
+//! A walk goes forward in time from chunk to chunk. A chunk is requested from its newest row to its oldest, since that
 //! is the order of the vendor, and written oldest first. Rows before the cursor of the job are written, those after it
-//! are not: the job alone says where to go on after a crash. Rows keep the bytes of the answer.
+//! are not: the job alone says where to continue after a crash. Rows keep the bytes of the answer.
 //!
 //! Pure: neither clock nor network nor Redis; times are Unix microseconds.
 

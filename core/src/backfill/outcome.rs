@@ -3,7 +3,7 @@
 use crate::labelled;
 
 labelled! {
-    /// What a fill has achieved.
+    /// The success of a fill.
     FillStatus {
         /// Everything that the vendor has of the interval was compared by identity, and what was missed is written.
         Complete = "complete",
@@ -51,7 +51,7 @@ impl FillStatus {
         FillStatus::ALL.iter().copied().find(|status| status.label() == label)
     }
 
-    /// What it means, for `docs/backfill.md`.
+    /// Returns the explanation for `docs/backfill.md`.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl FillReason {
         FillReason::ALL.iter().copied().find(|reason| reason.label() == label)
     }
 
-    /// What it means, for `docs/backfill.md`.
+    /// Returns the explanation for `docs/backfill.md`.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ pub struct GapToFill<'g> {
     pub to_us: u64,
 }
 
-/// What this instance joins.
+/// The topics that this instance joins.
 #[derive(Clone, Debug)]
 pub struct Joined {
     /// All topics.

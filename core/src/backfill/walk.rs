@@ -36,7 +36,7 @@ pub struct Walk {
     after_us: u64,
 }
 
-/// What is to be done next.
+/// The next step.
 #[derive(Debug)]
 pub enum Step {
     /// Send the request, and pass its answer to [`Walk::answered`].

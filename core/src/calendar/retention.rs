@@ -9,8 +9,10 @@ use super::sessions::{session_date, session_hours};
 use crate::settings::Retention;
 use crate::time::millis;
 
-/// Days searched for sessions: thirty sessions and the current one span some 46.
-const LOOK_BACK_DAYS: i32 = 75;
+/// Days searched for each session: on average one and a half.
+const DAYS_PER_SESSION: usize = 3;
+/// Days searched in any case: longer than any closure.
+const LEAST_DAYS: usize = 14;
 
 /// Returns the time since which everything is kept, in Unix milliseconds; `None` if nothing may be removed.
 #[must_use]
@@ -19,12 +21,21 @@ pub fn retention_cutoff(retention: Retention, now_ms: u64) -> Option<u64> {
         Retention::Off => None,
         Retention::Span(span) => now_ms.checked_sub(millis(span)),
         Retention::Sessions(before_present) => {
-            let today = session_date(now_ms);
-            let dates = (0..LOOK_BACK_DAYS).map(|days| today.saturating_sub(days));
-            let opens = dates.filter_map(session_hours).map(|hours| hours.start);
-            opens.filter(|open| *open <= now_ms).nth(before_present)
+            first_kept_date(before_present, now_ms).and_then(session_hours).map(|hours| hours.start)
         }
     }
+}
+
+/// Returns the first date that is kept, in days since 1970-01-01: that of the session this many before the current one,
+/// which is the one that opened last. At least the last `sessions` completed sessions and everything since are kept.
+/// `None` if the calendar has fewer.
+#[must_use]
+pub fn first_kept_date(sessions: usize, now_ms: u64) -> Option<i32> {
+    let today = session_date(now_ms);
+    let days = sessions.saturating_mul(DAYS_PER_SESSION).saturating_add(LEAST_DAYS);
+    let dates = (0..days).map(|back| today.saturating_sub(i32::try_from(back).unwrap_or(i32::MAX)));
+    let opened = dates.filter(|date| session_hours(*date).is_some_and(|hours| hours.start <= now_ms));
+    opened.take(sessions.saturating_add(1)).nth(sessions)
 }
 
 #[cfg(test)]
@@ -33,8 +44,10 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::sessions::iso_date;
     use super::super::sessions::tests::{at, recent};
     use super::*;
+    use crate::time::parse_iso;
 
     #[track_caller]
     fn keeps(sessions: usize, now: &str, since: &str) {
@@ -148,6 +161,35 @@ mod tests {
         fn the_limit_never_goes_back(now in recent(), later in 0_u64..10 * 86_400_000, n in 1_usize..=30) {
             let cutoff = |now| retention_cutoff(Retention::Sessions(n), now).unwrap();
             prop_assert!(cutoff(now) <= cutoff(now + later));
+        }
+    }
+
+    #[track_caller]
+    fn keeps_date(sessions: usize, now: &str, since: &str) {
+        let first = first_kept_date(sessions, parse_iso(now).unwrap() / 1000).map(iso_date);
+        assert_eq!(first.as_deref(), Some(since), "{sessions} at {now}");
+    }
+
+    #[test]
+    fn trading_days_count_and_others_do_not() {
+        keeps_date(5, "2026-11-20T17:00:00Z", "2026-11-13");
+        keeps_date(5, "2026-11-22T17:00:00Z", "2026-11-13");
+        keeps_date(1, "2026-11-27T17:00:00Z", "2026-11-25");
+        keeps_date(1, "2026-11-27T14:00:00Z", "2026-11-24");
+        keeps_date(250, "2026-11-20T17:00:00Z", "2025-11-21");
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_age_limit_of_streams(now in 1_420_070_400_000_u64..2_366_841_600_000, n in 1_usize..=30) {
+            let cutoff = retention_cutoff(Retention::Sessions(n), now).map(session_date);
+            prop_assert_eq!(first_kept_date(n, now), cutoff);
+        }
+
+        #[test]
+        fn it_never_goes_back(now in 1_420_070_400_000_u64..2_366_841_600_000, n in 1_usize..=400, days in 0_u64..9) {
+            let later = now + days * u64::try_from(Duration::from_secs(86_400).as_millis()).unwrap();
+            prop_assert!(first_kept_date(n, now).unwrap() <= first_kept_date(n, later).unwrap());
         }
     }
 }

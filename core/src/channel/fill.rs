@@ -1,4 +1,4 @@
-//! Where the missed events of a channel are fetched over REST.
+//! The REST endpoints that have the missed events of a channel.
 //!
 //! Sources: the vendor's documentation of August 2026, and measurements published by users of its API.
 
@@ -9,13 +9,13 @@ pub struct FillSource {
     pub path: &'static str,
     /// How the rows of an interval are asked for.
     pub ask: Ask,
-    /// The documented maximum of rows in an answer, which is asked for: only a shorter answer is known to be the last.
+    /// The documented maximum of rows in an answer, which is requested: only a shorter answer is known to be the last.
     pub limit: usize,
     /// Whose rows an answer may have.
     pub subject: Subject,
     /// The row's field with its time.
     pub time: &'static str,
-    /// What a row and an event have in common.
+    /// The members that identify a row and an event as the same.
     pub identity: Identity,
     /// The smallest step of the row's time, in microseconds: cursors are multiples of it.
     pub unit_us: u64,
@@ -24,9 +24,9 @@ pub struct FillSource {
     pub margin_ms: u64,
     /// Time after the end of a gap at which late rows are there, in milliseconds.
     pub settle_ms: u64,
-    /// Length of the first interval asked for at once, in milliseconds: some 5 000 rows of a busy ticker.
+    /// Length of the first interval requested, in milliseconds: some 5 000 rows of a busy ticker.
     pub span_ms: u64,
-    /// What the rows are at best.
+    /// The best possible outcome of a fill with these rows.
     pub fidelity: Fidelity,
     /// Whether the vendor forgets the rows at the next session.
     pub is_of_the_day: bool,
@@ -85,7 +85,7 @@ pub enum Subject {
     },
 }
 
-/// What a row and an event have in common.
+/// The members that identify a row and an event as the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// These fields together occur once, in rows and in events.
@@ -118,7 +118,7 @@ pub enum KeyKind {
     Second,
 }
 
-/// What the rows of an endpoint are at best.
+/// The best possible outcome of a fill from an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fidelity {
     /// The events, each once.

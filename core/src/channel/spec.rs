@@ -190,7 +190,7 @@ pub struct ChannelSpec {
     /// The fields that tell two events apart: an ID, or a key with a time. Only with these is an equal payload the
     /// same event sent again; empty means that equal payloads are separate events.
     pub identity: &'static [&'static str],
-    /// What one frame is of the channel's state.
+    /// The meaning of one frame for the channel's state.
     pub frame: Frame,
     /// The product whose hours its events follow.
     pub product: ProductKind,

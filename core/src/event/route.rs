@@ -18,7 +18,7 @@ pub struct Destination {
     pub latest: Arc<str>,
     /// `<p>:ws:map:<channel>:<SYMBOL>`; `None` for channels without a map.
     pub map: Option<Arc<str>>,
-    /// What one event is of the channel's state.
+    /// The meaning of one event for the channel's state.
     pub frame: Frame,
     /// The product whose sessions its events belong to.
     pub product: Product,

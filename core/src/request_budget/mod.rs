@@ -38,7 +38,7 @@ const BREAKER_FAILURES: u32 = 5;
 const BREAKER_PAUSE: Duration = Duration::from_secs(60);
 
 labelled! {
-    /// What a REST request is for; it decides the part of the day's requests that it may use.
+    /// The purpose of a REST request, which decides the part of the day's requests that it may use.
     Purpose {
         /// To fill a gap: up to 95 %.
         Fill = "fill",
@@ -129,7 +129,7 @@ pub enum Verdict {
     Answered(Usage),
     /// 401.
     Unauthorised,
-    /// No answer, or none of the vendor's REST side.
+    /// No answer, or none of the vendor's REST API.
     Failed,
     /// 429.
     Limited {

@@ -1,4 +1,4 @@
-//! What the headers of an answer say about the use of the token.
+//! The headers of an answer about the use of the token.
 
 use std::time::Duration;
 

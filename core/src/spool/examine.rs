@@ -18,7 +18,7 @@ use super::segment::{Segment, bound_last_ids, segment_name};
 use crate::event::EntryId;
 use crate::tables::{MAX_STREAMS, keep_highest};
 
-/// What recovery does about damage.
+/// The action of recovery upon damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
     /// Nothing.

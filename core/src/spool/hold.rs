@@ -10,7 +10,7 @@ use super::records::Summary;
 use super::scan::{Met, Span, scan};
 use super::segment::Segment;
 
-/// What the archive has.
+/// The records that the archive has.
 #[derive(Debug)]
 pub(super) struct Holding {
     /// All records below this number are archived.

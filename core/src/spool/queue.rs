@@ -68,11 +68,11 @@ pub struct Limits {
 ///
 /// # Not supported
 ///
-/// - **Power loss** loses what was not synced. With `durable`, [`Spool::take_dirty`] returns the files to sync at
-///   an interval, except sealed segments already acknowledged; [`Spool::sync`] syncs at once. Checksums and numbers
-///   reveal a loss if a later record or the cursor is there; the loss of the last records after the last cursor is
-///   not detected. The small files are not synced before they are renamed: after a power cut they may be stale or
-///   corrupt, which costs repeated writes only.
+/// - **Power loss** loses what was not synced. With `durable`, [`Spool::take_dirty`] returns the files to sync at an
+///   interval, except sealed segments already acknowledged; [`Spool::sync`] syncs immediately. Checksums and numbers
+///   reveal a loss if a later record or the cursor is there; the loss of the last records after the last cursor is not
+///   detected. The small files are not synced before they are renamed: after a power cut they may be stale or corrupt,
+///   which costs repeated writes only.
 /// - **NFS** and other file systems without working locks and atomic renames; Windows.
 /// - Two processes in one folder: [`super::SpoolLock`] prevents that; [`Spool::open`] does not take it. Reading
 ///   ([`super::Survey`], [`super::visit_records`]) needs no lock.

@@ -4,8 +4,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use super::digits::decimal;
-
 /// A time, formatted once for all events that are made together.
 #[derive(Debug)]
 pub(super) struct Moment {
@@ -80,4 +78,13 @@ impl Moment {
 pub(super) fn unix_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Writes the last decimal digits of `value`, as many as there is room for.
+#[inline]
+pub(super) fn decimal(out: &mut [u8], mut value: u64) {
+    for place in out.iter_mut().rev() {
+        *place = b'0' + u8::try_from(value % 10).unwrap_or_default();
+        value /= 10;
+    }
 }

@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::digits::{decimal, hex};
-use super::moment::Moment;
+use super::moment::{Moment, decimal};
 
 /// Overwrites bytes at the start or at the end of a field, for every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +201,15 @@ fn board_millis(out: &mut [u8], values: &Values<'_>) {
     let digits = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<u64>().ok());
     let (before, now) = (digits(out).unwrap_or_default(), digits(&values.moment.millis).unwrap_or_default());
     decimal(out, now.max(before + 1));
+}
+
+/// Writes the last hexadecimal digits of `value`, as many as there is room for.
+#[inline]
+fn hex(out: &mut [u8], mut value: u64) {
+    for place in out.iter_mut().rev() {
+        *place = b"0123456789abcdef"[usize::try_from(value & 15).unwrap_or_default()];
+        value >>= 4;
+    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ static ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("futures", "futures/*/trades", &["futures"], Form::Window, (500, 500)),
 ];
 
-/// What is asked of the history.
+/// A query of the history.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) options: &'a RestOptions,

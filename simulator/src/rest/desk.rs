@@ -1,4 +1,4 @@
-//! The state of the REST side besides the events: counts, faults and a log of requests.
+//! The state of the REST API besides the events: counts, faults and a log of requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -34,7 +34,7 @@ pub struct RestRequest {
     pub rows: usize,
 }
 
-/// Totals of the REST side since startup.
+/// Totals of the REST API since startup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestCounts {
     /// Requests received, including refused ones; handshakes are not among them.
@@ -60,7 +60,7 @@ struct Order {
     seen: Cell<u64>,
 }
 
-/// State of the REST side.
+/// State of the REST API.
 #[derive(Debug)]
 pub(crate) struct RestDesk {
     pub(crate) options: RestOptions,

@@ -1,4 +1,4 @@
-//! Faults of the REST side, on request.
+//! Faults of the REST API, on request.
 
 use std::str::FromStr;
 use std::time::Duration;

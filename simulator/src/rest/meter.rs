@@ -91,7 +91,7 @@ impl Meter {
         Meter { limits, accounts: HashMap::new() }
     }
 
-    /// Replaces the limits; counts go on.
+    /// Replaces the limits and keeps the counts.
     pub(crate) fn set_limits(&mut self, limits: RestLimits) {
         self.limits = limits;
     }

@@ -1,12 +1,12 @@
-//! The REST side of the vendor: it serves what the feed has generated, whether or not a socket got it.
+//! The REST API of the vendor: it serves what the feed has generated, whether or not a socket got it.
 //!
 //! `history` keeps the events of the feed. A request goes through `serve`, which asks the `meter` for the limits of its token
 //! and `desk` for its faults; `catalog` has the endpoints, `query` their parameters, `rows` and `series` make the bodies, and
 //! `wire` writes the answer.
 //!
-//! Limits of what is served: the look-back is the [history](RestOptions::history_bytes); rows have the fields that the socket
-//! has under their REST names, and of the others a few with fixed values. A trade is known at once, in the same order as on
-//! the socket. What the vendor was seen to do and what was inferred is told apart in the documentation of each switch.
+//! Limits of what is served: the look-back is the [history](RestOptions::history_bytes); rows have the fields that the
+//! socket has under their REST names, and of the others a few with fixed values. A trade is known immediately, in the
+//! same order as on the socket. The documentation of each switch says whether the behaviour was observed or inferred.
 
 mod answer;
 mod catalog;

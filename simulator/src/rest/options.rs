@@ -1,4 +1,4 @@
-//! Options of the REST side.
+//! Options of the REST API.
 
 use std::time::Duration;
 
@@ -19,16 +19,15 @@ pub enum AboveLimit {
     Serve,
 }
 
-/// Options of the REST side.
-///
-/// With it, a topic that was joined once has events for ever, whether or not a socket gets them.
+/// Options of the REST API. With it, a topic that was joined once keeps having events, whether or not a socket gets
+/// them.
 #[derive(Clone, Debug)]
 pub struct RestOptions {
     /// Size of the history in bytes of payloads; beyond it the oldest events are forgotten and counted.
     pub history_bytes: usize,
     /// Limits of a token.
     pub limits: RestLimits,
-    /// What is done with a `limit` above the maximum.
+    /// The treatment of a `limit` above the maximum.
     pub above_limit: AboveLimit,
     /// Whether a row of exactly `newer_than` is part of the answer.
     pub newer_than_is_inclusive: bool,

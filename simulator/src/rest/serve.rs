@@ -25,7 +25,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Paths for people and scripts that compare what was generated with what was stored; they need no token.
 const DEBUG: &str = "/debug/";
 
-/// Whether a request is for the REST side.
+/// Whether a request is for the REST API.
 pub(crate) fn is_rest(request: &HandshakeRequest) -> bool {
     let path = request.path();
     path.starts_with(DEBUG) || (path.starts_with("/api/") && path != "/api/socket")

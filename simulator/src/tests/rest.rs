@@ -1,4 +1,4 @@
-//! The REST side: what it knows, its rows, pages and limits.
+//! The REST API: what it knows, its rows, pages and limits.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What the REST side does wrong on request.
+//! What the REST API does wrong on request.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -39,7 +39,7 @@ struct Lane {
 }
 
 impl ArchivedEvents {
-    /// Lists the files. `tell` is told of damage.
+    /// Lists the files. Reports damage to `tell`.
     pub(in crate::cli) fn open(dir: &Path, wanted: Wanted, tell: Tell) -> io::Result<ArchivedEvents> {
         let days = Days::read(dir)?;
         let mut lanes: Vec<(std::sync::Arc<str>, Lane)> = Vec::new();

@@ -27,7 +27,11 @@ pub(super) fn look(settings: &ActorSettings, report: &mut Report<impl Write>) {
 
 /// The service runs without its archive, and keeps the events in the disk queue.
 fn unusable(text: String) -> Finding {
-    Finding::doubt("folder", text, "ARCHIVE_DIR must name a folder of ours (in the image: of user 65532)")
+    Finding::doubt(
+        "folder",
+        text,
+        "ARCHIVE_DIR must name a folder of the service's user (in the image: 65532)",
+    )
 }
 
 fn findings_of(settings: &ActorSettings) -> Vec<Finding> {

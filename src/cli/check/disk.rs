@@ -51,10 +51,10 @@ fn findings_of(settings: &SpoolSettings) -> Vec<Finding> {
     let there = nearest(dir);
     let is_there = there == *dir;
     if let Err(error) = try_to_write(&there) {
-        let verb = if is_there { "written to" } else { "made" };
+        let verb = if is_there { "written to" } else { "created" };
         return vec![unusable("folder", format!("cannot be {verb}: {}: {error}", there.display()))];
     }
-    let folder = if is_there { "is there, and can be written to" } else { "is not there, and can be made" };
+    let folder = if is_there { "exists and is writable" } else { "does not exist and can be created" };
     let mut findings = vec![Finding::fine("folder", folder)];
     findings.push(match look_at_lock(dir) {
         Ok(()) => Finding::fine("lock", "free"),
@@ -84,7 +84,7 @@ pub(super) fn look_at_logs(dir: &Path, report: &mut Report<impl Write>) {
     }
     match exposed_to_others(exposed::of_logs(dir)) {
         Some(finding) => report.add(&finding),
-        None => report.add(&Finding::fine("modes", "other users can open none of them")),
+        None => report.add(&Finding::fine("modes", "other users cannot open them")),
     }
 }
 
@@ -104,8 +104,7 @@ pub(super) fn exposed_to_others(found: io::Result<Option<Exposure>>) -> Option<F
 }
 
 fn unusable(subject: &str, text: String) -> Finding {
-    let advice =
-        "SPOOL_DIR must name a folder of ours (in the image: of user 65532); the service would end with 74";
+    let advice = "SPOOL_DIR must name a folder of the service's user (in the image: 65532); the service would end with 74";
     Finding::failed(Exit::BadSettings, subject, text, advice)
 }
 
@@ -123,7 +122,7 @@ fn room(settings: &SpoolSettings, there: &Path) -> Finding {
     let free = match statvfs(there) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
         Err(error) => {
-            return Finding::doubt(SUBJECT, format!("not known: {error}"), "look at the disk with df");
+            return Finding::doubt(SUBJECT, format!("not known: {error}"), "check the disk with df");
         }
     };
     let used = bytes_in(&settings.dir);

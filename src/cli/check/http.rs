@@ -1,5 +1,6 @@
-//! Checks the addresses of the HTTP side by binding them for a moment, as the start does.
+//! Checks the addresses of the HTTP server by binding them for a moment, as the start does.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use super::redis::Owner;
@@ -28,18 +29,19 @@ pub(super) fn look(
     for (addr, bound) in tried {
         report.add(&match bound {
             Ok(()) => Finding::fine(SUBJECT, format!("{addr} is free")),
-            Err(error) => finding(&error, is_running, owner),
+            Err(error) => finding(addr, &error, is_running, owner),
         });
     }
 }
 
-fn finding(error: &HttpError, is_running: Option<bool>, owner: &Owner) -> Finding {
+fn finding(addr: impl Display, error: &HttpError, is_running: Option<bool>, owner: &Owner) -> Finding {
     let is_taken = matches!(error, HttpError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse);
     let text = ErrorChain::new(error).to_string();
     match (is_taken, is_running, owner) {
-        (true, Some(true), _) => {
-            Finding::fine(SUBJECT, format!("{text}: by the running service, a second one needs another"))
-        }
+        (true, Some(true), _) => Finding::fine(
+            SUBJECT,
+            format!("{addr} is in use by the running service; a second one needs another"),
+        ),
         // without a disk queue only the lease shows that a service is running, perhaps elsewhere
         (true, None, Owner::Instance(owner)) => {
             Finding::doubt(SUBJECT, format!("{text}: perhaps by {owner}, which is running"), ADVICE)

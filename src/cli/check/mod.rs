@@ -25,20 +25,20 @@ use crate::exit::Exit;
 use crate::resources::Resources;
 use crate::settings::{Origin, Settings};
 
-/// What to look at.
+/// Options of `check`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Nothing is written, and a service that runs is not disturbed: while one does, the feed is asked for a \
-    handshake only, and joins nothing. With ENABLE_BACKFILL or ENABLE_AUDIT, the REST API is asked once for one row of each \
-    endpoint in use, and for its look-back.\n\n\
-    Exit code 0 if the service can run (doubts, marked `!`, do not count); else the first of these that fits: 78 bad \
-    settings, also too few rights in Redis and a disk queue that cannot be used; 77 the feed or the REST API refuses the token; 69 \
-    Redis, the feed or the REST API is not reachable.\n\n\
+    after_help = "`check` writes nothing and does not disturb a running service: it then tries the handshake with the feed and joins \
+    nothing. With ENABLE_BACKFILL or ENABLE_AUDIT it also asks the REST API for one row of each endpoint in use, and for the \
+    look-back of the plan.\n\n\
+    Exit code 0 if the service can run, also with warnings (`!`); else the first of these that applies: 78 invalid settings, \
+    missing permissions in Redis, or an unusable disk queue; 77 the feed or the REST API refuses the token; 69 Redis, the \
+    feed or the REST API is not reachable.\n\n\
     Example: uw-websocket check && docker compose up -d\n\
     Example: docker run --rm --env-file .env uw-websocket check --no-feed"
 )]
 pub(super) struct CheckArgs {
-    /// Leave the feed and the REST API alone
+    /// Do not contact the feed and the REST API
     #[arg(long)]
     no_feed: bool,
 }

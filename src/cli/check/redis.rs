@@ -70,7 +70,7 @@ pub(super) async fn look(
         // a missing permission looks like wrong credentials: permissions are checked before reporting those
         Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
             Ok(lacking) if !lacking.is_empty() => {
-                report.add(&Finding::fine("answers", "and lets our user in"));
+                report.add(&Finding::fine("answers", "and accepts the user"));
                 report_rights(&lacking, settings, ways, report);
                 return Seen::default();
             }
@@ -119,7 +119,7 @@ async fn look_closer(settings: &ActorSettings, pool: &RedisPool, report: &mut Re
             };
         }
         Ok(Err(error)) if error.contains("WRONGTYPE") => {
-            let text = format!("{prefix}:ws:owner is no string: no service would ever write");
+            let text = format!("{prefix}:ws:owner is not a string: no service would ever write");
             report.add(&not_ours(prefix, text));
         }
         // permissions were reported above
@@ -266,7 +266,7 @@ fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l
     by_rule
 }
 
-/// Asks each master. What one does not tell our user is unknown.
+/// Asks each master. What one does not tell the user is unknown.
 async fn states(connection: &mut PooledConnection) -> redis::RedisResult<States> {
     const QUESTIONS: [&[&str]; 3] =
         [&["INFO", "memory"], &["INFO", "persistence"], &["CONFIG", "GET", "save"]];
@@ -283,12 +283,12 @@ async fn states(connection: &mut PooledConnection) -> redis::RedisResult<States>
 fn lease(prefix: &str, holder: &Holder) -> Finding {
     match holder {
         Holder::Nobody => {
-            let text = format!("nobody holds {prefix}:ws:owner: a service that starts is the owner at once");
+            let text = format!("{prefix}:ws:owner is free: a service that starts is the owner immediately");
             Finding::fine("lease", text)
         }
         Holder::Instance(owner, Some(left)) if *left <= TTL => {
             let text = format!(
-                "{owner} holds {prefix}:ws:owner, for {} s more if it says nothing: a service that starts now stands by",
+                "{owner} holds {prefix}:ws:owner for at least {} s more: a service that starts now stands by",
                 left.as_secs()
             );
             Finding::fine("lease", text)
@@ -303,13 +303,14 @@ fn lease(prefix: &str, holder: &Holder) -> Finding {
         }
         Holder::Instance(owner, None) => {
             let text = format!(
-                "{owner} holds {prefix}:ws:owner without an end: every service would stand by for ever"
+                "{owner} holds {prefix}:ws:owner, which never expires: every service would stand by forever"
             );
             not_ours(prefix, text)
         }
         Holder::Foreign(bytes) => {
-            let text =
-                format!("{prefix}:ws:owner has {bytes} bytes, which is no name: no service would ever write");
+            let text = format!(
+                "{prefix}:ws:owner has {bytes} bytes, which is not a name: no service would ever write"
+            );
             not_ours(prefix, text)
         }
     }
@@ -337,7 +338,7 @@ fn clocks(ahead: f64) -> Finding {
     if ahead.abs() <= CLOCK_TOLERANCE.as_secs_f64() {
         return Finding::fine("clock", text);
     }
-    Finding::doubt("clock", text, "keep both clocks by NTP: ids of entries are times of this one")
+    Finding::doubt("clock", text, "synchronise both clocks by NTP: entry IDs are times of this one")
 }
 
 #[cfg(test)]

@@ -107,12 +107,12 @@ impl<W: Write> Report<W> {
     pub(super) fn end(mut self) -> Exit {
         let doubts = match self.doubts {
             0 => String::new(),
-            1 => ", 1 doubt (!)".to_owned(),
-            doubts => format!(", {doubts} doubts (!)"),
+            1 => ", 1 warning (!)".to_owned(),
+            doubts => format!(", {doubts} warnings (!)"),
         };
         let verdict = match self.worst {
             Exit::Clean => format!("The service can run{doubts}."),
-            exit => format!("The service cannot do its work (✗){doubts}: exit code {}.", exit as u8),
+            exit => format!("The service cannot run (✗){doubts}: exit code {}.", exit as u8),
         };
         self.write(&format!("\n{verdict}"));
         self.worst

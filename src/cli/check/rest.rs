@@ -49,7 +49,11 @@ pub(super) async fn look(
     let channels = of_channels(plans.iter().flat_map(|plan| &plan.topics), &settings.plan.targets);
     if timeout(LIMIT, ask(&client, rest, &channels, report)).await.is_err() {
         let text = format!("not finished within {LIMIT:?}");
-        report.add(&Finding::doubt("requests", text, "try again: others may be using the limit of requests"));
+        report.add(&Finding::doubt(
+            "requests",
+            text,
+            "try again: other programs may be using up the limit of requests",
+        ));
     }
 }
 
@@ -107,9 +111,11 @@ fn finding(channel: &str, source: &FillSource, error: Option<&RestError>) -> Fin
         RestFault::NotEntitled => {
             Finding::doubt(channel, text, "its gaps are recorded and not filled, unless the plan is changed")
         }
-        RestFault::Limited | RestFault::NotNow => {
-            Finding::doubt(channel, text, "others use the limit of requests: try again in a minute")
-        }
+        RestFault::Limited | RestFault::NotNow => Finding::doubt(
+            channel,
+            text,
+            "other programs use up the limit of requests: try again in a minute",
+        ),
         RestFault::Retryable => {
             let advice = "is UNUSUAL_WHALES_REST_URL right, and does the network let us out?";
             Finding::failed(Exit::Unreachable, channel, text, advice)

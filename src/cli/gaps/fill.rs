@@ -30,18 +30,18 @@ const LOOKS_PER_LINE: u32 = 10;
 /// How far back gaps are filled unless said otherwise, in microseconds: a day.
 const DEFAULT_SINCE_US: u64 = 24 * 3_600 * 1_000_000;
 
-/// What to fill.
+/// Options of `gaps fill`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "The instance that holds the lease fetches; this command plans, asks and watches. It can be left at any time. \
-    Gaps that are complete, under way, or have no better endpoint are left out.\n\n\
+    after_help = "The instance that holds the lease fetches; this command plans, asks and shows the progress, and may be ended at any \
+    time. It leaves out gaps that are complete, under way, or have no better endpoint.\n\n\
     Example: uw-websocket gaps fill --since 6h --dry-run"
 )]
 pub(super) struct FillArgs {
-    /// Gaps that ended so long ago at most (90m, 1d), or after a time; a day unless given
+    /// Gaps that ended within this time (90m, 1d) or after a time [default: 1d]
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     since: Option<Moment>,
-    /// Only print the plan
+    /// Print the plan only
     #[arg(long)]
     dry_run: bool,
 }

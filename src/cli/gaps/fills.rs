@@ -1,4 +1,4 @@
-//! What has become of the fills of gaps, for the columns FILLED and ROWS.
+//! The outcomes of fills, for the columns FILLED and ROWS.
 
 use std::collections::{HashMap, HashSet};
 

@@ -36,11 +36,11 @@ use crate::streams::too_large;
 /// Interval between queries when following the ledger.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// What to print.
+/// Options of `gaps`.
 #[derive(Args, Clone, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Times are UTC. Where there is no gap, that is said on stderr. What is missing at this moment comes last, with `open` for its end.\n\
+    after_help = "Times are UTC. Gaps that are still open come last, with `open` as their end. If there are none, stderr says so.\n\
     Exit code 69 if Redis (REDIS_URL) is not reachable.\n\n\
     Example: uw-websocket gaps --since 1d --family trades\n\
     Example: uw-websocket gaps --json | jq -r 'select(.reason == \"crash\") | .from'"
@@ -48,26 +48,26 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct GapsArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Only gaps that ended so long ago at most (90m, 1d), or after a time (2025-05-16T14:30:00Z, 2025-05-16)
+    /// Only gaps that ended within this time (90m, 1d) or after a time (2025-05-16T14:30:00Z, 2025-05-16)
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     since: Option<Moment>,
-    /// Only gaps of this family of channels
+    /// Only gaps of this family
     #[arg(long, value_parser = |text: &str| parse_family(text).ok_or_else(families))]
     family: Option<Family>,
-    /// Only gaps for this reason
+    /// Only gaps with this reason
     #[arg(long, value_parser = |text: &str| GapReason::parse(text).ok_or_else(reasons))]
     reason: Option<GapReason>,
-    /// One JSON object per line, with the fields of the entry and its ID
+    /// Print one JSON object per line, with the fields of the entry and its ID
     #[arg(long)]
     json: bool,
-    /// Go on printing gaps as they are recorded
+    /// Keep printing new gaps
     #[arg(long, short)]
     follow: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// Ask the running service to fetch what gaps have missed over REST
+    /// Ask the running service to fill gaps over REST
     Fill(FillArgs),
 }
 

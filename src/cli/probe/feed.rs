@@ -46,7 +46,7 @@ struct TopicCount {
     first: Option<Duration>,
 }
 
-/// What a socket has seen.
+/// The observations of a socket.
 #[derive(Debug, Default)]
 pub(super) struct FeedSeen {
     address: String,

@@ -29,30 +29,30 @@ use uw_websocket_actors::wall_clock::unix_micros;
 /// Joins of a socket: the vendor refuses more, which can be tried by naming them.
 const USUAL_JOINS: usize = 50;
 
-/// What to record.
+/// Options of `probe`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Opens one socket with the token of the settings, and sends some fifteen REST requests within the limits of the \
-    settings. By some reports the vendor feeds only one socket per token: stop a service that runs with it.\n\n\
-    The folder gets frames.jsonl (each frame as it came, for `simulate --file`), timeline.jsonl (joins, answers, pings, the \
-    close), rest/ (each answer with its headers) and report.txt (what is printed). The token is in none of them; the events of \
+    after_help = "`probe` opens one socket with the token of the settings, and sends some fifteen REST requests within the limits \
+    of the settings. By some reports the vendor feeds only one socket per token: stop a service that uses the same one.\n\n\
+    The folder gets frames.jsonl (each frame as received, for `simulate --file`), timeline.jsonl (joins, answers, pings, the \
+    close), rest/ (each answer with its headers) and report.txt (what is printed). The token is in none of them; events of \
     custom_alerts name your account.\n\n\
-    Exit code 0 if everything asked for was answered, 77 if the token is refused, 69 if the vendor is not reachable, 64 without \
-    --yes where nobody can be asked.\n\n\
+    Exit code 0 if every request was answered, 77 if the token is refused, 69 if the vendor is not reachable, 64 if a terminal \
+    to ask for confirmation is missing and so is --yes.\n\n\
     Example: uw-websocket probe --yes --for 2m option_trades:SPY flow-alerts news\n\
     Example: uw-websocket probe --yes --no-rest price:spy price:SPX no_such_channel"
 )]
 pub(super) struct ProbeArgs {
-    /// Topics to join, as they are [default: those of the settings, at most 50]
+    /// Topics to join, sent as written [default: those of the settings, at most 50]
     #[arg(value_name = "TOPIC", value_parser = topic)]
     topics: Vec<String>,
-    /// Listen to the socket so long
+    /// How long to listen
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = time)]
     time: Duration,
-    /// Folder to create for the recording [default: `probe-` and the time]
+    /// Folder of the recording, which is created [default: `probe-` and the time]
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// Do not ask before the socket is opened
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     /// Open no socket
@@ -118,11 +118,11 @@ fn confirmed(args: &ProbeArgs) -> Result<bool, Exit> {
     let warning = "The vendor may feed one socket per token only: a service that runs with this token could get nothing \
                    meanwhile. REST requests count against its limits, which the REST fetcher shares.";
     if !io::stdin().is_terminal() {
-        complain(&format!("{warning} Add --yes to go on."));
+        complain(&format!("{warning} Add --yes to continue."));
         return Err(Exit::WrongCommandLine);
     }
     complain(warning);
-    eprint!("Go on? [y/N] ");
+    eprint!("Continue? [y/N] ");
     let mut answer = String::new();
     io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer)).map_err(|error| {
         complain(&format!("cannot ask: {error}"));

@@ -1,4 +1,4 @@
-//! What a row of a page, or an event, says of itself.
+//! Identity and time of a row of a page, or of an event.
 
 use serde_json::Value;
 use uw_websocket_core::event::{Channel, Symbol, Topic};

@@ -41,14 +41,14 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Maximum speed that preserves the intervals: a second of the recording becomes a millisecond.
 const MAX_SPEED: u32 = 1000;
 
-/// What to send, and how.
+/// Options of `replay`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Events are sent in the order of their ids, each once, byte for byte: those of a global channel to whoever \
-    joined it, the others to whoever joined CHANNEL:SYMBOL or CHANNEL. What nobody has joined is passed over. A client \
-    that reads slowly slows the replay down and loses nothing.\n\
-    Exit code 0 when all is sent and the clients are closed, 1 if nothing is recorded of that, 65 if a line of the file is no event, 69 if Redis is not \
-    reachable or goes away meanwhile. No API token is needed.\n\n\
+    after_help = "Events are sent in the order of their IDs, each once, byte for byte: those of a global channel to clients that \
+    joined it, others to clients that joined CHANNEL:SYMBOL or CHANNEL. Events that nobody joined are skipped. A slow client \
+    slows the replay down and loses nothing.\n\
+    Exit code 0 when everything is sent and the clients are closed, 1 if no event matches, 65 if a line of the file is not an \
+    event, 69 if Redis is not reachable, also later on. No API token is needed.\n\n\
     Example: uw-websocket replay --from 2025-05-16T13:30:00Z --to 2025-05-16T20:00:00Z --speed 60 --listen 127.0.0.1:8080\n\
     Example: uw-websocket replay --archive --from 2025-05-16 --to 2025-05-17 --speed max\n\
     Example: uw-websocket tail news --no-follow --json > news.jsonl; uw-websocket replay --file news.jsonl --speed max"
@@ -63,33 +63,33 @@ pub(super) struct ReplayArgs {
     /// The only `Origin` header to accept, such as `https://example.com` [default: any, and none]
     #[arg(long)]
     origin: Option<String>,
-    /// How many times as fast as it was: 1 to 1000, or `max`: as fast as the clients read
+    /// Factor of the pace, 1 to 1000, or `max`: as fast as the clients read
     #[arg(long, default_value = "1")]
     speed: Speed,
-    /// Begin at a time (2025-05-16T14:30:00Z), so long ago (6h), or at the beginning (-)
+    /// Start: a time (2025-05-16T14:30:00Z, 2025-05-16), an age (6h), or the beginning (-)
     #[arg(long, value_name = "WHEN", default_value = "-", value_parser = Moment::parse, allow_hyphen_values = true)]
     from: Moment,
-    /// End before a time, or so long ago [default: now]
+    /// End, exclusive: a time or an age [default: now]
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
     to: Option<Moment>,
-    /// Only these channels, comma-separated, `*` for any text [default: all that are recorded]
+    /// Only these channels, comma-separated; `*` matches any text [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     channels: Vec<Pattern>,
     /// Only events of these symbols, comma-separated [default: all]
     #[arg(long, value_delimiter = ',', value_parser = symbol)]
     symbols: Vec<Symbol>,
-    /// Begin after this many joins [default: 2 s after the last join]
+    /// Start after this many joins [default: 2 s after the last join]
     #[arg(long, value_name = "JOINS")]
     wait_joins: Option<u64>,
-    /// Send what is in an archive instead of a Redis [default folder: that of the settings]
+    /// Read an archive instead of Redis [default folder: ARCHIVE_DIR]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with_all = ["redis", "file"])]
     #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
-    /// Send a file instead of a Redis: frames as sent by the vendor, `tail --json`, `archive cat` or `spool export`, one
+    /// Read a file instead of Redis: frames as sent by the vendor, `tail --json`, `archive cat` or `spool export`, one
     /// per line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
-    /// The Redis to read from [default: that of the settings]
+    /// Redis to read from [default: REDIS_URL]
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }
@@ -126,15 +126,15 @@ enum ReplayError {
     NoArchive(String),
     #[error("the archive cannot be read: {0}")]
     Archive(io::Error),
-    #[error("nothing is recorded of that in the archive")]
+    #[error("the archive has no matching event")]
     NotArchived,
-    #[error("nothing is recorded of that: there is no such stream")]
+    #[error("no stream matches")]
     Nothing,
-    #[error("no event is recorded of that in {streams} stream(s) from {from} to {to}")]
+    #[error("no event matches in {streams} stream(s) from {from} to {to}")]
     NoEvent { streams: usize, from: String, to: String },
     #[error("cannot start on {0}: {1}")]
     Start(SocketAddr, io::Error),
-    #[error("cannot go on: {0}")]
+    #[error("cannot continue: {0}")]
     Unreadable(String),
     #[error("input or output failed: {0}")]
     Io(#[from] io::Error),

@@ -84,7 +84,7 @@ impl Progress {
         let mut lines = vec![format!("{} events in {seconds:.1} s, {rate:.0}/s{end}", counts.events)];
         lines.extend(counts.by_channel.iter().map(|(channel, events)| format!("  {channel}: {events}")));
         if counts.unheard > 0 {
-            lines.push(format!("{} events that nobody had joined", counts.unheard));
+            lines.push(format!("{} events that no client had joined", counts.unheard));
         }
         print_lines(&lines)
     }

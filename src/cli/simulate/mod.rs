@@ -31,7 +31,7 @@ use uw_websocket_simulator::{
 /// Options of `simulate`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    about = "Serve a simulated feed that speaks the vendor's protocol",
+    about = "Serve a simulated feed over the vendor's protocol",
     after_long_help = "Examples:\n  uw-websocket simulate --rate 500 --wave-seconds 10\n  uw-websocket simulate --rate \
                        max --events 1000000 --channels-only option_trades --start-after-joins 50\n  uw-websocket \
                        simulate --file capture.jsonl --pace 10x --loop\n  uw-websocket simulate --misbehave \
@@ -47,19 +47,19 @@ pub(super) struct SimulateArgs {
     /// The only `Origin` header to accept, such as `https://example.com` [default: any, and none]
     #[arg(long)]
     origin: Option<String>,
-    /// Symbols of channels that are joined in their global form, comma-separated [default: 20 usual ones]
+    /// Symbols of the events of channels that are joined globally, comma-separated [default: 20 common tickers]
     #[arg(long, value_delimiter = ',', value_parser = symbol)]
     symbols: Vec<Symbol>,
-    /// Events per second over all topics, or `max`: as many as the clients read
+    /// Events per second over all topics, or `max`: as fast as the clients read
     #[arg(long, default_value = "100")]
     rate: Rate,
-    /// Which topics the events are for
+    /// How the events are spread over the topics
     #[arg(long, value_enum, default_value_t = SpreadArg::Skewed)]
     spread: SpreadArg,
-    /// The only channels with events, comma-separated; others are acknowledged and silent
+    /// Send events of these channels only, comma-separated; joins of others are acknowledged
     #[arg(long, value_delimiter = ',', value_name = "CHANNELS")]
     channels_only: Vec<String>,
-    /// Send `gex_strike` and `gex_strike_expiry` rows in waves this far apart, and only so; 0 is no waves
+    /// Send the rows of `gex_strike` and `gex_strike_expiry` in waves, at this interval; 0 disables waves
     #[arg(long, default_value_t = 0)]
     wave_seconds: u32,
     /// Rows of one wave
@@ -68,40 +68,42 @@ pub(super) struct SimulateArgs {
     /// Stop after this many events and keep the sockets open
     #[arg(long)]
     events: Option<u64>,
-    /// Send no event before this many joins were acknowledged in total
+    /// Send the first event after this many acknowledged joins, over all connections
     #[arg(long, default_value_t = 0, value_name = "JOINS")]
     start_after_joins: u64,
-    /// Joins that one connection may have
+    /// Maximum number of joins per connection
     #[arg(long, default_value_t = 50)]
     join_limit: usize,
-    /// Milliseconds from a join to its acknowledgement
+    /// Delay of acknowledgements, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "MS")]
     ack_delay: u64,
     /// Write the send time in Unix microseconds into the field `sent_us` of every event
     #[arg(long)]
     stamp: bool,
-    /// Time of the first event, as of a segment of the day or a night session: 2026-11-29T20:30-05:00
+    /// Time of the first event, at most 30 days ago: 2026-11-29T20:30-05:00
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
-    /// Makes everything but the times reproducible
+    /// Seed of everything but the times
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Serve no REST: a topic that no connection has joined has no events, and paths below /api/ are unknown
+    /// Serve no REST API; topics then have events only while they are joined
     #[arg(long)]
     no_rest: bool,
-    /// MiB of events that REST knows; the oldest ones are forgotten
+    /// Events that the REST API remembers, in MiB
     #[arg(long, default_value_t = 128, value_name = "MIB")]
     rest_history: usize,
-    /// REST requests that a token may make per minute
+    /// Maximum number of REST requests per token and minute
     #[arg(long, default_value_t = 120, value_name = "REQUESTS")]
     rest_limit: u32,
-    /// What REST is to do wrong, repeatable: `[ENDPOINT:]KIND[=ARGUMENT][@N for the first N requests | @N.. for those after]`
+    /// Faults of the REST API, repeatable: `[ENDPOINT:]KIND[=ARGUMENT][@N for the first N requests | @N.. for those
+    /// after]`
     #[arg(long, value_name = "KIND[=ARG]", long_help = REST_MISBEHAVE_HELP, conflicts_with = "no_rest")]
     rest_misbehave: Vec<RestFault>,
-    /// Cut all connections after so many seconds and refuse new ones for so many; REST goes on
+    /// Cut all sockets after AFTER seconds and refuse new ones for SECONDS; the REST API stays available
     #[arg(long, value_name = "AFTER,SECONDS")]
     outage: Option<Outage>,
-    /// Send the events of a file instead of generated ones: frames as sent by the vendor, `tail --json` or `spool export`, one per line
+    /// Send the events of a file instead of generated ones: frames as sent by the vendor, `tail --json`, `archive cat`
+    /// or `spool export`, one per line
     #[arg(long, value_name = "EVENTS.jsonl")]
     file: Option<PathBuf>,
     /// How fast to send the file: `recorded` (by its time fields), `10x`, `500/s` or `max`
@@ -110,14 +112,14 @@ pub(super) struct SimulateArgs {
     /// Restart the file at its end
     #[arg(long = "loop", requires = "file")]
     repeat: bool,
-    /// What to do wrong, repeatable: `KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]`
+    /// Faults of the feed, repeatable: `KIND[=ARGUMENT][@N for the first N connections | @N.. for those after]`
     #[arg(long, value_name = "KIND[=ARG]", long_help = MISBEHAVE_HELP)]
     misbehave: Vec<Misbehaviour>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SpreadArg {
-    /// In the usual shares of channels and symbols
+    /// In realistic shares of channels and symbols
     Skewed,
     /// One topic after the other
     Even,

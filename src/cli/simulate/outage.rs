@@ -1,4 +1,4 @@
-//! A time without sockets, in which REST goes on.
+//! A time without sockets, during which the REST API stays available.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -72,7 +72,7 @@ pub(super) struct Wish {
     pub(super) last: Option<u64>,
     /// The patterns of the command line.
     pub(super) named: Vec<Pattern>,
-    /// What the settings join.
+    /// The topics that the settings join.
     pub(super) planned: Vec<Pattern>,
 }
 
@@ -128,7 +128,7 @@ impl<'f, W: Write> Follower<'f, W> {
         let mut link = Link::open(&self.wish.redis, &self.wish.prefix).await?;
         let there = link.streams(&self.wish.prefix).await?;
         if there.len() >= MAX_STREAMS {
-            (self.tell)(&format!("there are {MAX_STREAMS} streams or more: not all of them are followed"));
+            (self.tell)(&format!("there are at least {MAX_STREAMS} streams: not all of them are followed"));
         }
         for doubt in doubts(&self.wish.named, &self.wish.planned, &there, self.wish.goes_on) {
             (self.tell)(&doubt);
@@ -304,7 +304,7 @@ impl<'f, W: Write> Follower<'f, W> {
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
         for ((lane, key), is_stream) in lanes.iter().zip(&keys).zip(link.are_streams(&keys).await?) {
             if !is_stream {
-                (self.tell)(&format!("{key} is no stream any more: it is not followed"));
+                (self.tell)(&format!("{key} is no longer a stream: it is not followed"));
                 self.merge.close(*lane);
             }
         }

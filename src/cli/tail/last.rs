@@ -1,4 +1,4 @@
-//! Where the last entries of several streams begin, found from their ends.
+//! Finds the beginning of the last entries of several streams, from their ends.
 
 use uw_websocket_core::event::EntryId;
 

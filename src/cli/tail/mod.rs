@@ -29,12 +29,12 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::streams::selection::Pattern;
 
-/// What to print.
+/// Options of `tail`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Streams are followed over restarts of Redis and while new ones appear; what could be missing is said on stderr. \
-    A channel alone means each of its events once. The ledger is followed only where it is named: gaps.\n\
-    Exit code 69 if Redis is not reachable at the start.\n\n\
+    after_help = "`tail` follows streams across restarts of Redis, and new streams as they appear; stderr says what could be missing. \
+    A channel without a symbol means each of its events once. The gap ledger is followed only if named: `gaps`.\n\
+    Exit code 69 if Redis is not reachable at startup.\n\n\
     Example: uw-websocket tail option_trades:SPY news\n\
     Example: uw-websocket tail 'gex*:SPY' --since 15m --no-follow\n\
     Example: uw-websocket tail price:SPY --archive --since 2025-05-16T13:30:00Z -n 10\n\
@@ -42,33 +42,32 @@ use crate::streams::selection::Pattern;
     Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
 )]
 pub(super) struct TailArgs {
-    /// Streams to follow, `*` for any text [default: the channels and symbols of the settings]
+    /// Streams to follow; `*` matches any text [default: those of CHANNELS and TARGET_SYMBOLS]
     #[arg(value_name = "CHANNEL[:SYMBOL]")]
     patterns: Vec<Pattern>,
-    /// Begin so long ago (15m, 6h), at a time (2025-05-16T14:30:00Z), or at the beginning (-) [default: now]
+    /// Start: an age (15m, 6h), a time (2025-05-16T14:30:00Z, 2025-05-16), or the beginning (-) [default: now]
     #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     since: Option<Moment>,
-    /// Only events whose payload holds this regular expression, in upper or lower case
+    /// Only events whose payload matches this regular expression; case-insensitive
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<Regex>,
-    /// End after this many events; with --no-follow only the last ones
+    /// End after this many events; with --no-follow, print only the last ones
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End at the end of what is there; begins at the beginning unless --since says otherwise
+    /// End at the newest event instead of waiting for more; start at the beginning unless --since is given
     #[arg(long)]
     no_follow: bool,
-    /// One JSON object per line, with the payload as it came; only what controls a terminal becomes a \u escape
+    /// Print one JSON object per line, with the payload as received; control characters become \u escapes
     #[arg(long)]
     json: bool,
-    /// Times in the local time zone instead of UTC
+    /// Print local times instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
-    /// Print what is in an archive instead of a Redis, and end; -n ends after the first N [default folder: that of the
-    /// settings]
+    /// Read an archive instead of Redis, and end at its end; -n N prints the first N [default folder: ARCHIVE_DIR]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with = "redis")]
     #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
-    /// The Redis to read from [default: that of the settings]
+    /// Redis to read from [default: REDIS_URL]
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }

@@ -29,7 +29,7 @@ export function showFigures(status) {
   const waiting = sum(writers, (writer) => writer.spool.events);
   const newest = channels.map((channel) => channel.last_event_age_seconds).filter((seconds) => seconds !== null);
   showFacts(byId('figures'), [
-    ['events a second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
+    ['events per second', rate(sumOfKnown(channels, (channel) => channel.rate_per_second))],
     ['newest event', newest.length > 0 ? `${age(Math.min(...newest))} ago` : 'none yet'],
     ['on disk within (p99)', worst(writers, ({ spool }) => [spool.appended_last_minute, spool.append_p99_seconds])],
     ['stored within (p99)', storedWithin(status)],
@@ -304,7 +304,7 @@ export function showRedis({ redis, writers }) {
     ['state', up ? { text: 'takes writes', mark: 'ok' } : { text: 'takes no writes', mark: 'bad' }],
     ['version', version ?? UNKNOWN],
     ['memory used', bytes(used)],
-    ['can come to', forecast === null ? 'no bound' : bytes(forecast)],
+    ['settings can take', forecast === null ? 'no bound' : bytes(forecast)],
     ['maxmemory', version && !max ? 'no limit' : bytes(max)],
     ['when full', policy ?? UNKNOWN],
     ...masterFacts(redis, writers),

@@ -44,7 +44,7 @@ function description(rates, step) {
   const [least, most] = [Math.min(...known), Math.max(...known)];
   const last = rates.at(-1);
   const now = last === null ? 'unknown' : rate(last);
-  return `events a second in the last ${span(rates.length * step)}: from ${rate(least)} to ${rate(most)}, now ${now}`;
+  return `events per second in the last ${span(rates.length * step)}: from ${rate(least)} to ${rate(most)}, now ${now}`;
 }
 
 function draw(node, data) {

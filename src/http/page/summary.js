@@ -41,21 +41,21 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   if (silent.length > 0) {
     add(
       'a channel is silent',
-      'Far longer than is usual in its trading hours:',
-      'See whether the vendor has trouble with it.',
+      'Silent for far longer than usual in its trading hours:',
+      'Check whether the vendor reports a problem with it.',
       silent,
     );
   }
   const blocked = connections.filter(({ state }) => state === 'blocked').map(({ name }) => name);
   if (blocked.length > 0) {
-    add('reading has stopped', 'The disk queue is full:', 'See that Redis takes writes fast enough.', blocked);
+    add('reading has stopped', 'The disk queue is full:', 'Check that Redis accepts writes fast enough.', blocked);
   }
   if (gaps.open.length > 0) {
     const topics = [...new Set(gaps.open.flatMap((gap) => gap.channels))];
     add(
       'a gap is open',
-      'Not received now:',
-      'It closes by itself when they are back; fetch what was missed over REST.',
+      'Not being received:',
+      'It closes by itself when they are back; the missed events can be fetched over REST.',
       topics,
     );
   }
@@ -73,7 +73,7 @@ function remarks({ channels, connections, conserved, gaps, redis }) {
   if (max > 0 && forecast > max) {
     add(
       'Redis may run out of memory',
-      `The settings can come to ${bytes(forecast)}, maxmemory is ${bytes(max)}.`,
+      `The settings can take ${bytes(forecast)}, maxmemory is ${bytes(max)}.`,
       'Raise maxmemory, or lower REDIS_STREAM_MAXLEN or STREAM_RETENTION.',
     );
   }
@@ -147,7 +147,7 @@ export function showSummary(status) {
 export function showLost(now, seconds) {
   const headline = now ? `Disconnected since ${time(now, now)} UTC` : 'Disconnected';
   const remark = now
-    ? `The service is not heard of, and everything below is ${age(seconds)} old. The page keeps trying.`
-    : 'The service has not been heard of yet. The page keeps trying.';
+    ? `No data from the service: all figures below are ${age(seconds)} old. The page keeps trying.`
+    : 'No data from the service yet. The page keeps trying.';
   showHeadline({ mark: 'bad', headline, remark, found: [] });
 }

@@ -1,6 +1,6 @@
 //! Gaps are filled over REST: every row once, whatever goes wrong meanwhile.
 //!
-//! The vendor is the simulator, whose REST side knows what it has generated, whether or not a socket got it. The clock of
+//! The vendor is the simulator, whose REST API knows what it has generated, whether or not a socket got it. The clock of
 //! the service steps over the time that late rows are waited for.
 
 mod archived;
@@ -218,7 +218,7 @@ fn kills_in_the_middle_of_a_fill_leave_each_row_once() {
     service.finish();
 }
 
-/// A gap is filled completely, each row once, after the REST side has failed like this at first.
+/// A gap is filled completely, each row once, after the REST API has failed like this at first.
 #[track_caller]
 fn assert_filled_despite(faults: &[&str]) {
     let mut world = World::start();

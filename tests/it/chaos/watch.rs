@@ -11,7 +11,7 @@ use crate::support::metrics::Metrics;
 const EVERY: Duration = Duration::from_millis(500);
 /// The contract's bound.
 const MAX_RESIDENT: u64 = 256 * 1024 * 1024;
-/// The HTTP side has a thread of its own: it answers whatever the others do.
+/// The HTTP server has a thread of its own: it answers whatever the others do.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
 /// What was seen.

@@ -1,4 +1,4 @@
-//! Clients of the HTTP side that mean no good, all at once, for as long as a test likes.
+//! Clients of the HTTP server that mean no good, all at once, for as long as a test likes.
 
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What a process makes of the states left by those before it.
+//! The conclusions of a process from the states left by its predecessors.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What the audit hears of gaps.
+//! The gaps, as the audit hears of them.
 
 use crate::ledger::gap::{Gap, GapReason};
 use crate::ledger::queue::GapQueue;

@@ -166,9 +166,9 @@ fn a_redirect_is_not_followed() {
 fn a_cut_answer_is_an_error() {
     let cut = |text: &str| Act::Last(format!("HTTP/1.1 200 OK\r\n{text}").into_bytes());
     fails_with(cut("content-length: 9\r\n\r\n{}"), "the answer is cut: 2 of 9 bytes");
-    fails_with(cut("transfer-encoding: chunked\r\n\r\n7\r\n{\"data\"\r\n"), "the answer is no JSON: EOF");
-    fails_with(cut("transfer-encoding: chunked\r\n\r\n9\r\n{\"da"), "the answer is no JSON: EOF");
-    fails_with(cut("\r\n{\"data\":"), "the answer is no JSON: EOF");
+    fails_with(cut("transfer-encoding: chunked\r\n\r\n7\r\n{\"data\"\r\n"), "the answer is not JSON: EOF");
+    fails_with(cut("transfer-encoding: chunked\r\n\r\n9\r\n{\"da"), "the answer is not JSON: EOF");
+    fails_with(cut("\r\n{\"data\":"), "the answer is not JSON: EOF");
     let packed = gzipped("{\"data\":[]}");
     let head = "200 OK\r\ncontent-encoding: gzip";
     fails_with(answer(head, &packed[..packed.len() - 1]), "the answer is cut: gzip");
@@ -188,10 +188,10 @@ fn an_overlong_answer_is_refused_announced_chunked_or_packed() {
 
 #[test]
 fn only_whole_json_in_utf8_is_an_answer() {
-    fails_with(answer("200 OK", b"<html>"), "the answer is no JSON");
-    fails_with(answer("200 OK", b"{\"a\":\"\xff\"}"), "the answer is no JSON: invalid utf-8");
+    fails_with(answer("200 OK", b"<html>"), "the answer is not JSON");
+    fails_with(answer("200 OK", b"{\"a\":\"\xff\"}"), "the answer is not JSON: invalid utf-8");
     fails_with(answer("200 OK", b"{} {}"), "trailing characters");
-    fails_with(answer("200 OK", b""), "the answer is no JSON");
+    fails_with(answer("200 OK", b""), "the answer is not JSON");
     assert_eq!(get(answer("200 OK", b"null")).unwrap().body, "null");
 }
 

@@ -1,11 +1,23 @@
-//! Tables whose keys the feed chooses.
+//! Kinds of counts of reached bounds: distrusted values, and tables whose keys the feed chooses.
 
 use uw_websocket_core::labelled;
 
 labelled! {
+    /// Why a value was not accepted as it was.
+    Distrust {
+        /// Larger than any valid value; not read.
+        TooLarge = "too_large",
+        /// A time in the future, replaced with the current time.
+        Future = "future",
+        /// Not what belongs there; left alone.
+        Unreadable = "unreadable",
+    }
+}
+
+labelled! {
     /// A table of streams or routes that has a bound.
     Table {
-        /// Routes by symbol, of connections and of records read back; they are built anew.
+        /// Routes by symbol, of connections and of records read back; they are rebuilt.
         Routes = "routes",
         /// The last IDs assigned; the streams continue above the highest one.
         Ids = "ids",

@@ -1,12 +1,92 @@
-//! The writers and their disk queues in the status.
+//! The channels, connections, writers with their disk queues, and the archive in the status.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use uw_websocket_actors::observation::{Buckets, WriterObservation, quantile};
+use uw_websocket_actors::observation::{
+    ArchiveObservation, Buckets, ChannelObservation, ConnectionObservation, JoinObservation,
+    WriterObservation, quantile,
+};
 use uw_websocket_actors::sync::lock;
 
 use crate::http::history::Writing;
 use crate::http::last_minute::Latencies;
 use crate::http::snapshot::Snapshot;
+
+/// A channel: `received + recovered = stored + duplicate + filtered + quarantined + the sum of dropped + pending`.
+#[derive(Debug, Serialize)]
+pub(super) struct ChannelStatus<'s> {
+    channel: &'s str,
+    #[serde(flatten)]
+    counts: &'s ChannelObservation,
+    pending: u64,
+    /// Events received per second in the last complete step of [`STEP`](crate::http::history::STEP).
+    rate_per_second: Option<f64>,
+    /// The same for each of the last steps, oldest first.
+    rates: Vec<Option<f64>>,
+    /// Age of the latest event.
+    last_event_age_seconds: Option<f64>,
+    /// Whether the equation holds and every pending event is in memory or on disk; `false` means that an event was
+    /// counted twice or not at all.
+    conserved: bool,
+}
+
+/// The sums over all channels, which satisfy the same equation, by the names of [`ChannelObservation::books`].
+pub(super) fn totals(channels: &[ChannelObservation]) -> BTreeMap<&'static str, u64> {
+    let mut totals = BTreeMap::new();
+    for (name, events) in channels.iter().flat_map(ChannelObservation::books) {
+        *totals.entry(name).or_default() += events;
+    }
+    totals
+}
+
+impl<'s> ChannelStatus<'s> {
+    pub(super) fn of(
+        counts: &'s ChannelObservation,
+        rates: Vec<Option<f64>>,
+        snapshot: &Snapshot<'_>,
+    ) -> ChannelStatus<'s> {
+        ChannelStatus {
+            channel: counts.channel.name(),
+            counts,
+            pending: counts.pending(),
+            rate_per_second: rates.last().copied().flatten(),
+            rates,
+            last_event_age_seconds: snapshot.age(&counts.last_event_at),
+            conserved: counts.is_conserved(),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug, Serialize)]
+pub(super) struct ConnectionStatus<'s> {
+    #[serde(flatten)]
+    connection: &'s ConnectionObservation,
+    /// Age of the current session.
+    session_seconds: Option<f64>,
+    /// Age of the latest frame of any kind.
+    last_frame_age_seconds: Option<f64>,
+    /// Age of the latest event of the current session.
+    last_event_age_seconds: Option<f64>,
+    /// Joins acknowledged in the current session.
+    joined: usize,
+    joins: Vec<JoinObservation>,
+}
+
+impl<'s> ConnectionStatus<'s> {
+    pub(super) fn of(connection: &'s ConnectionObservation, snapshot: &Snapshot<'_>) -> ConnectionStatus<'s> {
+        let joins = lock(&connection.joins).clone();
+        ConnectionStatus {
+            connection,
+            session_seconds: snapshot.age(&connection.session_since),
+            last_frame_age_seconds: snapshot.age(&connection.last_frame_at),
+            last_event_age_seconds: snapshot.age(&connection.last_event_at),
+            joined: joins.iter().filter(|join| join.acknowledged).count(),
+            joins,
+        }
+    }
+}
 
 /// A writer.
 #[derive(Debug, Serialize)]
@@ -122,4 +202,27 @@ impl SpoolStatus {
 /// JSON has no infinity: a quantile above every bound is `None`.
 fn shown(latencies: &Buckets, q: f64) -> Option<f64> {
     quantile(latencies, q).filter(|bound| bound.is_finite())
+}
+
+/// The archive.
+#[derive(Debug, Serialize)]
+pub(super) struct ArchiveStatus<'s> {
+    #[serde(flatten)]
+    archive: &'s ArchiveObservation,
+    /// Time since the last write.
+    written_seconds: Option<f64>,
+    /// How many more days like its largest one have room; `null` before there is one.
+    room_days: Option<f64>,
+}
+
+impl<'s> ArchiveStatus<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot<'_>) -> Option<ArchiveStatus<'s>> {
+        let archive = &snapshot.observations.archive;
+        let largest = archive.largest_day_bytes.get();
+        archive.is_on.get().then(|| ArchiveStatus {
+            archive,
+            written_seconds: snapshot.age(&archive.written_at),
+            room_days: (largest > 0).then(|| archive.room.get() as f64 / largest as f64),
+        })
+    }
 }
