@@ -53,7 +53,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain bench-fill profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,7 +96,7 @@ symbols: ## send two million symbols that occur once each, and write the backlog
 	cargo test --release --features fault-injection --test it -- \
 	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
 
-reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
+reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, which fills gaps, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis
 	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture rest_reader::long_run
@@ -153,6 +153,10 @@ bench: ## measure events per second and their cost (BENCH_ARGS="--help" lists th
 drain: ## measure how fast a backlog of a million events on disk is written once Redis is back
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
+
+bench-fill: ## measure what a running fill costs the live events, beside a service without one (BENCH_ARGS="--help")
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- fill $(BENCH_ARGS)
 
 profile: ## sample where the service spends CPU time, at full speed or RATE=5000: a flame graph and the hottest functions, in target/profile
 	@config/install-tools.sh cc redis-server perf

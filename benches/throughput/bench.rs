@@ -56,6 +56,11 @@ impl Bench {
         }
     }
 
+    /// An empty folder, removed with the comparison.
+    pub(crate) fn lasting_folder(&self) -> Result<PathBuf, Failure> {
+        Ok(self.run_folder()?.keep())
+    }
+
     /// An empty folder for a run, removed with the returned value.
     pub(crate) fn run_folder(&self) -> Result<TempDir, Failure> {
         TempDir::new_in(self.folder.path()).doing("making a folder for a run")

@@ -3,14 +3,15 @@
 //! All three listen to the same simulator and store the same events in the same private Redis, one after the other in
 //! interleaved rounds, because one machine's speed varies more over minutes than clients differ. What is measured, and
 //! how, stands in [`run`] (full speed) and [`steady`] (fixed rates); what the floor leaves out in [`floor`]. `make drain`
-//! measures how the service alone gets rid of a backlog on disk ([`drain`]); `make profile` what it spends its time on
-//! ([`profile`]).
+//! measures how the service alone gets rid of a backlog on disk ([`drain`]); `make bench-fill` what a fill costs the live
+//! events ([`fill`]); `make profile` what it spends its time on ([`profile`]).
 
 mod args;
 mod bench;
 mod contender;
 mod drain;
 mod failure;
+mod fill;
 mod floor;
 mod machine;
 mod patience;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             floor::run(feed, redis, &symbols).doing("being the floor")
         }
         Some(Mode::Drain(backlog)) => drain::run(plan, backlog),
+        Some(Mode::Fill(filling)) => fill::run(plan, filling),
         Some(Mode::Profile(sampling)) => profile::run(plan, sampling),
         None if bench => compare(plan.settled()),
         None => {

@@ -133,7 +133,9 @@ impl Drop for Ends<'_> {
 /// machine may be before the next one has its answer.
 fn sip(clients: &[TcpStream], end: &AtomicBool) {
     let mut sip = [0; 16 << 10];
-    clients.iter().for_each(|client| client.set_nonblocking(true).unwrap());
+    for client in clients {
+        client.set_nonblocking(true).unwrap();
+    }
     while !end.load(Ordering::Relaxed) {
         for mut client in clients {
             // there may be nothing yet, or nothing more

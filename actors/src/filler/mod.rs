@@ -6,11 +6,14 @@
 //! * `work`: the loop over jobs, from the gap ledger to the entry about the end;
 //! * `turn`: one step of one job; `state`: what both work on;
 //! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
-//! * `edges`: what the live streams have around a gap;
+//! * `allowance`: when requests may be sent;
+//! * `edges`: what the live streams have around a gap; `archiving`: hands rows to the archive;
 //! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
 //!
 //! Live streams are read and never written, and nothing waits for the filler.
 
+mod allowance;
+mod archiving;
 mod edges;
 pub mod ended;
 pub mod fetch;
@@ -29,10 +32,12 @@ use slog::{Logger, error, warn};
 use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::settings::KeySettings;
 
+use self::archiving::Archiving;
 use self::fetch::Fetch;
 use self::records::Records;
 use self::state::Work;
 pub use self::work::is_missed;
+use crate::archive::fetched::FetchedRows;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;
 use crate::observation::Observations;
@@ -60,6 +65,8 @@ pub struct FillerParts {
     pub max_requests: u32,
     /// Opens the client.
     pub open: OpenFetch,
+    /// The way to the archive, if there is one.
+    pub archive: Option<Arc<FetchedRows>>,
     /// Tell up to when everything received is stored.
     pub shards: Vec<Shard>,
     /// Permission to write, by the lease.
@@ -96,7 +103,18 @@ impl Filler {
 
 impl FillerParts {
     fn start(self) -> Option<Work> {
-        let FillerParts { address, keys, joined, max_requests, open, shards, gate, observations, log } = self;
+        let FillerParts {
+            address,
+            keys,
+            joined,
+            max_requests,
+            open,
+            archive,
+            shards,
+            gate,
+            observations,
+            log,
+        } = self;
         let fetch = match open() {
             Ok(fetch) => fetch,
             Err(reason) => {
@@ -121,6 +139,7 @@ impl FillerParts {
             not_entitled: HashMap::new(),
             max_requests,
             requests: HashMap::new(),
+            archiving: Archiving::new(archive, Arc::clone(&observations), log.clone()),
             observations,
             log,
         })

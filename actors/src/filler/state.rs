@@ -11,6 +11,7 @@ use uw_websocket_core::backfill::walk::Walk;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::settings::KeySettings;
 
+use super::archiving::Archiving;
 use super::fetch::Fetch;
 use super::records::Records;
 use crate::lease::gate::LeaseGate;
@@ -43,6 +44,7 @@ pub(super) struct Work {
     pub max_requests: u32,
     /// Requests per gap.
     pub requests: HashMap<EntryId, u32>,
+    pub archiving: Archiving,
     pub observations: Arc<Observations>,
     pub log: Logger,
 }

@@ -272,6 +272,9 @@ impl Taker {
                 let received = record.received_us;
                 let late = taken.late.entry(event.route.channel).or_insert((0, received, received));
                 *late = (late.0 + 1, late.1.min(received), late.2.max(received));
+                if self.parts.heir.is_archived {
+                    taken.receipt.archived.insert(at);
+                }
                 missing.push(record);
             } else if is_double && !is_stored {
                 taken.receipt.doubles.insert(at);
