@@ -25,6 +25,9 @@ const TOPICS: [(&str, &str); 4] =
 /// Longer than the lease lives, with the handshakes of the successor.
 const TAKEOVER: Duration = Duration::from_secs(45);
 
+/// A stand-by that dies before it fetches the receipt for a batch holds up the others until that expires, after ten minutes.
+const RECEIPT: Duration = Duration::from_secs(660);
+
 /// What happens to the instances.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -234,7 +237,7 @@ impl<'r> Pair<'r> {
     /// Waits until everything is stored, ends both, and compares once more.
     #[track_caller]
     fn judge(mut self) -> Found {
-        wait_for("everything is stored", TAKEOVER, || self.look());
+        wait_for("everything is stored", RECEIPT, || self.look());
         for service in std::mem::take(&mut self.services).into_iter().flatten() {
             service.finish();
         }
