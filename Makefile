@@ -16,8 +16,9 @@ RATE ?=
 # Duration of `make soak`, and samples of an earlier run to judge.
 HOURS ?=
 SAMPLES ?=
-# The Redis of `make chaos`: single, sentinel, or cluster.
+# The Redis of `make chaos`: single, sentinel, or cluster; and INSTANCES=2, an owner and a stand-by with a single one.
 REDIS ?=
+INSTANCES ?=
 CHAOS_OF_single := chaos::long_run
 CHAOS_OF_sentinel := failover::run::long_run
 CHAOS_OF_cluster := cluster::run::long_run
@@ -52,7 +53,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REVISION = $(shell git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 SCRIPTS := .ci/run $(wildcard config/*.sh)
 
-.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain profile image image-test clean
+.PHONY: help build install test stress chaos flavours soak fuzz symbols reader screenshots lint audit demo uw-websocket bench drain bench-fill profile image image-test clean
 
 help: ## print this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,10 +72,10 @@ stress: ## run `make test` RUNS=10 times beside three busy loops on two processo
 	cargo test --no-run $(CHECKED)
 	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
-chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel or cluster: failovers
+chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel or cluster: failovers; INSTANCES=2: takeovers
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
-	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))
+	  --ignored --exact --nocapture $(if $(filter 2,$(INSTANCES)),chaos::long_run_of_two,$(CHAOS_OF_$(or $(REDIS),single)))
 
 flavours: ## test the basic promises on every Redis-compatible server that can be installed; ONLY="valkey-9 redis"
 	@config/install-tools.sh cc redis-server
@@ -95,7 +96,7 @@ symbols: ## send two million symbols that occur once each, and write the backlog
 	cargo test --release --features fault-injection --test it -- \
 	  --ignored --exact --nocapture symbols::two_million_one_off_symbols
 
-reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, for SECONDS=60
+reader: ## run a fetcher and a consumer of the snapshots, in Python, beside the service, which fills gaps, for SECONDS=60
 	@config/install-tools.sh cc redis-server python3-redis
 	READER_SECONDS=$(or $(SECONDS),60) READER_SEED=$(SEED) cargo test --features fault-injection --test it -- \
 	  --ignored --exact --nocapture rest_reader::long_run
@@ -152,6 +153,10 @@ bench: ## measure events per second and their cost (BENCH_ARGS="--help" lists th
 drain: ## measure how fast a backlog of a million events on disk is written once Redis is back
 	@config/install-tools.sh cc redis-server
 	cargo bench --bench throughput -- drain
+
+bench-fill: ## measure what a running fill costs the live events, beside a service without one (BENCH_ARGS="--help")
+	@config/install-tools.sh cc redis-server
+	cargo bench --bench throughput -- fill $(BENCH_ARGS)
 
 profile: ## sample where the service spends CPU time, at full speed or RATE=5000: a flame graph and the hottest functions, in target/profile
 	@config/install-tools.sh cc redis-server perf

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use actix_rt::Arbiter;
 use slog::Logger;
+use uw_websocket_actors::archive::fetched::FetchedRows;
 use uw_websocket_actors::filler::{Filler, FillerParts, rest_fetch};
 use uw_websocket_actors::lease::gate::LeaseGate;
 use uw_websocket_actors::observation::Observations;
@@ -26,6 +27,8 @@ pub(crate) struct FillingParts<'p> {
     pub settings: Arc<ActorSettings>,
     /// Redis.
     pub address: Address,
+    /// The way to the archive, if there is one.
+    pub archive: Option<Arc<FetchedRows>>,
     /// What is received and not stored.
     pub shards: Vec<Shard>,
     /// Permission to write.
@@ -38,7 +41,7 @@ pub(crate) struct FillingParts<'p> {
 
 /// Returns how the filler is started: on a thread of its own, which ends with it.
 pub(crate) fn spec(parts: FillingParts<'_>) -> ChildSpec {
-    let FillingParts { plans, settings, address, shards, gate, observations, log } = parts;
+    let FillingParts { plans, settings, address, archive, shards, gate, observations, log } = parts;
     let topics = plans.iter().flat_map(|plan| plan.topics.iter().cloned()).collect();
     let joined = Joined { topics, targets: settings.plan.targets.clone() };
     observations.fills.is_on.set(true);
@@ -50,6 +53,7 @@ pub(crate) fn spec(parts: FillingParts<'_>) -> ChildSpec {
             joined: joined.clone(),
             max_requests: settings.rest.fill_requests_per_gap,
             open: Box::new(move || rest_fetch::open(rest)),
+            archive: archive.clone(),
             shards: shards.clone(),
             gate: gate.clone(),
             observations: Arc::clone(&observations),

@@ -20,6 +20,7 @@ pub mod logging;
 mod memory;
 mod ready;
 pub mod redact;
+mod redis_start;
 pub mod refusal;
 mod resources;
 pub mod service;

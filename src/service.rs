@@ -13,6 +13,7 @@ use actix_rt::ArbiterHandle;
 use slog::{Logger, crit, error, info, o, warn};
 use tokio::sync::{mpsc, watch};
 use uw_websocket_actors::archive::Archive;
+use uw_websocket_actors::archive::fetched::FetchedRows;
 use uw_websocket_actors::audit::tap::AuditTap;
 use uw_websocket_actors::auditor::Auditor;
 use uw_websocket_actors::connection::handshakes::Handshakes;
@@ -28,7 +29,7 @@ use uw_websocket_actors::master_watch;
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::queue::folders::{OpenError, OpenFolders, StartParts, Started};
 use uw_websocket_actors::queue::shard::Shard;
-use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
+use uw_websocket_actors::redis_pool::RedisPool;
 use uw_websocket_actors::settings::ActorSettings;
 use uw_websocket_actors::status_reporter::StatusReporter;
 use uw_websocket_actors::supervisor::{ChildSpec, Escalation, Supervisor};
@@ -51,8 +52,8 @@ use crate::http::HttpSide;
 use crate::instance::instance;
 use crate::leadership_loop::{LeadershipLoop, ProcessEnd};
 use crate::leadership_term::{LeadershipTerm, Remains};
-use crate::memory;
 use crate::ready;
+use crate::redis_start;
 use crate::resources::{self, Resources, fault_plan, ledger_places};
 use crate::settings::{HttpSettings, Settings};
 use crate::shutdown;
@@ -91,6 +92,8 @@ struct Service {
     /// The instance that used the disk queues before, and has ended.
     predecessor: Option<String>,
     archive: Option<Archive>,
+    /// The way of fetched rows to it.
+    fetched: Option<Arc<FetchedRows>>,
     /// Locks the disk queues against other processes.
     _spool_lock: Option<SpoolLock>,
     /// Shared by all terms: the vendor counts handshakes per token.
@@ -153,12 +156,13 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
     });
     let Started { shards, lock, archivings } = started.map_err(unusable)?;
     let archive = archive_start::start(actors, archivings, &shards, &observations, (&deaths, &faults), log)?;
+    let (archive, fetched) = archive.unzip();
     if lock.is_some()
         && let Err(error) = address.remember(&actors.spool.dir)
     {
         warn!(log, "highest epoch not read"; "error" => %error);
     }
-    if let Some(bytes) = check_redis(settings, &address, &pool, log).await? {
+    if let Some(bytes) = redis_start::check(settings, &address, &pool, log).await? {
         observations.redis.forecast_bytes.get_or_init(|| bytes);
     }
     let handshakes = Arc::new(Handshakes::new(observations.rest.limiter(actors.rest.limits)));
@@ -172,6 +176,7 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         shards,
         predecessor,
         archive,
+        fetched,
         _spool_lock: lock,
         handshakes,
         observations,
@@ -179,31 +184,6 @@ async fn prepare(settings: &Settings, log: &Logger, lost_records: Arc<AtomicU64>
         deaths,
         log,
     })
-}
-
-/// Checks Redis once. The service waits for an unavailable Redis, but not for one that refuses access. Returns the
-/// memory that the settings may require, in bytes.
-async fn check_redis(
-    settings: &Settings,
-    address: &Address,
-    pool: &RedisPool,
-    log: &Logger,
-) -> Result<Option<u64>, Exit> {
-    let reachable = match redis_pool::check(address, &settings.actors.keys.prefix, pool).await {
-        Ok(version) => {
-            info!(log, "redis answers"; "version" => version);
-            Some(pool)
-        }
-        Err(CheckError::Unreachable(error)) => {
-            warn!(log, "redis not reachable, going on without"; "error" => settings.redactor.redact(&error).as_ref());
-            None
-        }
-        Err(error) => {
-            error!(log, "redis refuses the service"; "error" => settings.redactor.redact(&error.to_string()).as_ref());
-            return Err(Exit::BadSettings);
-        }
-    };
-    Ok(memory::announce(&settings.actors, reachable, log).await)
 }
 
 impl Service {
@@ -332,7 +312,8 @@ impl Service {
         let Tools { settings, gate, .. } = tools.clone();
         let (address, shards) = (self.address.clone(), self.shards.clone());
         let observations = Arc::clone(&self.observations);
-        filling::spec(FillingParts { plans: &self.plans, settings, address, shards, gate, observations, log })
+        let (plans, archive) = (&self.plans, self.fetched.clone());
+        filling::spec(FillingParts { plans, settings, address, archive, shards, gate, observations, log })
     }
 
     fn writer(&self, tools: &Tools, shard: &Shard) -> ChildSpec {

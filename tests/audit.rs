@@ -22,11 +22,13 @@ use uw_websocket_simulator::{
     Generated, Rate, RestFault, RestOptions, Simulator, SimulatorHandle, SimulatorOptions, Spread,
 };
 
-const TOPIC: &str = "option_trades:SPY";
+const TRADES: &str = "option_trades:SPY";
 /// The start of an hour in which a session is on.
 const HOUR: &str = "2026-11-30T15:00:00Z";
 /// The time of the first event after it.
 const FIRST_US: u64 = 20 * MINUTE_US;
+/// Events of the market.
+const EVENTS: u64 = 150;
 /// Ends a test that hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -45,11 +47,15 @@ struct Stage {
 }
 
 impl Stage {
-    /// A market of two seconds, which is over when this returns, and an audit that began the hour before.
+    /// The trades of a ticker, and an audit that began the hour before.
     fn begin(faults: &[&str]) -> Stage {
+        Stage::of(&Subject::Trades("SPY".into()), Family::Trades, faults)
+    }
+
+    fn of(subject: &Subject, family: Family, faults: &[&str]) -> Stage {
         let faults: Vec<RestFault> = faults.iter().map(|fault| fault.parse().unwrap()).collect();
         let simulator = Simulator::start(SimulatorOptions {
-            rate: Rate::PerSecond(200),
+            rate: Rate::PerSecond(500),
             spread: Spread::Even,
             at_us: Some(hour_us() + FIRST_US),
             rest: Some(RestOptions { faults, ..RestOptions::default() }),
@@ -57,20 +63,20 @@ impl Stage {
         });
         let simulator = simulator.unwrap();
         let topic = Topic {
-            channel: Channel::parse("option_trades").unwrap(),
+            channel: Channel::parse(subject.channel()).unwrap(),
             symbol: Some(Symbol::parse("SPY").unwrap()),
         };
         let observations = Arc::new(Observations::new(
             "test".into(),
             "0",
             std::slice::from_ref(&topic.channel),
-            &[("trades", std::slice::from_ref(&topic))],
+            &[(family.name(), std::slice::from_ref(&topic))],
             1,
             Arc::default(),
         ));
-        let covered = Covered { topic: TOPIC.into(), family: Family::Trades, reach: Reach::Receiving };
+        let covered = Covered { topic: subject.topic(), family, reach: Reach::Receiving };
         let gaps = GapTracker::new(vec![vec![covered]], Arc::clone(&observations));
-        let tap = AuditTap::new(vec![Subject::Trades("SPY".into())], &observations);
+        let tap = AuditTap::new(vec![subject.clone()], &observations);
         let clock = Arc::new(AtomicU64::new(hour_us() - 2 * MINUTE_US));
         let settings = RestSettings {
             url: simulator.rest_url().parse().unwrap(),
@@ -107,7 +113,7 @@ impl Stage {
     /// Lets the market happen; the feed delivers what `delivers` says.
     async fn deliver(&self, delivers: impl Fn(&Generated) -> bool) -> u64 {
         let (mut socket, begun) = (join(&self.simulator).await, Instant::now());
-        while self.simulator.counts().events < 300 {
+        while self.simulator.counts().events < EVENTS {
             assert!(begun.elapsed() < DEADLINE, "{:?}", self.simulator.counts());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -123,6 +129,20 @@ impl Stage {
             }
         }
         withheld
+    }
+
+    /// Lets the feed have an event of its channel at so many seconds after the hour; it delivers it if told so.
+    fn send(&self, topic: &str, payload: &str, (second, is_delivered): (u64, bool)) {
+        self.simulator.send_text(topic, payload);
+        if is_delivered {
+            let at_us = hour_us() + second * 1_000_000;
+            self.tap.note(
+                ChannelIndex(0),
+                topic.split_once(':').map(|(c, s)| (c, Some(s))).unwrap(),
+                payload.as_bytes(),
+                at_us,
+            );
+        }
     }
 
     /// Lets the clock go on to this many minutes after the start of the hour, and the audit with it.
@@ -151,7 +171,7 @@ async fn join(simulator: &SimulatorHandle) -> Socket {
     use futures_util::SinkExt as _;
     let client = awc::Client::builder().max_http_version(awc::http::Version::HTTP_11).finish();
     let (_, mut socket) = client.ws(format!("{}?token=token", simulator.url())).connect().await.unwrap();
-    let join = format!(r#"{{"channel":"{TOPIC}","msg_type":"join"}}"#);
+    let join = format!(r#"{{"channel":"{TRADES}","msg_type":"join"}}"#);
     socket.send(awc::ws::Message::Text(join.into())).await.unwrap();
     socket
 }
@@ -167,7 +187,7 @@ fn events_that_the_feed_withheld_become_a_gap_after_a_second_answer() {
     run(async {
         let mut stage = Stage::begin(&[]);
         let withheld = stage.deliver(|event| !event.number.is_multiple_of(50)).await;
-        assert!(withheld >= 6);
+        assert!(withheld >= 3);
         let asked = |stage: &Stage| stage.simulator.rest_counts().by_endpoint.contains_key("option-trades");
         stage.go_to(74).await;
         assert!(!asked(&stage), "an hour is judged 15 minutes after its end");
@@ -177,7 +197,7 @@ fn events_that_the_feed_withheld_become_a_gap_after_a_second_answer() {
         stage.go_to(86).await;
         let findings = stage.findings();
         assert_eq!((findings.len(), findings[0].events), (1, Some(withheld)), "{findings:?}");
-        assert_eq!(findings[0].channels, [TOPIC]);
+        assert_eq!(findings[0].channels, [TRADES]);
         let within = hour_us() + FIRST_US..hour_us() + FIRST_US + DEADLINE.as_secs() * 1_000_000;
         assert!(within.contains(&findings[0].from_us) && within.contains(&findings[0].to_us));
         assert_eq!(stage.counted().1, withheld);
@@ -195,7 +215,7 @@ fn what_the_feed_delivered_and_what_was_cancelled_is_no_finding() {
                 stage.go_to(minutes).await;
             }
             let (checked, missing) = stage.counted();
-            assert!(checked > 200 && missing == 0, "{checked} {missing}");
+            assert!(checked > EVENTS / 2 && missing == 0, "{checked} {missing}");
             assert_eq!(stage.findings(), []);
         }
     });
@@ -220,22 +240,84 @@ fn what_a_gap_explains_is_no_finding() {
 #[test]
 fn an_answer_that_proves_nothing_finds_nothing() {
     run(async {
-        for fault in [
-            "no-usage",
-            "no-rows",
-            "no-ids",
-            "outside-window",
-            "other-ticker",
-            "cut-quietly",
-            "scope",
-            "null",
-        ] {
+        for fault in ["no-usage", "no-rows", "no-ids", "outside-window", "other-ticker", "scope", "null"] {
             let mut stage = Stage::begin(&[&format!("option-trades:{fault}")]);
             stage.deliver(|event| !event.number.is_multiple_of(50)).await;
             for minutes in [75, 86, 97] {
                 stage.go_to(minutes).await;
             }
             assert_eq!((stage.findings(), stage.counted()), (vec![], (0, 0)), "{fault}");
+        }
+    });
+}
+
+/// Five failures in a row would rest REST for a minute.
+#[test]
+fn a_cut_answer_is_asked_for_again_and_counts_as_none() {
+    run(async {
+        let mut stage = Stage::begin(&["option-trades:cut-quietly@3"]);
+        let withheld = stage.deliver(|event| !event.number.is_multiple_of(50)).await;
+        for minutes in [75, 86] {
+            stage.go_to(minutes).await;
+            assert_eq!((stage.findings(), stage.counted().1), (vec![], 0), "after {minutes} minutes");
+        }
+        stage.go_to(97).await;
+        assert_eq!(stage.counted().1, withheld);
+    });
+}
+
+/// Hours of the session in which something happens once per minute; the last of them is judged at the end.
+const HOURS: u64 = 6;
+/// The first of the minutes that are withheld, in the last hour.
+const HOLE: u64 = (HOURS - 1) * 60 + 20;
+
+/// Lets the hours pass, of which the feed withholds three minutes, and the audit judge them.
+async fn pass_hours(stage: &mut Stage, topic: &str, payload: impl Fn(u64) -> String, is_lossy: bool) {
+    for minute in 0..HOURS * 60 {
+        let is_delivered = !is_lossy || !(HOLE..HOLE + 3).contains(&minute);
+        stage.send(topic, &payload(minute), (minute * 60 + 31, is_delivered));
+        if minute % 60 == 15 {
+            // the hour before is judged
+            stage.go_to(minute + 1).await;
+        }
+    }
+    for minutes in [75, 86] {
+        stage.go_to((HOURS - 1) * 60 + minutes).await;
+    }
+}
+
+fn price(minute: u64) -> String {
+    let at_ms = hour_us() / 1_000 + minute * 60_000 + 30_000;
+    format!(r#"{{"ticker":"SPY","close":"562.82","time":{at_ms},"vol":{}}}"#, 1_000_000 + minute * 500)
+}
+
+fn exposure(minute: u64) -> String {
+    let at_ms = hour_us() / 1_000 + minute * 60_000 + 30_000;
+    format!(
+        r#"{{"ticker":"SPY","timestamp":{at_ms},"price":"562.82","gamma_per_one_percent_move_oi":"{minute}.5"}}"#
+    )
+}
+
+#[test]
+fn minutes_that_the_feed_withheld_become_a_gap_of_prices_and_of_exposures() {
+    type Payload = fn(u64) -> String;
+    run(async {
+        for (subject, family, payload) in [
+            (Subject::Price("SPY".into()), Family::Prices, price as Payload),
+            (Subject::Gex("SPY".into()), Family::Gex, exposure as Payload),
+        ] {
+            for is_lossy in [false, true] {
+                let mut stage = Stage::of(&subject, family, &[]);
+                pass_hours(&mut stage, &subject.topic(), payload, is_lossy).await;
+                let (findings, (checked, missing)) = (stage.findings(), stage.counted());
+                assert!(checked > 250, "{checked}");
+                assert_eq!((findings.len(), missing > 0), (usize::from(is_lossy), is_lossy), "{findings:?}");
+                let Some(finding) = findings.first() else { continue };
+                assert_eq!((finding.channels.as_slice(), finding.family), (&[subject.topic()][..], family));
+                let hole = hour_us() + HOLE * MINUTE_US..=hour_us() + (HOLE + 3) * MINUTE_US;
+                assert!(hole.contains(&finding.from_us) && hole.contains(&finding.to_us), "{finding:?}");
+                assert!((1..=3).contains(&missing) && finding.events == Some(missing));
+            }
         }
     });
 }

@@ -11,13 +11,17 @@ use crate::contender::Contender;
 /// Below so many events a second a run lasts twice as long.
 const SPARSE: u32 = 500;
 
+/// Requests per minute that the service leaves to the fetcher.
+pub(crate) const FETCHER_SHARE: u32 = uw_websocket_core::request_budget::FETCHER_SHARE;
+
 /// Compares the service with the leanest possible client (the floor) and with a good Python client.
 #[derive(Parser)]
 #[command(
     name = "throughput",
     after_help = "Examples:\n  cargo bench --bench throughput -- --quick --only floor,service\n  cargo bench --bench \
                   throughput -- --only floor,service --before ../older/target/release/uw-websocket\n  cargo bench --bench \
-                  throughput -- --only service,archive --rates 5000 --rate-seconds 60"
+                  throughput -- --only service,archive --rates 5000 --rate-seconds 60\n  cargo bench --bench throughput -- --only \
+                  service,cluster --rate-seconds 0 --skip-snapshots"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -46,6 +50,8 @@ pub(crate) enum Mode {
     },
     /// Fill the disk queue while Redis is away, and measure how fast it empties
     Drain(Backlog),
+    /// Let one of two services on one feed fill a gap, and compare what live events cost them
+    Fill(Filling),
     /// Sample what the service spends its processor time on
     Profile(Sampling),
 }
@@ -73,6 +79,23 @@ pub(crate) struct Backlog {
     /// Events a second that go on arriving meanwhile
     #[arg(long, default_value_t = 2_000)]
     pub(crate) rate: u32,
+}
+
+/// What is missed, and what comes meanwhile.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Filling {
+    /// Option trades that were missed
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) missed: u64,
+    /// Live events a second: three symbols at noon
+    #[arg(long = "live-rate", default_value_t = 240)]
+    pub(crate) rate: u32,
+    /// Requests a minute of the fill; the default is that of the service
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..9_000))]
+    pub(crate) requests_per_minute: u32,
+    /// Seconds of the measurement, unless the fill ends before
+    #[arg(long = "fill-seconds", default_value_t = 60)]
+    pub(crate) seconds: u64,
 }
 
 /// What is compared, and how long.

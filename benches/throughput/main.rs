@@ -3,14 +3,15 @@
 //! All three listen to the same simulator and store the same events in the same private Redis, one after the other in
 //! interleaved rounds, because one machine's speed varies more over minutes than clients differ. What is measured, and
 //! how, stands in [`run`] (full speed) and [`steady`] (fixed rates); what the floor leaves out in [`floor`]. `make drain`
-//! measures how the service alone gets rid of a backlog on disk ([`drain`]); `make profile` what it spends its time on
-//! ([`profile`]).
+//! measures how the service alone gets rid of a backlog on disk ([`drain`]); `make bench-fill` what a fill costs the live
+//! events ([`fill`]); `make profile` what it spends its time on ([`profile`]).
 
 mod args;
 mod bench;
 mod contender;
 mod drain;
 mod failure;
+mod fill;
 mod floor;
 mod machine;
 mod patience;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             floor::run(feed, redis, &symbols).doing("being the floor")
         }
         Some(Mode::Drain(backlog)) => drain::run(plan, backlog),
+        Some(Mode::Fill(filling)) => fill::run(plan, filling),
         Some(Mode::Profile(sampling)) => profile::run(plan, sampling),
         None if bench => compare(plan.settled()),
         None => {
@@ -120,13 +122,13 @@ fn snapshots_of(bench: &mut Bench) -> Result<Vec<snapshots::Outcome>, Failure> {
     Ok(outcomes)
 }
 
-/// Interleaved like the runs at full speed. The Python client is left out: its latency is that of its queue.
+/// Interleaved like the runs at full speed.
 fn steady_runs(bench: &mut Bench) -> Result<Vec<steady::Outcome>, Failure> {
     let mut outcomes = Vec::new();
     if bench.plan.rate_seconds == 0 {
         return Ok(outcomes);
     }
-    let only = bench.plan.only.clone().into_iter().filter(|contender| *contender != Contender::Python);
+    let only = bench.plan.only.clone().into_iter().filter(|contender| contender.is_timed());
     for round in 1..=bench.plan.rounds {
         for rate in bench.plan.rates.clone() {
             for contender in only.clone() {

@@ -97,6 +97,16 @@ impl Running {
         Some(time.split_whitespace().next()?.parse::<f64>().ok()? / 1e9)
     }
 
+    /// Processor time of the threads of a lower priority than usual, in seconds.
+    pub(crate) fn low_priority_cpu_seconds(&self) -> f64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        stats
+            .filter(|stat| niceness(stat).is_some_and(|nice| nice > 0))
+            .filter_map(|stat| cpu_seconds(&stat))
+            .sum()
+    }
+
     /// Asks the process to end and waits for it; kills it if it takes too long.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
@@ -135,6 +145,12 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     let total: u64 = ticks.sum::<Result<u64, _>>().ok()?;
     Some(total as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// `nice`, field 19.
+fn niceness(stat: &str) -> Option<i32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(16)?.parse().ok()
 }
 
 fn peak_rss(status: &str) -> Option<u64> {

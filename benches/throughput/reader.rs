@@ -43,6 +43,21 @@ impl Quantiles {
     }
 }
 
+/// How long one event was on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delay {
+    /// When a reader saw it, in Unix microseconds.
+    pub(crate) seen_us: u64,
+    /// Since it was sent, in microseconds.
+    pub(crate) us: u64,
+}
+
+/// The wall clock, in Unix microseconds.
+pub(crate) fn unix_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Follows all streams from their beginning.
 pub(crate) struct Reader {
     connection: Connection,
@@ -53,14 +68,19 @@ pub(crate) struct Reader {
 impl Reader {
     /// Over a connection of its own.
     pub(crate) fn new(connection: Connection, topics: &[String]) -> Reader {
-        let streams: Vec<_> = topics.iter().map(|topic| format!("uw:ws:{topic}")).collect();
+        Reader::of_prefix(connection, "uw", topics)
+    }
+
+    /// Of a service with this `KEY_PREFIX`.
+    pub(crate) fn of_prefix(connection: Connection, prefix: &str, topics: &[String]) -> Reader {
+        let streams: Vec<_> = topics.iter().map(|topic| format!("{prefix}:ws:{topic}")).collect();
         let last_ids = vec!["0-0".to_owned(); streams.len()];
         Reader { connection, streams, last_ids }
     }
 
     /// Reads until there were `events`; gives the delay of each in microseconds.
     pub(crate) fn read_all(&mut self, events: usize, client: &mut Running) -> Result<Vec<u64>, Failure> {
-        let mut delays = Vec::with_capacity(events);
+        let mut delays: Vec<Delay> = Vec::with_capacity(events);
         let mut progress = Instant::now();
         while delays.len() < events {
             check_interrupted()?;
@@ -74,16 +94,24 @@ impl Reader {
                 return Err(Failure::TooLate { waiting_for, seconds: STALL_PATIENCE.as_secs() });
             }
         }
+        Ok(delays.into_iter().map(|delay| delay.us).collect())
+    }
+
+    /// Reads until it is over.
+    pub(crate) fn read_until(&mut self, is_over: impl Fn() -> bool) -> Result<Vec<Delay>, Failure> {
+        let mut delays = Vec::new();
+        while !is_over() {
+            self.read(&mut delays)?;
+        }
         Ok(delays)
     }
 
     /// Waits for one reply, at most [`BLOCK_MS`].
-    fn read(&mut self, delays: &mut Vec<u64>) -> Result<(), Failure> {
+    fn read(&mut self, delays: &mut Vec<Delay>) -> Result<(), Failure> {
         let mut xread = cmd("XREAD");
         xread.arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(&self.streams).arg(&self.last_ids);
         let reply = xread.query::<Value>(&mut self.connection)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let now_us = unix_us();
         let Value::Array(streams) = reply else { return Ok(()) };
         for stream in streams {
             self.note(stream, now_us, delays).ok_or_else(|| unreadable("an entry without `sent_us`"))?;
@@ -92,7 +120,7 @@ impl Reader {
     }
 
     /// Reads `[stream, [entry, …]]`.
-    fn note(&mut self, stream: Value, now_us: u64, delays: &mut Vec<u64>) -> Option<()> {
+    fn note(&mut self, stream: Value, now_us: u64, delays: &mut Vec<Delay>) -> Option<()> {
         let Value::Array(parts) = stream else { return None };
         let [Value::BulkString(name), Value::Array(entries)] = <[Value; 2]>::try_from(parts).ok()? else {
             return None;
@@ -100,7 +128,7 @@ impl Reader {
         let position = self.streams.iter().position(|stream| stream.as_bytes() == name)?;
         for value in entries {
             let entry = entry(value)?;
-            delays.push(now_us.saturating_sub(sent_us(&entry.payload)?));
+            delays.push(Delay { seen_us: now_us, us: now_us.saturating_sub(sent_us(&entry.payload)?) });
             self.last_ids[position] = entry.id;
         }
         Some(())

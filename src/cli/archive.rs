@@ -49,14 +49,21 @@ enum ArchiveCommand {
         Example: uw-websocket archive verify || echo damaged"
     )]
     Verify(Selected),
-    /// Print the events as JSON lines, in the order of their ids
+    /// Print the events, or the rows fetched for gaps, as JSON lines, in the order of their ids
     #[command(
         after_help = "The lines are those of the files and of `spool export`; `replay --file` reads them. On a terminal, what \
         controls a terminal becomes a \\u escape.\n\n\
         Examples:\n  uw-websocket archive cat --channel price --symbol SPY --from 2026-01-02T14:30:00Z > price.jsonl\n  \
-        uw-websocket archive cat --channel 'gex*' --from 1d | jq -c .payload"
+        uw-websocket archive cat --channel 'gex*' --from 1d | jq -c .payload\n  \
+        uw-websocket archive cat --backfill --channel option_trades --symbol SPY --from 2026-01-02"
     )]
-    Cat(Selected),
+    Cat {
+        #[command(flatten)]
+        selected: Selected,
+        /// The rows fetched over REST in place of the events, selected by their own time
+        #[arg(long)]
+        backfill: bool,
+    },
 }
 
 /// The selection.
@@ -84,6 +91,7 @@ impl Selected {
             symbols: self.symbol.clone(),
             from_ms: self.from.map_or(0, |from| from.unix_ms(now_ms)),
             to_ms: self.to.map_or(u64::MAX, |to| to.unix_ms(now_ms)),
+            is_fetched: false,
         }
     }
 }
@@ -124,7 +132,9 @@ pub(super) fn run(args: &ArchiveArgs, sources: &Sources) -> Exit {
     let done = match &args.command {
         ArchiveCommand::List(selected) => list::list(&dir, &selected.wanted(), &mut out),
         ArchiveCommand::Verify(selected) => list::verify(&dir, &selected.wanted(), &mut out),
-        ArchiveCommand::Cat(selected) => cat(&dir, selected.wanted(), &mut out),
+        ArchiveCommand::Cat { selected, backfill } => {
+            cat(&dir, Wanted { is_fetched: *backfill, ..selected.wanted() }, &mut out)
+        }
     };
     let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     match (done, out.flush()) {

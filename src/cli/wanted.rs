@@ -18,11 +18,13 @@ pub(in crate::cli) struct Wanted {
     pub(in crate::cli) from_ms: u64,
     /// The end (exclusive), in Unix milliseconds.
     pub(in crate::cli) to_ms: u64,
+    /// The rows fetched over REST in place of the events.
+    pub(in crate::cli) is_fetched: bool,
 }
 
 impl Default for Wanted {
     fn default() -> Wanted {
-        Wanted { channels: Vec::new(), symbols: Vec::new(), from_ms: 0, to_ms: u64::MAX }
+        Wanted { channels: Vec::new(), symbols: Vec::new(), from_ms: 0, to_ms: u64::MAX, is_fetched: false }
     }
 }
 
@@ -65,6 +67,7 @@ mod tests {
             symbols: vec![Symbol::parse("SPY").unwrap()],
             from_ms: 10,
             to_ms: 20,
+            is_fetched: false,
         };
         for (name, payload, ms, expected) in [
             ("gex:SPY", "{}", Some(10), true),

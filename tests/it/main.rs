@@ -46,6 +46,7 @@ mod replay;
 mod rest_reader;
 mod retention;
 mod rights;
+mod shared_limit;
 mod shutdown;
 mod silence;
 mod snapshots;

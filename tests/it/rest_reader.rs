@@ -1,7 +1,8 @@
 //! The reader's view of the snapshots: an existing fetcher and an existing consumer, both in Python, beside the running
 //! service. `tests/rest_reader` plays them and judges; here are the feed, the service, Redis, and what befalls them.
 //!
-//! `make reader SECONDS=60 SEED=7` makes a long run.
+//! `make reader SECONDS=60 SEED=7` makes a long run. In it the service fills gaps, since its feed is cut again and again, and
+//! shares the vendor's limit of requests with the fetcher: no answer may be a 429.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
+use uw_websocket_simulator::{Rate, RestLimits, RestOptions, Simulator, SimulatorHandle, SimulatorOptions};
 
 use crate::support::logs::Lines;
+use crate::support::poller::{Poller, Shares};
 use crate::support::python::interpreter;
 use crate::support::sample::NOON_MS;
 use crate::support::{Feed, RedisServer, Service, Setup, asked, wait_for};
@@ -26,6 +28,10 @@ const VERDICT: Duration = Duration::from_secs(60);
 /// What the simulator makes beside the events of the script. Prices are the script's alone: a stock has one.
 const CHANNELS: &str = "option_trades,gex_strike_expiry,gex_strike,gex,flow-alerts,news";
 const EVENTS_A_SECOND: u32 = 150;
+/// The vendor's requests per minute, for the fetcher and the service together.
+const LIMIT: u32 = 100;
+/// Interval of the cuts of the feed: the gaps of all channels keep the fill at its limit.
+const CUT_EVERY: Duration = Duration::from_secs(30);
 
 /// The running script; killed with the value.
 struct Script {
@@ -99,9 +105,28 @@ struct Run {
 
 impl Run {
     fn begin(symbols: &str, seed: u64) -> Run {
+        Run::with_settings(symbols, seed, &[])
+    }
+
+    /// With a fetcher that asks the vendor as well, while the service fills gaps.
+    fn begin_filling(symbols: &str, seed: u64) -> (Run, Poller) {
+        let limit = LIMIT.to_string();
+        let settings = [
+            ("ENABLE_BACKFILL", "true"),
+            ("ENABLE_AUDIT", "true"),
+            ("RATE_LIMIT_REQUESTS_PER_MINUTE", &limit),
+        ];
+        let run = Run::with_settings(symbols, seed, &settings);
+        let poller = Poller::start(&run.simulator, LIMIT, symbols);
+        (run, poller)
+    }
+
+    fn with_settings(symbols: &str, seed: u64, settings: &[(&str, &str)]) -> Run {
         println!("seed {seed}");
         let redis = RedisServer::start_durable();
+        let limits = RestLimits { per_minute: LIMIT, ..RestLimits::default() };
         let options = SimulatorOptions {
+            rest: (!settings.is_empty()).then(|| RestOptions { limits, ..RestOptions::default() }),
             rate: Rate::PerSecond(EVENTS_A_SECOND),
             channels_only: CHANNELS.split(',').map(str::to_owned).collect(),
             seed,
@@ -113,7 +138,9 @@ impl Run {
             .set("UNUSUAL_WHALES_WEBSOCKET_URL", &simulator.url())
             .set("TARGET_SYMBOLS", symbols)
             // a run that is longer than the usual time ends with every event in the bodies, too, that came before a kill
-            .set("SPOOL_KEEP", "1h");
+            .set("SPOOL_KEEP", "1h")
+            .set("UNUSUAL_WHALES_REST_URL", &simulator.rest_url());
+        let setup = settings.iter().fold(setup, |setup, (name, value)| setup.set(name, value));
         let service = setup.clone().start_ready();
         let script = Script::start(&redis, &simulator, symbols, seed);
         Run { simulator, redis, setup, service, script }
@@ -146,6 +173,20 @@ impl Run {
             pass(AWAY);
             redis.restart(&[]);
         });
+        self
+    }
+
+    /// Lets time pass, in which the feed is cut now and then.
+    fn pass_with_cuts(mut self, time: Duration) -> Run {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            pass(CUT_EVERY.min(time.saturating_sub(began.elapsed())));
+            // late writes are put away by what comes next, and nothing comes meanwhile
+            self.script.tell("trouble");
+            self.simulator.cut_all();
+            self.service.wait_until_ready();
+            self.script.tell("well");
+        }
         self
     }
 
@@ -213,13 +254,19 @@ fn a_reader_sees_no_step_back_when_redis_hangs_and_restarts() {
 fn long_run() {
     let seed = asked("READER_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let quarter = Duration::from_secs(asked("READER_SECONDS").unwrap_or(60)) / 4;
-    let run = Run::begin("SPY,QQQ,IWM", seed);
-    pass(quarter);
-    let run = run.kill_the_service();
-    pass(quarter);
-    let run = run.pause_redis();
-    pass(quarter);
-    let run = run.restart_redis();
-    pass(quarter);
+    let (run, poller) = Run::begin_filling("SPY,QQQ,IWM", seed);
+    let run = run.pass_with_cuts(quarter).kill_the_service();
+    let run = run.pass_with_cuts(quarter).pause_redis();
+    let run = run.pass_with_cuts(quarter).restart_redis();
+    let run = run.pass_with_cuts(quarter);
+    let (answers, shares) = (poller.stop(), Shares::of(&run.simulator));
+    let fills: usize = run.redis.command(&["XLEN", "uw:ws:fills"]);
+    println!("the fetcher's answers: {answers}; {fills} fills; {shares:?}");
     run.end();
+    // a gap is settled after a minute: a shorter run has none to fill
+    if 4 * quarter > 2 * CUT_EVERY + Duration::from_secs(60) {
+        assert!(fills > 0);
+        shares.assert_within(LIMIT as usize);
+    }
+    assert_eq!(shares.limited, [0, 0], "{shares:?}");
 }

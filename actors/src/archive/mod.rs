@@ -2,10 +2,11 @@
 //!
 //! One thread of low priority, beside all actors: nothing waits for it. It reads the segments itself, up to the position
 //! that each queue has published ([`Archiving`](crate::queue::archiving::Archiving)), and tells back what is archived. A queue keeps the rest, unless it needs
-//! the room. `source` reads a queue, `upkeep` removes old days; the files are written by [`ArchiveStore`].
+//! the room. `source` reads a queue, [`fetched`] brings the rows that the filler has fetched, `upkeep` removes old days; the files are written by [`ArchiveStore`].
 //!
 //! [`ArchiveStore`]: uw_websocket_core::archive::ArchiveStore
 
+pub mod fetched;
 mod source;
 mod thread;
 mod upkeep;

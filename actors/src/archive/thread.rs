@@ -5,8 +5,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use slog::{Logger, error, info, warn};
-use uw_websocket_core::archive::{ArchiveStore, Frames};
+use uw_websocket_core::archive::{ArchiveStore, Frames, Line};
 
+use super::fetched::{FetchedRows, RowLoss};
 use super::source::{Loss, Source};
 use super::upkeep;
 use crate::error_chain::ErrorChain;
@@ -39,6 +40,8 @@ pub struct ArchiveParts {
     pub settings: ArchiveSettings,
     /// What it sees of the disk queues.
     pub archivings: Vec<Arc<Archiving>>,
+    /// Brings the rows that the filler has fetched.
+    pub fetched: Arc<FetchedRows>,
     /// Records gaps of the archive.
     pub note: Box<dyn Fn(Vec<Gap>) + Send>,
     /// State and counters, also read by HTTP and the status page.
@@ -168,6 +171,7 @@ impl ArchiveThread {
         self.frames.clear();
         (self.taken_since, self.is_urgent, self.was_open, self.upkeep_at) = (None, false, true, now);
         self.sources.iter_mut().for_each(|source| source.place(store.positions()));
+        self.parts.fetched.open(store.fetched());
         self.store = Some(store);
         self.works();
         true
@@ -175,7 +179,7 @@ impl ArchiveThread {
 
     /// Takes some records of each queue; returns whether there may be more.
     fn take(&mut self) -> bool {
-        let (mut is_news, mut losses, mut failure) = (false, Vec::new(), None);
+        let (mut is_news, mut losses, mut failure) = (self.take_fetched(), Vec::new(), None);
         let mut before: Option<(u64, bool)> = None;
         for source in &mut self.sources {
             let generation = source.archiving.generation;
@@ -210,6 +214,29 @@ impl ArchiveThread {
             self.note(loss);
         }
         is_news
+    }
+
+    /// Takes some of the fetched rows; returns whether there were any.
+    fn take_fetched(&mut self) -> bool {
+        let Some(part) = self.parts.fetched.take() else { return false };
+        for (id, row) in &part.rows {
+            self.frames.push(&Line::of_row(&part.topic, *id, row));
+        }
+        self.frames.advance(&part.topic, part.position);
+        if let Some(RowLoss { rows, between }) = part.loss {
+            self.is_urgent = true;
+            self.observed().skipped.add(rows.unwrap_or(1));
+            error!(self.log, "archive skips events"; "events" => rows,
+                "reason" => "fetched rows left redis before they were archived");
+            let family = family_of(&part.topic);
+            let gap = Gap::new(family, vec![part.topic], between, GapReason::ArchiveSkipped);
+            let gap = gap.with_detail("rows that were fetched over REST");
+            (self.parts.note)(vec![match rows {
+                Some(rows) => gap.with_events(rows),
+                None => gap,
+            }]);
+        }
+        true
     }
 
     /// Counts and records what the queues have removed before it was taken, as while the archive's disk is full.
@@ -257,6 +284,7 @@ impl ArchiveThread {
             Ok(grown) => {
                 let observed = &self.parts.observations.archive;
                 observed.events.add(events);
+                observed.fetched_rows.add(self.frames.rows());
                 observed.line_bytes.add(bytes as u64);
                 observed.file_bytes.add(grown);
                 observed.written_at.set_now();
@@ -273,6 +301,7 @@ impl ArchiveThread {
             Err(error) => {
                 if !store.is_there() {
                     self.store = None;
+                    self.parts.fetched.close();
                 }
                 self.failed(&error, now);
                 false
@@ -300,6 +329,7 @@ impl ArchiveThread {
     fn observe(&self) {
         let waiting: u64 = self.sources.iter().map(Source::waiting).sum();
         self.observed().waiting.set(waiting + self.frames.events());
+        self.observed().waiting_rows.set(self.frames.rows());
     }
 }
 

@@ -12,8 +12,9 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, info, warn};
 use uw_websocket_core::audit::blind::Blind;
 use uw_websocket_core::audit::evidence::{self, NoEvidence, Pages, Query};
-use uw_websocket_core::audit::hours::{Answer, Asked, Hours, Known, Notice, Question, Unseen};
-use uw_websocket_core::audit::{HOUR_US, Subject};
+use uw_websocket_core::audit::hours::Hours;
+use uw_websocket_core::audit::question::{Answer, Asked, Known, Notice, Question, Unseen};
+use uw_websocket_core::audit::{HOUR_US, Subject, series};
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::request_budget::{Purpose, Usage};
 use uw_websocket_core::time::iso_utc;
@@ -99,7 +100,7 @@ impl Course {
             blind.note(now_us - now_us % HOUR_US, now_us);
         }
         info!(parts.log, "audit started";
-            "subjects" => subjects, "screen" => "off until five clean hours agree");
+            "subjects" => subjects, "screens" => "off until five clean hours agree");
         let mut course = Course { parts, client, hours, blind };
         course.hear();
         course
@@ -166,14 +167,19 @@ impl Course {
         let Some(subject) = self.hours.subject(question.position) else {
             return Answer::Nothing(NoEvidence::NoRows);
         };
-        let answer = match (&question.asked, subject) {
-            (Asked::Sums, Subject::Trades(ticker)) => {
-                let body = self.get(&evidence::sums_query(ticker)).await;
-                body.and_then(|body| evidence::sums(&body).map(Answer::Sums).map_err(Answer::Nothing))
+        let answer = match &question.asked {
+            Asked::Sums => {
+                let query = subject.ticker().map(evidence::sums_query);
+                self.read(query, |body| evidence::sums(body).map(Answer::Sums)).await
             }
-            (Asked::Sums, _) => Err(Answer::Nothing(NoEvidence::NoRows)),
-            (Asked::Rows { from_us, to_us }, subject) => {
-                self.rows(Pages::new(subject, *from_us, *to_us)).await
+            Asked::Rows { from_us, to_us } => self.rows(Pages::new(subject, *from_us, *to_us)).await,
+            Asked::Minutes { hour_us } => {
+                let query = series::day_query(subject, *hour_us);
+                self.read(query, |body| series::day(subject, *hour_us, body).map(Answer::Minutes)).await
+            }
+            Asked::Newest => {
+                let query = series::newest_query(subject);
+                self.read(query, |body| series::newest(subject, body).map(Answer::Newest)).await
             }
         };
         let answer = answer.unwrap_or_else(|nothing| nothing);
@@ -181,6 +187,16 @@ impl Course {
             debug!(self.parts.log, "no evidence"; "topic" => subject.topic(), "why" => %why);
         }
         answer
+    }
+
+    /// Asks for one answer and reads it.
+    async fn read(
+        &self,
+        query: Option<Query>,
+        read: impl Fn(&[u8]) -> Result<Answer, NoEvidence>,
+    ) -> Result<Answer, Answer> {
+        let Some(query) = query else { return Err(Answer::Nothing(NoEvidence::NoRows)) };
+        read(&self.get(&query).await?).map_err(Answer::Nothing)
     }
 
     async fn rows(&self, mut pages: Pages) -> Result<Answer, Answer> {
@@ -219,9 +235,11 @@ impl Course {
         for notice in notices {
             match notice {
                 Notice::Unseen(unseen) => self.record(&unseen),
-                Notice::Calibrated(position) => info!(log, "audit screen on"; "topic" => topic(position)),
-                Notice::NotComparable(position) => {
-                    warn!(log, "audit not comparable"; "topic" => topic(position));
+                Notice::Calibrated(position, screen) => {
+                    info!(log, "audit screen on"; "topic" => topic(position), "screen" => screen.label());
+                }
+                Notice::NotComparable(position, screen) => {
+                    warn!(log, "audit not comparable"; "topic" => topic(position), "screen" => screen.label());
                 }
                 Notice::Report(position, report) => {
                     if let Some(channel) = self.channel(position) {
@@ -231,7 +249,7 @@ impl Course {
                     info!(log, "hour audited";
                         "topic" => topic(position), "hour" => iso_utc(report.hour_us), "checked" => report.checked,
                         "agreed" => report.agreed, "missing" => report.missing, "extra" => report.extra,
-                        "skipped" => report.skipped, "unproven" => report.unproven);
+                        "differing" => report.differing, "skipped" => report.skipped, "unproven" => report.unproven);
                 }
             }
         }

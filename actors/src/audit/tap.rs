@@ -9,7 +9,7 @@ use uw_websocket_core::event::{ChannelIndex, Topic};
 use crate::observation::Observations;
 use crate::sync::lock;
 
-/// Tickers whose trades are audited: two requests per ticker and hour at least, of a budget for the fills as well.
+/// Tickers of a channel that are audited: up to four requests per ticker and hour, of a budget for the fills as well.
 const MAX_TICKERS: usize = 50;
 
 /// Keeps of the events what the audit needs. Cloned into each decoder; without an audit there is none.
@@ -24,24 +24,32 @@ pub struct AuditTap {
 #[must_use]
 pub fn subjects<'t>(topics: impl Iterator<Item = &'t Topic>) -> (Vec<Subject>, Vec<String>) {
     let (mut subjects, mut left_out) = (Vec::new(), Vec::new());
-    let mut tickers = 0;
     for topic in topics {
-        let subject = match (topic.channel.name(), &topic.symbol) {
-            ("option_trades", Some(symbol)) if tickers < MAX_TICKERS => {
-                tickers += 1;
-                Subject::Trades(symbol.as_str().to_owned())
-            }
+        let channel = topic.channel.name();
+        let ticker = topic.symbol.as_ref().map(|symbol| symbol.as_str().to_owned());
+        let subject = match (channel, ticker) {
             ("flow-alerts", None) => Subject::Alerts(Vec::new()),
             ("news", None) => Subject::News,
-            // the trades of the whole market are hundreds of pages a minute
-            ("option_trades" | "flow-alerts", _) => {
+            ("option_trades", Some(ticker)) => Subject::Trades(ticker),
+            ("price", Some(ticker)) => Subject::Price(ticker),
+            ("gex", Some(ticker)) => Subject::Gex(ticker),
+            ("gex_strike", Some(ticker)) => Subject::Strikes(ticker),
+            ("gex_strike_expiry", Some(ticker)) => Subject::StrikesByExpiry(ticker),
+            // the trades of the whole market are hundreds of pages a minute, and the other endpoints need a ticker
+            ("flow-alerts" | "option_trades" | "price" | "gex" | "gex_strike" | "gex_strike_expiry", _) => {
                 left_out.push(topic.to_string());
                 continue;
             }
             _ => continue,
         };
-        if !subjects.contains(&subject) {
+        let of_channel = subjects.iter().filter(|known: &&Subject| known.channel() == channel).count();
+        if subjects.contains(&subject) {
+            continue;
+        }
+        if of_channel < MAX_TICKERS {
             subjects.push(subject);
+        } else {
+            left_out.push(topic.to_string());
         }
     }
     (subjects, left_out)
@@ -78,5 +86,44 @@ impl AuditTap {
     /// Returns what is kept.
     pub fn kept(&self) -> MutexGuard<'_, Kept> {
         lock(&self.kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uw_websocket_core::event::{Channel, Symbol};
+
+    fn topic(channel: &str, symbol: Option<&str>) -> Topic {
+        let symbol = symbol.map(|symbol| Symbol::parse(symbol).unwrap());
+        Topic { channel: Channel::parse(channel).unwrap(), symbol }
+    }
+
+    #[test]
+    fn what_has_an_endpoint_is_audited_and_the_rest_of_its_channel_is_named() {
+        let topics = [
+            topic("price", Some("SPY")),
+            topic("price", Some("SPY")),
+            topic("gex", None),
+            topic("gex_strike_expiry", Some("SPY")),
+            topic("news", None),
+            topic("market_tide", None),
+        ];
+        let (found, left_out) = subjects(topics.iter());
+        let spy = || "SPY".to_owned();
+        assert_eq!(found, [Subject::Price(spy()), Subject::StrikesByExpiry(spy()), Subject::News]);
+        assert_eq!(left_out, ["gex"]);
+    }
+
+    #[test]
+    fn beyond_the_bound_of_a_channel_tickers_are_named() {
+        let name = |n: usize| {
+            let letter = |n: usize| char::from(b'A' + u8::try_from(n % 26).unwrap());
+            format!("{}{}", letter(n / 26), letter(n))
+        };
+        let both = |n| [topic("price", Some(&name(n))), topic("gex", Some(&name(n)))];
+        let topics: Vec<Topic> = (0..MAX_TICKERS + 2).flat_map(both).collect();
+        let (found, left_out) = subjects(topics.iter());
+        assert_eq!((found.len(), left_out.len()), (2 * MAX_TICKERS, 4));
     }
 }

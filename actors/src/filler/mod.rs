@@ -7,11 +7,15 @@
 //! * `turn`: one step of one job; `state`: what both work on;
 //! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
 //! * `doubts`: what is met under its keys that is not its own, and jobs that are put off because of it;
-//! * `edges`: what the live streams have around a gap;
+//! * `allowance`: when requests may be sent;
+//! * `edges`: what the live streams have around a gap; `archiving`: hands rows to the archive;
 //! * [`fetch`]: what it needs of a client of the vendor's API, and [`rest_fetch`]: that client.
 //!
 //! Live streams are read and never written, and nothing waits for the filler.
 
+mod allowance;
+mod archiving;
+mod at_key;
 mod doubts;
 mod edges;
 pub mod ended;
@@ -31,11 +35,13 @@ use slog::{Logger, error, warn};
 use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::settings::KeySettings;
 
+use self::archiving::Archiving;
 use self::doubts::Doubts;
 use self::fetch::Fetch;
 use self::records::Records;
 use self::state::Work;
 pub use self::work::is_missed;
+use crate::archive::fetched::FetchedRows;
 use crate::lease::gate::LeaseGate;
 use crate::ledger::publisher::GapPublisher;
 use crate::observation::Observations;
@@ -63,6 +69,8 @@ pub struct FillerParts {
     pub max_requests: u32,
     /// Opens the client.
     pub open: OpenFetch,
+    /// The way to the archive, if there is one.
+    pub archive: Option<Arc<FetchedRows>>,
     /// Tell up to when everything received is stored.
     pub shards: Vec<Shard>,
     /// Permission to write, by the lease.
@@ -99,7 +107,18 @@ impl Filler {
 
 impl FillerParts {
     fn start(self) -> Option<Work> {
-        let FillerParts { address, keys, joined, max_requests, open, shards, gate, observations, log } = self;
+        let FillerParts {
+            address,
+            keys,
+            joined,
+            max_requests,
+            open,
+            archive,
+            shards,
+            gate,
+            observations,
+            log,
+        } = self;
         let fetch = match open() {
             Ok(fetch) => fetch,
             Err(reason) => {
@@ -125,6 +144,7 @@ impl FillerParts {
             not_entitled: HashMap::new(),
             max_requests,
             requests: HashMap::new(),
+            archiving: Archiving::new(archive, Arc::clone(&observations), log.clone()),
             observations,
             log,
         })

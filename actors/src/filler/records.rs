@@ -12,6 +12,7 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::{Exhausted, next_id};
 use uw_websocket_core::time::iso_utc;
 
+use super::at_key::AtKey;
 use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
@@ -24,12 +25,17 @@ pub const MAX_JOBS: usize = 4_096;
 const MAX_JOB: usize = 256 * 1024;
 /// Maximum length of a job's name.
 const MAX_FIELD: usize = 256;
+/// Maximum number of fields: the jobs, and those of a gap of all channels and symbols that was planned before the maximum was
+/// reached.
+const MAX_FIELDS: usize = 8 * MAX_JOBS;
 /// Jobs read at once.
 const READ_AT_ONCE: usize = 16;
 /// Approximate number of entries that the stream of ended fills keeps, as the ledger does.
 const FILLS_MAXLEN: u64 = 100_000;
 /// The field of the hash with the last gap of the ledger that has jobs; the names of jobs have a blank.
 const PLANNED: &str = "gaps";
+/// The field of the hash with the requests of the day.
+const REQUESTS: &str = "requests";
 
 /// The keys and their connection.
 #[derive(Debug)]
@@ -101,7 +107,7 @@ impl Records {
     pub async fn names(&mut self) -> Result<Vec<String>, StoreFault> {
         let mut question = Commands::default();
         question.command(&[b"HKEYS", self.hash.as_bytes()]);
-        question.expect(Bound { bytes: 2 * MAX_JOBS * MAX_FIELD, items: 2 * MAX_JOBS });
+        question.expect(Bound { bytes: MAX_FIELDS * MAX_FIELD, items: MAX_FIELDS });
         let mut names = Vec::new();
         self.store
             .ask(&question, |reply| {
@@ -160,20 +166,41 @@ impl Records {
 
     /// Returns the last gap of the ledger that has jobs; `None` before the first.
     pub async fn planned(&mut self) -> Result<Option<EntryId>, StoreFault> {
+        Ok(self.field(PLANNED).await?.and_then(|id| id.parse().ok()))
+    }
+
+    /// Returns the requests of the day as saved, whoever has written that.
+    pub async fn requests(&mut self) -> Result<Option<String>, StoreFault> {
+        self.field(REQUESTS).await
+    }
+
+    /// Saves the requests of the day.
+    pub async fn save_requests(&mut self, requests: &str) -> Result<(), StoreFault> {
+        let mut set = Commands::default();
+        set.command(&[b"HSET", self.hash.as_bytes(), REQUESTS.as_bytes(), requests.as_bytes()]);
+        self.store.ask(&set, |reply| done(&reply)).await
+    }
+
+    async fn field(&mut self, name: &str) -> Result<Option<String>, StoreFault> {
         let mut question = Commands::default();
-        question.command(&[b"HGET", self.hash.as_bytes(), PLANNED.as_bytes()]);
-        let mut planned = None;
+        question.command(&[b"HGET", self.hash.as_bytes(), name.as_bytes()]);
+        let mut value = None;
         self.store
             .ask(&question, |reply| {
                 if let Reply::Error(_) = reply {
                     return Err(StoreFault::answered(&reply));
                 }
-                planned = text(&reply).and_then(|id| id.parse().ok());
+                value = text(&reply);
                 Ok(())
             })
             .await
+            .or_else(|fault| match fault {
+                // of another program: as if there were none
+                StoreFault::TooLarge(_) => Ok(()),
+                fault => Err(fault),
+            })
             .at(&self.hash)?;
-        Ok(planned)
+        Ok(value)
     }
 
     /// Saves jobs, and with them that all gaps up to one have theirs.
@@ -341,22 +368,6 @@ impl Records {
             }
             Err(fault) => Err(fault),
         }
-    }
-}
-
-/// The key that a refusal is about, for people: Redis does not repeat it.
-pub(super) trait AtKey {
-    fn at(self, key: &str) -> Self;
-}
-
-impl<T> AtKey for Result<T, StoreFault> {
-    fn at(self, key: &str) -> Self {
-        self.map_err(|fault| match fault {
-            StoreFault::Refused { refusal, text } if refusal.is_about_the_entry() => {
-                StoreFault::Refused { refusal, text: format!("{key}: {text}") }
-            }
-            fault => fault,
-        })
     }
 }
 

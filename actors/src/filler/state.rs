@@ -11,6 +11,7 @@ use uw_websocket_core::backfill::walk::Walk;
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::settings::KeySettings;
 
+use super::archiving::Archiving;
 use super::doubts::Doubts;
 use super::fetch::Fetch;
 use super::records::Records;
@@ -46,6 +47,7 @@ pub(super) struct Work {
     pub max_requests: u32,
     /// Requests per gap.
     pub requests: HashMap<EntryId, u32>,
+    pub archiving: Archiving,
     pub observations: Arc<Observations>,
     pub log: Logger,
 }

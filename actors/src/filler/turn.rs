@@ -117,6 +117,7 @@ impl Work {
         job: &mut Job,
         query: Query,
     ) -> Result<After, StoreFault> {
+        self.book_request().await?;
         let fetched = (self.fetch)(query).await;
         let now_us = unix_micros();
         if !matches!(fetched, Err(FetchFault::NotNow(..))) {
@@ -130,9 +131,8 @@ impl Work {
                 Err(unfit) => return self.fail(job, unfit.to_string(), now_us).await,
             },
             Err(FetchFault::Failed(text)) => return self.fail(job, text, now_us).await,
-            Err(FetchFault::NotNow(pause, _)) => {
-                let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
-                self.paused_until_us = now_us.saturating_add(pause_us);
+            Err(FetchFault::NotNow(pause, text)) => {
+                self.pause(pause, &text, now_us);
                 return Ok(After::Stays);
             }
             Err(FetchFault::TooLarge) => {
@@ -187,6 +187,7 @@ impl Work {
         job: &mut Job,
         batch: &Batch,
     ) -> Result<After, StoreFault> {
+        self.archiving.catch_up(&mut self.records, &job.topic).await?;
         let stream = self.records.backfill(&job.topic);
         let now_us = unix_micros();
         job.forget_writing();
@@ -206,7 +207,7 @@ impl Work {
         let written =
             self.records.write((&stream, maxlen), (job, source.name()), &batch.rows, &writing).await;
         match written {
-            Ok(Written::Stored) => {}
+            Ok(Written::Stored) => self.archiving.hand_over(&job.topic, &batch.rows, &writing),
             Ok(Written::Passed) => {
                 job.forget_writing();
                 return Ok(After::Stays);
@@ -216,6 +217,7 @@ impl Work {
                 return self.end_early(job, Flaw::new(FillReason::Refused, text), now_us).await;
             }
             Err(fault) => {
+                self.archiving.fall_behind(&job.topic);
                 if fault.is_unanswered() {
                     self.active = None;
                 }

@@ -105,6 +105,7 @@ impl Work {
         };
         self.adopt().await?;
         self.plan(planned).await?;
+        self.archiving.catch_up_all(&mut self.records).await?;
         self.count_pending();
         Ok(())
     }
@@ -117,6 +118,8 @@ impl Work {
             Some(planned) if self.is_of_the_ledger(planned, now_us).await? => planned,
             _ => first_look,
         };
+        self.restore_requests().await?;
+        self.archiving.remember_topics(&mut self.records).await?;
         info!(self.log, "gaps are filled"; "after" => planned.to_string());
         self.planned = Some(planned);
         Ok(planned)
@@ -137,6 +140,7 @@ impl Work {
                 info!(self.log, "fill taken up"; "gap" => job.gap.to_string(), "topic" => &job.topic);
                 let requests = self.requests.entry(job.gap).or_default();
                 *requests = requests.saturating_add(job.requests);
+                self.archiving.expect_rows(&job);
                 self.jobs.insert(name.clone(), job);
             }
         }
@@ -157,22 +161,22 @@ impl Work {
         let ended = self.records.ended_after(planned, |ended| gaps.contains(&ended.gap)).await?;
         let ended: HashSet<String> = ended.iter().map(EndedFill::name).collect();
         let mut jobs = Vec::new();
+        let mut is_full = false;
         for entry in &page.entries {
-            if self.jobs.len() + jobs.len() >= MAX_JOBS {
+            let gap = gap_of(entry).filter(|gap| is_missed(gap.reason)).map(|gap| self.of_the_past(gap));
+            let of_gap = gap.into_iter().flat_map(|gap| self.jobs_of(entry.0, &gap));
+            let mut of_gap: Vec<Job> = of_gap.collect();
+            of_gap.retain(|job| !ended.contains(&job.field()) && !self.jobs.contains_key(&job.field()));
+            // the first gap is planned whatever it has
+            let planned_jobs = self.jobs.len() + jobs.len();
+            is_full = planned_jobs > 0 && planned_jobs + of_gap.len() > MAX_JOBS;
+            if is_full {
                 break;
             }
             planned = entry.0;
-            let gap = gap_of(entry).filter(|gap| is_missed(gap.reason)).map(|gap| self.of_the_past(gap));
-            for job in gap.into_iter().flat_map(|gap| self.jobs_of(planned, &gap)) {
-                let name = job.field();
-                if !ended.contains(&name) && !self.jobs.contains_key(&name) {
-                    jobs.push(job);
-                }
-            }
+            jobs.extend(of_gap);
         }
-        if self.jobs.len() + jobs.len() < MAX_JOBS {
-            planned = page.too_large.unwrap_or(planned);
-        }
+        planned = page.too_large.filter(|_| !is_full).unwrap_or(planned);
         let mut room = self.room_for_edges();
         for job in jobs.iter_mut().filter(|job| job.ended.is_none()) {
             if let Some(source) = job.source() {

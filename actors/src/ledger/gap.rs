@@ -72,11 +72,12 @@ impl GapReason {
             GapReason::RedisLost => "Redis lost confirmed events beyond those that can be written again",
             GapReason::Rejected => "Redis permanently refuses the events",
             GapReason::ArchiveSkipped => {
-                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them"
+                "Redis has the events and the archive has not: the disk queue needed their room, or could not hold them; or fetched \
+                 rows left Redis first"
             }
             GapReason::Unseen => {
-                "the REST API has events that the feed has not delivered, as the [audit](#audit) has proven by their identity \
-                 in two answers; `events` is their number"
+                "the REST API has events that the feed has not delivered, as the [audit](#audit) has found in two answers; \
+                 `events` is their number, of prices and exposures that of the REST rows without an event"
             }
             GapReason::Shutdown => "the process was stopped, or its drain timed out",
             GapReason::Late => {

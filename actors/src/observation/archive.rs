@@ -16,11 +16,16 @@ observed! {
         pub is_on: Flag,
         /// Events written to the archive.
         pub events: Count = "uw_ws_archive_events_total",
-        /// Events that Redis has and the archive has not, because the disk queue needed their room or could not hold them.
+        /// Rows fetched over REST that were written to the archive.
+        pub fetched_rows: Count = "uw_ws_archive_fetched_rows_total",
+        /// Events and fetched rows that Redis has, or has had, and the archive has not, because the disk queue needed their room
+        /// or could not hold them, or because they left Redis first.
         pub skipped: Count = "uw_ws_archive_skipped_total",
         /// Events that Redis has and that wait in the disk queue for the archive.
         #[serde(rename = "waiting_events")]
         pub waiting: Gauge = "uw_ws_archive_waiting_events",
+        /// Rows fetched over REST that wait for the archive's next write.
+        pub waiting_rows: Gauge = "uw_ws_archive_waiting_rows",
         /// Bytes of the lines written to the archive, before they are compressed.
         pub line_bytes: Count = "uw_ws_archive_line_bytes_total",
         /// Bytes written to the files of the archive.

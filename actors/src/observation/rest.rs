@@ -77,6 +77,12 @@ impl RestObservation {
         Arc::clone(self.limiter.get_or_init(|| RequestLimiter::new(limits)))
     }
 
+    /// Returns the limiter of the process, once there is one.
+    #[must_use]
+    pub fn present_limiter(&self) -> Option<&Arc<RequestLimiter>> {
+        self.limiter.get()
+    }
+
     /// Returns the number of REST requests for this purpose that may begin at once, as far as is known.
     #[must_use]
     pub fn remaining(&self, purpose: Purpose) -> Option<u32> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time;
 use uw_websocket_core::request_budget::{
-    NotNow, Now, Pause, Purpose, RequestBudget, RequestId, RequestLimits, Verdict,
+    FillsOfDay, NotNow, Now, Pause, Purpose, RequestBudget, RequestId, RequestLimits, UnfitFills, Verdict,
 };
 
 use crate::sync::lock;
@@ -70,6 +70,17 @@ impl RequestLimiter {
                 Err(refused) => return Err(refused),
             }
         }
+    }
+
+    /// Returns the requests for fills of the day, with one that begins now; `None` if the day's are used.
+    #[must_use]
+    pub fn fills_with_next(&self) -> Option<FillsOfDay> {
+        lock(&self.budget).fills_with_next(now().unix_ms)
+    }
+
+    /// Goes on with the requests for fills that another process has counted; see [`RequestBudget::restore_fills`].
+    pub fn restore_fills(&self, before: FillsOfDay) -> Result<(), UnfitFills> {
+        lock(&self.budget).restore_fills(before, now().unix_ms)
     }
 
     /// Returns the number of REST requests that may begin at once, as far as is known.

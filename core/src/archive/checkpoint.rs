@@ -1,7 +1,8 @@
 //! What is archived: how far each disk queue, and how long each file was then. Everything after that is written again.
 //!
 //! ```text
-//! a title, then `queue IDENTITY ARCHIVED LAST_US NAME` …, `file LENGTH PATH` …, `crc` of the lines above
+//! a title, then `queue IDENTITY ARCHIVED LAST_US NAME` …, `fetched ID ADDED TOPIC` …, `file LENGTH PATH` …, `crc` of the
+//! lines above
 //! ```
 //!
 //! A file that is about to be written is listed before, with its length. After a crash in between it is cut to that
@@ -12,6 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::path::FilePath;
+use crate::event::EntryId;
 use crate::sealed::{Loaded, load, sealed};
 
 /// File name of the checkpoint.
@@ -34,9 +36,20 @@ pub struct ArchivePosition {
     pub last_us: u64,
 }
 
+/// How far a stream of fetched rows is archived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// The ID of the last entry that is archived, or known to be missing.
+    pub id: EntryId,
+    /// The number of entries that the stream had had with it.
+    pub added: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ArchiveCheckpoint {
     pub positions: Vec<ArchivePosition>,
+    /// By topic.
+    pub fetched: BTreeMap<String, StreamPosition>,
     /// Lengths of the files written last.
     pub files: BTreeMap<FilePath, u64>,
 }
@@ -47,6 +60,9 @@ impl ArchiveCheckpoint {
         for ArchivePosition { identity, name, archived, last_us } in &self.positions {
             // writing to a `String` cannot fail
             writeln!(body, "queue {identity} {archived} {last_us} {name}").ok();
+        }
+        for (topic, StreamPosition { id, added }) in &self.fetched {
+            writeln!(body, "fetched {id} {added} {topic}").ok();
         }
         for (path, length) in &self.files {
             writeln!(body, "file {length} {path}").ok();
@@ -69,6 +85,11 @@ impl ArchiveCheckpoint {
                     let (archived, last_us) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                     let name = words.next()?.to_owned();
                     checkpoint.positions.push(ArchivePosition { identity, name, archived, last_us });
+                }
+                "fetched" => {
+                    let mut words = rest.splitn(3, ' ');
+                    let (id, added) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                    checkpoint.fetched.insert(words.next()?.to_owned(), StreamPosition { id, added });
                 }
                 "file" => {
                     let (length, path) = rest.split_once(' ')?;
@@ -102,7 +123,7 @@ mod tests {
     use super::*;
 
     fn file(hour: u8) -> FilePath {
-        FilePath { date: 20_000, channel: "price".into(), hour }
+        FilePath { date: 20_000, is_fetched: hour == 10, channel: "price".into(), hour }
     }
 
     fn checkpoint() -> ArchiveCheckpoint {
@@ -114,6 +135,11 @@ mod tests {
         };
         ArchiveCheckpoint {
             positions: vec![position("shard-0-of-2", 0), position("shard-1-of-2", u64::MAX)],
+            fetched: [(
+                "option_trades:SPY".to_owned(),
+                StreamPosition { id: EntryId { ms: 7, seq: 1 }, added: 9 },
+            )]
+            .into(),
             files: (9..12).map(|hour| (file(hour), u64::from(hour))).collect(),
         }
     }
@@ -143,15 +169,17 @@ mod tests {
         for n in 0..100 {
             let path = FilePath {
                 date: 20_000 + n / 24,
+                is_fetched: false,
                 channel: "price".into(),
                 hour: u8::try_from(n % 24).unwrap(),
             };
             checkpoint.files.insert(path, 1);
         }
-        let oldest = FilePath { date: 20_000, channel: "price".into(), hour: 0 };
+        let oldest = FilePath { date: 20_000, is_fetched: false, channel: "price".into(), hour: 0 };
         checkpoint.bound(|path| *path == oldest);
         assert_eq!(checkpoint.files.len(), MAX_FILES);
         assert!(checkpoint.files.contains_key(&oldest) && !checkpoint.files.contains_key(&file(1)));
-        assert!(checkpoint.files.contains_key(&FilePath { date: 20_004, channel: "price".into(), hour: 3 }));
+        let newest = FilePath { date: 20_004, hour: 3, ..oldest };
+        assert!(checkpoint.files.contains_key(&newest));
     }
 }

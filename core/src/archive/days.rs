@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::ArchiveCheckpoint;
-use super::path::FilePath;
+use super::path::{FETCHED, FilePath};
 use crate::calendar::iso_date;
 use crate::sealed::Loaded;
 
@@ -23,7 +23,7 @@ pub struct ArchiveFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Days {
     folder: PathBuf,
-    /// In the order of date, channel and hour.
+    /// In the order of date, channel and hour; those of fetched rows behind the others of their date.
     pub files: Vec<ArchiveFile>,
 }
 
@@ -36,12 +36,12 @@ impl Days {
         };
         let mut files = Vec::new();
         for day in names(folder)? {
-            for channel in names(&folder.join(&day)).or_else(absent)? {
-                let below = Path::new(&day).join(channel);
-                for name in names(&folder.join(&below)).or_else(absent)? {
-                    let below = below.join(name);
-                    let Some(path) = FilePath::parse(&below) else { continue };
-                    let Ok(metadata) = fs::symlink_metadata(folder.join(&below)) else { continue };
+            let day = Path::new(&day);
+            let of_feed = below(folder, day)?;
+            for channel in of_feed.into_iter().chain(below(folder, &day.join(FETCHED))?) {
+                for file in below(folder, &channel)? {
+                    let Some(path) = FilePath::parse(&file) else { continue };
+                    let Ok(metadata) = fs::symlink_metadata(folder.join(&file)) else { continue };
                     if metadata.is_file() {
                         let bytes =
                             known.get(&path).map_or(metadata.len(), |known| metadata.len().min(*known));
@@ -114,6 +114,12 @@ fn absent(error: io::Error) -> io::Result<Vec<std::ffi::OsString>> {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Vec::new()),
         _ => Err(error),
     }
+}
+
+/// Lists what is in a folder below `root`; nothing if it is absent.
+fn below(root: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let names = names(&root.join(folder)).or_else(absent)?;
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 fn names(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {

@@ -2,37 +2,56 @@
 
 use std::collections::BTreeMap;
 
+use super::checkpoint::StreamPosition;
 use super::line::Line;
 use super::path::{FilePath, HourClock};
+use crate::time::IsoClock;
 
 /// Bytes of lines that are written together at the latest: some ten thousand events, and as much memory.
 pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
 
-/// The lines of the next frames, by file.
+/// The lines of the next frames, by file, and the positions that follow them.
 #[derive(Debug, Default)]
 pub struct Frames {
     lines: BTreeMap<FilePath, Vec<u8>>,
-    clock: HourClock,
+    hours: HourClock,
+    times: IsoClock,
     bytes: usize,
     events: u64,
+    rows: u64,
+    fetched: BTreeMap<String, StreamPosition>,
 }
 
 impl Frames {
-    /// Adds an event to the file of its hour.
+    /// Adds an event, or a fetched row, to the file of its hour.
     pub fn push(&mut self, line: &Line<'_>) {
-        let (date, hour) = self.clock.place(line.received_us);
-        let (channel, before) = (line.channel(), self.bytes);
-        let is_of_file = |path: &FilePath| (path.date, &*path.channel, path.hour) == (date, channel, hour);
+        let (date, hour) = self.hours.place(line.filed_us());
+        let (is_fetched, channel, before) = (line.is_fetched(), line.channel(), self.bytes);
+        let is_of_file = |path: &FilePath| {
+            (path.date, path.is_fetched, &*path.channel, path.hour) == (date, is_fetched, channel, hour)
+        };
         // a handful of files are open at a time
         let open = self.lines.iter_mut().find(|(path, _)| is_of_file(path)).map(|(_, lines)| lines);
         let lines = match open {
             Some(lines) => lines,
-            None => self.lines.entry(FilePath { date, channel: channel.into(), hour }).or_default(),
+            None => {
+                self.lines.entry(FilePath { date, is_fetched, channel: channel.into(), hour }).or_default()
+            }
         };
         let start = lines.len();
-        line.write(lines);
+        line.write_by(&mut self.times, lines);
         self.bytes = before + (lines.len() - start);
-        self.events += 1;
+        *(if is_fetched { &mut self.rows } else { &mut self.events }) += 1;
+    }
+
+    /// Sets how far the fetched rows of a topic are among the lines.
+    pub fn advance(&mut self, topic: &str, position: StreamPosition) {
+        self.fetched.insert(topic.to_owned(), position);
+    }
+
+    /// Iterates over the topics whose fetched rows are among the lines.
+    pub fn advanced(&self) -> impl Iterator<Item = (&String, StreamPosition)> {
+        self.fetched.iter().map(|(topic, position)| (topic, *position))
     }
 
     /// Returns the bytes of all lines.
@@ -47,10 +66,16 @@ impl Frames {
         self.events
     }
 
-    /// Whether there is no event.
+    /// Returns the number of fetched rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether there is no line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events == 0
+        self.bytes == 0
     }
 
     /// Whether they are to be written now.
@@ -61,13 +86,18 @@ impl Frames {
 
     /// Iterates over the lines of each file.
     pub fn iter(&self) -> impl Iterator<Item = (&FilePath, &[u8])> {
-        self.lines.iter().map(|(path, lines)| (path, lines.as_slice()))
+        self.lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(path, lines)| (path, lines.as_slice()))
     }
 
-    /// Forgets all lines.
+    /// Forgets all lines and positions. Files that had lines keep as much memory for the next.
     pub fn clear(&mut self) {
-        self.lines.clear();
-        (self.bytes, self.events) = (0, 0);
+        self.lines.retain(|_, lines| !lines.is_empty());
+        for lines in self.lines.values_mut() {
+            lines.shrink_to_fit();
+            lines.clear();
+        }
+        self.fetched.clear();
+        (self.bytes, self.events, self.rows) = (0, 0, 0);
     }
 }
 

@@ -13,16 +13,22 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::event::{EntryId, Topic};
+use super::path::FETCHED;
+use crate::backfill::key::{Object, time_us};
+use crate::event::{Channel, EntryId, Topic};
 use crate::spool::RecordView;
-use crate::time::{iso_utc, parse_iso};
+use crate::time::{IsoClock, parse_iso};
 
-/// An event.
+/// A fetched row is in the file of its own time if that lies so long before its receipt, in microseconds: a month, longer than
+/// any plan looks back for what is filled. Whatever else the vendor states is no reason for folders of other years.
+const MAX_AGE_US: u64 = 31 * 24 * 3_600 * 1_000_000;
+
+/// An event, or a row that was fetched over REST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line<'l> {
-    /// Time at which its frame was read, in Unix microseconds.
+    /// Time at which its frame was read, or its row written to Redis, in Unix microseconds.
     pub received_us: u64,
-    /// Its first stream without the prefix: `<channel>` or `<channel>:<SYMBOL>`.
+    /// Its first stream without the prefix: `<channel>` or `<channel>:<SYMBOL>`, behind `backfill:` for a fetched row.
     pub topic: Cow<'l, str>,
     /// The ID of its entry in that stream.
     pub id: EntryId,
@@ -45,21 +51,37 @@ impl<'l> Line<'l> {
     /// Creates the line of a record: that of its first stream, which is the full stream if there is one.
     #[must_use]
     pub fn of(record: &RecordView<'l>) -> Line<'l> {
-        let first = record.streams().next();
-        let first = first.map(|(stream, id)| (stream.to_string().into(), id));
+        let first = record.streams().next().map(|(stream, id)| (stream.name(), id));
         let (topic, id) = first.unwrap_or_else(|| (record.channel().into(), EntryId::default()));
         Line { received_us: record.received_us(), topic, id, payload: record.payload().into() }
+    }
+
+    /// Creates the line of a fetched row: that of its entry in the stream of its topic.
+    #[must_use]
+    pub fn of_row(topic: &str, id: EntryId, row: &'l [u8]) -> Line<'l> {
+        let received_us = id.ms.saturating_mul(1000);
+        Line { received_us, topic: format!("{FETCHED}:{topic}").into(), id, payload: row.into() }
     }
 }
 
 impl Line<'_> {
     /// Appends the line with its line break.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let head = (iso_utc(self.received_us), &self.topic, self.id);
-        out.extend_from_slice(
-            format!(r#"{{"received_at":"{}","topic":"{}","id":"{}","payload":"#, head.0, head.1, head.2)
-                .as_bytes(),
-        );
+        self.write_by(&mut IsoClock::default(), out);
+    }
+
+    /// Appends the line with its line break, by the clock of the lines before.
+    pub fn write_by(&self, clock: &mut IsoClock, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(br#"{"received_at":""#);
+        clock.write(self.received_us, out);
+        out.extend_from_slice(br#"","topic":""#);
+        out.extend_from_slice(self.topic.as_bytes());
+        out.extend_from_slice(br#"","id":""#);
+        out.extend_from_slice(digits.format(self.id.ms).as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(digits.format(self.id.seq).as_bytes());
+        out.extend_from_slice(br#"","payload":"#);
         if is_plain(&self.payload) {
             out.extend_from_slice(&self.payload);
         } else {
@@ -90,10 +112,38 @@ impl Line<'_> {
         Line { received_us, topic, id, payload }
     }
 
+    /// Whether it is a row that was fetched over REST.
+    #[must_use]
+    pub fn is_fetched(&self) -> bool {
+        Topic::split(&self.topic).0 == FETCHED
+    }
+
+    /// Returns the topic that the feed has for it.
+    #[must_use]
+    pub fn feed_topic(&self) -> &str {
+        match Topic::split(&self.topic) {
+            (FETCHED, Some(topic)) => topic,
+            _ => &self.topic,
+        }
+    }
+
     /// Returns the channel of the topic.
     #[must_use]
     pub fn channel(&self) -> &str {
-        Topic::split(&self.topic).0
+        Topic::split(self.feed_topic()).0
+    }
+
+    /// Returns the time that decides on its file, in Unix microseconds: that of the receipt; of a fetched row the time that it
+    /// states.
+    #[must_use]
+    pub fn filed_us(&self) -> u64 {
+        let stated = || {
+            let source = Channel::parse(self.channel()).ok()?.spec()?.fill?;
+            time_us(&serde_json::from_slice::<Object>(&self.payload).ok()?, source.time)
+        };
+        let is_usual =
+            |us: &u64| (self.received_us.saturating_sub(MAX_AGE_US)..=self.received_us).contains(us);
+        self.is_fetched().then(stated).flatten().filter(is_usual).unwrap_or(self.received_us)
     }
 }
 
@@ -137,6 +187,38 @@ mod tests {
         let text = written(&line("{\r\n\"a\":1}"));
         assert!(text.ends_with("\"payload\":\"{\\r\\n\\\"a\\\":1}\"}\n"), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_row_is_filed_under_its_own_time_unless_that_is_absurd() {
+        let filed = |payload: &str| {
+            let row = Line::of_row(
+                "option_trades:SPY",
+                EntryId { ms: 1_767_364_200_000, seq: 7 },
+                payload.as_bytes(),
+            );
+            assert_eq!(
+                (row.is_fetched(), row.channel(), &*row.topic),
+                (true, "option_trades", "backfill:option_trades:SPY")
+            );
+            iso_utc(row.filed_us())
+        };
+        let received = "2026-01-02T14:30:00.000000+00:00";
+        assert_eq!(filed(r#"{"executed_at":"2025-12-31T20:59:00.5Z"}"#), "2025-12-31T20:59:00.500000+00:00");
+        for absurd in [
+            r#"{"executed_at":"2026-01-02T14:30:01Z"}"#,
+            r#"{"executed_at":"2025-10-31T20:59:00Z"}"#,
+            r#"{"executed_at":"soon"}"#,
+            r#"{"price":1}"#,
+            "[]",
+        ] {
+            assert_eq!(filed(absurd), received, "{absurd}");
+        }
+        let event = line(r#"{"executed_at":"2025-12-31T20:59:00Z"}"#);
+        assert_eq!(
+            (event.is_fetched(), event.channel(), event.filed_us()),
+            (false, "price", event.received_us)
+        );
     }
 
     #[test]

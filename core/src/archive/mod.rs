@@ -3,8 +3,10 @@
 //! ```text
 //! ARCHIVE_DIR/
 //!   lock                                  held by the writing process (flock)
-//!   checkpoint                            how far each disk queue is archived, and how long the files are
+//!   checkpoint                            how far each disk queue and each stream of fetched rows is archived, and how
+//!                                         long the files are
 //!   <session date>/<channel>/<hour>.jsonl.zst
+//!   <session date>/backfill/<channel>/<hour>.jsonl.zst    rows fetched over REST
 //! ```
 //!
 //! A [`Line`] is one event as JSON, shared with `spool export`. [`FilePath`] is the place of a file, [`Frames`] collects
@@ -23,7 +25,7 @@ mod reading;
 mod retention;
 mod store;
 
-pub use checkpoint::ArchivePosition;
+pub use checkpoint::{ArchivePosition, StreamPosition};
 pub use days::{ArchiveFile, Days, Surplus};
 pub use frames::{FRAME_BYTES, Frames};
 pub use line::Line;

@@ -1,4 +1,5 @@
-//! The place of a file: `<session date>/<channel>/<hour>.jsonl.zst`, by the time of receipt in New York.
+//! The place of a file: `<session date>/<channel>/<hour>.jsonl.zst`, by the time of receipt in New York; that of fetched rows
+//! is `<session date>/backfill/<channel>/<hour>.jsonl.zst`, by their own time.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,6 +11,8 @@ use crate::event::Channel;
 
 /// The end of every file's name.
 const ENDING: &str = ".jsonl.zst";
+/// The folder of a day's fetched rows; no channel has this name.
+pub(super) const FETCHED: &str = "backfill";
 /// Hours of a day.
 const HOURS: u8 = 24;
 
@@ -18,6 +21,8 @@ const HOURS: u8 = 24;
 pub struct FilePath {
     /// The date in New York, in days since 1970-01-01.
     pub date: i32,
+    /// Whether it has rows that were fetched over REST.
+    pub is_fetched: bool,
     /// The channel.
     pub channel: Arc<str>,
     /// The hour in New York, 0 to 23; the hour that the clocks repeat in autumn is one file.
@@ -29,12 +34,16 @@ impl FilePath {
     #[must_use]
     pub fn parse(path: &Path) -> Option<FilePath> {
         let mut parts = path.iter().map(|part| part.to_str());
-        let (date, channel, file) = (parts.next()??, parts.next()??, parts.next()??);
+        let (date, first) = (parts.next()??, parts.next()??);
+        let is_fetched = first == FETCHED;
+        let channel = if is_fetched { parts.next()?? } else { first };
+        let file = parts.next()??;
         let hour = file.strip_suffix(ENDING).filter(|hour| hour.bytes().all(|digit| digit.is_ascii_digit()));
         let hour = hour.filter(|hour| hour.len() == 2)?.parse().ok()?;
         let date = day_of(date).filter(|day| iso_date(*day) == date)?;
-        let is_ours = parts.next().is_none() && hour < HOURS && Channel::parse(channel).is_ok();
-        is_ours.then(|| FilePath { date, channel: channel.into(), hour })
+        let is_channel = Channel::parse(channel).is_ok() && channel != FETCHED;
+        let is_ours = parts.next().is_none() && hour < HOURS && is_channel;
+        is_ours.then(|| FilePath { date, is_fetched, channel: channel.into(), hour })
     }
 
     /// Returns the name of its day's folder.
@@ -42,11 +51,17 @@ impl FilePath {
     pub fn day(&self) -> String {
         iso_date(self.date)
     }
+
+    /// Returns its folder below that of its day.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        if self.is_fetched { format!("{FETCHED}/{}", self.channel) } else { self.channel.to_string() }
+    }
 }
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{:02}{ENDING}", iso_date(self.date), self.channel, self.hour)
+        write!(f, "{}/{}/{:02}{ENDING}", iso_date(self.date), self.folder(), self.hour)
     }
 }
 
@@ -97,9 +112,13 @@ mod tests {
             ("2026-11-01T06:30:00Z", "2026-11-01/price/01.jsonl.zst"),
         ] {
             let (date, hour) = clock.place(parse_iso(at).unwrap());
-            let path = FilePath { date, channel: "price".into(), hour };
+            let path = FilePath { date, is_fetched: false, channel: "price".into(), hour };
             assert_eq!(path.to_string(), expected, "{at}");
-            assert_eq!(FilePath::parse(Path::new(expected)), Some(path));
+            assert_eq!(FilePath::parse(Path::new(expected)), Some(path.clone()));
+            let fetched = FilePath { is_fetched: true, ..path };
+            let expected = expected.replace("price", "backfill/price");
+            assert_eq!(fetched.to_string(), expected);
+            assert_eq!(FilePath::parse(Path::new(&expected)), Some(fetched));
         }
     }
 
@@ -115,6 +134,9 @@ mod tests {
             "2026-01-02/pr ice/09.jsonl.zst",
             "2026-01-02/price/09.jsonl",
             "2026-01-02/price/09.jsonl.zst/x",
+            "2026-01-02/backfill/09.jsonl.zst",
+            "2026-01-02/backfill/backfill/09.jsonl.zst",
+            "2026-01-02/price/backfill/09.jsonl.zst",
             "../price/09.jsonl.zst",
         ] {
             assert_eq!(FilePath::parse(Path::new(path)), None, "{path}");

@@ -1,6 +1,6 @@
 //! Writes the archive: frames to the ends of their files, then the checkpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{CParameter, compress_bound};
 
-use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT};
+use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT, StreamPosition};
 use super::files;
 use super::frames::Frames;
 use super::path::FilePath;
@@ -77,6 +77,8 @@ pub struct ArchiveStore {
     /// Whether the checkpoint survives a power cut.
     is_synced: bool,
     compressor: Compressor<'static>,
+    /// The last frame, whose memory the next one has.
+    frame: Vec<u8>,
 }
 
 impl fmt::Debug for ArchiveStore {
@@ -110,7 +112,8 @@ impl ArchiveStore {
         };
         let compressor = compressor().map_err(failed("compress for", folder))?;
         let folder = folder.to_owned();
-        let mut store = ArchiveStore { folder, root, _lock: lock, checkpoint, is_synced: true, compressor };
+        let (is_synced, frame) = (true, Vec::new());
+        let mut store = ArchiveStore { folder, root, _lock: lock, checkpoint, is_synced, compressor, frame };
         for (path, length) in store.checkpoint.files.clone() {
             found.extend(store.restore(&path, length)?);
         }
@@ -148,6 +151,12 @@ impl ArchiveStore {
     #[must_use]
     pub fn positions(&self) -> &[ArchivePosition] {
         &self.checkpoint.positions
+    }
+
+    /// Returns how far the fetched rows of each topic are archived.
+    #[must_use]
+    pub fn fetched(&self) -> &BTreeMap<String, StreamPosition> {
+        &self.checkpoint.fetched
     }
 
     /// Whether the folder is still the one that was opened.
@@ -202,6 +211,7 @@ impl ArchiveStore {
             .map(|(path, length)| length - self.checkpoint.files.get(path).unwrap_or(length));
         let grown = grown.sum();
         after.positions = positions.to_vec();
+        after.fetched.extend(frames.advanced().map(|(topic, position)| (topic.clone(), position)));
         self.write_checkpoint(after)?;
         Ok(grown)
     }
@@ -214,20 +224,26 @@ impl ArchiveStore {
             let place = self.place(path);
             let known = self.checkpoint.files.get(path).copied().unwrap_or_default();
             if known == 0 {
-                let (day, channel) = (self.folder.join(path.day()), place.parent().unwrap_or(&self.folder));
-                for folder in [&*day, channel] {
+                let above: Vec<&Path> =
+                    place.ancestors().skip(1).take_while(|above| *above != self.folder).collect();
+                for folder in above.iter().rev() {
                     files::create_folder(folder).map_err(failed("create", folder))?;
                 }
-                folders.extend([self.folder.clone(), day.clone(), channel.to_owned()]);
+                folders.insert(self.folder.clone());
+                folders.extend(above.into_iter().map(Path::to_owned));
             }
-            let frame = self.compressor.compress(lines).map_err(failed("compress for", &place))?;
+            self.frame.clear();
+            self.frame.reserve(compress_bound(lines.len()));
+            self.compressor
+                .compress_to_buffer(lines, &mut self.frame)
+                .map_err(failed("compress for", &place))?;
             let file = files::open(&place).map_err(failed("open", &place))?;
             if file.metadata().map_err(failed("look at", &place))?.len() > known {
                 files::cut(&file, known).map_err(failed("cut", &place))?;
             }
-            files::write_at(&file, &frame, known).map_err(failed("write", &place))?;
+            files::write_at(&file, &self.frame, known).map_err(failed("write", &place))?;
             files::sync(&file).map_err(failed("sync", &place))?;
-            after.files.insert(path.clone(), known + frame.len() as u64);
+            after.files.insert(path.clone(), known + self.frame.len() as u64);
         }
         for folder in folders {
             let synced = File::open(&folder).and_then(|open| files::sync(&open));

@@ -21,9 +21,13 @@ pub(super) struct Interval {
     pub(super) to_us: u64,
 }
 
-/// Returns how many intervals of an hour are drawn.
+/// Returns how many intervals of an hour are drawn; none where rows are no events.
 pub(super) fn intervals(subject: &Subject) -> usize {
-    if matches!(subject, Subject::Trades(_)) { TRADE_INTERVALS } else { 1 }
+    match subject {
+        Subject::Trades(_) => TRADE_INTERVALS,
+        Subject::Alerts(_) | Subject::News => 1,
+        Subject::Price(_) | Subject::Gex(_) | Subject::Strikes(_) | Subject::StrikesByExpiry(_) => 0,
+    }
 }
 
 /// Draws an interval of an hour that may be judged.
@@ -40,7 +44,7 @@ pub(super) fn draw(
                 1_000 * (shortest + scaled(chance(), longest - shortest))
             }
             Subject::Alerts(_) => ALERTS_US,
-            Subject::News => NEWS_US,
+            _ => NEWS_US,
         };
         let from_us = hour_us + scaled(chance(), (HOUR_US - length_us) / 1_000) * 1_000;
         let to_us = from_us + length_us;

@@ -71,7 +71,7 @@ struct Body {
     data: Vec<Map<String, Value>>,
 }
 
-fn data(body: &[u8]) -> Result<Vec<Map<String, Value>>, NoEvidence> {
+pub(super) fn data(body: &[u8]) -> Result<Vec<Map<String, Value>>, NoEvidence> {
     serde_json::from_slice::<Body>(body).map(|body| body.data).map_err(|_| NoEvidence::NoRows)
 }
 
@@ -99,7 +99,7 @@ impl Pages {
         match self.subject {
             Subject::Trades(_) => 500,
             Subject::Alerts(_) => 200,
-            Subject::News => 100,
+            _ => 100,
         }
     }
 
@@ -114,9 +114,8 @@ impl Pages {
         let (path, mut parameters, tickers) = match &self.subject {
             Subject::Trades(ticker) => ("/api/option-trades", window(), ticker.clone()),
             Subject::Alerts(tickers) => ("/api/option-trades/flow-alerts", window(), tickers.join(",")),
-            Subject::News => {
-                ("/api/news/headlines", vec![limit, ("page", self.taken.to_string())], String::new())
-            }
+            // of other channels no interval is drawn
+            _ => ("/api/news/headlines", vec![limit, ("page", self.taken.to_string())], String::new()),
         };
         if !tickers.is_empty() {
             parameters.push(("ticker_symbol", tickers));
@@ -153,7 +152,7 @@ impl Pages {
         let (id, time, ticker) = match &self.subject {
             Subject::Trades(_) => ("id", "executed_at", "underlying_symbol"),
             Subject::Alerts(_) => ("id", "created_at", "ticker"),
-            Subject::News => ("headline", "created_at", ""),
+            _ => ("headline", "created_at", ""),
         };
         let id = text(row, id).filter(|id| !id.is_empty()).ok_or(NoEvidence::Unreadable)?;
         let at_us = text(row, time).and_then(parse_iso).ok_or(NoEvidence::Unreadable)?;
@@ -167,7 +166,7 @@ impl Pages {
                 asked.is_empty()
                     || text(row, ticker).is_some_and(|ticker| asked.iter().any(|one| one == ticker))
             }
-            Subject::News => true,
+            _ => true,
         };
         if is_asked { Ok((id.to_owned(), at_us)) } else { Err(NoEvidence::OtherTicker) }
     }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::blind::Blind;
-use super::drawing::{self, Interval};
-use super::evidence::{NoEvidence, Rows};
+use super::course::{self, Course, Hour};
+use super::evidence::Rows;
 use super::kept::{self, KEPT_US, Kept};
-use super::screen::{self, Calibration, Sums};
+use super::minutes;
+use super::question::{Answer, Asked, Known, Notice, Question, Report, Unseen};
+use super::screen::{self, Screen, Sums};
+use super::series::Points;
 use super::{HOUR_US, MINUTE_US, Subject};
 
 /// Time from the end of an hour to its judgement, in microseconds: late rows are there by then.
@@ -19,117 +21,8 @@ const LATER_US: u64 = MINUTE_US;
 const MAX_REDRAWN: u32 = 3;
 /// Minutes per hour that the screen has proven: each costs a request per 500 trades.
 const MAX_SHORT_MINUTES: usize = 5;
-
-/// What to ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// The sums of a ticker's trades.
-    Sums,
-    /// The rows from one time to before another, in Unix microseconds.
-    Rows {
-        /// The first instant.
-        from_us: u64,
-        /// The first instant after the last.
-        to_us: u64,
-    },
-}
-
-/// A question to REST.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// The position of the subject.
-    pub position: usize,
-    /// What to ask for.
-    pub asked: Asked,
-    due_us: u64,
-    redrawn: u32,
-    /// What the first answer had and we had not.
-    suspected: Option<Rows>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Sums by minute.
-    Sums(Sums),
-    /// All rows of the interval.
-    Rows(Rows),
-    /// None now: no budget, or no connection.
-    Later,
-    /// One that proves nothing.
-    Nothing(NoEvidence),
-}
-
-/// The result of an hour.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The start of the hour, Unix microseconds.
-    pub hour_us: u64,
-    /// Rows of REST that were compared.
-    pub checked: u64,
-    /// Those of them that we have.
-    pub agreed: u64,
-    /// Those that two answers have and we have not.
-    pub missing: u64,
-    /// Events that we have and REST has not.
-    pub extra: u64,
-    /// Minutes of the hour that were not judged.
-    pub skipped: u64,
-    /// Intervals without evidence.
-    pub unproven: u64,
-}
-
-/// Events that the feed has not delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unseen {
-    /// The position of the subject.
-    pub position: usize,
-    /// The times of the first and the last of them, in Unix microseconds.
-    pub between: (u64, u64),
-    /// Their number.
-    pub events: u64,
-}
-
-/// What follows from an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A loss.
-    Unseen(Unseen),
-    /// The end of an hour of the subject at this position.
-    Report(usize, Report),
-    /// The sums of the subject at this position are trusted from now on.
-    Calibrated(usize),
-    /// They are given up.
-    NotComparable(usize),
-}
-
-/// What is known of the events.
-#[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// What has arrived.
-    pub kept: &'a Kept,
-    /// By subject: what is not judged.
-    pub blind: &'a [Blind],
-    /// The present in Unix microseconds.
-    pub now_us: u64,
-}
-
-#[derive(Debug, Default)]
-struct Hour {
-    report: Report,
-    /// Questions without their last answer.
-    open: usize,
-    /// Identities of proven losses: intervals may overlap.
-    proven: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Course {
-    subject: Subject,
-    next_us: u64,
-    hour: Option<Hour>,
-    calibration: Calibration,
-}
+/// Minutes of an hour from which on it teaches anything of a row per minute.
+const TEACHING_MINUTES: u64 = 10;
 
 /// The audit of all subjects.
 #[derive(Debug)]
@@ -142,13 +35,9 @@ impl Hours {
     /// Begins with the hour of `now_us`; of what came before nothing is known.
     #[must_use]
     pub fn new(kept: &Kept, now_us: u64) -> Hours {
-        let course = |subject: &Subject| Course {
-            subject: subject.clone(),
-            next_us: now_us - now_us % HOUR_US,
-            hour: None,
-            calibration: Calibration::default(),
-        };
-        Hours { courses: kept.subjects().map(course).collect(), questions: VecDeque::new() }
+        let hour_us = now_us - now_us % HOUR_US;
+        let courses = kept.subjects().map(|subject| Course::new(subject, hour_us)).collect();
+        Hours { courses, questions: VecDeque::new() }
     }
 
     /// Returns the subject at a position.
@@ -174,15 +63,12 @@ impl Hours {
         }
         let hour_us = course.next_us;
         course.next_us += HOUR_US;
-        let minutes = seen_minutes(position, hour_us, known);
+        let is_expected = |minute: &u64| course.subject.is_expected(*minute, minute + MINUTE_US);
+        // an hour without an expected event is none of the subject's
+        (0..60).map(|n| hour_us + n * MINUTE_US).find(is_expected)?;
+        let minutes = course::seen_minutes(position, hour_us, known);
         let report = Report { hour_us, skipped: 60 - minutes.len() as u64, ..Report::default() };
-        let is_sums = matches!(course.subject, Subject::Trades(_))
-            && course.calibration != Calibration::NotComparable
-            && !minutes.is_empty();
-        let subject = course.subject.clone();
-        let drawn = (0..drawing::intervals(&subject))
-            .filter_map(|_| draw(&subject, position, hour_us, known, chance));
-        let asked: Vec<Asked> = is_sums.then_some(Asked::Sums).into_iter().chain(drawn).collect();
+        let asked = course.questions(position, (hour_us, !minutes.is_empty()), known, chance);
         if asked.is_empty() {
             return Some(Notice::Report(position, report));
         }
@@ -225,6 +111,8 @@ impl Hours {
                 let window = (*from_us, *to_us);
                 self.rows(question, window, rows, known, chance)
             }
+            (Asked::Minutes { .. }, Answer::Minutes(points)) => self.minutes(question, &points, known),
+            (Asked::Newest, Answer::Newest(at_us)) => self.newest(question, at_us, known),
             _ => self.unproven(&question, known, chance),
         };
         let course = &mut self.courses[position];
@@ -265,9 +153,9 @@ impl Hours {
     ) -> Vec<Notice> {
         let position = question.position;
         let hour_us = self.hour(position).report.hour_us;
-        let is_drawn = question.asked != Asked::Sums && question.redrawn < MAX_REDRAWN;
+        let is_drawn = matches!(question.asked, Asked::Rows { .. }) && question.redrawn < MAX_REDRAWN;
         let subject = self.courses[position].subject.clone();
-        let asked = is_drawn.then(|| draw(&subject, position, hour_us, known, chance)).flatten();
+        let asked = is_drawn.then(|| course::draw(&subject, position, hour_us, known, chance)).flatten();
         match asked {
             Some(asked) => self.questions.push_back(Question {
                 asked,
@@ -284,7 +172,7 @@ impl Hours {
     fn sums(&mut self, position: usize, theirs: &Sums, known: Known<'_>) -> Vec<Notice> {
         let report = &self.hour(position).report;
         let (hour_us, is_clean) = (report.hour_us, report.skipped == 0);
-        let minutes = seen_minutes(position, hour_us, known);
+        let minutes = course::seen_minutes(position, hour_us, known);
         let ours: Sums = minutes
             .iter()
             .map(|minute| (*minute, known.kept.minute(position, *minute).map_or([0; 2], |kept| kept.volumes)))
@@ -292,8 +180,8 @@ impl Hours {
         let theirs: Sums =
             theirs.iter().filter(|(minute, _)| ours.contains_key(minute)).map(|(m, v)| (*m, *v)).collect();
         self.close(position);
-        let calibration = &mut self.courses[position].calibration;
-        if *calibration == Calibration::Trusted {
+        let course = &mut self.courses[position];
+        if course.trusts(Screen::Sums) {
             let short = screen::short_minutes(&ours, &theirs).into_iter().take(MAX_SHORT_MINUTES);
             let asked: Vec<Asked> =
                 short.map(|minute| Asked::Rows { from_us: minute, to_us: minute + MINUTE_US }).collect();
@@ -309,12 +197,93 @@ impl Hours {
             return Vec::new();
         }
         // an hour without trades on both sides teaches nothing
-        let has_learnt = is_clean && !theirs.is_empty() && calibration.learn(&ours, &theirs);
-        match (has_learnt, *calibration) {
-            (true, Calibration::Trusted) => vec![Notice::Calibrated(position)],
-            (true, _) => vec![Notice::NotComparable(position)],
-            (false, _) => Vec::new(),
+        let is_lesson = is_clean && !theirs.is_empty();
+        let agree = is_lesson && screen::agree(&ours, &theirs);
+        is_lesson.then(|| course.learn(position, Screen::Sums, agree)).flatten().into_iter().collect()
+    }
+
+    fn minutes(&mut self, question: Question, points: &Points, known: Known<'_>) -> Vec<Notice> {
+        let position = question.position;
+        let report = &self.hour(position).report;
+        let (hour_us, is_clean) = (report.hour_us, report.skipped == 0);
+        let course = &mut self.courses[position];
+        let floor = if course.trusts(Screen::Minutes) { course.least_volume } else { 0 };
+        let found = minutes::compare(&course.subject, position, (hour_us, floor), points, known);
+        let mut notices = Vec::new();
+        if question.suspected.is_none() && is_clean && found.checked >= TEACHING_MINUTES {
+            let has_agreed = found.lacking.is_empty();
+            if has_agreed {
+                course.least_volume = course.least_volume.min(found.least.unwrap_or(u64::MAX));
+            }
+            notices.extend(course.learn(position, Screen::Minutes, has_agreed));
+            if found.has_volumes {
+                notices.extend(course.learn(position, Screen::Volumes, !found.is_strange));
+            }
         }
+        let lacked = if course.trusts(Screen::Minutes) { found.lacking.as_slice() } else { &[] };
+        let stale = if course.trusts(Screen::Volumes) { found.stale.as_slice() } else { &[] };
+        let mut missing: Rows =
+            lacked.iter().chain(stale).map(|minute| (minute.to_string(), *minute)).collect();
+        match &question.suspected {
+            None if !missing.is_empty() => {
+                self.ask_again(question, missing, known.now_us);
+                return notices;
+            }
+            Some(first) => missing.retain(|id, _| first.contains_key(id)),
+            None => {}
+        }
+        let report = self.close(position);
+        report.checked += found.checked;
+        report.agreed += found.checked - found.lacking.len() as u64;
+        report.missing += missing.len() as u64;
+        report.differing += found.differing;
+        let runs = minutes::runs(missing.into_values().collect::<BTreeSet<u64>>().into_iter());
+        notices.extend(runs.into_iter().map(|(first, last, events)| {
+            Notice::Unseen(Unseen { position, between: (first, last + MINUTE_US), events })
+        }));
+        notices
+    }
+
+    fn newest(&mut self, question: Question, at_us: u64, known: Known<'_>) -> Vec<Notice> {
+        let position = question.position;
+        let course = &mut self.courses[position];
+        let tolerance = course.subject.tolerance_us().max(MINUTE_US);
+        let from_us = at_us.saturating_sub(tolerance);
+        let is_judged = at_us <= known.now_us + MINUTE_US
+            && course.subject.is_expected(from_us, at_us)
+            && known.blind[position].sees(from_us, known.now_us);
+        if !is_judged {
+            self.close(position).unproven += 1;
+            return Vec::new();
+        }
+        let is_behind = |at_us: u64| known.kept.newest_us(position).saturating_add(tolerance) < at_us;
+        let first_us = question.suspected.as_ref().and_then(|first| first.values().next().copied());
+        let Some(first_us) = first_us else {
+            let notices: Vec<Notice> =
+                course.learn(position, Screen::Newest, !is_behind(at_us)).into_iter().collect();
+            if is_behind(at_us) && course.trusts(Screen::Newest) {
+                self.ask_again(question, Rows::from([(String::new(), at_us)]), known.now_us);
+            } else {
+                let report = self.close(position);
+                report.checked += 1;
+                report.agreed += u64::from(!is_behind(at_us));
+            }
+            return notices;
+        };
+        // REST has gone on, and the feed has not come to where REST was ten minutes ago
+        let is_proven = at_us > first_us && is_behind(first_us);
+        let report = self.close(position);
+        report.checked += 2;
+        report.agreed += if is_proven { 0 } else { 2 };
+        report.missing += if is_proven { 2 } else { 0 };
+        let unseen = Unseen { position, between: (first_us, at_us), events: 2 };
+        is_proven.then_some(Notice::Unseen(unseen)).into_iter().collect()
+    }
+
+    /// Asks again later: a loss takes two answers.
+    fn ask_again(&mut self, question: Question, suspected: Rows, now_us: u64) {
+        let due_us = now_us + AGAIN_AFTER_US;
+        self.questions.push_back(Question { due_us, suspected: Some(suspected), ..question });
     }
 
     fn rows(
@@ -340,8 +309,7 @@ impl Hours {
         let mut missing: Rows = rows.into_iter().filter(|(id, _)| !kept::has(&wide, id)).collect();
         match &question.suspected {
             None if !missing.is_empty() => {
-                let due_us = known.now_us + AGAIN_AFTER_US;
-                self.questions.push_back(Question { due_us, suspected: Some(missing), ..question });
+                self.ask_again(question, missing, known.now_us);
                 return Vec::new();
             }
             // only what both answers have is proven
@@ -361,24 +329,6 @@ impl Hours {
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Vec::new() };
         vec![Notice::Unseen(Unseen { position, between: (first, last), events })]
     }
-}
-
-/// Returns the minutes of an hour that may be judged.
-fn seen_minutes(position: usize, hour_us: u64, known: Known<'_>) -> Vec<u64> {
-    let minutes = (0..60).map(|n| hour_us + n * MINUTE_US);
-    minutes.filter(|minute| known.blind[position].sees(*minute, minute + MINUTE_US)).collect()
-}
-
-/// Draws an interval of an hour that may be judged.
-fn draw(
-    subject: &Subject,
-    position: usize,
-    hour_us: u64,
-    known: Known<'_>,
-    chance: &mut impl FnMut() -> f64,
-) -> Option<Asked> {
-    let Interval { from_us, to_us } = drawing::draw(subject, hour_us, &known.blind[position], chance)?;
-    Some(Asked::Rows { from_us, to_us })
 }
 
 #[cfg(test)]

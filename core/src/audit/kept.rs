@@ -7,6 +7,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::Deserialize;
 
 use super::{MINUTE_US, Subject};
+use crate::backfill::key;
+use crate::channel::fill::{Identity, KeyField, KeyKind};
 use crate::time::parse_iso;
 
 /// Time for which minutes are kept, in microseconds: an hour, the time to its judgement, and the second answer.
@@ -18,20 +20,53 @@ pub const MAX_KEPT: usize = 2_000_000;
 const HASH_BITS: u32 = 48;
 const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
 
+const fn exposure(name: &'static str) -> KeyField {
+    KeyField { row: name, event: name, kind: KeyKind::Decimal }
+}
+
+/// The values that an exposure and REST's point have in common.
+const EXPOSURES: Identity = Identity::Shared(&[
+    exposure("gamma_per_one_percent_move_oi"),
+    exposure("charm_per_one_percent_move_oi"),
+    exposure("vanna_per_one_percent_move_oi"),
+    exposure("gamma_per_one_percent_move_vol"),
+    exposure("charm_per_one_percent_move_vol"),
+    exposure("vanna_per_one_percent_move_vol"),
+    exposure("gamma_per_one_percent_move_dir"),
+    exposure("charm_per_one_percent_move_dir"),
+    exposure("vanna_per_one_percent_move_dir"),
+]);
+
+/// Returns a hash of the values of an exposure or of a point; `None` if it lacks one.
+#[must_use]
+pub fn values(point: &key::Object) -> Option<u64> {
+    key::of_row(EXPOSURES, point).map(|hash| hash & HASH_MASK)
+}
+
 /// A minute of a subject.
 #[derive(Clone, Debug, Default)]
 pub struct Minute {
     /// Contracts of calls and of puts.
     pub volumes: [u64; 2],
+    /// Of prices: the time of the newest, in Unix microseconds, and the volume of the session by then.
+    pub newest: Option<(u64, u64)>,
     ids: Vec<u64>,
     /// Whether identities are missing because there was no room.
     pub is_cut: bool,
 }
 
+/// What is kept of a subject.
+#[derive(Clone, Debug)]
+struct Series {
+    subject: Subject,
+    minutes: BTreeMap<u64, Minute>,
+    newest_us: u64,
+}
+
 /// The minutes of all subjects.
 #[derive(Debug)]
 pub struct Kept {
-    subjects: Vec<(Subject, BTreeMap<u64, Minute>)>,
+    series: Vec<Series>,
     ids: usize,
     /// Events without the fields that the audit needs, or of a time that is too old or ahead.
     pub unread: u64,
@@ -61,6 +96,68 @@ struct Headline<'p> {
     timestamp: Cow<'p, str>,
 }
 
+#[derive(Deserialize)]
+struct Price {
+    time: u64,
+    vol: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Strike {
+    timestamp: u64,
+}
+
+/// What is read of an event.
+struct Noted {
+    at_us: u64,
+    /// Of an event that is kept by itself.
+    hash: Option<u64>,
+    /// Side and size of a trade.
+    sized: Option<(usize, u64)>,
+    /// Volume of the session.
+    volume: Option<u64>,
+}
+
+impl Noted {
+    fn new(at_us: u64, hash: Option<u64>) -> Noted {
+        Noted { at_us, hash, sized: None, volume: None }
+    }
+
+    /// Reads an event; `None` if it lacks what the audit needs.
+    fn read(subject: &Subject, payload: &[u8], received_us: u64) -> Option<Noted> {
+        Some(match subject {
+            Subject::Trades(_) => {
+                let trade: Trade<'_> = serde_json::from_slice(payload).ok()?;
+                let side = usize::from(trade.option_type == "put");
+                let noted = Noted::new(trade.executed_at.saturating_mul(1_000), Some(hash(&trade.id)));
+                Noted { sized: Some((side, trade.size)), ..noted }
+            }
+            Subject::Alerts(_) => {
+                let alert: Alert<'_> = serde_json::from_slice(payload).ok()?;
+                Noted::new(received_us, Some(hash(&alert.id)))
+            }
+            Subject::News => {
+                let news: Headline<'_> = serde_json::from_slice(payload).ok()?;
+                Noted::new(parse_iso(&news.timestamp)?, Some(hash(&news.headline)))
+            }
+            Subject::Price(_) => {
+                let price: Price = serde_json::from_slice(payload).ok()?;
+                // no row has its identity: its time is what is compared
+                Noted { volume: price.vol, ..Noted::new(price.time.saturating_mul(1_000), Some(0)) }
+            }
+            Subject::Gex(_) => {
+                let point: key::Object = serde_json::from_slice(payload).ok()?;
+                Noted::new(key::time_us(&point, "timestamp")?, Some(values(&point).unwrap_or_default()))
+            }
+            // thousands per wave: only the time of the newest is kept
+            Subject::Strikes(_) | Subject::StrikesByExpiry(_) => {
+                let strike: Strike = serde_json::from_slice(payload).ok()?;
+                Noted::new(strike.timestamp.saturating_mul(1_000), None)
+            }
+        })
+    }
+}
+
 /// Returns the hash of an identity, of [`HASH_BITS`] bits: two of a million are equal once in 500 cases.
 fn hash(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -76,63 +173,57 @@ impl Kept {
     /// Keeps events of these subjects.
     #[must_use]
     pub fn new(subjects: Vec<Subject>) -> Kept {
-        let subjects = subjects.into_iter().map(|subject| (subject, BTreeMap::new())).collect();
-        Kept { subjects, ids: 0, unread: 0 }
+        let series = |subject| Series { subject, minutes: BTreeMap::new(), newest_us: 0 };
+        Kept { series: subjects.into_iter().map(series).collect(), ids: 0, unread: 0 }
     }
 
     /// Returns the position of the subject that an event of a channel and ticker belongs to.
     #[must_use]
     pub fn position(&self, channel: &str, ticker: Option<&str>) -> Option<usize> {
-        self.subjects.iter().position(|(subject, _)| match subject {
-            Subject::Trades(ours) => channel == "option_trades" && ticker == Some(ours),
-            Subject::Alerts(ours) => {
-                channel == "flow-alerts" && (ours.is_empty() || ours.iter().any(|ours| ticker == Some(ours)))
-            }
-            Subject::News => channel == "news",
+        self.series.iter().position(|Series { subject, .. }| {
+            channel == subject.channel()
+                && match subject {
+                    Subject::Alerts(ours) => ours.is_empty() || ours.iter().any(|ours| ticker == Some(ours)),
+                    Subject::News => true,
+                    _ => ticker == subject.ticker(),
+                }
         })
     }
 
     /// Keeps an event that arrived at `received_us`.
     pub fn note(&mut self, position: usize, payload: &[u8], received_us: u64) {
-        let Some((subject, _)) = self.subjects.get(position) else { return };
-        let read = match subject {
-            Subject::Trades(_) => serde_json::from_slice::<Trade<'_>>(payload).ok().map(|trade| {
-                let side = usize::from(trade.option_type == "put");
-                (trade.id, trade.executed_at.saturating_mul(1_000), Some((side, trade.size)))
-            }),
-            Subject::Alerts(_) => {
-                serde_json::from_slice::<Alert<'_>>(payload).ok().map(|alert| (alert.id, received_us, None))
-            }
-            Subject::News => serde_json::from_slice::<Headline<'_>>(payload)
-                .ok()
-                .and_then(|news| Some((news.headline, parse_iso(&news.timestamp)?, None))),
-        };
+        let Some(Series { subject, .. }) = self.series.get(position) else { return };
         let possible = received_us.saturating_sub(KEPT_US)..received_us.saturating_add(MINUTE_US);
-        match read.filter(|(_, at_us, _)| possible.contains(at_us)) {
-            Some((id, at_us, sized)) => self.keep(position, (&id, at_us), sized),
+        match Noted::read(subject, payload, received_us).filter(|noted| possible.contains(&noted.at_us)) {
+            Some(noted) => self.keep(position, &noted),
             None => self.unread += 1,
         }
     }
 
-    fn keep(&mut self, position: usize, (id, at_us): (&str, u64), sized: Option<(usize, u64)>) {
-        let has_room = self.ids < MAX_KEPT;
-        let minute = self.subjects[position].1.entry(minute_of(at_us)).or_default();
-        if has_room {
-            let ms = at_us % MINUTE_US / 1_000;
-            minute.ids.push(ms << HASH_BITS | hash(id));
+    fn keep(&mut self, position: usize, noted: &Noted) {
+        let series = &mut self.series[position];
+        series.newest_us = series.newest_us.max(noted.at_us);
+        let Some(hash) = noted.hash else { return };
+        let minute = series.minutes.entry(minute_of(noted.at_us)).or_default();
+        if self.ids < MAX_KEPT {
+            let ms = noted.at_us % MINUTE_US / 1_000;
+            minute.ids.push(ms << HASH_BITS | hash);
             self.ids += 1;
         } else {
             minute.is_cut = true;
         }
-        if let Some((side, size)) = sized {
+        if let Some((side, size)) = noted.sized {
             minute.volumes[side] = minute.volumes[side].saturating_add(size);
+        }
+        if let Some(volume) = noted.volume {
+            minute.newest = minute.newest.max(Some((noted.at_us, volume)));
         }
     }
 
     /// Forgets what no judgement needs any more at `now_us`.
     pub fn forget(&mut self, now_us: u64) {
         let oldest = minute_of(now_us.saturating_sub(KEPT_US));
-        for (_, minutes) in &mut self.subjects {
+        for Series { minutes, .. } in &mut self.series {
             let newer = minutes.split_off(&oldest);
             let older = std::mem::replace(minutes, newer);
             self.ids -= older.values().map(|minute| minute.ids.len()).sum::<usize>();
@@ -141,17 +232,17 @@ impl Kept {
 
     /// Returns the subjects.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.subjects.iter().map(|(subject, _)| subject)
+        self.series.iter().map(|series| &series.subject)
     }
 
     /// Returns a minute by its start, in Unix microseconds.
     #[must_use]
     pub fn minute(&self, position: usize, start_us: u64) -> Option<&Minute> {
-        self.subjects.get(position)?.1.get(&start_us)
+        self.series.get(position)?.minutes.get(&start_us)
     }
 
     fn between(&self, position: usize, from_us: u64, to_us: u64) -> impl Iterator<Item = (u64, u64)> {
-        let minutes = self.subjects[position].1.range(minute_of(from_us)..to_us.max(1));
+        let minutes = self.series[position].minutes.range(minute_of(from_us)..to_us.max(1));
         let all = minutes.flat_map(|(start, minute)| {
             minute.ids.iter().map(move |id| (start + (id >> HASH_BITS) * 1_000, id & HASH_MASK))
         });
@@ -167,10 +258,22 @@ impl Kept {
         hashes
     }
 
+    /// Whether there is an event from `from_us` to before `to_us`.
+    #[must_use]
+    pub fn has_any(&self, position: usize, from_us: u64, to_us: u64) -> bool {
+        self.between(position, from_us, to_us).next().is_some()
+    }
+
+    /// Returns the time of the newest event, in Unix microseconds; 0 if there was none.
+    #[must_use]
+    pub fn newest_us(&self, position: usize) -> u64 {
+        self.series.get(position).map_or(0, |series| series.newest_us)
+    }
+
     /// Whether all identities from `from_us` to before `to_us` were kept.
     #[must_use]
     pub fn is_whole(&self, position: usize, from_us: u64, to_us: u64) -> bool {
-        let mut minutes = self.subjects[position].1.range(minute_of(from_us)..to_us.max(1));
+        let mut minutes = self.series[position].minutes.range(minute_of(from_us)..to_us.max(1));
         minutes.all(|(_, minute)| !minute.is_cut)
     }
 }
@@ -214,6 +317,28 @@ mod tests {
         assert!(has(&hashes, "a") && !has(&hashes, "b") && !has(&hashes, "c"));
         assert_eq!(others(&hashes, ["a"].into_iter()), 0);
         assert_eq!(others(&hashes, ["b"].into_iter()), 1);
+    }
+
+    #[test]
+    fn of_prices_the_volume_by_minute_is_kept_and_of_strikes_the_newest_time() {
+        let subjects = vec![Subject::Price("SPY".to_owned()), Subject::Strikes("SPY".to_owned())];
+        let mut kept = Kept::new(subjects);
+        let at_ms = NOON_US / 1_000;
+        for (ms, vol) in [(59_000, "9"), (1_000, "5"), (60_000, "12"), (61_000, "null")] {
+            let price = format!(r#"{{"close":"1.5","time":{},"vol":{vol}}}"#, at_ms + ms);
+            kept.note(0, price.as_bytes(), NOON_US + 2 * MINUTE_US);
+        }
+        let newest = |minute| kept.minute(0, minute).unwrap().newest;
+        assert_eq!(newest(NOON_US), Some((NOON_US + 59_000_000, 9)));
+        assert_eq!(newest(NOON_US + MINUTE_US), Some((NOON_US + 60_000_000, 12)));
+        assert!(
+            kept.has_any(0, NOON_US, NOON_US + 1_000_001) && !kept.has_any(0, NOON_US, NOON_US + 1_000_000)
+        );
+        for ms in [3_000, 2_000] {
+            kept.note(1, format!(r#"{{"timestamp":{}}}"#, at_ms + ms).as_bytes(), NOON_US + 4_000_000);
+        }
+        assert_eq!((kept.newest_us(1), kept.minute(1, NOON_US).is_none()), (NOON_US + 3_000_000, true));
+        assert_eq!((kept.position("gex_strike", Some("SPY")), kept.position("price", None)), (Some(1), None));
     }
 
     const HOUR_LATER: u64 = super::super::HOUR_US;

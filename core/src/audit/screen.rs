@@ -1,11 +1,28 @@
-//! The comparison of sums: it is cheap, covers a whole hour, and never alarms. It only names minutes.
+//! Whether a comparison may be trusted, and that of sums: it is cheap, covers a whole hour, and never alarms. It only names
+//! minutes.
 
 use std::collections::BTreeMap;
+
+use crate::labelled;
 
 /// Clean hours that must agree before it is trusted, or differ before it is given up.
 pub const CALIBRATION_HOURS: u32 = 5;
 /// Difference of an hour's sums that still agrees: one in this many.
 const AGREES_WITHIN: u64 = 1_000;
+
+labelled! {
+    /// A comparison whose two sides must be known to mean the same before it is trusted.
+    Screen {
+        /// Sums of trades by minute.
+        Sums = "sums",
+        /// Minutes of REST with an event.
+        Minutes = "minutes",
+        /// Volumes of prices between those of the candles.
+        Volumes = "volumes",
+        /// The time of the newest state.
+        Newest = "newest",
+    }
+}
 
 /// Contracts of calls and of puts by the start of their minute, in Unix microseconds.
 pub type Sums = BTreeMap<u64, [u64; 2]>;
@@ -33,11 +50,11 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    /// Takes the sums of an hour without a blind minute into account. Returns whether it has just left
+    /// Takes into account whether an hour without a blind minute agreed. Returns whether it has just left
     /// [`Learning`](Calibration::Learning).
-    pub fn learn(&mut self, ours: &Sums, theirs: &Sums) -> bool {
+    pub fn learn(&mut self, has_agreed: bool) -> bool {
         let Calibration::Learning { agreed, differed } = self else { return false };
-        if agree(ours, theirs) {
+        if has_agreed {
             *agreed += 1;
         } else {
             *agreed = 0;
@@ -56,7 +73,9 @@ fn total(sums: &Sums, side: usize) -> u64 {
     sums.values().map(|volumes| volumes[side]).sum()
 }
 
-fn agree(ours: &Sums, theirs: &Sums) -> bool {
+/// Whether the sums of an hour agree.
+#[must_use]
+pub fn agree(ours: &Sums, theirs: &Sums) -> bool {
     [0, 1].into_iter().all(|side| {
         let (ours, theirs) = (total(ours, side), total(theirs, side));
         ours.abs_diff(theirs) <= ours.max(theirs) / AGREES_WITHIN
@@ -90,19 +109,19 @@ mod tests {
         let (ours, near, far) =
             (sums(&[[10_000, 10_000]]), sums(&[[10_010, 10_000]]), sums(&[[10_011, 10_000]]));
         let learned: Vec<bool> = [&near, &far, &near, &near, &near, &near, &near]
-            .map(|theirs| calibration.learn(&ours, theirs))
+            .map(|theirs| calibration.learn(agree(&ours, theirs)))
             .to_vec();
         assert_eq!(learned, [false, false, false, false, false, false, true]);
         assert_eq!(calibration, Calibration::Trusted);
-        assert!(!calibration.learn(&ours, &far));
+        assert!(!calibration.learn(agree(&ours, &far)));
     }
 
     #[test]
     fn sums_that_differ_five_times_are_not_comparable() {
         let mut calibration = Calibration::default();
         let (ours, doubled) = (sums(&[[10, 10]]), sums(&[[20, 20]]));
-        assert!((0..4).all(|_| !calibration.learn(&ours, &doubled)));
-        assert!(calibration.learn(&ours, &doubled));
+        assert!((0..4).all(|_| !calibration.learn(agree(&ours, &doubled))));
+        assert!(calibration.learn(agree(&ours, &doubled)));
         assert_eq!(calibration, Calibration::NotComparable);
     }
 

@@ -159,11 +159,13 @@ impl Chunk {
             self.older_us = self.older_us.saturating_sub(unit_us);
             return Ok(if self.older_us > self.from_us { Progress::More } else { Progress::Whole });
         }
+        // as the newest come first, a row before the interval says that what is in it has come
+        let has_passed = rows.iter().any(|row| row.at_us < self.from_us);
         let rows: Vec<Row> =
             rows.into_iter().filter(|row| (self.from_us..self.older_us).contains(&row.at_us)).collect();
         let Some(oldest) = rows.iter().map(|row| row.at_us).min() else {
-            // a full answer without a row of the interval: the same one for ever
-            return if is_full { Err(Unfit::OutsideWindow) } else { Ok(Progress::Whole) };
+            // a full answer of later rows alone: the same one for ever
+            return if is_full && !has_passed { Err(Unfit::OutsideWindow) } else { Ok(Progress::Whole) };
         };
         // the rest of the oldest instant is in the next answer, with what is here of it
         let instant_us = oldest - oldest % unit_us;

@@ -6,8 +6,8 @@ use hashbrown::HashSet;
 use super::deadline::latest_session_us;
 use super::job::{Flaw, Job, parse_topic};
 use super::outcome::FillReason;
-use crate::channel::fill::{Ask, FillSource};
-use crate::event::{EntryId, Symbol, Topic};
+use crate::channel::fill::Ask;
+use crate::event::{EntryId, Scope, Symbol, Topic};
 use crate::settings::Targets;
 
 /// Length of a session, in seconds.
@@ -101,8 +101,8 @@ fn job(gap: &GapToFill<'_>, topic: String, now_us: u64) -> Planned {
 }
 
 impl Joined {
-    /// Returns the topics that a name in a gap stands for: itself, or all topics of the channel; one for each target
-    /// where the endpoint has one symbol at a time.
+    /// Returns the topics that a name in a gap stands for: itself, or all topics of the channel. A channel that is joined for
+    /// all symbols has one for each target, where the endpoint can be asked for one symbol and only theirs are kept.
     fn expand(&self, named: &str) -> Vec<String> {
         let Some(topic) = parse_topic(named) else { return vec![named.to_owned()] };
         if topic.symbol.is_some() {
@@ -110,11 +110,13 @@ impl Joined {
         }
         let of_channel: Vec<&Topic> =
             self.topics.iter().filter(|joined| joined.channel == topic.channel).collect();
-        let needs_symbol =
-            topic.channel.spec().and_then(|spec| spec.fill).is_some_and(FillSource::needs_symbol);
+        let source = topic.channel.spec().and_then(|spec| spec.fill);
+        let is_by_symbol = source.is_some_and(|source| {
+            source.needs_symbol() || source.takes_symbol() && topic.channel.scope() == Scope::PerTicker
+        });
         match &self.targets {
             Targets::Symbols(symbols)
-                if needs_symbol && of_channel.iter().all(|topic| topic.symbol.is_none()) =>
+                if is_by_symbol && of_channel.iter().all(|topic| topic.symbol.is_none()) =>
             {
                 symbols.iter().map(|symbol: &Symbol| format!("{named}:{symbol}")).collect()
             }
@@ -174,6 +176,29 @@ mod tests {
         assert_eq!(
             planned(&["lit_trades"], &joined(&["lit_trades"], "*")),
             [("lit_trades".into(), Some(FillReason::NoEndpoint))]
+        );
+    }
+
+    /// As with `WHEN_JOINS_EXCEED=global`: events of other symbols are filtered, so their rows are not fetched either.
+    #[test]
+    fn what_is_joined_for_all_symbols_is_fetched_for_each_target() {
+        for channel in ["option_trades", "price", "gex", "gex_strike"] {
+            assert_eq!(
+                planned(&[channel], &joined(&[channel], "SPY,QQQ")),
+                [(format!("{channel}:SPY"), None), (format!("{channel}:QQQ"), None)]
+            );
+        }
+        // one walk has the alerts and the news of all, as their streams have
+        for channel in ["flow-alerts", "news", "custom_alerts"] {
+            assert_eq!(planned(&[channel], &joined(&[channel], "SPY,QQQ")), [(channel.to_owned(), None)]);
+        }
+        assert_eq!(
+            planned(&["gex_strike_expiry"], &joined(&["gex_strike_expiry"], "SPY,QQQ")),
+            [("gex_strike_expiry".into(), Some(FillReason::NoEndpoint))]
+        );
+        assert_eq!(
+            planned(&["option_trades"], &joined(&["option_trades"], "*")),
+            [("option_trades".into(), None)]
         );
     }
 

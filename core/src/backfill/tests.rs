@@ -1,7 +1,8 @@
 //! Walks against a model of the vendor: any pages, crowds of one instant, late and cancelled rows, faults, and crashes at
 //! any step.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -47,15 +48,19 @@ struct Trade {
     exchange: usize,
     is_canceled: bool,
     is_live: bool,
+    /// Number of requests after which the vendor shows it.
+    shown_after: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Vendor {
     /// Oldest first.
     trades: Vec<Trade>,
     limit: usize,
     is_older_inclusive: bool,
     is_newer_exclusive: bool,
+    /// Number of requests so far.
+    asked: Cell<u32>,
 }
 
 impl Vendor {
@@ -74,10 +79,12 @@ impl Vendor {
             let kind = if trade.is_call { "call" } else { "put" };
             is_after
                 && is_before
+                && trade.shown_after <= self.asked.get()
                 && value("type").is_none_or(|wanted| wanted == kind)
                 && value("exchanges[]").is_none_or(|wanted| wanted == Vendor::exchange(trade))
         };
         let limit = self.limit.min(value("limit").unwrap().parse().unwrap());
+        self.asked.set(self.asked.get() + 1);
         let rows = self.trades.iter().rev().filter(is_asked).take(limit);
         let rows: Vec<_> = rows.map(Vendor::row).collect();
         Bytes::from(json!({ "data": rows }).to_string())
@@ -95,6 +102,7 @@ impl Vendor {
 #[derive(Debug, Default)]
 struct Redis {
     job: String,
+    /// ID and time of the rows by entry ID.
     backfill: BTreeMap<(u64, u64), (u32, u64)>,
 }
 
@@ -130,10 +138,22 @@ enum Chance {
 fn fill(
     source: &'static FillSource,
     vendor: &Vendor,
-    (from_us, to_us): (u64, u64),
+    gap: (u64, u64),
     chances: &[Chance],
 ) -> (Redis, FillStatus, Option<FillReason>, Job) {
     let mut redis = Redis::default();
+    let (status, reason, job) = fill_into(&mut redis, source, vendor, gap, chances);
+    (redis, status, reason, job)
+}
+
+/// Fills a gap of which Redis may have rows.
+fn fill_into(
+    redis: &mut Redis,
+    source: &'static FillSource,
+    vendor: &Vendor,
+    (from_us, to_us): (u64, u64),
+    chances: &[Chance],
+) -> (FillStatus, Option<FillReason>, Job) {
     let job = Job::new(EntryId { ms: 5, seq: 0 }, "option_trades:SPY".into(), (from_us, to_us));
     redis.job = serde_json::to_string(&job).unwrap();
     let mut chances = chances.iter().copied();
@@ -148,7 +168,9 @@ fn fill(
             }
         }
         let mut known = Known::default();
-        for trade in vendor.trades.iter().filter(|trade| trade.is_live) {
+        let fetched: BTreeSet<u32> = redis.backfill.values().map(|(id, _)| *id).collect();
+        let is_known = |trade: &&Trade| trade.is_live || fetched.contains(&trade.id);
+        for trade in vendor.trades.iter().filter(is_known) {
             known.add(key::of_row(source.identity, Vendor::row(trade).as_object().unwrap()).unwrap());
         }
         let mut walk = Walk::new(source, &job, known, false);
@@ -160,7 +182,7 @@ fn fill(
             match walk.step(&mut job) {
                 Step::Done => {
                     let (status, flaw) = walk.outcome(&job);
-                    return (redis, status, flaw.map(|flaw| flaw.reason), job);
+                    return (status, flaw.map(|flaw| flaw.reason), job);
                 }
                 Step::Ask(query) => {
                     let body = vendor.answer(&query);
@@ -213,11 +235,14 @@ fn chance() -> impl Strategy<Value = Chance> {
 
 /// Trades around a gap from 10 s to 20 s, some of them in crowds.
 fn trades() -> impl Strategy<Value = Vec<Trade>> {
-    let trade =
-        (0_u64..30_000_000, 1_usize..12, 0_u64..3, any::<bool>(), 0_usize..3, 0_u8..20, any::<bool>());
+    // most are shown at once, some while the first walk is under way, and some after it
+    let shown_after = prop_oneof![8 => Just(0_u32), 2 => 1_u32..12, 2 => Just(u32::MAX)];
+    let of_crowd = (any::<bool>(), 0_usize..3, 0_u8..20, any::<bool>(), shown_after);
+    let trade = (0_u64..30_000_000, 1_usize..12, 0_u64..3, of_crowd);
     prop::collection::vec(trade, 0..60).prop_map(|crowds| {
         let mut trades = Vec::new();
-        for (offset_us, size, spread_us, is_call, exchange, canceled, is_early) in crowds {
+        for (offset_us, size, spread_us, of_crowd) in crowds {
+            let (is_call, exchange, canceled, is_early, shown_after) = of_crowd;
             for n in 0..size {
                 let at_us = BEGIN_US + offset_us + spread_us * n as u64;
                 let is_in_gap = (10_000_000..=20_000_000).contains(&(at_us - BEGIN_US));
@@ -229,6 +254,7 @@ fn trades() -> impl Strategy<Value = Vec<Trade>> {
                     is_canceled: canceled == 0,
                     // before and after the gap everything is live, in it a part
                     is_live: !is_in_gap || (is_early && canceled == 1),
+                    shown_after,
                 });
             }
         }
@@ -248,29 +274,57 @@ proptest! {
         limit in prop::sample::select(vec![6_usize, 9, 17, 500]),
         span_ms in prop::sample::select(vec![1_000_u64, 4_000, 75_000]),
         edges in (any::<bool>(), any::<bool>()),
-        chances in prop::collection::vec(chance(), 0..60),
+        chances in prop::collection::vec(chance(), 0..120),
     ) {
-        let vendor = Vendor { trades, limit, is_older_inclusive: edges.0, is_newer_exclusive: edges.1 };
+        let asked = Cell::new(0);
+        let mut vendor = Vendor { trades, limit, is_older_inclusive: edges.0, is_newer_exclusive: edges.1, asked };
         let gap = (BEGIN_US + 10_000_000, BEGIN_US + 20_000_000);
-        let (redis, status, reason, job) = fill(source(limit, span_ms), &vendor, gap, &chances);
-        let mut filled: Vec<u32> = redis.backfill.values().map(|(id, _)| *id).collect();
-        let times: Vec<u64> = redis.backfill.values().map(|(_, at_us)| *at_us).collect();
-        prop_assert!(times.is_sorted(), "rows stand in the order of time");
-        let missed: Vec<u32> =
-            vendor.trades.iter().filter(|trade| !trade.is_live).map(|trade| trade.id).collect();
-        filled.sort_unstable();
-        match (status, reason) {
-            (FillStatus::Complete, None) => {
-                prop_assert_eq!(&filled, &missed);
-                prop_assert_eq!(job.rows, missed.len() as u64);
+        let (source, mut redis, mut before) = (source(limit, span_ms), Redis::default(), 0);
+        let (first, second) = chances.split_at(chances.len() / 2);
+        // what is shown after the walk is fetched by another one, that somebody or an audit asks for
+        for chances in [first, second] {
+            let (status, reason, job) = fill_into(&mut redis, source, &vendor, gap, chances);
+            let rows: Vec<(u32, u64)> = redis.backfill.values().copied().collect();
+            let times: Vec<u64> = rows[before..].iter().map(|(_, at_us)| *at_us).collect();
+            prop_assert!(times.is_sorted(), "rows of a fill stand in the order of time");
+            prop_assert_eq!(job.rows, times.len() as u64);
+            before = rows.len();
+            let mut filled: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
+            filled.sort_unstable();
+            prop_assert!(filled.windows(2).all(|pair| pair[0] < pair[1]), "none twice");
+            let is_missed = |id: &u32| vendor.trades.iter().any(|trade| trade.id == *id && !trade.is_live);
+            prop_assert!(filled.iter().all(is_missed));
+            // what has been shown from the beginning is there after the first walk
+            let mut due = vendor.trades.iter().filter(|trade| !trade.is_live && trade.shown_after == 0);
+            match (status, reason) {
+                (FillStatus::Complete, None) => {
+                    prop_assert!(due.all(|trade| filled.binary_search(&trade.id).is_ok()));
+                }
+                (FillStatus::Partial, Some(FillReason::InstantFull)) => {}
+                other => prop_assert!(false, "{other:?}"),
             }
-            (FillStatus::Partial, Some(FillReason::InstantFull)) => {
-                prop_assert!(filled.windows(2).all(|pair| pair[0] < pair[1]), "none twice");
-                prop_assert!(filled.iter().all(|id| missed.contains(id)));
-            }
-            other => prop_assert!(false, "{other:?}"),
+            vendor.trades.iter_mut().for_each(|trade| trade.shown_after = 0);
         }
     }
+}
+
+/// Late rows of the gap are fetched by its first walk if they are shown before it, and by the next one otherwise.
+#[test]
+fn what_is_shown_after_the_walk_is_fetched_by_the_next_one_alone() {
+    let mut trades = crowd(20, 3);
+    trades[3].shown_after = 2;
+    trades[9].shown_after = u32::MAX;
+    let mut vendor = Vendor { trades, limit: 6, ..Vendor::default() };
+    let (mut redis, gap) = (Redis::default(), (BEGIN_US + 10_000_000, BEGIN_US + 20_000_000));
+    let (status, _, job) = fill_into(&mut redis, source(6, 75_000), &vendor, gap, &[]);
+    assert_eq!(
+        (status, job.rows),
+        (FillStatus::Complete, 19),
+        "the walk had not passed the first of the late ones"
+    );
+    vendor.trades[9].shown_after = 0;
+    let (status, _, job) = fill_into(&mut redis, source(6, 75_000), &vendor, gap, &[]);
+    assert_eq!((status, job.rows, job.known), (FillStatus::Complete, 1, 19));
 }
 
 fn crowd(count: u32, exchange: usize) -> Vec<Trade> {
@@ -281,6 +335,7 @@ fn crowd(count: u32, exchange: usize) -> Vec<Trade> {
         exchange: if exchange == 3 { id as usize % 3 } else { exchange },
         is_canceled: false,
         is_live: false,
+        shown_after: 0,
     };
     let mut trades: Vec<Trade> = (0..count).map(trade).collect();
     trades.sort_by_key(|trade| trade.at_us);
@@ -288,7 +343,7 @@ fn crowd(count: u32, exchange: usize) -> Vec<Trade> {
 }
 
 fn fill_crowd(trades: Vec<Trade>) -> (usize, FillStatus, Option<FillReason>) {
-    let vendor = Vendor { trades, limit: 10, is_older_inclusive: false, is_newer_exclusive: false };
+    let vendor = Vendor { trades, limit: 10, ..Vendor::default() };
     let gap = (BEGIN_US + 10_000_000, BEGIN_US + 20_000_000);
     let (redis, status, reason, _) = fill(source(10, 75_000), &vendor, gap, &[]);
     (redis.backfill.len(), status, reason)
@@ -317,9 +372,10 @@ fn a_busy_minute_takes_few_requests() {
         exchange: 0,
         is_canceled: false,
         is_live: false,
+        shown_after: 0,
     };
     let trades: Vec<Trade> = (0..4_800).map(trade).collect();
-    let vendor = Vendor { trades, limit: 500, is_older_inclusive: false, is_newer_exclusive: false };
+    let vendor = Vendor { trades, limit: 500, ..Vendor::default() };
     let (redis, status, _, job) =
         fill(OPTION_TRADES.fill.unwrap(), &vendor, (BEGIN_US, BEGIN_US + 60_000_000), &[]);
     assert_eq!((redis.backfill.len(), status), (4_800, FillStatus::Complete));
@@ -328,8 +384,7 @@ fn a_busy_minute_takes_few_requests() {
 
 #[test]
 fn a_quiet_day_takes_few_requests() {
-    let vendor =
-        Vendor { trades: Vec::new(), limit: 500, is_older_inclusive: false, is_newer_exclusive: false };
+    let vendor = Vendor { limit: 500, ..Vendor::default() };
     let gap = (BEGIN_US, BEGIN_US + 6 * 3_600_000_000);
     let (_, status, _, job) = fill(OPTION_TRADES.fill.unwrap(), &vendor, gap, &[]);
     assert_eq!(status, FillStatus::Complete);
@@ -343,7 +398,7 @@ fn a_server_with_a_limit_of_its_own_loses_no_row() {
     for (n, trade) in (0..).zip(&mut trades) {
         trade.at_us = BEGIN_US + n * 1_000;
     }
-    let vendor = Vendor { trades, limit: 50, is_older_inclusive: false, is_newer_exclusive: false };
+    let vendor = Vendor { trades, limit: 50, ..Vendor::default() };
     let (redis, status, ..) =
         fill(OPTION_TRADES.fill.unwrap(), &vendor, (BEGIN_US, BEGIN_US + 1_000_000), &[]);
     assert_eq!((redis.backfill.len(), status), (140, FillStatus::Complete));

@@ -324,6 +324,12 @@ impl FillSource {
         self.path.strip_prefix("/api/").unwrap_or(self.path)
     }
 
+    /// Whether rows can be asked for one symbol, or for all.
+    #[must_use]
+    pub fn takes_symbol(&self) -> bool {
+        matches!(self.subject, Subject::Parameter { .. })
+    }
+
     /// Whether rows can be asked for one symbol at a time only.
     #[must_use]
     pub fn needs_symbol(&self) -> bool {

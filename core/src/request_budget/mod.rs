@@ -3,6 +3,7 @@
 //! Pure: time and chance are parameters. The vendor's headers tighten the budget and never widen it; what was learnt from
 //! one is forgotten with its window. Other clients of the token are seen through these headers alone.
 
+mod fills;
 mod usage;
 mod window;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::calendar::{vendor_day, vendor_day_end};
 use crate::labelled;
 
+pub use fills::{FillsOfDay, UnfitFills};
 pub use usage::Usage;
 use window::Window;
 pub use window::{RequestId, WINDOW};
@@ -159,8 +161,7 @@ pub struct RequestBudget {
     failures: u32,
     /// From the latest headers.
     day: Option<DayUse>,
-    /// Requests for fills on this day.
-    fills: (i32, u32),
+    fills: FillsOfDay,
 }
 
 impl RequestBudget {
@@ -174,7 +175,7 @@ impl RequestBudget {
             pause: None,
             failures: 0,
             day: None,
-            fills: (0, 0),
+            fills: FillsOfDay::default(),
         }
     }
 
@@ -203,13 +204,31 @@ impl RequestBudget {
             return Err(NotNow { retry_in: free_at - now.at, why: Pause::Window });
         }
         if purpose == Purpose::Fill {
-            let today = vendor_day(now.unix_ms);
-            let used = if self.fills.0 == today { self.fills.1 } else { 0 };
-            self.fills = (today, used + 1);
+            self.fills = self.fills.after(now.unix_ms);
         }
         let id = self.window.take(now.at, now.at, REST_LONGEST);
         self.in_flight = Some(id);
         Ok(id)
+    }
+
+    /// Returns the requests for fills of the day, with one that begins now; `None` if the day's are used.
+    #[must_use]
+    pub fn fills_with_next(&self, unix_ms: u64) -> Option<FillsOfDay> {
+        Some(self.fills.after(unix_ms)).filter(|fills| fills.count <= self.limits.fills_per_day)
+    }
+
+    /// Goes on with the count of another process, unless its own is higher. A day that is over says nothing; one above the
+    /// limit is cut to it, and an error all the same.
+    pub fn restore_fills(&mut self, before: FillsOfDay, unix_ms: u64) -> Result<(), UnfitFills> {
+        let (today, limit) = (vendor_day(unix_ms), self.limits.fills_per_day);
+        if before.day > today {
+            return Err(UnfitFills::Future);
+        }
+        if before.day == today && (self.fills.day < today || self.fills.count < before.count) {
+            self.fills = FillsOfDay { day: today, count: before.count.min(limit) };
+            return if before.count > limit { Err(UnfitFills::AboveLimit) } else { Ok(()) };
+        }
+        Ok(())
     }
 
     /// Ends a REST request that was given up, without a verdict.
@@ -298,8 +317,9 @@ impl RequestBudget {
         let is_used = self.day.is_some_and(|of| {
             of.day == today && of.count.saturating_mul(100) >= of.limit.saturating_mul(purpose.day_percent())
         });
-        let is_filled =
-            purpose == Purpose::Fill && self.fills.0 == today && self.fills.1 >= self.limits.fills_per_day;
+        let is_filled = purpose == Purpose::Fill
+            && self.fills.day == today
+            && self.fills.count >= self.limits.fills_per_day;
         let why = match (is_used, is_filled) {
             (true, _) => Pause::Day,
             (false, true) => Pause::FillsOfDay,

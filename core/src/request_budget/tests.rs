@@ -321,3 +321,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_requests_of_a_day_go_on_in_another_process_and_absurd_counts_are_bounded() {
+    let mut clock = Clock::noon();
+    let limits = RequestLimits { fills_per_day: 3, ..LIMITS };
+    let mut budget = RequestBudget::new(limits);
+    let ask = |budget: &mut RequestBudget, clock: &Clock| {
+        let asked = budget.rest(Purpose::Fill, clock.now());
+        asked.map(|id| budget.abandon(id, clock.now().at)).map_err(|refused| refused.why)
+    };
+    assert_eq!((ask(&mut budget, &clock), ask(&mut budget, &clock)), (Ok(()), Ok(())));
+    let text = "2026-10-05 2";
+    assert_eq!(budget.fills_with_next(clock.now().unix_ms).unwrap().to_string(), "2026-10-05 3");
+
+    let mut again = RequestBudget::new(limits);
+    assert_eq!(again.restore_fills(text.parse().unwrap(), clock.now().unix_ms), Ok(()));
+    assert_eq!((ask(&mut again, &clock), ask(&mut again, &clock)), (Ok(()), Err(Pause::FillsOfDay)));
+    // a lower count of an earlier moment does not make room
+    assert_eq!(again.restore_fills("2026-10-05 1".parse().unwrap(), clock.now().unix_ms), Ok(()));
+    assert_eq!(ask(&mut again, &clock), Err(Pause::FillsOfDay));
+    assert_eq!(again.fills_with_next(clock.now().unix_ms), None);
+
+    for (text, unfit, is_used) in [
+        ("2026-10-05 99999999999999999999999", Err(UnfitFills::AboveLimit), true),
+        ("2026-10-06 3", Err(UnfitFills::Future), false),
+        ("2026-10-04 3", Ok(()), false),
+    ] {
+        let mut other = RequestBudget::new(limits);
+        assert_eq!(other.restore_fills(text.parse().unwrap(), clock.now().unix_ms), unfit, "{text}");
+        assert_eq!(ask(&mut other, &clock).is_err(), is_used, "{text}");
+    }
+    for text in ["", "3", "2026-10-05", "2026-10-05 -1", "2026-13-05 1", "today 1"] {
+        assert_eq!(text.parse::<FillsOfDay>(), Err(UnfitFills::Unreadable), "{text}");
+    }
+    clock.pass(8 * 3_600_000);
+    assert_eq!(ask(&mut again, &clock), Ok(()), "20:00 in New York begins the next day");
+}

@@ -17,7 +17,7 @@ pub(in crate::cli) type Tell = Box<dyn Fn(&str)>;
 pub(in crate::cli) struct ArchivedEvent {
     /// Its line.
     pub(in crate::cli) line: Line<'static>,
-    /// Its topic.
+    /// The topic that the feed has for it.
     pub(in crate::cli) topic: Topic,
 }
 
@@ -43,7 +43,7 @@ impl ArchivedEvents {
     pub(in crate::cli) fn open(dir: &Path, wanted: Wanted, tell: Tell) -> io::Result<ArchivedEvents> {
         let days = Days::read(dir)?;
         let mut lanes: Vec<(std::sync::Arc<str>, Lane)> = Vec::new();
-        for file in selected(&days, &wanted) {
+        for file in selected(&days, &wanted).filter(|file| file.path.is_fetched == wanted.is_fetched) {
             let channel = &file.path.channel;
             match lanes.iter_mut().find(|(known, _)| known == channel) {
                 Some((_, lane)) => lane.files.push_back(file.clone()),
@@ -127,8 +127,9 @@ pub(super) fn selected<'d>(days: &'d Days, wanted: &Wanted) -> impl Iterator<Ite
 impl ArchivedEvent {
     fn read(line: &[u8], wanted: &Wanted) -> Option<ArchivedEvent> {
         let line = Line::parse(line)?.into_owned();
-        let name = StreamName::parse(&line.topic)?;
-        let is_wanted = wanted.has(&name, &line.payload, Some(line.received_us / 1000));
+        let name = StreamName::parse(line.feed_topic())?;
+        let is_wanted = line.is_fetched() == wanted.is_fetched
+            && wanted.has(&name, &line.payload, Some(line.filed_us() / 1000));
         match name {
             StreamName::Events(topic) if is_wanted => Some(ArchivedEvent { line, topic }),
             _ => None,

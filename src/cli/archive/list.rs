@@ -15,14 +15,15 @@ use crate::exit::Exit;
 pub(super) fn list(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Result<Exit, ArchiveFailure> {
     let days = Days::read(dir).map_err(ArchiveFailure::Read)?;
     for date in days.dates() {
-        let mut rows: Vec<(&str, Vec<u8>, u64)> = Vec::new();
+        let mut rows: Vec<(String, Vec<u8>, u64)> = Vec::new();
         for file in selected(&days, wanted).filter(|file| file.path.date == date) {
-            match rows.last_mut().filter(|(channel, ..)| *channel == &*file.path.channel) {
+            let folder = file.path.folder();
+            match rows.last_mut().filter(|(known, ..)| *known == folder) {
                 Some((_, hours, bytes)) => {
                     hours.push(file.path.hour);
                     *bytes += file.bytes;
                 }
-                None => rows.push((&file.path.channel, vec![file.path.hour], file.bytes)),
+                None => rows.push((folder, vec![file.path.hour], file.bytes)),
             }
         }
         if rows.is_empty() {
@@ -30,14 +31,12 @@ pub(super) fn list(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Result<
         }
         let total: u64 = rows.iter().map(|(_, _, bytes)| bytes).sum();
         write_line(out, format_args!("{}  {total} bytes", iso_date(date)))?;
-        for (channel, hours, bytes) in rows {
+        for (folder, hours, bytes) in rows {
             let (first, last) = (hours.first().unwrap_or(&0), hours.last().unwrap_or(&0));
             let files = hours.len();
             write_line(
                 out,
-                format_args!(
-                    "  {channel:<17}  {bytes:>14} bytes  hours: {files:>2}, {first:02} to {last:02}"
-                ),
+                format_args!("  {folder:<17}  {bytes:>14} bytes  hours: {files:>2}, {first:02} to {last:02}"),
             )?;
         }
     }
@@ -46,21 +45,23 @@ pub(super) fn list(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Result<
 
 pub(super) fn verify(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Result<Exit, ArchiveFailure> {
     let days = Days::read(dir).map_err(ArchiveFailure::Read)?;
-    let (mut exit, mut files, mut events) = (Exit::Clean, 0_u64, 0_u64);
+    let (mut exit, mut files, mut events, mut rows) = (Exit::Clean, 0_u64, 0_u64, 0_u64);
     for file in selected(&days, wanted) {
         let mut reading = Reading::open(&days.place(file), Some(file.bytes)).map_err(ArchiveFailure::Read)?;
         let mut foreign = 0_u64;
         files += 1;
         while let Some(text) = reading.next_lines().map_err(ArchiveFailure::Read)? {
             for line in lines(text) {
-                let is_ours = Line::parse(line).is_some_and(|line| line.channel() == &*file.path.channel);
-                events += u64::from(is_ours);
+                let is_ours = Line::parse(line).is_some_and(|line| {
+                    line.channel() == &*file.path.channel && line.is_fetched() == file.path.is_fetched
+                });
+                *(if file.path.is_fetched { &mut rows } else { &mut events }) += u64::from(is_ours);
                 foreign += u64::from(!is_ours);
             }
         }
         let mut found: Vec<String> = reading.take_bad().iter().map(|bad| describe(&file.path, bad)).collect();
         if foreign > 0 {
-            found.push(format!("{}: {foreign} lines are no events of its channel", file.path));
+            found.push(format!("{}: {foreign} lines are not of its channel", file.path));
         }
         for text in found {
             exit = Exit::Failed;
@@ -69,6 +70,13 @@ pub(super) fn verify(dir: &Path, wanted: &Wanted, out: &mut impl Write) -> Resul
         }
     }
     let verdict = if exit == Exit::Clean { "ok" } else { "damaged" };
-    write_line(out, format_args!("{}: {verdict}, {events} events in {files} files", dir.display())).ok();
+    write_line(
+        out,
+        format_args!(
+            "{}: {verdict}, {events} events and {rows} fetched rows in {files} files",
+            dir.display()
+        ),
+    )
+    .ok();
     Ok(exit)
 }

@@ -203,6 +203,7 @@ impl ReplayArgs {
                 (None, true) => u64::MAX,
                 (None, false) => now_ms,
             },
+            is_fetched: false,
         };
         let (mut recording, last_ms) = match (&self.file, &self.archive) {
             (None, Some(dir)) => self.recording_of_archive(dir.as_deref(), settings, wanted)?,

@@ -9,6 +9,7 @@ pub(crate) mod feed;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod oracle;
+pub(crate) mod poller;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod redis;

@@ -47,6 +47,7 @@ fn thread(folder: &TempDir) -> (Spool, ArchiveThread) {
     let thread = ArchiveThread::new(ArchiveParts {
         settings,
         archivings: vec![archiving],
+        fetched: Arc::default(),
         note: Box::new(|gaps| assert!(gaps.is_empty(), "{gaps:?}")),
         observations: observations(&["price"], 1),
         deaths: ThreadDeaths::default(),

@@ -42,11 +42,15 @@ pub enum EntryStatus {
     Passed,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct StreamInfo {
-    last: EntryId,
-    /// Whether the stream has lost entries; before Redis 7 this is unknown and counts as true.
-    was_trimmed: bool,
+/// What a stream has, and has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// The last ID; zero without a stream.
+    pub last: EntryId,
+    /// The number of its entries.
+    pub length: u64,
+    /// The number of entries that it has had; unknown before Redis 7.
+    pub added: Option<u64>,
 }
 
 /// The result of an entry's lookup.
@@ -68,7 +72,12 @@ impl RedisConnection {
     /// Returns whether a stream has lost entries; unknown, and true, before Redis 7.
     pub async fn was_trimmed(&mut self, stream: &str) -> Result<bool, StoreFault> {
         let infos = self.infos(&[stream]).await?;
-        Ok(infos.first().is_some_and(|info| info.last > EntryId::default() && info.was_trimmed))
+        Ok(infos.first().is_some_and(|info| info.last > EntryId::default() && info.was_trimmed()))
+    }
+
+    /// Returns what a stream has, and has had.
+    pub async fn stream_info(&mut self, stream: &str) -> Result<StreamInfo, StoreFault> {
+        Ok(self.infos(&[stream]).await?.pop().unwrap_or_default())
     }
 
     async fn infos(&mut self, streams: &[impl AsRef<str>]) -> Result<Vec<StreamInfo>, StoreFault> {
@@ -139,7 +148,7 @@ impl Found {
         match self.is_ours {
             Some(true) => EntryStatus::Stored,
             None if info.last < id => EntryStatus::Absent,
-            None if info.was_trimmed && self.first.is_some_and(|first| first > id) => EntryStatus::Stored,
+            None if info.was_trimmed() && self.first.is_some_and(|first| first > id) => EntryStatus::Stored,
             _ => EntryStatus::Passed,
         }
     }
@@ -149,7 +158,22 @@ impl StreamInfo {
     fn of(reply: &Reply<'_>) -> Option<StreamInfo> {
         let Reply::Array(Some(parts)) = reply else { return None };
         let [last, Reply::Integer(length), Reply::Integer(added)] = &parts[..] else { return None };
-        Some(StreamInfo { last: id_of(last)?, was_trimmed: added != length })
+        Some(StreamInfo {
+            last: id_of(last)?,
+            length: u64::try_from(*length).ok()?,
+            added: u64::try_from(*added).ok(),
+        })
+    }
+
+    /// Returns the number of entries that it has had and no longer has; unknown before Redis 7.
+    #[must_use]
+    pub fn gone(&self) -> Option<u64> {
+        Some(self.added?.saturating_sub(self.length))
+    }
+
+    /// Whether the stream has lost entries; before Redis 7 this is unknown and counts as true.
+    fn was_trimmed(&self) -> bool {
+        self.added != Some(self.length)
     }
 }
 

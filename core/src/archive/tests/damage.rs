@@ -15,7 +15,7 @@ fn file() -> (TempDir, PathBuf, Vec<usize>) {
     for frame in 0..4_u64 {
         let mut frames = Frames::default();
         for n in frame * 3..frame * 3 + 3 {
-            push(&mut frames, 30 + n * 3);
+            push(&mut frames, 32 + n * 4);
         }
         begins.push(fs::metadata(&path).map_or(0, |metadata| usize::try_from(metadata.len()).unwrap()));
         store.commit(&frames, &position(frame)).unwrap();

@@ -7,7 +7,7 @@ mod speed;
 use std::fs;
 use std::path::Path;
 
-use super::checkpoint::ArchivePosition;
+use super::checkpoint::{ArchivePosition, StreamPosition};
 use super::days::Days;
 use super::frames::Frames;
 use super::line::Line;
@@ -18,9 +18,9 @@ use crate::event::EntryId;
 /// 2026-01-02, 12:59:59 in New York.
 const BEGIN_US: u64 = 1_767_376_799_000_000;
 
-/// The `n`th event of a session: two channels, of which one has two symbols, over the end of an hour.
+/// The `n`th line of a session: two channels, of which one has two symbols, and a fetched row, over the end of an hour.
 fn event(n: u64) -> (String, u64, String) {
-    let topic = ["price:SPY", "news", "price:QQQ"][usize::try_from(n % 3).unwrap()];
+    let topic = ["price:SPY", "news", "price:QQQ", "backfill:news"][usize::try_from(n % 4).unwrap()];
     (
         topic.to_owned(),
         BEGIN_US + n * 100_000,
@@ -31,7 +31,15 @@ fn event(n: u64) -> (String, u64, String) {
 fn push(frames: &mut Frames, n: u64) {
     let (topic, received_us, payload) = event(n);
     let id = EntryId { ms: received_us / 1000, seq: n };
+    if let Some(topic) = topic.strip_prefix("backfill:") {
+        frames.advance(topic, StreamPosition { id, added: n });
+    }
     frames.push(&Line { received_us, topic: topic.into(), id, payload: payload.into_bytes().into() });
+}
+
+/// The number of the last fetched row of which the archive knows that it has it.
+fn fetched(store: &ArchiveStore) -> Option<u64> {
+    store.fetched().get("news").map(|position| position.added)
 }
 
 fn position(archived: u64) -> Vec<ArchivePosition> {
@@ -110,7 +118,8 @@ fn what_is_archived_is_read_in_order_from_files_of_their_user() {
     let names: Vec<String> = days.files.iter().map(|file| file.path.to_string()).collect();
     assert_eq!(
         names,
-        ["news/12", "news/13", "price/12", "price/13"].map(|name| format!("2026-01-02/{name}.jsonl.zst"))
+        ["news/12", "news/13", "price/12", "price/13", "backfill/news/12", "backfill/news/13"]
+            .map(|name| format!("2026-01-02/{name}.jsonl.zst"))
     );
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     for file in &days.files {

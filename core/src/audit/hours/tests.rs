@@ -1,11 +1,14 @@
 //! Days of hours, in seconds: a model of the market that the feed and REST see differently.
 
 use super::*;
+use crate::audit::blind::Blind;
 use crate::audit::evidence::NoEvidence;
 use crate::audit::screen::CALIBRATION_HOURS;
 
+mod series;
+
 /// The start of an hour.
-const BEGUN_US: u64 = 1_791_212_400_000_000 / HOUR_US * HOUR_US;
+const FIRST_HOUR_US: u64 = 1_791_212_400_000_000 / HOUR_US * HOUR_US;
 /// Interval between two trades.
 const EVERY_US: u64 = 1_000_000;
 
@@ -34,16 +37,16 @@ fn id(n: u64) -> String {
 /// Runs this many hours and returns what was noticed.
 fn run(world: World, hours: u64) -> Vec<Notice> {
     let mut kept = Kept::new(vec![Subject::Trades("SPY".to_owned())]);
-    let mut audit = Hours::new(&kept, BEGUN_US);
+    let mut audit = Hours::new(&kept, FIRST_HOUR_US);
     let mut blind = [Blind::default()];
     let mut rng = fastrand::Rng::with_seed(7);
     let mut chance = || rng.f64();
     let (mut notices, mut questions, mut made) = (Vec::new(), 0, 0);
-    let ends_us = BEGUN_US + hours * HOUR_US + JUDGED_AFTER_US + 2 * AGAIN_AFTER_US;
-    let mut now_us = BEGUN_US;
+    let ends_us = FIRST_HOUR_US + hours * HOUR_US + JUDGED_AFTER_US + 2 * AGAIN_AFTER_US;
+    let mut now_us = FIRST_HOUR_US;
     while now_us < ends_us {
-        while BEGUN_US + made * EVERY_US < now_us {
-            let at_us = BEGUN_US + made * EVERY_US;
+        while FIRST_HOUR_US + made * EVERY_US < now_us {
+            let at_us = FIRST_HOUR_US + made * EVERY_US;
             if (world.delivers)(made) {
                 let (id, executed_at) = (id(made), at_us / 1_000);
                 let payload =
@@ -53,7 +56,7 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
             made += 1;
         }
         if now_us.is_multiple_of(HOUR_US)
-            && let Some((from, to)) = (world.gap)((now_us - BEGUN_US) / HOUR_US)
+            && let Some((from, to)) = (world.gap)((now_us - FIRST_HOUR_US) / HOUR_US)
         {
             blind[0].note(now_us + from, now_us + to);
         }
@@ -73,9 +76,10 @@ fn run(world: World, hours: u64) -> Vec<Notice> {
 }
 
 fn answer(world: World, question: &Question, asked: usize, made: u64) -> Answer {
-    let at_us = |n: u64| BEGUN_US + n * EVERY_US;
+    let at_us = |n: u64| FIRST_HOUR_US + n * EVERY_US;
     let known = (0..made).filter(|n| (world.knows)(*n, asked));
     match question.asked {
+        Asked::Minutes { .. } | Asked::Newest => unreachable!("of trades"),
         Asked::Sums => {
             let mut sums = Sums::new();
             for n in known {
@@ -118,12 +122,13 @@ fn the_screen_is_off_until_enough_hours_agree_and_then_names_what_the_windows_do
     // three trades of one minute of each hour are not delivered
     let world = World { delivers: |n| !(600..603).contains(&(n % 3_600)) || n < 7 * 3_600, ..PERFECT };
     let notices = run(world, 12);
-    let calibrated = notices.iter().position(|notice| *notice == Notice::Calibrated(0)).unwrap();
+    let calibrated =
+        notices.iter().position(|notice| *notice == Notice::Calibrated(0, Screen::Sums)).unwrap();
     assert_eq!(reports(&notices[..calibrated]).len(), CALIBRATION_HOURS as usize - 1);
     let losses: Vec<_> = notices.iter().filter(|notice| matches!(notice, Notice::Unseen(_))).collect();
     assert_eq!(losses.len(), 5);
     for (hour, loss) in (7..).zip(losses) {
-        let first_us = BEGUN_US + hour * HOUR_US + 600 * EVERY_US;
+        let first_us = FIRST_HOUR_US + hour * HOUR_US + 600 * EVERY_US;
         let between = (first_us, first_us + 2 * EVERY_US);
         assert_eq!(*loss, Notice::Unseen(Unseen { position: 0, between, events: 3 }));
     }
@@ -133,7 +138,7 @@ fn the_screen_is_off_until_enough_hours_agree_and_then_names_what_the_windows_do
 #[test]
 fn sums_of_another_meaning_are_given_up_and_the_windows_go_on() {
     let notices = run(World { volume: 2, ..PERFECT }, 12);
-    assert!(notices.contains(&Notice::NotComparable(0)));
+    assert!(notices.contains(&Notice::NotComparable(0, Screen::Sums)));
     assert_eq!((reports(&notices).len(), unseen(&notices)), (12, 0));
     let lossy = run(World { volume: 2, delivers: |n| !n.is_multiple_of(2), ..PERFECT }, 12);
     assert!(unseen(&lossy) >= 12, "{}", unseen(&lossy));
@@ -150,7 +155,7 @@ fn what_a_gap_explains_is_no_finding() {
     assert_eq!((reports(&notices).len(), unseen(&notices)), (24, 0));
     // the minutes of the gap, the one before it and the one after it
     assert!(reports(&notices).iter().all(|report| report.skipped == 7), "{:?}", reports(&notices)[0]);
-    assert!(!notices.contains(&Notice::Calibrated(0)), "no hour was clean");
+    assert!(!notices.contains(&Notice::Calibrated(0, Screen::Sums)), "no hour was clean");
 }
 
 #[test]
