@@ -6,7 +6,8 @@ use uw_websocket_core::backfill::known::Known;
 use uw_websocket_core::channel::fill::{FillSource, Identity};
 use uw_websocket_core::event::{EntryId, Scope};
 
-use super::records::{AtKey, Records};
+use super::at_key::AtKey;
+use super::records::Records;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::pages::{End, MAX_ENTRY, StreamEntry, StreamRange};
 

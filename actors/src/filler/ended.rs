@@ -4,7 +4,8 @@ use uw_websocket_core::backfill::job::Job;
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
 use uw_websocket_core::event::EntryId;
 
-use super::records::{AtKey, Records};
+use super::at_key::AtKey;
+use super::records::Records;
 use crate::ledger::gap::MAX_NAME;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::pages::{MAX_ENTRY, StreamRange};

@@ -15,6 +15,7 @@
 
 mod allowance;
 mod archiving;
+mod at_key;
 mod doubts;
 mod edges;
 pub mod ended;

@@ -12,6 +12,7 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::ids::{Exhausted, next_id};
 use uw_websocket_core::time::iso_utc;
 
+use super::at_key::AtKey;
 use crate::writer::store::address::Address;
 use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::resp::{Bound, Commands, Reply, id_text};
@@ -193,6 +194,11 @@ impl Records {
                 Ok(())
             })
             .await
+            .or_else(|fault| match fault {
+                // of another program: as if there were none
+                StoreFault::TooLarge(_) => Ok(()),
+                fault => Err(fault),
+            })
             .at(&self.hash)?;
         Ok(value)
     }
@@ -362,22 +368,6 @@ impl Records {
             }
             Err(fault) => Err(fault),
         }
-    }
-}
-
-/// The key that a refusal is about, for people: Redis does not repeat it.
-pub(super) trait AtKey {
-    fn at(self, key: &str) -> Self;
-}
-
-impl<T> AtKey for Result<T, StoreFault> {
-    fn at(self, key: &str) -> Self {
-        self.map_err(|fault| match fault {
-            StoreFault::Refused { refusal, text } if refusal.is_about_the_entry() => {
-                StoreFault::Refused { refusal, text: format!("{key}: {text}") }
-            }
-            fault => fault,
-        })
     }
 }
 
