@@ -16,8 +16,9 @@ RATE ?=
 # Duration of `make soak`, and samples of an earlier run to judge.
 HOURS ?=
 SAMPLES ?=
-# The Redis of `make chaos`: single, sentinel, or cluster.
+# The Redis of `make chaos`: single, sentinel, or cluster; and INSTANCES=2, an owner and a stand-by with a single one.
 REDIS ?=
+INSTANCES ?=
 CHAOS_OF_single := chaos::long_run
 CHAOS_OF_sentinel := failover::run::long_run
 CHAOS_OF_cluster := cluster::run::long_run
@@ -71,10 +72,10 @@ stress: ## run `make test` RUNS=10 times beside three busy loops on two processo
 	cargo test --no-run $(CHECKED)
 	@RUNS=$(or $(RUNS),10) exec config/stress.sh
 
-chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel or cluster: failovers
+chaos: ## inject all faults at once for SECONDS=600; SEED=7 repeats that run; REDIS=sentinel or cluster: failovers; INSTANCES=2: takeovers
 	@config/install-tools.sh cc redis-server
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) cargo test --features fault-injection --test it -- \
-	  --ignored --exact --nocapture $(CHAOS_OF_$(or $(REDIS),single))
+	  --ignored --exact --nocapture $(if $(filter 2,$(INSTANCES)),chaos::long_run_of_two,$(CHAOS_OF_$(or $(REDIS),single)))
 
 flavours: ## test the basic promises on every Redis-compatible server that can be installed; ONLY="valkey-9 redis"
 	@config/install-tools.sh cc redis-server

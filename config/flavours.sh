@@ -38,6 +38,10 @@ trim        retention::what_is_older_than_the_limit_goes_and_what_comes_stays
 trim        streams::streams_are_capped_by_count
 snapshots   streams::strike_maps_hold_the_newest_row_of_each_strike_of_the_session
 failover    failover::a_killed_master_is_replaced_and_never_written_to_when_it_comes_back_empty
+cluster     cluster::a_killed_master_is_replaced_and_nothing_is_lost
+cluster     cluster::what_a_lagging_replica_lacks_is_written_again_when_it_is_promoted
+slots       cluster::moves::slots_that_are_moved_key_by_key_under_load_lose_nothing
+slots       cluster::moves::slots_that_are_moved_whole_under_load_lose_nothing_though_the_giver_is_killed_meanwhile
 '
 
 # Prints the path of a server, installing it if need be; says why not on the third descriptor.

@@ -30,15 +30,22 @@ pub(crate) async fn announce(
             "stream_mib" => channel.stream_bytes.map(mebibytes), "mib" => channel.bytes.map(mebibytes));
     }
     info!(log, "memory forecast in all"; "mib" => mebibytes(forecast.bytes), "bounded" => forecast.is_bounded,
-        "assumed_symbols" => forecast.is_market, "maxmemory_mib" => measured.maxmemory.map(mebibytes));
-    if let Some(limit) =
-        measured.maxmemory.filter(|limit| *limit < forecast.fullest_bytes || !forecast.is_bounded)
-    {
-        warn!(log, "redis may run out of memory"; "mib" => mebibytes(forecast.fullest_bytes),
-            "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(limit),
-            "advice" => ADVICE);
+        "assumed_symbols" => forecast.is_market, "maxmemory_mib" => limit_of_all(&measured, &forecast).map(mebibytes));
+    for (node, limit) in &measured.limits {
+        let bytes = forecast.bytes_of(node);
+        if *limit < bytes || !forecast.is_bounded {
+            warn!(log, "redis may run out of memory"; "node" => Some(node).filter(|node| !node.is_empty()),
+                "mib" => mebibytes(bytes), "bounded" => forecast.is_bounded, "maxmemory_mib" => mebibytes(*limit),
+                "advice" => ADVICE);
+        }
     }
     forecast.is_bounded.then_some(forecast.bytes)
+}
+
+/// Returns the sum of `maxmemory` over all nodes; `None` if one has no limit.
+fn limit_of_all(measured: &Measured, forecast: &Forecast) -> Option<u64> {
+    let nodes = forecast.nodes.len().max(1);
+    (measured.limits.len() == nodes).then(|| measured.limits.iter().map(|(_, limit)| limit).sum())
 }
 
 /// Queries Redis for its limit and for the size of existing entries.

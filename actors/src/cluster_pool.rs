@@ -88,9 +88,22 @@ impl PooledCluster {
 impl PooledConnection {
     /// Sends commands to each node; returns the texts of their replies, by node of a cluster.
     pub async fn of_each_node(&mut self, commands: &[&[&str]]) -> RedisResult<Vec<(String, Vec<String>)>> {
+        let text = |reply: Value| Ok(redis::from_redis_value(reply.extract_error()?)?);
+        let texts = |(node, replies): (String, Vec<Value>)| {
+            Ok((node, replies.into_iter().map(text).collect::<RedisResult<_>>()?))
+        };
+        self.replies_of_each_node(commands).await?.into_iter().map(texts).collect()
+    }
+
+    /// The same of any replies, also of errors. A single server has no name.
+    pub async fn replies_of_each_node(
+        &mut self,
+        commands: &[&[&str]],
+    ) -> RedisResult<Vec<(String, Vec<Value>)>> {
         let cluster = match self {
             PooledConnection::Server(connection) => {
                 let mut pipe = redis::pipe();
+                pipe.ignore_errors();
                 for words in commands {
                     let Some((name, args)) = words.split_first() else { continue };
                     pipe.cmd(name).arg(args);
@@ -109,17 +122,16 @@ impl PooledConnection {
         let answers = timeout(cluster.patience, connection.ask_each(&questions))
             .await
             .map_err(|_| error(format!("no answer within {:?}", cluster.patience)))?;
-        let mut texts: Vec<(String, Vec<String>)> = Vec::new();
+        let mut replies: Vec<(String, Vec<Value>)> = Vec::new();
         for (node, answer) in answers {
             let raw = answer.map_err(|fault| error(fault.to_string()))?;
-            let text: String = redis::from_redis_value(parse_redis_value(&raw)?)?;
-            let node = node.to_string();
-            match texts.last_mut().filter(|(last, _)| *last == node) {
-                Some((_, of_node)) => of_node.push(text),
-                None => texts.push((node, vec![text])),
+            let (node, reply) = (node.to_string(), parse_redis_value(&raw)?);
+            match replies.last_mut().filter(|(last, _)| *last == node) {
+                Some((_, of_node)) => of_node.push(reply),
+                None => replies.push((node, vec![reply])),
             }
         }
-        Ok(texts)
+        Ok(replies)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The validated settings of the actors, which the service reads from the environment.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uw_websocket_core::labelled;
@@ -9,6 +10,7 @@ use uw_websocket_core::settings::{KeySettings, PlanSettings, Retention, Secret};
 
 use crate::connection::proxy::FeedProxy;
 use crate::queue::batch::TransactionSize;
+use crate::writer::store::address_map::AddressMap;
 
 /// Access to the feed, and its limits.
 #[derive(Clone, Debug)]
@@ -57,6 +59,16 @@ pub struct RedisSettings {
     pub url: Secret,
     /// Contents of `TLS_CA_FILE`: an additional trusted root certificate, PEM.
     pub extra_root_pem: Option<Vec<u8>>,
+    /// `REDIS_ADDRESS_MAP`.
+    pub address_map: Arc<AddressMap>,
+}
+
+impl RedisSettings {
+    /// Returns the access to the Redis of a URL, without certificates and address map.
+    #[must_use]
+    pub fn of(url: String) -> RedisSettings {
+        RedisSettings { url: Secret::new(url), extra_root_pem: None, address_map: Arc::default() }
+    }
 }
 
 /// The pool of writers.

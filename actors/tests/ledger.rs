@@ -28,7 +28,6 @@ use uw_websocket_actors::wall_clock::unix_micros;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::event::{Channel, EntryId, Family, Topic};
 use uw_websocket_core::plan::ConnectionPlan;
-use uw_websocket_core::settings::Secret;
 
 use crate::yardstick::{has_passed, stretched};
 
@@ -68,8 +67,7 @@ impl RedisServer {
     }
 
     fn address(&self) -> Address {
-        let url = Secret::new(format!("unix://{}", self.socket().display()));
-        Address::new(&RedisSettings { url, extra_root_pem: None }).unwrap()
+        Address::new(&RedisSettings::of(format!("unix://{}", self.socket().display()))).unwrap()
     }
 
     /// Runs a command of the test's own.

@@ -18,6 +18,8 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use actix_rt::{Arbiter, System};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RestartSettings;
@@ -100,6 +102,8 @@ enum Order {
     /// Freezes, deaf to every message until it is released.
     Hang(oneshot::Receiver<()>),
     Block(std_mpsc::Receiver<()>),
+    /// Computes for as much time of a processor that so many others want as well.
+    Compute(Duration, usize),
 }
 
 impl Message for Order {
@@ -154,8 +158,34 @@ impl Handler<Order> for Fake {
                 ctx.wait(release.into_actor(self).map(|_, _, _| ()));
             }
             Order::Block(release) => drop(release.recv()),
+            Order::Compute(time, rivals) => {
+                compute(time, rivals);
+                self.journal.add(format!("{} has computed", self.name));
+            }
         }
     }
+}
+
+fn compute(time: Duration, rivals: usize) {
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu());
+    sched_setaffinity(None, &one).unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let rival = |_| {
+        let is_over = Arc::clone(&is_over);
+        // it has the same processor
+        std::thread::spawn(move || while !is_over.load(SeqCst) {})
+    };
+    let rivals: Vec<_> = (0..rivals).map(rival).collect();
+    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let end = used() + time;
+    while used() < end {}
+    is_over.store(true, SeqCst);
+    for rival in rivals {
+        rival.join().unwrap();
+    }
+    sched_setaffinity(None, &all).unwrap();
 }
 
 impl Handler<Visit> for Fake {
@@ -527,6 +557,26 @@ fn a_blocked_thread_escalates_without_restarts() {
         assert_eq!((family.restarts("trades"), family.restarts("prices")), (0, 0));
         assert_eq!(family.stuck(), ["data thread"], "until the process ends");
         release.send(()).unwrap();
+        family.end();
+    });
+}
+
+#[test]
+fn a_thread_that_waits_for_a_processor_is_not_blocked() {
+    if !std::fs::read_to_string("/proc/self/schedstat").is_ok_and(|text| !text.starts_with("0 ")) {
+        return eprintln!("skipped: this system does not tell how long a thread waits");
+    }
+    run(async {
+        // half of the time in which the thread computes, and three times of what it uses
+        let limit = Duration::from_millis(600);
+        let timing = Timing { block_limit: limit, suspect_limit: limit, ..quick() };
+        let mut family = Family::start(&PAIR, FORGIVING, timing);
+        let began = Instant::now();
+        family.tell("trades", Order::Compute(limit / 3, 5)).await;
+        eventually("it has computed", || family.home.journal.has("trades has computed")).await;
+        assert!(began.elapsed() > limit, "{:?}", began.elapsed());
+        assert!(family.escalations.try_recv().is_err(), "an escalation");
+        assert_eq!((family.restarts("trades"), family.restarts("prices")), (0, 0));
         family.end();
     });
 }

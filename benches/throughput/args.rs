@@ -20,7 +20,8 @@ pub(crate) const FETCHER_SHARE: u32 = uw_websocket_core::request_budget::FETCHER
     name = "throughput",
     after_help = "Examples:\n  cargo bench --bench throughput -- --quick --only floor,service\n  cargo bench --bench \
                   throughput -- --only floor,service --before ../older/target/release/uw-websocket\n  cargo bench --bench \
-                  throughput -- --only service,archive --rates 5000 --rate-seconds 60"
+                  throughput -- --only service,archive --rates 5000 --rate-seconds 60\n  cargo bench --bench throughput -- --only \
+                  service,cluster --rate-seconds 0 --skip-snapshots"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::args::Plan;
+use crate::contender::Contender;
 use crate::failure::{Doing, Failure};
 use crate::redis::PrivateRedis;
 
@@ -16,12 +17,17 @@ const SYMBOLS: [&str; 50] = [
     "F", "GM", "T", "VZ", "PFE", "LLY", "UNH", "WMT", "COST",
 ];
 
+/// Masters of the cluster.
+const MASTERS: u32 = 3;
+
 /// The plan, the private Redis and the places of a comparison.
 pub(crate) struct Bench {
     /// What is compared, and how long.
     pub(crate) plan: Plan,
-    /// The Redis that every client writes to.
+    /// The Redis that every client writes to but one.
     pub(crate) redis: PrivateRedis,
+    /// The cluster that [`Contender::Cluster`] writes to, if it runs.
+    pub(crate) cluster: Option<PrivateRedis>,
     /// What is joined: `option_trades:<SYMBOL>`.
     pub(crate) topics: Vec<String>,
     /// The symbols of the topics as a comma list.
@@ -36,8 +42,18 @@ impl Bench {
     pub(crate) fn start(plan: Plan, target: &Path, interpreter: PathBuf) -> Result<Bench, Failure> {
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(target).doing("making a folder")?;
         let redis = PrivateRedis::start(folder.path())?;
+        let has_cluster = plan.only.contains(&Contender::Cluster);
+        let cluster = has_cluster.then(|| PrivateRedis::start_cluster(MASTERS, folder.path())).transpose()?;
         let topics = SYMBOLS.iter().map(|symbol| format!("option_trades:{symbol}")).collect();
-        Ok(Bench { plan, redis, topics, symbols: SYMBOLS.join(","), interpreter, folder })
+        Ok(Bench { plan, redis, cluster, topics, symbols: SYMBOLS.join(","), interpreter, folder })
+    }
+
+    /// The Redis that a client writes to.
+    pub(crate) fn redis_of(&mut self, contender: Contender) -> &mut PrivateRedis {
+        match (&mut self.cluster, contender) {
+            (Some(cluster), Contender::Cluster) => cluster,
+            _ => &mut self.redis,
+        }
     }
 
     /// An empty folder, removed with the comparison.

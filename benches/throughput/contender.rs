@@ -22,6 +22,8 @@ pub(crate) enum Contender {
     Before,
     /// `uw-websocket run` with its default settings: `SPOOL_MODE=always`.
     Service,
+    /// The service with its default settings and a cluster of three masters in place of one server.
+    Cluster,
     /// The service with `SPOOL_MODE=off` and `SPOOL_WHEN_FULL=block`.
     Off,
     /// The service with its default settings and an archive.
@@ -32,10 +34,11 @@ pub(crate) enum Contender {
 
 impl Contender {
     /// All of them, in the order of a round.
-    pub(crate) const ALL: [Contender; 6] = [
+    pub(crate) const ALL: [Contender; 7] = [
         Contender::Floor,
         Contender::Before,
         Contender::Service,
+        Contender::Cluster,
         Contender::Off,
         Contender::Archive,
         Contender::Python,
@@ -47,10 +50,17 @@ impl Contender {
             Contender::Floor => "floor",
             Contender::Before => "before",
             Contender::Service => "service",
+            Contender::Cluster => "cluster",
             Contender::Off => "off",
             Contender::Archive => "archive",
             Contender::Python => "python",
         }
+    }
+
+    /// Whether the way of its events is timed at fixed rates: the latency of the Python client is that of its queue, and the
+    /// reader reads one server.
+    pub(crate) fn is_timed(self) -> bool {
+        !matches!(self, Contender::Python | Contender::Cluster)
     }
 
     /// Whether it tells others of itself over HTTP.
@@ -66,6 +76,11 @@ impl Contender {
                 service(bench.plan.before.as_ref().unwrap_or(&bench.plan.binary), bench, feed)
             }
             Contender::Service => service(&bench.plan.binary, bench, feed),
+            Contender::Cluster => {
+                let mut command = service(&bench.plan.binary, bench, feed);
+                command.envs(bench.cluster.as_ref().map(|cluster| ("REDIS_URL", cluster.url())));
+                command
+            }
             Contender::Off => {
                 let mut command = service(&bench.plan.binary, bench, feed);
                 // the feed is faster than Redis: all of it is to be written
@@ -102,7 +117,7 @@ pub(crate) fn service(binary: &Path, bench: &Bench, feed: SocketAddr) -> Command
         .env("UNUSUAL_WHALES_API_TOKEN", "bench")
         .env("ENABLE_WEBSOCKET", "true")
         .env("UNUSUAL_WHALES_WEBSOCKET_URL", format!("ws://{feed}/socket"))
-        .env("REDIS_URL", format!("redis://{}/0", bench.redis.address()))
+        .env("REDIS_URL", bench.redis.url())
         .env("TARGET_SYMBOLS", &bench.symbols)
         .env("CHANNELS", "option_trades")
         .env("HTTP_ADDR", "off")

@@ -122,13 +122,13 @@ fn snapshots_of(bench: &mut Bench) -> Result<Vec<snapshots::Outcome>, Failure> {
     Ok(outcomes)
 }
 
-/// Interleaved like the runs at full speed. The Python client is left out: its latency is that of its queue.
+/// Interleaved like the runs at full speed.
 fn steady_runs(bench: &mut Bench) -> Result<Vec<steady::Outcome>, Failure> {
     let mut outcomes = Vec::new();
     if bench.plan.rate_seconds == 0 {
         return Ok(outcomes);
     }
-    let only = bench.plan.only.clone().into_iter().filter(|contender| *contender != Contender::Python);
+    let only = bench.plan.only.clone().into_iter().filter(|contender| contender.is_timed());
     for round in 1..=bench.plan.rounds {
         for rate in bench.plan.rates.clone() {
             for contender in only.clone() {

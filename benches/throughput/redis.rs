@@ -1,19 +1,57 @@
-//! A Redis of the comparison's own, and what is looked up in it.
+//! A Redis of the comparison's own, one server or a cluster, and what is looked up in it.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use deadpool_redis::redis::{Client, Connection, RedisResult, Value, cmd, pipe};
+use std::time::Duration;
 
-use crate::failure::Failure;
+use deadpool_redis::redis::{Client, Connection, Pipeline, RedisResult, Value, cmd, from_redis_value, pipe};
+
+use crate::failure::{Doing, Failure};
+use crate::patience::wait_for;
 use crate::process::{Running, free_address};
 
-/// A private redis-server that keeps nothing on disk.
+/// Slots of a cluster.
+const SLOTS: u32 = 16_384;
+/// Nodes that were introduced to each other agree within seconds.
+const AGREEMENT: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Private servers that keep nothing on disk: one, or the masters of a cluster.
 pub(crate) struct PrivateRedis {
+    nodes: Vec<Node>,
+}
+
+/// One server.
+struct Node {
     connection: Connection,
     address: SocketAddr,
     running: Running,
+}
+
+impl Node {
+    fn start(address: SocketAddr, folder: &Path, options: &[&str]) -> Result<Node, Failure> {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
+        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]).arg("--dir").arg(folder);
+        let mut running = Running::start("redis", command.args(options), folder)?;
+        running.wait_until_listening(address)?;
+        Ok(Node { connection: connect(address)?, address, running })
+    }
+
+    fn info(&mut self, section: &str) -> Result<String, Failure> {
+        Ok(cmd("INFO").arg(section).query(&mut self.connection)?)
+    }
+
+    fn cpu_seconds(&mut self) -> Result<f64, Failure> {
+        let info = self.info("cpu")?;
+        let seconds = |name| field(&info, name)?.parse::<f64>().ok();
+        seconds("used_cpu_user")
+            .zip(seconds("used_cpu_sys"))
+            .map(|(user, system)| user + system)
+            .ok_or_else(|| unreadable("INFO cpu"))
+    }
 }
 
 /// What a stream holds.
@@ -47,49 +85,106 @@ impl PrivateRedis {
         PrivateRedis::start_at(free_address()?, folder)
     }
 
+    /// Starts a cluster of so many masters without replicas, each in a folder of its own inside of `folder`.
+    pub(crate) fn start_cluster(masters: u32, folder: &Path) -> Result<PrivateRedis, Failure> {
+        let (mut nodes, mut buses): (Vec<Node>, Vec<u16>) = (Vec::new(), Vec::new());
+        for number in 0..masters {
+            let (own, bus) = (folder.join(format!("node-{number}")), free_address()?.port());
+            std::fs::create_dir_all(&own).doing(format!("making {}", own.display()))?;
+            let options = ["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()];
+            let mut node = Node::start(free_address()?, &own, &options)?;
+            let (first, last) = (number * SLOTS / masters, (number + 1) * SLOTS / masters - 1);
+            cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(first).arg(last).exec(&mut node.connection)?;
+            for (known, port) in nodes.iter().zip(&buses) {
+                let at = known.address;
+                let mut meet = cmd("CLUSTER");
+                meet.arg("MEET").arg(at.ip().to_string()).arg(at.port()).arg(*port);
+                meet.exec(&mut node.connection)?;
+            }
+            nodes.push(node);
+            buses.push(bus);
+        }
+        for node in &mut nodes {
+            wait_for("the nodes of the cluster agree", AGREEMENT, LOOK, || {
+                let info: String = cmd("CLUSTER").arg("INFO").query(&mut node.connection)?;
+                let has = |name, value| field(&info, name).is_some_and(|text| text.trim() == value);
+                let is_whole = has("cluster_state", "ok") && has("cluster_known_nodes", &masters.to_string());
+                Ok(is_whole.then_some(()))
+            })?;
+        }
+        Ok(PrivateRedis { nodes })
+    }
+
     /// Ends it and returns where it listened.
     pub(crate) fn stop(self) -> Result<SocketAddr, Failure> {
-        self.running.stop()?;
-        Ok(self.address)
+        let address = self.address();
+        for node in self.nodes {
+            node.running.stop()?;
+        }
+        Ok(address)
     }
 
     /// Starts it at this address.
     pub(crate) fn start_at(address: SocketAddr, folder: &Path) -> Result<PrivateRedis, Failure> {
-        let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
-        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]).arg("--dir").arg(folder);
-        let mut running = Running::start("redis", &mut command, folder)?;
-        running.wait_until_listening(address)?;
-        let connection = connect(address)?;
-        Ok(PrivateRedis { connection, address, running })
+        Ok(PrivateRedis { nodes: vec![Node::start(address, folder, &[])?] })
     }
 
-    /// Where it listens.
+    /// Where it listens; of a cluster its first master.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.first().address
+    }
+
+    /// Its URL for the service.
+    pub(crate) fn url(&self) -> String {
+        match &self.nodes[..] {
+            [node] => format!("redis://{}/0", node.address),
+            nodes => {
+                let hosts: Vec<String> = nodes.iter().map(|node| node.address.to_string()).collect();
+                format!("redis+cluster://{}", hosts.join(","))
+            }
+        }
+    }
+
+    /// There is always one.
+    fn first(&self) -> &Node {
+        &self.nodes[0]
     }
 
     /// One more connection to it.
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
-        connect(self.address)
+        connect(self.address())
+    }
+
+    /// Asks every node, with one pipeline each; gives the answer of the one that has the key, if it is no error.
+    fn ask(&mut self, pipeline: &mut Pipeline) -> Result<Vec<Option<Value>>, Failure> {
+        let mut answers: Vec<Option<Value>> = Vec::new();
+        for node in &mut self.nodes {
+            let replies: Vec<RedisResult<Value>> = pipeline.ignore_errors().query(&mut node.connection)?;
+            answers.resize(replies.len(), None);
+            for (answer, reply) in answers.iter_mut().zip(replies) {
+                *answer = answer.take().or(reply.ok());
+            }
+        }
+        Ok(answers)
     }
 
     /// Forgets all data and all statistics.
     pub(crate) fn reset(&mut self) -> Result<(), Failure> {
-        cmd("FLUSHALL").exec(&mut self.connection)?;
-        cmd("CONFIG").arg("RESETSTAT").exec(&mut self.connection)?;
+        for node in &mut self.nodes {
+            cmd("FLUSHALL").exec(&mut node.connection)?;
+            cmd("CONFIG").arg("RESETSTAT").exec(&mut node.connection)?;
+        }
         Ok(())
     }
 
-    /// The streams of `topics` that exist, with one pipeline.
+    /// The streams of `topics` that exist, in their order.
     pub(crate) fn streams(&mut self, topics: &[String]) -> Result<Vec<Stream>, Failure> {
         let mut pipeline = pipe();
         for topic in topics {
             pipeline.cmd("XINFO").arg("STREAM").arg(format!("uw:ws:{topic}"));
         }
-        let replies: Vec<RedisResult<Value>> = pipeline.ignore_errors().query(&mut self.connection)?;
         // a stream that is not there yet is an error reply
-        let present = replies.into_iter().filter_map(Result::ok);
+        let present = self.ask(&mut pipeline)?.into_iter().flatten();
         present.map(|reply| stream(reply).ok_or_else(|| unreadable("XINFO STREAM"))).collect()
     }
 
@@ -97,42 +192,38 @@ impl PrivateRedis {
     pub(crate) fn entries(&mut self, topic: &str, from: &str, count: usize) -> Result<Vec<Entry>, Failure> {
         let mut range = cmd("XRANGE");
         range.arg(format!("uw:ws:{topic}")).arg(from).arg("+").arg("COUNT").arg(count);
-        let replies: Vec<Value> = range.query(&mut self.connection)?;
+        let replies: Vec<Value> = range.query(&mut self.nodes[0].connection)?;
         replies.into_iter().map(|reply| entry(reply).ok_or_else(|| unreadable("XRANGE"))).collect()
     }
 
-    /// The hashes of the newest event of `topics`, with one pipeline.
+    /// The hashes of the newest event of `topics`, in their order.
     pub(crate) fn latest(&mut self, topics: &[String]) -> Result<Vec<Option<Entry>>, Failure> {
         let mut pipeline = pipe();
         for topic in topics {
             let key = format!("uw:ws:latest:{topic}");
             pipeline.cmd("HMGET").arg(key).arg(&["stream_id", "payload", "received_at"]);
         }
-        let replies: Vec<LatestFields> = pipeline.query(&mut self.connection)?;
         let entry = |(id, payload, received_at): LatestFields| {
             received_at.and(id).zip(payload).map(|(id, payload)| Entry { id, payload })
         };
-        Ok(replies.into_iter().map(entry).collect())
+        let answers = self.ask(&mut pipeline)?.into_iter();
+        answers
+            .map(|answer| match answer {
+                Some(answer) => Ok(entry(from_redis_value(answer).map_err(|_| unreadable("HMGET"))?)),
+                None => Err(unreadable("HMGET")),
+            })
+            .collect()
     }
 
     /// Processor seconds that it has used since its start.
     pub(crate) fn cpu_seconds(&mut self) -> Result<f64, Failure> {
-        let info = self.info("cpu")?;
-        let seconds = |name| field(&info, name)?.parse::<f64>().ok();
-        seconds("used_cpu_user")
-            .zip(seconds("used_cpu_sys"))
-            .map(|(user, system)| user + system)
-            .ok_or_else(|| unreadable("INFO cpu"))
+        self.nodes.iter_mut().map(Node::cpu_seconds).sum()
     }
 
     /// Its version.
     pub(crate) fn version(&mut self) -> Result<String, Failure> {
-        let info = self.info("server")?;
+        let info = self.nodes[0].info("server")?;
         field(&info, "redis_version").map(str::to_owned).ok_or_else(|| unreadable("INFO server"))
-    }
-
-    fn info(&mut self, section: &str) -> Result<String, Failure> {
-        Ok(cmd("INFO").arg(section).query(&mut self.connection)?)
     }
 }
 

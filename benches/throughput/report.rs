@@ -126,6 +126,15 @@ impl Report {
             println!("runs differ in length to bound the time; all figures are rates or per million events");
         }
         for Ratio { to, events_per_second, cpu_seconds_per_million, more_cpu_seconds } in &self.ratios {
+            if *to == Contender::Cluster {
+                println!(
+                    "cluster / service  {:.2} × the events/s, {:.2} × the CPU ({:+.2} s/M)",
+                    events_per_second.recip(),
+                    cpu_seconds_per_million.recip(),
+                    -more_cpu_seconds
+                );
+                continue;
+            }
             println!(
                 "service / {:<9}{events_per_second:.2} × the events/s, {cpu_seconds_per_million:.2} × the CPU \
                  ({more_cpu_seconds:+.2} s/M)",

@@ -15,7 +15,7 @@ use crate::contender::{Contender, Feed, Pace};
 use crate::failure::{Doing, Failure};
 use crate::patience::{check_interrupted, rest, wait_for};
 use crate::process::Running;
-use crate::redis::Stream;
+use crate::redis::{PrivateRedis, Stream};
 
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 /// A client that stores nothing for so long will not store the rest.
@@ -63,17 +63,19 @@ impl Outcome {
 pub(crate) fn measure(bench: &mut Bench, contender: Contender) -> Result<Outcome, Failure> {
     let events = bench.plan.events_of(contender);
     let folder = bench.run_folder()?;
-    bench.redis.reset()?;
+    bench.redis_of(contender).reset()?;
     let feed = Feed::start(bench, Pace { events, rate: None, stamped: false }, folder.path())?;
     let mut client = contender.start(bench, feed.address, folder.path())?;
-    let start = await_first(bench, &mut client)?;
-    let end_ms = await_all(bench, &mut client, events)?;
-    await_latest(bench)?;
+    let topics = bench.topics.clone();
+    let redis = bench.redis_of(contender);
+    let start = await_first(redis, &topics, &mut client)?;
+    let end_ms = await_all(redis, &topics, &mut client, events)?;
+    await_latest(redis, &topics)?;
     let usage = client.usage()?;
-    let redis_cpu_seconds = bench.redis.cpu_seconds()? - start.redis_cpu_seconds;
+    let redis_cpu_seconds = redis.cpu_seconds()? - start.redis_cpu_seconds;
     client.stop()?;
     feed.running.stop()?;
-    check(bench, events)?;
+    check(redis, &topics, events)?;
     Ok(Outcome {
         contender,
         events,
@@ -91,14 +93,14 @@ struct Start {
     redis_cpu_seconds: f64,
 }
 
-fn await_first(bench: &mut Bench, client: &mut Running) -> Result<Start, Failure> {
+fn await_first(redis: &mut PrivateRedis, topics: &[String], client: &mut Running) -> Result<Start, Failure> {
     wait_for("the first event is in redis", STALL_PATIENCE, POLL_PAUSE, {
-        let mut before = (client.usage()?.cpu_seconds, bench.redis.cpu_seconds()?);
+        let mut before = (client.usage()?.cpu_seconds, redis.cpu_seconds()?);
         move || {
             client.check_alive()?;
-            let streams = bench.redis.streams(&bench.topics)?;
+            let streams = redis.streams(topics)?;
             let Some(first_ms) = streams.iter().map(|stream| stream.first_ms).min() else {
-                before = (client.usage()?.cpu_seconds, bench.redis.cpu_seconds()?);
+                before = (client.usage()?.cpu_seconds, redis.cpu_seconds()?);
                 return Ok(None);
             };
             let (cpu_seconds, redis_cpu_seconds) = before;
@@ -108,12 +110,17 @@ fn await_first(bench: &mut Bench, client: &mut Running) -> Result<Start, Failure
 }
 
 /// Waits until all events are visible; gives the Unix time in milliseconds when they were seen.
-fn await_all(bench: &mut Bench, client: &mut Running, events: u64) -> Result<u64, Failure> {
+fn await_all(
+    redis: &mut PrivateRedis,
+    topics: &[String],
+    client: &mut Running,
+    events: u64,
+) -> Result<u64, Failure> {
     let (mut seen, mut progress) = (0, Instant::now());
     loop {
         check_interrupted()?;
         client.check_alive()?;
-        let added = added(&bench.redis.streams(&bench.topics)?);
+        let added = added(&redis.streams(topics)?);
         if added >= events {
             return unix_ms();
         }
@@ -128,18 +135,18 @@ fn await_all(bench: &mut Bench, client: &mut Running, events: u64) -> Result<u64
 }
 
 /// Waits until every hash of the newest event is that of the newest entry of its stream.
-fn await_latest(bench: &mut Bench) -> Result<(), Failure> {
+fn await_latest(redis: &mut PrivateRedis, topics: &[String]) -> Result<(), Failure> {
     wait_for("the hashes agree with the newest entries", LATEST_PATIENCE, POLL_PAUSE, || {
-        let streams = bench.redis.streams(&bench.topics)?;
-        let latest = bench.redis.latest(&bench.topics)?;
+        let streams = redis.streams(topics)?;
+        let latest = redis.latest(topics)?;
         let agree = streams.iter().map(|stream| &stream.last).eq(latest.iter().flatten());
         Ok(agree.then_some(()))
     })
 }
 
 /// Every event once, and no stream shorter or longer than its cap allows.
-fn check(bench: &mut Bench, events: u64) -> Result<(), Failure> {
-    let streams = bench.redis.streams(&bench.topics)?;
+fn check(redis: &mut PrivateRedis, topics: &[String], events: u64) -> Result<(), Failure> {
+    let streams = redis.streams(topics)?;
     let added = added(&streams);
     if added != events {
         return Err(Failure::WrongResult(format!("{added} entries were added for {events} events")));

@@ -4,12 +4,38 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+const SECOND_US: u64 = 1_000_000;
+
 /// Formats Unix microseconds as `2026-01-02T03:04:05.000006+00:00`: Python's `isoformat()`, but always with
 /// microseconds. A time beyond the calendar's range is clamped to its end.
 #[must_use]
 pub fn iso_utc(unix_us: u64) -> String {
     let at = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+/// Writes times as [`iso_utc`] does, most of which are in the second of the one before. One beyond the calendar's range is
+/// in its last second.
+#[derive(Clone, Debug, Default)]
+pub struct IsoClock {
+    second: u64,
+    /// The text up to the microseconds; empty before the first time.
+    text: String,
+}
+
+impl IsoClock {
+    /// Appends Unix microseconds.
+    pub fn write(&mut self, unix_us: u64, out: &mut Vec<u8>) {
+        let (second, micros) = (unix_us / SECOND_US, unix_us % SECOND_US);
+        if self.text.is_empty() || self.second != second {
+            (self.second, self.text) = (second, iso_utc(unix_us));
+            self.text.truncate("2026-01-02T03:04:05.".len());
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        // six digits behind the one
+        out.extend(itoa::Buffer::new().format(SECOND_US + micros).bytes().skip(1));
+        out.extend_from_slice(b"+00:00");
+    }
 }
 
 /// Formats Unix microseconds to the second, in UTC: `2026-01-02T03:04:05`.
@@ -48,6 +74,8 @@ pub fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -56,6 +84,18 @@ mod tests {
         assert_eq!(iso_utc(1_767_323_045_000_000), "2026-01-02T03:04:05.000000+00:00");
         assert_eq!(iso_utc(0), "1970-01-01T00:00:00.000000+00:00");
         assert!(iso_utc(u64::MAX).starts_with("9999-12-"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_clock_writes_what_is_formatted(times in prop::collection::vec(0_u64..4_000_000_000_000_000, 1..20)) {
+            let mut clock = IsoClock::default();
+            for time in times.into_iter().flat_map(|time| [time, time + 1, time - time % SECOND_US]) {
+                let mut text = Vec::new();
+                clock.write(time, &mut text);
+                prop_assert_eq!(String::from_utf8(text).unwrap(), iso_utc(time));
+            }
+        }
     }
 
     #[test]

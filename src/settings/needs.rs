@@ -8,6 +8,8 @@ use slog::Level;
 use url::Url;
 use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::SpoolMode;
+use uw_websocket_actors::writer::store::address_map::AddressMap;
+use uw_websocket_actors::writer::store::hosts::SeveralHosts;
 use uw_websocket_core::event::{Channel, Symbol};
 use uw_websocket_core::plan::{self, PlanError};
 use uw_websocket_core::settings::{ChannelChoice, PlanSettings, Secret, Targets, WhenJoinsExceed};
@@ -79,6 +81,18 @@ pub(super) fn password_encrypted_beyond_this_machine(redis: Option<&Secret>, che
             "{keys} has no effect here: certificates are always verified; to trust another one set TLS_CA_FILE"
         );
         checks.warn("REDIS_URL", &advice);
+    }
+}
+
+/// A single server is reached at its URL.
+pub(super) fn addresses_that_are_announced(
+    map: Option<&AddressMap>,
+    redis: Option<&Secret>,
+    checks: &mut Checks,
+) {
+    if map.is_some() && redis.is_some_and(|url| SeveralHosts::cut(url.reveal()).is_none()) {
+        let advice = "has no effect: REDIS_URL names a single server, which is reached where it says";
+        checks.warn("REDIS_ADDRESS_MAP", advice);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Builds the nested sections from the flat variables. `None` means that a required value could not be parsed, whose
 //! error was noted.
 
+use std::sync::Arc;
+
 use uw_websocket_actors::settings::{
     ActorSettings, ArchiveSettings, FeedSettings, RedisSettings, RestSettings, RestartSettings,
     SpoolSettings, WriterSettings,
@@ -18,7 +20,11 @@ impl VariableValues {
             plan: self.plan()?,
             feed: self.feed()?,
             rest: self.rest()?,
-            redis: RedisSettings { url: self.redis_url.clone()?, extra_root_pem: self.tls_ca_file.clone() },
+            redis: RedisSettings {
+                url: self.redis_url.clone()?,
+                extra_root_pem: self.tls_ca_file.clone(),
+                address_map: Arc::new(self.redis_address_map.clone().unwrap_or_default()),
+            },
             keys: self.keys()?,
             retention: self.stream_retention?,
             writers: WriterSettings {

@@ -406,6 +406,22 @@ fn doubtful_settings_are_warnings() {
 }
 
 #[test]
+fn announced_addresses_are_mapped_where_several_servers_announce_some() {
+    const NAME: &str = "REDIS_ADDRESS_MAP";
+    let cluster = ("REDIS_URL", "redis+cluster://h");
+    let map = load(&[cluster, (NAME, "10.0.0.1:6379=gate:7001")]).actors.redis.address_map;
+    assert_eq!(map.reach("10.0.0.1", 6379), Some(("gate", 7001)));
+    assert!(load(&[cluster]).actors.redis.address_map.is_empty());
+    let mistake = mistakes(&[cluster, (NAME, "10.0.0.1:6379=gate")]);
+    assert!(mistake.starts_with(NAME) && mistake.contains("HOST:PORT=HOST:PORT"), "{mistake}");
+    for (url, warnings) in [("redis+cluster://h", 0), ("redis+sentinel://h/desk", 0), ("redis://h", 1)] {
+        let loaded = load(&[("REDIS_URL", url), (NAME, "a=b")]);
+        let about = loaded.warnings.iter().filter(|warning| warning.variable == NAME);
+        assert_eq!(about.count(), warnings, "{url}");
+    }
+}
+
+#[test]
 fn the_root_certificate_is_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let pem = rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap().cert.pem();

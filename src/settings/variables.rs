@@ -13,6 +13,7 @@ use slog::Level;
 use url::Url;
 use uw_websocket_actors::connection::proxy::FeedProxy;
 use uw_websocket_actors::settings::{Fsync, SpoolMode, WhenFull};
+use uw_websocket_actors::writer::store::address_map::AddressMap;
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::settings::{ChannelChoice, Retention, Secret, Targets, WhenJoinsExceed};
 
@@ -95,6 +96,11 @@ variables! {
     /// contains it
     redis_url: Secret = "REDIS_URL", Value("redis://localhost:6379/0"), SecretUrl, urls::redis,
         needs password_encrypted_beyond_this_machine();
+
+    /// addresses that nodes of a cluster or Sentinels announce and that are reached elsewhere, behind NAT or over forwarded
+    /// ports: `ANNOUNCED=REACHABLE,…`, each `HOST:PORT`, or both `HOST`, which keeps the ports
+    redis_address_map: AddressMap = "REDIS_ADDRESS_MAP", Unset("empty"), Plain, AddressMap::parse,
+        needs addresses_that_are_announced(redis_url);
 
     /// file with an additional trusted root certificate (PEM), for the feed and for Redis
     tls_ca_file: Vec<u8> = "TLS_CA_FILE", Unset("empty"), Plain, |path| files::root_certificates(Path::new(path));

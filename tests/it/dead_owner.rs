@@ -201,13 +201,17 @@ fn an_owner_that_comes_back_as_standby_hands_over_what_it_had() {
     let last = payloads("price", "SPY", 180, 10);
     stranded.feed.send_all("price:SPY", &last);
     wait_for_prices(&stranded.redis, 190);
-    let stored = [stranded.before, meanwhile, stranded.left, last].concat();
+    let by_the_other = [meanwhile, stranded.left, last].concat();
+    let stored = [&stranded.before[..], &by_the_other].concat();
     assert_stream_holds(&stranded.redis, PRICES, &stored);
     assert_eq!(owner.wait_until_settled().sum("uw_ws_events_late_total", &[]), 100);
     back.finish();
     stranded.standby.finish();
     assert_eq!(gaps(&stranded.redis, "late").len(), 1);
     assert_eq!(stranded.redis.command::<u64>(&["EXISTS", "uw:ws:late"]), 0);
+    // each event is in the archive of the instance that wrote it
+    wait_until_archived(&stranded.setup, &stranded.before);
+    wait_until_archived(&stranded.standby_setup, &by_the_other);
 }
 
 #[test]
@@ -241,6 +245,20 @@ fn a_drain_that_does_not_end_in_time_leaves_a_gap_and_its_events_come_late() {
     wait_for_prices(&stranded.redis, 150);
     assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "100");
     assert_stream_holds(&stranded.redis, PRICES, &[stranded.before, stranded.left].concat());
+    back.finish();
+    stranded.standby.finish();
+}
+
+#[test]
+fn the_receipt_that_a_dead_standby_did_not_fetch_holds_up_no_other() {
+    let mut stranded = Stranded::new();
+    let meanwhile = stranded.let_another_one_follow();
+    let receipt = "vm-1-dead last stored\n{\"doubles\":[],\"refusal\":null}";
+    stranded.redis.command::<()>(&["SET", "uw:ws:late", receipt, "PX", "600000"]);
+    let back = stranded.setup.clone().start();
+    wait_for_prices(&stranded.redis, 180);
+    assert_eq!(wait_for_gap(&stranded.redis, "late")["events"], "100");
+    assert_stream_holds(&stranded.redis, PRICES, &[stranded.before, meanwhile, stranded.left].concat());
     back.finish();
     stranded.standby.finish();
 }

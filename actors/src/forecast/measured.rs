@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{self, RedisResult};
 
 use uw_websocket_core::event::{Channel, Scope, Symbol};
 use uw_websocket_core::settings::{PlanSettings, Targets};
 
+use crate::cluster_pool::PooledConnection;
 use crate::writer::store::cluster::slots::SlotMap;
 
 /// Number of symbols whose streams are measured: the first ones of the settings, or the busiest tickers of the market.
@@ -25,8 +25,8 @@ const SAMPLES: u32 = 20;
 pub struct Measured {
     /// The slots of a cluster, if it is one.
     pub map: Option<Arc<SlotMap>>,
-    /// `maxmemory`; `None` if unlimited or unknown.
-    pub maxmemory: Option<u64>,
+    /// `maxmemory` of each node that has a limit, by its name; a single server has no name.
+    pub limits: Vec<(String, u64)>,
     entry_bytes: Vec<(Channel, u64)>,
 }
 
@@ -48,11 +48,11 @@ impl Measured {
 /// Queries Redis for its limit and for the size of streams left by an earlier run. Anything it refuses to report counts
 /// as unknown.
 pub async fn measure(
-    connection: &mut impl ConnectionLike,
+    connection: &mut PooledConnection,
     prefix: &str,
     plan: &PlanSettings,
 ) -> RedisResult<Measured> {
-    let mut measured = Measured { maxmemory: maxmemory(connection).await?, ..Measured::default() };
+    let mut measured = Measured { limits: limits(connection).await?, ..Measured::default() };
     for channel in uw_websocket_core::routing::channels_of(plan) {
         let streams = streams(prefix, &channel, &plan.targets);
         let mut asked = redis::pipe();
@@ -77,14 +77,17 @@ pub async fn measure(
 }
 
 /// Returns `maxmemory` from `INFO`, which may be permitted where `CONFIG` is not.
-async fn maxmemory(connection: &mut impl ConnectionLike) -> RedisResult<Option<u64>> {
-    let memory: String = match redis::cmd("INFO").arg("memory").query_async(connection).await {
-        Ok(memory) => memory,
-        Err(error) if error.code() == Some("NOPERM") => return Ok(None),
+async fn limits(connection: &mut PooledConnection) -> RedisResult<Vec<(String, u64)>> {
+    let nodes = match connection.of_each_node(&[&["INFO", "memory"]]).await {
+        Ok(nodes) => nodes,
+        Err(error) if error.code() == Some("NOPERM") => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let limit = memory.lines().find_map(|line| line.strip_prefix("maxmemory:"));
-    Ok(limit.and_then(|limit| limit.trim().parse().ok()).filter(|limit| *limit > 0))
+    let limit = |(node, memory): (String, Vec<String>)| {
+        let limit = memory.first()?.lines().find_map(|line| line.strip_prefix("maxmemory:"))?;
+        Some((node, limit.trim().parse().ok().filter(|limit| *limit > 0)?))
+    };
+    Ok(nodes.into_iter().filter_map(limit).collect())
 }
 
 fn streams(prefix: &str, channel: &Channel, targets: &Targets) -> Vec<String> {

@@ -11,17 +11,18 @@
 //! a few hundred trade all day and the others hardly at all: the forecast assumes [`MARKET_SYMBOLS`] full streams.
 
 pub mod archive;
-mod fullest;
 mod measured;
+mod nodes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uw_websocket_core::event::{Channel, Scope};
 use uw_websocket_core::settings::{ChannelChoice, KeySettings, PlanSettings, Retention, Targets};
 
-use self::fullest::bytes_of_fullest;
 pub use self::measured::{Measured, measure};
+use self::nodes::bytes_of_nodes;
 use crate::writer::store::cluster::slots::SlotMap;
 
 /// Number of symbols of the whole market whose streams count as full.
@@ -95,8 +96,8 @@ pub struct Forecast {
     pub channels: Vec<ChannelForecast>,
     /// Bytes of the bounded channels.
     pub bytes: u64,
-    /// Bytes that the fullest node of a cluster may have to hold; of a single server all.
-    pub fullest_bytes: u64,
+    /// Bytes that each master of a cluster may have to hold, by its name; a single server holds all and has none.
+    pub nodes: BTreeMap<String, u64>,
     /// Whether all channels are bounded.
     pub is_bounded: bool,
     /// Whether the number of symbols is assumed (`*`) rather than counted.
@@ -119,19 +120,25 @@ impl Forecast {
             .map(|channel| ChannelForecast::new(channel, plan, keys, retention, measured))
             .collect();
         let bytes = channels.iter().filter_map(|channel| channel.bytes).fold(0, u64::saturating_add);
-        let fullest = |map: &Arc<SlotMap>| {
+        let of_nodes = |map: &Arc<SlotMap>| {
             let channels: Vec<_> =
                 channels.iter().map(|of| (&of.channel, of.bytes, of.stream_bytes)).collect();
-            bytes_of_fullest(&channels, plan, &keys.prefix, map)
+            bytes_of_nodes(&channels, plan, &keys.prefix, map)
         };
         Forecast {
-            fullest_bytes: measured.map.as_ref().map_or(bytes, fullest),
+            nodes: measured.map.as_ref().map(of_nodes).unwrap_or_default(),
             bytes,
             is_bounded: channels.iter().all(|channel| channel.bytes.is_some()),
             is_market: plan.targets == Targets::WholeMarket,
             kept_hours: kept_trading(retention).map(|kept| kept.as_secs_f64() / 3_600.0),
             channels,
         }
+    }
+
+    /// Returns the bytes that a node may have to hold; a single server has no name.
+    #[must_use]
+    pub fn bytes_of(&self, node: &str) -> u64 {
+        if self.nodes.is_empty() { self.bytes } else { self.nodes.get(node).copied().unwrap_or_default() }
     }
 }
 

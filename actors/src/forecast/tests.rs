@@ -119,10 +119,10 @@ fn absurd_settings_are_survived() {
 }
 
 #[test]
-fn the_fullest_node_of_a_cluster_has_the_streams_of_its_slots() {
+fn each_node_of_a_cluster_has_the_streams_of_its_slots() {
     use uw_websocket_core::slots::slot_of;
 
-    use super::fullest::bytes_of_fullest;
+    use super::nodes::bytes_of_nodes;
     use crate::writer::store::resp::{Bound, parse};
 
     let price = Channel::parse("price").unwrap();
@@ -139,7 +139,10 @@ fn the_fullest_node_of_a_cluster_has_the_streams_of_its_slots() {
     let reply = parse(wire.as_bytes(), Bound { bytes: 4096, items: 64 }).unwrap().unwrap().0;
     let map = SlotMap::of(&reply, "h").unwrap();
     let channels = [(&price, Some(3_000), Some(1_000))];
-    assert_eq!(bytes_of_fullest(&channels, &plan(&["price"], "SPY,QQQ,IWM"), "uw", &map), 2_000);
+    let nodes = |of_first, of_second| BTreeMap::from([("h:1".into(), of_first), ("h:2".into(), of_second)]);
+    let of_three = bytes_of_nodes(&channels, &plan(&["price"], "SPY,QQQ,IWM"), "uw", &map);
+    assert_eq!(of_three, nodes(2_000, 1_000));
+    assert_eq!(bytes_of_nodes(&channels, &plan(&["price"], "SPY"), "uw", &map), nodes(0, 1_000));
     let market = [(&price, Some(16_384_000), None)];
-    assert_eq!(bytes_of_fullest(&market, &plan(&["price"], "*"), "uw", &map), 16_383_000);
+    assert_eq!(bytes_of_nodes(&market, &plan(&["price"], "*"), "uw", &map), nodes(16_383_000, 1_000));
 }

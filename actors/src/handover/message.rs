@@ -101,6 +101,9 @@ pub struct OfferedEvent {
 pub struct OwnerReceipt {
     /// Indexes of events that were stored already, as received by another instance.
     pub doubles: BTreeSet<usize>,
+    /// Indexes of events that the owner stores under IDs of its own and archives; empty if it has no archive.
+    #[serde(default)]
+    pub archived: BTreeSet<usize>,
     /// Why the owner cannot store the batch; it stays on the disk of the stand-by.
     pub refusal: Option<String>,
 }

@@ -95,9 +95,11 @@ impl Offers {
             let offered = lent.batch.events().iter().map(|event| OfferedEvent::of(event, &self.observations));
             let offered =
                 OfferedBatch { queue: name.to_owned(), since, is_last: false, events: offered.collect() };
-            let OwnerReceipt { doubles, .. } = self.hand_over(name_of(&lent), &offered).await?;
+            let OwnerReceipt { doubles, archived, .. } = self.hand_over(name_of(&lent), &offered).await?;
             let outcome = |at| if doubles.contains(&at) { Outcome::Duplicate } else { Outcome::Stored };
-            queue.ack(&lent, outcome, Vec::new());
+            // what the owner found under the IDs that we gave is in no queue of its own
+            let is_ours = |at| outcome(at) == Outcome::Stored && !archived.contains(&at);
+            queue.ack_archiving(&lent, outcome, Vec::new(), is_ours);
             events += lent.batch.len() as u64;
         }
         Ok(events)

@@ -12,10 +12,12 @@ local size = redis.call('STRLEN', KEYS[1])
 if size == 0 or size > tonumber(ARGV[2]) then return size end
 local value = redis.call('GET', KEYS[1])
 return size <= tonumber(ARGV[1]) and value or string.match(value, '^[^\\n]*')";
-/// Puts an offer unless another instance's is there, or the receipt for this one.
+/// Puts an offer unless another instance's is there, or the receipt for this one. The receipt for the end of a queue is needed
+/// by nobody once its instance has died: it may ask again.
 const OFFER: &str = "
 local head = redis.call('STRLEN', KEYS[1]) > 0 and string.match(redis.call('GET', KEYS[1]), '^[^\\n]*') or ''
-if head ~= '' and string.sub(head, 1, #ARGV[1]) ~= ARGV[1] or head == ARGV[2] then return 0 end
+local ends = string.sub(head, -12) == ' last stored'
+if head ~= '' and not ends and string.sub(head, 1, #ARGV[1]) ~= ARGV[1] or head == ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 return 1";
 /// Replaces an offer, which may have expired, by its receipt.

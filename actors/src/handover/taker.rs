@@ -182,12 +182,12 @@ impl Taker {
                 return Ok(());
             }
         };
-        if head.is_receipt {
-            return Ok(());
-        }
         if self.parts.ours.contains(&head.from) {
             // what we offered in stand-by is written from our disk
             return self.parts.slot.clear().await;
+        }
+        if head.is_receipt {
+            return Ok(());
         }
         match self.take(head.clone()).await {
             Ok(taken) => {
@@ -272,6 +272,9 @@ impl Taker {
                 let received = record.received_us;
                 let late = taken.late.entry(event.route.channel).or_insert((0, received, received));
                 *late = (late.0 + 1, late.1.min(received), late.2.max(received));
+                if self.parts.heir.is_archived {
+                    taken.receipt.archived.insert(at);
+                }
                 missing.push(record);
             } else if is_double && !is_stored {
                 taken.receipt.doubles.insert(at);

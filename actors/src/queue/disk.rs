@@ -272,7 +272,7 @@ impl Disk {
         stored.bound();
     }
 
-    /// Notes records that will be acknowledged without being stored: they are not archived.
+    /// Notes records that will be acknowledged without being stored by us: they are not archived.
     pub fn note_unstored(&self, records: impl Iterator<Item = u64>) {
         lock(&self.stored).unstored.extend(records);
     }

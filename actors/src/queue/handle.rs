@@ -330,6 +330,17 @@ impl Queue {
     /// Ends a lent batch: `outcome` returns the outcome of each event by its index, and `last_ids` has the last entry
     /// that Redis stored per stream.
     pub fn ack(&self, lent: &Lent, outcome: impl Fn(usize) -> Outcome, last_ids: Vec<(Arc<str>, EntryId)>) {
+        self.ack_archiving(lent, &outcome, last_ids, |at| outcome(at) == Outcome::Stored);
+    }
+
+    /// Like [`Queue::ack`]; our archive takes only the events for which `is_ours` is true.
+    pub fn ack_archiving(
+        &self,
+        lent: &Lent,
+        outcome: impl Fn(usize) -> Outcome,
+        last_ids: Vec<(Arc<str>, EntryId)>,
+        is_ours: impl Fn(usize) -> bool,
+    ) {
         let shared = &*self.0;
         let state = &mut *lock(&shared.state);
         let Some(Left { batch, record }) = state.backlog.acknowledge(lent.first) else {
@@ -348,7 +359,7 @@ impl Queue {
         if let Some(disk) = shared.disk() {
             let names = last_ids.into_iter().map(|(stream, id)| (shared.name_of(&stream), id));
             if disk.is_archived() {
-                shared.note_unarchived(disk, record, &batch, &outcome);
+                shared.note_unarchived(disk, record, &batch, is_ours);
             }
             match record {
                 Some(record) => disk.acknowledge(record + batch.len() as u64, names),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
+use tokio::task::yield_now;
 use uw_websocket_core::duplicates::WINDOW;
 use uw_websocket_core::event::{ChannelIndex, EntryId, Event, Symbol};
 use uw_websocket_core::quarantine::Quarantine;
@@ -26,6 +27,8 @@ pub const FIRST_ORDINAL: u64 = 1 << 32;
 const REMEMBERED_RECORDS: u64 = 700_000;
 /// The same limit over the queues of all shards together: full windows take 30 MB.
 const REMEMBERED_OF_ALL: usize = 1_400_000;
+/// Number of fingerprints that are placed at a time: others run in between.
+const REMEMBERED_AT_ONCE: u64 = 1024;
 
 /// The ID by stream up to which losses are recorded in the gap ledger. The holder of the lock rewrites what Redis
 /// has lost.
@@ -102,7 +105,7 @@ impl Shard {
                 }
             })
             .await?;
-            memories.tell(&self.queue, observations);
+            memories.tell(&self.queue, observations, beat).await;
             Ok(())
         };
         self.learnt.get_or_try_init(|| learn).await.copied()
@@ -177,13 +180,47 @@ impl Memories {
         fingerprints.push_back(fingerprint);
     }
 
-    /// Places them directly before the next event, which may be a late one of their process.
-    fn tell(self, queue: &Queue, observations: &Observations) {
+    /// Places them directly before the next event, which may be a late one of their process. Others run in between.
+    async fn tell(self, queue: &Queue, observations: &Observations, beat: &Heartbeat) {
         for (channel, fingerprints) in (0..).map(ChannelIndex).zip(self.channels) {
             let next = observations.channel(channel).next_ordinal();
             for (age, fingerprint) in (1..=fingerprints.len() as u64).rev().zip(fingerprints) {
                 queue.remember(channel, next.saturating_sub(age), fingerprint);
+                if age.is_multiple_of(REMEMBERED_AT_ONCE) {
+                    beat.beat();
+                    yield_now().await;
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::fixtures::{observations, queue};
+    use crate::settings::WhenFull;
+
+    #[tokio::test]
+    async fn others_run_while_full_windows_are_remembered() {
+        let observations = observations(&["option_trades"], 1);
+        let (queue, beat) = (queue(None, &observations, WhenFull::Block), Heartbeat::default());
+        let mut memories = Memories::new(&observations);
+        (0..10 * REMEMBERED_AT_ONCE).for_each(|n| memories.add(ChannelIndex(0), n));
+        let (is_told, turns) = (Cell::new(false), Cell::new(0));
+        let tell = async {
+            memories.tell(&queue, &observations, &beat).await;
+            is_told.set(true);
+        };
+        let other = async {
+            while !is_told.get() {
+                turns.set(turns.get() + 1);
+                yield_now().await;
+            }
+        };
+        tokio::join!(tell, other);
+        assert!(turns.get() >= 10, "{turns:?}");
     }
 }

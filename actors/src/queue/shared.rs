@@ -107,22 +107,21 @@ impl Shared {
         forgetting::note(&self.books.observations, &self.log, (table, forgotten));
     }
 
-    /// Notes the events of a batch that the archive does not get from the disk: those on it that are not stored, or those
-    /// stored that were never on it.
+    /// Notes the events of a batch that the archive does not get from the disk: those on it that are not to be archived, or
+    /// those to be archived that were never on it.
     pub(super) fn note_unarchived(
         &self,
         disk: &Disk,
         record: Option<u64>,
         batch: &EventBatch,
-        outcome: impl Fn(usize) -> Outcome,
+        is_archived: impl Fn(usize) -> bool,
     ) {
-        let is_stored = |at: usize| outcome(at) == Outcome::Stored;
         let Some(first) = record else {
-            let stored = batch.events().iter().enumerate().filter(|(at, _)| is_stored(*at));
-            return self.books.skip_archive(stored.map(|(_, event)| event));
+            let skipped = batch.events().iter().enumerate().filter(|(at, _)| is_archived(*at));
+            return self.books.skip_archive(skipped.map(|(_, event)| event));
         };
-        let unstored = (0..batch.len()).filter(|at| !is_stored(*at));
-        disk.note_unstored(unstored.map(|at| first + at as u64));
+        let others = (0..batch.len()).filter(|at| !is_archived(*at));
+        disk.note_unstored(others.map(|at| first + at as u64));
     }
 
     pub(super) fn change_supply(&self, supply: Supply) {

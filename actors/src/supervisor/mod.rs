@@ -8,7 +8,8 @@
 //!
 //! The supervisor runs on another thread than its children, so that it notices when theirs is blocked. Silence is
 //! counted in rounds, not by the clock: a process that was paused (a suspended machine, SIGSTOP) has missed its own
-//! rounds too, and no child counts as frozen.
+//! rounds too, and no child counts as frozen. Nor does the time count in which the data thread waits for a processor:
+//! on an overloaded machine a restart costs more than it brings.
 //!
 //! actix's `Supervisor` is not used: it keeps the same actor value, restarts immediately and forever, and does not
 //! detect panics.
@@ -17,6 +18,7 @@ mod child;
 mod child_state;
 mod data_thread;
 mod ending;
+mod processor_wait;
 mod restart_policy;
 mod timing;
 
@@ -37,6 +39,7 @@ use crate::sync::lock;
 
 use self::child_state::{Child, ChildState};
 use self::data_thread::{DataThread, ThreadHealth};
+use self::processor_wait::OwnRounds;
 
 pub use self::child::{ChildEnded, ChildLife, ChildSpec, Ending, Heartbeat, Heartbeats, Stop};
 pub use self::ending::{Drain, DrainReport, Escalation, GiveUpReason};
@@ -50,6 +53,7 @@ pub struct Supervisor {
     policy: RestartPolicy,
     timing: Timing,
     thread: DataThread,
+    own_rounds: OwnRounds,
     observations: Arc<Observations>,
     log: Logger,
     escalations: mpsc::Sender<Escalation>,
@@ -82,12 +86,13 @@ impl Supervisor {
         log: &Logger,
         escalations: mpsc::Sender<Escalation>,
     ) -> Supervisor {
-        let timing = Timing::default();
+        let (timing, thread) = (Timing::default(), DataThread::new(data_arbiter));
         Supervisor {
             children: specs.into_iter().map(|spec| Child::new(spec, timing)).collect(),
             policy: RestartPolicy::new(restarts),
             timing,
-            thread: DataThread::new(data_arbiter),
+            own_rounds: OwnRounds::new(thread.processor_wait()),
+            thread,
             observations,
             log: log.new(slog::o!("component" => "supervisor")),
             escalations,
@@ -132,15 +137,16 @@ impl Supervisor {
     fn make_round(&mut self, ctx: &mut Context<Supervisor>) {
         *lock(&self.observations.supervisor_round_at) = std::time::Instant::now();
         if self.phase == Phase::Supervising {
-            let thread = self.thread.check();
+            let counts = self.own_rounds.counts(self.timing.tick);
+            let thread = self.thread.check(counts);
             match thread {
                 ThreadHealth::Ended => self.give_up(None, 0, GiveUpReason::ThreadEnded, ctx),
                 ThreadHealth::Silent(rounds) if rounds >= self.timing.rounds(self.timing.block_limit) => {
                     self.give_up(None, 0, GiveUpReason::ThreadBlocked, ctx);
                 }
-                // no child can beat on a blocked thread: the silence is the thread's, not the child's
-                ThreadHealth::Silent(_) => {}
-                ThreadHealth::Runs => self.check_beats(ctx),
+                ThreadHealth::Runs if counts => self.check_beats(ctx),
+                // no child can beat on a thread that does not run: the silence is the thread's, not the child's
+                ThreadHealth::Silent(_) | ThreadHealth::Runs => {}
             }
             self.show_stuck(thread);
         }

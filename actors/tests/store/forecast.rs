@@ -7,7 +7,6 @@ use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_core::channel::table::KNOWN;
 use uw_websocket_core::event::Channel;
 use uw_websocket_core::fixtures::plan;
-use uw_websocket_core::settings::Secret;
 
 use crate::redis::RedisServer;
 
@@ -62,8 +61,7 @@ fn known() -> Vec<Channel> {
 
 async fn measured(redis: &RedisServer, user: &str, channels: &[Channel]) -> Measured {
     let names: Vec<&str> = channels.iter().map(Channel::name).collect();
-    let url = Secret::new(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
-    let settings = RedisSettings { url, extra_root_pem: None };
+    let settings = RedisSettings::of(format!("redis://{user}127.0.0.1:{}/0", redis.port()));
     let pool = RedisPool::new(&Address::new(&settings).unwrap(), &settings).unwrap();
     measure(&mut pool.get().await.unwrap(), "uw", &plan(&names, "SPY")).await.unwrap()
 }
@@ -111,10 +109,10 @@ async fn streams_that_are_there_are_measured_and_short_ones_are_not() {
 #[tokio::test]
 async fn the_limit_of_redis_is_known_if_it_tells() {
     let redis = RedisServer::start();
-    assert_eq!(measured(&redis, "", &[]).await.maxmemory, None, "there is none");
+    assert_eq!(measured(&redis, "", &[]).await.limits, [], "there is none");
     redis.command(&["CONFIG", "SET", "maxmemory", "64mb"]);
     redis.command(&["ACL", "SETUSER", "tight", "on", ">pw", "~*", "+@all", "-config"]);
-    assert_eq!(measured(&redis, "tight:pw@", &[]).await.maxmemory, Some(64 << 20));
+    assert_eq!(measured(&redis, "tight:pw@", &[]).await.limits, [(String::new(), 64 << 20)]);
     redis.command(&["ACL", "SETUSER", "tight", "-info", "-memory"]);
     assert_eq!(measured(&redis, "tight:pw@", &[Channel::parse("price").unwrap()]).await, Measured::default());
 }

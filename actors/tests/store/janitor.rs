@@ -12,7 +12,7 @@ use uw_websocket_actors::janitor::{JanitorParts, Removals, SweepError, Sweeper};
 use uw_websocket_actors::observation::Observations;
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
-use uw_websocket_core::settings::{Retention, Secret};
+use uw_websocket_core::settings::Retention;
 
 use crate::redis::RedisServer;
 
@@ -21,7 +21,7 @@ const NOW: u64 = 1_750_000_000_000;
 const LIMIT: u64 = NOW - 3_600_000;
 
 fn parts(url: String, prefix: &str) -> JanitorParts {
-    let settings = RedisSettings { url: Secret::new(url), extra_root_pem: None };
+    let settings = RedisSettings::of(url);
     JanitorParts {
         address: Address::new(&settings).unwrap(),
         prefix: prefix.to_owned(),

@@ -15,7 +15,6 @@ use uw_websocket_actors::writer::store::fault::StoreFault;
 use uw_websocket_actors::writer::store::resp::Commands;
 use uw_websocket_actors::writer::store::{EntryStatus, Refused, Store};
 use uw_websocket_core::event::EntryId;
-use uw_websocket_core::settings::Secret;
 
 use crate::yardstick::{has_passed, stretched};
 
@@ -200,8 +199,7 @@ impl Client {
 
 /// The address of a URL.
 pub(crate) fn address(url: &str) -> Address {
-    let settings = RedisSettings { url: Secret::new(url.to_owned()), extra_root_pem: None };
-    Address::new(&settings).unwrap()
+    Address::new(&RedisSettings::of(url.to_owned())).unwrap()
 }
 
 /// Commands between `MULTI` and `EXEC`.

@@ -7,7 +7,6 @@ use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::RedisSettings;
 use uw_websocket_actors::writer::store::address::Address;
 use uw_websocket_actors::writer::store::resp::{self, Commands, Reply};
-use uw_websocket_core::settings::Secret;
 
 /// Answers as a Redis of `version` would: `XADD … NOMKSTREAM` is unknown before 6.2.
 async fn answer(mut socket: TcpStream, version: &str) {
@@ -32,8 +31,7 @@ async fn answer(mut socket: TcpStream, version: &str) {
 
 async fn check(version: &str) -> Result<String, CheckError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Secret::new(format!("redis://{}", listener.local_addr().unwrap()));
-    let settings = RedisSettings { url, extra_root_pem: None };
+    let settings = RedisSettings::of(format!("redis://{}", listener.local_addr().unwrap()));
     let address = Address::new(&settings).unwrap();
     let pool = RedisPool::new(&address, &settings).unwrap();
     let serve = async {

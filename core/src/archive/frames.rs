@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::checkpoint::StreamPosition;
 use super::line::Line;
 use super::path::{FilePath, HourClock};
+use crate::time::IsoClock;
 
 /// Bytes of lines that are written together at the latest: some ten thousand events, and as much memory.
 pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
@@ -13,7 +14,8 @@ pub const FRAME_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Frames {
     lines: BTreeMap<FilePath, Vec<u8>>,
-    clock: HourClock,
+    hours: HourClock,
+    times: IsoClock,
     bytes: usize,
     events: u64,
     rows: u64,
@@ -23,7 +25,7 @@ pub struct Frames {
 impl Frames {
     /// Adds an event, or a fetched row, to the file of its hour.
     pub fn push(&mut self, line: &Line<'_>) {
-        let (date, hour) = self.clock.place(line.filed_us());
+        let (date, hour) = self.hours.place(line.filed_us());
         let (is_fetched, channel, before) = (line.is_fetched(), line.channel(), self.bytes);
         let is_of_file = |path: &FilePath| {
             (path.date, path.is_fetched, &*path.channel, path.hour) == (date, is_fetched, channel, hour)
@@ -37,7 +39,7 @@ impl Frames {
             }
         };
         let start = lines.len();
-        line.write(lines);
+        line.write_by(&mut self.times, lines);
         self.bytes = before + (lines.len() - start);
         *(if is_fetched { &mut self.rows } else { &mut self.events }) += 1;
     }
@@ -84,12 +86,16 @@ impl Frames {
 
     /// Iterates over the lines of each file.
     pub fn iter(&self) -> impl Iterator<Item = (&FilePath, &[u8])> {
-        self.lines.iter().map(|(path, lines)| (path, lines.as_slice()))
+        self.lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(path, lines)| (path, lines.as_slice()))
     }
 
-    /// Forgets all lines and positions.
+    /// Forgets all lines and positions. Files that had lines keep as much memory for the next.
     pub fn clear(&mut self) {
-        self.lines.clear();
+        self.lines.retain(|_, lines| !lines.is_empty());
+        for lines in self.lines.values_mut() {
+            lines.shrink_to_fit();
+            lines.clear();
+        }
         self.fetched.clear();
         (self.bytes, self.events, self.rows) = (0, 0, 0);
     }

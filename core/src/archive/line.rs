@@ -17,7 +17,7 @@ use super::path::FETCHED;
 use crate::backfill::key::{Object, time_us};
 use crate::event::{Channel, EntryId, Topic};
 use crate::spool::RecordView;
-use crate::time::{iso_utc, parse_iso};
+use crate::time::{IsoClock, parse_iso};
 
 /// A fetched row is in the file of its own time if that lies so long before its receipt, in microseconds: a month, longer than
 /// any plan looks back for what is filled. Whatever else the vendor states is no reason for folders of other years.
@@ -51,8 +51,7 @@ impl<'l> Line<'l> {
     /// Creates the line of a record: that of its first stream, which is the full stream if there is one.
     #[must_use]
     pub fn of(record: &RecordView<'l>) -> Line<'l> {
-        let first = record.streams().next();
-        let first = first.map(|(stream, id)| (stream.to_string().into(), id));
+        let first = record.streams().next().map(|(stream, id)| (stream.name(), id));
         let (topic, id) = first.unwrap_or_else(|| (record.channel().into(), EntryId::default()));
         Line { received_us: record.received_us(), topic, id, payload: record.payload().into() }
     }
@@ -68,11 +67,21 @@ impl<'l> Line<'l> {
 impl Line<'_> {
     /// Appends the line with its line break.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let head = (iso_utc(self.received_us), &self.topic, self.id);
-        out.extend_from_slice(
-            format!(r#"{{"received_at":"{}","topic":"{}","id":"{}","payload":"#, head.0, head.1, head.2)
-                .as_bytes(),
-        );
+        self.write_by(&mut IsoClock::default(), out);
+    }
+
+    /// Appends the line with its line break, by the clock of the lines before.
+    pub fn write_by(&self, clock: &mut IsoClock, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(br#"{"received_at":""#);
+        clock.write(self.received_us, out);
+        out.extend_from_slice(br#"","topic":""#);
+        out.extend_from_slice(self.topic.as_bytes());
+        out.extend_from_slice(br#"","id":""#);
+        out.extend_from_slice(digits.format(self.id.ms).as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(digits.format(self.id.seq).as_bytes());
+        out.extend_from_slice(br#"","payload":"#);
         if is_plain(&self.payload) {
             out.extend_from_slice(&self.payload);
         } else {

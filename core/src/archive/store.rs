@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::checkpoint::{ArchiveCheckpoint, ArchivePosition, CHECKPOINT, StreamPosition};
 use super::files;
@@ -77,6 +77,8 @@ pub struct ArchiveStore {
     /// Whether the checkpoint survives a power cut.
     is_synced: bool,
     compressor: Compressor<'static>,
+    /// The last frame, whose memory the next one has.
+    frame: Vec<u8>,
 }
 
 impl fmt::Debug for ArchiveStore {
@@ -110,7 +112,8 @@ impl ArchiveStore {
         };
         let compressor = compressor().map_err(failed("compress for", folder))?;
         let folder = folder.to_owned();
-        let mut store = ArchiveStore { folder, root, _lock: lock, checkpoint, is_synced: true, compressor };
+        let (is_synced, frame) = (true, Vec::new());
+        let mut store = ArchiveStore { folder, root, _lock: lock, checkpoint, is_synced, compressor, frame };
         for (path, length) in store.checkpoint.files.clone() {
             found.extend(store.restore(&path, length)?);
         }
@@ -229,14 +232,18 @@ impl ArchiveStore {
                 folders.insert(self.folder.clone());
                 folders.extend(above.into_iter().map(Path::to_owned));
             }
-            let frame = self.compressor.compress(lines).map_err(failed("compress for", &place))?;
+            self.frame.clear();
+            self.frame.reserve(compress_bound(lines.len()));
+            self.compressor
+                .compress_to_buffer(lines, &mut self.frame)
+                .map_err(failed("compress for", &place))?;
             let file = files::open(&place).map_err(failed("open", &place))?;
             if file.metadata().map_err(failed("look at", &place))?.len() > known {
                 files::cut(&file, known).map_err(failed("cut", &place))?;
             }
-            files::write_at(&file, &frame, known).map_err(failed("write", &place))?;
+            files::write_at(&file, &self.frame, known).map_err(failed("write", &place))?;
             files::sync(&file).map_err(failed("sync", &place))?;
-            after.files.insert(path.clone(), known + frame.len() as u64);
+            after.files.insert(path.clone(), known + self.frame.len() as u64);
         }
         for folder in folders {
             let synced = File::open(&folder).and_then(|open| files::sync(&open));

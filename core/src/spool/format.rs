@@ -14,6 +14,8 @@
 //! The header's checksum covers the header except itself, so an ID can be rewritten without the payload. 0xFA
 //! occurs in no UTF-8 text: after damage the next record is found by its magic, and never inside a payload.
 
+use std::borrow::Cow;
+
 use super::error::Unrecordable;
 use crate::event::{EntryId, Symbol};
 
@@ -329,6 +331,17 @@ pub struct RecordStream<'s> {
     pub channel: &'s str,
     /// The symbol; `None` for the channel's full stream.
     pub symbol: Option<&'s str>,
+}
+
+impl<'s> RecordStream<'s> {
+    /// Returns the key without its prefix.
+    #[must_use]
+    pub fn name(&self) -> Cow<'s, str> {
+        match self.symbol {
+            Some(symbol) => [self.channel, ":", symbol].concat().into(),
+            None => self.channel.into(),
+        }
+    }
 }
 
 impl std::fmt::Display for RecordStream<'_> {

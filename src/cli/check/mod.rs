@@ -73,8 +73,8 @@ async fn look<W: Write>(
     queues::look(actors, ways, &seen.owner, &mut report).await;
     let forecast = Forecast::new(&actors.plan, &actors.keys, actors.retention, &seen.measured);
     plan::memory(&forecast, actors.retention, &mut report);
-    if let Some(state) = &seen.state {
-        report.add(&state.room(&forecast));
+    for finding in seen.states.room(&forecast) {
+        report.add(&finding);
     }
     let is_running = disk::look(&actors.spool, &mut report);
     archive::look(actors, &mut report);

@@ -13,10 +13,12 @@ use uw_websocket_actors::lease::core::TTL;
 use uw_websocket_actors::lease::key::{Holder, holder};
 use uw_websocket_actors::redis_pool::{self, CheckError, RedisPool};
 use uw_websocket_actors::settings::ActorSettings;
+use uw_websocket_actors::writer::store::address::Address;
+use uw_websocket_actors::writer::store::address_map::AddressMap;
 use uw_websocket_actors::writer::store::fault::Refusal;
 
 use super::report::{Finding, Report};
-use super::state::State;
+use super::state::{State, States};
 use crate::exit::Exit;
 use crate::memory;
 use crate::resources::Resources;
@@ -32,8 +34,8 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 pub(super) struct Seen {
     /// The measurements; the defaults if they failed.
     pub(super) measured: Measured,
-    /// Redis' facts about itself.
-    pub(super) state: Option<State>,
+    /// The facts of each server about itself.
+    pub(super) states: States,
     /// The holder of the lease.
     pub(super) owner: Owner,
 }
@@ -59,7 +61,11 @@ pub(super) async fn look(
     report.section("Redis", &ways.address.to_string());
     let prefix = &settings.keys.prefix;
     let asked = limited(redis_pool::check(&ways.address, prefix, &ways.pool)).await;
-    match asked.unwrap_or_else(|late| Err(CheckError::Unreachable(late))) {
+    let asked = asked.unwrap_or_else(|late| Err(CheckError::Unreachable(late)));
+    for finding in addresses(&settings.redis.address_map, &ways.address) {
+        report.add(&finding);
+    }
+    match asked {
         Ok(version) => report.add(&Finding::fine("answers", format!("version {version}, and takes writes"))),
         // a missing permission looks like wrong credentials: permissions are checked before reporting those
         Err(error @ CheckError::Credentials(_)) => match rights_lacking(ways, prefix).await {
@@ -69,12 +75,12 @@ pub(super) async fn look(
                 return Seen::default();
             }
             _ => {
-                report.add(&refused(&error));
+                report.add(&refused(&error, &ways.address));
                 return Seen::default();
             }
         },
         Err(error) => {
-            report.add(&refused(&error));
+            report.add(&refused(&error, &ways.address));
             return Seen::default();
         }
     }
@@ -95,10 +101,11 @@ async fn look_closer(settings: &ActorSettings, pool: &RedisPool, report: &mut Re
             return seen;
         }
     };
-    if let Ok(Ok(state)) = limited(state(&mut connection)).await {
-        report.add(&state.persistence());
-        state.eviction().iter().for_each(|finding| report.add(finding));
-        seen.state = Some(state);
+    if let Ok(Ok(states)) = limited(states(&mut connection)).await {
+        for finding in states.persistence().into_iter().chain(states.eviction()) {
+            report.add(&finding);
+        }
+        seen.states = states;
     }
     let prefix = &settings.keys.prefix;
     match limited(holder(&mut connection, prefix)).await.map(|asked| asked.map_err(|error| error.to_string()))
@@ -135,7 +142,7 @@ async fn limited<T>(step: impl Future<Output = T>) -> Result<T, String> {
 }
 
 /// `check` exits with 78 where the service would, and with 69 where the service would wait.
-fn refused(error: &CheckError) -> Finding {
+fn refused(error: &CheckError, address: &Address) -> Finding {
     let text = match error {
         CheckError::Unreachable(text) if Refusal::of(text) != Refusal::Other => {
             format!("redis takes no writes: {text}")
@@ -155,9 +162,47 @@ fn refused(error: &CheckError) -> Finding {
             "name a database that exists, from 0: `databases` in redis.conf is their number, a cluster has one",
         ),
         CheckError::TooOld(_) => (Exit::BadSettings, "use Redis 6.2 or newer, or Valkey"),
+        CheckError::Unreachable(text)
+            if !address.announced().is_empty() && Refusal::of(text) == Refusal::Other =>
+        {
+            (
+                Exit::Unreachable,
+                "is it running? If it is reached at another address than it announces: REDIS_ADDRESS_MAP",
+            )
+        }
         CheckError::Unreachable(text) => (Exit::Unreachable, advice(Refusal::of(text))),
     };
     Finding::failed(exit, "answers", text, advice)
+}
+
+/// Shows what the address map does to the announced addresses.
+fn addresses(map: &AddressMap, address: &Address) -> Vec<Finding> {
+    const SUBJECT: &str = "addresses";
+    let announced = address.announced();
+    if map.is_empty() || announced.is_empty() {
+        return Vec::new();
+    }
+    let reached = |(host, port): &(String, u16)| {
+        let (to, at) = map.reach(host, *port)?;
+        Some(format!("{host}:{port} at {to}:{at}"))
+    };
+    let reached: Vec<String> = announced.iter().filter_map(reached).collect();
+    let text = format!(
+        "{} of {} announced addresses are reached by REDIS_ADDRESS_MAP: {}",
+        reached.len(),
+        announced.len(),
+        reached.join(", ")
+    );
+    let mut findings = vec![Finding::fine(SUBJECT, text.trim_end_matches(": "))];
+    // Sentinels announce a replica only when it is promoted
+    if address.cluster().is_some() {
+        let unused = map.unused(announced.iter().map(|(host, port)| (host.as_str(), *port)));
+        if !unused.is_empty() {
+            let text = format!("no node that is up announces {}", unused.join(", "));
+            findings.push(Finding::doubt(SUBJECT, text, "correct REDIS_ADDRESS_MAP, or start the node"));
+        }
+    }
+    findings
 }
 
 fn advice(refusal: Refusal) -> &'static str {
@@ -221,15 +266,18 @@ fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l
     by_rule
 }
 
-async fn state(connection: &mut PooledConnection) -> redis::RedisResult<State> {
-    let mut asked = redis::pipe();
-    asked.ignore_errors();
-    asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence");
-    asked.cmd("CONFIG").arg("GET").arg("save");
-    let (memory, persistence, save): (Value, Value, Value) = asked.query_async(connection).await?;
+/// Asks each master. What one does not tell our user is unknown.
+async fn states(connection: &mut PooledConnection) -> redis::RedisResult<States> {
+    const QUESTIONS: [&[&str]; 3] =
+        [&["INFO", "memory"], &["INFO", "persistence"], &["CONFIG", "GET", "save"]];
+    let nodes = connection.replies_of_each_node(&QUESTIONS).await?;
     let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
-    let save = redis::from_redis_value::<(String, String)>(save).ok().map(|(_, save)| save);
-    Ok(State { info: text(memory) + "\n" + &text(persistence), save })
+    let state = |(node, replies): (String, Vec<Value>)| {
+        let [memory, persistence, save] = <[Value; 3]>::try_from(replies).ok()?;
+        let save = redis::from_redis_value::<(String, String)>(save).ok().map(|(_, save)| save);
+        Some((node, State { info: text(memory) + "\n" + &text(persistence), save }))
+    };
+    Ok(States(nodes.into_iter().filter_map(state).collect()))
 }
 
 fn lease(prefix: &str, holder: &Holder) -> Finding {
@@ -295,6 +343,8 @@ fn clocks(ahead: f64) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use uw_websocket_actors::settings::RedisSettings;
+
     use super::super::report::Mark;
     use super::*;
 
@@ -307,14 +357,15 @@ mod tests {
 
     #[test]
     fn a_redis_that_will_not_do_by_waiting_is_a_wrong_setting() {
-        let mark = |error| refused(&error).mark;
+        let address = Address::new(&RedisSettings::of("redis://h".to_owned())).unwrap();
+        let mark = |error| refused(&error, &address).mark;
         assert_eq!(
             mark(CheckError::Unreachable("OOM command not allowed".into())),
             Mark::Failed(Exit::Unreachable)
         );
         assert_eq!(mark(CheckError::TooOld("5.0".into())), Mark::Failed(Exit::BadSettings));
         assert_eq!(mark(CheckError::Credentials("NOAUTH".into())), Mark::Failed(Exit::BadSettings));
-        let finding = refused(&CheckError::Unreachable("READONLY You can't write".into()));
+        let finding = refused(&CheckError::Unreachable("READONLY You can't write".into()), &address);
         assert!(finding.advice.unwrap().contains("primary"));
     }
 }

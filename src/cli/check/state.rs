@@ -1,9 +1,9 @@
-//! Evaluates Redis' facts about itself: persistence and memory.
+//! Evaluates the facts of each server about itself: persistence and memory.
 
 use uw_websocket_actors::forecast::Forecast;
 
 use super::plan::mebibytes;
-use super::report::Finding;
+use super::report::{Finding, Mark};
 use crate::memory;
 
 /// The replies of Redis, which may hide facts from our user.
@@ -13,6 +13,86 @@ pub(super) struct State {
     pub(super) info: String,
     /// `save` from `CONFIG GET`; `None` if not permitted, which is optional.
     pub(super) save: Option<String>,
+}
+
+/// The replies of all masters of a cluster, by their names; a single server has no name.
+#[derive(Debug, Default)]
+pub(super) struct States(pub(super) Vec<(String, State)>);
+
+impl States {
+    /// Checks whether Redis keeps its data across a restart.
+    pub(super) fn persistence(&self) -> Vec<Finding> {
+        merged(self.0.iter().map(|(node, state)| (node.as_str(), state.persistence())).collect())
+    }
+
+    /// Checks whether Redis evicts keys on its own.
+    pub(super) fn eviction(&self) -> Vec<Finding> {
+        merged(self.0.iter().filter_map(|(node, state)| Some((node.as_str(), state.eviction()?))).collect())
+    }
+
+    /// Checks whether Redis has enough memory for the settings: all nodes together, and each for its own streams.
+    pub(super) fn room(&self, forecast: &Forecast) -> Vec<Finding> {
+        match &self.0[..] {
+            [] => Vec::new(),
+            [(node, state)] => vec![state.room(forecast.bytes_of(node), forecast.is_bounded)],
+            nodes => {
+                let mut findings = vec![self.room_of_all(forecast)];
+                for (node, state) in nodes.iter().filter(|_| forecast.is_bounded) {
+                    let finding = state.room(forecast.bytes_of(node), true);
+                    if finding.mark != Mark::Fine {
+                        findings.push(Finding { text: format!("{node}: {}", finding.text), ..finding });
+                    }
+                }
+                findings
+            }
+        }
+    }
+
+    fn room_of_all(&self, forecast: &Forecast) -> Finding {
+        let sum = |name| self.0.iter().map(|(_, state)| state.number(name)).sum::<Option<u64>>();
+        let (limit, count) = (sum("maxmemory"), self.0.len());
+        let text = limit.map_or_else(
+            || format!("not every one of {count} masters has a maxmemory"),
+            |limit| format!("maxmemory {} on {count} masters", mebibytes(limit)),
+        );
+        let used = sum("used_memory").map_or_else(|| "?".to_owned(), mebibytes);
+        room(&format!("{text}; {used} are used"), limit, forecast.bytes, forecast.is_bounded)
+    }
+}
+
+/// Says once what holds of all nodes, and names the nodes of what holds of some.
+fn merged(found: Vec<(&str, Finding)>) -> Vec<Finding> {
+    let count = found.len();
+    let mut groups: Vec<(Finding, Vec<&str>)> = Vec::new();
+    for (node, finding) in found {
+        match groups.iter_mut().find(|(known, _)| *known == finding) {
+            Some((_, nodes)) => nodes.push(node),
+            None => groups.push((finding, vec![node])),
+        }
+    }
+    let shown = |(finding, nodes): (Finding, Vec<&str>)| {
+        let text = match nodes.len() {
+            all if all == count && count > 1 => format!("on all {count} masters: {}", finding.text),
+            all if all == count => return finding,
+            _ => format!("{}: {}", nodes.join(", "), finding.text),
+        };
+        Finding { text, ..finding }
+    };
+    groups.into_iter().map(shown).collect()
+}
+
+/// Compares what the settings can come to with a limit.
+fn room(text: &str, limit: Option<u64>, bytes: u64, is_bounded: bool) -> Finding {
+    const SUBJECT: &str = "room";
+    if !is_bounded {
+        let text = format!("{text}; a channel has no bound");
+        return Finding::doubt(SUBJECT, text, "set a cap or STREAM_RETENTION");
+    }
+    let text = format!("{text}; the settings can come to {}", mebibytes(bytes));
+    if limit.is_some_and(|limit| bytes > limit) {
+        return Finding::doubt(SUBJECT, text, memory::ADVICE);
+    }
+    Finding::fine(SUBJECT, text)
 }
 
 impl State {
@@ -25,8 +105,7 @@ impl State {
         self.field(name)?.parse().ok().filter(|number| *number > 0)
     }
 
-    /// Checks whether Redis keeps its data across a restart.
-    pub(super) fn persistence(&self) -> Finding {
+    fn persistence(&self) -> Finding {
         const SUBJECT: &str = "persistence";
         const ADVICE: &str = "appendonly yes, as in config/redis.conf: what Redis forgets is written again from the \
             last SPOOL_KEEP only";
@@ -36,51 +115,32 @@ impl State {
             return Finding::doubt(SUBJECT, "redis could not save when it last tried", advice);
         }
         match (self.field("aof_enabled"), self.save.as_deref()) {
-            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to the user"),
+            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to our user"),
             (Some("1"), _) => Finding::fine(SUBJECT, "append-only file"),
             (_, Some("")) => Finding::doubt(SUBJECT, "none: a restart of redis empties it", ADVICE),
             (_, Some(save)) => {
-                let text = format!(
-                    "snapshots alone (save {save}): a crash of redis loses everything after the last one"
-                );
+                let text =
+                    format!("snapshots alone (save {save}): a crash of redis costs what came since the last");
                 Finding::doubt(SUBJECT, text, ADVICE)
             }
             (_, None) => Finding::doubt(SUBJECT, "no append-only file", ADVICE),
         }
     }
 
-    /// Checks whether Redis has enough memory for the settings.
-    pub(super) fn room(&self, forecast: &Forecast) -> Finding {
-        const SUBJECT: &str = "room";
+    /// Compares what the settings can come to on this server with its limit or with its machine.
+    fn room(&self, bytes: u64, is_bounded: bool) -> Finding {
         let used = self.number("used_memory").map_or_else(|| "?".to_owned(), mebibytes);
         let (limit, text) = match (self.number("maxmemory"), self.number("total_system_memory")) {
             (Some(limit), _) => (limit, format!("maxmemory {}, of which {used} are used", mebibytes(limit))),
             (None, Some(machine)) => {
                 (machine, format!("no maxmemory, the machine has {}; {used} are used", mebibytes(machine)))
             }
-            (None, None) => return Finding::doubt(SUBJECT, "not known", "allow INFO to the user"),
+            (None, None) => return Finding::doubt("room", "not known", "allow INFO to our user"),
         };
-        // of a cluster: on its fullest node
-        let needed = mebibytes(forecast.fullest_bytes);
-        if !forecast.is_bounded {
-            return Finding::doubt(
-                SUBJECT,
-                format!("{text}; a channel has no bound"),
-                "set a cap or STREAM_RETENTION",
-            );
-        }
-        if forecast.fullest_bytes > limit {
-            return Finding::doubt(
-                SUBJECT,
-                format!("{text}; the settings can take {needed}"),
-                memory::ADVICE,
-            );
-        }
-        Finding::fine(SUBJECT, format!("{text}; the settings can take {needed}"))
+        room(&text, Some(limit), bytes, is_bounded)
     }
 
-    /// Checks whether Redis evicts keys on its own.
-    pub(super) fn eviction(&self) -> Option<Finding> {
+    fn eviction(&self) -> Option<Finding> {
         const SUBJECT: &str = "eviction";
         const ADVICE: &str = "maxmemory-policy noeviction: the service waits for room, and nothing is lost";
         let policy = self.field("maxmemory_policy")?;
@@ -103,7 +163,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Mark;
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn state(info: &str, save: Option<&str>) -> State {
@@ -133,24 +194,64 @@ mod tests {
 
     #[test]
     fn room_is_compared_with_the_limit_or_with_the_machine() {
-        let forecast = |bytes, is_bounded| Forecast {
+        let (small, large) = (1 << 20, 1 << 32);
+        let limited = state("used_memory:1 maxmemory:1073741824 total_system_memory:99999999999", None);
+        assert_finding(&limited.room(small, true), true, "maxmemory 1024 MiB");
+        assert_finding(&limited.room(large, true), false, "can come to 4096 MiB");
+        assert_finding(&limited.room(1, false), false, "no bound");
+        let unlimited = state("used_memory:1 maxmemory:0 total_system_memory:1073741824", None);
+        assert_finding(&unlimited.room(small, true), true, "no maxmemory");
+        assert_finding(&unlimited.room(large, true), false, "the machine has 1024 MiB");
+        assert_finding(&State::default().room(small, true), false, "not known");
+    }
+
+    /// Nodes `a`, `b`, …
+    fn states(infos: &[&str]) -> States {
+        let named = ('a'..).map(String::from).zip(infos);
+        States(named.map(|(node, info)| (node, state(info, Some("")))).collect())
+    }
+
+    #[test]
+    fn what_holds_of_all_masters_is_said_once_and_the_nodes_in_doubt_are_named() {
+        let (log, none) = ("aof_enabled:1", "aof_enabled:0");
+        let found = states(&[log, log, log]).persistence();
+        assert_eq!(found, [Finding::fine("persistence", "on all 3 masters: append-only file")]);
+        let found = states(&[none, log, none]).persistence();
+        assert_finding(&found[0], false, "a, c: none");
+        assert_finding(&found[1], true, "b: append-only file");
+        let lru = "maxmemory:5 maxmemory_policy:allkeys-lru";
+        let found = states(&[lru, lru, "maxmemory:5 maxmemory_policy:noeviction"]).eviction();
+        assert_finding(&found[0], false, "a, b: allkeys-lru");
+        assert_eq!(states(&[log]).persistence(), [Finding::fine("persistence", "append-only file")]);
+    }
+
+    #[test]
+    fn the_sum_of_all_masters_has_room_and_each_for_its_own_streams() {
+        let forecast = |a: u64, b: u64, is_bounded| Forecast {
             channels: Vec::new(),
-            bytes,
-            fullest_bytes: bytes,
+            bytes: (a + b) << 20,
+            nodes: BTreeMap::from([("a".to_owned(), a << 20), ("b".to_owned(), b << 20)]),
             is_bounded,
             is_market: false,
             kept_hours: None,
         };
-        let small = forecast(1 << 20, true);
-        let large = forecast(1 << 32, true);
-        let limited = state("used_memory:1 maxmemory:1073741824 total_system_memory:99999999999", None);
-        assert_finding(&limited.room(&small), true, "maxmemory 1024 MiB");
-        assert_finding(&limited.room(&large), false, "can take 4096 MiB");
-        assert_finding(&limited.room(&forecast(1, false)), false, "no bound");
-        let unlimited = state("used_memory:1 maxmemory:0 total_system_memory:1073741824", None);
-        assert_finding(&unlimited.room(&small), true, "no maxmemory");
-        assert_finding(&unlimited.room(&large), false, "the machine has 1024 MiB");
-        assert_finding(&State::default().room(&small), false, "not known");
+        let node = "used_memory:1048576 maxmemory:104857600";
+        let limited = states(&[node, node]);
+        let found = limited.room(&forecast(70, 80, true));
+        assert_eq!(found.len(), 1);
+        assert_finding(&found[0], true, "maxmemory 200 MiB on 2 masters; 2 MiB are used");
+        assert_finding(&found[0], true, "can come to 150 MiB");
+        let found = limited.room(&forecast(30, 120, true));
+        assert_finding(&found[0], true, "can come to 150 MiB");
+        assert_finding(&found[1], false, "b: maxmemory 100 MiB");
+        assert_finding(&limited.room(&forecast(150, 80, true))[0], false, "can come to 230 MiB");
+        let unbounded = limited.room(&forecast(1, 1, false));
+        assert_eq!(unbounded.len(), 1);
+        assert_finding(&unbounded[0], false, "no bound");
+        let mixed = states(&[node, "used_memory:1 maxmemory:0 total_system_memory:1048576"]);
+        let found = mixed.room(&forecast(1, 2, true));
+        assert_finding(&found[0], true, "not every one of 2 masters has a maxmemory");
+        assert_finding(&found[1], false, "b: no maxmemory, the machine has 1 MiB");
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn start_again(setup: &Setup, feed: &Feed, redis: &RedisServer) -> Service {
     service
 }
 
-/// Beyond it, another entry may take this long.
+/// Beyond a limit, another entry may take this long.
 const AN_ENTRY: Duration = Duration::from_millis(1);
 
 /// ID of each entry and the hash of its payload, by stream.

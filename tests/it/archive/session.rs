@@ -6,7 +6,7 @@ use std::time::Duration;
 use uw_websocket_core::archive::{Days, Line, Reading, lines};
 use uw_websocket_simulator::{Rate, Simulator, SimulatorHandle, SimulatorOptions};
 
-use super::{assert_archived, assert_replayed, stored, wait_until_complete};
+use super::{AN_ENTRY, assert_archived, assert_replayed, stored, wait_until_complete};
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Feed, RedisServer, SOON, Service, Setup, asked, wait_for, wait_until};
 
@@ -95,6 +95,11 @@ fn a_session_with_kills_and_a_full_disk_is_archived_once_each_and_replays_into_a
     Session::wait_until_up(&service, 1);
     session.reach(8);
     assert_eq!(service.metrics().sum("uw_ws_archive_skipped_total", &[]), 0);
+    // a busy machine leaves a backlog as long as the session
+    wait_for("nothing is pending", SOON + AN_ENTRY * u32::try_from(events).unwrap(), || {
+        let pending = service.metrics().sum("uw_ws_events_pending", &[]);
+        if pending == 0 { Ok(()) } else { Err(format!("{pending} events are")) }
+    });
     service.finish();
     wait_until_complete(&session.setup, disk.path(), &session.redis);
     assert_archived(disk.path(), &session.redis);

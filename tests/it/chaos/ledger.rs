@@ -81,6 +81,15 @@ impl Gap {
             })
     }
 
+    /// Whether it says that events of the topic, received at some time between both, were stored behind newer ones.
+    pub(super) fn is_late(&self, topic: &str, began_us: i64, ended_us: i64) -> bool {
+        let tolerance_us = i64::try_from(stretched(TOLERANCE).as_micros()).unwrap();
+        self.reason == "late"
+            && self.is_about(topic)
+            && self.from_us - tolerance_us <= ended_us
+            && began_us <= self.to_us + tolerance_us
+    }
+
     /// Whether Redis had forgotten what it acknowledged.
     pub(crate) fn is_redis_lost(&self) -> bool {
         self.reason == "redis_lost"

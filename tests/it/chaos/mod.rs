@@ -12,6 +12,7 @@ mod compare;
 mod lanes;
 mod ledger;
 mod lives;
+mod pair;
 mod plan;
 mod remains;
 mod run;
@@ -21,7 +22,7 @@ mod traffic;
 mod verdict;
 mod watch;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 // what one death of one actor is judged by, too
 pub(crate) use compare::compare;
@@ -55,6 +56,22 @@ fn seed_3() {
 #[test]
 fn seed_4() {
     run::run(&Plan::draw(4, SHORT));
+}
+
+#[test]
+fn two_instances_lose_and_double_nothing_and_what_is_late_is_marked() {
+    let (_, found) = pair::run(3, true, |faults| faults < 5);
+    assert!(found.entries > 200 && found.late > 0 && found.unmarked == 0, "{found:?}");
+}
+
+#[test]
+#[ignore = "as long as it is told to: make chaos INSTANCES=2"]
+fn long_run_of_two() {
+    let seed = asked("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    let time = Duration::from_secs(asked("CHAOS_SECONDS").unwrap_or(600));
+    let began = Instant::now();
+    let (faults, found) = pair::run(seed, false, |_| began.elapsed() < time);
+    eprintln!("{faults} faults, 0 lost, 0 doubled, {found:?}; seed {seed}");
 }
 
 #[test]

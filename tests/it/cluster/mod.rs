@@ -1,6 +1,8 @@
 //! Redis Cluster: every stream is complete and in order whatever its node goes through, and a node that is away holds up
 //! only what it owns.
 
+mod moves;
+mod reach;
 mod run;
 
 use std::collections::BTreeSet;
@@ -201,6 +203,31 @@ fn the_commands_work_over_a_cluster_and_missing_rights_are_named() {
     let (code, output) = setup.set("REDIS_URL", &url).command(&["check", "--no-feed"]);
     assert_eq!(code, Some(78), "{output}");
     assert!(output.contains("lacks +asking"), "{output}");
+}
+
+#[test]
+fn check_asks_every_master_and_names_the_one_in_doubt() {
+    let options = ["--appendonly", "yes", "--maxmemory", "8gb"];
+    let (feed, cluster) = (Feed::start(), Cluster::start_with(3, 0, &options));
+    let check = || {
+        let (code, output) = setup(&cluster, &feed).command(&["check", "--no-feed"]);
+        assert_eq!(code, Some(0), "{output}");
+        output
+    };
+    let output = check();
+    assert!(output.contains("on all 3 masters: append-only file"), "{output}");
+    assert!(output.contains("on all 3 masters: noeviction"), "{output}");
+    assert!(output.contains("maxmemory 24.0 GiB on 3 masters"), "{output}");
+    let node = cluster.node(1);
+    for (name, value) in [("appendonly", "no"), ("maxmemory-policy", "allkeys-lru"), ("maxmemory", "8mb")] {
+        node.config_set(name, value);
+    }
+    let (output, name) = (check(), format!("127.0.0.1:{}", node.port()));
+    for text in ["none: ", "allkeys-lru: ", "maxmemory 8 MiB, "] {
+        let is_it = |line: &str| line.trim().starts_with('!') && line.contains(&format!("{name}: {text}"));
+        assert!(output.lines().any(is_it), "{text} {output}");
+    }
+    assert!(output.contains("maxmemory 16.0 GiB on 3 masters"), "{output}");
 }
 
 /// The replica of one master misses the second of three rounds, and is promoted.

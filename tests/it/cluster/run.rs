@@ -60,6 +60,7 @@ fn strike(fault: Fault, cluster: &mut Cluster, rng: &mut Rng) -> bool {
             cluster.resume(master);
         }
         Fault::HandOver => cluster.hand_over(replica),
+        Fault::Move if cluster.moves_slots_atomically() && rng.bool() => cluster.move_atomically(slot, other),
         Fault::Move => cluster.move_slot(slot, other),
         Fault::MoveAndKill => {
             cluster.begin_move(slot, other);

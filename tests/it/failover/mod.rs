@@ -5,6 +5,7 @@ mod desk;
 mod run;
 
 use crate::support::oracle::{assert_streams_equal, expected, stream_keys};
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::redis::PASSWORD;
 use crate::support::sample::payloads;
 use crate::support::sentinels::{NAME, Sentinels};
@@ -168,6 +169,35 @@ fn every_command_finds_the_master() {
     assert_eq!((code, output.lines().count() as u64), (Some(0), COUNT));
     let (code, output) = setup.command(&["gaps"]);
     assert_eq!(code, Some(0), "{output}");
+}
+
+#[test]
+fn the_masters_that_the_sentinels_name_are_reached_by_the_address_map() {
+    let (feed, desk) = (Feed::start(), Desk::start());
+    let lines: Vec<Proxy> =
+        desk.servers.iter().map(|server| Proxy::start(([127, 0, 0, 1], server.port()).into())).collect();
+    let pair =
+        |(server, line): (&RedisServer, &Proxy)| format!("127.0.0.1:{}={}", server.port(), line.address());
+    let map: Vec<String> = desk.servers.iter().zip(&lines).map(pair).collect();
+    let setup = desk.setup(&feed).set("REDIS_ADDRESS_MAP", &map.join(","));
+    let (code, output) = setup.command(&["check", "--no-feed"]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("1 of 1 announced addresses are reached by REDIS_ADDRESS_MAP"), "{output}");
+    let service = setup.start_ready();
+    send(&feed, 0);
+    assert_streams_equal(&feed, &desk.servers[0], &TARGETS);
+    desk.hand_over();
+    send(&feed, 1);
+    assert_streams_equal(&feed, &desk.servers[1], &TARGETS);
+    assert!(lines.iter().all(|line| line.accepted() > 0), "the servers are reached over these lines");
+    // there is no other way to them
+    lines[1].set(Mode::Refuse);
+    service.wait_until_not_ready();
+    lines[1].set(Mode::Pass);
+    send(&feed, 2);
+    assert_streams_equal(&feed, &desk.servers[1], &TARGETS);
+    service.wait_until_ready();
+    service.finish();
 }
 
 #[test]

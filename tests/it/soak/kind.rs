@@ -28,8 +28,8 @@ pub(crate) const KINDS: [Kind; 8] = [
         name: "resident memory, MiB",
         value: |sample| sample.resident as f64,
         unit: MIB,
-        // what the allocator keeps of a backlog, which is larger on a busy machine
-        allowed: Allowed { growth: 16.0 * MIB, share: 0.25 },
+        // what the allocator keeps of a backlog
+        allowed: Allowed { growth: 8.0 * MIB, share: 0.1 },
         judged: BOTH,
         // the tables of what was received are full by then
         grown_up: Duration::from_secs(300),

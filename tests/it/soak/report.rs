@@ -64,9 +64,10 @@ impl Row {
                 _ if *scope == Scope::Life && self.is_young => None,
                 None => Some(format!("{}: too few samples of the {scope:?}", self.kind.name)),
                 Some(trend) => trend.is_growth().then(|| {
-                    let (growth, allowed) = (trend.growth / self.kind.unit, trend.allowed / self.kind.unit);
+                    let [growth, error, allowed] =
+                        [trend.growth, trend.error, trend.allowed].map(|value| value / self.kind.unit);
                     format!(
-                        "{}: grows by {growth:.1} within a {scope:?}, {allowed:.1} are allowed",
+                        "{}: grows by {growth:.1} ± {error:.1} within a {scope:?}, {allowed:.1} are allowed",
                         self.kind.name
                     )
                 }),
@@ -92,7 +93,7 @@ impl fmt::Display for Report {
         writeln!(f, "{} samples of {} processes", self.samples, self.lives)?;
         writeln!(
             f,
-            "{:<32}{:>10}{:>10}{:>10}{:>14}{:>14}{:>10}  verdict",
+            "{:<32}{:>10}{:>10}{:>10}{:>18}{:>18}{:>10}  verdict",
             "", "least", "median", "most", "growth, life", "growth, run", "allowed"
         )?;
         for row in &self.rows {
@@ -104,12 +105,17 @@ impl fmt::Display for Report {
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let most = values.iter().copied().fold(0.0, f64::max);
             let growth = |trend: Option<Trend>| {
-                trend.map_or_else(|| "–".to_owned(), |trend| format!("{:+.2}", trend.growth / row.kind.unit))
+                trend.map_or_else(
+                    || "–".to_owned(),
+                    |trend| {
+                        format!("{:+.2} ±{:.2}", trend.growth / row.kind.unit, trend.error / row.kind.unit)
+                    },
+                )
             };
             let allowed = row.life.or(row.run).map_or(0.0, |trend| trend.allowed / row.kind.unit);
             writeln!(
                 f,
-                "{:<32}{least:>10.1}{:>10.1}{most:>10.1}{:>14}{:>14}{allowed:>10.1}  {}",
+                "{:<32}{least:>10.1}{:>10.1}{most:>10.1}{:>18}{:>18}{allowed:>10.1}  {}",
                 row.kind.name,
                 median(&mut values),
                 growth(row.life),

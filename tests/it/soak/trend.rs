@@ -1,8 +1,19 @@
 //! Whether a series of samples rises: the median of the slopes of all pairs (Theil and Sen). Up to a third of the samples may
 //! be anything, such as those beside a restart, and the median stays.
+//!
+//! Processes differ, by what they had to catch up with: the error of a trend follows from what they differ by, and only what
+//! exceeds it counts.
+
+use std::collections::BTreeMap;
 
 /// Pairs of samples below which nothing is judged.
 const LEAST_PAIRS: usize = 100;
+/// Processes below which it is not known what they differ by.
+const LEAST_LIVES: usize = 3;
+/// Standard deviations that a trend has to exceed: by chance one of forty does.
+const CONFIDENCE: f64 = 2.0;
+/// The standard deviation of normal noise, in medians of its absolute values.
+const DEVIATION: f64 = 1.4826;
 
 /// One value of a series.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +49,8 @@ pub(crate) struct Trend {
     pub(crate) per_hour: f64,
     /// The slope over the time between the first and the last sample that are compared.
     pub(crate) growth: f64,
+    /// Standard deviation of the growth, by what the processes differ by; 0 if they are too few.
+    pub(crate) error: f64,
     pub(crate) allowed: f64,
 }
 
@@ -61,13 +74,56 @@ impl Trend {
         let per_hour = median(&mut slopes);
         let typical = median(&mut points.iter().map(|point| point.value).collect::<Vec<_>>());
         let allowed = allowed.growth.max(allowed.share * typical);
-        Some(Trend { per_hour, growth: per_hour * span, allowed })
+        let error = error_of(points, scope, (per_hour, span));
+        Some(Trend { per_hour, growth: per_hour * span, error, allowed })
     }
 
-    /// Whether it grows by more than is allowed.
+    /// Whether it grows by more than is allowed, beyond its error.
     pub(crate) fn is_growth(&self) -> bool {
-        self.growth > self.allowed
+        self.growth - CONFIDENCE * self.error > self.allowed
     }
+}
+
+/// Estimates the standard deviation of a growth, `per_hour` over `span` hours.
+fn error_of(points: &[Point], scope: Scope, (per_hour, span): (f64, f64)) -> f64 {
+    let mut lives: BTreeMap<usize, Vec<Point>> = BTreeMap::new();
+    for point in points {
+        lives.entry(point.life).or_default().push(*point);
+    }
+    let count = lives.len() as f64;
+    match scope {
+        // of a median of as many growths
+        Scope::Life => deviation(lives.values().filter_map(|life| Some(slope(life)? * span))) / count.sqrt(),
+        // of a slope through as many levels at equal distances
+        Scope::Run => {
+            let level = |life: &Vec<Point>| {
+                median(&mut life.iter().map(|point| point.value - per_hour * point.at).collect::<Vec<_>>())
+            };
+            deviation(lives.values().map(level)) * (12.0 / count).sqrt()
+        }
+    }
+}
+
+/// The slope of the samples of a process.
+fn slope(life: &[Point]) -> Option<f64> {
+    let later = |(at, one): (usize, &Point)| {
+        let one = *one;
+        life[at + 1..].iter().filter(move |other| other.at > one.at).map(move |other| (one, *other))
+    };
+    let pairs = life.iter().enumerate().flat_map(later);
+    let mut slopes: Vec<f64> =
+        pairs.map(|(one, other)| (other.value - one.value) / (other.at - one.at)).collect();
+    (!slopes.is_empty()).then(|| median(&mut slopes))
+}
+
+/// The standard deviation of values of which some may be anything; 0 if they are too few.
+fn deviation(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    if values.len() < LEAST_LIVES {
+        return 0.0;
+    }
+    let middle = median(&mut values);
+    DEVIATION * median(&mut values.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>())
 }
 
 /// The middle one, or the upper of the two.
@@ -127,11 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn processes_that_differ_are_no_trend_and_do_not_hide_one() {
+        // 0, 12, 4, 17, 9, 1 …
+        let level = |at: f64, in_life: f64| ((at - in_life) * 7.3).fract() * 20.0 * MIB;
+        judges(&hour(level), (false, false));
+        // by chance the later ones are higher
+        let rises = |at, in_life| level(at, in_life) * if at < 0.5 { 0.6 } else { 1.0 };
+        judges(&hour(rises), (false, false));
+        judges(&hour(|at, in_life| level(at, in_life) + 80.0 * MIB * in_life), (true, false));
+        judges(&hour(|at, in_life| level(at, in_life) + 60.0 * MIB * (at - in_life)), (false, true));
+    }
+
+    #[test]
     fn a_slope_is_that_of_most_pairs() {
         let points: Vec<Point> =
             (0..30).map(|n| Point { at: f64::from(n), life: 0, value: f64::from(n) * 2.0 + 7.0 }).collect();
         let trend = Trend::of(&points, Scope::Life, Allowed { growth: 1.0, share: 0.0 }).unwrap();
-        assert_eq!(trend, Trend { per_hour: 2.0, growth: 58.0, allowed: 1.0 });
+        assert_eq!(trend, Trend { per_hour: 2.0, growth: 58.0, error: 0.0, allowed: 1.0 });
         assert_eq!(Trend::of(&points, Scope::Run, ALLOWED), None, "there is one life");
         assert_eq!(Trend::of(&points[..10], Scope::Life, ALLOWED), None, "too few");
     }

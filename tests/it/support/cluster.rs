@@ -1,11 +1,12 @@
 //! A real Redis Cluster of one test, on ports of its own, ended with the value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use deadpool_redis::redis::{self, FromRedisValue, RedisError, RedisResult};
 
-use super::redis::free_port;
+use super::redis::{free_port, version};
+use super::tls::Certificates;
 use super::wait::wait_for;
 use super::{Feed, RedisServer, SOON, Setup, has_passed};
 
@@ -19,6 +20,8 @@ pub(crate) const FAILOVER: Duration = Duration::from_secs(45);
 const ELECTION: Duration = Duration::from_secs(6);
 /// Keys of a slot that are moved at once.
 const KEYS: usize = 100;
+/// The states of a move of slots that has ended.
+const ENDED: [&str; 3] = ["success", "failed", "cancelled"];
 /// Redirects that one command may meet: the owner may change while it is asked for.
 const REDIRECTS: usize = 8;
 
@@ -27,6 +30,7 @@ pub(crate) struct Cluster {
     nodes: Vec<RedisServer>,
     names: Vec<String>,
     masters: usize,
+    is_tls: bool,
     paused: BTreeSet<usize>,
 }
 
@@ -37,11 +41,26 @@ impl Cluster {
         Cluster::start_with(3, 1, &[])
     }
 
+    /// The same over TLS on every port, also between the nodes.
+    pub(crate) fn start_tls(certificates: &Certificates) -> Cluster {
+        let start = |_| {
+            with_options(&["--tls-cluster", "yes", "--tls-replication", "yes"], |options| {
+                RedisServer::start_tls_with(certificates, options)
+            })
+        };
+        Cluster::of(3, true, (0..6).map(start).collect())
+    }
+
     /// Starts so many masters with so many replicas each, with more options of the command line.
     pub(crate) fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Cluster {
-        let nodes: Vec<RedisServer> = (0..masters * (1 + replicas)).map(|_| start_node(options)).collect();
+        let start = |_| with_options(options, |options| RedisServer::start_with(options, None));
+        Cluster::of(masters, false, (0..masters * (1 + replicas)).map(start).collect())
+    }
+
+    /// Makes a cluster of nodes, of which the first are its masters.
+    fn of(masters: usize, is_tls: bool, nodes: Vec<RedisServer>) -> Cluster {
         let names = nodes.iter().map(|node| node.command(&["CLUSTER", "MYID"])).collect();
-        let cluster = Cluster { nodes, names, masters, paused: BTreeSet::new() };
+        let cluster = Cluster { nodes, names, masters, is_tls, paused: BTreeSet::new() };
         cluster.introduce();
         cluster.assign_slots();
         for replica in masters..cluster.nodes.len() {
@@ -80,14 +99,17 @@ impl Cluster {
         let share = usize::from(SLOTS) / self.masters;
         for (index, master) in self.nodes[..self.masters].iter().enumerate() {
             let end = if index + 1 == self.masters { usize::from(SLOTS) } else { (index + 1) * share };
-            let (first, last) = ((index * share).to_string(), (end - 1).to_string());
-            master.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            let slots: Vec<String> = (index * share..end).map(|slot| slot.to_string()).collect();
+            let mut words = vec!["CLUSTER", "ADDSLOTS"];
+            words.extend(slots.iter().map(String::as_str));
+            master.command::<()>(&words);
         }
     }
 
     /// The URL that names every node.
     pub(crate) fn url(&self) -> String {
-        format!("redis+cluster://{}", self.hosts())
+        let scheme = if self.is_tls { "rediss" } else { "redis" };
+        format!("{scheme}+cluster://{}", self.hosts())
     }
 
     /// Their hosts and ports, as in a URL.
@@ -100,6 +122,25 @@ impl Cluster {
     #[allow(dead_code, reason = "for tests of the service over a cluster")]
     pub(crate) fn setup(&self, feed: &Feed) -> Setup {
         Setup::new(feed, &self.nodes[0]).set("REDIS_URL", &self.url())
+    }
+
+    /// Lets every node announce a host name that nobody can resolve, until it is started again; returns the address map that
+    /// names where they are.
+    pub(crate) fn announce_names(&self) -> String {
+        let names: Vec<String> = (0..self.nodes.len()).map(|node| format!("node-{node}.invalid")).collect();
+        for (node, name) in self.nodes.iter().zip(&names) {
+            node.config_set("cluster-announce-hostname", name);
+            node.config_set("cluster-preferred-endpoint-type", "hostname");
+        }
+        for node in &self.nodes {
+            wait_for("every node knows all names", FAILOVER, || {
+                let known: String =
+                    node.try_command(&["CLUSTER", "NODES"]).map_err(|error| error.to_string())?;
+                if names.iter().all(|name| known.contains(name.as_str())) { Ok(()) } else { Err(known) }
+            });
+        }
+        let pair = |(name, node): (&String, &RedisServer)| format!("{name}:{0}=127.0.0.1:{0}", node.port());
+        names.iter().zip(&self.nodes).map(pair).collect::<Vec<_>>().join(",")
     }
 
     /// One of the nodes; what is written to it directly must belong to its slots.
@@ -319,6 +360,51 @@ impl Cluster {
         keys.len()
     }
 
+    /// Whether the servers move slots by themselves, as Valkey does since 9.0.
+    pub(crate) fn moves_slots_atomically(&self) -> bool {
+        let help: Vec<String> = self.any().command(&["CLUSTER", "HELP"]);
+        help.iter().any(|line| line.contains("MIGRATESLOTS"))
+    }
+
+    /// Lets the owner of a slot begin to hand it over whole.
+    #[track_caller]
+    pub(crate) fn begin_atomic_move(&self, slot: u16, to: usize) {
+        self.ask_to_move(self.owner_of(slot), slot, to).unwrap();
+    }
+
+    fn ask_to_move(&self, owner: usize, slot: u16, to: usize) -> RedisResult<()> {
+        let number = slot.to_string();
+        let words = ["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", &number, &number, "NODE", &self.names[to]];
+        self.nodes[owner].try_command(&words)
+    }
+
+    /// Moves a slot whole to another master. A server gives up a move when it is too busy: it is asked again.
+    #[track_caller]
+    pub(crate) fn move_atomically(&self, slot: u16, to: usize) {
+        wait_for("the slot has moved", FAILOVER, || {
+            let owner = self.owner_of(slot);
+            if owner == to {
+                return Ok(());
+            }
+            let moves = self.moves_of(owner);
+            if moves.iter().all(|state| ENDED.contains(&state.as_str())) {
+                // refused if the move has ended since the owner was asked for
+                self.ask_to_move(owner, slot, to).map_err(|error| error.to_string())?;
+            }
+            Err(format!("{moves:?}"))
+        });
+        self.wait_until_ok();
+    }
+
+    /// The states of all moves that a node remembers.
+    fn moves_of(&self, node: usize) -> Vec<String> {
+        let moves: Vec<HashMap<String, redis::Value>> =
+            self.nodes[node].command(&["CLUSTER", "GETSLOTMIGRATIONS"]);
+        let state =
+            |of: &HashMap<String, redis::Value>| redis::from_redis_value(of["state"].clone()).unwrap();
+        moves.iter().map(state).collect()
+    }
+
     /// Closes an open slot: its new owner has it.
     #[track_caller]
     pub(crate) fn end_move(&self, slot: u16, from: usize, to: usize) {
@@ -368,10 +454,13 @@ impl Cluster {
         self.answering().next().expect("a node answers").1
     }
 
-    /// The node that an answer points to.
+    /// The node that an answer points to. Who comes without TLS is told a port without TLS, which there may be none of: then
+    /// it is the owner of the slot.
     fn redirected(&self, error: &RedisError) -> Option<&RedisServer> {
-        let (address, _) = error.redirect_node()?;
-        self.nodes.iter().find(|node| address == format!("127.0.0.1:{}", node.port()))
+        let (address, slot) = error.redirect_node()?;
+        let is_at = |node: &&RedisServer| address.ends_with(&format!(":{}", node.port()));
+        let owner = || self.named_owner(self.any(), slot).ok().map(|owner| &self.nodes[owner]);
+        self.nodes.iter().find(is_at).or_else(owner)
     }
 }
 
@@ -384,18 +473,21 @@ fn contains(range: &str, slot: u16) -> bool {
     }
 }
 
-fn start_node(more: &[&str]) -> RedisServer {
-    let bus = free_port().to_string();
-    let options = ["--save", "", "--appendonly", "no", "--cluster-enabled", "yes", "--cluster-port", &bus];
+/// Starts a node with the options of one, among them a free port for the others, and with more.
+fn with_options(more: &[&str], start: impl FnOnce(&[&str]) -> RedisServer) -> RedisServer {
+    let options = ["--save", "", "--appendonly", "no", "--cluster-enabled", "yes"];
+    // before 7.0 it is that of the clients and 10 000
+    let free = free_port().to_string();
+    let bus = if version().is_some_and(|major| major < 7) { &[][..] } else { &["--cluster-port", &free] };
     // a replica is promoted however long it was stopped, and needs no second file of what it is sent
     let timing = ["--cluster-node-timeout", NODE_TIMEOUT, "--cluster-replica-validity-factor", "0"];
     let replication = ["--repl-diskless-load", "swapdb", "--repl-diskless-sync-delay", "0"];
-    RedisServer::start_with(&[&options[..], &timing, &replication, more].concat(), None)
+    start(&[&options[..], bus, &timing, &replication, more].concat())
 }
 
 fn bus_port(node: &RedisServer) -> String {
     let answer: Vec<String> = node.command(&["CONFIG", "GET", "cluster-port"]);
-    answer[1].clone()
+    answer.get(1).cloned().unwrap_or_else(|| (node.port() + 10_000).to_string())
 }
 
 fn ask<T: FromRedisValue>(node: &RedisServer, words: &[&str], is_asking: bool) -> RedisResult<T> {

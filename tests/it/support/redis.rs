@@ -56,7 +56,12 @@ impl RedisServer {
 
     /// A server that speaks TLS on its port.
     pub(crate) fn with_tls(certificates: &Certificates) -> RedisServer {
-        RedisServer::launch_with_tls(certificates, &[], None)
+        RedisServer::start_tls_with(certificates, &[])
+    }
+
+    /// The same with more options of the command line.
+    pub(crate) fn start_tls_with(certificates: &Certificates, options: &[&str]) -> RedisServer {
+        RedisServer::launch_with_tls(certificates, options, None)
     }
 
     /// The same, and it asks for [`PASSWORD`].
@@ -235,6 +240,13 @@ impl Drop for RedisServer {
 /// The program: `REDIS_SERVER`, another server that speaks the protocol and has the same options, or `redis-server`.
 pub(crate) fn program() -> OsString {
     std::env::var_os("REDIS_SERVER").filter(|path| !path.is_empty()).unwrap_or_else(|| "redis-server".into())
+}
+
+/// The first number of its version; `None` if it does not tell as Redis does.
+pub(crate) fn version() -> Option<u32> {
+    let output = Command::new(program()).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.split_once(" v=")?.1.split('.').next()?.parse().ok()
 }
 
 /// A port on loopback that nobody listens on.

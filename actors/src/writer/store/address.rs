@@ -54,17 +54,17 @@ impl std::fmt::Display for Address {
 impl Address {
     /// Parses the settings.
     pub fn new(settings: &RedisSettings) -> Result<Address, AddressError> {
-        let (url, pem) = (settings.url.reveal(), settings.extra_root_pem.as_deref());
+        let url = settings.url.reveal();
         match (SentinelUrl::parse(url), ClusterUrl::parse(url)) {
             (Some(url), _) => {
                 let url = url.map_err(AddressError::Sentinel)?;
-                Ok(Address::Sentinel(Arc::new(Sentinels::new(&url, pem)?)))
+                Ok(Address::Sentinel(Arc::new(Sentinels::new(&url, settings)?)))
             }
             (None, Some(url)) => {
                 let url = url.map_err(AddressError::Cluster)?;
-                Ok(Address::Cluster(Arc::new(Cluster::new(&url, pem)?)))
+                Ok(Address::Cluster(Arc::new(Cluster::new(&url, settings)?)))
             }
-            (None, None) => Ok(Address::Single(Arc::new(Endpoint::new(url, pem)?))),
+            (None, None) => Ok(Address::Single(Arc::new(Endpoint::new(url, settings)?))),
         }
     }
 
@@ -90,6 +90,22 @@ impl Address {
     #[must_use]
     pub fn has_replicas(&self) -> bool {
         !matches!(self, Address::Single(_))
+    }
+
+    /// Returns hosts and ports as the nodes or the Sentinels last named them.
+    #[must_use]
+    pub fn announced(&self) -> Vec<(String, u16)> {
+        match self {
+            Address::Single(_) => Vec::new(),
+            Address::Sentinel(sentinels) => {
+                sentinels.view().master.map(|master| (master.host, master.port)).into_iter().collect()
+            }
+            Address::Cluster(cluster) => {
+                let map = cluster.view().map.unwrap_or_default();
+                let nodes = map.masters().iter().chain(map.replicas());
+                nodes.map(|node| (node.host.clone(), node.port)).collect()
+            }
+        }
     }
 
     /// Returns the addresses of all masters, for what concerns each of them, such as its keys; of a single one its own.

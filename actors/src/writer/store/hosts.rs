@@ -69,20 +69,25 @@ impl<'u> SeveralHosts<'u> {
     }
 }
 
-/// Parses a host, with or without a port.
 fn with_port(text: &str, default: u16) -> Result<String, String> {
+    let (host, port) = host_and_port(text)?;
+    Ok(format!("{host}:{}", port.unwrap_or(default)))
+}
+
+/// Parses a host, with or without a port. An address of version 6 keeps its brackets.
+pub(super) fn host_and_port(text: &str) -> Result<(&str, Option<u16>), String> {
     let invalid = || format!("has `{text}` where a host must be: write HOST or HOST:PORT");
     // an address of version 6 has colons itself
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| invalid())?),
-        _ => (text, default),
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| invalid())?)),
+        _ => (text, None),
     };
     let is_ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_valid = match is_ipv6 {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => !host.is_empty() && !host.contains(':') && Host::parse(host).is_ok(),
     };
-    if is_valid && port != 0 { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
+    if is_valid && port != Some(0) { Ok((host, port)) } else { Err(invalid()) }
 }
 
 #[cfg(test)]

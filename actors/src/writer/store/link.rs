@@ -16,11 +16,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 pub use super::address_error::AddressError;
+use super::address_map::AddressMap;
 use super::fault::{Refusal, StoreFault};
 use super::resp::{self, Bound, Commands, Reply};
 use super::tenure::Tenure;
 use crate::dial;
 use crate::redis_url::{RedisPlace, RedisUrl};
+use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::tls;
 
@@ -45,6 +47,8 @@ pub struct Endpoint {
     login: Vec<Vec<Vec<u8>>>,
     /// The same for the library, without certificates.
     info: ConnectionInfo,
+    /// Where other hosts are reached.
+    map: Arc<AddressMap>,
 }
 
 #[derive(Clone)]
@@ -71,8 +75,8 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Parses a URL; `extra_root_pem` is trusted besides the public roots.
-    pub fn new(url: &str, extra_root_pem: Option<&[u8]>) -> Result<Endpoint, AddressError> {
+    /// Parses the URL of a server, which is reached with the certificates and the address map of the settings.
+    pub fn new(url: &str, settings: &RedisSettings) -> Result<Endpoint, AddressError> {
         let url = RedisUrl::parse(url)?;
         let info = url.connection_info().map_err(|error| {
             AddressError::Client(error.detail().unwrap_or("it cannot be parsed").to_owned())
@@ -87,10 +91,12 @@ impl Endpoint {
         }
         let place = match url.place {
             RedisPlace::Tcp(host, port) => Place::Tcp(host, port),
-            RedisPlace::Tls(host, port) => Place::Tls(host, port, tls::client_config(extra_root_pem)?),
+            RedisPlace::Tls(host, port) => {
+                Place::Tls(host, port, tls::client_config(settings.extra_root_pem.as_deref())?)
+            }
             RedisPlace::Unix(path) => Place::Unix(path),
         };
-        Ok(Endpoint { place, login, info })
+        Ok(Endpoint { place, login, info, map: Arc::clone(&settings.address_map) })
     }
 
     /// Whether a database other than 0 is selected.
@@ -104,12 +110,13 @@ impl Endpoint {
     pub fn without_database(&self) -> Endpoint {
         let login = self.login.iter().filter(|command| !is_select(command)).cloned().collect();
         let redis = self.info.redis_settings().clone().set_db(0);
-        Endpoint { place: self.place.clone(), login, info: self.info.clone().set_redis_settings(redis) }
+        Endpoint { login, info: self.info.clone().set_redis_settings(redis), ..self.clone() }
     }
 
-    /// Returns the same credentials, database and encryption at another host.
+    /// Returns the same credentials, database and encryption at another host, which is reached where the address map says.
     #[must_use]
     pub fn at(&self, host: &str, port: u16) -> Endpoint {
+        let (host, port) = self.map.reach(host, port).unwrap_or((host, port));
         let (place, addr) = match (&self.place, self.info.addr()) {
             (Place::Tls(_, _, config), ConnectionAddr::TcpTls { insecure, tls_params, .. }) => (
                 Place::Tls(host.to_owned(), port, Arc::clone(config)),
@@ -122,7 +129,7 @@ impl Endpoint {
             ),
             _ => (Place::Tcp(host.to_owned(), port), ConnectionAddr::Tcp(host.to_owned(), port)),
         };
-        Endpoint { place, login: self.login.clone(), info: self.info.clone().set_addr(addr) }
+        Endpoint { place, info: self.info.clone().set_addr(addr), ..self.clone() }
     }
 
     /// Whether connections are encrypted.

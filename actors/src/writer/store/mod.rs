@@ -6,6 +6,7 @@
 
 pub mod address;
 mod address_error;
+pub mod address_map;
 pub mod cluster;
 mod connection;
 pub mod digests;

@@ -1,7 +1,11 @@
 //! What the archive costs, for `docs/archive.md`:
 //! `cargo test --release -p uw-websocket-core archive_of_a_million -- --ignored --nocapture`
 
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
 use super::*;
+use crate::spool::{Followed, Follower, Limits, RecordView, Records, Spool};
 
 /// Processor time of this thread, in seconds.
 fn cpu_seconds() -> f64 {
@@ -56,33 +60,83 @@ fn trade(n: u64, random: &mut fastrand::Rng) -> String {
     )
 }
 
+/// A disk queue with so many trades, all of them stored.
+fn queue(folder: &Path, trades: u64) -> Spool {
+    let limits = Limits {
+        segment_bytes: 16 << 20,
+        segment_age: Duration::from_secs(60),
+        max_bytes: 4 << 30,
+        durable: false,
+        max_streams: 10,
+    };
+    let (mut spool, _) = Spool::open(folder, limits, Instant::now()).unwrap();
+    let (mut records, mut random) = (Records::new(), fastrand::Rng::with_seed(7));
+    let payloads: Vec<String> = (0..50_000).map(|n| trade(n, &mut random)).collect();
+    for n in 0..trades {
+        if n.is_multiple_of(500) {
+            spool.append(&records, Instant::now()).unwrap();
+            records.clear(n);
+        }
+        let stream = [(Some("SPY"), EntryId { ms: BEGIN_US / 1000 + n / 5, seq: n % 5 })].into_iter();
+        let payload = payloads[usize::try_from(n).unwrap() % payloads.len()].as_bytes();
+        records.push("option_trades", BEGIN_US + n * 200, stream, payload).unwrap();
+    }
+    spool.append(&records, Instant::now()).unwrap();
+    spool.acknowledge(trades, &[], Instant::now()).unwrap();
+    spool.persist_cursor().unwrap();
+    spool
+}
+
+/// Takes the records from `from` on, a megabyte at a time; returns the seconds that it takes.
+fn follow(folder: &Path, (from, below): (u64, u64), mut take: impl FnMut(&RecordView<'_>)) -> f64 {
+    let (began, mut follower, mut next) = (cpu_seconds(), Follower::new(folder), from);
+    while next < below {
+        let visit = |followed: Followed<'_>| {
+            let Followed::Record(record) = followed else { panic!("{followed:?}") };
+            take(&record);
+            ControlFlow::Continue(())
+        };
+        next = follower.read(next, below, 1 << 20, visit).unwrap();
+    }
+    cpu_seconds() - began
+}
+
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement; needs 1 GB of disk"]
 fn archive_of_a_million() {
     const TRADES: u64 = 1_000_000;
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = ArchiveStore::open(root.path(), false).unwrap();
-    let (mut frames, mut random) = (Frames::default(), fastrand::Rng::with_seed(7));
-    let payloads: Vec<String> = (0..50_000).map(|n| trade(n, &mut random)).collect();
-    let (began, mut lines, mut written) = (cpu_seconds(), 0, 0);
-    for n in 0..TRADES {
-        let payload = payloads[usize::try_from(n).unwrap() % payloads.len()].as_bytes().into();
-        let received_us = BEGIN_US + n * 200;
-        frames.push(&Line {
-            received_us,
-            topic: "option_trades:SPY".into(),
-            id: EntryId { ms: n, seq: 0 },
-            payload,
-        });
-        if frames.are_full() || n + 1 == TRADES {
-            lines += frames.bytes();
-            written += store.commit(&frames, &position(n)).unwrap();
+    let (folder, archive) = (root.path().join("shard"), root.path().join("archive"));
+    let _spool = queue(&folder, TRADES);
+    let read = follow(&folder, (0, TRADES), |_| ());
+    let mut frames = Frames::default();
+    let built = follow(&folder, (0, TRADES), |record| {
+        frames.push(&Line::of(record));
+        if frames.are_full() {
             frames.clear();
         }
-    }
-    let seconds = cpu_seconds() - began;
-    let each = payloads.iter().map(String::len).sum::<usize>() / payloads.len();
+    });
+    frames.clear();
+    let (mut store, _) = ArchiveStore::open(&archive, false).unwrap();
+    let (mut lines, mut written) = (0, 0);
+    let all = follow(&folder, (0, TRADES), |record| {
+        frames.push(&Line::of(record));
+        if frames.are_full() || record.seq() + 1 == TRADES {
+            lines += frames.bytes();
+            written += store.commit(&frames, &position(record.seq() + 1)).unwrap();
+            frames.clear();
+        }
+    });
+    println!("{TRADES} trades: {lines} bytes of lines, {written} bytes of files, {all:.2} CPU s:");
     println!(
-        "{TRADES} trades of {each} bytes: {lines} bytes of lines, {written} bytes of files, {seconds:.2} CPU s"
+        "{read:.2} to read, {:.2} to build lines, {:.2} to compress and write",
+        built - read,
+        all - built
     );
+    let firsts = fs::read_dir(&folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.split('.').next()?.parse::<u64>().ok());
+    let last = firsts.filter(|first| *first > 0).min().unwrap() - 1;
+    let ended = follow(&folder, (last, last + 1), |_| ());
+    println!("{:.1} ms to find the last record of a full segment", ended * 1e3);
 }

@@ -28,6 +28,7 @@ use super::fault::StoreFault;
 use super::link::{AddressError, Endpoint, Link};
 use super::resp::{Bound, Commands, Reply};
 use super::tenure::{Tenure, Tenures};
+use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::sync::lock;
 
@@ -82,8 +83,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// Prepares to ask the nodes of a URL.
-    pub fn new(url: &ClusterUrl, extra_root_pem: Option<&[u8]>) -> Result<Cluster, AddressError> {
-        let seeds = url.seeds.iter().map(|seed| Endpoint::new(seed, extra_root_pem));
+    pub fn new(url: &ClusterUrl, settings: &RedisSettings) -> Result<Cluster, AddressError> {
+        let seeds = url.seeds.iter().map(|seed| Endpoint::new(seed, settings));
         Ok(Cluster {
             seeds: seeds.collect::<Result<_, _>>()?,
             view: Mutex::default(),

@@ -6,7 +6,7 @@ fn node(port: u16) -> Node {
 
 fn cluster() -> Cluster {
     let url = ClusterUrl::parse("redis+cluster://127.0.0.1:1").unwrap().unwrap();
-    Cluster::new(&url, None).unwrap()
+    Cluster::new(&url, &RedisSettings::of(String::new())).unwrap()
 }
 
 /// What a node says of a cluster of one shard.

@@ -24,6 +24,7 @@ use super::fault::{Refusal, StoreFault};
 use super::link::{AddressError, Endpoint, Link};
 use super::resp::{Bound, Commands, Reply};
 use super::tenure::{Tenure, Tenures};
+use crate::settings::RedisSettings;
 use crate::supervisor::Heartbeat;
 use crate::sync::lock;
 
@@ -139,12 +140,12 @@ pub struct Sentinels {
 
 impl Sentinels {
     /// Prepares to ask the Sentinels of a URL.
-    pub fn new(url: &SentinelUrl, extra_root_pem: Option<&[u8]>) -> Result<Sentinels, AddressError> {
-        let hosts = url.sentinels.iter().map(|host| Endpoint::new(host, extra_root_pem));
+    pub fn new(url: &SentinelUrl, settings: &RedisSettings) -> Result<Sentinels, AddressError> {
+        let hosts = url.sentinels.iter().map(|host| Endpoint::new(host, settings));
         Ok(Sentinels {
             name: url.name.clone(),
             hosts: hosts.collect::<Result<_, _>>()?,
-            redis: Endpoint::new(&url.redis, extra_root_pem)?,
+            redis: Endpoint::new(&url.redis, settings)?,
             tenures: Tenures::default(),
             view: Mutex::default(),
             file: OnceLock::new(),

@@ -3,7 +3,7 @@ use super::*;
 
 fn sentinels() -> Sentinels {
     let url = SentinelUrl::parse("redis+sentinel://s1,s2,s3/desk").unwrap().unwrap();
-    Sentinels::new(&url, None).unwrap()
+    Sentinels::new(&url, &RedisSettings::of(String::new())).unwrap()
 }
 
 /// Answers of two of three Sentinels.

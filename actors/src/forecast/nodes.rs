@@ -1,4 +1,4 @@
-//! The share of the fullest node of a cluster: a cluster is full when one of its nodes is.
+//! The share of each node of a cluster: a cluster is full when one of its nodes is.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::writer::store::cluster::slots::{Node, SlotMap};
 /// A channel, the bytes of all its streams, and of one of them; `None` if they are unbounded.
 pub(super) type ChannelBytes<'c> = (&'c Channel, Option<u64>, Option<u64>);
 
-/// Returns the bytes that the fullest node may have to hold. Streams of the whole market are taken to be spread like the
-/// slots.
+/// Returns the bytes that each master may have to hold, by its name. Streams of the whole market are taken to be spread like
+/// the slots.
 #[must_use]
-pub(super) fn bytes_of_fullest(
+pub(super) fn bytes_of_nodes(
     channels: &[ChannelBytes<'_>],
     plan: &PlanSettings,
     prefix: &str,
     map: &SlotMap,
-) -> u64 {
-    let mut nodes: BTreeMap<&Node, u64> = BTreeMap::new();
+) -> BTreeMap<String, u64> {
+    let mut nodes: BTreeMap<&Node, u64> = map.masters().iter().map(|node| (node, 0)).collect();
     match &plan.targets {
         Targets::WholeMarket => {
             let bytes = channels.iter().filter_map(|(_, bytes, _)| *bytes).fold(0, u64::saturating_add);
@@ -44,5 +44,5 @@ pub(super) fn bytes_of_fullest(
             }
         }
     }
-    nodes.into_values().max().unwrap_or_default()
+    nodes.into_iter().map(|(node, bytes)| (node.to_string(), bytes)).collect()
 }
