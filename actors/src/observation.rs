@@ -70,7 +70,8 @@ observed! {
         pub version: &'static str,
         /// Frames that could not be decoded as events.
         rejected: CountsBy<Rejection> = "uw_ws_frames_rejected_total" by "kind",
-        /// External values not accepted as they were: `too_large` values are not read, `future` times count as now.
+        /// External values not accepted as they were: `too_large` and `unreadable` ones are left alone, `future` times
+        /// count as now.
         distrusted: CountsBy<Distrust> = "uw_ws_distrusted_total" by "kind",
         /// Streams, routes and bodies that left a table of the service because there were too many: the feed names more
         /// symbols than a market has.

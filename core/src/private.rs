@@ -2,7 +2,7 @@
 //! the user of the service alone, whatever its umask is; nothing else in the product creates any.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use rustix::fs::OFlags;
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of a folder: its user reads, writes and enters.
 pub const FOLDER_MODE: u32 = 0o700;
+/// Maximum size of a file of state: the disk queue's IDs of all streams, with the longest names and IDs.
+pub const MAX_STATE: u64 = 8 * 1024 * 1024;
 /// The bits of a mode that give rights to other users.
 const OTHERS: u32 = 0o077;
 /// The bit of a mode by which any user may write.
@@ -42,13 +44,35 @@ pub fn create_one_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Options for a file that may be created: it gets [`FILE_MODE`]. A symbolic link under its name is an error and not
-/// followed.
+/// followed, and so is a pipe, whose other end would be waited for.
 #[must_use]
 pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     // the bits of the flags fit into an int on every system that has them
-    options.mode(FILE_MODE).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.mode(FILE_MODE).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
+}
+
+/// Opens a file for reading. What is no regular file is an error, and not waited for.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("no regular file")) }
+}
+
+/// Reads a file whole, of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open(path)?.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {limit} bytes")));
+    }
+    Ok(content)
+}
+
+/// Reads a text of at most `limit` bytes.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    String::from_utf8(read(path, limit)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
 /// Opens a file for writing from its beginning, empty.
@@ -200,5 +224,21 @@ pub(crate) mod tests {
             set_mode(root.path(), mode);
             assert_eq!(is_exposed(&fs::metadata(root.path()).unwrap(), another), counts, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_pipe_or_folder_in_place_of_a_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for path in [&pipe, folder.path()] {
+            assert!(
+                open(path).is_err() && read_text(path, 9).is_err() && write(path, b"x").is_err(),
+                "{path:?}"
+            );
+        }
+        write(&file, b"123456789").unwrap();
+        assert_eq!(read_text(&file, 9).unwrap(), "123456789");
+        assert_eq!(read(&file, 8).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }
 }

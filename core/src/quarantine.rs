@@ -162,7 +162,7 @@ impl Quarantine {
 pub fn list(folder: &Path) -> Result<Listing, QuarantineError> {
     let path = folder.join(FILE);
     let mut listing = Listing::default();
-    let file = match File::open(&path) {
+    let file = match private::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(listing),
         Err(error) => return Err(failed("open", &path)(error)),

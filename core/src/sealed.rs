@@ -4,12 +4,10 @@
 //! a title, then any lines, then `crc` of the lines above
 //! ```
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
-/// Maximum size of a valid file: the disk queue's IDs of all streams, with the longest names and IDs.
-const MAX_FILE: u64 = 8 * 1024 * 1024;
+use crate::private;
 
 /// The result of reading a file.
 #[derive(Debug)]
@@ -28,13 +26,12 @@ pub(crate) fn sealed(title: &str, body: &str) -> String {
 
 /// Reads a file with this title.
 pub(crate) fn load<T>(path: &Path, title: &str, parse: impl FnOnce(&str) -> Option<T>) -> Loaded<T> {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
+    let bytes = match private::read(path, private::MAX_STATE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::Missing,
         Err(error) => return Loaded::Bad(format!("cannot be read: {error}")),
-        Ok(0) => return Loaded::Bad("is empty".into()),
-        Ok(_) => {}
-    }
+        Ok(bytes) if bytes.is_empty() => return Loaded::Bad("is empty".into()),
+        Ok(bytes) => bytes,
+    };
     let body = std::str::from_utf8(&bytes).ok().and_then(|text| body_of(text, title));
     match body.and_then(parse) {
         Some(value) => Loaded::Whole(value),

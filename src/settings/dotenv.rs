@@ -4,16 +4,16 @@
 //! of such files (Docker, shells) take for something else and python-dotenv would change: `${NAME}`, and quotes that do
 //! not enclose the value.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::files;
 use super::mistake::SettingsError;
 
 /// Reads the file's variables in order. A missing file has none; every unreadable line is an error that names the line
 /// and the variable, but never the value.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<SettingsError>) -> Vec<(String, String)> {
-    let bytes = match fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
@@ -147,6 +147,8 @@ fn unescape(value: &mut String, quote: char, escaped: char) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read_text(text: &[u8]) -> (Vec<(String, String)>, Vec<String>) {
@@ -246,5 +248,12 @@ mod tests {
         let mut mistakes = Vec::new();
         read(folder.path(), &mut mistakes);
         assert_eq!(mistakes.len(), 1);
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let mut mistakes = Vec::new();
+        assert!(read(Path::new("/dev/zero"), &mut mistakes).is_empty());
+        assert!(mistakes[0].reason.contains("more than"), "{mistakes:?}");
     }
 }

@@ -1,8 +1,11 @@
-//! The files named by settings. An error describes the problem with the file.
+//! The files that settings come from. An error describes the problem with the file.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -10,6 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 
 /// Maximum size of a secret or certificate file: real ones have a few KB, and a device such as /dev/zero has no end.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Time for what is no regular file, such as a pipe: without a writer the start would wait for it without a word.
+const PIPE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads a secret: the file's text, without the final newline.
 pub(super) fn secret(path: &Path) -> Result<String, String> {
@@ -41,14 +46,36 @@ pub(super) fn root_certificates(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
+    read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => format!("the file {error}"),
+        _ => format!("the file cannot be read: {error}"),
+    })
+}
+
+/// Reads a file that has an end within the bounds of size and time.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if path.metadata()?.is_file() { read_to_end(path) } else { read_within(path, PIPE_PATIENCE) }
+}
+
+fn read_to_end(path: &Path) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents).map_err(unreadable)?;
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents)?;
     if contents.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("the file has more than {MAX_FILE_BYTES} bytes"));
+        let text = format!("has more than {MAX_FILE_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(contents)
+}
+
+/// Reads on a thread, which is left to itself after the limit: the process ends, as the setting is an error then.
+fn read_within(path: &Path, limit: Duration) -> io::Result<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let path = path.to_owned();
+    thread::Builder::new().spawn(move || sender.send(read_to_end(&path)))?;
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        let text = format!("it has not been written to its end within {} s", limit.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
 }
 
 #[cfg(test)]
@@ -89,5 +116,27 @@ mod tests {
         assert!(with_file(b"-----BEGIN CERTIFICATE-----\nAAAA", root_certificates).is_err());
         let no_der = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(with_file(no_der, root_certificates).unwrap_err().contains("bad certificate"));
+    }
+
+    fn pipe(folder: &Path, name: &str) -> std::path::PathBuf {
+        let path = folder.join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_one_without_a_writer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = pipe(folder.path(), "silent");
+        assert_eq!(
+            read_within(&silent, Duration::from_millis(10)).unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
+        let written = pipe(folder.path(), "written");
+        let path = written.clone();
+        // it waits for the reader
+        let writer = thread::spawn(move || std::fs::write(path, "abc\n"));
+        assert_eq!(read_within(&written, Duration::from_secs(60)).unwrap(), b"abc\n");
+        writer.join().unwrap().unwrap();
     }
 }

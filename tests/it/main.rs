@@ -24,6 +24,7 @@ mod gaps;
 mod giant_entries;
 mod giants;
 mod harness;
+mod hostile_fills;
 mod http;
 mod https_proxy;
 mod idle;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::file;
 
@@ -45,7 +46,8 @@ fn base_images() -> Vec<String> {
 fn images_of_config() -> Vec<(String, String)> {
     let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let yaml = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
+    let extension = |name: &str| Path::new(name).extension().map(ToOwned::to_owned);
+    let yaml = names.filter(|name| extension(name).is_some_and(|end| end == "yaml" || end == "yml"));
     yaml.flat_map(|name| {
         let text = file(&format!("config/{name}"));
         let images =

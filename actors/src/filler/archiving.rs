@@ -13,6 +13,7 @@ use uw_websocket_core::backfill::answer::Row;
 use uw_websocket_core::backfill::job::{Job, Writing, parse_topic};
 use uw_websocket_core::event::EntryId;
 
+use super::ended::EndedFill;
 use super::records::Records;
 use crate::archive::fetched::{FetchedPart, FetchedRows, MAX_TOPICS, RowLoss};
 use crate::log_throttle::LogThrottle;
@@ -53,8 +54,8 @@ impl Archiving {
     pub(super) async fn remember_topics(&self, records: &mut Records) -> Result<(), StoreFault> {
         let Some(way) = &self.way else { return Ok(()) };
         let since = EntryId { ms: (unix_micros() / 1000).saturating_sub(LOOK_BACK_MS), seq: 0 };
-        let ended = records.ended_after(since).await?;
-        for fill in ended.iter().filter(|fill| fill.rows > 0 && parse_topic(&fill.topic).is_some()) {
+        let has_rows = |fill: &EndedFill| fill.rows > 0 && parse_topic(&fill.topic).is_some();
+        for fill in records.ended_after(since, has_rows).await? {
             way.stand(&fill.topic);
         }
         Ok(())

@@ -1,13 +1,13 @@
 //! The entries of an interval that Redis has already: live events, and rows fetched for other gaps.
 
-use uw_websocket_core::backfill::job::{Edges, Job};
+use uw_websocket_core::backfill::job::{Edges, Job, MAX_EDGES};
 use uw_websocket_core::backfill::key;
 use uw_websocket_core::backfill::known::Known;
 use uw_websocket_core::channel::fill::{FillSource, Identity};
 use uw_websocket_core::event::{EntryId, Scope};
 
-use super::records::Records;
-use crate::writer::store::fault::StoreFault;
+use super::records::{AtKey, Records};
+use crate::writer::store::fault::{Refusal, StoreFault};
 use crate::writer::store::pages::{End, MAX_ENTRY, StreamEntry, StreamRange};
 
 /// Entries per query: some 300 µs of Redis' time.
@@ -16,6 +16,10 @@ const PAGE: usize = 250;
 const BEFORE_MS: u64 = 5_000;
 /// Additional time after a gap whose events are read, in milliseconds: an event arrives seconds after it happened.
 const AFTER_MS: u64 = 30_000;
+
+/// Maximum number of events and rows that those of an answer are compared with: nothing was received in a gap, so there are
+/// some thousand. Beyond it the edges count as trimmed.
+pub(super) const MAX_KNOWN: usize = 1_000_000;
 
 /// The known entries around a gap.
 #[derive(Debug, Default)]
@@ -44,13 +48,26 @@ pub(super) async fn early(
     let stream = records.live(&job.topic);
     let after = before(source, job);
     let until = EntryId { ms: job.from_us / 1000, seq: u64::MAX };
-    let are_trimmed = has_lost(records, &stream, after).await?;
     let mut fingerprints = Vec::new();
-    read(records, &stream, after, Some(until), |(_, fields)| {
-        fingerprints.extend(payload(fields).and_then(|payload| key::of_event(source.identity, payload)));
-    })
-    .await?;
+    let found = async {
+        let are_trimmed = has_lost(records, &stream, after).await?;
+        read(records, &stream, after, Some(until), |(_, fields)| {
+            fingerprints.extend(payload(fields).and_then(|payload| key::of_event(source.identity, payload)));
+            fingerprints.len() <= MAX_EDGES
+        })
+        .await?;
+        Ok(are_trimmed)
+    };
+    let are_trimmed = or_trimmed(found.await)?;
     Ok(Some(Edges::new(&fingerprints, are_trimmed)))
+}
+
+/// Takes a key that is no stream for one that has lost everything.
+fn or_trimmed(found: Result<bool, StoreFault>) -> Result<bool, StoreFault> {
+    match found {
+        Err(StoreFault::Refused { refusal: Refusal::WrongType, .. }) => Ok(true),
+        found => found,
+    }
 }
 
 /// Reads everything that is known of a gap's interval.
@@ -71,15 +88,21 @@ pub(super) async fn around(
         let until = EntryId { ms: complete_us(source, job) / 1000, seq: u64::MAX };
         let early = job.edges.as_ref().filter(|edges| !edges.are_trimmed);
         let needed = if early.is_some() { EntryId { ms: job.from_us / 1000, seq: 0 } } else { after };
-        around.are_trimmed = has_lost(records, &stream, needed).await?;
         let from_ms = (job.from_us / 1000).saturating_sub(margin_ms);
         let to_ms = (job.to_us / 1000).saturating_add(margin_ms).saturating_sub(1_000);
         let mut live = Vec::new();
-        read(records, &stream, after, Some(until), |(id, fields)| {
-            around.has_events |= (from_ms..to_ms).contains(&id.ms);
-            live.extend(payload(fields).and_then(|payload| key::of_event(source.identity, payload)));
-        })
-        .await?;
+        let found = async {
+            let has_lost = has_lost(records, &stream, needed).await?;
+            read(records, &stream, after, Some(until), |(id, fields)| {
+                around.has_events |= (from_ms..to_ms).contains(&id.ms);
+                live.extend(payload(fields).and_then(|payload| key::of_event(source.identity, payload)));
+                live.len() < MAX_KNOWN
+            })
+            .await?;
+            Ok(has_lost)
+        };
+        let has_lost = or_trimmed(found.await)?;
+        around.are_trimmed = has_lost || live.len() >= MAX_KNOWN;
         // those of before the gap may be in both; where events may be equal, each must count once
         let early = early.into_iter().flat_map(Edges::iter);
         match source.identity {
@@ -99,8 +122,10 @@ pub(super) async fn around(
         if let Some(fingerprint) = row.and_then(|row| key::of_row(source.identity, &row)) {
             around.known.add(fingerprint);
         }
+        around.known.len() < MAX_KNOWN
     })
     .await?;
+    around.are_trimmed |= around.known.len() >= MAX_KNOWN;
     Ok(around)
 }
 
@@ -115,24 +140,27 @@ fn before(source: &FillSource, job: &Job) -> EntryId {
 
 /// Whether a stream has lost entries above an ID.
 async fn has_lost(records: &mut Records, stream: &str, above: EntryId) -> Result<bool, StoreFault> {
-    let first = records.store.ends(&[stream], End::First).await?.pop().unwrap_or_default();
+    let first = records.store.ends(&[stream], End::First).await.at(stream)?.pop().unwrap_or_default();
     if first <= above && first != EntryId::default() {
         return Ok(false);
     }
     records.store.connection().await?.was_trimmed(stream).await
 }
 
+/// Reads a part of a stream for as long as `visit` wants more of it.
 async fn read(
     records: &mut Records,
     stream: &str,
     mut after: EntryId,
     until: Option<EntryId>,
-    mut visit: impl FnMut(&StreamEntry),
+    mut visit: impl FnMut(&StreamEntry) -> bool,
 ) -> Result<(), StoreFault> {
     loop {
         let range = StreamRange::new(stream, after, until, (PAGE, MAX_ENTRY));
-        let page = records.store.pages(&[range]).await?.pop().unwrap_or_default();
-        page.entries.iter().for_each(&mut visit);
+        let page = records.store.pages(&[range]).await.at(stream)?.pop().unwrap_or_default();
+        if !page.entries.iter().all(&mut visit) {
+            return Ok(());
+        }
         let last = page.entries.last().map(|(id, _)| *id);
         // larger than any event of the feed: another program's
         let Some(last) = page.too_large.or(last).filter(|_| page.has_more) else { return Ok(()) };

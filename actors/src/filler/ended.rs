@@ -4,7 +4,8 @@ use uw_websocket_core::backfill::job::Job;
 use uw_websocket_core::backfill::outcome::{FillReason, FillStatus};
 use uw_websocket_core::event::EntryId;
 
-use super::records::Records;
+use super::records::{AtKey, Records};
+use crate::ledger::gap::MAX_NAME;
 use crate::writer::store::fault::StoreFault;
 use crate::writer::store::pages::{MAX_ENTRY, StreamRange};
 
@@ -44,7 +45,7 @@ impl EndedFill {
         let number = |name| field(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         Some(EndedFill {
             gap: field(b"gap")?.parse().ok()?,
-            topic: field(b"topic")?.to_owned(),
+            topic: field(b"topic").filter(|topic| topic.len() <= MAX_NAME)?.to_owned(),
             status: FillStatus::parse(field(b"status")?)?,
             reason: field(b"reason").and_then(FillReason::parse),
             rows: number(b"rows"),
@@ -54,14 +55,19 @@ impl EndedFill {
 }
 
 impl Records {
-    /// Returns the fills that have ended after an ID, oldest first.
-    pub async fn ended_after(&mut self, mut after: EntryId) -> Result<Vec<EndedFill>, StoreFault> {
+    /// Returns those of the fills that have ended after an ID that are wanted, oldest first.
+    pub async fn ended_after(
+        &mut self,
+        mut after: EntryId,
+        is_wanted: impl Fn(&EndedFill) -> bool,
+    ) -> Result<Vec<EndedFill>, StoreFault> {
         let stream = self.fills().to_owned();
         let mut ended = Vec::new();
         loop {
             let range = StreamRange::new(&stream, after, None, (PAGE, MAX_ENTRY));
-            let page = self.store.pages(&[range]).await?.pop().unwrap_or_default();
-            ended.extend(page.entries.iter().filter_map(|(_, fields)| EndedFill::read(fields)));
+            let page = self.store.pages(&[range]).await.at(&stream)?.pop().unwrap_or_default();
+            let read = page.entries.iter().filter_map(|(_, fields)| EndedFill::read(fields));
+            ended.extend(read.filter(&is_wanted));
             let last = page.entries.last().map(|(id, _)| *id);
             let Some(last) = page.too_large.or(last).filter(|_| page.has_more) else { return Ok(ended) };
             after = last;

@@ -6,6 +6,7 @@
 //! * `work`: the loop over jobs, from the gap ledger to the entry about the end;
 //! * `turn`: one step of one job; `state`: what both work on;
 //! * [`records`]: its keys in Redis, and how each row is written once; [`ended`] reads the ended fills;
+//! * `doubts`: what is met under its keys that is not its own, and jobs that are put off because of it;
 //! * `allowance`: when requests may be sent;
 //! * `edges`: what the live streams have around a gap; `archiving`: hands rows to the archive;
 //! * [`fetch`]: the client of the vendor's API, as the filler needs it.
@@ -14,6 +15,7 @@
 
 mod allowance;
 mod archiving;
+mod doubts;
 mod edges;
 pub mod ended;
 pub mod fetch;
@@ -32,6 +34,7 @@ use uw_websocket_core::backfill::plan::Joined;
 use uw_websocket_core::settings::KeySettings;
 
 use self::archiving::Archiving;
+use self::doubts::Doubts;
 use self::fetch::Fetch;
 use self::records::Records;
 use self::state::Work;
@@ -131,6 +134,7 @@ impl FillerParts {
             stored: StorageProgress::new(shards, unix_micros()),
             stored_us: 0,
             jobs: BTreeMap::new(),
+            doubts: Doubts::default(),
             active: None,
             planned: None,
             looked_at: None,

@@ -3,10 +3,13 @@
 //! Every command and every transaction has one key, so that a cluster takes them too. The IDs of rows and of ended fills
 //! are saved with the job before they are sent: after an answer that did not come, the stream says whether it has them.
 
+use std::collections::HashMap;
+
 use uw_websocket_core::backfill::answer::Row;
 use uw_websocket_core::backfill::job::{Job, Writing};
+use uw_websocket_core::backfill::trust::{can_be_next, with_room};
 use uw_websocket_core::event::EntryId;
-use uw_websocket_core::ids::next_id;
+use uw_websocket_core::ids::{Exhausted, next_id};
 use uw_websocket_core::time::iso_utc;
 
 use crate::writer::store::address::Address;
@@ -84,7 +87,22 @@ impl Records {
         &self.fills
     }
 
-    /// Returns the names of all jobs.
+    /// Returns the names of all jobs, unless the hash has more fields than jobs are kept: then it is not read.
+    pub(super) async fn names_of_few(&mut self) -> Result<Vec<String>, StoreFault> {
+        let mut question = Commands::default();
+        question.command(&[b"HLEN", self.hash.as_bytes()]);
+        let mut fields = 0;
+        self.store
+            .ask(&question, |reply| number(&reply).map(|number| fields = number))
+            .await
+            .at(&self.hash)?;
+        if fields > 2 * MAX_JOBS {
+            return Err(StoreFault::TooLarge(format!("{fields} fields")));
+        }
+        self.names().await
+    }
+
+    /// Returns the names of all jobs. Readers may not ask for the number of fields.
     pub async fn names(&mut self) -> Result<Vec<String>, StoreFault> {
         let mut question = Commands::default();
         question.command(&[b"HKEYS", self.hash.as_bytes()]);
@@ -96,21 +114,30 @@ impl Records {
                 names.extend(fields.iter().filter_map(text));
                 Ok(())
             })
-            .await?;
-        names.retain(|name: &String| name.contains(' '));
+            .await
+            .at(&self.hash)?;
+        names.retain(|name: &String| name.contains(' ') && name.len() <= MAX_FIELD);
         Ok(names)
     }
 
-    /// Reads jobs by name; `None` for one that is gone or not a job.
+    /// Reads jobs by name; `None` for one that is gone, larger than a job, or not a job.
     pub async fn jobs(&mut self, names: &[String]) -> Result<Vec<Option<Job>>, StoreFault> {
         let mut jobs = Vec::with_capacity(names.len());
         for names in names.chunks(READ_AT_ONCE) {
-            let mut question = Commands::default();
-            for name in names {
-                question.command(&[b"HGET", self.hash.as_bytes(), name.as_bytes()]);
-            }
+            let mut lengths = Vec::with_capacity(names.len());
+            self.store
+                .ask(&self.of_each(b"HSTRLEN", names), |reply| {
+                    lengths.push(number(&reply)?);
+                    Ok(())
+                })
+                .await
+                .at(&self.hash)?;
+            let read = names.iter().zip(lengths).filter(|(_, length)| (1..=MAX_JOB).contains(length));
+            let read: Vec<String> = read.map(|(name, _)| name.clone()).collect();
+            let mut question = self.of_each(b"HGET", &read);
             question.expect(Bound { bytes: MAX_JOB, items: 0 });
-            let mut asked = names.iter();
+            let mut found = HashMap::new();
+            let mut asked = read.iter();
             self.store
                 .ask(&question, |reply| {
                     if let Reply::Error(_) = reply {
@@ -118,12 +145,22 @@ impl Records {
                     }
                     let name = asked.next();
                     let job = text(&reply).and_then(|json| serde_json::from_str::<Job>(&json).ok());
-                    jobs.push(job.filter(|job| name.is_some_and(|name| *name == job.field())));
+                    let job = job.filter(|job| name.is_some_and(|name| *name == job.field()));
+                    found.extend(name.zip(job));
                     Ok(())
                 })
                 .await?;
+            jobs.extend(names.iter().map(|name| found.remove(name)));
         }
         Ok(jobs)
+    }
+
+    fn of_each(&self, command: &[u8], names: &[String]) -> Commands {
+        let mut question = Commands::default();
+        for name in names {
+            question.command(&[command, self.hash.as_bytes(), name.as_bytes()]);
+        }
+        question
     }
 
     /// Returns the last gap of the ledger that has jobs; `None` before the first.
@@ -155,7 +192,8 @@ impl Records {
                 value = text(&reply);
                 Ok(())
             })
-            .await?;
+            .await
+            .at(&self.hash)?;
         Ok(value)
     }
 
@@ -173,7 +211,7 @@ impl Records {
         for (field, value) in &pairs {
             set.arg(field.as_bytes()).arg(value.as_bytes());
         }
-        self.store.ask(&set, |reply| done(&reply)).await
+        self.store.ask(&set, |reply| done(&reply)).await.at(&self.hash)
     }
 
     /// Adds a job unless there is one of its name; returns whether it did.
@@ -198,24 +236,43 @@ impl Records {
         self.store.ask(&delete, |reply| done(&reply)).await
     }
 
-    /// Reserves the IDs of a batch: above what the stream holds, and not before now. IDs that were reserved and not used
-    /// are used first, so that a write of a former owner that is still on its way cannot be stored besides.
+    /// Reserves the IDs of entries: consecutive ones above what the stream holds, and not before now. IDs that were reserved
+    /// and not used are used first, so that a write of a former owner that is still on its way cannot be stored besides;
+    /// zero means none.
     pub async fn reserve(
         &mut self,
         stream: &str,
-        unused: EntryId,
-        now_ms: u64,
+        (unused, entries): (EntryId, u64),
+        now_us: u64,
     ) -> Result<EntryId, StoreFault> {
         let last = self.last_id(stream).await?;
-        if unused > last {
-            return Ok(unused);
+        let first = if can_be_next(unused, last, now_us) { Ok(unused) } else { next_id(last, now_us / 1000) };
+        let first = first.ok().and_then(|first| with_room(first, entries));
+        first.ok_or_else(|| StoreFault::Refused {
+            refusal: Refusal::IdTooSmall,
+            text: format!("{stream}: {}", Exhausted { last }),
+        })
+    }
+
+    /// Returns whether an ID that was reserved earlier can have been: it is in the stream's past, or [can be
+    /// next](can_be_next).
+    pub(super) async fn can_be_ours(
+        &mut self,
+        stream: &str,
+        id: EntryId,
+        now_us: u64,
+    ) -> Result<bool, StoreFault> {
+        if id.ms <= now_us / 1000 {
+            return Ok(id > EntryId::default());
         }
-        next_id(last, now_ms).map_err(|error| StoreFault::Unreachable(error.to_string()))
+        let last = self.last_id(stream).await?;
+        Ok(id <= last || can_be_next(id, last, now_us))
     }
 
     /// Returns the highest ID that a stream has had.
     pub async fn last_id(&mut self, stream: &str) -> Result<EntryId, StoreFault> {
-        Ok(self.store.connection().await?.last_ids(&[stream]).await?.pop().unwrap_or_default())
+        let last = self.store.connection().await?.last_ids(&[stream]).await.at(stream)?.pop();
+        Ok(last.unwrap_or_default())
     }
 
     /// Writes rows under their reserved IDs in one transaction. After an error that says nothing about the outcome,
@@ -305,6 +362,29 @@ impl Records {
             }
             Err(fault) => Err(fault),
         }
+    }
+}
+
+/// The key that a refusal is about, for people: Redis does not repeat it.
+pub(super) trait AtKey {
+    fn at(self, key: &str) -> Self;
+}
+
+impl<T> AtKey for Result<T, StoreFault> {
+    fn at(self, key: &str) -> Self {
+        self.map_err(|fault| match fault {
+            StoreFault::Refused { refusal, text } if refusal.is_about_the_entry() => {
+                StoreFault::Refused { refusal, text: format!("{key}: {text}") }
+            }
+            fault => fault,
+        })
+    }
+}
+
+fn number(reply: &Reply<'_>) -> Result<usize, StoreFault> {
+    match reply {
+        Reply::Integer(number) => Ok(usize::try_from(*number).unwrap_or(usize::MAX)),
+        other => Err(StoreFault::answered(other)),
     }
 }
 

@@ -12,6 +12,7 @@ use uw_websocket_core::event::EntryId;
 use uw_websocket_core::settings::KeySettings;
 
 use super::archiving::Archiving;
+use super::doubts::Doubts;
 use super::fetch::Fetch;
 use super::records::Records;
 use crate::lease::gate::LeaseGate;
@@ -31,6 +32,8 @@ pub(super) struct Work {
     /// The time up to which everything received is stored.
     pub stored_us: u64,
     pub jobs: BTreeMap<String, Job>,
+    /// What is met in Redis that is not ours.
+    pub doubts: Doubts,
     /// The job that is walked, and its walk.
     pub active: Option<Active>,
     /// The last gap with jobs; `None` until the records are read.

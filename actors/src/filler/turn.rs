@@ -10,7 +10,6 @@ use uw_websocket_core::backfill::query::Query;
 use uw_websocket_core::backfill::walk::{Batch, Step, Walk};
 use uw_websocket_core::channel::fill::FillSource;
 use uw_websocket_core::event::{Channel, EntryId};
-use uw_websocket_core::ids::next_id;
 use uw_websocket_core::time::iso_utc;
 
 use super::edges;
@@ -123,7 +122,8 @@ impl Work {
         let now_us = unix_micros();
         if !matches!(fetched, Err(FetchFault::NotNow(..))) {
             job.requests = job.requests.saturating_add(1);
-            *self.requests.entry(job.gap).or_default() += 1;
+            let requests = self.requests.entry(job.gap).or_default();
+            *requests = requests.saturating_add(1);
         }
         let flaw = match fetched {
             Ok(body) => match self.answered(job, &body) {
@@ -191,7 +191,7 @@ impl Work {
         let stream = self.records.backfill(&job.topic);
         let now_us = unix_micros();
         job.forget_writing();
-        let first = self.records.reserve(&stream, job.unused, now_us / 1000).await?;
+        let first = self.records.reserve(&stream, (job.unused, batch.rows.len() as u64), now_us).await?;
         let canceled = batch.rows.iter().filter(|row| row.is_canceled).count() as u64;
         let writing = Writing {
             first,
@@ -281,12 +281,10 @@ impl Work {
         if !self.gate.may_write() {
             return Ok(After::Stays);
         }
-        let is_numbered = job.ended.as_ref().is_some_and(|ended| ended.id > EntryId::default());
-        if !is_numbered {
-            let stream = self.records.fills().to_owned();
-            let last = self.records.last_id(&stream).await?;
-            let id = next_id(last, unix_micros() / 1000);
-            let id = id.map_err(|error| StoreFault::Unreachable(error.to_string()))?;
+        let (stream, now_us) = (self.records.fills().to_owned(), unix_micros());
+        let id = job.ended.as_ref().map_or_else(EntryId::default, |ended| ended.id);
+        if !self.records.can_be_ours(&stream, id, now_us).await? {
+            let id = self.records.reserve(&stream, (EntryId::default(), 1), now_us).await?;
             if let Some(ended) = &mut job.ended {
                 ended.id = id;
             }

@@ -12,6 +12,7 @@ use uw_websocket_core::backfill::plan::{self, GapToFill};
 use uw_websocket_core::event::EntryId;
 use uw_websocket_core::time::iso_utc;
 
+use super::doubts::keep_edges;
 use super::edges;
 use super::ended::EndedFill;
 use super::records::MAX_JOBS;
@@ -28,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REDIS_PAUSE: Duration = Duration::from_secs(1);
 /// Gaps planned per look.
 const GAPS_AT_ONCE: usize = 50;
+/// Jobs of the hash that are taken up at once: each may have a quarter of a megabyte.
+const ADOPTED_AT_ONCE: usize = 16;
 /// Age of the gaps that are filled when there is no record of an earlier filler, in milliseconds: a day.
 const FIRST_LOOK_BACK_MS: u64 = 24 * 3_600 * 1_000;
 
@@ -61,7 +64,8 @@ impl Work {
         let now_us = unix_micros();
         let Some(name) = self.choose(now_us) else { return Ok(Some(LOOK_EVERY)) };
         let Some(mut job) = self.jobs.remove(&name) else { return Ok(None) };
-        let after = self.turn(&mut job, now_us).await;
+        let turned = self.turn(&mut job, now_us).await;
+        let after = turned.or_else(|fault| self.put_off(&mut job, fault, now_us));
         match after {
             Ok(After::Gone) => {
                 self.requests.retain(|gap, _| self.jobs.values().any(|job| job.gap == *gap));
@@ -75,11 +79,15 @@ impl Work {
     /// Chooses the most urgent job that is due; one whose chunk is on the way goes first, since that would be lost.
     fn choose(&self, now_us: u64) -> Option<String> {
         // what was sent is looked up before anything else is written to the stream
-        if let Some(job) = self.jobs.values().find(|job| job.writing.is_some()) {
+        let sent: Vec<&Job> = self.jobs.values().filter(|job| job.writing.is_some()).collect();
+        if let Some(job) = sent.iter().find(|job| job.next_us <= now_us) {
             return Some(job.field());
         }
-        let is_due =
-            |job: &Job| job.next_us <= now_us && (now_us >= self.paused_until_us || job.ended.is_some());
+        let is_due = |job: &Job| {
+            job.next_us <= now_us
+                && (now_us >= self.paused_until_us || job.ended.is_some())
+                && sent.iter().all(|sent| sent.topic != job.topic)
+        };
         let active = self.active.as_ref().filter(|active| !active.walk.is_between_chunks());
         let active = active.and_then(|active| self.jobs.get(&active.name)).filter(|job| is_due(job));
         if let Some(job) = active {
@@ -104,9 +112,11 @@ impl Work {
 
     /// Finds where an earlier filler has stopped.
     async fn begin(&mut self) -> Result<EntryId, StoreFault> {
+        let now_us = unix_micros();
+        let first_look = EntryId { ms: (now_us / 1000).saturating_sub(FIRST_LOOK_BACK_MS), seq: 0 };
         let planned = match self.records.planned().await? {
-            Some(planned) => planned,
-            None => EntryId { ms: (unix_micros() / 1000).saturating_sub(FIRST_LOOK_BACK_MS), seq: 0 },
+            Some(planned) if self.is_of_the_ledger(planned, now_us).await? => planned,
+            _ => first_look,
         };
         self.restore_requests().await?;
         self.archiving.remember_topics(&mut self.records).await?;
@@ -116,17 +126,22 @@ impl Work {
     }
 
     async fn adopt(&mut self) -> Result<(), StoreFault> {
-        let names = self.records.names().await?;
-        let news: Vec<String> = names.into_iter().filter(|name| !self.jobs.contains_key(name)).collect();
-        for (name, job) in news.iter().zip(self.records.jobs(&news).await?) {
-            match job {
-                Some(job) if self.jobs.len() < MAX_JOBS => {
-                    info!(self.log, "fill taken up"; "gap" => job.gap.to_string(), "topic" => &job.topic);
-                    *self.requests.entry(job.gap).or_default() += job.requests;
-                    self.archiving.expect_rows(&job);
-                    self.jobs.insert(name.clone(), job);
-                }
-                _ => {}
+        let Some(names) = self.names().await? else { return Ok(()) };
+        let room = MAX_JOBS.saturating_sub(self.jobs.len());
+        let is_new = |name: &String| !self.jobs.contains_key(name) && !self.doubts.is_unreadable(name);
+        let news: Vec<String> = names.into_iter().filter(is_new).take(room).collect();
+        for names in news.chunks(ADOPTED_AT_ONCE) {
+            for (name, job) in names.iter().zip(self.records.jobs(names).await?) {
+                let Some(mut job) = job else {
+                    self.note_unreadable(name);
+                    continue;
+                };
+                self.confine(&mut job);
+                info!(self.log, "fill taken up"; "gap" => job.gap.to_string(), "topic" => &job.topic);
+                let requests = self.requests.entry(job.gap).or_default();
+                *requests = requests.saturating_add(job.requests);
+                self.archiving.expect_rows(&job);
+                self.jobs.insert(name.clone(), job);
             }
         }
         Ok(())
@@ -142,12 +157,13 @@ impl Work {
             return Ok(());
         }
         // the hash with the last planned gap may have been lost; an ended fill is younger than its gap
-        let ended = self.records.ended_after(planned).await?;
+        let gaps: HashSet<EntryId> = page.entries.iter().map(|entry| entry.0).collect();
+        let ended = self.records.ended_after(planned, |ended| gaps.contains(&ended.gap)).await?;
         let ended: HashSet<String> = ended.iter().map(EndedFill::name).collect();
         let mut jobs = Vec::new();
         let mut is_full = false;
         for entry in &page.entries {
-            let gap = gap_of(entry).filter(|gap| is_missed(gap.reason));
+            let gap = gap_of(entry).filter(|gap| is_missed(gap.reason)).map(|gap| self.of_the_past(gap));
             let of_gap = gap.into_iter().flat_map(|gap| self.jobs_of(entry.0, &gap));
             let mut of_gap: Vec<Job> = of_gap.collect();
             of_gap.retain(|job| !ended.contains(&job.field()) && !self.jobs.contains_key(&job.field()));
@@ -161,9 +177,11 @@ impl Work {
             jobs.extend(of_gap);
         }
         planned = page.too_large.filter(|_| !is_full).unwrap_or(planned);
+        let mut room = self.room_for_edges();
         for job in jobs.iter_mut().filter(|job| job.ended.is_none()) {
             if let Some(source) = job.source() {
                 job.edges = edges::early(&mut self.records, source, job).await?;
+                keep_edges(job, &mut room);
             }
         }
         self.records.save(&jobs, Some(planned)).await?;

@@ -83,7 +83,7 @@ impl CheckpointStore {
     /// Reads the document, if it exists.
     pub fn read(&self) -> Result<Option<Checkpoint>, CheckpointError> {
         let path = self.folder.join(NAME);
-        match fs::read(&path) {
+        match private::read(&path, private::MAX_STATE) {
             Ok(json) => Checkpoint::parse(&json)
                 .map(Some)
                 .map_err(|source| CheckpointError::Unusable { place: path.display().to_string(), source }),

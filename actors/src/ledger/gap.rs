@@ -9,6 +9,10 @@ use uw_websocket_core::time::{iso_utc, parse_iso};
 
 /// Longest `detail`, in bytes: one line for people, including the message of the feed or of Redis.
 const DETAIL: usize = 300;
+/// Maximum length of the name of a topic that is read; ours have a few dozen bytes.
+pub(crate) const MAX_NAME: usize = 256;
+/// Maximum number of topics that are read: far more than the vendor's sockets accept.
+pub(crate) const MAX_TOPICS: usize = 16_384;
 
 labelled! {
     /// Why something is missing.
@@ -182,9 +186,11 @@ impl Gap {
     pub fn of_fields(fields: &[(String, String)]) -> Option<Gap> {
         let field = |name| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
         let channels = field("channels")?.split(',').filter(|channel| !channel.is_empty());
+        let mut lengths = channels.clone().map(str::len);
+        let is_ours = lengths.clone().nth(MAX_TOPICS).is_none() && lengths.all(|length| length <= MAX_NAME);
         Some(Gap {
             family: parse_family(field("family")?)?,
-            channels: channels.map(str::to_owned).collect(),
+            channels: is_ours.then(|| channels.map(str::to_owned).collect())?,
             from_us: parse_iso(field("from")?)?,
             to_us: parse_iso(field("to")?)?,
             reason: GapReason::parse(field("reason")?)?,
@@ -299,6 +305,13 @@ mod tests {
         fields[4].1 = "because".into();
         assert_eq!(Gap::of_fields(&fields), None);
         assert_eq!(Gap::of_fields(&[("payload".into(), "{}".into())]), None);
+        let naming = |channels: String| {
+            let mut fields = gap().fields();
+            fields[1].1 = channels;
+            Gap::of_fields(&fields)
+        };
+        assert!(naming("a,".repeat(MAX_TOPICS)).is_some());
+        assert_eq!([naming("a,".repeat(MAX_TOPICS + 1)), naming("a".repeat(MAX_NAME + 1))], [None, None]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl GapPublisher {
     }
 
     /// Returns the highest ID that the stream has had.
-    pub(super) async fn last_id(&mut self) -> Result<EntryId, PostError> {
+    pub(crate) async fn last_id(&mut self) -> Result<EntryId, PostError> {
         let last_ids = self.store.connection().await?.last_ids(&[&self.stream]).await?;
         Ok(last_ids.into_iter().next().unwrap_or_default())
     }

@@ -9,6 +9,8 @@ labelled! {
         TooLarge = "too_large",
         /// A time in the future, replaced with the current time.
         Future = "future",
+        /// Not what belongs there; left alone.
+        Unreadable = "unreadable",
     }
 }
 

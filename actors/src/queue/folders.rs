@@ -314,7 +314,7 @@ fn generation(folders: &[ShardFolder], shards: usize) -> u64 {
 
 /// Replaces the predecessor's name by ours. On failure its lease is waited for.
 fn succeed(path: &Path, instance: &str) -> Option<String> {
-    let predecessor = std::fs::read_to_string(path).ok().filter(|name| !name.is_empty());
+    let predecessor = private::read_text(path, private::MAX_STATE).ok().filter(|name| !name.is_empty());
     private::write(path, instance.as_bytes()).ok()?;
     predecessor
 }

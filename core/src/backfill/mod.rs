@@ -24,6 +24,7 @@ pub mod known;
 pub mod outcome;
 pub mod plan;
 pub mod query;
+pub mod trust;
 pub mod walk;
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The jobs of a gap.
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
 use super::deadline::latest_session_us;
 use super::job::{Flaw, Job, parse_topic};
 use super::outcome::FillReason;
@@ -38,13 +41,17 @@ pub type Planned = (Job, Option<Flaw>);
 /// Plans one job for each topic of a gap.
 #[must_use]
 pub fn jobs(gap: &GapToFill<'_>, joined: &Joined, now_us: u64) -> Vec<Planned> {
-    let mut planned: Vec<Planned> = Vec::new();
-    for topic in gap.channels.iter().flat_map(|named| joined.expand(named)) {
-        if !planned.iter().any(|(job, _)| job.topic == topic) {
-            planned.push(job(gap, topic, now_us));
+    let mut seen: HashSet<String, RandomState> = HashSet::default();
+    let mut topics: Vec<String> = Vec::new();
+    for named in gap.channels {
+        // a name may stand for a thousand topics, and be there a thousand times
+        if seen.insert(named.clone()) {
+            topics.extend(joined.expand(named));
         }
     }
-    planned
+    seen.clear();
+    topics.retain(|topic| seen.insert(topic.clone()));
+    topics.into_iter().map(|topic| job(gap, topic, now_us)).collect()
 }
 
 /// Estimates the requests of a job, at the usual rate of the busiest symbol.

@@ -89,7 +89,7 @@ impl Walk {
             if !batch.rows.is_empty() {
                 return Step::Write(batch);
             }
-            job.known += batch.known;
+            job.known = job.known.saturating_add(batch.known);
             self.written(job, &batch);
         }
         if self.chunk.is_none() {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::cursor;
+use crate::private;
 
 /// File name of the folder's identity.
 pub(super) const IDENTITY: &str = "identity";
@@ -19,7 +20,7 @@ pub fn identify(folder: &Path, new: Option<&str>) -> io::Result<Option<String>> 
             _ => Ok(None),
         };
     };
-    match fs::read_to_string(&path) {
+    match private::read_text(&path, private::MAX_STATE) {
         Ok(identity) if is_identity(&identity) => return Ok(Some(identity)),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

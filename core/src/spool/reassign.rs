@@ -168,7 +168,7 @@ fn entries(mut rest: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 /// Completes an interrupted rewrite. If the rewrite had not begun, the redo file may be incomplete and is ignored.
 pub(super) fn redo(folder: &Path) -> io::Result<()> {
     let path = folder.join(REDO);
-    let bytes = match fs::read(&path) {
+    let bytes = match private::read(&path, u64::MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         bytes => bytes?,
     };

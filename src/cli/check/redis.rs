@@ -266,7 +266,7 @@ fn by_rule<'l>(lacking: &'l [Lacking], prefix: &str) -> BTreeMap<String, Vec<&'l
     by_rule
 }
 
-/// Asks each master. What one does not tell our user is unknown.
+/// Asks each master. What one does not tell the user is unknown.
 async fn states(connection: &mut PooledConnection) -> redis::RedisResult<States> {
     const QUESTIONS: [&[&str]; 3] =
         [&["INFO", "memory"], &["INFO", "persistence"], &["CONFIG", "GET", "save"]];

@@ -6,7 +6,7 @@ use super::plan::mebibytes;
 use super::report::{Finding, Mark};
 use crate::memory;
 
-/// The replies of Redis, which may hide facts from our user.
+/// The replies of Redis, which may hide facts from the user of the service.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// `INFO memory` and `INFO persistence`.
@@ -81,14 +81,14 @@ fn merged(found: Vec<(&str, Finding)>) -> Vec<Finding> {
     groups.into_iter().map(shown).collect()
 }
 
-/// Compares what the settings can come to with a limit.
+/// Compares what the settings can take with a limit.
 fn room(text: &str, limit: Option<u64>, bytes: u64, is_bounded: bool) -> Finding {
     const SUBJECT: &str = "room";
     if !is_bounded {
         let text = format!("{text}; a channel has no bound");
         return Finding::doubt(SUBJECT, text, "set a cap or STREAM_RETENTION");
     }
-    let text = format!("{text}; the settings can come to {}", mebibytes(bytes));
+    let text = format!("{text}; the settings can take {}", mebibytes(bytes));
     if limit.is_some_and(|limit| bytes > limit) {
         return Finding::doubt(SUBJECT, text, memory::ADVICE);
     }
@@ -115,19 +115,20 @@ impl State {
             return Finding::doubt(SUBJECT, "redis could not save when it last tried", advice);
         }
         match (self.field("aof_enabled"), self.save.as_deref()) {
-            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to our user"),
+            (None, _) => Finding::doubt(SUBJECT, "not known", "allow INFO to the user"),
             (Some("1"), _) => Finding::fine(SUBJECT, "append-only file"),
             (_, Some("")) => Finding::doubt(SUBJECT, "none: a restart of redis empties it", ADVICE),
             (_, Some(save)) => {
-                let text =
-                    format!("snapshots alone (save {save}): a crash of redis costs what came since the last");
+                let text = format!(
+                    "snapshots alone (save {save}): a crash of redis loses everything after the last one"
+                );
                 Finding::doubt(SUBJECT, text, ADVICE)
             }
             (_, None) => Finding::doubt(SUBJECT, "no append-only file", ADVICE),
         }
     }
 
-    /// Compares what the settings can come to on this server with its limit or with its machine.
+    /// Compares what the settings can take on this server with its limit or with its machine.
     fn room(&self, bytes: u64, is_bounded: bool) -> Finding {
         let used = self.number("used_memory").map_or_else(|| "?".to_owned(), mebibytes);
         let (limit, text) = match (self.number("maxmemory"), self.number("total_system_memory")) {
@@ -135,7 +136,7 @@ impl State {
             (None, Some(machine)) => {
                 (machine, format!("no maxmemory, the machine has {}; {used} are used", mebibytes(machine)))
             }
-            (None, None) => return Finding::doubt("room", "not known", "allow INFO to our user"),
+            (None, None) => return Finding::doubt("room", "not known", "allow INFO to the user"),
         };
         room(&text, Some(limit), bytes, is_bounded)
     }
@@ -197,7 +198,7 @@ mod tests {
         let (small, large) = (1 << 20, 1 << 32);
         let limited = state("used_memory:1 maxmemory:1073741824 total_system_memory:99999999999", None);
         assert_finding(&limited.room(small, true), true, "maxmemory 1024 MiB");
-        assert_finding(&limited.room(large, true), false, "can come to 4096 MiB");
+        assert_finding(&limited.room(large, true), false, "can take 4096 MiB");
         assert_finding(&limited.room(1, false), false, "no bound");
         let unlimited = state("used_memory:1 maxmemory:0 total_system_memory:1073741824", None);
         assert_finding(&unlimited.room(small, true), true, "no maxmemory");
@@ -240,11 +241,11 @@ mod tests {
         let found = limited.room(&forecast(70, 80, true));
         assert_eq!(found.len(), 1);
         assert_finding(&found[0], true, "maxmemory 200 MiB on 2 masters; 2 MiB are used");
-        assert_finding(&found[0], true, "can come to 150 MiB");
+        assert_finding(&found[0], true, "can take 150 MiB");
         let found = limited.room(&forecast(30, 120, true));
-        assert_finding(&found[0], true, "can come to 150 MiB");
+        assert_finding(&found[0], true, "can take 150 MiB");
         assert_finding(&found[1], false, "b: maxmemory 100 MiB");
-        assert_finding(&limited.room(&forecast(150, 80, true))[0], false, "can come to 230 MiB");
+        assert_finding(&limited.room(&forecast(150, 80, true))[0], false, "can take 230 MiB");
         let unbounded = limited.room(&forecast(1, 1, false));
         assert_eq!(unbounded.len(), 1);
         assert_finding(&unbounded[0], false, "no bound");

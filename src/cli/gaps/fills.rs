@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::cli::complain;
 use uw_websocket_actors::filler::ended::EndedFill;
 use uw_websocket_actors::filler::records::Records;
 use uw_websocket_actors::writer::store::fault::StoreFault;
@@ -18,6 +19,18 @@ pub(super) struct Fills {
 }
 
 impl Fills {
+    /// Does the same as [`Fills::read`], but goes on without fills, and says so, where their keys are not what they should be.
+    pub(super) async fn read_if_ours(records: &mut Records, after: EntryId) -> Result<Fills, StoreFault> {
+        match Fills::read(records, after).await {
+            Err(fault @ StoreFault::TooLarge(_)) => complain(&format!("fills are not shown: {fault}")),
+            Err(StoreFault::Refused { refusal, text }) if refusal.is_about_the_entry() => {
+                complain(&format!("fills are not shown: {text}"));
+            }
+            read => return read,
+        }
+        Ok(Fills::default())
+    }
+
     /// Reads the fills that ended after an ID, and those under way.
     pub(super) async fn read(records: &mut Records, after: EntryId) -> Result<Fills, StoreFault> {
         let mut fills = Fills::default();
@@ -25,7 +38,7 @@ impl Fills {
             let gap: Option<EntryId> = name.split_once(' ').and_then(|(gap, _)| gap.parse().ok());
             fills.pending.extend(gap);
         }
-        for ended in records.ended_after(after).await? {
+        for ended in records.ended_after(after, |_| true).await? {
             fills.ended.entry(ended.gap).or_default().insert(ended.topic.clone(), ended);
         }
         Ok(fills)

@@ -113,7 +113,7 @@ async fn print(args: &GapsArgs, settings: &Settings) -> Result<(), Stop> {
     // an entry's ID is never before the end of its gap
     let mut last = EntryId { ms: since / 1000, seq: 0 };
     let mut records = Records::new(address.clone(), &actors.keys.prefix);
-    let fills = Fills::read(&mut records, last).await.map_err(Stop::of_store)?;
+    let fills = Fills::read_if_ours(&mut records, last).await.map_err(Stop::of_store)?;
     let mut printer = Printer { args, since, fills, out: io::stdout().lock(), has_printed: false };
     printer.print_after(&mut post, &mut last).await?;
     let missing = ledger::look(ledger_places(actors, address), unix_micros()).await?;

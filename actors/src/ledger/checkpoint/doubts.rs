@@ -2,13 +2,9 @@
 
 use uw_websocket_core::time::hold_back;
 
+use super::super::gap::{MAX_NAME, MAX_TOPICS};
 use super::super::left_queue::MAX_LEFT;
 use super::{Checkpoint, Kept, LifeError};
-
-/// Maximum length of the name of an instance or a topic; ours have a few dozen bytes.
-const MAX_NAME: usize = 256;
-/// Maximum number of topics: far more than the vendor's sockets accept.
-const MAX_TOPICS: usize = 16_384;
 
 impl Checkpoint {
     /// Rejects names and numbers of topics beyond the bounds, since names end up in logs and gaps.

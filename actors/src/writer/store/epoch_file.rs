@@ -31,7 +31,7 @@ impl EpochFile {
 
     /// Reads the epoch; 0 if there is none of this set-up.
     pub fn read(&self) -> io::Result<u64> {
-        let text = match fs::read_to_string(&self.path) {
+        let text = match private::read_text(&self.path, private::MAX_STATE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             text => text?,
         };
