@@ -31,7 +31,7 @@ use crate::streams::selection::Pattern;
 pub(super) struct ArchiveArgs {
     #[command(subcommand)]
     command: ArchiveCommand,
-    /// Folder of the archive [default: ARCHIVE_DIR]
+    /// Folder of the archive [default: `ARCHIVE_DIR`]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }

@@ -39,7 +39,7 @@ use crate::version::VERSION;
     Example: UNUSUAL_WHALES_API_TOKEN_FILE=/run/secrets/token ENABLE_WEBSOCKET=true uw-websocket"
 )]
 struct Cli {
-    /// Log level: trace, debug, info, warning, error or critical; overrides LOG_LEVEL
+    /// Log level: trace, debug, info, warning, error or critical; overrides `LOG_LEVEL`
     #[arg(long, global = true, value_name = "LEVEL", value_parser = |text: &str| log_level(text).map(|_| text.to_owned()))]
     log_level: Option<String>,
     #[command(subcommand)]

@@ -32,7 +32,7 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(200);
 pub(super) struct SpoolArgs {
     #[command(subcommand)]
     command: SpoolCommand,
-    /// Folder of the disk queue [default: SPOOL_DIR]
+    /// Folder of the disk queue [default: `SPOOL_DIR`]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ enum SpoolCommand {
         /// Only this channel
         #[arg(long)]
         channel: Option<String>,
-        /// Include events that Redis has and that are kept for SPOOL_KEEP
+        /// Include events that Redis has and that are kept for `SPOOL_KEEP`
         #[arg(long)]
         all: bool,
     },

@@ -81,7 +81,7 @@ pub(super) struct ReplayArgs {
     /// Start after this many joins [default: 2 s after the last join]
     #[arg(long, value_name = "JOINS")]
     wait_joins: Option<u64>,
-    /// Read an archive instead of Redis [default folder: ARCHIVE_DIR]
+    /// Read an archive instead of Redis [default folder: `ARCHIVE_DIR`]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with_all = ["redis", "file"])]
     #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
@@ -89,7 +89,7 @@ pub(super) struct ReplayArgs {
     /// per line
     #[arg(long, value_name = "EVENTS.jsonl", conflicts_with = "redis")]
     file: Option<PathBuf>,
-    /// Redis to read from [default: REDIS_URL]
+    /// Redis to read from [default: `REDIS_URL`]
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }

@@ -42,7 +42,7 @@ use crate::streams::selection::Pattern;
     Example: uw-websocket tail flow-alerts --grep '\"ticker\":\"(SPY|QQQ)\"' --json | jq .payload.total_premium"
 )]
 pub(super) struct TailArgs {
-    /// Streams to follow; `*` matches any text [default: those of CHANNELS and TARGET_SYMBOLS]
+    /// Streams to follow; `*` matches any text [default: those of CHANNELS and `TARGET_SYMBOLS`]
     #[arg(value_name = "CHANNEL[:SYMBOL]")]
     patterns: Vec<Pattern>,
     /// Start: an age (15m, 6h), a time (2025-05-16T14:30:00Z, 2025-05-16), or the beginning (-) [default: now]
@@ -63,11 +63,11 @@ pub(super) struct TailArgs {
     /// Print local times instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
-    /// Read an archive instead of Redis, and end at its end; -n N prints the first N [default folder: ARCHIVE_DIR]
+    /// Read an archive instead of Redis, and end at its end; -n N prints the first N [default folder: `ARCHIVE_DIR`]
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, conflicts_with = "redis")]
     #[allow(clippy::option_option, reason = "the option may have no value")]
     archive: Option<Option<PathBuf>>,
-    /// Redis to read from [default: REDIS_URL]
+    /// Redis to read from [default: `REDIS_URL`]
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<Secret>,
 }
