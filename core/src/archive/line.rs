@@ -157,6 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::iso_utc;
 
     fn line(payload: &str) -> Line<'_> {
         Line {
